@@ -1,0 +1,146 @@
+// Package status is the one document that says how a workspace is: what
+// `coltecd status --json` prints, what the socket answers and what the host
+// reads. Types only. It never holds an environment or the value of a secret.
+package status
+
+import "time"
+
+// State of the whole workspace.
+type State string
+
+// The states of a workspace.
+const (
+	Running  State = "running"  // supervising, nothing needs a person
+	Degraded State = "degraded" // supervising, something needs attention
+	Disabled State = "disabled" // COLTEC_DISABLED is set
+	Stopped  State = "stopped"  // no coltecd answers
+)
+
+// Document is the whole answer.
+type Document struct {
+	Workspace Workspace  `json:"workspace"`
+	State     State      `json:"state"`
+	PID       int        `json:"pid,omitempty"`
+	Since     *time.Time `json:"since,omitempty"`
+	Version   string     `json:"version"`
+	Lease     Lease      `json:"lease"`
+	Units     []Unit     `json:"units"`
+	Replicas  []Replica  `json:"replicas"`
+	Attention []string   `json:"attention"` // sentences for a person, each with the next step
+}
+
+// Workspace names one workspace: org/project/env is unique, name is for people.
+type Workspace struct {
+	Org     string `json:"org"`
+	Project string `json:"project"`
+	Env     string `json:"env"`
+	Name    string `json:"name"`
+}
+
+// String gives org/project/env.
+func (w Workspace) String() string { return w.Org + "/" + w.Project + "/" + w.Env }
+
+// LeaseState says whether this coltecd may write the workspace's prefixes.
+type LeaseState string
+
+// The states of a lease.
+const (
+	LeaseNone       LeaseState = "none"        // not asked for (nothing to write) or not reached yet
+	LeaseHeld       LeaseState = "held"        // ours
+	LeaseWaiting    LeaseState = "waiting"     // another holds it
+	LeaseFenced     LeaseState = "fenced"      // it was ours, another took it
+	LeaseBestEffort LeaseState = "best_effort" // the remote cannot compare and swap; the user said that will do
+)
+
+// Lease is the right to write, as far as this coltecd knows.
+type Lease struct {
+	State      LeaseState `json:"state"`
+	Epoch      int64      `json:"epoch"`
+	Generation int64      `json:"generation"` // last committed one known here
+	Holder     *Holder    `json:"holder,omitempty"`
+}
+
+// Holder says who has the lease.
+type Holder struct {
+	Host      string     `json:"host"`
+	Container string     `json:"container,omitempty"`
+	Since     time.Time  `json:"since"`
+	LastSeen  *time.Time `json:"last_seen,omitempty"`
+}
+
+// Unit is a supervised service, job or hook.
+type Unit struct {
+	Name      string     `json:"name"`
+	Kind      string     `json:"kind"`
+	State     string     `json:"state"`
+	Since     *time.Time `json:"since,omitempty"`
+	PID       int        `json:"pid,omitempty"`
+	Restarts  int        `json:"restarts"`
+	LastExit  string     `json:"last_exit,omitempty"` // "exit status 1", "signal: killed"
+	LastError string     `json:"last_error,omitempty"`
+	NextRun   *time.Time `json:"next_run,omitempty"`
+	NextRetry *time.Time `json:"next_retry,omitempty"`
+	Log       string     `json:"log,omitempty"` // path of its log file
+}
+
+// ReplicaState says what a replica is doing.
+type ReplicaState string
+
+// The states of a replica.
+const (
+	ReplicaWaiting   ReplicaState = "waiting"   // for the lease, or for its turn
+	ReplicaRestoring ReplicaState = "restoring" // bringing the local tree to the remote's state
+	ReplicaSynced    ReplicaState = "synced"    // nothing pending at the last look
+	ReplicaSyncing   ReplicaState = "syncing"   // pushing or pulling now
+	ReplicaRetrying  ReplicaState = "retrying"  // a passing fault; next try at next_run
+	ReplicaBlocked   ReplicaState = "blocked"   // needs something from a person, named in last_error
+	ReplicaPaused    ReplicaState = "paused"
+)
+
+// Replica is one local tree with its remote prefix.
+type Replica struct {
+	Name       string       `json:"name"`
+	Path       string       `json:"path"`
+	Remote     string       `json:"remote"` // remote:bucket/prefix, no secret in it
+	Direction  string       `json:"direction"`
+	Layout     string       `json:"layout"`
+	State      ReplicaState `json:"state"`
+	Pending    int          `json:"pending"`   // changes seen and not yet committed
+	Conflicts  int          `json:"conflicts"` // local versions kept aside
+	Files      int64        `json:"files"`
+	Bytes      int64        `json:"bytes"`
+	LastSync   *time.Time   `json:"last_sync,omitempty"`
+	LagSeconds float64      `json:"lag_seconds"` // age of the oldest change that is not in the bucket
+	NextRun    *time.Time   `json:"next_run,omitempty"`
+	LastError  string       `json:"last_error,omitempty"`
+	Progress   *Progress    `json:"progress,omitempty"`
+	Cost       Cost         `json:"cost"`
+}
+
+// Progress of a long transfer.
+type Progress struct {
+	Files      int64   `json:"files"`
+	TotalFiles int64   `json:"total_files"`
+	Bytes      int64   `json:"bytes"`
+	TotalBytes int64   `json:"total_bytes"`
+	ETASeconds float64 `json:"eta_seconds"`
+}
+
+// Cost is what the replica spends at the present rate.
+type Cost struct {
+	RequestsPerHour float64 `json:"requests_per_hour"`
+	BytesPerHour    float64 `json:"bytes_per_hour"`
+}
+
+// ExitCode maps the document to the exit code of `coltecd status`: 0 healthy,
+// 1 running but something needs attention, 3 not running or disabled.
+func (d Document) ExitCode() int {
+	switch d.State {
+	case Running:
+		return 0
+	case Degraded:
+		return 1
+	default:
+		return 3
+	}
+}
