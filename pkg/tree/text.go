@@ -1,0 +1,279 @@
+package tree
+
+import (
+	"bufio"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// The text form of a tree, one line each, tab separated:
+//
+//	o  KEY                                         names an object; the first is number 0
+//	f  MODE MTIME SIZE SUM WHERE LINK TAG PATH …   an entry (kind f, d or l)
+//	-  PATH                                        the path is gone (in a delta)
+//
+// MODE is octal, MTIME nanoseconds, SUM hexadecimal; WHERE is a comma list of
+// object:offset:stored:size:codec; "" where a column does not apply. LINK and
+// PATH are escaped as Escape does. Further columns are decimal numbers whose
+// meaning the writer of the file gives. docs/storage.md is the page for
+// readers in other languages.
+
+// Writer writes the text form.
+type Writer struct {
+	w       *bufio.Writer
+	objects map[string]int
+	line    []byte
+}
+
+// NewWriter writes to w; Flush when done.
+func NewWriter(w io.Writer) *Writer {
+	return &Writer{w: bufio.NewWriterSize(w, 64<<10), objects: map[string]int{}}
+}
+
+// Entry writes one entry and its further columns.
+func (w *Writer) Entry(e *Entry, more ...int64) error {
+	for i := range e.Where {
+		key := e.Where[i].Object
+		if _, ok := w.objects[key]; !ok {
+			w.objects[key] = len(w.objects)
+			if _, err := w.w.WriteString("o\t" + key + "\n"); err != nil {
+				return err
+			}
+		}
+	}
+	b := append(w.line[:0], byte(e.Kind), '\t')
+	b = append(strconv.AppendUint(b, uint64(e.Mode), 8), '\t')
+	b = append(strconv.AppendInt(b, e.MTime, 10), '\t')
+	b = append(strconv.AppendInt(b, e.Size, 10), '\t')
+	b = append(b, e.Sum.String()...)
+	b = append(b, '\t')
+	b = w.appendWhere(b, e.Where)
+	b = append(b, '\t')
+	b = append(appendEscaped(b, e.Link), '\t')
+	b = append(appendEscaped(b, e.Tag), '\t')
+	b = appendEscaped(b, e.Path)
+	for _, n := range more {
+		b = strconv.AppendInt(append(b, '\t'), n, 10)
+	}
+	w.line = append(b, '\n')
+	_, err := w.w.Write(w.line)
+	return err
+}
+
+func (w *Writer) appendWhere(b []byte, where []Extent) []byte {
+	for i, x := range where {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(strconv.AppendInt(b, int64(w.objects[x.Object]), 10), ':')
+		b = append(strconv.AppendInt(b, x.Offset, 10), ':')
+		b = append(strconv.AppendInt(b, x.Stored, 10), ':')
+		b = append(strconv.AppendInt(b, x.Size, 10), ':')
+		b = append(b, byte(x.Codec))
+	}
+	return b
+}
+
+// Gone writes that a path is not there any more.
+func (w *Writer) Gone(path string) error {
+	w.line = append(appendEscaped(append(w.line[:0], "-\t"...), path), '\n')
+	_, err := w.w.Write(w.line)
+	return err
+}
+
+// Flush hands everything to the underlying writer.
+func (w *Writer) Flush() error { return w.w.Flush() }
+
+// Record is one line read: an entry with its further columns, or a path that
+// is gone.
+type Record struct {
+	Entry
+	Gone bool
+	More []int64
+}
+
+// Reader reads the text form.
+type Reader struct {
+	r       *bufio.Reader
+	objects []string
+	line    int
+}
+
+// NewReader reads from r.
+func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 64<<10)} }
+
+// ErrFormat is wrapped by the error for a line that is not of the text form.
+var ErrFormat = errors.New("not a tree line")
+
+// Next gives the next record, io.EOF at the end.
+func (r *Reader) Next() (Record, error) {
+	for {
+		text, err := r.r.ReadString('\n')
+		if err == io.EOF && text != "" {
+			return Record{}, fmt.Errorf("cannot read line %d: %w", r.line+1, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			return Record{}, err
+		}
+		r.line++
+		text = text[:len(text)-1]
+		if key, ok := strings.CutPrefix(text, "o\t"); ok {
+			r.objects = append(r.objects, key)
+			continue
+		}
+		rec, err := r.parse(text)
+		if err != nil {
+			return Record{}, fmt.Errorf("cannot read line %d: %w", r.line, err)
+		}
+		return rec, nil
+	}
+}
+
+func (r *Reader) parse(text string) (rec Record, err error) {
+	if path, ok := strings.CutPrefix(text, "-\t"); ok {
+		rec.Gone = true
+		rec.Path, err = Unescape(path)
+		return rec, err
+	}
+	col := strings.Split(text, "\t")
+	if len(col) < 9 || len(col[0]) != 1 || !strings.Contains("fdl", col[0]) {
+		return rec, ErrFormat
+	}
+	p := parser{}
+	rec.Kind = Kind(col[0][0])
+	rec.Mode = uint32(p.number(col[1], 8))
+	rec.MTime = p.number(col[2], 10)
+	rec.Size = p.number(col[3], 10)
+	rec.Sum = p.sum(col[4])
+	rec.Where = p.where(col[5], r.objects)
+	rec.Link = p.unescape(col[6])
+	rec.Tag = p.unescape(col[7])
+	rec.Path = p.unescape(col[8])
+	for _, c := range col[9:] {
+		rec.More = append(rec.More, p.number(c, 10))
+	}
+	if rec.Path == "" && p.err == nil {
+		p.err = ErrFormat
+	}
+	return rec, p.err
+}
+
+// parser keeps the first error, so that a line reads as a list of columns.
+type parser struct{ err error }
+
+func (p *parser) fail() {
+	if p.err == nil {
+		p.err = ErrFormat
+	}
+}
+
+func (p *parser) number(s string, base int) int64 {
+	n, err := strconv.ParseInt(s, base, 64)
+	if err != nil {
+		p.fail()
+	}
+	return n
+}
+
+func (p *parser) sum(s string) (sum Sum) {
+	if s == "" {
+		return sum
+	}
+	if n, err := hex.Decode(sum[:], []byte(s)); err != nil || n != len(sum) || len(s) != 2*len(sum) {
+		p.fail()
+	}
+	return sum
+}
+
+func (p *parser) unescape(s string) string {
+	out, err := Unescape(s)
+	if err != nil {
+		p.fail()
+	}
+	return out
+}
+
+func (p *parser) where(s string, objects []string) []Extent {
+	if s == "" {
+		return nil
+	}
+	var out []Extent
+	for part := range strings.SplitSeq(s, ",") {
+		f := strings.Split(part, ":")
+		if len(f) != 5 || len(f[4]) != 1 {
+			p.fail()
+			return nil
+		}
+		n := p.number(f[0], 10)
+		if n < 0 || n >= int64(len(objects)) {
+			p.fail()
+			return nil
+		}
+		out = append(out, Extent{
+			Object: objects[n], Offset: p.number(f[1], 10), Stored: p.number(f[2], 10),
+			Size: p.number(f[3], 10), Codec: Codec(f[4][0]),
+		})
+	}
+	return out
+}
+
+// Escape writes %XX for control characters, the percent sign and every byte
+// that is not part of valid UTF-8; all else stays as it is.
+func Escape(s string) string { return string(appendEscaped(nil, s)) }
+
+func appendEscaped(b []byte, s string) []byte {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c < 0x20 || c == 0x7f || c == '%' {
+				b = appendHex(b, c)
+			} else {
+				b = append(b, c)
+			}
+			i++
+			continue
+		}
+		if r, n := utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
+			b = append(b, s[i:i+n]...)
+			i += n
+			continue
+		}
+		b = appendHex(b, c)
+		i++
+	}
+	return b
+}
+
+func appendHex(b []byte, c byte) []byte {
+	const digits = "0123456789ABCDEF"
+	return append(b, '%', digits[c>>4], digits[c&15])
+}
+
+// Unescape undoes Escape.
+func Unescape(s string) (string, error) {
+	if !strings.Contains(s, "%") {
+		return s, nil
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b = append(b, s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return "", ErrFormat
+		}
+		c, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", ErrFormat
+		}
+		b = append(b, byte(c))
+		i += 2
+	}
+	return string(b), nil
+}

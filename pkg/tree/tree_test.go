@@ -1,0 +1,186 @@
+package tree
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestCompareFollowsAWalk(t *testing.T) {
+	want := []string{"a", "a/b", "a/b/c", "a/c", "a b", "a!", "a-b", "a.b", "ab", "b"}
+	got := slices.Clone(want)
+	slices.Reverse(got)
+	slices.SortFunc(got, Compare)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWithin(t *testing.T) {
+	tests := map[string]struct {
+		path, dir string
+		want      bool
+	}{
+		"itself":  {"a/b", "a/b", true},
+		"under":   {"a/b/c", "a/b", true},
+		"sibling": {"a/bc", "a/b", false},
+		"above":   {"a", "a/b", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := Within(tt.path, tt.dir); got != tt.want {
+				t.Errorf("Within(%q, %q) = %v", tt.path, tt.dir, got)
+			}
+		})
+	}
+}
+
+func TestParents(t *testing.T) {
+	if diff := cmp.Diff([]string{"a", "a/b"}, slices.Collect(Parents("a/b/c"))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func sample() []Entry {
+	return []Entry{
+		{Path: "d", Kind: Dir, Mode: 0o2755},
+		{Path: "d/tab\tnew\nline", Kind: File, Mode: 0o600, MTime: -1, Size: 0, Sum: Sum{1}},
+		{Path: "d/\xff%20 ü", Kind: Link, Link: "../\xfe x"},
+		{Path: "f", Kind: File, Mode: 0o755, MTime: 1700000000123456789, Size: 7, Sum: Sum{0xab, 31: 1}, Tag: "x\ty",
+			Where: []Extent{{"o/1-aa", 0, 5, 4, Zstd}, {"o/1-bb", 9, 3, 3, Raw}}},
+		{Path: "g", Kind: File, Size: 1, Where: []Extent{{"o/1-aa", 5, 1, 1, Raw}}},
+	}
+}
+
+func TestTextRoundTrip(t *testing.T) {
+	var buf bytes.Buffer
+	w := NewWriter(&buf)
+	for _, e := range sample() {
+		if err := w.Entry(&e, 1, -2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Gone("a\nb"), w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	var want []Record
+	for _, e := range sample() {
+		want = append(want, Record{Entry: e, More: []int64{1, -2}})
+	}
+	want = append(want, Record{Entry: Entry{Path: "a\nb"}, Gone: true})
+	got, err := readAll(&buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func readAll(r io.Reader) ([]Record, error) {
+	var got []Record
+	for rd := NewReader(r); ; {
+		rec, err := rd.Next()
+		if err == io.EOF {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+		got = append(got, rec)
+	}
+}
+
+func TestReaderRefuses(t *testing.T) {
+	ok := "f\t644\t1\t2\t\t\t\t\tname"
+	if _, err := readAll(strings.NewReader(ok + "\n")); err != nil {
+		t.Fatalf("the valid line: %v", err)
+	}
+	tests := map[string]string{
+		"cut":             ok,
+		"a kind unknown":  strings.Replace(ok, "f", "q", 1) + "\n",
+		"too few columns": "f\t644\n",
+		"no number":       strings.Replace(ok, "644", "9", 1) + "\n",
+		"a short sum":     "f\t644\t1\t2\tab\t\t\t\tname\n",
+		"no such object":  "f\t644\t1\t2\t\t0:1:1:1:r\t\t\tname\n",
+		"a bad escape":    ok + "%Z\n",
+		"an empty path":   strings.Replace(ok, "name", "", 1) + "\n",
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got, err := readAll(strings.NewReader(text)); err == nil {
+				t.Errorf("read %+v from %q", got, text)
+			}
+		})
+	}
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add([]byte("o\tk\nf\t644\t1\t2\t\t0:1:1:1:r\t\t\tna%0Ame\t7\n-\tx\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		recs, err := readAll(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var buf bytes.Buffer
+		w := NewWriter(&buf)
+		for i := range recs {
+			if recs[i].Gone {
+				_ = w.Gone(recs[i].Path)
+			} else {
+				_ = w.Entry(&recs[i].Entry, recs[i].More...)
+			}
+		}
+		_ = w.Flush()
+		again, err := readAll(&buf)
+		if err != nil {
+			t.Fatalf("cannot read what was written: %v", err)
+		}
+		if diff := cmp.Diff(recs, again); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func FuzzEscape(f *testing.F) {
+	f.Add("a%\xff\n\t ü")
+	f.Fuzz(func(t *testing.T, s string) {
+		e := Escape(s)
+		if strings.ContainsAny(e, "\t\n") {
+			t.Errorf("Escape(%q) = %q", s, e)
+		}
+		if got, err := Unescape(e); err != nil || got != s {
+			t.Errorf("Unescape(%q) = %q, %v", e, got, err)
+		}
+	})
+}
+
+func TestSame(t *testing.T) {
+	f := Entry{Kind: File, Mode: 0o644, MTime: 5, Size: 3, Sum: Sum{1}}
+	tests := map[string]struct {
+		change        func(*Entry)
+		content, meta bool
+	}{
+		"nothing":    {func(e *Entry) {}, true, true},
+		"where":      {func(e *Entry) { e.Where = []Extent{{Object: "o"}} }, true, true},
+		"mode":       {func(e *Entry) { e.Mode = 0o755 }, true, false},
+		"mtime":      {func(e *Entry) { e.MTime++ }, true, false},
+		"sum":        {func(e *Entry) { e.Sum[0]++ }, false, true},
+		"kind":       {func(e *Entry) { e.Kind = Link }, false, true},
+		"dir's time": {func(e *Entry) { e.Kind = Dir; e.MTime++ }, false, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := f
+			tt.change(&g)
+			if f.SameContent(&g) != tt.content || f.Same(&g) != (tt.content && tt.meta) {
+				t.Errorf("SameContent = %v, Same = %v", f.SameContent(&g), f.Same(&g))
+			}
+		})
+	}
+}
