@@ -1,0 +1,246 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// fake is a Handler whose answers a test sets.
+type fake struct {
+	doc    status.Document
+	sync   func(ctx context.Context, req SyncRequest, say func(string)) error
+	events func(ctx context.Context, emit func(Event) error) error
+
+	mu    sync.Mutex
+	calls []string
+}
+
+func (f *fake) note(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+}
+
+func (f *fake) Status(context.Context) status.Document { return f.doc }
+func (f *fake) Sync(ctx context.Context, req SyncRequest, say func(string)) error {
+	return f.sync(ctx, req, say)
+}
+func (f *fake) Pause(_ context.Context, name string) error {
+	f.note("pause %s", name)
+	return NotFound(name, []string{"web", "db"})
+}
+func (f *fake) Resume(_ context.Context, name string) error  { f.note("resume %s", name); return nil }
+func (f *fake) Restart(_ context.Context, name string) error { panic("restart " + name) }
+func (f *fake) Stop(_ context.Context, req StopRequest, say func(string)) error {
+	f.note("stop %s", time.Duration(req.Timeout))
+	say("stopping")
+	return nil
+}
+func (f *fake) Reload(_ context.Context, say func(string)) error {
+	return fmt.Errorf("cannot load: %w", ErrInvalidSpec)
+}
+func (f *fake) Events(ctx context.Context, emit func(Event) error) error { return f.events(ctx, emit) }
+
+// serve runs a server over f on a real socket and gives a client of it.
+func serve(t *testing.T, f *fake) (*Client, *Server, *bytes.Buffer) {
+	t.Helper()
+	seat := take(t, place(t, "srv"))
+	l, err := seat.Listen()
+	must(t, err)
+	logged := &bytes.Buffer{}
+	s := NewServer(f, slog.New(slog.NewTextHandler(logged, nil)))
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return Dial(seat.Socket()), s, logged
+}
+
+func TestStatusGoesThrough(t *testing.T) {
+	now := time.Now().UTC()
+	f := &fake{doc: status.Document{
+		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev"},
+		State:     status.Degraded, PID: 7, Since: &now,
+		Units:     []status.Unit{{Name: "web", Kind: "service", State: "running"}},
+		Attention: []string{"do this"},
+	}}
+	c, _, _ := serve(t, f)
+	got, err := c.Status(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(f.doc, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSyncStreamsProgress(t *testing.T) {
+	var got SyncRequest
+	f := &fake{sync: func(_ context.Context, req SyncRequest, say func(string)) error {
+		got = req
+		say("one")
+		say("two")
+		return hint.Wrap(hint.Wrap(errors.New("cannot push"), "inner"), "outer")
+	}}
+	c, _, _ := serve(t, f)
+	want := SyncRequest{Names: []string{"workspace"}, AllowDelete: true}
+	var said []string
+	err := c.Sync(t.Context(), want, func(s string) { said = append(said, s) })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"one", "two"}, said); diff != "" {
+		t.Error(diff)
+	}
+	if err == nil || err.Error() != "cannot push" {
+		t.Errorf("error %v", err)
+	}
+	if diff := cmp.Diff([]string{"outer", "inner"}, hint.Of(err)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCancelReachesTheHandler(t *testing.T) {
+	ended := make(chan struct{})
+	f := &fake{sync: func(ctx context.Context, _ SyncRequest, say func(string)) error {
+		say("begun")
+		<-ctx.Done()
+		close(ended)
+		return ctx.Err()
+	}}
+	c, _, _ := serve(t, f)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("interrupted")
+	if err := c.Sync(ctx, SyncRequest{}, func(string) { cancel(cause) }); !errors.Is(err, cause) {
+		t.Errorf("got %v, want the cause", err)
+	}
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the handler was not told that the client went away")
+	}
+}
+
+func TestVerbs(t *testing.T) {
+	f := &fake{}
+	c, _, logged := serve(t, f)
+	ctx := t.Context()
+	tests := map[string]struct {
+		call    func() error
+		want    string
+		is      error
+		hasHint string
+	}{
+		"pause of no unit": {func() error { return c.Act(ctx, "pause", "nix") }, `no unit or replica "nix": not found`, ErrNotFound, "known names: web, db"},
+		"resume":           {func() error { return c.Act(ctx, "resume", "web") }, "", nil, ""},
+		"a panic":          {func() error { return c.Act(ctx, "restart", "web") }, "internal error: restart web", nil, ""},
+		"stop":             {func() error { return c.Stop(ctx, StopRequest{Duration(5 * time.Second)}, nil) }, "", nil, ""},
+		"reload":           {func() error { return c.Reload(ctx, nil) }, "cannot load: invalid spec", ErrInvalidSpec, ""},
+		"an unknown verb":  {func() error { return c.Act(ctx, "fly", "web") }, "coltecd answered 404 Not Found", nil, "is it of another version? compare coltecd version and coltecd status"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := tt.call()
+			if got := text(err); got != tt.want {
+				t.Errorf("error %q, want %q", got, tt.want)
+			}
+			if tt.is != nil && !errors.Is(err, tt.is) {
+				t.Errorf("%v is not %v", err, tt.is)
+			}
+			if got := strings.Join(hint.Of(err), "|"); got != tt.hasHint {
+				t.Errorf("hint %q, want %q", got, tt.hasHint)
+			}
+		})
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if got := fmt.Sprint(len(f.calls), logged.Len() > 0, strings.Contains(logged.String(), "trace=")); got != "3 true true" {
+		t.Errorf("calls, logged, trace: %s (%q)", got, f.calls)
+	}
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestAnotherUserIsRefused(t *testing.T) {
+	c, s, _ := serve(t, &fake{})
+	s.allow = func(uint32) bool { return false }
+	_, err := c.Status(t.Context())
+	if !errors.Is(err, ErrForbidden) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	want := Event{Subject: "unit", Name: "web", From: "starting", To: "running"}
+	f := &fake{events: func(ctx context.Context, emit func(Event) error) error {
+		must(t, emit(want))
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	c, _, _ := serve(t, f)
+	enough := errors.New("enough")
+	err := c.Events(t.Context(), func(e Event) error {
+		if diff := cmp.Diff(want, e); diff != "" {
+			t.Error(diff)
+		}
+		return enough
+	})
+	if !errors.Is(err, enough) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A daemon that dies in the middle of an answer leaves an error, not a success.
+func TestCutAnswer(t *testing.T) {
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	must(t, err)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			buf := make([]byte, 4096)
+			_, _ = c.Read(buf)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"say\":\"going\"}\n\r\n")
+			c.Close()
+		}
+	}()
+	c := Dial(l.Addr().String())
+	if err := c.Sync(t.Context(), SyncRequest{}, nil); !errors.Is(err, ErrGone) {
+		t.Errorf("sync: %v", err)
+	}
+	if err := c.Stop(t.Context(), StopRequest{}, nil); err != nil {
+		t.Errorf("a stop that ends coltecd: %v", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := Dial(t.TempDir() + "/none").Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}

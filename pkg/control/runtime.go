@@ -1,0 +1,350 @@
+package control
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+const (
+	// maxSocketPath is what the smallest of the kernels we may be talked to
+	// from (macOS, over a shared directory) takes for a socket's path.
+	maxSocketPath = 103
+
+	lockName   = "lock"
+	noteName   = "instance.json"
+	socketName = "sock"
+
+	// lockPatience outlasts a Find that holds a lock for the instant it looks.
+	lockPatience = 300 * time.Millisecond
+)
+
+// ErrRunning says that a coltecd for this workspace already has the seat.
+var ErrRunning = errors.New("already running")
+
+// Place says where a workspace's runtime files are.
+//
+// The lock is taken in every directory of dirs, because a hook and a login
+// shell may disagree about XDG_RUNTIME_DIR and must still meet; the socket is
+// in the first of them.
+type Place struct {
+	Workspace string // org/project/env
+	Spec      string // absolute path of the spec
+	XDG       string // $XDG_RUNTIME_DIR, may be empty
+	Tmp       string // normally /tmp
+	UID       int
+	Avoid     []string // synced trees: never a runtime file in there
+}
+
+// ID is short and differs between two workspaces on one machine, and between
+// two copies of one workspace.
+func (p Place) ID() string {
+	sum := sha256.Sum256([]byte(p.Workspace + "\x00" + p.Spec))
+	return hex.EncodeToString(sum[:6])
+}
+
+// bases are the directories that hold one directory per workspace, the
+// preferred one first.
+func (p Place) bases() []string {
+	var bases []string
+	if p.XDG != "" && ownedBy(p.XDG, p.UID) {
+		bases = append(bases, filepath.Join(p.XDG, "coltec"))
+	}
+	return append(bases, filepath.Join(p.Tmp, fmt.Sprintf("coltec-%d", p.UID)))
+}
+
+// dirs are the runtime directories that may be used: short enough for a
+// socket, and in no synced tree.
+func (p Place) dirs() []string {
+	var dirs []string
+	for _, base := range p.bases() {
+		dir := filepath.Join(base, p.ID())
+		if len(filepath.Join(dir, socketName)) <= maxSocketPath && !p.synced(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+func (p Place) synced(dir string) bool {
+	for _, tree := range p.Avoid {
+		if rel, err := filepath.Rel(tree, dir); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}
+
+// searched is where Find looks: also in the place of the spec's owner, so that
+// root sees the coltecd that a container's user runs.
+func (p Place) searched() []string {
+	bases := p.bases()
+	if info, err := os.Stat(p.Spec); err == nil && p.UID == 0 {
+		if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != p.UID {
+			bases = append(bases, filepath.Join(p.Tmp, fmt.Sprintf("coltec-%d", owner)))
+		}
+	}
+	return bases
+}
+
+func ownedBy(dir string, uid int) bool {
+	info, err := os.Stat(dir)
+	return err == nil && info.IsDir() && int(info.Sys().(*syscall.Stat_t).Uid) == uid
+}
+
+// Instance is the note that a running coltecd leaves beside its lock.
+type Instance struct {
+	PID       int       `json:"pid"`
+	Keeper    int       `json:"keeper,omitempty"` // the process that starts PID again when it crashes
+	Spec      string    `json:"spec"`
+	Workspace string    `json:"workspace"`
+	Socket    string    `json:"socket"`
+	LogDir    string    `json:"log_dir"`
+	Version   string    `json:"version"`
+	Since     time.Time `json:"since"`
+
+	dir string // where the note was found
+}
+
+// Find looks for the coltecd of the spec at p.Spec, whatever workspace that
+// spec names by now: a spec that was broken or renamed under a running coltecd
+// still finds it. What counts is the lock, never an answer on the socket.
+func Find(p Place) (Instance, bool, error) {
+	for _, base := range p.searched() {
+		entries, err := os.ReadDir(base)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return Instance{}, false, fmt.Errorf("cannot look for a running coltecd: %w", err)
+		}
+		for _, e := range entries {
+			dir := filepath.Join(base, e.Name())
+			note, err := readNote(dir)
+			if err == nil && note.Spec == p.Spec && held(dir) {
+				return note, true, nil
+			}
+		}
+	}
+	return Instance{}, false, nil
+}
+
+// Alive tells whether the instance still has its seat.
+func (i Instance) Alive() bool { return held(i.dir) }
+
+func readNote(dir string) (Instance, error) {
+	note := Instance{dir: dir}
+	b, err := os.ReadFile(filepath.Join(dir, noteName))
+	if err == nil {
+		err = json.Unmarshal(b, &note)
+	}
+	return note, err
+}
+
+// held tells whether somebody has the lock in dir.
+func held(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
+// Seat is the right to be the one coltecd of a workspace. It lasts as long as
+// a process has one of its files open: a keeper and its coltecd share it.
+type Seat struct {
+	locks []*os.File // one per directory, the socket's first
+}
+
+// Take takes the seat, or fails with [ErrRunning].
+func Take(p Place) (*Seat, error) {
+	if i, ok, err := Find(p); err != nil || ok {
+		return nil, errors.Join(err, running(i))
+	}
+	s := &Seat{}
+	dirs := p.dirs()
+	if len(dirs) == 0 {
+		return nil, hint.Wrap(
+			fmt.Errorf("cannot find a place for the socket: %s", join(p.bases())),
+			"set XDG_RUNTIME_DIR to a short path outside every synced tree")
+	}
+	for _, dir := range dirs {
+		lock, err := takeLock(dir, p.UID)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.locks = append(s.locks, lock)
+	}
+	return s, nil
+}
+
+func running(i Instance) error {
+	if i.PID == 0 {
+		return ErrRunning
+	}
+	return fmt.Errorf("%w (pid %d)", ErrRunning, i.PID)
+}
+
+// Inherit is the seat whose files a parent process handed over at these
+// descriptors.
+func Inherit(fds ...uintptr) (*Seat, error) {
+	s := &Seat{}
+	for _, fd := range fds {
+		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+		if err != nil || filepath.Base(name) != lockName {
+			return nil, fmt.Errorf("internal error: descriptor %d is not the lock of a seat (%q)", fd, name)
+		}
+		unix.CloseOnExec(int(fd))
+		s.locks = append(s.locks, os.NewFile(fd, name))
+	}
+	return s, nil
+}
+
+// takeLock makes dir if need be and locks it.
+func takeLock(dir string, uid int) (*os.File, error) {
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := private(d, uid); err != nil {
+			return nil, err
+		}
+	}
+	path := filepath.Join(dir, lockName)
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		f, err := lockFile(path)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, ErrRunning) || time.Now().After(deadline) {
+			return nil, err
+		}
+	}
+}
+
+// lockFile opens and locks path, and makes sure that the file is still the one
+// of that name: who leaves a seat removes the file while it has the lock.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // the directory was removed just now
+		return nil, ErrRunning
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			note, _ := readNote(filepath.Dir(path))
+			return nil, running(note)
+		}
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	mine, err1 := f.Stat()
+	now, err2 := os.Stat(path)
+	if err1 != nil || err2 != nil || !os.SameFile(mine, now) {
+		f.Close()
+		return nil, ErrRunning
+	}
+	return f, nil
+}
+
+// private makes dir 0700 if it is missing, and refuses one that others could
+// have put there or could look into.
+func private(dir string, uid int) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cannot make the runtime directory: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("cannot look at the runtime directory: %w", err)
+	}
+	owner := int(info.Sys().(*syscall.Stat_t).Uid)
+	switch {
+	case !info.IsDir():
+		err = fmt.Errorf("cannot use the runtime directory %q: it is not a directory", dir)
+	case owner != uid:
+		err = fmt.Errorf("cannot use the runtime directory %q: it belongs to uid %d, not to uid %d", dir, owner, uid)
+	case info.Mode().Perm()&0o077 != 0:
+		return hint.Wrap(
+			fmt.Errorf("cannot use the runtime directory %q: others have access to it (mode %04o)", dir, info.Mode().Perm()),
+			"run: chmod 700 %s", dir)
+	default:
+		return nil
+	}
+	return hint.Wrap(err, "remove it, or set XDG_RUNTIME_DIR to a directory of your own")
+}
+
+// Files are the locks, to be handed to a child (see [Inherit]).
+func (s *Seat) Files() []*os.File { return s.locks }
+
+// Dir is the directory with the socket.
+func (s *Seat) Dir() string { return filepath.Dir(s.locks[0].Name()) }
+
+// Socket is the path of the socket.
+func (s *Seat) Socket() string { return filepath.Join(s.Dir(), socketName) }
+
+// Note leaves the note for clients in each directory of the seat.
+func (s *Seat) Note(i Instance) error {
+	i.Socket = s.Socket()
+	b, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	for _, lock := range s.locks {
+		path := filepath.Join(filepath.Dir(lock.Name()), noteName)
+		if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// Listen opens the socket, 0600. One that a crashed coltecd left is replaced:
+// the seat is ours.
+func (s *Seat) Listen() (net.Listener, error) {
+	path := s.Socket()
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot replace the socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	return l, nil
+}
+
+// Leave removes the runtime directories and gives the seat up.
+func (s *Seat) Leave() {
+	for _, lock := range s.locks {
+		// Ours and private: nothing else is in there. What cannot be removed
+		// does no harm, the lock is what counts.
+		_ = os.RemoveAll(filepath.Dir(lock.Name()))
+	}
+	s.Close()
+}
+
+// Close gives this process's part of the seat up and leaves the files.
+func (s *Seat) Close() {
+	for _, lock := range s.locks {
+		lock.Close()
+	}
+}
+
+func join(names []string) string { return strings.Join(names, ", ") }

@@ -1,0 +1,235 @@
+package control
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// place is a Place below a short temporary directory.
+func place(t *testing.T, name string) Place {
+	t.Helper()
+	tmp, err := os.MkdirTemp("/tmp", "ctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	return Place{Workspace: "acme/widget/" + name, Spec: filepath.Join(tmp, name, "spec.yaml"), Tmp: tmp, UID: os.Getuid()}
+}
+
+func take(t *testing.T, p Place) *Seat {
+	t.Helper()
+	s, err := Take(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestIDsDiffer(t *testing.T) {
+	ids := map[string]Place{}
+	for _, p := range []Place{
+		{Workspace: "a/b/c", Spec: "/w/spec"},
+		{Workspace: "a/b/d", Spec: "/w/spec"},
+		{Workspace: "a/b/c", Spec: "/x/spec"},
+		{Workspace: "a/b", Spec: "c/w/spec"},
+	} {
+		id := p.ID()
+		if old, ok := ids[id]; ok || len(id) != 12 {
+			t.Errorf("ID(%+v) = %q, also of %+v", p, id, old)
+		}
+		ids[id] = p
+	}
+}
+
+func TestDirs(t *testing.T) {
+	p := place(t, "dirs")
+	xdg := filepath.Join(p.Tmp, "xdg")
+	if err := os.Mkdir(xdg, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	long := filepath.Join(p.Tmp, strings.Repeat("x", 80))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	inXDG := filepath.Join(xdg, "coltec", p.ID())
+	inTmp := filepath.Join(p.Tmp, "coltec-"+itoa(p.UID), p.ID())
+	tests := map[string]struct {
+		change func(*Place)
+		want   []string
+	}{
+		"no XDG_RUNTIME_DIR":          {func(*Place) {}, []string{inTmp}},
+		"an XDG_RUNTIME_DIR":          {func(p *Place) { p.XDG = xdg }, []string{inXDG, inTmp}},
+		"one that is missing":         {func(p *Place) { p.XDG = xdg + "/none" }, []string{inTmp}},
+		"one of another user":         {func(p *Place) { p.XDG = "/proc/1" }, []string{inTmp}},
+		"one too long for a socket":   {func(p *Place) { p.XDG = long }, []string{inTmp}},
+		"one in a synced tree":        {func(p *Place) { p.XDG, p.Avoid = xdg, []string{xdg} }, []string{inTmp}},
+		"all in a synced tree":        {func(p *Place) { p.XDG, p.Avoid = xdg, []string{p.Tmp} }, nil},
+		"a tree that is beside it":    {func(p *Place) { p.Avoid = []string{p.Tmp + "/coltec"} }, []string{inTmp}},
+		"the tree is /, nothing left": {func(p *Place) { p.Avoid = []string{"/"} }, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := p
+			tt.change(&p)
+			if p.XDG == "/proc/1" && p.UID == 0 {
+				p.XDG = "/nonexistent" // root owns /proc/1
+			}
+			if diff := cmp.Diff(tt.want, p.dirs()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func itoa(n int) string {
+	b := []byte{}
+	for ; n > 0 || len(b) == 0; n /= 10 {
+		b = append([]byte{byte('0' + n%10)}, b...)
+	}
+	return string(b)
+}
+
+func TestTakeRefusesWhatIsNotPrivate(t *testing.T) {
+	tests := map[string]struct {
+		prepare    func(t *testing.T, base string)
+		want, hint string
+	}{
+		"accessible to others": {
+			func(t *testing.T, base string) { must(t, os.Mkdir(base, 0o700)); must(t, os.Chmod(base, 0o755)) },
+			"others have access to it (mode 0755)", "run: chmod 700 ",
+		},
+		"a file": {
+			func(t *testing.T, base string) { must(t, os.WriteFile(base, nil, 0o600)) },
+			"it is not a directory", "remove it, or set XDG_RUNTIME_DIR",
+		},
+		"a link to a directory": {
+			func(t *testing.T, base string) { must(t, os.Symlink(t.TempDir(), base)) },
+			"it is not a directory", "remove it, or set XDG_RUNTIME_DIR",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := place(t, "p")
+			base := p.bases()[0]
+			tt.prepare(t, base)
+			err := private(base, p.UID)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q in it", err, tt.want)
+			}
+			if hints := hint.Of(err); len(hints) != 1 || !strings.HasPrefix(hints[0], tt.hint) {
+				t.Errorf("hints %q, want %q", hints, tt.hint)
+			}
+		})
+	}
+	t.Run("another user's", func(t *testing.T) {
+		p := place(t, "p")
+		take(t, p)
+		err := private(p.bases()[0], p.UID+1)
+		if err == nil || !strings.Contains(err.Error(), "it belongs to uid") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSeat(t *testing.T) {
+	p := place(t, "seat")
+	p.XDG = p.Tmp
+	s := take(t, p)
+	must(t, s.Note(Instance{PID: 42, Spec: p.Spec, Workspace: p.Workspace}))
+
+	i, ok, err := Find(p)
+	if err != nil || !ok || i.PID != 42 || i.Socket != s.Socket() {
+		t.Errorf("Find = %+v, %v, %v", i, ok, err)
+	}
+	if _, err := Take(p); !errors.Is(err, ErrRunning) || err.Error() != "already running (pid 42)" {
+		t.Errorf("second Take: %v", err)
+	}
+	// Who has no XDG_RUNTIME_DIR meets who has one.
+	bare := p
+	bare.XDG = ""
+	if _, err := Take(bare); !errors.Is(err, ErrRunning) {
+		t.Errorf("Take without XDG_RUNTIME_DIR: %v", err)
+	}
+	// A spec that was renamed under a running coltecd still finds it.
+	renamed := p
+	renamed.Workspace = "acme/other/x"
+	if _, ok, _ := Find(renamed); !ok {
+		t.Error("Find does not find a coltecd whose spec names another workspace by now")
+	}
+	if _, err := Take(renamed); !errors.Is(err, ErrRunning) {
+		t.Errorf("Take under another name: %v", err)
+	}
+	// Another workspace is another seat.
+	other := p
+	other.Spec += "2"
+	if _, ok, _ := Find(other); ok {
+		t.Error("Find finds another's coltecd")
+	}
+	take(t, other)
+
+	s.Leave()
+	if i.Alive() {
+		t.Error("Alive after Leave")
+	}
+	if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Leave leaves %s: %v", s.Dir(), err)
+	}
+	take(t, p)
+}
+
+// A killed coltecd's files are no lock: only a flock is.
+func TestStaleFilesAreNoInstance(t *testing.T) {
+	p := place(t, "stale")
+	s := take(t, p)
+	must(t, s.Note(Instance{PID: os.Getpid(), Spec: p.Spec}))
+	l, err := s.Listen()
+	must(t, err)
+	defer l.Close() // the socket still answers, and yet:
+	s.Close()
+	if i, ok, err := Find(p); ok || err != nil {
+		t.Errorf("Find = %+v, %v", i, err)
+	}
+	again := take(t, p)
+	l2, err := again.Listen()
+	must(t, err)
+	defer l2.Close()
+	if info, err := os.Stat(again.Socket()); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestInherit(t *testing.T) {
+	p := place(t, "inherit")
+	s := take(t, p)
+	fd, err := unix.Dup(int(s.Files()[0].Fd()))
+	must(t, err)
+	heir, err := Inherit(uintptr(fd))
+	must(t, err)
+	defer heir.Close()
+	s.Close() // the keeper dies, its coltecd still has the seat
+	if heir.Socket() != s.Socket() {
+		t.Errorf("socket %q, want %q", heir.Socket(), s.Socket())
+	}
+	if _, err := Take(p); !errors.Is(err, ErrRunning) {
+		t.Errorf("Take beside an heir: %v", err)
+	}
+	if _, err := Inherit(0); err == nil {
+		t.Error("Inherit takes standard input for a lock")
+	}
+}

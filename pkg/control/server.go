@@ -1,0 +1,201 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxRequest is far above any request: a list of names.
+const maxRequest = 1 << 20
+
+// Server answers on the socket.
+type Server struct {
+	handler Handler
+	log     *slog.Logger
+	allow   func(uid uint32) bool
+	http    *http.Server
+}
+
+// NewServer makes a server over h. Only this process's user and root are
+// answered.
+func NewServer(h Handler, log *slog.Logger) *Server {
+	me := uint32(os.Getuid())
+	s := &Server{handler: h, log: log, allow: func(uid uint32) bool { return uid == me || uid == 0 }}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: 5 * time.Second, // a local client sends its header at once
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers until Close. It returns nil after a Close.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("cannot serve the socket: %w", err)
+}
+
+// Close lets answers that are under way go out for a moment, then cuts.
+func (s *Server) Close() {
+	// An event stream never ends by itself, and a client that waits for a
+	// stop watches the lock: nobody needs longer than a local write takes.
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	_ = s.http.Shutdown(ctx)
+	_ = s.http.Close()
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", s.status)
+	mux.HandleFunc("GET /v1/events", s.events)
+	mux.HandleFunc("POST /v1/sync", stream(s, s.handler.Sync))
+	mux.HandleFunc("POST /v1/stop", stream(s, s.handler.Stop))
+	mux.HandleFunc("POST /v1/reload", stream(s, func(ctx context.Context, _ struct{}, say func(string)) error {
+		return s.handler.Reload(ctx, say)
+	}))
+	for verb, act := range map[string]func(context.Context, string) error{
+		"pause": s.handler.Pause, "resume": s.handler.Resume, "restart": s.handler.Restart,
+	} {
+		mux.HandleFunc("POST /v1/"+verb, stream(s, func(ctx context.Context, req NameRequest, _ func(string)) error {
+			return act(ctx, req.Name)
+		}))
+	}
+	return s.guard(mux)
+}
+
+// guard refuses other users, and turns a panic into an internal error whose
+// trace is in the log alone.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				s.log.Error("panic in a request", "path", r.URL.Path, "panic", v, "trace", string(debug.Stack()))
+				refuse(w, http.StatusInternalServerError, fmt.Errorf("internal error: %v", v))
+			}
+		}()
+		if uid, ok := peer(r.Context()); !ok || !s.allow(uid) {
+			refuse(w, http.StatusForbidden, fmt.Errorf("coltecd does not answer uid %d: %w", uid, ErrForbidden))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func refuse(w http.ResponseWriter, code int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(line{Error: toWire(err)})
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(s.handler.Status(r.Context()))
+}
+
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	out := newLines(w)
+	if err := s.handler.Events(r.Context(), func(e Event) error { return out.send(e) }); err != nil {
+		s.log.Debug("event stream ended", "error", err)
+	}
+}
+
+// stream makes a route of a call that may take long: the answer is lines of
+// JSON, the last of them done or error.
+func stream[T any](s *Server, call func(context.Context, T, func(string)) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req T
+		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err := dec.Decode(&req); err != nil && !errors.Is(err, io.EOF) {
+			refuse(w, http.StatusBadRequest, fmt.Errorf("cannot read the request: %w", err))
+			return
+		}
+		out := newLines(w)
+		last := line{Done: true}
+		if err := s.safely(r, func() error {
+			return call(r.Context(), req, func(text string) { _ = out.send(line{Say: text}) })
+		}); err != nil {
+			last = line{Error: toWire(err)}
+		}
+		_ = out.send(last) // a client that went away needs no answer
+	}
+}
+
+// safely makes an error of a panic while the stream can still carry it.
+func (s *Server) safely(r *http.Request, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a request", "path", r.URL.Path, "panic", v, "trace", string(debug.Stack()))
+			err = fmt.Errorf("internal error: %v", v)
+		}
+	}()
+	return f()
+}
+
+// lines writes one JSON value a line and pushes each out at once.
+type lines struct {
+	mu  sync.Mutex // progress may come from several goroutines
+	enc *json.Encoder
+	rc  *http.ResponseController
+}
+
+func newLines(w http.ResponseWriter) *lines {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	l := &lines{enc: json.NewEncoder(w), rc: http.NewResponseController(w)}
+	_ = l.rc.Flush() // the header: the client knows that it was heard
+	return l
+}
+
+func (l *lines) send(v any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.enc.Encode(v); err != nil {
+		return err
+	}
+	return l.rc.Flush()
+}
+
+// peerKey is the context key of the caller's uid.
+type peerKey struct{}
+
+// withPeer asks the kernel who is at the other end.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return ctx
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err != nil || credErr != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, peerKey{}, cred.Uid)
+}
+
+func peer(ctx context.Context) (uint32, bool) {
+	uid, ok := ctx.Value(peerKey{}).(uint32)
+	return uid, ok
+}
