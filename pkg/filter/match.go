@@ -6,9 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxShapes bounds how many alternatives of a pattern are tried one by one.
-// Beyond it a single regular expression is the faster one.
-const maxShapes = 16
+const (
+	// maxShapes bounds how many alternatives of a pattern are tried one by one.
+	// Beyond it a single regular expression is the faster one.
+	maxShapes = 16
+	// maxScanned and maxDepth leave monstrous patterns to the regular expression,
+	// which has its own bound (it refuses to nest deeper than 1000).
+	maxScanned = 4096
+	maxDepth   = 100
+)
 
 // matcher decides whether a name matches a pattern. Most patterns are one of a
 // few shapes, which string functions decide ten times faster than a regular
@@ -76,13 +82,13 @@ type token struct {
 func scan(glob string) (tokens []token, anchored, ok bool) {
 	glob, anchored = strings.CutPrefix(glob, "/")
 	// A pattern's U+FFFD matches bytes that are not UTF-8, which no literal does.
-	if strings.Contains(glob, "{{") || !utf8.ValidString(glob) || strings.ContainsRune(glob, utf8.RuneError) {
+	if len(glob) > maxScanned || strings.Contains(glob, "{{") || !utf8.ValidString(glob) || strings.ContainsRune(glob, utf8.RuneError) {
 		return nil, anchored, false
 	}
 	depth := 0
 	for len(glob) > 0 {
 		t, n := nextToken(glob, depth > 0)
-		if n == 0 {
+		if n == 0 || depth > maxDepth {
 			return nil, anchored, false
 		}
 		switch t.kind {
@@ -123,7 +129,8 @@ func nextToken(glob string, braced bool) (token, int) {
 			return token{kind: comma}, 1
 		}
 	}
-	return token{text: glob[:1]}, 1
+	n := 1 + strings.IndexAny(glob[1:]+"*", `*?[]{},\`)
+	return token{text: glob[:n]}, n
 }
 
 // classLen returns the length of a class of plain characters, 0 for another one:
