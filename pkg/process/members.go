@@ -1,0 +1,130 @@
+package process
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// proc is one process as /proc/PID/stat shows it.
+type proc struct {
+	pid, ppid, pgrp int
+	zombie          bool
+	start           uint64 // ticks since boot: with pid, a name that is not given twice
+}
+
+// signal sends sig, unless the number has passed to another process meanwhile.
+func (p proc) signal(sig syscall.Signal) {
+	fd, err := unix.PidfdOpen(p.pid, 0)
+	if err != nil {
+		if now, ok := readProc(p.pid); ok && now.start == p.start {
+			_ = syscall.Kill(p.pid, sig) // no pidfds here: as close as it gets
+		}
+		return
+	}
+	defer unix.Close(fd)
+	if now, ok := readProc(p.pid); ok && now.start == p.start {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+	}
+}
+
+// members are the live processes of the group but its leader: those in the
+// process group, those that carry the marker, and all their descendants.
+// kill(-pgid, 0) would be cheaper, but it succeeds on zombies.
+func (c *Child) members() []proc {
+	all := procs()
+	in := map[int]bool{c.pid: true}
+	for _, p := range all {
+		if p.pgrp == c.pid || c.marks(p) {
+			in[p.pid] = true
+		}
+	}
+	for changed := true; changed; { // children may have lower numbers than their parents
+		changed = false
+		for _, p := range all {
+			if !in[p.pid] && in[p.ppid] {
+				in[p.pid] = true
+				changed = true
+			}
+		}
+	}
+	live := all[:0]
+	for _, p := range all {
+		if in[p.pid] && !p.zombie && p.pid != c.pid {
+			live = append(live, p)
+		}
+	}
+	return live
+}
+
+// marks says whether p was started with our marker. The environment of a process
+// of another user cannot be read; it is then none of ours, unless we are root.
+func (c *Child) marks(p proc) bool {
+	return c.marker != "" && !p.zombie && hasVar(p.pid, []byte(c.marker))
+}
+
+// hasVar says whether the process was started with the variable kv.
+func hasVar(pid int, kv []byte) bool {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return false
+	}
+	for rest, more := env, true; more; {
+		var entry []byte
+		entry, rest, more = bytes.Cut(rest, []byte{0})
+		if bytes.Equal(entry, kv) {
+			return true
+		}
+	}
+	return false
+}
+
+// procs lists all processes that can be seen.
+func procs() []proc {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	all := make([]proc, 0, len(names))
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			if p, ok := readProc(pid); ok {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// readProc reads one process; false: there is none.
+func readProc(pid int) (proc, bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return proc{}, false
+	}
+	return parseStat(pid, stat)
+}
+
+// parseStat reads the fields behind the command name, which may hold anything,
+// ") R 1" too: the last parenthesis counts.
+func parseStat(pid int, stat []byte) (proc, bool) {
+	end := bytes.LastIndexByte(stat, ')')
+	if end < 0 {
+		return proc{}, false
+	}
+	fields := bytes.Fields(stat[end+1:])
+	if len(fields) < 20 {
+		return proc{}, false
+	}
+	ppid, err1 := strconv.Atoi(string(fields[1]))
+	pgrp, err2 := strconv.Atoi(string(fields[2]))
+	start, err3 := strconv.ParseUint(string(fields[19]), 10, 64)
+	state := fields[0][0]
+	ok := err1 == nil && err2 == nil && err3 == nil
+	return proc{pid: pid, ppid: ppid, pgrp: pgrp, zombie: state == 'Z' || state == 'X', start: start}, ok
+}

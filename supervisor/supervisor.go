@@ -1,0 +1,339 @@
+// Package supervisor runs units: services, jobs and hooks. One pure machine
+// (step, and machine around it) decides; one goroutine, Run, owns it, feeds it
+// events and does the I/O that it asks for. It knows units only: no rclone, no
+// YAML, no socket. cmd/coltecd and the engine use it.
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coltec/coltec/pkg/process"
+	"github.com/coltec/coltec/pkg/unit"
+)
+
+// Options of a supervisor. The zero value runs real processes, drops what they
+// print and is silent.
+type Options struct {
+	// Sink makes the sink for what a unit prints; nil drops it. It is called once
+	// per unit, from the first start on, and closed when the unit is removed. A
+	// sink must not return errors: a child whose output is refused dies of SIGPIPE.
+	Sink func(unit string) io.WriteCloser
+	// LogPath names the log of a unit for Status; nil names none.
+	LogPath func(unit string) string
+	// Logger gets what a person may want to know later; nil is silent.
+	Logger *slog.Logger
+	// Milestones are the names beside units that After may hold; nil allows any.
+	Milestones []string
+	// Marker is put into the environment of each child as COLTEC_UNIT=Marker/unit.
+	// It finds descendants that left their process group, and what a killed
+	// supervisor left behind; make it unique to the workspace. Empty: no marker.
+	Marker string
+	// OnChange is told each change of a state, on the goroutine of Run: it must
+	// return at once and not call the supervisor.
+	OnChange func(Change)
+	// Runner starts children; nil starts real ones.
+	Runner Runner
+}
+
+// Change of the state of one unit.
+type Change struct {
+	Unit string    `json:"unit"`
+	From State     `json:"from"`
+	To   State     `json:"to"`
+	Why  string    `json:"why,omitempty"`
+	Time time.Time `json:"time"`
+}
+
+// UnitStatus is how one unit is.
+type UnitStatus struct {
+	Name      string
+	Kind      unit.Kind
+	State     State
+	Since     time.Time
+	PID       int // of the leader; 0: none
+	Restarts  int
+	LastExit  string // "exit status 1", "signal: killed"
+	LastError string
+	NextRun   time.Time // zero: none
+	NextRetry time.Time // zero: none
+	Log       string
+}
+
+// ErrStopped is what calls get after the end of Run.
+var ErrStopped = errors.New("the supervisor has stopped")
+
+// Runner starts children. It is the seam for tests.
+type Runner interface {
+	Start(spec process.Spec, out io.Writer) (Child, error)
+}
+
+// Child is one process group.
+type Child interface {
+	PID() int
+	Signal(syscall.Signal) // to all of the group
+	Wait() process.Exit    // until the leader has ended
+	Left() bool            // whether others of the group still run
+	Reap()                 // until nothing of the group is left
+}
+
+// Supervisor runs units. Make one with New.
+type Supervisor struct {
+	opts   Options
+	events chan message  // to Run; buffered, so that Set may come before Run
+	ids    atomic.Uint64 // of calls that wait for an answer
+	done   chan struct{} // closed when Run has returned
+	begun  atomic.Bool   // Run was called
+	points pointLocks    // RunHooks, one at a time for each point
+
+	// Only Run touches what follows.
+	machine  *machine
+	replies  map[uint64]chan error
+	timers   map[string]*time.Timer
+	children map[string]child
+	sinks    map[string]io.WriteCloser
+}
+
+// child is a running child and its generation.
+type child struct {
+	run uint64
+	Child
+}
+
+// queue is how many messages may wait before Run takes them: enough for the
+// calls that come before it runs. Past that, senders wait.
+const queue = 32
+
+// New makes a supervisor without units.
+func New(o Options) *Supervisor {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Runner == nil {
+		o.Runner = realRunner{}
+	}
+	return &Supervisor{
+		opts:     o,
+		events:   make(chan message, queue),
+		done:     make(chan struct{}),
+		machine:  newMachine(rand.Uint64()),
+		replies:  map[uint64]chan error{},
+		timers:   map[string]*time.Timer{},
+		children: map[string]child{},
+		sinks:    map[string]io.WriteCloser{},
+	}
+}
+
+// realRunner starts real processes.
+type realRunner struct{}
+
+func (realRunner) Start(spec process.Spec, out io.Writer) (Child, error) {
+	c, err := process.Start(spec, out)
+	if err != nil {
+		return nil, err // not c: a nil *process.Child is not a nil Child
+	}
+	return c, nil
+}
+
+// Run supervises until ctx ends; then it stops everything, in the reverse order
+// of After, and returns when nothing is left.
+func (s *Supervisor) Run(ctx context.Context) error {
+	if s.begun.Swap(true) {
+		return errors.New("internal error: Run was called twice")
+	}
+	defer close(s.done)
+	defer s.closeAll()
+	stop := ctx.Done()
+	for {
+		select {
+		case msg := <-s.events:
+			s.perform(msg.handle(s, time.Now()))
+		case <-stop:
+			stop = nil
+			s.perform(s.machine.halt(time.Now()))
+		}
+		if s.machine.done() {
+			return nil
+		}
+	}
+}
+
+// closeAll ends what outlives the last child.
+func (s *Supervisor) closeAll() {
+	for _, t := range s.timers {
+		t.Stop()
+	}
+	for name := range s.sinks {
+		s.closeSink(name)
+	}
+	for _, reply := range s.replies {
+		reply <- ErrStopped
+	}
+}
+
+// perform does what the machine asks for.
+func (s *Supervisor) perform(actions []action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case actStart:
+			s.start(a)
+		case actSignal:
+			s.signal(a)
+		case actArm:
+			s.arm(a)
+		case actProbe:
+			go s.probe(a)
+		case actReply:
+			s.reply(a.id, a.err)
+		case actChange:
+			s.changed(a)
+		case actForget:
+			s.arm(actArm{unit: a.unit})
+			delete(s.timers, a.unit)
+			s.closeSink(a.unit)
+		}
+	}
+}
+
+// start gives the new child a goroutine, which lives as long as the child.
+func (s *Supervisor) start(a actStart) {
+	out := s.sink(a.unit)
+	go func() {
+		c, err := s.opts.Runner.Start(s.processSpec(a.def.Argv, a.def), out)
+		if err != nil {
+			s.send(msgUnit{a.unit, evNoStart{a.run, err.Error(), process.NeedsPerson(err)}})
+			return
+		}
+		s.send(msgStarted{a.unit, a.run, c})
+		exit := c.Wait()
+		s.send(msgUnit{a.unit, evExited{a.run, exit.String(), exit.OK(), c.Left()}})
+		c.Reap()
+		s.send(msgGone{a.unit, a.run})
+	}()
+}
+
+// processSpec is the child that runs argv as def says.
+func (s *Supervisor) processSpec(argv []string, def unit.Unit) process.Spec {
+	spec := process.Spec{Argv: argv, Env: def.Env, Dir: def.Dir, User: def.User}
+	if s.opts.Marker != "" {
+		spec.Marker = s.opts.Marker + "/" + def.Name
+	}
+	return spec
+}
+
+func (s *Supervisor) signal(a actSignal) {
+	if c, ok := s.children[a.unit]; ok && c.run == a.run {
+		c.Signal(a.sig)
+	}
+}
+
+// arm replaces the timer of a unit.
+func (s *Supervisor) arm(a actArm) {
+	if t := s.timers[a.unit]; t != nil {
+		t.Stop()
+		delete(s.timers, a.unit)
+	}
+	if a.at.IsZero() {
+		return
+	}
+	s.timers[a.unit] = time.AfterFunc(time.Until(a.at), func() {
+		s.send(msgUnit{a.unit, evTimer{a.timer}})
+	})
+}
+
+// probe asks once whether a service is ready.
+func (s *Supervisor) probe(a actProbe) {
+	err := s.ask(a)
+	ev := evProbed{run: a.run}
+	if err != nil {
+		ev.err = err.Error()
+	}
+	s.send(msgUnit{a.unit, ev})
+}
+
+// ask runs the ready probe; what it prints is dropped.
+func (s *Supervisor) ask(a actProbe) error {
+	spec := s.processSpec(a.def.Ready.Exec, a.def)
+	spec.Marker = "" // else the end of the service would take its probe for a descendant
+	c, err := s.opts.Runner.Start(spec, nil)
+	if err != nil {
+		return err
+	}
+	late := time.AfterFunc(a.timeout, func() { c.Signal(syscall.SIGKILL) })
+	defer late.Stop()
+	exit := c.Wait()
+	if c.Left() {
+		c.Signal(syscall.SIGKILL)
+	}
+	c.Reap()
+	if exit.OK() {
+		return nil
+	}
+	if !late.Stop() {
+		return fmt.Errorf("the probe took longer than %v", a.timeout)
+	}
+	return errors.New(exit.String())
+}
+
+func (s *Supervisor) reply(id uint64, err error) {
+	if reply := s.replies[id]; reply != nil {
+		reply <- err // has room for one
+		delete(s.replies, id)
+	}
+}
+
+func (s *Supervisor) changed(a actChange) {
+	level := slog.LevelDebug
+	switch a.to {
+	case Failed, Blocked:
+		level = slog.LevelError
+	case Backoff:
+		level = slog.LevelWarn
+	case Ready, Exited, Paused:
+		level = slog.LevelInfo
+	}
+	s.opts.Logger.Log(context.Background(), level, "unit changed", "unit", a.unit, "from", a.from, "to", a.to, "why", a.why)
+	if s.opts.OnChange != nil {
+		s.opts.OnChange(Change{a.unit, a.from, a.to, a.why, time.Now()})
+	}
+	if a.to == Failed {
+		go s.onFailure(a)
+	}
+}
+
+// onFailure runs the hooks for a unit that reached its start limit.
+func (s *Supervisor) onFailure(a actChange) {
+	env := []string{"COLTEC_FAILED_UNIT=" + a.unit, "COLTEC_ERROR=" + a.why}
+	if err := s.RunHooksWith(context.Background(), unit.PointOnFailure, env); err != nil && !errors.Is(err, ErrStopped) {
+		s.opts.Logger.Error("hook failed", "point", unit.PointOnFailure, "error", err)
+	}
+}
+
+// sink is where a unit prints to.
+func (s *Supervisor) sink(name string) io.Writer {
+	if s.opts.Sink == nil {
+		return nil
+	}
+	if s.sinks[name] == nil {
+		s.sinks[name] = s.opts.Sink(name)
+	}
+	return s.sinks[name]
+}
+
+func (s *Supervisor) closeSink(name string) {
+	sink := s.sinks[name]
+	if sink == nil {
+		return
+	}
+	delete(s.sinks, name)
+	if err := sink.Close(); err != nil {
+		s.opts.Logger.Warn("cannot close the log of a unit", "unit", name, "error", err)
+	}
+}
