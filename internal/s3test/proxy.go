@@ -1,0 +1,398 @@
+package s3test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Kind says what an S3 request asks for.
+type Kind string
+
+// The kinds of request. Those whose name is a verb alone speak of one object.
+const (
+	Put          Kind = "put"
+	Get          Kind = "get"
+	Head         Kind = "head"
+	Delete       Kind = "delete"
+	Copy         Kind = "copy"
+	List         Kind = "list"
+	DeleteMany   Kind = "delete-many"
+	Multipart    Kind = "multipart" // begin, part, complete, abort
+	HeadBucket   Kind = "head-bucket"
+	CreateBucket Kind = "create-bucket"
+	Other        Kind = "other"
+)
+
+// Request is one request that came through a proxy.
+type Request struct {
+	Kind   Kind
+	Method string
+	Bucket string
+	Key    string // unescaped
+	Query  url.Values
+	Header http.Header // as the client sent it
+	Status int         // 0: no answer was sent
+	Start  time.Time
+	Took   time.Duration
+}
+
+// Fault is what a proxy does to the requests it matches. All that is set
+// happens, in the order of the fields.
+type Fault struct {
+	Kind  Kind               // "" matches every kind
+	Key   string             // "" matches every key, else a substring of it
+	If    func(Request) bool // nil matches all
+	Nth   int                // only the nth match, from 1; 0: each
+	Times int                // with Nth 0: only so many; 0: for ever
+
+	Before       func(Request) // called before the store sees the request; may block
+	Delay        time.Duration // before the store sees it
+	Hang         bool          // wait until the client goes away; the store sees nothing
+	Drop         bool          // cut the connection; the store sees nothing
+	Status       int           // answer with this status; the store sees nothing
+	Code         string        // the S3 error code that goes with Status
+	After        func(Request) // called when the store has answered, before the client knows
+	DropResponse bool          // the store did it; the client's connection is cut
+	Truncate     bool          // the store did it; the client gets half the body
+
+	hits int
+}
+
+// Proxy is an HTTP proxy before a server: it counts, records and breaks.
+type Proxy struct {
+	Endpoint string // what clients are to use instead of the server's
+
+	server *http.Server
+	done   chan struct{}
+
+	mu       sync.Mutex
+	requests []*Request
+	faults   []*Fault
+}
+
+// Proxy starts a proxy that ends with the test.
+func (s *Server) Proxy(t testing.TB) *Proxy {
+	t.Helper()
+	p, err := NewProxy(s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// NewProxy starts a proxy before the S3 server at target. The caller closes it.
+func NewProxy(target *url.URL) (*Proxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the proxy: %w", err)
+	}
+	p := &Proxy{Endpoint: "http://" + listener.Addr().String(), done: make(chan struct{})}
+	p.server = &http.Server{Handler: p.handler(target), ErrorLog: log.New(io.Discard, "", 0)}
+	go func() {
+		defer close(p.done)
+		_ = p.server.Serve(listener)
+	}()
+	return p, nil
+}
+
+// Close stops the proxy and cuts what is under way.
+func (p *Proxy) Close() {
+	_ = p.server.Close()
+	<-p.done
+}
+
+// handler passes requests on with the Host that the client signed.
+func (p *Proxy) handler(target *url.URL) http.Handler {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableCompression = true // an added Accept-Encoding may be part of the signature
+	transport.MaxIdleConnsPerHost = 64
+	transport.Proxy = nil
+	reverse := &httputil.ReverseProxy{
+		Transport: transport,
+		ErrorLog:  log.New(io.Discard, "", 0),
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		req := p.record(r)
+		defer func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			req.Took = time.Since(req.Start)
+		}()
+		p.pass(&answer{ResponseWriter: w, p: p, req: req}, r, req, reverse)
+	})
+}
+
+// pass applies the faults around the real exchange.
+func (p *Proxy) pass(w *answer, r *http.Request, req *Request, next http.Handler) {
+	faults := p.match(req)
+	for _, f := range faults {
+		if !f.before(w, r, *req) {
+			return
+		}
+	}
+	w.held = slices.ContainsFunc(faults, func(f *Fault) bool {
+		return f.After != nil || f.DropResponse || f.Truncate
+	})
+	next.ServeHTTP(w, r)
+	for _, f := range faults {
+		if f.After != nil {
+			f.After(p.copyOf(req))
+		}
+	}
+	for _, f := range faults {
+		if f.DropResponse {
+			w.forget()
+			panic(http.ErrAbortHandler)
+		}
+		if f.Truncate {
+			w.flush(len(w.body) / 2)
+			panic(http.ErrAbortHandler)
+		}
+	}
+	w.flush(len(w.body))
+}
+
+// before does what comes before the store; false means that all is said.
+func (f *Fault) before(w http.ResponseWriter, r *http.Request, req Request) bool {
+	if f.Before != nil {
+		f.Before(req)
+	}
+	if f.Delay > 0 {
+		select {
+		case <-time.After(f.Delay):
+		case <-r.Context().Done():
+		}
+	}
+	switch {
+	case f.Hang:
+		// A server sees that its client left only once the body is read.
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		panic(http.ErrAbortHandler)
+	case f.Drop:
+		panic(http.ErrAbortHandler)
+	case f.Status != 0:
+		// Reading the body first keeps the client from a reset while it writes.
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(f.Status)
+		if r.Method != http.MethodHead {
+			fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>injected</Message></Error>", f.Code)
+		}
+		return false
+	}
+	return true
+}
+
+// answer notes the status, and holds the answer back when a fault wants it.
+type answer struct {
+	http.ResponseWriter
+	p    *Proxy
+	req  *Request
+	held bool
+	code int
+	body []byte
+}
+
+func (a *answer) WriteHeader(code int) {
+	a.note(code)
+	if a.held {
+		a.code = code
+		return
+	}
+	a.ResponseWriter.WriteHeader(code)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.held {
+		a.body = append(a.body, b...)
+		return len(b), nil
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// note records the status that the client is sent.
+func (a *answer) note(code int) {
+	a.p.mu.Lock()
+	defer a.p.mu.Unlock()
+	a.req.Status = code
+}
+
+// forget records that no answer went out.
+func (a *answer) forget() { a.note(0) }
+
+// flush sends the first n bytes of a held answer.
+func (a *answer) flush(n int) {
+	if !a.held || a.code == 0 {
+		return
+	}
+	a.ResponseWriter.WriteHeader(a.code)
+	_, _ = a.ResponseWriter.Write(a.body[:n])
+	if n < len(a.body) {
+		_ = http.NewResponseController(a.ResponseWriter).Flush()
+	}
+}
+
+// record notes a request at its arrival.
+func (p *Proxy) record(r *http.Request) *Request {
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	req := &Request{
+		Method: r.Method, Bucket: bucket, Key: key, Query: r.URL.Query(),
+		Header: r.Header.Clone(), Start: time.Now(),
+	}
+	req.Kind = kindOf(req)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests = append(p.requests, req)
+	return req
+}
+
+// kindOf sorts a request.
+func kindOf(r *Request) Kind {
+	switch {
+	case r.Key == "":
+		return bucketKind(r)
+	case r.Query.Has("uploads"), r.Query.Has("uploadId"):
+		return Multipart
+	case r.Method == http.MethodPut && r.Header.Get("X-Amz-Copy-Source") != "":
+		return Copy
+	}
+	kind, known := map[string]Kind{
+		http.MethodPut: Put, http.MethodGet: Get, http.MethodHead: Head, http.MethodDelete: Delete,
+	}[r.Method]
+	if !known {
+		return Other
+	}
+	return kind
+}
+
+// bucketKind sorts a request that names no object.
+func bucketKind(r *Request) Kind {
+	switch {
+	case r.Method == http.MethodGet && !r.Query.Has("location"):
+		return List
+	case r.Method == http.MethodPost && r.Query.Has("delete"):
+		return DeleteMany
+	case r.Method == http.MethodHead:
+		return HeadBucket
+	case r.Method == http.MethodPut:
+		return CreateBucket
+	}
+	return Other
+}
+
+// match returns the faults that a request meets.
+func (p *Proxy) match(req *Request) []*Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var met []*Fault
+	for _, f := range p.faults {
+		if f.meets(*req) {
+			met = append(met, f)
+		}
+	}
+	return met
+}
+
+// meets counts a match and says whether it is one to act on. The proxy's lock
+// is held.
+func (f *Fault) meets(req Request) bool {
+	if f.Kind != "" && f.Kind != req.Kind || !strings.Contains(req.Key, f.Key) || f.If != nil && !f.If(req) {
+		return false
+	}
+	f.hits++
+	if f.Nth > 0 {
+		return f.hits == f.Nth
+	}
+	return f.Times == 0 || f.hits <= f.Times
+}
+
+// Inject adds a fault and returns a function that takes it back.
+func (p *Proxy) Inject(f Fault) (remove func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, &f)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.faults = slices.DeleteFunc(p.faults, func(g *Fault) bool { return g == &f })
+	}
+}
+
+// Reset forgets the record and takes all faults back.
+func (p *Proxy) Reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests, p.faults = nil, nil
+}
+
+// Requests returns what came so far, in the order of arrival.
+func (p *Proxy) Requests() []Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]Request, len(p.requests))
+	for i, r := range p.requests {
+		all[i] = *r
+	}
+	return all
+}
+
+// Counts returns how many requests of each kind came so far.
+func (p *Proxy) Counts() map[Kind]int {
+	counts := map[Kind]int{}
+	for _, r := range p.Requests() {
+		counts[r.Kind]++
+	}
+	return counts
+}
+
+// Methods returns how many requests of each HTTP method came so far.
+func (p *Proxy) Methods() map[string]int {
+	counts := map[string]int{}
+	for _, r := range p.Requests() {
+		counts[r.Method]++
+	}
+	return counts
+}
+
+// copyOf copies a record under the lock.
+func (p *Proxy) copyOf(req *Request) Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *req
+}
+
+// Wait returns when the record holds n requests of a kind, or the context ends.
+func (p *Proxy) Wait(ctx context.Context, kind Kind, n int) error {
+	// Polling every 5 ms: the record is written by http handlers, and a
+	// condition variable cannot be waited for together with a context.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for p.Counts()[kind] < n {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("cannot see %d %s requests: %w", n, kind, context.Cause(ctx))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package rclone
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Cond is the condition of a [Remote.PutIf]. The zero value is none.
+type Cond struct {
+	// Absent lets the write happen only if there is no such object.
+	Absent bool
+	// Match lets it happen only over the object with this ETag, without quotes.
+	Match string
+}
+
+// IfAbsent is the condition that no such object exists.
+var IfAbsent = Cond{Absent: true}
+
+// IfMatch is the condition that the object has this ETag.
+func IfMatch(etag string) Cond { return Cond{Match: etag} }
+
+// header returns the condition as a header, or nothing.
+func (c Cond) header() []string {
+	switch {
+	case c.Absent:
+		return []string{"--header-upload", "If-None-Match: *"}
+	case c.Match != "":
+		return []string{"--header-upload", `If-Match: "` + c.Match + `"`}
+	}
+	return nil
+}
+
+// String says the condition for a log line.
+func (c Cond) String() string {
+	switch {
+	case c.Absent:
+		return "absent"
+	case c.Match != "":
+		return "etag " + c.Match
+	}
+	return "any"
+}
+
+// memory is how much of a stream `rcat` holds before it begins a multipart
+// upload, by default. A multipart upload carries no condition.
+const memory = 100 << 10
+
+// base are the flags that each command gets. Retry, back-off and the time of a
+// whole operation are the caller's: rclone with its defaults takes 7 min 38 s to
+// say that a port is closed, with these 2.7 s.
+func (o *Options) base(lowLevelRetries int) []string {
+	return []string{
+		"--use-json-log", "--retries", "1", "--low-level-retries", strconv.Itoa(lowLevelRetries),
+		"--contimeout", seconds(o.ConnectTimeout), "--timeout", seconds(o.IdleTimeout),
+	}
+}
+
+// bulk are the flags of the commands that may take long. The statistics are
+// how their result is checked, and their progress told.
+func (o *Options) bulk() []string {
+	flags := append(o.base(2), "--stats", "1s", "--stats-log-level", "NOTICE",
+		"--transfers", strconv.Itoa(o.Transfers), "--checkers", strconv.Itoa(o.Checkers))
+	if o.BwLimit != "" {
+		flags = append(flags, "--bwlimit", o.BwLimit)
+	}
+	return flags
+}
+
+// seconds writes a duration as a flag.
+func seconds(d time.Duration) string { return d.String() }
+
+// join puts a key below a root. rclone takes what follows the first colon as a
+// path, whatever is in it.
+func join(root, key string) string {
+	if strings.HasSuffix(root, ":") || strings.HasSuffix(root, "/") {
+		return root + key
+	}
+	return root + "/" + key
+}
+
+// dir is a root as a directory: without the slash rclone asks with a HEAD
+// whether it is an object.
+func dir(root string) string { return join(root, "") }
+
+// putArgv writes one object from standard input, whole or not at all: one PUT.
+// `copyto` is no lock (it looks first), and a HEAD after the PUT would turn a
+// write that was won into an error once somebody else wrote over it.
+func (o *Options) putArgv(root, key string, size int, cond Cond) []string {
+	argv := append([]string{"rcat", join(root, key)}, cond.header()...)
+	argv = append(argv, "--s3-no-head", "--s3-no-check-bucket")
+	if size >= memory {
+		argv = append(argv, "--streaming-upload-cutoff", strconv.Itoa(size+1)+"B")
+	}
+	return append(argv, o.base(1)...)
+}
+
+// getArgv prints objects named on standard input: one GET each. Naming the
+// object on the command line would cost a HEAD and a LIST more.
+func (o *Options) getArgv(root string) []string {
+	return append([]string{"cat", dir(root), o.listFlag, "-", "--no-traverse", "--s3-no-head-object"}, o.base(1)...)
+}
+
+// statArgv describes the objects named on standard input: one HEAD each.
+func (o *Options) statArgv(root string) []string {
+	argv := []string{"lsf", dir(root), o.listFlag, "-", "--no-traverse", "--use-server-modtime"}
+	return append(append(argv, describe(true)...), o.base(2)...)
+}
+
+// listArgv describes all objects below a prefix: one LIST per thousand. The
+// hash costs nothing but for objects that came in parts: a HEAD each.
+func (o *Options) listArgv(root string, lo ListOptions) []string {
+	argv := []string{"lsf", dir(root), "--fast-list"}
+	if lo.ModTime {
+		argv = append(argv, "--use-server-modtime")
+	}
+	return append(append(argv, describe(lo.ModTime)...), o.base(2)...)
+}
+
+// describe asks for rows that [readRows] reads: CSV, because JSON has no word
+// for a name that is not UTF-8.
+func describe(modTime bool) []string {
+	format := "shp"
+	if modTime {
+		format = "shtp"
+	}
+	return []string{"-R", "--files-only", "--csv", "--format", format, "--hash", "MD5", "--time-format", rowTime}
+}
+
+// rowTime is a layout that rclone's --time-format and package time both take.
+const rowTime = "2006-01-02T15:04:05.000000000Z07:00"
+
+// uploadArgv copies the files named on standard input: one PUT each.
+func (o *Options) uploadArgv(local, root string) []string {
+	argv := []string{
+		"copy", local, dir(root), o.listFlag, "-", "--no-traverse", "--no-check-dest",
+		"--s3-no-head", "--s3-no-check-bucket",
+	}
+	return append(argv, o.transfer()...)
+}
+
+// downloadArgv copies the objects named on standard input: one GET each. With
+// the usual temporary name rclone would ask for the time of each object first, to
+// make that name of it; and Download's directory is a stage already.
+func (o *Options) downloadArgv(root, local string) []string {
+	argv := []string{
+		"copy", dir(root), local, o.listFlag, "-", "--no-traverse", "--no-check-dest", "--inplace",
+	}
+	if !o.sizes {
+		argv = append(argv, "--s3-no-head-object")
+	}
+	return append(argv, o.transfer()...)
+}
+
+// transfer are the flags of an upload and of a download.
+func (o *Options) transfer() []string {
+	if o.Metadata {
+		return append([]string{"--metadata"}, o.bulk()...)
+	}
+	return o.bulk()
+}
+
+// deleteArgv deletes the objects named on standard input: one DELETE each, and
+// none is looked for.
+func (o *Options) deleteArgv(root string) []string {
+	return append([]string{
+		"delete", dir(root), o.listFlag, "-", "--no-traverse", "--s3-no-head-object",
+	}, o.bulk()...)
+}
+
+// moveArgv moves the objects named on standard input to another prefix of the
+// same back end, within the store.
+func (o *Options) moveArgv(root, to string) []string {
+	return append([]string{
+		"move", dir(root), dir(to), o.listFlag, "-", "--no-traverse", "--no-check-dest",
+		"--server-side-across-configs", "--s3-no-check-bucket",
+	}, o.bulk()...)
+}
+
+// mountArgv mounts a root in the foreground.
+func (o *Options) mountArgv(root, path string, mo MountOptions) []string {
+	argv := []string{"mount", root, path, "--vfs-cache-mode", "writes", "--vfs-write-back", seconds(mo.WriteBack)}
+	if mo.CacheDir != "" {
+		argv = append(argv, "--cache-dir", mo.CacheDir)
+	}
+	if mo.ReadOnly {
+		argv = append(argv, "--read-only")
+	}
+	if mo.AllowOther {
+		argv = append(argv, "--allow-other")
+	}
+	argv = append(argv, "--dir-cache-time", seconds(mo.DirCache), "--use-json-log",
+		"--contimeout", seconds(o.ConnectTimeout), "--timeout", seconds(o.IdleTimeout),
+		"--transfers", strconv.Itoa(o.Transfers))
+	if o.BwLimit != "" {
+		argv = append(argv, "--bwlimit", o.BwLimit)
+	}
+	return argv
+}
+
+// checkKey refuses what cannot be a key below a root: rclone would clean it,
+// and act on another object.
+func checkKey(key string) error {
+	switch {
+	case key == "", strings.HasPrefix(key, "/"), strings.HasSuffix(key, "/"), strings.ContainsRune(key, 0):
+	default:
+		for elem := range strings.SplitSeq(key, "/") {
+			if elem == "" || elem == "." || elem == ".." {
+				return fmt.Errorf("%q is not a clean relative path", key)
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("%q is not a clean relative path", key)
+}

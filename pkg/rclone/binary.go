@@ -1,0 +1,127 @@
+package rclone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// Lookup finds an environment variable, as [os.LookupEnv] does.
+type Lookup func(name string) (value string, set bool)
+
+// Version is major, minor and patch.
+type Version [3]int
+
+// Needed is the oldest rclone that honours If-None-Match and If-Match on an
+// upload. An older one ignores them and writes: two holders of one lease.
+var Needed = Version{1, 72, 0}
+
+// String writes a version as rclone does.
+func (v Version) String() string { return fmt.Sprintf("v%d.%d.%d", v[0], v[1], v[2]) }
+
+// Less reports whether v is older than w.
+func (v Version) Less(w Version) bool {
+	for i := range v {
+		if v[i] != w[i] {
+			return v[i] < w[i]
+		}
+	}
+	return false
+}
+
+// Binary is an rclone that was asked for its version.
+type Binary struct {
+	Path    string
+	Version Version
+}
+
+// ErrNoBinary says that there is no rclone to run.
+var ErrNoBinary = errors.New("no rclone found")
+
+// versionLimit bounds `rclone version`, which takes 40 ms on an idle machine
+// and reads nothing but itself.
+const versionLimit = 20 * time.Second
+
+// Find finds the rclone to run: COLTEC_RCLONE, then one beside our own
+// executable, then PATH. What COLTEC_RCLONE names is used or refused, never
+// passed by.
+func Find(ctx context.Context, env Lookup) (Binary, error) {
+	if path, _ := env("COLTEC_RCLONE"); path != "" {
+		return Check(ctx, path)
+	}
+	if self, err := os.Executable(); err == nil {
+		if path := filepath.Join(filepath.Dir(self), "rclone"); runnable(path) {
+			return Check(ctx, path)
+		}
+	}
+	pathList, _ := env("PATH")
+	for _, dir := range filepath.SplitList(pathList) {
+		if path := filepath.Join(dir, "rclone"); filepath.IsAbs(path) && runnable(path) {
+			return Check(ctx, path)
+		}
+	}
+	return Binary{}, hint.Wrap(fmt.Errorf("cannot find rclone: %w beside coltecd or on PATH", ErrNoBinary),
+		"put rclone %s or newer beside coltecd or on PATH, or set COLTEC_RCLONE to its path", Needed)
+}
+
+// runnable reports whether path is a file that somebody may execute. Who that
+// is the kernel decides: the binary is installed 0711, and cannot be read.
+func runnable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// Check asks the rclone at path for its version and refuses one that is too old.
+func Check(ctx context.Context, path string) (Binary, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, versionLimit, fmt.Errorf("no answer in %s", versionLimit))
+	defer cancel()
+	cmd := command(ctx, path, "version")
+	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "PATH=/usr/bin:/bin", "HOME=/"}
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		return Binary{}, hint.Wrap(fmt.Errorf("cannot run rclone %q: %w: %w", path, ErrNoBinary, err),
+			"put rclone %s or newer there, or set COLTEC_RCLONE to the right path", Needed)
+	}
+	if err != nil {
+		return Binary{}, hint.Wrap(fmt.Errorf("cannot run rclone %q: %w", path, err),
+			"run `%s version` by hand, or set COLTEC_RCLONE to another rclone", path)
+	}
+	version, ok := parseVersion(string(out))
+	if !ok {
+		return Binary{}, hint.Wrap(fmt.Errorf("cannot use rclone %q: it does not print an rclone's version", path),
+			"set COLTEC_RCLONE to an rclone %s or newer", Needed)
+	}
+	if version.Less(Needed) {
+		return Binary{}, hint.Wrap(fmt.Errorf("cannot use rclone %q: it is %s, and %s or newer is needed", path, version, Needed),
+			"older ones ignore conditional writes, which the lease stands on: update it, or set COLTEC_RCLONE to a newer one")
+	}
+	return Binary{Path: path, Version: version}, nil
+}
+
+// versionLine is the first line of `rclone version`; a pre-release carries a
+// suffix and counts as its version, a Debian build reads "v1.60.1-DEV".
+var versionLine = regexp.MustCompile(`(?m)^rclone v(\d+)\.(\d+)(?:\.(\d+))?`)
+
+// parseVersion reads what `rclone version` printed.
+func parseVersion(out string) (v Version, ok bool) {
+	m := versionLine.FindStringSubmatch(out)
+	if m == nil {
+		return v, false
+	}
+	for i := range v {
+		v[i], _ = strconv.Atoi(m[i+1]) // digits, or empty for 0
+	}
+	return v, true
+}

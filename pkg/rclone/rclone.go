@@ -1,0 +1,386 @@
+// Package rclone runs rclone as a child process for the one thing it is best
+// at: moving bytes between a directory and any remote. Argument lists are made
+// by pure functions, credentials go by the environment alone, each operation
+// costs a known number of requests, and every failure is an [Error] sorted by
+// what can be done about it.
+//
+// What counts as true, which files are moved and when something is tried again
+// is decided by the callers: pkg/store and the replica engine. Nothing here
+// retries.
+package rclone
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5" //nolint:gosec // ETags are MD5
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Remote is a place in a store: a binary, the environment it runs in, and a
+// root. Its methods may be called from any goroutine.
+type Remote struct {
+	bin     Binary
+	root    string
+	opts    Options
+	environ []string
+	secrets []string // scrubbed from every text
+}
+
+// Options of a remote. The zero value is good.
+type Options struct {
+	// Env is where PATH, HOME, TMPDIR, proxies and certificates are taken from;
+	// nil: [os.LookupEnv]. Nothing else of our own environment is passed on.
+	Env Lookup
+	// Extra are further variables of each child, NAME=value: a marker, say.
+	Extra []string
+
+	Transfers int    // default 4
+	Checkers  int    // default 8
+	BwLimit   string // as rclone's --bwlimit; default none
+	// Metadata carries mode, owner and times as the object's metadata (mirror
+	// layout). What is restored so gets user.* attributes.
+	Metadata bool
+
+	ConnectTimeout time.Duration // default 5 s
+	IdleTimeout    time.Duration // default 30 s without a byte
+
+	// Bulk bounds the uploads, downloads, listings, deletes and moves under way
+	// at once, Small the puts, gets and stats: a lease is renewed while a big
+	// upload runs. Share them between remotes. Default: two each.
+	Bulk, Small Limiter
+
+	listFlag string // how names are told on standard input
+	sizes    bool   // the root's back end must know an object's size to read it
+}
+
+// Limiter bounds the rclones under way at once.
+type Limiter chan struct{}
+
+// NewLimiter returns a limiter to share.
+func NewLimiter(n int) Limiter { return make(Limiter, n) }
+
+// enter takes a place, or fails when the context ends first.
+func (l Limiter) enter(ctx context.Context) error {
+	select {
+	case l <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// leave gives the place back.
+func (l Limiter) leave() { <-l }
+
+// listsZero is the first rclone that is told names with a zero byte after each
+// (--files-from0). Before, a newline in a name cannot be said.
+var listsZero = Version{1, 76, 0}
+
+// NewRemote returns the place `root` (see [Root]) on one of the back ends. It
+// runs nothing: only what is wrong in itself is refused.
+func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remote, error) {
+	opts.fill()
+	environ, secrets, err := environment(backends, opts.Env)
+	if err != nil {
+		return nil, err
+	}
+	name, _, _ := strings.Cut(root, ":")
+	at := slices.IndexFunc(backends, func(b Backend) bool { return b.Name == name })
+	if at < 0 {
+		return nil, configError(fmt.Errorf("no remote is named %q", name), "name one of the remotes")
+	}
+	opts.sizes = backends[at].Type != "s3"
+	opts.listFlag = "--files-from-raw"
+	if !bin.Version.Less(listsZero) {
+		opts.listFlag = "--files-from0"
+	}
+	return &Remote{bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets}, nil
+}
+
+// fill puts the defaults in.
+func (o *Options) fill() {
+	if o.Env == nil {
+		o.Env = os.LookupEnv
+	}
+	o.Transfers = orDefault(o.Transfers, 4)
+	o.Checkers = orDefault(o.Checkers, 8)
+	o.ConnectTimeout = orDefault(o.ConnectTimeout, 5*time.Second)
+	o.IdleTimeout = orDefault(o.IdleTimeout, 30*time.Second)
+	if o.Bulk == nil {
+		o.Bulk = NewLimiter(2)
+	}
+	if o.Small == nil {
+		o.Small = NewLimiter(2)
+	}
+}
+
+// orDefault returns v, or the default where v is not positive.
+func orDefault[T int | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+// Root returns where the remote is, for messages.
+func (r *Remote) Root() string { return r.root }
+
+// At returns the same remote with a prefix below its root, sharing the limiters.
+func (r *Remote) At(prefix string) *Remote {
+	sub := *r
+	sub.root = strings.TrimSuffix(join(r.root, strings.Trim(prefix, "/")), "/")
+	return &sub
+}
+
+// With returns the same remote with other transfers, checkers and bandwidth,
+// where they are set.
+func (r *Remote) With(transfers, checkers int, bwLimit string) *Remote {
+	with := *r
+	with.opts.Transfers = orDefault(transfers, r.opts.Transfers)
+	with.opts.Checkers = orDefault(checkers, r.opts.Checkers)
+	if bwLimit != "" {
+		with.opts.BwLimit = bwLimit
+	}
+	return &with
+}
+
+// Metadata returns the same remote with [Options.Metadata] on.
+func (r *Remote) Metadata() *Remote {
+	with := *r
+	with.opts.Metadata = true
+	return &with
+}
+
+// ETag is the ETag that most stores give a body which came in one PUT, and what
+// [IfMatch] wants. [Remote.Probe] tells whether this store does.
+func ETag(body []byte) string {
+	sum := md5.Sum(body) //nolint:gosec // ETags are MD5
+	return hex.EncodeToString(sum[:])
+}
+
+// PutIf writes one object, whole, if the condition holds: one PUT. The errors
+// to look for are [ErrPrecondition] and, where a write may have happened all the
+// same, [ErrUnknown]: then only the identical body may be sent again.
+func (r *Remote) PutIf(ctx context.Context, key string, body []byte, cond Cond) error {
+	if err := checkKey(key); err != nil {
+		return badKey("put", key, err)
+	}
+	_, err := r.run(ctx, job{
+		op: "put", key: key, limiter: r.opts.Small, stdin: body,
+		argv: r.opts.putArgv(r.root, key, len(body), cond),
+	})
+	return about1(err)
+}
+
+// Get reads one object into memory: one GET. A missing one is [ErrNotFound]; on
+// S3 a missing bucket looks the same.
+func (r *Remote) Get(ctx context.Context, key string) ([]byte, error) {
+	list, err := r.names("get", key, []string{key})
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	argv := r.opts.getArgv(r.root)
+	if r.opts.sizes {
+		argv = slices.DeleteFunc(argv, func(flag string) bool { return flag == "--s3-no-head-object" })
+	}
+	if _, err = r.run(ctx, job{
+		op: "get", key: key, limiter: r.opts.Small, stdin: list, stdout: &out, argv: argv,
+	}); err != nil {
+		return nil, about1(err)
+	}
+	return out.Bytes(), nil
+}
+
+// about1 leaves the keys out of an error about one key: it names that already.
+func about1(err error) error {
+	if e, ok := err.(*Error); ok {
+		e.Keys = nil
+	}
+	return err
+}
+
+// badKey is an Error about a key that cannot be.
+func badKey(op, key string, err error) error {
+	return &Error{Op: op, Key: key, Exit: -1, Class: Config, cause: err, Keys: []string{key},
+		step: "give the object a clean relative path"}
+}
+
+// names returns keys as rclone's standard input, each once.
+func (r *Remote) names(op, about string, keys []string) ([]byte, error) {
+	var list bytes.Buffer
+	seen := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		if err := checkKey(key); err != nil {
+			return nil, badKey(op, about, err)
+		}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		list.WriteString(key)
+		if r.opts.listFlag == "--files-from0" {
+			list.WriteByte(0)
+			continue
+		}
+		if strings.Contains(key, "\n") || strings.HasSuffix(key, "\r") {
+			return nil, &Error{Op: op, Key: about, Exit: -1, Class: Config, Keys: []string{key},
+				Text: fmt.Sprintf("rclone %s cannot be told a name with a newline", r.bin.Version),
+				step: fmt.Sprintf("use rclone %s or newer, or rename the file", listsZero)}
+		}
+		list.WriteByte('\n')
+	}
+	return list.Bytes(), nil
+}
+
+// Progress is how far an upload or a download is.
+type Progress struct {
+	Files, TotalFiles int
+	Bytes, TotalBytes int64         // TotalBytes: of what rclone has met so far
+	ETA               time.Duration // 0: not known
+}
+
+// Transfer is what an upload, a download, a move or a delete did.
+type Transfer struct {
+	Files int
+	Bytes int64
+	Took  time.Duration
+}
+
+// transferOf reads the result from the last statistics.
+func transferOf(log *journal, files int) Transfer {
+	return Transfer{
+		Files: files, Bytes: log.stats.Bytes,
+		Took: time.Duration(log.stats.Elapsed * float64(time.Second)),
+	}
+}
+
+// reporter turns statistics into progress.
+func reporter(total int, progress func(Progress)) func(counters) {
+	if progress == nil {
+		return nil
+	}
+	return func(c counters) {
+		p := Progress{Files: c.Transfers, TotalFiles: total, Bytes: c.Bytes, TotalBytes: c.TotalBytes}
+		if c.ETA != nil {
+			p.ETA = time.Duration(*c.ETA * float64(time.Second))
+		}
+		progress(p)
+	}
+}
+
+// distinct counts the different keys.
+func distinct(keys []string) int {
+	seen := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		seen[key] = struct{}{}
+	}
+	return len(seen)
+}
+
+// Upload copies the files dir/key to the objects root/key: one PUT each, up to
+// 200 MiB; above that in parts. The files must not change meanwhile: of one that
+// does rclone deletes the object, and the good one before it too. All keys are
+// there when it returns nil; progress may be nil.
+func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress func(Progress)) (Transfer, error) {
+	list, dir, err := r.prepare("upload", dir, keys)
+	if err != nil || len(keys) == 0 {
+		return Transfer{}, err
+	}
+	total := distinct(keys)
+	log, err := r.run(ctx, job{
+		op: "upload", key: dir, limiter: r.opts.Bulk, stdin: list,
+		argv: r.opts.uploadArgv(dir, r.root), onStats: reporter(total, progress),
+	})
+	if log == nil {
+		return Transfer{}, err
+	}
+	done := transferOf(log, log.stats.Transfers)
+	if err == nil && done.Files != total {
+		err = shortUpload(dir, keys, done.Files)
+	}
+	return done, err
+}
+
+// shortUpload is the error about an upload that moved too little. A listed file
+// that has vanished is no error to rclone.
+func shortUpload(dir string, keys []string, moved int) error {
+	e := &Error{Op: "upload", Key: dir, Class: LocalChanged,
+		Text: fmt.Sprintf("%d of %d files were sent", moved, distinct(keys))}
+	for _, key := range keys {
+		info, err := os.Lstat(filepath.Join(dir, key))
+		if err != nil || !info.Mode().IsRegular() {
+			e.Keys = append(e.Keys, key)
+		}
+	}
+	return e
+}
+
+// Download copies the objects root/key to the files dir/key: one GET each. The
+// directory is a stage of the caller's: a file there is overwritten, and after
+// an error any file may be missing or cut short, so files count only once the
+// caller has compared their hashes. Missing objects are [ErrNotFound], all of
+// them named in Error.Keys; the others are fetched all the same.
+func (r *Remote) Download(ctx context.Context, keys []string, dir string, progress func(Progress)) (Transfer, error) {
+	list, dir, err := r.prepare("download", dir, keys)
+	if err != nil || len(keys) == 0 {
+		return Transfer{}, err
+	}
+	total := distinct(keys)
+	log, err := r.run(ctx, job{
+		op: "download", key: dir, limiter: r.opts.Bulk, stdin: list,
+		argv: r.opts.downloadArgv(r.root, dir), onStats: reporter(total, progress),
+	})
+	if log == nil {
+		return Transfer{}, err
+	}
+	done := transferOf(log, log.stats.Transfers)
+	if err == nil && done.Files != total {
+		err = shortDownload(dir, keys, done.Files)
+	}
+	return done, err
+}
+
+// shortDownload is the error about a download that moved too little: where an
+// object is looked for before it is read, a missing one is no error to rclone.
+func shortDownload(dir string, keys []string, moved int) error {
+	e := &Error{Op: "download", Key: dir, Exit: 0, Class: NotFound,
+		Text: fmt.Sprintf("%d of %d objects came", moved, distinct(keys))}
+	for _, key := range keys {
+		if _, err := os.Lstat(filepath.Join(dir, key)); err != nil {
+			e.Keys = append(e.Keys, key)
+		}
+	}
+	return e
+}
+
+// prepare checks the keys and makes the directory's path absolute: the child
+// runs in another one.
+func (r *Remote) prepare(op, dir string, keys []string) (list []byte, abs string, err error) {
+	abs, err = filepath.Abs(dir)
+	if err != nil {
+		return nil, "", &Error{Op: op, Key: dir, Exit: -1, Class: LocalDenied, cause: err}
+	}
+	list, err = r.names(op, abs, keys)
+	return list, abs, err
+}
+
+// Delete deletes the objects: one DELETE each. One that is not there counts as
+// deleted.
+func (r *Remote) Delete(ctx context.Context, keys []string) error {
+	list, err := r.names("delete", r.root, keys)
+	// An empty list would mean everything below the root.
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	_, err = r.run(ctx, job{
+		op: "delete", key: r.root, limiter: r.opts.Bulk, stdin: list, argv: r.opts.deleteArgv(r.root),
+	})
+	return err
+}
