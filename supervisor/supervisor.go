@@ -24,7 +24,8 @@ import (
 type Options struct {
 	// Sink makes the sink for what a unit prints; nil drops it. It is called once
 	// per unit, from the first start on, and closed when the unit is removed. A
-	// sink must not return errors: a child whose output is refused dies of SIGPIPE.
+	// sink should not fail: what it refuses is lost. One that has a Flush method is
+	// told the end of each child.
 	Sink func(unit string) io.WriteCloser
 	// LogPath names the log of a unit for Status; nil names none.
 	LogPath func(unit string) string
@@ -215,6 +216,9 @@ func (s *Supervisor) start(a actStart) {
 		exit := c.Wait()
 		s.send(msgUnit{a.unit, evExited{a.run, exit.String(), exit.OK(), c.Left()}})
 		c.Reap()
+		if f, ok := out.(interface{ Flush() }); ok {
+			f.Flush() // a line that this child left unfinished is not the next one's
+		}
 		s.send(msgGone{a.unit, a.run})
 	}()
 }

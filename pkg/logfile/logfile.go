@@ -1,0 +1,271 @@
+// Package logfile is where the output of units goes: a sink per unit that stamps
+// each line, splits over-long ones, hides secrets, rotates by size and age, and
+// never refuses output; and the reader behind `logs` and `logs -f`. The daemon and
+// the command line may import it; it knows names of logs, not units.
+package logfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+)
+
+// Format of the lines.
+type Format string
+
+// The formats: `2025-01-01T00:00:00.000Z text`, or one JSON object a line with
+// time, unit, line and, for what continues a split line, cont.
+const (
+	Text Format = "text"
+	JSON Format = "json"
+)
+
+// Defaults of Options.
+const (
+	DefaultMaxLine    = 16 << 10 // a page of a terminal many times over; what is longer is data
+	DefaultMaxSizeMB  = 10
+	DefaultMaxBackups = 5
+	DefaultMaxAgeDays = 14
+)
+
+// continued marks the rest of a line that was split.
+const continued = "[+] "
+
+// stampLayout is RFC 3339 with milliseconds, always as long, so that it sorts.
+const stampLayout = "2006-01-02T15:04:05.000Z07:00"
+
+// Options of a directory of logs. Zero values mean the defaults.
+type Options struct {
+	Dir        string
+	MaxSizeMB  int  // of one file, before it is rotated
+	MaxBackups int  // rotated files kept; negative: all
+	MaxAgeDays int  // rotated files older than this are removed; negative: none
+	Compress   bool // rotated files are gzipped
+	Format     Format
+	MaxLine    int       // longer lines are split
+	Redactor   *Redactor // nil hides nothing
+}
+
+// Logs is a directory of logs.
+type Logs struct {
+	opts  Options
+	mu    sync.Mutex
+	files map[string]*lumberjack.Logger // by name, for ever: see file
+}
+
+// New returns the directory that o describes. Nothing is made before the first
+// line.
+func New(o Options) *Logs {
+	for p, def := range map[*int]int{&o.MaxSizeMB: DefaultMaxSizeMB, &o.MaxBackups: DefaultMaxBackups, &o.MaxAgeDays: DefaultMaxAgeDays, &o.MaxLine: DefaultMaxLine} {
+		if *p == 0 {
+			*p = def
+		}
+	}
+	// Half of a file at most: lumberjack refuses a write that is larger than a file.
+	o.MaxLine = min(o.MaxLine, o.MaxSizeMB<<20/2)
+	return &Logs{opts: o, files: map[string]*lumberjack.Logger{}}
+}
+
+// Path of the log called name.
+func (l *Logs) Path(name string) string { return filepath.Join(l.opts.Dir, name+".log") }
+
+// Sink opens the log called name.
+func (l *Logs) Sink(name string) *Sink {
+	return &Sink{name: name, opts: l.opts, file: l.file(name)}
+}
+
+// file is the rotating file of name. A lumberjack.Logger keeps a goroutine after
+// Close, and works again after it: one per name, and they do not pile up over
+// reloads.
+func (l *Logs) file(name string) *lumberjack.Logger {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.files[name] == nil {
+		l.files[name] = &lumberjack.Logger{
+			Filename: l.Path(name), Compress: l.opts.Compress, MaxSize: l.opts.MaxSizeMB,
+			MaxBackups: max(0, l.opts.MaxBackups), MaxAge: max(0, l.opts.MaxAgeDays),
+		}
+	}
+	return l.files[name]
+}
+
+// Sink turns the output of one unit into lines of its log. It is an
+// io.WriteCloser that never fails: what cannot be written is counted.
+type Sink struct {
+	name string
+	opts Options
+	file io.WriteCloser
+
+	mu      sync.Mutex // guards what follows: a restarted child may overlap the drain of the last one
+	partial []byte     // the line that is not finished
+	cut     bool       // the line was split: partial continues it
+	dropped int
+	err     error
+}
+
+// Write takes output as it comes, cut anywhere. It always succeeds.
+func (s *Sink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	var out []byte
+	for rest := p; len(rest) > 0; {
+		line, after, whole := bytes.Cut(rest, []byte{'\n'})
+		rest = after
+		if whole && len(s.partial) == 0 && len(line) <= s.opts.MaxLine {
+			out = s.finish(out, now, line) // the usual case copies nothing
+			continue
+		}
+		s.partial = append(s.partial, line...)
+		out = s.split(out, now)
+		if whole {
+			out = s.finish(out, now, s.partial)
+			s.partial = s.partial[:0]
+		}
+	}
+	if len(s.partial) == 0 {
+		s.partial = nil // an idle sink holds no buffer
+	}
+	s.store(out)
+	return len(p), nil
+}
+
+// split moves what is too long from partial to out. It keeps back enough that a
+// secret which has come only in part is not cut in two.
+func (s *Sink) split(out []byte, now time.Time) []byte {
+	hold := max(0, s.opts.Redactor.longest()-1)
+	for len(s.partial) > s.opts.MaxLine+hold {
+		clear := s.opts.Redactor.Redact(s.partial)
+		n := min(s.opts.MaxLine, len(clear)-hold)
+		if n <= 0 { // one long run of secrets, much shorter once masked
+			s.partial = append(s.partial[:0], clear...)
+			break
+		}
+		out = s.line(out, now, clear[:n])
+		s.partial = append(s.partial[:0], clear[n:]...)
+		s.cut = true
+	}
+	return out
+}
+
+// finish ends a line.
+func (s *Sink) finish(out []byte, now time.Time, line []byte) []byte {
+	line = s.opts.Redactor.Redact(bytes.TrimSuffix(line, []byte{'\r'}))
+	for len(line) > s.opts.MaxLine { // masks may be longer than what they hide
+		out = s.line(out, now, line[:s.opts.MaxLine])
+		line, s.cut = line[s.opts.MaxLine:], true
+	}
+	out = s.line(out, now, line)
+	s.cut = false
+	return out
+}
+
+// line appends one line in its format.
+func (s *Sink) line(out []byte, now time.Time, line []byte) []byte {
+	if s.opts.Format == JSON {
+		out = s.jsonLine(out, now, line)
+	} else {
+		out = now.UTC().AppendFormat(out, stampLayout)
+		out = append(out, ' ')
+		if s.cut {
+			out = append(out, continued...)
+		}
+		out = append(out, line...)
+	}
+	return s.storeFull(append(out, '\n'))
+}
+
+func (s *Sink) jsonLine(out []byte, now time.Time, line []byte) []byte {
+	entry, err := json.Marshal(struct {
+		Time string `json:"time"`
+		Unit string `json:"unit"`
+		Line string `json:"line"`
+		Cont bool   `json:"cont,omitempty"`
+	}{now.UTC().Format(stampLayout), s.name, string(line), s.cut})
+	if err != nil { // strings and a bool cannot fail
+		return append(out, `{"line":"internal error"}`...)
+	}
+	return append(out, entry...)
+}
+
+// storeFull writes out as soon as it is large: far below the size of a file, and
+// whole lines at a time.
+func (s *Sink) storeFull(out []byte) []byte {
+	if len(out) < 64<<10 {
+		return out
+	}
+	s.store(out)
+	return out[:0]
+}
+
+// store writes lines to the file. lumberjack fails a write when it cannot chown
+// the new file to the owner of the old one, but has rotated by then: a second try
+// succeeds.
+func (s *Sink) store(lines []byte) {
+	if len(lines) == 0 {
+		return
+	}
+	n, err := s.file.Write(lines)
+	if err != nil && n == 0 {
+		n, err = s.file.Write(lines)
+	}
+	if err != nil {
+		s.dropped += bytes.Count(lines[n:], []byte{'\n'})
+		s.err = err
+	}
+}
+
+// Dropped is how many lines could not be written.
+func (s *Sink) Dropped() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
+// LastError is why the last of them could not.
+func (s *Sink) LastError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Flush ends an unfinished line: the child that began it has gone.
+func (s *Sink) Flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.partial) > 0 {
+		s.store(s.finish(nil, time.Now(), s.partial))
+		s.partial = nil
+	}
+}
+
+// Close flushes and closes the file. A sink that is written to afterwards opens it
+// again: the last words of a child that would not die.
+func (s *Sink) Close() error {
+	s.Flush()
+	return s.file.Close()
+}
+
+// Read writes the last lines of the log at path to w; lines < 0 means all of the
+// current file. A log that does not exist yet is empty.
+func Read(path string, lines int, w io.Writer) error {
+	f, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := seekLines(f, lines); err != nil {
+		return err
+	}
+	_, err = io.Copy(w, f)
+	return err
+}
