@@ -1,0 +1,568 @@
+package spec
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/secret"
+)
+
+// checker notes what is wrong with one spec.
+type checker struct {
+	*problems
+	s *Spec
+}
+
+// bad notes a problem with the value at path, which begins the text.
+func (c checker) bad(path, format string, args ...any) {
+	c.add(c.s.src.value(path), "%s %s", path, fmt.Sprintf(format, args...))
+}
+
+// check notes every rule that s breaks.
+func check(s *Spec, ps *problems) {
+	c := checker{ps, s}
+	c.identity()
+	c.secrets()
+	c.devcontainer()
+	c.remotes()
+	c.persistence()
+	c.units()
+	c.rest()
+	checkPrefixes(s, ps)
+}
+
+// isSlug says whether text is [a-z0-9][a-z0-9-]*, of a length that host names and
+// file names allow.
+func isSlug(text string) bool {
+	return text != "" && len(text) <= 63 && text[0] != '-' && !strings.ContainsFunc(text, func(r rune) bool {
+		return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+}
+
+// isName is isSlug with capital letters, dots and underscores: what the earlier
+// tool's names may hold and a file name can.
+func isName(text string) bool {
+	return text != "" && text[0] != '.' && text[0] != '_' && isSlug(strings.NewReplacer(".", "x", "_", "x").Replace(strings.ToLower(text)))
+}
+
+const (
+	slugRule = "must be lower-case letters, digits and dashes, such as dev-a, at most 63"
+	nameRule = "must be letters, digits, dashes, dots and underscores, at most 63, and begin with a letter or digit"
+)
+
+func (c checker) identity() {
+	s, has := c.s, c.s.src.has
+	if has("version") && s.Version != "1" && !isVersionOne(s.Version) {
+		c.bad("version", `must be 1 or 1.x.y: this program reads no other format`)
+	}
+	if has("metadata.org") && !isSlug(s.Metadata.Org) {
+		c.bad("metadata.org", slugRule)
+	}
+	if has("metadata.project") && !isSlug(s.Metadata.Project) {
+		c.bad("metadata.project", slugRule)
+	}
+	switch {
+	case has("metadata.environment"):
+		if !isSlug(s.Metadata.Environment) {
+			c.bad("metadata.environment", slugRule)
+		}
+		if has("name") && !isName(s.Name) {
+			c.bad("name", nameRule)
+		}
+	case has("name"):
+		if !isSlug(s.Name) {
+			c.bad("name", "is the environment too and "+slugRule+"; or give metadata.environment")
+		}
+	default:
+		c.add(position{1, 1}, "the workspace has no name: give name, or metadata.environment")
+	}
+}
+
+// isVersionOne says whether text is 1.x or 1.x.y.
+func isVersionOne(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, p := range parts {
+		if p == "" || strings.Trim(p, "0123456789") != "" {
+			return false
+		}
+	}
+	return parts[0] == "1" && len(parts) <= 3
+}
+
+func (c checker) secrets() {
+	seen := map[string]bool{}
+	for i, x := range c.s.Secrets {
+		at := fmt.Sprintf("secrets[%d]", i)
+		switch {
+		case x.Name == "" && x.Key == "" && x.Provider == "":
+			c.bad(at, "needs a name: the name of the environment variable, never its value")
+		case x.Name != "" && !isVariable(x.Name):
+			c.bad(at+".name", "must be the name of an environment variable, never its value")
+		case x.Name != "" && seen[x.Name]:
+			c.bad(at+".name", "names %s a second time; keep one", x.Name)
+		}
+		seen[x.Name] = true
+		if x.MountPath != "" {
+			c.absolute(at+".mount_path", x.MountPath)
+		}
+	}
+}
+
+func (c checker) devcontainer() {
+	for i, m := range c.s.Mounts {
+		c.containerMount(fmt.Sprintf("mounts[%d]", i), m)
+	}
+	for i, m := range c.s.Devcontainer.Mounts {
+		c.containerMount(fmt.Sprintf("devcontainer.mounts[%d]", i), m)
+	}
+	c.absolute("devcontainer.workspace_folder", c.s.Devcontainer.WorkspaceFolder)
+}
+
+// containerMount checks a mount of the container. Its paths may hold variables of
+// the dev container tool.
+func (c checker) containerMount(at string, m ContainerMount) {
+	if m.Target != "" && !strings.HasPrefix(m.Target, "$") {
+		c.absolute(at+".target", m.Target)
+	}
+	if m.Source == "" && m.Type != "tmpfs" {
+		c.bad(at, "needs a source: the name of a volume or a folder of the host")
+	}
+}
+
+// absolute checks a local path.
+func (c checker) absolute(at, p string) {
+	switch {
+	case strings.Contains(p, "${"):
+		c.bad(at, "is a local path, in which no variables are replaced: write it out")
+	case !strings.HasPrefix(p, "/"):
+		c.bad(at, "must be an absolute path: begin it with /")
+	case climbs(p):
+		c.bad(at, `has "..": write the path without it`)
+	case strings.ContainsRune(p, 0):
+		c.bad(at, "has a NUL character")
+	}
+}
+
+// template checks a text that may hold variables.
+func (c checker) template(at, text string) {
+	if _, err := pieces(text); err != nil {
+		c.bad(at, "%v", err)
+	}
+}
+
+func (c checker) templates(at string, values map[string]secret.Value) {
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		c.template(join(at, k), values[k].Reveal())
+	}
+}
+
+// remotes checks each remote by itself, and how they wrap each other.
+func (c checker) remotes() {
+	lower := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(c.s.Persistence.Remotes)) {
+		at := "persistence.remotes." + name
+		if !c.s.src.has(at) && c.s.src.keys[at] == (position{}) {
+			at = "persistence.rclone_config"
+		}
+		if !isName(name) || strings.Contains(name, ".") {
+			c.add(c.s.src.key(at), "the name of a remote must be letters, digits, dashes and underscores, at most 63")
+		}
+		folded := strings.ReplaceAll(strings.ToLower(name), "-", "_")
+		if first, ok := lower[folded]; ok {
+			c.add(c.s.src.key(at), "remotes %s and %s are one name to rclone, which ignores case: rename one", first, name)
+		}
+		lower[folded] = name
+		c.remote(at, c.s.Persistence.Remotes[name])
+	}
+}
+
+func (c checker) remote(at string, r *Remote) {
+	if !isSlug(strings.ToLower(r.Type)) {
+		c.bad(at+".type", "must be the name of one of rclone's back ends, such as s3")
+	}
+	if r.Type == "s3" && r.Bucket == "" {
+		c.bad(at, "needs a bucket: every remote of type s3 does, such as bucket: ${RCLONE_BUCKET}")
+	}
+	if strings.Contains(r.Bucket, "/") && !strings.Contains(r.Bucket, "${") {
+		c.bad(at+".bucket", "has a slash: put what comes after it in path_prefix")
+	}
+	c.template(at+".bucket", r.Bucket)
+	c.template(at+".path_prefix", r.PathPrefix)
+	c.template(at+".wrap_path", r.WrapPath)
+	c.templates(at+".options", r.Options)
+	for key, p := range map[string]string{"path_prefix": r.PathPrefix, "wrap_path": r.WrapPath} {
+		if climbs(p) {
+			c.bad(at+"."+key, `has "..": a remote path cannot climb`)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Options)) {
+		if !isOption(key) {
+			c.add(c.s.src.key(at+".options."+key), "%s.options has a key that is no option of rclone: options are lower-case letters, digits and underscores", at)
+		}
+	}
+	if r.Type == "crypt" {
+		c.crypt(at, r)
+	}
+}
+
+func isOption(key string) bool { return isSlug(strings.ReplaceAll(key, "_", "-")) }
+
+func (c checker) crypt(at string, r *Remote) {
+	remotes := c.s.Persistence.Remotes
+	switch {
+	case r.WrapRemote == "":
+		c.bad(at, "needs wrap_remote: the remote that its encrypted files lie in")
+	case remotes[r.WrapRemote] == nil:
+		c.bad(at+".wrap_remote", "is %s, which is no remote%s", shown(r.WrapRemote), c.knownRemotes(r.WrapRemote))
+	default:
+		chain := c.s.Chain(r.Name)
+		if last := chain[len(chain)-1]; last.Type == "crypt" && remotes[last.WrapRemote] != nil {
+			c.bad(at+".wrap_remote", "goes round in a circle: one of the remotes must not be of type crypt")
+		}
+	}
+	if r.Crypt == nil {
+		c.bad(at, "needs crypt: {password_env: NAME}, the name of the variable that holds the password")
+		return
+	}
+	for key, name := range map[string]string{"password_env": r.Crypt.PasswordEnv, "password2_env": r.Crypt.Password2Env} {
+		if name != "" && !isVariable(name) {
+			c.bad(at+".crypt."+key, "must be the name of an environment variable, never the password itself")
+		}
+	}
+}
+
+// knownRemotes ends an error about a remote that does not exist.
+func (c checker) knownRemotes(name string) string {
+	known := slices.Sorted(maps.Keys(c.s.Persistence.Remotes))
+	if len(known) == 0 {
+		return ": there are none; define one under persistence.remotes"
+	}
+	return didYouMean(name, known)
+}
+
+func (c checker) persistence() {
+	p := &c.s.Persistence
+	if p.Enabled && p.Mode == Replicated && len(p.Sync) == 0 {
+		c.add(c.s.src.key("persistence"), "persistence.sync needs at least one entry in mode replicated: add one, or set persistence.enabled: false")
+	}
+	if p.Enabled && p.Mode == Mounted && len(p.Sync)+len(p.Mounts) == 0 {
+		c.add(c.s.src.key("persistence"), "persistence.mounts needs at least one entry in mode mounted: add one, or set persistence.enabled: false")
+	}
+	if c.s.src.has("persistence.default_remote") && p.Remotes[p.DefaultRemote] == nil {
+		c.bad("persistence.default_remote", "is %s, which is no remote%s", shown(p.DefaultRemote), c.knownRemotes(p.DefaultRemote))
+	}
+	c.lease()
+	c.bwlimit("persistence.defaults.bwlimit", p.Defaults.BwLimit)
+	names, paths := map[string]string{}, map[string]string{}
+	for i := range p.Sync {
+		c.sync(c.s.src.origin[i], &p.Sync[i], names, paths)
+	}
+	for i := range p.Mounts {
+		c.mount(fmt.Sprintf("persistence.mounts[%d]", i), &p.Mounts[i], names, paths)
+	}
+}
+
+func (c checker) lease() {
+	l := c.s.Persistence.Lease
+	switch {
+	case l.TTL <= 0:
+		c.bad("persistence.lease.ttl", "must be more than 0, such as 180s")
+	case l.Renew <= 0:
+		c.bad("persistence.lease.renew", "must be more than 0, such as 60s")
+	case l.Renew*2 >= l.TTL:
+		c.bad("persistence.lease.renew", "is %s, but must be less than half the ttl of %s: a lost renewal must leave time for another", formatDuration(l.Renew), formatDuration(l.TTL))
+	}
+}
+
+// bwlimit checks rclone's syntax roughly: a rate, two, or a timetable.
+func (c checker) bwlimit(at, text string) {
+	if strings.ContainsFunc(text, func(r rune) bool {
+		return !strings.ContainsRune("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:,- ", r)
+	}) || text != "" && !strings.ContainsAny(text, "0123456789") && text != "off" {
+		c.bad(at, "must be a rate in rclone's syntax, such as 10M (bytes a second) or 10M:1M (up and down)")
+	}
+}
+
+// sync checks one replica; names and paths are those that came before it.
+func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
+	local, direction := at+".path", at+".direction"
+	if strings.HasPrefix(at, volumesPath) {
+		local, direction = at+".mount_path", at+".sync"
+	}
+	c.entry(at, y.Name, local, y.Path, names, paths)
+	c.remotePath(at+".remote_path", y.RemotePath)
+	if y.Remote == "" {
+		c.bad(at, "needs a remote: name one, or set persistence.default_remote%s", c.someRemote())
+	} else if c.s.Persistence.Remotes[y.Remote] == nil && (c.s.src.has(at+".remote") || !c.s.src.has("persistence.default_remote")) {
+		c.bad(at+".remote", "is %s, which is no remote%s", shown(y.Remote), c.knownRemotes(y.Remote))
+	}
+	if y.Layout == Mirror && y.Direction == Bidirectional {
+		c.bad(or(given(c.s, at+".layout"), direction), "cannot be mirror for a bidirectional replica: use layout: snapshot, or direction: push-only")
+	}
+	if y.Interval < leastInterval {
+		c.bad(at+".interval", "must be at least %s: changes are seen sooner by watching, not by a shorter interval", formatDuration(leastInterval))
+	}
+	c.bwlimit(at+".bwlimit", y.BwLimit)
+	for i, pattern := range y.Exclude {
+		if strings.TrimSpace(pattern) == "" {
+			c.bad(fmt.Sprintf("%s.exclude[%d]", at, i), "is an empty pattern: remove it")
+		}
+	}
+}
+
+// given returns path if a value was given there.
+func given(s *Spec, path string) string {
+	if s.src.has(path) {
+		return path
+	}
+	return ""
+}
+
+// someRemote says that remotes must be defined when there are none.
+func (c checker) someRemote() string {
+	if len(c.s.Persistence.Remotes) == 0 {
+		return "; there are none: define one under persistence.remotes"
+	}
+	return ""
+}
+
+// entry checks the name and the local path that replicas and mounts have. Names
+// that differ in case only would be one log file on some systems.
+func (c checker) entry(at, name, local, p string, names, paths map[string]string) {
+	if name != "" && !isName(name) {
+		c.bad(at+".name", nameRule)
+	}
+	if first, ok := names[strings.ToLower(name)]; ok && name != "" {
+		c.bad(at+".name", "is %s, as in %s: rename one", shown(name), first)
+	} else {
+		names[strings.ToLower(name)] = at
+	}
+	if p == "" {
+		if c.s.src.has(local) {
+			c.bad(local, "must be an absolute path: begin it with /")
+		}
+		return
+	}
+	c.absolute(local, p)
+	if first, ok := paths[path.Clean(p)]; ok {
+		c.bad(local, "is the same folder as in %s: two replicas of one tree would fight; remove one", first)
+	} else {
+		paths[path.Clean(p)] = at
+	}
+}
+
+// remotePath checks the prefix of a replica or the source of a mount.
+func (c checker) remotePath(at, p string) {
+	if p == "" {
+		if c.s.src.has(at) {
+			c.bad(at, "is the whole remote: name a prefix in it, such as workspaces/{org}/{project}/{env}/workspace")
+		}
+		return
+	}
+	c.template(at, p)
+	if climbs(p) {
+		c.bad(at, `has "..": a remote path cannot climb`)
+	}
+	if elements(p)[0] == ".coltec" {
+		c.bad(at, "begins with .coltec, where coltec keeps its own objects: choose another prefix")
+	}
+	mapPlaceholders(p, func(name string) string {
+		if isOption(strings.ToLower(name)) && !slices.Contains(placeholders, name) {
+			c.bad(at, "has the placeholder {%s}, which is not known: use {org}, {project} or {env}, or ${%s} for a variable", name, name)
+		}
+		return ""
+	})
+}
+
+func (c checker) mount(at string, m *PersistenceMount, names, paths map[string]string) {
+	c.entry(at, m.Name, at+".target", m.Target, names, paths)
+	c.remotePath(at+".source", m.Source)
+	if p := &c.s.Persistence; p.Enabled && p.Mode == Mounted && p.DefaultRemote == "" {
+		c.bad(at, "needs a remote: set persistence.default_remote%s", c.someRemote())
+	}
+}
+
+// checkPrefixes notes replicas whose remote prefixes are equal or nested: each
+// would take the other's objects for its own.
+func checkPrefixes(s *Spec, ps *problems) {
+	c := checker{ps, s}
+	type placed struct {
+		at    string
+		where []string
+	}
+	var before []placed
+	for i, y := range s.Persistence.Sync {
+		if y.RemotePath == "" || s.Persistence.Remotes[y.Remote] == nil || climbs(y.RemotePath) {
+			continue
+		}
+		this := placed{s.src.origin[i], s.location(y.Remote, y.RemotePath)}
+		for _, other := range before {
+			relation := ""
+			switch {
+			case slices.Equal(this.where, other.where):
+				relation = "is the same prefix as"
+			case within(this.where, other.where):
+				relation = "lies in the prefix of"
+			case within(other.where, this.where):
+				relation = "contains the prefix of"
+			default:
+				continue
+			}
+			c.bad(this.at+".remote_path", "%s %s: give each replica a prefix of its own", relation, other.at)
+		}
+		before = append(before, this)
+	}
+}
+
+// signals that a service may be stopped with.
+var signals = []string{"HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "ALRM", "TERM", "CONT", "WINCH"}
+
+// Names that units cannot have: milestones, and the log of coltecd itself.
+var reserved = []string{Restore, "coltecd"}
+
+// Restore is the milestone that services may name in after: all replicas are in place.
+const Restore = "restore"
+
+func (c checker) units() {
+	names := map[string]string{}
+	for i := range c.s.Services {
+		v := &c.s.Services[i]
+		at := fmt.Sprintf("services[%d]", i)
+		c.unitName(at, v.Name, names)
+		c.service(at, v)
+	}
+	all := c.s.Hooks.All()
+	for _, point := range slices.Sorted(maps.Keys(all)) {
+		for i, h := range all[point] {
+			at := fmt.Sprintf("hooks.%s[%d]", point, i)
+			c.unitName(at, h.Name, names)
+			c.command(at+".command", h.Command)
+			c.templates(at+".env", h.Env)
+			c.variableNames(at+".env", h.Env)
+			c.positive(at+".timeout", h.Timeout)
+			if h.Dir != "" {
+				c.absolute(at+".dir", h.Dir)
+			}
+		}
+	}
+	c.order()
+}
+
+func (c checker) unitName(at, name string, names map[string]string) {
+	if name == "" {
+		return
+	}
+	first, double := names[name]
+	switch {
+	case !isSlug(name):
+		c.bad(at+".name", slugRule+": it names a log file")
+	case slices.Contains(reserved, name):
+		c.bad(at+".name", "is %q, which means something else to coltecd: choose another", name)
+	case c.s.Networking.Enabled && (name == "tailscaled" || name == "tailscale-up"):
+		c.bad(at+".name", "is %q, which networking runs: choose another", name)
+	case double:
+		c.bad(at+".name", "is %q, as in %s: rename one", name, first)
+	default:
+		names[name] = at
+	}
+}
+
+func (c checker) service(at string, v *Service) {
+	c.command(at+".command", v.Command)
+	c.templates(at+".env", v.Env)
+	c.variableNames(at+".env", v.Env)
+	if v.Dir != "" {
+		c.absolute(at+".dir", v.Dir)
+	}
+	c.positive(at+".backoff.base", v.Backoff.Base)
+	if v.Backoff.Max < v.Backoff.Base {
+		c.bad(at+".backoff.max", "is %s, less than base, which is %s", formatDuration(v.Backoff.Max), formatDuration(v.Backoff.Base))
+	}
+	c.positive(at+".start_limit.window", v.StartLimit.Window)
+	if !slices.Contains(signals, v.Stop.Signal) {
+		c.bad(at+".stop.signal", "is %s, which is no signal%s", shown(v.Stop.Signal), didYouMean(strings.ToUpper(v.Stop.Signal), signals))
+	}
+	if v.Ready != nil {
+		c.command(at+".ready.exec", v.Ready.Exec)
+		c.positive(at+".ready.interval", v.Ready.Interval)
+		c.positive(at+".ready.timeout", v.Ready.Timeout)
+	}
+}
+
+func (c checker) command(at string, argv []string) {
+	if c.s.src.has(at) && (len(argv) == 0 || strings.TrimSpace(argv[0]) == "") {
+		c.bad(at, "has no program: write [program, argument, …]")
+	}
+}
+
+func (c checker) positive(at string, d time.Duration) {
+	if d <= 0 {
+		c.bad(at, "must be more than 0")
+	}
+}
+
+// variableNames checks the keys of an environment.
+func (c checker) variableNames(at string, env map[string]secret.Value) {
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		if !isVariable(k) {
+			c.add(c.s.src.key(join(at, k)), "%s has a key that is no name of a variable: letters, digits and underscores", at)
+		}
+	}
+}
+
+// order checks that services wait for what exists, and not for themselves.
+func (c checker) order() {
+	after := map[string][]string{}
+	known := []string{Restore}
+	for _, v := range c.s.Services {
+		after[v.Name] = v.After
+		known = append(known, v.Name)
+	}
+	for i, v := range c.s.Services {
+		for j, name := range v.After {
+			at := fmt.Sprintf("services[%d].after[%d]", i, j)
+			if !slices.Contains(known, name) {
+				c.bad(at, "is %s, which is no service%s", shown(name), didYouMean(name, known))
+			} else if name != Restore && slices.Contains(reach(after, name), v.Name) {
+				c.bad(at, "makes a circle: %s waits for %s", shown(name), shown(v.Name))
+			}
+		}
+	}
+}
+
+// reach returns name and all that it waits for, directly or not.
+func reach(after map[string][]string, name string) []string {
+	found := []string{name}
+	for i := 0; i < len(found); i++ {
+		for _, next := range after[found[i]] {
+			if !slices.Contains(found, next) {
+				found = append(found, next)
+			}
+		}
+	}
+	return found
+}
+
+// rest checks networking and logs.
+func (c checker) rest() {
+	n := &c.s.Networking
+	if strings.Contains(n.HostnamePrefix, "${") {
+		c.bad("networking.hostname_prefix", "has a variable, and none are replaced here: set COLTEC_NET_HOSTNAME_PREFIX instead")
+	} else if n.HostnamePrefix != "" && !isSlug(strings.ToLower(n.HostnamePrefix)) {
+		c.bad("networking.hostname_prefix", "must be letters, digits and dashes: it begins a host name")
+	} else if n.Enabled && n.HostnamePrefix == "" {
+		c.bad("networking.hostname_prefix", "is empty: remove it for dev-, or write another")
+	}
+	for i, tag := range n.Tags {
+		if !strings.HasPrefix(tag, "tag:") || len(tag) == len("tag:") {
+			c.bad(fmt.Sprintf("networking.tags[%d]", i), "must begin with tag: and a name, such as tag:devcontainer")
+		}
+	}
+	if c.s.Logs.MaxSize <= 0 {
+		c.bad("logs.max_size", "must be more than 0, such as 10MB")
+	}
+}

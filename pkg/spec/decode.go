@@ -1,0 +1,565 @@
+package spec
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/coltec/coltec/pkg/secret"
+)
+
+// source remembers where each value of a spec stands, by its path such as
+// persistence.sync[0].name, and what was said there.
+type source struct {
+	file string
+	keys map[string]position // of the key, or of the list's entry
+	at   map[string]position // of the value
+	idle []Notice
+	// origin of each entry of Persistence.Sync: the path it was written at.
+	origin []string
+}
+
+// has says whether a value was given at path. A null is none.
+func (s *source) has(path string) bool { _, ok := s.at[path]; return ok }
+
+// value is the place of the value at path, or of the nearest thing around it.
+func (s *source) value(path string) position { return around(s.at, path) }
+
+// key is the place of the key at path, or of the nearest thing around it.
+func (s *source) key(path string) position { return around(s.keys, path) }
+
+func around(places map[string]position, path string) position {
+	for {
+		if at, ok := places[path]; ok || path == "" {
+			return at
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+}
+
+// nodeLimit bounds what aliases of aliases can grow to. A spec has hundreds.
+const nodeLimit = 100_000
+
+// decoder fills Go values from YAML nodes and notes every problem it meets.
+type decoder struct {
+	*problems
+	src     *source
+	anchors map[string]ast.Node
+	open    map[string]bool // anchors being followed: an alias inside its own anchor has no end
+	left    int             // nodes until nodeLimit
+}
+
+// value fills v from n. A null leaves v as it is and counts as not given.
+func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
+	d.resolved(n, func(n ast.Node) {
+		if _, null := n.(*ast.NullNode); null {
+			return
+		}
+		d.src.at[path] = d.place(n)
+		if f.idle != "" {
+			d.src.idle = append(d.src.idle, Notice{path, d.inside(d.src.key(path)).line, f.idle})
+		}
+		d.filled(path, n, v, f)
+	})
+}
+
+// resolved calls use with the node that n stands for: what an alias refers to,
+// what an anchor or a standard tag is put on.
+func (d *decoder) resolved(n ast.Node, use func(ast.Node)) {
+	if d.left--; d.left < 0 {
+		if d.left == -1 {
+			d.add(d.place(n), "has more than %d values: aliases repeat too much", nodeLimit)
+		}
+		return
+	}
+	switch n := n.(type) {
+	case nil:
+		return
+	case *ast.AnchorNode:
+		name := text(n.Name)
+		d.anchors[name] = n.Value
+		d.open[name] = true
+		d.resolved(n.Value, use)
+		d.open[name] = false
+	case *ast.AliasNode:
+		d.alias(n, use)
+	case *ast.TagNode:
+		if tag := n.Start.Value; !strings.HasPrefix(tag, "!!") {
+			d.add(d.place(n), "has a tag, which has no meaning here: remove it")
+			return
+		}
+		d.resolved(n.Value, use)
+	default:
+		use(n)
+	}
+}
+
+// alias follows an alias to its anchor.
+func (d *decoder) alias(n *ast.AliasNode, use func(ast.Node)) {
+	name := text(n.Value)
+	target, ok := d.anchors[name]
+	switch {
+	case !ok:
+		d.add(d.place(n), "refers to an anchor that is not defined above: write &name before the value that is meant")
+	case d.open[name]:
+		d.add(d.place(n), "refers to an anchor that it is part of")
+	default:
+		d.open[name] = true
+		d.resolved(target, use)
+		d.open[name] = false
+	}
+}
+
+// wholes are the types that are read from one scalar.
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	sizeType     = reflect.TypeFor[Size]()
+	secretType   = reflect.TypeFor[secret.Value]()
+	wordsType    = reflect.TypeFor[Words]()
+)
+
+// filled fills v from a node that is not null, an anchor, an alias or a tag.
+func (d *decoder) filled(path string, n ast.Node, v reflect.Value, f field) {
+	switch {
+	case v.Type() == wordsType && isScalar(n):
+		v.Set(reflect.ValueOf(Words{text(n)}))
+	case v.Type() == secretType || v.Kind() != reflect.Struct && isLeaf(v.Kind()):
+		d.scalar(path, n, v, f)
+	case v.Kind() == reflect.Struct:
+		d.structure(path, n, v)
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.filled(path, n, v.Elem(), f)
+	case v.Kind() == reflect.Slice:
+		d.list(path, n, v)
+	case v.Kind() == reflect.Map:
+		d.dictionary(path, n, v)
+	case v.Kind() == reflect.Interface:
+		d.free(path, n, v)
+	default:
+		panic(fmt.Sprintf("internal error: no way to read a %s", v.Type()))
+	}
+}
+
+func isLeaf(k reflect.Kind) bool {
+	switch k {
+	case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Float64:
+		return true
+	}
+	return false
+}
+
+// structure fills the fields of v; unknown, double and missing keys are problems.
+func (d *decoder) structure(path string, n ast.Node, v reflect.Value) {
+	entries, ok := d.entries(path, n)
+	if !ok {
+		return
+	}
+	fields := fieldsOf(v.Type())
+	given := map[string]bool{}
+	for _, e := range entries {
+		i := slices.IndexFunc(fields, func(f field) bool { return f.key == e.key })
+		if i < 0 {
+			d.unknown(path, e, fields)
+			continue
+		}
+		given[e.key] = true
+		at := join(path, e.key)
+		d.src.keys[at] = e.at
+		d.value(at, e.value, v.Field(fields[i].index), fields[i])
+	}
+	for _, f := range fields {
+		if f.required && !d.src.has(join(path, f.key)) {
+			at := d.src.key(path)
+			if given[f.key] {
+				at = d.src.key(join(path, f.key))
+			}
+			d.add(at, "%s is missing: every %s needs it", join(path, f.key), kindOf(path))
+		}
+	}
+}
+
+// kindOf names what stands at path for a sentence: the last key, without its number.
+func kindOf(path string) string {
+	if path == "" {
+		return "spec"
+	}
+	path, _, _ = strings.Cut(path[strings.LastIndex(path, ".")+1:], "[")
+	switch path {
+	case "sync":
+		return "sync entry"
+	case "remotes", "features", "mounts", "services", "secrets":
+		return strings.TrimSuffix(path, "s")
+	case "post_restore", "pre_stop", "post_sync", "on_conflict", "on_failure":
+		return path + " hook"
+	case "environment":
+		return "volume"
+	}
+	return path
+}
+
+// unknown says which keys there are.
+func (d *decoder) unknown(path string, e entry, fields []field) {
+	var known []string
+	for _, f := range fields {
+		known = append(known, f.key)
+	}
+	where := ""
+	if path != "" {
+		where = " in " + path
+	}
+	what := "unknown key " + shown(e.key)
+	if shown(e.key) == "the value" {
+		what = "unknown key"
+	}
+	d.add(e.at, "%s%s%s", what, where, didYouMean(e.key, known))
+}
+
+// list fills a slice.
+func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		d.add(d.place(n), "%s must be a list, not %s%s", path, kind(n), listAdvice(path))
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
+	for i, item := range seq.Values {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		d.src.keys[at] = d.place(item)
+		d.value(at, item, v.Index(i), field{})
+		if !d.src.has(at) && d.left >= 0 {
+			d.add(d.place(item), "%s is empty: remove the entry or fill it", at)
+		}
+	}
+}
+
+// listAdvice is the next step for a list that people often write as one text.
+func listAdvice(path string) string {
+	if strings.HasSuffix(path, ".command") || strings.HasSuffix(path, ".exec") {
+		return `: write [program, argument, …], or [sh, -c, "…"] for a shell's line`
+	}
+	return ""
+}
+
+// dictionary fills a map from any text to values of one type.
+func (d *decoder) dictionary(path string, n ast.Node, v reflect.Value) {
+	entries, ok := d.entries(path, n)
+	if !ok {
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, e := range entries {
+		at := join(path, e.key)
+		d.src.keys[at] = e.at
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.value(at, e.value, item, field{})
+		if item.Kind() == reflect.Pointer && item.IsNil() {
+			item.Set(reflect.New(item.Type().Elem())) // "primary:" alone is a remote with every default
+		}
+		v.SetMapIndex(reflect.ValueOf(e.key), item)
+	}
+}
+
+// free fills an any with text, lists and maps. Nothing in there is looked at.
+func (d *decoder) free(path string, n ast.Node, v reflect.Value) {
+	switch n.(type) {
+	case *ast.SequenceNode:
+		var list []any
+		d.filled(path, n, reflect.ValueOf(&list).Elem(), field{})
+		v.Set(reflect.ValueOf(list))
+	case *ast.MappingNode, *ast.MappingValueNode:
+		m := map[string]any{}
+		d.filled(path, n, reflect.ValueOf(&m).Elem(), field{})
+		v.Set(reflect.ValueOf(m))
+	case *ast.BoolNode:
+		v.Set(reflect.ValueOf(text(n) == "true"))
+	default:
+		v.Set(reflect.ValueOf(text(n)))
+	}
+}
+
+// scalar fills a text, a number, a duration and the like.
+func (d *decoder) scalar(path string, n ast.Node, v reflect.Value, f field) {
+	if !isScalar(n) {
+		d.add(d.place(n), "%s must be %s, not %s", path, wanted(v.Type()), kind(n))
+		return
+	}
+	if err := setScalar(v, text(n)); err != nil {
+		d.add(d.place(n), "%s %v", path, err)
+		return
+	}
+	if len(f.enum) > 0 && !slices.Contains(f.enum, text(n)) {
+		d.add(d.place(n), "%s cannot be %s%s", path, shown(text(n)), didYouMean(text(n), f.enum))
+	}
+	if f.minimum != "" {
+		if least, _ := strconv.ParseFloat(f.minimum, 64); number(v) < least {
+			d.add(d.place(n), "%s must be at least %s", path, f.minimum)
+		}
+	}
+}
+
+func number(v reflect.Value) float64 {
+	if v.CanFloat() {
+		return v.Float()
+	}
+	return float64(v.Int())
+}
+
+// setScalar reads text as v's type. Its errors continue a sentence that begins
+// with the path, and never repeat the text.
+func setScalar(v reflect.Value, text string) error {
+	switch v.Type() {
+	case secretType:
+		v.Set(reflect.ValueOf(secret.New(text)))
+		return nil
+	case durationType:
+		d, err := parseDuration(text)
+		v.SetInt(int64(d))
+		return err
+	case sizeType:
+		s, err := parseSize(text)
+		v.SetInt(int64(s))
+		return err
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil || len(text) == 1 {
+			return fmt.Errorf("must be true or false")
+		}
+		v.SetBool(b)
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || x != x || x > 1e9 {
+			return fmt.Errorf("must be a number")
+		}
+		v.SetFloat(x)
+	default:
+		i, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("must be a whole number")
+		}
+		v.SetInt(int64(i))
+	}
+	return nil
+}
+
+// wanted names a type for an error.
+func wanted(t reflect.Type) string {
+	switch {
+	case t == durationType:
+		return "a duration"
+	case t == sizeType:
+		return "a size"
+	case t == secretType || t.Kind() == reflect.String:
+		return "a text"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	}
+	return "a number"
+}
+
+// entry is one key of a mapping with its value.
+type entry struct {
+	key   string
+	at    position
+	value ast.Node
+}
+
+// entries lists the keys of a mapping; those merged by << come last and only
+// where the mapping has none of its own.
+func (d *decoder) entries(path string, n ast.Node) ([]entry, bool) {
+	var values []*ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		values = n.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{n}
+	default:
+		what := path
+		if path == "" {
+			what = "the spec"
+		}
+		d.add(d.place(n), "%s must be a mapping (key: value), not %s", what, kind(n))
+		return nil, false
+	}
+	var own, merged []entry
+	seen := map[string]position{}
+	for _, v := range values {
+		if v.Key == nil || v.Value == nil {
+			continue
+		}
+		if v.Key.IsMergeKey() {
+			merged = append(merged, d.merge(path, v.Value)...)
+			continue
+		}
+		e, ok := d.entry(v)
+		if !ok {
+			continue
+		}
+		if first, double := seen[e.key]; double {
+			d.add(e.at, "%s is given twice: first in line %d; keep one", name(path, e.key), first.line)
+			continue
+		}
+		seen[e.key] = d.inside(e.at)
+		own = append(own, e)
+	}
+	for _, e := range merged {
+		if _, ok := seen[e.key]; !ok {
+			seen[e.key] = e.at
+			own = append(own, e)
+		}
+	}
+	return own, true
+}
+
+// name is a path with a key that may be anything, for an error.
+func name(path, key string) string {
+	if shown(key) == "the value" {
+		return "a key of " + path
+	}
+	return join(path, key)
+}
+
+// entry reads one key.
+func (d *decoder) entry(v *ast.MappingValueNode) (entry, bool) {
+	if !isScalar(v.Key) {
+		d.add(d.place(v.Key), "a key must be a plain word")
+		return entry{}, false
+	}
+	return entry{text(v.Key), d.place(v.Key), v.Value}, true
+}
+
+// merge lists the keys that << brings in: of one mapping or a list of them.
+func (d *decoder) merge(path string, n ast.Node) []entry {
+	var all []entry
+	d.resolved(n, func(n ast.Node) {
+		if seq, ok := n.(*ast.SequenceNode); ok {
+			for _, item := range seq.Values {
+				all = append(all, d.merge(path, item)...)
+			}
+			return
+		}
+		all, _ = d.entries(join(path, "<<"), n)
+	})
+	return all
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// isScalar says whether a node is one text, number or word.
+func isScalar(n ast.Node) bool {
+	switch n.(type) {
+	case *ast.StringNode, *ast.LiteralNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode, *ast.NullNode:
+		return true
+	}
+	return false
+}
+
+// text is a scalar as it was written, without quotes: 1.10 stays 1.10.
+func text(n ast.Node) string {
+	switch n := n.(type) {
+	case nil:
+		return ""
+	case *ast.StringNode:
+		return n.Value
+	case *ast.LiteralNode:
+		if n.Value == nil {
+			return ""
+		}
+		return n.Value.Value
+	}
+	if tk := n.GetToken(); tk != nil {
+		return tk.Value
+	}
+	return ""
+}
+
+// kind names what a node is, for an error.
+func kind(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.IntegerNode, *ast.FloatNode:
+		return "a number"
+	case *ast.BoolNode:
+		return "true or false"
+	case *ast.NullNode:
+		return "nothing"
+	}
+	return "a text"
+}
+
+// place is where a node begins: for a mapping its first key, since its own
+// token is the first colon.
+func (d *decoder) place(n ast.Node) position {
+	switch m := n.(type) {
+	case nil:
+		return position{}
+	case *ast.MappingNode:
+		if !m.IsFlowStyle && len(m.Values) > 0 && m.Values[0].Key != nil {
+			return d.place(m.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		if m.Key != nil {
+			return d.place(m.Key)
+		}
+	}
+	return placeOf(n.GetToken())
+}
+
+func placeOf(tk *token.Token) position {
+	if tk == nil || tk.Position == nil {
+		return position{}
+	}
+	return position{tk.Position.Line, tk.Position.Column}
+}
+
+// field is what the tags of a struct's field say.
+type field struct {
+	key      string
+	index    int
+	idle     string
+	required bool
+	enum     []string
+	minimum  string
+}
+
+// fieldsOf lists the fields of a struct that a spec can hold, in their order.
+func fieldsOf(t reflect.Type) []field {
+	var fields []field
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		f := field{key: sf.Tag.Get("yaml"), index: i, idle: sf.Tag.Get("idle")}
+		if f.key == "" || f.key == "-" {
+			continue
+		}
+		for part := range strings.SplitSeq(sf.Tag.Get("jsonschema"), ",") {
+			switch k, v, _ := strings.Cut(part, "="); k {
+			case "required":
+				f.required = true
+			case "enum":
+				f.enum = append(f.enum, v)
+			case "minimum":
+				f.minimum = v
+			}
+		}
+		fields = append(fields, f)
+	}
+	return fields
+}
