@@ -21,6 +21,10 @@ const (
 	Link Kind = 'l'
 )
 
+// NoMode is the mode of an entry whose source carries none: a plain object
+// that another tool wrote.
+const NoMode = ^uint32(0)
+
 // Sum is the SHA-256 of a file's content.
 type Sum [sha256.Size]byte
 

@@ -1,0 +1,522 @@
+package replica
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Dir is the replica's own directory inside its tree. It is never synced.
+const Dir = ".coltec"
+
+// baseFormat is the version of the files that hold a base.
+const baseFormat = 1
+
+// Header says what a base is the base of.
+type Header struct {
+	Format     int           `json:"format"`
+	Workspace  string        `json:"workspace"` // org/project/env
+	Replica    string        `json:"replica"`
+	Lineage    string        `json:"lineage"` // of the head that it was agreed with
+	Device     uint64        `json:"device"`  // of the root directory
+	Inode      uint64        `json:"inode"`
+	Epoch      int64         `json:"epoch"`
+	Generation int64         `json:"generation"` // the generation that the rows and what is unplaced make up
+	Ref        string        `json:"ref"`        // what the head calls that tree: a manifest
+	Restored   bool          `json:"restored"`   // all of the generation was placed, or is known to be impossible to place
+	Filters    []filter.Rule `json:"filters"`
+}
+
+// Row is one path that both sides agreed on: what was agreed, and what this
+// file system showed right after. A local change is a difference from what was
+// shown.
+type Row struct {
+	tree.Entry
+	Seen Seen
+}
+
+// Change is a new row, or the word that a path left the base.
+type Change struct {
+	Row
+	Gone bool
+}
+
+// Delta is a step of a base. A nil Header keeps the one there is.
+type Delta struct {
+	Header  *Header
+	Changes []Change
+}
+
+// Pending is a delta that becomes true if, and only if, the head or its
+// ancestry holds the nonce.
+type Pending struct {
+	Nonce string
+	Delta Delta
+}
+
+// Base is what the two sides of a replica last agreed on. It lives inside the
+// tree it describes: a lost tree loses its base too and is restored, never read
+// as "all was deleted". One goroutine owns it.
+type Base struct {
+	Header  Header
+	Rows    []Row // sorted
+	Pending *Pending
+	// Unplaced holds, sorted, how the remote tree differs from the rows: what
+	// is still to be placed. Gone is set where the remote has no such path.
+	Unplaced []Change
+
+	dir     string
+	seq     int64  // of the base file, which its journal names
+	journal int64  // bytes of whole steps in the journal
+	inode   uint64 // of the base file
+}
+
+// ErrNoBase says that there is no base, or none that can be read.
+var ErrNoBase = errors.New("no base")
+
+// LoadBase reads the base in the replica directory dir. The error wraps
+// ErrNoBase when there is none or it is damaged: it then is as if it never was.
+func LoadBase(dir string) (*Base, error) {
+	b := &Base{dir: dir}
+	if err := b.load(); err != nil {
+		return nil, fmt.Errorf("cannot load base in %q: %w: %w", dir, ErrNoBase, err)
+	}
+	return b, nil
+}
+
+// NewBase makes an empty base. Nothing is written before Save.
+func NewBase(dir string, h Header) *Base {
+	h.Format = baseFormat
+	// A journal left by an earlier base must not be taken for this one's.
+	return &Base{dir: dir, Header: h, seq: rand.Int64()}
+}
+
+func (b *Base) file() string        { return filepath.Join(b.dir, "base") }
+func (b *Base) journalFile() string { return filepath.Join(b.dir, "journal") }
+
+// fileHeader is the first line of a base file. Seq ties the journal to it.
+type fileHeader struct {
+	Header
+	Seq      int64 `json:"seq"`
+	Rows     int   `json:"rows"`
+	Unplaced int   `json:"unplaced"`
+}
+
+func (b *Base) load() error {
+	f, err := os.Open(b.file())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 64<<10)
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return err
+	}
+	var h fileHeader
+	if err := json.Unmarshal(line, &h); err != nil {
+		return err
+	}
+	if h.Format != baseFormat {
+		return fmt.Errorf("format %d is not known to this version", h.Format)
+	}
+	b.Header = h.Header
+	changes, err := readChanges(r)
+	if err != nil {
+		return err
+	}
+	if len(changes) != h.Rows+h.Unplaced {
+		return fmt.Errorf("%d rows where %d were written", len(changes), h.Rows+h.Unplaced)
+	}
+	for _, c := range changes[:h.Rows] {
+		b.Rows = append(b.Rows, c.Row)
+	}
+	b.Unplaced = slices.Clip(changes[h.Rows:])
+	if b.inode, err = inodeOf(f); err != nil {
+		return err
+	}
+	return b.replay(h.Seq)
+}
+
+func inode(s fs.FileInfo) uint64 {
+	if st, ok := s.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
+func inodeOf(f *os.File) (uint64, error) {
+	s, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return inode(s), nil
+}
+
+// Intact says whether the base on disk is still the one that was loaded or
+// saved: false after somebody removed it under a running program.
+func (b *Base) Intact() bool {
+	s, err := os.Lstat(b.file())
+	return err == nil && inode(s) == b.inode
+}
+
+// Remove drops the base: the replica starts again without one.
+func (b *Base) Remove() error {
+	err := os.Remove(b.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
+}
+
+// Apply makes a delta true, and durable.
+func (b *Base) Apply(d Delta) error {
+	if err := b.append(frame{Kind: "apply", Header: d.Header}, d.Changes); err != nil {
+		return err
+	}
+	b.apply(d)
+	return b.compact()
+}
+
+// Prepare makes a delta durable without making it true.
+func (b *Base) Prepare(nonce string, d Delta) error {
+	if err := b.append(frame{Kind: "pending", Nonce: nonce, Header: d.Header}, d.Changes); err != nil {
+		return err
+	}
+	b.Pending = &Pending{Nonce: nonce, Delta: d}
+	return nil
+}
+
+// Resolve makes the pending delta true or drops it.
+func (b *Base) Resolve(committed bool) error {
+	if b.Pending == nil {
+		return nil
+	}
+	kind := "abort"
+	if committed {
+		kind = "commit"
+	}
+	if err := b.append(frame{Kind: kind, Nonce: b.Pending.Nonce}, nil); err != nil {
+		return err
+	}
+	if committed {
+		b.apply(b.Pending.Delta)
+	}
+	b.Pending = nil
+	return b.compact()
+}
+
+// apply merges a delta into the rows. A change at a path settles what was
+// unplaced there.
+func (b *Base) apply(d Delta) {
+	if d.Header != nil {
+		b.Header = *d.Header
+	}
+	if len(d.Changes) == 0 {
+		return
+	}
+	changes := slices.Clone(d.Changes)
+	slices.SortStableFunc(changes, func(x, y Change) int { return tree.Compare(x.Path, y.Path) })
+	rows := make([]Row, 0, len(b.Rows)+len(changes))
+	rest := b.Rows
+	for i, c := range changes {
+		if i+1 < len(changes) && changes[i+1].Path == c.Path {
+			continue // the later word counts
+		}
+		n, found := searchRows(rest, c.Path)
+		rows = append(rows, rest[:n]...)
+		if rest = rest[n:]; found {
+			rest = rest[1:]
+		}
+		if !c.Gone {
+			rows = append(rows, c.Row)
+		}
+	}
+	b.Rows = append(rows, rest...)
+	b.Unplaced = slices.DeleteFunc(b.Unplaced, func(u Change) bool {
+		_, settled := slices.BinarySearchFunc(changes, u.Path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
+		return settled
+	})
+}
+
+func searchRows(rows []Row, path string) (int, bool) {
+	return slices.BinarySearchFunc(rows, path, func(r Row, p string) int { return tree.Compare(r.Path, p) })
+}
+
+// Row gives the row of a path, nil when there is none.
+func (b *Base) Row(path string) *Row {
+	if i, ok := searchRows(b.Rows, path); ok {
+		return &b.Rows[i]
+	}
+	return nil
+}
+
+// Entries are the agreed entries, sorted.
+func (b *Base) Entries() []tree.Entry {
+	out := make([]tree.Entry, len(b.Rows))
+	for i := range b.Rows {
+		out[i] = b.Rows[i].Entry
+	}
+	return out
+}
+
+// Remote is the tree of the generation in the header: the rows with what is
+// unplaced over them.
+func (b *Base) Remote() []tree.Entry {
+	out := make([]tree.Entry, 0, len(b.Rows)+len(b.Unplaced))
+	rows, un := b.Rows, b.Unplaced
+	for len(rows)+len(un) > 0 {
+		switch {
+		case len(un) == 0 || len(rows) > 0 && tree.Compare(rows[0].Path, un[0].Path) < 0:
+			out, rows = append(out, rows[0].Entry), rows[1:]
+			continue
+		case len(rows) > 0 && rows[0].Path == un[0].Path:
+			rows = rows[1:]
+		}
+		if !un[0].Gone {
+			out = append(out, un[0].Entry)
+		}
+		un = un[1:]
+	}
+	return out
+}
+
+// Differences says how remote differs from the rows: what Unplaced shall be.
+func (b *Base) Differences(remote []tree.Entry) []Change {
+	var out []Change
+	rows := b.Rows
+	for len(rows)+len(remote) > 0 {
+		switch {
+		case len(remote) == 0 || len(rows) > 0 && tree.Compare(rows[0].Path, remote[0].Path) < 0:
+			out = append(out, Change{Row: Row{Entry: tree.Entry{Path: rows[0].Path}}, Gone: true})
+			rows = rows[1:]
+			continue
+		case len(rows) > 0 && rows[0].Path == remote[0].Path:
+			if !rows[0].Same(&remote[0]) || !slices.Equal(rows[0].Where, remote[0].Where) || rows[0].Tag != remote[0].Tag {
+				out = append(out, Change{Row: Row{Entry: remote[0]}})
+			}
+			rows = rows[1:]
+		default:
+			out = append(out, Change{Row: Row{Entry: remote[0]}})
+		}
+		remote = remote[1:]
+	}
+	return out
+}
+
+// Save writes the whole base anew: temporary file, fsync, rename.
+func (b *Base) Save() error {
+	if err := os.MkdirAll(b.dir, 0o700); err != nil {
+		return fmt.Errorf("cannot save base: %w", err)
+	}
+	tmp, err := os.CreateTemp(b.dir, "base-*.tmp")
+	if err != nil {
+		return fmt.Errorf("cannot save base: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	if err := errors.Join(b.write(tmp), tmp.Sync()); err != nil {
+		tmp.Close()
+		return fmt.Errorf("cannot save base: %w", err)
+	}
+	inode, err := inodeOf(tmp)
+	if err := errors.Join(err, tmp.Close(), os.Rename(tmp.Name(), b.file()), syncDir(b.dir)); err != nil {
+		return fmt.Errorf("cannot save base: %w", err)
+	}
+	b.inode = inode
+	// The journal named the sequence of the file before: it counts no more.
+	b.journal = 0
+	if err := os.Remove(b.journalFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot save base: %w", err)
+	}
+	return nil
+}
+
+func (b *Base) write(f io.Writer) error {
+	b.seq++
+	w := bufio.NewWriterSize(f, 64<<10)
+	h := fileHeader{Header: b.Header, Seq: b.seq, Rows: len(b.Rows), Unplaced: len(b.Unplaced)}
+	if err := json.NewEncoder(w).Encode(h); err != nil {
+		return err
+	}
+	t := tree.NewWriter(w)
+	for i := range b.Rows {
+		if err := writeRow(t, &b.Rows[i]); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(writeChanges(t, b.Unplaced), t.Flush()); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// compactAt is the journal's size from which a base is written anew: well
+// above what one save of a file appends, well below what takes long to read.
+const compactAt = 1 << 20
+
+// compact writes the base anew when the journal has grown, and nothing is
+// pending: a pending delta lives in the journal alone.
+func (b *Base) compact() error {
+	if b.Pending != nil || b.journal < compactAt {
+		return nil
+	}
+	return b.Save()
+}
+
+// frame is the first line of a step in the journal; the rows follow it.
+type frame struct {
+	Kind   string  `json:"kind"` // apply, pending, commit, abort
+	Seq    int64   `json:"seq"`  // of the base file that the journal continues
+	Nonce  string  `json:"nonce,omitempty"`
+	Header *Header `json:"header,omitempty"`
+	Bytes  int     `json:"bytes"` // of the rows
+	CRC    uint32  `json:"crc"`   // of the rows
+}
+
+// append writes one step to the journal, durably.
+func (b *Base) append(f frame, changes []Change) error {
+	var rows bytes.Buffer
+	t := tree.NewWriter(&rows)
+	if err := errors.Join(writeChanges(t, changes), t.Flush()); err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	f.Seq, f.Bytes, f.CRC = b.seq, rows.Len(), crc32.ChecksumIEEE(rows.Bytes())
+	line, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	j, err := os.OpenFile(b.journalFile(), os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	defer j.Close()
+	step := append(append(line, '\n'), rows.Bytes()...)
+	// At the end of what is known to be whole: a step that a full disk cut
+	// before is overwritten.
+	n, err := j.WriteAt(step, b.journal)
+	if err == nil {
+		err = errors.Join(j.Truncate(b.journal+int64(n)), j.Sync())
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	b.journal += int64(n)
+	return nil
+}
+
+// replay applies the journal's whole steps. A step that was cut by a crash is
+// the last one, and is dropped.
+func (b *Base) replay(seq int64) error {
+	b.seq = seq
+	data, err := os.ReadFile(b.journalFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		n, ok := b.step(data[b.journal:])
+		if !ok {
+			return nil
+		}
+		b.journal += n
+	}
+}
+
+// step applies the journal step at the front of data and gives its length.
+func (b *Base) step(data []byte) (int64, bool) {
+	line, rest, ok := bytes.Cut(data, []byte{'\n'})
+	var f frame
+	if !ok || json.Unmarshal(line, &f) != nil || f.Seq != b.seq || f.Bytes < 0 || len(rest) < f.Bytes {
+		return 0, false
+	}
+	rows := rest[:f.Bytes]
+	if crc32.ChecksumIEEE(rows) != f.CRC {
+		return 0, false
+	}
+	changes, err := readChanges(bytes.NewReader(rows))
+	if err != nil {
+		return 0, false
+	}
+	d := Delta{Header: f.Header, Changes: changes}
+	switch f.Kind {
+	case "apply":
+		b.apply(d)
+	case "pending":
+		b.Pending = &Pending{Nonce: f.Nonce, Delta: d}
+	case "commit":
+		if b.Pending != nil && b.Pending.Nonce == f.Nonce {
+			b.apply(b.Pending.Delta)
+		}
+		b.Pending = nil
+	case "abort":
+		b.Pending = nil
+	}
+	return int64(len(line) + 1 + f.Bytes), true
+}
+
+func writeRow(t *tree.Writer, r *Row) error {
+	mount := int64(0)
+	if r.Seen.Mount {
+		mount = 1
+	}
+	return t.Entry(&r.Entry, int64(r.Seen.Mode), r.Seen.Size, r.Seen.MTime, r.Seen.CTime, int64(r.Seen.Inode), mount)
+}
+
+func writeChanges(t *tree.Writer, changes []Change) error {
+	for i := range changes {
+		var err error
+		if c := &changes[i]; c.Gone {
+			err = t.Gone(c.Path)
+		} else {
+			err = writeRow(t, &c.Row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readChanges(r io.Reader) ([]Change, error) {
+	var out []Change
+	for t := tree.NewReader(r); ; {
+		rec, err := t.Next()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
+		if m := rec.More; len(m) == 6 {
+			c.Seen = Seen{uint32(m[0]), m[1], m[2], m[3], uint64(m[4]), m[5] == 1}
+		} else if !c.Gone {
+			return nil, tree.ErrFormat
+		}
+		out = append(out, c)
+	}
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

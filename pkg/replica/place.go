@@ -1,0 +1,417 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// The steps of a placement at which a crash test kills the process.
+var (
+	pointFetched  = killpoint.New("place:fetched")
+	pointAside    = killpoint.New("place:aside")
+	pointRenamed  = killpoint.New("place:renamed")
+	pointPlaced   = killpoint.New("place:placed")
+	pointRecorded = killpoint.New("place:recorded")
+	pointDeleted  = killpoint.New("place:deleted")
+	pointRestored = killpoint.New("restore:complete")
+)
+
+const (
+	conflictsDir = "conflicts" // local versions that lost their name to a remote one
+	replacedDir  = "replaced"  // local versions that a take or a delete replaced
+)
+
+// placement carries a plan out.
+type placement struct {
+	r       *Replica
+	o       SettleOptions
+	out     *Outcome
+	plan    *planning
+	stamp   string // of this run: names the directories of what is kept aside
+	changes []Change
+	dirs    []*Decision // whose modes are set when their content is there
+}
+
+// run does everything in an order that is right at each point: what is deleted
+// or kept aside first, deepest first; then what comes, directories before what
+// is in them; then the modes of directories.
+func (p *placement) run(ctx context.Context) error {
+	p.stamp = time.Now().UTC().Format("20060102T150405.000Z")
+	var takes []*Decision
+	for i := range p.plan.decisions {
+		d := &p.plan.decisions[i]
+		if d.Op == Take || d.Op == Conflict || d.Op == Meta || d.Op == Adopt || d.Op == Nothing {
+			takes = append(takes, d)
+		} else if d.Op == Keep || d.Op == Withdraw || d.Op == Forget {
+			p.note(d)
+		}
+	}
+	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
+		if d := &p.plan.decisions[i]; d.Op == Delete || d.Op == Aside {
+			p.try(d, p.remove)
+		}
+	}
+	if err := p.record(); err != nil {
+		return err
+	}
+	for len(takes) > 0 {
+		n, err := p.batch(ctx, takes)
+		if err != nil {
+			return errors.Join(err, p.record())
+		}
+		takes = takes[n:]
+	}
+	for i := len(p.dirs) - 1; i >= 0; i-- {
+		p.try(p.dirs[i], p.dirMode)
+	}
+	return p.record()
+}
+
+// try does one thing and notes a failure of that path alone.
+func (p *placement) try(d *Decision, do func(*Decision) error) {
+	if err := do(d); err != nil {
+		p.out.Problems = append(p.out.Problems, Unknown{Path: d.Path, Reason: reason(err)})
+	}
+}
+
+// fetches says whether the decision needs content from the remote side.
+func (d *Decision) fetches() bool {
+	return (d.Op == Take || d.Op == Conflict) && (d.Entry.Kind == tree.File || d.Entry.Kind == tree.Link && d.Entry.Tag != "")
+}
+
+// batch fetches and places the next decisions, as many as fit into the stage.
+func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
+	var fetch []*tree.Entry
+	n, bytes := 0, int64(0)
+	for n < len(takes) && (n == 0 || bytes < stageBytes) {
+		if d := takes[n]; d.fetches() {
+			fetch = append(fetch, &d.Entry)
+			bytes += d.Entry.Size
+		}
+		n++
+	}
+	dir := filepath.Join(p.r.Stage(), "in")
+	if len(fetch) > 0 {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return 0, fmt.Errorf("cannot make the stage: %w", err)
+		}
+		if err := p.o.Source.Fetch(ctx, fetch, dir, p.o.Progress); err != nil {
+			return 0, err
+		}
+		pointFetched.Reach()
+		// What is renamed into place must not be empty after a power loss.
+		if err := p.sync(); err != nil {
+			return 0, err
+		}
+	}
+	next := 0
+	for _, d := range takes[:n] {
+		staged := ""
+		if d.fetches() {
+			staged = join(Dir+"/stage/in", strconv.Itoa(next))
+			next++
+		}
+		p.try(d, func(d *Decision) error { return p.bring(d, staged) })
+	}
+	pointPlaced.Reach()
+	// Nor must the base say that something was placed which was not.
+	if err := p.sync(); err != nil {
+		return 0, err
+	}
+	if err := p.record(); err != nil {
+		return 0, err
+	}
+	pointRecorded.Reach()
+	return n, os.RemoveAll(dir)
+}
+
+func (p *placement) sync() error {
+	if err := unix.Syncfs(p.r.root.fd); err != nil {
+		return fmt.Errorf("cannot flush the file system: %w", err)
+	}
+	return nil
+}
+
+// record writes what was settled since the last time into the base.
+func (p *placement) record() error {
+	if len(p.changes) == 0 {
+		return nil
+	}
+	err := p.r.base.Apply(Delta{Changes: p.changes})
+	p.changes = nil
+	return err
+}
+
+// bring makes the local side show the decision's entry.
+func (p *placement) bring(d *Decision, staged string) error {
+	switch d.Op {
+	case Nothing, Adopt:
+		if d.Op == Nothing && !p.r.unplaced(d.Path) {
+			return nil
+		}
+		p.note(d)
+		return nil
+	case Meta:
+		return p.meta(d)
+	}
+	if d.Entry.Kind == tree.Dir {
+		return p.dir(d)
+	}
+	return p.take(d, staged)
+}
+
+// take places a file or a link.
+func (p *placement) take(d *Decision, staged string) error {
+	root := p.r.root
+	if d.Entry.Kind == tree.Link {
+		if staged != "" {
+			_ = root.Remove(staged)
+		}
+		staged = Dir + "/stage/link"
+		_ = root.Remove(staged)
+		if err := root.Symlink(d.Entry.Link, staged); err != nil {
+			return err
+		}
+	} else if err := root.Chmod(staged, d.Entry.Mode); err != nil {
+		return err
+	}
+	if err := root.SetTime(staged, d.Entry.MTime); err != nil {
+		return err
+	}
+	if d.Local != nil {
+		if err := p.clear(d); err != nil {
+			return err
+		}
+	}
+	if err := p.parents(d.Path); err != nil {
+		return err
+	}
+	if err := root.Rename(staged, d.Path, false); err != nil {
+		return err
+	}
+	pointRenamed.Reach()
+	p.out.Placed++
+	return p.noteSeen(d)
+}
+
+// clear takes the local version of a path away, to where it is kept.
+func (p *placement) clear(d *Decision) error {
+	if d.Local.Kind == tree.Dir {
+		return p.r.root.Rmdir(d.Path)
+	}
+	if err := p.moveAside(d); err != nil {
+		return err
+	}
+	pointAside.Reach()
+	return nil
+}
+
+// errEdited says that a path is not any more what the plan was made for. The
+// next round plans anew.
+var errEdited = errors.New("it was edited meanwhile")
+
+// moveAside renames the local version to where it is kept, and back if it is
+// not the one that the plan saw: the rename itself is the test, so that no
+// edit slips in between.
+func (p *placement) moveAside(d *Decision) error {
+	root := p.r.root
+	kept := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, p.stamp, d.Path)
+	conflict := d.Op == Conflict || d.Op == Aside
+	if conflict {
+		kept = fmt.Sprintf("%s/%s/%s-%s/%s", Dir, conflictsDir, p.stamp, p.r.Host, d.Path)
+	}
+	if err := root.MkdirAll(parentOf(kept), 0o755); err != nil {
+		return err
+	}
+	if err := root.Rename(d.Path, kept, false); err != nil {
+		return err
+	}
+	now, err := root.Lstat(kept)
+	if err == nil && (now == nil || !p.asPlanned(d.Path, now)) {
+		err = errEdited
+	}
+	if err != nil {
+		return errors.Join(err, root.Rename(kept, d.Path, false))
+	}
+	if conflict {
+		p.out.Conflicts = append(p.out.Conflicts, d.Path)
+	}
+	return nil
+}
+
+func parentOf(path string) string { return filepath.Dir(path) }
+
+// asPlanned says whether a sighting is what the plan saw at the path. A rename
+// sets the change time, so that one cannot count.
+func (p *placement) asPlanned(path string, now *Sighting) bool {
+	i, ok := searchSightings(p.plan.seen, path)
+	if !ok {
+		return false
+	}
+	was := &p.plan.seen[i]
+	return was.Kind == now.Kind && was.Link == now.Link && was.Inode == now.Inode && was.Size == now.Size &&
+		was.MTime == now.MTime && was.Mode == now.Mode
+}
+
+// parents makes the directories above a path that are missing.
+func (p *placement) parents(path string) error {
+	for dir := range tree.Parents(path) {
+		if err := p.r.root.mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dir makes a directory, writable for now.
+func (p *placement) dir(d *Decision) error {
+	if d.Local != nil && d.Local.Kind != tree.Dir {
+		if err := p.clear(d); err != nil {
+			return err
+		}
+	}
+	if err := p.parents(d.Path); err != nil {
+		return err
+	}
+	if err := p.r.root.mkdir(d.Path, 0o755); err != nil {
+		return err
+	}
+	p.dirs = append(p.dirs, d)
+	return nil
+}
+
+// dirMode gives a directory its mode, when everything is in it.
+func (p *placement) dirMode(d *Decision) error {
+	if err := p.r.root.Chmod(d.Path, d.Entry.Mode); err != nil {
+		return err
+	}
+	return p.noteSeen(d)
+}
+
+// meta sets mode and time of what is there already.
+func (p *placement) meta(d *Decision) error {
+	if d.Entry.Kind == tree.Dir {
+		p.dirs = append(p.dirs, d)
+		return nil
+	}
+	now, err := p.r.root.Lstat(d.Path)
+	if err != nil {
+		return err
+	}
+	if now == nil || !p.asPlanned(d.Path, now) {
+		return errEdited
+	}
+	if d.Entry.Kind == tree.File {
+		if err := p.r.root.Chmod(d.Path, d.Entry.Mode); err != nil {
+			return err
+		}
+	}
+	if err := p.r.root.SetTime(d.Path, d.Entry.MTime); err != nil {
+		return err
+	}
+	p.out.Placed++
+	return p.noteSeen(d)
+}
+
+// remove takes a local entry away.
+func (p *placement) remove(d *Decision) error {
+	if d.Local.Kind == tree.Dir {
+		err := p.r.root.Rmdir(d.Path)
+		if err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+			return err // with something in it that is not carried, it stays
+		}
+		p.note(d)
+		return nil
+	}
+	if err := p.moveAside(d); err != nil {
+		return err
+	}
+	pointDeleted.Reach()
+	if d.Op == Delete {
+		p.out.Deleted++
+	}
+	p.note(d)
+	return nil
+}
+
+// noteSeen settles a path with what it shows now.
+func (p *placement) noteSeen(d *Decision) error {
+	now, err := p.r.root.Lstat(d.Path)
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		return errEdited
+	}
+	p.settle(d, now.Seen)
+	return nil
+}
+
+// note settles a path with what the plan saw of it.
+func (p *placement) note(d *Decision) {
+	var seen Seen
+	if i, ok := searchSightings(p.plan.seen, d.Path); ok {
+		seen = p.plan.seen[i].Seen
+	}
+	if read, ok := p.plan.read[d.Path]; ok {
+		seen.CTime = read.CTime
+	}
+	p.settle(d, seen)
+}
+
+// settle makes the base's row for a path: what is agreed from now on is what
+// the remote has. Where the local side differs on purpose, what the row says
+// was seen differs from what is there, so that the next scan pushes it.
+func (p *placement) settle(d *Decision, seen Seen) {
+	c := Change{Row: Row{Entry: d.Entry, Seen: seen}}
+	row := p.r.base.Row(d.Path)
+	switch {
+	case d.Op == Take || d.Op == Conflict:
+		// The entry as it was placed: a listing did not tell all of it.
+	case d.Remote == nil:
+		c.Gone = true
+	case d.Op == Keep || d.Op == Withdraw:
+		c.Entry = withMode(*d.Remote, d.Local)
+		c.Seen = Seen{}
+		if row != nil {
+			c.Seen = row.Seen
+		}
+		c.Seen.CTime = 0
+		if c.Kind == tree.Dir && d.Local != nil {
+			c.Seen.Mode = ^c.Entry.Mode & 0o7777
+		}
+	default:
+		c.Entry = withMode(*d.Remote, d.Local)
+		if !d.Entry.SameMeta(&c.Entry) {
+			c.Seen.Mode, c.Seen.MTime, c.Seen.CTime = c.Entry.Mode, c.Entry.MTime, 0
+		}
+	}
+	c.Path = d.Path
+	p.changes = append(p.changes, c)
+}
+
+// Tidy removes what an interrupted run left in the stage.
+func (r *Replica) Tidy() error {
+	entries, err := os.ReadDir(r.Stage())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range slices.Clip(entries) {
+		if e.Name() != "in" { // what was fetched is used again
+			errs = append(errs, os.RemoveAll(filepath.Join(r.Stage(), e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}

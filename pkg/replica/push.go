@@ -1,0 +1,388 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Changes is what a scan found against the base.
+type Changes struct {
+	Edited    []Sighting // new, or not as the base saw them; sorted
+	Gone      []string   // agreed on, and not there any more; sorted
+	Forgotten []string   // agreed on, and not the replica's to carry any more
+	Unknown   []Unknown
+}
+
+// Empty says that there is nothing to push.
+func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotten) == 0 }
+
+// Scan walks the local tree and compares it with the base. It reads no file.
+func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
+	seen, unknown, err := r.walk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := r.walkConflicts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &Changes{Unknown: unknown}
+	hidden := r.hidden(seen, unknown)
+	rows := r.base.Rows
+	for _, s := range slices.Concat(kept, seen) {
+		if row := r.base.Row(s.Path); row == nil || row.changed(&s) {
+			if !r.unplaced(s.Path) {
+				c.Edited = append(c.Edited, s)
+			}
+		}
+	}
+	for i := range rows {
+		path := rows[i].Path
+		switch {
+		case tree.Within(path, Dir), sighted(seen, path), r.unplaced(path):
+		case !r.carries(path, rows[i].Kind == tree.Dir):
+			c.Forgotten = append(c.Forgotten, path)
+		case !hidden(path):
+			c.Gone = append(c.Gone, path)
+		}
+	}
+	slices.SortFunc(c.Edited, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
+	return c, nil
+}
+
+func sighted(seen []Sighting, path string) bool {
+	_, ok := searchSightings(seen, path)
+	return ok
+}
+
+func searchSightings(seen []Sighting, path string) (int, bool) {
+	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
+}
+
+// unplaced says that the remote side of a path still waits to be placed: what
+// is seen there says nothing yet.
+func (r *Replica) unplaced(path string) bool {
+	_, ok := slices.BinarySearchFunc(r.base.Unplaced, path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
+	return ok
+}
+
+// hidden tells the paths about which a walk cannot tell, and so must not
+// conclude anything: those in what it could not see, and those in a directory
+// that was a mount point and is none now.
+func (r *Replica) hidden(seen []Sighting, unknown []Unknown) func(path string) bool {
+	at := map[string]bool{}
+	for _, u := range unknown {
+		at[u.Path] = true
+	}
+	for i := range r.base.Rows {
+		row := &r.base.Rows[i]
+		if !row.Seen.Mount {
+			continue
+		}
+		if n, ok := searchSightings(seen, row.Path); !ok || !seen[n].Mount {
+			at[row.Path] = true
+		}
+	}
+	return func(path string) bool {
+		if len(at) == 0 {
+			return false
+		}
+		for dir := range tree.Parents(path) {
+			if at[dir] {
+				return true
+			}
+		}
+		return at[path]
+	}
+}
+
+// walkConflicts lists the local versions that are kept aside: they are pushed
+// like any file, and never read as gone.
+func (r *Replica) walkConflicts(ctx context.Context) ([]Sighting, error) {
+	seen, _, err := Walk(ctx, filepath.Join(r.Dir(), conflictsDir), everything{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
+	}
+	seen = slices.DeleteFunc(seen, func(s Sighting) bool { return s.Kind == tree.Dir })
+	for i := range seen {
+		seen[i].Path = join(Dir+"/"+conflictsDir, seen[i].Path)
+	}
+	return seen, nil
+}
+
+type everything struct{}
+
+func (everything) File(string) bool { return true }
+func (everything) Dir(string) bool  { return true }
+
+// changed says whether a sighting is not what the base saw at its path.
+func (row *Row) changed(s *Sighting) bool {
+	switch {
+	case s.Kind != row.Kind:
+		return true
+	case s.Kind == tree.Dir:
+		return s.Mode != row.Seen.Mode || s.Mount != row.Seen.Mount
+	case s.Kind == tree.Link:
+		return s.Link != row.Link || s.MTime != row.Seen.MTime
+	}
+	return s.Seen != row.Seen
+}
+
+// entryOf makes the entry of a sighting whose content is already known. What
+// the file system shows as it showed it right after placing is as agreed: some
+// ignore modes or round times.
+func (s *Sighting) entryOf(row *Row) tree.Entry {
+	e := tree.Entry{Path: s.Path, Kind: s.Kind, Mode: s.Mode, MTime: s.MTime, Size: s.Size, Link: s.Link}
+	if s.Kind == tree.Dir {
+		e.MTime = 0
+	}
+	if s.Kind == tree.Link {
+		e.Mode = 0o777
+	}
+	if row == nil || row.Kind != s.Kind {
+		return e
+	}
+	if s.Mode == row.Seen.Mode {
+		e.Mode = row.Mode
+	}
+	if s.MTime == row.Seen.MTime && s.Kind != tree.Dir {
+		e.MTime = row.MTime
+	}
+	return e
+}
+
+// Staged is the outcome of staging.
+type Staged struct {
+	Changes   []*Change  // rows that are new or differ from what was agreed
+	Refreshed []*Change  // rows that are as agreed; only what is seen of them differs
+	Unsettled []Unknown  // files that changed while they were read, or cannot be read
+	Rest      []Sighting // what did not fit
+}
+
+// stageBytes bounds what lies in the stage at a time.
+const stageBytes = 256 << 20
+
+// StageEdits reads what was edited into the batch, until the stage is full.
+// Content that is in the store already is not sent again. The batch fills in
+// where content lies when it is sent.
+func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (Staged, error) {
+	var out Staged
+	known := r.knownContent(edited)
+	for i := range edited {
+		if ctx.Err() != nil {
+			return out, context.Cause(ctx)
+		}
+		if b.Staged() >= stageBytes {
+			out.Rest = edited[i:]
+			break
+		}
+		s := &edited[i]
+		c, err := r.stage(ctx, b, s, known)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			// Gone since: the next scan says so.
+		case errors.Is(err, errMoved), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ELOOP):
+			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: reason(err)})
+		case err != nil:
+			return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
+		case r.agreed(c):
+			out.Refreshed = append(out.Refreshed, c)
+		default:
+			known.add(&c.Entry)
+			out.Changes = append(out.Changes, c)
+		}
+	}
+	return out, nil
+}
+
+// reason is an error's last word, without the path that a person is told anyway.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// agreed says that a staged row is what both sides agreed on already.
+func (r *Replica) agreed(c *Change) bool {
+	row := r.base.Row(c.Path)
+	return row != nil && row.Same(&c.Entry)
+}
+
+// stage brings one sighting into the batch.
+func (r *Replica) stage(ctx context.Context, b store.Batch, s *Sighting, known *content) (*Change, error) {
+	row := r.base.Row(s.Path)
+	c := &Change{Row: Row{Entry: s.entryOf(row), Seen: s.Seen}}
+	if row != nil && row.Kind == s.Kind {
+		c.Tag = row.Tag
+	}
+	switch s.Kind {
+	case tree.Dir:
+		return c, nil
+	case tree.Link:
+		if row != nil && row.Same(&c.Entry) {
+			return c, nil
+		}
+		_, err := b.Add(ctx, &c.Entry, strings.NewReader(s.Link))
+		return c, err
+	}
+	if known.sizes[s.Size] {
+		if done, err := r.stageKnown(c, s, row, known); done || err != nil {
+			return c, err
+		}
+	}
+	return c, r.stageContent(ctx, b, c, s)
+}
+
+// stageKnown reads a file whose content may be in the store already, and says
+// whether it is.
+func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (bool, error) {
+	got, seen, err := r.read(s, drain)
+	if err != nil {
+		return false, err
+	}
+	c.Sum, c.Seen = got.sum, seen
+	if row != nil && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) {
+		c.Where = row.Where
+		return true, nil
+	}
+	where, ok := known.where[got.sum]
+	c.Where = where
+	return ok && r.Layout.ByContent(), nil
+}
+
+// stageContent reads a file into the batch.
+func (r *Replica) stageContent(ctx context.Context, b store.Batch, c *Change, s *Sighting) error {
+	undo := func() error { return nil }
+	got, seen, err := r.read(s, func(f io.Reader) (err error) {
+		undo, err = b.Add(ctx, &c.Entry, f)
+		return err
+	})
+	if err != nil {
+		if undo != nil {
+			err = errors.Join(err, undo())
+		}
+		return err
+	}
+	c.Sum, c.Seen = got.sum, seen
+	return nil
+}
+
+// content says what is in the store already, of the sizes that matter.
+type content struct {
+	sizes map[int64]bool
+	where map[tree.Sum][]tree.Extent
+}
+
+// knownContent looks the base through for content of the sizes that were
+// edited: a renamed or copied file costs no upload.
+func (r *Replica) knownContent(edited []Sighting) *content {
+	wanted := map[int64]bool{}
+	for i := range edited {
+		if edited[i].Kind == tree.File {
+			wanted[edited[i].Size] = true
+		}
+	}
+	k := &content{map[int64]bool{}, map[tree.Sum][]tree.Extent{}}
+	if len(wanted) == 0 {
+		return k
+	}
+	for i := range r.base.Rows {
+		if e := &r.base.Rows[i].Entry; e.Kind == tree.File && wanted[e.Size] {
+			k.sizes[e.Size] = true
+			k.where[e.Sum] = e.Where
+		}
+	}
+	return k
+}
+
+// add makes what is staged now known for the rest of the scan. Its place in
+// the store is known when the batch was sent, so only what has one counts.
+func (k *content) add(e *tree.Entry) {
+	if e.Kind == tree.File && len(e.Where) > 0 && e.Where[len(e.Where)-1].Object != "" {
+		k.sizes[e.Size] = true
+		k.where[e.Sum] = e.Where
+	}
+}
+
+// Step is one new generation of a replica, not yet published.
+type Step struct {
+	Publication store.Publication
+	Delta       Delta // the base's part; its header still lacks Ref
+	Deleted     int   // files and links that the generation has no more
+}
+
+// Next makes the step that staged changes, deletions and forgotten paths lead
+// to.
+func (r *Replica) Next(changes []*Change, gone, forgotten []string, epoch, generation int64) Step {
+	h := r.base.Header
+	h.Epoch, h.Generation, h.Filters = epoch, generation, r.Filter.Rules()
+	s := Step{Delta: Delta{Header: &h}, Publication: store.Publication{
+		Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation,
+	}}
+	for _, c := range changes {
+		s.Delta.Changes = append(s.Delta.Changes, *c)
+	}
+	for _, path := range slices.Concat(gone, forgotten) {
+		s.Delta.Changes = append(s.Delta.Changes, Change{Row: Row{Entry: tree.Entry{Path: path}}, Gone: true})
+	}
+	for _, path := range gone {
+		if row := r.base.Row(path); row != nil {
+			s.Publication.Gone = append(s.Publication.Gone, row.Entry)
+			if row.Kind != tree.Dir {
+				s.Deleted++
+			}
+		}
+	}
+	after := Base{Rows: r.base.Rows, Unplaced: slices.Clone(r.base.Unplaced)}
+	after.apply(s.Delta)
+	s.Publication.Next = store.Tree{Entries: after.Remote(), Filters: h.Filters}
+	return s
+}
+
+// Losing says how many of the paths in gone take content away that nothing
+// staged has: a renamed file is not lost.
+func (r *Replica) Losing(gone []string, changes []*Change) int {
+	still := map[tree.Sum]bool{}
+	for _, c := range changes {
+		still[c.Sum] = true
+	}
+	n := 0
+	for _, path := range gone {
+		if row := r.base.Row(path); row != nil && (row.Kind == tree.Link || row.Kind == tree.File && !still[row.Sum]) {
+			n++
+		}
+	}
+	return n
+}
+
+// Brake says whether so many deletions at once want a person's word: one side
+// emptied, or more than half and more than ten files.
+func Brake(files, deleted int) bool {
+	return files >= 2 && deleted >= files || deleted > 10 && deleted > files/2
+}
+
+// Files counts the files and links that the base has.
+func (r *Replica) Files() int {
+	n := 0
+	for i := range r.base.Rows {
+		if row := &r.base.Rows[i]; row.Kind != tree.Dir && !tree.Within(row.Path, Dir) {
+			n++
+		}
+	}
+	return n
+}

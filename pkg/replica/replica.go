@@ -1,0 +1,264 @@
+// Package replica keeps one local tree and its remote counterpart alike: scan,
+// plan, stage and place. It decides what counts as true on the local side; what
+// counts on the remote side is the store's, and when to do what the engine's.
+package replica
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Options say what a replica is.
+type Options struct {
+	Name      string
+	Workspace string // org/project/env
+	Path      string // absolute path of the local tree
+	Host      string // named in the directories of conflicts
+	Filter    *filter.Filter
+	Layout    store.Layout
+	// Pristine says that a local file is still as a template rendered it. nil
+	// means none is.
+	Pristine func(path string, sum tree.Sum) bool
+}
+
+// Replica is one local tree. One goroutine owns it.
+type Replica struct {
+	Options
+	base *Base
+	root *Root
+}
+
+// New makes a replica; Open it before use.
+func New(o Options) *Replica { return &Replica{Options: o} }
+
+// Dir is the replica's own directory.
+func (r *Replica) Dir() string { return filepath.Join(r.Path, Dir) }
+
+// Stage is the directory for content on its way.
+func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
+
+// Base is the open replica's base; nil when there is none.
+func (r *Replica) Base() *Base { return r.base }
+
+// ErrRoot says that the local tree cannot be told from a missing one, and
+// therefore nothing is concluded from it.
+var ErrRoot = errors.New("the local tree is not there")
+
+// Open opens the local tree, making it when it is missing, and loads the base.
+// The base counts only when it is that of this workspace, replica and lineage
+// and not newer than the head.
+func (r *Replica) Open(lineage string, generation int64) error {
+	if err := os.MkdirAll(r.Path, 0o755); err != nil {
+		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
+	}
+	root, err := OpenRoot(r.Path)
+	if err != nil {
+		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
+	}
+	r.Close()
+	r.root = root
+	if err := r.prepareDir(); err != nil {
+		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
+	}
+	dev, inode, err := root.Identity()
+	if err != nil {
+		return err
+	}
+	base, err := LoadBase(r.Dir())
+	if err != nil && !errors.Is(err, ErrNoBase) {
+		return err
+	}
+	if err == nil && base.of(r, lineage, generation) {
+		if base.Header.Device != dev || base.Header.Inode != inode {
+			base.distrust()
+			base.Header.Device, base.Header.Inode = dev, inode
+		}
+		r.base = base
+		return nil
+	}
+	r.base = NewBase(r.Dir(), Header{
+		Workspace: r.Workspace, Replica: r.Name, Lineage: lineage, Device: dev, Inode: inode,
+	})
+	return nil
+}
+
+// Close releases the local tree.
+func (r *Replica) Close() {
+	if r.root != nil {
+		r.root.Close()
+		r.root = nil
+	}
+}
+
+// of says whether the base is one for this replica and head.
+func (b *Base) of(r *Replica, lineage string, generation int64) bool {
+	h := b.Header
+	return h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage && h.Generation <= generation
+}
+
+// distrust makes every file be looked at again: the tree was copied or moved,
+// so that times and inodes say nothing.
+func (b *Base) distrust() {
+	for i := range b.Rows {
+		b.Rows[i].Seen.CTime = 0
+	}
+}
+
+// Lost says whether the base or the root vanished under the running program.
+func (r *Replica) Lost() bool {
+	if r.root == nil || r.base == nil || !r.base.Intact() {
+		return true
+	}
+	s, err := os.Lstat(r.Path)
+	_, ino, rootErr := r.root.Identity()
+	return err != nil || rootErr != nil || inode(s) != ino
+}
+
+// prepareDir makes the replica's own directory. The skeleton of a repository
+// in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
+// for another repository alone.
+func (r *Replica) prepareDir() error {
+	for _, dir := range []string{"", "stage", ".git", ".git/objects", ".git/refs"} {
+		if err := os.Mkdir(filepath.Join(r.Dir(), dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	head := filepath.Join(r.Dir(), ".git", "HEAD")
+	if _, err := os.Lstat(head); err == nil {
+		return nil
+	}
+	return errors.Join(os.WriteFile(head, []byte("ref: refs/heads/coltec\n"), 0o600), r.excludeFromGit())
+}
+
+// excludeFromGit names the directory in the repository's own list of what it
+// does not show.
+func (r *Replica) excludeFromGit() error {
+	info := filepath.Join(r.Path, ".git", "info")
+	if s, err := os.Stat(info); err != nil || !s.IsDir() {
+		return nil // no repository here, or one of another shape
+	}
+	file := filepath.Join(info, "exclude")
+	old, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	line := "/" + Dir + "/"
+	if strings.Contains("\n"+string(old)+"\n", "\n"+line+"\n") {
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if len(old) > 0 && !strings.HasSuffix(string(old), "\n") {
+		line = "\n" + line
+	}
+	_, err = f.WriteString(line + "\n")
+	return errors.Join(err, f.Close())
+}
+
+// carries says whether a path is the replica's to carry.
+func (r *Replica) carries(path string, dir bool) bool {
+	if tree.Within(path, Dir) {
+		return false
+	}
+	return r.Filter.Carries(path, dir)
+}
+
+// carried is the Matcher of a walk, which meets a path's parents first.
+type carried struct{ *filter.Filter }
+
+func (c carried) Dir(path string) bool { return path != Dir && c.Filter.Dir(path) }
+
+// walk lists the local tree.
+func (r *Replica) walk(ctx context.Context) ([]Sighting, []Unknown, error) {
+	seen, unknown, err := Walk(ctx, r.Path, carried{r.Filter})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+	return seen, unknown, err
+}
+
+// errMoved says that a file changed while it was read.
+var errMoved = errors.New("it changes while it is read")
+
+// contentOf is what reading a file told.
+type contentOf struct {
+	sum tree.Sum
+	tag string // what a mirror's store calls it
+}
+
+// read reads a file that was sighted, through read, and verifies that it was
+// the same file before and after.
+func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (contentOf, Seen, error) {
+	f, err := r.root.Open(s.Path)
+	if err != nil {
+		return contentOf{}, Seen{}, err
+	}
+	defer f.Close()
+	before, err := fstat(f)
+	if err != nil {
+		return contentOf{}, Seen{}, err
+	}
+	sum, tag := sha256.New(), md5.New()
+	if err := read(io.TeeReader(f, io.MultiWriter(sum, tag))); err != nil {
+		return contentOf{}, Seen{}, err
+	}
+	after, err := fstat(f)
+	if err != nil {
+		return contentOf{}, Seen{}, err
+	}
+	if before != after || after.Size != s.Size || after.Inode != s.Inode || after.MTime != s.MTime {
+		return contentOf{}, Seen{}, errMoved
+	}
+	after.settle(time.Now())
+	return contentOf{tree.Sum(sum.Sum(nil)), hexSum(tag)}, after, nil
+}
+
+func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
+
+// drain reads to the end: for who wants the hash alone.
+func drain(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+func fstat(f *os.File) (Seen, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return Seen{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return Seen{}, errMoved
+	}
+	return seenOf(&st), nil
+}
+
+// settle clears the change time of a file that was changed so shortly ago that
+// a further change could show the same time. Linux stamps files with the time
+// of the last timer tick, 10 ms apart at most; some file systems keep 2 s.
+func (s *Seen) settle(now time.Time) {
+	grain := 20 * time.Millisecond
+	if s.MTime%int64(time.Second) == 0 && s.CTime%int64(time.Second) == 0 {
+		grain = 2 * time.Second
+	}
+	if now.UnixNano()-s.CTime < int64(grain) {
+		s.CTime = 0
+	}
+}

@@ -1,0 +1,241 @@
+package replica
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Root is an open local tree. Its methods take paths as trees have them and
+// never follow a symlink, neither at the end of a path nor on the way, so that
+// nothing outside the tree is ever read or written. Not for concurrent use.
+type Root struct {
+	Path string
+	fd   int
+	// The directory that was used last: trees are worked through in order, so
+	// that the next path is most often in the same one.
+	last   string
+	lastFD int
+}
+
+// OpenRoot opens the tree at an absolute path.
+func OpenRoot(path string) (*Root, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &Root{Path: path, fd: fd, lastFD: -1}, nil
+}
+
+// Close releases the tree.
+func (r *Root) Close() {
+	r.forget()
+	unix.Close(r.fd)
+}
+
+// forget drops the cached directory: it may have been removed or replaced.
+func (r *Root) forget() {
+	if r.lastFD >= 0 {
+		unix.Close(r.lastFD)
+	}
+	r.last, r.lastFD = "", -1
+}
+
+// Identity is the device and inode of the root directory.
+func (r *Root) Identity() (dev, inode uint64, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(r.fd, &st); err != nil {
+		return 0, 0, &fs.PathError{Op: "stat", Path: r.Path, Err: err}
+	}
+	return st.Dev, st.Ino, nil
+}
+
+// parent gives a descriptor of the directory that holds path, valid until the
+// next call, and the name in it.
+func (r *Root) parent(path string) (fd int, name string, err error) {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return r.fd, path, nil
+	}
+	if r.lastFD < 0 || r.last != path[:i] {
+		r.forget()
+		fd, err := r.openDir(path[:i])
+		if err != nil {
+			return -1, "", err
+		}
+		r.last, r.lastFD = path[:i], fd
+	}
+	return r.lastFD, path[i+1:], nil
+}
+
+func (r *Root) openDir(path string) (int, error) {
+	fd := r.fd
+	for name := range strings.SplitSeq(path, "/") {
+		next, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if fd != r.fd {
+			unix.Close(fd)
+		}
+		if err != nil {
+			return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		fd = next
+	}
+	return fd, nil
+}
+
+// in calls do with the directory and name of path and wraps its error.
+func (r *Root) in(op, path string, do func(fd int, name string) error) error {
+	fd, name, err := r.parent(path)
+	if err != nil {
+		return err
+	}
+	if err := do(fd, name); err != nil {
+		return &fs.PathError{Op: op, Path: path, Err: err}
+	}
+	return nil
+}
+
+// errKind is for what trees do not carry.
+var errKind = errors.New("sockets, fifos and devices are not carried")
+
+// Lstat sights one path. A nil sighting with a nil error means that nothing
+// is there.
+func (r *Root) Lstat(path string) (*Sighting, error) {
+	var s *Sighting
+	err := r.in("lstat", path, func(fd int, name string) (err error) {
+		var st unix.Stat_t
+		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return err
+		}
+		s, err = sightingOf(path, &st, fd, name)
+		return err
+	})
+	if absent(err) {
+		return nil, nil
+	}
+	return s, err
+}
+
+// absent says that an error means: nothing is at this path.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
+}
+
+func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting, error) {
+	s := &Sighting{Path: path, Seen: seenOf(st)}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		s.Kind = tree.File
+	case unix.S_IFDIR:
+		s.Kind = tree.Dir
+	case unix.S_IFLNK:
+		s.Kind = tree.Link
+		target, err := readlink(dirfd, name, st.Size)
+		if err != nil {
+			return nil, err
+		}
+		s.Link = target
+	default:
+		return nil, errKind
+	}
+	return s, nil
+}
+
+// Open opens a regular file for reading.
+func (r *Root) Open(path string) (*os.File, error) {
+	var f *os.File
+	err := r.in("open", path, func(dir int, name string) error {
+		// O_NONBLOCK: a fifo that took the file's place must not hang the scan.
+		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if err == nil {
+			f = os.NewFile(uintptr(fd), path)
+		}
+		return err
+	})
+	return f, err
+}
+
+// MkdirAll makes the directory at path and those above it.
+func (r *Root) MkdirAll(path string, perm uint32) error {
+	for dir := range tree.Parents(path) {
+		if err := r.mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return r.mkdir(path, perm)
+}
+
+func (r *Root) mkdir(path string, perm uint32) error {
+	return r.in("mkdir", path, func(fd int, name string) error {
+		err := unix.Mkdirat(fd, name, perm)
+		if errors.Is(err, unix.EEXIST) {
+			var st unix.Stat_t
+			if unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR {
+				return nil
+			}
+		}
+		return err
+	})
+}
+
+// Remove removes a file or a link.
+func (r *Root) Remove(path string) error {
+	return r.in("remove", path, func(fd int, name string) error { return unix.Unlinkat(fd, name, 0) })
+}
+
+// Rmdir removes an empty directory.
+func (r *Root) Rmdir(path string) error {
+	r.forget()
+	return r.in("rmdir", path, func(fd int, name string) error { return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR) })
+}
+
+// Symlink makes a link.
+func (r *Root) Symlink(target, path string) error {
+	return r.in("symlink", path, func(fd int, name string) error { return unix.Symlinkat(target, fd, name) })
+}
+
+// Rename moves a file or link within the tree. When replace is false and
+// something is at the new path the error is fs.ErrExist and nothing happened.
+func (r *Root) Rename(from, to string, replace bool) error {
+	i := strings.LastIndexByte(from, '/')
+	dir, name := r.fd, from
+	if i >= 0 {
+		fd, err := r.openDir(from[:i])
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		dir, name = fd, from[i+1:]
+	}
+	return r.in("rename", to, func(fd int, target string) error {
+		if replace {
+			return unix.Renameat(dir, name, fd, target)
+		}
+		err := unix.Renameat2(dir, name, fd, target, unix.RENAME_NOREPLACE)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system cannot
+			var st unix.Stat_t
+			if unix.Fstatat(fd, target, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+				return unix.EEXIST
+			}
+			return unix.Renameat(dir, name, fd, target)
+		}
+		return err
+	})
+}
+
+// Chmod sets the permission bits of a file or directory.
+func (r *Root) Chmod(path string, mode uint32) error {
+	return r.in("chmod", path, func(fd int, name string) error { return unix.Fchmodat(fd, name, mode, 0) })
+}
+
+// SetTime sets the modification time, of a link too.
+func (r *Root) SetTime(path string, ns int64) error {
+	return r.in("utimes", path, func(fd int, name string) error {
+		ts := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(ns)}
+		return unix.UtimesNanoAt(fd, name, ts, unix.AT_SYMLINK_NOFOLLOW)
+	})
+}

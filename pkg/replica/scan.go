@@ -1,0 +1,163 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Seen is what lstat says of a path: enough to tell, later, that nothing
+// happened to it in between.
+type Seen struct {
+	Mode  uint32 // permission bits: 07777
+	Size  int64  // of a file
+	MTime int64  // nanoseconds
+	CTime int64  // nanoseconds; 0 in a base means: look at the content again
+	Inode uint64
+	Mount bool // a directory on another device than its parent
+}
+
+// Sighting is a path that a walk met.
+type Sighting struct {
+	Path string
+	Kind tree.Kind
+	Link string // a symlink's target
+	Seen
+}
+
+// Unknown is a path about which a walk cannot tell, and why. Nothing is
+// concluded from it: unknown is not gone.
+type Unknown struct {
+	Path   string
+	Reason string
+	Quiet  bool // not worth a word to a person: a deliberate exclusion
+}
+
+// Matcher says which paths a replica carries.
+type Matcher interface {
+	File(path string) bool
+	Dir(path string) bool
+}
+
+// Walk lists the tree under root in the order of tree.Compare. What it cannot
+// or shall not see is in unknown, and nothing under an unknown directory is
+// listed. An error means that the root itself could not be read.
+func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unknown []Unknown, err error) {
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	w := walker{ctx: ctx, match: match}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return nil, nil, &fs.PathError{Op: "stat", Path: root, Err: err}
+	}
+	if err := w.dir(fd, "", st.Dev); err != nil {
+		return nil, nil, fmt.Errorf("cannot read directory %q: %w", root, err)
+	}
+	return w.seen, w.unknown, ctx.Err()
+}
+
+type walker struct {
+	ctx     context.Context
+	match   Matcher
+	seen    []Sighting
+	unknown []Unknown
+}
+
+// dir walks one directory; it closes fd. dev is the directory's own device.
+func (w *walker) dir(fd int, path string, dev uint64) error {
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if w.ctx.Err() != nil {
+			return context.Cause(w.ctx)
+		}
+		w.child(fd, join(path, name), name, dev)
+	}
+	return nil
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}
+
+func (w *walker) child(dirfd int, path, name string, dev uint64) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if !errors.Is(err, unix.ENOENT) { // gone since the directory was read: it is gone
+			w.skip(path, err.Error())
+		}
+		return
+	}
+	s, err := sightingOf(path, &st, dirfd, name)
+	if err != nil {
+		w.skip(path, err.Error())
+		return
+	}
+	s.Mount = s.Kind == tree.Dir && st.Dev != dev
+	included := w.match.File
+	if s.Kind == tree.Dir {
+		included = w.match.Dir
+	}
+	if !included(path) {
+		w.unknown = append(w.unknown, Unknown{Path: path, Reason: "excluded", Quiet: true})
+		return
+	}
+	if s.Kind != tree.Dir {
+		w.seen = append(w.seen, *s)
+		return
+	}
+	w.enter(dirfd, name, *s, st.Dev)
+}
+
+// enter walks a directory below. One that cannot be read is unknown as a whole.
+func (w *walker) enter(dirfd int, name string, s Sighting, dev uint64) {
+	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		w.skip(s.Path, err.Error())
+		return
+	}
+	mark, markUnknown := len(w.seen), len(w.unknown)
+	w.seen = append(w.seen, s)
+	if err := w.dir(fd, s.Path, dev); err != nil {
+		w.seen, w.unknown = w.seen[:mark], w.unknown[:markUnknown]
+		w.skip(s.Path, err.Error())
+	}
+}
+
+func (w *walker) skip(path, reason string) {
+	w.unknown = append(w.unknown, Unknown{Path: path, Reason: reason})
+}
+
+func seenOf(st *unix.Stat_t) Seen {
+	s := Seen{Mode: st.Mode & 0o7777, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		s.Size = st.Size
+	}
+	return s
+}
+
+func readlink(dirfd int, name string, size int64) (string, error) {
+	buf := make([]byte, max(size, 255)+1)
+	n, err := unix.Readlinkat(dirfd, name, buf)
+	if err == nil && n == len(buf) {
+		err = unix.ENAMETOOLONG
+	}
+	return string(buf[:max(n, 0)]), err
+}

@@ -1,0 +1,219 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Receive notes what the remote tree of a generation is. Nothing is placed;
+// until Settle has placed it, nothing at the paths concerned is pushed.
+func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) error {
+	r.note(t, ref, epoch, generation)
+	return r.base.Save()
+}
+
+// note is Receive in memory alone.
+func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
+	h := &r.base.Header
+	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
+	h.Restored = false
+	r.base.Unplaced = r.base.Differences(r.localise(t.Entries))
+}
+
+// Differs says whether Receive would find anything to place.
+func (r *Replica) Differs(t *store.Tree) bool {
+	return !r.base.Header.Restored || len(r.base.Differences(r.localise(t.Entries))) > 0
+}
+
+// localise gives listed entries that the base knows, by the store's own tag,
+// what a listing cannot tell.
+func (r *Replica) localise(entries []tree.Entry) []tree.Entry {
+	for i := range entries {
+		e := &entries[i]
+		row := r.base.Row(e.Path)
+		switch {
+		case row == nil || row.Kind != e.Kind:
+		case e.Tag != "" && e.Tag == row.Tag, e.Kind == tree.Dir && e.Mode == tree.NoMode:
+			*e = row.Entry
+		}
+	}
+	return entries
+}
+
+// SettleOptions say how to place.
+type SettleOptions struct {
+	Source      store.Layout // where content is fetched from
+	AllowDelete bool         // a person said that many deletions are right
+	Progress    store.Progress
+}
+
+// Outcome is what Settle did.
+type Outcome struct {
+	Placed    int       // files and links that were brought here or changed
+	Deleted   int       // files and links that were removed here
+	Conflicts []string  // paths whose local version lies aside now
+	Held      int       // deletions that wait for a person's word
+	Problems  []Unknown // what could not be placed, and why
+	Unknown   []Unknown // what could not be seen, and why
+}
+
+// Plan says what Settle would do.
+func (r *Replica) Plan(ctx context.Context) ([]Decision, error) {
+	p, err := r.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.decisions, nil
+}
+
+// planning is a plan with what it was made from.
+type planning struct {
+	decisions []Decision
+	seen      []Sighting
+	read      map[string]Seen // of files that were read for it
+	forgotten []Change        // rows that are nobody's to carry any more
+	unknown   []Unknown
+}
+
+// plan looks at the three sides and plans.
+func (r *Replica) plan(ctx context.Context) (*planning, error) {
+	seen, unknown, err := r.walk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := filter.Compile(r.base.Header.Filters)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the filters of generation %d: %w", r.base.Header.Generation, err)
+	}
+	p := &planning{seen: seen, read: map[string]Seen{}, unknown: unknown}
+	carried := func(path string, dir bool) bool { return r.carries(path, dir) && theirs.Carries(path, dir) }
+	for i := range r.base.Rows {
+		if row := &r.base.Rows[i]; !tree.Within(row.Path, Dir) && !carried(row.Path, row.Kind == tree.Dir) {
+			p.forgotten = append(p.forgotten, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
+		}
+	}
+	hidden := r.hidden(seen, unknown)
+	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
+	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(r.base.Remote(), known), Pristine: r.pristine}
+	var unread map[string]bool
+	if s.Local, unread, err = r.local(ctx, p, s); err != nil {
+		return nil, err
+	}
+	if len(unread) > 0 {
+		readable := func(e *tree.Entry) bool { return !unread[e.Path] }
+		s.Base, s.Remote = pick(s.Base, readable), pick(s.Remote, readable)
+	}
+	s.Local = pick(s.Local, known)
+	p.decisions = Plan(s)
+	return p, nil
+}
+
+func pick(entries []tree.Entry, keep func(*tree.Entry) bool) []tree.Entry {
+	return slices.DeleteFunc(entries, func(e tree.Entry) bool { return !keep(&e) })
+}
+
+func (r *Replica) pristine(e *tree.Entry) bool {
+	return r.Pristine != nil && e.Kind == tree.File && r.Pristine(e.Path, e.Sum)
+}
+
+// local makes the local side of a plan. Only files whose content matters to
+// the plan are read: those that the base or the remote has too. The ones that
+// cannot be read are given apart.
+func (r *Replica) local(ctx context.Context, p *planning, s Sides) ([]tree.Entry, map[string]bool, error) {
+	var out []tree.Entry
+	unread := map[string]bool{}
+	for i := range p.seen {
+		if ctx.Err() != nil {
+			return nil, nil, context.Cause(ctx)
+		}
+		sight := &p.seen[i]
+		row := r.base.Row(sight.Path)
+		if row != nil && !row.changed(sight) && sight.Kind != tree.Dir {
+			out = append(out, row.Entry)
+			continue
+		}
+		e := sight.entryOf(row)
+		remote := tree.Find(s.Remote, e.Path)
+		if e.Kind == tree.Link {
+			matchListed(&e, remote, store.MirrorTag([]byte(e.Link)))
+		}
+		if e.Kind != tree.File || row == nil && remote == nil {
+			out = append(out, e)
+			continue
+		}
+		got, now, err := r.read(sight, drain)
+		if err != nil {
+			unread[e.Path] = true
+			if !errors.Is(err, fs.ErrNotExist) {
+				p.unknown = append(p.unknown, Unknown{Path: e.Path, Reason: reason(err)})
+			}
+			continue
+		}
+		p.read[e.Path] = now
+		e.Sum = got.sum
+		matchListed(&e, remote, got.tag)
+		out = append(out, e)
+	}
+	return out, unread, nil
+}
+
+// matchListed completes a listed remote entry when the store's tag says that
+// its content is the local one: it need not be fetched to know.
+func matchListed(local, remote *tree.Entry, tag string) {
+	if remote == nil || remote.Tag == "" || remote.Tag != tag || remote.Kind != local.Kind || remote.Mode != tree.NoMode {
+		return
+	}
+	remote.Sum, remote.Size, remote.Link, remote.MTime = local.Sum, local.Size, local.Link, local.MTime
+}
+
+// Settle places what the remote side has and the local one has not, and
+// accounts for every path in the base. It can be interrupted at any point and
+// called again.
+func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error) {
+	p, err := r.plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &Outcome{Unknown: p.unknown}
+	deletions := 0
+	for i := range p.decisions {
+		if d := &p.decisions[i]; d.Op == Delete && d.Local.Kind != tree.Dir {
+			deletions++
+		}
+	}
+	if Brake(r.Files(), deletions) && !o.AllowDelete {
+		out.Held = deletions
+		p.decisions = slices.DeleteFunc(p.decisions, func(d Decision) bool { return d.Op == Delete })
+	}
+	if err := r.base.Apply(Delta{Changes: append(p.forgotten, r.ownRows()...)}); err != nil {
+		return nil, err
+	}
+	pl := &placement{r: r, o: o, out: out, plan: p}
+	if err := pl.run(ctx); err != nil {
+		return out, err
+	}
+	// What is held or failed stays unplaced, path by path; the rest may be pushed.
+	h := r.base.Header
+	h.Restored = true
+	pointRestored.Reach()
+	return out, r.base.Apply(Delta{Header: &h})
+}
+
+// ownRows settles the rows of versions kept aside on other machines: they are
+// part of every generation and are placed nowhere.
+func (r *Replica) ownRows() []Change {
+	var out []Change
+	for _, u := range r.base.Unplaced {
+		if tree.Within(u.Path, Dir) {
+			out = append(out, u)
+		}
+	}
+	return out
+}

@@ -1,0 +1,43 @@
+// Package store is what a remote holds for a workspace: the head, which is
+// lease and generation in one object written by compare-and-swap, and under
+// each replica's prefix its content in one of two layouts.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/coltec/coltec/pkg/rclone"
+)
+
+// Bucket is what the store needs of a remote prefix. *rclone.Remote is the
+// real one; tests have one in memory. Keys are relative to the prefix. Errors
+// are *rclone.Error, whose class says what to do.
+type Bucket interface {
+	// PutIf writes a small object when cond holds; class Precondition when
+	// it does not.
+	PutIf(ctx context.Context, key string, body []byte, cond rclone.Cond) error
+	// Get reads a small object; class NotFound when there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Stat tells of one object, by the store's own clock.
+	Stat(ctx context.Context, key string) (rclone.Object, error)
+	// Upload sends dir/KEY for each key, each in one request.
+	Upload(ctx context.Context, dir string, keys []string, progress Progress) (rclone.Transfer, error)
+	// Download fetches each key to dir/KEY.
+	Download(ctx context.Context, keys []string, dir string, progress Progress) (rclone.Transfer, error)
+	// List lists everything under a prefix, keys relative to the bucket's root.
+	List(ctx context.Context, prefix string) ([]rclone.Object, error)
+	// Delete removes the keys; one that is not there is no error.
+	Delete(ctx context.Context, keys []string) error
+	// Move renames each key to under toPrefix, on the server.
+	Move(ctx context.Context, keys []string, toPrefix string) error
+	// Copy copies each key to under toPrefix, on the server.
+	Copy(ctx context.Context, keys []string, toPrefix string) error
+}
+
+// Progress is told how far a transfer is; nil is fine.
+type Progress = func(rclone.Progress)
+
+// Expiry by the store's clock needs the times of two of its objects; a
+// difference below this says nothing, since stores round to seconds.
+const clockGrain = time.Second

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+)
+
+// Claim says, in a prefix itself, whose it is. It is made once, by the first
+// writer, and binds writers only.
+type Claim struct {
+	Format    int    `json:"format"`
+	Workspace string `json:"workspace"` // org/project/env
+	Replica   string `json:"replica"`
+	Lineage   string `json:"lineage"` // of the head
+	Head      string `json:"head"`    // where the head is: REMOTE:BUCKET/…/head.json without the remote's name
+}
+
+// claimKey is where a claim lies under the replica's prefix.
+var claimKey = path.Join(Dir, "claim.json")
+
+// Stake claims the prefix that the bucket is rooted at, or says whose it is.
+func Stake(ctx context.Context, b Bucket, c Claim) error {
+	c.Format = headFormat
+	body, err := encodeJSON(c)
+	if err != nil {
+		return err
+	}
+	switch err := b.PutIf(ctx, claimKey, body, rclone.IfAbsent); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, rclone.ErrPrecondition):
+		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
+	}
+	found, err := ReadClaim(ctx, b)
+	if err != nil {
+		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
+	}
+	return found.refuse(c)
+}
+
+// ReadClaim reads the claim of the prefix that the bucket is rooted at. The
+// error wraps rclone.ErrNotFound when there is none.
+func ReadClaim(ctx context.Context, b Bucket) (*Claim, error) {
+	body, err := b.Get(ctx, claimKey)
+	if err != nil {
+		return nil, err
+	}
+	var c Claim
+	if err := json.Unmarshal(body, &c); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", claimKey, err)
+	}
+	return &c, nil
+}
+
+// ErrClaimed says that a prefix belongs to another workspace, replica or head.
+var ErrClaimed = errors.New("the prefix is claimed")
+
+// refuse compares the claim that was found with ours.
+func (c *Claim) refuse(ours Claim) error {
+	switch {
+	case c.Workspace != ours.Workspace || c.Replica != ours.Replica:
+		return hint.Wrap(
+			fmt.Errorf("cannot use the prefix for replica %q of %s: %w by replica %q of %s",
+				ours.Replica, ours.Workspace, ErrClaimed, c.Replica, c.Workspace),
+			"give one of the two another remote_path (or environment) in workspace-spec.yaml")
+	case c.Head != ours.Head:
+		return hint.Wrap(
+			fmt.Errorf("cannot use the prefix for replica %q of %s: %w under the head %q, and this spec leads to %q",
+				ours.Replica, ours.Workspace, ErrClaimed, c.Head, ours.Head),
+			"set default_remote, bucket and path_prefix back to what they were")
+	}
+	// Another lineage under the same address: the head was lost and made anew.
+	// The content is the workspace's own; its base does not count.
+	return nil
+}

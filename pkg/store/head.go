@@ -1,0 +1,155 @@
+package store
+
+import (
+	"crypto/md5"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"time"
+)
+
+// headFormat is the version of the head's format.
+const headFormat = 1
+
+// HeadState says what the last writer of a head did with the lease.
+type HeadState string
+
+// The states of a head.
+const (
+	Held     HeadState = "held"
+	Released HeadState = "released"
+	Dirty    HeadState = "dirty" // released with changes that did not arrive
+)
+
+// Head is the one object that says who may write a workspace's prefixes, and
+// which state of its replicas counts. It is written only by compare-and-swap
+// and never deleted.
+type Head struct {
+	Format     int               `json:"format"`
+	Workspace  string            `json:"workspace"` // org/project/env
+	Lineage    string            `json:"lineage"`   // random, made with the head
+	Epoch      int64             `json:"epoch"`     // grows with each holder
+	Seq        int64             `json:"seq"`       // grows with each write
+	Nonce      string            `json:"nonce"`     // random, of this write
+	State      HeadState         `json:"state"`
+	Dirty      int               `json:"dirty,omitempty"` // changes that did not arrive
+	Holder     Holder            `json:"holder"`
+	TTL        float64           `json:"ttl"` // seconds
+	Generation int64             `json:"generation"`
+	Replicas   map[string]Ref    `json:"replicas"`
+	Adopted    map[string]string `json:"adopted,omitempty"` // replica → listing of the plain prefix it began as
+	Recent     []Generation      `json:"recent"`            // the last generations, newest last
+	Log        string            `json:"log,omitempty"`     // key of the object with the ones before
+}
+
+// Holder says who has the lease.
+type Holder struct {
+	Host      string    `json:"host"`
+	Container string    `json:"container"`
+	Boot      string    `json:"boot"`     // boot id of the machine
+	Instance  string    `json:"instance"` // random, of one run of the program
+	Place     string    `json:"place"`    // device and inode of the workspace: who starts here again is the same one
+	PID       int       `json:"pid"`
+	Since     time.Time `json:"since"`
+}
+
+// Same says whether o is the same place: host, container and workspace folder.
+func (h Holder) Same(o Holder) bool {
+	return h.Host == o.Host && h.Container == o.Container && h.Place == o.Place
+}
+
+// Ref says where a generation has a replica's tree.
+type Ref struct {
+	Manifest string `json:"manifest"` // key under the replica's prefix; "" in a mirror
+	Files    int64  `json:"files"`
+	Bytes    int64  `json:"bytes"`
+	Filters  string `json:"filters"` // hash of the rules that the tree was seen through
+}
+
+// Generation is one committed state of all replicas.
+type Generation struct {
+	Number   int64          `json:"generation"`
+	Epoch    int64          `json:"epoch"`
+	Nonce    string         `json:"nonce"` // of the write that committed it
+	Time     time.Time      `json:"time"`
+	Replicas map[string]Ref `json:"replicas"`
+}
+
+// HeadKey is where the head of org/project/env lies under the root of the
+// default remote.
+func HeadKey(workspace string) string { return path.Join(".coltec/fleet", workspace, "head.json") }
+
+// Holds says whether the head or its recent ancestry was written with nonce.
+func (h *Head) Holds(nonce string) bool {
+	if h.Nonce == nonce {
+		return true
+	}
+	for _, g := range h.Recent {
+		if g.Nonce == nonce {
+			return true
+		}
+	}
+	return false
+}
+
+// clone is a deep copy, so that a write that does not go through changes
+// nothing.
+func (h *Head) clone() Head {
+	c := *h
+	c.Replicas = maps.Clone(h.Replicas)
+	c.Adopted = maps.Clone(h.Adopted)
+	c.Recent = append([]Generation(nil), h.Recent...)
+	return c
+}
+
+// Commit makes the refs a new generation of the head. Replicas that are not
+// named keep theirs.
+func (h *Head) Commit(refs map[string]Ref, now time.Time) {
+	if h.Replicas == nil {
+		h.Replicas = map[string]Ref{}
+	}
+	maps.Copy(h.Replicas, refs)
+	h.Generation++
+	h.Recent = append(h.Recent, Generation{
+		Number: h.Generation, Epoch: h.Epoch, Nonce: h.Nonce,
+		Time: now.UTC().Truncate(time.Millisecond), Replicas: maps.Clone(h.Replicas),
+	})
+}
+
+func decodeHead(b []byte, workspace string) (*Head, error) {
+	var h Head
+	if err := json.Unmarshal(b, &h); err != nil {
+		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
+	}
+	if h.Format != headFormat {
+		return nil, fmt.Errorf("cannot read head of %q: format %d is not known to this version of coltecd", workspace, h.Format)
+	}
+	if h.Workspace != workspace {
+		return nil, fmt.Errorf("cannot use head: it belongs to workspace %q, not %q", h.Workspace, workspace)
+	}
+	return &h, nil
+}
+
+// etagOf is the entity tag that S3 gives an object that was sent in one piece.
+func etagOf(body []byte) string {
+	sum := md5.Sum(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// NewID makes a random name: for nonces, lineages and instances.
+func NewID() string {
+	b := make([]byte, 12)
+	_, _ = rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode: %w", err)
+	}
+	return append(b, '\n'), nil
+}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"io"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Dir holds what is Coltec's own under a replica's prefix.
+const Dir = ".coltec"
+
+// Layout is how a replica's tree is kept under its prefix. There are two, and
+// one conformance suite for both.
+type Layout interface {
+	// Tree reads the remote tree that ref names, with the rules that it was
+	// seen through. A mirror has one tree, whatever the ref, and no rules.
+	Tree(ctx context.Context, ref string) (*Tree, error)
+	// Fetch brings the content of files to dir/0, dir/1, … in the order of
+	// entries, verified. It may leave other files in dir, which a second
+	// call makes use of.
+	Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress Progress) error
+	// ByContent says that content is stored by what it is, apart from names and
+	// meta: an entry may refer to what was stored for another.
+	ByContent() bool
+	// Begin opens a batch of content to send; dir is an empty staging
+	// directory of the batch's own.
+	Begin(dir string, epoch int64, progress Progress) Batch
+	// Publish makes next the remote tree, whose content is all there, and
+	// returns what Tree is to be asked for. A snapshot becomes true when the
+	// head names it; a mirror is true at once.
+	Publish(ctx context.Context, dir string, change Publication) (ref string, err error)
+}
+
+// Tree is a remote tree.
+type Tree struct {
+	Entries []tree.Entry // sorted
+	Filters []filter.Rule
+}
+
+// Publication is one step of a remote tree.
+type Publication struct {
+	Next       Tree
+	Gone       []tree.Entry // what next has no more, or has in another version
+	Workspace  string
+	Replica    string
+	Epoch      int64
+	Generation int64
+}
+
+// Batch collects content and sends it. It belongs to one goroutine.
+type Batch interface {
+	// Add reads the content of a file, or the target of a link, and keeps it
+	// for Send, which fills in e.Where. It reads r to its end, or fails. undo
+	// takes it out again, until the next Add: the file turned out to have
+	// changed while it was read. A large file may be sent in parts already.
+	Add(ctx context.Context, e *tree.Entry, r io.Reader) (undo func() error, err error)
+	// Staged is the number of bytes that wait on disk.
+	Staged() int64
+	// Send sends everything that was added and frees the disk. After it the
+	// batch is empty and can be used again.
+	Send(ctx context.Context) error
+}

@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"golang.org/x/sys/unix"
+)
+
+// Lease is the right to write a workspace's prefixes, as one program sees it.
+// One goroutine owns it: there is one compare-and-swap in flight, ever.
+type Lease struct {
+	bucket    Bucket
+	key       string
+	workspace string
+	self      Holder
+	ttl       time.Duration
+
+	strong  bool          // the remote compares and swaps
+	head    *Head         // as last read or written; nil before
+	etag    string        // of head
+	held    bool          // we wrote head, as its holder
+	sent    time.Duration // boot-time clock when the last write that came through was sent
+	inDoubt *attempt      // a write whose answer we do not know
+}
+
+// attempt is a write of the head that was sent.
+type attempt struct {
+	head Head
+	body []byte
+	cond rclone.Cond
+	sent time.Duration
+}
+
+// LeaseOptions say whose lease it is.
+type LeaseOptions struct {
+	Workspace string // org/project/env
+	Self      Holder
+	TTL       time.Duration // after this without a sign of life another may take it
+}
+
+// Errors of a lease that somebody acts on.
+var (
+	// ErrFenced says that another holder wrote the head.
+	ErrFenced = errors.New("fenced: another holder took the lease")
+	// ErrInDoubt says that the store's answer to a write is not known. Until
+	// Settle has found out nothing else is written.
+	ErrInDoubt = errors.New("the outcome of the last write is not known")
+	// ErrNoStrongLease says that the remote ignores conditional writes.
+	ErrNoStrongLease = errors.New("the remote does not support conditional writes")
+)
+
+// HeldByOther is the error of Acquire while another has the lease.
+type HeldByOther struct {
+	Holder   Holder
+	LastSeen time.Time // by the store's clock
+	Free     time.Duration
+}
+
+func (e *HeldByOther) Error() string {
+	return fmt.Sprintf("the lease is held by %s since %s, last seen %s",
+		e.Holder.name(), e.Holder.Since.Format(time.RFC3339), e.LastSeen.Format(time.RFC3339))
+}
+
+func (h Holder) name() string {
+	if h.Container == "" || h.Container == h.Host {
+		return h.Host
+	}
+	return h.Host + " (container " + h.Container + ")"
+}
+
+// NewLease makes a lease that is not held. The bucket is the root of the
+// workspace's default remote.
+func NewLease(b Bucket, o LeaseOptions) *Lease {
+	return &Lease{bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL}
+}
+
+// Head gives the head as last read or written; nil before the first time.
+func (l *Lease) Head() *Head { return l.head }
+
+// Holds says whether the lease is ours and young enough that nobody else can
+// have it: the last write that came through was sent less than the ttl, minus
+// a margin, ago.
+func (l *Lease) Holds() bool {
+	margin := min(l.ttl/4, 20*time.Second)
+	return l.held && (!l.strong || bootTime()-l.sent < l.ttl-margin)
+}
+
+// Strong says whether the remote compares and swaps.
+func (l *Lease) Strong() bool { return l.strong }
+
+// bootTime is a clock that goes on while the machine sleeps; Go's monotonic
+// clock stops.
+func bootTime() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail for this clock
+	return time.Duration(ts.Nano())
+}
+
+// Probe finds out what the remote can do. It must be called before Acquire.
+func (l *Lease) Probe(ctx context.Context, prober func(ctx context.Context, key string) (rclone.ProbeResult, error), bestEffort bool) error {
+	res, err := prober(ctx, path.Join(path.Dir(l.key), "probe-"+NewID()))
+	if err != nil {
+		return fmt.Errorf("cannot test the remote: %w", err)
+	}
+	l.strong = res.Create && res.Match
+	if !l.strong && !bestEffort {
+		return hint.Wrap(fmt.Errorf("cannot take the lease: %w", ErrNoStrongLease),
+			"use a remote with conditional writes (S3, R2, MinIO), or set persistence.lease.best_effort: true and never open the workspace twice")
+	}
+	return nil
+}
+
+// Acquire takes the lease, or says in a *HeldByOther who has it. A head that
+// the same place left held by a run that is dead (we hold its lock) is taken
+// at once.
+func (l *Lease) Acquire(ctx context.Context) error {
+	if err := l.Settle(ctx); err != nil {
+		return err
+	}
+	if err := l.read(ctx); err != nil {
+		return err
+	}
+	if l.head == nil {
+		return l.create(ctx)
+	}
+	if l.head.State == Held && !l.head.Holder.Same(l.self) {
+		if err := l.expired(ctx); err != nil {
+			return err
+		}
+	}
+	err := l.write(ctx, func(h *Head) {
+		h.Epoch++
+		h.State, h.Dirty = Held, 0
+		h.Holder = l.self
+		h.Holder.Since = time.Now().UTC().Truncate(time.Second)
+		h.TTL = l.ttl.Seconds()
+	})
+	if errors.Is(err, ErrFenced) {
+		return l.lost()
+	}
+	return err
+}
+
+// lost is the answer to a race for a free lease that another won.
+func (l *Lease) lost() error {
+	return &HeldByOther{Holder: l.head.Holder, LastSeen: time.Now(), Free: l.ttl}
+}
+
+// create writes the first head.
+func (l *Lease) create(ctx context.Context) error {
+	self := l.self
+	self.Since = time.Now().UTC().Truncate(time.Second)
+	h := Head{
+		Format: headFormat, Workspace: l.workspace, Lineage: NewID(), Epoch: 1, Seq: 1, Nonce: NewID(),
+		State: Held, Holder: self, TTL: l.ttl.Seconds(), Replicas: map[string]Ref{}, Recent: []Generation{},
+	}
+	err := l.send(ctx, h, rclone.IfAbsent)
+	if errors.Is(err, ErrFenced) {
+		return l.lost()
+	}
+	return err
+}
+
+// expired returns nil when the holder's ttl has run out by the store's own
+// clock: the head's time against that of an object just written.
+func (l *Lease) expired(ctx context.Context) error {
+	head, err := l.bucket.Stat(ctx, l.key)
+	if err != nil {
+		return fmt.Errorf("cannot see how old the lease is: %w", err)
+	}
+	key := path.Join(path.Dir(l.key), "clock-"+l.self.Instance)
+	if err := l.bucket.PutIf(ctx, key, []byte(NewID()), rclone.Cond{}); err != nil {
+		return fmt.Errorf("cannot see the store's clock: %w", err)
+	}
+	now, err := l.bucket.Stat(ctx, key)
+	if err != nil {
+		return fmt.Errorf("cannot see the store's clock: %w", err)
+	}
+	_ = l.bucket.Delete(ctx, []string{key}) // litter, not harm
+	ttl := time.Duration(l.head.TTL * float64(time.Second))
+	if left := ttl + clockGrain - now.ModTime.Sub(head.ModTime); left > 0 {
+		return &HeldByOther{Holder: l.head.Holder, LastSeen: head.ModTime, Free: left}
+	}
+	return nil
+}
+
+// read reads the head anew; head is nil when there is none.
+func (l *Lease) read(ctx context.Context) error {
+	body, err := l.bucket.Get(ctx, l.key)
+	if errors.Is(err, rclone.ErrNotFound) {
+		l.head, l.etag = nil, ""
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read head: %w", err)
+	}
+	h, err := decodeHead(body, l.workspace)
+	if err != nil {
+		return err
+	}
+	l.head, l.etag = h, etagOf(body)
+	return nil
+}
+
+// Commit publishes a new generation: refs for the replicas that changed. The
+// nonce is the one that the bases of these replicas prepared.
+func (l *Lease) Commit(ctx context.Context, nonce string, refs map[string]Ref, more func(*Head)) error {
+	if err := l.mine(); err != nil {
+		return err
+	}
+	if err := l.spill(ctx); err != nil {
+		return err
+	}
+	return l.write(ctx, func(h *Head) {
+		h.Nonce = nonce
+		h.Commit(refs, time.Now())
+		if more != nil {
+			more(h)
+		}
+	})
+}
+
+// Renew writes the head as it is, for the store's clock.
+func (l *Lease) Renew(ctx context.Context) error {
+	if err := l.mine(); err != nil {
+		return err
+	}
+	return l.write(ctx, func(*Head) {})
+}
+
+// Release gives the lease back and says how many changes did not arrive.
+func (l *Lease) Release(ctx context.Context, dirty int) error {
+	if err := l.mine(); err != nil {
+		return err
+	}
+	err := l.write(ctx, func(h *Head) {
+		h.State, h.Dirty = Released, dirty
+		if dirty > 0 {
+			h.State = Dirty
+		}
+	})
+	if err == nil {
+		l.held = false
+	}
+	return err
+}
+
+func (l *Lease) mine() error {
+	switch {
+	case l.inDoubt != nil:
+		return ErrInDoubt
+	case !l.held:
+		return ErrFenced
+	}
+	return nil
+}
+
+// recentMax bounds what the head carries of the log of generations; half of it
+// goes to an object of its own when it is full.
+const recentMax = 32
+
+// logSegment is a stretch of the log of generations, oldest first. Immutable.
+type logSegment struct {
+	Format      int          `json:"format"`
+	Before      string       `json:"before,omitempty"` // key of the segment before
+	Generations []Generation `json:"generations"`
+}
+
+// spill moves the older half of the head's generations to an object, so that
+// the head stays small. The head names it from the next write on.
+func (l *Lease) spill(ctx context.Context) error {
+	if len(l.head.Recent) < recentMax {
+		return nil
+	}
+	old := l.head.Recent[:recentMax/2]
+	key := path.Join(path.Dir(l.key), fmt.Sprintf("log-%d-%d-%s", l.head.Epoch, old[len(old)-1].Number, NewID()))
+	body, err := encodeJSON(logSegment{Format: headFormat, Before: l.head.Log, Generations: old})
+	if err != nil {
+		return err
+	}
+	if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
+		return fmt.Errorf("cannot write the log of generations: %w", err)
+	}
+	h := l.head.clone()
+	h.Log, h.Recent = key, h.Recent[recentMax/2:]
+	l.head = &h
+	return nil
+}
+
+// write changes the head by compare-and-swap.
+func (l *Lease) write(ctx context.Context, change func(*Head)) error {
+	h := l.head.clone()
+	h.Seq++
+	h.Nonce = NewID()
+	change(&h)
+	return l.send(ctx, h, rclone.IfMatch(l.etag))
+}
+
+// send sends one body, once, and sorts the answer.
+func (l *Lease) send(ctx context.Context, h Head, cond rclone.Cond) error {
+	body, err := encodeJSON(&h)
+	if err != nil {
+		return err
+	}
+	if !l.strong {
+		cond = rclone.Cond{}
+	}
+	return l.try(ctx, &attempt{head: h, body: body, cond: cond})
+}
+
+func (l *Lease) try(ctx context.Context, a *attempt) error {
+	a.sent = bootTime()
+	err := l.bucket.PutIf(ctx, l.key, a.body, a.cond)
+	switch {
+	case err == nil:
+		l.won(a)
+		return nil
+	case errors.Is(err, rclone.ErrPrecondition):
+		return l.refused(ctx, a)
+	default:
+		l.inDoubt = a
+		return fmt.Errorf("cannot write head: %w: %w", ErrInDoubt, err)
+	}
+}
+
+func (l *Lease) won(a *attempt) {
+	l.head, l.etag, l.sent, l.inDoubt = &a.head, etagOf(a.body), a.sent, nil
+	l.held = a.head.State == Held
+}
+
+// refused sorts a 412: somebody else wrote, or a write of ours whose answer was
+// lost.
+func (l *Lease) refused(ctx context.Context, a *attempt) error {
+	l.inDoubt = a // should the read fail
+	body, err := l.bucket.Get(ctx, l.key)
+	if err != nil {
+		return fmt.Errorf("cannot read head: %w: %w", ErrInDoubt, err)
+	}
+	h, err := decodeHead(body, l.workspace)
+	if err != nil {
+		return err
+	}
+	if h.Nonce == a.head.Nonce {
+		l.won(a)
+		return nil
+	}
+	l.inDoubt, l.held = nil, false
+	l.head, l.etag = h, etagOf(body)
+	return ErrFenced
+}
+
+// Settle finds out what became of a write in doubt, by sending the same body
+// again: a delayed first copy and this one cannot both count.
+func (l *Lease) Settle(ctx context.Context) error {
+	if l.inDoubt == nil {
+		return nil
+	}
+	return l.try(ctx, l.inDoubt)
+}
+
+// InDoubt says whether a write's outcome is not known.
+func (l *Lease) InDoubt() bool { return l.inDoubt != nil }
