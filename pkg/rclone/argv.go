@@ -91,7 +91,8 @@ func (o *Options) putArgv(root, key string, size int, cond Cond) []string {
 	argv := append([]string{"rcat", join(root, key)}, cond.header()...)
 	argv = append(argv, "--s3-no-head", "--s3-no-check-bucket")
 	if size >= memory {
-		argv = append(argv, "--streaming-upload-cutoff", strconv.Itoa(size+1)+"B")
+		// Whole KiB: with the number of bytes rclone streams all the same.
+		argv = append(argv, "--streaming-upload-cutoff", strconv.Itoa(size>>10+1)+"Ki")
 	}
 	return append(argv, o.base(1)...)
 }
@@ -105,7 +106,7 @@ func (o *Options) getArgv(root string) []string {
 // statArgv describes the objects named on standard input: one HEAD each.
 func (o *Options) statArgv(root string) []string {
 	argv := []string{"lsf", dir(root), o.listFlag, "-", "--no-traverse", "--use-server-modtime"}
-	return append(append(argv, describe(true)...), o.base(2)...)
+	return append(append(argv, o.describe(true)...), o.base(2)...)
 }
 
 // listArgv describes all objects below a prefix: one LIST per thousand. The
@@ -115,17 +116,34 @@ func (o *Options) listArgv(root string, lo ListOptions) []string {
 	if lo.ModTime {
 		argv = append(argv, "--use-server-modtime")
 	}
-	return append(append(argv, describe(lo.ModTime)...), o.base(2)...)
+	return append(append(argv, o.describe(lo.ModTime)...), o.base(2)...)
 }
 
 // describe asks for rows that [readRows] reads: CSV, because JSON has no word
-// for a name that is not UTF-8.
-func describe(modTime bool) []string {
-	format := "shp"
-	if modTime {
-		format = "shtp"
+// for a name that is not UTF-8. Where a back end knows no hash, asking makes an
+// error line of each object.
+func (o *Options) describe(modTime bool) []string {
+	flags := []string{"-R", "--files-only", "--csv", "--format", o.columns(modTime)}
+	if !o.noHash {
+		flags = append(flags, "--hash", "MD5")
 	}
-	return []string{"-R", "--files-only", "--csv", "--format", format, "--hash", "MD5", "--time-format", rowTime}
+	if modTime {
+		flags = append(flags, "--time-format", rowTime)
+	}
+	return flags
+}
+
+// columns are the columns of a row, as --format names them: size, hash, time
+// and path.
+func (o *Options) columns(modTime bool) string {
+	format := "s"
+	if !o.noHash {
+		format += "h"
+	}
+	if modTime {
+		format += "t"
+	}
+	return format + "p"
 }
 
 // rowTime is a layout that rclone's --time-format and package time both take.
@@ -146,9 +164,7 @@ func (o *Options) uploadArgv(local, root string) []string {
 func (o *Options) downloadArgv(root, local string) []string {
 	argv := []string{
 		"copy", dir(root), local, o.listFlag, "-", "--no-traverse", "--no-check-dest", "--inplace",
-	}
-	if !o.sizes {
-		argv = append(argv, "--s3-no-head-object")
+		"--s3-no-head-object",
 	}
 	return append(argv, o.transfer()...)
 }
@@ -174,7 +190,7 @@ func (o *Options) deleteArgv(root string) []string {
 func (o *Options) moveArgv(root, to string) []string {
 	return append([]string{
 		"move", dir(root), dir(to), o.listFlag, "-", "--no-traverse", "--no-check-dest",
-		"--server-side-across-configs", "--s3-no-check-bucket",
+		"--s3-no-check-bucket",
 	}, o.bulk()...)
 }
 

@@ -32,6 +32,7 @@ const (
 	LocalChanged  Class = "local-changed" // a local file vanished or changed under the upload
 	LocalDenied   Class = "local-denied"  // a local file or directory cannot be read or written
 	Canceled      Class = "canceled"      // the context ended; errors.Is finds its cause
+	Unsupported   Class = "unsupported"   // the store does not know the request, a condition perhaps
 	Config        Class = "config"        // the remote or the command line makes no sense
 	Unclassified  Class = "unclassified"  // anything else: Error.Text has rclone's words
 )
@@ -60,6 +61,7 @@ var about = map[Class]struct {
 	LocalChanged:  {true, false, "a local file changed or vanished meanwhile", ""},
 	LocalDenied:   {false, false, "a local file cannot be read or written", "check the owner and the rights of the local tree"},
 	Canceled:      {false, true, "stopped", ""},
+	Unsupported:   {false, false, "the store does not support it", "use a store that knows conditional writes (S3, R2, MinIO), or lease: {best_effort: true}"},
 	Config:        {false, false, "the remote is not set up right", "check the remote's type and options"},
 	Unclassified:  {true, true, "rclone failed", ""},
 }
@@ -198,6 +200,7 @@ var s3Codes = map[string]Class{
 	"AccountProblem":               Unauthorized,
 	"AllAccessDisabled":            Unauthorized,
 	"Unauthorized":                 Unauthorized,
+	"NotImplemented":               Unsupported,
 	"InvalidArgument":              Config,
 	"InvalidBucketName":            Config,
 	"PermanentRedirect":            Config,
@@ -223,6 +226,7 @@ var statuses = map[int]Class{
 	http.StatusConflict:            Conflict,
 	http.StatusPreconditionFailed:  Precondition,
 	http.StatusTooManyRequests:     Throttled,
+	http.StatusNotImplemented:      Unsupported,
 	http.StatusInsufficientStorage: StoreFull,
 }
 
@@ -243,6 +247,7 @@ var phrases = []struct {
 	{"didn't find section in config file", Config},
 	{"didn't find backend called", Config},
 	{"failed to make remote", Config},
+	{"overlapping remotes", Config},
 	{"unknown flag", Config},
 	{"unknown command", Config},
 	{"no such host", Unreachable},

@@ -90,7 +90,7 @@ func (r *Remote) rows(ctx context.Context, j job, modTime bool, f func(Object) e
 	j.stdout = writer
 	read := make(chan error, 1)
 	go func() {
-		err := readRows(reader, modTime, f)
+		err := readRows(reader, r.opts.columns(modTime), f)
 		if err != nil {
 			cancel(err)
 		}
@@ -101,14 +101,13 @@ func (r *Remote) rows(ctx context.Context, j job, modTime bool, f func(Object) e
 	_, err := r.run(ctx, j)
 	writer.Close()
 	if rowErr := <-read; rowErr != nil {
-		var class = Unclassified
 		if !errors.Is(rowErr, errRows) {
 			return rowErr // f's own
 		}
 		if err != nil && ClassOf(err) != Canceled {
 			return err // what cut the rows short
 		}
-		return &Error{Op: j.op, Key: j.key, Exit: -1, Class: class, cause: rowErr}
+		return &Error{Op: j.op, Key: j.key, Exit: -1, Class: Unclassified, cause: rowErr}
 	}
 	return err
 }
@@ -118,7 +117,7 @@ var errRows = errors.New("rclone printed no row")
 
 // readRows reads the CSV that [describe] asks for. encoding/csv will not do: it
 // takes the carriage return out of a name.
-func readRows(r io.Reader, modTime bool, f func(Object) error) error {
+func readRows(r io.Reader, columns string, f func(Object) error) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
 		fields, err := readRow(in)
@@ -128,7 +127,7 @@ func readRows(r io.Reader, modTime bool, f func(Object) error) error {
 		if err != nil {
 			return err
 		}
-		o, err := parseRow(fields, modTime)
+		o, err := parseRow(fields, columns)
 		if err != nil {
 			return err
 		}
@@ -180,26 +179,27 @@ func readRow(in *bufio.Reader) ([]string, error) {
 	}
 }
 
-// parseRow makes an object of a row: size, hash, perhaps time, path.
-func parseRow(fields []string, modTime bool) (o Object, err error) {
-	want := 3
-	if modTime {
-		want = 4
-	}
-	if len(fields) != want {
+// parseRow makes an object of the fields of these columns.
+func parseRow(fields []string, columns string) (o Object, err error) {
+	if len(fields) != len(columns) {
 		return o, fmt.Errorf("%w: %q", errRows, strings.Join(fields, ","))
 	}
-	if o.Size, err = strconv.ParseInt(fields[0], 10, 64); err != nil {
-		return o, fmt.Errorf("%w: %q is no size", errRows, fields[0])
-	}
-	if len(fields[1]) == 32 { // else empty, UNSUPPORTED or ERROR
-		o.MD5 = fields[1]
-	}
-	if modTime {
-		if o.ModTime, err = time.Parse(rowTime, fields[2]); err != nil {
-			return o, fmt.Errorf("%w: %q is no time", errRows, fields[2])
+	for i, field := range fields {
+		switch columns[i] {
+		case 's':
+			o.Size, err = strconv.ParseInt(field, 10, 64)
+		case 'h':
+			if len(field) == 32 { // else empty, UNSUPPORTED or ERROR
+				o.MD5 = field
+			}
+		case 't':
+			o.ModTime, err = time.Parse(rowTime, field)
+		case 'p':
+			o.Key = field
+		}
+		if err != nil {
+			return o, fmt.Errorf("%w: %w", errRows, err)
 		}
 	}
-	o.Key = fields[want-1]
 	return o, nil
 }

@@ -56,7 +56,7 @@ type Options struct {
 	Bulk, Small Limiter
 
 	listFlag string // how names are told on standard input
-	sizes    bool   // the root's back end must know an object's size to read it
+	noHash   bool   // the root's back end knows no hash
 }
 
 // Limiter bounds the rclones under way at once.
@@ -95,7 +95,7 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 	if at < 0 {
 		return nil, configError(fmt.Errorf("no remote is named %q", name), "name one of the remotes")
 	}
-	opts.sizes = backends[at].Type != "s3"
+	opts.noHash = backends[at].Type == "crypt"
 	opts.listFlag = "--files-from-raw"
 	if !bin.Version.Less(listsZero) {
 		opts.listFlag = "--files-from0"
@@ -186,13 +186,14 @@ func (r *Remote) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	argv := r.opts.getArgv(r.root)
-	if r.opts.sizes {
-		argv = slices.DeleteFunc(argv, func(flag string) bool { return flag == "--s3-no-head-object" })
+	_, err = r.run(ctx, job{
+		op: "get", key: key, limiter: r.opts.Small, stdin: list, stdout: &out, argv: r.opts.getArgv(r.root),
+	})
+	if err == nil && out.Len() == 0 {
+		// Nothing, or nothing there: but for S3 rclone passes over what is missing.
+		_, err = r.Stat(ctx, key)
 	}
-	if _, err = r.run(ctx, job{
-		op: "get", key: key, limiter: r.opts.Small, stdin: list, stdout: &out, argv: argv,
-	}); err != nil {
+	if err != nil {
 		return nil, about1(err)
 	}
 	return out.Bytes(), nil
@@ -369,6 +370,26 @@ func (r *Remote) prepare(op, dir string, keys []string) (list []byte, abs string
 	}
 	list, err = r.names(op, abs, keys)
 	return list, abs, err
+}
+
+// Move moves objects to a prefix below the same root, within the store: a HEAD,
+// a COPY, a HEAD and a DELETE each. Those that are not there are passed over;
+// Transfer.Files says how many were moved. No key may lie below the prefix.
+func (r *Remote) Move(ctx context.Context, keys []string, to string) (Transfer, error) {
+	list, err := r.names("move", r.root, keys)
+	if err != nil || len(list) == 0 {
+		return Transfer{}, err
+	}
+	if err := checkKey(to); err != nil {
+		return Transfer{}, badKey("move", to, err)
+	}
+	log, err := r.run(ctx, job{
+		op: "move", key: r.root, limiter: r.opts.Bulk, stdin: list, argv: r.opts.moveArgv(r.root, join(r.root, to)),
+	})
+	if log == nil {
+		return Transfer{}, err
+	}
+	return transferOf(log, log.stats.Transfers), err
 }
 
 // Delete deletes the objects: one DELETE each. One that is not there counts as
