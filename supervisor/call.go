@@ -109,6 +109,11 @@ func (m msgHooks) handle(s *Supervisor, _ time.Time) []action {
 // post hands msg to Run.
 func (s *Supervisor) post(ctx context.Context, msg message) error {
 	select {
+	case <-s.done: // the queue may still have room
+		return ErrStopped
+	default:
+	}
+	select {
 	case s.events <- msg:
 		return nil
 	case <-s.done:

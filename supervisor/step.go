@@ -62,14 +62,15 @@ type unitState struct {
 	since time.Time // of state
 	want  want
 
-	run   uint64 // generation of the child: what others report is stale
-	timer uint64 // generation of the timer: the others are stale
-	armed bool   // a timer of that generation runs
-	alive bool   // a child was asked for and is not known to be gone
-	pid   int    // of the leader; 0 when there is none
-	due   bool   // in waiting: start as soon as the dependencies allow
-	again bool   // start once more when the present child is gone (restart; a job triggered while it runs)
-	ended bool   // the leader of this run has exited
+	run    uint64 // generation of the child: what others report is stale
+	timer  uint64 // generation of the timer: the others are stale
+	armed  bool   // a timer of that generation runs
+	alive  bool   // a child was asked for and is not known to be gone
+	pid    int    // of the leader; 0 when there is none
+	due    bool   // in waiting: start as soon as the dependencies allow
+	again  bool   // start once more when the present child is gone (restart; a job triggered while it runs)
+	forked bool   // the child of this run is there
+	ended  bool   // the leader of this run has exited
 
 	startedAt time.Time
 	deadline  time.Time // of the ready probe
@@ -269,7 +270,8 @@ func (u unitState) satisfied() bool {
 	if u.def.Kind != unit.Service {
 		return u.succeeded
 	}
-	return u.state == Ready || u.state == Running && u.def.Ready == nil || u.state == Exited && u.exit != "" && u.exitOK
+	done := u.state == Exited && u.want == wantUp && u.exitOK // by itself, for restart on-failure and never
+	return done || u.state == Ready || u.state == Running && u.def.Ready == nil
 }
 
 // release starts the child: the dependencies are met.
@@ -281,7 +283,7 @@ func (t *turn) release() {
 }
 
 func (t *turn) launch() {
-	t.due, t.again, t.ended, t.fault = false, false, false, ""
+	t.due, t.again, t.forked, t.ended, t.fault = false, false, false, false, ""
 	t.alive = true
 	t.run++
 	t.startedAt = t.now
@@ -295,7 +297,7 @@ func (t *turn) started(ev evStarted) {
 	if ev.run != t.run || t.ended {
 		return
 	}
-	t.pid = ev.pid
+	t.pid, t.forked = ev.pid, true
 	t.startedAt = t.now
 	switch {
 	case t.ending(): // asked to while it started
@@ -373,13 +375,11 @@ func (t *turn) stop() {
 	}
 	t.enter(Stopping)
 	t.signal()
-	t.arm(t.now.Add(t.def.Stop.Grace))
 }
 
 func (t *turn) kill() {
 	t.enter(Killing)
 	t.signal()
-	t.arm(t.now.Add(killAgain))
 }
 
 // hurry cuts the grace short.
@@ -389,12 +389,18 @@ func (t *turn) hurry() {
 	}
 }
 
+// signal sends what the state is about, and gives it its time. A child that is
+// not there yet gets both when it is: its grace begins with the signal.
 func (t *turn) signal() {
-	sig := t.def.Stop.Signal
+	if !t.forked {
+		return
+	}
+	sig, patience := t.def.Stop.Signal, t.def.Stop.Grace
 	if t.state == Killing {
-		sig = syscall.SIGKILL
+		sig, patience = syscall.SIGKILL, killAgain
 	}
 	t.do(actSignal{t.def.Name, t.run, sig})
+	t.arm(t.now.Add(patience))
 }
 
 // exited: the leader is dead. What it left of its group ends too, before
@@ -592,12 +598,13 @@ func (t *turn) place() {
 	case t.def.Blocked != "":
 		t.lastErr = t.def.Blocked
 		t.enter(Blocked)
-	case t.def.Kind == unit.Hook:
+		t.answerHook(false)
+	case t.def.Kind == unit.Hook && t.hook == 0:
 		t.want = wantDown
 		t.enter(Exited)
 	default:
 		t.enter(Waiting)
-		t.due = t.def.Kind == unit.Service || t.def.Schedule.Every > 0
+		t.due = t.def.Kind != unit.Job || t.def.Schedule.Every > 0
 	}
 }
 
@@ -643,8 +650,8 @@ func (t *turn) begin(verb string) {
 func (t *turn) define(def unit.Unit) {
 	def = def.WithDefaults()
 	removed := t.want == wantRemoved
-	if removed {
-		t.want = wantUp
+	if removed || t.def.Kind == unit.Hook && def.Kind != unit.Hook {
+		t.want = wantUp // a hook at rest is down, and a unit of its name need not be
 	}
 	switch {
 	case !t.up() && !t.ending():
