@@ -116,6 +116,7 @@ type fakeChild struct {
 	env      []string
 	exit     process.Exit
 	stubborn bool
+	clean    bool // ends with status 0 at TERM
 	leaves   bool // the leader leaves a member
 	counted  bool
 	gone     bool
@@ -172,7 +173,7 @@ func (c *fakeChild) Signal(sig syscall.Signal) {
 	if c.gone || c.stubborn && sig != syscall.SIGKILL {
 		return
 	}
-	if len(c.leader) == 0 && c.exit == (process.Exit{}) {
+	if !c.clean {
 		c.exit = process.Exit{Signal: sig}
 	}
 	c.end(true)

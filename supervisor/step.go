@@ -294,7 +294,7 @@ func (t *turn) launch() {
 }
 
 func (t *turn) started(ev evStarted) {
-	if ev.run != t.run || t.ended {
+	if ev.run != t.run || t.forked || !t.alive {
 		return
 	}
 	t.pid, t.forked = ev.pid, true
@@ -406,7 +406,7 @@ func (t *turn) signal() {
 // exited: the leader is dead. What it left of its group ends too, before
 // anything else of this unit runs.
 func (t *turn) exited(ev evExited) {
-	if ev.run != t.run || t.ended || !t.alive {
+	if ev.run != t.run || t.ended || !t.forked {
 		return
 	}
 	t.ended, t.pid = true, 0
@@ -421,17 +421,17 @@ func (t *turn) exited(ev evExited) {
 
 // gone: nothing of the child is left.
 func (t *turn) gone(run uint64) {
-	if run != t.run || !t.alive {
+	if run != t.run || !t.alive || !t.ended {
 		return
 	}
 	t.alive, t.pid = false, 0
-	if t.up() || t.ending() {
+	if t.ending() {
 		t.settle()
 	}
 }
 
 func (t *turn) noStart(ev evNoStart) {
-	if ev.run != t.run || !t.alive {
+	if ev.run != t.run || !t.alive || t.forked {
 		return
 	}
 	t.alive, t.ended = false, true

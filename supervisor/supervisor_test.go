@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -671,4 +672,53 @@ func TestIdleMeansNoTimers(t *testing.T) {
 			t.Errorf("%d timers", len(w.timers))
 		}
 	})
+}
+
+// The drawer of old bugs: found by FuzzMachine, told here by hand.
+
+// A child that took longer to fork than its grace got KILL without TERM.
+func TestTheGraceBeginsWithTheSignal(t *testing.T) {
+	now := time.Unix(0, 0)
+	u := newUnit(fake("web", "run"), now, 1)
+	u, _ = step(u, now, evRelease{})
+	u, actions := step(u, now, evHalt{wantDown})
+	if u.armed || slices.ContainsFunc(actions, isSignal) {
+		t.Errorf("a child that is not there is signalled: %v", actions)
+	}
+	_, actions = step(u, now.Add(time.Hour), evStarted{1, 42})
+	if i := slices.IndexFunc(actions, isSignal); i < 0 || actions[i].(actSignal).sig != syscall.SIGTERM {
+		t.Errorf("it is not asked to end: %v", actions)
+	}
+}
+
+func isSignal(a action) bool { _, ok := a.(actSignal); return ok }
+
+// A service that a person stopped counted as "has done its work" for what comes
+// after it, when it ended with status 0.
+func TestAStoppedDependencyIsNotMet(t *testing.T) {
+	units := []unit.Unit{fake("db", "exit", "0", "1h"), afterUnits(fake("web", "run"), "db", "restore")}
+	inBubble(t, units, func(w *world) {
+		w.runner.set(func(r *fakeRunner) { r.children[0].clean = true })
+		w.do("stop", "db")
+		w.Reached("restore")
+		w.after(time.Minute)
+		w.expect("web", Waiting)
+	})
+}
+
+// A reload between RunHooks and the start of the hook left the caller waiting.
+func TestAReloadKeepsAWaitingHook(t *testing.T) {
+	now := time.Unix(0, 0)
+	h := hook("p", unit.Fail, fake("h", "run"))
+	u := newUnit(h, now, 1)
+	u, _ = step(u, now, evHook{id: 7})
+	u, _ = step(u, now, evDefine{with(h, func(u *unit.Unit) { u.Dir = "/new" })})
+	if u.state != Waiting || !u.due || u.hook != 7 {
+		t.Errorf("the hook is %s, due %v, for call %d", u.state, u.due, u.hook)
+	}
+	_, actions := step(u, now, evDefine{with(h, func(u *unit.Unit) { u.Blocked = "X is not set" })})
+	i := slices.IndexFunc(actions, func(a action) bool { _, ok := a.(actReply); return ok })
+	if i < 0 || actions[i].(actReply).err == nil {
+		t.Errorf("a hook that will not run answers nobody: %v", actions)
+	}
 }
