@@ -17,8 +17,12 @@ type checker struct {
 	s *Spec
 }
 
-// bad notes a problem with the value at path, which begins the text.
+// bad notes a problem with the value at path, which begins the text. A value that
+// could not be read was complained about already.
 func (c checker) bad(path, format string, args ...any) {
+	if c.s.src.failed[path] {
+		return
+	}
 	c.add(c.s.src.value(path), "%s %s", path, fmt.Sprintf(format, args...))
 }
 
@@ -196,7 +200,7 @@ func (c checker) remote(at string, r *Remote) {
 	c.templates(at+".options", r.Options)
 	for key, p := range map[string]string{"path_prefix": r.PathPrefix, "wrap_path": r.WrapPath} {
 		if climbs(p) {
-			c.bad(at+"."+key, `has "..": a remote path cannot climb`)
+			c.bad(at+"."+key, `has "..", and a remote path cannot climb: write the path without it`)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Options)) {
@@ -207,6 +211,7 @@ func (c checker) remote(at string, r *Remote) {
 	if r.Type == "crypt" {
 		c.crypt(at, r)
 	}
+	c.cryptVariables(at, r)
 }
 
 func isOption(key string) bool { return isSlug(strings.ReplaceAll(key, "_", "-")) }
@@ -226,6 +231,12 @@ func (c checker) crypt(at string, r *Remote) {
 	}
 	if r.Crypt == nil {
 		c.bad(at, "needs crypt: {password_env: NAME}, the name of the variable that holds the password")
+	}
+}
+
+// cryptVariables checks that names stand where a password must not.
+func (c checker) cryptVariables(at string, r *Remote) {
+	if r.Crypt == nil {
 		return
 	}
 	for key, name := range map[string]string{"password_env": r.Crypt.PasswordEnv, "password2_env": r.Crypt.Password2Env} {
@@ -246,10 +257,10 @@ func (c checker) knownRemotes(name string) string {
 
 func (c checker) persistence() {
 	p := &c.s.Persistence
-	if p.Enabled && p.Mode == Replicated && len(p.Sync) == 0 {
+	if p.Enabled && p.Mode == Replicated && len(p.Sync) == 0 && !c.s.src.failed["persistence.sync"] {
 		c.add(c.s.src.key("persistence"), "persistence.sync needs at least one entry in mode replicated: add one, or set persistence.enabled: false")
 	}
-	if p.Enabled && p.Mode == Mounted && len(p.Sync)+len(p.Mounts) == 0 {
+	if p.Enabled && p.Mode == Mounted && len(p.Sync)+len(p.Mounts) == 0 && !c.s.src.failed["persistence.mounts"] {
 		c.add(c.s.src.key("persistence"), "persistence.mounts needs at least one entry in mode mounted: add one, or set persistence.enabled: false")
 	}
 	if c.s.src.has("persistence.default_remote") && p.Remotes[p.DefaultRemote] == nil {
@@ -349,7 +360,7 @@ func (c checker) entry(at, name, local, p string, names, paths map[string]string
 	}
 	c.absolute(local, p)
 	if first, ok := paths[path.Clean(p)]; ok {
-		c.bad(local, "is the same folder as in %s: two replicas of one tree would fight; remove one", first)
+		c.bad(local, "is the same folder as in %s: choose another, or remove one of the two", first)
 	} else {
 		paths[path.Clean(p)] = at
 	}
@@ -365,7 +376,7 @@ func (c checker) remotePath(at, p string) {
 	}
 	c.template(at, p)
 	if climbs(p) {
-		c.bad(at, `has "..": a remote path cannot climb`)
+		c.bad(at, `has "..", and a remote path cannot climb: write the path without it`)
 	}
 	if elements(p)[0] == ".coltec" {
 		c.bad(at, "begins with .coltec, where coltec keeps its own objects: choose another prefix")
@@ -528,7 +539,7 @@ func (c checker) order() {
 			if !slices.Contains(known, name) {
 				c.bad(at, "is %s, which is no service%s", shown(name), didYouMean(name, known))
 			} else if name != Restore && slices.Contains(reach(after, name), v.Name) {
-				c.bad(at, "makes a circle: %s waits for %s", shown(name), shown(v.Name))
+				c.bad(at, "makes a circle, since %s waits for %s: remove one of the two", shown(name), shown(v.Name))
 			}
 		}
 	}

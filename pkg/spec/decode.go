@@ -21,6 +21,8 @@ type source struct {
 	keys map[string]position // of the key, or of the list's entry
 	at   map[string]position // of the value
 	idle []Notice
+	// failed are the paths whose values could not be read: no rule is checked there.
+	failed map[string]bool
 	// origin of each entry of Persistence.Sync: the path it was written at.
 	origin []string
 }
@@ -74,7 +76,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
 func (d *decoder) resolved(n ast.Node, use func(ast.Node)) {
 	if d.left--; d.left < 0 {
 		if d.left == -1 {
-			d.add(d.place(n), "has more than %d values: aliases repeat too much", nodeLimit)
+			d.add(d.place(n), "the spec has more than %d values: aliases repeat too much", nodeLimit)
 		}
 		return
 	}
@@ -91,7 +93,7 @@ func (d *decoder) resolved(n ast.Node, use func(ast.Node)) {
 		d.alias(n, use)
 	case *ast.TagNode:
 		if tag := n.Start.Value; !strings.HasPrefix(tag, "!!") {
-			d.add(d.place(n), "has a tag, which has no meaning here: remove it")
+			d.add(d.place(n), "a tag has no meaning here: remove it")
 			return
 		}
 		d.resolved(n.Value, use)
@@ -106,9 +108,9 @@ func (d *decoder) alias(n *ast.AliasNode, use func(ast.Node)) {
 	target, ok := d.anchors[name]
 	switch {
 	case !ok:
-		d.add(d.place(n), "refers to an anchor that is not defined above: write &name before the value that is meant")
+		d.add(d.place(n), "the alias refers to an anchor that is not defined above: write &name before the value that is meant")
 	case d.open[name]:
-		d.add(d.place(n), "refers to an anchor that it is part of")
+		d.add(d.place(n), "the alias refers to an anchor that it is part of: write the value out")
 	default:
 		d.open[name] = true
 		d.resolved(target, use)
@@ -145,6 +147,12 @@ func (d *decoder) filled(path string, n ast.Node, v reflect.Value, f field) {
 	default:
 		panic(fmt.Sprintf("internal error: no way to read a %s", v.Type()))
 	}
+}
+
+// fail notes that the value at path cannot be read.
+func (d *decoder) fail(path string, n ast.Node, format string, args ...any) {
+	d.src.failed[path] = true
+	d.add(d.place(n), format, args...)
 }
 
 func isLeaf(k reflect.Kind) bool {
@@ -200,6 +208,12 @@ func kindOf(path string) string {
 		return path + " hook"
 	case "environment":
 		return "volume"
+	case "metadata":
+		return "spec"
+	case "ready":
+		return "probe"
+	case "crypt":
+		return "crypt remote"
 	}
 	return path
 }
@@ -218,14 +232,18 @@ func (d *decoder) unknown(path string, e entry, fields []field) {
 	if shown(e.key) == "the value" {
 		what = "unknown key"
 	}
-	d.add(e.at, "%s%s%s", what, where, didYouMean(e.key, known))
+	advice := didYouMean(e.key, known)
+	if strings.HasPrefix(path, "persistence.remotes.") && nearest(e.key, known) == "" && isOption(e.key) {
+		advice = ": options of rclone's back end belong under options"
+	}
+	d.add(e.at, "%s%s%s", what, where, advice)
 }
 
 // list fills a slice.
 func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.add(d.place(n), "%s must be a list, not %s%s", path, kind(n), listAdvice(path))
+		d.fail(path, n, "%s must be a list, not %s%s", path, kind(n), listAdvice(path))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
@@ -233,7 +251,7 @@ func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		d.src.keys[at] = d.place(item)
 		d.value(at, item, v.Index(i), field{})
-		if !d.src.has(at) && d.left >= 0 {
+		if !d.src.has(at) && d.left >= 0 && v.Type().Elem().Kind() != reflect.Interface {
 			d.add(d.place(item), "%s is empty: remove the entry or fill it", at)
 		}
 	}
@@ -287,19 +305,19 @@ func (d *decoder) free(path string, n ast.Node, v reflect.Value) {
 // scalar fills a text, a number, a duration and the like.
 func (d *decoder) scalar(path string, n ast.Node, v reflect.Value, f field) {
 	if !isScalar(n) {
-		d.add(d.place(n), "%s must be %s, not %s", path, wanted(v.Type()), kind(n))
+		d.fail(path, n, "%s must be %s, not %s", path, wanted(v.Type()), kind(n))
 		return
 	}
 	if err := setScalar(v, text(n)); err != nil {
-		d.add(d.place(n), "%s %v", path, err)
+		d.fail(path, n, "%s %v", path, err)
 		return
 	}
 	if len(f.enum) > 0 && !slices.Contains(f.enum, text(n)) {
-		d.add(d.place(n), "%s cannot be %s%s", path, shown(text(n)), didYouMean(text(n), f.enum))
+		d.fail(path, n, "%s cannot be %s%s", path, shown(text(n)), didYouMean(text(n), f.enum))
 	}
 	if f.minimum != "" {
 		if least, _ := strconv.ParseFloat(f.minimum, 64); number(v) < least {
-			d.add(d.place(n), "%s must be at least %s", path, f.minimum)
+			d.fail(path, n, "%s must be at least %s", path, f.minimum)
 		}
 	}
 }
@@ -388,7 +406,7 @@ func (d *decoder) entries(path string, n ast.Node) ([]entry, bool) {
 		if path == "" {
 			what = "the spec"
 		}
-		d.add(d.place(n), "%s must be a mapping (key: value), not %s", what, kind(n))
+		d.fail(path, n, "%s must be a mapping (key: value), not %s", what, kind(n))
 		return nil, false
 	}
 	var own, merged []entry

@@ -200,7 +200,7 @@ func (x *expansion) remote(r *Remote) *Remote {
 	out.PathPrefix = cleanPrefix(x.text(r.PathPrefix), r.Bucket != "")
 	out.WrapPath = cleanRemote(x.text(r.WrapPath))
 	out.Options = x.values(r.Options)
-	if r.Crypt != nil {
+	if r.Crypt != nil && r.Type == "crypt" {
 		crypt := *r.Crypt
 		crypt.Password = x.must(crypt.PasswordEnv)
 		if crypt.Password2Env != "" {

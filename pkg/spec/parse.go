@@ -64,12 +64,14 @@ func Parse(file string, src []byte) (*Spec, error) {
 	if !ok {
 		return nil, ps.err()
 	}
-	s := &Spec{src: &source{file: file, keys: map[string]position{"": {1, 1}}, at: map[string]position{}}}
+	s := &Spec{src: &source{file: file, keys: map[string]position{"": {1, 1}}, at: map[string]position{}, failed: map[string]bool{}}}
 	d := &decoder{problems: ps, src: s.src, anchors: map[string]ast.Node{}, open: map[string]bool{}, left: nodeLimit}
 	d.value("", root, reflect.ValueOf(s).Elem(), field{})
-	adopt(s)
-	fill(s)
-	check(s, ps)
+	if !s.src.failed[""] {
+		adopt(s)
+		fill(s)
+		check(s, ps)
+	}
 	if err := ps.err(); err != nil {
 		return nil, err
 	}
@@ -81,15 +83,15 @@ func read(ps *problems, src []byte) (root ast.Node, ok bool) {
 	start := position{1, 1}
 	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	if len(src) > sizeLimit {
-		ps.add(start, "is larger than %d KiB: this is not a workspace spec", sizeLimit>>10)
+		ps.add(start, "the file is larger than %d KiB: this is not a workspace spec", sizeLimit>>10)
 		return nil, false
 	}
 	if at, bad := unreadable(src); bad {
-		ps.add(at, "is not plain UTF-8 text: save the file as UTF-8")
+		ps.add(at, "the file is not plain UTF-8 text: save it as UTF-8 and remove control characters")
 		return nil, false
 	}
 	if at, deep := tooDeep(src); deep {
-		ps.add(at, "is nested deeper than %d levels: check the brackets and dashes here", depthLimit)
+		ps.add(at, "the file is nested deeper than %d levels: check the brackets and dashes here", depthLimit)
 		return nil, false
 	}
 	file, err := parseYAML(src)
@@ -139,10 +141,32 @@ func syntax(err error) (position, string) {
 		return position{1, 1}, errPanic.Error()
 	}
 	text := e.GetMessage()
-	if strings.ContainsAny(text, `"`+"`") { // it quotes a part of the file
+	for _, known := range advice {
+		if strings.Contains(text, known.part) {
+			return placeOf(e.GetToken()), known.say
+		}
+	}
+	if strings.ContainsAny(text, "\"'`\n") { // it may quote a part of the file
 		text = errPanic.Error()
 	}
 	return placeOf(e.GetToken()), text
+}
+
+// advice says in other words what the YAML parser says most often.
+var advice = []struct{ part, say string }{
+	{"found character '\t'", "a tab stands where only spaces can: indent with spaces"},
+	{"tab character", "a tab stands where only spaces can: indent with spaces"},
+	{"mapping value is not allowed", "a key stands where none can: check the indentation, and quote a text that has a colon and a space"},
+	{"unexpected key name", "a line here has no colon, or is indented wrongly"},
+	{"value is not allowed in this context", "a value stands where none can: check the indentation here and in the line above"},
+	{"non-map value is specified", "a line here has no colon after its key"},
+	{"sequence end token ']'", "the bracket [ that opens here is not closed"},
+	{"flow mapping end token '}'", "the brace { that opens here is not closed"},
+	{"',' or '}' must be", "a comma or the closing brace } is missing here"},
+	{"',' or ']' must be", "a comma or the closing bracket ] is missing here"},
+	{"end character of double-quoted", "the quote \" that opens here is not closed"},
+	{"end character of single-quoted", "the quote ' that opens here is not closed"},
+	{"invalid key for this map", "a key must be a plain word"},
 }
 
 // unreadable finds bytes that no text has.

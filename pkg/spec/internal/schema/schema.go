@@ -30,10 +30,12 @@ func Generate(dir string) ([]byte, error) {
 	if err := r.AddGoComments("github.com/coltec/coltec/pkg/spec", dir); err != nil {
 		return nil, fmt.Errorf("cannot read the comments of the types: %w", err)
 	}
-	// The path that AddGoComments makes of dir depends on dir; the types' does not.
+	// AddGoComments makes a package path of dir, which is not that of the types
+	// when dir has dots: keep what follows, the type and the field.
 	comments := map[string]string{}
-	for k, v := range r.CommentMap {
-		comments["github.com/coltec/coltec/pkg/spec"+k[strings.LastIndex(k, "/spec")+len("/spec"):]] = oneLine(v)
+	for key, text := range r.CommentMap {
+		_, name, _ := strings.Cut(key[strings.LastIndex(key, "/")+1:], ".")
+		comments["github.com/coltec/coltec/pkg/spec."+name] = oneLine(text)
 	}
 	r.CommentMap = comments
 	s := r.Reflect(&spec.Spec{})
