@@ -70,6 +70,7 @@ func (e Exit) String() string {
 // then (Left and) Reap; Signal may come from anywhere.
 type Child struct {
 	pid    int
+	start  uint64   // of the leader, in ticks since boot
 	marker string   // MarkerVar=… as in the environment; empty: none
 	pidfd  *os.File // nil where the kernel has none
 	out    *os.File // read end of the output; nil: none
@@ -141,6 +142,9 @@ func (c *Child) fork(path string, spec Spec, env []string, cred *syscall.Credent
 	})
 	if err != nil {
 		return explain(err, path, spec)
+	}
+	if leader, ok := readProc(c.pid); ok {
+		c.start = leader.start
 	}
 	if pidfd >= 0 && syscall.SetNonblock(pidfd, true) == nil {
 		c.pidfd = os.NewFile(uintptr(pidfd), "pidfd") // non-blocking: waits in the poller, not in a thread
