@@ -88,7 +88,7 @@ func dir(root string) string { return join(root, "") }
 // `copyto` is no lock (it looks first), and a HEAD after the PUT would turn a
 // write that was won into an error once somebody else wrote over it.
 func (o *Options) putArgv(root, key string, size int, cond Cond) []string {
-	argv := append([]string{"rcat", join(root, key)}, cond.header()...)
+	argv := append([]string{"rcat", join(root, encodeKey(key))}, cond.header()...)
 	argv = append(argv, "--s3-no-head", "--s3-no-check-bucket")
 	if size >= memory {
 		// Whole KiB: with the number of bytes rclone streams all the same.
@@ -100,12 +100,12 @@ func (o *Options) putArgv(root, key string, size int, cond Cond) []string {
 // getArgv prints objects named on standard input: one GET each. Naming the
 // object on the command line would cost a HEAD and a LIST more.
 func (o *Options) getArgv(root string) []string {
-	return append([]string{"cat", dir(root), o.listFlag, "-", "--no-traverse", "--s3-no-head-object"}, o.base(1)...)
+	return append([]string{"cat", dir(root), "--files-from-raw", "-", "--no-traverse", "--s3-no-head-object"}, o.base(1)...)
 }
 
 // statArgv describes the objects named on standard input: one HEAD each.
 func (o *Options) statArgv(root string) []string {
-	argv := []string{"lsf", dir(root), o.listFlag, "-", "--no-traverse", "--use-server-modtime"}
+	argv := []string{"lsf", dir(root), "--files-from-raw", "-", "--no-traverse", "--use-server-modtime"}
 	return append(append(argv, o.describe(true)...), o.base(2)...)
 }
 
@@ -152,7 +152,7 @@ const rowTime = "2006-01-02T15:04:05.000000000Z07:00"
 // uploadArgv copies the files named on standard input: one PUT each.
 func (o *Options) uploadArgv(local, root string) []string {
 	argv := []string{
-		"copy", local, dir(root), o.listFlag, "-", "--no-traverse", "--no-check-dest",
+		"copy", local, dir(root), "--files-from-raw", "-", "--no-traverse", "--no-check-dest",
 		"--s3-no-head", "--s3-no-check-bucket",
 	}
 	return append(argv, o.transfer()...)
@@ -163,7 +163,7 @@ func (o *Options) uploadArgv(local, root string) []string {
 // make that name of it; and Download's directory is a stage already.
 func (o *Options) downloadArgv(root, local string) []string {
 	argv := []string{
-		"copy", dir(root), local, o.listFlag, "-", "--no-traverse", "--no-check-dest", "--inplace",
+		"copy", dir(root), local, "--files-from-raw", "-", "--no-traverse", "--no-check-dest", "--inplace",
 		"--s3-no-head-object",
 	}
 	return append(argv, o.transfer()...)
@@ -181,15 +181,15 @@ func (o *Options) transfer() []string {
 // none is looked for.
 func (o *Options) deleteArgv(root string) []string {
 	return append([]string{
-		"delete", dir(root), o.listFlag, "-", "--no-traverse", "--s3-no-head-object",
+		"delete", dir(root), "--files-from-raw", "-", "--no-traverse", "--s3-no-head-object",
 	}, o.bulk()...)
 }
 
-// moveArgv moves the objects named on standard input to another prefix of the
-// same back end, within the store.
-func (o *Options) moveArgv(root, to string) []string {
+// withinArgv moves or copies the objects named on standard input to another
+// prefix of the same back end, within the store.
+func (o *Options) withinArgv(op, root, to string) []string {
 	return append([]string{
-		"move", dir(root), dir(to), o.listFlag, "-", "--no-traverse", "--no-check-dest",
+		op, dir(root), dir(to), "--files-from-raw", "-", "--no-traverse", "--no-check-dest",
 		"--s3-no-check-bucket",
 	}, o.bulk()...)
 }

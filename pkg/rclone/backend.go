@@ -112,9 +112,10 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 	return environ, variants(secrets), nil
 }
 
-// variable is how rclone reads an option of a remote from the environment.
+// variable is how rclone reads an option of a remote from the environment: a
+// dash stays in the remote's name, and no shell could set it.
 func variable(remote, option string) string {
-	return "RCLONE_CONFIG_" + strings.ToUpper(strings.ReplaceAll(remote+"_"+option, "-", "_"))
+	return "RCLONE_CONFIG_" + strings.ToUpper(remote+"_"+strings.ReplaceAll(option, "-", "_"))
 }
 
 // inherited names the variables that may be passed on for these back ends.

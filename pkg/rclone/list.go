@@ -195,7 +195,7 @@ func parseRow(fields []string, columns string) (o Object, err error) {
 		case 't':
 			o.ModTime, err = time.Parse(rowTime, field)
 		case 'p':
-			o.Key = field
+			o.Key = decodeKey(field)
 		}
 		if err != nil {
 			return o, fmt.Errorf("%w: %w", errRows, err)

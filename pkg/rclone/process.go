@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,9 +101,10 @@ func (r *Remote) verdict(ctx context.Context, j job, log *journal, err error) er
 		return &Error{Op: j.op, Key: j.key, Exit: -1, Class: localClass(err), cause: err,
 			step: "check that " + r.bin.Path + " is there and may be run"}
 	}
-	text := scrub(log.cause(), r.secrets)
-	e := &Error{Op: j.op, Key: j.key, Exit: exit.ExitCode(), Text: text}
-	e.Class = classify(log.cause(), e.Exit)
+	cause := log.cause()
+	e := &Error{Op: j.op, Key: j.key, Exit: exit.ExitCode()}
+	e.Class = classify(cause, e.Exit)
+	e.Text = tidy(scrub(cause, r.secrets)) // in this order: half a secret is one too
 	if e.Text == "" {
 		e.Text = exit.String() // "signal: killed", "exit status 1"
 	}
@@ -209,7 +211,7 @@ func (l *journal) line(b []byte) {
 		}
 	case entry.Level == "error" && entry.Object != "":
 		if len(l.failures) < maxFailures {
-			l.failures = append(l.failures, failure{entry.Object, classify(entry.Msg, 0), entry.Msg})
+			l.failures = append(l.failures, failure{decodeKey(entry.Object), classify(entry.Msg, 0), entry.Msg})
 		}
 	case entry.Level == "error", entry.Level == "critical", strings.HasPrefix(entry.Msg, "Failed to "):
 		if len(l.errors) < maxFailures {
@@ -224,16 +226,16 @@ func (l *journal) cause() string {
 	for _, f := range l.failures {
 		// A missing object among unreachable ones is the lesser news.
 		if f.class != NotFound && f.class != Unclassified {
-			return tidy(f.msg)
+			return f.msg
 		}
 	}
 	if len(l.failures) > 0 {
-		return tidy(l.failures[0].msg)
+		return l.failures[0].msg
 	}
 	if len(l.errors) > 0 {
-		return tidy(l.errors[len(l.errors)-1])
+		return l.errors[len(l.errors)-1]
 	}
-	return tidy(l.plain)
+	return l.plain
 }
 
 // keysOf returns the objects that failed in one way, each once.
@@ -249,8 +251,20 @@ func (l *journal) keysOf(class Class) []string {
 	return keys
 }
 
-// tidy makes one short line of rclone's words.
+// maxText bounds an error's text: it goes into one line of a status.
+const maxText = 600
+
+// tidy makes one short, printable line of rclone's words.
 func tidy(msg string) string {
 	msg = noise.ReplaceAllString(msg, "")
-	return strings.Join(strings.Fields(msg), " ")
+	msg = strings.Join(strings.Fields(strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) || unicode.IsSpace(c) {
+			return c
+		}
+		return -1
+	}, msg)), " ")
+	if len(msg) > maxText {
+		msg = strings.ToValidUTF8(msg[:maxText], "") + "…"
+	}
+	return msg
 }

@@ -55,8 +55,7 @@ type Options struct {
 	// upload runs. Share them between remotes. Default: two each.
 	Bulk, Small Limiter
 
-	listFlag string // how names are told on standard input
-	noHash   bool   // the root's back end knows no hash
+	noHash bool // the root's back end knows no hash
 }
 
 // Limiter bounds the rclones under way at once.
@@ -78,10 +77,6 @@ func (l Limiter) enter(ctx context.Context) error {
 // leave gives the place back.
 func (l Limiter) leave() { <-l }
 
-// listsZero is the first rclone that is told names with a zero byte after each
-// (--files-from0). Before, a newline in a name cannot be said.
-var listsZero = Version{1, 76, 0}
-
 // NewRemote returns the place `root` (see [Root]) on one of the back ends. It
 // runs nothing: only what is wrong in itself is refused.
 func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remote, error) {
@@ -96,10 +91,6 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 		return nil, configError(fmt.Errorf("no remote is named %q", name), "name one of the remotes")
 	}
 	opts.noHash = backends[at].Type == "crypt"
-	opts.listFlag = "--files-from-raw"
-	if !bin.Version.Less(listsZero) {
-		opts.listFlag = "--files-from0"
-	}
 	return &Remote{bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets}, nil
 }
 
@@ -134,7 +125,7 @@ func (r *Remote) Root() string { return r.root }
 // At returns the same remote with a prefix below its root, sharing the limiters.
 func (r *Remote) At(prefix string) *Remote {
 	sub := *r
-	sub.root = strings.TrimSuffix(join(r.root, strings.Trim(prefix, "/")), "/")
+	sub.root = strings.TrimSuffix(join(r.root, encodeKey(strings.Trim(prefix, "/"))), "/")
 	return &sub
 }
 
@@ -213,7 +204,7 @@ func badKey(op, key string, err error) error {
 		step: "give the object a clean relative path"}
 }
 
-// names returns keys as rclone's standard input, each once.
+// names returns keys as rclone's standard input, a line each, each once.
 func (r *Remote) names(op, about string, keys []string) ([]byte, error) {
 	var list bytes.Buffer
 	seen := make(map[string]bool, len(keys))
@@ -225,16 +216,7 @@ func (r *Remote) names(op, about string, keys []string) ([]byte, error) {
 			continue
 		}
 		seen[key] = true
-		list.WriteString(key)
-		if r.opts.listFlag == "--files-from0" {
-			list.WriteByte(0)
-			continue
-		}
-		if strings.Contains(key, "\n") || strings.HasSuffix(key, "\r") {
-			return nil, &Error{Op: op, Key: about, Exit: -1, Class: Config, Keys: []string{key},
-				Text: fmt.Sprintf("rclone %s cannot be told a name with a newline", r.bin.Version),
-				step: fmt.Sprintf("use rclone %s or newer, or rename the file", listsZero)}
-		}
+		list.WriteString(encodeKey(key))
 		list.WriteByte('\n')
 	}
 	return list.Bytes(), nil
@@ -376,15 +358,25 @@ func (r *Remote) prepare(op, dir string, keys []string) (list []byte, abs string
 // a COPY, a HEAD and a DELETE each. Those that are not there are passed over;
 // Transfer.Files says how many were moved. No key may lie below the prefix.
 func (r *Remote) Move(ctx context.Context, keys []string, to string) (Transfer, error) {
-	list, err := r.names("move", r.root, keys)
+	return r.within(ctx, "move", keys, to)
+}
+
+// Copy is Move without the DELETE: the objects stay where they are too.
+func (r *Remote) Copy(ctx context.Context, keys []string, to string) (Transfer, error) {
+	return r.within(ctx, "copy", keys, to)
+}
+
+// within moves or copies objects within the store.
+func (r *Remote) within(ctx context.Context, op string, keys []string, to string) (Transfer, error) {
+	list, err := r.names(op, r.root, keys)
 	if err != nil || len(list) == 0 {
 		return Transfer{}, err
 	}
 	if err := checkKey(to); err != nil {
-		return Transfer{}, badKey("move", to, err)
+		return Transfer{}, badKey(op, to, err)
 	}
 	log, err := r.run(ctx, job{
-		op: "move", key: r.root, limiter: r.opts.Bulk, stdin: list, argv: r.opts.moveArgv(r.root, join(r.root, to)),
+		op: op, key: r.root, limiter: r.opts.Bulk, stdin: list, argv: r.opts.withinArgv(op, r.root, join(r.root, to)),
 	})
 	if log == nil {
 		return Transfer{}, err

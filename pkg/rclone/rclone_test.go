@@ -1,7 +1,6 @@
 package rclone
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -197,5 +196,3 @@ func readTree(t testing.TB, dir string) map[string]string {
 	}
 	return files
 }
-
-var _ = context.Background

@@ -305,7 +305,8 @@ func (b *Base) Differences(remote []tree.Entry) []Change {
 			rows = rows[1:]
 			continue
 		case len(rows) > 0 && rows[0].Path == remote[0].Path:
-			if !rows[0].Same(&remote[0]) || !slices.Equal(rows[0].Where, remote[0].Where) || rows[0].Tag != remote[0].Tag {
+			if !rows[0].Same(&remote[0]) || !slices.Equal(rows[0].Where, remote[0].Where) ||
+				remote[0].Tag != "" && rows[0].Tag != remote[0].Tag {
 				out = append(out, Change{Row: Row{Entry: remote[0]}})
 			}
 			rows = rows[1:]

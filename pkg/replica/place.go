@@ -47,7 +47,7 @@ type placement struct {
 // or kept aside first, deepest first; then what comes, directories before what
 // is in them; then the modes of directories.
 func (p *placement) run(ctx context.Context) error {
-	p.stamp = time.Now().UTC().Format("20060102T150405.000Z")
+	p.stamp = stampOf(time.Now())
 	var takes []*Decision
 	for i := range p.plan.decisions {
 		d := &p.plan.decisions[i]

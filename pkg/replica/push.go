@@ -40,7 +40,7 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	hidden := r.hidden(seen, unknown)
 	rows := r.base.Rows
 	for _, s := range slices.Concat(kept, seen) {
-		if row := r.base.Row(s.Path); row == nil || row.changed(&s) {
+		if row := r.base.Row(s.Path); row == nil || row.changed(&s) || r.unstored(row) {
 			if !r.unplaced(s.Path) {
 				c.Edited = append(c.Edited, s)
 			}
@@ -72,8 +72,19 @@ func searchSightings(seen []Sighting, path string) (int, bool) {
 // unplaced says that the remote side of a path still waits to be placed: what
 // is seen there says nothing yet.
 func (r *Replica) unplaced(path string) bool {
-	_, ok := slices.BinarySearchFunc(r.base.Unplaced, path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
-	return ok
+	if r.PushOnly {
+		return false // it is never placed: the local side counts
+	}
+	return r.remoteAt(path) != nil
+}
+
+// remoteAt is the remote side of a path that is not placed.
+func (r *Replica) remoteAt(path string) *Change {
+	i, ok := slices.BinarySearchFunc(r.base.Unplaced, path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
+	if !ok {
+		return nil
+	}
+	return &r.base.Unplaced[i]
 }
 
 // hidden tells the paths about which a walk cannot tell, and so must not
@@ -220,16 +231,14 @@ func reason(err error) string {
 // agreed says that a staged row is what both sides agreed on already.
 func (r *Replica) agreed(c *Change) bool {
 	row := r.base.Row(c.Path)
-	return row != nil && row.Same(&c.Entry)
+	return row != nil && row.Same(&c.Entry) && !r.unstored(row)
 }
 
 // stage brings one sighting into the batch.
 func (r *Replica) stage(ctx context.Context, b store.Batch, s *Sighting, known *content) (*Change, error) {
 	row := r.base.Row(s.Path)
 	c := &Change{Row: Row{Entry: s.entryOf(row), Seen: s.Seen}}
-	if row != nil && row.Kind == s.Kind {
-		c.Tag = row.Tag
-	}
+	c.Tag = r.replacedTag(s, row)
 	switch s.Kind {
 	case tree.Dir:
 		return c, nil
@@ -248,6 +257,20 @@ func (r *Replica) stage(ctx context.Context, b store.Batch, s *Sighting, known *
 	return c, r.stageContent(ctx, b, c, s)
 }
 
+// replacedTag is the tag of the object that a mirror is going to replace.
+func (r *Replica) replacedTag(s *Sighting, row *Row) string {
+	if r.Layout.ByContent() {
+		return ""
+	}
+	if u := r.remoteAt(s.Path); u != nil && u.Kind == s.Kind {
+		return u.Tag
+	}
+	if row != nil && row.Kind == s.Kind {
+		return row.Tag
+	}
+	return ""
+}
+
 // stageKnown reads a file whose content may be in the store already, and says
 // whether it is.
 func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (bool, error) {
@@ -256,13 +279,22 @@ func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (
 		return false, err
 	}
 	c.Sum, c.Seen = got.sum, seen
-	if row != nil && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) {
+	if row != nil && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
 		c.Where = row.Where
 		return true, nil
 	}
 	where, ok := known.where[got.sum]
+	if !ok || !r.Layout.ByContent() {
+		return false, nil
+	}
 	c.Where = where
-	return ok && r.Layout.ByContent(), nil
+	return true, nil
+}
+
+// unstored says that a row's content is not in the replica's layout: it was
+// adopted from plain objects and is to be published.
+func (r *Replica) unstored(row *Row) bool {
+	return r.Layout.ByContent() && row.Kind == tree.File && row.Size > 0 && len(row.Where) == 0
 }
 
 // stageContent reads a file into the batch.
@@ -302,7 +334,7 @@ func (r *Replica) knownContent(edited []Sighting) *content {
 		return k
 	}
 	for i := range r.base.Rows {
-		if e := &r.base.Rows[i].Entry; e.Kind == tree.File && wanted[e.Size] {
+		if e := &r.base.Rows[i].Entry; e.Kind == tree.File && wanted[e.Size] && !r.unstored(&r.base.Rows[i]) {
 			k.sizes[e.Size] = true
 			k.where[e.Sum] = e.Where
 		}
@@ -351,7 +383,18 @@ func (r *Replica) Next(changes []*Change, gone, forgotten []string, epoch, gener
 	after := Base{Rows: r.base.Rows, Unplaced: slices.Clone(r.base.Unplaced)}
 	after.apply(s.Delta)
 	s.Publication.Next = store.Tree{Entries: after.Remote(), Filters: h.Filters}
+	if r.Layout.ByContent() {
+		for i := range s.Publication.Next.Entries {
+			s.Publication.Next.Entries[i].Tag = "" // of the plain object it was adopted from
+		}
+	}
 	return s
+}
+
+// Ref is what the head says of a step.
+func (r *Replica) Ref(s Step, manifest string) store.Ref {
+	files, bytes := tree.Total(s.Publication.Next.Entries)
+	return store.Ref{Manifest: manifest, Files: files, Bytes: bytes, Filters: r.Filter.Hash()}
 }
 
 // Losing says how many of the paths in gone take content away that nothing

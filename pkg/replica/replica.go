@@ -32,6 +32,7 @@ type Options struct {
 	Host      string // named in the directories of conflicts
 	Filter    *filter.Filter
 	Layout    store.Layout
+	PushOnly  bool // the remote side is never placed here
 	// Pristine says that a local file is still as a template rendered it. nil
 	// means none is.
 	Pristine func(path string, sum tree.Sum) bool
@@ -97,6 +98,29 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	})
 	return nil
 }
+
+// Totals counts the files and links that the base has, their bytes, and the
+// local versions that are kept aside.
+func (r *Replica) Totals() (files, bytes int64, conflicts int) {
+	for i := range r.base.Rows {
+		switch row := &r.base.Rows[i]; {
+		case tree.Within(row.Path, Dir):
+			conflicts++
+		case row.Kind != tree.Dir:
+			files++
+			bytes += row.Size
+		}
+	}
+	return files, bytes, conflicts
+}
+
+// ConflictDir is where local versions of a moment are kept aside.
+func (r *Replica) ConflictDir(t time.Time, host string) string {
+	return filepath.Join(r.Dir(), conflictsDir, stampOf(t)+"-"+host)
+}
+
+// stampOf names a moment in a path.
+func stampOf(t time.Time) string { return t.UTC().Format("20060102T150405.000Z") }
 
 // Close releases the local tree.
 func (r *Replica) Close() {

@@ -19,12 +19,42 @@ func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) er
 	return r.base.Save()
 }
 
-// note is Receive in memory alone.
+// note is Receive in memory alone. Remote paths that are not the replica's to
+// carry are forgotten: its next generation lacks them.
 func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
+	t.Entries = pick(t.Entries, func(e *tree.Entry) bool {
+		return tree.Within(e.Path, Dir) || r.carries(e.Path, e.Kind == tree.Dir)
+	})
 	h := &r.base.Header
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
 	h.Restored = false
 	r.base.Unplaced = r.base.Differences(r.localise(t.Entries))
+}
+
+// Disown is Settle for a replica that only pushes: the remote side stays
+// where it is. What vanished there is pushed again.
+func (r *Replica) Disown() error {
+	h := r.base.Header
+	h.Restored = true
+	d := Delta{Header: &h}
+	for _, u := range r.base.Unplaced {
+		if u.Gone {
+			d.Changes = append(d.Changes, u)
+		}
+	}
+	return r.base.Apply(d)
+}
+
+// Refresh notes what is seen of rows that are as agreed.
+func (r *Replica) Refresh(rows []*Change) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var d Delta
+	for _, c := range rows {
+		d.Changes = append(d.Changes, *c)
+	}
+	return r.base.Apply(d)
 }
 
 // Differs says whether Receive would find anything to place.
@@ -40,7 +70,7 @@ func (r *Replica) localise(entries []tree.Entry) []tree.Entry {
 		row := r.base.Row(e.Path)
 		switch {
 		case row == nil || row.Kind != e.Kind:
-		case e.Tag != "" && e.Tag == row.Tag, e.Kind == tree.Dir && e.Mode == tree.NoMode:
+		case e.Mode == tree.NoMode && (e.Kind == tree.Dir || e.Tag == row.Tag):
 			*e = row.Entry
 		}
 	}

@@ -29,10 +29,11 @@ type Bucket interface {
 	List(ctx context.Context, prefix string) ([]rclone.Object, error)
 	// Delete removes the keys; one that is not there is no error.
 	Delete(ctx context.Context, keys []string) error
-	// Move renames each key to under toPrefix, on the server.
-	Move(ctx context.Context, keys []string, toPrefix string) error
+	// Move renames each key to under toPrefix, on the server. One that is not
+	// there is passed over.
+	Move(ctx context.Context, keys []string, toPrefix string) (rclone.Transfer, error)
 	// Copy copies each key to under toPrefix, on the server.
-	Copy(ctx context.Context, keys []string, toPrefix string) error
+	Copy(ctx context.Context, keys []string, toPrefix string) (rclone.Transfer, error)
 }
 
 // Progress is told how far a transfer is; nil is fine.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -27,6 +28,7 @@ type Lease struct {
 	held    bool          // we wrote head, as its holder
 	sent    time.Duration // boot-time clock when the last write that came through was sent
 	inDoubt *attempt      // a write whose answer we do not know
+	dirty   int           // changes that the holder before could not flush
 }
 
 // attempt is a write of the head that was sent.
@@ -134,6 +136,7 @@ func (l *Lease) Acquire(ctx context.Context) error {
 			return err
 		}
 	}
+	dirty := l.head.Dirty
 	err := l.write(ctx, func(h *Head) {
 		h.Epoch++
 		h.State, h.Dirty = Held, 0
@@ -144,8 +147,14 @@ func (l *Lease) Acquire(ctx context.Context) error {
 	if errors.Is(err, ErrFenced) {
 		return l.lost()
 	}
+	if err == nil {
+		l.dirty = dirty
+	}
 	return err
 }
+
+// WasDirty is how many changes the holder before could not flush.
+func (l *Lease) WasDirty() int { return l.dirty }
 
 // lost is the answer to a race for a free lease that another won.
 func (l *Lease) lost() error {
@@ -188,6 +197,16 @@ func (l *Lease) expired(ctx context.Context) error {
 		return &HeldByOther{Holder: l.head.Holder, LastSeen: head.ModTime, Free: left}
 	}
 	return nil
+}
+
+// ReadHead reads a workspace's head. The error wraps rclone.ErrNotFound when
+// there is none.
+func ReadHead(ctx context.Context, b Bucket, workspace string) (*Head, error) {
+	body, err := b.Get(ctx, HeadKey(workspace))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
+	}
+	return decodeHead(body, workspace)
 }
 
 // read reads the head anew; head is nil when there is none.
@@ -366,3 +385,34 @@ func (l *Lease) Settle(ctx context.Context) error {
 
 // InDoubt says whether a write's outcome is not known.
 func (l *Lease) InDoubt() bool { return l.inDoubt != nil }
+
+// Committed says whether a generation after the given one was committed by a
+// write with the nonce. It looks through the head's ancestry.
+func (l *Lease) Committed(ctx context.Context, nonce string, after int64) (bool, error) {
+	if l.head == nil {
+		return false, nil
+	}
+	if l.head.Holds(nonce) {
+		return true, nil
+	}
+	for key := l.head.Log; key != ""; {
+		body, err := l.bucket.Get(ctx, key)
+		if err != nil {
+			return false, fmt.Errorf("cannot read the log of generations: %w", err)
+		}
+		var s logSegment
+		if err := json.Unmarshal(body, &s); err != nil {
+			return false, fmt.Errorf("cannot read the log of generations %q: %w", key, err)
+		}
+		for _, g := range s.Generations {
+			if g.Nonce == nonce {
+				return true, nil
+			}
+		}
+		if len(s.Generations) > 0 && s.Generations[0].Number <= after {
+			return false, nil
+		}
+		key = s.Before
+	}
+	return false, nil
+}

@@ -184,7 +184,8 @@ func (m *Mirror) Publish(ctx context.Context, _ string, p Publication) (string, 
 	if len(keys) == 0 {
 		return "", nil
 	}
-	return "", m.bucket.Move(ctx, keys, historyDir(time.Now()))
+	_, err := m.bucket.Move(ctx, keys, historyDir(time.Now()))
+	return "", err
 }
 
 func historyDir(t time.Time) string {
@@ -249,7 +250,7 @@ func (b *mirrorBatch) Send(ctx context.Context) error {
 		return nil
 	}
 	if len(b.replaced) > 0 {
-		if err := b.mirror.bucket.Copy(ctx, b.replaced, historyDir(time.Now())); err != nil {
+		if _, err := b.mirror.bucket.Copy(ctx, b.replaced, historyDir(time.Now())); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,290 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// A prefix of plain objects that an earlier tool left is adopted: read as a
+// mirror, placed, and published in the replica's layout. Until the adoption is
+// finished the plain prefix is listed at each acquire, and what was written
+// there since counts as a remote change. A plain object that vanished does not
+// count: whoever cleans the old copy up must not empty the workspace.
+
+// receivePlain receives a tree that has, or may have, plain objects in it. It
+// returns where content is to be fetched from.
+func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) (store.Layout, error) {
+	if m.Layout == "mirror" {
+		t, err := m.layout.Tree(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		return m.layout, m.rep.Receive(t, "", head.Epoch, head.Generation)
+	}
+	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true})
+	if err != nil {
+		return nil, &blockedError{err}
+	}
+	mirror := store.NewMirror(remote)
+	listing, err := mirror.Tree(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	source := overlaid{m.layout, mirror}
+	ref, published := head.Replicas[m.Name]
+	if !published {
+		if len(listing.Entries) > 0 {
+			m.listing = listing.Entries
+			e.o.Log.Info("adopting plain objects", "replica", m.Name, "objects", len(listing.Entries))
+		}
+		return source, m.rep.Receive(listing, "", head.Epoch, head.Generation)
+	}
+	t, err := m.layout.Tree(ctx, ref.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	recorded, err := readListing(ctx, m.remote, head.Adopted[m.Name])
+	if err != nil {
+		return nil, err
+	}
+	merged, clashes := overlay(t.Entries, recorded, listing.Entries)
+	if len(merged)+len(clashes) == 0 {
+		return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
+	}
+	m.listing = listing.Entries
+	if err := e.keepClashes(ctx, m, mirror, clashes); err != nil {
+		return nil, err
+	}
+	t.Entries = lay(t.Entries, merged)
+	return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
+}
+
+// overlay compares a listing of the plain prefix with the one that was
+// recorded. merged is what was written there since and shall be taken; clashes
+// is what was changed on both sides.
+func overlay(head, recorded, listing []tree.Entry) (merged, clashes []*tree.Entry) {
+	for i := range listing {
+		e := &listing[i]
+		if e.Kind == tree.Dir {
+			continue
+		}
+		was := tree.Find(recorded, e.Path)
+		if was != nil && was.Tag == e.Tag {
+			continue
+		}
+		ours := tree.Find(head, e.Path)
+		if (ours == nil || was != nil && ours.SameContent(was)) && fits(head, e.Path) {
+			merged = append(merged, e)
+		} else {
+			clashes = append(clashes, e)
+		}
+	}
+	return merged, clashes
+}
+
+// fits says whether no file or link of the tree is where path needs a
+// directory.
+func fits(entries []tree.Entry, path string) bool {
+	for dir := range tree.Parents(path) {
+		if p := tree.Find(entries, dir); p != nil && p.Kind != tree.Dir {
+			return false
+		}
+	}
+	return true
+}
+
+// lay puts entries over a tree, with the directories they need.
+func lay(under []tree.Entry, over []*tree.Entry) []tree.Entry {
+	at := map[string]tree.Entry{}
+	for _, e := range under {
+		at[e.Path] = e
+	}
+	for _, e := range over {
+		at[e.Path] = *e
+		for dir := range tree.Parents(e.Path) {
+			if _, ok := at[dir]; !ok {
+				at[dir] = tree.Entry{Path: dir, Kind: tree.Dir, Mode: tree.NoMode}
+			}
+		}
+	}
+	out := make([]tree.Entry, 0, len(at))
+	for _, e := range at {
+		out = append(out, e)
+	}
+	tree.Sort(out)
+	return out
+}
+
+// keepClashes puts plain objects that were changed on both sides beside the
+// conflicts of this machine.
+func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirror, clashes []*tree.Entry) error {
+	if len(clashes) == 0 {
+		return nil
+	}
+	tmp := filepath.Join(m.rep.Stage(), "plain")
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := mirror.Fetch(ctx, clashes, tmp, nil); err != nil {
+		return err
+	}
+	var paths []string
+	into := m.rep.ConflictDir(time.Now(), "plain")
+	for i, c := range clashes {
+		to := filepath.Join(into, c.Path)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(tmp, strconv.Itoa(i)), to); err != nil {
+			return err
+		}
+		paths = append(paths, c.Path)
+	}
+	if e.o.Conflicted != nil {
+		e.o.Conflicted(m.Name, paths)
+	}
+	return nil
+}
+
+// overlaid fetches listed entries from the plain prefix and all others from
+// the replica's own layout.
+type overlaid struct {
+	store.Layout
+	plain *store.Mirror
+}
+
+// Fetch asks each side for its own. Both name files by their place in the
+// list, so each gets a directory of its own.
+func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress store.Progress) error {
+	var own, plain []*tree.Entry
+	for _, e := range entries {
+		if e.Tag != "" {
+			plain = append(plain, e)
+		} else {
+			own = append(own, e)
+		}
+	}
+	if len(plain) == 0 {
+		return o.Layout.Fetch(ctx, own, dir, progress)
+	}
+	dirs := map[bool]string{false: filepath.Join(dir, "own"), true: filepath.Join(dir, "plain")}
+	for listed, part := range map[bool][]*tree.Entry{false: own, true: plain} {
+		if err := os.MkdirAll(dirs[listed], 0o700); err != nil {
+			return err
+		}
+		source := o.Layout
+		if listed {
+			source = o.plain
+		}
+		if err := source.Fetch(ctx, part, dirs[listed], progress); err != nil {
+			return err
+		}
+	}
+	next := map[bool]int{}
+	for i, e := range entries {
+		listed := e.Tag != ""
+		from := filepath.Join(dirs[listed], strconv.Itoa(next[listed]))
+		next[listed]++
+		if err := os.Rename(from, filepath.Join(dir, strconv.Itoa(i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordListing writes what the plain prefix held when it was adopted, so that
+// later writes there can be told. Objects that were not taken are left out:
+// they count as new the next time.
+func (e *Engine) recordListing(ctx context.Context, m *member) error {
+	var buf bytes.Buffer
+	w := tree.NewWriter(&buf)
+	for i := range m.listing {
+		l := m.listing[i]
+		row := m.rep.Base().Row(l.Path)
+		if l.Kind == tree.Dir || row == nil || row.Tag != l.Tag {
+			continue
+		}
+		if err := w.Entry(&row.Entry); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	key := path.Join(store.Dir, "plain", store.NewID())
+	if err := m.remote.PutIf(ctx, key, buf.Bytes(), rclone.Cond{}); err != nil {
+		return fmt.Errorf("cannot record the plain prefix: %w", err)
+	}
+	m.adopted, m.listing = key, nil
+	return nil
+}
+
+func readListing(ctx context.Context, remote Remote, key string) ([]tree.Entry, error) {
+	body, err := remote.Get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read what was adopted: %w", err)
+	}
+	var out []tree.Entry
+	for r := tree.NewReader(bytes.NewReader(body)); ; {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read what was adopted: %w", err)
+		}
+		out = append(out, rec.Entry)
+	}
+}
+
+// adoptions notes in the head what the steps adopted.
+func (e *Engine) adoptions(steps []*prepared) func(*store.Head) {
+	return func(h *store.Head) {
+		for _, p := range steps {
+			if p.member.adopted == "" {
+				continue
+			}
+			if h.Adopted == nil {
+				h.Adopted = map[string]string{}
+			}
+			h.Adopted[p.member.Name] = p.member.adopted
+		}
+	}
+}
+
+// FinishAdoption stops looking at the plain prefixes. Nothing in them is
+// deleted.
+func (e *Engine) FinishAdoption(ctx context.Context, names []string) error {
+	members, err := e.find(names)
+	if err != nil {
+		return err
+	}
+	var outcome error
+	err = e.call(ctx, func() {
+		if outcome = e.leaseError(); outcome != nil || e.lease == nil {
+			return
+		}
+		outcome = e.lease.Commit(ctx, store.NewID(), nil, func(h *store.Head) {
+			for _, m := range members {
+				delete(h.Adopted, m.Name)
+				m.adopted = ""
+			}
+		})
+	})
+	if err == nil {
+		err = outcome
+	}
+	return err
+}

@@ -1,0 +1,438 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// The steps of a cycle at which a crash test kills the process.
+var (
+	pointClaimed   = killpoint.New("acquire:claimed")
+	pointReceived  = killpoint.New("acquire:received")
+	pointStaged    = killpoint.New("push:staged")
+	pointSent      = killpoint.New("push:sent")
+	pointPublished = killpoint.New("push:published")
+	pointPrepared  = killpoint.New("commit:prepared")
+	pointCommitted = killpoint.New("commit:committed")
+	pointResolved  = killpoint.New("commit:resolved")
+)
+
+// connect opens a member's prefix, once.
+func (e *Engine) connect(ctx context.Context, m *member) error {
+	if m.remote != nil {
+		return nil
+	}
+	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: m.Layout == "mirror"})
+	if err != nil {
+		return &blockedError{err}
+	}
+	m.remote = remote
+	m.layout = e.layout(m, remote)
+	m.rep = replica.New(replica.Options{
+		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
+		Filter: m.Filter, Layout: m.layout, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
+	})
+	return nil
+}
+
+func (e *Engine) layout(m *member, remote Remote) store.Layout {
+	if m.Layout == "mirror" {
+		return store.NewMirror(remote)
+	}
+	return store.NewSnapshot(remote, filepath.Join(m.Path, replica.Dir, "stage"))
+}
+
+// restore brings every writer that is not ready to the state of the head.
+func (e *Engine) restore(ctx context.Context) {
+	for _, m := range e.members {
+		if e.lease == nil || !e.lease.Holds() {
+			return
+		}
+		if m.writes() && !m.ready && m.isDue() && ctx.Err() == nil {
+			e.cycle(ctx, m, e.acquireOne)
+			if m.err == nil {
+				m.next = time.Time{} // what was edited meanwhile goes at once
+			}
+		}
+	}
+}
+
+// acquireOne makes a writer ready: its prefix is ours, its tree shows what the
+// head says, and every difference is a local edit.
+func (e *Engine) acquireOne(ctx context.Context, m *member) error {
+	if err := e.connect(ctx, m); err != nil {
+		return err
+	}
+	head := e.lease.Head()
+	err := store.Stake(ctx, m.remote, store.Claim{
+		Workspace: head.Workspace, Replica: m.Name, Lineage: head.Lineage, Head: e.headAt(head.Workspace),
+	})
+	if err != nil {
+		return err
+	}
+	pointClaimed.Reach()
+	if err := m.rep.Open(head.Lineage, head.Generation); err != nil {
+		return err
+	}
+	if err := e.resolveOne(ctx, m); err != nil {
+		return err
+	}
+	if err := m.rep.Tidy(); err != nil {
+		return err
+	}
+	err = e.work(ctx, func(ctx context.Context) error { return e.receive(ctx, m, head) })
+	if err != nil {
+		return err
+	}
+	m.ready = true
+	e.count(m)
+	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)
+	return nil
+}
+
+// receive brings the tree of the head here.
+func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error {
+	base := m.rep.Base()
+	ref, published := head.Replicas[m.Name]
+	source := m.layout
+	switch {
+	case !published || head.Adopted[m.Name] != "":
+		var err error
+		if source, err = e.receivePlain(ctx, m, head); err != nil {
+			return err
+		}
+	case m.Layout == "snapshot" && base.Header.Ref == ref.Manifest:
+	default:
+		t, err := m.layout.Tree(ctx, ref.Manifest)
+		if err != nil {
+			return err
+		}
+		if err := m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation); err != nil {
+			return err
+		}
+	}
+	m.source = source
+	pointReceived.Reach()
+	if m.Direction == PushOnly {
+		return m.rep.Disown()
+	}
+	return e.settle(ctx, m)
+}
+
+// settle places what waits to be placed. Files that were edited while it ran
+// are planned once more.
+func (e *Engine) settle(ctx context.Context, m *member) error {
+	if m.Direction == PushOnly {
+		return nil
+	}
+	if m.rep.Base().Header.Restored && len(m.rep.Base().Unplaced) == 0 {
+		m.held, m.settleNotes = 0, nil
+		return nil
+	}
+	out, err := m.rep.Settle(ctx, replica.SettleOptions{
+		Source: m.source, AllowDelete: m.allowDelete, Progress: e.progress(m),
+	})
+	if out != nil {
+		e.settled(m, out)
+	}
+	return err
+}
+
+// settled notes what a placement did, for status and hooks.
+func (e *Engine) settled(m *member, out *replica.Outcome) {
+	m.held = out.Held
+	m.settleNotes = unknownNotes(m.Name, append(out.Problems, out.Unknown...))
+	if len(out.Conflicts) > 0 {
+		e.o.Log.Warn("conflicts", "replica", m.Name, "paths", out.Conflicts)
+		if e.o.Conflicted != nil {
+			e.o.Conflicted(m.Name, out.Conflicts)
+		}
+	}
+	if out.Placed+out.Deleted > 0 {
+		e.o.Log.Info("placed", "replica", m.Name, "files", out.Placed, "deleted", out.Deleted, "conflicts", len(out.Conflicts))
+		if e.o.Synced != nil {
+			e.o.Synced(m.Name)
+		}
+	}
+}
+
+// pull is one cycle of a pull-only replica.
+func (e *Engine) pull(ctx context.Context, m *member) error {
+	if err := e.connect(ctx, m); err != nil {
+		return err
+	}
+	return e.work(ctx, func(ctx context.Context) error {
+		ref, err := e.pullRef(ctx, m)
+		if err != nil {
+			return err
+		}
+		if m.rep.Base() == nil || m.rep.Lost() {
+			if err := errors.Join(m.rep.Open(ref.lineage, ref.generation), m.rep.Tidy()); err != nil {
+				return err
+			}
+		}
+		t, err := m.layout.Tree(ctx, ref.manifest)
+		if err != nil {
+			return err
+		}
+		if len(t.Entries) == 0 && m.rep.Files() > 0 {
+			// An object store cannot tell an empty prefix from a missing one.
+			m.scanNotes = []string{fmt.Sprintf("replica %s: the remote prefix is empty; nothing is deleted here on that evidence", m.Name)}
+			return nil
+		}
+		if m.rep.Differs(t) {
+			if err := m.rep.Receive(t, ref.manifest, 0, ref.generation); err != nil {
+				return err
+			}
+		}
+		m.ready = true
+		m.source = m.layout
+		return e.settle(ctx, m)
+	})
+}
+
+// pullSource says which tree a pull-only replica follows.
+type pullSource struct {
+	manifest   string
+	lineage    string
+	generation int64
+}
+
+// pullRef finds the manifest that a snapshot prefix is at: its claim leads to
+// the head that names it. A mirror needs none.
+func (e *Engine) pullRef(ctx context.Context, m *member) (pullSource, error) {
+	if m.Layout == "mirror" {
+		return pullSource{lineage: "mirror"}, nil
+	}
+	claim, err := store.ReadClaim(ctx, m.remote)
+	if errors.Is(err, rclone.ErrNotFound) {
+		return pullSource{}, &blockedError{hint.Wrap(
+			fmt.Errorf("cannot follow %s: no workspace has published there yet", m.Remote), "set layout: mirror for plain objects")}
+	}
+	if err != nil {
+		return pullSource{}, err
+	}
+	if err := e.connectRoot(ctx); err != nil {
+		return pullSource{}, err
+	}
+	if claim.Head != e.headAt(claim.Workspace) {
+		return pullSource{}, &blockedError{fmt.Errorf("cannot follow %s: its head is at %q, on another remote than this workspace's", m.Remote, claim.Head)}
+	}
+	head, err := store.ReadHead(ctx, e.head, claim.Workspace)
+	if err != nil {
+		return pullSource{}, err
+	}
+	ref, ok := head.Replicas[claim.Replica]
+	if !ok {
+		return pullSource{}, &blockedError{fmt.Errorf("cannot follow %s: %s has not published replica %q yet", m.Remote, claim.Workspace, claim.Replica)}
+	}
+	return pullSource{ref.Manifest, head.Lineage, head.Generation}, nil
+}
+
+// push brings what changed into the bucket: every replica that is due, and one
+// commit for all of them.
+func (e *Engine) push(ctx context.Context) {
+	var ready []*prepared
+	for _, m := range e.members {
+		if e.lease == nil || !e.lease.Holds() {
+			return
+		}
+		if !m.writes() || !m.ready || !m.isDue() || ctx.Err() != nil {
+			continue
+		}
+		e.cycle(ctx, m, func(ctx context.Context, m *member) error {
+			p, err := e.prepare(ctx, m)
+			if p != nil {
+				ready = append(ready, p)
+			}
+			return err
+		})
+	}
+	if len(ready) == 0 {
+		return
+	}
+	if err := e.commit(ctx, ready); err != nil {
+		for _, p := range ready {
+			e.note(p.member, err)
+		}
+		e.leased(err)
+	}
+}
+
+// prepared is a replica's next generation, all of it in the bucket but not
+// yet the head's.
+type prepared struct {
+	member *member
+	step   replica.Step
+	ref    store.Ref
+	more   bool // the scan has more than fitted into one step
+}
+
+// prepare scans, stages, sends and publishes. It is nil when nothing changed.
+func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
+	if m.rep.Lost() {
+		m.ready = false
+		return nil, fmt.Errorf("the base of replica %s vanished from %s: nothing is pushed before it was compared with the bucket again", m.Name, m.Path)
+	}
+	var p *prepared
+	epoch, generation := e.lease.Head().Epoch, e.lease.Head().Generation+1
+	err := e.work(ctx, func(ctx context.Context) (err error) {
+		if err := e.settle(ctx, m); err != nil {
+			return err
+		}
+		p, err = e.stage(ctx, m, epoch, generation)
+		return err
+	})
+	return p, err
+}
+
+func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (*prepared, error) {
+	found, err := m.rep.Scan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.pending = len(found.Edited) + len(found.Gone)
+	m.scanNotes = unknownNotes(m.Name, found.Unknown)
+	if found.Empty() {
+		m.held = 0
+		return nil, nil
+	}
+	dir := filepath.Join(m.rep.Stage(), "out")
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	batch := m.layout.Begin(dir, epoch, e.progress(m))
+	staged, err := m.rep.StageEdits(ctx, batch, found.Edited)
+	if err != nil {
+		return nil, err
+	}
+	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, staged.Unsettled)...)
+	pointStaged.Reach()
+	if err := batch.Send(ctx); err != nil {
+		return nil, err
+	}
+	pointSent.Reach()
+	gone := e.deletions(m, found, staged)
+	return e.publishStep(ctx, m, dir, staged, gone, found.Forgotten, epoch, generation)
+}
+
+// deletions are those that may go with this step: none before everything that
+// was edited is in, and not so many that a person should say a word.
+func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Staged) []string {
+	if len(staged.Rest) > 0 {
+		return nil
+	}
+	losing := m.rep.Losing(found.Gone, staged.Changes)
+	if replica.Brake(m.rep.Files(), losing) && !m.allowDelete {
+		m.held = losing
+		return nil
+	}
+	m.held = 0
+	return found.Gone
+}
+
+func (e *Engine) publishStep(ctx context.Context, m *member, dir string, staged replica.Staged, gone, forgotten []string, epoch, generation int64) (*prepared, error) {
+	if err := m.rep.Refresh(staged.Refreshed); err != nil {
+		return nil, err
+	}
+	if len(staged.Changes)+len(gone)+len(forgotten) == 0 {
+		m.pending = len(staged.Rest)
+		return nil, nil
+	}
+	p := &prepared{member: m, more: len(staged.Rest) > 0}
+	if m.listing != nil {
+		if err := e.recordListing(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	p.step = m.rep.Next(staged.Changes, gone, forgotten, epoch, generation)
+	manifest, err := m.layout.Publish(ctx, dir, p.step.Publication)
+	if err != nil {
+		return nil, err
+	}
+	pointPublished.Reach()
+	p.step.Delta.Header.Ref = manifest
+	p.ref = m.rep.Ref(p.step, manifest)
+	return p, nil
+}
+
+// commit publishes all prepared replicas as one generation.
+func (e *Engine) commit(ctx context.Context, steps []*prepared) error {
+	nonce := store.NewID()
+	refs := map[string]store.Ref{}
+	for _, p := range steps {
+		if err := p.member.rep.Base().Prepare(nonce, p.step.Delta); err != nil {
+			return err
+		}
+		refs[p.member.Name] = p.ref
+	}
+	pointPrepared.Reach()
+	if err := e.lease.Commit(ctx, nonce, refs, e.adoptions(steps)); err != nil {
+		if errors.Is(err, store.ErrInDoubt) {
+			return err // the bases stay pending until it is known
+		}
+		return errors.Join(err, e.resolve(ctx))
+	}
+	pointCommitted.Reach()
+	e.renewAt = time.Now().Add(e.o.LeaseRenew)
+	for _, p := range steps {
+		if err := p.member.rep.Base().Resolve(true); err != nil {
+			return err
+		}
+		e.pushed(p)
+	}
+	pointResolved.Reach()
+	e.publish()
+	return nil
+}
+
+// pushed notes that a step is in the bucket.
+func (e *Engine) pushed(p *prepared) {
+	m := p.member
+	m.pending = 0
+	if p.more {
+		m.next = time.Time{}
+	}
+	e.count(m)
+	e.o.Log.Info("committed", "replica", m.Name, "generation", e.lease.Head().Generation,
+		"changes", len(p.step.Delta.Changes), "deleted", p.step.Deleted)
+	if e.o.Synced != nil {
+		e.o.Synced(m.Name)
+	}
+}
+
+// count notes what status shows of the base.
+func (e *Engine) count(m *member) {
+	m.files, m.bytes, m.conflicts = m.rep.Totals()
+}
+
+// progress reports a transfer to status.
+func (e *Engine) progress(m *member) store.Progress {
+	return func(p rclone.Progress) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		for i := range e.view.replicas {
+			if r := &e.view.replicas[i]; r.Name == m.Name {
+				r.State = status.ReplicaSyncing
+				if !m.ready {
+					r.State = status.ReplicaRestoring
+				}
+				r.Progress = &status.Progress{
+					Files: int64(p.Files), TotalFiles: int64(p.TotalFiles), Bytes: p.Bytes, TotalBytes: p.TotalBytes,
+					ETASeconds: p.ETA.Seconds(),
+				}
+			}
+		}
+	}
+}

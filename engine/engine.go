@@ -1,0 +1,458 @@
+// Package engine keeps a workspace's replicas: it takes the lease, restores,
+// pushes what changes, and gives the lease back. One goroutine owns everything:
+// the head, the bases, the schedule. What others ask for they ask it for.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/pkg/backoff"
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Direction says which way a replica goes.
+type Direction string
+
+// The directions.
+const (
+	Bidirectional Direction = "bidirectional"
+	PushOnly      Direction = "push-only"
+	PullOnly      Direction = "pull-only"
+)
+
+// Remote is a prefix of the user's bucket. *rclone.Remote is the real one.
+type Remote interface {
+	store.Bucket
+	Probe(ctx context.Context, key string) (rclone.ProbeResult, error)
+}
+
+// Replica says what one replica is.
+type Replica struct {
+	Name      string
+	Path      string // absolute, of the local tree
+	Remote    string // for people: remote:bucket/prefix
+	Direction Direction
+	Layout    string // snapshot or mirror
+	Interval  time.Duration
+	Filter    *filter.Filter
+	Blocked   string // a word for a person when the replica cannot run as it is set up
+}
+
+// Target names a prefix to connect to.
+type Target struct {
+	Replica string // "" for the root of the remote that holds the head
+	Plain   bool   // as plain objects with metadata
+}
+
+// Options say what an engine keeps.
+type Options struct {
+	Workspace status.Workspace
+	Replicas  []Replica // in order of priority
+	Self      store.Holder
+	HeadRoot  string // where heads are, for the claims: type:bucket/prefix
+	// Connect opens a prefix. It is asked again after a failure, so that what
+	// was missing may come.
+	Connect func(ctx context.Context, t Target) (Remote, error)
+
+	LeaseTTL   time.Duration
+	LeaseRenew time.Duration
+	BestEffort bool // a remote without conditional writes will do
+
+	StopTimeout time.Duration            // bounds the final flush
+	Rendered    func(path string) string // the file that a template rendered for an absolute path; nil for none
+	Log         *slog.Logger
+
+	// Restored is called once, when the first restore is over or cannot go on.
+	Restored func()
+	// Synced is called after a replica's changes went either way.
+	Synced func(replica string)
+	// Conflicted is called with the paths whose local version lies aside.
+	Conflicted func(replica string, paths []string)
+	// Failed is called when a replica begins to fail or is blocked.
+	Failed func(replica string, err error)
+}
+
+// Engine keeps the replicas of one workspace.
+type Engine struct {
+	o        Options
+	commands chan command
+	policy   backoff.Policy
+
+	// Owned by the goroutine of Run.
+	members   []*member
+	lease     *store.Lease
+	head      Remote
+	renewAt   time.Time
+	leaseAt   time.Time // when to ask for the lease again
+	leaseFail int
+	leaseErr  error
+	announced bool
+
+	mu   sync.Mutex // guards what Status reads
+	view view
+}
+
+// member is one replica at run time.
+type member struct {
+	Replica
+	rep    *replica.Replica
+	remote Remote
+	layout store.Layout
+
+	paused      bool
+	allowDelete bool
+	ready       bool // acquired in this epoch: may push
+	next        time.Time
+	failures    int
+	held        int       // deletions that wait for a word, either way
+	pending     int       // changes seen and not committed
+	since       time.Time // when the oldest of them was first seen
+	synced      time.Time // the last step that went through
+	files       int64
+	bytes       int64
+	conflicts   int
+	err         error
+	settleNotes []string     // for attention, of the last placement
+	scanNotes   []string     // and of the last scan
+	source      store.Layout // where content that waits to be placed comes from
+	listing     []tree.Entry // plain objects that are being adopted
+	adopted     string       // key of the record of what was adopted
+}
+
+// writes says whether the replica writes its prefix, and so needs the lease.
+func (m *member) writes() bool { return m.Direction != PullOnly }
+
+// command is something asked of the engine's goroutine.
+type command struct {
+	do   func()
+	done chan struct{}
+}
+
+// New makes an engine. Nothing happens before Run.
+func New(o Options) *Engine {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{
+		o:        o,
+		commands: make(chan command),
+		policy:   backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
+	}
+	for _, r := range o.Replicas {
+		m := &member{Replica: r}
+		e.members = append(e.members, m)
+		if r.Blocked != "" {
+			m.err = &blockedError{errors.New(r.Blocked)}
+		}
+	}
+	e.publish()
+	return e
+}
+
+// blockedError needs something from a person.
+type blockedError struct{ error }
+
+func (b *blockedError) Unwrap() error { return b.error }
+
+// blocked says whether an error will not go away by itself soon.
+func blocked(err error) bool {
+	var b *blockedError
+	if errors.As(err, &b) || errors.Is(err, store.ErrClaimed) || errors.Is(err, store.ErrNoStrongLease) {
+		return true
+	}
+	var r *rclone.Error
+	return errors.As(err, &r) && !r.Class.Retry()
+}
+
+// Run keeps the replicas until ctx ends, then flushes and releases.
+func (e *Engine) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		e.round(ctx)
+		e.await(ctx)
+	}
+	return e.finish()
+}
+
+// Once does one full cycle: acquire, restore, push, release.
+func (e *Engine) Once(ctx context.Context) error {
+	e.round(ctx)
+	for e.unsettled() && ctx.Err() == nil {
+		e.round(ctx)
+	}
+	outcome := e.outcome(e.members)
+	if e.writers() {
+		outcome = errors.Join(outcome, e.leaseError())
+	}
+	return errors.Join(outcome, context.Cause(ctx), e.finish())
+}
+
+// unsettled says whether another round at once brings things further.
+func (e *Engine) unsettled() bool {
+	holds := e.lease != nil && e.lease.Holds()
+	for _, m := range e.members {
+		if m.err == nil && m.isDue() && (holds || !m.writes()) {
+			return true
+		}
+	}
+	return false
+}
+
+// outcome joins what is wrong with members.
+func (e *Engine) outcome(members []*member) error {
+	var errs []error
+	for _, m := range members {
+		if m.err != nil {
+			errs = append(errs, fmt.Errorf("replica %s: %w", m.Name, m.err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// await sleeps until something is due, is asked for, or ctx ends.
+func (e *Engine) await(ctx context.Context) {
+	timer := time.NewTimer(max(time.Until(e.due()), 0))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case c := <-e.commands:
+		c.do()
+		close(c.done)
+	}
+}
+
+// due is when the next thing is to be done.
+func (e *Engine) due() time.Time {
+	due := time.Now().Add(time.Hour)
+	earlier := func(t time.Time) {
+		if t.Before(due) {
+			due = t
+		}
+	}
+	holds := e.lease != nil && e.lease.Holds()
+	if holds {
+		earlier(e.renewAt)
+	} else if e.writers() {
+		earlier(e.leaseAt)
+	}
+	for _, m := range e.members {
+		if !m.paused && m.Blocked == "" && (holds || !m.writes()) {
+			earlier(m.next)
+		}
+	}
+	return due
+}
+
+// writers says whether any replica needs the lease.
+func (e *Engine) writers() bool {
+	for _, m := range e.members {
+		if m.writes() && m.Blocked == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// round does everything that is due, once.
+func (e *Engine) round(ctx context.Context) {
+	if e.writers() {
+		e.keepLease(ctx)
+	}
+	for _, m := range e.members {
+		if !m.writes() && m.isDue() {
+			e.cycle(ctx, m, e.pull)
+		}
+	}
+	e.restore(ctx)
+	e.announce()
+	e.push(ctx)
+	e.publish()
+}
+
+func (m *member) isDue() bool {
+	return !m.paused && m.Blocked == "" && !m.next.After(time.Now())
+}
+
+// cycle runs one step of a member and notes how it went.
+func (e *Engine) cycle(ctx context.Context, m *member, step func(context.Context, *member) error) {
+	err := step(ctx, m)
+	if ctx.Err() != nil && err != nil {
+		return // stopping is no failure
+	}
+	e.note(m, err)
+}
+
+// note records the outcome of a step and when the next one is due.
+func (e *Engine) note(m *member, err error) {
+	before := m.err
+	m.err = err
+	if err == nil {
+		m.failures = 0
+		m.synced = time.Now()
+		m.next = time.Now().Add(jitter(m.Interval))
+		e.publish()
+		return
+	}
+	m.failures++
+	m.next = time.Now().Add(e.policy.Delay(m.failures, rand.Float64))
+	e.o.Log.Warn("replica failed", "replica", m.Name, "error", err, "next", m.next)
+	if before == nil && e.o.Failed != nil {
+		e.o.Failed(m.Name, err)
+	}
+	e.publish()
+}
+
+// jitter spreads intervals by a tenth, so that many workspaces do not beat
+// together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/20 + time.Duration(rand.Int64N(int64(d/10)+1))
+}
+
+// announce calls Restored once no replica's first restore can go on by
+// itself: services that wait for it must not wait for a person.
+func (e *Engine) announce() {
+	if e.announced || e.o.Restored == nil {
+		return
+	}
+	for _, m := range e.members {
+		if !e.restoredOrStuck(m) {
+			return
+		}
+	}
+	e.announced = true
+	e.o.Restored()
+}
+
+func (e *Engine) restoredOrStuck(m *member) bool {
+	switch {
+	case m.ready, m.paused, m.Blocked != "", m.err != nil && blocked(m.err):
+		return true
+	case m.writes() && e.leaseView().State == status.LeaseWaiting:
+		return true
+	}
+	return m.err != nil && m.rep != nil && m.rep.Base() != nil && m.rep.Base().Header.Restored
+}
+
+// call runs f in the goroutine of Run.
+func (e *Engine) call(ctx context.Context, f func()) error {
+	c := command{do: f, done: make(chan struct{})}
+	select {
+	case e.commands <- c:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	<-c.done
+	return nil
+}
+
+// SyncOptions say how to sync.
+type SyncOptions struct {
+	AllowDelete bool // many deletions at once are right
+}
+
+// Sync runs the replicas' cycles now and waits for the outcome. No names mean
+// all.
+func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error {
+	members, err := e.find(names)
+	if err != nil {
+		return err
+	}
+	var outcome error
+	err = e.call(ctx, func() {
+		for _, m := range members {
+			m.next, m.failures, m.allowDelete = time.Time{}, 0, o.AllowDelete
+		}
+		e.leaseAt = time.Time{}
+		e.round(ctx)
+		for _, m := range members {
+			m.allowDelete = false
+		}
+		if outcome = e.outcome(members); outcome == nil && e.writers() {
+			outcome = e.leaseError()
+		}
+	})
+	return errors.Join(err, outcome)
+}
+
+func (e *Engine) find(names []string) ([]*member, error) {
+	if len(names) == 0 {
+		return e.members, nil
+	}
+	var out []*member
+	for _, name := range names {
+		m := e.member(name)
+		if m == nil {
+			return nil, fmt.Errorf("cannot find replica %q", name)
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// member gives a replica by name; nil when there is none. The list itself
+// never changes.
+func (e *Engine) member(name string) *member {
+	for _, m := range e.members {
+		if m.Name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// Pause stops a replica's cycles until Resume.
+func (e *Engine) Pause(ctx context.Context, name string) error { return e.setPaused(ctx, name, true) }
+
+// Resume goes on with a paused replica, at once.
+func (e *Engine) Resume(ctx context.Context, name string) error { return e.setPaused(ctx, name, false) }
+
+func (e *Engine) setPaused(ctx context.Context, name string, paused bool) error {
+	members, err := e.find([]string{name})
+	if err != nil {
+		return err
+	}
+	return e.call(ctx, func() {
+		members[0].paused, members[0].next = paused, time.Time{}
+		e.publish()
+	})
+}
+
+// Retry asks for everything that failed or is blocked at once: the environment
+// has changed.
+func (e *Engine) Retry(ctx context.Context) error {
+	return e.call(ctx, func() {
+		e.leaseAt = time.Time{}
+		for _, m := range e.members {
+			if m.err != nil {
+				m.remote, m.layout, m.next, m.failures = nil, nil, time.Time{}, 0
+			}
+		}
+		if e.lease == nil || !e.lease.Holds() {
+			e.head = nil
+		}
+	})
+}
+
+// headAt is where a workspace's head is, as claims say it.
+func (e *Engine) headAt(workspace string) string {
+	return e.o.HeadRoot + "/" + store.HeadKey(workspace)
+}
+
+// pristine says whether a local file is still as the template rendered it.
+func (e *Engine) pristine(root string) func(path string, sum tree.Sum) bool {
+	if e.o.Rendered == nil {
+		return nil
+	}
+	return func(path string, sum tree.Sum) bool { return sumOfFile(e.o.Rendered(root+"/"+path)) == sum }
+}

@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// The steps of the lease at which a crash test kills the process.
+var (
+	pointAcquired = killpoint.New("lease:acquired")
+	pointReleased = killpoint.New("lease:released")
+)
+
+// keepLease takes the lease when it is not held and renews it when that is
+// due.
+func (e *Engine) keepLease(ctx context.Context) {
+	now := time.Now()
+	switch {
+	case e.lease != nil && e.lease.Holds() && !e.lease.InDoubt():
+		if now.Before(e.renewAt) {
+			return
+		}
+		e.leased(e.renew(ctx))
+	case now.Before(e.leaseAt):
+	default:
+		e.leased(e.acquire(ctx))
+	}
+}
+
+// leased notes how asking for the lease went.
+func (e *Engine) leased(err error) {
+	if err == nil {
+		e.leaseFail, e.leaseErr = 0, nil
+		e.renewAt = time.Now().Add(e.o.LeaseRenew)
+		e.publish()
+		return
+	}
+	e.leaseErr = err
+	e.leaseFail++
+	e.leaseAt = time.Now().Add(e.policy.Delay(e.leaseFail, rand.Float64))
+	var other *store.HeldByOther
+	if errors.As(err, &other) {
+		// Not before it can be free, and often enough to see it given back.
+		e.leaseFail = 0
+		e.leaseAt = time.Now().Add(min(max(other.Free, time.Second), 15*time.Second))
+	}
+	if errors.Is(err, store.ErrFenced) {
+		e.fenced()
+		e.leaseAt = time.Now()
+	}
+	e.o.Log.Warn("no lease", "error", err, "next", e.leaseAt)
+	e.publish()
+}
+
+// fenced stops everything that writes: another holder is there.
+func (e *Engine) fenced() {
+	for _, m := range e.members {
+		if m.writes() {
+			m.ready = false
+		}
+	}
+}
+
+// leaseError says why there is no lease; nil when it is held.
+func (e *Engine) leaseError() error {
+	if e.lease != nil && e.lease.Holds() {
+		return nil
+	}
+	return e.leaseErr
+}
+
+// acquire takes the lease, and finds out what became of commits whose outcome
+// a crash or a fault hid.
+func (e *Engine) acquire(ctx context.Context) error {
+	if err := e.connectHead(ctx); err != nil {
+		return err
+	}
+	wasHeld := e.lease.Holds()
+	if e.lease.InDoubt() && wasHeld {
+		// A hiccup, not a loss: the same write again.
+		if err := e.lease.Settle(ctx); err != nil {
+			return err
+		}
+		return e.resolve(ctx)
+	}
+	if err := e.lease.Acquire(ctx); err != nil {
+		return err
+	}
+	pointAcquired.Reach()
+	e.fenced()
+	for _, m := range e.members {
+		if m.writes() {
+			m.next = time.Time{}
+		}
+	}
+	e.o.Log.Info("lease acquired", "epoch", e.lease.Head().Epoch, "generation", e.lease.Head().Generation)
+	return nil
+}
+
+// connectHead opens the remote that holds the head and sees what it can do.
+func (e *Engine) connectHead(ctx context.Context) error {
+	if err := e.connectRoot(ctx); err != nil {
+		return err
+	}
+	if e.lease != nil {
+		return nil
+	}
+	lease := store.NewLease(e.head, store.LeaseOptions{
+		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL,
+	})
+	if err := lease.Probe(ctx, e.head.Probe, e.o.BestEffort); err != nil {
+		return err
+	}
+	e.lease = lease
+	return nil
+}
+
+// connectRoot opens the remote that holds the head.
+func (e *Engine) connectRoot(ctx context.Context) error {
+	if e.head != nil {
+		return nil
+	}
+	head, err := e.o.Connect(ctx, Target{})
+	if err != nil {
+		return &blockedError{err}
+	}
+	e.head = head
+	return nil
+}
+
+func (e *Engine) renew(ctx context.Context) error {
+	if err := e.lease.Renew(ctx); err != nil {
+		return err
+	}
+	e.o.Log.Debug("lease renewed", "epoch", e.lease.Head().Epoch)
+	return nil
+}
+
+// resolve makes pending generations of the bases true, or drops them, as the
+// head and its ancestry say.
+func (e *Engine) resolve(ctx context.Context) error {
+	for _, m := range e.members {
+		if m.rep == nil || m.rep.Base() == nil {
+			continue
+		}
+		if err := e.resolveOne(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) resolveOne(ctx context.Context, m *member) error {
+	base := m.rep.Base()
+	if base.Pending == nil {
+		return nil
+	}
+	committed, err := e.lease.Committed(ctx, base.Pending.Nonce, base.Header.Generation)
+	if err != nil {
+		return err
+	}
+	e.o.Log.Info("pending generation resolved", "replica", m.Name, "committed", committed)
+	return base.Resolve(committed)
+}
+
+// work runs something long while the lease is kept. It ends f when the lease
+// is lost.
+func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	for {
+		var renew <-chan time.Time
+		if e.lease != nil && e.lease.Holds() {
+			timer := time.NewTimer(max(time.Until(e.renewAt), 0))
+			defer timer.Stop()
+			renew = timer.C
+		}
+		select {
+		case err := <-done:
+			return err
+		case <-renew:
+			e.renewDuring(ctx, cancel)
+		}
+	}
+}
+
+// renewDuring renews beside work under way.
+func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc) {
+	err := e.lease.Settle(ctx)
+	if err == nil {
+		err = e.lease.Renew(ctx)
+	}
+	e.renewAt = time.Now().Add(e.o.LeaseRenew)
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrFenced), !e.lease.Holds():
+		cancel(store.ErrFenced)
+	default:
+		e.renewAt = time.Now().Add(e.policy.Delay(1, rand.Float64))
+	}
+}
+
+// finish flushes what is left, within its bound, and gives the lease back.
+func (e *Engine) finish() error {
+	defer e.close()
+	if e.lease == nil || !e.lease.Holds() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), e.o.StopTimeout,
+		fmt.Errorf("the final flush took longer than %s", e.o.StopTimeout))
+	defer cancel()
+	if e.lease.InDoubt() {
+		if err := errors.Join(e.lease.Settle(ctx), e.resolve(ctx)); err != nil {
+			return err
+		}
+	}
+	for _, m := range e.members {
+		m.next = time.Time{}
+	}
+	e.push(ctx)
+	dirty := 0
+	for _, m := range e.members {
+		if m.writes() && m.ready {
+			dirty += m.pending
+		}
+	}
+	// Within the bound the flush may have used up: a release is one request.
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancelLast()
+	if err := e.lease.Release(last, dirty); err != nil {
+		return fmt.Errorf("cannot give the lease back: %w", err)
+	}
+	pointReleased.Reach()
+	e.o.Log.Info("lease released", "dirty", dirty)
+	return nil
+}
+
+func (e *Engine) close() {
+	for _, m := range e.members {
+		if m.rep != nil {
+			m.rep.Close()
+		}
+	}
+	e.publish()
+}
+
+// leaseView is the lease as status shows it.
+func (e *Engine) leaseView() status.Lease {
+	v := status.Lease{State: status.LeaseNone}
+	if e.lease == nil || e.lease.Head() == nil {
+		return v
+	}
+	h := e.lease.Head()
+	v.Epoch, v.Generation = h.Epoch, h.Generation
+	v.Holder = &status.Holder{Host: h.Holder.Host, Container: h.Holder.Container, Since: h.Holder.Since}
+	var other *store.HeldByOther
+	switch {
+	case e.lease.Holds() && !e.lease.Strong():
+		v.State = status.LeaseBestEffort
+	case e.lease.Holds():
+		v.State = status.LeaseHeld
+	case errors.As(e.leaseErr, &other):
+		v.State = status.LeaseWaiting
+		v.Holder.LastSeen = &other.LastSeen
+	case errors.Is(e.leaseErr, store.ErrFenced):
+		v.State = status.LeaseFenced
+	}
+	return v
+}

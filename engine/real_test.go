@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/google/go-cmp/cmp"
+)
+
+// realRemotes connects to a real S3 server through real rclone.
+func realRemotes(t *testing.T, s *s3test.Server) func(context.Context, Target) (Remote, error) {
+	t.Helper()
+	path, err := s3test.Rclone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, err := rclone.Check(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := rclone.Backend{Name: "primary", Type: "s3", Options: s.Options(s.Endpoint)}
+	return func(_ context.Context, target Target) (Remote, error) {
+		root := rclone.Root("primary", s.Bucket)
+		if target.Replica != "" {
+			root = rclone.Root("primary", s.Bucket, "workspaces/acme/widget/dev", target.Replica)
+		}
+		r, err := rclone.NewRemote(bin, []rclone.Backend{backend}, root, rclone.Options{})
+		if err != nil {
+			return nil, err
+		}
+		if target.Plain {
+			return r.Metadata(), nil
+		}
+		return r, nil
+	}
+}
+
+func optionsAt(path string, connect func(context.Context, Target) (Remote, error)) Options {
+	return Options{
+		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev", Name: "dev"},
+		Self:      store.Holder{Host: "test", Instance: store.NewID(), Place: path},
+		HeadRoot:  "s3:bucket", Connect: connect,
+		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: 9 * time.Second,
+		Replicas: []Replica{{
+			Name: "workspace", Path: path, Remote: "primary:bucket", Direction: Bidirectional, Layout: "snapshot",
+			Interval: 10 * time.Second, Filter: &filter.Filter{},
+		}},
+	}
+}
+
+func TestRealHop(t *testing.T) {
+	connect := realRemotes(t, s3test.Start(t))
+	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	write(t, a, "hello.txt", "hello")
+	write(t, a, "dir/x.sh", "#!/bin/sh\n")
+	if err := os.Chmod(filepath.Join(a, "dir/x.sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for i, dir := range []string{a, b, b, a} {
+		if err := New(optionsAt(dir, connect)).Once(t.Context()); err != nil {
+			t.Fatalf("%s: %v", dir, err)
+		}
+		if i == 1 {
+			write(t, b, "from-b", "hello from b")
+		}
+	}
+	if diff := cmp.Diff(files(t, a), files(t, b)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	err := filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == ".coltec" {
+			return filepath.SkipDir
+		}
+		info, err := d.Info()
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := os.ReadFile(p)
+		rel, _ := filepath.Rel(dir, p)
+		out[rel] = info.Mode().String() + " " + info.ModTime().String() + " " + string(body)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

@@ -1,0 +1,171 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// view is what Status shows: a copy, so that nobody waits for a transfer.
+type view struct {
+	lease     status.Lease
+	replicas  []status.Replica
+	attention []string
+	since     map[string]time.Time // when a replica's oldest pending change was first seen
+}
+
+// Status says how the lease and the replicas are, and what a person should
+// know. It never waits for work under way.
+func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	replicas := slices.Clone(e.view.replicas)
+	for i := range replicas {
+		if r := &replicas[i]; r.Pending > 0 && e.view.since[r.Name] != (time.Time{}) {
+			r.LagSeconds = time.Since(e.view.since[r.Name]).Seconds()
+		}
+	}
+	return e.view.lease, replicas, slices.Clone(e.view.attention)
+}
+
+// publish makes what the engine knows visible.
+func (e *Engine) publish() {
+	v := view{lease: e.leaseView(), since: map[string]time.Time{}}
+	v.attention = e.leaseAttention(v.lease)
+	for _, m := range e.members {
+		v.replicas = append(v.replicas, e.replicaView(m, v.lease))
+		v.attention = append(v.attention, e.attention(m)...)
+		if m.pending == 0 {
+			m.since = time.Time{}
+		} else if m.since.IsZero() {
+			m.since = time.Now()
+		}
+		v.since[m.Name] = m.since
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.view = v
+}
+
+func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
+	r := status.Replica{
+		Name: m.Name, Path: m.Path, Remote: m.Remote, Direction: string(m.Direction), Layout: m.Layout,
+		State: e.state(m, lease), Pending: m.pending, Conflicts: m.conflicts,
+		Files: m.files, Bytes: m.bytes,
+	}
+	if !m.synced.IsZero() {
+		r.LastSync = &m.synced
+	}
+	if !m.next.IsZero() && m.Blocked == "" && !m.paused {
+		next := m.next
+		r.NextRun = &next
+	}
+	if m.err != nil {
+		r.LastError = m.err.Error()
+	}
+	return r
+}
+
+// state sorts a member into the states of status.
+func (e *Engine) state(m *member, lease status.Lease) status.ReplicaState {
+	leaseless := m.writes() && (e.lease == nil || !e.lease.Holds())
+	switch {
+	case m.paused:
+		return status.ReplicaPaused
+	case m.err != nil && blocked(m.err), leaseless && e.leaseErr != nil && blocked(e.leaseErr):
+		return status.ReplicaBlocked
+	case leaseless && e.leaseErr != nil && lease.State != status.LeaseWaiting, m.err != nil:
+		return status.ReplicaRetrying
+	case leaseless:
+		return status.ReplicaWaiting
+	case !m.ready:
+		return status.ReplicaRestoring
+	case m.pending > 0:
+		return status.ReplicaSyncing
+	}
+	return status.ReplicaSynced
+}
+
+// leaseAttention says what is wrong with the lease.
+func (e *Engine) leaseAttention(lease status.Lease) []string {
+	switch {
+	case lease.State == status.LeaseBestEffort:
+		return []string{"the remote cannot fence: nothing but you prevents two containers from writing this workspace at once"}
+	case e.leaseErr == nil:
+		if e.lease != nil && e.lease.WasDirty() > 0 {
+			return []string{fmt.Sprintf("%d changes of the last session did not reach the bucket: they are on the machine that made them", e.lease.WasDirty())}
+		}
+		return nil
+	}
+	return []string{withHints("the lease", e.leaseErr)}
+}
+
+// withHints makes one sentence of an error and its next steps.
+func withHints(what string, err error) string {
+	text := what + ": " + err.Error()
+	for _, h := range hint.Of(err) {
+		text += "; " + h
+	}
+	return text
+}
+
+// attention says what a person should know of a replica.
+func (e *Engine) attention(m *member) []string {
+	var out []string
+	if m.err != nil {
+		out = append(out, withHints("replica "+m.Name, m.err))
+	}
+	if m.held > 0 {
+		out = append(out, fmt.Sprintf("replica %s: %d deletions at once wait for your word: coltecd sync %s --allow-delete, or put the files back", m.Name, m.held, m.Name))
+	}
+	if m.conflicts > 0 {
+		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts", m.Name, m.conflicts, m.Path))
+	}
+	if m.adopted != "" || e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
+		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
+	}
+	return append(append(out, m.settleNotes...), m.scanNotes...)
+}
+
+// notesMax bounds how many paths are named; the rest is counted.
+const notesMax = 5
+
+// unknownNotes makes sentences of paths that could not be seen or placed.
+func unknownNotes(name string, unknown []replica.Unknown) []string {
+	var out []string
+	n := 0
+	for _, u := range unknown {
+		if u.Quiet {
+			continue
+		}
+		if n++; n <= notesMax {
+			out = append(out, fmt.Sprintf("replica %s: %q is not synced: %s", name, u.Path, u.Reason))
+		}
+	}
+	if n > notesMax {
+		out = append(out, fmt.Sprintf("replica %s: and %d more paths are not synced", name, n-notesMax))
+	}
+	return out
+}
+
+// sumOfFile hashes a file; the zero sum stands for one that cannot be read.
+func sumOfFile(file string) tree.Sum {
+	f, err := os.Open(file)
+	if err != nil {
+		return tree.Sum{}
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return tree.Sum{}
+	}
+	return tree.Sum(h.Sum(nil))
+}
