@@ -76,6 +76,8 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 	vars := map[string]string{
 		"RCLONE_CONFIG":       noConfig,
 		"RCLONE_ASK_PASSWORD": "false", // never wait at a prompt that nobody sees
+		// Else the local back end takes a file named "‛" or "／" for another one.
+		"RCLONE_LOCAL_ENCODING": "Raw",
 	}
 	for _, b := range backends {
 		if !backendName.MatchString(b.Name) {

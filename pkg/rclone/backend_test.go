@@ -24,7 +24,7 @@ func TestEnvironment(t *testing.T) {
 		"RCLONE_CONFIG_PRIMARY_TYPE": "evil", "RCLONE_VERBOSE": "3", "COLTEC_SECRET": "x",
 		"AWS_ACCESS_KEY_ID": "outer", "SSH_AUTH_SOCK": "/agent",
 	})
-	always := []string{"HOME=/home/x", "PATH=/bin", "RCLONE_ASK_PASSWORD=false", "RCLONE_CONFIG=notfound", "SSL_CERT_FILE=/ca", "https_proxy=http://proxy"}
+	always := []string{"HOME=/home/x", "PATH=/bin", "RCLONE_ASK_PASSWORD=false", "RCLONE_CONFIG=notfound", "RCLONE_LOCAL_ENCODING=Raw", "SSL_CERT_FILE=/ca", "https_proxy=http://proxy"}
 	tests := map[string]struct {
 		backends []Backend
 		want     []string // beside always

@@ -35,8 +35,7 @@ func command(ctx context.Context, path string, argv ...string) *exec.Cmd {
 
 // wholeInput returns a file that holds all of the input before the child
 // begins. A pipe will not do: were we killed while we write, rclone would take
-// what it got for the whole, a cut-off head or, for `delete`, an empty list of
-// names, which means everything.
+// what it got for the whole and put a cut-off head in place of a good one.
 func wholeInput(data []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("rclone-stdin", unix.MFD_CLOEXEC)
 	if err != nil {

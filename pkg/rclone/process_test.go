@@ -209,8 +209,7 @@ func TestLimiters(t *testing.T) {
 	}
 }
 
-// Input is whole before the child begins, and an empty list runs nothing: to
-// rclone it means everything.
+// Input is whole before the child begins, and an empty list runs nothing.
 func TestInput(t *testing.T) {
 	r := fakeRemote(t, `echo "an empty list ran" >&2; exit 1`, Options{})
 	if err := r.Delete(t.Context(), nil); err != nil {

@@ -388,7 +388,6 @@ func (r *Remote) within(ctx context.Context, op string, keys []string, to string
 // deleted.
 func (r *Remote) Delete(ctx context.Context, keys []string) error {
 	list, err := r.names("delete", r.root, keys)
-	// An empty list would mean everything below the root.
 	if err != nil || len(list) == 0 {
 		return err
 	}
