@@ -247,3 +247,31 @@ func (r *Replica) ownRows() []Change {
 	}
 	return out
 }
+
+// Changed says whether the local side differs from the remote one, so that a
+// push is to follow.
+func (d *Decision) Changed() bool {
+	return d.Local != nil && (d.Remote == nil || !d.Local.Same(d.Remote) && d.Remote.Mode != tree.NoMode)
+}
+
+// Peek plans against a remote tree and writes nothing, neither here nor
+// there. A local tree that is missing counts as empty.
+func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) ([]Decision, error) {
+	base, err := LoadBase(r.Dir())
+	if err != nil || !base.of(r, lineage, generation) {
+		base = NewBase(r.Dir(), Header{})
+	}
+	r.base = base
+	root, err := OpenRoot(r.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		r.note(t, "", 0, generation)
+		return Plan(Sides{Remote: r.base.Remote()}), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.Close()
+	r.root = root
+	r.note(t, "", 0, generation)
+	return r.Plan(ctx)
+}

@@ -1,0 +1,61 @@
+# Everything a developer, a newcomer and CI run. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 5m
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: rclone ## build coltecd, its alias coltec-daemon and the pinned rclone into bin/
+	@mkdir -p $(BIN)
+	@echo "coltecd: building into $(BIN)/"
+	@CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/coltecd ./cmd/coltecd
+	@ln -sf coltecd $(BIN)/coltec-daemon
+
+.PHONY: rclone
+rclone: ## build the pinned rclone into bin/ (a minute the first time)
+	@scripts/build-rclone.sh
+
+.PHONY: demo
+demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
+	@scripts/demo.sh
+
+.PHONY: test
+test: build ## run all tests, with real rclone and a real S3 server (about ten minutes)
+	@go test -timeout 20m ./...
+
+.PHONY: test-short
+test-short: build ## run all tests but the end-to-end ones
+	@go test -timeout 10m $$(go list ./... | grep -v /e2e)
+
+.PHONY: check
+check: ## formatting, vet, modules, shell scripts
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@go vet ./...
+	@cd tools && go vet ./...
+	@go mod tidy -diff
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
+	@echo "check: ok"
+
+.PHONY: fuzz
+fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: soak-crash
+soak-crash: build ## kill coltecd and rclone at random points, many more times than make test does
+	@COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -timeout 60m -run 'TestRandomKills' -v ./e2e
+
+.PHONY: generate
+generate: ## write generated documents and schemas anew
+	@go generate ./...
+	@go test ./supervisor ./cmd/coltecd -run 'Doc|CLI|States' -update >/dev/null
+	@echo "generate: done; git diff shows what changed"
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf $(BIN) .demo

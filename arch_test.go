@@ -1,0 +1,93 @@
+package coltec
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// lower holds the direction of imports: a room may import what stands in its
+// line, and nothing else of ours.
+var lower = map[string]string{
+	"pkg/hint":      "",
+	"pkg/killpoint": "",
+	"pkg/tree":      "",
+	"pkg/backoff":   "",
+	"pkg/secret":    "",
+	"pkg/status":    "",
+	"pkg/filter":    "pkg/hint",
+	"pkg/unit":      "pkg/backoff pkg/hint",
+	"pkg/process":   "pkg/hint",
+	"pkg/logfile":   "pkg/hint pkg/secret",
+	"pkg/spec":      "pkg/backoff pkg/filter pkg/hint pkg/secret",
+	"pkg/rclone":    "pkg/hint pkg/secret",
+	"pkg/store":     "pkg/filter pkg/hint pkg/rclone pkg/tree",
+	"pkg/replica":   "pkg/filter pkg/hint pkg/killpoint pkg/store pkg/tree",
+	"pkg/control":   "pkg/hint pkg/status",
+	"supervisor":    "pkg/backoff pkg/hint pkg/process pkg/unit",
+	"hooks":         "pkg/backoff pkg/hint pkg/unit",
+	"engine":        "pkg/backoff pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/replica pkg/status pkg/store pkg/tree",
+	"cmd/coltecd":   "*",
+
+	"internal/s3test":     "pkg/hint",
+	"pkg/store/storetest": "pkg/rclone pkg/store",
+	"pkg/spec/internal":   "pkg/secret pkg/spec pkg/spec/internal/schema",
+}
+
+// bans are the imports that would bend a room's purpose, with the reason.
+var bans = []struct{ room, path, why string }{
+	{"supervisor", "goccy/go-yaml", "the machine runs values; it must be testable without a spec"},
+	{"supervisor", "pkg/rclone", "rclone jobs reach it as units"},
+	{"supervisor", "net/http", "the socket is pkg/control's"},
+	{"pkg/spec", "pkg/rclone", "the host validates specs without rclone"},
+	{"cmd/coltecd", "invopop/jsonschema", "the schema is generated when building: it costs the daemon memory"},
+	{"pkg/tree", "os", "pure: readers and writers are given to it"},
+	{"pkg/filter", "os", "pure"},
+	{"pkg/backoff", "os", "pure"},
+}
+
+const module = "github.com/coltec/coltec/"
+
+// imports lists what each of our packages imports, tests left out.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		all[strings.TrimPrefix(f[0], module)] = f[1:]
+	}
+	return all
+}
+
+func TestImportsPointDown(t *testing.T) {
+	for room, list := range imports(t) {
+		allowed, known := lower[room]
+		if !known {
+			if i := strings.LastIndex(room, "/internal"); i > 0 {
+				allowed, known = lower[room[:i]+"/internal"]
+			}
+		}
+		for _, path := range list {
+			ours, isOurs := strings.CutPrefix(path, module)
+			if isOurs && allowed != "*" && !slices.Contains(strings.Fields(allowed), ours) {
+				t.Errorf("%s imports %s: not in its line of the table (known room: %v)", room, ours, known)
+			}
+		}
+	}
+}
+
+func TestBans(t *testing.T) {
+	all := imports(t)
+	for _, b := range bans {
+		for _, path := range all[b.room] {
+			if path == b.path || strings.HasSuffix(path, "/"+b.path) {
+				t.Errorf("%s imports %s: %s", b.room, path, b.why)
+			}
+		}
+	}
+}
