@@ -36,9 +36,10 @@ var schema []byte
 func Schema() []byte { return bytes.Clone(schema) }
 
 const (
-	// sizeLimit of a spec. Real ones have a few KB; the YAML parser needs time and
-	// stack in proportion.
-	sizeLimit = 256 << 10
+	// sizeLimit of a spec. Real ones have a few KB. The YAML parser needs time with the
+	// square of the size in the worst case (2.6 s at 64 KiB, seen with a key a line) and
+	// stack in proportion to it.
+	sizeLimit = 64 << 10
 	// depthLimit of nested brackets and dashes. The format needs 8; the YAML
 	// parser recurses, and a stack overflow cannot be recovered.
 	depthLimit = 64
@@ -167,6 +168,10 @@ var advice = []struct{ part, say string }{
 	{"end character of double-quoted", "the quote \" that opens here is not closed"},
 	{"end character of single-quoted", "the quote ' that opens here is not closed"},
 	{"invalid key for this map", "a key must be a plain word"},
+	{"YAML version", "the %YAML line names a version that is not known: remove the line"},
+	{"header", "the options after | or > are not known: write | or > alone"},
+	{"reserved character", "a text begins with a character that YAML reserves: put the text in quotes"},
+	{"escape", "a text in double quotes has a backslash that means nothing: double it, or use single quotes"},
 }
 
 // unreadable finds bytes that no text has.

@@ -385,14 +385,14 @@ func TestLoad(t *testing.T) {
 // TestTooLarge holds that a large file is refused before it is parsed.
 func TestTooLarge(t *testing.T) {
 	_, err := Parse("s.yaml", []byte(head+"# "+strings.Repeat("x", sizeLimit)))
-	if want := "s.yaml:1:1: the file is larger than 256 KiB: this is not a workspace spec"; err == nil || err.Error() != want {
+	if want := "s.yaml:1:1: the file is larger than 64 KiB: this is not a workspace spec"; err == nil || err.Error() != want {
 		t.Errorf("err = %v", err)
 	}
 }
 
 // TestHostileShapes holds that texts made to exhaust the YAML parser end soon.
 func TestHostileShapes(t *testing.T) {
-	const n = sizeLimit / 4
+	const n = sizeLimit / 2
 	shapes := map[string]string{
 		"brackets": strings.Repeat("[", n), "braces": strings.Repeat("{a: ", n/4), "dashes": strings.Repeat("- ", n/2),
 		"questions": strings.Repeat("? ", n/2), "colons": strings.Repeat("a:\n", n/3), "anchors": strings.Repeat("&a ", n/3),
