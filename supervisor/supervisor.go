@@ -135,6 +135,11 @@ func New(o Options) *Supervisor {
 // realRunner starts real processes.
 type realRunner struct{}
 
+// Sweep ends what a killed supervisor has left.
+func (realRunner) Sweep(ctx context.Context, marker string, grace time.Duration) int {
+	return process.Sweep(ctx, marker, grace)
+}
+
 func (realRunner) Start(spec process.Spec, out io.Writer) (Child, error) {
 	c, err := process.Start(spec, out)
 	if err != nil {
@@ -151,6 +156,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	defer close(s.done)
 	defer s.closeAll()
+	s.sweep(ctx)
 	stop := ctx.Done()
 	for {
 		select {
@@ -163,6 +169,23 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		if s.machine.done() {
 			return nil
 		}
+	}
+}
+
+// leftoverGrace is what children of a killed supervisor get to end: less than
+// usual, since the workspace waits for it.
+const leftoverGrace = 5 * time.Second
+
+// sweep ends what a killed supervisor has left, so that no unit runs twice.
+func (s *Supervisor) sweep(ctx context.Context) {
+	sweeper, ok := s.opts.Runner.(interface {
+		Sweep(context.Context, string, time.Duration) int
+	})
+	if !ok || s.opts.Marker == "" {
+		return
+	}
+	if n := sweeper.Sweep(ctx, s.opts.Marker, leftoverGrace); n > 0 {
+		s.opts.Logger.Warn("ended what an earlier run has left", "processes", n)
 	}
 }
 

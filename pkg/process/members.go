@@ -69,18 +69,7 @@ func (c *Child) marks(p proc) bool {
 
 // hasVar says whether the process was started with the variable kv.
 func hasVar(pid int, kv []byte) bool {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return false
-	}
-	for rest, more := env, true; more; {
-		var entry []byte
-		entry, rest, more = bytes.Cut(rest, []byte{0})
-		if bytes.Equal(entry, kv) {
-			return true
-		}
-	}
-	return false
+	return environ(pid, func(has []byte) bool { return bytes.Equal(has, kv) })
 }
 
 // procs lists all processes that can be seen.

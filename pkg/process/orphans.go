@@ -1,0 +1,193 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a zombie that nobody has registered stays one: its parent
+// may be an os/exec that is about to wait for it, and to reap it first would steal
+// the exit status. An orphan can wait.
+const patience = 2 * time.Second
+
+// Adopt makes this process the parent of the orphans of its descendants (a
+// sub-reaper), and collects those that end, until ctx does. Who starts children by
+// os/exec meanwhile should use StartCmd.
+func Adopt(ctx context.Context) error {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become the parent of orphans: %w", err)
+	}
+	ended := make(chan os.Signal, 1) // one is enough: it says "look"
+	signal.Notify(ended, syscall.SIGCHLD)
+	go func() {
+		defer signal.Stop(ended)
+		collectOrphans(ctx, ended)
+	}()
+	return nil
+}
+
+// collectOrphans looks when a child has ended, and once more when the zombies that
+// it saw have waited long enough. Between, it sleeps.
+func collectOrphans(ctx context.Context, ended <-chan os.Signal) {
+	seen := map[proc]time.Time{}
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ended:
+		case <-again.C:
+		}
+		if seen = reapOlder(seen, time.Now()); len(seen) > 0 {
+			again.Reset(patience)
+		}
+	}
+}
+
+// reapOlder reaps the orphans that were zombies patience ago, and returns the
+// others with the time when they were first seen.
+func reapOlder(seen map[proc]time.Time, now time.Time) map[proc]time.Time {
+	waiting := map[proc]time.Time{}
+	for _, p := range orphans() {
+		if !p.zombie {
+			continue
+		}
+		first, ok := seen[p]
+		switch {
+		case !ok:
+			waiting[p] = now
+		case now.Sub(first) < patience:
+			waiting[p] = first
+		default:
+			managed.collectOrphan(p.pid)
+		}
+	}
+	return waiting
+}
+
+// orphans are our children that nobody has registered.
+func orphans() (found []proc) {
+	managed.mu.Lock()
+	defer managed.mu.Unlock()
+	for _, p := range procs() {
+		if p.ppid == os.Getpid() && !managed.pids[p.pid] {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// collectOrphan reaps pid unless it was registered meanwhile.
+func (r *registry) collectOrphan(pid int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.pids[pid] {
+		_, _ = ignoringEINTR(func() (int, error) { return syscall.Wait4(pid, nil, syscall.WNOHANG, nil) })
+	}
+}
+
+// Sweep ends what carries a marker that begins with marker and a slash, and is
+// neither us nor an ancestor of ours: what a killed supervisor has left. TERM
+// first, KILL after grace. It returns how many there were, when none is left or ctx
+// ends. Only one supervisor of a marker may run; a lock must see to that.
+func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) {
+	prefix := []byte(MarkerVar + "=" + marker + "/")
+	told := map[proc]bool{}
+	deadline := time.Now().Add(grace)
+	for pause := pollMin; ; pause = min(pause*2, pollMax) {
+		left := leftovers(prefix)
+		for _, p := range left {
+			switch late := time.Now().After(deadline); {
+			case late:
+				p.signal(syscall.SIGKILL)
+			case !told[p]:
+				p.signal(syscall.SIGTERM)
+			}
+			told[p] = true
+		}
+		if len(left) == 0 || !sleep(ctx, pause) {
+			return len(told)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// leftovers are the live processes with the marker, and all their descendants: one
+// that clears its environment is still the child of one that does not.
+func leftovers(prefix []byte) (left []proc) {
+	all := procs()
+	spare := ancestors(all)
+	in := map[int]bool{}
+	for _, p := range all {
+		if !spare[p.pid] && !p.zombie && hasPrefix(p.pid, prefix) {
+			in[p.pid] = true
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, p := range all {
+			if !in[p.pid] && in[p.ppid] && !spare[p.pid] {
+				in[p.pid] = true
+				changed = true
+			}
+		}
+	}
+	for _, p := range all {
+		if in[p.pid] && !p.zombie {
+			p.ppid, p.pgrp = 0, 0 // they change when a parent dies; pid and start do not
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+// ancestors are ourselves and those above us.
+func ancestors(all []proc) map[int]bool {
+	parent := map[int]int{}
+	for _, p := range all {
+		parent[p.pid] = p.ppid
+	}
+	above := map[int]bool{}
+	for pid := os.Getpid(); pid > 0 && !above[pid]; pid = parent[pid] {
+		above[pid] = true
+	}
+	return above
+}
+
+// hasPrefix says whether the process was started with a variable that begins so.
+func hasPrefix(pid int, prefix []byte) bool {
+	return environ(pid, func(kv []byte) bool { return bytes.HasPrefix(kv, prefix) })
+}
+
+// environ says whether a variable that the process was started with is one.
+func environ(pid int, is func([]byte) bool) bool {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return false
+	}
+	for kv := range bytes.SplitSeq(env, []byte{0}) {
+		if is(kv) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package process
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// gone waits until pid is not even a zombie.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	within(t, "the end of an orphan", func() {
+		for {
+			if _, ok := readProc(pid); !ok {
+				return
+			}
+			syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 10000})
+		}
+	})
+}
+
+func TestAdopt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := Adopt(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("an orphan is ours, and is collected", func(t *testing.T) {
+		c, out := startBad(t, spec("leave daemon", nil))
+		orphan := out.grandchild(t)
+		within(t, "the end", func() { c.Wait(); c.Reap() })
+		p, ok := readProc(orphan)
+		if !ok || p.ppid != os.Getpid() {
+			t.Fatalf("the orphan is %+v, %v", p, ok)
+		}
+		if err := syscall.Kill(orphan, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		gone(t, orphan)
+	})
+	t.Run("no exit status is stolen", func(t *testing.T) {
+		for range 20 { // by plain os/exec, unregistered
+			err := exec.Command("sh", "-c", "exit 7").Run()
+			if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 7 {
+				t.Fatalf("got %v", err)
+			}
+		}
+		cmd := exec.Command("sh", "-c", "exit 7")
+		release, err := StartCmd(cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		// Its zombie waits for longer than any orphan's may, and the reaper looks.
+		within(t, "the zombie", func() {
+			for p := (proc{}); !p.zombie; {
+				p, _ = readProc(cmd.Process.Pid)
+			}
+		})
+		reapOlder(reapOlder(nil, time.Now()), time.Now().Add(time.Hour))
+		if err := cmd.Wait(); err == nil || err.Error() != "exit status 7" {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestSweep(t *testing.T) {
+	mine := "sweep-" + strconv.Itoa(os.Getpid())
+	start := func(bad, marker string) int {
+		c, out := startBad(t, spec(bad, func(s *Spec) { s.Marker = marker }))
+		if strings.HasPrefix(bad, "leave") {
+			pid := out.grandchild(t)
+			within(t, "the leader", func() { c.Wait() })
+			return pid
+		}
+		out.expect(t, "up")
+		return c.PID()
+	}
+	sleeper := start("sleeper", mine+"/web")
+	stubborn := start("stubborn", mine+"/db")
+	daemon := start("leave daemon", mine+"/other")
+	stranger := start("sleeper", mine+"-2/web")
+	within(t, "the sweep", func() {
+		if n := Sweep(t.Context(), mine, 50*time.Millisecond); n != 3 {
+			t.Errorf("%d ended, want 3", n)
+		}
+	})
+	for name, pid := range map[string]int{"sleeper": sleeper, "stubborn": stubborn, "daemon": daemon} {
+		if runs(pid) {
+			t.Errorf("the %s runs on", name)
+		}
+	}
+	if !runs(stranger) {
+		t.Error("a stranger was ended")
+	}
+	if n := Sweep(t.Context(), mine, time.Second); n != 0 {
+		t.Errorf("%d ended the second time", n)
+	}
+}
+
+// Whoever starts coltecd from a terminal of a supervised service has its marker.
+func TestSweepSparesUsAndThoseAbove(t *testing.T) {
+	all := []proc{{pid: os.Getpid(), ppid: 20}, {pid: 20, ppid: 10}, {pid: 10, ppid: 1}, {pid: 30, ppid: 10}}
+	above := ancestors(all)
+	for pid, want := range map[int]bool{os.Getpid(): true, 20: true, 10: true, 1: true, 30: false} {
+		if above[pid] != want {
+			t.Errorf("%d is above: %v", pid, above[pid])
+		}
+	}
+}
