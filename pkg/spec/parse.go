@@ -118,15 +118,20 @@ func read(ps *problems, src []byte) (root ast.Node, ok bool) {
 	return root, true
 }
 
-// parseYAML parses the text. The parser is known to panic on odd input; that is
+// parseYAML parses the text.
+func parseYAML(src []byte) (*ast.File, error) {
+	return guarded(func() (*ast.File, error) { return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey()) })
+}
+
+// guarded calls parse. Versions of the parser have panicked on odd input; that is
 // reported as text that cannot be parsed, which it is.
-func parseYAML(src []byte) (file *ast.File, err error) {
+func guarded(parse func() (*ast.File, error)) (file *ast.File, err error) {
 	defer func() {
 		if recover() != nil {
 			file, err = nil, errPanic
 		}
 	}()
-	return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	return parse()
 }
 
 var errPanic = errors.New("the YAML is malformed; look for a colon, quote or bracket that is missing or in excess")
@@ -192,28 +197,26 @@ func unreadable(src []byte) (position, bool) {
 }
 
 // tooDeep finds a place with more nesting than depthLimit, counting brackets
-// wherever they stand and the dashes, question marks and spaces that begin a line.
+// wherever they stand and, line by line, the marks and the spaces at the beginning.
 func tooDeep(src []byte) (position, bool) {
 	depth := 0
 	for n, line := range strings.Split(string(src), "\n") {
-		marks := 0
-		leading := true
+		body := strings.TrimLeft(line, " ")
+		if indent := len(line) - len(body); indent > 8*depthLimit {
+			return position{n + 1, indent + 1}, true
+		}
+		lead := body[:len(body)-len(strings.TrimLeft(body, "-?!&: \t"))]
+		if marks := len(lead) - strings.Count(lead, " "); marks > depthLimit {
+			return position{n + 1, 1}, true
+		}
 		for i, r := range line {
 			switch r {
 			case '[', '{':
 				depth++
 			case ']', '}':
 				depth = max(depth-1, 0)
-			case '-', '?', '!', '&', ':':
-				if leading {
-					marks++
-				}
-			case ' ', '\t':
-			default:
-				leading = false
 			}
-			indent := len(line) - len(strings.TrimLeft(line, " "))
-			if depth > depthLimit || marks > depthLimit || indent > 8*depthLimit {
+			if depth > depthLimit {
 				return position{n + 1, utf8.RuneCountInString(line[:i]) + 1}, true
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -387,6 +388,15 @@ func TestTooLarge(t *testing.T) {
 	_, err := Parse("s.yaml", []byte(head+"# "+strings.Repeat("x", sizeLimit)))
 	if want := "s.yaml:1:1: the file is larger than 64 KiB: this is not a workspace spec"; err == nil || err.Error() != want {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// TestParserPanics holds that a panic of the YAML parser is a problem like others.
+func TestParserPanics(t *testing.T) {
+	_, err := guarded(func() (*ast.File, error) { panic("index out of range") })
+	at, text := syntax(err)
+	if at != (position{1, 1}) || !strings.HasPrefix(text, "the YAML is malformed") {
+		t.Errorf("%v %q", at, text)
 	}
 }
 
