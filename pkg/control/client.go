@@ -85,6 +85,11 @@ func (c *Client) Reload(ctx context.Context, say func(string)) error {
 	return c.call(ctx, "reload", nil, say)
 }
 
+// Provide hands variables over to a running coltecd.
+func (c *Client) Provide(ctx context.Context, req ProvideRequest, say func(string)) error {
+	return c.call(ctx, "provide", req, say)
+}
+
 // Act is pause, resume or restart of one unit or replica.
 func (c *Client) Act(ctx context.Context, verb, name string) error {
 	return c.call(ctx, verb, NameRequest{name}, nil)

@@ -33,6 +33,9 @@ type Handler interface {
 	Stop(ctx context.Context, req StopRequest, say func(string)) error
 	// Reload reads the spec again and says what changed.
 	Reload(ctx context.Context, say func(string)) error
+	// Provide takes variables over that the spec asks for, and says what they
+	// let go on.
+	Provide(ctx context.Context, req ProvideRequest, say func(string)) error
 	// Events calls emit for each change until the context ends or emit fails.
 	Events(ctx context.Context, emit func(Event) error) error
 }
@@ -51,6 +54,13 @@ type StopRequest struct {
 // NameRequest names the unit or replica that a verb is about.
 type NameRequest struct {
 	Name string `json:"name"`
+}
+
+// ProvideRequest hands over variables that the running coltecd lacks: a `start`
+// with credentials after one without. The socket is ours alone, and they are
+// never shown again.
+type ProvideRequest struct {
+	Variables map[string]string `json:"variables"`
 }
 
 // Event is one change of state.

@@ -53,6 +53,10 @@ func (f *fake) Stop(_ context.Context, req StopRequest, say func(string)) error 
 func (f *fake) Reload(_ context.Context, say func(string)) error {
 	return fmt.Errorf("cannot load: %w", ErrInvalidSpec)
 }
+func (f *fake) Provide(_ context.Context, req ProvideRequest, say func(string)) error {
+	f.note("provide %v", req.Variables)
+	return nil
+}
 func (f *fake) Events(ctx context.Context, emit func(Event) error) error { return f.events(ctx, emit) }
 
 // serve runs a server over f on a real socket and gives a client of it.
@@ -151,8 +155,11 @@ func TestVerbs(t *testing.T) {
 		"resume":           {func() error { return c.Act(ctx, "resume", "web") }, "", nil, ""},
 		"a panic":          {func() error { return c.Act(ctx, "restart", "web") }, "internal error: restart web", nil, ""},
 		"stop":             {func() error { return c.Stop(ctx, StopRequest{Duration(5 * time.Second)}, nil) }, "", nil, ""},
-		"reload":           {func() error { return c.Reload(ctx, nil) }, "cannot load: invalid spec", ErrInvalidSpec, ""},
-		"an unknown verb":  {func() error { return c.Act(ctx, "fly", "web") }, "coltecd answered 404 Not Found", nil, "is it of another version? compare coltecd version and coltecd status"},
+		"provide": {func() error {
+			return c.Provide(ctx, ProvideRequest{map[string]string{"A": "b"}}, nil)
+		}, "", nil, ""},
+		"reload":          {func() error { return c.Reload(ctx, nil) }, "cannot load: invalid spec", ErrInvalidSpec, ""},
+		"an unknown verb": {func() error { return c.Act(ctx, "fly", "web") }, "coltecd answered 404 Not Found", nil, "is it of another version? compare coltecd version and coltecd status"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +177,7 @@ func TestVerbs(t *testing.T) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if got := fmt.Sprint(len(f.calls), logged.Len() > 0, strings.Contains(logged.String(), "trace=")); got != "3 true true" {
+	if got := fmt.Sprint(len(f.calls), logged.Len() > 0, strings.Contains(logged.String(), "trace=")); got != "4 true true" {
 		t.Errorf("calls, logged, trace: %s (%q)", got, f.calls)
 	}
 }

@@ -107,14 +107,16 @@ func ownedBy(dir string, uid int) bool {
 
 // Instance is the note that a running coltecd leaves beside its lock.
 type Instance struct {
-	PID       int       `json:"pid"`
-	Keeper    int       `json:"keeper,omitempty"` // the process that starts PID again when it crashes
-	Spec      string    `json:"spec"`
-	Workspace string    `json:"workspace"`
-	Socket    string    `json:"socket"`
-	LogDir    string    `json:"log_dir"`
-	Version   string    `json:"version"`
-	Since     time.Time `json:"since"`
+	PID         int       `json:"pid"`
+	Start       uint64    `json:"start"`            // of PID, in ticks since the boot: a pid is given again
+	Keeper      int       `json:"keeper,omitempty"` // the process that starts PID again when it crashes
+	KeeperStart uint64    `json:"keeper_start,omitempty"`
+	Spec        string    `json:"spec"`
+	Workspace   string    `json:"workspace"`
+	Socket      string    `json:"socket"`
+	LogDir      string    `json:"log_dir"`
+	Version     string    `json:"version"`
+	Since       time.Time `json:"since"`
 
 	dir string // where the note was found
 }

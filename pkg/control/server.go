@@ -66,6 +66,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/sync", stream(s, s.handler.Sync))
+	mux.HandleFunc("POST /v1/provide", stream(s, s.handler.Provide))
 	mux.HandleFunc("POST /v1/stop", stream(s, s.handler.Stop))
 	mux.HandleFunc("POST /v1/reload", stream(s, func(ctx context.Context, _ struct{}, say func(string)) error {
 		return s.handler.Reload(ctx, say)

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// arrange puts a command line into the one order that urfave/cli reads right:
+// global flags, verb, its flags, "--", its arguments. By itself the library
+// takes a flag after the first argument for an argument (`status web --json`),
+// and a global flag after the verb for an unknown one.
+func arrange(app *cli.App, args []string) []string {
+	var global, local, rest []string
+	var verb string
+	var own []cli.Flag
+	words := args[1:]
+	for len(words) > 0 {
+		word := words[0]
+		words = words[1:]
+		switch {
+		case word == "--":
+			rest = append(rest, words...)
+			words = nil
+		case len(word) < 2 || word[0] != '-':
+			if verb == "" {
+				verb = word
+				own = flagsOf(app, verb)
+				continue
+			}
+			rest = append(rest, word)
+		default:
+			var flag []string
+			isGlobal := known(app.Flags, word) && !known(own, word)
+			if isGlobal {
+				flag, words = take(app.Flags, word, words)
+				global = append(global, flag...)
+			} else {
+				flag, words = take(own, word, words)
+				local = append(local, flag...)
+			}
+		}
+	}
+	out := append([]string{args[0]}, global...)
+	if verb == "" {
+		return append(out, local...)
+	}
+	out = append(append(out, verb), local...)
+	return append(append(out, "--"), rest...)
+}
+
+func flagsOf(app *cli.App, verb string) []cli.Flag {
+	if c := app.Command(verb); c != nil {
+		return c.Flags
+	}
+	return nil
+}
+
+// take gives the words that the flag at word is made of, and those after it.
+// Grouped short flags (-fn10) are taken apart.
+func take(flags []cli.Flag, word string, after []string) (flag, rest []string) {
+	name, hasValue := flagName(word)
+	f := find(flags, name)
+	if f == nil && !strings.HasPrefix(word, "--") && len(name) > 1 {
+		if first := find(flags, name[:1]); first != nil {
+			if takesValue(first) { // -n10
+				return []string{"-" + name[:1], word[2:]}, after
+			}
+			flag, rest = take(flags, "-"+word[2:], after) // -fn10
+			return append([]string{"-" + name[:1]}, flag...), rest
+		}
+	}
+	if f == nil || hasValue || !takesValue(f) || len(after) == 0 {
+		return []string{word}, after
+	}
+	return []string{word, after[0]}, after[1:]
+}
+
+func flagName(word string) (name string, hasValue bool) {
+	name, _, hasValue = strings.Cut(strings.TrimLeft(word, "-"), "=")
+	return name, hasValue
+}
+
+func known(flags []cli.Flag, word string) bool {
+	name, _ := flagName(word)
+	return find(flags, name) != nil
+}
+
+func find(flags []cli.Flag, name string) cli.Flag {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func takesValue(f cli.Flag) bool {
+	d, ok := f.(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
+}

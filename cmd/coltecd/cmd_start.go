@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+func cmdStart(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "start",
+		Usage: "start coltecd in the background; one that runs already gets the credentials it lacks",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the restore"},
+			onlyFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if p.saidDisabled() {
+				return nil
+			}
+			path, sp, err := p.loadFor(c)
+			if err != nil {
+				return err
+			}
+			if err := p.start(c.Context, path, sp, c.StringSlice("only")); err != nil {
+				return err
+			}
+			if c.Bool("wait") {
+				return p.awaitRestore(c.Context, path)
+			}
+			return nil
+		},
+	}
+}
+
+// start makes sure that coltecd runs.
+func (p *program) start(ctx context.Context, path string, sp *spec.Spec, only []string) error {
+	if i, ok, err := control.Find(p.place(path, sp)); err != nil || ok {
+		return p.startAgain(ctx, i, sp, err)
+	}
+	logDir, err := p.logDir(path)
+	if err != nil {
+		return err
+	}
+	began, err := p.spawn(ctx, logDir, []string{"keep", "--config", path}, only)
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot start coltecd: %w", err)
+	case began.Running: // another start was faster
+		p.say("coltecd is already running (pid %d)", began.PID)
+	default:
+		p.say("coltecd started (pid %d)", began.PID)
+	}
+	return nil
+}
+
+// startAgain is a start of what runs: it gets the variables that it may lack.
+func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.Spec, err error) error {
+	if err != nil {
+		return err
+	}
+	p.say("coltecd is already running (pid %d)", i.PID)
+	vars := map[string]string{}
+	for _, name := range wanted(sp) {
+		if v, ok := p.lookup(name); ok {
+			vars[name] = v
+		}
+	}
+	if len(vars) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	err = control.Dial(i.Socket).Provide(ctx, control.ProvideRequest{Variables: vars}, func(line string) { p.say("%s", line) })
+	if err != nil {
+		return fmt.Errorf("cannot hand over the credentials: %w", err)
+	}
+	return nil
+}
+
+// beginning is what a started coltecd reports: that it supervises, or why not.
+type beginning struct {
+	PID     int      `json:"pid,omitempty"`
+	Running bool     `json:"running,omitempty"` // another has the seat
+	Code    int      `json:"code,omitempty"`
+	Error   string   `json:"error,omitempty"`
+	Hints   []string `json:"hints,omitempty"`
+}
+
+func (b beginning) err() error {
+	if b.Error == "" {
+		return nil
+	}
+	var err error = exit{b.Code, errors.New(b.Error)}
+	for i := len(b.Hints) - 1; i >= 0; i-- {
+		err = hint.Wrap(err, "%s", b.Hints[i])
+	}
+	return err
+}
+
+// spawn runs coltecd again as a daemon: own session, nothing inherited but the
+// environment, and a pipe that it reports to.
+func (p *program) spawn(ctx context.Context, logDir string, args, only []string) (beginning, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return beginning{}, err
+	}
+	defer r.Close()
+	// A shell's or an editor's open files would be held for ever: some tools
+	// hang on that.
+	if err := unix.CloseRange(3, 1<<30, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		p.say("cannot close inherited files: %v", err)
+	}
+	crash := crashFile(logDir)
+	cmd := exec.Command("/proc/self/exe", append(args, onlyArgs(only)...)...)
+	cmd.Args[0] = p.name
+	cmd.Env, cmd.Dir = p.environ, "/"
+	cmd.Stdout, cmd.Stderr = crash, crash
+	cmd.ExtraFiles = []*os.File{w}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	w.Close()
+	crash.Close()
+	if err != nil {
+		return beginning{}, err
+	}
+	return awaitBeginning(ctx, r)
+}
+
+func onlyArgs(only []string) []string {
+	var args []string
+	for _, name := range only {
+		args = append(args, "--only", name)
+	}
+	return args
+}
+
+// awaitBeginning reads the report. An end without one is a crash.
+func awaitBeginning(ctx context.Context, r *os.File) (beginning, error) {
+	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
+	defer stop()
+	b, err := io.ReadAll(r)
+	if ctx.Err() != nil {
+		return beginning{}, context.Cause(ctx)
+	}
+	var began beginning
+	if err == nil {
+		err = json.Unmarshal(b, &began)
+	}
+	if err != nil {
+		return began, hint.Wrap(errors.New("internal error: it ended before it supervised"), "see coltecd logs %s", crashName)
+	}
+	return began, began.err()
+}
+
+// report runs f and tells the descriptor how it began: f calls ready when it
+// supervises; an error before that is reported, one after it is not.
+func report(fd int, f func(ready func() error) error) error {
+	pipe := os.NewFile(uintptr(fd), "ready")
+	if fd < 3 || pipe == nil {
+		return usage("this verb is started by start")
+	}
+	unix.CloseOnExec(fd)
+	told := false
+	tell := func(b beginning) error {
+		told = true
+		defer pipe.Close()
+		return json.NewEncoder(pipe).Encode(b)
+	}
+	err := func() (err error) {
+		defer func() {
+			if v := recover(); v != nil && !told {
+				err = internal(v)
+			} else if v != nil {
+				panic(v)
+			}
+		}()
+		return f(func() error { return tell(beginning{PID: os.Getpid()}) })
+	}()
+	if err != nil && !told {
+		_ = tell(beginning{
+			Running: errors.Is(err, control.ErrRunning), Code: codeOf(err), Error: err.Error(), Hints: hint.Of(err),
+		})
+	}
+	return err
+}
+
+// awaitRestore waits until every replica is restored, with progress for people.
+func (p *program) awaitRestore(ctx context.Context, path string) error {
+	i, ok, err := control.Find(p.place(path, nil))
+	if err != nil || !ok {
+		return errors.Join(err, errEndedBefore(ok))
+	}
+	client := control.Dial(i.Socket)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	var last string
+	for {
+		doc, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if line := restoreLine(doc); line != last && line != "" {
+			last = line
+			p.say("%s", line)
+		}
+		if done, err := restored(doc); done {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+func errEndedBefore(ok bool) error {
+	if ok {
+		return nil
+	}
+	return errors.New("coltecd ended before the restore was complete")
+}
+
+// restored tells whether waiting has an end, and whether it is a good one.
+func restored(doc status.Document) (bool, error) {
+	var wait bool
+	var stuck []string
+	for _, r := range doc.Replicas {
+		switch {
+		case r.State == status.ReplicaBlocked:
+			stuck = append(stuck, r.Name+": "+firstOf(r.LastError))
+		case r.State == status.ReplicaWaiting && doc.Lease.State == status.LeaseWaiting:
+			stuck = append(stuck, r.Name+": another machine holds the lease")
+		case r.State == status.ReplicaWaiting, r.State == status.ReplicaRestoring,
+			r.State == status.ReplicaRetrying && r.LastSync == nil:
+			wait = true
+		}
+	}
+	if wait {
+		return false, nil
+	}
+	if len(stuck) > 0 {
+		return true, hint.Wrap(fmt.Errorf("not restored: %s", strings.Join(stuck, "; ")), "see coltecd status")
+	}
+	return true, nil
+}
+
+// restoreLine is one line of progress; "" when there is nothing to say.
+func restoreLine(doc status.Document) string {
+	var parts []string
+	for _, r := range doc.Replicas {
+		switch {
+		case r.Progress != nil:
+			parts = append(parts, fmt.Sprintf("%s: %d of %d files, %s of %s%s", r.Name,
+				r.Progress.Files, r.Progress.TotalFiles, size(r.Progress.Bytes), size(r.Progress.TotalBytes), left(r.Progress)))
+		case r.State == status.ReplicaRetrying:
+			parts = append(parts, r.Name+": "+oneLine(r.LastError)+", trying again")
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+func left(p *status.Progress) string {
+	if p.ETASeconds <= 0 {
+		return ""
+	}
+	return ", " + span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	f, i := float64(n), 0
+	for ; f >= 1024 && i < len(units)-1; i++ {
+		f /= 1024
+	}
+	if i == 0 {
+		return strconv.FormatInt(n, 10) + " B"
+	}
+	return fmt.Sprintf("%.1f %s", f, units[i])
+}

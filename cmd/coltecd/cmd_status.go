@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+const (
+	// answerPatience is how long status waits for an answer: coltecd answers
+	// at once, or it is stuck.
+	answerPatience = 5 * time.Second
+	// watchEvery redraws a watched status when nothing happens: the ages in it
+	// go on.
+	watchEvery = 2 * time.Second
+)
+
+func cmdStatus(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "say how the workspace is",
+		Flags: []cli.Flag{
+			jsonFlag(),
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "go on until Ctrl-C, with each change"},
+		},
+		Action: func(c *cli.Context) error {
+			show := p.statusPrinter(c.Bool("json"), c.Bool("watch"))
+			if c.Bool("watch") {
+				return p.watchStatus(c, show)
+			}
+			doc, err := p.status(c)
+			if err != nil {
+				return exit{codeUnknown, err}
+			}
+			if err := show(doc); err != nil {
+				return exit{codeUnknown, err}
+			}
+			return exit{code: doc.ExitCode()}
+		},
+	}
+}
+
+// status asks coltecd, or says what there is to say without one.
+func (p *program) status(c *cli.Context) (status.Document, error) {
+	path, err := p.findSpec(c)
+	if err != nil {
+		if p.disabled() {
+			return p.absent(nil), nil
+		}
+		return status.Document{}, err
+	}
+	i, running, err := control.Find(p.place(path, nil))
+	if err != nil {
+		return status.Document{}, err
+	}
+	if !running {
+		return p.notRunning(path), nil
+	}
+	doc, err := p.askStatus(c.Context, i)
+	if err != nil && !i.Alive() { // it ended just now
+		return p.notRunning(path), nil
+	}
+	return doc, err
+}
+
+// askStatus asks until there is an answer: a coltecd that was killed is back in
+// a moment.
+func (p *program) askStatus(ctx context.Context, i control.Instance) (status.Document, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerPatience,
+		fmt.Errorf("coltecd (pid %d) has the lock and does not answer within %v", i.PID, answerPatience))
+	defer cancel()
+	for {
+		doc, err := control.Dial(i.Socket).Status(ctx)
+		if err == nil || ctx.Err() != nil || !i.Alive() || errors.Is(err, control.ErrForbidden) {
+			return doc, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// notRunning is the status when nobody has the seat.
+func (p *program) notRunning(path string) status.Document {
+	sp, err := loadSpec(path)
+	doc := p.absent(sp)
+	switch {
+	case err != nil:
+		doc.Attention = append(doc.Attention, fmt.Sprintf("the spec does not hold: see %s validate", p.name))
+	case doc.State == status.Stopped:
+		doc.Attention = append(doc.Attention, fmt.Sprintf("coltecd is not running: start it with %s start", p.name))
+	}
+	return doc
+}
+
+// absent is the document of a workspace without a coltecd.
+func (p *program) absent(sp *spec.Spec) status.Document {
+	doc := status.Document{
+		State: status.Stopped, Version: version(), Lease: status.Lease{State: status.LeaseNone},
+		Units: []status.Unit{}, Replicas: []status.Replica{}, Attention: []string{},
+	}
+	if sp != nil {
+		doc.Workspace = workspaceOf(sp)
+	}
+	if p.disabled() {
+		doc.State = status.Disabled
+		doc.Attention = append(doc.Attention, "disabled by COLTEC_DISABLED: unset it and run "+p.name+" start")
+	}
+	return doc
+}
+
+// statusPrinter shows one document after the other.
+func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error {
+	if asJSON && watch {
+		return func(doc status.Document) error { return compactJSON(p.out, doc) }
+	}
+	if asJSON {
+		return func(doc status.Document) error { return p.printJSON(doc) }
+	}
+	r := renderer{color: isTerminal(p.out) && p.env("NO_COLOR") == "", now: time.Now}
+	clear := watch && isTerminal(p.out)
+	first := true
+	return func(doc status.Document) error {
+		switch {
+		case clear:
+			fmt.Fprint(p.out, "\x1b[H\x1b[2J")
+		case !first:
+			fmt.Fprintln(p.out)
+		}
+		first = false
+		_, err := io.WriteString(p.out, r.document(doc))
+		return err
+	}
+}
+
+// watchStatus shows the status again at each change, and now and then.
+func (p *program) watchStatus(c *cli.Context, show func(status.Document) error) error {
+	for {
+		doc, err := p.status(c)
+		if err != nil {
+			return exit{codeUnknown, err}
+		}
+		if err := show(doc); err != nil {
+			return err
+		}
+		p.awaitChange(c)
+		if c.Context.Err() != nil {
+			return context.Cause(c.Context)
+		}
+	}
+}
+
+// awaitChange returns at the next change, or after watchEvery.
+func (p *program) awaitChange(c *cli.Context) {
+	ctx, cancel := context.WithTimeout(c.Context, watchEvery)
+	defer cancel()
+	if client, _, err := p.connect(c); err == nil {
+		changed := errors.New("changed")
+		if errors.Is(client.Events(ctx, func(control.Event) error { return changed }), changed) {
+			return
+		}
+	}
+	<-ctx.Done()
+}

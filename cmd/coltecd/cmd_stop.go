@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+const (
+	// stopTimeout of the whole stop: docker kills 10 s after its TERM.
+	stopTimeout = 9 * time.Second
+	// stopMargin is what coltecd may take beyond its timeout before it is
+	// taken for stuck: it kills what is left and writes its last lines.
+	stopMargin = 5 * time.Second
+)
+
+func cmdStop(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "stop",
+		Usage: "push what is pending, release the lease and stop everything",
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION`, what is not pushed by then is said to the next machine", Value: stopTimeout},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Duration("timeout") <= 0 {
+				return usage("--timeout must be more than 0")
+			}
+			path, err := p.findSpec(c)
+			if err != nil {
+				return err
+			}
+			i, ok, err := control.Find(p.place(path, nil))
+			if err != nil {
+				return err
+			}
+			if !ok {
+				p.say("coltecd is not running")
+				return nil
+			}
+			return p.stop(c.Context, i, c.Duration("timeout"))
+		},
+	}
+}
+
+// stop ends the instance: by its socket, by a signal when that does not answer,
+// and by KILL when it is stuck.
+func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Duration) error {
+	deadline := time.Now().Add(timeout + stopMargin)
+	asking, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := control.Dial(i.Socket).Stop(asking, control.StopRequest{Timeout: control.Duration(timeout)}, func(line string) { p.say("%s", line) })
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil && !errors.Is(err, control.ErrStopping) && i.Alive():
+		p.say("coltecd does not answer (%v), sending it a signal", err)
+		signalInstance(i, syscall.SIGTERM)
+	}
+	if gone, err := wait(ctx, deadline, func() bool { return !i.Alive() }); gone || err != nil {
+		if gone {
+			p.say("stopped")
+		}
+		return err
+	}
+	return p.kill(ctx, i)
+}
+
+// kill ends a stuck coltecd. Its keeper, which was told first that this is no
+// crash, ends what is left of the units.
+func (p *program) kill(ctx context.Context, i control.Instance) error {
+	signalInstance(i, syscall.SIGTERM)
+	signalProcess(i.PID, i.Start, syscall.SIGKILL)
+	gone, err := wait(ctx, time.Now().Add(stopMargin), func() bool { return !i.Alive() })
+	if err != nil {
+		return err
+	}
+	if !gone {
+		return fmt.Errorf("cannot stop coltecd (pid %d): it survives KILL", i.PID)
+	}
+	return hint.Wrap(fmt.Errorf("coltecd did not stop in time and was killed"),
+		"what was not pushed is pushed after the next start; see %s", i.LogDir)
+}
+
+// wait looks until done says yes or the deadline is over.
+func wait(ctx context.Context, deadline time.Time, done func() bool) (bool, error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return true, nil
+}
+
+// signalInstance signals the keeper, which passes it on, or coltecd itself.
+func signalInstance(i control.Instance, sig syscall.Signal) {
+	if !signalProcess(i.Keeper, i.KeeperStart, sig) {
+		signalProcess(i.PID, i.Start, sig)
+	}
+}
+
+// signalProcess signals pid if it is still the process that began at start: a
+// pid is given again.
+func signalProcess(pid int, start uint64, sig syscall.Signal) bool {
+	if pid <= 0 || procStart(pid) != start {
+		return false
+	}
+	proc, err := os.FindProcess(pid)
+	return err == nil && proc.Signal(sig) == nil
+}

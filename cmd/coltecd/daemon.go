@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/logfile"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/supervisor"
+)
+
+// daemon is a running coltecd. Its goroutines: serve (the socket), supervise
+// (the units), the engine's (see replication), begin (the order of the start),
+// watch (the spec) and run itself, which decides about the end.
+type daemon struct {
+	p        *program
+	path     string // of the spec
+	seat     *control.Seat
+	logDir   string
+	log      *slog.Logger
+	logs     *logfile.Logs
+	redactor *logfile.Redactor
+	since    time.Time
+	own      *logfile.Sink // coltecd's own log
+	daemonOptions
+
+	sup      *supervisor.Supervisor
+	replicas *replication
+	rclone   func() (rclone.Binary, error) // looked for once
+
+	stops chan stopRequest // to run
+	fatal chan error       // to run: an error that ends everything
+	ended chan struct{}    // closed when nothing is left
+
+	mu       sync.Mutex // guards what follows
+	setting  setting    // in force
+	refused  error      // why the spec on the disk is not
+	logFault error
+	say      func(string) // to whom a stop is told
+}
+
+// daemonOptions say how this coltecd was started.
+type daemonOptions struct {
+	only       []string // names of units and replicas to run; none: all
+	foreground bool     // show the own log on standard error too
+	crashed    string   // how the coltecd before this one ended, if not in order
+}
+
+// stopRequest asks run for the end.
+type stopRequest struct {
+	timeout time.Duration
+	why     string
+}
+
+// errAtOnce is the end by a second signal.
+var errAtOnce = errors.New("ended at once, by a second signal: what was not pushed is pushed after the next start")
+
+// newDaemon prepares everything and starts nothing.
+func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o daemonOptions) (*daemon, error) {
+	logDir, err := p.logDir(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{
+		p: p, path: path, seat: seat, logDir: logDir, since: time.Now(), daemonOptions: o,
+		redactor: &logfile.Redactor{},
+		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}),
+		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ},
+	}
+	if err := d.openLogs(sp); err != nil {
+		return nil, err
+	}
+	d.rclone = sync.OnceValues(func() (rclone.Binary, error) { return rclone.Find(context.Background(), p.lookup) })
+	d.sup = supervisor.New(supervisor.Options{
+		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
+		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
+	})
+	d.replicas = &replication{build: newReplicator, log: d.log, fatal: d.fail}
+	return d, nil
+}
+
+// run supervises until somebody asks for the end. ready is called once it does.
+func (d *daemon) run(ready func() error) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	undumpable(d.log)
+
+	listener, err := d.seat.Listen()
+	if err != nil {
+		return err
+	}
+	server := control.NewServer(d, d.log)
+	defer server.Close()
+	go d.serve(server, listener)
+
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	supervised := d.supervise(life)
+	if err := d.apply(d.setting); err != nil {
+		end()
+		<-supervised
+		return err
+	}
+	if err := ready(); err != nil {
+		d.log.Warn("nobody waits for the start any more", "error", err)
+	}
+	d.log.Info("started", "version", version(), "pid", os.Getpid(), "spec", d.path, "crashed", d.crashed)
+	starting, started := context.WithCancel(life)
+	go d.begin(starting)
+	go d.watch(life)
+
+	req, fatal := d.awaitEnd(signals)
+	started() // no service starts any more
+	d.log.Info("stopping", "why", req.why, "timeout", req.timeout)
+	err = d.shutdown(req, signals, end, supervised)
+	close(d.ended)
+	d.log.Info("stopped")
+	return errors.Join(fatal, err)
+}
+
+func (d *daemon) serve(s *control.Server, l net.Listener) {
+	if err := guarded(d.log, func() error { return s.Serve(l) }); err != nil {
+		d.fail(err)
+	}
+}
+
+// supervise runs the units until life ends. The channel is closed when nothing
+// of them is left.
+func (d *daemon) supervise(life context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := guarded(d.log, func() error { return d.sup.Run(life) }); err != nil {
+			d.fail(err)
+		}
+	}()
+	return done
+}
+
+// fail ends everything because of an error; the first one counts.
+func (d *daemon) fail(err error) {
+	d.log.Error("cannot go on", "error", err)
+	select {
+	case d.fatal <- err:
+	default:
+	}
+}
+
+// begin is the order of the start: the engine restores, then the hooks that
+// follow, then the services that wait.
+func (d *daemon) begin(ctx context.Context) {
+	err := guarded(d.log, func() error {
+		if err := d.replicas.awaitSettled(ctx); err != nil {
+			return nil // stopped meanwhile
+		}
+		if err := d.sup.RunHooks(ctx, spec.PostRestore); err != nil {
+			// on_failure: fail asked for exactly this: what waits does not start.
+			if ctx.Err() == nil {
+				d.log.Error("hook failed, services after the restore wait", "error", err)
+				d.note(fmt.Errorf("services that wait for the restore do not start: %w", err))
+			}
+			return nil
+		}
+		d.sup.Reached(milestoneRestore)
+		return nil
+	})
+	if err != nil {
+		d.fail(err)
+	}
+}
+
+// awaitEnd returns when the end is asked for.
+func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
+	for {
+		select {
+		case req := <-d.stops:
+			return req, nil
+		case err := <-d.fatal:
+			return stopRequest{stopTimeout, err.Error()}, err
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				d.log.Info("reload by a signal")
+				go d.reloadLogged()
+				continue
+			}
+			return stopRequest{stopTimeout, "signal: " + sig.String()}, nil
+		}
+	}
+}
+
+// shutdown is the order of the stop: pre_stop hooks, then the units get a head
+// start, so that their last words are pushed too, then the engine's flush. What
+// is left at the end of the time-out is killed.
+func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(), supervised <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(context.Background(), req.timeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.tell("running pre_stop hooks and stopping units")
+		d.hooksBeforeStop(ctx, req.timeout/3)
+		end()
+		awaitDone(ctx, supervised, req.timeout/4)
+		if d.replicas.current() != nil {
+			d.tell("pushing what is pending")
+			d.replicas.stop(ctx)
+		}
+		awaitDone(ctx, supervised, req.timeout)
+	}()
+	for {
+		select {
+		case <-done:
+			end()
+			d.sup.Kill()
+			awaitDone(context.Background(), supervised, time.Second)
+			return nil
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				end()
+				d.sup.Kill()
+				awaitDone(context.Background(), supervised, time.Second)
+				return errAtOnce
+			}
+		}
+	}
+}
+
+func (d *daemon) hooksBeforeStop(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New("no time is left before the push"))
+	defer cancel()
+	if err := d.sup.RunHooks(ctx, spec.PreStop); err != nil {
+		d.log.Warn("hook failed", "point", spec.PreStop, "error", err)
+	}
+}
+
+// awaitDone returns when done is closed, after limit, or with ctx.
+func awaitDone(ctx context.Context, done <-chan struct{}, limit time.Duration) {
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// apply makes s what runs.
+func (d *daemon) apply(s setting) error {
+	s.only = d.only
+	d.redactor.Set(secretValues(s.spec, s.environ))
+	for _, m := range s.spec.Mountpoints() {
+		if err := os.MkdirAll(m.Path, 0o755); err != nil {
+			d.log.Warn("cannot make a mount point", "path", m.Path, "error", err)
+		}
+	}
+	if err := d.sup.Set(s.units(d.rclone)); err != nil {
+		return fmt.Errorf("cannot take over the units of the spec: %w", err)
+	}
+	d.mu.Lock()
+	d.setting, d.refused = s, nil
+	d.mu.Unlock()
+	d.replicas.set(s)
+	return nil
+}
+
+// leaveNote tells clients where we are.
+func (d *daemon) leaveNote(keeper int) error {
+	return d.seat.Note(control.Instance{
+		PID: os.Getpid(), Start: procStart(os.Getpid()), Keeper: keeper, KeeperStart: procStart(keeper),
+		Spec: d.path, Workspace: workspaceOf(d.setting.spec).String(), LogDir: d.logDir, Version: version(), Since: d.since,
+	})
+}
+
+// note keeps an error for the status until the next good reload.
+func (d *daemon) note(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = err
+}
+
+// tell says to who waits for the stop how it goes.
+func (d *daemon) tell(text string) {
+	d.mu.Lock()
+	say := d.say
+	d.mu.Unlock()
+	if say != nil {
+		say(text)
+	}
+}
+
+// names are all units and replicas that a verb can be about.
+func (d *daemon) names() []string {
+	var names []string
+	for _, u := range d.sup.Status() {
+		names = append(names, u.Name)
+	}
+	_, replicas, _ := d.replicas.status()
+	for _, r := range replicas {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// undumpable keeps other processes of the same user out of our environment:
+// the credentials are in there.
+func undumpable(log *slog.Logger) {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		log.Warn("cannot hide the environment from other processes", "error", err)
+	}
+}
+
+// guarded makes an error of a panic; its trace goes to the log alone.
+func guarded(log *slog.Logger, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			log.Error("internal error", "panic", v, "trace", string(debug.Stack()))
+			err = internal(v)
+		}
+	}()
+	return f()
+}

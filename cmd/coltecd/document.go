@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/supervisor"
+)
+
+// Status joins what the rooms know into the one document.
+func (d *daemon) Status(context.Context) status.Document {
+	d.mu.Lock()
+	s, refused := d.setting, d.refused
+	d.mu.Unlock()
+	since := d.since.UTC()
+	doc := status.Document{
+		Workspace: workspaceOf(s.spec), State: status.Running,
+		PID: os.Getpid(), Since: &since, Version: version(), Units: []status.Unit{},
+	}
+	var attention []string
+	doc.Lease, doc.Replicas, attention = d.replicas.status()
+	if doc.Replicas == nil {
+		doc.Replicas = []status.Replica{}
+	}
+	for _, u := range d.sup.Status() {
+		doc.Units = append(doc.Units, unitStatus(u))
+	}
+	attention = slices.Concat(d.ownAttention(refused), attention, unitAttention(doc.Units, d.p.name), secretAttention(s))
+	if len(attention) > 0 || replicasAreUnwell(doc) {
+		doc.State = status.Degraded
+	}
+	doc.Attention = append(append([]string{}, attention...), notices(s.spec)...) // [] in JSON, not null
+	return doc
+}
+
+// ownAttention is about coltecd itself.
+func (d *daemon) ownAttention(refused error) []string {
+	var list []string
+	if refused != nil {
+		list = append(list, sentence(refused))
+	}
+	if d.crashed != "" && time.Since(d.since) < crashMemory {
+		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.logs.Path(logName)))
+	}
+	return append(list, d.logAttention()...)
+}
+
+// crashMemory is for how long a crash is worth a person's attention.
+const crashMemory = time.Hour
+
+// sentence is an error with its next steps.
+func sentence(err error) string {
+	return strings.Join(append([]string{err.Error()}, hint.Of(err)...), "; ")
+}
+
+// unitStatus is one unit in the document.
+func unitStatus(u supervisor.UnitStatus) status.Unit {
+	return status.Unit{
+		Name: u.Name, Kind: string(u.Kind), State: string(u.State), Since: when(u.Since), PID: u.PID,
+		Restarts: u.Restarts, LastExit: u.LastExit, LastError: u.LastError,
+		NextRun: when(u.NextRun), NextRetry: when(u.NextRetry), Log: u.Log,
+	}
+}
+
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// unitAttention says what is wrong with units, and the next step.
+func unitAttention(units []status.Unit, program string) []string {
+	var list []string
+	for _, u := range units {
+		why := firstOf(u.LastError, u.LastExit)
+		switch supervisor.State(u.State) {
+		case supervisor.Failed:
+			list = append(list, fmt.Sprintf("%s %s has failed (%s): see %s logs %s, then %s restart %s", u.Kind, u.Name, why, program, u.Name, program, u.Name))
+		case supervisor.Backoff:
+			list = append(list, fmt.Sprintf("%s %s keeps ending (%s): see %s logs %s", u.Kind, u.Name, why, program, u.Name))
+		case supervisor.Blocked:
+			list = append(list, fmt.Sprintf("%s %s is blocked: %s", u.Kind, u.Name, why))
+		case supervisor.Paused:
+			list = append(list, fmt.Sprintf("%s %s is paused: %s resume %s lets it go on", u.Kind, u.Name, program, u.Name))
+		}
+	}
+	return list
+}
+
+// secretAttention names required secrets that are not there.
+func secretAttention(s setting) []string {
+	get := lookup(s.environ)
+	var list []string
+	for _, name := range s.spec.RequiredSecrets() {
+		if _, ok := get(name); !ok {
+			list = append(list, fmt.Sprintf("%s is not set, and the spec requires it: give it to the container, then run coltecd start again", name))
+		}
+	}
+	return list
+}
+
+// replicasAreUnwell tells whether persistence does not do its work, said in
+// attention or not.
+func replicasAreUnwell(doc status.Document) bool {
+	return slices.ContainsFunc(doc.Replicas, func(r status.Replica) bool {
+		return r.State == status.ReplicaBlocked || r.State == status.ReplicaRetrying || r.State == status.ReplicaPaused
+	})
+}
+
+// notices are the fields of the spec that do nothing here. They are worth a
+// word and do not make a workspace unwell: older specs are full of them.
+func notices(sp *spec.Spec) []string {
+	var list []string
+	for _, n := range sp.NotActedOn() {
+		list = append(list, notice(n))
+	}
+	return list
+}
+
+func notice(n spec.Notice) string { return fmt.Sprintf("%s (line %d): %s", n.Path, n.Line, n.Text) }

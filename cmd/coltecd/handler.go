@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// The daemon is the control.Handler of its socket.
+var _ control.Handler = (*daemon)(nil)
+
+// Sync runs cycles now.
+func (d *daemon) Sync(ctx context.Context, req control.SyncRequest, say func(string)) error {
+	if err := d.stopping(); err != nil {
+		return err
+	}
+	engine := d.replicas.current()
+	if engine == nil {
+		_, _, why := d.replicas.status()
+		if len(why) > 0 {
+			return fmt.Errorf("cannot sync: %s", why[0])
+		}
+		return hint.Wrap(errors.New("cannot sync: this workspace has no replicas"),
+			"enable persistence in %s", d.path)
+	}
+	_, replicas, _ := engine.Status()
+	var known []string
+	for _, r := range replicas {
+		known = append(known, r.Name)
+	}
+	for _, name := range req.Names {
+		if !slices.Contains(known, name) {
+			return control.NotFound(name, known)
+		}
+	}
+	if err := engine.Sync(ctx, req.Names, req.AllowDelete); err != nil {
+		return err
+	}
+	_, replicas, _ = engine.Status()
+	for _, r := range replicas {
+		if len(req.Names) == 0 || slices.Contains(req.Names, r.Name) {
+			say(fmt.Sprintf("%s: %s", r.Name, r.State))
+		}
+	}
+	return nil
+}
+
+// Pause holds a unit or a replica.
+func (d *daemon) Pause(ctx context.Context, name string) error {
+	return d.act(ctx, "pause", name, replicator.Pause)
+}
+
+// Resume lets it go on.
+func (d *daemon) Resume(ctx context.Context, name string) error {
+	return d.act(ctx, "resume", name, replicator.Resume)
+}
+
+// Restart starts a unit anew; a replica runs a cycle.
+func (d *daemon) Restart(ctx context.Context, name string) error {
+	return d.act(ctx, "restart", name, func(r replicator, name string) error {
+		return r.Sync(ctx, []string{name}, false)
+	})
+}
+
+// act finds out whether name is a unit or a replica. Where both have it, the
+// unit is meant: `sync` speaks to replicas.
+func (d *daemon) act(ctx context.Context, verb, name string, replica func(replicator, string) error) error {
+	if err := d.stopping(); err != nil {
+		return err
+	}
+	for _, u := range d.sup.Status() {
+		if u.Name == name {
+			return d.sup.Do(ctx, verb, name)
+		}
+	}
+	_, replicas, _ := d.replicas.status()
+	for _, r := range replicas {
+		if r.Name == name {
+			return replica(d.replicas.current(), name)
+		}
+	}
+	return control.NotFound(name, d.names())
+}
+
+// stopping is the error of a request that comes too late.
+func (d *daemon) stopping() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.say != nil {
+		return fmt.Errorf("coltecd is %w", control.ErrStopping)
+	}
+	return nil
+}
+
+// Stop asks run for the end and returns when nothing is left. A second one
+// waits with the first.
+func (d *daemon) Stop(ctx context.Context, req control.StopRequest, say func(string)) error {
+	timeout := time.Duration(req.Timeout)
+	if timeout <= 0 {
+		timeout = stopTimeout
+	}
+	d.mu.Lock()
+	first := d.say == nil
+	if first {
+		d.say = say
+	}
+	d.mu.Unlock()
+	if first {
+		d.stops <- stopRequest{timeout, "asked for"} // has room for the one
+	}
+	select {
+	case <-d.ended:
+		return nil
+	case <-ctx.Done(): // who asked went away: the stop goes on
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if first {
+			d.say = func(string) {}
+		}
+		return context.Cause(ctx)
+	}
+}
+
+// Reload reads the spec again. One that does not hold is refused, and what runs
+// goes on.
+func (d *daemon) Reload(_ context.Context, say func(string)) error {
+	return d.reload(nil, say)
+}
+
+// Provide takes variables over, those that the spec asks for alone.
+func (d *daemon) Provide(_ context.Context, req control.ProvideRequest, say func(string)) error {
+	d.mu.Lock()
+	now := d.setting
+	d.mu.Unlock()
+	get := lookup(now.environ)
+	var changed []string
+	for _, name := range wanted(now.spec) {
+		was, _ := get(name)
+		if v := req.Variables[name]; v != "" && v != was {
+			changed = append(changed, name+"="+v)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return d.reload(changed, say)
+}
+
+// wanted are the variables that start may hand to a running coltecd.
+func wanted(sp *spec.Spec) []string {
+	names := credentials(sp)
+	for _, name := range sp.Variables() {
+		names[name] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// reload takes over the spec on the disk, and further variables.
+func (d *daemon) reload(vars []string, say func(string)) error {
+	if err := d.stopping(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	next := d.setting
+	d.mu.Unlock()
+	sp, err := loadSpec(d.path)
+	if err == nil {
+		err = sp.ApplyEnvironment(d.p.lookup)
+	}
+	if err == nil && workspaceOf(sp).String() != workspaceOf(next.spec).String() {
+		err = hint.Wrap(fmt.Errorf("cannot take over the spec: it now names workspace %s, this is %s", workspaceOf(sp), workspaceOf(next.spec)),
+			"to make this another workspace, run %s stop and %s start", d.p.name, d.p.name)
+	}
+	if err != nil {
+		d.log.Error("spec refused, what runs goes on", "error", err)
+		d.note(fmt.Errorf("the spec on the disk is refused, the last good one is in force: %w", err))
+		return err
+	}
+	next.spec = sp
+	next.environ = slices.Concat(next.environ, vars)
+	if err := d.apply(next); err != nil {
+		d.note(err)
+		return err
+	}
+	d.log.Info("reloaded", "spec", d.path)
+	say("reloaded " + d.path)
+	return nil
+}
+
+// reloadLogged is a reload that nobody waits for; reload has logged an error.
+func (d *daemon) reloadLogged() { _ = d.reload(nil, func(string) {}) }
+
+// settle is how long the spec must be quiet before it is read: an editor or a
+// restore writes it in several steps.
+const settle = 500 * time.Millisecond
+
+// watch reloads when the spec changes. Without inotify `reload` still works.
+func (d *daemon) watch(ctx context.Context) {
+	w, err := fsnotify.NewWatcher()
+	if err == nil {
+		defer w.Close()
+		err = w.Add(filepath.Dir(d.path)) // the directory: a rename replaces the file
+	}
+	if err != nil {
+		d.log.Warn("cannot watch the spec, use reload after a change", "error", err)
+		return
+	}
+	last := fingerprint(d.path)
+	quiet := time.NewTimer(settle)
+	quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-w.Events:
+			if e.Name == d.path {
+				quiet.Reset(settle)
+			}
+		case err := <-w.Errors:
+			d.log.Warn("cannot watch the spec", "error", err)
+		case <-quiet.C:
+			if now := fingerprint(d.path); now != last && now != "" { // "": removed, and probably about to come back
+				last = now
+				d.reloadLogged()
+			}
+		}
+	}
+}
+
+// fingerprint stands for the content of the spec, "" without one: a touch is
+// no change.
+func fingerprint(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return string(sum[:])
+}
+
+// Events tells changes by comparing the status with that of a moment ago.
+func (d *daemon) Events(ctx context.Context, emit func(control.Event) error) error {
+	tick := time.NewTicker(eventsEvery)
+	defer tick.Stop()
+	last := d.Status(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-d.ended:
+			return nil
+		case now := <-tick.C:
+			doc := d.Status(ctx)
+			for _, e := range changes(last, doc) {
+				e.Time = now
+				if err := emit(e); err != nil {
+					return err
+				}
+			}
+			last = doc
+		}
+	}
+}
+
+// eventsEvery is soon enough for a person, and cheap while somebody listens.
+const eventsEvery = 250 * time.Millisecond
+
+// changes are the events between two documents.
+func changes(was, is status.Document) []control.Event {
+	var events []control.Event
+	add := func(subject, name, from, to, text string) {
+		if from != to {
+			events = append(events, control.Event{Subject: subject, Name: name, From: from, To: to, Text: text})
+		}
+	}
+	add("workspace", "", string(was.State), string(is.State), "")
+	add("lease", "", string(was.Lease.State), string(is.Lease.State), "")
+	units := map[string]status.Unit{}
+	for _, u := range was.Units {
+		units[u.Name] = u
+	}
+	for _, u := range is.Units {
+		add("unit", u.Name, units[u.Name].State, u.State, u.LastError)
+		delete(units, u.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(units)) {
+		add("unit", name, units[name].State, "", "removed")
+	}
+	replicas := map[string]status.Replica{}
+	for _, r := range was.Replicas {
+		replicas[r.Name] = r
+	}
+	for _, r := range is.Replicas {
+		add("replica", r.Name, string(replicas[r.Name].State), string(r.State), r.LastError)
+	}
+	for _, a := range is.Attention {
+		if !slices.Contains(was.Attention, a) {
+			events = append(events, control.Event{Subject: "attention", Text: a})
+		}
+	}
+	return events
+}

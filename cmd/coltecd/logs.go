@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/logfile"
+	"github.com/coltec/coltec/pkg/spec"
+)
+
+const (
+	// logName is coltecd's own log.
+	logName = "coltecd"
+	// crashName takes what the Go runtime prints when it gives up; nobody reads
+	// the standard error of a daemon.
+	crashName = "coltecd.crash"
+)
+
+// openLogs makes the log directory and coltecd's own log. A directory that
+// cannot be written to costs the logs, not the workspace: sinks swallow.
+func (d *daemon) openLogs(sp *spec.Spec) error {
+	level, err := logLevel(d.p.env("COLTEC_LOG_LEVEL"))
+	if err != nil {
+		return err
+	}
+	format, err := logFormat(d.p.env("COLTEC_LOG_FORMAT"), sp.Logs.Format)
+	if err != nil {
+		return err
+	}
+	d.logFault = os.MkdirAll(d.logDir, 0o755)
+	d.redactor.Set(secretValues(sp, d.p.environ))
+	d.logs = logfile.New(logfile.Options{
+		Dir: d.logDir, MaxSizeMB: max(1, int(sp.Logs.MaxSize>>20)), MaxBackups: sp.Logs.MaxBackups,
+		MaxAgeDays: max(1, int(sp.Logs.MaxAge.Hours()/24)), Compress: sp.Logs.Compress,
+		Format: format, Redactor: d.redactor,
+	})
+	d.own = d.logs.Sink(logName)
+	d.log = slog.New(d.handler(level, format))
+	return nil
+}
+
+// handler writes coltecd's own log, in the foreground to standard error too.
+func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
+	kept := slog.NewTextHandler(d.own, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
+	if !d.foreground {
+		return kept
+	}
+	shown := writerFunc(func(b []byte) (int, error) {
+		_, err := io.WriteString(d.p.err, plain(string(d.redactor.Redact(b))))
+		return len(b), err
+	})
+	if format == logfile.JSON {
+		return slog.NewMultiHandler(kept, slog.NewJSONHandler(shown, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.NewMultiHandler(kept, slog.NewTextHandler(shown, &slog.HandlerOptions{Level: level}))
+}
+
+// withoutTime leaves the time to the sink, which stamps every line.
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+func logLevel(name string) (slog.Level, error) {
+	var level slog.Level
+	if name == "" {
+		return slog.LevelInfo, nil
+	}
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return 0, hint.Wrap(usage("cannot use COLTEC_LOG_LEVEL %q", name), "set it to debug, info, warn or error")
+	}
+	return level, nil
+}
+
+func logFormat(name, fallback string) (logfile.Format, error) {
+	if name == "" {
+		name = fallback
+	}
+	switch f := logfile.Format(strings.ToLower(name)); f {
+	case logfile.Text, logfile.JSON:
+		return f, nil
+	}
+	return "", hint.Wrap(usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
+}
+
+// logAttention is about logs that are not kept.
+func (d *daemon) logAttention() []string {
+	err := d.logFault
+	if err == nil {
+		err = d.own.LastError()
+	}
+	if err == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("logs are not kept (%v): make %s writable, or set COLTEC_LOG_DIR", err, d.logDir)}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/status"
+)
+
+var update = flag.Bool("update", false, "write the generated documents anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"coltecd": main, "coltec-daemon": main})
+}
+
+// TestScripts runs testdata/*.txtar: one file a verb, with the real program.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup:               setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"eventually": eventually,
+			"pid":        pid,
+			"signal":     sendSignal,
+			"ended":      ended,
+		},
+	})
+}
+
+// setup gives each script a runtime directory of its own, and ends what it
+// leaves running.
+func setup(env *testscript.Env) error {
+	env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
+	env.Defer(func() {
+		specs, _ := filepath.Glob(filepath.Join(env.WorkDir, "*", specName))
+		more, _ := filepath.Glob(filepath.Join(env.WorkDir, specName))
+		for _, path := range append(specs, more...) {
+			run(context.Background(), []string{"coltecd", "stop", "--timeout", "1s", "--config", path}, stdio{nil, io.Discard, io.Discard}, env.Vars)
+		}
+	})
+	return os.Mkdir(filepath.Join(env.WorkDir, "run"), 0o700)
+}
+
+// patience is the deadline of every wait in a script: far above what anything
+// takes on a busy machine.
+const patience = 30 * time.Second
+
+// eventually REGEXP PROGRAM ARG… runs the program until its output matches.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	re := regexp.MustCompile("(?m)" + args[0])
+	var out []byte
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		cmd := exec.Command(inPath(ts, args[1]), args[2:]...)
+		cmd.Args[0] = args[1]
+		cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
+		out, _ = cmd.CombinedOutput()
+		if re.Match(out) != neg {
+			return
+		}
+	}
+	ts.Fatalf("not in %v; the last output was:\n%s", patience, out)
+}
+
+func inPath(ts *testscript.TestScript, name string) string {
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if path := filepath.Join(dir, name); exists(path) {
+			return path
+		}
+	}
+	return name
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// environ is what a program of the script sees, as far as coltecd asks for it.
+func environ(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"PATH", "HOME", "WORK", "TMPDIR", "XDG_RUNTIME_DIR", "COLTEC_CONFIG", "COLTEC_DISABLED", "COLTEC_LOG_DIR", "COLTEC_RCLONE", "GOCOVERDIR"} {
+		if v := ts.Getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// pid VAR WHO puts a process id into a variable: of coltecd, its keeper, or a unit.
+func pid(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command(inPath(ts, "coltecd"), "status", "--json")
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
+	out, _ := cmd.Output()
+	var doc status.Document
+	ts.Check(json.Unmarshal(out, &doc))
+	found := 0
+	switch who := args[1]; who {
+	case "coltecd":
+		found = doc.PID
+	case "keeper":
+		found, _ = strconv.Atoi(stat(doc.PID)[1])
+	default:
+		for _, u := range doc.Units {
+			if u.Name == who {
+				found = u.PID
+			}
+		}
+	}
+	if found == 0 {
+		ts.Fatalf("no process of %s in %s", args[1], out)
+	}
+	ts.Setenv(args[0], strconv.Itoa(found))
+}
+
+// signal NAME PID; testscript's own kill knows children of the script only.
+func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, unix.SignalNum("SIG"+args[0])))
+}
+
+// ended PID waits until the process is gone.
+func ended(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if fields := stat(pid); fields == nil || fields[0] == "Z" {
+			return
+		}
+	}
+	ts.Fatalf("process %d runs on", pid)
+}
+
+// try runs the program in this process.
+func try(t *testing.T, environ []string, args ...string) (code int, out, err string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), append([]string{"coltecd"}, args...), stdio{strings.NewReader(""), &o, &e}, environ)
+	return code, o.String(), e.String()
+}
+
+func TestPanicIsAnInternalError(t *testing.T) {
+	var e bytes.Buffer
+	code := run(t.Context(), []string{"coltecd", "version"}, stdio{nil, panicker{}, &e}, nil)
+	if code != codeFailed || e.String() != "error: internal error: boom\n" {
+		t.Errorf("code %d, %q", code, e.String())
+	}
+}
+
+type panicker struct{}
+
+func (panicker) Write([]byte) (int, error) { panic("boom") }
+
+func TestDisabledIsRead(t *testing.T) {
+	for value, want := range map[string]bool{"1": true, "true": true, "YES": true, " On ": true, "": false, "0": false, "false": false, "no": false, "maybe": false} {
+		p := &program{environ: []string{"COLTEC_DISABLED=x", "COLTEC_DISABLED=" + value}}
+		if p.disabled() != want {
+			t.Errorf("COLTEC_DISABLED=%q: %v", value, !want)
+		}
+	}
+}
+
+func TestPlainTakesControlCharactersOut(t *testing.T) {
+	if got := plain("a\x1b[31mb\r\n\tc\u009bd\u00e9"); got != "a?[31mb?\n\tc?d\u00e9" {
+		t.Errorf("%q", got)
+	}
+}
+
+func Example() { // what --help ends with
+	fmt.Print(codeTable(""))
+	// Output:
+	// 0    done; status: running, and nothing needs attention
+	// 1    failed; status: running, and something needs attention
+	// 2    wrong usage
+	// 3    status: not running, or disabled
+	// 4    status: cannot tell
+	// 5    the spec is not valid
+	// 130  interrupted (Ctrl-C)
+}

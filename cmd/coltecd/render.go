@@ -1,0 +1,251 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// Colours of a terminal, by what they mean.
+const (
+	good = "32" // green
+	busy = "36" // cyan
+	warn = "33" // yellow
+	bad  = "31" // red
+	dim  = "2"
+	bold = "1"
+)
+
+// colorOf gives the colour of a state, of whatever it is a state.
+var colorOf = map[string]string{
+	"running": good, "ready": good, "held": good, "synced": good,
+	"starting": busy, "waiting": busy, "syncing": busy, "restoring": busy, "stopping": busy, "killing": busy,
+	"backoff": warn, "degraded": warn, "retrying": warn, "paused": warn, "best_effort": warn, "disabled": warn,
+	"failed": bad, "blocked": bad, "fenced": bad, "stopped": bad,
+	"exited": dim, "none": dim,
+}
+
+// renderer writes a status document for people.
+type renderer struct {
+	color bool
+	now   func() time.Time
+}
+
+// document is the whole text.
+func (r renderer) document(d status.Document) string {
+	var b strings.Builder
+	r.headline(&b, d)
+	if len(d.Units) > 0 {
+		b.WriteString("\n" + r.units(d.Units))
+	}
+	if len(d.Replicas) > 0 {
+		b.WriteString("\n" + r.replicas(d.Replicas))
+	}
+	if len(d.Attention) > 0 {
+		b.WriteString("\n" + r.paint(bold, "attention") + "\n")
+		for _, a := range d.Attention {
+			b.WriteString("  - " + plain(a) + "\n")
+		}
+	}
+	return b.String()
+}
+
+func (r renderer) headline(b *strings.Builder, d status.Document) {
+	if d.Workspace.Org != "" {
+		b.WriteString(r.paint(bold, plain(d.Workspace.String())) + "  ")
+	}
+	b.WriteString(r.state(string(d.State)))
+	if d.PID != 0 {
+		fmt.Fprintf(b, "  pid %d, up %s, coltecd %s", d.PID, r.ago(d.Since), plain(d.Version))
+	}
+	b.WriteString("\n")
+	if len(d.Replicas) > 0 || d.Lease.State != status.LeaseNone {
+		b.WriteString("lease " + r.lease(d.Lease) + "\n")
+	}
+}
+
+func (r renderer) lease(l status.Lease) string {
+	text := r.state(string(l.State))
+	if l.Epoch > 0 {
+		text += fmt.Sprintf("  epoch %d, generation %d", l.Epoch, l.Generation)
+	}
+	if h := l.Holder; h != nil && l.State != status.LeaseHeld {
+		text += "  held by " + plain(h.Host)
+		if h.Container != "" {
+			text += " (" + plain(h.Container) + ")"
+		}
+		text += " for " + r.ago(&h.Since)
+		if h.LastSeen != nil {
+			text += ", last seen " + r.ago(h.LastSeen) + " ago"
+		}
+	}
+	return text
+}
+
+func (r renderer) units(units []status.Unit) string {
+	t := table{{"UNIT", "KIND", "STATE", "FOR", "PID", "RESTARTS", "NEXT", "LAST ERROR"}}
+	for _, u := range units {
+		next := u.NextRun
+		if next == nil {
+			next = u.NextRetry
+		}
+		t = append(t, []string{
+			plain(u.Name), u.Kind, r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
+			r.in(next), oneLine(firstOf(u.LastError, u.LastExit)),
+		})
+	}
+	return t.String()
+}
+
+func (r renderer) replicas(replicas []status.Replica) string {
+	t := table{{"REPLICA", "DIRECTION", "STATE", "LAST SYNC", "PENDING", "CONFLICTS", "NEXT", "LAST ERROR"}}
+	for _, p := range replicas {
+		last := "never"
+		if p.LastSync != nil {
+			last = r.ago(p.LastSync) + " ago"
+		}
+		t = append(t, []string{
+			plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress), last,
+			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), r.in(p.NextRun), oneLine(p.LastError),
+		})
+	}
+	return t.String()
+}
+
+// progress is a share and the time that is left.
+func progress(p *status.Progress) string {
+	if p == nil || p.TotalBytes == 0 {
+		return ""
+	}
+	text := fmt.Sprintf(" %d%%", 100*p.Bytes/p.TotalBytes)
+	if p.ETASeconds > 0 {
+		text += ", " + span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
+	}
+	return text
+}
+
+func (r renderer) state(s string) string { return r.paint(colorOf[s], plain(s)) }
+
+func (r renderer) paint(color, text string) string {
+	if !r.color || color == "" {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+func (r renderer) ago(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return span(r.now().Sub(*t))
+}
+
+func (r renderer) in(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return "in " + span(t.Sub(r.now()))
+}
+
+// span is a duration for people: two units at most.
+func span(d time.Duration) string {
+	d = max(d, 0).Round(time.Second)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours())/24)
+	}
+}
+
+func number(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return "-"
+}
+
+// oneLine makes any text fit for a cell.
+func oneLine(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Join(strings.Fields(plain(s)), " ")
+}
+
+// table is rows of cells, the head first. (go-pretty's table was measured: it
+// adds nothing that status needs.)
+type table [][]string
+
+// String aligns the columns. The last one is as long as it likes.
+func (t table) String() string {
+	width := make([]int, len(t[0]))
+	for _, row := range t {
+		for i, cell := range row {
+			width[i] = max(width[i], visible(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range t {
+		for i, cell := range row {
+			b.WriteString(cell)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", width[i]-visible(cell)+2))
+			}
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// visible is the width of a cell without its colours.
+func visible(s string) int {
+	n := utf8.RuneCountInString(s)
+	for {
+		i := strings.Index(s, "\x1b[")
+		if i < 0 {
+			return n
+		}
+		end := i + strings.IndexByte(s[i:], 'm') + 1
+		n -= end - i
+		s = s[end:]
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// compactJSON writes one line.
+func compactJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// replicator is the engine, as the daemon sees it.
+type replicator interface {
+	Run(ctx context.Context) error
+	Status() (status.Lease, []status.Replica, []string)
+	Sync(ctx context.Context, names []string, allowDelete bool) error
+	Pause(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+	SetStopTimeout(d time.Duration)
+}
+
+// persistence is what an engine is made of: when it is equal, the engine stays.
+type persistence struct {
+	Workspace status.Workspace
+	Section   spec.Persistence
+	Environ   map[string]string // the variables that the remotes ask for
+}
+
+func persistenceOf(s setting) persistence {
+	p := persistence{workspaceOf(s.spec), s.spec.Persistence, map[string]string{}}
+	get := lookup(s.environ)
+	for name := range credentials(s.spec) {
+		p.Environ[name], _ = get(name)
+	}
+	return p
+}
+
+// replication keeps the one engine of the daemon running, and replaces it when
+// a reload asks for another.
+type replication struct {
+	build func(setting) (replicator, error) // nil without an error: nothing to replicate
+	log   *slog.Logger
+	fatal func(error) // an engine that ended by itself
+
+	mu      sync.Mutex // guards what follows
+	now     persistence
+	engine  replicator
+	refused error // why there is no engine
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the engine has ended; nil without one
+}
+
+// set makes s what is replicated.
+func (r *replication) set(s setting) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := persistenceOf(s)
+	if r.engine != nil && reflect.DeepEqual(r.now, next) {
+		return
+	}
+	r.halt()
+	r.now = next
+	r.engine, r.refused = r.build(s)
+	if r.refused != nil {
+		r.log.Error("cannot replicate", "error", r.refused)
+		r.engine = nil
+	}
+	if r.engine != nil {
+		r.start()
+	}
+}
+
+// start runs the engine. The caller has the lock.
+func (r *replication) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel, r.done = cancel, make(chan struct{})
+	go func(engine replicator, done chan struct{}) {
+		defer close(done)
+		err := guarded(r.log, func() error { return engine.Run(ctx) })
+		switch {
+		case ctx.Err() == nil && err == nil:
+			r.fatal(errors.New("internal error: the engine ended by itself"))
+		case ctx.Err() == nil:
+			r.fatal(fmt.Errorf("cannot replicate: %w", err))
+		case err != nil && !errors.Is(err, context.Canceled):
+			r.log.Warn("the last flush was not complete", "error", err)
+		}
+	}(r.engine, r.done)
+}
+
+// halt ends the engine after its flush. The caller has the lock.
+func (r *replication) halt() {
+	if r.done != nil {
+		r.cancel()
+		<-r.done
+		r.done, r.engine = nil, nil
+	}
+}
+
+// stop ends the engine after its flush, but returns at the deadline.
+func (r *replication) stop(ctx context.Context) {
+	r.mu.Lock()
+	cancel, done, engine := r.cancel, r.done, r.engine
+	r.mu.Unlock()
+	if done == nil {
+		return
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		engine.SetStopTimeout(time.Until(deadline))
+	}
+	cancel()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// current is the engine, or nil.
+func (r *replication) current() replicator {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine
+}
+
+// status is the engine's part of the document.
+func (r *replication) status() (status.Lease, []status.Replica, []string) {
+	r.mu.Lock()
+	engine, refused := r.engine, r.refused
+	r.mu.Unlock()
+	switch {
+	case refused != nil:
+		return status.Lease{State: status.LeaseNone}, nil, []string{refused.Error()}
+	case engine == nil:
+		return status.Lease{State: status.LeaseNone}, nil, nil
+	}
+	return engine.Status()
+}
+
+// settled tells whether every replica is past its restore, or waits for
+// something that services should not wait for: a person, or another holder.
+func (r *replication) settled() bool {
+	lease, replicas, _ := r.status()
+	for _, p := range replicas {
+		switch p.State {
+		case status.ReplicaRestoring:
+			return false
+		case status.ReplicaWaiting:
+			if lease.State != status.LeaseWaiting {
+				return false
+			}
+		case status.ReplicaRetrying:
+			if p.LastSync == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// settledEvery is how often settled is looked at: a person does not notice it,
+// and it is a few comparisons.
+const settledEvery = 100 * time.Millisecond
+
+// awaitSettled returns when the replicas are settled, or with ctx.
+func (r *replication) awaitSettled(ctx context.Context) error {
+	tick := time.NewTicker(settledEvery)
+	defer tick.Stop()
+	for !r.settled() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/hooks"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/unit"
+)
+
+// milestoneRestore is reached when every replica that can be restored is.
+const milestoneRestore = "restore"
+
+// setting is all that the units and the engine are made of: a spec, and the
+// environment and the place that it is read in.
+type setting struct {
+	spec    *spec.Spec
+	folder  string   // of the workspace
+	runtime string   // private directory of this coltecd
+	environ []string // coltecd's own, credentials included
+	only    []string // names of units and replicas to run; none: all
+	logDir  string
+	log     *slog.Logger
+	hooks   func(point string) // runs the hooks of a point; nil: none
+}
+
+// workspaceOf names the workspace of a spec.
+func workspaceOf(sp *spec.Spec) status.Workspace {
+	return status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name}
+}
+
+// lookup reads environ; an empty variable counts as unset.
+func lookup(environ []string) spec.Lookup {
+	values := map[string]string{}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		values[name] = value
+	}
+	return func(name string) (string, bool) {
+		v := values[name]
+		return v, v != ""
+	}
+}
+
+// wants tells whether --only leaves name in.
+func (s setting) wants(name string) bool {
+	return len(s.only) == 0 || slices.Contains(s.only, name)
+}
+
+// units are the services and hooks of the spec, and its mounts in mode mounted.
+func (s setting) units(rc func() (rclone.Binary, error)) []unit.Unit {
+	var units []unit.Unit
+	for _, m := range s.spec.Mountpoints() {
+		units = append(units, s.mount(m, rc))
+	}
+	for i := range s.spec.Services {
+		units = append(units, s.service(&s.spec.Services[i]))
+	}
+	if len(s.only) > 0 {
+		units = slices.DeleteFunc(units, func(u unit.Unit) bool { return !s.wants(u.Name) })
+		for i := range units {
+			units[i].After = slices.DeleteFunc(slices.Clone(units[i].After), func(name string) bool {
+				return name != milestoneRestore && !s.wants(name)
+			})
+		}
+	}
+	for _, point := range slices.Sorted(maps.Keys(s.spec.Hooks.All())) {
+		for _, h := range s.spec.Hooks.All()[point] {
+			units = append(units, s.hook(point, &h))
+		}
+	}
+	return units
+}
+
+func (s setting) service(def *spec.Service) unit.Unit {
+	u := unit.Unit{
+		Name: def.Name, Kind: unit.Service, Argv: def.Command, Dir: s.dir(def.Dir), User: def.User,
+		Restart:    unit.Restart(def.Restart),
+		Backoff:    unit.Backoff{Base: def.Backoff.Base, Max: def.Backoff.Max, Factor: def.Backoff.Factor},
+		StartLimit: unit.StartLimit{Burst: def.StartLimit.Burst, Window: def.StartLimit.Window},
+		Stop:       unit.Stop{Signal: signalOf(def.Stop.Signal), Grace: def.Stop.Grace},
+		After:      def.After,
+	}
+	if r := def.Ready; r != nil {
+		u.Ready = &unit.Probe{Exec: r.Exec, Interval: r.Interval, Timeout: r.Timeout}
+	}
+	full, err := def.Expand(lookup(s.environ))
+	if err != nil {
+		u.Blocked = err.Error()
+		return u
+	}
+	u.Env = s.childEnv(def.User, reveal(full.Env))
+	return u
+}
+
+// hook is one hook, under the name that the spec has for it.
+func (s setting) hook(point string, def *spec.Hook) unit.Unit {
+	full, blocked := def.Expand(lookup(s.environ))
+	// What is wrong with a hook is found again, and said, when the set is checked.
+	made, _ := hooks.Units(hooks.Point(point), []hooks.Def{{
+		Command: def.Command, Dir: s.dir(def.Dir), User: def.User, Timeout: def.Timeout,
+		Env: s.childEnv(def.User, reveal(full.Env)), OnFailure: unit.FailurePolicy(def.OnFailure),
+	}})
+	u := made[0]
+	u.Name = def.Name
+	if blocked != nil {
+		u.Blocked = blocked.Error()
+	}
+	return u
+}
+
+// dir is where a unit runs: in the workspace, unless its spec says otherwise.
+func (s setting) dir(dir string) string {
+	if dir != "" {
+		return dir
+	}
+	return s.folder
+}
+
+// signalOf reads a name as the spec has it; it was checked there.
+func signalOf(name string) syscall.Signal {
+	return unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG"))
+}
+
+func reveal[V interface{ Reveal() string }](values map[string]V) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, name+"="+values[name].Reveal())
+	}
+	return out
+}
+
+// networkKeys join the tailnet: nobody else's business.
+var networkKeys = []string{"COLTEC_TAILSCALE_AUTH_KEY", "TAILSCALE_AUTH_KEY", "TS_AUTHKEY"}
+
+// childEnv is the environment of a service or hook: ours without what opens the
+// remotes and the tailnet, then what the spec lists for it.
+func (s setting) childEnv(name string, own []string) []string {
+	hidden := credentials(s.spec)
+	vars := map[string]string{}
+	for _, kv := range slices.Concat(s.environ, homeOf(name), own) {
+		k, v, _ := strings.Cut(kv, "=")
+		vars[k] = v
+	}
+	listed := map[string]bool{}
+	for _, kv := range own {
+		k, _, _ := strings.Cut(kv, "=")
+		listed[k] = true
+	}
+	var env []string
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		if hidden[k] && !listed[k] || strings.HasPrefix(k, "RCLONE_CONFIG_") && !listed[k] {
+			continue
+		}
+		env = append(env, k+"="+vars[k])
+	}
+	return env
+}
+
+// homeOf is what a login of that user would set. An unknown user is for the
+// supervisor to complain about.
+func homeOf(name string) []string {
+	name, _, _ = strings.Cut(name, ":")
+	if name == "" {
+		return nil
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			return nil
+		}
+	}
+	return []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
+}
+
+// credentials are the names of the variables that the remotes are made of: each
+// that a remote asks for, a default in the spec or not.
+func credentials(sp *spec.Spec) map[string]bool {
+	names := map[string]bool{}
+	record := func(name string) (string, bool) {
+		names[name] = true
+		return "", false
+	}
+	for _, r := range sp.Persistence.Remotes {
+		_, _ = r.Expand(record) // for the questions that it asks
+	}
+	for _, name := range networkKeys {
+		names[name] = true
+	}
+	return names
+}
+
+// secretValues are the values that no log may hold: of the remotes' variables
+// and of the secrets that the spec declares.
+func secretValues(sp *spec.Spec, environ []string) []string {
+	names := credentials(sp)
+	for _, s := range sp.Secrets {
+		names[s.Name] = true
+	}
+	get := lookup(environ)
+	var values []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if v, ok := get(name); ok && !isPlace(name) {
+			values = append(values, v)
+		}
+	}
+	for _, r := range sp.Persistence.Remotes {
+		for name, v := range r.Options {
+			if literal := v.Reveal(); strings.Contains(name, "secret") && !strings.Contains(literal, "$") {
+				values = append(values, literal)
+			}
+		}
+	}
+	return values
+}
+
+// isPlace tells a variable that names a place from one that opens it: bucket,
+// endpoint and region are in every message, and no secret.
+func isPlace(name string) bool {
+	for _, word := range []string{"BUCKET", "ENDPOINT", "REGION", "PROVIDER", "PREFIX", "PATH"} {
+		if strings.Contains(strings.ToUpper(name), word) {
+			return true
+		}
+	}
+	return false
+}
+
+// backends are the remotes of a target as rclone knows them.
+func backends(t *spec.Target) []rclone.Backend {
+	var list []rclone.Backend
+	for i, r := range t.Remotes {
+		b := rclone.Backend{Name: r.Name, Type: r.Type, Options: map[string]string{}}
+		for k, v := range r.Options {
+			b.Options[k] = v.Reveal()
+		}
+		if r.Crypt != nil && i+1 < len(t.Remotes) {
+			inner := t.Remotes[i+1]
+			b.Options["remote"] = rclone.Root(inner.Name, inner.Root(), r.WrapPath)
+			b.Options["filename_encryption"] = r.Crypt.FilenameEncryption
+			b.Options["directory_name_encryption"] = fmt.Sprint(r.Crypt.DirectoryNameEncryption)
+			b.Passwords = map[string]string{"password": r.Crypt.Password.Reveal()}
+			if !r.Crypt.Password2.Empty() {
+				b.Passwords["password2"] = r.Crypt.Password2.Reveal()
+			}
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+// fuseDevice is what a mount needs of the container.
+const fuseDevice = "/dev/fuse"
+
+// mount is the service that mounts a remote path, or a blocked one that says
+// what is missing.
+func (s setting) mount(m spec.Mountpoint, rc func() (rclone.Binary, error)) unit.Unit {
+	u := unit.Unit{Name: m.Name, Kind: unit.Service, Argv: []string{"rclone", "mount"}, Dir: "/"}
+	remote, err := s.mounted(m, rc)
+	if err != nil {
+		u.Blocked = err.Error()
+		return u
+	}
+	cache := s.runtime + "/mount-" + m.Name
+	u.Argv, u.Env = remote.Mount(m.Path, rclone.MountOptions{CacheDir: cache, ReadOnly: m.ReadOnly})
+	// What is written and not uploaded yet goes up before the mount ends.
+	u.Stop = unit.Stop{Signal: syscall.SIGTERM, Grace: stopTimeout}
+	u.Ready = &unit.Probe{Exec: []string{"mountpoint", "-q", m.Path}}
+	return u
+}
+
+func (s setting) mounted(m spec.Mountpoint, rc func() (rclone.Binary, error)) (*rclone.Remote, error) {
+	if _, err := os.Stat(fuseDevice); err != nil {
+		return nil, fmt.Errorf("FUSE is missing (no %s): give the container --device %s --cap-add SYS_ADMIN, or use mode: replicated", fuseDevice, fuseDevice)
+	}
+	get := lookup(s.environ)
+	t, err := s.spec.Target(m.Remote, m.RemotePath, get)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := rc()
+	if err != nil {
+		return nil, err
+	}
+	top := t.Remotes[0]
+	return rclone.NewRemote(bin, backends(t), rclone.Root(top.Name, top.Root(), t.Path), rclone.Options{
+		Env: rclone.Lookup(get), Transfers: m.Transfer.Transfers, Checkers: m.Transfer.Checkers, BwLimit: m.Transfer.BwLimit,
+	})
+}
