@@ -405,7 +405,7 @@ func TestHostileShapes(t *testing.T) {
 	const n = sizeLimit / 2
 	shapes := map[string]string{
 		"brackets": strings.Repeat("[", n), "braces": strings.Repeat("{a: ", n/4), "dashes": strings.Repeat("- ", n/2),
-		"questions": strings.Repeat("? ", n/2), "colons": strings.Repeat("a:\n", n/3), "anchors": strings.Repeat("&a ", n/3),
+		"questions": strings.Repeat("? ", n/2), "colons": strings.Repeat("a:\n", n/6), "anchors": strings.Repeat("&a ", n/3),
 		"tags": strings.Repeat("!!str ", n/6), "quotes": strings.Repeat("'", n), "keys": strings.Repeat("a: b\n", n/8),
 		"documents": strings.Repeat("---\n", n/4), "directives": strings.Repeat("%YAML 1.2\n", 2000),
 	}
