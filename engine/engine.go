@@ -60,7 +60,9 @@ type Options struct {
 	Workspace status.Workspace
 	Replicas  []Replica // in order of priority
 	Self      store.Holder
-	HeadRoot  string // where heads are, for the claims: type:bucket/prefix
+	// HeadRoot says where heads are, for the claims: type:bucket/prefix. It is
+	// asked once a remote could be connected.
+	HeadRoot func() string
 	// Connect opens a prefix. It is asked again after a failure, so that what
 	// was missing may come.
 	Connect func(ctx context.Context, t Target) (Remote, error)
@@ -68,13 +70,13 @@ type Options struct {
 	LeaseTTL   time.Duration
 	LeaseRenew time.Duration
 	BestEffort bool // a remote without conditional writes will do
+	// Dead says that a holder at our own place is proven to have ended.
+	Dead func(store.Holder) bool
 
 	StopTimeout time.Duration            // bounds the final flush
 	Rendered    func(path string) string // the file that a template rendered for an absolute path; nil for none
 	Log         *slog.Logger
 
-	// Restored is called once, when the first restore is over or cannot go on.
-	Restored func()
 	// Synced is called after a replica's changes went either way.
 	Synced func(replica string)
 	// Conflicted is called with the paths whose local version lies aside.
@@ -97,10 +99,10 @@ type Engine struct {
 	leaseAt   time.Time // when to ask for the lease again
 	leaseFail int
 	leaseErr  error
-	announced bool
 
-	mu   sync.Mutex // guards what Status reads
-	view view
+	mu   sync.Mutex // guards what follows
+	view view       // what Status shows
+	stop time.Duration
 }
 
 // member is one replica at run time.
@@ -150,14 +152,23 @@ func New(o Options) *Engine {
 		policy:   backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 	}
 	for _, r := range o.Replicas {
-		m := &member{Replica: r}
+		m := &member{Replica: r, synced: replica.LastSettled(r.Path)}
 		e.members = append(e.members, m)
 		if r.Blocked != "" {
 			m.err = &blockedError{errors.New(r.Blocked)}
 		}
 	}
+	e.stop = o.StopTimeout
 	e.publish()
 	return e
+}
+
+// SetStopTimeout sets how long the final flush may take, from the end of Run's
+// context on.
+func (e *Engine) SetStopTimeout(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stop = d
 }
 
 // blockedError needs something from a person.
@@ -275,7 +286,6 @@ func (e *Engine) round(ctx context.Context) {
 		}
 	}
 	e.restore(ctx)
-	e.announce()
 	e.push(ctx)
 	e.publish()
 }
@@ -317,31 +327,6 @@ func (e *Engine) note(m *member, err error) {
 // together.
 func jitter(d time.Duration) time.Duration {
 	return d - d/20 + time.Duration(rand.Int64N(int64(d/10)+1))
-}
-
-// announce calls Restored once no replica's first restore can go on by
-// itself: services that wait for it must not wait for a person.
-func (e *Engine) announce() {
-	if e.announced || e.o.Restored == nil {
-		return
-	}
-	for _, m := range e.members {
-		if !e.restoredOrStuck(m) {
-			return
-		}
-	}
-	e.announced = true
-	e.o.Restored()
-}
-
-func (e *Engine) restoredOrStuck(m *member) bool {
-	switch {
-	case m.ready, m.paused, m.Blocked != "", m.err != nil && blocked(m.err):
-		return true
-	case m.writes() && e.leaseView().State == status.LeaseWaiting:
-		return true
-	}
-	return m.err != nil && m.rep != nil && m.rep.Base() != nil && m.rep.Base().Header.Restored
 }
 
 // call runs f in the goroutine of Run.
@@ -411,19 +396,23 @@ func (e *Engine) member(name string) *member {
 	return nil
 }
 
-// Pause stops a replica's cycles until Resume.
-func (e *Engine) Pause(ctx context.Context, name string) error { return e.setPaused(ctx, name, true) }
+// Pause stops a replica's cycles until Resume. A transfer under way ends first.
+func (e *Engine) Pause(ctx context.Context, name string) error {
+	return e.change(ctx, name, func(m *member) { m.paused = true })
+}
 
 // Resume goes on with a paused replica, at once.
-func (e *Engine) Resume(ctx context.Context, name string) error { return e.setPaused(ctx, name, false) }
+func (e *Engine) Resume(ctx context.Context, name string) error {
+	return e.change(ctx, name, func(m *member) { m.paused, m.next = false, time.Time{} })
+}
 
-func (e *Engine) setPaused(ctx context.Context, name string, paused bool) error {
+func (e *Engine) change(ctx context.Context, name string, f func(*member)) error {
 	members, err := e.find([]string{name})
 	if err != nil {
 		return err
 	}
 	return e.call(ctx, func() {
-		members[0].paused, members[0].next = paused, time.Time{}
+		f(members[0])
 		e.publish()
 	})
 }
@@ -446,7 +435,7 @@ func (e *Engine) Retry(ctx context.Context) error {
 
 // headAt is where a workspace's head is, as claims say it.
 func (e *Engine) headAt(workspace string) string {
-	return e.o.HeadRoot + "/" + store.HeadKey(workspace)
+	return e.o.HeadRoot() + "/" + store.HeadKey(workspace)
 }
 
 // pristine says whether a local file is still as the template rendered it.

@@ -113,7 +113,7 @@ func (e *Engine) connectHead(ctx context.Context) error {
 		return nil
 	}
 	lease := store.NewLease(e.head, store.LeaseOptions{
-		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL,
+		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL, Dead: e.o.Dead,
 	})
 	if err := lease.Probe(ctx, e.head.Probe, e.o.BestEffort); err != nil {
 		return err
@@ -215,8 +215,10 @@ func (e *Engine) finish() error {
 	if e.lease == nil || !e.lease.Holds() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), e.o.StopTimeout,
-		fmt.Errorf("the final flush took longer than %s", e.o.StopTimeout))
+	e.mu.Lock()
+	bound := e.stop
+	e.mu.Unlock()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), bound, fmt.Errorf("the final flush took longer than %s", bound))
 	defer cancel()
 	if e.lease.InDoubt() {
 		if err := errors.Join(e.lease.Settle(ctx), e.resolve(ctx)); err != nil {

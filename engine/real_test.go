@@ -47,7 +47,7 @@ func optionsAt(path string, connect func(context.Context, Target) (Remote, error
 	return Options{
 		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev", Name: "dev"},
 		Self:      store.Holder{Host: "test", Instance: store.NewID(), Place: path},
-		HeadRoot:  "s3:bucket", Connect: connect,
+		HeadRoot:  func() string { return "s3:bucket" }, Connect: connect,
 		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: 9 * time.Second,
 		Replicas: []Replica{{
 			Name: "workspace", Path: path, Remote: "primary:bucket", Direction: Bidirectional, Layout: "snapshot",

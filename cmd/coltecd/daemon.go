@@ -81,7 +81,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		p: p, path: path, seat: seat, logDir: logDir, since: time.Now(), daemonOptions: o,
 		redactor: &logfile.Redactor{},
 		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}),
-		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ},
+		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir},
 	}
 	if err := d.openLogs(sp); err != nil {
 		return nil, err
@@ -91,6 +91,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
 		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
 	})
+	d.setting.log, d.setting.hooks = d.log, d.hooksAt
 	d.replicas = &replication{build: newReplicator, log: d.log, fatal: d.fail}
 	return d, nil
 }
@@ -240,6 +241,15 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			}
 		}
 	}
+}
+
+// hooksAt runs the hooks of a point beside everything else.
+func (d *daemon) hooksAt(point string) {
+	go func() {
+		if err := guarded(d.log, func() error { return d.sup.RunHooks(context.Background(), point) }); err != nil {
+			d.log.Warn("hook failed", "point", point, "error", err)
+		}
+	}()
 }
 
 func (d *daemon) hooksBeforeStop(ctx context.Context, limit time.Duration) {

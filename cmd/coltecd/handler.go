@@ -70,14 +70,14 @@ func (d *daemon) Resume(ctx context.Context, name string) error {
 
 // Restart starts a unit anew; a replica runs a cycle.
 func (d *daemon) Restart(ctx context.Context, name string) error {
-	return d.act(ctx, "restart", name, func(r replicator, name string) error {
+	return d.act(ctx, "restart", name, func(r replicator, ctx context.Context, name string) error {
 		return r.Sync(ctx, []string{name}, false)
 	})
 }
 
 // act finds out whether name is a unit or a replica. Where both have it, the
 // unit is meant: `sync` speaks to replicas.
-func (d *daemon) act(ctx context.Context, verb, name string, replica func(replicator, string) error) error {
+func (d *daemon) act(ctx context.Context, verb, name string, replica func(replicator, context.Context, string) error) error {
 	if err := d.stopping(); err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (d *daemon) act(ctx context.Context, verb, name string, replica func(replic
 	_, replicas, _ := d.replicas.status()
 	for _, r := range replicas {
 		if r.Name == name {
-			return replica(d.replicas.current(), name)
+			return replica(d.replicas.current(), ctx, name)
 		}
 	}
 	return control.NotFound(name, d.names())

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/tree"
@@ -164,6 +165,22 @@ func inodeOf(f *os.File) (uint64, error) {
 		return 0, err
 	}
 	return inode(s), nil
+}
+
+// LastSettled is when a complete restore or a push was last recorded in the
+// tree at path; the zero time when none ever was.
+func LastSettled(path string) time.Time {
+	b, err := LoadBase(filepath.Join(path, Dir))
+	if err != nil || !b.Header.Restored {
+		return time.Time{}
+	}
+	var last time.Time
+	for _, file := range []string{b.file(), b.journalFile()} {
+		if s, err := os.Lstat(file); err == nil && s.ModTime().After(last) {
+			last = s.ModTime()
+		}
+	}
+	return last
 }
 
 // Intact says whether the base on disk is still the one that was loaded or

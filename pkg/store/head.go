@@ -53,6 +53,7 @@ type Holder struct {
 	Instance  string    `json:"instance"` // random, of one run of the program
 	Place     string    `json:"place"`    // device and inode of the workspace: who starts here again is the same one
 	PID       int       `json:"pid"`
+	Start     int64     `json:"start"` // of that process, in clock ticks since boot
 	Since     time.Time `json:"since"`
 }
 

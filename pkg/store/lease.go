@@ -21,6 +21,7 @@ type Lease struct {
 	workspace string
 	self      Holder
 	ttl       time.Duration
+	dead      func(Holder) bool
 
 	strong  bool          // the remote compares and swaps
 	head    *Head         // as last read or written; nil before
@@ -44,6 +45,9 @@ type LeaseOptions struct {
 	Workspace string // org/project/env
 	Self      Holder
 	TTL       time.Duration // after this without a sign of life another may take it
+	// Dead says that a holder at our own place is proven to have ended: a
+	// crash, a restarted container. Its lease is taken at once. nil: never.
+	Dead func(Holder) bool
 }
 
 // Errors of a lease that somebody acts on.
@@ -79,7 +83,7 @@ func (h Holder) name() string {
 // NewLease makes a lease that is not held. The bucket is the root of the
 // workspace's default remote.
 func NewLease(b Bucket, o LeaseOptions) *Lease {
-	return &Lease{bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL}
+	return &Lease{bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL, dead: o.Dead}
 }
 
 // Head gives the head as last read or written; nil before the first time.
@@ -118,9 +122,7 @@ func (l *Lease) Probe(ctx context.Context, prober func(ctx context.Context, key 
 	return nil
 }
 
-// Acquire takes the lease, or says in a *HeldByOther who has it. A head that
-// the same place left held by a run that is dead (we hold its lock) is taken
-// at once.
+// Acquire takes the lease, or says in a *HeldByOther who has it.
 func (l *Lease) Acquire(ctx context.Context) error {
 	if err := l.Settle(ctx); err != nil {
 		return err
@@ -131,7 +133,7 @@ func (l *Lease) Acquire(ctx context.Context) error {
 	if l.head == nil {
 		return l.create(ctx)
 	}
-	if l.head.State == Held && !l.head.Holder.Same(l.self) {
+	if l.head.State == Held && !l.ours(l.head.Holder) {
 		if err := l.expired(ctx); err != nil {
 			return err
 		}
@@ -151,6 +153,12 @@ func (l *Lease) Acquire(ctx context.Context) error {
 		l.dirty = dirty
 	}
 	return err
+}
+
+// ours says whether a holder is this program, or one before it at the same
+// place that has ended.
+func (l *Lease) ours(h Holder) bool {
+	return h.Instance == l.self.Instance || h.Same(l.self) && l.dead != nil && l.dead(h)
 }
 
 // WasDirty is how many changes the holder before could not flush.

@@ -1,0 +1,384 @@
+package replica
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/store/storetest"
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/google/go-cmp/cmp"
+)
+
+// world is a workspace with one replica: a bucket, and what the head says of
+// it. It stands in for the engine.
+type world struct {
+	t          testing.TB
+	bucket     *storetest.Bucket
+	mirror     bool
+	epoch      int64
+	generation int64
+	ref        string
+	nonces     map[string]bool
+	refs       []string // of all generations
+}
+
+func newWorld(t testing.TB) *world {
+	return &world{t: t, bucket: storetest.New(), nonces: map[string]bool{}}
+}
+
+// machine is one place where the workspace is opened.
+type machine struct {
+	*Replica
+	w *world
+}
+
+// memDir is a temporary directory in memory where there is such a thing.
+func memDir(t testing.TB) string {
+	t.Helper()
+	if s, err := os.Stat("/dev/shm"); err != nil || !s.IsDir() {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "coltec-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// machine makes a place with a tree of its own.
+func (w *world) machine(name string, excludes ...string) *machine {
+	w.t.Helper()
+	return w.machineAt(filepath.Join(memDir(w.t), name), excludes...)
+}
+
+func (w *world) machineAt(path string, excludes ...string) *machine {
+	w.t.Helper()
+	f, err := filter.Compile(filter.Excludes(excludes))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m := &machine{w: w}
+	m.Replica = New(Options{
+		Name: "r", Workspace: "o/p/e", Path: path, Host: filepath.Base(path), Filter: f, Layout: w.layout(path),
+	})
+	return m
+}
+
+func (w *world) layout(path string) store.Layout {
+	if w.mirror {
+		return store.NewMirror(w.bucket.At("p").Metadata())
+	}
+	return store.NewSnapshot(w.bucket.At("p"), filepath.Join(path, Dir, "stage"))
+}
+
+// restart is what a crash leaves: a new process over the same tree.
+func (m *machine) restart() {
+	m.Close()
+	o := m.Options
+	m.Replica = New(o)
+}
+
+// acquire brings the tree to the head: what the engine does with a new lease.
+func (m *machine) acquire(o SettleOptions) (*Outcome, error) {
+	w := m.w
+	w.epoch++
+	if err := m.Open("lineage", w.generation); err != nil {
+		return nil, err
+	}
+	if p := m.base.Pending; p != nil {
+		if err := m.base.Resolve(w.nonces[p.Nonce]); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.Tidy(); err != nil {
+		return nil, err
+	}
+	if w.mirror || m.base.Header.Ref != w.ref || w.generation == 0 {
+		t := &store.Tree{}
+		if w.generation > 0 {
+			var err error
+			if t, err = m.Layout.Tree(w.t.Context(), w.ref); err != nil {
+				return nil, err
+			}
+		}
+		if err := m.Receive(t, w.ref, w.epoch, w.generation); err != nil {
+			return nil, err
+		}
+	}
+	return m.settle(o)
+}
+
+func (m *machine) settle(o SettleOptions) (*Outcome, error) {
+	if m.base.Header.Restored && len(m.base.Unplaced) == 0 {
+		return &Outcome{}, nil
+	}
+	o.Source = m.Layout
+	return m.Settle(m.w.t.Context(), o)
+}
+
+// mustAcquire is acquire that must leave nothing to place.
+func (m *machine) mustAcquire() *Outcome {
+	m.w.t.Helper()
+	out, err := m.acquire(SettleOptions{})
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+	if len(out.Problems) > 0 {
+		m.w.t.Fatalf("problems: %+v", out.Problems)
+	}
+	return out
+}
+
+// push makes one generation of what changed; false when nothing did.
+func (m *machine) push() (bool, error) {
+	w, ctx := m.w, m.w.t.Context()
+	found, err := m.Scan(ctx)
+	if err != nil || found.Empty() {
+		return false, err
+	}
+	dir := filepath.Join(m.Stage(), "out")
+	if err := os.RemoveAll(dir); err != nil {
+		return false, err
+	}
+	batch := m.Layout.Begin(dir, w.epoch, nil)
+	staged, err := m.StageEdits(ctx, batch, found.Edited)
+	if err != nil {
+		return false, err
+	}
+	if err := batch.Send(ctx); err != nil {
+		return false, err
+	}
+	if err := m.Refresh(staged.Refreshed); err != nil {
+		return false, err
+	}
+	if len(staged.Changes)+len(found.Gone)+len(found.Forgotten) == 0 {
+		return false, nil
+	}
+	step := m.Next(staged.Changes, found.Gone, found.Forgotten, w.epoch, w.generation+1)
+	ref, err := m.Layout.Publish(ctx, dir, step.Publication)
+	if err != nil {
+		return false, err
+	}
+	step.Delta.Header.Ref = ref
+	return true, w.commit(m, step)
+}
+
+// commit is the head's compare-and-swap.
+func (w *world) commit(m *machine, step Step) error {
+	nonce := store.NewID()
+	if err := m.base.Prepare(nonce, step.Delta); err != nil {
+		return err
+	}
+	w.generation++
+	w.ref = step.Delta.Header.Ref
+	w.nonces[nonce] = true
+	w.refs = append(w.refs, w.ref)
+	return m.base.Resolve(true)
+}
+
+// pushAll pushes until nothing is left, and says how many generations it made.
+func (m *machine) pushAll() int {
+	m.w.t.Helper()
+	for n := 0; ; n++ {
+		more, err := m.push()
+		if err != nil {
+			m.w.t.Fatal(err)
+		}
+		if !more {
+			return n
+		}
+		if n > 5 {
+			m.w.t.Fatal("pushing does not come to an end")
+		}
+	}
+}
+
+// fileTree is a tree as a test writes it down: path → what is there. "/" after
+// the mode is a directory, "> target" a link, else mode and content.
+type fileTree map[string]string
+
+// write makes a tree's files. A name that ends in "/" is a directory, content
+// that begins with "> " a link's target.
+func (m *machine) write(files map[string]string) {
+	m.w.t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		m.put(name, files[name])
+	}
+}
+
+func (m *machine) put(name, content string) {
+	m.w.t.Helper()
+	path := filepath.Join(m.Path, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		m.w.t.Fatal(err)
+	}
+	var err error
+	if target, ok := strings.CutPrefix(content, "> "); ok {
+		err = os.Symlink(target, path)
+	} else if strings.HasSuffix(name, "/") {
+		err = os.MkdirAll(path, 0o755)
+	} else {
+		err = os.WriteFile(path, []byte(content), 0o644)
+	}
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+}
+
+// must is for the calls of package os.
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// show reads the tree without the code under test: kind, mode, time and
+// content.
+func (m *machine) show() fileTree { return showTree(m.w.t, m.Path) }
+
+func showTree(t testing.TB, root string) fileTree {
+	t.Helper()
+	out := fileTree{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == root {
+			return err
+		}
+		rel, _ := filepath.Rel(root, path)
+		if rel == Dir {
+			return filepath.SkipDir
+		}
+		out[rel], err = showOne(path, d)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func showOne(path string, d fs.DirEntry) (string, error) {
+	info, err := d.Info()
+	if err != nil {
+		return "", err
+	}
+	switch info.Mode().Type() {
+	case fs.ModeDir:
+		return fmt.Sprintf("%o/", mode12(info)), nil
+	case fs.ModeSymlink:
+		target, err := os.Readlink(path)
+		return fmt.Sprintf("> %s @%d", target, info.ModTime().UnixNano()), err
+	}
+	body, err := os.ReadFile(path)
+	return fmt.Sprintf("%o @%d %s", mode12(info), info.ModTime().UnixNano(), body), err
+}
+
+func mode12(info fs.FileInfo) uint32 { return uint32(info.Mode().Perm()) }
+
+// plain drops modes and times: "content", "/" or "> target".
+func (f fileTree) plain() map[string]string {
+	out := map[string]string{}
+	for path, text := range f {
+		out[path] = contentIn(text)
+	}
+	return out
+}
+
+// contentIn is the content in a shown entry.
+func contentIn(text string) string {
+	switch {
+	case strings.HasSuffix(text, "/") && !strings.Contains(text, "@"):
+		return "/"
+	case strings.HasPrefix(text, "> "):
+		return text[:strings.LastIndex(text, " @")]
+	}
+	_, rest, _ := strings.Cut(text, "@")
+	_, content, _ := strings.Cut(rest, " ")
+	return content
+}
+
+// wantTree compares a machine's tree, without modes and times.
+func (m *machine) wantTree(want map[string]string) {
+	m.w.t.Helper()
+	if diff := cmp.Diff(want, m.show().plain()); diff != "" {
+		m.w.t.Errorf("%s: %s", m.Host, diff)
+	}
+}
+
+// aside reads what a directory of the replica's own keeps: the paths without
+// the stamp.
+func (m *machine) aside(dir string) map[string]string {
+	m.w.t.Helper()
+	out := map[string]string{}
+	root := filepath.Join(m.Dir(), dir)
+	stamps, _ := os.ReadDir(root)
+	for _, s := range stamps {
+		for path, text := range showTree(m.w.t, filepath.Join(root, s.Name())).plain() {
+			if text != "/" {
+				out[path] = text
+			}
+		}
+	}
+	return out
+}
+
+func (m *machine) conflicts() map[string]string { return m.aside(conflictsDir) }
+func (m *machine) replaced() map[string]string  { return m.aside(replacedDir) }
+
+// remote reads a generation's tree with its content, apart from what is kept
+// aside, which is given on its own by content.
+func (w *world) remote(ref string) (files fileTree, kept map[string]bool) {
+	w.t.Helper()
+	files, kept = fileTree{}, map[string]bool{}
+	if ref == "" && !w.mirror {
+		return files, kept
+	}
+	tmp := memDir(w.t)
+	layout := w.layout(tmp)
+	t, err := layout.Tree(w.t.Context(), ref)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var fetch []*tree.Entry
+	for i := range t.Entries {
+		if t.Entries[i].Kind == tree.File {
+			fetch = append(fetch, &t.Entries[i])
+		}
+	}
+	dir := filepath.Join(tmp, "in")
+	w.must(os.MkdirAll(dir, 0o700))
+	if err := layout.Fetch(w.t.Context(), fetch, dir, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	for i, e := range fetch {
+		body, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)))
+		w.must(err)
+		if tree.Within(e.Path, Dir) {
+			kept[string(body)] = true
+			continue
+		}
+		files[e.Path] = fmt.Sprintf("%o @%d %s", e.Mode, e.MTime, body)
+	}
+	for i := range t.Entries {
+		switch e := &t.Entries[i]; {
+		case tree.Within(e.Path, Dir):
+			if e.Kind == tree.Link {
+				kept["> "+e.Link] = true
+			}
+		case e.Kind == tree.Dir:
+			files[e.Path] = fmt.Sprintf("%o/", e.Mode)
+		case e.Kind == tree.Link:
+			files[e.Path] = fmt.Sprintf("> %s @%d", e.Link, e.MTime)
+		}
+	}
+	return files, kept
+}
