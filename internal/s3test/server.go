@@ -3,6 +3,11 @@
 // checks signatures and honours conditional writes, as the big stores do.
 // [Server.Proxy] puts a counting, fault-injecting proxy before it.
 //
+// It differs from the big stores in two things. Last-Modified is the time that
+// the client gave the object, so it is no clock for what was uploaded with a time
+// of its own. And several PUTs that make one new directory at once, on a busy
+// machine, now and then get a 500, which one more try heals.
+//
 // Only tests and benchmarks may import it.
 package s3test
 
