@@ -60,12 +60,14 @@ func (m msgUnit) handle(s *Supervisor, now time.Time) []action {
 }
 
 func (m msgStarted) handle(s *Supervisor, now time.Time) []action {
-	s.children[m.unit] = child{m.run, m.child}
+	asking, end := context.WithCancel(context.Background())
+	s.children[m.unit] = child{m.run, m.child, asking, end}
 	return s.machine.tell(m.unit, now, evStarted{m.run, m.child.PID()})
 }
 
 func (m msgGone) handle(s *Supervisor, now time.Time) []action {
-	if s.children[m.unit].run == m.run {
+	if c, ok := s.children[m.unit]; ok && c.run == m.run {
+		c.endProbes()
 		delete(s.children, m.unit)
 	}
 	return s.machine.tell(m.unit, now, evGone{m.run})

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(asChild) {
 	case "":
 		os.Exit(m.Run())
+	case "sleeper":
+		fmt.Println("up", os.Getpid())
+		forever()
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("up", os.Getpid())
@@ -44,7 +47,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		fmt.Println("crashing")
-		os.Exit(1)
+		syscall.Exit(1)
 	case "flood":
 		for i := range 100000 {
 			fmt.Println("line", i)
@@ -52,7 +55,7 @@ func TestMain(m *testing.M) {
 	case "supervisor":
 		superviseUntilKilled()
 	}
-	os.Exit(0)
+	syscall.Exit(0) // os.Exit prints a warning under -cover
 }
 
 // forever lasts longer than any test, and not for ever if a test fails to end it.
@@ -72,7 +75,7 @@ func again(attr *syscall.SysProcAttr) {
 // superviseUntilKilled is a supervisor for a test to kill.
 func superviseUntilKilled() {
 	s := New(Options{Marker: os.Getenv("MARKER"), Sink: func(string) io.WriteCloser { return os.Stdout }})
-	if err := s.Set([]unit.Unit{real("web", "stubborn")}); err != nil {
+	if err := s.Set([]unit.Unit{real("web", "sleeper")}); err != nil {
 		panic(err)
 	}
 	_ = s.Run(context.Background())
@@ -282,7 +285,7 @@ func TestASupervisorThatWasKilled(t *testing.T) {
 	if err := first.Wait(); err == nil {
 		t.Error("it was not killed")
 	}
-	l.run(real("web", "stubborn"))
+	l.run(real("web", "sleeper"))
 	l.printed("up", 2)
 	now := l.marked()
 	if len(now) != 1 || now[0] == left[0] {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -93,6 +94,7 @@ type Supervisor struct {
 	done   chan struct{} // closed when Run has returned
 	begun  atomic.Bool   // Run was called
 	points pointLocks    // RunHooks, one at a time for each point
+	probes sync.WaitGroup
 
 	// Only Run touches what follows.
 	machine  *machine
@@ -106,6 +108,8 @@ type Supervisor struct {
 type child struct {
 	run uint64
 	Child
+	asking    context.Context // of its ready probes
+	endProbes context.CancelFunc
 }
 
 // queue is how many messages may wait before Run takes them: enough for the
@@ -154,6 +158,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if s.begun.Swap(true) {
 		return errors.New("internal error: Run was called twice")
 	}
+	defer s.probes.Wait() // after done: their last words go nowhere
 	defer close(s.done)
 	defer s.closeAll()
 	s.sweep(ctx)
@@ -213,7 +218,7 @@ func (s *Supervisor) perform(actions []action) {
 		case actArm:
 			s.arm(a)
 		case actProbe:
-			go s.probe(a)
+			s.probe(a)
 		case actReply:
 			s.reply(a.id, a.err)
 		case actChange:
@@ -257,6 +262,7 @@ func (s *Supervisor) processSpec(argv []string, def unit.Unit) process.Spec {
 
 func (s *Supervisor) signal(a actSignal) {
 	if c, ok := s.children[a.unit]; ok && c.run == a.run {
+		c.endProbes()
 		c.Signal(a.sig)
 	}
 }
@@ -275,36 +281,44 @@ func (s *Supervisor) arm(a actArm) {
 	})
 }
 
-// probe asks once whether a service is ready.
+// probe asks once whether a service is ready; no longer than the service lives.
 func (s *Supervisor) probe(a actProbe) {
-	err := s.ask(a)
-	ev := evProbed{run: a.run}
-	if err != nil {
-		ev.err = err.Error()
+	c, ok := s.children[a.unit]
+	if !ok || c.run != a.run {
+		return // it has gone: nobody waits for the answer
 	}
-	s.send(msgUnit{a.unit, ev})
+	s.probes.Go(func() {
+		ctx, cancel := context.WithTimeoutCause(c.asking, a.timeout, fmt.Errorf("the probe took longer than %v", a.timeout))
+		defer cancel()
+		ev := evProbed{run: a.run}
+		if err := s.ask(ctx, a.def); err != nil {
+			ev.err = err.Error()
+		}
+		s.send(msgUnit{a.unit, ev})
+	})
 }
 
-// ask runs the ready probe; what it prints is dropped.
-func (s *Supervisor) ask(a actProbe) error {
-	spec := s.processSpec(a.def.Ready.Exec, a.def)
-	spec.Marker = "" // else the end of the service would take its probe for a descendant
+// ask runs the ready probe of def; what it prints is dropped.
+func (s *Supervisor) ask(ctx context.Context, def unit.Unit) error {
+	spec := s.processSpec(def.Ready.Exec, def)
+	if spec.Marker != "" {
+		spec.Marker += ":probe" // else the end of the service would take it for a descendant
+	}
 	c, err := s.opts.Runner.Start(spec, nil)
 	if err != nil {
 		return err
 	}
-	late := time.AfterFunc(a.timeout, func() { c.Signal(syscall.SIGKILL) })
-	defer late.Stop()
+	defer context.AfterFunc(ctx, func() { c.Signal(syscall.SIGKILL) })()
 	exit := c.Wait()
 	if c.Left() {
 		c.Signal(syscall.SIGKILL)
 	}
 	c.Reap()
-	if exit.OK() {
+	switch {
+	case exit.OK():
 		return nil
-	}
-	if !late.Stop() {
-		return fmt.Errorf("the probe took longer than %v", a.timeout)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	return errors.New(exit.String())
 }

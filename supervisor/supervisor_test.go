@@ -260,6 +260,21 @@ func TestReadyProbe(t *testing.T) {
 			w.expect("web", Backoff)
 		})
 	})
+	t.Run("ends with its service", func(t *testing.T) {
+		inBubble(t, []unit.Unit{probed("hang")}, func(w *world) {
+			w.do("stop", "web")
+			w.runner.mu.Lock()
+			defer w.runner.mu.Unlock()
+			for _, c := range w.runner.children {
+				if !c.gone {
+					t.Errorf("a probe of %s outlives it", c.name)
+				}
+			}
+			if len(w.runner.children) != 2 {
+				t.Errorf("%d children, want the service and its probe", len(w.runner.children))
+			}
+		})
+	})
 	t.Run("restarted, probed anew", func(t *testing.T) {
 		inBubble(t, []unit.Unit{probed("probe")}, func(w *world) {
 			w.runner.set(func(r *fakeRunner) { r.healthy = true })

@@ -57,6 +57,8 @@ type Logs struct {
 	opts  Options
 	mu    sync.Mutex
 	files map[string]*lumberjack.Logger // by name, for ever: see file
+	lost  int
+	err   error
 }
 
 // New returns the directory that o describes. Nothing is made before the first
@@ -77,7 +79,23 @@ func (l *Logs) Path(name string) string { return filepath.Join(l.opts.Dir, name+
 
 // Sink opens the log called name.
 func (l *Logs) Sink(name string) *Sink {
-	return &Sink{name: name, opts: l.opts, file: l.file(name)}
+	return &Sink{name: name, opts: l.opts, file: l.file(name), lose: l.lose}
+}
+
+// lose counts lines that a sink could not write.
+func (l *Logs) lose(lines int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost += lines
+	l.err = err
+}
+
+// Lost is how many lines all sinks could not write so far, and why the last of
+// them: a person should hear of it.
+func (l *Logs) Lost() (lines int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost, l.err
 }
 
 // file is the rotating file of name. A lumberjack.Logger keeps a goroutine after
@@ -101,6 +119,7 @@ type Sink struct {
 	name string
 	opts Options
 	file io.WriteCloser
+	lose func(lines int, err error) // tells the Logs
 
 	mu      sync.Mutex // guards what follows: a restarted child may overlap the drain of the last one
 	partial []byte     // the line that is not finished
@@ -216,8 +235,10 @@ func (s *Sink) store(lines []byte) {
 		n, err = s.file.Write(lines)
 	}
 	if err != nil {
-		s.dropped += bytes.Count(lines[n:], []byte{'\n'})
+		lost := bytes.Count(lines[n:], []byte{'\n'})
+		s.dropped += lost
 		s.err = err
+		s.lose(lost, err)
 	}
 }
 

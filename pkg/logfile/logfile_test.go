@@ -191,13 +191,17 @@ func TestAFailingFileIsCounted(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := New(Options{Dir: filepath.Join(dir, "file", "logs")}).Sink("web")
+	logs := New(Options{Dir: filepath.Join(dir, "file", "logs")})
+	s := logs.Sink("web")
 	n, err := s.Write([]byte("a\nb\n"))
 	if n != 4 || err != nil {
 		t.Errorf("Write = %d, %v", n, err)
 	}
 	if s.Dropped() != 2 || s.LastError() == nil {
 		t.Errorf("%d dropped, %v", s.Dropped(), s.LastError())
+	}
+	if n, err := logs.Lost(); n != 2 || err == nil {
+		t.Errorf("%d lost, %v", n, err)
 	}
 }
 
