@@ -65,9 +65,9 @@ EOF
 
 # tree MACHINE: what the synced tree shows: kind, mode, time, link, name, hash.
 tree() {
-	(cd "$demo/$1/work tree" && find . -mindepth 1 \( -name .coltec -o -name .devcontainer \) -prune -o \
+	(cd "$demo/$1/work tree" && find . -mindepth 1 \( -name .coltec -o -name .devcontainer -o -name node_modules \) -prune -o \
 		\( -type d -printf 'd %m %p\n' \) -o \( -type l -printf 'l %T@ %p -> %l\n' \) -o -printf '%y %m %T@ %p\n' | sort
-	find . -mindepth 1 \( -name .coltec -o -name .devcontainer \) -prune -o -type f -exec sha256sum {} + | sort)
+	find . -mindepth 1 \( -name .coltec -o -name .devcontainer -o -name node_modules \) -prune -o -type f -exec sha256sum {} + | sort)
 }
 
 rm -rf "$demo"

@@ -246,8 +246,6 @@ func restored(doc status.Document) (bool, error) {
 		switch {
 		case r.State == status.ReplicaBlocked:
 			stuck = append(stuck, r.Name+": "+firstOf(r.LastError))
-		case r.State == status.ReplicaWaiting && doc.Lease.State == status.LeaseWaiting:
-			stuck = append(stuck, r.Name+": another machine holds the lease")
 		case r.State == status.ReplicaWaiting, r.State == status.ReplicaRestoring,
 			r.State == status.ReplicaRetrying && r.LastSync == nil:
 			wait = true
@@ -264,6 +262,11 @@ func restored(doc status.Document) (bool, error) {
 
 // restoreLine is one line of progress; "" when there is nothing to say.
 func restoreLine(doc status.Document) string {
+	if h := doc.Lease.Holder; doc.Lease.State == status.LeaseWaiting && h != nil {
+		// Without the time it was last seen: a line a renewal would be noise.
+		return fmt.Sprintf("waiting: %s holds the lease since %s; it is free when that one stops, or is silent for its ttl",
+			h.Host, h.Since.Local().Format(time.DateTime))
+	}
 	var parts []string
 	for _, r := range doc.Replicas {
 		switch {
