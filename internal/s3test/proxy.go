@@ -113,13 +113,13 @@ func (p *Proxy) Close() {
 	<-p.done
 }
 
-// handler passes requests on with the Host that the client signed.
-func (p *Proxy) handler(target *url.URL) http.Handler {
+// passTo passes requests on with the Host that the client signed.
+func passTo(target *url.URL) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // an added Accept-Encoding may be part of the signature
 	transport.MaxIdleConnsPerHost = 64
 	transport.Proxy = nil
-	reverse := &httputil.ReverseProxy{
+	return &httputil.ReverseProxy{
 		Transport: transport,
 		ErrorLog:  log.New(io.Discard, "", 0),
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -127,6 +127,11 @@ func (p *Proxy) handler(target *url.URL) http.Handler {
 			r.Out.Host = r.In.Host
 		},
 	}
+}
+
+// handler records requests and applies the faults.
+func (p *Proxy) handler(target *url.URL) http.Handler {
+	reverse := passTo(target)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		req := p.record(r)
 		defer func() {

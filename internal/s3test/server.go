@@ -3,10 +3,9 @@
 // checks signatures and honours conditional writes, as the big stores do.
 // [Server.Proxy] puts a counting, fault-injecting proxy before it.
 //
-// It differs from the big stores in two things. Last-Modified is the time that
-// the client gave the object, so it is no clock for what was uploaded with a time
-// of its own. And several PUTs that make one new directory at once, on a busy
-// machine, now and then get a 500, which one more try heals.
+// It differs from the big stores in one thing: Last-Modified is the time that the
+// client gave the object, so it is no clock for what was uploaded with a time of
+// its own.
 //
 // Only tests and benchmarks may import it.
 package s3test
@@ -18,6 +17,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -49,6 +50,7 @@ type Server struct {
 	Dir       string // what the server serves: Dir/Bucket/key is an object; it may not see what others change there
 
 	cmd    *exec.Cmd
+	front  *httptest.Server
 	done   chan struct{} // closed when the process was waited for
 	ownDir bool          // Dir was made by Serve: Close removes it
 
@@ -134,14 +136,28 @@ func (s *Server) start(ctx context.Context, bin string, args []string) error {
 	address := make(chan string, 1)
 	go s.read(stderr, address)
 	select {
-	case s.Endpoint = <-address:
-		return nil
+	case at := <-address:
+		return s.face(at)
 	case <-s.done:
 		return fmt.Errorf("cannot start the S3 server: it ended at once: %s", s.Log())
 	case <-time.After(startLimit):
 		s.Close()
 		return fmt.Errorf("cannot start the S3 server: silent for %s: %s", startLimit, s.Log())
 	}
+}
+
+// face puts the front before the process.
+func (s *Server) face(address string) error {
+	target, err := url.Parse(address)
+	if err != nil {
+		s.Close()
+		return fmt.Errorf("cannot start the S3 server: %w", err)
+	}
+	s.front = httptest.NewUnstartedServer(&front{next: passTo(target), known: map[string]bool{}})
+	s.front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.front.Start()
+	s.Endpoint = s.front.URL
+	return nil
 }
 
 // spawn starts the process on a thread that lives as long as it does:
@@ -206,6 +222,10 @@ func (s *Server) Log() string {
 
 // Close stops the server and waits for its end.
 func (s *Server) Close() {
+	if s.front != nil {
+		s.front.CloseClientConnections() // else it waits for a client that hangs
+		s.front.Close()
+	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-s.done:
