@@ -31,6 +31,7 @@ type history struct {
 	counter int
 	offline [2]bool // edited since its last sync
 	faults  bool
+	still   bool // nobody edits any more
 	log     []string
 	bad     []string // broken promises
 }
@@ -161,25 +162,35 @@ func (h *history) turn(side int, mutate func(*machine)) {
 	before := m.show()
 	wanted := contents(before)
 	h.meddle(m, wanted)
-	if h.faults && h.rnd.IntN(3) == 0 {
-		h.bucket.Inject(storetest.Fault{Kind: []storetest.Kind{storetest.Before, storetest.After, storetest.Halfway}[h.rnd.IntN(3)],
-			Skip: h.rnd.IntN(4), Class: rclone.Server})
-	}
+	h.inject()
 	out := h.settleDown(m)
 	h.bucket.Hook(nil)
+	h.bucket.Heal()
 	if mutate != nil {
 		mutate(m)
 	}
 	h.checkKept(m, wanted)
 	h.checkConflicts(side, before, out)
+	h.inject()
 	h.pushOut(m)
 	h.bucket.Heal()
 	h.checkAgreed(side)
 }
 
+// inject breaks one of the next operations, now and then.
+func (h *history) inject() {
+	if !h.faults || h.rnd.IntN(3) != 0 {
+		return
+	}
+	h.bucket.Inject(storetest.Fault{
+		Kind: []storetest.Kind{storetest.Before, storetest.After, storetest.Halfway}[h.rnd.IntN(3)],
+		Skip: h.rnd.IntN(4), Class: rclone.Server,
+	})
+}
+
 // meddle has the user edit while content is fetched.
 func (h *history) meddle(m *machine, wanted map[string]bool) {
-	if h.rnd.IntN(4) != 0 {
+	if h.still || h.rnd.IntN(4) != 0 {
 		return
 	}
 	once := sync.OnceFunc(func() {
@@ -368,6 +379,7 @@ func tell(t testing.TB, seed uint64, faults bool, mutant func(h *history) func(*
 		}
 	}
 	// Hand over once more each: both sides show the same.
+	h.still = true
 	h.turn(0, mutate)
 	h.turn(1, mutate)
 	h.turn(0, mutate)

@@ -53,7 +53,9 @@ func (p *placement) run(ctx context.Context) error {
 		d := &p.plan.decisions[i]
 		if d.Op == Take || d.Op == Conflict || d.Op == Meta || d.Op == Adopt || d.Op == Nothing {
 			takes = append(takes, d)
-		} else if d.Op == Keep || d.Op == Withdraw || d.Op == Forget {
+		} else if d.Op == Keep {
+			p.try(d, p.keep)
+		} else if d.Op == Withdraw || d.Op == Forget {
 			p.note(d)
 		}
 	}
@@ -189,6 +191,10 @@ func (p *placement) take(d *Decision, staged string) error {
 	if err := root.SetTime(staged, d.Entry.MTime); err != nil {
 		return err
 	}
+	placed, err := root.Lstat(staged)
+	if err != nil || placed == nil {
+		return errors.Join(err, errEdited)
+	}
 	if d.Local != nil {
 		if err := p.clear(d); err != nil {
 			return err
@@ -202,7 +208,52 @@ func (p *placement) take(d *Decision, staged string) error {
 	}
 	pointRenamed.Reach()
 	p.out.Placed++
-	return p.noteSeen(d)
+	return p.notePlaced(d, placed.Seen)
+}
+
+// notePlaced settles a path with what was placed there. An edit that is faster
+// than this look at it must not pass for what was placed: the rename sets the
+// change time and nothing else.
+func (p *placement) notePlaced(d *Decision, placed Seen) error {
+	now, err := p.r.root.Lstat(d.Path)
+	if err != nil {
+		return err
+	}
+	ctime := int64(0)
+	if now != nil {
+		ctime, now.CTime = now.CTime, placed.CTime
+	}
+	if now != nil && now.Seen == placed {
+		placed.CTime = ctime
+	} else {
+		placed.CTime = 0
+	}
+	p.settle(d, placed)
+	return nil
+}
+
+// keep leaves the local version, with what changed of its mode on the remote
+// side.
+func (p *placement) keep(d *Decision) error {
+	if d.Remote == nil || d.Local.Kind != tree.File || d.Remote.Kind != tree.File || d.Entry.Mode == d.Local.Mode {
+		p.note(d)
+		return nil
+	}
+	now, err := p.r.root.Lstat(d.Path)
+	if err != nil {
+		return err
+	}
+	if now == nil || !p.asPlanned(d.Path, now) {
+		return errEdited
+	}
+	if err := p.r.root.Chmod(d.Path, d.Entry.Mode); err != nil {
+		return err
+	}
+	if now, err = p.r.root.Lstat(d.Path); err != nil || now == nil {
+		return errors.Join(err, errEdited)
+	}
+	p.settle(d, now.Seen)
+	return nil
 }
 
 // clear takes the local version of a path away, to where it is kept.
@@ -321,7 +372,13 @@ func (p *placement) meta(d *Decision) error {
 		return err
 	}
 	p.out.Placed++
-	return p.noteSeen(d)
+	now, err = p.r.root.Lstat(d.Path)
+	if err != nil || now == nil {
+		return errors.Join(err, errEdited)
+	}
+	now.CTime = 0 // an edit may have slipped in before the time was set: the next scan reads it
+	p.settle(d, now.Seen)
+	return nil
 }
 
 // remove takes a local entry away.
@@ -378,19 +435,16 @@ func (p *placement) settle(d *Decision, seen Seen) {
 	row := p.r.base.Row(d.Path)
 	switch {
 	case d.Op == Take || d.Op == Conflict:
-		// The entry as it was placed: a listing did not tell all of it.
+		// The entry as it was placed: a listing did not tell all of it. A mode
+		// that was merged is still to be pushed.
+		if r := d.Remote.Mode; r != tree.NoMode && d.Entry.Kind != tree.Link && r != d.Entry.Mode {
+			c.Entry.Mode, c.Seen.Mode, c.Seen.CTime = r, r, 0
+		}
 	case d.Remote == nil:
 		c.Gone = true
 	case d.Op == Keep || d.Op == Withdraw:
 		c.Entry = withMode(*d.Remote, d.Local)
-		c.Seen = Seen{}
-		if row != nil {
-			c.Seen = row.Seen
-		}
-		c.Seen.CTime = 0
-		if c.Kind == tree.Dir && d.Local != nil {
-			c.Seen.Mode = ^c.Entry.Mode & 0o7777
-		}
+		c.Seen = keptSeen(d, row, &c.Entry, seen)
 	default:
 		c.Entry = withMode(*d.Remote, d.Local)
 		if !d.Entry.SameMeta(&c.Entry) {
@@ -399,6 +453,31 @@ func (p *placement) settle(d *Decision, seen Seen) {
 	}
 	c.Path = d.Path
 	p.changes = append(p.changes, c)
+}
+
+// keptSeen is what a row shall say was seen where the local side stays as it
+// is: what the base saw, so that the difference stays one.
+func keptSeen(d *Decision, row *Row, remote *tree.Entry, now Seen) Seen {
+	var s Seen
+	if row != nil {
+		s = row.Seen
+	}
+	if row != nil && row.Kind == remote.Kind && d.Op == Keep {
+		if remote.MTime != row.MTime {
+			s.MTime = remote.MTime
+		}
+		if remote.Mode != row.Mode {
+			s.Mode = remote.Mode
+			if d.Entry.Mode == remote.Mode {
+				s.Mode = now.Mode // as this file system shows it
+			}
+		}
+	}
+	if remote.Kind == tree.Dir && d.Local != nil {
+		s.Mode = ^remote.Mode & 0o7777
+	}
+	s.CTime = 0
+	return s
 }
 
 // Tidy removes what an interrupted run left in the stage.

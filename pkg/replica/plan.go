@@ -26,7 +26,7 @@ const (
 type Decision struct {
 	Path   string
 	Op     Op
-	Entry  tree.Entry  // what the local side shall show: for Take, Meta, Adopt and Conflict
+	Entry  tree.Entry  // what the local side shall show: for Take, Meta, Adopt and Conflict; for Keep its mode alone
 	Local  *tree.Entry // nil where there is none
 	Remote *tree.Entry // nil where there is none
 }
@@ -99,6 +99,9 @@ func (s Sides) decide(path string, b, l, r *tree.Entry) Decision {
 	}
 	if r != nil {
 		d.Entry = withMode(*r, l)
+	}
+	if b != nil && l != nil && r != nil && l.Kind == r.Kind && (d.Op == Take || d.Op == Keep) {
+		d.Entry.Mode = mergeMode(b, l, r)
 	}
 	return d
 }
