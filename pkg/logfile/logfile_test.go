@@ -9,9 +9,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -228,6 +230,43 @@ func TestAFailedRotationIsTriedAgain(t *testing.T) {
 	_, _ = s.Write([]byte("kept\n"))
 	if s.Dropped() != 0 || !strings.HasSuffix(file.String(), "kept\n") {
 		t.Errorf("%d dropped; file %q", s.Dropped(), file.String())
+	}
+}
+
+// A log that root has left, and we are not root any more: lumberjack cannot chown
+// the new file and refuses the line.
+func TestALogOfRoot(t *testing.T) {
+	if dir := os.Getenv("LOGFILE_TEST_DIR"); dir != "" {
+		s := New(Options{Dir: dir}).Sink("web")
+		_, _ = s.Write([]byte("kept\n"))
+		if s.Dropped() != 0 || !strings.HasSuffix(read(t, filepath.Join(dir, "web.log")), "kept\n") {
+			t.Errorf("%d dropped: %v", s.Dropped(), s.LastError())
+		}
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can leave a log of root's")
+	}
+	dir, err := os.MkdirTemp("/tmp", "logfile-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	exe, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(dir, "test")
+	err = errors.Join(os.WriteFile(bin, exe, 0o755), os.Chmod(dir, 0o755), os.Chown(dir, 65534, 65534),
+		os.WriteFile(filepath.Join(dir, "web.log"), []byte("old\n"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "-test.run=^TestALogOfRoot$")
+	cmd.Dir, cmd.Env = "/", []string{"LOGFILE_TEST_DIR=" + dir}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -3,6 +3,7 @@ package process
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -42,22 +43,8 @@ func (c *Child) members() []proc {
 			in[p.pid] = true
 		}
 	}
-	for changed := true; changed; { // children may have lower numbers than their parents
-		changed = false
-		for _, p := range all {
-			if !in[p.pid] && in[p.ppid] {
-				in[p.pid] = true
-				changed = true
-			}
-		}
-	}
-	live := all[:0]
-	for _, p := range all {
-		if in[p.pid] && !p.zombie && p.pid != c.pid {
-			live = append(live, p)
-		}
-	}
-	return live
+	live := family(all, in, nil)
+	return slices.DeleteFunc(live, func(p proc) bool { return p.pid == c.pid })
 }
 
 // marks says whether p was started with our marker, and so after the leader: that

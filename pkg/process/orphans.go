@@ -101,10 +101,30 @@ func (r *registry) collectOrphan(pid int) {
 // ends. Only one supervisor of a marker may run; a lock must see to that.
 func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) {
 	prefix := []byte(MarkerVar + "=" + marker + "/")
+	return endAll(ctx, grace, func() []proc { return leftovers(prefix) })
+}
+
+// EndOrphans ends the orphans that Adopt has brought and nobody has registered,
+// with all that descends from them: daemons that left their group and cleared
+// their environment. TERM first, KILL after grace. It is for the very end, when
+// only strangers to every unit can be left; it would end an unregistered child of
+// os/exec too.
+func EndOrphans(ctx context.Context, grace time.Duration) (ended int) {
+	return endAll(ctx, grace, func() []proc {
+		in := map[int]bool{}
+		for _, p := range orphans() {
+			in[p.pid] = true
+		}
+		return family(procs(), in, nil)
+	})
+}
+
+// endAll ends what find finds until it finds nothing.
+func endAll(ctx context.Context, grace time.Duration, find func() []proc) (ended int) {
 	told := map[proc]bool{}
 	deadline := time.Now().Add(grace)
 	for pause := pollMin; ; pause = min(pause*2, pollMax) {
-		left := leftovers(prefix)
+		left := find()
 		for _, p := range left {
 			switch late := time.Now().After(deadline); {
 			case late:
@@ -133,7 +153,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // leftovers are the live processes with the marker, and all their descendants: one
 // that clears its environment is still the child of one that does not.
-func leftovers(prefix []byte) (left []proc) {
+func leftovers(prefix []byte) []proc {
 	all := procs()
 	spare := ancestors(all)
 	in := map[int]bool{}
@@ -142,7 +162,13 @@ func leftovers(prefix []byte) (left []proc) {
 			in[p.pid] = true
 		}
 	}
-	for changed := true; changed; {
+	return family(all, in, spare)
+}
+
+// family is the live processes of in and all that descend from them, but those to
+// spare.
+func family(all []proc, in, spare map[int]bool) (left []proc) {
+	for changed := true; changed; { // children may have lower numbers than their parents
 		changed = false
 		for _, p := range all {
 			if !in[p.pid] && in[p.ppid] && !spare[p.pid] {
@@ -153,7 +179,7 @@ func leftovers(prefix []byte) (left []proc) {
 	}
 	for _, p := range all {
 		if in[p.pid] && !p.zombie {
-			p.ppid, p.pgrp = 0, 0 // they change when a parent dies; pid and start do not
+			p.ppid = 0 // it changes when a parent dies; the rest names the process for good
 			left = append(left, p)
 		}
 	}
