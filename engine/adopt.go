@@ -11,9 +11,16 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
+)
+
+// The steps of an adoption at which a crash test kills the process.
+var (
+	pointListed         = killpoint.New("adopt:listed")
+	pointListingWritten = killpoint.New("adopt:recorded")
 )
 
 // A prefix of plain objects that an earlier tool left is adopted: read as a
@@ -41,6 +48,7 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	if err != nil {
 		return nil, err
 	}
+	pointListed.Reach()
 	source := overlaid{m.layout, mirror}
 	ref, published := head.Replicas[m.Name]
 	if !published {
@@ -227,6 +235,7 @@ func (e *Engine) recordListing(ctx context.Context, m *member) error {
 	if err := m.remote.PutIf(ctx, key, buf.Bytes(), rclone.Cond{}); err != nil {
 		return fmt.Errorf("cannot record the plain prefix: %w", err)
 	}
+	pointListingWritten.Reach()
 	m.adopted, m.listing = key, nil
 	return nil
 }

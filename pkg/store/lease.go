@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"golang.org/x/sys/unix"
 )
@@ -288,6 +289,9 @@ func (l *Lease) mine() error {
 	return nil
 }
 
+// The step of a long log at which a crash test kills the process.
+var pointSpilled = killpoint.New("commit:spilled")
+
 // recentMax bounds what the head carries of the log of generations; half of it
 // goes to an object of its own when it is full.
 const recentMax = 32
@@ -314,6 +318,7 @@ func (l *Lease) spill(ctx context.Context) error {
 	if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
 		return fmt.Errorf("cannot write the log of generations: %w", err)
 	}
+	pointSpilled.Reach()
 	h := l.head.clone()
 	h.Log, h.Recent = key, h.Recent[recentMax/2:]
 	l.head = &h

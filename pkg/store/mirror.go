@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,13 @@ import (
 // linkSuffix marks the object that holds a symlink's target, as rclone's
 // --links has it.
 const linkSuffix = ".rclonelink"
+
+// The steps of a mirror at which a crash test kills the process: what is
+// published there is true at once.
+var (
+	pointKept  = killpoint.New("mirror:kept")
+	pointMoved = killpoint.New("mirror:moved")
+)
 
 // Mirror keeps a replica as plain objects at PREFIX/PATH, with mode and time
 // in the metadata as rclone's -M has them. What is replaced or deleted goes to
@@ -185,6 +193,7 @@ func (m *Mirror) Publish(ctx context.Context, _ string, p Publication) (string, 
 		return "", nil
 	}
 	_, err := m.bucket.Move(ctx, keys, historyDir(time.Now()))
+	pointMoved.Reach()
 	return "", err
 }
 
@@ -253,6 +262,7 @@ func (b *mirrorBatch) Send(ctx context.Context) error {
 		if _, err := b.mirror.bucket.Copy(ctx, b.replaced, historyDir(time.Now())); err != nil {
 			return err
 		}
+		pointKept.Reach()
 	}
 	if _, err := b.mirror.bucket.Upload(ctx, b.dir, b.keys, b.progress); err != nil {
 		return err
