@@ -56,7 +56,7 @@ func (e *Engine) layout(m *member, remote Remote) store.Layout {
 // restore brings every writer that is not ready to the state of the head.
 func (e *Engine) restore(ctx context.Context) {
 	for _, m := range e.members {
-		if e.lease == nil || !e.lease.Holds() {
+		if !e.writable() {
 			return
 		}
 		if m.writes() && !m.ready && m.isDue() && ctx.Err() == nil {
@@ -82,13 +82,10 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 		return err
 	}
 	pointClaimed.Reach()
-	if err := m.rep.Open(head.Lineage, head.Generation); err != nil {
+	if err := e.open(m, head.Lineage, head.Generation); err != nil {
 		return err
 	}
 	if err := e.resolveOne(ctx, m); err != nil {
-		return err
-	}
-	if err := m.rep.Tidy(); err != nil {
 		return err
 	}
 	err = e.work(ctx, func(ctx context.Context) error { return e.receive(ctx, m, head) })
@@ -99,6 +96,21 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 	e.count(m)
 	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)
 	return nil
+}
+
+// open opens the local tree and clears what an interrupted run left. A tree
+// that was there in this run and is missing now is not made anew: an unmounted
+// volume is not an empty one.
+func (e *Engine) open(m *member, lineage string, generation int64) error {
+	if m.rep.Base() != nil {
+		if err := m.rep.Present(); err != nil {
+			return err
+		}
+	}
+	if err := m.rep.Open(lineage, generation); err != nil {
+		return err
+	}
+	return m.rep.Tidy(time.Now().Add(-e.o.KeepReplaced))
 }
 
 // receive brings the tree of the head here.
@@ -178,7 +190,7 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 			return err
 		}
 		if m.rep.Base() == nil || m.rep.Lost() {
-			if err := errors.Join(m.rep.Open(ref.lineage, ref.generation), m.rep.Tidy()); err != nil {
+			if err := e.open(m, ref.lineage, ref.generation); err != nil {
 				return err
 			}
 		}
@@ -245,7 +257,7 @@ func (e *Engine) pullRef(ctx context.Context, m *member) (pullSource, error) {
 func (e *Engine) push(ctx context.Context) {
 	var ready []*prepared
 	for _, m := range e.members {
-		if e.lease == nil || !e.lease.Holds() {
+		if !e.writable() {
 			return
 		}
 		if !m.writes() || !m.ready || !m.isDue() || ctx.Err() != nil {
@@ -281,9 +293,12 @@ type prepared struct {
 
 // prepare scans, stages, sends and publishes. It is nil when nothing changed.
 func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
+	if err := m.rep.Present(); err != nil {
+		return nil, err
+	}
 	if m.rep.Lost() {
 		m.ready = false
-		return nil, fmt.Errorf("the base of replica %s vanished from %s: nothing is pushed before it was compared with the bucket again", m.Name, m.Path)
+		return nil, fmt.Errorf("the base in %s was removed, or the directory replaced: nothing is pushed before it was compared with the bucket again", m.Path)
 	}
 	var p *prepared
 	epoch, generation := e.lease.Head().Epoch, e.lease.Head().Generation+1

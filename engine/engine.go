@@ -73,9 +73,12 @@ type Options struct {
 	// Dead says that a holder at our own place is proven to have ended.
 	Dead func(store.Holder) bool
 
-	StopTimeout time.Duration            // bounds the final flush
-	Rendered    func(path string) string // the file that a template rendered for an absolute path; nil for none
-	Log         *slog.Logger
+	StopTimeout time.Duration // bounds the final flush
+	// KeepReplaced is for how long local versions stay that a remote one
+	// replaced.
+	KeepReplaced time.Duration
+	Rendered     func(path string) string // the file that a template rendered for an absolute path; nil for none
+	Log          *slog.Logger
 
 	// Synced is called after a replica's changes went either way.
 	Synced func(replica string)
@@ -210,7 +213,7 @@ func (e *Engine) Once(ctx context.Context) error {
 
 // unsettled says whether another round at once brings things further.
 func (e *Engine) unsettled() bool {
-	holds := e.lease != nil && e.lease.Holds()
+	holds := e.writable()
 	for _, m := range e.members {
 		if m.err == nil && m.isDue() && (holds || !m.writes()) {
 			return true
@@ -251,7 +254,7 @@ func (e *Engine) due() time.Time {
 			due = t
 		}
 	}
-	holds := e.lease != nil && e.lease.Holds()
+	holds := e.writable()
 	if holds {
 		earlier(e.renewAt)
 	} else if e.writers() {

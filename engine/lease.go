@@ -14,7 +14,9 @@ import (
 
 // The steps of the lease at which a crash test kills the process.
 var (
+	pointProbed   = killpoint.New("lease:probed")
 	pointAcquired = killpoint.New("lease:acquired")
+	pointRenewed  = killpoint.New("lease:renewed")
 	pointReleased = killpoint.New("lease:released")
 )
 
@@ -23,7 +25,7 @@ var (
 func (e *Engine) keepLease(ctx context.Context) {
 	now := time.Now()
 	switch {
-	case e.lease != nil && e.lease.Holds() && !e.lease.InDoubt():
+	case e.writable():
 		if now.Before(e.renewAt) {
 			return
 		}
@@ -32,6 +34,12 @@ func (e *Engine) keepLease(ctx context.Context) {
 	default:
 		e.leased(e.acquire(ctx))
 	}
+}
+
+// writable says whether prefixes may be written: the lease is held, and the
+// outcome of the last write of the head is known.
+func (e *Engine) writable() bool {
+	return e.lease != nil && e.lease.Holds() && !e.lease.InDoubt()
 }
 
 // leased notes how asking for the lease went.
@@ -70,7 +78,7 @@ func (e *Engine) fenced() {
 
 // leaseError says why there is no lease; nil when it is held.
 func (e *Engine) leaseError() error {
-	if e.lease != nil && e.lease.Holds() {
+	if e.writable() {
 		return nil
 	}
 	return e.leaseErr
@@ -118,6 +126,7 @@ func (e *Engine) connectHead(ctx context.Context) error {
 	if err := lease.Probe(ctx, e.head.Probe, e.o.BestEffort); err != nil {
 		return err
 	}
+	pointProbed.Reach()
 	e.lease = lease
 	return nil
 }
@@ -139,6 +148,7 @@ func (e *Engine) renew(ctx context.Context) error {
 	if err := e.lease.Renew(ctx); err != nil {
 		return err
 	}
+	pointRenewed.Reach()
 	e.o.Log.Debug("lease renewed", "epoch", e.lease.Head().Epoch)
 	return nil
 }

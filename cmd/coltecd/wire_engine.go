@@ -3,15 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
-
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/store"
@@ -38,20 +38,25 @@ func (r replicas) Sync(ctx context.Context, names []string, allowDelete bool) er
 // engineOptions makes everything that the engine is given.
 func (s setting) engineOptions() (engine.Options, error) {
 	o := engine.Options{
-		Workspace:   workspaceOf(s.spec),
-		Self:        s.holder(),
-		HeadRoot:    s.headRoot,
-		Connect:     s.connector(),
-		LeaseTTL:    s.spec.Persistence.Lease.TTL,
-		LeaseRenew:  s.spec.Persistence.Lease.Renew,
-		BestEffort:  s.spec.Persistence.Lease.BestEffort,
-		StopTimeout: stopTimeout,
-		Rendered:    s.rendered,
-		Dead:        gone,
-		Log:         s.log,
-		Synced:      func(string) { s.event("post_sync") },
-		Conflicted:  func(string, []string) { s.event("on_conflict") },
-		Failed:      func(string, error) { s.event("on_failure") },
+		Workspace:    workspaceOf(s.spec),
+		Self:         s.holder(),
+		HeadRoot:     s.headRoot,
+		Connect:      s.connector(),
+		LeaseTTL:     s.spec.Persistence.Lease.TTL,
+		LeaseRenew:   s.spec.Persistence.Lease.Renew,
+		BestEffort:   s.spec.Persistence.Lease.BestEffort,
+		StopTimeout:  stopTimeout,
+		KeepReplaced: s.spec.Persistence.History.Keep,
+		Rendered:     s.rendered,
+		Dead:         gone,
+		Log:          s.log,
+		Synced:       func(name string) { s.event(spec.PostSync, "COLTEC_REPLICA="+name) },
+		Conflicted: func(name string, paths []string) {
+			s.event(spec.OnConflict, "COLTEC_REPLICA="+name, "COLTEC_CONFLICTS="+someLines(paths))
+		},
+		Failed: func(name string, err error) {
+			s.event(spec.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+err.Error())
+		},
 	}
 	for _, y := range s.spec.Replicas() {
 		if !s.wants(y.Name) {
@@ -69,11 +74,22 @@ func (s setting) engineOptions() (engine.Options, error) {
 	return o, nil
 }
 
-// event runs the hooks of a point without waiting for them.
-func (s setting) event(point string) {
+// event asks for the hooks of a point without waiting for them.
+func (s setting) event(point string, env ...string) {
 	if s.hooks != nil {
-		s.hooks(point)
+		s.hooks(point, env)
 	}
+}
+
+// someLines joins paths by newlines, as many as a variable can hold (the kernel
+// takes 128 KiB).
+func someLines(paths []string) string {
+	const most = 64 << 10
+	text := strings.Join(paths, "\n")
+	if len(text) > most {
+		text = text[:strings.LastIndexByte(text[:most], '\n')+1]
+	}
+	return text
 }
 
 // partials are the leftovers of an rclone that was killed.
@@ -129,7 +145,7 @@ func (s setting) connector() func(context.Context, engine.Target) (engine.Remote
 		if err != nil {
 			return nil, err
 		}
-		o := rclone.Options{Env: rclone.Lookup(get), Bulk: bulk, Small: small}
+		o := rclone.Options{Env: rclone.Lookup(get), Bulk: bulk, Small: small, Extra: s.marker("rclone")}
 		if t.Replica == "" {
 			r, err := s.headRemote()
 			if err != nil {
@@ -153,12 +169,21 @@ func (s setting) connector() func(context.Context, engine.Target) (engine.Remote
 	}
 }
 
+// marker is the variable by which the next coltecd finds, and ends, what this
+// one left when it was killed.
+func (s setting) marker(name string) []string {
+	if s.runtime == "" { // a dry run
+		return nil
+	}
+	return []string{process.MarkerVar + "=" + filepath.Base(s.runtime) + "/" + name}
+}
+
 // holder says who we are, to whom meets our lease.
 func (s setting) holder() store.Holder {
 	host, _ := os.Hostname()
 	h := store.Holder{
-		Host: host, Container: host, Boot: bootID(), Instance: store.NewID(),
-		PID: os.Getpid(), Start: startTime(os.Getpid()),
+		Host: host, Container: containerID(), Boot: bootID(), Instance: store.NewID(),
+		PID: os.Getpid(), Start: int64(procStart(os.Getpid())),
 	}
 	if name, ok := lookup(s.environ)("COLTEC_HOST"); ok {
 		h.Host = name
@@ -175,25 +200,29 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// startTime is when a process began, in clock ticks since boot; 0 when there
-// is none. With the pid and the boot it names one process for ever.
-func startTime(pid int) int64 {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
+// containerPath is how a container's own files are mounted into it by Docker
+// and Podman: the one place that shows its id whatever its hostname is.
+var containerPath = regexp.MustCompile(`containers/([0-9a-f]{64})/`)
+
+// containerID names the container we are in; "" outside of any. The hostname
+// alone would not do: with --uts=host all containers of a machine share it, and
+// a holder in a pid namespace that we cannot see would be taken for dead.
+func containerID() string {
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	if m := containerPath.FindSubmatch(mounts); m != nil {
+		return string(m[1][:12])
 	}
-	// The name, in parentheses, may hold anything: count from its end.
-	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 20 {
-		return 0
+	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
+		if _, err := os.Stat(mark); err == nil {
+			host, _ := os.Hostname()
+			return host
+		}
 	}
-	start, _ := strconv.ParseInt(fields[19], 10, 64)
-	return start
+	return ""
 }
 
 // gone says whether a holder at our own place has ended for certain, so
 // that its lease is ours to go on with.
 func gone(h store.Holder) bool {
-	return h.Boot != bootID() || startTime(h.PID) != h.Start
+	return h.Boot != bootID() || int64(procStart(h.PID)) != h.Start
 }

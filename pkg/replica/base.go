@@ -17,7 +17,16 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/tree"
+)
+
+// The steps of writing a base at which a crash test kills the process.
+var (
+	pointBaseWritten    = killpoint.New("base:written")
+	pointBaseRenamed    = killpoint.New("base:renamed")
+	pointJournalWritten = killpoint.New("journal:written")
+	pointJournalSynced  = killpoint.New("journal:synced")
 )
 
 // Dir is the replica's own directory inside its tree. It is never synced.
@@ -83,6 +92,7 @@ type Base struct {
 	seq     int64  // of the base file, which its journal names
 	journal int64  // bytes of whole steps in the journal
 	inode   uint64 // of the base file
+	size    int64  // of the base file
 }
 
 // ErrNoBase says that there is no base, or none that can be read.
@@ -146,7 +156,7 @@ func (b *Base) load() error {
 		b.Rows = append(b.Rows, c.Row)
 	}
 	b.Unplaced = slices.Clip(changes[h.Rows:])
-	if b.inode, err = inodeOf(f); err != nil {
+	if b.inode, b.size, err = identify(f); err != nil {
 		return err
 	}
 	return b.replay(h.Seq)
@@ -159,12 +169,12 @@ func inode(s fs.FileInfo) uint64 {
 	return 0
 }
 
-func inodeOf(f *os.File) (uint64, error) {
+func identify(f *os.File) (ino uint64, size int64, err error) {
 	s, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return inode(s), nil
+	return inode(s), s.Size(), nil
 }
 
 // LastSettled is when a complete restore or a push was last recorded in the
@@ -349,11 +359,13 @@ func (b *Base) Save() error {
 		tmp.Close()
 		return fmt.Errorf("cannot save base: %w", err)
 	}
-	inode, err := inodeOf(tmp)
+	pointBaseWritten.Reach()
+	inode, size, err := identify(tmp)
 	if err := errors.Join(err, tmp.Close(), os.Rename(tmp.Name(), b.file()), syncDir(b.dir)); err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
-	b.inode = inode
+	pointBaseRenamed.Reach()
+	b.inode, b.size = inode, size
 	// The journal named the sequence of the file before: it counts no more.
 	b.journal = 0
 	if err := os.Remove(b.journalFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -381,14 +393,15 @@ func (b *Base) write(f io.Writer) error {
 	return w.Flush()
 }
 
-// compactAt is the journal's size from which a base is written anew: well
-// above what one save of a file appends, well below what takes long to read.
+// compactAt is the journal's size from which a base is written anew, or the
+// base's own size where that is more, so that a long restore writes what it
+// places a few times and not once a batch.
 const compactAt = 1 << 20
 
 // compact writes the base anew when the journal has grown, and nothing is
 // pending: a pending delta lives in the journal alone.
 func (b *Base) compact() error {
-	if b.Pending != nil || b.journal < compactAt {
+	if b.Pending != nil || b.journal < max(compactAt, b.size) {
 		return nil
 	}
 	return b.Save()
@@ -425,12 +438,14 @@ func (b *Base) append(f frame, changes []Change) error {
 	// At the end of what is known to be whole: a step that a full disk cut
 	// before is overwritten.
 	n, err := j.WriteAt(step, b.journal)
+	pointJournalWritten.Reach()
 	if err == nil {
 		err = errors.Join(j.Truncate(b.journal+int64(n)), j.Sync())
 	}
 	if err != nil {
 		return fmt.Errorf("cannot write journal: %w", err)
 	}
+	pointJournalSynced.Reach()
 	b.journal += int64(n)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/store"
@@ -99,7 +100,7 @@ func (m *machine) acquire(o SettleOptions) (*Outcome, error) {
 			return nil, err
 		}
 	}
-	if err := m.Tidy(); err != nil {
+	if err := m.Tidy(time.Time{}); err != nil {
 		return nil, err
 	}
 	if w.mirror || m.base.Header.Ref != w.ref || w.generation == 0 {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -128,11 +127,10 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 	}
 	pointPlaced.Reach()
 	// Nor must the base say that something was placed which was not.
-	if err := p.sync(); err != nil {
-		return 0, err
-	}
-	if err := p.record(); err != nil {
-		return 0, err
+	if len(p.changes) > 0 {
+		if err := errors.Join(p.sync(), p.record()); err != nil {
+			return 0, err
+		}
 	}
 	pointRecorded.Reach()
 	return n, os.RemoveAll(dir)
@@ -203,7 +201,7 @@ func (p *placement) take(d *Decision, staged string) error {
 	if err := p.parents(d.Path); err != nil {
 		return err
 	}
-	if err := root.Rename(staged, d.Path, false); err != nil {
+	if err := p.writable(d.Path, func() error { return root.Rename(staged, d.Path, false) }); err != nil {
 		return err
 	}
 	pointRenamed.Reach()
@@ -480,16 +478,26 @@ func keptSeen(d *Decision, row *Row, remote *tree.Entry, now Seen) Seen {
 	return s
 }
 
-// Tidy removes what an interrupted run left in the stage.
-func (r *Replica) Tidy() error {
-	entries, err := os.ReadDir(r.Stage())
-	if err != nil {
-		return err
+// Tidy removes what an interrupted run left in the stage, and local versions
+// that were replaced before keep.
+func (r *Replica) Tidy(keep time.Time) error {
+	err := removeEach(r.Stage(), func(name string) bool { return name != "in" }) // what was fetched is used again
+	return errors.Join(err, removeEach(filepath.Join(r.Dir(), replacedDir), func(name string) bool {
+		t, err := time.Parse(stampLayout, name)
+		return err == nil && t.Before(keep)
+	}))
+}
+
+// removeEach removes the entries of a directory that are to go.
+func removeEach(dir string, goes func(name string) bool) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	var errs []error
-	for _, e := range slices.Clip(entries) {
-		if e.Name() != "in" { // what was fetched is used again
-			errs = append(errs, os.RemoveAll(filepath.Join(r.Stage(), e.Name())))
+	errs := []error{err}
+	for _, e := range entries {
+		if goes(e.Name()) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}
 	return errors.Join(errs...)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -120,7 +121,9 @@ func (r *Replica) ConflictDir(t time.Time, host string) string {
 }
 
 // stampOf names a moment in a path.
-func stampOf(t time.Time) string { return t.UTC().Format("20060102T150405.000Z") }
+func stampOf(t time.Time) string { return t.UTC().Format(stampLayout) }
+
+const stampLayout = "20060102T150405.000Z"
 
 // Close releases the local tree.
 func (r *Replica) Close() {
@@ -154,6 +157,19 @@ func (r *Replica) Lost() bool {
 	return err != nil || rootErr != nil || inode(s) != ino
 }
 
+// Present says, by a nil error, that the local tree is there.
+func (r *Replica) Present() error {
+	s, err := os.Lstat(r.Path)
+	if err == nil && !s.IsDir() {
+		err = errors.New("it is no directory")
+	}
+	if err != nil {
+		return hint.Wrap(fmt.Errorf("%w, so nothing is concluded from it: %w", ErrRoot, err),
+			"mount or make %s again; an empty directory there is restored from the bucket", r.Path)
+	}
+	return nil
+}
+
 // prepareDir makes the replica's own directory. The skeleton of a repository
 // in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
 // for another repository alone.
@@ -162,6 +178,9 @@ func (r *Replica) prepareDir() error {
 		if err := os.Mkdir(filepath.Join(r.Dir(), dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+	}
+	if s, err := os.Lstat(r.Dir()); err != nil || !s.IsDir() {
+		return fmt.Errorf("%q is no directory", r.Dir()) // a link would lead the base elsewhere
 	}
 	head := filepath.Join(r.Dir(), ".git", "HEAD")
 	if _, err := os.Lstat(head); err == nil {
@@ -228,28 +247,46 @@ type contentOf struct {
 	tag string // what a mirror's store calls it
 }
 
+// fileError is the fault of one local file, and keeps nothing else from going
+// on.
+type fileError struct{ error }
+
+func (e fileError) Unwrap() error { return e.error }
+
+// fileReader marks the errors of a local file.
+type fileReader struct{ f *os.File }
+
+func (r fileReader) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	if err != nil && err != io.EOF {
+		err = fileError{err}
+	}
+	return n, err
+}
+
 // read reads a file that was sighted, through read, and verifies that it was
-// the same file before and after.
+// the same file before and after. A change of mode counts too: what is pushed
+// is what the sighting says.
 func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (contentOf, Seen, error) {
 	f, err := r.root.Open(s.Path)
 	if err != nil {
-		return contentOf{}, Seen{}, err
+		return contentOf{}, Seen{}, fileError{err}
 	}
 	defer f.Close()
 	before, err := fstat(f)
 	if err != nil {
-		return contentOf{}, Seen{}, err
+		return contentOf{}, Seen{}, fileError{err}
 	}
 	sum, tag := sha256.New(), md5.New()
-	if err := read(io.TeeReader(f, io.MultiWriter(sum, tag))); err != nil {
+	if err := read(io.TeeReader(fileReader{f}, io.MultiWriter(sum, tag))); err != nil {
 		return contentOf{}, Seen{}, err
 	}
 	after, err := fstat(f)
 	if err != nil {
-		return contentOf{}, Seen{}, err
+		return contentOf{}, Seen{}, fileError{err}
 	}
-	if before != after || after.Size != s.Size || after.Inode != s.Inode || after.MTime != s.MTime {
-		return contentOf{}, Seen{}, errMoved
+	if before != after || after != s.Seen {
+		return contentOf{}, Seen{}, fileError{errMoved}
 	}
 	after.settle(time.Now())
 	return contentOf{tree.Sum(sum.Sum(nil)), hexSum(tag)}, after, nil
