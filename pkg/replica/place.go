@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
@@ -42,30 +43,53 @@ type placement struct {
 	dirs    []*Decision // whose modes are set when their content is there
 }
 
-// run does everything in an order that is right at each point: what is deleted
-// or kept aside first, deepest first; then what comes, directories before what
-// is in them; then the modes of directories.
+// run does everything in an order that is right at each point. What comes is
+// there before anything is deleted, so that a fault in between leaves too much
+// and not too little; only a file that takes a directory's name has to wait
+// until that is empty. Directories get their modes last.
 func (p *placement) run(ctx context.Context) error {
 	p.stamp = stampOf(time.Now())
-	var takes []*Decision
+	var first, last []*Decision
 	for i := range p.plan.decisions {
-		d := &p.plan.decisions[i]
-		if d.Op == Take || d.Op == Conflict || d.Op == Meta || d.Op == Adopt || d.Op == Nothing {
-			takes = append(takes, d)
-		} else if d.Op == Keep {
+		switch d := &p.plan.decisions[i]; d.Op {
+		case Keep:
 			p.try(d, p.keep)
-		} else if d.Op == Withdraw || d.Op == Forget {
+		case Withdraw, Forget:
 			p.note(d)
+		case Delete, Aside:
+		default:
+			if d.replacesDir() {
+				last = append(last, d)
+			} else {
+				first = append(first, d)
+			}
 		}
+	}
+	if err := p.bringAll(ctx, first); err != nil {
+		return err
 	}
 	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
 		if d := &p.plan.decisions[i]; d.Op == Delete || d.Op == Aside {
 			p.try(d, p.remove)
 		}
 	}
-	if err := p.record(); err != nil {
+	if err := errors.Join(p.record(), p.bringAll(ctx, last)); err != nil {
 		return err
 	}
+	for i := len(p.dirs) - 1; i >= 0; i-- {
+		p.try(p.dirs[i], p.dirMode)
+	}
+	return p.record()
+}
+
+// replacesDir says that a file or link takes the name of a directory here.
+func (d *Decision) replacesDir() bool {
+	return (d.Op == Take || d.Op == Conflict) && d.Local != nil && d.Local.Kind == tree.Dir && d.Entry.Kind != tree.Dir
+}
+
+// bringAll brings decisions batch by batch. What was settled before an error
+// is recorded.
+func (p *placement) bringAll(ctx context.Context, takes []*Decision) error {
 	for len(takes) > 0 {
 		n, err := p.batch(ctx, takes)
 		if err != nil {
@@ -73,10 +97,7 @@ func (p *placement) run(ctx context.Context) error {
 		}
 		takes = takes[n:]
 	}
-	for i := len(p.dirs) - 1; i >= 0; i-- {
-		p.try(p.dirs[i], p.dirMode)
-	}
-	return p.record()
+	return nil
 }
 
 // try does one thing and notes a failure of that path alone.
@@ -128,7 +149,10 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 	pointPlaced.Reach()
 	// Nor must the base say that something was placed which was not.
 	if len(p.changes) > 0 {
-		if err := errors.Join(p.sync(), p.record()); err != nil {
+		if err := p.sync(); err != nil {
+			return 0, err
+		}
+		if err := p.record(); err != nil {
 			return 0, err
 		}
 	}
@@ -257,7 +281,7 @@ func (p *placement) keep(d *Decision) error {
 // clear takes the local version of a path away, to where it is kept.
 func (p *placement) clear(d *Decision) error {
 	if d.Local.Kind == tree.Dir {
-		return p.r.root.Rmdir(d.Path)
+		return p.rmdir(d.Path)
 	}
 	if err := p.moveAside(d); err != nil {
 		return err
@@ -283,7 +307,7 @@ func (p *placement) moveAside(d *Decision) error {
 	if err := root.MkdirAll(parentOf(kept), 0o755); err != nil {
 		return err
 	}
-	if err := root.Rename(d.Path, kept, false); err != nil {
+	if err := p.writable(d.Path, func() error { return root.Rename(d.Path, kept, false) }); err != nil {
 		return err
 	}
 	now, err := root.Lstat(kept)
@@ -291,7 +315,7 @@ func (p *placement) moveAside(d *Decision) error {
 		err = errEdited
 	}
 	if err != nil {
-		return errors.Join(err, root.Rename(kept, d.Path, false))
+		return errors.Join(err, p.writable(d.Path, func() error { return root.Rename(kept, d.Path, false) }))
 	}
 	if conflict {
 		p.out.Conflicts = append(p.out.Conflicts, d.Path)
@@ -316,11 +340,37 @@ func (p *placement) asPlanned(path string, now *Sighting) bool {
 // parents makes the directories above a path that are missing.
 func (p *placement) parents(path string) error {
 	for dir := range tree.Parents(path) {
-		if err := p.r.root.mkdir(dir, 0o755); err != nil {
+		if err := p.mkdir(dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (p *placement) mkdir(path string) error {
+	return p.writable(path, func() error { return p.r.root.mkdir(path, 0o755) })
+}
+
+func (p *placement) rmdir(path string) error {
+	return p.writable(path, func() error { return p.r.root.Rmdir(path) })
+}
+
+// writable does something in the directory that holds path. Where its mode
+// forbids that, it is made writable for the moment.
+func (p *placement) writable(path string, do func() error) error {
+	err := do()
+	i := strings.LastIndexByte(path, '/')
+	if !errors.Is(err, unix.EACCES) || i < 0 {
+		return err
+	}
+	dir, err2 := p.r.root.Lstat(path[:i])
+	if err2 != nil || dir == nil || dir.Kind != tree.Dir || dir.Mode&0o200 != 0 {
+		return err
+	}
+	if p.r.root.Chmod(dir.Path, dir.Mode|0o200) != nil {
+		return err
+	}
+	return errors.Join(do(), p.r.root.Chmod(dir.Path, dir.Mode))
 }
 
 // dir makes a directory, writable for now.
@@ -333,7 +383,7 @@ func (p *placement) dir(d *Decision) error {
 	if err := p.parents(d.Path); err != nil {
 		return err
 	}
-	if err := p.r.root.mkdir(d.Path, 0o755); err != nil {
+	if err := p.mkdir(d.Path); err != nil {
 		return err
 	}
 	p.dirs = append(p.dirs, d)
@@ -382,7 +432,7 @@ func (p *placement) meta(d *Decision) error {
 // remove takes a local entry away.
 func (p *placement) remove(d *Decision) error {
 	if d.Local.Kind == tree.Dir {
-		err := p.r.root.Rmdir(d.Path)
+		err := p.rmdir(d.Path)
 		if err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 			return err // with something in it that is not carried, it stays
 		}

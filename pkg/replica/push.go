@@ -12,7 +12,6 @@ import (
 
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
-	"golang.org/x/sys/unix"
 )
 
 // Changes is what a scan found against the base.
@@ -36,10 +35,14 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Changes{Unknown: unknown}
-	hidden := r.hidden(seen, unknown)
+	covered := r.covered(seen)
+	c := &Changes{Unknown: append(unknown, covered...)}
+	hidden := r.hidden(c.Unknown)
 	rows := r.base.Rows
 	for _, s := range slices.Concat(kept, seen) {
+		if slices.ContainsFunc(covered, func(u Unknown) bool { return u.Path == s.Path }) {
+			continue // else it would be taken for what it is now, and what it hides for gone
+		}
 		if row := r.base.Row(s.Path); row == nil || row.changed(&s) || r.unstored(row) {
 			if !r.unplaced(s.Path) {
 				c.Edited = append(c.Edited, s)
@@ -88,21 +91,11 @@ func (r *Replica) remoteAt(path string) *Change {
 }
 
 // hidden tells the paths about which a walk cannot tell, and so must not
-// conclude anything: those in what it could not see, and those in a directory
-// that was a mount point and is none now.
-func (r *Replica) hidden(seen []Sighting, unknown []Unknown) func(path string) bool {
+// conclude anything: those in what it could not see.
+func (r *Replica) hidden(unknown []Unknown) func(path string) bool {
 	at := map[string]bool{}
 	for _, u := range unknown {
 		at[u.Path] = true
-	}
-	for i := range r.base.Rows {
-		row := &r.base.Rows[i]
-		if !row.Seen.Mount {
-			continue
-		}
-		if n, ok := searchSightings(seen, row.Path); !ok || !seen[n].Mount {
-			at[row.Path] = true
-		}
 	}
 	return func(path string) bool {
 		if len(at) == 0 {
@@ -115,6 +108,41 @@ func (r *Replica) hidden(seen []Sighting, unknown []Unknown) func(path string) b
 		}
 		return at[path]
 	}
+}
+
+// covered lists the directories that show something else than before because a
+// mount went or came: what the base knows in them is not gone.
+func (r *Replica) covered(seen []Sighting) []Unknown {
+	var out []Unknown
+	for i := range r.base.Rows {
+		row := &r.base.Rows[i]
+		if row.Kind != tree.Dir {
+			continue
+		}
+		n, ok := searchSightings(seen, row.Path)
+		mounted := ok && seen[n].Mount
+		switch {
+		case row.Seen.Mount && !mounted:
+			out = append(out, Unknown{Path: row.Path, Reason: "it was a mount point and is none now; what was in it is kept in the bucket"})
+		case !row.Seen.Mount && mounted && r.noneBelow(i, seen):
+			out = append(out, Unknown{Path: row.Path, Reason: "something is mounted over it; what was in it is kept in the bucket"})
+		}
+	}
+	return out
+}
+
+// noneBelow says that the base has files below the directory of row i, and the
+// walk none of them.
+func (r *Replica) noneBelow(i int, seen []Sighting) bool {
+	any := false
+	for dir := r.base.Rows[i].Path; i+1 < len(r.base.Rows) && tree.Within(r.base.Rows[i+1].Path, dir); i++ {
+		if row := &r.base.Rows[i+1]; row.Kind != tree.Dir {
+			if any = true; sighted(seen, row.Path) {
+				return false
+			}
+		}
+	}
+	return any
 }
 
 // walkConflicts lists the local versions that are kept aside: they are pushed
@@ -191,6 +219,7 @@ const stageBytes = 256 << 20
 // where content lies when it is sent.
 func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (Staged, error) {
 	var out Staged
+	r.root.forget()
 	known := r.knownContent(edited)
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -203,9 +232,9 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighti
 		s := &edited[i]
 		c, err := r.stage(ctx, b, s, known)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.As(err, new(fileError)) && absent(err):
 			// Gone since: the next scan says so.
-		case errors.Is(err, errMoved), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.ELOOP):
+		case errors.As(err, new(fileError)):
 			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: reason(err)})
 		case err != nil:
 			return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
@@ -294,7 +323,12 @@ func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (
 // unstored says that a row's content is not in the replica's layout: it was
 // adopted from plain objects and is to be published.
 func (r *Replica) unstored(row *Row) bool {
-	return r.Layout.ByContent() && row.Kind == tree.File && row.Size > 0 && len(row.Where) == 0
+	return r.Layout.ByContent() && contentless(&row.Entry)
+}
+
+// contentless says that an entry has content and no place where it lies.
+func contentless(e *tree.Entry) bool {
+	return e.Kind == tree.File && e.Size > 0 && len(e.Where) == 0
 }
 
 // stageContent reads a file into the batch.
@@ -380,15 +414,41 @@ func (r *Replica) Next(changes []*Change, gone, forgotten []string, epoch, gener
 			}
 		}
 	}
+	for _, c := range changes {
+		// A mirror keeps a file and a link of one name in two objects.
+		if row := r.base.Row(c.Path); row != nil && row.Kind != c.Kind {
+			s.Publication.Gone = append(s.Publication.Gone, row.Entry)
+		}
+	}
+	s.Delta.Changes = append(r.withoutContent(changes), s.Delta.Changes...)
 	after := Base{Rows: r.base.Rows, Unplaced: slices.Clone(r.base.Unplaced)}
 	after.apply(s.Delta)
 	s.Publication.Next = store.Tree{Entries: after.Remote(), Filters: h.Filters}
 	if r.Layout.ByContent() {
-		for i := range s.Publication.Next.Entries {
-			s.Publication.Next.Entries[i].Tag = "" // of the plain object it was adopted from
+		next := &s.Publication.Next
+		next.Entries = pick(next.Entries, func(e *tree.Entry) bool { return !contentless(e) })
+		for i := range next.Entries {
+			next.Entries[i].Tag = "" // of the plain object it was adopted from
 		}
 	}
 	return s
+}
+
+// withoutContent forgets the rows whose content is not in the layout yet: a
+// generation must not promise what it does not have. They count as new the
+// next time.
+func (r *Replica) withoutContent(changes []*Change) []Change {
+	staged := map[string]bool{}
+	for _, c := range changes {
+		staged[c.Path] = true
+	}
+	var out []Change
+	for i := range r.base.Rows {
+		if row := &r.base.Rows[i]; r.unstored(row) && !staged[row.Path] {
+			out = append(out, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
+		}
+	}
+	return out
 }
 
 // Ref is what the head says of a step.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,8 @@ func (r *Root) Close() {
 }
 
 // forget drops the cached directory: it may have been removed or replaced.
+// Whoever begins something new with the tree calls it: a directory that was
+// removed and made again, by a git checkout say, would stay the old one.
 func (r *Root) forget() {
 	if r.lastFD >= 0 {
 		unix.Close(r.lastFD)
@@ -57,6 +60,9 @@ func (r *Root) Identity() (dev, inode uint64, err error) {
 // parent gives a descriptor of the directory that holds path, valid until the
 // next call, and the name in it.
 func (r *Root) parent(path string) (fd int, name string, err error) {
+	if !store.ValidPath(path) {
+		return -1, "", &fs.PathError{Op: "open", Path: path, Err: fs.ErrInvalid}
+	}
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {
 		return r.fd, path, nil
@@ -111,7 +117,12 @@ func (r *Root) Lstat(path string) (*Sighting, error) {
 		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
-		s, err = sightingOf(path, &st, fd, name)
+		if s, err = sightingOf(path, &st, fd, name); err != nil || s.Kind != tree.Dir {
+			return err
+		}
+		var above unix.Stat_t
+		err = unix.Fstat(fd, &above)
+		s.Mount = above.Dev != st.Dev
 		return err
 	})
 	if absent(err) {

@@ -22,13 +22,23 @@ func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) er
 // note is Receive in memory alone. Remote paths that are not the replica's to
 // carry are forgotten: its next generation lacks them.
 func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
-	t.Entries = pick(t.Entries, func(e *tree.Entry) bool {
-		return tree.Within(e.Path, Dir) || r.carries(e.Path, e.Kind == tree.Dir)
-	})
 	h := &r.base.Header
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
 	h.Restored = false
-	r.base.Unplaced = r.base.Differences(r.localise(t.Entries))
+	r.base.Unplaced = r.differences(t)
+}
+
+// differences says how the part of a remote tree that is the replica's to
+// carry differs from the base.
+func (r *Replica) differences(t *store.Tree) []Change {
+	t.Entries = pick(t.Entries, func(e *tree.Entry) bool {
+		return tree.Within(e.Path, Dir) || r.carries(e.Path, e.Kind == tree.Dir)
+	})
+	r.localise(t.Entries)
+	if t.Listed {
+		t.Entries = r.withUnlisted(t.Entries)
+	}
+	return r.base.Differences(t.Entries)
 }
 
 // Disown is Settle for a replica that only pushes: the remote side stays
@@ -59,12 +69,12 @@ func (r *Replica) Refresh(rows []*Change) error {
 
 // Differs says whether Receive would find anything to place.
 func (r *Replica) Differs(t *store.Tree) bool {
-	return !r.base.Header.Restored || len(r.base.Differences(r.localise(t.Entries))) > 0
+	return !r.base.Header.Restored || len(r.differences(t)) > 0
 }
 
 // localise gives listed entries that the base knows, by the store's own tag,
 // what a listing cannot tell.
-func (r *Replica) localise(entries []tree.Entry) []tree.Entry {
+func (r *Replica) localise(entries []tree.Entry) {
 	for i := range entries {
 		e := &entries[i]
 		row := r.base.Row(e.Path)
@@ -74,7 +84,31 @@ func (r *Replica) localise(entries []tree.Entry) []tree.Entry {
 			*e = row.Entry
 		}
 	}
-	return entries
+}
+
+// withUnlisted adds to a listing what it has no word for, and what therefore
+// must not be read as gone: directories, and what is kept aside.
+func (r *Replica) withUnlisted(entries []tree.Entry) []tree.Entry {
+	var more []tree.Entry
+	for i := range r.base.Rows {
+		row := &r.base.Rows[i]
+		if (row.Kind == tree.Dir || tree.Within(row.Path, Dir)) && tree.Find(entries, row.Path) == nil && room(entries, row.Path) {
+			more = append(more, row.Entry)
+		}
+	}
+	out := slices.Concat(entries, more)
+	tree.Sort(out)
+	return out
+}
+
+// room says that nothing but directories is above a path.
+func room(entries []tree.Entry, path string) bool {
+	for dir := range tree.Parents(path) {
+		if e := tree.Find(entries, dir); e != nil && e.Kind != tree.Dir {
+			return false
+		}
+	}
+	return true
 }
 
 // SettleOptions say how to place.
@@ -114,6 +148,7 @@ type planning struct {
 
 // plan looks at the three sides and plans.
 func (r *Replica) plan(ctx context.Context) (*planning, error) {
+	r.root.forget()
 	seen, unknown, err := r.walk(ctx)
 	if err != nil {
 		return nil, err
@@ -123,15 +158,21 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		return nil, fmt.Errorf("cannot use the filters of generation %d: %w", r.base.Header.Generation, err)
 	}
 	p := &planning{seen: seen, read: map[string]Seen{}, unknown: unknown}
-	carried := func(path string, dir bool) bool { return r.carries(path, dir) && theirs.Carries(path, dir) }
+	remote := r.base.Remote()
+	// What the remote side has it has, whatever its filters; only what it lacks
+	// says nothing where they do not carry it.
+	carried := func(path string, dir bool) bool {
+		return r.carries(path, dir) && (theirs.Carries(path, dir) || tree.Find(remote, path) != nil)
+	}
 	for i := range r.base.Rows {
 		if row := &r.base.Rows[i]; !tree.Within(row.Path, Dir) && !carried(row.Path, row.Kind == tree.Dir) {
 			p.forgotten = append(p.forgotten, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
-	hidden := r.hidden(seen, unknown)
+	p.unknown = append(p.unknown, r.covered(seen)...)
+	hidden := r.hidden(p.unknown)
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
-	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(r.base.Remote(), known), Pristine: r.pristine}
+	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine}
 	var unread map[string]bool
 	if s.Local, unread, err = r.local(ctx, p, s); err != nil {
 		return nil, err
@@ -181,7 +222,7 @@ func (r *Replica) local(ctx context.Context, p *planning, s Sides) ([]tree.Entry
 		got, now, err := r.read(sight, drain)
 		if err != nil {
 			unread[e.Path] = true
-			if !errors.Is(err, fs.ErrNotExist) {
+			if !absent(err) {
 				p.unknown = append(p.unknown, Unknown{Path: e.Path, Reason: reason(err)})
 			}
 			continue

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/tree"
@@ -37,6 +38,25 @@ type Layout interface {
 type Tree struct {
 	Entries []tree.Entry // sorted
 	Filters []filter.Rule
+	// Listed says that the entries come from a listing of plain objects, which
+	// has no word for directories: one that is not in it may be there all the
+	// same.
+	Listed bool
+}
+
+// ValidPath says whether a path can be one of a tree: relative, with clean
+// elements. What comes from a bucket is held to it: ".." must not lead out of
+// the local tree.
+func ValidPath(path string) bool {
+	if strings.ContainsRune(path, 0) {
+		return false
+	}
+	for elem := range strings.SplitSeq(path, "/") {
+		if elem == "" || elem == "." || elem == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // Publication is one step of a remote tree.

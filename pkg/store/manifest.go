@@ -31,8 +31,32 @@ type manifestHeader struct {
 	Rows       int           `json:"rows"`
 }
 
+// checkEntry refuses what no tree has, or what would be content that nobody
+// can read again.
+func checkEntry(e *tree.Entry) error {
+	if !ValidPath(e.Path) {
+		return fmt.Errorf("%q is no path", e.Path)
+	}
+	size := int64(0)
+	for _, x := range e.Where {
+		if !ValidPath(x.Object) || x.Offset < 0 || x.Stored < 0 || x.Size < 0 {
+			return fmt.Errorf("the content of %q is said to lie where nothing can", e.Path)
+		}
+		size += x.Size
+	}
+	if e.Kind == tree.File && size != e.Size {
+		return fmt.Errorf("%q has %d bytes and %d are stored", e.Path, e.Size, size)
+	}
+	return nil
+}
+
 // encodeManifest writes a full manifest.
 func encodeManifest(p Publication, now time.Time) ([]byte, error) {
+	for i := range p.Next.Entries {
+		if err := checkEntry(&p.Next.Entries[i]); err != nil {
+			return nil, fmt.Errorf("internal error: cannot write manifest: %w", err)
+		}
+	}
 	var buf bytes.Buffer
 	z, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
 	if err != nil {
@@ -95,6 +119,9 @@ func readManifest(file string) (*Tree, error) {
 		}
 		if rec.Gone || len(t.Entries) > 0 && tree.Compare(t.Entries[len(t.Entries)-1].Path, rec.Path) >= 0 {
 			return nil, fmt.Errorf("row %d is out of order", len(t.Entries)+1)
+		}
+		if err := checkEntry(&rec.Entry); err != nil {
+			return nil, err
 		}
 		t.Entries = append(t.Entries, rec.Entry)
 	}

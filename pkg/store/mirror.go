@@ -53,11 +53,11 @@ func (m *Mirror) Tree(ctx context.Context, _ string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{}
+	t := &Tree{Listed: true}
 	dirs := map[string]bool{}
 	for _, o := range objects {
-		if tree.Within(o.Key, Dir) {
-			continue
+		if tree.Within(o.Key, Dir) || !ValidPath(o.Key) {
+			continue // ours, or a key that is no path of a tree
 		}
 		for dir := range tree.Parents(o.Key) {
 			if !dirs[dir] {
@@ -71,6 +71,9 @@ func (m *Mirror) Tree(ctx context.Context, _ string) (*Tree, error) {
 	// way: it is not touched.
 	t.Entries = slices.DeleteFunc(t.Entries, func(e tree.Entry) bool { return e.Kind != tree.Dir && dirs[e.Path] })
 	tree.Sort(t.Entries)
+	// The same for a file and a link of one name, whose object has the suffix:
+	// whichever comes first stands for both.
+	t.Entries = slices.CompactFunc(t.Entries, func(a, b tree.Entry) bool { return a.Path == b.Path })
 	return t, nil
 }
 
