@@ -29,7 +29,7 @@ func newApp(p *program) *cli.App {
 		Name:                  p.name,
 		Usage:                 "supervise a workspace and keep it in its bucket",
 		UsageText:             p.name + " [--config FILE] VERB [flags] [arguments]",
-		Version:               version(),
+		Version:               release(),
 		HideHelpCommand:       true,
 		Reader:                p.in,
 		Writer:                p.out,

@@ -41,7 +41,7 @@ func cmdRun(p *program) *cli.Command {
 			only := c.StringSlice("only")
 			switch {
 			case c.Bool("dry-run"):
-				return p.dryRun(path, sp, only, c.Bool("once"))
+				return p.dryRun(c.Context, path, sp, only, c.Bool("once"))
 			case c.Bool("once"):
 				return p.once(c.Context, path, sp, only)
 			}
@@ -118,6 +118,7 @@ func (p *program) foreground(path string, sp *spec.Spec, only []string) error {
 	err = d.run(func() error { return d.leaveNote(0) })
 	if errors.Is(err, errAtOnce) {
 		endChildren(0)
+		return exit{codeFailed, err} // it was the second signal, whichever the first was
 	}
 	return err
 }

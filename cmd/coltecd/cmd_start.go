@@ -59,14 +59,14 @@ func (p *program) start(ctx context.Context, path string, sp *spec.Spec, only []
 		return err
 	}
 	began, err := p.spawn(ctx, logDir, []string{"keep", "--config", path}, only)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("cannot start coltecd: %w", err)
-	case began.Running: // another start was faster
-		p.say("coltecd is already running (pid %d)", began.PID)
-	default:
-		p.say("coltecd started (pid %d)", began.PID)
 	}
+	if began.Running { // another start was faster
+		i, _, err := control.Find(p.place(path, sp))
+		return p.startAgain(ctx, i, sp, err)
+	}
+	p.say("coltecd started (pid %d)", began.PID)
 	return nil
 }
 
@@ -104,7 +104,7 @@ type beginning struct {
 }
 
 func (b beginning) err() error {
-	if b.Error == "" {
+	if b.Error == "" || b.Running {
 		return nil
 	}
 	var err error = exit{b.Code, errors.New(b.Error)}
@@ -151,17 +151,19 @@ func onlyArgs(only []string) []string {
 	return args
 }
 
-// awaitBeginning reads the report. An end without one is a crash.
+// awaitBeginning reads the report. An end without one is a crash. After a bad
+// one it reads on to the end of the keeper, which has the pipe open too: the
+// next start must not meet the last one's seat.
 func awaitBeginning(ctx context.Context, r *os.File) (beginning, error) {
 	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
 	defer stop()
-	b, err := io.ReadAll(r)
+	var began beginning
+	err := json.NewDecoder(r).Decode(&began)
+	if err == nil && began.Error != "" {
+		_, _ = io.Copy(io.Discard, r)
+	}
 	if ctx.Err() != nil {
 		return beginning{}, context.Cause(ctx)
-	}
-	var began beginning
-	if err == nil {
-		err = json.Unmarshal(b, &began)
 	}
 	if err != nil {
 		return began, hint.Wrap(errors.New("internal error: it ended before it supervised"), "see coltecd logs %s", crashName)
@@ -172,10 +174,13 @@ func awaitBeginning(ctx context.Context, r *os.File) (beginning, error) {
 // report runs f and tells the descriptor how it began: f calls ready when it
 // supervises; an error before that is reported, one after it is not.
 func report(fd int, f func(ready func() error) error) error {
-	pipe := os.NewFile(uintptr(fd), "ready")
-	if fd < 3 || pipe == nil {
-		return usage("this verb is started by start")
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	// After a crash the keeper gives /dev/null: nobody waits any more.
+	if kind := st.Mode & unix.S_IFMT; fd < 3 || err != nil || kind != unix.S_IFIFO && kind != unix.S_IFCHR {
+		return usage("this verb is for coltecd itself: use start")
 	}
+	pipe := os.NewFile(uintptr(fd), "ready")
 	unix.CloseOnExec(fd)
 	told := false
 	tell := func(b beginning) error {
@@ -183,7 +188,7 @@ func report(fd int, f func(ready func() error) error) error {
 		defer pipe.Close()
 		return json.NewEncoder(pipe).Encode(b)
 	}
-	err := func() (err error) {
+	err = func() (err error) {
 		defer func() {
 			if v := recover(); v != nil && !told {
 				err = internal(v)

@@ -105,7 +105,7 @@ func (p *program) notRunning(path string) status.Document {
 // absent is the document of a workspace without a coltecd.
 func (p *program) absent(sp *spec.Spec) status.Document {
 	doc := status.Document{
-		State: status.Stopped, Version: version(), Lease: status.Lease{State: status.LeaseNone},
+		State: status.Stopped, Version: release(), Lease: status.Lease{State: status.LeaseNone},
 		Units: []status.Unit{}, Replicas: []status.Replica{}, Attention: []string{},
 	}
 	if sp != nil {

@@ -7,13 +7,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// release is set by the build of a release (-ldflags -X main.release=1.2.3).
-var release string
+// version is set by the build (-ldflags -X main.version=1.2.3).
+var version string
 
-// version is the release, or what the Go toolchain knows of the source.
-func version() string {
-	if release != "" {
-		return release
+// release is the version, or what the Go toolchain knows of the source.
+func release() string {
+	if version != "" {
+		return version
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
@@ -27,7 +27,7 @@ func cmdVersion(p *program) *cli.Command {
 		Name:  "version",
 		Usage: "say which coltecd this is",
 		Action: func(*cli.Context) error {
-			_, err := fmt.Fprintf(p.out, "%s version %s\n", p.name, version())
+			_, err := fmt.Fprintf(p.out, "%s version %s\n", p.name, release())
 			return err
 		},
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/logfile"
+	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/supervisor"
@@ -27,7 +28,7 @@ import (
 
 // daemon is a running coltecd. Its goroutines: serve (the socket), supervise
 // (the units), the engine's (see replication), begin (the order of the start),
-// watch (the spec) and run itself, which decides about the end.
+// watch (the spec), runHooks (what the engine asks for) and run itself, which decides about the end.
 type daemon struct {
 	p        *program
 	path     string // of the spec
@@ -47,10 +48,12 @@ type daemon struct {
 	stops chan stopRequest // to run
 	fatal chan error       // to run: an error that ends everything
 	ended chan struct{}    // closed when nothing is left
+	hooks chan hookRequest // to runHooks
 
 	mu       sync.Mutex // guards what follows
 	setting  setting    // in force
 	refused  error      // why the spec on the disk is not
+	seen     string     // fingerprint of the spec that was last looked at
 	logFault error
 	say      func(string) // to whom a stop is told
 }
@@ -80,7 +83,8 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 	d := &daemon{
 		p: p, path: path, seat: seat, logDir: logDir, since: time.Now(), daemonOptions: o,
 		redactor: &logfile.Redactor{},
-		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}),
+		seen:     fingerprint(path),
+		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
 		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir},
 	}
 	if err := d.openLogs(sp); err != nil {
@@ -91,7 +95,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
 		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
 	})
-	d.setting.log, d.setting.hooks = d.log, d.hooksAt
+	d.setting.log, d.setting.hooks = d.log, d.askHooks
 	d.replicas = &replication{build: newReplicator, log: d.log, fatal: d.fail}
 	return d, nil
 }
@@ -102,6 +106,11 @@ func (d *daemon) run(ready func() error) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	undumpable(d.log)
+	life, end := context.WithCancel(context.Background())
+	defer end()
+	if err := process.Adopt(life); err != nil {
+		d.log.Warn("orphans of units are not collected", "error", err)
+	}
 
 	listener, err := d.seat.Listen()
 	if err != nil {
@@ -111,8 +120,6 @@ func (d *daemon) run(ready func() error) error {
 	defer server.Close()
 	go d.serve(server, listener)
 
-	life, end := context.WithCancel(context.Background())
-	defer end()
 	supervised := d.supervise(life)
 	if err := d.apply(d.setting); err != nil {
 		end()
@@ -122,10 +129,11 @@ func (d *daemon) run(ready func() error) error {
 	if err := ready(); err != nil {
 		d.log.Warn("nobody waits for the start any more", "error", err)
 	}
-	d.log.Info("started", "version", version(), "pid", os.Getpid(), "spec", d.path, "crashed", d.crashed)
+	d.log.Info("started", "version", release(), "pid", os.Getpid(), "spec", d.path, "crashed", d.crashed)
 	starting, started := context.WithCancel(life)
 	go d.begin(starting)
 	go d.watch(life)
+	go d.runHooks(life)
 
 	req, fatal := d.awaitEnd(signals)
 	started() // no service starts any more
@@ -243,13 +251,38 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 	}
 }
 
-// hooksAt runs the hooks of a point beside everything else.
-func (d *daemon) hooksAt(point string) {
-	go func() {
-		if err := guarded(d.log, func() error { return d.sup.RunHooks(context.Background(), point) }); err != nil {
-			d.log.Warn("hook failed", "point", point, "error", err)
+// hookRequest asks for the hooks of a point.
+type hookRequest struct {
+	point string
+	env   []string
+}
+
+// hooksQueued bounds how many hooks may wait: a slow hook of a busy workspace
+// must not pile up for ever.
+const hooksQueued = 32
+
+// askHooks asks for hooks on behalf of the engine, which does not wait for them.
+func (d *daemon) askHooks(point string, env []string) {
+	select {
+	case d.hooks <- hookRequest{point, env}:
+	default:
+		d.log.Warn("hook left out: too many wait", "point", point)
+	}
+}
+
+// runHooks runs what askHooks asked for, one after the other.
+func (d *daemon) runHooks(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case req := <-d.hooks:
+			err := guarded(d.log, func() error { return d.sup.RunHooksWith(ctx, req.point, req.env) })
+			if err != nil && ctx.Err() == nil {
+				d.log.Warn("hook failed", "point", req.point, "error", err)
+			}
 		}
-	}()
+	}
 }
 
 func (d *daemon) hooksBeforeStop(ctx context.Context, limit time.Duration) {
@@ -294,7 +327,7 @@ func (d *daemon) apply(s setting) error {
 func (d *daemon) leaveNote(keeper int) error {
 	return d.seat.Note(control.Instance{
 		PID: os.Getpid(), Start: procStart(os.Getpid()), Keeper: keeper, KeeperStart: procStart(keeper),
-		Spec: d.path, Workspace: workspaceOf(d.setting.spec).String(), LogDir: d.logDir, Version: version(), Since: d.since,
+		Spec: d.path, Workspace: workspaceOf(d.setting.spec).String(), LogDir: d.logDir, Version: release(), Since: d.since,
 	})
 }
 

@@ -22,7 +22,7 @@ func (d *daemon) Status(context.Context) status.Document {
 	since := d.since.UTC()
 	doc := status.Document{
 		Workspace: workspaceOf(s.spec), State: status.Running,
-		PID: os.Getpid(), Since: &since, Version: version(), Units: []status.Unit{},
+		PID: os.Getpid(), Since: &since, Version: release(), Units: []status.Unit{},
 	}
 	var attention []string
 	doc.Lease, doc.Replicas, attention = d.replicas.status()

@@ -175,6 +175,7 @@ func (d *daemon) reload(vars []string, say func(string)) error {
 	}
 	d.mu.Lock()
 	next := d.setting
+	d.seen = fingerprint(d.path)
 	d.mu.Unlock()
 	sp, err := loadSpec(d.path)
 	if err == nil {
@@ -218,7 +219,6 @@ func (d *daemon) watch(ctx context.Context) {
 		d.log.Warn("cannot watch the spec, use reload after a change", "error", err)
 		return
 	}
-	last := fingerprint(d.path)
 	quiet := time.NewTimer(settle)
 	quiet.Stop()
 	for {
@@ -232,12 +232,20 @@ func (d *daemon) watch(ctx context.Context) {
 		case err := <-w.Errors:
 			d.log.Warn("cannot watch the spec", "error", err)
 		case <-quiet.C:
-			if now := fingerprint(d.path); now != last && now != "" { // "": removed, and probably about to come back
-				last = now
+			if d.changedSpec() {
 				d.reloadLogged()
 			}
 		}
 	}
+}
+
+// changedSpec tells whether the spec on the disk is another one than was last
+// looked at. One that was removed is probably about to come back.
+func (d *daemon) changedSpec() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := fingerprint(d.path)
+	return now != "" && now != d.seen
 }
 
 // fingerprint stands for the content of the spec, "" without one: a touch is

@@ -117,7 +117,9 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 	cmd := k.command(ready, crashed)
 	cmd.Stdout, cmd.Stderr = crash, crash
 	err := cmd.Start()
-	ready.Close()
+	if crashed != "" { // else start reads on until this process ends, see awaitBeginning
+		ready.Close()
+	}
 	crash.Close()
 	if err != nil {
 		return err.Error(), false

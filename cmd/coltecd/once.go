@@ -2,9 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"os/signal"
+	"strconv"
 	"strings"
+	"syscall"
 
+	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 )
@@ -24,83 +30,95 @@ func (p *program) once(ctx context.Context, path string, sp *spec.Spec, only []s
 	if err != nil {
 		return err
 	}
+	listener, err := seat.Listen()
+	if err != nil {
+		return err
+	}
+	server := control.NewServer(d, d.log)
+	defer server.Close()
+	go d.serve(server, listener)
 	if err := d.leaveNote(0); err != nil {
 		return err
 	}
+	undumpable(d.log)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM) // the lease is given back first
+	defer stop()
+	go func() {
+		<-d.stops
+		stop()
+	}()
+	defer close(d.ended)
 	return d.once(ctx)
 }
 
-// once runs the engine alone until it has restored and pushed.
+// once runs one cycle of the engine, without units.
 func (d *daemon) once(ctx context.Context) error {
 	s := d.setting
 	s.only = d.only
-	d.replicas.set(s)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		select {
-		case err := <-d.fatal:
-			cancel(err)
-		case <-ctx.Done():
-		}
-	}()
-	err := d.cycle(ctx)
-	flush, done := context.WithTimeout(context.Background(), stopTimeout)
-	defer done()
-	d.replicas.stop(flush)
+	engine, err := newReplicator(s)
+	if err != nil || engine == nil {
+		return err
+	}
+	d.replicas.show(engine)
+	err = guarded(d.log, func() error { return engine.Once(ctx) })
+	_, replicas, _ := engine.Status()
+	for _, r := range replicas {
+		d.p.say("%s: %s, %d files, %s", r.Name, r.State, r.Files, size(r.Bytes))
+	}
 	return err
 }
 
-func (d *daemon) cycle(ctx context.Context) error {
-	if err := d.replicas.awaitSettled(ctx); err != nil {
+// dryRun says what run would do.
+func (p *program) dryRun(ctx context.Context, path string, sp *spec.Spec, only []string, once bool) error {
+	logDir, err := p.logDir(path)
+	if err != nil {
 		return err
 	}
-	engine := d.replicas.current()
-	if engine == nil {
-		_, _, why := d.replicas.status()
-		return fmt.Errorf("cannot replicate: %s", strings.Join(why, "; "))
+	s := setting{spec: sp, folder: workspaceFolder(path), environ: p.environ, only: only, logDir: logDir, log: slog.New(slog.DiscardHandler)}
+	fmt.Fprintf(p.out, "workspace %s, spec %s\n", workspaceOf(sp), path)
+	err = p.previewReplicas(ctx, s)
+	if !once {
+		p.previewUnits(s)
 	}
-	if err := engine.Sync(ctx, d.only, false); err != nil {
-		return err
-	}
-	_, replicas, _ := engine.Status()
-	for _, r := range replicas {
-		d.p.say("%s: %s, %d files, %d bytes", r.Name, r.State, r.Files, r.Bytes)
-	}
-	return nil
+	return err
 }
 
-// dryRun says what run would do.
-func (p *program) dryRun(path string, sp *spec.Spec, only []string, once bool) error {
-	s := setting{spec: sp, folder: workspaceFolder(path), environ: p.environ, only: only}
-	fmt.Fprintf(p.out, "workspace %s, spec %s\n", workspaceOf(sp), path)
-	get := lookup(p.environ)
-	for _, r := range sp.Replicas() {
-		if !s.wants(r.Name) {
-			continue
+// previewReplicas says what a cycle would do with which paths.
+func (p *program) previewReplicas(ctx context.Context, s setting) error {
+	for _, r := range s.spec.Replicas() {
+		if s.wants(r.Name) {
+			fmt.Fprintf(p.out, "replica %s: %s %s %s:%s (%s), every %s\n", r.Name, r.Path, arrow(r.Direction), r.Remote, r.RemotePath, r.Layout, r.Interval)
 		}
-		where := r.Remote + ":?"
-		t, err := sp.Target(r.Remote, r.RemotePath, get)
-		if err == nil {
-			where = rclone.Root(t.Remotes[0].Name, t.Remotes[0].Root(), t.Path)
+	}
+	engine, err := newReplicator(s)
+	if err != nil || engine == nil {
+		return err
+	}
+	var failed []error
+	for _, preview := range engine.Preview(ctx) {
+		for _, step := range preview.Steps {
+			fmt.Fprintf(p.out, "replica %s: would %s %s\n", preview.Replica, step.Do, plain(strconv.Quote(step.Path)))
 		}
-		fmt.Fprintf(p.out, "replica %s: %s %s %s (%s), every %s%s\n", r.Name, r.Path, arrow(r.Direction), where, r.Layout, r.Interval, blocked(err))
+		if preview.Err != nil {
+			failed = append(failed, fmt.Errorf("cannot tell what replica %q would do: %w", preview.Replica, preview.Err))
+		}
 	}
-	if once {
-		return nil
-	}
+	return errors.Join(failed...)
+}
+
+// previewUnits says what would be started.
+func (p *program) previewUnits(s setting) {
 	for _, u := range s.units(noRclone) {
-		text := u.Blocked
-		if text != "" {
-			text = "; blocked: " + text
-		}
+		what := "service " + u.Name
 		if u.Point != "" {
-			fmt.Fprintf(p.out, "hook %s at %s: %s%s\n", u.Name, u.Point, strings.Join(u.Argv, " "), text)
-			continue
+			what = "hook " + u.Name + " at " + u.Point
 		}
-		fmt.Fprintf(p.out, "service %s: %s%s\n", u.Name, strings.Join(u.Argv, " "), text)
+		fmt.Fprintf(p.out, "%s: %s", what, plain(strings.Join(u.Argv, " ")))
+		if u.Blocked != "" {
+			fmt.Fprintf(p.out, "; blocked: %s", u.Blocked)
+		}
+		fmt.Fprintln(p.out)
 	}
-	return nil
 }
 
 // noRclone stands in for the binary: a dry run starts no process.
@@ -110,11 +128,4 @@ func noRclone() (rclone.Binary, error) {
 
 func arrow(direction string) string {
 	return map[string]string{spec.PushOnly: "->", spec.PullOnly: "<-", spec.Bidirectional: "<->"}[direction]
-}
-
-func blocked(err error) string {
-	if err == nil {
-		return ""
-	}
-	return "; blocked: " + err.Error()
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -16,6 +17,8 @@ import (
 // replicator is the engine, as the daemon sees it.
 type replicator interface {
 	Run(ctx context.Context) error
+	Once(ctx context.Context) error
+	Preview(ctx context.Context) []engine.Preview
 	Status() (status.Lease, []status.Replica, []string)
 	Sync(ctx context.Context, names []string, allowDelete bool) error
 	Pause(ctx context.Context, name string) error
@@ -90,6 +93,13 @@ func (r *replication) start() {
 			r.log.Warn("the last flush was not complete", "error", err)
 		}
 	}(r.engine, r.done)
+}
+
+// show makes engine the one that status is asked of; who runs it is the caller.
+func (r *replication) show(engine replicator) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.engine = engine
 }
 
 // halt ends the engine after its flush. The caller has the lock.

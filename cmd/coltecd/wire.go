@@ -32,7 +32,7 @@ type setting struct {
 	only    []string // names of units and replicas to run; none: all
 	logDir  string
 	log     *slog.Logger
-	hooks   func(point string) // runs the hooks of a point; nil: none
+	hooks   func(point string, env []string) // asks for the hooks of a point; nil: none
 }
 
 // workspaceOf names the workspace of a spec.
