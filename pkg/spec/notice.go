@@ -23,8 +23,8 @@ func (s *Spec) NotActedOn() []Notice {
 	}
 	s.idlePersistence(say)
 	s.idleRemotes(say)
-	if !s.Networking.Enabled && s.src.has("networking") && !s.src.has("networking.enabled") {
-		say("networking", "networking.enabled is not set: write enabled: true to join the tailnet")
+	if s.Networking.Enabled {
+		say("networking", "this version does not join a tailnet: run tailscaled as a service")
 	}
 	if s.src.has("devcontainer") && !s.src.has("metadata.environment") {
 		say("metadata", "metadata.environment is not set: {env} is the workspace's name; an earlier tool took dev for it")
@@ -70,8 +70,8 @@ func (s *Spec) idleSync(path string, y *Sync, say func(path, text string)) {
 		}
 		return
 	}
-	if y.Direction == PullOnly && y.Watch && s.src.has(path+".watch") {
-		say(path+".watch", "a pull-only replica does not send local changes: its tree is not watched")
+	if y.Watch && s.src.has(path+".watch") {
+		say(path+".watch", "changes are seen at each interval; coltecd sync pushes them at once")
 	}
 }
 
