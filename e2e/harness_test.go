@@ -58,7 +58,7 @@ func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "coltec-e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = build(filepath.Join(dir, "coltecd"))
+		err = errors.Join(os.Chmod(dir, 0o755), build(filepath.Join(dir, "coltecd"))) // see asUser
 	}
 	if err == nil {
 		rclonePath, err = s3test.Rclone()
@@ -150,6 +150,7 @@ type machine struct {
 	name    string
 	dir     string            // the workspace's folder; a space is in its path
 	runtime string            // XDG_RUNTIME_DIR
+	uid     int               // who coltecd runs as there
 	env     map[string]string // of every coltecd that is started from now on
 	left    []process         // what a kill may have left: ended with the test
 }
@@ -168,7 +169,7 @@ func (w *world) machine(name string) *machine {
 		w.t.Fatal(err)
 	}
 	m := &machine{
-		t: w.t, world: w, name: name, runtime: runtime,
+		t: w.t, world: w, name: name, runtime: runtime, uid: os.Getuid(),
 		dir: filepath.Join(w.t.TempDir(), name+" work tree"),
 	}
 	m.env = map[string]string{
@@ -183,6 +184,33 @@ func (w *world) machine(name string) *machine {
 	w.machines = append(w.machines, m)
 	w.t.Cleanup(m.end)
 	return m
+}
+
+// asUser makes coltecd run as an ordinary user there, where the tests themselves
+// run as root: to root a read-only directory is none.
+func (m *machine) asUser() {
+	m.t.Helper()
+	if m.uid != 0 {
+		return
+	}
+	m.uid = 65534
+	if err := os.Chmod(filepath.Dir(filepath.Dir(m.dir)), 0o755); err != nil { // t.TempDir made it for us alone
+		m.t.Fatal(err)
+	}
+	m.own()
+}
+
+// own gives all at the machine to whom coltecd runs as there.
+func (m *machine) own() {
+	m.t.Helper()
+	for _, top := range []string{filepath.Dir(m.dir), m.runtime} {
+		err := filepath.WalkDir(top, func(p string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(p, m.uid, m.uid))
+		})
+		if err != nil {
+			m.t.Fatal(err)
+		}
+	}
 }
 
 // end stops what runs at the machine, by its ids, and shows the log of a test
@@ -306,6 +334,9 @@ func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
 	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
 		cmd.Env = append(cmd.Env, "GOCOVERDIR="+dir)
 	}
+	if m.uid != os.Getuid() {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(m.uid), Gid: uint32(m.uid)}}
+	}
 	cmd.WaitDelay = time.Second
 	return cmd
 }
@@ -358,7 +389,7 @@ func (m *machine) instance() (control.Instance, bool) {
 	if err != nil {
 		return control.Instance{}, false
 	}
-	i, ok, err := control.Find(control.Place{Spec: path, XDG: m.runtime, Tmp: m.runtime, UID: os.Getuid()})
+	i, ok, err := control.Find(control.Place{Spec: path, XDG: m.runtime, Tmp: m.runtime, UID: m.uid})
 	return i, ok && err == nil
 }
 
