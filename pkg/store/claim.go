@@ -31,14 +31,22 @@ func Stake(ctx context.Context, b Bucket, c Claim) error {
 	if err != nil {
 		return err
 	}
+	// Looked at first: most often it is there, and a remote that ignores
+	// conditions would write over another's.
+	found, err := ReadClaim(ctx, b)
+	if err == nil {
+		return found.refuse(c)
+	}
+	if !errors.Is(err, rclone.ErrNotFound) {
+		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
+	}
 	switch err := b.PutIf(ctx, claimKey, body, rclone.IfAbsent); {
 	case err == nil:
 		return nil
 	case !errors.Is(err, rclone.ErrPrecondition):
 		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
 	}
-	found, err := ReadClaim(ctx, b)
-	if err != nil {
+	if found, err = ReadClaim(ctx, b); err != nil {
 		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
 	}
 	return found.refuse(c)

@@ -38,7 +38,7 @@ type attempt struct {
 	head Head
 	body []byte
 	cond rclone.Cond
-	sent time.Duration
+	sent time.Duration // the first time: that copy may be the one that counts
 }
 
 // LeaseOptions say whose lease it is.
@@ -115,7 +115,7 @@ func (l *Lease) Probe(ctx context.Context, prober func(ctx context.Context, key 
 	if err != nil {
 		return fmt.Errorf("cannot test the remote: %w", err)
 	}
-	l.strong = res.Create && res.Match
+	l.strong = res.Strong()
 	if !l.strong && !bestEffort {
 		return hint.Wrap(fmt.Errorf("cannot take the lease: %w", ErrNoStrongLease),
 			"use a remote with conditional writes (S3, R2, MinIO), or set persistence.lease.best_effort: true and never open the workspace twice")
@@ -167,6 +167,9 @@ func (l *Lease) WasDirty() int { return l.dirty }
 
 // lost is the answer to a race for a free lease that another won.
 func (l *Lease) lost() error {
+	if l.head == nil {
+		return ErrFenced
+	}
 	return &HeldByOther{Holder: l.head.Holder, LastSeen: time.Now(), Free: l.ttl}
 }
 
@@ -347,18 +350,51 @@ func (l *Lease) send(ctx context.Context, h Head, cond rclone.Cond) error {
 }
 
 func (l *Lease) try(ctx context.Context, a *attempt) error {
-	a.sent = bootTime()
+	now := bootTime()
+	if a.sent == 0 {
+		a.sent = now
+	}
+	if err := l.look(ctx, a); err != nil {
+		return err
+	}
 	err := l.bucket.PutIf(ctx, l.key, a.body, a.cond)
 	switch {
 	case err == nil:
+		a.sent = now
 		l.won(a)
 		return nil
-	case errors.Is(err, rclone.ErrPrecondition):
+	case errors.Is(err, rclone.ErrPrecondition), errors.Is(err, rclone.ErrNotFound): // some stores: If-Match over nothing
 		return l.refused(ctx, a)
 	default:
 		l.inDoubt = a
 		return fmt.Errorf("cannot write head: %w: %w", ErrInDoubt, err)
 	}
+}
+
+// look is what stands in for a condition where the remote knows none: a head
+// that somebody else wrote is not written over. Between look and write there is
+// a gap, which is why such a remote wants lease: {best_effort: true}.
+func (l *Lease) look(ctx context.Context, a *attempt) error {
+	if l.strong {
+		return nil
+	}
+	body, err := l.bucket.Get(ctx, l.key)
+	switch {
+	case errors.Is(err, rclone.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read head: %w", err)
+	}
+	h, err := decodeHead(body, l.workspace)
+	if err != nil {
+		return err
+	}
+	if l.head != nil && h.Nonce == l.head.Nonce || h.Nonce == a.head.Nonce {
+		return nil
+	}
+	l.inDoubt, l.held = nil, false
+	l.head, l.etag = h, etagOf(body)
+	return ErrFenced
 }
 
 func (l *Lease) won(a *attempt) {
@@ -371,6 +407,10 @@ func (l *Lease) won(a *attempt) {
 func (l *Lease) refused(ctx context.Context, a *attempt) error {
 	l.inDoubt = a // should the read fail
 	body, err := l.bucket.Get(ctx, l.key)
+	if errors.Is(err, rclone.ErrNotFound) { // the bucket was emptied: the next Acquire begins anew
+		l.inDoubt, l.held, l.head, l.etag = nil, false, nil, ""
+		return ErrFenced
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read head: %w: %w", ErrInDoubt, err)
 	}
