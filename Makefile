@@ -53,7 +53,7 @@ soak-crash: build ## kill coltecd and rclone at random points, many more times t
 .PHONY: generate
 generate: ## write generated documents and schemas anew
 	@go generate ./...
-	@go test ./supervisor ./cmd/coltecd -run 'Doc|CLI|States' -update >/dev/null
+	@go test ./supervisor ./cmd/coltecd ./pkg/replica -run "Doc|CLI|States" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
 .PHONY: clean
