@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -46,6 +47,8 @@ func TestScripts(t *testing.T) {
 			"pid":        pid,
 			"signal":     sendSignal,
 			"ended":      ended,
+			"s3":         s3,
+			"expand":     expand,
 		},
 	})
 }
@@ -72,16 +75,21 @@ const patience = 30 * time.Second
 func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	re := regexp.MustCompile("(?m)" + args[0])
 	var out []byte
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	if !soon(func() bool {
 		cmd := exec.Command(inPath(ts, args[1]), args[2:]...)
 		cmd.Args[0] = args[1]
 		cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
 		out, _ = cmd.CombinedOutput()
-		if re.Match(out) != neg {
-			return
-		}
+		return re.Match(out) != neg
+	}) {
+		ts.Fatalf("not in %v; the last output was:\n%s", patience, out)
 	}
-	ts.Fatalf("not in %v; the last output was:\n%s", patience, out)
+}
+
+// soon looks again and again until done says yes, within patience.
+func soon(done func() bool) bool {
+	ok, err := wait(context.Background(), time.Now().Add(patience), done)
+	return ok && err == nil
 }
 
 func inPath(ts *testscript.TestScript, name string) string {
@@ -101,7 +109,7 @@ func exists(path string) bool {
 // environ is what a program of the script sees, as far as coltecd asks for it.
 func environ(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "WORK", "TMPDIR", "XDG_RUNTIME_DIR", "COLTEC_CONFIG", "COLTEC_DISABLED", "COLTEC_LOG_DIR", "COLTEC_RCLONE", "GOCOVERDIR"} {
+	for _, name := range []string{"PATH", "HOME", "WORK", "TMPDIR", "XDG_RUNTIME_DIR", "COLTEC_CONFIG", "COLTEC_DISABLED", "COLTEC_LOG_DIR", "COLTEC_RCLONE", "GOCOVERDIR", "TOKEN", "NEEDED", "RCLONE_BUCKET", "RCLONE_S3_ACCESS_KEY_ID", "RCLONE_S3_SECRET_ACCESS_KEY", "RCLONE_S3_ENDPOINT"} {
 		if v := ts.Getenv(name); v != "" {
 			env = append(env, name+"="+v)
 		}
@@ -135,6 +143,29 @@ func pid(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strconv.Itoa(found))
 }
 
+// s3 starts an S3 server and puts what opens it into variables whose names begin
+// with KEY_, so that a script decides when coltecd gets them.
+func s3(ts *testscript.TestScript, _ bool, _ []string) {
+	bin, err := s3test.Rclone()
+	ts.Check(err)
+	server, err := s3test.Serve(context.Background(), s3test.Options{Dir: ts.MkAbs("s3")})
+	ts.Check(err)
+	ts.Defer(server.Close)
+	ts.Setenv("COLTEC_RCLONE", bin)
+	ts.Setenv("KEY_BUCKET", server.Bucket)
+	ts.Setenv("KEY_ID", server.AccessKey)
+	ts.Setenv("KEY_SECRET", server.SecretKey)
+	ts.Setenv("KEY_ENDPOINT", server.Endpoint)
+}
+
+// expand FILE… fills $WORK in.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		text := strings.ReplaceAll(ts.ReadFile(name), "$WORK", ts.Getenv("WORK"))
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+	}
+}
+
 // signal NAME PID; testscript's own kill knows children of the script only.
 func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	pid, err := strconv.Atoi(args[1])
@@ -146,12 +177,9 @@ func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 func ended(ts *testscript.TestScript, _ bool, args []string) {
 	pid, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if fields := stat(pid); fields == nil || fields[0] == "Z" {
-			return
-		}
+	if !soon(func() bool { fields := stat(pid); return fields == nil || fields[0] == "Z" }) {
+		ts.Fatalf("process %d runs on", pid)
 	}
-	ts.Fatalf("process %d runs on", pid)
 }
 
 // try runs the program in this process.

@@ -62,8 +62,10 @@ func (d *daemon) once(ctx context.Context) error {
 	d.replicas.show(engine)
 	err = guarded(d.log, func() error { return engine.Once(ctx) })
 	_, replicas, _ := engine.Status()
-	for _, r := range replicas {
-		d.p.say("%s: %s, %d files, %s", r.Name, r.State, r.Files, size(r.Bytes))
+	for _, r := range replicas { // their states are those after the release
+		if r.LastError == "" && r.LastSync != nil {
+			d.p.say("%s: done, %d files, %s", r.Name, r.Files, size(r.Bytes))
+		}
 	}
 	return err
 }

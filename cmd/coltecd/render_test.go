@@ -1,0 +1,159 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/status"
+)
+
+var noon = time.Date(2025, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) *time.Time {
+	t := noon.Add(-d)
+	return &t
+}
+
+func sample() status.Document {
+	return status.Document{
+		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev-a"},
+		State:     status.Degraded, PID: 42, Since: ago(90 * time.Minute), Version: "1.0.0",
+		Lease: status.Lease{State: status.LeaseWaiting, Epoch: 3, Generation: 17, Holder: &status.Holder{
+			Host: "laptop", Container: "4f2a", Since: *ago(2 * time.Hour), LastSeen: ago(30 * time.Second)}},
+		Units: []status.Unit{
+			{Name: "web", Kind: "service", State: "running", Since: ago(5 * time.Minute), PID: 43},
+			{Name: "bad", Kind: "service", State: "failed", Since: ago(5 * time.Second), Restarts: 10, LastExit: "exit status 3", NextRetry: ago(-5 * time.Minute)},
+		},
+		Replicas: []status.Replica{
+			{Name: "workspace", Direction: "bidirectional", State: status.ReplicaRestoring, Pending: 2,
+				Progress: &status.Progress{Bytes: 50, TotalBytes: 200, ETASeconds: 61}},
+			{Name: "agents", Direction: "push-only", State: status.ReplicaRetrying, LastSync: ago(49 * time.Hour),
+				NextRun: ago(-10 * time.Second), LastError: "cannot push:\n\x1b[31mtimeout"},
+		},
+		Attention: []string{"do this"},
+	}
+}
+
+func TestDocumentForPeople(t *testing.T) {
+	r := renderer{now: func() time.Time { return noon }}
+	want := `acme/widget/dev-a  degraded  pid 42, up 1h30m, coltecd 1.0.0
+lease waiting  epoch 3, generation 17  held by laptop (4f2a) for 2h00m, last seen 30s ago
+
+UNIT  KIND     STATE    FOR    PID  RESTARTS  NEXT      LAST ERROR
+web   service  running  5m00s  43   0         -         -
+bad   service  failed   5s     -    10        in 5m00s  exit status 3
+
+REPLICA    DIRECTION      STATE                      LAST SYNC  PENDING  CONFLICTS  NEXT    LAST ERROR
+workspace  bidirectional  restoring 25%, 1m01s left  never      2        0          -       -
+agents     push-only      retrying                   2d ago     0        0          in 10s  cannot push: ?[31mtimeout
+
+attention
+  - do this
+`
+	if diff := cmp.Diff(want, r.document(sample())); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// With colours it is the same text: the columns stay where they are.
+func TestColoursDoNotMoveColumns(t *testing.T) {
+	now := func() time.Time { return noon }
+	colored := renderer{color: true, now: now}.document(sample())
+	for _, code := range []string{good, busy, warn, bad, dim, bold} {
+		colored = strings.ReplaceAll(colored, "\x1b["+code+"m", "")
+	}
+	colored = strings.ReplaceAll(colored, "\x1b[0m", "")
+	if diff := cmp.Diff(renderer{now: now}.document(sample()), colored); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEveryStateHasAColour(t *testing.T) {
+	for _, s := range []string{
+		"waiting", "starting", "running", "ready", "stopping", "killing", "backoff", "exited", "failed", "blocked", "paused",
+		"degraded", "disabled", "stopped", "held", "fenced", "best_effort", "none", "restoring", "synced", "syncing", "retrying",
+	} {
+		if colorOf[s] == "" {
+			t.Errorf("state %q has no colour", s)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	tests := map[string]time.Duration{
+		"0s": -time.Second, "59s": 59 * time.Second, "1m00s": time.Minute, "59m59s": time.Hour - time.Second,
+		"1h00m": time.Hour, "47h59m": 48*time.Hour - time.Minute, "2d": 49 * time.Hour,
+	}
+	for want, d := range tests {
+		if got := span(d); got != want {
+			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	tests := map[string]int64{"0 B": 0, "1023 B": 1023, "1.0 KiB": 1024, "1.5 MiB": 3 << 19, "2.0 TiB": 2 << 40, "2048.0 TiB": 2 << 50}
+	for want, n := range tests {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestRestored(t *testing.T) {
+	replica := func(state status.ReplicaState) status.Replica { return status.Replica{Name: "w", State: state} }
+	synced := replica(status.ReplicaRetrying)
+	synced.LastSync = &noon
+	tests := map[string]struct {
+		replicas []status.Replica
+		done     bool
+		err      string
+	}{
+		"no replicas":           {nil, true, ""},
+		"all synced":            {[]status.Replica{replica(status.ReplicaSynced), replica(status.ReplicaSyncing)}, true, ""},
+		"one restores":          {[]status.Replica{replica(status.ReplicaSynced), replica(status.ReplicaRestoring)}, false, ""},
+		"one tries its first":   {[]status.Replica{replica(status.ReplicaRetrying)}, false, ""},
+		"one tries again later": {[]status.Replica{synced}, true, ""},
+		"one needs a person":    {[]status.Replica{replica(status.ReplicaBlocked)}, true, "not restored: w: -"},
+		"a person, and a wait":  {[]status.Replica{replica(status.ReplicaBlocked), replica(status.ReplicaRestoring)}, false, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			done, err := restored(status.Document{Replicas: tt.replicas})
+			text := ""
+			if err != nil {
+				text = err.Error()
+			}
+			if done != tt.done || text != tt.err {
+				t.Errorf("got %v, %q", done, text)
+			}
+		})
+	}
+}
+
+func TestChanges(t *testing.T) {
+	was, is := sample(), sample()
+	is.State = status.Running
+	is.Lease.State = status.LeaseHeld
+	is.Units = append(is.Units[:1:1], status.Unit{Name: "new", State: "starting"})
+	is.Replicas[0].State = status.ReplicaSynced
+	is.Attention = append(is.Attention, "and that")
+	var got []string
+	for _, e := range changes(was, is) {
+		got = append(got, strings.Join([]string{e.Subject, e.Name, e.From, e.To, e.Text}, "|"))
+	}
+	want := []string{
+		"workspace||degraded|running|", "lease||waiting|held|",
+		"unit|new||starting|", "unit|bad|failed||removed",
+		"replica|workspace|restoring|synced|", "attention||||and that",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if again := changes(is, is); again != nil {
+		t.Errorf("changes between equal documents: %v", again)
+	}
+}
