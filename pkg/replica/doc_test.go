@@ -31,7 +31,7 @@ func TestPlannerDoc(t *testing.T) {
 				continue // new means: not in the base
 			}
 			for _, alike := range []bool{false, true} {
-				row(&b, words, known, l, r, alike)
+				docRow(&b, words, known, l, r, alike)
 			}
 		}
 	}
@@ -54,8 +54,8 @@ func TestPlannerDoc(t *testing.T) {
 	}
 }
 
-// row writes one row; alike says that both sides changed to the same content.
-func row(b *strings.Builder, words map[Op]string, known bool, l, r struct{ name, content string }, alike bool) {
+// docRow writes one row; alike says that both sides changed to the same content.
+func docRow(b *strings.Builder, words map[Op]string, known bool, l, r struct{ name, content string }, alike bool) {
 	both := l.content == "2" && r.content == "2"
 	if alike && !both {
 		return
