@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -100,12 +101,17 @@ var ErrNoBase = errors.New("no base")
 
 // LoadBase reads the base in the replica directory dir. The error wraps
 // ErrNoBase when there is none or it is damaged: it then is as if it never was.
+// One that is there and cannot be read at the moment is another error.
 func LoadBase(dir string) (*Base, error) {
 	b := &Base{dir: dir}
-	if err := b.load(); err != nil {
-		return nil, fmt.Errorf("cannot load base in %q: %w: %w", dir, ErrNoBase, err)
+	err := b.load()
+	switch {
+	case err == nil:
+		return b, nil
+	case errors.As(err, new(*fs.PathError)) && !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("cannot load base in %q: %w", dir, err)
 	}
-	return b, nil
+	return nil, fmt.Errorf("cannot load base in %q: %w: %w", dir, ErrNoBase, err)
 }
 
 // NewBase makes an empty base. Nothing is written before Save.
@@ -121,9 +127,34 @@ func (b *Base) journalFile() string { return filepath.Join(b.dir, "journal") }
 // fileHeader is the first line of a base file. Seq ties the journal to it.
 type fileHeader struct {
 	Header
-	Seq      int64 `json:"seq"`
-	Rows     int   `json:"rows"`
-	Unplaced int   `json:"unplaced"`
+	Seq      int64  `json:"seq"`
+	Rows     int    `json:"rows"`
+	Unplaced int    `json:"unplaced"`
+	CRC      uint32 `json:"crc"` // of this line with a CRC of 0, and of all that follows
+}
+
+// errDamaged says that a file is not as it was written.
+var errDamaged = errors.New("it is damaged")
+
+// begin starts the checksum of a base file, with its header.
+func (h fileHeader) begin() (hash.Hash32, error) {
+	h.CRC = 0
+	return checksum(h)
+}
+
+// checksum starts one with a value's JSON, as it is after reading it back: a
+// byte that is not UTF-8 is written in two ways.
+func checksum[T any](v T) (hash.Hash32, error) {
+	sum := crc32.NewIEEE()
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var again T
+	if err := json.Unmarshal(text, &again); err != nil {
+		return nil, err
+	}
+	return sum, json.NewEncoder(sum).Encode(again)
 }
 
 func (b *Base) load() error {
@@ -145,12 +176,16 @@ func (b *Base) load() error {
 		return fmt.Errorf("format %d is not known to this version", h.Format)
 	}
 	b.Header = h.Header
-	changes, err := readChanges(r)
+	sum, err := h.begin()
 	if err != nil {
 		return err
 	}
-	if len(changes) != h.Rows+h.Unplaced {
-		return fmt.Errorf("%d rows where %d were written", len(changes), h.Rows+h.Unplaced)
+	changes, err := readChanges(io.TeeReader(r, sum))
+	if err != nil {
+		return err
+	}
+	if sum.Sum32() != h.CRC || h.Rows < 0 || h.Unplaced < 0 || len(changes) != h.Rows+h.Unplaced {
+		return errDamaged
 	}
 	for _, c := range changes[:h.Rows] {
 		b.Rows = append(b.Rows, c.Row)
@@ -378,19 +413,29 @@ func (b *Base) write(f io.Writer) error {
 	b.seq++
 	w := bufio.NewWriterSize(f, 64<<10)
 	h := fileHeader{Header: b.Header, Seq: b.seq, Rows: len(b.Rows), Unplaced: len(b.Unplaced)}
+	sum, err := h.begin()
+	if err != nil {
+		return err
+	}
+	// Twice: the checksum stands in the first line, and rows may be many.
+	if err := b.writeRows(sum); err != nil {
+		return err
+	}
+	h.CRC = sum.Sum32()
 	if err := json.NewEncoder(w).Encode(h); err != nil {
 		return err
 	}
+	return errors.Join(b.writeRows(w), w.Flush())
+}
+
+func (b *Base) writeRows(w io.Writer) error {
 	t := tree.NewWriter(w)
 	for i := range b.Rows {
 		if err := writeRow(t, &b.Rows[i]); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(writeChanges(t, b.Unplaced), t.Flush()); err != nil {
-		return err
-	}
-	return w.Flush()
+	return errors.Join(writeChanges(t, b.Unplaced), t.Flush())
 }
 
 // compactAt is the journal's size from which a base is written anew, or the
@@ -414,7 +459,18 @@ type frame struct {
 	Nonce  string  `json:"nonce,omitempty"`
 	Header *Header `json:"header,omitempty"`
 	Bytes  int     `json:"bytes"` // of the rows
-	CRC    uint32  `json:"crc"`   // of the rows
+	CRC    uint32  `json:"crc"`   // of this line with a CRC of 0, and of the rows
+}
+
+// sum is the checksum of a step.
+func (f frame) sum(rows []byte) (uint32, error) {
+	f.CRC = 0
+	sum, err := checksum(f)
+	if err != nil {
+		return 0, err
+	}
+	sum.Write(rows)
+	return sum.Sum32(), nil
 }
 
 // append writes one step to the journal, durably.
@@ -424,7 +480,12 @@ func (b *Base) append(f frame, changes []Change) error {
 	if err := errors.Join(writeChanges(t, changes), t.Flush()); err != nil {
 		return fmt.Errorf("cannot write journal: %w", err)
 	}
-	f.Seq, f.Bytes, f.CRC = b.seq, rows.Len(), crc32.ChecksumIEEE(rows.Bytes())
+	f.Seq, f.Bytes = b.seq, rows.Len()
+	sum, err := f.sum(rows.Bytes())
+	if err != nil {
+		return fmt.Errorf("cannot write journal: %w", err)
+	}
+	f.CRC = sum
 	line, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("cannot write journal: %w", err)
@@ -446,6 +507,11 @@ func (b *Base) append(f frame, changes []Change) error {
 		return fmt.Errorf("cannot write journal: %w", err)
 	}
 	pointJournalSynced.Reach()
+	if b.journal == 0 {
+		if err := syncDir(b.dir); err != nil {
+			return fmt.Errorf("cannot write journal: %w", err)
+		}
+	}
 	b.journal += int64(n)
 	return nil
 }
@@ -478,7 +544,7 @@ func (b *Base) step(data []byte) (int64, bool) {
 		return 0, false
 	}
 	rows := rest[:f.Bytes]
-	if crc32.ChecksumIEEE(rows) != f.CRC {
+	if sum, err := f.sum(rows); err != nil || sum != f.CRC {
 		return 0, false
 	}
 	changes, err := readChanges(bytes.NewReader(rows))

@@ -184,7 +184,11 @@ func (p *parser) sum(s string) (sum Sum) {
 	if s == "" {
 		return sum
 	}
-	if n, err := hex.Decode(sum[:], []byte(s)); err != nil || n != len(sum) || len(s) != 2*len(sum) {
+	if len(s) != hex.EncodedLen(len(sum)) {
+		p.fail()
+		return sum
+	}
+	if _, err := hex.Decode(sum[:], []byte(s)); err != nil {
 		p.fail()
 	}
 	return sum

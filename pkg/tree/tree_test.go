@@ -106,6 +106,7 @@ func TestReaderRefuses(t *testing.T) {
 		"a kind unknown":  strings.Replace(ok, "f", "q", 1) + "\n",
 		"too few columns": "f\t644\n",
 		"no number":       strings.Replace(ok, "644", "9", 1) + "\n",
+		"a long sum":      "f\t644\t1\t2\t" + strings.Repeat("ab", 33) + "\t\t\t\tname\n",
 		"a short sum":     "f\t644\t1\t2\tab\t\t\t\tname\n",
 		"no such object":  "f\t644\t1\t2\t\t0:1:1:1:r\t\t\tname\n",
 		"a bad escape":    ok + "%Z\n",
