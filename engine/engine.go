@@ -102,6 +102,7 @@ type Engine struct {
 	leaseAt   time.Time // when to ask for the lease again
 	leaseFail int
 	leaseErr  error
+	asking    bool // we asked the holder to hand over
 
 	mu   sync.Mutex // guards what follows
 	view view       // what Status shows
@@ -282,6 +283,7 @@ func (e *Engine) writers() bool {
 func (e *Engine) round(ctx context.Context) {
 	if e.writers() {
 		e.keepLease(ctx)
+		e.handOver(ctx)
 	}
 	for _, m := range e.members {
 		if !m.writes() && m.isDue() {

@@ -45,7 +45,7 @@ func (e *Engine) writable() bool {
 // leased notes how asking for the lease went.
 func (e *Engine) leased(err error) {
 	if err == nil {
-		e.leaseFail, e.leaseErr = 0, nil
+		e.leaseFail, e.leaseErr, e.asking = 0, nil, false
 		e.renewAt = time.Now().Add(e.o.LeaseRenew)
 		e.publish()
 		return
@@ -57,7 +57,11 @@ func (e *Engine) leased(err error) {
 	if errors.As(err, &other) {
 		// Not before it can be free, and often enough to see it given back.
 		e.leaseFail = 0
-		e.leaseAt = time.Now().Add(min(max(other.Free, time.Second), 15*time.Second))
+		often := 15 * time.Second
+		if e.asking {
+			often = time.Second // the holder may be done any moment
+		}
+		e.leaseAt = time.Now().Add(min(max(other.Free, time.Second), often))
 	}
 	if errors.Is(err, store.ErrFenced) {
 		e.fenced()
@@ -102,6 +106,12 @@ func (e *Engine) acquire(ctx context.Context) error {
 		return err
 	}
 	pointAcquired.Reach()
+	e.acquired()
+	return nil
+}
+
+// acquired makes every writer compare itself with the head before it pushes.
+func (e *Engine) acquired() {
 	e.fenced()
 	for _, m := range e.members {
 		if m.writes() {
@@ -109,7 +119,66 @@ func (e *Engine) acquire(ctx context.Context) error {
 		}
 	}
 	e.o.Log.Info("lease acquired", "epoch", e.lease.Head().Epoch, "generation", e.lease.Head().Generation)
-	return nil
+}
+
+// handOver flushes and gives the lease to who asked for it.
+func (e *Engine) handOver(ctx context.Context) {
+	if !e.writable() || e.lease.Asked() == nil {
+		return
+	}
+	to := *e.lease.Asked()
+	e.o.Log.Info("handing over", "to", to.Host)
+	for _, m := range e.members {
+		m.next = time.Time{}
+	}
+	e.push(ctx)
+	if err := e.lease.Release(ctx, e.dirty()); err != nil {
+		e.leased(err)
+		return
+	}
+	e.fenced()
+	e.leased(&store.HeldByOther{Holder: to, LastSeen: time.Now(), Free: e.o.LeaseTTL})
+}
+
+// dirty counts the changes that are not in the bucket.
+func (e *Engine) dirty() int {
+	n := 0
+	for _, m := range e.members {
+		if m.writes() && m.ready {
+			n += m.pending
+		}
+	}
+	return n
+}
+
+// Takeover asks the holder of the lease to flush and hand over. With force it
+// takes the lease at once: what the holder did not commit is not here, and it
+// merges that when it gets the lease back.
+func (e *Engine) Takeover(ctx context.Context, force bool) error {
+	var outcome error
+	err := e.call(ctx, func() {
+		if !e.writers() {
+			outcome = errors.New("cannot take over: this workspace has no replica that writes")
+			return
+		}
+		if e.writable() {
+			return
+		}
+		if outcome = e.connectHead(ctx); outcome != nil {
+			return
+		}
+		if force {
+			if outcome = e.lease.Seize(ctx); outcome == nil {
+				e.acquired()
+				e.leased(nil)
+			}
+			return
+		}
+		if outcome = e.lease.Ask(ctx); outcome == nil {
+			e.asking, e.leaseAt = true, time.Time{}
+		}
+	})
+	return errors.Join(err, outcome)
 }
 
 // connectHead opens the remote that holds the head and sees what it can do.
@@ -239,12 +308,7 @@ func (e *Engine) finish() error {
 		m.next = time.Time{}
 	}
 	e.push(ctx)
-	dirty := 0
-	for _, m := range e.members {
-		if m.writes() && m.ready {
-			dirty += m.pending
-		}
-	}
+	dirty := e.dirty()
 	// Within the bound the flush may have used up: a release is one request.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelLast()

@@ -37,6 +37,7 @@ type Head struct {
 	State      HeadState         `json:"state"`
 	Dirty      int               `json:"dirty,omitempty"` // changes that did not arrive
 	Holder     Holder            `json:"holder"`
+	Request    *Request          `json:"request,omitempty"`
 	TTL        float64           `json:"ttl"` // seconds
 	Generation int64             `json:"generation"`
 	Replicas   map[string]Ref    `json:"replicas"`
@@ -55,6 +56,13 @@ type Holder struct {
 	PID       int       `json:"pid"`
 	Start     int64     `json:"start"` // of that process, in clock ticks since boot
 	Since     time.Time `json:"since"`
+}
+
+// Request asks the holder to flush and hand over. Who asks writes it into the
+// head; the holder meets it at its next write.
+type Request struct {
+	By   Holder    `json:"by"`
+	Time time.Time `json:"time"`
 }
 
 // Same says whether o is the same place: host, container and workspace folder.

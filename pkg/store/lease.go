@@ -134,15 +134,31 @@ func (l *Lease) Acquire(ctx context.Context) error {
 	if l.head == nil {
 		return l.create(ctx)
 	}
-	if l.head.State == Held && !l.ours(l.head.Holder) {
-		if err := l.expired(ctx); err != nil {
+	if other := l.head.owner(); other != nil && !l.ours(*other) {
+		if err := l.expired(ctx, *other); err != nil {
 			return err
 		}
 	}
+	return l.next(ctx)
+}
+
+// owner is who has, or was promised, the lease; nil when it is free.
+func (h *Head) owner() *Holder {
+	switch {
+	case h.State == Held:
+		return &h.Holder
+	case h.Request != nil:
+		return &h.Request.By
+	}
+	return nil
+}
+
+// next takes the next epoch.
+func (l *Lease) next(ctx context.Context) error {
 	dirty := l.head.Dirty
 	err := l.write(ctx, func(h *Head) {
 		h.Epoch++
-		h.State, h.Dirty = Held, 0
+		h.State, h.Dirty, h.Request = Held, 0, nil
 		h.Holder = l.self
 		h.Holder.Since = time.Now().UTC().Truncate(time.Second)
 		h.TTL = l.ttl.Seconds()
@@ -154,6 +170,43 @@ func (l *Lease) Acquire(ctx context.Context) error {
 		l.dirty = dirty
 	}
 	return err
+}
+
+// Ask asks the holder to flush and hand over. The lease is taken by Acquire,
+// once it was given back, which nobody else can do before us.
+func (l *Lease) Ask(ctx context.Context) error {
+	if err := l.read(ctx); err != nil {
+		return err
+	}
+	if l.head == nil || l.head.State != Held || l.ours(l.head.Holder) {
+		return nil
+	}
+	return l.write(ctx, func(h *Head) {
+		h.Request = &Request{By: l.self, Time: time.Now().UTC().Truncate(time.Second)}
+	})
+}
+
+// Seize takes the next epoch whoever holds the lease: the holder is fenced, and
+// what it did not commit it merges later.
+func (l *Lease) Seize(ctx context.Context) error {
+	if err := l.Settle(ctx); err != nil {
+		return err
+	}
+	if err := l.read(ctx); err != nil {
+		return err
+	}
+	if l.head == nil {
+		return l.create(ctx)
+	}
+	return l.next(ctx)
+}
+
+// Asked says who asks us to hand the lease over; nil when nobody does.
+func (l *Lease) Asked() *Holder {
+	if !l.held || l.head.Request == nil || l.head.Request.By.Instance == l.self.Instance {
+		return nil
+	}
+	return &l.head.Request.By
 }
 
 // ours says whether a holder is this program, or one before it at the same
@@ -190,7 +243,7 @@ func (l *Lease) create(ctx context.Context) error {
 
 // expired returns nil when the holder's ttl has run out by the store's own
 // clock: the head's time against that of an object just written.
-func (l *Lease) expired(ctx context.Context) error {
+func (l *Lease) expired(ctx context.Context, owner Holder) error {
 	head, err := l.bucket.Stat(ctx, l.key)
 	if err != nil {
 		return fmt.Errorf("cannot see how old the lease is: %w", err)
@@ -206,7 +259,7 @@ func (l *Lease) expired(ctx context.Context) error {
 	_ = l.bucket.Delete(ctx, []string{key}) // litter, not harm
 	ttl := time.Duration(l.head.TTL * float64(time.Second))
 	if left := ttl + clockGrain - now.ModTime.Sub(head.ModTime); left > 0 {
-		return &HeldByOther{Holder: l.head.Holder, LastSeen: head.ModTime, Free: left}
+		return &HeldByOther{Holder: owner, LastSeen: head.ModTime, Free: left}
 	}
 	return nil
 }
@@ -328,14 +381,22 @@ func (l *Lease) spill(ctx context.Context) error {
 	return nil
 }
 
-// write changes the head by compare-and-swap.
+// write changes the head by compare-and-swap. A request that was added to our
+// own head meanwhile is no loss: the change is made over it.
 func (l *Lease) write(ctx context.Context, change func(*Head)) error {
-	h := l.head.clone()
-	h.Seq++
-	h.Nonce = NewID()
-	change(&h)
-	return l.send(ctx, h, rclone.IfMatch(l.etag))
+	for {
+		h := l.head.clone()
+		h.Seq++
+		h.Nonce = NewID()
+		change(&h)
+		if err := l.send(ctx, h, rclone.IfMatch(l.etag)); !errors.Is(err, errAsked) {
+			return err
+		}
+	}
 }
+
+// errAsked says that the head is still ours and carries a request now.
+var errAsked = errors.New("the head was asked for")
 
 // send sends one body, once, and sorts the answer.
 func (l *Lease) send(ctx context.Context, h Head, cond rclone.Cond) error {
@@ -399,7 +460,7 @@ func (l *Lease) look(ctx context.Context, a *attempt) error {
 
 func (l *Lease) won(a *attempt) {
 	l.head, l.etag, l.sent, l.inDoubt = &a.head, etagOf(a.body), a.sent, nil
-	l.held = a.head.State == Held
+	l.held = a.head.State == Held && a.head.Holder.Instance == l.self.Instance
 }
 
 // refused sorts a 412: somebody else wrote, or a write of ours whose answer was
@@ -422,8 +483,13 @@ func (l *Lease) refused(ctx context.Context, a *attempt) error {
 		l.won(a)
 		return nil
 	}
-	l.inDoubt, l.held = nil, false
+	was := l.head
+	l.inDoubt = nil
 	l.head, l.etag = h, etagOf(body)
+	if l.held && was != nil && h.State == Held && h.Epoch == was.Epoch && h.Seq > was.Seq && h.Holder.Instance == l.self.Instance && h.Request != nil {
+		return errAsked
+	}
+	l.held = false
 	return ErrFenced
 }
 
@@ -433,7 +499,11 @@ func (l *Lease) Settle(ctx context.Context) error {
 	if l.inDoubt == nil {
 		return nil
 	}
-	return l.try(ctx, l.inDoubt)
+	err := l.try(ctx, l.inDoubt)
+	if errors.Is(err, errAsked) {
+		return nil // it never counted: whoever made it makes it again over the new head
+	}
+	return err
 }
 
 // InDoubt says whether a write's outcome is not known.
