@@ -21,7 +21,7 @@ var lower = map[string]string{
 	"pkg/process":   "pkg/hint",
 	"pkg/logfile":   "pkg/hint pkg/secret",
 	"pkg/spec":      "pkg/backoff pkg/filter pkg/hint pkg/secret",
-	"pkg/rclone":    "pkg/hint pkg/secret",
+	"pkg/rclone":    "pkg/hint pkg/process pkg/secret",
 	"pkg/store":     "pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/tree",
 	"pkg/replica":   "pkg/filter pkg/hint pkg/killpoint pkg/store pkg/tree",
 	"pkg/control":   "pkg/hint pkg/status",

@@ -139,8 +139,10 @@ func New(o Options) *Supervisor {
 // realRunner starts real processes.
 type realRunner struct{}
 
-// Sweep ends what a killed supervisor has left.
-func (realRunner) Sweep(ctx context.Context, marker string, grace time.Duration) int {
+// Sweep ends what a killed supervisor has left; its last words go to out.
+func (realRunner) Sweep(ctx context.Context, marker string, grace time.Duration, out func(string) io.Writer) int {
+	drained := process.Rescue(marker, out)
+	defer drained()
 	return process.Sweep(ctx, marker, grace)
 }
 
@@ -184,13 +186,29 @@ const leftoverGrace = 5 * time.Second
 // sweep ends what a killed supervisor has left, so that no unit runs twice.
 func (s *Supervisor) sweep(ctx context.Context) {
 	sweeper, ok := s.opts.Runner.(interface {
-		Sweep(context.Context, string, time.Duration) int
+		Sweep(context.Context, string, time.Duration, func(string) io.Writer) int
 	})
 	if !ok || s.opts.Marker == "" {
 		return
 	}
-	if n := sweeper.Sweep(ctx, s.opts.Marker, leftoverGrace); n > 0 {
+	out := func(name string) io.Writer {
+		if to := s.sink(name); to != nil {
+			return to
+		}
+		return io.Discard
+	}
+	if n := sweeper.Sweep(ctx, s.opts.Marker, leftoverGrace, out); n > 0 {
 		s.opts.Logger.Warn("ended what an earlier run has left", "processes", n)
+	}
+	for name := range s.sinks {
+		flush(s.sinks[name])
+	}
+}
+
+// flush ends a line that a child left unfinished: it is not the next one's.
+func flush(sink io.Writer) {
+	if f, ok := sink.(interface{ Flush() }); ok {
+		f.Flush()
 	}
 }
 
@@ -244,9 +262,7 @@ func (s *Supervisor) start(a actStart) {
 		exit := c.Wait()
 		s.send(msgUnit{a.unit, evExited{a.run, exit.String(), exit.OK(), c.Left()}})
 		c.Reap()
-		if f, ok := out.(interface{ Flush() }); ok {
-			f.Flush() // a line that this child left unfinished is not the next one's
-		}
+		flush(out)
 		s.send(msgGone{a.unit, a.run})
 	}()
 }

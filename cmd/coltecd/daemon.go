@@ -105,7 +105,9 @@ func (d *daemon) run(ready func() error) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
-	undumpable(d.log)
+	if err := undumpable(); err != nil {
+		d.log.Warn("other processes of this user can read the environment", "error", err)
+	}
 	life, end := context.WithCancel(context.Background())
 	defer end()
 	if err := process.Adopt(life); err != nil {
@@ -120,6 +122,7 @@ func (d *daemon) run(ready func() error) error {
 	defer server.Close()
 	go d.serve(server, listener)
 
+	d.takeLeft()
 	supervised := d.supervise(life)
 	if err := d.apply(d.setting); err != nil {
 		end()
@@ -363,12 +366,8 @@ func (d *daemon) names() []string {
 }
 
 // undumpable keeps other processes of the same user out of our environment:
-// the credentials are in there.
-func undumpable(log *slog.Logger) {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		log.Warn("cannot hide the environment from other processes", "error", err)
-	}
-}
+// the credentials are in there. An execve undoes it, so each of us does it.
+func undumpable() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
 // guarded makes an error of a panic; its trace goes to the log alone.
 func guarded(log *slog.Logger, f func() error) (err error) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,7 +36,8 @@ type keeper struct {
 const (
 	// leftGrace is what units of a crashed coltecd get before KILL: they
 	// have no supervisor that they could block.
-	leftGrace = 2 * time.Second
+	// The workspace is back within 2 s, whatever they do.
+	leftGrace = time.Second
 	// healthyRun is how long a coltecd runs before a crash counts as the first.
 	healthyRun = time.Minute
 )
@@ -77,14 +79,15 @@ func (p *program) keep(c *cli.Context, pipe int) error {
 		how, asked := k.once(ready, crashed)
 		first := ready != nil
 		ready = nil
-		endChildren(leftGrace)
+		died := time.Now()
+		k.endLeft(how)
 		if how == "" || asked || first && time.Since(began) < healthyRun && !k.supervised() {
 			return nil
 		}
 		if time.Since(began) > healthyRun {
 			attempt = 0
 		}
-		if k.asked(restarts.Delay(attempt, nil)) {
+		if k.asked(restarts.Delay(attempt, nil) - time.Since(died)) {
 			return nil
 		}
 		crashed = how
@@ -96,6 +99,9 @@ func (p *program) newKeeper(path string, sp *spec.Spec, only []string) (*keeper,
 	var err error
 	if k.logDir, err = p.logDir(path); err != nil {
 		return nil, err
+	}
+	if err := undumpable(); err != nil {
+		return nil, fmt.Errorf("cannot hide the environment: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("cannot become a sub-reaper: %w", err)
@@ -165,6 +171,16 @@ func ending(err error) string {
 	default:
 		return err.Error()
 	}
+}
+
+// endLeft ends what a coltecd has left. The output of what a killed one has left
+// is saved for the next.
+func (k *keeper) endLeft(how string) {
+	if how != "" {
+		dir := k.seat.Dir()
+		defer saveLeft(dir, filepath.Base(dir))()
+	}
+	endChildren(leftGrace)
 }
 
 // supervised tells whether a coltecd of this keeper came so far as to leave its

@@ -89,14 +89,15 @@ func logFormat(name, fallback string) (logfile.Format, error) {
 	return "", hint.Wrap(usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
 }
 
-// logAttention is about logs that are not kept.
+// logAttention is about logs that are not kept, coltecd's own or a unit's.
 func (d *daemon) logAttention() []string {
-	err := d.logFault
+	lost, err := d.logs.Lost()
+	what := fmt.Sprintf("%d lines are lost", lost)
 	if err == nil {
-		err = d.own.LastError()
+		err, what = d.logFault, "logs are not kept"
 	}
 	if err == nil {
 		return nil
 	}
-	return []string{fmt.Sprintf("logs are not kept (%v): make %s writable, or set COLTEC_LOG_DIR", err, d.logDir)}
+	return []string{fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, d.logDir)}
 }

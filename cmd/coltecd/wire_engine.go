@@ -145,7 +145,7 @@ func (s setting) connector() func(context.Context, engine.Target) (engine.Remote
 		if err != nil {
 			return nil, err
 		}
-		o := rclone.Options{Env: rclone.Lookup(get), Bulk: bulk, Small: small, Extra: s.marker("rclone")}
+		o := rclone.Options{Env: rclone.Lookup(get), Bulk: bulk, Small: small, Extra: s.marker(engineUnit)}
 		if t.Replica == "" {
 			r, err := s.headRemote()
 			if err != nil {
@@ -168,6 +168,10 @@ func (s setting) connector() func(context.Context, engine.Target) (engine.Remote
 		return r, err
 	}
 }
+
+// engineUnit marks the engine's rclones. No unit can have this name, or its stop
+// would end them.
+const engineUnit = ":rclone"
 
 // marker is the variable by which the next coltecd finds, and ends, what this
 // one left when it was killed.

@@ -107,7 +107,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		c.marker = MarkerVar + "=" + spec.Marker
 		env = append(env[:len(env):len(env)], c.marker)
 	}
-	stdio, err := c.openStdio(spec.Stdin, out != nil)
+	stdio, err := c.openStdio(spec.Stdin, out != nil, cred)
 	if err != nil {
 		return nil, err
 	}

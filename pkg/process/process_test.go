@@ -54,6 +54,30 @@ var children = map[string]func(){
 		}
 		w.Flush()
 	},
+	// supervises a talker until it is killed
+	"supervisor": func() {
+		_, err := Start(Spec{
+			Argv: []string{"/proc/self/exe"}, Env: []string{asChild + "=talker", talkTo + "=" + os.Getenv(talkTo)}, Marker: os.Getenv("MARKER") + "/talker",
+		}, os.Stdout)
+		if err != nil {
+			panic(err)
+		}
+		forever()
+	},
+	// says one more line each time it gets USR1, and that it did in a file
+	"talker": func() {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGUSR1)
+		say("talker", os.Getpid())
+		for i := 1; i <= 3; i++ {
+			<-told
+			say("word", i)
+			if err := os.WriteFile(os.Getenv(talkTo), fmt.Append(nil, i), 0o600); err != nil {
+				panic(err)
+			}
+		}
+		forever()
+	},
 	"long line": func() { say(strings.Repeat("x", 1<<20)) },
 	// leaves a grandchild in its group that holds the output
 	"leave sleeper":  func() { leave("sleeper", nil) },

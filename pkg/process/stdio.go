@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"sync"
+	"syscall"
 )
 
 // chunk is how much output is read at once. Buffers are shared and taken only
@@ -29,7 +31,7 @@ func (s stdio) close() {
 
 // openStdio opens the child's files: a pipe of our own for its output, since
 // os/exec's would bind the end of the child to the end of its output.
-func (c *Child) openStdio(in *os.File, wanted bool) (stdio, error) {
+func (c *Child) openStdio(in *os.File, wanted bool, cred *syscall.Credential) (stdio, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return stdio{}, err
@@ -46,8 +48,28 @@ func (c *Child) openStdio(in *os.File, wanted bool) (stdio, error) {
 		}
 		c.out, s.out = r, w
 		s.own = append(s.own, w)
+		if both, err := reopen(w); err == nil {
+			s.out = both
+			s.own = append(s.own, both)
+		}
+		if cred != nil {
+			_ = s.out.Chown(int(cred.Uid), int(cred.Gid)) // or it could not open /dev/stdout
+		}
 	}
 	return s, nil
+}
+
+// reopen opens a pipe for both reading and writing, for a child to print to. As
+// long as the child runs, somebody can read then: were we killed, its next line
+// would not kill it by SIGPIPE, and who comes after us finds the pipe in /proc
+// (see Rescue). The end of the child is still the end of its output.
+func reopen(w *os.File) (*os.File, error) {
+	path := "/proc/self/fd/" + strconv.Itoa(int(w.Fd()))
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err // no /proc: the plain end has to do
+	}
+	return os.NewFile(uintptr(fd), "stdout"), nil
 }
 
 // pump carries output to the sink until the pipe ends or Reap's deadline. What

@@ -15,6 +15,8 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/process"
 )
 
 // killAfter is how long an rclone that was told to end may take: it gives up
@@ -77,8 +79,9 @@ func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 	cmd := command(ctx, r.bin.Path, j.argv...)
 	cmd.Env = r.environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, j.stdout, log
-	err = cmd.Start()
+	release, err := process.StartCmd(cmd) // coltecd reaps orphans: this is none
 	if err == nil {
+		defer release()
 		err = cmd.Wait()
 		// What rclone started (an ssh, say) may have outlived it.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

@@ -1,0 +1,101 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Rescue takes over the output of what a killed supervisor of that marker has
+// left: what is in the pipes, and what is still to come, goes to what out gives
+// for the unit. Call it before the leftovers are ended; wait, once they are,
+// returns when all of it is there. A process of another user keeps its own, unless
+// we are root.
+func Rescue(marker string, out func(unit string) io.Writer) (wait func()) {
+	var readers sync.WaitGroup
+	var files []*os.File
+	seen := map[uint64]bool{} // inodes: a whole group prints to one pipe
+	prefix := []byte(MarkerVar + "=" + marker + "/")
+	for _, p := range leftovers(prefix) {
+		name, ok := strings.CutPrefix(variable(p.pid, prefix), string(prefix))
+		if !ok {
+			continue
+		}
+		for fd := 1; fd <= 2; fd++ {
+			file := ourPipe(p.pid, fd, seen)
+			if file == nil {
+				continue
+			}
+			files = append(files, file)
+			to := out(name)
+			readers.Go(func() { _, _ = io.Copy(to, file) })
+		}
+	}
+	return func() {
+		for _, file := range files {
+			_ = file.SetReadDeadline(time.Now().Add(drain)) // a stranger may hold it
+		}
+		readers.Wait()
+		for _, file := range files {
+			file.Close()
+		}
+	}
+}
+
+// ourPipe opens the reading end of what a process prints to, if it is one of the
+// pipes that we make: those alone are open for both directions. The pipes inside
+// of `a | b` are none of our business.
+func ourPipe(pid, fd int, seen map[uint64]bool) *os.File {
+	path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
+	target, err := os.Readlink(path)
+	if err != nil || !strings.HasPrefix(target, "pipe:") || !isOpenForBoth(pid, fd) {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	inode := info.Sys().(*syscall.Stat_t).Ino
+	if seen[inode] {
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	seen[inode] = true
+	return file
+}
+
+func isOpenForBoth(pid, fd int) bool {
+	info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(info)) {
+		var flags int
+		if n, _ := fmt.Sscanf(line, "flags:\t%o", &flags); n == 1 {
+			return flags&unix.O_ACCMODE == unix.O_RDWR
+		}
+	}
+	return false
+}
+
+// variable is the first variable of a process that begins with prefix.
+func variable(pid int, prefix []byte) (found string) {
+	environ(pid, func(kv []byte) bool {
+		if bytes.HasPrefix(kv, prefix) {
+			found = string(kv)
+			return true
+		}
+		return false
+	})
+	return found
+}
