@@ -125,6 +125,10 @@ func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error
 			return err
 		}
 	case m.Layout == "snapshot" && base.Header.Ref == ref.Manifest:
+	case m.Layout == "mirror":
+		if err := e.receiveListing(ctx, m, head); err != nil {
+			return err
+		}
 	default:
 		t, err := m.layout.Tree(ctx, ref.Manifest)
 		if err != nil {
@@ -140,6 +144,29 @@ func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error
 		return m.rep.Disown()
 	}
 	return e.settle(ctx, m)
+}
+
+// receiveListing receives the tree of a mirror. Others may write into it, so it
+// is listed at each interval, but seldom enough that it costs one request per
+// interval on average: a listing is one for each thousand objects.
+func (e *Engine) receiveListing(ctx context.Context, m *member, head *store.Head) error {
+	t, err := m.layout.Tree(ctx, "")
+	if err != nil {
+		return err
+	}
+	m.listAt = time.Now().Add(m.Interval * time.Duration(len(t.Entries)/1000))
+	if !m.rep.Differs(t) {
+		return nil
+	}
+	if err := m.rep.Receive(t, "", head.Epoch, head.Generation); err != nil {
+		return err
+	}
+	if len(t.Entries) == 0 {
+		// A store cannot tell an empty prefix from a missing one: nothing is
+		// deleted here on that evidence, and what is here goes there again.
+		return m.rep.Disown()
+	}
+	return nil
 }
 
 // settle places what waits to be placed. Files that were edited while it ran
@@ -201,6 +228,7 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		if len(t.Entries) == 0 && m.rep.Files() > 0 {
 			// An object store cannot tell an empty prefix from a missing one.
 			m.scanNotes = []string{fmt.Sprintf("replica %s: the remote prefix is empty; nothing is deleted here on that evidence", m.Name)}
+			m.ready = true
 			return nil
 		}
 		if m.rep.Differs(t) {
@@ -208,9 +236,12 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 				return err
 			}
 		}
-		m.ready = true
 		m.source = m.layout
-		return e.settle(ctx, m)
+		if err := e.settle(ctx, m); err != nil {
+			return err
+		}
+		m.ready = true // not before all is placed: who waits for the restore looks at it
+		return nil
 	})
 }
 
@@ -301,8 +332,14 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 		return nil, fmt.Errorf("the base in %s was removed, or the directory replaced: nothing is pushed before it was compared with the bucket again", m.Path)
 	}
 	var p *prepared
-	epoch, generation := e.lease.Head().Epoch, e.lease.Head().Generation+1
+	head := e.lease.Head()
+	epoch, generation := head.Epoch, head.Generation+1
 	err := e.work(ctx, func(ctx context.Context) (err error) {
+		if m.Layout == "mirror" && m.Direction == Bidirectional && !time.Now().Before(m.listAt) {
+			if err := e.receiveListing(ctx, m, head); err != nil {
+				return err
+			}
+		}
 		if err := e.settle(ctx, m); err != nil {
 			return err
 		}

@@ -131,6 +131,7 @@ type member struct {
 	err         error
 	settleNotes []string     // for attention, of the last placement
 	scanNotes   []string     // and of the last scan
+	listAt      time.Time    // when a mirror that others write into is listed again
 	source      store.Layout // where content that waits to be placed comes from
 	listing     []tree.Entry // plain objects that are being adopted
 	adopted     string       // key of the record of what was adopted

@@ -249,6 +249,11 @@ func (e *Engine) resolveOne(ctx context.Context, m *member) error {
 	return base.Resolve(committed)
 }
 
+// expiryCheck is how often work under way looks whether the lease still holds:
+// timers stand still while a laptop sleeps, the boot-time clock does not, and
+// what is sent after the lease ran out lands in somebody else's mirror.
+const expiryCheck = time.Second
+
 // work runs something long while the lease is kept. It ends f when the lease
 // is lost.
 func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) error {
@@ -256,18 +261,21 @@ func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) er
 	defer cancel(nil)
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()
+	held := e.lease != nil && e.lease.Holds()
+	tick := time.NewTicker(expiryCheck)
+	defer tick.Stop()
 	for {
-		var renew <-chan time.Time
-		if e.lease != nil && e.lease.Holds() {
-			timer := time.NewTimer(max(time.Until(e.renewAt), 0))
-			defer timer.Stop()
-			renew = timer.C
-		}
 		select {
 		case err := <-done:
 			return err
-		case <-renew:
-			e.renewDuring(ctx, cancel)
+		case now := <-tick.C:
+			switch {
+			case !held:
+			case !e.lease.Holds():
+				cancel(store.ErrFenced)
+			case now.After(e.renewAt):
+				e.renewDuring(ctx, cancel)
+			}
 		}
 	}
 }

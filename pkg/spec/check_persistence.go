@@ -144,9 +144,9 @@ func (c checker) bwlimit(at, text string) {
 
 // sync checks one replica; names and paths are those that came before it.
 func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
-	local, direction := at+".path", at+".direction"
+	local := at + ".path"
 	if strings.HasPrefix(at, volumesPath) {
-		local, direction = at+".mount_path", at+".sync"
+		local = at + ".mount_path"
 	}
 	c.entry(at, y.Name, local, y.Path, names, paths)
 	c.remotePath(at+".remote_path", y.RemotePath)
@@ -154,9 +154,6 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 		c.bad(at, "needs a remote: name one, or set persistence.default_remote%s", c.someRemote())
 	} else if c.s.Persistence.Remotes[y.Remote] == nil && (c.s.src.has(at+".remote") || !c.s.src.has("persistence.default_remote")) {
 		c.bad(at+".remote", "is %s, which is no remote%s", shown(y.Remote), c.knownRemotes(y.Remote))
-	}
-	if y.Layout == Mirror && y.Direction == Bidirectional {
-		c.bad(or(given(c.s, at+".layout"), direction), "cannot be mirror for a bidirectional replica: use layout: snapshot, or direction: push-only")
 	}
 	if y.Interval < leastInterval {
 		c.bad(at+".interval", "must be at least %s: changes are seen sooner by watching, not by a shorter interval", formatDuration(leastInterval))
