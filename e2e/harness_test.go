@@ -109,12 +109,17 @@ func (w *world) objects() map[string]int64 {
 	root := filepath.Join(w.s3.Dir, w.s3.Bucket)
 	found := map[string]int64{}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".rclone_temp_put_") { // under way in the server
 			return err
 		}
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		rel, _ := filepath.Rel(root, p)
-		found[rel] = info.Size()
+		if err == nil {
+			found[rel] = info.Size()
+		}
 		return err
 	})
 	if err != nil {
@@ -381,7 +386,15 @@ func (m *machine) sync(args ...string) string {
 }
 
 // stop stops coltecd in order.
-func (m *machine) stop() { m.t.Helper(); m.must("stop", "--timeout", "60s") }
+func (m *machine) stop() {
+	m.t.Helper()
+	i, _ := m.instance()
+	keeper := processOf(i.Keeper)
+	m.must("stop", "--timeout", "60s")
+	if !keeper.awaitEnd(10 * time.Second) { // it goes a moment after its last word
+		m.t.Fatalf("%s: the keeper runs on after stop", m.name)
+	}
+}
 
 // instance is the note of the running coltecd.
 func (m *machine) instance() (control.Instance, bool) {

@@ -128,7 +128,7 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return 0, fmt.Errorf("cannot make the stage: %w", err)
 		}
-		if err := p.o.Source.Fetch(ctx, fetch, dir, p.o.Progress); err != nil {
+		if err := p.fetch(ctx, takes[:n], fetch, dir); err != nil {
 			return 0, err
 		}
 		pointFetched.Reach()
@@ -158,6 +158,38 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 	}
 	pointRecorded.Reach()
 	return n, os.RemoveAll(dir)
+}
+
+// fetch fetches the content of takes. A listing tells no mode, so it may tell
+// modes that the plan knew nothing of.
+func (p *placement) fetch(ctx context.Context, takes []*Decision, entries []*tree.Entry, dir string) error {
+	planned := map[*Decision]uint32{}
+	for _, d := range takes {
+		if d.fetches() && d.Remote.Mode == tree.NoMode {
+			planned[d], d.Entry.Mode = d.Entry.Mode, tree.NoMode
+		}
+	}
+	if err := p.o.Source.Fetch(ctx, entries, dir, p.o.Progress); err != nil {
+		return err
+	}
+	for d, mode := range planned {
+		if d.Entry.Mode != tree.NoMode {
+			mode = p.told(d)
+		}
+		d.Entry.Mode = mode
+	}
+	return nil
+}
+
+// told merges the mode that a fetch told.
+func (p *placement) told(d *Decision) uint32 {
+	remote := *d.Remote
+	remote.Mode = d.Entry.Mode
+	d.Remote = &remote
+	if row := p.r.base.Row(d.Path); row != nil && d.Local != nil && d.Local.Kind == remote.Kind {
+		return mergeMode(&row.Entry, d.Local, &remote)
+	}
+	return remote.Mode
 }
 
 func (p *placement) sync() error {

@@ -39,7 +39,8 @@ var (
 //
 // A listing tells size and hash, not mode, time or target: Tree gives entries
 // with Tag set, Mode tree.NoMode and a Sum that equals no content's, and
-// Fetch fills in the rest.
+// Fetch fills in the rest. A mode that is as files are made here it leaves
+// alone: an object without metadata looks the same.
 type Mirror struct {
 	bucket Bucket
 }
@@ -120,12 +121,16 @@ func (m *Mirror) Fetch(ctx context.Context, entries []*tree.Entry, dir string, p
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	usual, err := usualMode(filepath.Join(dir, "usual"))
+	if err != nil {
+		return err
+	}
 	if _, err := m.bucket.Download(ctx, keys, tmp, progress); err != nil {
 		return err
 	}
 	for i, e := range entries {
 		from, to := filepath.Join(tmp, keys[i]), filepath.Join(dir, fmt.Sprint(i))
-		if err := m.complete(e, from); err != nil {
+		if err := m.complete(e, from, usual); err != nil {
 			return fmt.Errorf("cannot use object %q: %w", keys[i], err)
 		}
 		if err := os.Rename(from, to); err != nil {
@@ -135,8 +140,22 @@ func (m *Mirror) Fetch(ctx context.Context, entries []*tree.Entry, dir string, p
 	return nil
 }
 
+// usualMode is the mode that rclone makes a file with whose object tells none:
+// the umask is its to inherit, and cannot be asked for without setting it.
+func usualMode(file string) (os.FileMode, error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return 0, err
+	}
+	s, err := f.Stat()
+	if err := errors.Join(err, f.Close(), os.Remove(file)); err != nil {
+		return 0, err
+	}
+	return s.Mode().Perm(), nil
+}
+
 // complete reads what was fetched into the entry.
-func (m *Mirror) complete(e *tree.Entry, file string) error {
+func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 	s, err := os.Lstat(file)
 	if err != nil {
 		return err
@@ -152,6 +171,9 @@ func (m *Mirror) complete(e *tree.Entry, file string) error {
 		target, err := os.ReadFile(file)
 		e.Link, e.Tag, e.MTime = string(target), MirrorTag(target), s.ModTime().UnixNano()
 		return err
+	}
+	if mode := s.Mode().Perm(); mode != usual {
+		e.Mode = uint32(mode)
 	}
 	f, err := os.Open(file)
 	if err != nil {
