@@ -486,7 +486,7 @@ func (b *Bucket) writeFile(file string, o object) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file, o.body, 0o644); err != nil {
+	if err := os.WriteFile(file, o.body, 0o666); err != nil {
 		return err
 	}
 	if b.metadata && o.mode != 0 {
