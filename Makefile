@@ -14,7 +14,7 @@ help: ## list the targets
 build: rclone ## build coltecd, its alias coltec-daemon and the pinned rclone into bin/
 	@mkdir -p $(BIN)
 	@echo "coltecd: building into $(BIN)/"
-	@CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/coltecd ./cmd/coltecd
+	@CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o $(BIN)/coltecd ./cmd/coltecd
 	@ln -sf coltecd $(BIN)/coltec-daemon
 
 .PHONY: rclone

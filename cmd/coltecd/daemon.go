@@ -134,7 +134,10 @@ func (d *daemon) run(ready func() error) error {
 	}
 	d.log.Info("started", "version", release(), "pid", os.Getpid(), "spec", d.path, "crashed", d.crashed)
 	starting, started := context.WithCancel(life)
-	go d.begin(starting)
+	go func() {
+		d.begin(starting)
+		slim()
+	}()
 	go d.watch(life)
 	go d.runHooks(life)
 

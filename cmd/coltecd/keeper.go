@@ -132,6 +132,7 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
+	slim()
 	for {
 		select {
 		case err := <-ended:
