@@ -43,7 +43,10 @@ func (e *Engine) previewOne(ctx context.Context, m *member) ([]Step, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	if err := errors.Join(e.connectRoot(ctx), e.connect(ctx, m)); err != nil {
+	if err := e.connectRoot(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.connect(ctx, m); err != nil {
 		return nil, err
 	}
 	if m.Layout == "snapshot" {

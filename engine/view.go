@@ -61,22 +61,36 @@ func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 		State: e.state(m, lease), Pending: m.pending, Conflicts: m.conflicts,
 		Files: m.files, Bytes: m.bytes,
 	}
-	if !m.synced.IsZero() {
-		r.LastSync = &m.synced
+	next, err := m.next, m.err
+	if err == nil && e.leaseless(m) && e.leaseErr != nil {
+		next, err = e.leaseAt, e.leaseErr
 	}
-	if !m.next.IsZero() && m.Blocked == "" && !m.paused {
-		next := m.next
-		r.NextRun = &next
+	r.LastSync = moment(m.synced)
+	if m.Blocked == "" && !m.paused {
+		r.NextRun = moment(next)
 	}
-	if m.err != nil {
-		r.LastError = m.err.Error()
+	if err != nil {
+		r.LastError = err.Error()
 	}
 	return r
 }
 
+// moment copies a time for a document; nil for none.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// leaseless says that a member waits for the lease.
+func (e *Engine) leaseless(m *member) bool {
+	return m.writes() && (e.lease == nil || !e.lease.Holds())
+}
+
 // state sorts a member into the states of status.
 func (e *Engine) state(m *member, lease status.Lease) status.ReplicaState {
-	leaseless := m.writes() && (e.lease == nil || !e.lease.Holds())
+	leaseless := e.leaseless(m)
 	switch {
 	case m.paused:
 		return status.ReplicaPaused
