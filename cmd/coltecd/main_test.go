@@ -117,30 +117,42 @@ func environ(ts *testscript.TestScript) []string {
 	return env
 }
 
-// pid VAR WHO puts a process id into a variable: of coltecd, its keeper, or a unit.
+// pid VAR WHO puts a process id into a variable, when there is one: of coltecd,
+// its keeper, or a unit.
 func pid(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := exec.Command(inPath(ts, "coltecd"), "status", "--json")
-	cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
-	out, _ := cmd.Output()
-	var doc status.Document
-	ts.Check(json.Unmarshal(out, &doc))
 	found := 0
-	switch who := args[1]; who {
-	case "coltecd":
-		found = doc.PID
-	case "keeper":
-		found, _ = strconv.Atoi(stat(doc.PID)[1])
-	default:
-		for _, u := range doc.Units {
-			if u.Name == who {
-				found = u.PID
-			}
+	var out []byte
+	if !soon(func() bool {
+		cmd := exec.Command(inPath(ts, "coltecd"), "status", "--json")
+		cmd.Dir, cmd.Env = ts.MkAbs("."), environ(ts)
+		out, _ = cmd.Output()
+		var doc status.Document
+		if json.Unmarshal(out, &doc) == nil {
+			found = pidOf(doc, args[1])
 		}
-	}
-	if found == 0 {
+		return found > 0
+	}) {
 		ts.Fatalf("no process of %s in %s", args[1], out)
 	}
 	ts.Setenv(args[0], strconv.Itoa(found))
+}
+
+func pidOf(doc status.Document, who string) (pid int) {
+	switch who {
+	case "coltecd":
+		return doc.PID
+	case "keeper":
+		if fields := stat(doc.PID); fields != nil {
+			pid, _ = strconv.Atoi(fields[1])
+		}
+		return pid
+	}
+	for _, u := range doc.Units {
+		if u.Name == who {
+			pid = u.PID
+		}
+	}
+	return pid
 }
 
 // s3 starts an S3 server and puts what opens it into variables whose names begin

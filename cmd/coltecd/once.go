@@ -40,7 +40,9 @@ func (p *program) once(ctx context.Context, path string, sp *spec.Spec, only []s
 	if err := d.leaveNote(0); err != nil {
 		return err
 	}
-	undumpable(d.log)
+	if err := undumpable(); err != nil {
+		d.log.Warn("other processes of this user can read the environment", "error", err)
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM) // the lease is given back first
 	defer stop()
 	go func() {
