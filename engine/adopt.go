@@ -5,14 +5,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -53,7 +56,7 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	ref, published := head.Replicas[m.Name]
 	if !published {
 		if len(listing.Entries) > 0 {
-			m.listing = listing.Entries
+			m.plain = &plainPrefix{listing: listing.Entries}
 			e.o.Log.Info("adopting plain objects", "replica", m.Name, "objects", len(listing.Entries))
 		}
 		return source, m.rep.Receive(listing, "", head.Epoch, head.Generation)
@@ -70,8 +73,8 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	if len(merged)+len(clashes) == 0 {
 		return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
 	}
-	m.listing = listing.Entries
-	if err := e.keepClashes(ctx, m, mirror, clashes); err != nil {
+	m.plain = &plainPrefix{listing.Entries, recorded, clashes}
+	if err := e.keepClashes(ctx, m, mirror, clashes, t.Entries); err != nil {
 		return nil, err
 	}
 	t.Entries = lay(t.Entries, merged)
@@ -135,8 +138,8 @@ func lay(under []tree.Entry, over []*tree.Entry) []tree.Entry {
 }
 
 // keepClashes puts plain objects that were changed on both sides beside the
-// conflicts of this machine.
-func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirror, clashes []*tree.Entry) error {
+// conflicts of this machine, but for those that were changed to the same.
+func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirror, clashes []*tree.Entry, head []tree.Entry) error {
 	if len(clashes) == 0 {
 		return nil
 	}
@@ -151,6 +154,9 @@ func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirro
 	var paths []string
 	into := m.rep.ConflictDir(time.Now(), "plain")
 	for i, c := range clashes {
+		if ours := tree.Find(head, c.Path); ours != nil && ours.SameContent(c) {
+			continue
+		}
 		to := filepath.Join(into, c.Path)
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			return err
@@ -160,7 +166,7 @@ func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirro
 		}
 		paths = append(paths, c.Path)
 	}
-	if e.o.Conflicted != nil {
+	if e.o.Conflicted != nil && len(paths) > 0 {
 		e.o.Conflicted(m.Name, paths)
 	}
 	return nil
@@ -212,19 +218,43 @@ func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, 
 	return nil
 }
 
+// plainPrefix is what is known of a prefix of plain objects.
+type plainPrefix struct {
+	listing  []tree.Entry  // what it holds
+	recorded []tree.Entry  // what was recorded of it the last time
+	clashes  []*tree.Entry // of the listing: what was put aside
+}
+
+// record is what is to be recorded next: the version of each object that was
+// dealt with last. What was not, because it could not be placed, say, counts as
+// new the next time.
+func (p *plainPrefix) record(row func(path string) *replica.Row) []tree.Entry {
+	at := map[string]tree.Entry{}
+	for _, e := range p.recorded {
+		at[e.Path] = e
+	}
+	for i := range p.listing {
+		l := &p.listing[i]
+		if r := row(l.Path); l.Kind != tree.Dir && r != nil && r.Tag == l.Tag {
+			at[l.Path] = r.Entry
+		}
+	}
+	for _, e := range p.clashes {
+		at[e.Path] = *e
+	}
+	entries := slices.Collect(maps.Values(at))
+	tree.Sort(entries)
+	return entries
+}
+
 // recordListing writes what the plain prefix held when it was adopted, so that
-// later writes there can be told. Objects that were not taken are left out:
-// they count as new the next time.
+// later writes there can be told.
 func (e *Engine) recordListing(ctx context.Context, m *member) error {
 	var buf bytes.Buffer
 	w := tree.NewWriter(&buf)
-	for i := range m.listing {
-		l := m.listing[i]
-		row := m.rep.Base().Row(l.Path)
-		if l.Kind == tree.Dir || row == nil || row.Tag != l.Tag {
-			continue
-		}
-		if err := w.Entry(&row.Entry); err != nil {
+	entries := m.plain.record(m.rep.Base().Row)
+	for i := range entries {
+		if err := w.Entry(&entries[i]); err != nil {
 			return err
 		}
 	}
@@ -236,7 +266,7 @@ func (e *Engine) recordListing(ctx context.Context, m *member) error {
 		return fmt.Errorf("cannot record the plain prefix: %w", err)
 	}
 	pointListingWritten.Reach()
-	m.adopted, m.listing = key, nil
+	m.adopted, m.plain = key, nil
 	return nil
 }
 

@@ -403,7 +403,7 @@ func (e *Engine) publishStep(ctx context.Context, m *member, dir string, staged 
 		return nil, nil
 	}
 	p := &prepared{member: m, more: len(staged.Rest) > 0}
-	if m.listing != nil {
+	if m.plain != nil {
 		if err := e.recordListing(ctx, m); err != nil {
 			return nil, err
 		}

@@ -133,7 +133,7 @@ type member struct {
 	scanNotes   []string     // and of the last scan
 	listAt      time.Time    // when a mirror that others write into is listed again
 	source      store.Layout // where content that waits to be placed comes from
-	listing     []tree.Entry // plain objects that are being adopted
+	plain       *plainPrefix // plain objects that are being adopted
 	adopted     string       // key of the record of what was adopted
 }
 
