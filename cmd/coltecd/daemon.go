@@ -94,6 +94,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
 		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
+		Memory: filepath.Join(seat.Dir(), "units.json"),
 	})
 	d.setting.log, d.setting.hooks = d.log, d.askHooks
 	d.replicas = &replication{build: newReplicator, log: d.log, fatal: d.fail}
@@ -243,17 +244,28 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 		select {
 		case <-done:
 			end()
-			d.sup.Kill()
-			awaitDone(context.Background(), supervised, time.Second)
+			d.killUnits(supervised)
 			return nil
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
 				end()
-				d.sup.Kill()
-				awaitDone(context.Background(), supervised, time.Second)
+				d.killUnits(supervised)
 				return errAtOnce
 			}
 		}
+	}
+}
+
+// killUnits ends what is left of the units. A supervisor that does not do it
+// within a second is stuck, and must not keep the rest from ending.
+func (d *daemon) killUnits(supervised <-chan struct{}) {
+	go d.sup.Kill()
+	awaitDone(context.Background(), supervised, time.Second)
+	select {
+	case <-supervised:
+	default:
+		d.log.Error("internal error: the supervisor did not end, killing what is left")
+		endChildren(0)
 	}
 }
 

@@ -55,6 +55,10 @@ func children() []int {
 	return pids
 }
 
+// killPatience is how long a killed process may take: one in an uninterruptible
+// read of a dead disk takes for ever.
+const killPatience = 5 * time.Second
+
 // endChildren ends every descendant. This process is a sub-reaper: what a
 // killed child leaves becomes a child, so it is done when there is none.
 func endChildren(grace time.Duration) {
@@ -62,7 +66,7 @@ func endChildren(grace time.Duration) {
 	told := map[int]bool{}
 	for {
 		pids := children()
-		if len(pids) == 0 {
+		if len(pids) == 0 || time.Since(kill) > killPatience {
 			return
 		}
 		for _, pid := range pids {
