@@ -21,6 +21,7 @@ type machine struct {
 	waiters []waiter
 	halting bool // the supervisor ends
 	seed    uint64
+	past    map[string]past // what an earlier supervisor knew; each is used once
 
 	// step is step; tests put mutants here, to see their invariants catch them.
 	step func(unitState, time.Time, event) (unitState, []action)
@@ -145,6 +146,10 @@ func (m *machine) define(def unit.Unit, now time.Time) {
 		m.seed++
 		made := newUnit(def, now, m.seed)
 		m.units[def.Name] = &made
+		if p, ok := m.past[def.Name]; ok {
+			delete(m.past, def.Name)
+			m.turn(def.Name, now, evRecall{p})
+		}
 		return
 	}
 	latest := u.def

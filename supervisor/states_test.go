@@ -43,6 +43,9 @@ var examples = []example{
 	{"restart", func(unitState) event { return evBegin{"restart"} }},
 	{"no more grace", func(unitState) event { return evKill{} }},
 	{"hook point", func(unitState) event { return evHook{id: 1} }},
+	{"a crash of coltecd, failed before", func(u unitState) event { return evRecall{before(u, Failed)} }},
+	{"a crash of coltecd, in back-off before", func(u unitState) event { return evRecall{before(u, Backoff)} }},
+	{"a crash of coltecd, paused before", func(u unitState) event { return evRecall{before(u, Paused)} }},
 	{"reload, another command", func(u unitState) event {
 		u.def.Argv = []string{"another"}
 		return evDefine{u.def}
@@ -51,6 +54,11 @@ var examples = []example{
 		u.def.Blocked = "X is not set"
 		return evDefine{u.def}
 	}},
+}
+
+// before is a past in which the unit had a minute to wait.
+func before(u unitState, s State) past {
+	return past{Argv: u.def.Argv, State: s, Since: u.since, NextRetry: u.since.Add(time.Minute)}
 }
 
 // refusedForHooks are the verbs that the machine does not pass on.

@@ -124,7 +124,8 @@ type (
 		exit     string
 		ok, left bool
 	} // the leader ended; left: others of its group run on
-	evGone struct{ run uint64 } // nothing of the child is left
+	evGone   struct{ run uint64 } // nothing of the child is left
+	evRecall struct{ past past }  // what an earlier supervisor knew of the unit
 )
 
 func (evRelease) isEvent() {}
@@ -139,6 +140,7 @@ func (evNoStart) isEvent() {}
 func (evProbed) isEvent()  {}
 func (evExited) isEvent()  {}
 func (evGone) isEvent()    {}
+func (evRecall) isEvent()  {}
 
 // action is what step asks the loop to do: a closed set.
 type action interface{ isAction() }
@@ -220,6 +222,8 @@ func step(u unitState, now time.Time, ev event) (unitState, []action) {
 		t.exited(ev)
 	case evGone:
 		t.gone(ev.run)
+	case evRecall:
+		t.recall(ev.past)
 	}
 	return t.unitState, t.actions
 }

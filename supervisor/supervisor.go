@@ -38,6 +38,10 @@ type Options struct {
 	// It finds descendants that left their process group, and what a killed
 	// supervisor left behind; make it unique to the workspace. Empty: no marker.
 	Marker string
+	// Memory is a file, in a private directory, that keeps the delays, the start
+	// limits and the pauses of units over a crash of the supervisor. The end of Run
+	// removes it. Empty: they start anew.
+	Memory string
 	// OnChange is told each change of a state, on the goroutine of Run: it must
 	// return at once and not call the supervisor.
 	OnChange func(Change)
@@ -97,11 +101,12 @@ type Supervisor struct {
 	probes sync.WaitGroup
 
 	// Only Run touches what follows.
-	machine  *machine
-	replies  map[uint64]chan error
-	timers   map[string]*time.Timer
-	children map[string]child
-	sinks    map[string]io.WriteCloser
+	machine   *machine
+	replies   map[uint64]chan error
+	timers    map[string]*time.Timer
+	children  map[string]child
+	sinks     map[string]io.WriteCloser
+	forgetful bool // the memory could not be saved, and that was said
 }
 
 // child is a running child and its generation.
@@ -164,6 +169,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	defer close(s.done)
 	defer s.closeAll()
 	s.sweep(ctx)
+	s.recollect()
+	defer s.opts.memory().forget()
 	stop := ctx.Done()
 	for {
 		select {
@@ -227,6 +234,7 @@ func (s *Supervisor) closeAll() {
 
 // perform does what the machine asks for.
 func (s *Supervisor) perform(actions []action) {
+	worth := false
 	for _, a := range actions {
 		switch a := a.(type) {
 		case actStart:
@@ -241,11 +249,15 @@ func (s *Supervisor) perform(actions []action) {
 			s.reply(a.id, a.err)
 		case actChange:
 			s.changed(a)
+			worth = worth || memorable(a)
 		case actForget:
 			s.arm(actArm{unit: a.unit})
 			delete(s.timers, a.unit)
 			s.closeSink(a.unit)
 		}
+	}
+	if worth && s.opts.Memory != "" && !s.machine.halting {
+		s.remember()
 	}
 }
 

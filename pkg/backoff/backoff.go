@@ -65,6 +65,9 @@ func (w Window) Add(now time.Time, burst int, span time.Duration) (Window, bool)
 	return Window{kept}, len(kept) > burst
 }
 
+// Times are when it happened, oldest first. The caller must not change them.
+func (w Window) Times() []time.Time { return w.times }
+
 // Len is how many are remembered.
 func (w Window) Len() int { return len(w.times) }
 

@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -40,28 +41,31 @@ func Follow(ctx context.Context, path string, lines int, w io.Writer) error {
 type follower struct {
 	path string
 	out  io.Writer
-	file *os.File // nil before the log exists
-	rest []byte   // of a line that is not whole yet
+	file *os.File  // nil before the log exists
+	text io.Reader // of file; another one if it is a compressed backup
+	name string    // of a backup; empty: file was the current log when it was opened
+	old  []string  // backups that were there when file was last seen as the current log
+	rest []byte    // of a line that is not whole yet
 }
 
 // advance writes what has come since the last time.
 func (f *follower) advance(lines int) error {
 	if f.file == nil {
-		if err := f.open(f.path, lines); err != nil || f.file == nil {
+		if err := f.open("", lines); err != nil || f.file == nil {
 			return err
 		}
 	}
 	for {
 		// First see whether it was rotated, then read: what was written in between
 		// is in the next round.
-		next, err := f.successor()
+		rotated, next, err := f.successor()
 		if err != nil {
 			return err
 		}
 		if err := f.drain(); err != nil {
 			return err
 		}
-		if next == "" {
+		if !rotated {
 			return nil
 		}
 		f.close()
@@ -71,16 +75,41 @@ func (f *follower) advance(lines int) error {
 	}
 }
 
-func (f *follower) open(path string, lines int) error {
-	file, err := os.Open(path)
+// open opens a backup, or with no name the current log.
+func (f *follower) open(backup string, lines int) error {
+	if backup != "" {
+		return f.openBackup(backup)
+	}
+	old := backups(f.path) // before the file: a rotation in between is seen as one
+	file, err := os.Open(f.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	f.file = file
+	f.file, f.text, f.name, f.old = file, file, "", old
 	return seekLines(file, lines)
+}
+
+// openBackup opens a whole backup. It is compressed behind our back, and removed
+// when there are too many: what is gone is gone.
+func (f *follower) openBackup(name string) error {
+	file, err := os.Open(name)
+	if err == nil {
+		f.file, f.text, f.name = file, file, name
+		return nil
+	}
+	if file, err = os.Open(name + compressed); err != nil {
+		return f.open("", -1)
+	}
+	text, err := gzip.NewReader(file)
+	if err != nil {
+		file.Close()
+		return f.open("", -1)
+	}
+	f.file, f.text, f.name = file, text, name
+	return nil
 }
 
 func (f *follower) close() {
@@ -90,31 +119,45 @@ func (f *follower) close() {
 	}
 }
 
-// successor is the file that follows the open one: "" while it is the current
-// one, else the backup that was made after it, or the current file.
-func (f *follower) successor() (string, error) {
+// successor says whether the open file is the current log no more, and which
+// backup follows it; none: the current log does.
+func (f *follower) successor() (rotated bool, next string, err error) {
+	if f.name != "" {
+		return true, after(backups(f.path), f.name), nil
+	}
 	mine, err := f.file.Stat()
 	if err != nil {
-		return "", err
+		return false, "", err
 	}
+	now := backups(f.path)
 	current, err := os.Stat(f.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil // between rename and create, or removed: wait for the new one
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, "", nil // between rename and create, or removed: wait for the new one
+	case err != nil:
+		return false, "", err
+	case os.SameFile(mine, current):
+		f.old = now
+		return false, "", f.truncated(mine.Size())
 	}
-	if err != nil {
-		return "", err
-	}
-	if os.SameFile(mine, current) {
-		return "", f.truncated(mine.Size())
-	}
-	backups := backups(f.path)
-	for i, b := range backups {
-		info, err := os.Stat(b)
-		if err == nil && os.SameFile(info, mine) && i+1 < len(backups) {
-			return backups[i+1], nil
+	// The first backup that was not there when ours was current is ours, what
+	// follows came after it.
+	for _, name := range now {
+		if !slices.Contains(f.old, name) {
+			return true, after(now, name), nil
 		}
 	}
-	return f.path, nil
+	return true, "", nil
+}
+
+// after is the name that follows, or none.
+func after(names []string, name string) string {
+	for _, other := range names {
+		if other > name {
+			return other
+		}
+	}
+	return ""
 }
 
 // truncated starts over when somebody emptied the file.
@@ -127,13 +170,21 @@ func (f *follower) truncated(size int64) error {
 	return err
 }
 
-// backups are the rotated files of path that are not compressed, oldest first:
-// their stamps sort.
+// compressed is what a backup's name ends in once it is.
+const compressed = ".gz"
+
+// backups are the rotated files of path, oldest first, without compressed: their
+// stamps sort.
 func backups(path string) []string {
 	ext := filepath.Ext(path)
-	found, _ := filepath.Glob(escapeGlob(strings.TrimSuffix(path, ext)) + "-[0-9]*" + ext)
+	start := escapeGlob(strings.TrimSuffix(path, ext)) + "-[0-9]*" + ext
+	found, _ := filepath.Glob(start)
+	zipped, _ := filepath.Glob(start + compressed)
+	for _, name := range zipped {
+		found = append(found, strings.TrimSuffix(name, compressed))
+	}
 	slices.Sort(found)
-	return found
+	return slices.Compact(found) // both are there while it is compressed
 }
 
 func escapeGlob(s string) string {
@@ -144,7 +195,7 @@ func escapeGlob(s string) string {
 func (f *follower) drain() error {
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := f.file.Read(buf)
+		n, err := f.text.Read(buf)
 		f.rest = append(f.rest, buf[:n]...)
 		if end := bytes.LastIndexByte(f.rest, '\n') + 1; end > 0 {
 			if _, err := f.out.Write(f.rest[:end]); err != nil {

@@ -79,7 +79,7 @@ func (l *Logs) Path(name string) string { return filepath.Join(l.opts.Dir, name+
 
 // Sink opens the log called name.
 func (l *Logs) Sink(name string) *Sink {
-	return &Sink{name: name, opts: l.opts, file: l.file(name), lose: l.lose}
+	return &Sink{name: name, path: l.Path(name), opts: l.opts, file: l.file(name), lose: l.lose}
 }
 
 // lose counts lines that a sink could not write.
@@ -117,6 +117,7 @@ func (l *Logs) file(name string) *lumberjack.Logger {
 // io.WriteCloser that never fails: what cannot be written is counted.
 type Sink struct {
 	name string
+	path string
 	opts Options
 	file io.WriteCloser
 	lose func(lines int, err error) // tells the Logs
@@ -229,6 +230,9 @@ func (s *Sink) storeFull(out []byte) []byte {
 func (s *Sink) store(lines []byte) {
 	if len(lines) == 0 {
 		return
+	}
+	if _, err := os.Lstat(s.path); os.IsNotExist(err) {
+		s.file.Close() // somebody removed it: a new one, not a file without a name
 	}
 	n, err := s.file.Write(lines)
 	if err != nil && n == 0 {

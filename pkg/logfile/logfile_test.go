@@ -207,6 +207,20 @@ func TestAFailingFileIsCounted(t *testing.T) {
 	}
 }
 
+// What came after somebody had removed the log went to a file without a name.
+func TestARemovedLogIsMadeAnew(t *testing.T) {
+	logs := New(Options{Dir: t.TempDir()})
+	s := logs.Sink("web")
+	fmt.Fprintln(s, "before")
+	if err := os.Remove(logs.Path("web")); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(s, "after")
+	if got := read(t, logs.Path("web")); !strings.HasSuffix(got, "after\n") || s.Dropped() != 0 {
+		t.Errorf("the log holds %q, %d dropped", got, s.Dropped())
+	}
+}
+
 // failing fails each rotation once, as lumberjack does when it may not chown.
 type failing struct {
 	bytes.Buffer
@@ -335,7 +349,14 @@ func (l lines) Write(p []byte) (int, error) {
 }
 
 func TestFollowGoesThroughRotation(t *testing.T) {
-	logs := New(Options{Dir: t.TempDir(), MaxSizeMB: 1, MaxBackups: -1})
+	t.Run("plain", func(t *testing.T) { followThroughRotation(t, Options{}) })
+	// It skipped backups that were compressed before it came to them.
+	t.Run("compressed", func(t *testing.T) { followThroughRotation(t, Options{Compress: true}) })
+}
+
+func followThroughRotation(t *testing.T, o Options) {
+	o.Dir, o.MaxSizeMB, o.MaxBackups = t.TempDir(), 1, -1
+	logs := New(o)
 	path := logs.Path("web")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -360,6 +381,7 @@ func TestFollowGoesThroughRotation(t *testing.T) {
 	for i := range 5000 { // 5 MB: several rotations between two looks
 		fmt.Fprintf(s, "%s %d\n", pad, i)
 	}
+	awaitCompressed(ctx, t, path, o.Compress)
 	for i := range 5000 {
 		expect(fmt.Sprintf(" %d", i))
 	}
@@ -372,6 +394,23 @@ func TestFollowGoesThroughRotation(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// awaitCompressed waits until at least one backup is there in its compressed form alone.
+func awaitCompressed(ctx context.Context, t *testing.T, path string, wanted bool) {
+	t.Helper()
+	for wanted {
+		for _, b := range backups(path) {
+			if _, err := os.Stat(b); os.IsNotExist(err) {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal("nothing is compressed")
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 
