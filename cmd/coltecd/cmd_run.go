@@ -154,7 +154,12 @@ func (p *program) supervise(c *cli.Context, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	err = d.run(func() error { return errors.Join(d.leaveNote(os.Getppid()), ready()) })
+	keeper := os.Getppid()
+	err = d.run(func() error { return errors.Join(d.leaveNote(keeper), ready()) })
+	if os.Getppid() != keeper { // it was killed: nobody else tidies up
+		endChildren(leftGrace)
+		seat.Leave()
+	}
 	if errors.Is(err, errAtOnce) {
 		return nil // asked for: the keeper ends what is left, and does not start again
 	}
