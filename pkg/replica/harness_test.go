@@ -29,10 +29,11 @@ type world struct {
 	ref        string
 	nonces     map[string]bool
 	refs       []string // of all generations
+	read       map[string]generationRead
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t: t, bucket: storetest.New(), nonces: map[string]bool{}}
+	return &world{t: t, bucket: storetest.New(), nonces: map[string]bool{}, read: map[string]generationRead{}}
 }
 
 // machine is one place where the workspace is opened.
@@ -44,6 +45,9 @@ type machine struct {
 // memDir is a temporary directory in memory where there is such a thing.
 func memDir(t testing.TB) string {
 	t.Helper()
+	if dir := os.Getenv("COLTEC_TEST_DIR"); dir != "" {
+		return t.TempDir()
+	}
 	if s, err := os.Stat("/dev/shm"); err != nil || !s.IsDir() {
 		return t.TempDir()
 	}
@@ -84,8 +88,9 @@ func (w *world) layout(path string) store.Layout {
 // restart is what a crash leaves: a new process over the same tree.
 func (m *machine) restart() {
 	m.Close()
-	o := m.Options
+	o, merge := m.Options, m.merge
 	m.Replica = New(o)
+	m.merge = merge
 }
 
 // acquire brings the tree to the head: what the engine does with a new lease.
@@ -258,6 +263,9 @@ func showTree(t testing.TB, root string) fileTree {
 		if rel == Dir {
 			return filepath.SkipDir
 		}
+		if d.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0 {
+			return nil // a fifo: not carried
+		}
 		out[rel], err = showOne(path, d)
 		return err
 	})
@@ -338,6 +346,24 @@ func (m *machine) replaced() map[string]string  { return m.aside(replacedDir) }
 // remote reads a generation's tree with its content, apart from what is kept
 // aside, which is given on its own by content.
 func (w *world) remote(ref string) (files fileTree, kept map[string]bool) {
+	w.t.Helper()
+	if w.mirror {
+		return w.readRemote(ref)
+	}
+	if _, ok := w.read[ref]; !ok {
+		files, kept := w.readRemote(ref)
+		w.read[ref] = generationRead{files, kept}
+	}
+	return w.read[ref].files, w.read[ref].kept
+}
+
+// generationRead is a generation's tree as it was read once.
+type generationRead struct {
+	files fileTree
+	kept  map[string]bool
+}
+
+func (w *world) readRemote(ref string) (files fileTree, kept map[string]bool) {
 	w.t.Helper()
 	files, kept = fileTree{}, map[string]bool{}
 	if ref == "" && !w.mirror {

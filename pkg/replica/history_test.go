@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
@@ -156,7 +158,7 @@ func contents(f fileTree) map[string]bool {
 
 // turn hands the workspace to a side: it takes over what the head has, and
 // pushes what it has itself.
-func (h *history) turn(side int, mutate func(*machine)) {
+func (h *history) turn(side int) {
 	m := h.sides[side]
 	h.say("turn of %s", m.Host)
 	before := m.show()
@@ -166,11 +168,10 @@ func (h *history) turn(side int, mutate func(*machine)) {
 	out := h.settleDown(m)
 	h.bucket.Hook(nil)
 	h.bucket.Heal()
-	if mutate != nil {
-		mutate(m)
-	}
 	h.checkKept(m, wanted)
 	h.checkConflicts(side, before, out)
+	h.checkIdle(side)
+	h.checkDeleted(side, before)
 	h.inject()
 	h.pushOut(m)
 	h.bucket.Heal()
@@ -301,6 +302,30 @@ func (h *history) checkConflicts(side int, before fileTree, paths []string) {
 	}
 }
 
+// checkDeleted: what was deleted here, and not touched there, does not come
+// back, unless something new needs its directory.
+func (h *history) checkDeleted(side int, before fileTree) {
+	head, _ := h.remote(h.ref)
+	now := h.sides[side].show()
+	for path, text := range h.agreed[side] {
+		_, stayed := before[path]
+		if !stayed && strings.Contains(text, "@") && h.head[side][path] == head[path] && now[path] == text {
+			h.broken("%s: %q was deleted and comes back", h.sides[side].Host, path)
+		}
+	}
+}
+
+// checkIdle: a side that nobody edited shows the head, deletions included.
+func (h *history) checkIdle(side int) {
+	if h.offline[side] || h.generation == 0 {
+		return
+	}
+	head, _ := h.remote(h.ref)
+	if diff := cmp.Diff(h.sides[side].show(), head); diff != "" {
+		h.broken("%s was idle (-) and does not show the head (+): %s", h.sides[side].Host, diff)
+	}
+}
+
 func joinKeys(a, b fileTree) map[string]bool {
 	out := map[string]bool{}
 	for p := range a {
@@ -349,19 +374,18 @@ func (h *history) checkAgreed(side int) {
 }
 
 // tell runs one history and gives the promises it broke.
-func tell(t testing.TB, seed uint64, faults bool, mutant func(h *history) func(*machine)) *history {
+func tell(t testing.TB, seed uint64, mutant func(m *machine)) *history {
 	w := newWorld(t)
-	h := &history{world: w, rnd: rand.New(rand.NewPCG(seed, 1)), stored: map[string]bool{}, faults: faults}
+	h := &history{world: w, rnd: rand.New(rand.NewPCG(seed, 1)), stored: map[string]bool{}, faults: seed%2 == 1}
 	dir := memDir(t)
 	defer os.RemoveAll(dir)
 	for i, name := range []string{"one", "two"} {
 		h.sides[i] = w.machineAt(filepath.Join(dir, name))
 		h.must(os.MkdirAll(h.sides[i].Path, 0o755))
+		if mutant != nil {
+			mutant(h.sides[i])
+		}
 		defer func() { h.sides[i].Close() }()
-	}
-	var mutate func(*machine)
-	if mutant != nil {
-		mutate = mutant(h)
 	}
 	for turn := range 4 + h.rnd.IntN(4) {
 		side := turn % 2
@@ -373,16 +397,16 @@ func tell(t testing.TB, seed uint64, faults bool, mutant func(h *history) func(*
 				h.edit(1 - side)
 			}
 		}
-		h.turn(side, mutate)
+		h.turn(side)
 		if len(h.bad) > 0 {
 			return h
 		}
 	}
 	// Hand over once more each: both sides show the same.
 	h.still = true
-	h.turn(0, mutate)
-	h.turn(1, mutate)
-	h.turn(0, mutate)
+	h.turn(0)
+	h.turn(1)
+	h.turn(0)
 	if diff := cmp.Diff(h.sides[0].show(), h.sides[1].show()); diff != "" {
 		h.broken("the sides do not converge: %s", diff)
 	}
@@ -405,10 +429,83 @@ func TestHistories(t *testing.T) {
 	}
 	for i := range n {
 		seed := first + uint64(i)
-		h := tell(t, seed, seed%2 == 1, nil)
+		h := tell(t, seed, nil)
 		if len(h.bad) > 0 {
 			t.Fatalf("COLTEC_SEED=%d\n%s\n\n%s", seed, strings.Join(h.log, "\n"), strings.Join(h.bad, "\n"))
 		}
 	}
 	t.Logf("%d histories from seed %d", n, first)
+}
+
+// decide makes a mutant whose plan says another thing.
+func decide(change func(d *Decision)) func(m *machine) {
+	return func(m *machine) {
+		m.merge = func(s Sides) []Decision {
+			plan := Plan(s)
+			for i := range plan {
+				change(&plan[i])
+			}
+			return plan
+		}
+	}
+}
+
+// swap is a mutant that takes one operation for another.
+func swap(from, to Op) func(m *machine) {
+	return decide(func(d *Decision) {
+		if d.Op == from {
+			d.Op = to
+		}
+	})
+}
+
+// forgetful publishes trees that lack an entry.
+type forgetful struct{ store.Layout }
+
+func (f forgetful) Publish(ctx context.Context, dir string, p store.Publication) (string, error) {
+	if n := len(p.Next.Entries); n > 3 {
+		p.Next.Entries = slices.Delete(slices.Clone(p.Next.Entries), n-1, n)
+	}
+	return f.Layout.Publish(ctx, dir, p)
+}
+
+// TestHistoriesCatchMutants: a checker is worth what it catches. Each mutant
+// breaks one promise.
+func TestHistoriesCatchMutants(t *testing.T) {
+	mutants := map[string]struct {
+		make func(m *machine)
+		want string // in what is said of it
+	}{
+		"a conflict overwrites the local version": {swap(Conflict, Take), "is lost"},
+		"an edit below a replaced directory goes": {swap(Aside, Delete), "is lost"},
+		"what the remote changed is not taken": {decide(func(d *Decision) {
+			if d.Op == Take && d.Local != nil {
+				d.Op = Keep
+			}
+		}), "does not show the head"},
+		"what the remote deleted stays":    {swap(Delete, Keep), "does not show the head"},
+		"what was deleted here comes back": {swap(Withdraw, Take), "comes back"},
+		"a conflict where one side changed": {decide(func(d *Decision) {
+			if d.Op == Take && d.Local != nil && d.Local.Kind == tree.File && d.Entry.Kind == tree.File {
+				d.Op = Conflict
+			}
+		}), "conflict at"},
+		"a mode is not taken":   {decide(func(d *Decision) { d.Entry.Mode |= 0o100 }), "does not show the head"},
+		"a time is not taken":   {decide(func(d *Decision) { d.Entry.MTime /= 1000 }), "does not show the head"},
+		"a generation is short": {func(m *machine) { m.Layout = forgetful{m.Layout} }, "differ"},
+	}
+	for name, mutant := range mutants {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(150) {
+				h := tell(t, seed, mutant.make)
+				if len(h.bad) > 0 {
+					if !strings.Contains(strings.Join(h.bad, "\n"), mutant.want) {
+						continue // broken in another way first
+					}
+					return
+				}
+			}
+			t.Error("it was not caught in 150 histories")
+		})
+	}
 }

@@ -44,10 +44,12 @@ type Replica struct {
 	Options
 	base *Base
 	root *Root
+	// merge is Plan; a test that checks the checker has another.
+	merge func(Sides) []Decision
 }
 
 // New makes a replica; Open it before use.
-func New(o Options) *Replica { return &Replica{Options: o} }
+func New(o Options) *Replica { return &Replica{Options: o, merge: Plan} }
 
 // Dir is the replica's own directory.
 func (r *Replica) Dir() string { return filepath.Join(r.Path, Dir) }

@@ -182,7 +182,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		s.Base, s.Remote = pick(s.Base, readable), pick(s.Remote, readable)
 	}
 	s.Local = pick(s.Local, known)
-	p.decisions = Plan(s)
+	p.decisions = r.merge(s)
 	return p, nil
 }
 
