@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -152,7 +151,7 @@ func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirro
 		return err
 	}
 	var paths []string
-	into := m.rep.ConflictDir(time.Now(), "plain")
+	into := m.rep.ConflictDir(e.now(), "plain")
 	for i, c := range clashes {
 		if ours := tree.Find(head, c.Path); ours != nil && ours.SameContent(c) {
 			continue

@@ -59,7 +59,7 @@ func (e *Engine) restore(ctx context.Context) {
 		if !e.writable() {
 			return
 		}
-		if m.writes() && !m.ready && m.isDue() && ctx.Err() == nil {
+		if m.writes() && !m.ready && e.isDue(m) && ctx.Err() == nil {
 			e.cycle(ctx, m, e.acquireOne)
 			if m.err == nil {
 				m.next = time.Time{} // what was edited meanwhile goes at once
@@ -110,7 +110,7 @@ func (e *Engine) open(m *member, lineage string, generation int64) error {
 	if err := m.rep.Open(lineage, generation); err != nil {
 		return err
 	}
-	return m.rep.Tidy(time.Now().Add(-e.o.KeepReplaced))
+	return m.rep.Tidy(e.now().Add(-e.o.KeepReplaced))
 }
 
 // receive brings the tree of the head here.
@@ -124,7 +124,7 @@ func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error
 		if source, err = e.receivePlain(ctx, m, head); err != nil {
 			return err
 		}
-	case m.Layout == "snapshot" && base.Header.Ref == ref.Manifest:
+	case m.Layout == "snapshot" && m.rep.Received(ref.Manifest):
 	case m.Layout == "mirror":
 		if err := e.receiveListing(ctx, m, head); err != nil {
 			return err
@@ -154,7 +154,7 @@ func (e *Engine) receiveListing(ctx context.Context, m *member, head *store.Head
 	if err != nil {
 		return err
 	}
-	m.listAt = time.Now().Add(m.Interval * time.Duration(len(t.Entries)/1000))
+	m.listAt = e.now().Add(m.Interval * time.Duration(len(t.Entries)/1000))
 	if !m.rep.Differs(t) {
 		return nil
 	}
@@ -291,7 +291,7 @@ func (e *Engine) push(ctx context.Context) {
 		if !e.writable() {
 			return
 		}
-		if !m.writes() || !m.ready || !m.isDue() || ctx.Err() != nil {
+		if !m.writes() || !m.ready || !e.isDue(m) || ctx.Err() != nil {
 			continue
 		}
 		e.cycle(ctx, m, func(ctx context.Context, m *member) error {
@@ -335,7 +335,7 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 	head := e.lease.Head()
 	epoch, generation := head.Epoch, head.Generation+1
 	err := e.work(ctx, func(ctx context.Context) (err error) {
-		if m.Layout == "mirror" && m.Direction == Bidirectional && !time.Now().Before(m.listAt) {
+		if m.Layout == "mirror" && m.Direction == Bidirectional && !e.now().Before(m.listAt) {
 			if err := e.receiveListing(ctx, m, head); err != nil {
 				return err
 			}
@@ -437,7 +437,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared) error {
 		return errors.Join(err, e.resolve(ctx))
 	}
 	pointCommitted.Reach()
-	e.renewAt = time.Now().Add(e.o.LeaseRenew)
+	e.renewAt = e.now().Add(e.o.LeaseRenew)
 	for _, p := range steps {
 		if err := p.member.rep.Base().Resolve(true); err != nil {
 			return err

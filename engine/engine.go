@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -93,6 +92,7 @@ type Engine struct {
 	o        Options
 	commands chan command
 	policy   backoff.Policy
+	clock    clock
 
 	// Owned by the goroutine of Run.
 	members   []*member
@@ -155,6 +155,7 @@ func New(o Options) *Engine {
 		o:        o,
 		commands: make(chan command),
 		policy:   backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
+		clock:    realClock,
 	}
 	for _, r := range o.Replicas {
 		m := &member{Replica: r, synced: replica.LastSettled(r.Path)}
@@ -217,7 +218,7 @@ func (e *Engine) Once(ctx context.Context) error {
 func (e *Engine) unsettled() bool {
 	holds := e.writable()
 	for _, m := range e.members {
-		if m.err == nil && m.isDue() && (holds || !m.writes()) {
+		if m.err == nil && e.isDue(m) && (holds || !m.writes()) {
 			return true
 		}
 	}
@@ -237,7 +238,7 @@ func (e *Engine) outcome(members []*member) error {
 
 // await sleeps until something is due, is asked for, or ctx ends.
 func (e *Engine) await(ctx context.Context) {
-	timer := time.NewTimer(max(time.Until(e.due()), 0))
+	timer := time.NewTimer(max(e.due().Sub(e.now()), 0))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -250,7 +251,7 @@ func (e *Engine) await(ctx context.Context) {
 
 // due is when the next thing is to be done.
 func (e *Engine) due() time.Time {
-	due := time.Now().Add(time.Hour)
+	due := e.now().Add(time.Hour)
 	earlier := func(t time.Time) {
 		if t.Before(due) {
 			due = t
@@ -287,7 +288,7 @@ func (e *Engine) round(ctx context.Context) {
 		e.handOver(ctx)
 	}
 	for _, m := range e.members {
-		if !m.writes() && m.isDue() {
+		if !m.writes() && e.isDue(m) {
 			e.cycle(ctx, m, e.pull)
 		}
 	}
@@ -296,8 +297,8 @@ func (e *Engine) round(ctx context.Context) {
 	e.publish()
 }
 
-func (m *member) isDue() bool {
-	return !m.paused && m.Blocked == "" && !m.next.After(time.Now())
+func (e *Engine) isDue(m *member) bool {
+	return !m.paused && m.Blocked == "" && !m.next.After(e.now())
 }
 
 // cycle runs one step of a member and notes how it went.
@@ -315,24 +316,18 @@ func (e *Engine) note(m *member, err error) {
 	m.err = err
 	if err == nil {
 		m.failures = 0
-		m.synced = time.Now()
-		m.next = time.Now().Add(jitter(m.Interval))
+		m.synced = e.now()
+		m.next = e.now().Add(e.jitter(m.Interval))
 		e.publish()
 		return
 	}
 	m.failures++
-	m.next = time.Now().Add(e.policy.Delay(m.failures, rand.Float64))
+	m.next = e.now().Add(e.policy.Delay(m.failures, e.clock.random))
 	e.o.Log.Warn("replica failed", "replica", m.Name, "error", err, "next", m.next)
 	if before == nil && e.o.Failed != nil {
 		e.o.Failed(m.Name, err)
 	}
 	e.publish()
-}
-
-// jitter spreads intervals by a tenth, so that many workspaces do not beat
-// together.
-func jitter(d time.Duration) time.Duration {
-	return d - d/20 + time.Duration(rand.Int64N(int64(d/10)+1))
 }
 
 // call runs f in the goroutine of Run.

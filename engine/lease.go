@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
@@ -23,7 +22,7 @@ var (
 // keepLease takes the lease when it is not held and renews it when that is
 // due.
 func (e *Engine) keepLease(ctx context.Context) {
-	now := time.Now()
+	now := e.now()
 	switch {
 	case e.writable():
 		if now.Before(e.renewAt) {
@@ -46,13 +45,13 @@ func (e *Engine) writable() bool {
 func (e *Engine) leased(err error) {
 	if err == nil {
 		e.leaseFail, e.leaseErr, e.asking = 0, nil, false
-		e.renewAt = time.Now().Add(e.o.LeaseRenew)
+		e.renewAt = e.now().Add(e.o.LeaseRenew)
 		e.publish()
 		return
 	}
 	e.leaseErr = err
 	e.leaseFail++
-	e.leaseAt = time.Now().Add(e.policy.Delay(e.leaseFail, rand.Float64))
+	e.leaseAt = e.now().Add(e.policy.Delay(e.leaseFail, e.clock.random))
 	var other *store.HeldByOther
 	if errors.As(err, &other) {
 		// Not before it can be free, and often enough to see it given back.
@@ -61,11 +60,11 @@ func (e *Engine) leased(err error) {
 		if e.asking {
 			often = time.Second // the holder may be done any moment
 		}
-		e.leaseAt = time.Now().Add(min(max(other.Free, time.Second), often))
+		e.leaseAt = e.now().Add(min(max(other.Free, time.Second), often))
 	}
 	if errors.Is(err, store.ErrFenced) {
 		e.fenced()
-		e.leaseAt = time.Now()
+		e.leaseAt = e.now()
 	}
 	e.o.Log.Warn("no lease", "error", err, "next", e.leaseAt)
 	e.publish()
@@ -137,7 +136,7 @@ func (e *Engine) handOver(ctx context.Context) {
 		return
 	}
 	e.fenced()
-	e.leased(&store.HeldByOther{Holder: to, LastSeen: time.Now(), Free: e.o.LeaseTTL})
+	e.leased(&store.HeldByOther{Holder: to, LastSeen: e.now(), Free: e.o.LeaseTTL})
 }
 
 // dirty counts the changes that are not in the bucket.
@@ -156,29 +155,33 @@ func (e *Engine) dirty() int {
 // merges that when it gets the lease back.
 func (e *Engine) Takeover(ctx context.Context, force bool) error {
 	var outcome error
-	err := e.call(ctx, func() {
-		if !e.writers() {
-			outcome = errors.New("cannot take over: this workspace has no replica that writes")
-			return
-		}
-		if e.writable() {
-			return
-		}
-		if outcome = e.connectHead(ctx); outcome != nil {
-			return
-		}
-		if force {
-			if outcome = e.lease.Seize(ctx); outcome == nil {
-				e.acquired()
-				e.leased(nil)
-			}
-			return
-		}
-		if outcome = e.lease.Ask(ctx); outcome == nil {
-			e.asking, e.leaseAt = true, time.Time{}
-		}
-	})
+	err := e.call(ctx, func() { outcome = e.takeOver(ctx, force) })
 	return errors.Join(err, outcome)
+}
+
+func (e *Engine) takeOver(ctx context.Context, force bool) error {
+	if !e.writers() {
+		return errors.New("cannot take over: this workspace has no replica that writes")
+	}
+	if e.writable() {
+		return nil
+	}
+	if err := e.connectHead(ctx); err != nil {
+		return err
+	}
+	if !force {
+		if err := e.lease.Ask(ctx); err != nil {
+			return err
+		}
+		e.asking, e.leaseAt = true, time.Time{}
+		return nil
+	}
+	if err := e.lease.Seize(ctx); err != nil {
+		return err
+	}
+	e.acquired()
+	e.leased(nil)
+	return nil
 }
 
 // connectHead opens the remote that holds the head and sees what it can do.
@@ -191,6 +194,7 @@ func (e *Engine) connectHead(ctx context.Context) error {
 	}
 	lease := store.NewLease(e.head, store.LeaseOptions{
 		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL, Dead: e.o.Dead,
+		Clock: e.clock.Clock,
 	})
 	if err := lease.Probe(ctx, e.head.Probe, e.o.BestEffort); err != nil {
 		return err
@@ -262,18 +266,18 @@ func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) er
 	done := make(chan error, 1)
 	go func() { done <- f(ctx) }()
 	held := e.lease != nil && e.lease.Holds()
-	tick := time.NewTicker(expiryCheck)
-	defer tick.Stop()
+	tick, stop := e.clock.ticker(expiryCheck)
+	defer stop()
 	for {
 		select {
 		case err := <-done:
 			return err
-		case now := <-tick.C:
+		case <-tick:
 			switch {
 			case !held:
 			case !e.lease.Holds():
 				cancel(store.ErrFenced)
-			case now.After(e.renewAt):
+			case e.now().After(e.renewAt):
 				e.renewDuring(ctx, cancel)
 			}
 		}
@@ -286,13 +290,13 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 	if err == nil {
 		err = e.lease.Renew(ctx)
 	}
-	e.renewAt = time.Now().Add(e.o.LeaseRenew)
+	e.renewAt = e.now().Add(e.o.LeaseRenew)
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFenced), !e.lease.Holds():
 		cancel(store.ErrFenced)
 	default:
-		e.renewAt = time.Now().Add(e.policy.Delay(1, rand.Float64))
+		e.renewAt = e.now().Add(e.policy.Delay(1, e.clock.random))
 	}
 }
 

@@ -30,7 +30,7 @@ func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
 	replicas := slices.Clone(e.view.replicas)
 	for i := range replicas {
 		if r := &replicas[i]; r.Pending > 0 && e.view.since[r.Name] != (time.Time{}) {
-			r.LagSeconds = time.Since(e.view.since[r.Name]).Seconds()
+			r.LagSeconds = e.now().Sub(e.view.since[r.Name]).Seconds()
 		}
 	}
 	return e.view.lease, replicas, slices.Clone(e.view.attention)
@@ -46,7 +46,7 @@ func (e *Engine) publish() {
 		if m.pending == 0 {
 			m.since = time.Time{}
 		} else if m.since.IsZero() {
-			m.since = time.Now()
+			m.since = e.now()
 		}
 		v.since[m.Name] = m.since
 	}

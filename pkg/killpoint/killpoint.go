@@ -19,8 +19,9 @@ const Variable = "COLTEC_TEST_KILL_AT"
 // A Point is a named step. Points are package-level variables made by New, so
 // that Names lists them all.
 type Point struct {
-	name string
-	left atomic.Int64 // 0: not armed
+	name    string
+	left    atomic.Int64           // 0: not armed
+	instead atomic.Pointer[func()] // what a turn does; nil: it kills the process
 }
 
 var points []*Point
@@ -51,8 +52,24 @@ func (p *Point) Reach() {
 	if p.left.Load() == 0 || p.left.Add(-1) != 0 {
 		return
 	}
+	if f := p.instead.Load(); f != nil {
+		(*f)()
+		return
+	}
 	_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL)
 	select {} // the signal is on its way
+}
+
+// Arm has the n-th turn of a point call f, which is to take the place of the
+// process's death: a test that runs many machines in one process lets one of
+// them die. An n of 0 disarms the point.
+func Arm(name string, n int64, f func()) {
+	for _, p := range points {
+		if p.name == name {
+			p.instead.Store(&f)
+			p.left.Store(n)
+		}
+	}
 }
 
 // Names lists every point in the program, sorted.

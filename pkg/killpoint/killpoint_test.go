@@ -39,3 +39,19 @@ func TestReach(t *testing.T) {
 		})
 	}
 }
+
+func TestArmed(t *testing.T) {
+	died := 0
+	Arm("test:probe", 2, func() { died++ })
+	probe.Reach()
+	probe.Reach()
+	probe.Reach()
+	if died != 1 {
+		t.Errorf("died %d times at the second of three turns, want once", died)
+	}
+	Arm("test:probe", 0, nil)
+	probe.Reach()
+	if died != 1 {
+		t.Error("a point that is not armed acted")
+	}
+}

@@ -23,6 +23,7 @@ type Lease struct {
 	self      Holder
 	ttl       time.Duration
 	dead      func(Holder) bool
+	clock     Clock
 
 	strong  bool          // the remote compares and swaps
 	head    *Head         // as last read or written; nil before
@@ -49,6 +50,26 @@ type LeaseOptions struct {
 	// Dead says that a holder at our own place is proven to have ended: a
 	// crash, a restarted container. Its lease is taken at once. nil: never.
 	Dead func(Holder) bool
+	// Clock is what a test sets; the zero value is this machine's.
+	Clock Clock
+}
+
+// Clock is the time as a machine has it. Neither decides whether somebody
+// else's lease has run out: that the store's own clock does.
+type Clock struct {
+	Now  func() time.Time     // for people
+	Boot func() time.Duration // goes on while the machine sleeps
+}
+
+// orReal fills in what is missing.
+func (c Clock) orReal() Clock {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Boot == nil {
+		c.Boot = bootTime
+	}
+	return c
 }
 
 // Errors of a lease that somebody acts on.
@@ -84,7 +105,10 @@ func (h Holder) name() string {
 // NewLease makes a lease that is not held. The bucket is the root of the
 // workspace's default remote.
 func NewLease(b Bucket, o LeaseOptions) *Lease {
-	return &Lease{bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL, dead: o.Dead}
+	return &Lease{
+		bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL,
+		dead: o.Dead, clock: o.Clock.orReal(),
+	}
 }
 
 // Head gives the head as last read or written; nil before the first time.
@@ -95,7 +119,7 @@ func (l *Lease) Head() *Head { return l.head }
 // a margin, ago.
 func (l *Lease) Holds() bool {
 	margin := min(l.ttl/4, 20*time.Second)
-	return l.held && (!l.strong || bootTime()-l.sent < l.ttl-margin)
+	return l.held && (!l.strong || l.clock.Boot()-l.sent < l.ttl-margin)
 }
 
 // Strong says whether the remote compares and swaps.
@@ -160,7 +184,7 @@ func (l *Lease) next(ctx context.Context) error {
 		h.Epoch++
 		h.State, h.Dirty, h.Request = Held, 0, nil
 		h.Holder = l.self
-		h.Holder.Since = time.Now().UTC().Truncate(time.Second)
+		h.Holder.Since = l.clock.Now().UTC().Truncate(time.Second)
 		h.TTL = l.ttl.Seconds()
 	})
 	if errors.Is(err, ErrFenced) {
@@ -182,7 +206,7 @@ func (l *Lease) Ask(ctx context.Context) error {
 		return nil
 	}
 	return l.write(ctx, func(h *Head) {
-		h.Request = &Request{By: l.self, Time: time.Now().UTC().Truncate(time.Second)}
+		h.Request = &Request{By: l.self, Time: l.clock.Now().UTC().Truncate(time.Second)}
 	})
 }
 
@@ -223,13 +247,13 @@ func (l *Lease) lost() error {
 	if l.head == nil {
 		return ErrFenced
 	}
-	return &HeldByOther{Holder: l.head.Holder, LastSeen: time.Now(), Free: l.ttl}
+	return &HeldByOther{Holder: l.head.Holder, LastSeen: l.clock.Now(), Free: l.ttl}
 }
 
 // create writes the first head.
 func (l *Lease) create(ctx context.Context) error {
 	self := l.self
-	self.Since = time.Now().UTC().Truncate(time.Second)
+	self.Since = l.clock.Now().UTC().Truncate(time.Second)
 	h := Head{
 		Format: headFormat, Workspace: l.workspace, Lineage: NewID(), Epoch: 1, Seq: 1, Nonce: NewID(),
 		State: Held, Holder: self, TTL: l.ttl.Seconds(), Replicas: map[string]Ref{}, Recent: []Generation{},
@@ -303,7 +327,7 @@ func (l *Lease) Commit(ctx context.Context, nonce string, refs map[string]Ref, m
 	}
 	return l.write(ctx, func(h *Head) {
 		h.Nonce = nonce
-		h.Commit(refs, time.Now())
+		h.Commit(refs, l.clock.Now())
 		if more != nil {
 			more(h)
 		}
@@ -411,7 +435,7 @@ func (l *Lease) send(ctx context.Context, h Head, cond rclone.Cond) error {
 }
 
 func (l *Lease) try(ctx context.Context, a *attempt) error {
-	now := bootTime()
+	now := l.clock.Boot()
 	if a.sent == 0 {
 		a.sent = now
 	}

@@ -1,0 +1,34 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// clock is what an engine has of time and chance. The model test gives each of
+// its machines one of their own.
+type clock struct {
+	store.Clock
+	random func() float64
+	ticker func(time.Duration) (tick <-chan time.Time, stop func())
+}
+
+var realClock = clock{
+	Clock:  store.Clock{Now: time.Now},
+	random: rand.Float64,
+	ticker: func(d time.Duration) (<-chan time.Time, func()) {
+		t := time.NewTicker(d)
+		return t.C, t.Stop
+	},
+}
+
+// now is the time on this machine's clock.
+func (e *Engine) now() time.Time { return e.clock.Now() }
+
+// jitter spreads intervals by a tenth, so that many workspaces do not beat
+// together.
+func (e *Engine) jitter(d time.Duration) time.Duration {
+	return d - d/20 + time.Duration(e.clock.random()*float64(d/10))
+}
