@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -334,7 +335,12 @@ func (s *Seat) Listen() (net.Listener, error) {
 
 // Leave removes the runtime directories and gives the seat up.
 func (s *Seat) Leave() {
+	// The notes first: who looks must not find one directory of a seat whose
+	// other one is gone. The socket's last: who waits for the end waits for it.
 	for _, lock := range s.locks {
+		_ = os.Remove(filepath.Join(filepath.Dir(lock.Name()), noteName))
+	}
+	for _, lock := range slices.Backward(s.locks) {
 		// Ours and private: nothing else is in there. What cannot be removed
 		// does no harm, the lock is what counts.
 		_ = os.RemoveAll(filepath.Dir(lock.Name()))

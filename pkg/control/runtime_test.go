@@ -233,3 +233,31 @@ func TestInherit(t *testing.T) {
 		t.Error("Inherit takes standard input for a lock")
 	}
 }
+
+// A stop and a start in one line met: the seat has two directories, and start
+// found the one that was not yet removed.
+func TestLeaveIsSeenAtOnce(t *testing.T) {
+	p := place(t, "leave")
+	p.XDG = filepath.Join(p.Tmp, "xdg")
+	if err := os.Mkdir(p.XDG, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		s := take(t, p)
+		if err := s.Note(Instance{PID: os.Getpid(), Spec: p.Spec}); err != nil {
+			t.Fatal(err)
+		}
+		i, ok, err := Find(p)
+		if err != nil || !ok {
+			t.Fatalf("Find: %v, %v", ok, err)
+		}
+		done := make(chan struct{})
+		go func() { defer close(done); s.Leave() }()
+		for i.Alive() {
+		}
+		if _, ok, err := Find(p); ok || err != nil {
+			t.Fatalf("who waited for the end finds another: %v, %v", ok, err)
+		}
+		<-done
+	}
+}

@@ -121,6 +121,9 @@ func NewBase(dir string, h Header) *Base {
 	return &Base{dir: dir, Header: h, seq: rand.Int64()}
 }
 
+// baseTemp names a base that is being written; a crash leaves one behind.
+const baseTemp = "base-*.tmp"
+
 func (b *Base) file() string        { return filepath.Join(b.dir, "base") }
 func (b *Base) journalFile() string { return filepath.Join(b.dir, "journal") }
 
@@ -385,7 +388,7 @@ func (b *Base) Save() error {
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
-	tmp, err := os.CreateTemp(b.dir, "base-*.tmp")
+	tmp, err := os.CreateTemp(b.dir, baseTemp)
 	if err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}

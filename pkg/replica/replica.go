@@ -184,6 +184,10 @@ func (r *Replica) prepareDir() error {
 	if s, err := os.Lstat(r.Dir()); err != nil || !s.IsDir() {
 		return fmt.Errorf("%q is no directory", r.Dir()) // a link would lead the base elsewhere
 	}
+	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(baseTemp, name); return ok })
+	if err != nil {
+		return err
+	}
 	head := filepath.Join(r.Dir(), ".git", "HEAD")
 	if _, err := os.Lstat(head); err == nil {
 		return nil
