@@ -2,12 +2,14 @@ package supervisor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +50,26 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println("crashing")
 		syscall.Exit(1)
+	case "member":
+		again(nil)
+		fmt.Println("up", os.Getpid())
+		forever()
+	case "daemon":
+		again(&syscall.SysProcAttr{Setsid: true})
+		fmt.Println("up", os.Getpid())
+		forever()
+	case "looks around and crashes":
+		lookAround()
+		again(nil)
+		syscall.Exit(1)
+	case "exits":
+		syscall.Exit(1)
+	case "last words":
+		lastWords()
+	case "talks":
+		talk()
+	case "shows":
+		show()
 	case "flood":
 		for i := range 100000 {
 			fmt.Println("line", i)
@@ -72,10 +94,64 @@ func again(attr *syscall.SysProcAttr) {
 	}
 }
 
+// lookAround says whether another process of this unit runs.
+func lookAround() {
+	mine := "COLTEC_UNIT=" + os.Getenv("COLTEC_UNIT")
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		env, err := os.ReadFile("/proc/" + e.Name() + "/environ")
+		if err == nil && e.Name() != strconv.Itoa(os.Getpid()) && e.Name() != "self" && e.Name() != "thread-self" &&
+			slices.Contains(strings.Split(string(env), "\x00"), mine) {
+			fmt.Println("not by itself:", e.Name())
+			return
+		}
+	}
+	fmt.Println("alone")
+}
+
+// lastWords speaks once more when its supervisor is dead.
+func lastWords() {
+	parent := os.Getppid()
+	fmt.Println("up", os.Getpid())
+	for os.Getppid() == parent {
+		time.Sleep(5 * time.Millisecond) // nothing tells of the end of a parent
+	}
+	fmt.Println("last words")
+	forever()
+}
+
+// talk prints what is hard on a log.
+func talk() {
+	fmt.Println("the beginning")
+	if os.Getenv("REMOVES") != "" {
+		if err := os.Remove(os.Getenv("REMOVE")); err != nil {
+			panic(err)
+		}
+	}
+	long := bytes.Repeat([]byte("x"), 10<<20)
+	if _, err := os.Stdout.Write(append(long, '\n')); err != nil {
+		panic(err)
+	}
+	fmt.Println("the end")
+}
+
+// show tells what it was given, and ends at USR1.
+func show() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	dir, _ := os.Getwd()
+	fmt.Printf("dir=%s greeting=%s\n", dir, os.Getenv("GREETING"))
+	if err := os.WriteFile(os.Getenv("FLAG"), nil, 0o600); err != nil {
+		panic(err)
+	}
+	<-asked
+	fmt.Println("ended by USR1")
+}
+
 // superviseUntilKilled is a supervisor for a test to kill.
 func superviseUntilKilled() {
 	s := New(Options{Marker: os.Getenv("MARKER"), Sink: func(string) io.WriteCloser { return os.Stdout }})
-	if err := s.Set([]unit.Unit{real("web", "sleeper")}); err != nil {
+	if err := s.Set([]unit.Unit{real("web", cmp.Or(os.Getenv("BAD"), "sleeper"))}); err != nil {
 		panic(err)
 	}
 	_ = s.Run(context.Background())
