@@ -67,11 +67,21 @@ func (s setting) engineOptions() (engine.Options, error) {
 			return o, fmt.Errorf("cannot use the excludes of replica %q: %w", y.Name, err)
 		}
 		o.Replicas = append(o.Replicas, engine.Replica{
-			Name: y.Name, Path: filepath.Clean(y.Path), Remote: y.Remote + ":" + y.RemotePath, Filter: f,
+			Name: y.Name, Path: filepath.Clean(y.Path), Remote: s.place(y), Filter: f,
 			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval,
 		})
 	}
 	return o, nil
+}
+
+// place is where a replica lies, for people: with bucket and prefix, once the
+// variables that name them are set.
+func (s setting) place(y spec.Sync) string {
+	t, err := s.spec.Target(y.Remote, y.RemotePath, lookup(s.environ))
+	if err != nil {
+		return y.Remote + ":" + y.RemotePath
+	}
+	return rclone.Root(t.Remotes[0].Name, t.Remotes[0].Root(), t.Path)
 }
 
 // event asks for the hooks of a point without waiting for them.
