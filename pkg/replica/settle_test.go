@@ -525,7 +525,19 @@ func TestNextHoldsOnlyWhatIsStored(t *testing.T) {
 	if tree.Find(step.Publication.Next.Entries, "b") == nil {
 		t.Error("b is missing")
 	}
-	one.w.must(one.base.Apply(Delta{Changes: step.Delta.Changes}))
+	ref, err := one.Layout.Publish(t.Context(), filepath.Join(one.Stage(), "out"), step.Publication)
+	one.w.must(err)
+	step.Delta.Header.Ref = ref
+	one.w.must(one.w.commit(one, step))
+	// The head lacks it, and that must not pass for a deletion.
+	one.w.ref += "?" // as if another had published the same tree
+	tr, err := one.Layout.Tree(t.Context(), ref)
+	one.w.must(errorsJoin(err, one.Receive(tr, one.w.ref, 2, one.w.generation)))
+	_, err = one.settle(SettleOptions{AllowDelete: true})
+	one.w.must(err)
+	if got := one.show().plain()["a"]; got != "1" {
+		t.Fatalf("a is %q", got)
+	}
 	one.pushAll()
 	if remote, _ := one.w.remote(one.w.ref); contentIn(remote["a"]) != "1" || contentIn(remote["c"]) != "3" {
 		t.Errorf("the head: %v", remote)
@@ -547,5 +559,51 @@ func TestRestoreOfADamagedBucket(t *testing.T) {
 	}
 	if n := two.pushAll(); n != 0 {
 		t.Error("something was pushed of it")
+	}
+}
+
+// An edit that comes between the rename into place and the look at it was
+// once taken for what had been placed, and never pushed.
+func TestEditRightAfterPlacing(t *testing.T) {
+	one, _ := started(t, map[string]string{"a": "placed"})
+	placed, err := one.root.Lstat("a")
+	one.w.must(err)
+	edits := map[string]struct {
+		edit func() error
+		want bool
+	}{
+		"none":      {func() error { return nil }, false},
+		"same size": {func() error { return os.WriteFile(one.at("a"), []byte("edited"), 0o644) }, true},
+		"replaced": {func() error {
+			return errorsJoin(os.WriteFile(one.at("t"), []byte("placed"), 0o644), os.Rename(one.at("t"), one.at("a")))
+		}, true},
+		"removed": {func() error { return os.Remove(one.at("a")) }, true},
+	}
+	for _, name := range []string{"none", "same size", "replaced", "removed"} {
+		one.w.must(edits[name].edit())
+		e := one.base.Row("a").Entry
+		p := &placement{r: one.Replica, plan: &planning{}, out: &Outcome{}}
+		one.w.must(p.notePlaced(&Decision{Path: "a", Op: Take, Entry: e, Remote: &e}, placed.Seen))
+		row := p.changes[0].Row
+		now, err := one.root.Lstat("a")
+		one.w.must(err)
+		if got := now == nil || row.changed(now); got != edits[name].want {
+			t.Errorf("%s: seen as a change: %v", name, got)
+		}
+	}
+}
+
+// Between the look at a file and the setting of its time an edit may slip in.
+func TestMetaIsReadOnceMore(t *testing.T) {
+	one, two := started(t, map[string]string{"a": "1"})
+	two.mustAcquire()
+	one.w.must(os.Chtimes(one.at("a"), time.Now(), time.Unix(7, 7)))
+	one.pushAll()
+	two.mustAcquire()
+	if c := two.base.Row("a").Seen.CTime; c != 0 {
+		t.Errorf("the change time %d is trusted", c)
+	}
+	if diff := cmp.Diff(one.show(), two.show()); diff != "" {
+		t.Error(diff)
 	}
 }
