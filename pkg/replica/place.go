@@ -40,7 +40,9 @@ type placement struct {
 	plan    *planning
 	stamp   string // of this run: names the directories of what is kept aside
 	changes []Change
-	dirs    []*Decision // whose modes are set when their content is there
+	dirs    []*Decision       // whose modes are set when their content is there
+	late    map[string]bool   // paths that take the name of one that goes, on a file system that folds
+	stayed  map[string]string // directories that could not go, by what their name is folded to
 }
 
 // run does everything in an order that is right at each point. What comes is
@@ -48,7 +50,7 @@ type placement struct {
 // and not too little; only a file that takes a directory's name has to wait
 // until that is empty. Directories get their modes last.
 func (p *placement) run(ctx context.Context) error {
-	p.stamp = stampOf(time.Now())
+	p.stamp = stampOf(p.r.now())
 	var first, last []*Decision
 	for i := range p.plan.decisions {
 		switch d := &p.plan.decisions[i]; d.Op {
@@ -58,7 +60,7 @@ func (p *placement) run(ctx context.Context) error {
 			p.note(d)
 		case Delete, Aside:
 		default:
-			if d.replacesDir() {
+			if d.replacesDir() || p.late[d.Path] {
 				last = append(last, d)
 			} else {
 				first = append(first, d)
@@ -193,7 +195,7 @@ func (p *placement) told(d *Decision) uint32 {
 }
 
 func (p *placement) sync() error {
-	if err := unix.Syncfs(p.r.root.fd); err != nil {
+	if err := p.r.root.Sync(); err != nil {
 		return fmt.Errorf("cannot flush the file system: %w", err)
 	}
 	return nil
@@ -239,7 +241,7 @@ func (p *placement) take(d *Decision, staged string) error {
 		if err := root.Symlink(d.Entry.Link, staged); err != nil {
 			return err
 		}
-	} else if err := root.Chmod(staged, d.Entry.Mode); err != nil {
+	} else if err := p.chmod(staged, d.Entry.Mode); err != nil {
 		return err
 	}
 	if err := root.SetTime(staged, d.Entry.MTime); err != nil {
@@ -300,7 +302,7 @@ func (p *placement) keep(d *Decision) error {
 	if now == nil || !p.asPlanned(d.Path, now) {
 		return errEdited
 	}
-	if err := p.r.root.Chmod(d.Path, d.Entry.Mode); err != nil {
+	if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
 		return err
 	}
 	if now, err = p.r.root.Lstat(d.Path); err != nil || now == nil {
@@ -380,7 +382,7 @@ func (p *placement) parents(path string) error {
 }
 
 func (p *placement) mkdir(path string) error {
-	return p.writable(path, func() error { return p.r.root.mkdir(path, 0o755) })
+	return p.writable(path, func() error { return p.r.root.Mkdir(path, 0o755) })
 }
 
 func (p *placement) rmdir(path string) error {
@@ -415,6 +417,9 @@ func (p *placement) dir(d *Decision) error {
 	if err := p.parents(d.Path); err != nil {
 		return err
 	}
+	if err := p.recase(d.Path); err != nil {
+		return err
+	}
 	if err := p.mkdir(d.Path); err != nil {
 		return err
 	}
@@ -424,7 +429,7 @@ func (p *placement) dir(d *Decision) error {
 
 // dirMode gives a directory its mode, when everything is in it.
 func (p *placement) dirMode(d *Decision) error {
-	if err := p.r.root.Chmod(d.Path, d.Entry.Mode); err != nil {
+	if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
 		return err
 	}
 	return p.noteSeen(d)
@@ -444,7 +449,7 @@ func (p *placement) meta(d *Decision) error {
 		return errEdited
 	}
 	if d.Entry.Kind == tree.File {
-		if err := p.r.root.Chmod(d.Path, d.Entry.Mode); err != nil {
+		if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
 			return err
 		}
 	}
@@ -467,6 +472,9 @@ func (p *placement) remove(d *Decision) error {
 		err := p.rmdir(d.Path)
 		if err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 			return err // with something in it that is not carried, it stays
+		}
+		if errors.Is(err, unix.ENOTEMPTY) && p.stayed != nil {
+			p.stayed[p.r.traits.key(d.Path)] = d.Path
 		}
 		p.note(d)
 		return nil

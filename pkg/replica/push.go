@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,15 +35,17 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 		return nil, err
 	}
 	covered := r.covered(seen)
-	c := &Changes{Unknown: append(unknown, covered...)}
+	unshown := r.unshowable(r.base.Remote(), seen)
+	withheld := r.hidden(unshown)
+	c := &Changes{Unknown: slices.Concat(unknown, covered, unshown)}
 	hidden := r.hidden(c.Unknown)
 	rows := r.base.Rows
 	for _, s := range slices.Concat(kept, seen) {
 		if slices.ContainsFunc(covered, func(u Unknown) bool { return u.Path == s.Path }) {
 			continue // else it would be taken for what it is now, and what it hides for gone
 		}
-		if row := r.base.Row(s.Path); row == nil || row.changed(&s) || r.unstored(row) {
-			if !r.unplaced(s.Path) {
+		if row := r.base.Row(s.Path); row == nil || r.changed(row, &s) || r.unstored(row) {
+			if !r.unplaced(s.Path) && !withheld(s.Path) {
 				c.Edited = append(c.Edited, s)
 			}
 		}
@@ -148,7 +149,7 @@ func (r *Replica) noneBelow(i int, seen []Sighting) bool {
 // walkConflicts lists the local versions that are kept aside: they are pushed
 // like any file, and never read as gone.
 func (r *Replica) walkConflicts(ctx context.Context) ([]Sighting, error) {
-	seen, _, err := Walk(ctx, filepath.Join(r.Dir(), conflictsDir), everything{})
+	seen, _, err := r.root.Walk(ctx, Dir+"/"+conflictsDir, everything{})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -219,7 +220,7 @@ const stageBytes = 256 << 20
 // where content lies when it is sent.
 func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (Staged, error) {
 	var out Staged
-	r.root.forget()
+	r.root.Forget()
 	known := r.knownContent(edited)
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -266,7 +267,7 @@ func (r *Replica) agreed(c *Change) bool {
 // stage brings one sighting into the batch.
 func (r *Replica) stage(ctx context.Context, b store.Batch, s *Sighting, known *content) (*Change, error) {
 	row := r.base.Row(s.Path)
-	c := &Change{Row: Row{Entry: s.entryOf(row), Seen: s.Seen}}
+	c := &Change{Row: Row{Entry: r.entryOf(s, row), Seen: s.Seen}}
 	c.Tag = r.replacedTag(s, row)
 	switch s.Kind {
 	case tree.Dir:

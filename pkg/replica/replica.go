@@ -23,6 +23,7 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
+	"golang.org/x/text/unicode/norm"
 )
 
 // Options say what a replica is.
@@ -37,13 +38,19 @@ type Options struct {
 	// Pristine says that a local file is still as a template rendered it. nil
 	// means none is.
 	Pristine func(path string, sum tree.Sum) bool
+	// FileSystem opens the local tree. nil: OpenRoot.
+	FileSystem func(path string) (FileSystem, error)
+	// Now names what is kept aside. nil: time.Now.
+	Now func() time.Time
 }
 
 // Replica is one local tree. One goroutine owns it.
 type Replica struct {
 	Options
-	base *Base
-	root *Root
+	base   *Base
+	root   FileSystem
+	traits traits    // of the file system, as it was found when the tree was opened
+	probed [2]uint64 // device and inode of the tree that traits are of
 	// merge is Plan; a test that checks the checker has another.
 	merge func(Sides) []Decision
 }
@@ -71,7 +78,7 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	if err := os.MkdirAll(r.Path, 0o755); err != nil {
 		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
 	}
-	root, err := OpenRoot(r.Path)
+	root, err := r.openRoot()
 	if err != nil {
 		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
 	}
@@ -83,6 +90,9 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	dev, inode, err := root.Identity()
 	if err != nil {
 		return err
+	}
+	if err := r.probe(dev, inode); err != nil {
+		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
 	}
 	base, err := LoadBase(r.Dir())
 	if err != nil && !errors.Is(err, ErrNoBase) {
@@ -100,6 +110,35 @@ func (r *Replica) Open(lineage string, generation int64) error {
 		Workspace: r.Workspace, Replica: r.Name, Lineage: lineage, Device: dev, Inode: inode,
 	})
 	return nil
+}
+
+// openRoot opens the local tree.
+func (r *Replica) openRoot() (FileSystem, error) {
+	if r.FileSystem != nil {
+		return r.FileSystem(r.Path)
+	}
+	return OpenRoot(r.Path)
+}
+
+// probe finds out what the file system of the open tree can do, once for each
+// tree.
+func (r *Replica) probe(dev, inode uint64) (err error) {
+	if r.probed == [2]uint64{dev, inode} {
+		return nil
+	}
+	if r.traits, err = probeTraits(r.root, r.Path); err != nil {
+		return fmt.Errorf("cannot find out what the file system can do: %w", err)
+	}
+	r.probed = [2]uint64{dev, inode}
+	return nil
+}
+
+// now is the time that names what is kept aside.
+func (r *Replica) now() time.Time {
+	if r.Now != nil {
+		return r.Now()
+	}
+	return time.Now()
 }
 
 // Totals counts the files and links that the base has, their bytes, and the
@@ -235,12 +274,29 @@ type carried struct{ *filter.Filter }
 
 func (c carried) Dir(path string) bool { return path != Dir && c.Filter.Dir(path) }
 
+// composed is carried where names may be shown in another normal form than
+// the rules are written in.
+type composed struct{ carried }
+
+func (c composed) Dir(path string) bool {
+	return c.carried.Dir(path) && c.carried.Dir(norm.NFC.String(path))
+}
+
+func (c composed) File(path string) bool {
+	return c.carried.File(path) && c.carried.File(norm.NFC.String(path))
+}
+
 // walk lists the local tree.
 func (r *Replica) walk(ctx context.Context) ([]Sighting, []Unknown, error) {
-	seen, unknown, err := Walk(ctx, r.Path, carried{r.Filter})
+	var match Matcher = carried{r.Filter}
+	if r.traits.rewrites {
+		match = composed{carried{r.Filter}}
+	}
+	seen, unknown, err := r.root.Walk(ctx, "", match)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w: %w", ErrRoot, err)
 	}
+	seen, unknown = r.asAgreed(seen, unknown)
 	return seen, unknown, err
 }
 
@@ -260,7 +316,7 @@ type fileError struct{ error }
 func (e fileError) Unwrap() error { return e.error }
 
 // fileReader marks the errors of a local file.
-type fileReader struct{ f *os.File }
+type fileReader struct{ f io.Reader }
 
 func (r fileReader) Read(p []byte) (int, error) {
 	n, err := r.f.Read(p)
@@ -279,7 +335,7 @@ func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (contentOf, Se
 		return contentOf{}, Seen{}, fileError{err}
 	}
 	defer f.Close()
-	before, err := fstat(f)
+	before, err := f.Seen()
 	if err != nil {
 		return contentOf{}, Seen{}, fileError{err}
 	}
@@ -287,14 +343,14 @@ func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (contentOf, Se
 	if err := read(io.TeeReader(fileReader{f}, io.MultiWriter(sum, tag))); err != nil {
 		return contentOf{}, Seen{}, err
 	}
-	after, err := fstat(f)
+	after, err := f.Seen()
 	if err != nil {
 		return contentOf{}, Seen{}, fileError{err}
 	}
 	if before != after || after != s.Seen {
 		return contentOf{}, Seen{}, fileError{errMoved}
 	}
-	after.settle(time.Now())
+	r.traits.settle(&after, time.Now())
 	return contentOf{tree.Sum(sum.Sum(nil)), hexSum(tag)}, after, nil
 }
 

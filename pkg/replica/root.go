@@ -34,14 +34,14 @@ func OpenRoot(path string) (*Root, error) {
 
 // Close releases the tree.
 func (r *Root) Close() {
-	r.forget()
+	r.Forget()
 	unix.Close(r.fd)
 }
 
-// forget drops the cached directory: it may have been removed or replaced.
+// Forget drops the cached directory: it may have been removed or replaced.
 // Whoever begins something new with the tree calls it: a directory that was
 // removed and made again, by a git checkout say, would stay the old one.
-func (r *Root) forget() {
+func (r *Root) Forget() {
 	if r.lastFD >= 0 {
 		unix.Close(r.lastFD)
 	}
@@ -68,7 +68,7 @@ func (r *Root) parent(path string) (fd int, name string, err error) {
 		return r.fd, path, nil
 	}
 	if r.lastFD < 0 || r.last != path[:i] {
-		r.forget()
+		r.Forget()
 		fd, err := r.openDir(path[:i])
 		if err != nil {
 			return -1, "", err
@@ -157,13 +157,13 @@ func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting
 }
 
 // Open opens a regular file for reading.
-func (r *Root) Open(path string) (*os.File, error) {
-	var f *os.File
+func (r *Root) Open(path string) (File, error) {
+	var f openFile
 	err := r.in("open", path, func(dir int, name string) error {
 		// O_NONBLOCK: a fifo that took the file's place must not hang the scan.
 		fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err == nil {
-			f = os.NewFile(uintptr(fd), path)
+			f = openFile{os.NewFile(uintptr(fd), path)}
 		}
 		return err
 	})
@@ -173,14 +173,15 @@ func (r *Root) Open(path string) (*os.File, error) {
 // MkdirAll makes the directory at path and those above it.
 func (r *Root) MkdirAll(path string, perm uint32) error {
 	for dir := range tree.Parents(path) {
-		if err := r.mkdir(dir, 0o755); err != nil {
+		if err := r.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	return r.mkdir(path, perm)
+	return r.Mkdir(path, perm)
 }
 
-func (r *Root) mkdir(path string, perm uint32) error {
+// Mkdir makes one directory; one that is there already will do.
+func (r *Root) Mkdir(path string, perm uint32) error {
 	return r.in("mkdir", path, func(fd int, name string) error {
 		err := unix.Mkdirat(fd, name, perm)
 		if errors.Is(err, unix.EEXIST) {
@@ -200,7 +201,7 @@ func (r *Root) Remove(path string) error {
 
 // Rmdir removes an empty directory.
 func (r *Root) Rmdir(path string) error {
-	r.forget()
+	r.Forget()
 	return r.in("rmdir", path, func(fd int, name string) error { return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR) })
 }
 

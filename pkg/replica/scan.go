@@ -161,3 +161,7 @@ func readlink(dirfd int, name string, size int64) (string, error) {
 	}
 	return string(buf[:max(n, 0)]), err
 }
+
+func sortSightings(seen []Sighting) {
+	slices.SortFunc(seen, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
+}

@@ -148,8 +148,9 @@ type planning struct {
 
 // plan looks at the three sides and plans.
 func (r *Replica) plan(ctx context.Context) (*planning, error) {
-	r.root.forget()
+	r.root.Forget()
 	seen, unknown, err := r.walk(ctx)
+	unshown   []Unknown // what the file system here cannot show
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +171,8 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.unknown = append(p.unknown, r.covered(seen)...)
-	hidden := r.hidden(p.unknown)
+	p.unshown = r.unshowable(remote, seen)
+	hidden := r.hidden(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
 	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine}
 	var unread map[string]bool
@@ -206,11 +208,11 @@ func (r *Replica) local(ctx context.Context, p *planning, s Sides) ([]tree.Entry
 		}
 		sight := &p.seen[i]
 		row := r.base.Row(sight.Path)
-		if row != nil && !row.changed(sight) && sight.Kind != tree.Dir {
+		if row != nil && !r.changed(row, sight) && sight.Kind != tree.Dir {
 			out = append(out, row.Entry)
 			continue
 		}
-		e := sight.entryOf(row)
+		e := r.entryOf(sight, row)
 		remote := tree.Find(s.Remote, e.Path)
 		if e.Kind == tree.Link {
 			matchListed(&e, remote, store.MirrorTag([]byte(e.Link)))
@@ -266,7 +268,8 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	if err := r.base.Apply(Delta{Changes: append(p.forgotten, r.ownRows()...)}); err != nil {
 		return nil, err
 	}
-	pl := &placement{r: r, o: o, out: out, plan: p}
+	pl := &placement{r: r, o: o, out: out, plan: p, late: r.giveNames(p), stayed: map[string]string{}}
+	out.Problems = p.unshown
 	if err := pl.run(ctx); err != nil {
 		return out, err
 	}
@@ -303,7 +306,7 @@ func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t 
 		base = NewBase(r.Dir(), Header{})
 	}
 	r.base = base
-	root, err := OpenRoot(r.Path)
+	root, err := r.openRoot()
 	if errors.Is(err, fs.ErrNotExist) {
 		r.note(t, "", 0, generation)
 		return Plan(Sides{Remote: r.base.Remote()}), nil

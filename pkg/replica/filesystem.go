@@ -1,0 +1,60 @@
+package replica
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// FileSystem is an open local tree, as its file system shows it. Its methods
+// take paths as trees have them and never follow a symlink. *Root is the real
+// one; package replicatest has some that behave as those of other machines do.
+// Not for concurrent use.
+type FileSystem interface {
+	Close()
+	// Forget drops what is cached of directories: something new begins.
+	Forget()
+	// Identity is the device and inode of the root directory.
+	Identity() (dev, inode uint64, err error)
+	// Walk lists what is under a directory, "" for the root, in the order of
+	// tree.Compare, as the function Walk does.
+	Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error)
+	// Lstat sights one path; nil when nothing is there.
+	Lstat(path string) (*Sighting, error)
+	// Open opens a regular file for reading.
+	Open(path string) (File, error)
+	Mkdir(path string, perm uint32) error
+	MkdirAll(path string, perm uint32) error
+	Remove(path string) error
+	Rmdir(path string) error
+	Symlink(target, path string) error
+	// Rename moves a file or link. When replace is false and something is at
+	// the new path the error is fs.ErrExist and nothing happened.
+	Rename(from, to string, replace bool) error
+	Chmod(path string, mode uint32) error
+	SetTime(path string, ns int64) error
+	// Sync flushes the whole file system.
+	Sync() error
+}
+
+// File is a regular file that is open for reading.
+type File interface {
+	io.ReadCloser
+	// Seen is what the file system says of it now.
+	Seen() (Seen, error)
+}
+
+// openFile is the File of a Root.
+type openFile struct{ *os.File }
+
+func (f openFile) Seen() (Seen, error) { return fstat(f.File) }
+
+// Walk lists what is under a directory of the tree.
+func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
+	return Walk(ctx, join(r.Path, dir), match)
+}
+
+// Sync flushes the file system that the tree is on.
+func (r *Root) Sync() error { return unix.Syncfs(r.fd) }
