@@ -115,7 +115,6 @@ func (e *Engine) open(m *member, lineage string, generation int64) error {
 
 // receive brings the tree of the head here.
 func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error {
-	base := m.rep.Base()
 	ref, published := head.Replicas[m.Name]
 	source := m.layout
 	switch {
@@ -334,6 +333,9 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 	var p *prepared
 	head := e.lease.Head()
 	epoch, generation := head.Epoch, head.Generation+1
+	if s, ok := m.layout.(*store.Snapshot); ok {
+		s.SetCollection(head.Collection)
+	}
 	err := e.work(ctx, func(ctx context.Context) (err error) {
 		if m.Layout == "mirror" && m.Direction == Bidirectional && !e.now().Before(m.listAt) {
 			if err := e.receiveListing(ctx, m, head); err != nil {

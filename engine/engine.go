@@ -102,7 +102,8 @@ type Engine struct {
 	leaseAt   time.Time // when to ask for the lease again
 	leaseFail int
 	leaseErr  error
-	asking    bool // we asked the holder to hand over
+	asking    bool      // we asked the holder to hand over
+	collectAt time.Time // when to look for garbage
 
 	mu   sync.Mutex // guards what follows
 	view view       // what Status shows
@@ -207,6 +208,10 @@ func (e *Engine) Once(ctx context.Context) error {
 	for e.unsettled() && ctx.Err() == nil {
 		e.round(ctx)
 	}
+	if e.writable() && e.now().Sub(collectedAt(e.lease.Head())) > collectOverdue {
+		e.collectAt = time.Time{}
+		e.collect(ctx)
+	}
 	outcome := e.outcome(e.members)
 	if e.writers() {
 		outcome = errors.Join(outcome, e.leaseError())
@@ -260,6 +265,7 @@ func (e *Engine) due() time.Time {
 	holds := e.writable()
 	if holds {
 		earlier(e.renewAt)
+		earlier(e.collectAt)
 	} else if e.writers() {
 		earlier(e.leaseAt)
 	}
@@ -294,6 +300,7 @@ func (e *Engine) round(ctx context.Context) {
 	}
 	e.restore(ctx)
 	e.push(ctx)
+	e.collect(ctx)
 	e.publish()
 }
 

@@ -112,6 +112,7 @@ func (e *Engine) acquire(ctx context.Context) error {
 // acquired makes every writer compare itself with the head before it pushes.
 func (e *Engine) acquired() {
 	e.fenced()
+	e.collectAt = e.now().Add(collectAfter)
 	for _, m := range e.members {
 		if m.writes() {
 			m.next = time.Time{}
@@ -245,7 +246,10 @@ func (e *Engine) resolveOne(ctx context.Context, m *member) error {
 	if base.Pending == nil {
 		return nil
 	}
-	committed, err := e.lease.Committed(ctx, base.Pending.Nonce, base.Header.Generation)
+	committed, err := e.lease.Committed(ctx, base.Pending.Nonce, base.Pending.Delta.Header.Generation-1)
+	if errors.Is(err, store.ErrForgotten) {
+		return e.startOver(m)
+	}
 	if err != nil {
 		return err
 	}

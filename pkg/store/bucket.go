@@ -25,8 +25,10 @@ type Bucket interface {
 	Upload(ctx context.Context, dir string, keys []string, progress Progress) (rclone.Transfer, error)
 	// Download fetches each key to dir/KEY.
 	Download(ctx context.Context, keys []string, dir string, progress Progress) (rclone.Transfer, error)
-	// List lists everything under a prefix, keys relative to the bucket's root.
+	// List lists everything under a prefix, keys relative to it.
 	List(ctx context.Context, prefix string) ([]rclone.Object, error)
+	// ListEach calls f for each object under a prefix, keys relative to it.
+	ListEach(ctx context.Context, prefix string, lo rclone.ListOptions, f func(rclone.Object) error) error
 	// Delete removes the keys; one that is not there is no error.
 	Delete(ctx context.Context, keys []string) error
 	// Move renames each key to under toPrefix, on the server. One that is not

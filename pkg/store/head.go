@@ -44,6 +44,10 @@ type Head struct {
 	Adopted    map[string]string `json:"adopted,omitempty"` // replica → listing of the plain prefix it began as
 	Recent     []Generation      `json:"recent"`            // the last generations, newest last
 	Log        string            `json:"log,omitempty"`     // key of the object with the ones before
+
+	Collection int64                `json:"collection,omitempty"` // grows with each condemnation; part of the names of objects
+	Collected  time.Time            `json:"collected,omitzero"`   // when garbage was last looked for, by the store's clock
+	Condemned  map[string]Condemned `json:"condemned,omitempty"`  // replica, or "" for the head's own directory → what is to be deleted there
 }
 
 // Holder says who has the lease.
@@ -104,13 +108,14 @@ func (h *Head) Holds(nonce string) bool {
 	return false
 }
 
-// clone is a deep copy, so that a write that does not go through changes
+// Clone is a deep copy, so that a write that does not go through changes
 // nothing.
-func (h *Head) clone() Head {
+func (h *Head) Clone() Head {
 	c := *h
 	c.Replicas = maps.Clone(h.Replicas)
 	c.Adopted = maps.Clone(h.Adopted)
 	c.Recent = append([]Generation(nil), h.Recent...)
+	c.Condemned = maps.Clone(h.Condemned)
 	return c
 }
 

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -272,17 +272,12 @@ func (l *Lease) expired(ctx context.Context, owner Holder) error {
 	if err != nil {
 		return fmt.Errorf("cannot see how old the lease is: %w", err)
 	}
-	key := path.Join(path.Dir(l.key), "clock-"+l.self.Instance)
-	if err := l.bucket.PutIf(ctx, key, []byte(NewID()), rclone.Cond{}); err != nil {
-		return fmt.Errorf("cannot see the store's clock: %w", err)
-	}
-	now, err := l.bucket.Stat(ctx, key)
+	now, err := l.StoreTime(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot see the store's clock: %w", err)
+		return err
 	}
-	_ = l.bucket.Delete(ctx, []string{key}) // litter, not harm
 	ttl := time.Duration(l.head.TTL * float64(time.Second))
-	if left := ttl + clockGrain - now.ModTime.Sub(head.ModTime); left > 0 {
+	if left := ttl + clockGrain - now.Sub(head.ModTime); left > 0 {
 		return &HeldByOther{Holder: owner, LastSeen: head.ModTime, Free: left}
 	}
 	return nil
@@ -390,7 +385,7 @@ func (l *Lease) spill(ctx context.Context) error {
 		return nil
 	}
 	old := l.head.Recent[:recentMax/2]
-	key := path.Join(path.Dir(l.key), fmt.Sprintf("log-%d-%d-%s", l.head.Epoch, old[len(old)-1].Number, NewID()))
+	key := path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, old[len(old)-1].Number, NewID()))
 	body, err := encodeJSON(logSegment{Format: headFormat, Before: l.head.Log, Generations: old})
 	if err != nil {
 		return err
@@ -399,7 +394,7 @@ func (l *Lease) spill(ctx context.Context) error {
 		return fmt.Errorf("cannot write the log of generations: %w", err)
 	}
 	pointSpilled.Reach()
-	h := l.head.clone()
+	h := l.head.Clone()
 	h.Log, h.Recent = key, h.Recent[recentMax/2:]
 	l.head = &h
 	return nil
@@ -409,7 +404,7 @@ func (l *Lease) spill(ctx context.Context) error {
 // own head meanwhile is no loss: the change is made over it.
 func (l *Lease) write(ctx context.Context, change func(*Head)) error {
 	for {
-		h := l.head.clone()
+		h := l.head.Clone()
 		h.Seq++
 		h.Nonce = NewID()
 		change(&h)
@@ -533,8 +528,12 @@ func (l *Lease) Settle(ctx context.Context) error {
 // InDoubt says whether a write's outcome is not known.
 func (l *Lease) InDoubt() bool { return l.inDoubt != nil }
 
-// Committed says whether a generation after the given one was committed by a
-// write with the nonce. It looks through the head's ancestry.
+// ErrForgotten says that the log of generations is too thin to tell: the one in
+// question was collected since.
+var ErrForgotten = errors.New("the log of generations does not reach back so far")
+
+// Committed says whether the generation that follows the given one was
+// committed by a write with the nonce. It looks through the head's ancestry.
 func (l *Lease) Committed(ctx context.Context, nonce string, after int64) (bool, error) {
 	if l.head == nil {
 		return false, nil
@@ -542,24 +541,21 @@ func (l *Lease) Committed(ctx context.Context, nonce string, after int64) (bool,
 	if l.head.Holds(nonce) {
 		return true, nil
 	}
-	for key := l.head.Log; key != ""; {
-		body, err := l.bucket.Get(ctx, key)
-		if err != nil {
-			return false, fmt.Errorf("cannot read the log of generations: %w", err)
+	follows := func(g Generation) bool { return g.Number == after+1 }
+	if l.head.Generation <= after || slices.ContainsFunc(l.head.Recent, follows) {
+		return false, nil
+	}
+	log, err := ReadLog(ctx, l.bucket, l.head, "")
+	if err != nil {
+		return false, err
+	}
+	for _, g := range log.Generations {
+		if g.Nonce == nonce {
+			return true, nil
 		}
-		var s logSegment
-		if err := json.Unmarshal(body, &s); err != nil {
-			return false, fmt.Errorf("cannot read the log of generations %q: %w", key, err)
-		}
-		for _, g := range s.Generations {
-			if g.Nonce == nonce {
-				return true, nil
-			}
-		}
-		if len(s.Generations) > 0 && s.Generations[0].Number <= after {
-			return false, nil
-		}
-		key = s.Before
+	}
+	if !slices.ContainsFunc(log.Generations, follows) {
+		return false, ErrForgotten
 	}
 	return false, nil
 }

@@ -223,8 +223,10 @@ func (m *Mirror) Publish(ctx context.Context, _ string, p Publication) (string, 
 }
 
 func historyDir(t time.Time) string {
-	return path.Join(Dir, "history", t.UTC().Format("20060102T150405.000Z"))
+	return path.Join(Dir, "history", t.UTC().Format(historyStamp))
 }
+
+const historyStamp = "20060102T150405.000Z"
 
 // Begin opens a batch.
 func (m *Mirror) Begin(dir string, _ int64, progress Progress) Batch {

@@ -36,14 +36,20 @@ const (
 // PREFIX/.coltec/: names, bits, links and times are exact, a hop is a few
 // requests, and old generations stay readable.
 //
-//	o/EPOCH-SHA256              stored bytes: one large file's part, or small files back to back
+//	o/EPOCH.COLLECTION-SHA256   stored bytes: one large file's part, or small files back to back
 //	m/EPOCH-GENERATION-SHA256   a manifest
 //
 // SHA256 is that of the object's own bytes.
 type Snapshot struct {
 	bucket Bucket // rooted at PREFIX
 	stage  string // directory for what is fetched
+	// collection is the number of the last condemnation: content that was
+	// condemned and comes back gets another name.
+	collection int64
 }
+
+// SetCollection tells the number of the last condemnation, before each batch.
+func (s *Snapshot) SetCollection(n int64) { s.collection = n }
 
 // NewSnapshot keeps a replica under the bucket's root. stage is a local
 // directory for manifests on their way.
@@ -220,7 +226,9 @@ func (s *Snapshot) Publish(ctx context.Context, dir string, p Publication) (stri
 
 // Begin opens a batch.
 func (s *Snapshot) Begin(dir string, epoch int64, progress Progress) Batch {
-	return &snapshotBatch{bucket: s.bucket, dir: dir, epoch: epoch, progress: progress, uses: map[string]int{}}
+	return &snapshotBatch{
+		bucket: s.bucket, dir: dir, era: fmt.Sprintf("%d.%d", epoch, s.collection), progress: progress, uses: map[string]int{},
+	}
 }
 
 // ByContent is true: a rename, a copy or a chmod costs no upload.
@@ -231,7 +239,7 @@ func (s *Snapshot) ByContent() bool { return true }
 type snapshotBatch struct {
 	bucket   Bucket
 	dir      string
-	epoch    int64
+	era      string // of the writing: part of the names of objects
 	progress Progress
 	enc      *zstd.Encoder
 
@@ -426,7 +434,7 @@ func (o *object) discard() error { return errors.Join(o.f.Close(), os.Remove(o.f
 
 // close gives a whole object its name.
 func (b *snapshotBatch) close(o *object) (string, error) {
-	name := fmt.Sprintf("o/%d-%x", b.epoch, o.sum.Sum(nil))
+	name := fmt.Sprintf("o/%s-%x", b.era, o.sum.Sum(nil))
 	key := path.Join(Dir, name)
 	if err := errors.Join(o.f.Close(), os.Rename(o.f.Name(), filepath.Join(b.dir, key))); err != nil {
 		return "", err

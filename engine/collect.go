@@ -1,0 +1,221 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// When garbage is looked for: about once a day of the store's time, and not
+// while a session has just begun, when a person waits for files.
+const (
+	collectEvery = 24 * time.Hour
+	collectAfter = 10 * time.Minute // a lease was acquired
+	collectAgain = time.Hour        // after a failure, and to see whether a day has gone by
+	// collectOverdue is from when on also a cycle that runs once collects.
+	collectOverdue = 3 * collectEvery
+)
+
+// The step of a collection at which a crash test kills the process.
+var pointMarked = killpoint.New("collect:marked")
+
+// collectDue says whether this machine's clock thinks that it is time. The
+// store's decides.
+func (e *Engine) collectDue() bool {
+	return e.writable() && !e.now().Before(e.collectAt)
+}
+
+// collectedAt is when garbage was last looked for; in a workspace where it never
+// was, when that began.
+func collectedAt(h *store.Head) time.Time {
+	switch {
+	case !h.Collected.IsZero():
+		return h.Collected
+	case h.Log != "":
+		return time.Time{} // old enough to have a log
+	case len(h.Recent) > 0:
+		return h.Recent[0].Time
+	}
+	return h.Holder.Since
+}
+
+// collect looks for garbage when a day has gone by since it was last done, by
+// the store's clock.
+func (e *Engine) collect(ctx context.Context) {
+	if !e.collectDue() || ctx.Err() != nil || e.lease.Asked() != nil {
+		return
+	}
+	e.collectAt = e.now().Add(collectAgain)
+	now, err := e.lease.StoreTime(ctx)
+	if err != nil || now.Sub(collectedAt(e.lease.Head())) < collectEvery {
+		return
+	}
+	if err := e.collectNow(ctx, now); err != nil && ctx.Err() == nil {
+		e.o.Log.Warn("garbage was not collected", "error", err)
+	}
+}
+
+// collection is one run.
+type collection struct {
+	now       time.Time
+	kept      []store.Generation
+	segments  []string // of the log as it is
+	dropped   int      // generations that are not kept
+	condemned map[string]store.Condemned
+	deleted   int
+	found     int // keys that were condemned by this run
+}
+
+// collectNow marks, sweeps what was condemned long enough ago, condemns, and
+// publishes all of it in one write of the head.
+func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
+	head := e.lease.Head()
+	c := &collection{now: now, condemned: maps.Clone(head.Condemned)}
+	if c.condemned == nil {
+		c.condemned = map[string]store.Condemned{}
+	}
+	err := e.work(ctx, func(ctx context.Context) error {
+		log, err := store.ReadLog(ctx, e.head, head, "")
+		if err != nil {
+			return err
+		}
+		c.kept = store.Keep(log.Generations, now, e.o.KeepReplaced)
+		c.segments, c.dropped = log.Segments, len(log.Generations)-len(c.kept)
+		for _, m := range e.members {
+			if err := e.collectMember(ctx, m, head, c); err != nil {
+				return fmt.Errorf("replica %s: %w", m.Name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return e.publishCollection(ctx, head, c)
+}
+
+// collectMember collects in one prefix.
+func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head, c *collection) error {
+	snapshot, ok := m.layout.(*store.Snapshot)
+	switch {
+	case !m.writes() || !m.ready:
+		return nil
+	case !ok:
+		return store.TrimHistory(ctx, m.remote, c.now.Add(-e.o.KeepReplaced))
+	}
+	if was, ok := c.condemned[m.Name]; ok && !was.Due(c.now) {
+		return nil // one list at a time
+	}
+	needed, err := needs(ctx, snapshot, m.Name, head, c.kept)
+	if err != nil {
+		return err
+	}
+	return c.in(ctx, store.ReplicaYard(m.remote), m.Name, func(key string) bool { return needed[key] })
+}
+
+// needs is everything that a replica's kept generations refer to.
+func needs(ctx context.Context, s *store.Snapshot, name string, head *store.Head, kept []store.Generation) (map[string]bool, error) {
+	var refs []string
+	for _, replicas := range append([]map[string]store.Ref{head.Replicas}, replicasOf(kept)...) {
+		if ref := replicas[name].Manifest; ref != "" {
+			refs = append(refs, ref)
+		}
+	}
+	slices.Sort(refs)
+	needed := map[string]bool{}
+	if err := s.Needs(ctx, slices.Compact(refs), needed); err != nil {
+		return nil, err
+	}
+	if key, ok := strings.CutPrefix(head.Adopted[name], store.Dir+"/"); ok {
+		needed[key] = true
+	}
+	return needed, nil
+}
+
+func replicasOf(gens []store.Generation) []map[string]store.Ref {
+	var out []map[string]store.Ref
+	for _, g := range gens {
+		out = append(out, g.Replicas)
+	}
+	return out
+}
+
+// in sweeps one yard and condemns anew.
+func (c *collection) in(ctx context.Context, y store.Yard, name string, needed func(string) bool) error {
+	if was, ok := c.condemned[name]; ok {
+		n, err := y.Sweep(ctx, was, needed)
+		if err != nil {
+			return err
+		}
+		c.deleted += n
+		delete(c.condemned, name)
+	}
+	garbage, err := y.Garbage(ctx, needed, c.now)
+	if err != nil || len(garbage) == 0 {
+		return err
+	}
+	next, err := y.Condemn(ctx, garbage, c.now)
+	if err != nil {
+		return err
+	}
+	c.condemned[name] = next
+	c.found += len(garbage)
+	return nil
+}
+
+// publishCollection writes the log of what is kept, and the head that names it
+// and what is condemned.
+func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *collection) error {
+	rewrite := func(*store.Head) {}
+	if c.dropped > 0 || len(c.segments) > 1 {
+		var err error
+		if rewrite, err = e.lease.Compact(ctx, c.kept); err != nil {
+			return err
+		}
+	}
+	if was, ok := c.condemned[""]; !ok || was.Due(c.now) {
+		// The segments that go out of use with this write are not needed by
+		// the head that it makes, but young enough, or condemned for long
+		// enough, for who reads the one before.
+		next := head.Clone()
+		rewrite(&next)
+		needed := func(key string) bool { return next.Log != "" && key == path.Base(next.Log) || key == was.List }
+		if err := e.work(ctx, func(ctx context.Context) error {
+			return c.in(ctx, store.HeadYard(e.head, head.Workspace), "", needed)
+		}); err != nil {
+			return err
+		}
+	}
+	err := e.lease.Collected(ctx, func(h *store.Head) {
+		rewrite(h)
+		h.Condemned, h.Collected = c.condemned, c.now.UTC()
+		if c.found > 0 {
+			h.Collection++
+		}
+	})
+	pointMarked.Reach()
+	e.leased(err)
+	if err == nil {
+		e.o.Log.Info("garbage collected", "generations", len(c.kept), "dropped", c.dropped, "condemned", c.found, "deleted", c.deleted)
+	}
+	return err
+}
+
+// startOver drops a base that cannot be compared with the head any more: both
+// sides are merged, and nothing is deleted.
+func (e *Engine) startOver(m *member) error {
+	head := e.lease.Head()
+	e.o.Log.Warn("an old commit cannot be traced: both sides are merged", "replica", m.Name)
+	if err := m.rep.Base().Remove(); err != nil {
+		return err
+	}
+	m.ready = false
+	return m.rep.Open(head.Lineage, head.Generation)
+}

@@ -1,0 +1,261 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/rclone"
+)
+
+// Garbage is collected by the holder alone, in two phases. *Mark*: what no
+// kept generation needs, and is older than Grace, is condemned: a list of it
+// is written, and the head names the list from the next write on. *Sweep*:
+// what the current head has condemned for Grace, and a fresh mark does not need
+// either, is deleted. Between the two lie Grace for a reader that had begun to
+// restore, and the rule that nobody refers to a condemned key again: a new
+// generation refers to what the head's own refers to, and to what was sent for
+// it, under a name with the number of the last condemnation in it. So a holder
+// that was suspended in a sweep, and fenced, deletes nothing that its successor
+// has come to need.
+
+// Grace is for how long a reader may take to fetch a generation that it saw in
+// the log, and an uploader between sending an object and committing it.
+const Grace = 48 * time.Hour
+
+// logPrefix begins the names of the log's segments, beside the head.
+const logPrefix = "log-"
+
+// Condemned names a list of keys that are to be deleted.
+type Condemned struct {
+	List  string    `json:"list"`  // its key, in the same directory as those it names
+	Since time.Time `json:"since"` // by the store's clock
+	Keys  int       `json:"keys"`
+}
+
+// Due says whether the keys may be deleted.
+func (c Condemned) Due(now time.Time) bool { return now.Sub(c.Since) >= Grace }
+
+// The steps of a collection at which a crash test kills the process.
+var (
+	pointListWritten = killpoint.New("collect:listed")
+	pointSwept       = killpoint.New("collect:deleted")
+)
+
+// StoreTime is the time by the store's own clock: that of an object just
+// written.
+func (l *Lease) StoreTime(ctx context.Context) (time.Time, error) {
+	key := path.Join(path.Dir(l.key), "clock-"+l.self.Instance)
+	if err := l.bucket.PutIf(ctx, key, []byte(NewID()), rclone.Cond{}); err != nil {
+		return time.Time{}, fmt.Errorf("cannot see the store's clock: %w", err)
+	}
+	now, err := l.bucket.Stat(ctx, key)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot see the store's clock: %w", err)
+	}
+	_ = l.bucket.Delete(ctx, []string{key}) // litter, not harm
+	return now.ModTime, nil
+}
+
+// Collected publishes the outcome of a collection: change is made to the head
+// in one write, which is a renewal too.
+func (l *Lease) Collected(ctx context.Context, change func(*Head)) error {
+	if err := l.mine(); err != nil {
+		return err
+	}
+	return l.write(ctx, change)
+}
+
+// recentKept is what a collection leaves in the head itself of the log.
+const recentKept = recentMax / 2
+
+// Compact writes the log anew, with the given generations alone, and returns
+// the change that makes it the head's. What is in the head's Recent and not
+// given is dropped too.
+func (l *Lease) Compact(ctx context.Context, kept []Generation) (func(*Head), error) {
+	n := max(len(kept)-recentKept, 0)
+	older, recent := kept[:n], kept[n:]
+	key := ""
+	if len(older) > 0 {
+		key = path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, older[n-1].Number, NewID()))
+		body, err := encodeJSON(logSegment{Format: headFormat, Generations: older})
+		if err != nil {
+			return nil, err
+		}
+		if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
+			return nil, fmt.Errorf("cannot write the log of generations: %w", err)
+		}
+	}
+	return func(h *Head) { h.Log, h.Recent = key, slices.Clone(recent) }, nil
+}
+
+// Yard is a directory of a bucket with Coltec's own objects: where garbage
+// comes to lie.
+type Yard struct {
+	Bucket Bucket
+	Dir    string                // the keys of lists and objects are relative to it
+	Ours   func(key string) bool // objects that may be garbage; all others stay
+}
+
+// ReplicaYard is that of a replica in the layout snapshot.
+func ReplicaYard(b Bucket) Yard {
+	return Yard{b, Dir, func(key string) bool {
+		dir, _, ok := strings.Cut(key, "/")
+		return ok && slices.Contains([]string{"o", "m", "plain", "c"}, dir)
+	}}
+}
+
+// HeadYard is the one beside the head.
+func HeadYard(b Bucket, workspace string) Yard {
+	return Yard{b, path.Dir(HeadKey(workspace)), func(key string) bool {
+		for _, prefix := range []string{logPrefix, "clock-", "probe-", "c/"} {
+			if strings.HasPrefix(key, prefix) {
+				return true
+			}
+		}
+		return false
+	}}
+}
+
+// Garbage lists what is in the yard, is not needed, and is older than Grace.
+func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now time.Time) ([]string, error) {
+	var keys []string
+	err := y.Bucket.ListEach(ctx, y.Dir, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
+		// A store that tells no time tells no age.
+		if y.Ours(o.Key) && !needed(o.Key) && !o.ModTime.IsZero() && now.Sub(o.ModTime) >= Grace {
+			keys = append(keys, o.Key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for garbage: %w", err)
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// condemnation is the object that lists condemned keys. Immutable.
+type condemnation struct {
+	Format int      `json:"format"`
+	Keys   []string `json:"keys"`
+}
+
+// Condemn writes the list of keys that are to be deleted.
+func (y Yard) Condemn(ctx context.Context, keys []string, now time.Time) (Condemned, error) {
+	body, err := encodeJSON(condemnation{Format: headFormat, Keys: keys})
+	if err != nil {
+		return Condemned{}, err
+	}
+	c := Condemned{List: fmt.Sprintf("c/%s-%x", NewID(), sha256.Sum256(body)), Since: now.UTC(), Keys: len(keys)}
+	if err := y.Bucket.PutIf(ctx, path.Join(y.Dir, c.List), body, rclone.Cond{}); err != nil {
+		return Condemned{}, fmt.Errorf("cannot write the list of garbage: %w", err)
+	}
+	pointListWritten.Reach()
+	return c, nil
+}
+
+// sweepAtOnce bounds the keys of one deletion, so that one that was stopped
+// did not go far.
+const sweepAtOnce = 1000
+
+// Sweep deletes what was condemned and is not needed, and the list itself. It
+// says how many objects that were. The caller has seen that it is due.
+func (y Yard) Sweep(ctx context.Context, c Condemned, needed func(key string) bool) (int, error) {
+	keys, err := y.list(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	keys = slices.DeleteFunc(keys, func(key string) bool { return needed(key) || !y.Ours(key) || !ValidPath(key) })
+	for chunk := range slices.Chunk(keys, sweepAtOnce) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		full := make([]string, len(chunk))
+		for i, key := range chunk {
+			full[i] = path.Join(y.Dir, key)
+		}
+		if err := y.Bucket.Delete(ctx, full); err != nil {
+			return 0, fmt.Errorf("cannot delete garbage: %w", err)
+		}
+		pointSwept.Reach()
+	}
+	return len(keys), nil
+}
+
+// list reads a list of condemned keys. One that is gone, or is not as it was
+// written, condemns nothing.
+func (y Yard) list(ctx context.Context, c Condemned) ([]string, error) {
+	body, err := y.Bucket.Get(ctx, path.Join(y.Dir, c.List))
+	if errors.Is(err, rclone.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the list of garbage: %w", err)
+	}
+	var l condemnation
+	if !strings.HasSuffix(c.List, fmt.Sprintf("-%x", sha256.Sum256(body))) || json.Unmarshal(body, &l) != nil || l.Format != headFormat {
+		return nil, nil
+	}
+	return l.Keys, nil
+}
+
+// Needs collects what the manifests of generations refer to, themselves
+// included. One that cannot be read is an error: what it needs is not known.
+func (s *Snapshot) Needs(ctx context.Context, refs []string, needed map[string]bool) error {
+	const atOnce = 32 // bounds the disk; each transfer is a run of rclone
+	dir := filepath.Join(s.stage, "marks")
+	defer os.RemoveAll(dir)
+	for chunk := range slices.Chunk(refs, atOnce) {
+		if err := s.download(ctx, chunk, dir, nil); err != nil {
+			return err
+		}
+		for _, ref := range chunk {
+			t, err := readManifest(filepath.Join(dir, Dir, ref))
+			if err != nil {
+				return fmt.Errorf("cannot read manifest %q: %w", ref, err)
+			}
+			needed[ref] = true
+			for i := range t.Entries {
+				for _, x := range t.Entries[i].Where {
+					needed[x.Object] = true
+				}
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TrimHistory deletes what a mirror kept of replaced and deleted objects before
+// a time.
+func TrimHistory(ctx context.Context, b Bucket, before time.Time) error {
+	var keys []string
+	dir := path.Join(Dir, "history")
+	err := b.ListEach(ctx, dir, rclone.ListOptions{}, func(o rclone.Object) error {
+		stamp, _, _ := strings.Cut(o.Key, "/")
+		if t, err := time.Parse(historyStamp, stamp); err == nil && t.Before(before) {
+			keys = append(keys, path.Join(dir, o.Key))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot look for old versions: %w", err)
+	}
+	for chunk := range slices.Chunk(keys, sweepAtOnce) {
+		if err := b.Delete(ctx, chunk); err != nil {
+			return fmt.Errorf("cannot delete old versions: %w", err)
+		}
+	}
+	return nil
+}
