@@ -309,7 +309,7 @@ func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (
 		return false, err
 	}
 	c.Sum, c.Seen = got.sum, seen
-	if row != nil && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
+	if row != nil && !r.stale(row) && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
 		c.Where = row.Where
 		return true, nil
 	}
@@ -326,6 +326,11 @@ func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (
 func (r *Replica) unstored(row *Row) bool {
 	return r.Layout.ByContent() && contentless(&row.Entry)
 }
+
+// stale says that the remote side of a row differs from it: where its content
+// lies may be condemned by now. A generation refers to what the one before
+// refers to, and to what was sent for it; to nothing else.
+func (r *Replica) stale(row *Row) bool { return r.remoteAt(row.Path) != nil }
 
 // contentless says that an entry has content and no place where it lies.
 func contentless(e *tree.Entry) bool {
@@ -369,7 +374,7 @@ func (r *Replica) knownContent(edited []Sighting) *content {
 		return k
 	}
 	for i := range r.base.Rows {
-		if e := &r.base.Rows[i].Entry; e.Kind == tree.File && wanted[e.Size] && !r.unstored(&r.base.Rows[i]) {
+		if e := &r.base.Rows[i].Entry; e.Kind == tree.File && wanted[e.Size] && !r.unstored(&r.base.Rows[i]) && !r.stale(&r.base.Rows[i]) {
 			k.sizes[e.Size] = true
 			k.where[e.Sum] = e.Where
 		}
