@@ -49,6 +49,9 @@ type Header struct {
 	Ref        string        `json:"ref"`        // what the head calls that tree: a manifest
 	Restored   bool          `json:"restored"`   // all of the generation was placed, or is known to be impossible to place
 	Filters    []filter.Rule `json:"filters"`
+	// Carries is the hash of our own filters, through which the generation was
+	// seen; Filters are those of who made it.
+	Carries string `json:"carries,omitempty"`
 }
 
 // Row is one path that both sides agreed on: what was agreed, and what this

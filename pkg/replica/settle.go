@@ -24,8 +24,14 @@ func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) er
 func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
 	h := &r.base.Header
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
-	h.Restored = false
+	h.Restored, h.Carries = false, r.Filter.Hash()
 	r.base.Unplaced = r.differences(t)
+}
+
+// Received says whether the base is that of ref already. Other filters than
+// those it was seen through may show more of the same generation.
+func (r *Replica) Received(ref string) bool {
+	return r.base.Header.Ref == ref && r.base.Header.Carries == r.Filter.Hash()
 }
 
 // differences says how the part of a remote tree that is the replica's to
@@ -144,13 +150,13 @@ type planning struct {
 	read      map[string]Seen // of files that were read for it
 	forgotten []Change        // rows that are nobody's to carry any more
 	unknown   []Unknown
+	unshown   []Unknown // what the file system here cannot show
 }
 
 // plan looks at the three sides and plans.
 func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	r.root.Forget()
 	seen, unknown, err := r.walk(ctx)
-	unshown   []Unknown // what the file system here cannot show
 	if err != nil {
 		return nil, err
 	}
