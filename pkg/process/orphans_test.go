@@ -2,10 +2,12 @@ package process
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +86,49 @@ func TestAdopt(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// wait4(-1) beside os/exec stole 35 statuses of 300.
+func TestFaultNoExitStatusIsStolen(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := Adopt(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for worker := range 4 { // half of them ours, half by plain os/exec, with orphans among them
+		all.Go(func() {
+			for i := range 250 {
+				want := 1 + (worker+i)%100
+				script := fmt.Sprintf("(sleep 0 &) ; exit %d", want)
+				if got := exitOf(t, worker%2 == 0, script); got != want {
+					t.Errorf("exit status %d, want %d", got, want)
+				}
+			}
+		})
+	}
+	within(t, "a thousand children", all.Wait)
+	within(t, "the end of all zombies", func() {
+		for len(orphans()) > 0 {
+			syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 10000})
+		}
+	})
+}
+
+func exitOf(t *testing.T, ours bool, script string) int {
+	if !ours {
+		cmd := exec.Command("/bin/sh", "-c", script)
+		_ = cmd.Run()
+		return cmd.ProcessState.ExitCode()
+	}
+	c, err := Start(Spec{Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}, nil)
+	if err != nil {
+		t.Error(err)
+		return -1
+	}
+	exit := c.Wait()
+	c.Reap()
+	return exit.Code
 }
 
 func TestSweep(t *testing.T) {

@@ -13,10 +13,11 @@ import (
 func readChunk(raw syscall.RawConn, out io.Writer) error {
 	var buf *[]byte
 	var n int
+	var left bool
 	var readErr error
 	err := raw.Read(func(fd uintptr) bool {
 		buf = chunks.Get().(*[]byte)
-		n, readErr = ignoringEINTR(func() (int, error) { return syscall.Read(int(fd), *buf) })
+		n, left, readErr = ahead.read(int(fd), *buf)
 		if errors.Is(readErr, syscall.EAGAIN) {
 			chunks.Put(buf)
 			buf = nil
@@ -35,8 +36,16 @@ func readChunk(raw syscall.RawConn, out io.Writer) error {
 	case n <= 0:
 		return errEnd
 	}
-	_, _ = out.Write((*buf)[:n])
-	return nil
+	if !left {
+		_, _ = out.Write((*buf)[:n])
+		return nil
+	}
+	text := (*buf)[:wholeLines((*buf)[:n])]
+	_, _ = out.Write(text)
+	if err := raw.Control(func(fd uintptr) { readErr = drainInto(int(fd), text) }); err != nil {
+		return err
+	}
+	return readErr
 }
 
 func ignoringEINTR(f func() (int, error)) (int, error) {
