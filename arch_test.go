@@ -30,9 +30,10 @@ var lower = map[string]string{
 	"engine":        "pkg/backoff pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/replica pkg/status pkg/store pkg/tree",
 	"cmd/coltecd":   "*",
 
-	"internal/s3test":     "pkg/hint",
-	"pkg/store/storetest": "pkg/rclone pkg/store",
-	"pkg/spec/internal":   "pkg/secret pkg/spec pkg/spec/internal/schema",
+	"internal/s3test":         "pkg/hint",
+	"pkg/store/storetest":     "pkg/rclone pkg/store",
+	"pkg/replica/replicatest": "pkg/replica pkg/tree",
+	"pkg/spec/internal":       "pkg/secret pkg/spec pkg/spec/internal/schema",
 }
 
 // bans are the imports that would bend a room's purpose, with the reason.

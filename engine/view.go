@@ -146,7 +146,12 @@ func (e *Engine) attention(m *member) []string {
 	if m.adopted != "" || e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
-	return append(append(out, m.settleNotes...), m.scanNotes...)
+	for _, note := range slices.Concat(m.settleNotes, m.scanNotes) {
+		if !slices.Contains(out, note) { // a scan and a placement may say the same
+			out = append(out, note)
+		}
+	}
+	return out
 }
 
 // notesMax bounds how many paths are named; the rest is counted.

@@ -271,8 +271,10 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		out.Held = deletions
 		p.decisions = slices.DeleteFunc(p.decisions, func(d Decision) bool { return d.Op == Delete })
 	}
-	if err := r.base.Apply(Delta{Changes: append(p.forgotten, r.ownRows()...)}); err != nil {
-		return nil, err
+	if own := append(p.forgotten, r.ownRows()...); len(own) > 0 {
+		if err := r.base.Apply(Delta{Changes: own}); err != nil {
+			return nil, err
+		}
 	}
 	pl := &placement{r: r, o: o, out: out, plan: p, late: r.giveNames(p), stayed: map[string]string{}}
 	out.Problems = p.unshown
@@ -281,6 +283,9 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	}
 	// What is held or failed stays unplaced, path by path; the rest may be pushed.
 	h := r.base.Header
+	if h.Restored {
+		return out, nil // something waits for ever: that is no reason to write each time
+	}
 	h.Restored = true
 	pointRestored.Reach()
 	return out, r.base.Apply(Delta{Header: &h})
