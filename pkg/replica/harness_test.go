@@ -370,6 +370,7 @@ func (w *world) readRemote(ref string) (files fileTree, kept map[string]bool) {
 		return files, kept
 	}
 	tmp := memDir(w.t)
+	defer os.RemoveAll(tmp) // histories read thousands of these
 	layout := w.layout(tmp)
 	t, err := layout.Tree(w.t.Context(), ref)
 	if err != nil {
