@@ -313,6 +313,7 @@ func TestNotCarried(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.start()
+	a.sync()
 	doc := a.status()
 	if said := strings.Join(doc.Attention, "\n"); !strings.Contains(said, `"fifo"`) || !strings.Contains(said, `"socket"`) {
 		t.Errorf("nothing is said of what is not carried: %q", doc.Attention)
@@ -401,6 +402,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	b.write("readable", "2")
 	b.start()
+	b.sync()
 	doc := b.status()
 	if said := strings.Join(doc.Attention, "\n"); !strings.Contains(said, `"shut"`) || !strings.Contains(said, `"dir"`) {
 		t.Errorf("nothing is said of what cannot be read: %q", doc.Attention)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -74,6 +75,61 @@ func TestRealHop(t *testing.T) {
 	}
 	if diff := cmp.Diff(files(t, a), files(t, b)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A finished adoption does not look at the plain objects any more, and leaves
+// them where they are.
+func TestRealFinishAdoption(t *testing.T) {
+	connect := realRemotes(t, s3test.Start(t))
+	plain, err := connect(t.Context(), Target{Replica: "workspace", Plain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(key string) {
+		t.Helper()
+		if err := plain.PutIf(t.Context(), key, []byte("plain"), rclone.Cond{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	once := func(dir string) map[string]string {
+		t.Helper()
+		if err := New(optionsAt(dir, connect)).Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return files(t, dir)
+	}
+	put("first")
+	dir := filepath.Join(t.TempDir(), "a")
+	once(dir)
+	put("second")
+	if got := once(dir); len(got) != 2 {
+		t.Fatalf("before the end of the adoption there are %v", got)
+	}
+	finish(t, New(optionsAt(dir, connect)))
+	put("third")
+	if got := once(dir); len(got) != 2 {
+		t.Errorf("after the end of the adoption there are %v", got)
+	}
+	if got := once(filepath.Join(t.TempDir(), "b")); len(got) != 2 {
+		t.Errorf("elsewhere there are %v", got)
+	}
+	left, err := store.NewMirror(plain).Tree(t.Context(), "")
+	if err != nil || len(left.Entries) != 3 {
+		t.Errorf("plain objects: %v, %v", left, err)
+	}
+}
+
+// finish runs an engine for as long as it takes to finish its adoptions.
+func finish(t *testing.T, e *Engine) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	err := errors.Join(e.Sync(ctx, nil, SyncOptions{}), e.FinishAdoption(ctx, nil))
+	cancel()
+	if err := errors.Join(err, <-ended); err != nil {
+		t.Fatal(err)
 	}
 }
 
