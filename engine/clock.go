@@ -4,15 +4,17 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 )
 
-// clock is what an engine has of time and chance. The model test gives each of
-// its machines one of their own.
+// clock is what an engine has of time, of chance and of its machine. The model
+// test gives each of its machines one of their own.
 type clock struct {
 	store.Clock
 	random func() float64
 	ticker func(time.Duration) (tick <-chan time.Time, stop func())
+	files  func(path string) (replica.FileSystem, error) // nil: the real one
 }
 
 var realClock = clock{

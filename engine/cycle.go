@@ -42,6 +42,7 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 	m.rep = replica.New(replica.Options{
 		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
 		Filter: m.Filter, Layout: m.layout, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
+		FileSystem: e.clock.files, Now: e.clock.Now,
 	})
 	return nil
 }

@@ -268,7 +268,7 @@ func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) er
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	done := make(chan error, 1)
-	go func() { done <- f(ctx) }()
+	// Before f begins: a machine that slept since has a lease to lose.
 	held := e.lease != nil && e.lease.Holds()
 	tick, stop := e.clock.ticker(expiryCheck)
 	defer stop()
@@ -295,6 +295,7 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 		err = e.lease.Renew(ctx)
 	}
 	e.renewAt = e.now().Add(e.o.LeaseRenew)
+	go func() { done <- f(ctx) }()
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFenced), !e.lease.Holds():
