@@ -227,14 +227,14 @@ type plainPrefix struct {
 // record is what is to be recorded next: the version of each object that was
 // dealt with last. What was not, because it could not be placed, say, counts as
 // new the next time.
-func (p *plainPrefix) record(row func(path string) *replica.Row) []tree.Entry {
+func (p *plainPrefix) record(row func(path string) *replica.Row, accounted func(path string) bool) []tree.Entry {
 	at := map[string]tree.Entry{}
 	for _, e := range p.recorded {
 		at[e.Path] = e
 	}
 	for i := range p.listing {
 		l := &p.listing[i]
-		if r := row(l.Path); l.Kind != tree.Dir && r != nil && r.Tag == l.Tag {
+		if r := row(l.Path); l.Kind != tree.Dir && r != nil && r.Tag == l.Tag && accounted(l.Path) {
 			at[l.Path] = r.Entry
 		}
 	}
@@ -248,10 +248,16 @@ func (p *plainPrefix) record(row func(path string) *replica.Row) []tree.Entry {
 
 // recordListing writes what the plain prefix held when it was adopted, so that
 // later writes there can be told.
-func (e *Engine) recordListing(ctx context.Context, m *member) error {
+// What the step does not hold yet, because it did not fit into it, counts as
+// new until a later step has it.
+func (e *Engine) recordListing(ctx context.Context, p *prepared) error {
+	m := p.member
 	var buf bytes.Buffer
 	w := tree.NewWriter(&buf)
-	entries := m.plain.record(m.rep.Base().Row)
+	next, gone := p.step.Publication.Next.Entries, p.step.Publication.Gone
+	entries := m.plain.record(m.rep.Base().Row, func(path string) bool {
+		return tree.Find(next, path) != nil || slices.ContainsFunc(gone, func(g tree.Entry) bool { return g.Path == path })
+	})
 	for i := range entries {
 		if err := w.Entry(&entries[i]); err != nil {
 			return err
@@ -265,7 +271,10 @@ func (e *Engine) recordListing(ctx context.Context, m *member) error {
 		return fmt.Errorf("cannot record the plain prefix: %w", err)
 	}
 	pointListingWritten.Reach()
-	m.adopted, m.plain = key, nil
+	m.adopted = key
+	if !p.more {
+		m.plain = nil
+	}
 	return nil
 }
 

@@ -406,12 +406,12 @@ func (e *Engine) publishStep(ctx context.Context, m *member, dir string, staged 
 		return nil, nil
 	}
 	p := &prepared{member: m, more: len(staged.Rest) > 0}
+	p.step = m.rep.Next(staged.Changes, gone, forgotten, epoch, generation)
 	if m.plain != nil {
-		if err := e.recordListing(ctx, m); err != nil {
+		if err := e.recordListing(ctx, p); err != nil {
 			return nil, err
 		}
 	}
-	p.step = m.rep.Next(staged.Changes, gone, forgotten, epoch, generation)
 	manifest, err := m.layout.Publish(ctx, dir, p.step.Publication)
 	if err != nil {
 		return nil, err
