@@ -328,9 +328,10 @@ func (e *Engine) note(m *member, err error) {
 		e.publish()
 		return
 	}
+	m.err = explained(m, err)
 	m.failures++
 	m.next = e.now().Add(e.policy.Delay(m.failures, e.clock.random))
-	e.o.Log.Warn("replica failed", "replica", m.Name, "error", err, "next", m.next)
+	e.o.Log.Warn("replica failed", "replica", m.Name, "error", m.err, "next", m.next)
 	if before == nil && e.o.Failed != nil {
 		e.o.Failed(m.Name, err)
 	}

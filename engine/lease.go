@@ -132,7 +132,7 @@ func (e *Engine) handOver(ctx context.Context) {
 		m.next = time.Time{}
 	}
 	e.push(ctx)
-	if err := e.lease.Release(ctx, e.dirty()); err != nil {
+	if err := e.lease.Release(ctx, e.dirty(ctx)); err != nil {
 		e.leased(err)
 		return
 	}
@@ -141,14 +141,37 @@ func (e *Engine) handOver(ctx context.Context) {
 }
 
 // dirty counts the changes that are not in the bucket.
-func (e *Engine) dirty() int {
+func (e *Engine) dirty(ctx context.Context) int {
 	n := 0
 	for _, m := range e.members {
-		if m.writes() && m.ready {
-			n += m.pending
+		if m.writes() {
+			n += e.unpushed(ctx, m)
 		}
 	}
 	return n
+}
+
+// unpushed counts a member's changes that are not in the bucket. One that was
+// stopped before its restore was through was not scanned yet: what was edited
+// while nothing ran is told to the next machine all the same.
+func (e *Engine) unpushed(ctx context.Context, m *member) int {
+	if m.ready {
+		return m.pending
+	}
+	head := e.lease.Head()
+	if err := e.connect(ctx, m); err != nil {
+		return m.pending
+	}
+	if m.rep.Base() == nil {
+		if e.open(m, head.Lineage, head.Generation) != nil || e.resolveOne(ctx, m) != nil {
+			return m.pending
+		}
+	}
+	found, err := m.rep.Scan(ctx)
+	if err != nil {
+		return m.pending
+	}
+	return len(found.Edited) + len(found.Gone)
 }
 
 // Takeover asks the holder of the lease to flush and hand over. With force it
@@ -272,6 +295,7 @@ func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) er
 	held := e.lease != nil && e.lease.Holds()
 	tick, stop := e.clock.ticker(expiryCheck)
 	defer stop()
+	go func() { done <- f(ctx) }()
 	for {
 		select {
 		case err := <-done:
@@ -295,7 +319,6 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 		err = e.lease.Renew(ctx)
 	}
 	e.renewAt = e.now().Add(e.o.LeaseRenew)
-	go func() { done <- f(ctx) }()
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFenced), !e.lease.Holds():
@@ -325,7 +348,7 @@ func (e *Engine) finish() error {
 		m.next = time.Time{}
 	}
 	e.push(ctx)
-	dirty := e.dirty()
+	dirty := e.dirty(ctx)
 	// Within the bound the flush may have used up: a release is one request.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelLast()

@@ -2,13 +2,18 @@ package engine
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tree"
@@ -70,7 +75,7 @@ func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 		r.NextRun = moment(next)
 	}
 	if err != nil {
-		r.LastError = err.Error()
+		r.LastError = oneLine(err)
 	}
 	return r
 }
@@ -124,11 +129,41 @@ func (e *Engine) leaseAttention(lease status.Lease) []string {
 
 // withHints makes one sentence of an error and its next steps.
 func withHints(what string, err error) string {
-	text := what + ": " + err.Error()
+	text := what + ": " + oneLine(err)
 	for _, h := range hint.Of(err) {
 		text += "; " + h
 	}
 	return text
+}
+
+// oneLine makes one line of an error that several steps may have joined, which
+// often failed for the same reason.
+func oneLine(err error) string {
+	var lines []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// explained gives an error of the local file system, which names a file and
+// nothing else, its reason and the next step.
+func explained(m *member, err error) error {
+	var told *rclone.Error
+	switch {
+	case errors.As(err, &told): // it has its own words
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return hint.Wrap(fmt.Errorf("the disk of %s is full: %w", m.Path, err),
+			"make room on the disk; it goes on by itself then")
+	case errors.Is(err, unix.EROFS):
+		return hint.Wrap(fmt.Errorf("%s cannot be written: %w", m.Path, err), "mount its file system for writing")
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return hint.Wrap(fmt.Errorf("%s is not ours to write: %w", m.Path, err),
+			"give the directory, and .coltec in it, to the user that coltecd runs as")
+	}
+	return err
 }
 
 // attention says what a person should know of a replica.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -52,7 +53,9 @@ func cmdStart(p *program) *cli.Command {
 // start makes sure that coltecd runs.
 func (p *program) start(ctx context.Context, path string, sp *spec.Spec, only []string) error {
 	if i, ok, err := control.Find(p.place(path, sp)); err != nil || ok {
-		return p.startAgain(ctx, i, sp, err)
+		if err = p.startAgain(ctx, i, sp, err); err == nil || i.Alive() {
+			return err
+		} // else it ended meanwhile
 	}
 	logDir, err := p.logDir(path)
 	if err != nil {
@@ -75,7 +78,11 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 	if err != nil {
 		return err
 	}
-	p.say("coltecd is already running (pid %d)", i.PID)
+	if wake(i) {
+		p.say("coltecd had ended, and is started again now")
+	} else {
+		p.say("coltecd is already running (pid %d)", i.PID)
+	}
 	vars := map[string]string{}
 	for _, name := range wanted(sp) {
 		if v, ok := p.lookup(name); ok {
@@ -85,13 +92,38 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 	if len(vars) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	ctx, cancel := context.WithTimeout(ctx, providePatience)
 	defer cancel()
-	err = control.Dial(i.Socket).Provide(ctx, control.ProvideRequest{Variables: vars}, func(line string) { p.say("%s", line) })
-	if err != nil {
-		return fmt.Errorf("cannot hand over the credentials: %w", err)
+	for {
+		err = control.Dial(i.Socket).Provide(ctx, control.ProvideRequest{Variables: vars}, func(line string) { p.say("%s", line) })
+		if err == nil {
+			return nil
+		}
+		if !goneAway(err) || ctx.Err() != nil || !i.Alive() {
+			return fmt.Errorf("cannot hand over the credentials: %w", err)
+		}
+		wake(i)
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return nil
+}
+
+// providePatience outlasts the end of what a killed coltecd has left, and its
+// keeper's start of the next one.
+const providePatience = 2*answerPatience + leftGrace
+
+// goneAway says that nobody was there to answer.
+func goneAway(err error) bool {
+	var netErr *net.OpError
+	return errors.Is(err, control.ErrGone) || errors.As(err, &netErr)
+}
+
+// wake tells a keeper that waits before it starts coltecd again to do so now,
+// and whether there is one.
+func wake(i control.Instance) bool {
+	return procStart(i.PID) != i.Start && signalProcess(i.Keeper, i.KeeperStart, syscall.SIGUSR1)
 }
 
 // beginning is what a started coltecd reports: that it supervises, or why not.

@@ -31,6 +31,7 @@ type keeper struct {
 	seat    *control.Seat
 	logDir  string
 	signals chan os.Signal
+	wake    chan os.Signal // SIGUSR1 from start: do not wait any longer
 }
 
 const (
@@ -95,7 +96,7 @@ func (p *program) keep(c *cli.Context, pipe int) error {
 }
 
 func (p *program) newKeeper(path string, sp *spec.Spec, only []string) (*keeper, error) {
-	k := &keeper{p: p, path: path, only: only, signals: make(chan os.Signal, 4)}
+	k := &keeper{p: p, path: path, only: only, signals: make(chan os.Signal, 4), wake: make(chan os.Signal, 1)}
 	var err error
 	if k.logDir, err = p.logDir(path); err != nil {
 		return nil, err
@@ -110,6 +111,7 @@ func (p *program) newKeeper(path string, sp *spec.Spec, only []string) (*keeper,
 		return nil, err
 	}
 	signal.Notify(k.signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(k.wake, syscall.SIGUSR1)
 	return k, nil
 }
 
@@ -191,13 +193,20 @@ func (k *keeper) supervised() bool {
 	return err == nil && ok && i.Keeper == os.Getpid()
 }
 
-// asked waits and tells whether the end was asked for meanwhile.
+// asked waits, but not when somebody runs start, and tells whether the end was
+// asked for meanwhile.
 func (k *keeper) asked(delay time.Duration) bool {
 	t := time.NewTimer(delay)
 	defer t.Stop()
 	select {
+	case <-k.wake: // of a start while there was nothing to wait for
+	default:
+	}
+	select {
 	case <-k.signals:
 		return true
+	case <-k.wake:
+		return false
 	case <-t.C:
 		return false
 	}

@@ -238,6 +238,7 @@ var phrases = []struct {
 }{
 	{"no space left on device", LocalDiskFull},
 	{"disk quota exceeded", LocalDiskFull},
+	{"file too big for remaining disk space", LocalDiskFull},
 	{"source file is being updated", LocalChanged},
 	{"corrupted on transfer", Corrupted},
 	{"permission denied", LocalDenied},
