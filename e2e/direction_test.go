@@ -283,6 +283,7 @@ func TestPushOnlyBrake(t *testing.T) {
 		a.write(fmt.Sprintf("dir/file%02d", n), fmt.Sprint("content ", n))
 	}
 	a.start()
+	a.sync()
 	keys := w.keys()
 	a.remove("dir")
 	a.write("new", "goes on")
