@@ -50,6 +50,14 @@ fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 soak-crash: build ## kill coltecd and rclone at random points, many more times than make test does
 	@COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -timeout 60m -run 'TestRandomKills' -v ./e2e
 
+.PHONY: bench-supervisor
+bench-supervisor: build ## measure coltecd beside supervisord, runit and s6 (root; apt-get install supervisor runit s6)
+	@go run ./bench/supervisor -coltecd $(BIN)/coltecd
+
+.PHONY: soak-supervisor
+soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and logs
+	@go run ./bench/supervisor -coltecd $(BIN)/coltecd -storm 60s
+
 .PHONY: generate
 generate: ## write generated documents and schemas anew
 	@go generate ./...

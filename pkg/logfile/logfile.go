@@ -124,28 +124,41 @@ type Sink struct {
 
 	mu      sync.Mutex // guards what follows: a restarted child may overlap the drain of the last one
 	partial []byte     // the line that is not finished
+	stamp   []byte     // of the lines that are put together
 	cut     bool       // the line was split: partial continues it
 	dropped int
 	err     error
 }
 
-// Write takes output as it comes, cut anywhere. It always succeeds.
+// scratch is where lines are put together. Shared, so that an idle sink holds no
+// buffer: most are idle.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 0, storeAt+storeAt/2); return &b }}
+
+// storeAt is when lines go to the file: far below its size, and enough for a write
+// to cost little beside what it writes.
+const storeAt = 64 << 10
+
+// Write takes output as it comes, cut anywhere. It always succeeds. Its lines get
+// one stamp: they came at once.
 func (s *Sink) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	var out []byte
+	s.stamp = stamped(s.stamp)
+	buf := scratch.Get().(*[]byte)
+	defer scratch.Put(buf)
+	out := (*buf)[:0]
+	clear := !s.opts.Redactor.within(p) // of all lines at once: a value holds no newline
 	for rest := p; len(rest) > 0; {
 		line, after, whole := bytes.Cut(rest, []byte{'\n'})
 		rest = after
-		if whole && len(s.partial) == 0 && len(line) <= s.opts.MaxLine {
-			out = s.finish(out, now, line) // the usual case copies nothing
+		if whole && clear && len(s.partial) == 0 && len(line) <= s.opts.MaxLine && !s.cut {
+			out = s.line(out, bytes.TrimSuffix(line, []byte{'\r'})) // the usual case copies nothing
 			continue
 		}
 		s.partial = append(s.partial, line...)
-		out = s.split(out, now)
+		out = s.split(out)
 		if whole {
-			out = s.finish(out, now, s.partial)
+			out = s.finish(out, s.partial)
 			s.partial = s.partial[:0]
 		}
 	}
@@ -153,12 +166,16 @@ func (s *Sink) Write(p []byte) (int, error) {
 		s.partial = nil // an idle sink holds no buffer
 	}
 	s.store(out)
+	*buf = out
 	return len(p), nil
 }
 
+// stamped is the time of now, in the place of the last stamp.
+func stamped(old []byte) []byte { return time.Now().UTC().AppendFormat(old[:0], stampLayout) }
+
 // split moves what is too long from partial to out. It keeps back enough that a
 // secret which has come only in part is not cut in two.
-func (s *Sink) split(out []byte, now time.Time) []byte {
+func (s *Sink) split(out []byte) []byte {
 	hold := max(0, s.opts.Redactor.longest()-1)
 	for len(s.partial) > s.opts.MaxLine+hold {
 		clear := s.opts.Redactor.Redact(s.partial)
@@ -167,7 +184,7 @@ func (s *Sink) split(out []byte, now time.Time) []byte {
 			s.partial = append(s.partial[:0], clear...)
 			break
 		}
-		out = s.line(out, now, clear[:n])
+		out = s.line(out, clear[:n])
 		s.partial = append(s.partial[:0], clear[n:]...)
 		s.cut = true
 	}
@@ -175,23 +192,23 @@ func (s *Sink) split(out []byte, now time.Time) []byte {
 }
 
 // finish ends a line.
-func (s *Sink) finish(out []byte, now time.Time, line []byte) []byte {
+func (s *Sink) finish(out, line []byte) []byte {
 	line = s.opts.Redactor.Redact(bytes.TrimSuffix(line, []byte{'\r'}))
 	for len(line) > s.opts.MaxLine { // masks may be longer than what they hide
-		out = s.line(out, now, line[:s.opts.MaxLine])
+		out = s.line(out, line[:s.opts.MaxLine])
 		line, s.cut = line[s.opts.MaxLine:], true
 	}
-	out = s.line(out, now, line)
+	out = s.line(out, line)
 	s.cut = false
 	return out
 }
 
 // line appends one line in its format.
-func (s *Sink) line(out []byte, now time.Time, line []byte) []byte {
+func (s *Sink) line(out, line []byte) []byte {
 	if s.opts.Format == JSON {
-		out = s.jsonLine(out, now, line)
+		out = s.jsonLine(out, line)
 	} else {
-		out = now.UTC().AppendFormat(out, stampLayout)
+		out = append(out, s.stamp...)
 		out = append(out, ' ')
 		if s.cut {
 			out = append(out, continued...)
@@ -201,23 +218,22 @@ func (s *Sink) line(out []byte, now time.Time, line []byte) []byte {
 	return s.storeFull(append(out, '\n'))
 }
 
-func (s *Sink) jsonLine(out []byte, now time.Time, line []byte) []byte {
+func (s *Sink) jsonLine(out, line []byte) []byte {
 	entry, err := json.Marshal(struct {
 		Time string `json:"time"`
 		Unit string `json:"unit"`
 		Line string `json:"line"`
 		Cont bool   `json:"cont,omitempty"`
-	}{now.UTC().Format(stampLayout), s.name, string(line), s.cut})
+	}{string(s.stamp), s.name, string(line), s.cut})
 	if err != nil { // strings and a bool cannot fail
 		return append(out, `{"line":"internal error"}`...)
 	}
 	return append(out, entry...)
 }
 
-// storeFull writes out as soon as it is large: far below the size of a file, and
-// whole lines at a time.
+// storeFull writes out as soon as it is large, whole lines at a time.
 func (s *Sink) storeFull(out []byte) []byte {
-	if len(out) < 64<<10 {
+	if len(out) < storeAt {
 		return out
 	}
 	s.store(out)
@@ -265,7 +281,8 @@ func (s *Sink) Flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.partial) > 0 {
-		s.store(s.finish(nil, time.Now(), s.partial))
+		s.stamp = stamped(s.stamp)
+		s.store(s.finish(nil, s.partial))
 		s.partial = nil
 	}
 }

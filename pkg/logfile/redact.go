@@ -70,6 +70,11 @@ func (r *Redactor) longest() (n int) {
 	return n
 }
 
+// within says whether any known value is in text.
+func (r *Redactor) within(text []byte) bool {
+	return slices.ContainsFunc(r.known(), func(v []byte) bool { return bytes.Contains(text, v) })
+}
+
 // Redact returns line with each known value masked; line itself if there is
 // none. Values that overlap are masked as one, so that no rest of one is left.
 func (r *Redactor) Redact(line []byte) []byte {

@@ -11,7 +11,7 @@ import (
 
 // chunk is how much output is read at once. Buffers are shared and taken only
 // when there is something to read: an idle child costs none.
-const chunk = 32 << 10
+const chunk = 64 << 10 // as much as a pipe holds
 
 var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
 
