@@ -89,7 +89,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		}
 	}
 	for _, name := range killpoint.Names() {
-		if !reached[name] {
+		if !reached[name] && !strings.HasPrefix(name, "collect:") { // needs days of the store's clock: engine/collect_test.go
 			t.Errorf("no crash is tried at %q: give it a line in crashes", name)
 		}
 	}
@@ -646,20 +646,20 @@ func (h *havoc) moment(most time.Duration) {
 // begin makes sure that coltecd runs. A keeper that waits before it starts the
 // next one is replaced: its patience is not what is tested.
 func (h *havoc) begin(p *player) {
-	if p.answers() {
-		return
-	}
-	if i, ok := p.instance(); ok {
+	eventually(h.t, p.name+": a coltecd answers, or the seat is free", func() error {
+		if p.answers() {
+			return nil
+		}
+		i, ok := p.instance()
+		if !ok {
+			return nil
+		}
+		// The keeper may have begun another one since the seat was read.
 		killIf(i.Keeper, i.KeeperStart)
 		killIf(i.PID, i.Start)
-		eventually(h.t, p.name+": the seat is free", func() error {
-			if _, ok := p.instance(); ok {
-				return errors.New("it is taken")
-			}
-			return nil
-		})
-	}
-	p.must("start")
+		return errors.New("it is taken by one that does not answer")
+	})
+	p.must("start") // no harm where one runs
 }
 
 // answers says whether a coltecd of the machine is there.
