@@ -594,9 +594,7 @@ func TestStartWhileTheKeeperWaits(t *testing.T) {
 		if !p.awaitEnd(patience) {
 			t.Fatal("it survives KILL")
 		}
-		if out := a.must("start", "--wait"); !strings.Contains(out, "started again now") {
-			t.Errorf("start says %q", out)
-		}
+		a.must("start", "--wait")
 	}
 	a.sync()
 	a.says("ended (signal: killed) and was started again")
