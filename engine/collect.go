@@ -62,8 +62,23 @@ func (e *Engine) collect(ctx context.Context) {
 	}
 }
 
+// rules are what keeps a collection from deleting too much. A test weakens them
+// one by one, to see that it notices.
+type rules struct {
+	keep     func(gens []store.Generation, now time.Time, keep time.Duration) []store.Generation
+	wait     time.Duration // between condemning and deleting
+	remark   bool          // what is condemned is spared when a fresh mark needs it
+	renumber bool          // what is sent after a condemnation gets other names
+}
+
+var allRules = rules{keep: store.Keep, wait: store.Grace, remark: true, renumber: true}
+
+// due says whether what was condemned may be deleted.
+func (r rules) due(c store.Condemned, now time.Time) bool { return now.Sub(c.Since) >= r.wait }
+
 // collection is one run.
 type collection struct {
+	rules
 	now       time.Time
 	kept      []store.Generation
 	segments  []string // of the log as it is
@@ -77,7 +92,7 @@ type collection struct {
 // publishes all of it in one write of the head.
 func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 	head := e.lease.Head()
-	c := &collection{now: now, condemned: maps.Clone(head.Condemned)}
+	c := &collection{rules: e.rules, now: now, condemned: maps.Clone(head.Condemned)}
 	if c.condemned == nil {
 		c.condemned = map[string]store.Condemned{}
 	}
@@ -86,7 +101,7 @@ func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		c.kept = store.Keep(log.Generations, now, e.o.KeepReplaced)
+		c.kept = c.keep(log.Generations, now, e.o.KeepReplaced)
 		c.segments, c.dropped = log.Segments, len(log.Generations)-len(c.kept)
 		for _, m := range e.members {
 			if err := e.collectMember(ctx, m, head, c); err != nil {
@@ -110,7 +125,7 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 	case !ok:
 		return store.TrimHistory(ctx, m.remote, c.now.Add(-e.o.KeepReplaced))
 	}
-	if was, ok := c.condemned[m.Name]; ok && !was.Due(c.now) {
+	if was, ok := c.condemned[m.Name]; ok && !c.due(was, c.now) {
 		return nil // one list at a time
 	}
 	needed, err := needs(ctx, snapshot, m.Name, head, c.kept)
@@ -150,7 +165,11 @@ func replicasOf(gens []store.Generation) []map[string]store.Ref {
 // in sweeps one yard and condemns anew.
 func (c *collection) in(ctx context.Context, y store.Yard, name string, needed func(string) bool) error {
 	if was, ok := c.condemned[name]; ok {
-		n, err := y.Sweep(ctx, was, needed)
+		spared := needed
+		if !c.remark {
+			spared = func(string) bool { return false }
+		}
+		n, err := y.Sweep(ctx, was, spared)
 		if err != nil {
 			return err
 		}
@@ -180,7 +199,7 @@ func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *col
 			return err
 		}
 	}
-	if was, ok := c.condemned[""]; !ok || was.Due(c.now) {
+	if was, ok := c.condemned[""]; !ok || c.due(was, c.now) {
 		// The segments that go out of use with this write are not needed by
 		// the head that it makes, but young enough, or condemned for long
 		// enough, for who reads the one before.
@@ -196,7 +215,7 @@ func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *col
 	err := e.lease.Collected(ctx, func(h *store.Head) {
 		rewrite(h)
 		h.Condemned, h.Collected = c.condemned, c.now.UTC()
-		if c.found > 0 {
+		if c.found > 0 && c.renumber {
 			h.Collection++
 		}
 	})

@@ -104,6 +104,7 @@ type Engine struct {
 	leaseErr  error
 	asking    bool      // we asked the holder to hand over
 	collectAt time.Time // when to look for garbage
+	rules     rules     // of the collection
 
 	mu   sync.Mutex // guards what follows
 	view view       // what Status shows
@@ -157,6 +158,7 @@ func New(o Options) *Engine {
 		commands: make(chan command),
 		policy:   backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 		clock:    realClock,
+		rules:    allRules,
 	}
 	for _, r := range o.Replicas {
 		m := &member{Replica: r, synced: replica.LastSettled(r.Path)}

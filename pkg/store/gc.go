@@ -42,9 +42,6 @@ type Condemned struct {
 	Keys  int       `json:"keys"`
 }
 
-// Due says whether the keys may be deleted.
-func (c Condemned) Due(now time.Time) bool { return now.Sub(c.Since) >= Grace }
-
 // The steps of a collection at which a crash test kills the process.
 var (
 	pointListWritten = killpoint.New("collect:listed")
