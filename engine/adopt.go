@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -320,7 +321,8 @@ func (e *Engine) FinishAdoption(ctx context.Context, names []string) error {
 	}
 	var outcome error
 	err = e.call(ctx, func() {
-		if outcome = e.leaseError(); outcome != nil || e.lease == nil {
+		if !e.writable() {
+			outcome = errors.Join(errors.New("the lease is not held"), e.leaseErr)
 			return
 		}
 		outcome = e.lease.Commit(ctx, store.NewID(), nil, func(h *store.Head) {

@@ -95,6 +95,7 @@ type Supervisor struct {
 	opts   Options
 	events chan message  // to Run; buffered, so that Set may come before Run
 	ids    atomic.Uint64 // of calls that wait for an answer
+	begin  chan struct{} // closed when Run was called
 	done   chan struct{} // closed when Run has returned
 	begun  atomic.Bool   // Run was called
 	points pointLocks    // RunHooks, one at a time for each point
@@ -132,6 +133,7 @@ func New(o Options) *Supervisor {
 	return &Supervisor{
 		opts:     o,
 		events:   make(chan message, queue),
+		begin:    make(chan struct{}),
 		done:     make(chan struct{}),
 		machine:  newMachine(rand.Uint64()),
 		replies:  map[uint64]chan error{},
@@ -159,12 +161,17 @@ func (realRunner) Start(spec process.Spec, out io.Writer) (Child, error) {
 	return c, nil
 }
 
+// Begun is closed when Run was called: from then on Status tells of every unit
+// that was set before.
+func (s *Supervisor) Begun() <-chan struct{} { return s.begin }
+
 // Run supervises until ctx ends; then it stops everything, in the reverse order
 // of After, and returns when nothing is left.
 func (s *Supervisor) Run(ctx context.Context) error {
 	if s.begun.Swap(true) {
 		return errors.New("internal error: Run was called twice")
 	}
+	close(s.begin)
 	defer s.probes.Wait() // after done: their last words go nowhere
 	defer close(s.done)
 	defer s.closeAll()

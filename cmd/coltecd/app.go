@@ -42,7 +42,7 @@ func newApp(p *program) *cli.App {
 		},
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
-			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdVersion(p),
+			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p), cmdVersion(p),
 			cmdKeep(p), cmdSupervise(p),
 		},
 		Action: func(c *cli.Context) error { return noVerb(p, c) },

@@ -39,6 +39,7 @@ type daemon struct {
 	redactor *logfile.Redactor
 	since    time.Time
 	own      *logfile.Sink // coltecd's own log
+	rest     *time.Timer   // to slim, when nothing was asked for a while
 	daemonOptions
 
 	sup      *supervisor.Supervisor
@@ -91,6 +92,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		return nil, err
 	}
 	d.rclone = sync.OnceValues(func() (rclone.Binary, error) { return rclone.Find(context.Background(), p.lookup) })
+	d.rest = time.AfterFunc(restAfter, slim)
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
 		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
@@ -130,6 +132,10 @@ func (d *daemon) run(ready func() error) error {
 		<-supervised
 		return err
 	}
+	select { // who is told that we supervise may ask for the status at once
+	case <-d.sup.Begun():
+	case <-supervised:
+	}
 	if err := ready(); err != nil {
 		d.log.Warn("nobody waits for the start any more", "error", err)
 	}
@@ -137,7 +143,7 @@ func (d *daemon) run(ready func() error) error {
 	starting, started := context.WithCancel(life)
 	go func() {
 		d.begin(starting)
-		slim()
+		d.rest.Reset(restAfter)
 	}()
 	go d.watch(life)
 	go d.runHooks(life)
@@ -146,6 +152,7 @@ func (d *daemon) run(ready func() error) error {
 	started() // no service starts any more
 	d.log.Info("stopping", "why", req.why, "timeout", req.timeout)
 	err = d.shutdown(req, signals, end, supervised)
+	d.rest.Stop()
 	close(d.ended)
 	d.log.Info("stopped")
 	return errors.Join(fatal, err)

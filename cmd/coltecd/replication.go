@@ -23,6 +23,8 @@ type replicator interface {
 	Sync(ctx context.Context, names []string, allowDelete bool) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
+	Takeover(ctx context.Context, force bool) error
+	FinishAdoption(ctx context.Context, names []string) error
 	SetStopTimeout(d time.Duration)
 }
 

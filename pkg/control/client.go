@@ -70,6 +70,16 @@ func (c *Client) Sync(ctx context.Context, req SyncRequest, say func(string)) er
 	return c.call(ctx, "sync", req, say)
 }
 
+// Takeover asks for the lease and waits until it is there.
+func (c *Client) Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error {
+	return c.call(ctx, "takeover", req, say)
+}
+
+// FinishAdoption ends the watch over what an earlier tool left.
+func (c *Client) FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error {
+	return c.call(ctx, "adopt", req, say)
+}
+
 // Stop asks for the orderly end. A nil error means that it was heard: wait for
 // [Instance.Alive] to turn false.
 func (c *Client) Stop(ctx context.Context, req StopRequest, say func(string)) error {

@@ -24,6 +24,11 @@ type Handler interface {
 	// Sync runs the named replicas (all when none is named) now, and returns
 	// with their outcome. say carries progress lines to the person who waits.
 	Sync(ctx context.Context, req SyncRequest, say func(string)) error
+	// Takeover asks the holder of the lease to hand over, or takes it by force,
+	// and returns when it is ours.
+	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
+	// FinishAdoption ends the watch over plain objects of an earlier tool.
+	FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error
 	// Pause, Resume and Restart act on one unit or replica.
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
@@ -44,6 +49,11 @@ type Handler interface {
 type SyncRequest struct {
 	Names       []string `json:"names,omitempty"`
 	AllowDelete bool     `json:"allow_delete,omitempty"` // let the deletions that a brake holds back go through
+}
+
+// TakeoverRequest asks for the lease.
+type TakeoverRequest struct {
+	Force bool `json:"force,omitempty"` // without the holder's flush
 }
 
 // StopRequest asks for the orderly end.

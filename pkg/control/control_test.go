@@ -39,6 +39,15 @@ func (f *fake) Status(context.Context) status.Document { return f.doc }
 func (f *fake) Sync(ctx context.Context, req SyncRequest, say func(string)) error {
 	return f.sync(ctx, req, say)
 }
+func (f *fake) Takeover(_ context.Context, req TakeoverRequest, say func(string)) error {
+	f.note("takeover %v", req.Force)
+	say("asked")
+	return nil
+}
+func (f *fake) FinishAdoption(_ context.Context, req SyncRequest, _ func(string)) error {
+	f.note("adopt %v", req.Names)
+	return nil
+}
 func (f *fake) Pause(_ context.Context, name string) error {
 	f.note("pause %s", name)
 	return NotFound(name, []string{"web", "db"})

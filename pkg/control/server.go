@@ -66,6 +66,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", s.status)
 	mux.HandleFunc("GET /v1/events", s.events)
 	mux.HandleFunc("POST /v1/sync", stream(s, s.handler.Sync))
+	mux.HandleFunc("POST /v1/takeover", stream(s, s.handler.Takeover))
+	mux.HandleFunc("POST /v1/adopt", stream(s, s.handler.FinishAdoption))
 	mux.HandleFunc("POST /v1/provide", stream(s, s.handler.Provide))
 	mux.HandleFunc("POST /v1/stop", stream(s, s.handler.Stop))
 	mux.HandleFunc("POST /v1/reload", stream(s, func(ctx context.Context, _ struct{}, say func(string)) error {

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/pkg/control"
+)
+
+func cmdTakeover(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "takeover",
+		Usage: "ask the machine that holds the lease to push and hand over, and wait for that",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Usage: "take the lease at once; what the other machine did not push it merges later"},
+		},
+		Action: func(c *cli.Context) error {
+			client, _, err := p.connect(c)
+			if err != nil {
+				return err
+			}
+			return client.Takeover(c.Context, control.TakeoverRequest{Force: c.Bool("force")}, func(line string) { p.say("%s", line) })
+		},
+	}
+}
+
+func cmdAdopt(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "adopt",
+		Usage:     "say that the plain objects which an earlier tool left need not be watched any more; they stay",
+		ArgsUsage: "[NAME…]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "finish", Usage: "end the adoption of the named replicas (all, if none is named)", Required: true},
+		},
+		Action: func(c *cli.Context) error {
+			client, _, err := p.connect(c)
+			if err != nil {
+				return err
+			}
+			return client.FinishAdoption(c.Context, control.SyncRequest{Names: c.Args().Slice()}, func(line string) { p.say("%s", line) })
+		},
+	}
+}
