@@ -28,7 +28,7 @@ type result struct {
 	start     time.Duration
 	status    time.Duration
 	drain     time.Duration
-	lost      int // lines
+	lost      int // lines, in the worst drain
 }
 
 // patience is the deadline of every wait: far above what the slowest takes.
@@ -39,9 +39,17 @@ func measure(p peer, dir string, window time.Duration) (r result, err error) {
 	if err := measureIdle(p, dir+"/idle", window, &r); err != nil {
 		return r, err
 	}
-	err = measureDrain(p, dir+"/flood", &r)
-	return r, err
+	for i := range drains {
+		if err := measureDrain(p, dir+"/flood"+strconv.Itoa(i), &r); err != nil {
+			return r, err
+		}
+	}
+	return r, nil
 }
+
+// drains are how often a drain is measured; the fastest counts, because others
+// use the machine too.
+const drains = 5
 
 // measureIdle is about five services that sleep.
 func measureIdle(p peer, dir string, window time.Duration, r *result) error {
@@ -174,7 +182,7 @@ func flood() {
 	}
 	fmt.Fprintln(w, lastLine)
 	w.Flush()
-	select {} // a service that ends would be started again
+	time.Sleep(time.Hour) // a service that ends would be started again
 }
 
 // measureDrain is how long a log takes to hold all lines of a service that prints
@@ -208,9 +216,11 @@ func measureDrain(p peer, dir string, r *result) error {
 	if err := awaitLast(ctx, p.logs(dir, "flood")); err != nil {
 		return err
 	}
-	r.drain = time.Since(began)
+	if took := time.Since(began); r.drain == 0 || took < r.drain {
+		r.drain = took
+	}
 	n, err := countLines(p.logs(dir, "flood"))
-	r.lost = floodLines - n
+	r.lost = max(r.lost, floodLines-n)
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 
 // Status joins what the rooms know into the one document.
 func (d *daemon) Status(context.Context) status.Document {
+	d.rest.Reset(restAfter)
 	d.mu.Lock()
 	s, refused := d.setting, d.refused
 	d.mu.Unlock()

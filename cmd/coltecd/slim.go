@@ -5,9 +5,14 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// restAfter is how long after the last question coltecd gives back what answering it
+// has taken: longer than anybody who asks again and again waits in between.
+const restAfter = 3 * time.Second
 
 // slim gives back what only the start needed: memory of the heap, and the pages
 // of the program itself that are mapped (parsers, tables, what init ran). They

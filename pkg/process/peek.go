@@ -55,6 +55,7 @@ func (l *lookahead) ready() bool {
 	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC|syscall.O_NONBLOCK); err != nil {
 		return false // too many files are open: the next time, perhaps
 	}
+	widen(uintptr(fds[1])) // or a whole chunk would not fit
 	l.r, l.w, l.open = fds[0], fds[1], true
 	return true
 }

@@ -7,11 +7,13 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // chunk is how much output is read at once. Buffers are shared and taken only
 // when there is something to read: an idle child costs none.
-const chunk = 64 << 10 // as much as a pipe holds
+const chunk = 128 << 10
 
 var chunks = sync.Pool{New: func() any { b := make([]byte, chunk); return &b }}
 
@@ -46,6 +48,7 @@ func (c *Child) openStdio(in *os.File, wanted bool, cred *syscall.Credential) (s
 			s.close()
 			return stdio{}, err
 		}
+		widen(w.Fd())
 		c.out, s.out = r, w
 		s.own = append(s.own, w)
 		if both, err := reopen(w); err == nil {
@@ -57,6 +60,16 @@ func (c *Child) openStdio(in *os.File, wanted bool, cred *syscall.Credential) (s
 		}
 	}
 	return s, nil
+}
+
+// pipeSize lets a child that prints much go on while we write what it printed; a
+// pipe takes memory for what is in it only. Two chunks, so that one can fill.
+const pipeSize = 2 * chunk
+
+// widen makes a pipe hold pipeSize. A user with very many pipes is refused, and
+// keeps the usual size.
+func widen(fd uintptr) {
+	_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize)
 }
 
 // reopen opens a pipe for both reading and writing, for a child to print to. As
