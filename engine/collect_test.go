@@ -8,171 +8,429 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
-	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
-// yard is one workspace whose store and machine share a clock that the test
-// moves by days.
+// yard is a workspace whose garbage is collected, with a clock of its own.
 type yard struct {
-	t      *testing.T
+	t      testing.TB
 	rnd    *rand.Rand
 	bucket *storetest.Bucket
-	dir    string
-	engine *Engine
-	dead   bool
+	start  time.Time
+	past   time.Duration
+	rules  rules
+	gens   []store.Generation          // all that were ever committed
+	trees  map[int64]map[string]string // what they were
+	faults func(storetest.Event) error // nil: none
+	boxes  []*box
 }
 
-var errDead = errors.New("this process is dead")
+// box is one machine of it.
+type box struct {
+	y    *yard
+	dir  string
+	self store.Holder
+	e    *Engine
+}
 
-func newYard(t *testing.T, seed uint64) *yard {
-	y := &yard{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), bucket: storetest.New(), dir: t.TempDir()}
-	y.bucket.Hook(func(storetest.Event) error {
-		if y.dead {
-			return errDead
+func newYard(t testing.TB, seed uint64) *yard {
+	y := &yard{
+		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), bucket: storetest.New(), rules: allRules,
+		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), trees: map[int64]map[string]string{},
+	}
+	y.bucket.Hook(func(e storetest.Event) error {
+		if y.faults != nil {
+			return y.faults(e)
 		}
 		return nil
 	})
-	y.start()
 	return y
 }
 
-// start is a new process at the same place: the one before has ended.
-func (y *yard) start() {
-	y.dead = false
-	e := New(Options{
-		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev"},
-		Self:      store.Holder{Host: "h", Instance: store.NewID(), Place: "p"},
-		HeadRoot:  func() string { return "s3:b" },
-		Connect: func(_ context.Context, t Target) (Remote, error) {
-			return y.bucket.At(t.Replica), nil
-		},
-		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: time.Minute,
-		KeepReplaced: 7 * 24 * time.Hour,
-		Dead:         func(store.Holder) bool { return true },
+func (y *yard) now() time.Time { return y.start.Add(y.past) }
+
+func (y *yard) advance(d time.Duration) {
+	y.past += d
+	y.bucket.Advance(d)
+}
+
+func (y *yard) connect(_ context.Context, t Target) (Remote, error) {
+	if t.Replica == "" {
+		return y.bucket, nil
+	}
+	return y.bucket.At("r"), nil
+}
+
+// box makes a machine with a tree of its own.
+func (y *yard) box(name string) *box {
+	b := &box{y: y, dir: filepath.Join(shm(y.t), name), self: store.Holder{Host: name, Place: name}}
+	b.restart()
+	y.boxes = append(y.boxes, b)
+	return b
+}
+
+// shm is a temporary directory in memory where there is such a thing.
+func shm(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "coltec-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// restart is a new process over the same tree.
+func (b *box) restart() {
+	if b.e != nil {
+		b.e.close()
+	}
+	y := b.y
+	b.self.Instance = store.NewID()
+	b.e = New(Options{
+		Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Self: b.self,
+		HeadRoot: func() string { return "mem:" }, Connect: y.connect, Dead: func(store.Holder) bool { return true },
+		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: time.Minute, KeepReplaced: 7 * 24 * time.Hour,
 		Replicas: []Replica{{
-			Name: "w", Path: y.dir, Direction: Bidirectional, Layout: "snapshot", Interval: time.Minute, Filter: &filter.Filter{},
+			Name: "r", Path: b.dir, Direction: Bidirectional, Layout: "snapshot", Interval: time.Second, Filter: &filter.Filter{},
 		}},
 	})
-	e.clock.Now = y.now
-	e.clock.Boot = func() time.Duration { return time.Hour } // never asleep: content may come back within one epoch
-	y.engine = e
-}
-
-func (y *yard) now() time.Time {
-	p, err := y.bucket.Probe(context.Background(), "")
-	if err != nil {
-		y.t.Fatal(err)
+	b.e.rules = y.rules
+	b.e.clock = clock{
+		Clock:  store.Clock{Now: y.now, Boot: func() time.Duration { return y.past }},
+		random: y.rnd.Float64,
+		ticker: func(time.Duration) (<-chan time.Time, func()) { return nil, func() {} },
 	}
-	return p.ServerTime
 }
 
-// edit writes files of few contents, so that what was deleted comes back.
-func (y *yard) edit() {
-	for range 1 + y.rnd.IntN(3) {
-		file := filepath.Join(y.dir, fmt.Sprintf("f%d", y.rnd.IntN(4)))
-		if y.rnd.IntN(3) == 0 {
-			_ = os.Remove(file)
+// do is a round in which everything is due.
+func (b *box) do(collect bool) error {
+	b.e.renewAt, b.e.leaseAt = time.Time{}, time.Time{}
+	for range 3 { // acquire, place, push
+		for _, m := range b.e.members {
+			m.next = time.Time{}
+		}
+		b.e.round(b.y.t.Context())
+	}
+	b.y.note(b.e)
+	if collect && b.e.writable() {
+		now, err := b.e.lease.StoreTime(b.y.t.Context())
+		if err == nil {
+			err = b.e.collectNow(b.y.t.Context(), now)
+		}
+		return err
+	}
+	return errors.Join(b.e.members[0].err, b.e.leaseErr)
+}
+
+// note remembers what was committed.
+func (y *yard) note(e *Engine) {
+	if e.lease == nil || e.lease.Head() == nil || !e.lease.Holds() {
+		return
+	}
+	for _, g := range e.lease.Head().Recent {
+		if y.trees[g.Number] != nil {
 			continue
 		}
-		body := fmt.Sprintf("content %d", y.rnd.IntN(6))
-		if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
-			y.t.Fatal(err)
-		}
-	}
-}
-
-// round is one cycle, which a crash may end.
-func (y *yard) round() {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	if y.rnd.IntN(4) == 0 {
-		names := []string{"collect:listed", "collect:deleted", "collect:marked", "commit:committed"}
-		name := names[y.rnd.IntN(len(names))]
-		killpoint.Arm(name, 1, func() { y.dead = true; cancel() })
-		defer killpoint.Arm(name, 0, nil)
-	}
-	y.engine.leaseAt = time.Time{}
-	for _, m := range y.engine.members {
-		m.next, m.allowDelete = time.Time{}, true
-	}
-	y.engine.round(ctx)
-	if y.dead {
-		y.engine.close()
-		y.start()
-	}
-}
-
-// check holds the promise: everything that a kept generation, and the head,
-// refer to is there.
-func (y *yard) check() (generations int) {
-	ctx := context.Background()
-	head, err := store.ReadHead(ctx, y.bucket, "acme/widget/dev")
-	if err != nil {
-		y.t.Fatal(err)
-	}
-	log, err := store.ReadLog(ctx, y.bucket, head, "")
-	if err != nil {
-		y.t.Fatalf("the log of generations cannot be read: %v", err)
-	}
-	kept := store.Keep(log.Generations, y.now(), 7*24*time.Hour)
-	keys := y.bucket.Keys()
-	layout := store.NewSnapshot(y.bucket.At("w"), y.t.TempDir())
-	for _, ref := range append(replicasOf(kept), head.Replicas) {
-		if ref["w"].Manifest == "" {
-			continue
-		}
-		tree, err := layout.Tree(ctx, ref["w"].Manifest)
+		files, err := y.fetch(g)
 		if err != nil {
-			y.t.Fatalf("a kept generation cannot be read: %v", err)
+			y.t.Fatalf("generation %d cannot be read when it is new: %v", g.Number, err)
 		}
-		for _, e := range tree.Entries {
-			for _, x := range e.Where {
-				if !slices.Contains(keys, "w/.coltec/"+x.Object) {
-					y.t.Fatalf("a kept generation needs %s for %q, and it is gone", x.Object, e.Path)
+		y.gens, y.trees[g.Number] = append(y.gens, g), files
+	}
+}
+
+// fetch reads all files of a generation.
+func (y *yard) fetch(g store.Generation) (map[string]string, error) {
+	if g.Replicas["r"].Manifest == "" {
+		return map[string]string{}, nil
+	}
+	dir, err := os.MkdirTemp(shm(y.t), "")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	quiet := y.faults
+	y.faults = nil
+	defer func() { y.faults = quiet }()
+	s := store.NewSnapshot(y.bucket.At("r"), dir)
+	t, err := s.Tree(context.Background(), g.Replicas["r"].Manifest)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []*tree.Entry
+	for i := range t.Entries {
+		if t.Entries[i].Kind == tree.File {
+			wanted = append(wanted, &t.Entries[i])
+		}
+	}
+	if err := s.Fetch(context.Background(), wanted, dir, nil); err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	for i, e := range wanted {
+		body, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)))
+		if err != nil {
+			return nil, err
+		}
+		files[e.Path] = string(body)
+	}
+	return files, nil
+}
+
+// lost names the first kept generation that is not there any more as it was.
+func (y *yard) lost() error {
+	for _, g := range store.Keep(y.gens, y.now(), 7*24*time.Hour) {
+		if err := y.same(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (y *yard) same(g store.Generation) error {
+	files, err := y.fetch(g)
+	if err != nil {
+		return fmt.Errorf("generation %d of %s: %w", g.Number, g.Time, err)
+	}
+	if fmt.Sprint(files) != fmt.Sprint(y.trees[g.Number]) {
+		return fmt.Errorf("generation %d was %v and is %v", g.Number, y.trees[g.Number], files)
+	}
+	return nil
+}
+
+// edit writes, removes or renames something. There are few contents, so that
+// old ones come back. Large ones have objects of their own.
+func (b *box) edit() {
+	rnd := b.y.rnd
+	name := func() string { return filepath.Join(b.dir, string(rune('a'+rnd.IntN(5)))) }
+	switch rnd.IntN(6) {
+	case 0:
+		_ = os.Remove(name())
+	case 1:
+		_ = os.Rename(name(), name())
+	default:
+		size := 10
+		if rnd.IntN(2) == 0 {
+			size = 70 << 10
+		}
+		_ = os.MkdirAll(b.dir, 0o755)
+		if err := os.WriteFile(name(), []byte(strings.Repeat(string(rune('0'+rnd.IntN(6))), size)), 0o644); err != nil {
+			b.y.t.Fatal(err)
+		}
+	}
+}
+
+// history runs one random history and says what it lost.
+func (y *yard) history(steps int) error {
+	a := y.box("a")
+	y.box("b")
+	var reading *store.Generation // by somebody who is slow
+	var since time.Duration
+	for range steps {
+		switch y.rnd.IntN(12) {
+		case 0: // hop
+			next := y.boxes[y.rnd.IntN(2)]
+			if next != a {
+				if a.e.writable() && y.rnd.IntN(2) == 0 {
+					_ = a.e.lease.Release(y.t.Context(), 0)
+				}
+				y.advance(2 * time.Minute)
+				a = next
+			}
+		case 1: // crash
+			a.restart()
+		case 2: // faults, for this step alone
+			n := y.rnd.IntN(12)
+			y.faults = func(storetest.Event) error {
+				if n--; n == 0 {
+					return errors.New("the network is gone")
+				}
+				return nil
+			}
+		case 3: // suspended while it deletes, and fenced
+			y.faults = y.takenOverAt(a)
+		}
+		if y.rnd.IntN(3) > 0 {
+			a.edit()
+		}
+		y.advance(time.Duration(y.rnd.Int64N(int64([]time.Duration{time.Minute, time.Hour, 12 * time.Hour, 60 * time.Hour}[y.rnd.IntN(4)]))))
+		_ = a.do(y.rnd.IntN(3) == 0)
+		y.faults = nil
+		if err := y.lost(); err != nil {
+			return err
+		}
+		if reading != nil && y.past-since < store.Grace {
+			if err := y.same(*reading); err != nil {
+				return fmt.Errorf("under a reader: %w", err)
+			}
+		} else if reading = nil; a.e.lease != nil && a.e.lease.Head() != nil {
+			log, err := store.ReadLog(y.t.Context(), y.bucket, a.e.lease.Head(), y.t.TempDir())
+			if err == nil && len(log.Generations) > 0 && a.e.lease.Holds() {
+				reading, since = &log.Generations[y.rnd.IntN(len(log.Generations))], y.past
+			}
+		}
+	}
+	return nil
+}
+
+// takenOverAt has the other machine take over, and bring old content back, at
+// a's next deletion of objects.
+func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
+	done := false
+	return func(e storetest.Event) error {
+		if done || e.Op != storetest.Delete || e.Done || !slices.ContainsFunc(e.Keys, func(k string) bool { return strings.Contains(k, "/o/") }) {
+			return nil
+		}
+		done = true
+		y.advance(2 * time.Minute)
+		b := y.boxes[0]
+		if b == a {
+			b = y.boxes[1]
+		}
+		for range 4 {
+			b.edit()
+			_ = b.do(false)
+			y.advance(time.Second)
+		}
+		return nil
+	}
+}
+
+// TestCollectionLosesNothing: no collection at any time, with crashes, faults,
+// hops and suspended holders, takes what a kept generation or a slow reader
+// needs.
+func TestCollectionLosesNothing(t *testing.T) {
+	n := uint64(8)
+	if testing.Short() {
+		n = 4
+	}
+	for seed := range n {
+		if err := newYard(t, seed).history(60); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestCollectionMutants holds the test above: without a rule it finds a loss.
+func TestCollectionMutants(t *testing.T) {
+	tests := map[string]func(*rules){
+		"nothing but the newest is kept": func(r *rules) {
+			r.keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
+				return gens[max(len(gens)-1, 0):]
+			}
+		},
+		"deleted at once": func(r *rules) { r.wait = 0 },
+	}
+	for name, weaken := range tests {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(100) {
+				y := newYard(t, seed)
+				weaken(&y.rules)
+				if y.history(60) != nil {
+					return
 				}
 			}
-		}
+			t.Error("nothing was lost")
+		})
 	}
-	return len(kept)
 }
 
-// TestCollectionKeepsWhatIsNeeded runs workspaces for weeks, with crashes in
-// the middle of collections, and content that comes back after it was
-// condemned.
-func TestCollectionKeepsWhatIsNeeded(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	deleted := 0
-	for i := range 6 {
-		y := newYard(t, seed+uint64(i))
-		written := map[string]bool{}
-		for range 60 {
-			y.edit()
-			y.bucket.Advance(time.Duration(y.rnd.IntN(30*60)) * time.Minute)
-			y.round()
-			y.round()
-			y.check()
-			for _, key := range y.bucket.Keys() {
-				written[key] = true
-			}
-		}
-		for range 4 { // nothing changes any more: old generations fall out of history
-			y.bucket.Advance(4 * 24 * time.Hour)
-			y.round()
-		}
-		if n := y.check(); n > 12 {
-			t.Errorf("%d generations are kept after 16 quiet days", n)
-		}
-		deleted += len(written) - len(y.bucket.Keys())
+// TestCondemnedContentComesBack: the same bytes, sent again by the same holder
+// while the first ones are condemned. A fresh mark saves them, and so does
+// another name, each alone; without both they are lost.
+func TestCondemnedContentComesBack(t *testing.T) {
+	tests := map[string]struct {
+		remark, renumber, lost bool
+	}{
+		"both rules":     {true, true, false},
+		"no fresh mark":  {false, true, false},
+		"no other names": {true, false, false},
+		"neither":        {false, false, true},
 	}
-	if deleted < 6*60 {
-		t.Errorf("only %d objects were ever deleted: nothing is collected", deleted)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t, 1)
+			y.rules.remark, y.rules.renumber = tt.remark, tt.renumber
+			a := y.box("a")
+			a.e.clock.Boot = func() time.Duration { return 0 } // it never loses the lease: one epoch
+			once := strings.Repeat("once ", 20<<10)
+			a.write(once)
+			key := ""
+			for _, k := range y.bucket.Keys() {
+				if strings.HasPrefix(k, "r/.coltec/o/") {
+					key = strings.TrimPrefix(k, "r/.coltec/")
+				}
+			}
+			a.write("another")
+			for !strings.Contains(string(y.bucket.Body("r/.coltec/"+a.e.lease.Head().Condemned["r"].List)), key) {
+				if y.advance(25 * time.Hour); y.past > 20*24*time.Hour {
+					t.Fatal("it is never condemned")
+				}
+				a.collect() // replaced, then not kept any more, then condemned
+			}
+			a.write(once)
+			for range 3 {
+				y.advance(25 * time.Hour)
+				a.collect()
+			}
+			if err := y.lost(); err != nil != tt.lost {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// write writes the one file and pushes it.
+func (b *box) write(content string) {
+	b.y.t.Helper()
+	err := errors.Join(os.MkdirAll(b.dir, 0o755), os.WriteFile(filepath.Join(b.dir, "f"), []byte(content), 0o644), b.do(false))
+	if err != nil {
+		b.y.t.Fatal(err)
+	}
+}
+
+// collect collects garbage now.
+func (b *box) collect() {
+	b.y.t.Helper()
+	if err := b.do(true); err != nil {
+		b.y.t.Fatal(err)
+	}
+}
+
+// TestCollectionDeletes: what nothing needs any more goes, in time.
+func TestCollectionDeletes(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	for i := range 100 {
+		a.write(fmt.Sprint("content ", i))
+		a.collect()
+		y.advance(10 * time.Minute)
+	}
+	before := len(y.bucket.Keys())
+	for range 20 {
+		y.advance(25 * time.Hour)
+		a.collect()
+	}
+	after := y.bucket.Keys()
+	if len(after) > 12 {
+		t.Errorf("of %d objects %d are left: %v", before, len(after), after)
+	}
+	if err := y.lost(); err != nil {
+		t.Error(err)
+	}
+	if h := a.e.lease.Head(); h.Collection == 0 || len(h.Recent) != 1 {
+		t.Errorf("the head is %+v", h)
+	}
+	a.write("content 3") // it comes back
+	if err := y.lost(); err != nil {
+		t.Error(err)
 	}
 }

@@ -572,7 +572,7 @@ func keptSeen(d *Decision, row *Row, remote *tree.Entry, now Seen) Seen {
 // that were replaced before keep.
 func (r *Replica) Tidy(keep time.Time) error {
 	err := removeEach(r.Stage(), func(name string) bool { return name != "in" }) // what was fetched is used again
-	return errors.Join(err, removeEach(filepath.Join(r.Dir(), replacedDir), func(name string) bool {
+	return errors.Join(err, r.trimDropped(), removeEach(filepath.Join(r.Dir(), replacedDir), func(name string) bool {
 		t, err := time.Parse(stampLayout, name)
 		return err == nil && t.Before(keep)
 	}))

@@ -40,6 +40,7 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	c := &Changes{Unknown: slices.Concat(unknown, covered, unshown)}
 	hidden := r.hidden(c.Unknown)
 	rows := r.base.Rows
+	dropped := r.dropped()
 	for _, s := range slices.Concat(kept, seen) {
 		if slices.ContainsFunc(covered, func(u Unknown) bool { return u.Path == s.Path }) {
 			continue // else it would be taken for what it is now, and what it hides for gone
@@ -53,6 +54,8 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	for i := range rows {
 		path := rows[i].Path
 		switch {
+		case dropped[path]:
+			c.Gone = append(c.Gone, path)
 		case tree.Within(path, Dir), sighted(seen, path), r.unplaced(path):
 		case !r.carries(path, rows[i].Kind == tree.Dir):
 			c.Forgotten = append(c.Forgotten, path)
@@ -472,7 +475,7 @@ func (r *Replica) Losing(gone []string, changes []*Change) int {
 	}
 	n := 0
 	for _, path := range gone {
-		if row := r.base.Row(path); row != nil && (row.Kind == tree.Link || row.Kind == tree.File && !still[row.Sum]) {
+		if row := r.base.Row(path); row != nil && !tree.Within(path, Dir) && (row.Kind == tree.Link || row.Kind == tree.File && !still[row.Sum]) {
 			n++
 		}
 	}

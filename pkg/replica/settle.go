@@ -298,6 +298,9 @@ func (r *Replica) ownRows() []Change {
 	for _, u := range r.base.Unplaced {
 		if tree.Within(u.Path, Dir) {
 			out = append(out, u)
+			if u.Gone {
+				r.retire(u.Path)
+			}
 		}
 	}
 	return out

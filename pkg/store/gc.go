@@ -256,3 +256,32 @@ func TrimHistory(ctx context.Context, b Bucket, before time.Time) error {
 	}
 	return nil
 }
+
+// Damaged fetches objects and names those whose bytes are not those that their
+// names promise, or that are not there.
+func (s *Snapshot) Damaged(ctx context.Context, keys []string, dir string) ([]string, error) {
+	const atOnce = 16 // of up to 80 MiB each
+	var out []string
+	defer os.RemoveAll(dir)
+	for chunk := range slices.Chunk(keys, atOnce) {
+		full := make([]string, len(chunk))
+		for i, key := range chunk {
+			full[i] = path.Join(Dir, key)
+		}
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		if _, err := s.bucket.Download(ctx, full, dir, nil); err != nil && !errors.Is(err, rclone.ErrNotFound) {
+			return nil, err
+		}
+		for i, key := range chunk {
+			if verify(filepath.Join(dir, full[i])) != nil {
+				out = append(out, key)
+			}
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

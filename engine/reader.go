@@ -1,0 +1,432 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Reader reads what a workspace's bucket holds. It needs no lease and writes
+// nothing there; it has remotes of its own, and may run beside an engine.
+// One goroutine uses it.
+type Reader struct {
+	o       Options
+	tmp     string
+	head    Remote
+	remotes map[string]Remote
+	now     *store.Head
+	log     *store.Log
+}
+
+// NewReader makes a reader of a workspace; Close it.
+func NewReader(o Options) (*Reader, error) {
+	tmp, err := os.MkdirTemp("", "coltec-read-")
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{o: o, tmp: tmp, remotes: map[string]Remote{}}, nil
+}
+
+// Close removes what the reader fetched.
+func (r *Reader) Close() { os.RemoveAll(r.tmp) }
+
+// Head reads the head, once.
+func (r *Reader) Head(ctx context.Context) (*store.Head, error) {
+	if r.now != nil {
+		return r.now, nil
+	}
+	head, err := r.o.Connect(ctx, Target{})
+	if err != nil {
+		return nil, err
+	}
+	h, err := store.ReadHead(ctx, head, r.o.Workspace.String())
+	if errors.Is(err, rclone.ErrNotFound) {
+		return nil, hint.Wrap(fmt.Errorf("cannot read the history of %s: nothing was ever committed there: %w", r.o.Workspace, err),
+			"check bucket, path_prefix and the name of the workspace")
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.head, r.now = head, h
+	return h, nil
+}
+
+// Log reads the generations that are kept, oldest first. What is in it stays
+// for 48 hours at least.
+func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
+	h, err := r.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r.log == nil {
+		if r.log, err = store.ReadLog(ctx, r.head, h, r.tmp); err != nil {
+			return nil, err
+		}
+	}
+	return r.log.Generations, nil
+}
+
+// ErrNoGeneration says that no kept generation is as old as was asked for.
+var ErrNoGeneration = errors.New("there is no such generation")
+
+// At finds a generation: by number, or by a moment, whose state is the last one
+// committed before it.
+func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Generation, error) {
+	gens, err := r.Log(ctx)
+	if err != nil {
+		return store.Generation{}, err
+	}
+	if len(gens) == 0 {
+		return store.Generation{}, fmt.Errorf("cannot find generation %q: %w: nothing was ever committed", at, ErrNoGeneration)
+	}
+	if at == "" {
+		return gens[len(gens)-1], nil
+	}
+	if n, err := strconv.ParseInt(at, 10, 64); err == nil {
+		return numbered(gens, n)
+	}
+	t, err := parseMoment(at, now)
+	if err != nil {
+		return store.Generation{}, err
+	}
+	for _, g := range slices.Backward(gens) {
+		if !g.Time.After(t) {
+			return g, nil
+		}
+	}
+	return store.Generation{}, hint.Wrap(fmt.Errorf("cannot find a generation at %s: %w", t.Format(time.RFC3339), ErrNoGeneration),
+		"the oldest one is %d, of %s", gens[0].Number, gens[0].Time.Format(time.RFC3339))
+}
+
+func numbered(gens []store.Generation, n int64) (store.Generation, error) {
+	i, ok := slices.BinarySearchFunc(gens, n, func(g store.Generation, n int64) int { return int(g.Number - n) })
+	if ok {
+		return gens[i], nil
+	}
+	near := gens[min(max(i-1, 0), len(gens)-1)]
+	return store.Generation{}, hint.Wrap(fmt.Errorf("cannot find generation %d: %w", n, ErrNoGeneration),
+		"it is not kept any more, or was never made; the one before it is %d, of %s", near.Number, near.Time.Format(time.RFC3339))
+}
+
+// parseMoment reads a time: RFC 3339, a date, or how long ago (2h, 90m, 3d, "2h ago").
+func parseMoment(text string, now time.Time) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	ago := strings.ReplaceAll(strings.TrimSuffix(strings.TrimSpace(text), "ago"), " ", "")
+	if days, ok := strings.CutSuffix(ago, "d"); ok {
+		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 {
+			return now.Add(-time.Duration(n * 24 * float64(time.Hour))), nil
+		}
+	}
+	if d, err := time.ParseDuration(ago); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, hint.Wrap(fmt.Errorf("cannot read the time %q", text),
+		"say a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
+}
+
+// Replica finds a replica by its name.
+func (r *Reader) Replica(name string) (Replica, bool) {
+	i := slices.IndexFunc(r.o.Replicas, func(x Replica) bool { return x.Name == name })
+	if i < 0 {
+		return Replica{}, false
+	}
+	return r.o.Replicas[i], true
+}
+
+// Find finds the replica that a path lies in, and the path within it. Relative
+// paths are those of the first replica; "." is all of it.
+func (r *Reader) Find(path string) (Replica, string, error) {
+	if len(r.o.Replicas) == 0 {
+		return Replica{}, "", errors.New("this workspace has no replicas")
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.o.Replicas[0].Path, path)
+	}
+	path = filepath.Clean(path)
+	best := -1
+	for i, x := range r.o.Replicas {
+		if tree.Within(path, x.Path) && (best < 0 || len(x.Path) > len(r.o.Replicas[best].Path)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		var roots []string
+		for _, x := range r.o.Replicas {
+			roots = append(roots, x.Path)
+		}
+		return Replica{}, "", hint.Wrap(fmt.Errorf("cannot find %q: it is in no replica", path), "replicas are at %s", strings.Join(roots, ", "))
+	}
+	x := r.o.Replicas[best]
+	return x, strings.TrimPrefix(strings.TrimPrefix(path, x.Path), "/"), nil
+}
+
+// layout opens a replica's prefix for reading.
+func (r *Reader) layout(ctx context.Context, x Replica) (store.Layout, error) {
+	remote, ok := r.remotes[x.Name]
+	if !ok {
+		var err error
+		if remote, err = r.o.Connect(ctx, Target{Replica: x.Name, Plain: x.Layout == "mirror"}); err != nil {
+			return nil, err
+		}
+		r.remotes[x.Name] = remote
+	}
+	if x.Layout == "mirror" {
+		return store.NewMirror(remote), nil
+	}
+	return store.NewSnapshot(remote, filepath.Join(r.tmp, x.Name)), nil
+}
+
+// Tree reads a replica's tree at a generation, and where its content is to be
+// fetched from. A mirror has the tree of now alone.
+func (r *Reader) Tree(ctx context.Context, x Replica, g store.Generation) (*store.Tree, store.Layout, error) {
+	layout, err := r.layout(ctx, x)
+	if err != nil {
+		return nil, nil, err
+	}
+	ref := g.Replicas[x.Name]
+	if x.Layout == "mirror" {
+		if h, err := r.Head(ctx); err != nil || h.Generation != g.Number {
+			return nil, nil, errors.Join(err, hint.Wrap(
+				fmt.Errorf("cannot read generation %d of replica %q: it is kept as plain objects, without generations", g.Number, x.Name),
+				"what was replaced there is under .coltec/history in its prefix"))
+		}
+	} else if ref.Manifest == "" {
+		return nil, nil, fmt.Errorf("cannot read generation %d of replica %q: the replica was not in it yet: %w", g.Number, x.Name, ErrNoGeneration)
+	}
+	t, err := layout.Tree(ctx, ref.Manifest)
+	return t, layout, err
+}
+
+// Placed is what a restore did.
+type Placed struct {
+	Replica    string   `json:"replica"`
+	Generation int64    `json:"generation"`
+	Placed     int      `json:"placed"`
+	Removed    int      `json:"removed"` // that were not there then
+	Problems   []string `json:"problems,omitempty"`
+}
+
+func placedOf(x Replica, g store.Generation, out *replica.Outcome) *Placed {
+	if out == nil {
+		return nil
+	}
+	p := &Placed{Replica: x.Name, Generation: g.Number, Placed: out.Placed, Removed: out.Deleted}
+	for _, u := range out.Problems {
+		p.Problems = append(p.Problems, fmt.Sprintf("%q: %s", u.Path, u.Reason))
+	}
+	return p
+}
+
+// ErrNotThere says that a generation has nothing at a path.
+var ErrNotThere = errors.New("there is nothing at that path in that generation")
+
+// Export writes a path of a generation ("" for all) to a directory that is
+// empty or not there yet.
+func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Generation, dir string, progress store.Progress) (*Placed, error) {
+	t, layout, err := r.Tree(ctx, x, g)
+	if err != nil {
+		return nil, err
+	}
+	if path != "" {
+		if t.Entries = below(t.Entries, path); len(t.Entries) == 0 {
+			return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
+		}
+	}
+	out, err := replica.Export(ctx, dir, t, layout, progress)
+	return placedOf(x, g, out), err
+}
+
+// below are the entries at and below a path, by the names that they have beside
+// it. Content of a mirror lies by its name: such entries keep theirs.
+func below(entries []tree.Entry, path string) []tree.Entry {
+	var out []tree.Entry
+	cut := strings.LastIndexByte(path, '/') + 1
+	for _, e := range entries {
+		if tree.Within(e.Path, path) {
+			if e.Tag == "" {
+				e.Path = e.Path[cut:]
+			}
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Place makes a path of the local tree what it was in a generation. Nobody else
+// may place there meanwhile.
+func (r *Reader) Place(ctx context.Context, x Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
+	t, layout, err := r.Tree(ctx, x, g)
+	if err != nil {
+		return nil, err
+	}
+	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 {
+		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
+	}
+	local := replica.New(replica.Options{
+		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout,
+	})
+	out, err := local.Restore(ctx, path, t, layout, progress)
+	return placedOf(x, g, out), err
+}
+
+func (x Replica) filter() *filter.Filter {
+	if x.Filter == nil {
+		return &filter.Filter{}
+	}
+	return x.Filter
+}
+
+// Place is Reader.Place in the engine's own goroutine, so that no cycle runs
+// meanwhile; what it placed is pushed at once.
+func (e *Engine) Place(ctx context.Context, r *Reader, x Replica, path string, g store.Generation) (*Placed, error) {
+	var out *Placed
+	var outcome error
+	err := e.call(ctx, func() {
+		outcome = e.work(ctx, func(ctx context.Context) (err error) {
+			out, err = r.Place(ctx, x, path, g, nil)
+			return err
+		})
+		if m := e.member(x.Name); m != nil {
+			m.next = time.Time{}
+		}
+	})
+	return out, errors.Join(err, outcome)
+}
+
+// Soon has a replica's next cycle run at once.
+func (e *Engine) Soon(ctx context.Context, name string) error {
+	return e.call(ctx, func() {
+		if m := e.member(name); m != nil {
+			m.next = time.Time{}
+		}
+	})
+}
+
+// Change is how one path differs between two trees.
+type Change struct {
+	Path string `json:"path"`
+	What string `json:"what"` // added, changed, mode, removed
+	Size int64  `json:"size,omitempty"`
+}
+
+// Compare lists how a tree differs from the one before it.
+func Compare(before, after []tree.Entry) []Change {
+	var out []Change
+	for i := range after {
+		e := &after[i]
+		was := tree.Find(before, e.Path)
+		switch {
+		case was == nil:
+			out = append(out, Change{e.Path, "added", e.Size})
+		case !was.SameContent(e):
+			out = append(out, Change{e.Path, "changed", e.Size})
+		case !was.SameMeta(e) && e.Kind != tree.Link:
+			out = append(out, Change{e.Path, "mode or time", e.Size})
+		}
+	}
+	for i := range before {
+		if tree.Find(after, before[i].Path) == nil {
+			out = append(out, Change{before[i].Path, "removed", before[i].Size})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Change) int { return tree.Compare(a.Path, b.Path) })
+	return out
+}
+
+// Show lists what a generation changed in a replica, against the kept one
+// before it.
+func (r *Reader) Show(ctx context.Context, x Replica, g store.Generation) ([]Change, error) {
+	gens, err := r.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before := &store.Tree{}
+	i := slices.IndexFunc(gens, func(o store.Generation) bool { return o.Number == g.Number })
+	if i > 0 && gens[i-1].Replicas[x.Name].Manifest != "" {
+		if gens[i-1].Replicas[x.Name].Manifest == g.Replicas[x.Name].Manifest {
+			return nil, nil
+		}
+		if before, _, err = r.Tree(ctx, x, gens[i-1]); err != nil {
+			return nil, err
+		}
+	}
+	after, _, err := r.Tree(ctx, x, g)
+	if err != nil {
+		return nil, err
+	}
+	return Compare(before.Entries, after.Entries), nil
+}
+
+// Version is one version of a path.
+type Version struct {
+	Generation int64     `json:"generation"` // the first kept one that has it
+	Time       time.Time `json:"time"`
+	Gone       bool      `json:"gone,omitempty"`
+	Kind       string    `json:"kind,omitempty"` // file, directory, link
+	Mode       string    `json:"mode,omitempty"`
+	Size       int64     `json:"size"`
+	SHA256     string    `json:"sha256,omitempty"`
+	Link       string    `json:"link,omitempty"`
+}
+
+// Versions lists how a path was in the kept generations, oldest first; each
+// state once.
+func (r *Reader) Versions(ctx context.Context, x Replica, path string) ([]Version, error) {
+	gens, err := r.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Version
+	last := ""
+	for _, g := range gens {
+		ref := g.Replicas[x.Name].Manifest
+		if ref == "" || ref == last {
+			continue
+		}
+		last = ref
+		t, _, err := r.Tree(ctx, x, g)
+		if err != nil {
+			return nil, err
+		}
+		v := versionOf(tree.Find(t.Entries, path))
+		v.Generation, v.Time = g.Number, g.Time
+		if n := len(out); n == 0 && v.Gone || n > 0 && out[n-1].same(v) {
+			continue
+		}
+		out = append(out, v)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("cannot find %q: no kept generation of replica %q has it: %w", path, x.Name, ErrNotThere)
+	}
+	return out, nil
+}
+
+func versionOf(e *tree.Entry) Version {
+	if e == nil {
+		return Version{Gone: true}
+	}
+	kinds := map[tree.Kind]string{tree.File: "file", tree.Dir: "directory", tree.Link: "link"}
+	return Version{Kind: kinds[e.Kind], Mode: fmt.Sprintf("%04o", e.Mode), Size: e.Size, SHA256: e.Sum.String(), Link: e.Link}
+}
+
+func (v Version) same(o Version) bool {
+	v.Generation, v.Time = o.Generation, o.Time
+	return v == o
+}

@@ -1,0 +1,208 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// KeptAside is a local version that lost its name to a remote one.
+type KeptAside struct {
+	ID    string    // STAMP-HOST/PATH, below the directory of conflicts
+	Path  string    // that it had
+	Time  time.Time // when it lost it
+	Host  string    // where
+	Entry tree.Entry
+	Here  bool // on this machine; else in the bucket alone
+}
+
+// conflictsPath is where a kept version lies in the tree.
+func conflictsPath(id string) string { return Dir + "/" + conflictsDir + "/" + id }
+
+// asideOf reads what the name of a kept version says; ok is false for other
+// paths.
+func asideOf(path string) (k KeptAside, ok bool) {
+	id, ok := strings.CutPrefix(path, Dir+"/"+conflictsDir+"/")
+	if !ok {
+		return k, false
+	}
+	first, rest, ok := strings.Cut(id, "/")
+	if !ok {
+		return k, false
+	}
+	stamp, host, ok := strings.Cut(first, "-")
+	t, err := time.Parse(stampLayout, stamp)
+	return KeptAside{ID: id, Path: rest, Time: t, Host: host}, ok && err == nil
+}
+
+// ListAside lists the versions kept aside in the tree at path and in its remote
+// counterpart, oldest first.
+func ListAside(root string, remote []tree.Entry) ([]KeptAside, error) {
+	known := map[string]KeptAside{}
+	dropped := droppedIn(filepath.Join(root, Dir))
+	for _, e := range remote {
+		if k, ok := asideOf(e.Path); ok && !dropped[e.Path] {
+			k.Entry = e
+			known[k.ID] = k
+		}
+	}
+	base := filepath.Join(root, Dir, conflictsDir)
+	err := filepath.WalkDir(base, func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		k, ok := asideOf(rel)
+		info, err := d.Info()
+		if !ok || err != nil {
+			return err
+		}
+		k.Entry, k.Here = known[k.ID].Entry, true
+		k.Entry.Path, k.Entry.Size, k.Entry.Kind = rel, info.Size(), tree.File
+		if d.Type()&fs.ModeSymlink != 0 {
+			k.Entry.Kind = tree.Link
+			k.Entry.Link, err = os.Readlink(file)
+		}
+		known[k.ID] = k
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
+	}
+	var out []KeptAside
+	for _, k := range known {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b KeptAside) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// Kept versions are never read as gone: those of other machines are not here.
+// One that a person drops is therefore written down, until the remote side has
+// it no more.
+const droppedFile = "dropped"
+
+func droppedIn(dir string) map[string]bool {
+	body, err := os.ReadFile(filepath.Join(dir, droppedFile))
+	if err != nil {
+		return nil // there is none
+	}
+	out := map[string]bool{}
+	for line := range strings.Lines(string(body)) {
+		if path, err := tree.Unescape(strings.TrimSuffix(line, "\n")); err == nil {
+			out[path] = true
+		}
+	}
+	return out
+}
+
+func (r *Replica) dropped() map[string]bool { return droppedIn(r.Dir()) }
+
+// DropAside removes a kept version here, and from the next generation.
+func DropAside(root string, k KeptAside) error {
+	f, err := os.OpenFile(filepath.Join(root, Dir, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+	}
+	_, err = f.WriteString(tree.Escape(conflictsPath(k.ID)) + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+	}
+	files, err := OpenRoot(root)
+	if err != nil {
+		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+	}
+	defer files.Close()
+	if err := files.Remove(conflictsPath(k.ID)); err != nil && !absent(err) {
+		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+	}
+	sweepEmpty(files, conflictsPath(k.ID))
+	return nil
+}
+
+// sweepEmpty removes the directories above a path that have nothing in them any
+// more, up to the replica's own.
+func sweepEmpty(files *Root, path string) {
+	for dir := parentOf(path); tree.Within(dir, Dir+"/"+conflictsDir); dir = parentOf(dir) {
+		if files.Rmdir(dir) != nil {
+			return
+		}
+	}
+}
+
+// TakeAside gives a kept version its name back: staged is a file with its
+// content and meta, within the tree; "" for the kept one itself. What has the
+// name now is kept with what was replaced.
+func TakeAside(root string, k KeptAside, staged string) error {
+	files, err := OpenRoot(root)
+	if err != nil {
+		return fmt.Errorf("cannot take %q: %w", k.ID, err)
+	}
+	defer files.Close()
+	if staged == "" {
+		staged = conflictsPath(k.ID)
+	}
+	now, err := files.Lstat(k.Path)
+	if err == nil && now != nil {
+		if now.Kind == tree.Dir {
+			err = errors.New("a directory has its name now: move that away first")
+		} else {
+			aside := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, stampOf(time.Now()), k.Path)
+			if err = files.MkdirAll(parentOf(aside), 0o755); err == nil {
+				err = files.Rename(k.Path, aside, false)
+			}
+		}
+	}
+	if err == nil && strings.Contains(k.Path, "/") {
+		err = files.MkdirAll(parentOf(k.Path), 0o755)
+	}
+	if err == nil {
+		err = files.Rename(staged, k.Path, false)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot take %q: %w", k.ID, err)
+	}
+	return DropAside(root, k)
+}
+
+// retire puts away a kept version that was dropped on another machine: it would
+// be pushed again.
+func (r *Replica) retire(path string) {
+	aside := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, stampOf(time.Now()), strings.TrimPrefix(path, Dir+"/"))
+	if now, err := r.root.Lstat(path); err != nil || now == nil {
+		return
+	}
+	if r.root.MkdirAll(parentOf(aside), 0o755) == nil {
+		_ = r.root.Rename(path, aside, false) // it stays, and is pushed again: too much is better than too little
+	}
+}
+
+// trimDropped forgets what the remote side has no more.
+func (r *Replica) trimDropped() error {
+	was := r.dropped()
+	if len(was) == 0 {
+		return nil
+	}
+	remote := r.base.Remote()
+	var lines strings.Builder
+	for path := range was {
+		if tree.Find(remote, path) != nil {
+			lines.WriteString(tree.Escape(path) + "\n")
+		}
+	}
+	file := filepath.Join(r.Dir(), droppedFile)
+	if lines.Len() == 0 {
+		return os.Remove(file)
+	}
+	return os.WriteFile(file, []byte(lines.String()), 0o600)
+}

@@ -1,0 +1,102 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Restore makes what is at and below a path of the local tree ("" for all of
+// it) what t has there: what is placed is an edit like any other, and is pushed
+// as one. Local versions that it replaces are kept aside. It uses the stage, so
+// that nobody else may place meanwhile, and leaves the tree's own base alone.
+// The replica must be a fresh one.
+func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
+	if err := r.Open("", 0); err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	dir := filepath.Join(r.Stage(), "restore")
+	defer os.RemoveAll(dir)
+	r.base = NewBase(dir, Header{})
+	within := func(path string) bool { return under == "" || tree.Within(path, under) }
+	unread, err := r.asIs(ctx, within)
+	if err != nil {
+		return nil, err
+	}
+	part := &store.Tree{Filters: t.Filters}
+	for _, e := range t.Entries {
+		if within(e.Path) && !tree.Within(e.Path, Dir) && !slices.ContainsFunc(unread, func(u Unknown) bool { return u.Path == e.Path }) {
+			part.Entries = append(part.Entries, e)
+		}
+	}
+	if err := r.Receive(part, "", 0, 0); err != nil {
+		return nil, err
+	}
+	out, err := r.Settle(ctx, SettleOptions{Source: source, AllowDelete: true, Progress: progress})
+	if out != nil {
+		out.Problems = append(out.Problems, unread...)
+	}
+	return out, err
+}
+
+// asIs makes the base say that both sides agree on what is here now. Every file
+// is read: one may be damaged that looks as it was. Those that cannot be read
+// are given back.
+func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]Unknown, error) {
+	seen, _, err := r.walk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var unread []Unknown
+	for i := range seen {
+		s := &seen[i]
+		if !within(s.Path) {
+			continue
+		}
+		row := Row{Entry: s.entryOf(nil), Seen: s.Seen}
+		if s.Kind == tree.File {
+			got, now, err := r.read(s, drain)
+			if err != nil && ctx.Err() == nil && errors.As(err, new(fileError)) {
+				unread = append(unread, Unknown{Path: s.Path, Reason: reason(err)})
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			row.Sum, row.Seen = got.sum, now
+		}
+		r.base.Rows = append(r.base.Rows, row)
+	}
+	return unread, nil
+}
+
+// Export writes a tree to a directory that is empty or not there yet, and
+// leaves nothing else in it. Versions that were kept aside are left out.
+func Export(ctx context.Context, dir string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
+	if err := vacant(dir); err != nil {
+		return nil, err
+	}
+	r := New(Options{Path: dir, Filter: &filter.Filter{}, Layout: source})
+	out, err := r.Restore(ctx, "", t, source, progress)
+	return out, errors.Join(err, os.RemoveAll(filepath.Join(dir, Dir)))
+}
+
+// vacant refuses a directory with something in it.
+func vacant(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("it is not empty")
+	}
+	return fmt.Errorf("cannot write to %q: %w", dir, err)
+}

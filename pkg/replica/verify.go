@@ -1,0 +1,70 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Damaged names the files of the tree at root whose content is not what its
+// base says, although nothing else of them changed: no program did that. Files
+// that were edited are none of them.
+func Damaged(ctx context.Context, root string) ([]string, error) {
+	base, err := LoadBase(filepath.Join(root, Dir))
+	if errors.Is(err, ErrNoBase) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer files.Close()
+	r := Replica{root: files}
+	var out []string
+	for i := range base.Rows {
+		row := &base.Rows[i]
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if row.Kind != tree.File || row.Seen.CTime == 0 || row.Seen.Size != row.Size {
+			continue // gone, or to be looked at anyway
+		}
+		s, err := files.Lstat(row.Path)
+		if err != nil || s == nil || row.changed(s) {
+			continue
+		}
+		got, _, err := r.read(s, drain)
+		if err == nil && got.sum != row.Sum || err != nil && !errors.Is(err, errMoved) && !absent(err) {
+			out = append(out, row.Path)
+		}
+	}
+	return out, nil
+}
+
+// SendAgain makes the next push send the content of the files that lie in the
+// given objects, under new names. Files in except are left out: theirs is not
+// what it was. It names the files.
+func (r *Replica) SendAgain(objects map[string]bool, except []string) ([]string, error) {
+	var d Delta
+	var paths []string
+	for i := range r.base.Rows {
+		row := r.base.Rows[i]
+		lies := slices.ContainsFunc(row.Where, func(x tree.Extent) bool { return objects[x.Object] })
+		if !lies || slices.Contains(except, row.Path) {
+			continue
+		}
+		row.Where = nil
+		d.Changes = append(d.Changes, Change{Row: row})
+		paths = append(paths, row.Path)
+	}
+	if len(d.Changes) == 0 {
+		return nil, nil
+	}
+	return paths, r.base.Apply(d)
+}
