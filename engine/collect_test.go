@@ -308,7 +308,7 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 // hops and suspended holders, takes what a kept generation or a slow reader
 // needs.
 func TestCollectionLosesNothing(t *testing.T) {
-	n := uint64(8)
+	n := uint64(15)
 	if testing.Short() {
 		n = 4
 	}
