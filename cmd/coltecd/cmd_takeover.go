@@ -22,21 +22,3 @@ func cmdTakeover(p *program) *cli.Command {
 		},
 	}
 }
-
-func cmdAdopt(p *program) *cli.Command {
-	return &cli.Command{
-		Name:      "adopt",
-		Usage:     "say that the plain objects which an earlier tool left need not be watched any more; they stay",
-		ArgsUsage: "[NAME…]",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "finish", Usage: "end the adoption of the named replicas (all, if none is named)", Required: true},
-		},
-		Action: func(c *cli.Context) error {
-			client, _, err := p.connect(c)
-			if err != nil {
-				return err
-			}
-			return client.FinishAdoption(c.Context, control.SyncRequest{Names: c.Args().Slice()}, func(line string) { p.say("%s", line) })
-		},
-	}
-}
