@@ -56,6 +56,7 @@ func (e *Engine) layout(m *member, remote Remote) store.Layout {
 
 // restore brings every writer that is not ready to the state of the head.
 func (e *Engine) restore(ctx context.Context) {
+	e.unready()
 	for _, m := range e.members {
 		if !e.writable() {
 			return
@@ -93,7 +94,7 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
-	m.ready = true
+	m.ready, m.epoch = true, head.Epoch
 	e.count(m)
 	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)
 	return nil
@@ -286,6 +287,7 @@ func (e *Engine) pullRef(ctx context.Context, m *member) (pullSource, error) {
 // push brings what changed into the bucket: every replica that is due, and one
 // commit for all of them.
 func (e *Engine) push(ctx context.Context) {
+	e.unready()
 	var ready []*prepared
 	for _, m := range e.members {
 		if !e.writable() {

@@ -120,7 +120,8 @@ type member struct {
 
 	paused      bool
 	allowDelete bool
-	ready       bool // acquired in this epoch: may push
+	ready       bool  // acquired in this epoch: may push
+	epoch       int64 // of the lease, in which ready was set
 	next        time.Time
 	failures    int
 	held        int       // deletions that wait for a word, either way

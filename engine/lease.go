@@ -79,6 +79,17 @@ func (e *Engine) fenced() {
 	}
 }
 
+// unready makes every writer that was acquired in another epoch compare itself
+// with the head again: a write that took the lease may turn out to have counted
+// at any moment, and others may have written since the epoch before.
+func (e *Engine) unready() {
+	for _, m := range e.members {
+		if m.writes() && e.writable() && m.epoch != e.lease.Head().Epoch {
+			m.ready = false
+		}
+	}
+}
+
 // leaseError says why there is no lease; nil when it is held.
 func (e *Engine) leaseError() error {
 	if e.writable() {
@@ -340,7 +351,12 @@ func (e *Engine) finish() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), bound, fmt.Errorf("the final flush took longer than %s", bound))
 	defer cancel()
 	if e.lease.InDoubt() {
-		if err := errors.Join(e.lease.Settle(ctx), e.resolve(ctx)); err != nil {
+		// Not before it is known: a pending generation that counted must not
+		// be dropped.
+		if err := e.lease.Settle(ctx); err != nil {
+			return err
+		}
+		if err := e.resolve(ctx); err != nil {
 			return err
 		}
 	}

@@ -87,19 +87,29 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// tellAll tells histories until one breaks a promise.
+// tellAll tells histories. The first one that breaks a promise is told in full,
+// a few more by their seed.
 func tellAll(first, count, step uint64) error {
 	dir, err := modelDir()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	var bad []error
 	for i := range count {
-		if m := tell(first+i*step, filepath.Join(dir, "h"), ""); len(m.bad) > 0 {
-			return errors.New(m.report())
+		m := tell(first+i*step, filepath.Join(dir, "h"), "")
+		switch {
+		case len(m.bad) == 0:
+		case len(bad) == 0:
+			bad = append(bad, errors.New(m.report()))
+		default:
+			bad = append(bad, fmt.Errorf("COLTEC_SEED=%d\n%s", m.seed, strings.Join(m.bad, "\n")))
+		}
+		if len(bad) == 5 {
+			break
 		}
 	}
-	return nil
+	return errors.Join(bad...)
 }
 
 // TestHistories holds the promises over random histories.

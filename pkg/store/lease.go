@@ -297,7 +297,7 @@ func ReadHead(ctx context.Context, b Bucket, workspace string) (*Head, error) {
 func (l *Lease) read(ctx context.Context) error {
 	body, err := l.bucket.Get(ctx, l.key)
 	if errors.Is(err, rclone.ErrNotFound) {
-		l.head, l.etag = nil, ""
+		l.head, l.etag, l.held = nil, "", false
 		return nil
 	}
 	if err != nil {
@@ -308,6 +308,8 @@ func (l *Lease) read(ctx context.Context) error {
 		return err
 	}
 	l.head, l.etag = h, etagOf(body)
+	// Another has it: what we had ended with this.
+	l.held = l.held && h.State == Held && h.Holder.Instance == l.self.Instance
 	return nil
 }
 
