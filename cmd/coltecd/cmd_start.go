@@ -78,29 +78,32 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 	if err != nil {
 		return err
 	}
-	if wake(i) {
-		p.say("coltecd had ended, and is started again now")
-	} else {
-		p.say("coltecd is already running (pid %d)", i.PID)
-	}
+	woken := wake(i)
 	vars := map[string]string{}
 	for _, name := range wanted(sp) {
 		if v, ok := p.lookup(name); ok {
 			vars[name] = v
 		}
 	}
-	if len(vars) == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, providePatience)
 	defer cancel()
 	for {
-		err = control.Dial(i.Socket).Provide(ctx, control.ProvideRequest{Variables: vars}, func(line string) { p.say("%s", line) })
+		// The seat is taken for a moment longer than its coltecd lives: one that
+		// answers is one that runs.
+		doc, err := control.Dial(i.Socket).Status(ctx)
+		if err == nil && len(vars) > 0 {
+			err = control.Dial(i.Socket).Provide(ctx, control.ProvideRequest{Variables: vars}, func(line string) { p.say("%s", line) })
+		}
 		if err == nil {
+			if woken {
+				p.say("coltecd had ended, and is started again now (pid %d)", doc.PID)
+			} else {
+				p.say("coltecd is already running (pid %d)", doc.PID)
+			}
 			return nil
 		}
 		if !goneAway(err) || ctx.Err() != nil || !i.Alive() {
-			return fmt.Errorf("cannot hand over the credentials: %w", err)
+			return fmt.Errorf("cannot speak with the coltecd that runs: %w", err)
 		}
 		wake(i)
 		select {
