@@ -27,7 +27,7 @@ demo: build ## run a workspace against an S3 server on loopback, kill it, restor
 
 .PHONY: test
 test: build ## run all tests, with real rclone and a real S3 server (about ten minutes)
-	@COLTEC_HISTORIES=$${COLTEC_HISTORIES:-1500} go test -p 1 -timeout 25m ./...
+	@COLTEC_FIRST=$${COLTEC_FIRST:-1} COLTEC_HISTORIES=$${COLTEC_HISTORIES:-400} go test -p 1 -timeout 25m ./...
 
 .PHONY: test-short
 test-short: build ## run all tests but the end-to-end ones
