@@ -114,18 +114,40 @@ func TestFaultAKilledSupervisorIsFollowedByNoSecondCopy(t *testing.T) {
 
 // What was printed after the death of the supervisor is in the log of the next.
 func TestFaultWhatIsPrintedWithoutASupervisorIsKept(t *testing.T) {
+	spoken := fifo(t)
 	l := newLab(t, Options{})
-	l.leftBehind("last words", 1)
+	l.leftBehind("last words", 1, "SPOKEN="+spoken.Name())
+	if _, err := spoken.Read(make([]byte, 1)); err != nil {
+		t.Fatal("nothing was printed:", err)
+	}
 	u := real("web", "sleeper")
 	l.run(u)
 	l.printed("last words", 1)
 }
 
+// fifo is a pipe with a name, to wait for a word of a process that is not ours.
+func fifo(t *testing.T) *os.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if err := file.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // leftBehind runs a supervisor with a bad child and kills it.
-func (l *lab) leftBehind(bad string, processes int) (pids []int) {
+func (l *lab) leftBehind(bad string, processes int, env ...string) (pids []int) {
 	l.t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = []string{asChild + "=supervisor", "MARKER=" + l.marker, "BAD=" + bad}
+	cmd.Env = append(env, asChild+"=supervisor", "MARKER="+l.marker, "BAD="+bad)
 	cmd.Stdout = l // its child has a pipe of its own
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)

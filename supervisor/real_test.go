@@ -117,6 +117,9 @@ func lastWords() {
 		time.Sleep(5 * time.Millisecond) // nothing tells of the end of a parent
 	}
 	fmt.Println("last words")
+	if err := os.WriteFile(os.Getenv("SPOKEN"), []byte("."), 0); err != nil {
+		panic(err)
+	}
 	forever()
 }
 
@@ -151,7 +154,9 @@ func show() {
 // superviseUntilKilled is a supervisor for a test to kill.
 func superviseUntilKilled() {
 	s := New(Options{Marker: os.Getenv("MARKER"), Sink: func(string) io.WriteCloser { return os.Stdout }})
-	if err := s.Set([]unit.Unit{real("web", cmp.Or(os.Getenv("BAD"), "sleeper"))}); err != nil {
+	web := real("web", cmp.Or(os.Getenv("BAD"), "sleeper"))
+	web.Env = append(web.Env, "SPOKEN="+os.Getenv("SPOKEN"))
+	if err := s.Set([]unit.Unit{web}); err != nil {
 		panic(err)
 	}
 	_ = s.Run(context.Background())
