@@ -274,6 +274,35 @@ func crashInConflict(t *testing.T, at string) {
 	w.stillReadable(map[string]node{"edit.txt": {Kind: "file", Sum: sumOf("by b")}})
 }
 
+// A file that a killed restore had placed, and not yet recorded, is edited
+// before the next start: nobody can tell it from one that was there before the
+// restore, so that it may lose its name, but never its content.
+func TestEditOfWhatAKilledRestoreHadPlaced(t *testing.T) {
+	for _, at := range []string{"place:placed", "place:recorded"} {
+		t.Run(strings.ReplaceAll(at, ":", "-"), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			a, b := w.pair()
+			a.seed()
+			a.once()
+			b.killedAt(at)
+			b.write("src/5.txt", "edited while down")
+			b.start()
+			b.sync()
+			aside := kept(t, b.dir, "conflicts")
+			if b.read("src/5.txt") != "edited while down" && aside["src/5.txt"] != "edited while down" {
+				t.Errorf("the edit is neither in the tree nor aside: %q", aside)
+			}
+			if at == "place:recorded" && len(aside) > 0 {
+				t.Errorf("what was recorded is a conflict: %q", aside)
+			}
+			w.stillReadable(map[string]node{"src/5.txt": {Kind: "file", Sum: sumOf("edited while down")}})
+			b.stop()
+			converge(t, a, b, b.tree(), len(aside))
+		})
+	}
+}
+
 // crashInAdoption begins with the plain objects of an earlier tool.
 func crashInAdoption(t *testing.T, at string) {
 	w := newWorld(t)

@@ -148,31 +148,62 @@ func (r *Replica) asAgreed(seen []Sighting, unknown []Unknown) ([]Sighting, []Un
 	if !r.traits.rewrites || r.base == nil {
 		return seen, unknown
 	}
-	agreed := map[string]string{} // key → path
+	names := agreedNames{key: r.traits.key, remote: map[string]string{}, placed: map[string]string{}, exact: map[string]bool{}}
 	for _, e := range r.base.Remote() {
-		if _, there := agreed[r.traits.key(e.Path)]; !there {
-			agreed[r.traits.key(e.Path)] = e.Path
+		names.exact[e.Path] = true
+		if key := names.keyOf(e.Path); names.remote[key] == "" {
+			names.remote[key] = e.Path
 		}
 	}
-	for i := range r.base.Rows { // what was placed here has the name
-		agreed[r.traits.key(r.base.Rows[i].Path)] = r.base.Rows[i].Path
-	}
-	name := func(path string) string {
-		for i := len(path); i > 0; i = strings.LastIndexByte(path[:i], '/') {
-			if p, ok := agreed[r.traits.key(path[:i])]; ok {
-				return p + path[i:]
-			}
-		}
-		return path
+	for i := range r.base.Rows {
+		path := r.base.Rows[i].Path
+		names.placed[names.keyOf(path)] = path
 	}
 	for i := range seen {
-		seen[i].Path = name(seen[i].Path)
+		seen[i].Path = names.of(seen[i].Path)
 	}
 	for i := range unknown {
-		unknown[i].Path = name(unknown[i].Path)
+		unknown[i].Path = names.of(unknown[i].Path)
 	}
 	sortSightings(seen)
 	return seen, unknown
+}
+
+// agreedNames are the paths that the sides agreed on, by what they are shown
+// as. A directory is named before what is in it: two that are one here may hold
+// the same name, and what is in the one that is here is not the other's.
+type agreedNames struct {
+	key    func(string) string
+	remote map[string]string // path by keyOf, the first one of several
+	placed map[string]string // of those, what was placed here has the name
+	exact  map[string]bool   // paths of the remote side
+}
+
+// keyOf is the same for all paths in one directory that are one here.
+func (n *agreedNames) keyOf(path string) string {
+	cut := strings.LastIndexByte(path, '/') + 1
+	return path[:cut] + n.key(path[cut:])
+}
+
+// of is the agreed path of a sighting.
+func (n *agreedNames) of(path string) string {
+	agreed := ""
+	for i, name := range strings.Split(path, "/") {
+		if i > 0 {
+			agreed += "/"
+		}
+		shown := agreed + name
+		key := agreed + n.key(name)
+		switch {
+		case n.placed[key] != "":
+			agreed = n.placed[key]
+		case n.remote[key] != "" && !n.exact[shown]:
+			agreed = n.remote[key]
+		default:
+			agreed = shown
+		}
+	}
+	return agreed
 }
 
 // unshowable names the topmost paths of the remote tree that this file system
