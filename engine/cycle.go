@@ -381,14 +381,20 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	}
 	pointSent.Reach()
 	gone := e.deletions(m, found, staged)
+	may, waits := m.rep.Withhold(staged.Changes, gone, found.Forgotten)
+	staged.Changes = may
+	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, waits)...)
 	return e.publishStep(ctx, m, dir, staged, gone, found.Forgotten, epoch, generation)
 }
 
 // deletions are those that may go with this step: none before everything that
-// was edited is in, and not so many that a person should say a word.
+// was edited is in, but for what waits for them, and not so many that a person
+// should say a word.
 func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Staged) []string {
-	if len(staged.Rest) > 0 {
-		return nil
+	for _, s := range staged.Rest {
+		if !m.rep.Replaces(s) {
+			return nil
+		}
 	}
 	losing := m.rep.Losing(found.Gone, staged.Changes)
 	if replica.Brake(m.rep.Files(), losing) && !m.allowDelete {

@@ -112,3 +112,35 @@ func TestForcedLeaseInDoubtMergesFirst(t *testing.T) {
 		t.Errorf("b: %q", got)
 	}
 }
+
+// A directory of all that there was became a link: its files were deletions
+// that waited for a word, and the link did not wait. The generation had a file
+// in a link, and no machine could show it.
+func TestALinkInPlaceOfADirectoryWaitsForItsDeletions(t *testing.T) {
+	s := newScene(t, "A", "B")
+	a, b := s.places[0], s.places[1]
+	s.write(a, "d/a", "one")
+	s.write(a, "d/b", "two")
+	s.round(a)
+	must(os.RemoveAll(filepath.Join(a.path, "d")))
+	must(os.Symlink("elsewhere", filepath.Join(a.path, "d")))
+	s.sawEdit(a, []string{"d", "d/a", "d/b"})
+	s.round(a)
+	s.stop(a)
+	s.round(b)
+	if info, err := os.Stat(filepath.Join(b.path, "d/b")); err != nil || !info.Mode().IsRegular() {
+		t.Errorf("B has not what was there before: %v %v", info, err)
+	}
+	s.stop(b)
+	s.start(a)
+	s.allowDelete(a)
+	s.round(a)
+	s.stop(a)
+	s.start(b)
+	s.allowDelete(b) // it would lose all it has, too
+	s.round(b)
+	if link, err := os.Readlink(filepath.Join(b.path, "d")); err != nil || link != "elsewhere" {
+		t.Errorf("B has no link: %q %v", link, err)
+	}
+	s.stop(b)
+}

@@ -224,6 +224,7 @@ const stageBytes = 256 << 20
 func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (Staged, error) {
 	var out Staged
 	r.root.Forget()
+	edited = r.replacementsLast(edited)
 	known := r.knownContent(edited)
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -250,6 +251,60 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighti
 		}
 	}
 	return out, nil
+}
+
+// Replaces says that a sighting has the name of what is a directory for the
+// remote side.
+func (r *Replica) Replaces(s Sighting) bool {
+	row := r.base.Row(s.Path)
+	return s.Kind != tree.Dir && row != nil && row.Kind == tree.Dir
+}
+
+// replacementsLast puts what replaces directories behind all else: it waits
+// until what is in them may go.
+func (r *Replica) replacementsLast(edited []Sighting) []Sighting {
+	if !slices.ContainsFunc(edited, r.Replaces) {
+		return edited
+	}
+	var first, last []Sighting
+	for _, s := range edited {
+		if r.Replaces(s) {
+			last = append(last, s)
+		} else {
+			first = append(first, s)
+		}
+	}
+	return append(first, last...)
+}
+
+// Withhold parts staged changes into those that may go with a step and those
+// that would put a file or link in the place of a directory that, for the remote
+// side, still has something in it: a deletion that waits for a word, or what
+// this file system cannot show.
+func (r *Replica) Withhold(staged []*Change, gone, forgotten []string) (may []*Change, waits []Unknown) {
+	going := map[string]bool{}
+	for _, path := range slices.Concat(gone, forgotten) {
+		going[path] = true
+	}
+	var remote []tree.Entry
+	for _, c := range staged {
+		if row := r.base.Row(c.Path); c.Kind == tree.Dir || row == nil || row.Kind != tree.Dir {
+			may = append(may, c)
+			continue
+		}
+		if remote == nil {
+			remote = r.base.Remote()
+		}
+		in := slices.IndexFunc(remote, func(e tree.Entry) bool {
+			return e.Path != c.Path && tree.Within(e.Path, c.Path) && !going[e.Path]
+		})
+		if in < 0 {
+			may = append(may, c)
+			continue
+		}
+		waits = append(waits, Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", remote[in].Path)})
+	}
+	return may, waits
 }
 
 // reason is an error's last word, without the path that a person is told anyway.
