@@ -27,7 +27,7 @@ demo: build ## run a workspace against an S3 server on loopback, kill it, restor
 
 .PHONY: test
 test: build ## run all tests, with real rclone and a real S3 server (about ten minutes)
-	@COLTEC_FIRST=$${COLTEC_FIRST:-1} COLTEC_HISTORIES=$${COLTEC_HISTORIES:-400} go test -p 1 -timeout 25m ./...
+	@go test -p 1 -timeout 25m ./...
 
 .PHONY: test-short
 test-short: build ## run all tests but the end-to-end ones
@@ -49,6 +49,10 @@ fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 .PHONY: soak-crash
 soak-crash: build ## kill coltecd and rclone at random points, many more times than make test does
 	@COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -timeout 60m -run 'TestRandomKills' -v ./e2e
+
+.PHONY: soak-model
+soak-model: build ## a hundred random histories of machines on real files, with real rclone and a real S3 server
+	@COLTEC_SOAK=$${COLTEC_SOAK:-100} go test -count=1 -timeout 60m -run 'TestSoakModel' -v ./engine
 
 .PHONY: bench-supervisor
 bench-supervisor: build ## measure coltecd beside supervisord, runit and s6 (root; apt-get install supervisor runit s6)

@@ -30,7 +30,7 @@ func TestFaultStopLeavesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, Options{})
 			l.run(real("web", bad))
-			l.printed("up", 2)
+			l.up(2)
 			if n := len(l.marked()); n < 2 {
 				t.Errorf("%d processes run", n)
 			}
@@ -49,7 +49,7 @@ func TestFaultRestartEndsTheWholeTree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, Options{})
 			l.run(real("web", bad))
-			l.printed("up", 2)
+			l.up(2)
 			before := l.marked()
 			if err := l.Do(t.Context(), "restart", "web"); err != nil {
 				t.Error(err)
@@ -100,7 +100,7 @@ func TestFaultAKilledSupervisorIsFollowedByNoSecondCopy(t *testing.T) {
 	l := newLab(t, Options{})
 	left := l.leftBehind("worst", 3)
 	l.run(real("web", "worst"))
-	l.printed("up", 6)
+	l.up(6)
 	now := l.marked()
 	for _, pid := range now {
 		if slices.Contains(left, pid) {
@@ -152,7 +152,7 @@ func (l *lab) leftBehind(bad string, processes int, env ...string) (pids []int) 
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
-	l.printed("up", processes)
+	l.up(processes)
 	pids = l.marked()
 	if err := cmd.Process.Kill(); err != nil || len(pids) != processes {
 		l.t.Fatal(err, pids)
@@ -173,7 +173,7 @@ func TestFaultAMissingBinaryComesBack(t *testing.T) {
 	u.Argv = []string{path}
 	l := newLab(t, Options{})
 	l.run(u)
-	l.printed("up", 1)
+	l.up(1)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestFaultAMissingBinaryComesBack(t *testing.T) {
 		t.Errorf("last error %q", s.LastError)
 	}
 	link()
-	l.printed("up", 2)
+	l.up(2)
 	l.reaches("web", Running)
 }
 

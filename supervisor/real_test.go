@@ -276,6 +276,31 @@ func (l *lab) printed(text string, n int) {
 	}
 }
 
+// up waits until n processes have said so: what a killed supervisor had in hand
+// may be in the output twice.
+func (l *lab) up(n int) {
+	l.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		said := map[string]bool{}
+		l.mu.Lock()
+		for line := range strings.Lines(l.text.String()) {
+			if strings.HasPrefix(line, "up ") && strings.HasSuffix(line, "\n") {
+				said[line] = true
+			}
+		}
+		l.mu.Unlock()
+		if len(said) >= n {
+			return
+		}
+		select {
+		case <-l.more:
+		case <-deadline:
+			l.t.Fatalf("not %d processes: %v", n, said)
+		}
+	}
+}
+
 // reaches waits until a unit enters a state.
 func (l *lab) reaches(name string, want State) Change {
 	l.t.Helper()
@@ -295,7 +320,7 @@ func (l *lab) reaches(name string, want State) Change {
 func TestNothingSurvivesAStop(t *testing.T) {
 	l := newLab(t, Options{})
 	l.run(real("worst", "worst"))
-	l.printed("up", 3)
+	l.up(3)
 	if n := len(l.marked()); n != 3 {
 		t.Errorf("%d processes, want 3", n)
 	}
@@ -355,7 +380,7 @@ func TestASupervisorThatWasKilled(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	l.printed("up", 1)
+	l.up(1)
 	left := l.marked()
 	if len(left) != 1 {
 		t.Fatalf("running: %v", left)
@@ -367,7 +392,7 @@ func TestASupervisorThatWasKilled(t *testing.T) {
 		t.Error("it was not killed")
 	}
 	l.run(real("web", "sleeper"))
-	l.printed("up", 2)
+	l.up(2)
 	now := l.marked()
 	if len(now) != 1 || now[0] == left[0] {
 		t.Errorf("it left %v, now there are %v", left, now)
