@@ -54,7 +54,7 @@ func (r *Reader) Head(ctx context.Context) (*store.Head, error) {
 	}
 	h, err := store.ReadHead(ctx, head, r.o.Workspace.String())
 	if errors.Is(err, rclone.ErrNotFound) {
-		return nil, hint.Wrap(fmt.Errorf("cannot read the history of %s: nothing was ever committed there: %w", r.o.Workspace, err),
+		return nil, hint.Wrap(fmt.Errorf("cannot read the history of %s: %w there", r.o.Workspace, ErrNothingCommitted),
 			"check bucket, path_prefix and the name of the workspace")
 	}
 	if err != nil {
@@ -78,6 +78,9 @@ func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
 	}
 	return r.log.Generations, nil
 }
+
+// ErrNothingCommitted says that a workspace has no head.
+var ErrNothingCommitted = errors.New("nothing was ever committed")
 
 // ErrNoGeneration says that no kept generation is as old as was asked for.
 var ErrNoGeneration = errors.New("there is no such generation")
@@ -291,32 +294,6 @@ func (x Replica) filter() *filter.Filter {
 		return &filter.Filter{}
 	}
 	return x.Filter
-}
-
-// Place is Reader.Place in the engine's own goroutine, so that no cycle runs
-// meanwhile; what it placed is pushed at once.
-func (e *Engine) Place(ctx context.Context, r *Reader, x Replica, path string, g store.Generation) (*Placed, error) {
-	var out *Placed
-	var outcome error
-	err := e.call(ctx, func() {
-		outcome = e.work(ctx, func(ctx context.Context) (err error) {
-			out, err = r.Place(ctx, x, path, g, nil)
-			return err
-		})
-		if m := e.member(x.Name); m != nil {
-			m.next = time.Time{}
-		}
-	})
-	return out, errors.Join(err, outcome)
-}
-
-// Soon has a replica's next cycle run at once.
-func (e *Engine) Soon(ctx context.Context, name string) error {
-	return e.call(ctx, func() {
-		if m := e.member(name); m != nil {
-			m.next = time.Time{}
-		}
-	})
 }
 
 // Change is how one path differs between two trees.

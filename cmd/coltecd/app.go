@@ -42,7 +42,8 @@ func newApp(p *program) *cli.App {
 		},
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
-			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p), cmdVersion(p),
+			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p),
+			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
 			cmdKeep(p), cmdSupervise(p),
 		},
 		Action: func(c *cli.Context) error { return noVerb(p, c) },

@@ -25,6 +25,8 @@ type replicator interface {
 	Resume(ctx context.Context, name string) error
 	Takeover(ctx context.Context, force bool) error
 	FinishAdoption(ctx context.Context, names []string) error
+	Alone(ctx context.Context, replica string, do func(ctx context.Context) error) error
+	Repair(ctx context.Context, r *engine.Reader, v *engine.Verdict) error
 	SetStopTimeout(d time.Duration)
 }
 

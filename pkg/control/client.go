@@ -123,8 +123,18 @@ func (c *Client) Events(ctx context.Context, emit func(Event) error) error {
 	}
 }
 
+// Read asks something of what the bucket holds, and decodes the answer.
+func (c *Client) Read(ctx context.Context, req ReadRequest, answer any, say func(string)) error {
+	return c.ask(ctx, "read", req, answer, say)
+}
+
 // call posts a request and follows the lines of its answer.
 func (c *Client) call(ctx context.Context, verb string, req any, say func(string)) error {
+	return c.ask(ctx, verb, req, nil, say)
+}
+
+// ask is call with an answer at the end; nil for none.
+func (c *Client) ask(ctx context.Context, verb string, req, answer any, say func(string)) error {
 	body, err := c.open(ctx, http.MethodPost, verb, req)
 	if err != nil {
 		return err
@@ -137,6 +147,11 @@ func (c *Client) call(ctx context.Context, verb string, req any, say func(string
 			return c.cut(ctx)
 		case l.Error != nil:
 			return l.Error.err()
+		case l.Done && answer != nil:
+			if err := json.Unmarshal(l.Answer, answer); err != nil {
+				return fmt.Errorf("cannot read coltecd's answer: %w", err)
+			}
+			return nil
 		case l.Done:
 			return nil
 		case say != nil:

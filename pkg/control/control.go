@@ -7,6 +7,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -41,6 +42,9 @@ type Handler interface {
 	// Provide takes variables over that the spec asks for, and says what they
 	// let go on.
 	Provide(ctx context.Context, req ProvideRequest, say func(string)) error
+	// Read answers what is asked of the bucket and its past; the answer is
+	// marshalled to JSON. say carries progress.
+	Read(ctx context.Context, req ReadRequest, say func(string)) (any, error)
 	// Events calls emit for each change until the context ends or emit fails.
 	Events(ctx context.Context, emit func(Event) error) error
 }
@@ -71,6 +75,19 @@ type NameRequest struct {
 // never shown again.
 type ProvideRequest struct {
 	Variables map[string]string `json:"variables"`
+}
+
+// ReadRequest asks something of what the bucket holds.
+type ReadRequest struct {
+	// Ask is what is asked: generations, versions, changes, restore, conflicts,
+	// conflict, take, drop or verify.
+	Ask     string `json:"ask"`
+	Replica string `json:"replica,omitempty"` // "": all, or the one that Path lies in
+	Path    string `json:"path,omitempty"`    // absolute; or the name of a version kept aside
+	At      string `json:"at,omitempty"`      // number of a generation, or a moment; "": the newest one
+	To      string `json:"to,omitempty"`      // absolute; a directory to restore to, instead of the tree
+	Deep    bool   `json:"deep,omitempty"`    // verify: fetch everything and compare hashes
+	Repair  bool   `json:"repair,omitempty"`
 }
 
 // Event is one change of state.
@@ -125,9 +142,10 @@ type Error struct {
 // line is one line of an answer that takes its time: any number of say, then
 // one done or error. A stream that ends without either was cut off.
 type line struct {
-	Say   string `json:"say,omitempty"`
-	Done  bool   `json:"done,omitempty"`
-	Error *Error `json:"error,omitempty"`
+	Say    string          `json:"say,omitempty"`
+	Done   bool            `json:"done,omitempty"`
+	Answer json.RawMessage `json:"answer,omitempty"` // with done, where there is something to tell
+	Error  *Error          `json:"error,omitempty"`
 }
 
 // toWire makes err fit for the socket.

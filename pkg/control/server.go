@@ -69,6 +69,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST /v1/takeover", stream(s, s.handler.Takeover))
 	mux.HandleFunc("POST /v1/adopt", stream(s, s.handler.FinishAdoption))
 	mux.HandleFunc("POST /v1/provide", stream(s, s.handler.Provide))
+	mux.HandleFunc("POST /v1/read", answering(s, s.handler.Read))
 	mux.HandleFunc("POST /v1/stop", stream(s, s.handler.Stop))
 	mux.HandleFunc("POST /v1/reload", stream(s, func(ctx context.Context, _ struct{}, say func(string)) error {
 		return s.handler.Reload(ctx, say)
@@ -122,6 +123,13 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 // stream makes a route of a call that may take long: the answer is lines of
 // JSON, the last of them done or error.
 func stream[T any](s *Server, call func(context.Context, T, func(string)) error) http.HandlerFunc {
+	return answering(s, func(ctx context.Context, req T, say func(string)) (any, error) {
+		return nil, call(ctx, req, say)
+	})
+}
+
+// answering is stream for a call that has something to tell in the end.
+func answering[T any](s *Server, call func(context.Context, T, func(string)) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req T
 		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
@@ -132,7 +140,11 @@ func stream[T any](s *Server, call func(context.Context, T, func(string)) error)
 		out := newLines(w)
 		last := line{Done: true}
 		if err := s.safely(r, func() error {
-			return call(r.Context(), req, func(text string) { _ = out.send(line{Say: text}) })
+			answer, err := call(r.Context(), req, func(text string) { _ = out.send(line{Say: text}) })
+			if err == nil && answer != nil {
+				last.Answer, err = json.Marshal(answer)
+			}
+			return err
 		}); err != nil {
 			last = line{Error: toWire(err)}
 		}

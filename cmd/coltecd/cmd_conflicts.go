@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+func cmdConflicts(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "conflicts",
+		Usage:     "list the local versions that lost their name to a remote one; compare, take or drop them",
+		ArgsUsage: "[show|take|drop] [PATH]",
+		Description: `conflicts             lists the versions that are kept aside
+conflicts show PATH   compares what has the name now with the version kept aside
+conflicts take PATH   gives the version its name back; what has it now goes to .coltec/replaced
+conflicts drop PATH   says that the version is not needed
+
+PATH is a file of the tree, or the ID of a version as the list shows it.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error { return p.conflicts(c) },
+	}
+}
+
+func (p *program) conflicts(c *cli.Context) error {
+	verb, name := c.Args().Get(0), c.Args().Get(1)
+	req := control.ReadRequest{Replica: c.String("replica"), Path: name}
+	asks := map[string]string{"": askConflicts, "show": askConflict, "take": askTake, "drop": askDrop}
+	ask, ok := asks[verb]
+	switch {
+	case !ok:
+		return hint.Wrap(usage("conflicts cannot %q", verb), "see %s conflicts --help", p.name)
+	case verb != "" && name == "":
+		return hint.Wrap(usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
+	}
+	if req.Ask = ask; verb == "" {
+		return p.listConflicts(c, req)
+	}
+	var answer conflictAnswer
+	if err := p.ask(c, req, &answer); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(answer)
+	}
+	switch verb {
+	case "take":
+		fmt.Fprintf(p.out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", plain(answer.Path), plain(answer.Host))
+	case "drop":
+		fmt.Fprintf(p.out, "dropped %s\n", plain(answer.ID))
+	case "show":
+		fmt.Fprint(p.out, plain(answer.Diff))
+		if answer.Note != "" {
+			fmt.Fprintf(p.out, "%s: %s\n", plain(answer.ID), plain(answer.Note))
+		}
+	}
+	return nil
+}
+
+func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
+	list := []conflictAnswer{}
+	if err := p.ask(c, req, &list); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(list)
+	}
+	if len(list) == 0 {
+		p.say("no conflicts")
+		return nil
+	}
+	t := table{{"REPLICA", "PATH", "SINCE", "OF", "SIZE", "ID"}}
+	for _, k := range list {
+		host := k.Host
+		if !k.Here {
+			host += " (in the bucket)"
+		}
+		t = append(t, []string{plain(k.Replica), plain(k.Path), k.Time.Local().Format(time.DateTime), plain(host), size(k.Size), plain(k.ID)})
+	}
+	_, err := fmt.Fprint(p.out, t)
+	return err
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+func cmdHistory(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "history",
+		Usage:     "list the kept generations; look into them; bring back how it was",
+		ArgsUsage: "[ls|show|restore] [PATH|GENERATION]",
+		Description: `history                    lists the kept generations
+history ls PATH            lists the versions of a file
+history show [GENERATION]  lists what a generation changed (the newest one, if none is named)
+history restore [PATH] --at T [--to DIR]
+                           makes PATH, or the whole workspace, what it was at T: in the tree, where
+                           what is replaced is kept in .coltec/replaced, or in DIR, which must be empty
+
+T is a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:05Z, 2006-01-02 15:04).`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`"},
+			&cli.StringFlag{Name: "to", Usage: "restore to the directory `DIR`, and leave the tree as it is"},
+			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error { return p.history(c) },
+	}
+}
+
+func (p *program) history(c *cli.Context) error {
+	verb, arg := c.Args().Get(0), c.Args().Get(1)
+	req := control.ReadRequest{Replica: c.String("replica"), At: c.String("at")}
+	if verb != "restore" && (c.String("to") != "" || c.String("at") != "" && verb != "show") {
+		return usage("--at and --to belong to history restore")
+	}
+	switch verb {
+	case "":
+		return p.generations(c, req)
+	case "ls":
+		return p.versions(c, req, arg)
+	case "show":
+		if arg != "" {
+			req.At = arg
+		}
+		return p.changes(c, req)
+	case "restore":
+		return p.restore(c, req, arg)
+	}
+	return hint.Wrap(usage("history cannot %q", verb), "see %s history --help", p.name)
+}
+
+func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
+	req.Ask = askGenerations
+	var gens []store.Generation
+	if err := p.ask(c, req, &gens); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(gens)
+	}
+	t := table{{"GENERATION", "TIME", "FILES", "SIZE", "CHANGED"}}
+	for i, g := range gens {
+		var files, bytes int64
+		var changed []string
+		for name, ref := range g.Replicas {
+			files, bytes = files+ref.Files, bytes+ref.Bytes
+			if i == 0 || gens[i-1].Replicas[name] != ref {
+				changed = append(changed, plain(name))
+			}
+		}
+		slices.Sort(changed)
+		t = append(t, []string{
+			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), size(bytes), strings.Join(changed, ", "),
+		})
+	}
+	_, err := fmt.Fprint(p.out, t)
+	return err
+}
+
+// absolute is a path as the running coltecd understands it, whose current
+// directory is another.
+func absolute(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}
+
+func (p *program) versions(c *cli.Context, req control.ReadRequest, path string) (err error) {
+	if path == "" {
+		return hint.Wrap(usage("history ls needs PATH"), "see %s history --help", p.name)
+	}
+	req.Ask = askVersions
+	if req.Path, err = absolute(path); err != nil {
+		return err
+	}
+	var answer versionsAnswer
+	if err := p.ask(c, req, &answer); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(answer)
+	}
+	t := table{{"GENERATION", "TIME", "KIND", "MODE", "SIZE", "SHA256"}}
+	for _, v := range answer.Versions {
+		row := []string{strconv.FormatInt(v.Generation, 10), v.Time.Local().Format(time.DateTime)}
+		switch {
+		case v.Gone:
+			row = append(row, "gone")
+		case v.Link != "":
+			row = append(row, v.Kind, "", "", "-> "+plain(v.Link))
+		case v.Kind == "file":
+			row = append(row, v.Kind, v.Mode, size(v.Size), v.SHA256[:12])
+		default:
+			row = append(row, v.Kind, v.Mode)
+		}
+		t = append(t, row)
+	}
+	_, err = fmt.Fprint(p.out, t)
+	return err
+}
+
+func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
+	req.Ask = askChanges
+	var answer changesAnswer
+	if err := p.ask(c, req, &answer); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(answer)
+	}
+	g := answer.Generation
+	fmt.Fprintf(p.out, "generation %d of %s\n", g.Number, g.Time.Local().Format(time.DateTime))
+	var names []string
+	for name := range answer.Changes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, change := range answer.Changes[name] {
+			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, plain(name), plain(strconv.Quote(change.Path)))
+		}
+	}
+	return nil
+}
+
+func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) (err error) {
+	if req.At == "" {
+		return hint.Wrap(usage("history restore needs --at T"), "%s history lists the generations", p.name)
+	}
+	req.Ask = askRestore
+	if req.Path, err = absolute(path); err != nil {
+		return err
+	}
+	if req.To, err = absolute(c.String("to")); err != nil {
+		return err
+	}
+	var placed []*engine.Placed
+	if err := p.ask(c, req, &placed); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(placed)
+	}
+	problems := 0
+	for _, x := range placed {
+		fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", plain(x.Replica), x.Generation, x.Placed, x.Removed)
+		for _, problem := range x.Problems {
+			fmt.Fprintf(p.out, "  not restored: %s\n", plain(problem))
+			problems++
+		}
+	}
+	if problems > 0 {
+		return fmt.Errorf("%d paths could not be restored", problems)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+func cmdVerify(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "verify",
+		Usage:     "look whether everything is there that the kept generations refer to",
+		ArgsUsage: "[REPLICA]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "quick", Usage: "compare names and sizes alone; else everything is fetched and hashed"},
+			&cli.BoolFlag{Name: "repair", Usage: "bring back what is damaged on one side from the other"},
+			jsonFlag(),
+		},
+		Action: func(c *cli.Context) error { return p.verify(c) },
+	}
+}
+
+func (p *program) verify(c *cli.Context) error {
+	req := control.ReadRequest{Ask: askVerify, Replica: c.Args().First(), Deep: !c.Bool("quick"), Repair: c.Bool("repair")}
+	var verdicts []*engine.Verdict
+	if err := p.ask(c, req, &verdicts); err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		if err := p.printJSON(verdicts); err != nil {
+			return err
+		}
+	}
+	wrong, left := false, false
+	for _, v := range verdicts {
+		if !c.Bool("json") {
+			p.printVerdict(v)
+		}
+		wrong = wrong || !v.OK()
+		left = left || !v.OK() && !req.Repair
+	}
+	switch {
+	case left:
+		return hint.Wrap(errors.New("not everything is as it should be"), "%s verify --repair brings back what the other side has", p.name)
+	case wrong:
+		return hint.Wrap(errors.New("not everything was as it should be"), "%s verify says what is left", p.name)
+	}
+	return nil
+}
+
+// printVerdict is what verify says of one replica.
+func (p *program) printVerdict(v *engine.Verdict) {
+	name := plain(v.Replica)
+	if v.Note != "" {
+		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
+	} else {
+		fmt.Fprintf(p.out, "%s: %d generations refer to %d objects, %s; %d orphans, %s\n", name, v.Generations, v.Objects, size(v.Bytes), v.Orphans, size(v.OrphanBytes))
+	}
+	for _, key := range v.Missing {
+		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, plain(key))
+	}
+	for _, l := range v.Lost {
+		what := "all of it"
+		if l.Path != "" {
+			what = fmt.Sprintf("%q", l.Path)
+		}
+		now := ""
+		if l.Now {
+			now = ", the newest one among them"
+		}
+		fmt.Fprintf(p.out, "%s: %s cannot be had in %d generations%s\n", name, plain(what), len(l.Generations), now)
+	}
+	for _, path := range v.Damaged {
+		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, plain(fmt.Sprintf("%q", path)))
+	}
+	for _, path := range v.Repaired {
+		fmt.Fprintf(p.out, "%s: repaired %s\n", name, plain(fmt.Sprintf("%q", path)))
+	}
+}

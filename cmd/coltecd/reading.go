@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/aymanbagabas/go-udiff"
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// What a reading is asked: control.ReadRequest.Ask.
+const (
+	askGenerations = "generations"
+	askVersions    = "versions"
+	askChanges     = "changes"
+	askRestore     = "restore"
+	askConflicts   = "conflicts"
+	askConflict    = "conflict"
+	askTake        = "take"
+	askDrop        = "drop"
+	askVerify      = "verify"
+)
+
+// alone runs something that writes into a replica's tree when no cycle runs.
+type alone func(ctx context.Context, replica string, do func(ctx context.Context) error) error
+
+// reading answers what is asked of the bucket and its past. The daemon answers
+// for a client; without one a verb answers itself.
+type reading struct {
+	*engine.Reader
+	replicas []engine.Replica
+	alone    alone
+	repair   func(ctx context.Context, r *engine.Reader, v *engine.Verdict) error // nil: nobody is there to do it
+	now      time.Time
+	say      func(string)
+}
+
+// read answers one request with the remotes of a setting.
+func (s setting) read(ctx context.Context, req control.ReadRequest, r reading) (any, error) {
+	o, err := s.engineOptions()
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Replicas) == 0 {
+		return nil, hint.Wrap(fmt.Errorf("cannot read: %w", errNoReplicas), "enable persistence in the spec")
+	}
+	if r.Reader, err = engine.NewReader(o); err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	r.replicas, r.now = o.Replicas, time.Now()
+	return r.answer(ctx, req)
+}
+
+func (r reading) answer(ctx context.Context, req control.ReadRequest) (any, error) {
+	if req.Replica != "" {
+		if err := r.only(req.Replica); err != nil {
+			return nil, err
+		}
+	}
+	switch req.Ask {
+	case askGenerations:
+		gens, err := r.Log(ctx)
+		return gens, err
+	case askVersions:
+		return r.versions(ctx, req)
+	case askChanges:
+		return r.changes(ctx, req)
+	case askRestore:
+		return r.restore(ctx, req)
+	case askConflicts:
+		return r.conflicts(ctx)
+	case askConflict, askTake, askDrop:
+		return r.conflict(ctx, req)
+	case askVerify:
+		return r.verify(ctx, req)
+	}
+	return nil, fmt.Errorf("internal error: cannot answer %q", req.Ask)
+}
+
+// only leaves one replica to look at.
+func (r *reading) only(name string) error {
+	x, ok := r.Replica(name)
+	if !ok {
+		var known []string
+		for _, x := range r.replicas {
+			known = append(known, x.Name)
+		}
+		return control.NotFound(name, known)
+	}
+	r.replicas = []engine.Replica{x}
+	return nil
+}
+
+// versionsAnswer is how a path was in the kept generations.
+type versionsAnswer struct {
+	Replica  string           `json:"replica"`
+	Path     string           `json:"path"` // within the replica
+	Versions []engine.Version `json:"versions"`
+}
+
+func (r reading) versions(ctx context.Context, req control.ReadRequest) (any, error) {
+	x, path, err := r.Find(req.Path)
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.Versions(ctx, x, path)
+	return versionsAnswer{x.Name, path, list}, err
+}
+
+// changesAnswer is what a generation changed.
+type changesAnswer struct {
+	Generation store.Generation           `json:"generation"`
+	Changes    map[string][]engine.Change `json:"changes"` // by replica
+}
+
+func (r reading) changes(ctx context.Context, req control.ReadRequest) (any, error) {
+	g, err := r.At(ctx, req.At, r.now)
+	if err != nil {
+		return nil, err
+	}
+	out := changesAnswer{g, map[string][]engine.Change{}}
+	for _, x := range r.replicas {
+		if g.Replicas[x.Name].Manifest == "" {
+			continue // not in it yet, or kept as plain objects
+		}
+		if out.Changes[x.Name], err = r.Show(ctx, x, g); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// restore brings a path, or the whole workspace, back as it was: into the tree,
+// or to a directory of its own.
+func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, error) {
+	g, err := r.At(ctx, req.At, r.now)
+	if err != nil {
+		return nil, err
+	}
+	if req.Path != "" {
+		x, path, err := r.Find(req.Path)
+		if err != nil {
+			return nil, err
+		}
+		placed, err := r.bring(ctx, x, path, g, req.To)
+		if err != nil {
+			return nil, err
+		}
+		return []*engine.Placed{placed}, nil
+	}
+	out := []*engine.Placed{}
+	for _, x := range r.replicas {
+		if g.Replicas[x.Name].Manifest == "" {
+			r.say(fmt.Sprintf("%s: left out: it is not in generation %d, or is kept as plain objects", x.Name, g.Number))
+			continue
+		}
+		to := req.To
+		if to != "" {
+			to = filepath.Join(to, r.below(x))
+		}
+		placed, err := r.bring(ctx, x, "", g, to)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, placed)
+	}
+	return out, nil
+}
+
+// below is where a replica goes in a directory that the whole workspace is
+// restored to: where it lies in the replica that holds it, the first one at the
+// top, others by their name.
+func (r reading) below(x engine.Replica) string {
+	top := r.replicas[0]
+	if rel, err := filepath.Rel(top.Path, x.Path); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return x.Name
+}
+
+func (r reading) bring(ctx context.Context, x engine.Replica, path string, g store.Generation, to string) (*engine.Placed, error) {
+	progress := sayProgress(x.Name, r.say)
+	if to != "" {
+		return r.Export(ctx, x, path, g, to, progress)
+	}
+	var placed *engine.Placed
+	err := r.alone(ctx, x.Name, func(ctx context.Context) (err error) {
+		placed, err = r.Place(ctx, x, path, g, progress)
+		return err
+	})
+	return placed, err
+}
+
+// sayEvery is how often progress is worth a line.
+const sayEvery = 2 * time.Second
+
+// sayProgress tells how far a transfer is, now and then.
+func sayProgress(name string, say func(string)) store.Progress {
+	next := time.Now().Add(sayEvery)
+	return func(p rclone.Progress) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(sayEvery)
+			say(fmt.Sprintf("%s: %d of %d objects, %s of %s, %s left", name, p.Files, p.TotalFiles, size(p.Bytes), size(p.TotalBytes), p.ETA.Round(time.Second)))
+		}
+	}
+}
+
+// conflictAnswer is a local version that lost its name to a remote one.
+type conflictAnswer struct {
+	Replica string    `json:"replica"`
+	ID      string    `json:"id"`
+	Path    string    `json:"path"` // that it had, within the replica
+	Time    time.Time `json:"time"`
+	Host    string    `json:"host"`
+	Size    int64     `json:"size"`
+	Here    bool      `json:"here"` // on this machine; else in the bucket alone
+	Diff    string    `json:"diff,omitempty"`
+	Note    string    `json:"note,omitempty"` // why there is no diff
+}
+
+func answerOf(x engine.Replica, k replica.KeptAside) conflictAnswer {
+	return conflictAnswer{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
+}
+
+func (r reading) conflicts(ctx context.Context) (any, error) {
+	out := []conflictAnswer{}
+	for _, x := range r.replicas {
+		list, err := r.Aside(ctx, x)
+		if err != nil {
+			r.say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
+		}
+		for _, k := range list {
+			out = append(out, answerOf(x, k))
+		}
+	}
+	return out, nil
+}
+
+// conflict shows, takes or drops one version that is kept aside.
+func (r reading) conflict(ctx context.Context, req control.ReadRequest) (any, error) {
+	x, k, err := r.findConflict(ctx, req.Path)
+	if err != nil {
+		return nil, err
+	}
+	answer := answerOf(x, k)
+	switch req.Ask {
+	case askTake:
+		err = r.alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeAside(ctx, x, k) })
+	case askDrop:
+		err = r.alone(ctx, x.Name, func(context.Context) error { return replica.DropAside(x.Path, k) })
+	default:
+		answer.Diff, answer.Note, err = r.diff(ctx, x, k)
+	}
+	return answer, err
+}
+
+// findConflict finds a version by its ID or path, in whichever replica it is.
+func (r reading) findConflict(ctx context.Context, name string) (engine.Replica, replica.KeptAside, error) {
+	if filepath.IsAbs(name) {
+		x, path, err := r.Find(name)
+		if err != nil {
+			return x, replica.KeptAside{}, err
+		}
+		k, err := r.FindAside(ctx, x, path)
+		return x, k, err
+	}
+	var first error
+	for _, x := range r.replicas {
+		k, err := r.FindAside(ctx, x, name)
+		if err == nil {
+			return x, k, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return engine.Replica{}, replica.KeptAside{}, first
+}
+
+// diffMost bounds the size of what a diff is made of: a larger one helps nobody.
+const diffMost = 1 << 20
+
+// diff compares what has the name now with the version that is kept aside.
+func (r reading) diff(ctx context.Context, x engine.Replica, k replica.KeptAside) (diff, note string, err error) {
+	tmp, err := os.MkdirTemp("", "coltec-diff-")
+	if err != nil {
+		return "", "", err
+	}
+	defer os.RemoveAll(tmp)
+	file, err := r.AsideFile(ctx, x, k, tmp)
+	if err != nil {
+		return "", "", err
+	}
+	kept, err := textOf(file)
+	if err != nil {
+		return "", err.Error(), nil
+	}
+	now, err := textOf(filepath.Join(x.Path, filepath.FromSlash(k.Path)))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err.Error(), nil
+	}
+	return udiff.Unified(k.Path+" (now)", k.Path+" (kept aside, of "+k.Host+")", now, kept), "", nil
+}
+
+// textOf reads a text or the target of a link; the error says why it is none.
+func textOf(file string) (string, error) {
+	info, err := os.Lstat(file)
+	switch {
+	case err != nil:
+		return "", err
+	case info.Mode().Type() == os.ModeSymlink:
+		return os.Readlink(file)
+	case !info.Mode().IsRegular():
+		return "", errors.New("it is no file")
+	case info.Size() > diffMost:
+		return "", fmt.Errorf("too large to compare: %s", size(info.Size()))
+	}
+	b, err := os.ReadFile(file)
+	if bytes.IndexByte(b, 0) >= 0 {
+		return "", errors.New("binary files differ")
+	}
+	return string(b), err
+}
+
+// verify looks whether all is there, and mends what can be.
+func (r reading) verify(ctx context.Context, req control.ReadRequest) (any, error) {
+	if req.Repair && r.repair == nil {
+		return nil, hint.Wrap(errors.New("cannot repair: coltecd is not running"), "it is done with the lease held: start it, then verify --repair")
+	}
+	out := []*engine.Verdict{}
+	for _, x := range r.replicas {
+		r.say(fmt.Sprintf("%s: looking at what its generations refer to", x.Name))
+		v, err := r.Verify(ctx, x, req.Deep)
+		if err != nil {
+			return nil, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
+		}
+		if req.Repair && !v.OK() {
+			if err := r.repair(ctx, r.Reader, v); err != nil {
+				return nil, fmt.Errorf("cannot repair replica %q: %w", x.Name, err)
+			}
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// Read answers a client.
+func (d *daemon) Read(ctx context.Context, req control.ReadRequest, say func(string)) (any, error) {
+	if err := d.stopping(); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	s := d.setting
+	d.mu.Unlock()
+	r := reading{say: say}
+	if e := d.replicas.current(); e != nil {
+		r.alone, r.repair = e.Alone, e.Repair
+	} else {
+		r.alone = atOnce
+	}
+	defer d.rest.Reset(restAfter)
+	return s.read(ctx, req, r)
+}
+
+// atOnce is for when no cycle can run.
+func atOnce(ctx context.Context, _ string, do func(ctx context.Context) error) error { return do(ctx) }
+
+// ask has the running coltecd answer a request; without one it is answered
+// here, with what this shell's environment has of credentials.
+func (p *program) ask(c *cli.Context, req control.ReadRequest, answer any) error {
+	path, err := p.findSpec(c)
+	if err != nil {
+		return err
+	}
+	say := func(line string) { p.say("%s", line) }
+	i, running, err := control.Find(p.place(path, nil))
+	if err != nil {
+		return err
+	}
+	if running {
+		return control.Dial(i.Socket).Read(c.Context, req, answer, say)
+	}
+	sp, err := loadSpec(path)
+	if err != nil {
+		return err
+	}
+	if err := sp.ApplyEnvironment(p.lookup); err != nil {
+		return exit{codeUsage, err}
+	}
+	if req.Ask == askTake || req.Ask == askDrop || req.Ask == askRestore && req.To == "" {
+		seat, err := p.take(path, sp) // no coltecd may start meanwhile
+		if err != nil {
+			return err
+		}
+		defer seat.Leave()
+	}
+	s := setting{spec: sp, folder: workspaceFolder(path), environ: p.environ, log: slog.New(slog.DiscardHandler)}
+	if s.logDir, err = p.logDir(path); err != nil {
+		return err
+	}
+	out, err := s.read(c.Context, req, reading{alone: atOnce, say: say})
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(out) // as it would come over the socket
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(body, answer)
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Aside lists the local versions of a replica that lost their name to a remote
+// one: those of this machine, and those of others that the bucket has. Where
+// the bucket cannot be read, those of this machine come with the error.
+func (r *Reader) Aside(ctx context.Context, x Replica) ([]replica.KeptAside, error) {
+	var remote []tree.Entry
+	g, err := r.At(ctx, "", time.Time{})
+	if err == nil {
+		var t *store.Tree
+		if t, _, err = r.Tree(ctx, x, g); err == nil {
+			remote = t.Entries
+		}
+	}
+	if errors.Is(err, ErrNoGeneration) || errors.Is(err, ErrNothingCommitted) {
+		err = nil
+	}
+	list, local := replica.ListAside(x.Path, remote)
+	return list, errors.Join(err, local)
+}
+
+// FindAside finds a kept version of a replica by its ID, or by the path that it
+// had when it is the only one of it.
+func (r *Reader) FindAside(ctx context.Context, x Replica, name string) (replica.KeptAside, error) {
+	list, err := r.Aside(ctx, x)
+	var found []replica.KeptAside
+	for _, k := range list {
+		if k.ID == name {
+			return k, nil
+		}
+		if k.Path == name {
+			found = append(found, k)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		err := fmt.Errorf("cannot tell which version of %q is meant: %d are kept", name, len(found))
+		for _, k := range found {
+			err = hint.Wrap(err, "name it: %s", k.ID)
+		}
+		return replica.KeptAside{}, err
+	case err != nil:
+		return replica.KeptAside{}, err
+	}
+	return replica.KeptAside{}, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in replica %q", name, x.Name),
+		"coltecd conflicts lists them")
+}
+
+// AsideFile gives a file with the content of a kept version: its own where it
+// is on this machine, else one that is fetched to a directory of the caller's.
+func (r *Reader) AsideFile(ctx context.Context, x Replica, k replica.KeptAside, dir string) (string, error) {
+	if k.Here {
+		return filepath.Join(x.Path, filepath.FromSlash(k.Entry.Path)), nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("cannot fetch %q: %w", k.ID, err)
+	}
+	layout, err := r.layout(ctx, x)
+	if err != nil {
+		return "", err
+	}
+	if k.Entry.Kind == tree.Link && k.Entry.Tag == "" {
+		file := filepath.Join(dir, "link")
+		return file, os.Symlink(k.Entry.Link, file)
+	}
+	if err := layout.Fetch(ctx, []*tree.Entry{&k.Entry}, dir, nil); err != nil {
+		return "", fmt.Errorf("cannot fetch %q: %w", k.ID, err)
+	}
+	return filepath.Join(dir, "0"), nil
+}
+
+// TakeAside gives a kept version its name back; what has the name now is kept
+// with what was replaced. Nobody else may place there meanwhile.
+func (r *Reader) TakeAside(ctx context.Context, x Replica, k replica.KeptAside) error {
+	staged := ""
+	if !k.Here {
+		dir := filepath.Join(replica.Dir, "stage", "aside")
+		defer os.RemoveAll(filepath.Join(x.Path, dir))
+		file, err := r.AsideFile(ctx, x, k, filepath.Join(x.Path, dir))
+		if err != nil {
+			return err
+		}
+		if k.Entry.Kind == tree.File {
+			err = errors.Join(os.Chmod(file, os.FileMode(k.Entry.Mode&0o777)), os.Chtimes(file, time.Time{}, time.Unix(0, k.Entry.MTime)))
+		}
+		if err != nil {
+			return fmt.Errorf("cannot take %q: %w", k.ID, err)
+		}
+		staged = filepath.Join(dir, filepath.Base(file))
+	}
+	return replica.TakeAside(x.Path, k, staged)
+}
+
+// Alone runs do in the engine's own goroutine, so that no cycle runs meanwhile,
+// and the replica's next one at once after it.
+func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Context) error) error {
+	var outcome error
+	err := e.call(ctx, func() {
+		outcome = e.work(ctx, do)
+		if m := e.member(name); m != nil {
+			m.next = time.Time{}
+		}
+	})
+	return errors.Join(err, outcome)
+}
