@@ -176,7 +176,7 @@ func (e *Engine) attention(m *member) []string {
 		out = append(out, fmt.Sprintf("replica %s: %d deletions at once wait for your word: coltecd sync %s --allow-delete, or put the files back", m.Name, m.held, m.Name))
 	}
 	if m.conflicts > 0 {
-		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts", m.Name, m.conflicts, m.Path))
+		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.conflicts, m.Path))
 	}
 	if m.adopted != "" || e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))

@@ -1,0 +1,236 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// answer runs a verb with --json and decodes what it answers.
+func answer[T any](m *machine, args ...string) (v T) {
+	m.t.Helper()
+	out, talk, code := m.run(append(args, "--json")...)
+	if err := json.Unmarshal([]byte(out), &v); err != nil || code != 0 {
+		m.t.Fatalf("%s: coltecd %q ended with %d: %v\n%s%s", m.name, args, code, err, out, talk)
+	}
+	return v
+}
+
+// refused runs a verb that must fail, and holds what it says.
+func (m *machine) refused(code int, words string, args ...string) {
+	m.t.Helper()
+	out, talk, got := m.run(args...)
+	if got != code || !strings.Contains(talk, words) {
+		m.t.Errorf("%s: coltecd %q ended with %d, want %d and %q:\n%s%s", m.name, args, got, code, words, out, talk)
+	}
+}
+
+// A day of work is read back: listed, looked into, restored beside the tree and
+// into it, with coltecd running and without.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(func(o *specOptions) {
+		o.Replicas = append(o.Replicas, m.replica("context", m.path("agent context")))
+	})
+	m.write("notes.txt", "one")
+	m.write("gone/b.sh", "#!/bin/sh\n")
+	if err := os.Chmod(m.path("gone/b.sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.write("agent context/memory", "first")
+	m.refused(1, "nothing was ever committed", "history")
+	m.start()
+	m.sync()
+	tree := func(m *machine) map[string]node {
+		return treeOf(t, m.dir, ".coltec", ".devcontainer", "agent context/.coltec")
+	}
+	first := tree(m)
+	at := strconv.FormatInt(m.status().Lease.Generation, 10)
+	m.write("notes.txt", "two")
+	m.remove("gone/b.sh")
+	m.write("agent context/memory", "second")
+	m.sync("--allow-delete")
+
+	gens := answer[[]store.Generation](m, "history")
+	if n := len(gens); n < 2 || gens[n-1].Number != m.status().Lease.Generation {
+		t.Errorf("generations: %+v", gens)
+	}
+	if text := m.must("history"); !strings.Contains(text, "GENERATION") || !strings.Contains(text, "context, workspace") {
+		t.Error(text)
+	}
+	versions := answer[struct{ Versions []engine.Version }](m, "history", "ls", "notes.txt").Versions
+	if len(versions) != 2 || versions[0].SHA256 != sumOf("one") || versions[1].SHA256 != sumOf("two") {
+		t.Errorf("versions: %+v", versions)
+	}
+	if text := m.must("history", "show"); !strings.Contains(text, `removed      workspace: "gone/b.sh"`) || !strings.Contains(text, `changed      context: "memory"`) {
+		t.Error(text)
+	}
+
+	// Beside the tree, which stays as it is.
+	beside := filepath.Join(filepath.Dir(m.dir), "as it was")
+	m.must("history", "restore", "--at", at, "--to", beside)
+	without := treeOf(t, beside)
+	for name, n := range first {
+		if got := without[name]; got != n {
+			t.Errorf("%s: %+v, want %+v", name, got, n)
+		}
+	}
+	if m.read("notes.txt") != "two" {
+		t.Error("the tree was touched")
+	}
+	m.refused(1, "it is not empty", "history", "restore", "--at", at, "--to", beside)
+
+	// A path, into the tree: pushed like an edit.
+	before := m.status().Lease.Generation
+	m.must("history", "restore", "gone", "--at", at)
+	m.sync()
+	if m.read("gone/b.sh") != "#!/bin/sh\n" || m.status().Lease.Generation <= before {
+		t.Error("the path was not restored, or not pushed")
+	}
+	m.stop()
+
+	// All of it, with nobody running.
+	m.must("history", "restore", "--at", at)
+	sameTree(t, first, tree(m))
+	m.once()
+	b := w.machine("b")
+	b.spec(func(o *specOptions) {
+		o.Replicas = append(o.Replicas, b.replica("context", b.path("agent context")))
+	})
+	b.once()
+	sameTree(t, first, tree(b))
+	if versions := answer[struct{ Versions []engine.Version }](b, "history", "ls", b.path("agent context/memory")).Versions; len(versions) != 3 {
+		t.Errorf("versions elsewhere: %+v", versions)
+	}
+
+	m.refused(2, "needs --at", "history", "restore", "notes.txt")
+	m.refused(2, "cannot", "history", "lose")
+	m.refused(1, "cannot find generation 99", "history", "restore", "notes.txt", "--at", "99")
+	m.refused(1, "cannot read the time", "history", "restore", "notes.txt", "--at", "yesteryear")
+	m.refused(1, "no kept generation", "history", "ls", "never.txt")
+	m.refused(1, "it is in no replica", "history", "ls", "/etc/passwd")
+	m.refused(1, `no unit or replica "x"`, "history", "--replica", "x")
+}
+
+// Both sides changed a file: the versions are compared, and each way out is
+// taken, by a machine that has the version and by one that has not.
+func TestConflictsVerb(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.pair()
+	for _, name := range []string{"one", "two", "three"} {
+		a.write(name, "line\ncommon\n")
+	}
+	a.once()
+	b.once()
+	for _, name := range []string{"one", "two", "three"} {
+		a.write(name, "by a\ncommon\n")
+		b.write(name, "by b\ncommon\n")
+	}
+	a.once()
+	b.start()
+	list := answer[[]struct{ ID, Path, Host string }](b, "conflicts")
+	if len(list) != 3 || list[0].Host != "b" {
+		t.Fatalf("%+v", list)
+	}
+	if text := b.must("conflicts", "show", "one"); !strings.Contains(text, "-by a\n+by b\n common") {
+		t.Error(text)
+	}
+	b.must("conflicts", "take", "one")
+	b.must("conflicts", "drop", list[2].ID)
+	if b.read("one") != "by b\ncommon\n" {
+		t.Error("the version has not its name back")
+	}
+	if got := kept(t, b.dir, "replaced"); got["one"] != "by a\ncommon\n" {
+		t.Errorf("what it replaced is not kept: %q", got)
+	}
+	b.sync()
+	b.stop()
+
+	// The last one is taken where it has never been.
+	a.start()
+	left := answer[[]struct {
+		Path string
+		Here bool
+	}](a, "conflicts")
+	if len(left) != 1 || left[0].Here {
+		t.Fatalf("%+v", left)
+	}
+	last := left[0].Path
+	if text := a.must("conflicts", "show", last); !strings.Contains(text, "+by b") {
+		t.Error(text)
+	}
+	a.must("conflicts", "take", last)
+	if a.read(last) != "by b\ncommon\n" || a.read("one") != "by b\ncommon\n" {
+		t.Error("the version of b is not here")
+	}
+	a.sync()
+	if text := a.must("conflicts"); !strings.Contains(text, "no conflicts") {
+		t.Error(text)
+	}
+	a.stop()
+	a.refused(1, "cannot find a version", "conflicts", "show", "one")
+	a.refused(2, "needs PATH", "conflicts", "take")
+}
+
+// An object that vanished, and one that was damaged, are named with what they
+// held, and brought back from the tree.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(nil)
+	m.write("small.txt", "small")
+	m.write("large.bin", strings.Repeat("large", 50_000))
+	m.write("other.bin", strings.Repeat("other", 50_000))
+	m.start()
+	m.sync()
+	if text := m.must("verify"); !strings.Contains(text, "1 generations refer to") {
+		t.Error(text)
+	}
+	w.rclone("delete", "--include", "o/**", "{bucket}/"+prefix("workspace")+"/.coltec")
+	m.refused(1, "verify --repair", "verify", "--quick")
+	out, _, _ := m.run("verify", "--quick")
+	for _, want := range []string{"missing or damaged", `"small.txt"`, `"large.bin"`, "newest"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("verify does not say %q:\n%s", want, out)
+		}
+	}
+	m.run("verify", "--repair")
+	fresh := w.machine("b")
+	fresh.spec(nil)
+	m.stop()
+	fresh.once()
+	sameTree(t, m.tree(), fresh.tree())
+
+	// A bit that turned: names and sizes alone do not tell.
+	m.start()
+	for key, size := range w.objects() {
+		if file := filepath.Join(w.s3.Dir, w.s3.Bucket, key); strings.Contains(key, "/.coltec/o/") && size > 0 {
+			b, err := os.ReadFile(file)
+			if err == nil {
+				b[len(b)/2] ^= 1
+				err = os.WriteFile(file, b, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.must("verify", "--quick")
+	m.refused(1, "not everything is as it should be", "verify")
+	m.run("verify", "--repair")
+	m.stop()
+	again := w.machine("c")
+	again.spec(nil)
+	again.once()
+	sameTree(t, m.tree(), again.tree())
+}
