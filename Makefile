@@ -39,7 +39,7 @@ check: ## formatting, vet, modules, shell scripts
 	@go vet ./...
 	@cd tools && go vet ./...
 	@go mod tidy -diff
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
 
 .PHONY: fuzz

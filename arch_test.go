@@ -28,6 +28,8 @@ var lower = map[string]string{
 	"supervisor":    "pkg/backoff pkg/hint pkg/process pkg/unit",
 	"hooks":         "pkg/backoff pkg/hint pkg/unit",
 	"engine":        "pkg/backoff pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/replica pkg/status pkg/store pkg/tree",
+	"features":      "",
+	"pkg/feature":   "features pkg/hint",
 	"cmd/coltecd":   "*",
 
 	"internal/s3test":         "pkg/hint",

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -29,11 +32,15 @@ func cmdStart(p *program) *cli.Command {
 		Usage: "start coltecd in the background; one that runs already gets the credentials it lacks",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wait", Usage: "wait for the restore"},
+			&cli.StringFlag{Name: "secrets-file", Usage: "take variables from `FILE`, a flat JSON object of strings; -: standard input"},
 			onlyFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if p.saidDisabled() {
 				return nil
+			}
+			if err := p.takeSecrets(c.String("secrets-file")); err != nil {
+				return err
 			}
 			path, sp, err := p.loadFor(c)
 			if err != nil {
@@ -48,6 +55,33 @@ func cmdStart(p *program) *cli.Command {
 			return nil
 		},
 	}
+}
+
+// takeSecrets adds the variables in a file to the environment. An error names
+// the file and the variable, and never shows a value.
+func (p *program) takeSecrets(file string) error {
+	if file == "" {
+		return nil
+	}
+	var b []byte
+	var err error
+	if file == "-" {
+		file = "standard input"
+		b, err = io.ReadAll(p.in)
+	} else {
+		b, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read secrets: %w", err)
+	}
+	vars, err := secret.ParseJSON(b)
+	if err != nil {
+		return fmt.Errorf("cannot read secrets from %s: %w", file, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		p.environ = append(p.environ, name+"="+vars[name].Reveal())
+	}
+	return nil
 }
 
 // start makes sure that coltecd runs.

@@ -29,6 +29,7 @@ func cmdStatus(p *program) *cli.Command {
 		Usage: "say how the workspace is",
 		Flags: []cli.Flag{
 			jsonFlag(),
+			&cli.BoolFlag{Name: "brief", Usage: "a line for each thing that needs attention, and nothing when all is well"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "go on until Ctrl-C, with each change"},
 		},
 		Action: func(c *cli.Context) error {
@@ -39,6 +40,9 @@ func cmdStatus(p *program) *cli.Command {
 			doc, err := p.status(c)
 			if err != nil {
 				return exit{codeUnknown, err}
+			}
+			if c.Bool("brief") {
+				show = p.printBrief
 			}
 			if err := show(doc); err != nil {
 				return exit{codeUnknown, err}
@@ -140,6 +144,19 @@ func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error 
 		_, err := io.WriteString(p.out, r.document(doc))
 		return err
 	}
+}
+
+// printBrief is what a new shell says: what is wrong, in a line each.
+func (p *program) printBrief(doc status.Document) error {
+	if doc.State == status.Running {
+		return nil
+	}
+	for _, a := range doc.Attention {
+		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", plain(oneLine(a))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // watchStatus shows the status again at each change, and now and then.

@@ -23,12 +23,13 @@ import (
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/supervisor"
 )
 
 // daemon is a running coltecd. Its goroutines: serve (the socket), supervise
 // (the units), the engine's (see replication), begin (the order of the start),
-// watch (the spec), runHooks (what the engine asks for) and run itself, which decides about the end.
+// watch (the spec), runHooks (what the engine asks for), publish (the status file) and run itself, which decides about the end.
 type daemon struct {
 	p        *program
 	path     string // of the spec
@@ -147,12 +148,15 @@ func (d *daemon) run(ready func() error) error {
 	}()
 	go d.watch(life)
 	go d.runHooks(life)
+	published := d.publish(life)
 
 	req, fatal := d.awaitEnd(signals)
 	started() // no service starts any more
 	d.log.Info("stopping", "why", req.why, "timeout", req.timeout)
 	err = d.shutdown(req, signals, end, supervised)
 	d.rest.Stop()
+	<-published
+	d.writeStatus(status.Stopped)
 	close(d.ended)
 	d.log.Info("stopped")
 	return errors.Join(fatal, err)

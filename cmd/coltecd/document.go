@@ -17,6 +17,10 @@ import (
 // Status joins what the rooms know into the one document.
 func (d *daemon) Status(context.Context) status.Document {
 	d.rest.Reset(restAfter)
+	return d.document()
+}
+
+func (d *daemon) document() status.Document {
 	d.mu.Lock()
 	s, refused := d.setting, d.refused
 	d.mu.Unlock()

@@ -165,6 +165,11 @@ func wanted(sp *spec.Spec) []string {
 	for _, name := range sp.Variables() {
 		names[name] = true
 	}
+	for _, s := range sp.Secrets {
+		if s.Name != "" {
+			names[s.Name] = true
+		}
+	}
 	return slices.Sorted(maps.Keys(names))
 }
 

@@ -16,6 +16,10 @@ const (
 	Stopped  State = "stopped"  // no coltecd answers
 )
 
+// FileName is the file in the log directory that coltecd keeps the document in, for
+// those who cannot ask it: its time says how old that is.
+const FileName = "status.json"
+
 // Document is the whole answer.
 type Document struct {
 	Workspace Workspace  `json:"workspace"`

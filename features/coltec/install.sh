@@ -1,0 +1,97 @@
+#!/bin/sh
+# Puts coltecd, its alias coltec-daemon and rclone into an image: Debian, Ubuntu,
+# Alpine, Fedora and whatever else has a POSIX shell; amd64 and arm64. Run as
+# root by the dev container CLI while it builds the image.
+#
+# The binaries are static. Those in bin/<arch>/ beside this file are taken, else
+# a pinned release is downloaded and held against checksums.txt.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+bin=/usr/local/bin
+lib=/usr/local/lib/coltec
+share=/usr/local/share/coltec
+
+fail() {
+	echo "coltec: $1" >&2
+	shift
+	for hint in "$@"; do echo "hint: $hint" >&2; done
+	exit 1
+}
+
+[ "$(id -u)" = 0 ] || fail "cannot install: this is not root" "a Feature is installed while the image is built"
+
+case $(uname -m) in
+x86_64 | amd64) arch=amd64 ;;
+aarch64 | arm64) arch=arm64 ;;
+*) fail "there is no coltecd for $(uname -m)" "amd64 and arm64 are built" ;;
+esac
+
+# fetch URL FILE: with what the image has.
+fetch() {
+	if command -v curl >/dev/null 2>&1; then
+		curl -fsSL --retry 3 --connect-timeout 10 -o "$2" "$1"
+	elif command -v wget >/dev/null 2>&1; then
+		wget -q -T 30 -O "$2" "$1"
+	else
+		fail "there is neither curl nor wget in this image" \
+			"put the binaries into .devcontainer/coltec/bin/$arch/ on the host: coltec up does it when it has them beside it"
+	fi
+}
+
+# download NAME FILE: a pinned release, checked before anything else is done.
+download() {
+	[ -n "${VERSION-}" ] || fail "no $1 beside this Feature in bin/$arch/, and no version is pinned" \
+		"run coltec up on a host that has coltecd and rclone beside coltec, or set the Feature's option \"version\""
+	path=$VERSION/$1-linux-$arch
+	want=$(awk -v path="$path" '$2 == path { print $1 }' "$here/checksums.txt")
+	[ -n "$want" ] || fail "checksums.txt has no line for $path" "take another version, or another copy of this Feature"
+	fetch "${URL:?}/$path" "$2" || fail "cannot download $URL/$path"
+	got=$(sha256sum "$2" | cut -d' ' -f1)
+	[ "$got" = "$want" ] || fail "$URL/$path is not what was released: SHA-256 $got, not $want"
+}
+
+# 0711 and root's: a program that its user cannot read is not dumpable, so no
+# other process of that user can read its environment, where the credentials are.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for name in coltecd rclone; do
+	if [ -f "$here/bin/$arch/$name" ]; then
+		cp "$here/bin/$arch/$name" "$work/$name"
+	else
+		download "$name" "$work/$name"
+	fi
+	chown 0:0 "$work/$name"
+	chmod 0711 "$work/$name"
+	"$work/$name" version >/dev/null || fail "$name does not run in this image"
+done
+
+# In a directory of their own, where coltecd finds its rclone; an rclone that the
+# image has stays the one that people call.
+mkdir -p "$lib" "$bin" "$share"
+chmod 0755 "$lib" "$share"
+mv -f "$work/coltecd" "$work/rclone" "$lib/"
+ln -sf "$lib/coltecd" "$bin/coltecd"
+ln -sf "$lib/coltecd" "$bin/coltec-daemon"
+command -v rclone >/dev/null 2>&1 || ln -sf "$lib/rclone" "$bin/rclone"
+
+user=${_REMOTE_USER:-root}
+echo "$user" >"$share/user"
+cp "$here/entrypoint.sh" "$here/profile.sh" "$share/"
+chmod 0644 "$share"/*
+
+# Each new interactive shell says what needs attention.
+line="[ ! -r $share/profile.sh ] || . $share/profile.sh # coltec"
+for rc in /etc/bash.bashrc /etc/bashrc /etc/zsh/zshrc /etc/zshrc; do
+	if [ -f "$rc" ] && ! grep -q '# coltec$' "$rc"; then
+		echo "$line" >>"$rc"
+	fi
+done
+if [ -d /etc/profile.d ]; then
+	cp "$share/profile.sh" /etc/profile.d/coltec.sh
+fi
+
+if [ ! -e /etc/ssl/certs/ca-certificates.crt ] && [ ! -e /etc/pki/tls/certs/ca-bundle.crt ] && [ ! -e /etc/ssl/cert.pem ]; then
+	echo "coltec: this image has no CA certificates: rclone cannot speak HTTPS until the package ca-certificates is in it" >&2
+fi
+echo "coltec: installed $("$bin/coltecd" version | head -n 1)"
