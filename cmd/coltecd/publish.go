@@ -53,7 +53,7 @@ func (d *daemon) writeStatusUnless(last []byte, state status.State) []byte {
 		return last
 	}
 	path := filepath.Join(d.logDir, status.FileName)
-	if err := os.WriteFile(path+".new", append(b, '\n'), 0o600); err == nil {
+	if err := os.WriteFile(path+".new", append(b, '\n'), 0o644); err == nil {
 		_ = os.Rename(path+".new", path)
 	}
 	return b

@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# A new interactive shell says what is wrong with the workspace's persistence,
-# and nothing when all is well.
+# A new interactive shell on a terminal says what is wrong with the workspace's
+# persistence, and nothing when all is well. The variable is not exported: the
+# next shell tells it again.
 case $- in
 *i*)
-	if [ -z "${COLTEC_SHELL_TOLD-}" ]; then
+	if [ -t 1 ] && [ -z "${COLTEC_SHELL_TOLD-}" ]; then
 		COLTEC_SHELL_TOLD=1
-		export COLTEC_SHELL_TOLD
 		/usr/local/bin/coltecd status --brief 2>/dev/null || :
 	fi
 	;;

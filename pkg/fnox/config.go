@@ -1,0 +1,249 @@
+// Package fnox gives the secrets of a fnox.toml: read natively when all that is
+// wanted is sealed with age, plain or a default, by the `fnox` program else.
+package fnox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// entry is one secret of a file, or of the merged configuration.
+type entry struct {
+	Provider    string `toml:"provider"`
+	Value       string `toml:"value"`
+	Default     string `toml:"default"`
+	IfMissing   string `toml:"if_missing"`
+	Description string `toml:"description"`
+	AsFile      bool   `toml:"as_file"`
+	Env         any    `toml:"env"`
+
+	file  string // where it was found
+	other string // a key that only fnox itself understands
+}
+
+// provider says how values are kept.
+type provider struct {
+	Type    string `toml:"type"`
+	KeyFile string `toml:"key_file"`
+
+	file string
+}
+
+// file is one fnox.toml, as far as it is read here.
+type file struct {
+	Root            bool                      `toml:"root"`
+	Import          []string                  `toml:"import"`
+	DefaultProvider string                    `toml:"default_provider"`
+	AgeKeyFile      string                    `toml:"age_key_file"`
+	Providers       map[string]provider       `toml:"providers"`
+	Secrets         map[string]toml.Primitive `toml:"secrets"`
+	Profiles        map[string]profile        `toml:"profiles"`
+}
+
+type profile struct {
+	DefaultProvider string                    `toml:"default_provider"`
+	Providers       map[string]provider       `toml:"providers"`
+	Secrets         map[string]toml.Primitive `toml:"secrets"`
+	Inherits        any                       `toml:"inherits"`
+	Extends         any                       `toml:"extends"`
+}
+
+// config is all files that count in a folder, merged.
+type config struct {
+	defaultProvider string
+	ageKeyFile      string
+	providers       map[string]provider
+	secrets         map[string]entry
+	files           []string // that were read, the weakest first
+	only            string   // what only fnox itself understands
+	known           bool     // the profile is in one of the files
+}
+
+// files are the names in a directory, the weakest first. A profile's lie
+// between the plain and the local ones.
+func fileNames(profile string) []string {
+	var names []string
+	kinds := []string{"fnox"}
+	if profile != "" {
+		kinds = append(kinds, "fnox."+profile)
+	}
+	for _, kind := range append(kinds, "fnox.local") {
+		names = append(names, kind+".toml", "."+kind+".toml", filepath.Join(".config", kind+".toml"))
+	}
+	return names
+}
+
+// load merges what counts in folder: the user's own file, then each directory
+// from the outermost one downwards; a file with root = true is the outermost.
+func load(folder, profile, global string) (*config, error) {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return nil, err
+	}
+	var levels [][]string
+	for dir := folder; ; dir = filepath.Dir(dir) {
+		var level []string
+		root := false
+		for _, name := range fileNames(profile) {
+			path := filepath.Join(dir, name)
+			f, err := read(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			level = append(level, path)
+			root = root || f.Root
+		}
+		levels = append(levels, level)
+		if root || dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	c := &config{providers: map[string]provider{}, secrets: map[string]entry{}, known: profile == ""}
+	if global != "" {
+		if _, err := os.Stat(global); err == nil {
+			levels = append(levels, []string{global})
+		}
+	}
+	for _, level := range slices.Backward(levels) {
+		for _, path := range level {
+			if err := c.merge(path, profile, nil); err != nil {
+				return nil, err
+			}
+			if filepath.Base(path) == "fnox."+profile+".toml" || filepath.Base(path) == ".fnox."+profile+".toml" {
+				c.known = true
+			}
+		}
+	}
+	if !c.known {
+		return nil, hint.Wrap(fmt.Errorf("no profile %q in %s", profile, strings.Join(c.files, ", ")), "see FNOX_PROFILE and --profile")
+	}
+	return c, nil
+}
+
+func read(path string) (file, error) {
+	f, _, err := parse(path)
+	return f, err
+}
+
+func parse(path string) (file, toml.MetaData, error) {
+	var f file
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return f, toml.MetaData{}, err
+	}
+	meta, err := toml.Decode(string(b), &f)
+	if err != nil {
+		return f, meta, fmt.Errorf("cannot read %s: %w", path, tomlError(err))
+	}
+	return f, meta, nil
+}
+
+// tomlError says where, without the source line that may hold a value.
+func tomlError(err error) error {
+	var at toml.ParseError
+	if errors.As(err, &at) {
+		return fmt.Errorf("line %d is not valid TOML", at.Position.Line)
+	}
+	return errors.New("not a fnox.toml: a field has another type than fnox writes")
+}
+
+// merge lays the file at path over what was read before it; its imports come
+// first. from are the files that import it.
+func (c *config) merge(path, profile string, from []string) error {
+	if slices.Contains(from, path) {
+		return fmt.Errorf("cannot read %s: it imports itself", path)
+	}
+	f, meta, err := parse(path)
+	if err != nil {
+		return err
+	}
+	for _, name := range f.Import {
+		if strings.HasPrefix(name, "~/") {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return err
+			}
+			name = filepath.Join(home, name[2:])
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		if err := c.merge(name, profile, append(from, path)); err != nil {
+			return fmt.Errorf("cannot import into %s: %w", path, err)
+		}
+	}
+	c.files = append(c.files, path)
+	if f.AgeKeyFile != "" {
+		c.ageKeyFile = relativeTo(path, f.AgeKeyFile)
+	}
+	if err := c.lay(path, meta, f.DefaultProvider, f.Providers, f.Secrets); err != nil {
+		return err
+	}
+	p, ok := f.Profiles[profile]
+	if profile == "" || !ok {
+		return nil
+	}
+	c.known = true
+	if p.Inherits != nil || p.Extends != nil {
+		c.only = "profiles that inherit"
+	}
+	return c.lay(path, meta, p.DefaultProvider, p.Providers, p.Secrets)
+}
+
+func relativeTo(path, name string) string {
+	if filepath.IsAbs(name) || strings.HasPrefix(name, "~/") {
+		return name
+	}
+	return filepath.Join(filepath.Dir(path), name)
+}
+
+// natively are the keys of a secret that are understood here; one that has
+// another is for fnox.
+var natively = []string{"provider", "value", "default", "if_missing", "description", "as_file", "env"}
+
+func (c *config) lay(path string, meta toml.MetaData, defaultProvider string, providers map[string]provider, secrets map[string]toml.Primitive) error {
+	if defaultProvider != "" {
+		c.defaultProvider = defaultProvider
+	}
+	for name, p := range providers {
+		p.file = path
+		c.providers[name] = p
+	}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		e := entry{file: path}
+		var text string
+		if meta.PrimitiveDecode(secrets[name], &text) == nil { // NAME = "value"
+			e.Value = text
+		} else if err := c.entry(meta, secrets[name], &e); err != nil {
+			return fmt.Errorf("cannot read %s: secret %q: %w", path, name, err)
+		}
+		c.secrets[name] = e
+	}
+	return nil
+}
+
+func (c *config) entry(meta toml.MetaData, raw toml.Primitive, e *entry) error {
+	var keys map[string]any
+	if meta.PrimitiveDecode(raw, &keys) != nil || meta.PrimitiveDecode(raw, e) != nil {
+		return errors.New("not a table of texts")
+	}
+	for key := range keys {
+		if !slices.Contains(natively, key) {
+			e.other = key
+		}
+	}
+	return nil
+}
