@@ -54,6 +54,14 @@ soak-crash: build ## kill coltecd and rclone at random points, many more times t
 soak-model: build ## a hundred random histories of machines on real files, with real rclone and a real S3 server
 	@COLTEC_SOAK=$${COLTEC_SOAK:-100} go test -count=1 -timeout 60m -run 'TestSoakModel' -v ./engine
 
+.PHONY: bench
+bench: build ## measure replication beside rclone and restic, whole: more than half an hour (root; apt-get install restic)
+	@go run ./bench/replication $${PAGE:+-write $$PAGE}
+
+.PHONY: bench-quick
+bench-quick: build ## the same with 1,000 and 10,000 files only, in a few minutes
+	@go run ./bench/replication -sizes 1000,10000 -interval 10s -saves 10 -skip big,five
+
 .PHONY: bench-supervisor
 bench-supervisor: build ## measure coltecd beside supervisord, runit and s6 (root; apt-get install supervisor runit s6)
 	@go run ./bench/supervisor -coltecd $(BIN)/coltecd

@@ -34,6 +34,9 @@ var lower = map[string]string{
 	"cmd/coltecd":   "*",
 
 	"internal/s3test":         "pkg/hint",
+	"bench/internal/proc":     "",
+	"bench/supervisor":        "bench/internal/proc",
+	"bench/replication":       "bench/internal/proc internal/s3test pkg/hint pkg/status",
 	"pkg/store/storetest":     "pkg/rclone pkg/store",
 	"pkg/replica/replicatest": "pkg/replica pkg/tree",
 	"pkg/spec/internal":       "pkg/secret pkg/spec pkg/spec/internal/schema",

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/coltec/coltec/bench/internal/proc"
 )
 
 // services are how many idle services are supervised: what a workspace has.
@@ -55,11 +57,11 @@ func run(binary string, window, storm time.Duration) error {
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-interrupted
-		endAll(top)
+		proc.EndAll(top)
 		os.RemoveAll(top)
 		os.Exit(130)
 	}()
-	defer endAll(top)
+	defer proc.EndAll(top)
 	if storm > 0 {
 		return measureStorm(binary, filepath.Join(top, "storm"), storm)
 	}

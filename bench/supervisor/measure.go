@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/coltec/coltec/bench/internal/proc"
 )
 
 // result is what was measured of one peer.
@@ -82,12 +84,12 @@ func measureIdle(p peer, dir string, window time.Duration, r *result) error {
 	}
 	time.Sleep(5 * time.Second) // what the start and the questions have set in motion ends
 	own := processes(dir)
-	was := used(own)
+	was := proc.Used(own)
 	time.Sleep(window)
-	u := used(own).since(was)
-	r.processes, r.pssKB = len(own), pss(own)
-	r.wakes = float64(u.wakes) / window.Seconds()
-	r.cpu = 100 * u.cpu.Seconds() / window.Seconds()
+	u := proc.Used(own).Since(was)
+	r.processes, r.pssKB = len(own), proc.PSS(own)
+	r.wakes = float64(u.Wakes) / window.Seconds()
+	r.cpu = 100 * u.CPU.Seconds() / window.Seconds()
 	return nil
 }
 
@@ -112,14 +114,14 @@ func (p peer) end(dir string) {
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline) && len(processes(dir)) > 0; {
 		time.Sleep(50 * time.Millisecond)
 	}
-	endAll(dir)
+	proc.EndAll(dir)
 }
 
 func mark(cmd *exec.Cmd, dir string) {
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = append(cmd.Env, markVar+"="+dir)
+	cmd.Env = append(cmd.Env, proc.MarkVar+"="+dir)
 }
 
 // silent runs a command that may say no: runit's status ends with the number of

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/coltec/coltec/bench/internal/proc"
 )
 
 // crashing is how many services crash at once.
@@ -29,18 +31,18 @@ func measureStorm(binary, dir string, d time.Duration) error {
 	defer p.end(dir)
 	began := time.Now()
 	own := processes(dir)
-	was := used(own)
+	was := proc.Used(own)
 	var first, last int
 	for next := began.Add(d / 12); time.Since(began) < d; next = next.Add(d / 12) {
 		time.Sleep(time.Until(next))
-		last = pss(own)
+		last = proc.PSS(own)
 		if time.Since(began) <= d/3 {
 			first = last // the burst of the beginning is over
 		}
 		fmt.Printf("%4.0fs  PSS %5d kB  logs %4d kB  CPU %.2f %%\n", time.Since(began).Seconds(), last,
-			logBytes(dir)>>10, 100*used(own).since(was).cpu.Seconds()/time.Since(began).Seconds())
+			logBytes(dir)>>10, 100*proc.Used(own).Since(was).CPU.Seconds()/time.Since(began).Seconds())
 	}
-	cpu := 100 * used(own).since(was).cpu.Seconds() / time.Since(began).Seconds()
+	cpu := 100 * proc.Used(own).Since(was).CPU.Seconds() / time.Since(began).Seconds()
 	var missed []error
 	if last > first+first/10 {
 		missed = append(missed, fmt.Errorf("memory is not flat: %d kB, then %d", first, last))

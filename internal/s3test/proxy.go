@@ -45,6 +45,9 @@ type Request struct {
 	Status int         // 0: no answer was sent
 	Start  time.Time
 	Took   time.Duration
+
+	Sent     int64 // bytes of the body that the client sent
+	Received int64 // bytes of the body that it was sent
 }
 
 // Fault is what a proxy does to the requests it matches. All that is set
@@ -76,7 +79,10 @@ type Proxy struct {
 	server *http.Server
 	done   chan struct{}
 
+	up, down pipe // the two directions of the link
+
 	mu       sync.Mutex
+	latency  time.Duration
 	requests []*Request
 	faults   []*Fault
 }
@@ -139,7 +145,9 @@ func (p *Proxy) handler(target *url.URL) http.Handler {
 			defer p.mu.Unlock()
 			req.Took = time.Since(req.Start)
 		}()
-		p.pass(&answer{ResponseWriter: w, p: p, req: req}, r, req, reverse)
+		p.travel(r.Context())
+		r.Body = &upload{ReadCloser: r.Body, ctx: r.Context(), p: p, req: req}
+		p.pass(&answer{ResponseWriter: w, ctx: r.Context(), p: p, req: req}, r, req, reverse)
 	})
 }
 
@@ -208,6 +216,7 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request, req Request) bool
 // answer notes the status, and holds the answer back when a fault wants it.
 type answer struct {
 	http.ResponseWriter
+	ctx  context.Context
 	p    *Proxy
 	req  *Request
 	held bool
@@ -229,6 +238,13 @@ func (a *answer) Write(b []byte) (int, error) {
 		a.body = append(a.body, b...)
 		return len(b), nil
 	}
+	return a.send(b)
+}
+
+// send gives bytes to the client, as fast as the link lets it.
+func (a *answer) send(b []byte) (int, error) {
+	a.p.down.carry(a.ctx, len(b))
+	a.p.count(&a.req.Received, len(b))
 	return a.ResponseWriter.Write(b)
 }
 
@@ -251,7 +267,7 @@ func (a *answer) flush(n int) {
 		return
 	}
 	a.ResponseWriter.WriteHeader(a.code)
-	_, _ = a.ResponseWriter.Write(a.body[:n])
+	_, _ = a.send(a.body[:n])
 	if n < len(a.body) {
 		_ = http.NewResponseController(a.ResponseWriter).Flush()
 	}

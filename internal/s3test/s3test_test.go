@@ -239,3 +239,29 @@ func fetch(t *testing.T, url string) (status, n int) {
 	b, _ := io.ReadAll(resp.Body)
 	return resp.StatusCode, len(b)
 }
+
+// A link counts what both directions carry, and is no faster than it says.
+func TestLink(t *testing.T) {
+	s := Start(t)
+	p := s.Proxy(t)
+	const size = 1 << 20
+	p.Link(20*time.Millisecond, 4*size)
+	began := time.Now()
+	if out, err := rclone(t, s, p.Endpoint, strings.Repeat("x", size), "rcat", "R:"+s.Bucket+"/big", "--streaming-upload-cutoff", "2Mi"); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if took := time.Since(began); took < 250*time.Millisecond {
+		t.Errorf("a mebibyte took %v at four in a second", took)
+	}
+	if got := p.Total(); got.Requests != 1 || got.Sent < size || got.Sent > size+size/10 {
+		t.Errorf("sent: got %+v, want one request with %d bytes and little more", got, size)
+	}
+	p.Reset()
+	p.Link(0, 0)
+	if _, err := rclone(t, s, p.Endpoint, "", "cat", "R:"+s.Bucket+"/big"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Total(); got.Received < size || got.Received > size+size/10 {
+		t.Errorf("received: got %+v, want %d bytes and little more", got, size)
+	}
+}

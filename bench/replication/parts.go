@@ -1,0 +1,409 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// hundred is how many files a part changes at once.
+const hundred = 100
+
+// part measures some figures of a set.
+type part struct {
+	name    string
+	alone   bool // it has trees of its own: once, not for each number of files
+	measure func(*set) error
+}
+
+var parts = []part{
+	{"push", false, (*set).partPush},
+	{"restore", false, (*set).partRestore},
+	{"latency", false, (*set).partLatency},
+	{"memory", false, (*set).partMemory},
+	{"save", false, (*set).partSave},
+	{"hundred", false, (*set).partHundred},
+	{"scan", false, (*set).partScan},
+	{"hop", false, (*set).partHop},
+	{"idle", false, (*set).partIdle},
+	{"big", true, (*set).partBig},
+	{"five", true, (*set).partFive},
+}
+
+func partNames() (names []string) {
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// add notes a figure of the set.
+func (s *set) add(f figure) {
+	f.files = s.n
+	s.b.figures = append(s.b.figures, f)
+	s.b.say("%s", f)
+}
+
+// wall, requests, peak and sent turn samples into what a figure compares.
+func wall(s sample) float64     { return s.wall.Seconds() }
+func requests(s sample) float64 { return float64(s.total.Requests) }
+func peak(s sample) float64     { return float64(s.peak) / 1024 }
+func sent(s sample) float64     { return float64(s.total.Sent) / 1e6 }
+
+// beside are rclone's and restic's values of one kind.
+func (t trio) beside(of func(sample) float64) []peer {
+	return []peer{{"rclone", of(t.rclone)}, {"restic", of(t.restic)}}
+}
+
+func (s *set) partPush() error {
+	t, err := s.pushed()
+	if err != nil {
+		return err
+	}
+	s.add(figure{name: "first push", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./8), share("restic", 1))})
+	s.add(figure{name: "first push: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests), goals: s.many(share("rclone", 1./500))})
+	return nil
+}
+
+func (s *set) partRestore() error {
+	t, err := s.restored()
+	if err != nil {
+		return err
+	}
+	s.add(figure{name: "restore", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./4), share("restic", 1))})
+	s.add(figure{name: "restore: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests)})
+	return nil
+}
+
+// many are goals for 10,000 files and more; fewer are shown beside them.
+func (s *set) many(goals ...goal) []goal {
+	if s.n < 10_000 {
+		return nil
+	}
+	return goals
+}
+
+const slow = 30 * time.Millisecond
+
+func (s *set) partLatency() (err error) {
+	if s.far, err = s.newCopies("far"); err != nil {
+		return err
+	}
+	s.b.proxy.Link(slow, 0)
+	defer s.b.proxy.Link(0, 0)
+	t, err := s.push(s.far)
+	if err != nil {
+		return err
+	}
+	s.add(figure{name: "first push, 30 ms away", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./8), share("restic", 1))})
+	if t, err = s.restore(s.far); err != nil {
+		return err
+	}
+	s.add(figure{name: "restore, 30 ms away", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./4), share("restic", 1))})
+	return nil
+}
+
+func (s *set) partMemory() error {
+	t, err := s.pushed()
+	if err != nil {
+		return err
+	}
+	i, err := s.idled()
+	if err != nil {
+		return err
+	}
+	s.add(figure{name: "memory, idle: coltecd and keeper", unit: "MB", ours: float64(i.pss) / 1024, goals: []goal{most(20)}})
+	s.add(figure{name: "memory, peak of a first push", unit: "MB", ours: peak(t.ours), beside: t.beside(peak), goals: []goal{most(80)}})
+	return nil
+}
+
+// saveBudget bounds a series of saves.
+const saveBudget = 3 * time.Minute
+
+func (s *set) partSave() error {
+	if _, err := s.pushed(); err != nil {
+		return err
+	}
+	stop, err := s.near.a.start(s.ctx)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(s.saveWatched(), s.saveAsked(), stop())
+	if err != nil {
+		return err
+	}
+	return s.savePeers()
+}
+
+// series saves one file after the other.
+func (s *set) series(times, from int, save func(round int) error) (waits []time.Duration, total sample, err error) {
+	total, err = s.b.timed(func(*sample) error {
+		for began := time.Now(); len(waits) < times && time.Since(began) < saveBudget; {
+			saved := time.Now()
+			if err := save(from + len(waits)); err != nil {
+				return err
+			}
+			waits = append(waits, time.Since(saved))
+		}
+		return nil
+	})
+	return waits, total, err
+}
+
+// saveWatched waits until a save that nobody speaks of is in the bucket.
+func (s *set) saveWatched() error {
+	a := s.near.a
+	waits, total, err := s.series(s.b.saves, 1, func(round int) error {
+		ctx, cancel := context.WithTimeoutCause(s.ctx, 3*s.b.interval, errors.New("three intervals passed"))
+		defer cancel()
+		was := a.generation()
+		if err := edit(a.tree, s.n, 1, round); err != nil {
+			return err
+		}
+		return a.committed(ctx, was)
+	})
+	if err != nil {
+		return err
+	}
+	s.add(figure{
+		name: "one file saved → in the bucket (p95)", unit: "s", ours: percentile(waits, 0.95).Seconds(), goals: []goal{most(3)},
+		note: fmt.Sprintf("of %d, by watching", len(waits)),
+	})
+	s.addRequests(total, len(waits), "one file saved: requests, renewals among them")
+	return nil
+}
+
+// saveAsked does the same by a word to coltecd.
+func (s *set) saveAsked() error {
+	a := s.near.a
+	var sync sample
+	waits, total, err := s.series(s.b.saves, s.b.saves+1, func(round int) error {
+		if err := edit(a.tree, s.n, 1, round); err != nil {
+			return err
+		}
+		return s.b.spend(s.ctx, a.verb("sync"), &sync)
+	})
+	if err != nil {
+		return err
+	}
+	s.add(figure{
+		name: "one file saved, coltecd sync (p95)", unit: "s", ours: percentile(waits, 0.95).Seconds(), goals: []goal{most(1)},
+		note: fmt.Sprintf("of %d; half of them within %.2f s", len(waits), percentile(waits, 0.5).Seconds()),
+	})
+	s.addRequests(total, len(waits), "one file saved, coltecd sync: requests")
+	return nil
+}
+
+func (s *set) addRequests(total sample, saves int, name string) {
+	s.add(figure{name: name, unit: "requests", ours: requests(total) / float64(saves), goals: []goal{most(3)}})
+}
+
+// savePeers brings the same saves into the bucket as the others do, three times.
+func (s *set) savePeers() error {
+	const times = 3
+	of := func(p program) (peer, peer, error) {
+		waits, total, err := s.series(times, 2*s.b.saves+1, func(round int) error {
+			if err := edit(s.src, s.n, 1, round); err != nil {
+				return err
+			}
+			return s.b.spend(s.ctx, p, &sample{})
+		})
+		if err != nil {
+			return peer{}, peer{}, err
+		}
+		return peer{"", percentile(waits, 0.95).Seconds()}, peer{"", requests(total) / float64(len(waits))}, nil
+	}
+	rcloneWall, rcloneRequests, err := of(s.syncSource())
+	if err != nil {
+		return err
+	}
+	resticWall, resticRequests, err := of(s.restic(s.near, "backup", "."))
+	if err != nil {
+		return err
+	}
+	rcloneWall.name, rcloneRequests.name, resticWall.name, resticRequests.name = "rclone", "rclone", "restic", "restic"
+	s.b.besides(s.n, "one file saved", "s", rcloneWall, resticWall)
+	s.b.besides(s.n, "one file saved", "requests", rcloneRequests, resticRequests)
+	return nil
+}
+
+func (s *set) partHundred() error {
+	if _, err := s.pushed(); err != nil {
+		return err
+	}
+	stop, err := s.near.a.start(s.ctx)
+	if err != nil {
+		return err
+	}
+	round := 3 * s.b.saves
+	err = edit(s.near.a.tree, s.n, hundred, round)
+	var t trio
+	if err == nil {
+		t.ours, err = s.b.run(s.ctx, s.near.a.verb("sync"))
+	}
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	if err := edit(s.src, s.n, hundred, round); err != nil {
+		return err
+	}
+	if t.rclone, err = s.b.run(s.ctx, s.syncSource()); err != nil {
+		return err
+	}
+	if t.restic, err = s.b.run(s.ctx, s.restic(s.near, "backup", ".")); err != nil {
+		return err
+	}
+	s.add(figure{name: "100 small files changed: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests), goals: []goal{most(4)}})
+	s.add(figure{name: "100 small files changed", unit: "s", ours: wall(t.ours), beside: t.beside(wall)})
+	return nil
+}
+
+func (s *set) partScan() error {
+	if _, err := s.pushed(); err != nil {
+		return err
+	}
+	a := s.near.a
+	stop, err := a.start(s.ctx)
+	if err != nil {
+		return err
+	}
+	find := program{dir: s.dir, argv: []string{"find", a.tree, "-printf", "%p %s %T@ %m\n"}}
+	var ours, its []time.Duration
+	for i := 0; i < 7 && err == nil; i++ { // in turn: what else the machine does meets both
+		var o, f sample
+		if o, err = s.b.run(s.ctx, a.verb("sync")); err == nil {
+			f, err = s.b.run(s.ctx, find)
+		}
+		ours, its = append(ours, o.wall), append(its, f.wall)
+	}
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	f := figure{
+		name: "full scan, nothing changed", unit: "s", ours: percentile(ours, 0.5).Seconds(), note: "coltecd sync as a whole",
+		beside: []peer{{"find", percentile(its, 0.5).Seconds()}},
+	}
+	if s.n >= 100_000 {
+		f.goals = []goal{share("find", 2)}
+	}
+	s.add(f)
+	return nil
+}
+
+func (s *set) partHop() error {
+	if _, err := s.restored(); err != nil {
+		return err
+	}
+	here, there := s.near.a, s.near.b
+	stop, err := here.start(s.ctx)
+	if err != nil {
+		return err
+	}
+	round := 4 * s.b.saves
+	if err := errors.Join(edit(here.tree, s.n, hundred, round), edit(s.src, s.n, hundred, round)); err != nil {
+		return errors.Join(err, stop())
+	}
+	var t trio
+	var left time.Duration
+	t.ours, err = s.b.timed(func(total *sample) error {
+		began := time.Now()
+		if err := s.b.spend(s.ctx, here.verb("stop", "--timeout", "60s"), total); err != nil {
+			return err
+		}
+		left = time.Since(began)
+		return s.b.spend(s.ctx, there.verb("start", "--wait"), total)
+	})
+	if err := errors.Join(err, there.do(context.WithoutCancel(s.ctx), "stop", "--timeout", "60s")); err != nil {
+		return err
+	}
+	if err := compare(here.tree, there.tree, true); err != nil {
+		return fmt.Errorf("after the hop: %w", err)
+	}
+	if err := s.hopPeers(&t); err != nil {
+		return err
+	}
+	var quick, few []goal
+	if s.n == 10_000 {
+		quick, few = []goal{most(3)}, []goal{most(10)}
+	}
+	s.add(figure{name: "hop where 100 differ", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: quick,
+		note: fmt.Sprintf("stop, which pushes the 100: %.2f s; start --wait there: %.2f s", left.Seconds(), (t.ours.wall - left).Seconds())})
+	s.add(figure{name: "hop where 100 differ: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests), goals: few})
+	return nil
+}
+
+// hopPeers do the same: there and back again, with what was there before.
+func (s *set) hopPeers(t *trio) (err error) {
+	dir := filepath.Join(s.dir, "hop")
+	defer os.RemoveAll(dir)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	if err := copyTree(s.ctx, s.near.b.tree, dir); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(dir, ".coltec")); err != nil {
+		return err
+	}
+	t.rclone, err = s.b.timed(func(total *sample) error {
+		if err := s.b.spend(s.ctx, s.syncSource(), total); err != nil {
+			return err
+		}
+		return s.b.spend(s.ctx, s.b.rcloneRun(s.dir, "sync", s.b.remote(s.prefix(s.near)), dir, "--fast-list", "--checksum"), total)
+	})
+	if err != nil {
+		return err
+	}
+	if err := compare(s.src, dir, false); err != nil {
+		return fmt.Errorf("after rclone's hop: %w", err)
+	}
+	t.restic, err = s.b.timed(func(total *sample) error {
+		if err := s.b.spend(s.ctx, s.restic(s.near, "backup", "."), total); err != nil {
+			return err
+		}
+		return s.b.spend(s.ctx, s.resticRestore(s.near, dir), total)
+	})
+	return err
+}
+
+func (s *set) partIdle() error {
+	i, err := s.idled()
+	if err != nil {
+		return err
+	}
+	checksum, err := s.b.run(s.ctx, s.syncSource())
+	if err != nil {
+		return err
+	}
+	bisync, err := s.bisyncIdle(s.src, s.b.remote(s.prefix(s.near)))
+	if err != nil {
+		return err
+	}
+	note := fmt.Sprintf("per interval of %v", s.b.interval)
+	s.add(figure{name: "idle: requests", unit: "requests", ours: i.requests, goals: []goal{most(1)}, note: note,
+		beside: []peer{{"bisync", requests(bisync)}, {"sync", requests(checksum)}}})
+	f := figure{name: "idle: CPU", unit: "CPU s", ours: i.cpu.Seconds(), note: note,
+		beside: []peer{{"bisync", bisync.cpu.Seconds()}, {"sync", checksum.cpu.Seconds()}}}
+	f.goals = s.many(share("bisync", 1./20))
+	s.add(f)
+	return nil
+}
+
+// bisyncRun is rclone's own way to keep both sides alike.
+func (s *set) bisyncRun(src, remote, workdir string, more ...string) program {
+	return s.b.rcloneRun(s.dir, append([]string{
+		"bisync", src, remote, "--workdir", workdir, "--resilient", "--recover", "--max-lock", "2m", "--fast-list",
+	}, more...)...)
+}
+
+// bisyncIdle is the second of two runs, where there is nothing to do.
+func (s *set) bisyncIdle(src, remote string) (sample, error) {
+	workdir := filepath.Join(s.dir, "bisync")
+	if err := s.b.spend(s.ctx, s.bisyncRun(src, remote, workdir, "--resync"), &sample{}); err != nil {
+		return sample{}, err
+	}
+	return s.b.run(s.ctx, s.bisyncRun(src, remote, workdir))
+}

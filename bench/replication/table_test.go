@@ -1,0 +1,121 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestGrowth(t *testing.T) {
+	for name, tt := range map[string]struct {
+		points []point
+		want   float64
+		known  bool
+	}{
+		"flat":         {[]point{{1000, 3}, {10000, 3}, {100000, 3}}, 0, true},
+		"proportional": {[]point{{1000, 2}, {10000, 20}, {100000, 200}}, 1, true},
+		"square root":  {[]point{{100, 10}, {10000, 100}}, 0.5, true},
+		"one size":     {[]point{{1000, 2}, {1000, 4}}, 0, false},
+		"a zero":       {[]point{{1000, 0}, {10000, 4}}, 0, false},
+		"nothing":      {nil, 0, false},
+	} {
+		got, known := growth(tt.points)
+		if known != tt.known || math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%s: got %v %v, want %v %v", name, got, known, tt.want, tt.known)
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	f := figure{unit: "s", ours: 2, beside: []peer{{"rclone", 16}, {"restic", 1.9}}}
+	for _, tt := range []struct {
+		goals      []goal
+		text, word string
+	}{
+		{nil, "", ""},
+		{[]goal{most(2)}, "≤ 2", "met"},
+		{[]goal{most(1.9)}, "≤ 1.9", "NOT MET"},
+		{[]goal{share("rclone", 1./8)}, "≤ 1/8 of rclone", "met"},
+		{[]goal{share("rclone", 1./8), share("restic", 1)}, "≤ 1/8 of rclone, ≤ 1 × restic", "NOT MET"},
+		{[]goal{share("bisync", 2)}, "≤ 2 × bisync", "NOT MET"}, // what was not measured is not met
+	} {
+		f.goals = tt.goals
+		if text, word := f.verdict(); text != tt.text || word != tt.word {
+			t.Errorf("got %q %q, want %q %q", text, word, tt.text, tt.word)
+		}
+	}
+	if got, want := f.others(), "rclone 16.0 s (8×), restic 1.90 s (0.95×)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestPercentile(t *testing.T) {
+	var values []time.Duration
+	for i := 100; i > 0; i-- {
+		values = append(values, time.Duration(i))
+	}
+	if got := percentile(values, 0.95); got != 96 {
+		t.Errorf("p95 of 1 to 100 is %d, want 96", got)
+	}
+	if got := percentile(values[:1], 0.95); got != 100 {
+		t.Errorf("p95 of one value is %d", got)
+	}
+}
+
+// A comparison that misses a difference would let a fast wrong answer through.
+func TestCompare(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	for _, root := range []string{a, b} {
+		if err := plant(root, 200); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := compare(a, b, false); err != nil {
+		t.Fatalf("two trees of one seed: %v", err)
+	}
+	if err := edit(b, 200, hundred, 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(a, b, false); err == nil || !strings.HasPrefix(err.Error(), "100 files") {
+		t.Errorf("after a hundred edits: %v", err)
+	}
+	if err := edit(a, 200, hundred, 7); err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(a, b, false); err != nil {
+		t.Errorf("after the same edits: %v", err)
+	}
+	path := filepath.Join(b, pathOf(3))
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if compare(a, b, false) != nil || compare(a, b, true) == nil {
+		t.Error("a mode counts if and only if the comparison is exact")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if compare(a, b, false) == nil || compare(b, a, false) == nil {
+		t.Error("a missing file is not seen")
+	}
+}
+
+func TestParse(t *testing.T) {
+	good := func() options { return options{interval: time.Minute, intervals: 1, saves: 1} }
+	o := good()
+	if err := o.parse("10000,1000", "hop,push", "push"); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.parts) != 1 || o.parts[0].name != "hop" || o.sizes[0] != 1000 {
+		t.Errorf("got %+v", o)
+	}
+	for _, bad := range [][3]string{{"ten", "", ""}, {"50", "", ""}, {"1000", "hopp", ""}, {"1000", "", "hopp"}} {
+		o := good()
+		if err := o.parse(bad[0], bad[1], bad[2]); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
