@@ -6,7 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/internal/cmdline"
 )
 
 // variables are the environment variables that coltecd itself reads; docs/cli.md
@@ -36,7 +36,7 @@ func newApp(p *program) *cli.App {
 		ErrWriter:             p.err,
 		CustomAppHelpTemplate: cli.AppHelpTemplate + helpTail(),
 		ExitErrHandler:        func(*cli.Context, error) {}, // the default ends the process
-		OnUsageError:          onUsageError,
+		OnUsageError:          cmdline.OnUsageError,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the spec `FILE` (default: " + specName + " here or above)"},
 		},
@@ -46,12 +46,12 @@ func newApp(p *program) *cli.App {
 			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
 			cmdKeep(p), cmdSupervise(p),
 		},
-		Action: func(c *cli.Context) error { return noVerb(p, c) },
+		Action: func(c *cli.Context) error { return cmdline.NoVerb(c) },
 	}
 	for _, c := range app.Commands {
-		c.OnUsageError = onUsageError // the library does not hand it down
+		c.OnUsageError = cmdline.OnUsageError // the library does not hand it down
 		c.HideHelpCommand = true
-		c.Before = checkCount(c)
+		c.Before = cmdline.CheckCount(c)
 	}
 	return app
 }
@@ -64,52 +64,4 @@ func helpTail() string {
 	}
 	b.WriteString("\nEXIT CODES:\n" + codeTable("   "))
 	return b.String()
-}
-
-// onUsageError makes any complaint of the library a usage error; it would print
-// it to stdout with the whole help.
-func onUsageError(c *cli.Context, err error, _ bool) error {
-	text := strings.TrimPrefix(err.Error(), "flag provided but not defined: ")
-	if text != err.Error() {
-		text = "unknown flag " + text
-	}
-	return hint.Wrap(usage("%s", text), "see %s --help", c.Command.HelpName)
-}
-
-// noVerb is what happens without a verb, or with one that does not exist.
-func noVerb(p *program, c *cli.Context) error {
-	if c.Args().Present() {
-		err := usage("unknown verb %q", c.Args().First())
-		if near := cli.SuggestCommand(c.App.Commands, c.Args().First()); near != "" {
-			return hint.Wrap(err, "%s", near)
-		}
-		return hint.Wrap(err, "see %s --help", p.name)
-	}
-	c.App.Writer = p.err // not what was asked for
-	_ = cli.ShowAppHelp(c)
-	return exit{code: codeUsage}
-}
-
-// checkCount refuses arguments that the verb does not take, by its ArgsUsage:
-// NAME is needed, [NAME] may be there, "…" may be many.
-func checkCount(cmd *cli.Command) cli.BeforeFunc {
-	least, most := 0, 0
-	for _, word := range strings.Fields(cmd.ArgsUsage) {
-		if !strings.HasPrefix(word, "[") {
-			least++
-		}
-		most++
-		if strings.Contains(word, "…") {
-			most = 1 << 30
-		}
-	}
-	return func(c *cli.Context) error {
-		switch n := c.NArg(); {
-		case n < least:
-			return hint.Wrap(usage("%s needs %s", cmd.Name, cmd.ArgsUsage), "see %s --help", c.Command.HelpName)
-		case n > most:
-			return hint.Wrap(usage("%s does not take the argument %q", cmd.Name, c.Args().Get(most)), "see %s --help", c.Command.HelpName)
-		}
-		return nil
-	}
 }

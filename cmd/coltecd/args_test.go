@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/internal/cmdline"
 )
 
 func TestArrange(t *testing.T) {
@@ -31,7 +33,7 @@ func TestArrange(t *testing.T) {
 	app := newApp(&program{name: "coltecd"})
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := arrange(app, append([]string{"coltecd"}, strings.Fields(tt.in)...))
+			got := cmdline.Arrange(app, append([]string{"coltecd"}, strings.Fields(tt.in)...))
 			if diff := cmp.Diff(strings.Fields(tt.want), got[1:]); diff != "" && tt.want != "" {
 				t.Error(diff)
 			}

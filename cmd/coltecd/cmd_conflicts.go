@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -36,9 +37,9 @@ func (p *program) conflicts(c *cli.Context) error {
 	ask, ok := asks[verb]
 	switch {
 	case !ok:
-		return hint.Wrap(usage("conflicts cannot %q", verb), "see %s conflicts --help", p.name)
+		return hint.Wrap(cmdline.Usage("conflicts cannot %q", verb), "see %s conflicts --help", p.name)
 	case verb != "" && name == "":
-		return hint.Wrap(usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
+		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
 	}
 	if req.Ask = ask; verb == "" {
 		return p.listConflicts(c, req)
@@ -52,13 +53,13 @@ func (p *program) conflicts(c *cli.Context) error {
 	}
 	switch verb {
 	case "take":
-		fmt.Fprintf(p.out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", plain(answer.Path), plain(answer.Host))
+		fmt.Fprintf(p.out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", cmdline.Plain(answer.Path), cmdline.Plain(answer.Host))
 	case "drop":
-		fmt.Fprintf(p.out, "dropped %s\n", plain(answer.ID))
+		fmt.Fprintf(p.out, "dropped %s\n", cmdline.Plain(answer.ID))
 	case "show":
-		fmt.Fprint(p.out, plain(answer.Diff))
+		fmt.Fprint(p.out, cmdline.Plain(answer.Diff))
 		if answer.Note != "" {
-			fmt.Fprintf(p.out, "%s: %s\n", plain(answer.ID), plain(answer.Note))
+			fmt.Fprintf(p.out, "%s: %s\n", cmdline.Plain(answer.ID), cmdline.Plain(answer.Note))
 		}
 	}
 	return nil
@@ -76,13 +77,13 @@ func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
 		p.say("no conflicts")
 		return nil
 	}
-	t := table{{"REPLICA", "PATH", "SINCE", "OF", "SIZE", "ID"}}
+	t := cmdline.Table{{"REPLICA", "PATH", "SINCE", "OF", "SIZE", "ID"}}
 	for _, k := range list {
 		host := k.Host
 		if !k.Here {
 			host += " (in the bucket)"
 		}
-		t = append(t, []string{plain(k.Replica), plain(k.Path), k.Time.Local().Format(time.DateTime), plain(host), size(k.Size), plain(k.ID)})
+		t = append(t, []string{cmdline.Plain(k.Replica), cmdline.Plain(k.Path), k.Time.Local().Format(time.DateTime), cmdline.Plain(host), size(k.Size), cmdline.Plain(k.ID)})
 	}
 	_, err := fmt.Fprint(p.out, t)
 	return err

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/store"
@@ -43,7 +44,7 @@ func (p *program) history(c *cli.Context) error {
 	verb, arg := c.Args().Get(0), c.Args().Get(1)
 	req := control.ReadRequest{Replica: c.String("replica"), At: c.String("at")}
 	if verb != "restore" && (c.String("to") != "" || c.String("at") != "" && verb != "show") {
-		return usage("--at and --to belong to history restore")
+		return cmdline.Usage("--at and --to belong to history restore")
 	}
 	switch verb {
 	case "":
@@ -58,7 +59,7 @@ func (p *program) history(c *cli.Context) error {
 	case "restore":
 		return p.restore(c, req, arg)
 	}
-	return hint.Wrap(usage("history cannot %q", verb), "see %s history --help", p.name)
+	return hint.Wrap(cmdline.Usage("history cannot %q", verb), "see %s history --help", p.name)
 }
 
 func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
@@ -70,14 +71,14 @@ func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
 	if c.Bool("json") {
 		return p.printJSON(gens)
 	}
-	t := table{{"GENERATION", "TIME", "FILES", "SIZE", "CHANGED"}}
+	t := cmdline.Table{{"GENERATION", "TIME", "FILES", "SIZE", "CHANGED"}}
 	for i, g := range gens {
 		var files, bytes int64
 		var changed []string
 		for name, ref := range g.Replicas {
 			files, bytes = files+ref.Files, bytes+ref.Bytes
 			if i == 0 || gens[i-1].Replicas[name] != ref {
-				changed = append(changed, plain(name))
+				changed = append(changed, cmdline.Plain(name))
 			}
 		}
 		slices.Sort(changed)
@@ -100,7 +101,7 @@ func absolute(path string) (string, error) {
 
 func (p *program) versions(c *cli.Context, req control.ReadRequest, path string) (err error) {
 	if path == "" {
-		return hint.Wrap(usage("history ls needs PATH"), "see %s history --help", p.name)
+		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "see %s history --help", p.name)
 	}
 	req.Ask = askVersions
 	if req.Path, err = absolute(path); err != nil {
@@ -113,14 +114,14 @@ func (p *program) versions(c *cli.Context, req control.ReadRequest, path string)
 	if c.Bool("json") {
 		return p.printJSON(answer)
 	}
-	t := table{{"GENERATION", "TIME", "KIND", "MODE", "SIZE", "SHA256"}}
+	t := cmdline.Table{{"GENERATION", "TIME", "KIND", "MODE", "SIZE", "SHA256"}}
 	for _, v := range answer.Versions {
 		row := []string{strconv.FormatInt(v.Generation, 10), v.Time.Local().Format(time.DateTime)}
 		switch {
 		case v.Gone:
 			row = append(row, "gone")
 		case v.Link != "":
-			row = append(row, v.Kind, "", "", "-> "+plain(v.Link))
+			row = append(row, v.Kind, "", "", "-> "+cmdline.Plain(v.Link))
 		case v.Kind == "file":
 			row = append(row, v.Kind, v.Mode, size(v.Size), v.SHA256[:12])
 		default:
@@ -150,7 +151,7 @@ func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
 	slices.Sort(names)
 	for _, name := range names {
 		for _, change := range answer.Changes[name] {
-			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, plain(name), plain(strconv.Quote(change.Path)))
+			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, cmdline.Plain(name), cmdline.Plain(strconv.Quote(change.Path)))
 		}
 	}
 	return nil
@@ -158,7 +159,7 @@ func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
 
 func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) (err error) {
 	if req.At == "" {
-		return hint.Wrap(usage("history restore needs --at T"), "%s history lists the generations", p.name)
+		return hint.Wrap(cmdline.Usage("history restore needs --at T"), "%s history lists the generations", p.name)
 	}
 	req.Ask = askRestore
 	if req.Path, err = absolute(path); err != nil {
@@ -176,9 +177,9 @@ func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) 
 	}
 	problems := 0
 	for _, x := range placed {
-		fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", plain(x.Replica), x.Generation, x.Placed, x.Removed)
+		fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", cmdline.Plain(x.Replica), x.Generation, x.Placed, x.Removed)
 		for _, problem := range x.Problems {
-			fmt.Fprintf(p.out, "  not restored: %s\n", plain(problem))
+			fmt.Fprintf(p.out, "  not restored: %s\n", cmdline.Plain(problem))
 			problems++
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/logfile"
@@ -129,8 +130,8 @@ func prefix(names []string, name string) string {
 
 // clean keeps control characters from a terminal; a pipe gets what was logged.
 func (p *program) clean(line string) string {
-	if isTerminal(p.out) {
-		return plain(line)
+	if cmdline.IsTerminal(p.out) {
+		return cmdline.Plain(line)
 	}
 	return line
 }

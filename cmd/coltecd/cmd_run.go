@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
@@ -69,12 +70,12 @@ func (p *program) loadFor(c *cli.Context) (string, *spec.Spec, error) {
 		return "", nil, err
 	}
 	if err := sp.ApplyEnvironment(p.lookup); err != nil {
-		return "", nil, exit{codeUsage, err}
+		return "", nil, exit{Code: codeUsage, Cause: err}
 	}
 	known := runnable(sp)
 	for _, name := range c.StringSlice("only") {
 		if !slices.Contains(known, name) {
-			return "", nil, hint.Wrap(usage("no unit or replica %q in %s", name, path), "known names: %s", strings.Join(known, ", "))
+			return "", nil, hint.Wrap(cmdline.Usage("no unit or replica %q in %s", name, path), "known names: %s", strings.Join(known, ", "))
 		}
 	}
 	return path, sp, nil
@@ -118,7 +119,7 @@ func (p *program) foreground(path string, sp *spec.Spec, only []string) error {
 	err = d.run(func() error { return d.leaveNote(0) })
 	if errors.Is(err, errAtOnce) {
 		endChildren(0)
-		return exit{codeFailed, err} // it was the second signal, whichever the first was
+		return exit{Code: codeFailed, Cause: err} // it was the second signal, whichever the first was
 	}
 	return err
 }
@@ -171,7 +172,7 @@ func inheritSeat(list string) (*control.Seat, error) {
 	for word := range strings.SplitSeq(list, ",") {
 		fd, err := strconv.ParseUint(word, 10, 16)
 		if err != nil {
-			return nil, usage("supervise is started by start")
+			return nil, cmdline.Usage("supervise is started by start")
 		}
 		fds = append(fds, uintptr(fd))
 	}

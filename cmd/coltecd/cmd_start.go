@@ -19,6 +19,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"
@@ -176,7 +177,7 @@ func (b beginning) err() error {
 	if b.Error == "" || b.Running {
 		return nil
 	}
-	var err error = exit{b.Code, errors.New(b.Error)}
+	var err error = exit{Code: b.Code, Cause: errors.New(b.Error)}
 	for i := len(b.Hints) - 1; i >= 0; i-- {
 		err = hint.Wrap(err, "%s", b.Hints[i])
 	}
@@ -247,7 +248,7 @@ func report(fd int, f func(ready func() error) error) error {
 	err := unix.Fstat(fd, &st)
 	// After a crash the keeper gives /dev/null: nobody waits any more.
 	if kind := st.Mode & unix.S_IFMT; fd < 3 || err != nil || kind != unix.S_IFIFO && kind != unix.S_IFCHR {
-		return usage("this verb is for coltecd itself: use start")
+		return cmdline.Usage("this verb is for coltecd itself: use start")
 	}
 	pipe := os.NewFile(uintptr(fd), "ready")
 	unix.CloseOnExec(fd)
@@ -260,7 +261,7 @@ func report(fd int, f func(ready func() error) error) error {
 	err = func() (err error) {
 		defer func() {
 			if v := recover(); v != nil && !told {
-				err = internal(v)
+				err = cmdline.Internal(v)
 			} else if v != nil {
 				panic(v)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
@@ -39,15 +40,15 @@ func cmdStatus(p *program) *cli.Command {
 			}
 			doc, err := p.status(c)
 			if err != nil {
-				return exit{codeUnknown, err}
+				return exit{Code: codeUnknown, Cause: err}
 			}
 			if c.Bool("brief") {
 				show = p.printBrief
 			}
 			if err := show(doc); err != nil {
-				return exit{codeUnknown, err}
+				return exit{Code: codeUnknown, Cause: err}
 			}
-			return exit{code: doc.ExitCode()}
+			return exit{Code: doc.ExitCode()}
 		},
 	}
 }
@@ -130,8 +131,8 @@ func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error 
 	if asJSON {
 		return func(doc status.Document) error { return p.printJSON(doc) }
 	}
-	r := renderer{color: isTerminal(p.out) && p.env("NO_COLOR") == "", now: time.Now}
-	clear := watch && isTerminal(p.out)
+	r := renderer{color: cmdline.IsTerminal(p.out) && p.env("NO_COLOR") == "", now: time.Now}
+	clear := watch && cmdline.IsTerminal(p.out)
 	first := true
 	return func(doc status.Document) error {
 		switch {
@@ -152,7 +153,7 @@ func (p *program) printBrief(doc status.Document) error {
 		return nil
 	}
 	for _, a := range doc.Attention {
-		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", plain(oneLine(a))); err != nil {
+		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", cmdline.Plain(oneLine(a))); err != nil {
 			return err
 		}
 	}
@@ -164,7 +165,7 @@ func (p *program) watchStatus(c *cli.Context, show func(status.Document) error) 
 	for {
 		doc, err := p.status(c)
 		if err != nil {
-			return exit{codeUnknown, err}
+			return exit{Code: codeUnknown, Cause: err}
 		}
 		if err := show(doc); err != nil {
 			return err

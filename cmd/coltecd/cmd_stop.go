@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -31,7 +32,7 @@ func cmdStop(p *program) *cli.Command {
 		},
 		Action: func(c *cli.Context) error {
 			if c.Duration("timeout") <= 0 {
-				return usage("--timeout must be more than 0")
+				return cmdline.Usage("--timeout must be more than 0")
 			}
 			path, err := p.findSpec(c)
 			if err != nil {

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
@@ -92,13 +92,8 @@ func silence(err error) error {
 	if err == nil {
 		return nil
 	}
-	return exit{code: codeOf(err)}
+	return exit{Code: codeOf(err)}
 }
 
 // printJSON answers in JSON.
-func (p *program) printJSON(v any) error {
-	enc := json.NewEncoder(p.out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
+func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.out, v) }

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -55,14 +56,14 @@ func (p *program) verify(c *cli.Context) error {
 
 // printVerdict is what verify says of one replica.
 func (p *program) printVerdict(v *engine.Verdict) {
-	name := plain(v.Replica)
+	name := cmdline.Plain(v.Replica)
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
 	} else {
 		fmt.Fprintf(p.out, "%s: %d generations refer to %d objects, %s; %d orphans, %s\n", name, v.Generations, v.Objects, size(v.Bytes), v.Orphans, size(v.OrphanBytes))
 	}
 	for _, key := range v.Missing {
-		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, plain(key))
+		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, cmdline.Plain(key))
 	}
 	for _, l := range v.Lost {
 		what := "all of it"
@@ -73,12 +74,12 @@ func (p *program) printVerdict(v *engine.Verdict) {
 		if l.Now {
 			now = ", the newest one among them"
 		}
-		fmt.Fprintf(p.out, "%s: %s cannot be had in %d generations%s\n", name, plain(what), len(l.Generations), now)
+		fmt.Fprintf(p.out, "%s: %s cannot be had in %d generations%s\n", name, cmdline.Plain(what), len(l.Generations), now)
 	}
 	for _, path := range v.Damaged {
-		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, plain(fmt.Sprintf("%q", path)))
+		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, cmdline.Plain(fmt.Sprintf("%q", path)))
 	}
 	for _, path := range v.Repaired {
-		fmt.Fprintf(p.out, "%s: repaired %s\n", name, plain(fmt.Sprintf("%q", path)))
+		fmt.Fprintf(p.out, "%s: repaired %s\n", name, cmdline.Plain(fmt.Sprintf("%q", path)))
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/process"
@@ -400,7 +401,7 @@ func guarded(log *slog.Logger, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			log.Error("internal error", "panic", v, "trace", string(debug.Stack()))
-			err = internal(v)
+			err = cmdline.Internal(v)
 		}
 	}()
 	return f()

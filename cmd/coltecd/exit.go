@@ -5,18 +5,19 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 )
 
 // The exit codes; codes says what they mean.
 const (
-	codeOK          = 0
-	codeFailed      = 1
-	codeUsage       = 2
+	codeOK          = cmdline.CodeOK
+	codeFailed      = cmdline.CodeFailed
+	codeUsage       = cmdline.CodeUsage
 	codeStopped     = 3
 	codeUnknown     = 4
 	codeInvalid     = 5
-	codeInterrupted = 130
+	codeInterrupted = cmdline.CodeInterrupted
 )
 
 // codes is the one table of exit codes, printed by --help and in docs/cli.md.
@@ -42,40 +43,13 @@ func codeTable(indent string) string {
 	return b.String()
 }
 
-// exit is an error with a code of its own. Without a cause nothing is printed:
-// the answer said it all.
-type exit struct {
-	code  int
-	cause error
-}
-
-func (e exit) Error() string {
-	if e.cause == nil {
-		return ""
-	}
-	return e.cause.Error()
-}
-func (e exit) Unwrap() error { return e.cause }
-
-// usage is the error of a wrong call.
-func usage(format string, args ...any) error {
-	return exit{codeUsage, fmt.Errorf(format, args...)}
-}
-
-// internal is the error of a panic.
-func internal(v any) error { return fmt.Errorf("internal error: %v", v) }
+// exit is an error with a code of its own.
+type exit = cmdline.Exit
 
 // codeOf gives the exit code of an error.
 func codeOf(err error) int {
-	var e exit
-	switch {
-	case err == nil:
-		return codeOK
-	case errors.As(err, &e):
-		return e.code
-	case errors.Is(err, control.ErrInvalidSpec):
-		return codeInvalid
-	default:
-		return codeFailed
+	if errors.As(err, new(exit)) || !errors.Is(err, control.ErrInvalidSpec) {
+		return cmdline.CodeOf(err)
 	}
+	return codeInvalid
 }

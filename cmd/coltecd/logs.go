@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/spec"
@@ -50,7 +51,7 @@ func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
 		return kept
 	}
 	shown := writerFunc(func(b []byte) (int, error) {
-		_, err := io.WriteString(d.p.err, plain(string(d.redactor.Redact(b))))
+		_, err := io.WriteString(d.p.err, cmdline.Plain(string(d.redactor.Redact(b))))
 		return len(b), err
 	})
 	if format == logfile.JSON {
@@ -73,7 +74,7 @@ func logLevel(name string) (slog.Level, error) {
 		return slog.LevelInfo, nil
 	}
 	if err := level.UnmarshalText([]byte(name)); err != nil {
-		return 0, hint.Wrap(usage("cannot use COLTEC_LOG_LEVEL %q", name), "set it to debug, info, warn or error")
+		return 0, hint.Wrap(cmdline.Usage("cannot use COLTEC_LOG_LEVEL %q", name), "set it to debug, info, warn or error")
 	}
 	return level, nil
 }
@@ -86,7 +87,7 @@ func logFormat(name, fallback string) (logfile.Format, error) {
 	case logfile.Text, logfile.JSON:
 		return f, nil
 	}
-	return "", hint.Wrap(usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
+	return "", hint.Wrap(cmdline.Usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
 }
 
 // logAttention is about logs that are not kept, coltecd's own or a unit's.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/internal/cmdline"
 )
 
 func main() {
@@ -43,14 +43,14 @@ func run(ctx context.Context, args []string, io stdio, environ []string) (code i
 	p := &program{name: filepath.Base(args[0]), stdio: io, environ: environ}
 	defer func() {
 		if v := recover(); v != nil {
-			p.fail(internal(v))
+			p.fail(cmdline.Internal(v))
 			code = codeFailed
 		}
 	}()
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	app := newApp(p)
-	err := app.RunContext(ctx, arrange(app, args))
+	err := app.RunContext(ctx, cmdline.Arrange(app, args))
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(exit)) {
 		return codeInterrupted
 	}
@@ -78,31 +78,15 @@ func interruptible(ctx context.Context) (context.Context, func()) {
 }
 
 // fail prints an error and its hints.
-func (p *program) fail(err error) {
-	if err == nil || err.Error() == "" {
-		return
-	}
-	fmt.Fprintf(p.err, "error: %s\n", plain(err.Error()))
-	for _, h := range hint.Of(err) {
-		fmt.Fprintf(p.err, "hint: %s\n", plain(h))
-	}
-}
+func (p *program) fail(err error) { cmdline.Fail(p.err, err) }
 
 // say tells a person what goes on.
 func (p *program) say(format string, args ...any) {
-	fmt.Fprintln(p.err, plain(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(p.err, cmdline.Plain(fmt.Sprintf(format, args...)))
 }
 
 // lookup gives a variable of the environment. An empty one counts as unset.
-func (p *program) lookup(name string) (string, bool) {
-	value := ""
-	for _, kv := range p.environ { // the last one wins, as in execve
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			value = v
-		}
-	}
-	return value, value != ""
-}
+func (p *program) lookup(name string) (string, bool) { return cmdline.Lookup(p.environ, name) }
 
 func (p *program) env(name string) string {
 	v, _ := p.lookup(name)
@@ -116,15 +100,4 @@ func (p *program) disabled() bool {
 		return true
 	}
 	return false
-}
-
-// plain takes the control characters out of text for a terminal: names and
-// messages of others must not move the cursor.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0) {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -224,7 +225,7 @@ func TestDisabledIsRead(t *testing.T) {
 }
 
 func TestPlainTakesControlCharactersOut(t *testing.T) {
-	if got := plain("a\x1b[31mb\r\n\tc\u009bd\u00e9"); got != "a?[31mb?\n\tc?d\u00e9" {
+	if got := cmdline.Plain("a\x1b[31mb\r\n\tc\u009bd\u00e9"); got != "a?[31mb?\n\tc?d\u00e9" {
 		t.Errorf("%q", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
@@ -101,7 +102,7 @@ func (p *program) previewReplicas(ctx context.Context, s setting) error {
 	var failed []error
 	for _, preview := range engine.Preview(ctx) {
 		for _, step := range preview.Steps {
-			fmt.Fprintf(p.out, "replica %s: would %s %s\n", preview.Replica, step.Do, plain(strconv.Quote(step.Path)))
+			fmt.Fprintf(p.out, "replica %s: would %s %s\n", preview.Replica, step.Do, cmdline.Plain(strconv.Quote(step.Path)))
 		}
 		if preview.Err != nil {
 			failed = append(failed, fmt.Errorf("cannot tell what replica %q would do: %w", preview.Replica, preview.Err))
@@ -117,7 +118,7 @@ func (p *program) previewUnits(s setting) {
 		if u.Point != "" {
 			what = "hook " + u.Name + " at " + u.Point
 		}
-		fmt.Fprintf(p.out, "%s: %s", what, plain(strings.Join(u.Argv, " ")))
+		fmt.Fprintf(p.out, "%s: %s", what, cmdline.Plain(strings.Join(u.Argv, " ")))
 		if u.Blocked != "" {
 			fmt.Fprintf(p.out, "; blocked: %s", u.Blocked)
 		}

@@ -400,7 +400,7 @@ func (p *program) ask(c *cli.Context, req control.ReadRequest, answer any) error
 		return err
 	}
 	if err := sp.ApplyEnvironment(p.lookup); err != nil {
-		return exit{codeUsage, err}
+		return exit{Code: codeUsage, Cause: err}
 	}
 	if req.Ask == askTake || req.Ask == askDrop || req.Ask == askRestore && req.To == "" {
 		seat, err := p.take(path, sp) // no coltecd may start meanwhile

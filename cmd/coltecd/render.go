@@ -4,14 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -53,7 +50,7 @@ func (r renderer) document(d status.Document) string {
 	if len(d.Attention) > 0 {
 		b.WriteString("\n" + r.paint(bold, "attention") + "\n")
 		for _, a := range d.Attention {
-			b.WriteString("  - " + plain(a) + "\n")
+			b.WriteString("  - " + cmdline.Plain(a) + "\n")
 		}
 	}
 	return b.String()
@@ -61,11 +58,11 @@ func (r renderer) document(d status.Document) string {
 
 func (r renderer) headline(b *strings.Builder, d status.Document) {
 	if d.Workspace.Org != "" {
-		b.WriteString(r.paint(bold, plain(d.Workspace.String())) + "  ")
+		b.WriteString(r.paint(bold, cmdline.Plain(d.Workspace.String())) + "  ")
 	}
 	b.WriteString(r.state(string(d.State)))
 	if d.PID != 0 {
-		fmt.Fprintf(b, "  pid %d, up %s, coltecd %s", d.PID, r.ago(d.Since), plain(d.Version))
+		fmt.Fprintf(b, "  pid %d, up %s, coltecd %s", d.PID, r.ago(d.Since), cmdline.Plain(d.Version))
 	}
 	b.WriteString("\n")
 	if len(d.Replicas) > 0 || d.Lease.State != status.LeaseNone {
@@ -79,9 +76,9 @@ func (r renderer) lease(l status.Lease) string {
 		text += fmt.Sprintf("  epoch %d, generation %d", l.Epoch, l.Generation)
 	}
 	if h := l.Holder; h != nil && l.State != status.LeaseHeld {
-		text += "  held by " + plain(h.Host)
+		text += "  held by " + cmdline.Plain(h.Host)
 		if h.Container != "" {
-			text += " (" + plain(h.Container) + ")"
+			text += " (" + cmdline.Plain(h.Container) + ")"
 		}
 		text += " for " + r.ago(&h.Since)
 		if h.LastSeen != nil {
@@ -92,14 +89,14 @@ func (r renderer) lease(l status.Lease) string {
 }
 
 func (r renderer) units(units []status.Unit) string {
-	t := table{{"UNIT", "KIND", "STATE", "FOR", "PID", "RESTARTS", "NEXT", "LAST ERROR"}}
+	t := cmdline.Table{{"UNIT", "KIND", "STATE", "FOR", "PID", "RESTARTS", "NEXT", "LAST ERROR"}}
 	for _, u := range units {
 		next := u.NextRun
 		if next == nil {
 			next = u.NextRetry
 		}
 		t = append(t, []string{
-			plain(u.Name), u.Kind, r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
+			cmdline.Plain(u.Name), u.Kind, r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
 			r.in(next), oneLine(firstOf(u.LastError, u.LastExit)),
 		})
 	}
@@ -107,14 +104,14 @@ func (r renderer) units(units []status.Unit) string {
 }
 
 func (r renderer) replicas(replicas []status.Replica) string {
-	t := table{{"REPLICA", "DIRECTION", "STATE", "LAST SYNC", "PENDING", "CONFLICTS", "NEXT", "LAST ERROR"}}
+	t := cmdline.Table{{"REPLICA", "DIRECTION", "STATE", "LAST SYNC", "PENDING", "CONFLICTS", "NEXT", "LAST ERROR"}}
 	for _, p := range replicas {
 		last := "never"
 		if p.LastSync != nil {
 			last = r.ago(p.LastSync) + " ago"
 		}
 		t = append(t, []string{
-			plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress), last,
+			cmdline.Plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress), last,
 			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), r.in(p.NextRun), oneLine(p.LastError),
 		})
 	}
@@ -133,7 +130,7 @@ func progress(p *status.Progress) string {
 	return text
 }
 
-func (r renderer) state(s string) string { return r.paint(colorOf[s], plain(s)) }
+func (r renderer) state(s string) string { return r.paint(colorOf[s], cmdline.Plain(s)) }
 
 func (r renderer) paint(color, text string) string {
 	if !r.color || color == "" {
@@ -192,55 +189,7 @@ func oneLine(s string) string {
 	if s == "" {
 		return "-"
 	}
-	return strings.Join(strings.Fields(plain(s)), " ")
-}
-
-// table is rows of cells, the head first. (go-pretty's table was measured: it
-// adds nothing that status needs.)
-type table [][]string
-
-// String aligns the columns. The last one is as long as it likes.
-func (t table) String() string {
-	width := make([]int, len(t[0]))
-	for _, row := range t {
-		for i, cell := range row {
-			width[i] = max(width[i], visible(cell))
-		}
-	}
-	var b strings.Builder
-	for _, row := range t {
-		for i, cell := range row {
-			b.WriteString(cell)
-			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", width[i]-visible(cell)+2))
-			}
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}
-
-// visible is the width of a cell without its colours.
-func visible(s string) int {
-	n := utf8.RuneCountInString(s)
-	for {
-		i := strings.Index(s, "\x1b[")
-		if i < 0 {
-			return n
-		}
-		end := i + strings.IndexByte(s[i:], 'm') + 1
-		n -= end - i
-		s = s[end:]
-	}
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	return strings.Join(strings.Fields(cmdline.Plain(s)), " ")
 }
 
 // compactJSON writes one line.

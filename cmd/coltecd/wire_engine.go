@@ -9,13 +9,14 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/store"
-	"golang.org/x/sys/unix"
 )
 
 // newReplicator makes the engine of a setting; nil without an error when there

@@ -1,4 +1,4 @@
-package main
+package cmdline
 
 import (
 	"slices"
@@ -7,14 +7,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// arrange puts a command line into the one order that urfave/cli reads right:
+// Arrange puts a command line into the one order that urfave/cli reads right:
 // global flags, verb, its flags, "--", its arguments. By itself the library
 // takes a flag after the first argument for an argument (`status web --json`),
-// and a global flag after the verb for an unknown one.
-func arrange(app *cli.App, args []string) []string {
+// and a global flag after the verb for an unknown one. A verb may be two words
+// (`secrets export`).
+func Arrange(app *cli.App, args []string) []string {
 	var global, local, rest []string
-	var verb string
+	var verbs []string
 	var own []cli.Flag
+	commands := app.Commands
 	words := args[1:]
 	for len(words) > 0 {
 		word := words[0]
@@ -24,12 +26,16 @@ func arrange(app *cli.App, args []string) []string {
 			rest = append(rest, words...)
 			words = nil
 		case len(word) < 2 || word[0] != '-':
-			if verb == "" {
-				verb = word
-				own = flagsOf(app, verb)
+			if c := command(commands, word); c != nil {
+				own, commands = c.Flags, c.Subcommands
+			} else if len(verbs) > 0 {
+				commands = nil // from here on they are arguments
+				rest = append(rest, word)
 				continue
+			} else {
+				own, commands = nil, nil
 			}
-			rest = append(rest, word)
+			verbs = append(verbs, word)
 		default:
 			var flag []string
 			isGlobal := known(app.Flags, word) && !known(own, word)
@@ -43,16 +49,18 @@ func arrange(app *cli.App, args []string) []string {
 		}
 	}
 	out := append([]string{args[0]}, global...)
-	if verb == "" {
+	if len(verbs) == 0 {
 		return append(out, local...)
 	}
-	out = append(append(out, verb), local...)
+	out = append(append(out, verbs...), local...)
 	return append(append(out, "--"), rest...)
 }
 
-func flagsOf(app *cli.App, verb string) []cli.Flag {
-	if c := app.Command(verb); c != nil {
-		return c.Flags
+func command(commands []*cli.Command, word string) *cli.Command {
+	for _, c := range commands {
+		if c.HasName(word) {
+			return c
+		}
 	}
 	return nil
 }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+)
+
+// version is set when a release is built.
+var version = ""
+
+// release names this coltec.
+func release() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+// codes is the one table of exit codes, printed by --help and in the docs.
+var codes = []struct {
+	code int
+	text string
+}{
+	{cmdline.CodeOK, "done, and nothing needs attention"},
+	{cmdline.CodeFailed, "failed, or something needs attention"},
+	{cmdline.CodeUsage, "wrong usage"},
+	{cmdline.CodeInterrupted, "interrupted (Ctrl-C)"},
+}
+
+// variables are the environment variables that coltec itself reads.
+var variables = []struct{ name, text string }{
+	{"COLTEC_BIN", "the directory with coltecd and rclone for containers, instead of the one that coltec is in"},
+	{"FNOX_AGE_KEY", "the age key that opens fnox.toml, as text"},
+	{"FNOX_AGE_KEY_FILE", "the file with the age key"},
+	{"FNOX_CONFIG_DIR", "where config.toml and age.txt are (default: ~/.config/fnox)"},
+	{"FNOX_PROFILE", "the profile of fnox.toml"},
+	{"NO_COLOR", "set: no colour"},
+}
+
+// newApp is the command line.
+func newApp(p *program) *cli.App {
+	app := &cli.App{
+		Name:                      "coltec",
+		Usage:                     "dev containers whose state follows you through your own bucket",
+		UsageText:                 "coltec VERB [flags] [arguments]",
+		Version:                   release(),
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // a value may hold a comma
+		Reader:                    p.in,
+		Writer:                    p.out,
+		ErrWriter:                 p.err,
+		CustomAppHelpTemplate:     cli.AppHelpTemplate + helpTail(),
+		ExitErrHandler:            func(*cli.Context, error) {}, // the default ends the process
+		OnUsageError:              cmdline.OnUsageError,
+		Commands: []*cli.Command{
+			cmdSecrets(p),
+			cmdVersion(p),
+		},
+		Action: cmdline.NoVerb,
+	}
+	manners(app.Commands)
+	return app
+}
+
+// manners gives all verbs what the library does not hand down.
+func manners(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = cmdline.OnUsageError
+		c.HideHelpCommand = true
+		if len(c.Subcommands) > 0 {
+			c.Action = cmdline.NoVerb
+			manners(c.Subcommands)
+			continue
+		}
+		c.Before = cmdline.CheckCount(c)
+	}
+}
+
+func helpTail() string {
+	var b strings.Builder
+	b.WriteString("\nENVIRONMENT:\n")
+	for _, v := range variables {
+		fmt.Fprintf(&b, "   %-18s %s\n", v.name, v.text)
+	}
+	b.WriteString("\nEXIT CODES:\n")
+	for _, c := range codes {
+		fmt.Fprintf(&b, "   %-3d  %s\n", c.code, c.text)
+	}
+	return b.String()
+}
+
+func cmdVersion(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "version",
+		Usage: "say which coltec this is",
+		Action: func(*cli.Context) error {
+			_, err := fmt.Fprintln(p.out, "coltec version "+release())
+			return err
+		},
+	}
+}

@@ -1,0 +1,151 @@
+// Package cmdline is what the command lines of coltecd and coltec have in
+// common: the order of words, usage errors, exit codes, how an error, a table
+// and JSON are printed.
+package cmdline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// Exit codes that both programs have.
+const (
+	CodeOK          = 0
+	CodeFailed      = 1
+	CodeUsage       = 2
+	CodeInterrupted = 130
+)
+
+// Exit is an error with a code of its own. Without a cause nothing is printed:
+// the answer said it all.
+type Exit struct {
+	Code  int
+	Cause error
+}
+
+func (e Exit) Error() string {
+	if e.Cause == nil {
+		return ""
+	}
+	return e.Cause.Error()
+}
+
+// Unwrap gives the cause.
+func (e Exit) Unwrap() error { return e.Cause }
+
+// Usage is the error of a wrong call.
+func Usage(format string, args ...any) error {
+	return Exit{CodeUsage, fmt.Errorf(format, args...)}
+}
+
+// Internal is the error of a panic.
+func Internal(v any) error { return fmt.Errorf("internal error: %v", v) }
+
+// CodeOf gives the exit code of an error.
+func CodeOf(err error) int {
+	var e Exit
+	switch {
+	case err == nil:
+		return CodeOK
+	case errors.As(err, &e):
+		return e.Code
+	default:
+		return CodeFailed
+	}
+}
+
+// Fail prints an error and its hints.
+func Fail(w io.Writer, err error) {
+	if err == nil || err.Error() == "" {
+		return
+	}
+	fmt.Fprintf(w, "error: %s\n", Plain(err.Error()))
+	for _, h := range hint.Of(err) {
+		fmt.Fprintf(w, "hint: %s\n", Plain(h))
+	}
+}
+
+// Lookup gives a variable of an environment. An empty one counts as unset.
+func Lookup(environ []string, name string) (string, bool) {
+	value := ""
+	for _, kv := range environ { // the last one wins, as in execve
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
+		}
+	}
+	return value, value != ""
+}
+
+// Plain takes the control characters out of text for a terminal: names and
+// messages of others must not move the cursor.
+func Plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// PrintJSON writes an answer for programs.
+func PrintJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// OnUsageError makes any complaint of the library a usage error; it would print
+// it to stdout with the whole help.
+func OnUsageError(c *cli.Context, err error, _ bool) error {
+	text := strings.TrimPrefix(err.Error(), "flag provided but not defined: ")
+	if text != err.Error() {
+		text = "unknown flag " + text
+	}
+	return hint.Wrap(Usage("%s", text), "see %s --help", c.Command.HelpName)
+}
+
+// NoVerb is what happens without a verb, or with one that does not exist.
+func NoVerb(c *cli.Context) error {
+	if c.Args().Present() {
+		err := Usage("unknown verb %q", c.Args().First())
+		if near := cli.SuggestCommand(c.App.Commands, c.Args().First()); near != "" {
+			return hint.Wrap(err, "%s", near)
+		}
+		return hint.Wrap(err, "see %s --help", c.App.Name)
+	}
+	c.App.Writer = c.App.ErrWriter // not what was asked for
+	_ = cli.ShowAppHelp(c)
+	return Exit{Code: CodeUsage}
+}
+
+// CheckCount refuses arguments that the verb does not take, by its ArgsUsage:
+// NAME is needed, [NAME] may be there, "…" may be many.
+func CheckCount(cmd *cli.Command) cli.BeforeFunc {
+	least, most := 0, 0
+	for _, word := range strings.Fields(cmd.ArgsUsage) {
+		if !strings.HasPrefix(word, "[") {
+			least++
+		}
+		most++
+		if strings.Contains(word, "…") {
+			most = 1 << 30
+		}
+	}
+	return func(c *cli.Context) error {
+		switch n := c.NArg(); {
+		case n < least:
+			return hint.Wrap(Usage("%s needs %s", cmd.Name, cmd.ArgsUsage), "see %s --help", c.Command.HelpName)
+		case n > most:
+			return hint.Wrap(Usage("%s does not take the argument %q", cmd.Name, c.Args().Get(most)), "see %s --help", c.Command.HelpName)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,222 @@
+package devcontainer
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/secret"
+)
+
+// Up says what to bring up.
+type Up struct {
+	Folder    string            // of the workspace, absolute
+	RemoteEnv map[string]string // for hooks; no secrets
+	Secrets   secret.Values     // for hooks; through a pipe
+	Args      []string          // of the CLI, added to ours
+	Say       func(line string) // is told how it goes; nil: nobody
+}
+
+// Result is what the CLI brought up.
+type Result struct {
+	ContainerID string `json:"containerId"`
+	User        string `json:"remoteUser"`
+	Folder      string `json:"remoteWorkspaceFolder"` // in the container
+
+	Outcome     string `json:"outcome"`
+	Message     string `json:"message"`
+	Description string `json:"description"`
+}
+
+// secretsFD is where the CLI finds the secrets: a file would have to be removed,
+// whatever happens.
+const secretsFD = "/dev/fd/3"
+
+// argv is the CLI's command line.
+func (u Up) argv() []string {
+	args := []string{
+		"up", "--workspace-folder", u.Folder, "--log-format", "json",
+		"--container-data-folder", DataFolder,
+	}
+	if len(u.Secrets) > 0 {
+		args = append(args, "--secrets-file", secretsFD)
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.RemoteEnv)) {
+		args = append(args, "--remote-env", name+"="+u.RemoteEnv[name])
+	}
+	return append(args, u.Args...)
+}
+
+// Up brings the container of a folder up and waits for its hooks. A container
+// may be up in spite of an error: a hook failed. Then the result says which.
+func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
+	cmd := t.command(ctx, t.CLI, u.argv()...)
+	var feed func()
+	if len(u.Secrets) > 0 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return Result{}, err
+		}
+		defer r.Close()
+		cmd.ExtraFiles = []*os.File{r}
+		feed = func() { // the pipe may be smaller than the secrets
+			_, _ = w.Write(Flat(u.Secrets)) // the CLI says what it missed
+			w.Close()
+		}
+	}
+	logs, err := cmd.StderrPipe()
+	if err != nil {
+		return Result{}, err
+	}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		return Result{}, fmt.Errorf("cannot run the dev container CLI: %w", err)
+	}
+	if feed != nil {
+		go feed()
+	}
+	talk := &talk{say: u.Say}
+	talk.follow(logs)
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return Result{}, context.Cause(ctx)
+	}
+	return result(out.Bytes(), err, talk.last)
+}
+
+// result reads the CLI's answer, which is its last line.
+func result(out []byte, err error, last []string) (Result, error) {
+	var res Result
+	if json.Unmarshal([]byte(lastLine(string(out))), &res) != nil && err == nil {
+		err = errors.New("it printed no answer")
+	}
+	if res.Outcome == "success" && err == nil {
+		return res, nil
+	}
+	text := firstOf(res.Description, res.Message)
+	if text == "" && err != nil {
+		text = err.Error()
+	}
+	err = fmt.Errorf("devcontainer up: %s", text)
+	if len(last) > 0 {
+		err = hint.Wrap(err, "its last words were:\n  %s", strings.Join(last, "\n  "))
+	}
+	return res, err
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// entry is one line of the CLI's log.
+type entry struct {
+	Type    string `json:"type"`
+	Level   int    `json:"level"`
+	Text    string `json:"text"`
+	Name    string `json:"name"`
+	Status  string `json:"status"`
+	Detail  string `json:"stepDetail"`
+	Channel string `json:"channel"`
+}
+
+// talk makes a few lines for people of the CLI's log.
+type talk struct {
+	say  func(string)
+	told string
+	last []string // what was printed last, for an error
+}
+
+const (
+	// logLine bounds a line of the CLI's log: builds print a lot in one.
+	logLine = 4 << 20
+	// lastLines are kept for an error.
+	lastLines = 12
+)
+
+func (t *talk) follow(r io.Reader) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(make([]byte, 64<<10), logLine)
+	for lines.Scan() {
+		var e entry
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			e = entry{Type: "raw", Level: 3, Text: lines.Text()}
+		}
+		t.entry(e)
+	}
+	_, _ = io.Copy(io.Discard, r) // a longer line must not stop the CLI
+}
+
+// Steps of the CLI, by how the log names them.
+var steps = []struct {
+	prefix, text string
+}{
+	{"Run: docker pull", "pulling the image"},
+	{"Run: docker build", "building the image"},
+	{"Run: docker buildx build", "building the image"},
+	{"Starting container", "starting the container"},
+	{"Run: docker start", "starting the container"},
+}
+
+// colors are escape sequences, which are for a terminal of the CLI's own.
+var colors = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+
+func (t *talk) entry(e entry) {
+	switch e.Type {
+	case "start":
+		for _, s := range steps {
+			if strings.HasPrefix(e.Text, s.prefix) {
+				t.tell(s.text)
+			}
+		}
+	case "progress":
+		text := strings.TrimSuffix(strings.TrimPrefix(e.Name, "Running "), "...")
+		switch e.Status {
+		case "running":
+			t.tell(text + ": " + oneLine(e.Detail))
+		case "failed":
+			t.tell(text + " failed")
+		}
+	case "raw", "text":
+		if e.Level < 3 {
+			return
+		}
+		for line := range strings.Lines(colors.ReplaceAllString(e.Text, "")) {
+			if line = strings.TrimSpace(line); line == "" {
+				continue
+			}
+			t.last = append(t.last, line)
+			if len(t.last) > lastLines {
+				t.last = t.last[1:]
+			}
+			if e.Channel == "postCreate" && !strings.HasPrefix(line, "Running the ") {
+				t.tell("  " + line)
+			}
+		}
+	}
+}
+
+// tell says a line once in a row.
+func (t *talk) tell(line string) {
+	if t.say != nil && line != t.told {
+		t.told = line
+		t.say(line)
+	}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
