@@ -8,7 +8,7 @@ FUZZTIME ?= 5m
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: rclone ## build coltecd, its alias coltec-daemon and the pinned rclone into bin/
@@ -53,6 +53,16 @@ soak-crash: build ## kill coltecd and rclone at random points, many more times t
 .PHONY: soak-model
 soak-model: build ## a hundred random histories of machines on real files, with real rclone and a real S3 server
 	@COLTEC_SOAK=$${COLTEC_SOAK:-100} go test -count=1 -timeout 60m -run 'TestSoakModel' -v ./engine
+
+.PHONY: test-backends
+test-backends: build ## hold crypt, WebDAV, SFTP and a local directory to the whole conformance suite
+	@COLTEC_BACKENDS=1 go test -count=1 -timeout 15m -run 'Conform' ./pkg/store
+
+.PHONY: test-versitygw
+test-versitygw: build ## conformance, lease races, expiry and a part of e2e on an S3 server that is not rclone's
+	@cd tools/versitygw && CGO_ENABLED=0 go build -o ../../$(BIN)/versitygw github.com/versity/versitygw/cmd/versitygw
+	@COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'Conform|OnServer|SnapshotIsExact' ./internal/s3test ./pkg/store
+	@COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'TestHistory|TestVerify|TestFaultStore|TestFaultAnotherHolder|TestDrill|TestOwnLease' ./e2e
 
 .PHONY: bench
 bench: build ## measure replication beside rclone and restic, whole: more than half an hour (root; apt-get install restic)

@@ -54,6 +54,8 @@ type Server struct {
 	done   chan struct{} // closed when the process was waited for
 	ownDir bool          // Dir was made by Serve: Close removes it
 
+	sidecar string // where a gateway keeps what belongs to objects; removed by Close
+
 	mu  sync.Mutex
 	log strings.Builder // what the server said, for a test that failed
 }
@@ -85,8 +87,9 @@ func Start(t testing.TB) *Server {
 // Serve starts a server and returns when it listens. The caller calls
 // [Server.Close]; the end of ctx stops the server too.
 func Serve(ctx context.Context, opts Options) (*Server, error) {
+	gateway := os.Getenv(Gateway)
 	bin := opts.Rclone
-	if bin == "" {
+	if bin == "" && gateway == "" {
 		var err error
 		if bin, err = Rclone(); err != nil {
 			return nil, err
@@ -110,31 +113,20 @@ func Serve(ctx context.Context, opts Options) (*Server, error) {
 	if err := os.MkdirAll(filepath.Join(s.Dir, s.Bucket), 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the bucket: %w", err)
 	}
+	if gateway != "" && opts.Rclone == "" && len(opts.Args) == 0 {
+		return s, s.startGateway(ctx, gateway)
+	}
 	return s, s.start(ctx, bin, opts.Args)
 }
 
-// start runs the process and waits for the line that names its address.
+// start runs rclone and waits for the line that names its address.
 func (s *Server) start(ctx context.Context, bin string, args []string) error {
 	s.cmd = exec.CommandContext(ctx, bin, append(serveArgv(s.Dir), args...)...)
 	s.cmd.Env = serveEnv(s.AccessKey, s.SecretKey, s.Dir)
-	// Its own group, so that a Ctrl-C on a terminal does not end it before the
-	// test; and it dies with the test binary, whatever ends that.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
-	s.cmd.WaitDelay = 5 * time.Second
-	stderr, w, err := os.Pipe()
+	address, err := s.launch()
 	if err != nil {
-		return fmt.Errorf("cannot start the S3 server: %w", err)
+		return err
 	}
-	s.cmd.Stdout, s.cmd.Stderr = w, w
-	err = s.spawn()
-	w.Close()
-	if err != nil {
-		stderr.Close()
-		return fmt.Errorf("cannot start the S3 server: %w", err)
-	}
-	address := make(chan string, 1)
-	go s.read(stderr, address)
 	select {
 	case at := <-address:
 		return s.face(at)
@@ -144,6 +136,30 @@ func (s *Server) start(ctx context.Context, bin string, args []string) error {
 		s.Close()
 		return fmt.Errorf("cannot start the S3 server: silent for %s: %s", startLimit, s.Log())
 	}
+}
+
+// launch starts the process. The channel gets the address that rclone says it
+// listens at.
+func (s *Server) launch() (address chan string, err error) {
+	// Its own group, so that a Ctrl-C on a terminal does not end it before the
+	// test; and it dies with the test binary, whatever ends that.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.WaitDelay = 5 * time.Second
+	stderr, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the S3 server: %w", err)
+	}
+	s.cmd.Stdout, s.cmd.Stderr = w, w
+	err = s.spawn()
+	w.Close()
+	if err != nil {
+		stderr.Close()
+		return nil, fmt.Errorf("cannot start the S3 server: %w", err)
+	}
+	address = make(chan string, 1)
+	go s.read(stderr, address)
+	return address, nil
 }
 
 // face puts the front before the process.
@@ -236,13 +252,20 @@ func (s *Server) Close() {
 	if s.ownDir {
 		_ = os.RemoveAll(s.Dir)
 	}
+	if s.sidecar != "" {
+		_ = os.RemoveAll(s.sidecar)
+	}
 }
 
 // Options returns the rclone options of an s3 remote on this server, for the
 // given endpoint: its own, or that of a proxy before it.
 func (s *Server) Options(endpoint string) map[string]string {
+	provider := "Rclone"
+	if s.front == nil {
+		provider = "Other"
+	}
 	return map[string]string{
-		"provider":          "Rclone",
+		"provider":          provider,
 		"endpoint":          endpoint,
 		"access_key_id":     s.AccessKey,
 		"secret_access_key": s.SecretKey,

@@ -30,18 +30,26 @@ type place struct {
 	body func(key string) []byte
 	set  func(key string, body []byte)
 	drop func(key string)
+
+	sealed bool // names and contents are encrypted: longer, and without a hash
 }
 
 // inMemory is a prefix of storetest's.
 func inMemory(testing.TB) place {
 	b := storetest.New().At("p")
-	return place{b, b.Metadata(), b.Keys, b.Body, b.Set, b.Drop}
+	return place{Bucket: b, meta: b.Metadata(), keys: b.Keys, body: b.Body, set: b.Set, drop: b.Drop}
 }
 
 // onServer is a prefix on a real S3 server, by a real rclone.
 func onServer(t testing.TB) place {
 	t.Helper()
-	r := serverRemote(t).At("p")
+	return on(t, serverRemote(t))
+}
+
+// on is a prefix of a remote.
+func on(t testing.TB, root *rclone.Remote) place {
+	t.Helper()
+	r := root.At("p")
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -52,6 +60,9 @@ func onServer(t testing.TB) place {
 		Bucket: r, meta: r.Metadata(),
 		keys: func() []string {
 			objects, err := r.List(t.Context(), "")
+			if errors.Is(err, rclone.ErrNotFound) { // of back ends with directories
+				return nil
+			}
 			must(err)
 			var keys []string
 			for _, o := range objects {
@@ -74,36 +85,37 @@ func onServer(t testing.TB) place {
 func serverRemote(t testing.TB) *rclone.Remote {
 	t.Helper()
 	server := s3test.Start(t)
-	path, err := s3test.Rclone()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, err := rclone.Check(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	backend := rclone.Backend{Name: "primary", Type: "s3", Options: server.Options(server.Endpoint)}
-	r, err := rclone.NewRemote(bin, []rclone.Backend{backend}, rclone.Root("primary", server.Bucket, ""), rclone.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return remoteOn(t, rclone.Root("primary", server.Bucket, ""),
+		rclone.Backend{Name: "primary", Type: "s3", Options: server.Options(server.Endpoint)})
 }
 
-// conform is the suite: what both layouts promise on both stores.
+// conform is the suite: what the layouts promise on every store.
 func conform(t *testing.T, f func(t *testing.T, s *suite)) {
-	stores := map[string]func(testing.TB) place{"memory": inMemory, "server": onServer}
-	for store, open := range stores {
-		for _, layout := range []string{"snapshot", "mirror"} {
-			t.Run(store+"/"+layout, func(t *testing.T) {
-				p := open(t)
-				s := &suite{t: t, place: p, dir: t.TempDir()}
-				if s.Layout = NewSnapshot(p.Bucket, filepath.Join(s.dir, "trees")); layout == "mirror" {
-					s.Layout = NewMirror(p.meta)
-				}
-				f(t, s)
-			})
+	both := []string{"snapshot", "mirror"}
+	conformOn(t, "memory", inMemory, both, f)
+	conformOn(t, "server", onServer, both, f)
+	for name, b := range backends {
+		if whole := os.Getenv("COLTEC_BACKENDS") != ""; whole || slices.Contains(sampled, t.Name()) {
+			conformOn(t, name, func(t testing.TB) place {
+				p := on(t, b.open(t))
+				p.sealed = name == "crypt"
+				return p
+			}, b.layouts, f)
 		}
+	}
+}
+
+func conformOn(t *testing.T, store string, open func(testing.TB) place, layouts []string, f func(t *testing.T, s *suite)) {
+	for _, layout := range layouts {
+		t.Run(store+"/"+layout, func(t *testing.T) {
+			t.Parallel()
+			p := open(t)
+			s := &suite{t: t, place: p, dir: t.TempDir()}
+			if s.Layout = NewSnapshot(p.Bucket, filepath.Join(s.dir, "trees")); layout == "mirror" {
+				s.Layout = NewMirror(p.meta)
+			}
+			f(t, s)
+		})
 	}
 }
 
@@ -264,6 +276,9 @@ func TestConformNames(t *testing.T) {
 	conform(t, func(t *testing.T, s *suite) {
 		var items []item
 		for i, name := range names {
+			if len(name) > 100 && s.place.sealed {
+				continue // an encrypted name is half as long again, and 255 bytes are the most
+			}
 			it := file(name, fmt.Sprintf("content of %d", i))
 			it.Mode = []uint32{0o644, 0o755, 0o600, 0o640}[i%4]
 			items = append(items, it, link(name+".ln", "../"+name))
@@ -414,6 +429,9 @@ func TestConformDamage(t *testing.T) {
 				key := entries[0].Path
 				if s.ByContent() {
 					key = Dir + "/" + entries[0].Where[0].Object
+				}
+				if s.place.sealed && !s.ByContent() && name == "corrupted" {
+					t.Skip("a mirror on crypt has no hash to hold an object to, only a size; a snapshot has both")
 				}
 				tt.do(s, key)
 				err := s.Fetch(t.Context(), entries, s.tmp(), nil)
