@@ -50,6 +50,10 @@ fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 soak-crash: build ## kill coltecd and rclone at random points, many more times than make test does
 	@COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -timeout 60m -run 'TestRandomKills' -v ./e2e
 
+.PHONY: soak-races
+soak-races: build ## two hundred races of two daemons for one workspace
+	@COLTEC_RACES=$${COLTEC_RACES:-200} go test -count=1 -timeout 60m -run 'TestRaces' -v ./e2e
+
 .PHONY: soak-model
 soak-model: build ## a hundred random histories of machines on real files, with real rclone and a real S3 server
 	@COLTEC_SOAK=$${COLTEC_SOAK:-100} go test -count=1 -timeout 60m -run 'TestSoakModel' -v ./engine
