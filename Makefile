@@ -54,6 +54,10 @@ soak-crash: build ## kill coltecd and rclone at random points, many more times t
 soak-races: build ## two hundred races of two daemons for one workspace
 	@COLTEC_RACES=$${COLTEC_RACES:-200} go test -count=1 -timeout 60m -run 'TestRaces' -v ./e2e
 
+.PHONY: soak-faults
+soak-faults: build ## half an hour of edits and hops while the way to the store breaks
+	@COLTEC_SOAK_MINUTES=$${COLTEC_SOAK_MINUTES:-30} go test -count=1 -timeout 90m -run 'TestSoakFaults' -v ./e2e
+
 .PHONY: soak-model
 soak-model: build ## a hundred random histories of machines on real files, with real rclone and a real S3 server
 	@COLTEC_SOAK=$${COLTEC_SOAK:-100} go test -count=1 -timeout 60m -run 'TestSoakModel' -v ./engine
