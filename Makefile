@@ -11,11 +11,12 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: rclone ## build coltecd, its alias coltec-daemon and the pinned rclone into bin/
+build: rclone ## build coltecd (and its alias coltec-daemon), coltec and the pinned rclone into bin/
 	@mkdir -p $(BIN)
 	@echo "coltecd: building into $(BIN)/"
 	@CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o $(BIN)/coltecd ./cmd/coltecd
 	@ln -sf coltecd $(BIN)/coltec-daemon
+	@CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o $(BIN)/coltec ./cmd/coltec
 
 .PHONY: rclone
 rclone: ## build the pinned rclone into bin/ (a minute the first time)

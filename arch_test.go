@@ -32,6 +32,8 @@ var lower = map[string]string{
 	"features":         "",
 	"pkg/feature":      "features pkg/hint",
 	"pkg/devcontainer": "pkg/hint pkg/secret",
+	"pkg/fleet":        "pkg/rclone pkg/status pkg/store",
+	"internal/remote":  "pkg/rclone pkg/spec",
 	"internal/cmdline": "pkg/hint",
 	"cmd/coltecd":      "*",
 	"cmd/coltec":       "*",

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/hooks"
+	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
@@ -236,29 +237,6 @@ func isPlace(name string) bool {
 	return false
 }
 
-// backends are the remotes of a target as rclone knows them.
-func backends(t *spec.Target) []rclone.Backend {
-	var list []rclone.Backend
-	for i, r := range t.Remotes {
-		b := rclone.Backend{Name: r.Name, Type: r.Type, Options: map[string]string{}}
-		for k, v := range r.Options {
-			b.Options[k] = v.Reveal()
-		}
-		if r.Crypt != nil && i+1 < len(t.Remotes) {
-			inner := t.Remotes[i+1]
-			b.Options["remote"] = rclone.Root(inner.Name, inner.Root(), r.WrapPath)
-			b.Options["filename_encryption"] = r.Crypt.FilenameEncryption
-			b.Options["directory_name_encryption"] = fmt.Sprint(r.Crypt.DirectoryNameEncryption)
-			b.Passwords = map[string]string{"password": r.Crypt.Password.Reveal()}
-			if !r.Crypt.Password2.Empty() {
-				b.Passwords["password2"] = r.Crypt.Password2.Reveal()
-			}
-		}
-		list = append(list, b)
-	}
-	return list
-}
-
 // fuseDevice is what a mount needs of the container.
 const fuseDevice = "/dev/fuse"
 
@@ -293,7 +271,7 @@ func (s setting) mounted(m spec.Mountpoint, rc func() (rclone.Binary, error)) (*
 		return nil, err
 	}
 	top := t.Remotes[0]
-	return rclone.NewRemote(bin, backends(t), rclone.Root(top.Name, top.Root(), t.Path), rclone.Options{
+	return rclone.NewRemote(bin, remote.Backends(t), rclone.Root(top.Name, top.Root(), t.Path), rclone.Options{
 		Env: rclone.Lookup(get), Transfers: m.Transfer.Transfers, Checkers: m.Transfer.Checkers, BwLimit: m.Transfer.BwLimit,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -162,7 +163,7 @@ func (s setting) connector() func(context.Context, engine.Target) (engine.Remote
 			if err != nil {
 				return nil, err
 			}
-			return rclone.NewRemote(bin, backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), o)
+			return rclone.NewRemote(bin, remote.Backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), o)
 		}
 		i := slices.IndexFunc(s.spec.Persistence.Sync, func(y spec.Sync) bool { return y.Name == t.Replica })
 		y := s.spec.Persistence.Sync[i]
@@ -172,7 +173,7 @@ func (s setting) connector() func(context.Context, engine.Target) (engine.Remote
 		}
 		o.Transfers, o.Checkers, o.BwLimit = y.Transfers, y.Checkers, y.BwLimit
 		top := target.Remotes[0]
-		r, err := rclone.NewRemote(bin, backends(target), rclone.Root(top.Name, top.Root(), target.Path), o)
+		r, err := rclone.NewRemote(bin, remote.Backends(target), rclone.Root(top.Name, top.Root(), target.Path), o)
 		if err == nil && t.Plain {
 			r = r.Metadata()
 		}

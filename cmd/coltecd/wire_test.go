@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/unit"
@@ -119,7 +120,7 @@ func TestBackends(t *testing.T) {
 			"remote": "primary:b/sealed", "filename_encryption": "standard", "directory_name_encryption": "true"}},
 		{Name: "primary", Type: "s3", Options: map[string]string{"access_key_id": "i", "secret_access_key": "k", "session_token": "none"}},
 	}
-	if diff := cmp.Diff(want, backends(target)); diff != "" {
+	if diff := cmp.Diff(want, remote.Backends(target)); diff != "" {
 		t.Error(diff)
 	}
 }

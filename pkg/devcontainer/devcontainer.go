@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,9 +73,9 @@ func Find(environ []string) (Tools, error) {
 
 func lookPath(name string, environ []string) (string, error) {
 	for _, dir := range filepath.SplitList(variable(environ, "PATH")) {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && filepath.IsAbs(path) {
-			return path, nil
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && filepath.IsAbs(file) {
+			return file, nil
 		}
 	}
 	return "", exec.ErrNotFound
@@ -97,6 +98,22 @@ type Container struct {
 	Status  string // in Docker's words: "Up 3 minutes"
 	Created string
 	Labels  map[string]string
+	Mounts  []Mount
+}
+
+// Mount is a place of the host in a container.
+type Mount struct{ Source, Destination string }
+
+// Workspace is the folder in the container that the folder on the host is
+// mounted at, alone or as a part of what is mounted; "" when it is not.
+func (c Container) Workspace() string {
+	for _, m := range c.Mounts {
+		rel, err := filepath.Rel(m.Source, c.Folder())
+		if err == nil && filepath.IsLocal(rel) {
+			return path.Join(m.Destination, filepath.ToSlash(rel))
+		}
+	}
+	return ""
 }
 
 // Folder is the folder on the host that the container was made for.
@@ -178,7 +195,7 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 	return list, nil
 }
 
-const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}}}`
+const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}}}`
 
 // Of gives the container of a folder; ok is false when there is none. Of
 // several the running one counts, then the youngest.

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/devcontainer"
+)
+
+func cmdExec(p *program) *cli.Command {
+	return &cli.Command{
+		Name:        "exec",
+		Usage:       "run a program in the container of a workspace",
+		ArgsUsage:   "DIR PROGRAM [ARG…]",
+		Description: "Flags of the program stand after --: coltec exec DIR -- ls -l",
+		Action: func(c *cli.Context) error {
+			return p.inside(c, c.Args().Tail())
+		},
+	}
+}
+
+func cmdLogs(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "logs",
+		Usage:     "show the log of a unit of a workspace, or of all of them and coltecd",
+		ArgsUsage: "DIR [UNIT]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is added, until Ctrl-C"},
+			&cli.StringFlag{Name: "lines", Aliases: []string{"n"}, Usage: "begin with the last `N` lines of each; -1: all", Value: "100"},
+		},
+		Action: func(c *cli.Context) error {
+			argv := []string{"coltecd", "logs", "--lines", c.String("lines")}
+			if c.Bool("follow") {
+				argv = append(argv, "--follow")
+			}
+			return p.inside(c, append(argv, c.Args().Tail()...))
+		},
+	}
+}
+
+func cmdStatus(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "status",
+		Usage:     "say how a workspace is",
+		ArgsUsage: "[DIR]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "go on until Ctrl-C, with each change"},
+		},
+		Action: func(c *cli.Context) error {
+			argv := []string{"coltecd", "status"}
+			for _, name := range []string{"json", "watch"} {
+				if c.Bool(name) {
+					argv = append(argv, "--"+name)
+				}
+			}
+			return p.inside(c, argv)
+		},
+	}
+}
+
+// inside runs a program in the container as a person there would, and ends with
+// its exit code.
+func (p *program) inside(c *cli.Context, argv []string) error {
+	_, tools, ct, err := p.running(c)
+	if err != nil {
+		return err
+	}
+	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
+		Argv: argv, Dir: ct.Workspace(), TTY: isTerminal(p.in) && cmdline.IsTerminal(p.out),
+		Stdin: p.in, Stdout: p.out, Stderr: p.err,
+	})
+	if err != nil || code == 0 {
+		return err
+	}
+	return cmdline.Exit{Code: code}
+}
+
+// isTerminal tells whether a person types what is read from r.
+func isTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && cmdline.IsTerminal(f)
+}

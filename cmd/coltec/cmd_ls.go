@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/fleet"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
+)
+
+func cmdLs(p *program) *cli.Command {
+	return &cli.Command{
+		Name:        "ls",
+		Usage:       "show the workspaces of this host, and of the bucket of one of them",
+		ArgsUsage:   "[DIR]",
+		Description: "DIR is the workspace whose bucket is asked (default: the first one here whose secrets are at hand).",
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+			&cli.BoolFlag{Name: "local", Usage: "ask no bucket"},
+		}, secretFlags()...),
+		Action: func(c *cli.Context) error { return p.ls(c) },
+	}
+}
+
+func (p *program) ls(c *cli.Context) error {
+	local, err := p.localFleet(c.Context)
+	if err != nil {
+		return err
+	}
+	var seen []fleet.Seen
+	if !c.Bool("local") {
+		var asked bool
+		seen, asked, err = p.bucketFleet(c, local)
+		if err != nil {
+			p.say("note: the bucket is not shown: %v", err)
+		} else if !asked {
+			p.say("note: the bucket is not shown: no secrets for it; name a workspace, or see --secrets-file and --age-key-file")
+		}
+	}
+	rows := fleet.Rows(local, seen, time.Now())
+	if c.Bool("json") {
+		if rows == nil {
+			rows = []fleet.Row{}
+		}
+		return p.printJSON(rows)
+	}
+	_, err = io.WriteString(p.out, rowsText(rows, time.Now()))
+	return err
+}
+
+// localFleet are the workspaces with a container here: by Docker's labels and
+// the status files that coltecd writes. Nothing is run in a container.
+func (p *program) localFleet(ctx context.Context) ([]fleet.Local, error) {
+	tools, err := devcontainer.Docker(p.environ)
+	if err != nil {
+		return nil, err
+	}
+	containers, err := tools.List(ctx, devcontainer.LabelOrg)
+	if err != nil {
+		return nil, err
+	}
+	var local []fleet.Local
+	for _, ct := range containers {
+		l := fleet.Local{
+			Workspace: strings.Join([]string{ct.Labels[devcontainer.LabelOrg], ct.Labels[devcontainer.LabelProject], ct.Labels[devcontainer.LabelEnv]}, "/"),
+			Folder:    ct.Folder(), Container: short(ct.ID), Running: ct.Running,
+		}
+		if doc, at, err := readStatus(ct.Folder()); err == nil {
+			l.Status, l.Written = &doc, at
+		}
+		local = append(local, l)
+	}
+	return local, nil
+}
+
+func short(id string) string { return id[:min(len(id), 12)] }
+
+// bucketPatience bounds how long ls waits for a bucket: the rows of this host
+// are there without it.
+const bucketPatience = 10 * time.Second
+
+// bucketFleet reads the heads in the bucket of the named workspace, or of the
+// first one here whose secrets are at hand.
+func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(c.Context, bucketPatience, fmt.Errorf("no answer within %s", bucketPatience))
+	defer cancel()
+	folders := []string{c.Args().First()}
+	if folders[0] == "" {
+		folders = nil
+		for _, l := range local {
+			folders = append(folders, l.Folder)
+		}
+	}
+	for _, folder := range folders {
+		w, err := open(folder)
+		if err != nil {
+			if c.Args().Present() {
+				return nil, true, err
+			}
+			continue
+		}
+		root, err := p.headRemote(ctx, c, w)
+		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && !c.Args().Present() {
+			continue
+		}
+		if err != nil {
+			return nil, true, err
+		}
+		seen, err = fleet.Heads(ctx, root)
+		return seen, true, err
+	}
+	return nil, false, nil
+}
+
+var errNoRemote = errors.New("the workspace keeps nothing in a bucket")
+
+// headRemote opens the root of the remote that has the workspace's head.
+func (p *program) headRemote(ctx context.Context, c *cli.Context, w *workspace) (*rclone.Remote, error) {
+	if !w.spec.Persistence.Enabled || w.spec.HeadRemote() == "" {
+		return nil, errNoRemote
+	}
+	values, err := p.collect(ctx, c, w.folder, w.spec, nil)
+	if err != nil {
+		return nil, err
+	}
+	get := func(name string) (string, bool) {
+		v, ok := values[name]
+		return v.Reveal(), ok && !v.Empty()
+	}
+	r, err := w.spec.Persistence.Remotes[w.spec.HeadRemote()].Expand(get)
+	if err != nil {
+		return nil, err
+	}
+	bin, err := p.rclone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	env := func(name string) (string, bool) { return cmdline.Lookup(p.environ, name) }
+	return rclone.NewRemote(bin, remote.Backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), rclone.Options{Env: env})
+}
+
+// rclone finds the rclone of this host: beside coltec, or in PATH.
+func (p *program) rclone(ctx context.Context) (rclone.Binary, error) {
+	for _, dir := range p.binDirs() {
+		if _, err := os.Stat(dir + "/rclone"); err == nil && p.env("COLTEC_RCLONE") == "" {
+			return rclone.Check(ctx, dir+"/rclone")
+		}
+	}
+	return rclone.Find(ctx, func(name string) (string, bool) { return cmdline.Lookup(p.environ, name) })
+}
+
+// rowsText is the table for people.
+func rowsText(rows []fleet.Row, now time.Time) string {
+	if len(rows) == 0 {
+		return "no workspaces\n"
+	}
+	ago := func(t *time.Time) string {
+		if t == nil {
+			return "-"
+		}
+		return span(now.Sub(*t))
+	}
+	t := cmdline.Table{{"WORKSPACE", "STATE", "WHERE", "SINCE", "LAST SEEN", "LAG", "ATTENTION"}}
+	for _, r := range rows {
+		lag := "-"
+		if r.Lag > 0 {
+			lag = span(time.Duration(r.Lag * float64(time.Second)))
+		}
+		attention := "-"
+		if n := len(r.Attention); n > 0 {
+			attention = cmdline.Plain(strings.Join(strings.Fields(r.Attention[0]), " "))
+			if n > 1 {
+				attention += fmt.Sprintf(" (and %d more)", n-1)
+			}
+		}
+		where := r.Where
+		if where == "" {
+			where = "-"
+		}
+		t = append(t, []string{cmdline.Plain(r.Workspace), r.State, cmdline.Plain(where), ago(r.Since), ago(r.LastSeen), lag, attention})
+	}
+	return t.String()
+}
+
+// span is a time for people, in its largest unit.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(max(d, 0).Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+)
+
+func cmdUp(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "up",
+		Usage:     "bring the container of a workspace up with its secrets, and say how it is",
+		ArgsUsage: "DIR [DEVCONTAINER-ARG…]",
+		Flags: append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "remote-env", Usage: "give `NAME=value` to the container's hooks; a declared secret joins the secrets (may be repeated)"},
+			&cli.DurationFlag{Name: "timeout", Usage: "wait this `DURATION` for the restore; it goes on after it", Value: restorePatience},
+		}, secretFlags()...),
+		Description: "What stands after -- goes to devcontainer up.",
+		Action:      func(c *cli.Context) error { return p.up(c) },
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockEvery is how often a lock that another has is tried: flock cannot be
+// waited for and interrupted at once.
+const lockEvery = 100 * time.Millisecond
+
+// lock lets one up or down at a time work on a folder: two `devcontainer up` at
+// once make two containers. A second one waits for the first.
+func (p *program) lock(ctx context.Context, w *workspace) (release func(), err error) {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("coltec-host-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the lock: %w", err)
+	}
+	real, err := filepath.EvalSymlinks(w.folder)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(real))
+	f, err := os.OpenFile(filepath.Join(dir, hex.EncodeToString(sum[:8])), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the lock: %w", err)
+	}
+	tick := time.NewTicker(lockEvery)
+	defer tick.Stop()
+	for told := false; ; told = true {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock the workspace: %w", err)
+		}
+		if !told {
+			p.say("%s: another coltec works on %s: waiting for it", w.name(), w.folder)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}

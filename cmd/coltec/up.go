@@ -1,0 +1,277 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/feature"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+const (
+	// restorePatience is how long up waits for a restore before it leaves it to
+	// coltecd. Far above what a workspace takes that one can work with.
+	restorePatience = 10 * time.Minute
+	// askEvery is how often coltecd is asked meanwhile: an exec costs 0.1 s.
+	askEvery = 500 * time.Millisecond
+	// settlePatience is how long a coltecd that was just given its secrets may
+	// take to begin with them.
+	settlePatience = 15 * time.Second
+)
+
+// up brings a workspace up.
+func (p *program) up(c *cli.Context) error {
+	w, err := open(c.Args().First())
+	if err != nil {
+		return err
+	}
+	given, plain, err := remoteEnv(c.StringSlice("remote-env"), w.spec)
+	if err != nil {
+		return err
+	}
+	tools, err := devcontainer.Find(p.environ)
+	if err != nil {
+		return err
+	}
+	release, err := p.lock(c.Context, w)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := p.writeFeature(w); err != nil {
+		return err
+	}
+	secrets, err := p.collect(c.Context, c, w.folder, w.spec, given)
+	if err != nil {
+		return err
+	}
+	if plain["COLTEC_HOST"] == "" { // a container's own name says nothing to anyone
+		if host, err := os.Hostname(); err == nil {
+			plain["COLTEC_HOST"] = host
+		}
+	}
+	say := masked(secrets, func(line string) { p.say("%s: %s", w.name(), line) })
+	_, upErr := tools.Up(c.Context, devcontainer.Up{
+		Folder: w.folder, RemoteEnv: plain, Secrets: secrets, Args: c.Args().Tail(), Say: say,
+	})
+	if c.Context.Err() != nil {
+		return context.Cause(c.Context)
+	}
+	// A hook that failed leaves a container that works: coltecd is started there
+	// all the same, and the error is told at the end.
+	ct, ok, err := tools.Of(c.Context, w.folder)
+	if err != nil || !ok || !ct.Running {
+		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container does not run"))
+	}
+	if err := p.handOver(c.Context, tools, ct, secrets, plain, say); err != nil {
+		return errors.Join(upErr, err)
+	}
+	doc, err := p.awaitSettled(c.Context, tools, ct, plain, c.Duration("timeout"), say)
+	if err != nil {
+		return errors.Join(upErr, err)
+	}
+	healthy := p.report(w, doc)
+	if upErr != nil {
+		return upErr
+	}
+	if !healthy {
+		return cmdline.Exit{Code: cmdline.CodeFailed}
+	}
+	return nil
+}
+
+func errUnless(said bool, text string) error {
+	if said {
+		return nil
+	}
+	return errors.New(text)
+}
+
+// name is how the workspace is called in lines for people.
+func (w *workspace) name() string { return w.spec.Metadata.Environment }
+
+// writeFeature brings the Feature beside devcontainer.json up to date.
+func (p *program) writeFeature(w *workspace) error {
+	if _, err := os.Stat(w.folder + "/" + configName); err != nil {
+		return hint.Wrap(fmt.Errorf("no %s in %s", configName, w.folder), "coltec new writes one")
+	}
+	found := feature.Find(p.binDirs()...)
+	if len(found) == 0 {
+		p.say("note: %v; the image gets what the Feature has or downloads", feature.Missing(p.binDirs()...))
+	}
+	_, err := feature.Write(w.folder, found)
+	return err
+}
+
+// handOver gives the secrets to coltecd, which is started if no hook did: by
+// standard input, on no command line and in no environment of the container.
+func (p *program) handOver(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, secrets secret.Values, env map[string]string, say func(string)) error {
+	var out lines
+	out.say = say
+	code, err := t.Run(ctx, ct, devcontainer.Exec{
+		Argv: []string{"coltecd", "start", "--secrets-file", "-"}, Env: env,
+		Stdin: bytes.NewReader(devcontainer.Flat(secrets)), Stdout: &out, Stderr: &out,
+	})
+	if err != nil {
+		return err
+	}
+	switch code {
+	case 0:
+		return nil
+	case 126, 127:
+		return hint.Wrap(errors.New("there is no coltecd in the container"),
+			`add "features": {"./coltec": {}} to %s, then: coltec up … -- --remove-existing-container`, configName)
+	default:
+		return hint.Wrap(fmt.Errorf("coltecd does not start (exit %d): %s", code, out.last), "see coltec logs")
+	}
+}
+
+// lines passes what is written on, line by line.
+type lines struct {
+	say  func(string)
+	part []byte
+	last string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.part = append(l.part, b...)
+	for {
+		i := bytes.IndexByte(l.part, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		if l.last = strings.TrimSpace(string(l.part[:i])); l.last != "" {
+			l.say(l.last)
+		}
+		l.part = l.part[i+1:]
+	}
+}
+
+// masked hides the values of secrets in lines of others.
+func masked(secrets secret.Values, say func(string)) func(string) {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		// Shorter ones are parts of everything, and are no secrets.
+		if v := secrets[name].Reveal(); len(v) >= 8 && !spelled(name) {
+			pairs = append(pairs, v, secret.Redacted)
+		}
+	}
+	r := strings.NewReplacer(pairs...)
+	return func(line string) { say(r.Replace(line)) }
+}
+
+// spelled tells a name of a place, which every message has, from a key to it.
+func spelled(name string) bool {
+	return strings.Contains(name, "BUCKET") || strings.Contains(name, "ENDPOINT") || strings.Contains(name, "REGION")
+}
+
+// ask gets the status document of a container's coltecd.
+func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string) (status.Document, error) {
+	var out, errs bytes.Buffer
+	_, err := t.Run(ctx, ct, devcontainer.Exec{Argv: []string{"coltecd", "status", "--json"}, Env: env, Stdout: &out, Stderr: &errs})
+	var doc status.Document
+	if err == nil {
+		if err = json.Unmarshal(out.Bytes(), &doc); err != nil {
+			err = fmt.Errorf("coltecd gives no status: %s", strings.TrimSpace(errs.String()))
+		}
+	}
+	return doc, err
+}
+
+// awaitSettled asks until the restore is over, or waits for something that a
+// person or another machine has to do.
+func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (status.Document, error) {
+	began := time.Now()
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	told := ""
+	for {
+		doc, err := ask(ctx, t, ct, env)
+		if err != nil {
+			return doc, err
+		}
+		waits, line := unsettled(doc)
+		if !waits {
+			return doc, nil
+		}
+		if line != told {
+			told = line
+			say(line)
+		}
+		if time.Since(began) > max(patience, settlePatience) {
+			say("the restore goes on: see coltec status")
+			return doc, nil
+		}
+		select {
+		case <-ctx.Done():
+			return doc, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// unsettled tells whether a status will get better by itself soon, and what
+// there is to say meanwhile.
+func unsettled(doc status.Document) (bool, string) {
+	if doc.State != status.Running && doc.State != status.Degraded || doc.Lease.State == status.LeaseWaiting {
+		return false, ""
+	}
+	var parts []string
+	waits := false
+	for _, r := range doc.Replicas {
+		switch {
+		case r.State == status.ReplicaRestoring, r.State == status.ReplicaWaiting:
+			waits = true
+		case r.State == status.ReplicaSyncing && r.LastSync == nil:
+			waits = true
+		}
+		if r.Progress != nil {
+			parts = append(parts, fmt.Sprintf("%s: %d of %d files", r.Name, r.Progress.Files, r.Progress.TotalFiles))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"restoring"}
+	}
+	return waits, strings.Join(parts, ", ")
+}
+
+// report says how the workspace is, and tells whether that is well.
+func (p *program) report(w *workspace, doc status.Document) bool {
+	say := func(format string, args ...any) { p.say("%s: "+format, append([]any{w.name()}, args...)...) }
+	for _, r := range doc.Replicas {
+		line := fmt.Sprintf("%s %s, %d files", r.Name, r.State, r.Files)
+		if r.LastError != "" {
+			line += ": " + r.LastError
+		}
+		say("%s", line)
+	}
+	switch doc.Lease.State {
+	case status.LeaseHeld:
+		say("lease held, epoch %d, generation %d", doc.Lease.Epoch, doc.Lease.Generation)
+	case status.LeaseWaiting:
+		if h := doc.Lease.Holder; h != nil {
+			say("%s holds this workspace since %s: stop it there, or take it over: coltec exec %s -- coltecd takeover",
+				h.Host, h.Since.Local().Format(time.DateTime), w.folder)
+		}
+	}
+	for _, a := range doc.Attention {
+		say("attention: %s", a)
+	}
+	say("%s", doc.State)
+	// A disabled workspace is as somebody wanted it.
+	return doc.State == status.Running || doc.State == status.Disabled
+}
