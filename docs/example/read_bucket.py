@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Writes a workspace out of a copy of its bucket, without Coltec.
+
+    read_bucket.py BUCKET ORG/PROJECT/ENV OUT [GENERATION]
+
+BUCKET is a directory with the bucket's objects (`rclone copy remote:bucket/prefix
+BUCKET`), at the place that path_prefix names. Each replica of the newest
+generation, or of GENERATION, is written to OUT/NAME. It needs Python's standard
+library and the zstd command, and follows docs/storage.md line by line.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+
+
+def read(bucket, key):
+    with open(os.path.join(bucket, *key.split("/")), "rb") as f:
+        return f.read()
+
+
+def unzstd(data):
+    return subprocess.run(["zstd", "-dcq"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def unescape(text):
+    """%XX stands for a byte; the rest is UTF-8."""
+    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda m: bytes([int(m[1], 16)]), text)
+
+
+def generations(bucket, head):
+    """All that the head and its log name, newest last."""
+    found = list(head["recent"])
+    key = head.get("log")
+    while key:
+        segment = json.loads(read(bucket, key))
+        found = segment["generations"] + found
+        key = segment.get("before")
+    return found
+
+
+def prefixes(bucket, workspace):
+    """Replica -> its prefix, as the claims say."""
+    found = {}
+    for top, dirs, files in os.walk(bucket):
+        if os.path.basename(top) == ".coltec" and "claim.json" in files:
+            with open(os.path.join(top, "claim.json"), "rb") as f:
+                claim = json.load(f)
+            if claim["workspace"] == workspace:
+                found[claim["replica"]] = os.path.relpath(os.path.dirname(top), bucket)
+        dirs[:] = [d for d in dirs if not (os.path.basename(top) == ".coltec" and d in ("o", "m"))]
+    return found
+
+
+def manifest(bucket, prefix, key):
+    """The rows of a manifest: kind, mode, mtime, size, sum, where, link, path."""
+    lines = unzstd(read(bucket, prefix + "/.coltec/" + key)).split(b"\n")
+    header = json.loads(lines[0])
+    if header.get("format") != 1 or header.get("base"):
+        sys.exit("%s: this reader knows format 1 without a base, not %s" % (key, lines[0].decode()))
+    objects, rows = [], []
+    for line in lines[1:]:
+        cells = line.split(b"\t")
+        if cells[0] == b"o":
+            objects.append(cells[1].decode())
+        elif cells[0] in (b"f", b"d", b"l"):
+            kind, mode, mtime, size, digest, where, link, _tag, path = cells
+            extents = [e.decode().split(":") for e in where.split(b",")] if where else []
+            extents = [(objects[int(o)], int(at), int(stored), int(n), codec) for o, at, stored, n, codec in extents]
+            rows.append((kind, mode, mtime, size, digest, extents, unescape(link), unescape(path)))
+        elif line:
+            sys.exit("%s: cannot read the row %r" % (key, line))
+    if len(rows) != header["rows"]:
+        sys.exit("%s: %d rows, its header says %d" % (key, len(rows), header["rows"]))
+    return rows
+
+
+def content(bucket, prefix, extents, cache):
+    parts = []
+    for key, at, stored, size, codec in extents:
+        name = prefix + "/.coltec/" + key
+        if name not in cache:
+            cache.clear()  # one object at a time: rows of one object mostly stand together
+            cache[name] = read(bucket, name)
+        part = cache[name][at:at + stored]
+        part = unzstd(part) if codec == "z" else part
+        if len(part) != size:
+            sys.exit("%s: %d bytes at %d, not %d" % (name, len(part), at, size))
+        parts.append(part)
+    return b"".join(parts)
+
+
+def write(bucket, prefix, rows, out):
+    cache, dirs = {}, []
+    out = os.fsencode(out)
+    os.makedirs(out, exist_ok=True)
+    for kind, mode, mtime, size, digest, extents, link, path in rows:
+        if path == b".coltec" or path.startswith(b".coltec/"):
+            continue  # versions that lost their name: part of the generation, placed nowhere
+        target = os.path.join(out, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if kind == b"d":
+            os.makedirs(target, exist_ok=True)
+            dirs.append((target, int(mode, 8)))
+        elif kind == b"l":
+            os.symlink(link, target)
+            os.utime(target, ns=(int(mtime), int(mtime)), follow_symlinks=False)
+        else:
+            body = content(bucket, prefix, extents, cache)
+            if len(body) != int(size) or hashlib.sha256(body).hexdigest() != digest.decode():
+                sys.exit("%r is not what its row says" % path)
+            with open(target, "wb") as f:
+                f.write(body)
+            os.chmod(target, int(mode, 8))
+            os.utime(target, ns=(int(mtime), int(mtime)))
+    for target, mode in reversed(dirs):
+        os.chmod(target, mode)
+
+
+def main():
+    if len(sys.argv) not in (4, 5):
+        sys.exit(__doc__)
+    bucket, workspace, out = sys.argv[1:4]
+    head = json.loads(read(bucket, ".coltec/fleet/%s/head.json" % workspace))
+    replicas = head["replicas"]
+    if len(sys.argv) == 5:
+        match = [g for g in generations(bucket, head) if g["generation"] == int(sys.argv[4])]
+        if not match:
+            sys.exit("generation %s is not kept" % sys.argv[4])
+        replicas = match[0]["replicas"]
+    where = prefixes(bucket, workspace)
+    for name, ref in replicas.items():
+        if not ref.get("manifest"):
+            print("%s: plain objects at %s" % (name, where[name]))
+            continue
+        rows = manifest(bucket, where[name], ref["manifest"])
+        write(bucket, where[name], rows, os.path.join(out, name))
+        print("%s: %d rows" % (name, len(rows)))
+
+
+if __name__ == "__main__":
+    main()
