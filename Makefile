@@ -30,6 +30,10 @@ demo: build ## run a workspace against an S3 server on loopback, kill it, restor
 test: build ## run all tests, with real rclone and a real S3 server (about ten minutes)
 	@go test -p 1 -timeout 25m ./...
 
+.PHONY: e2e-devcontainer
+e2e-devcontainer: build ## real dev containers: installs Docker and the CLI when missing (Debian, root)
+	@scripts/e2e-devcontainer.sh -v
+
 .PHONY: test-short
 test-short: build ## run all tests but the end-to-end ones
 	@go test -timeout 10m $$(go list ./... | grep -v /e2e)
