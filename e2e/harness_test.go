@@ -49,16 +49,16 @@ import (
 const patience = 90 * time.Second
 
 // The programs under test; set by TestMain.
-var coltecd, rclonePath string
+var coltecd, coltec, rclonePath string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
-// testMain builds coltecd once, with the race detector where the test has it.
+// testMain builds the programs once, with the race detector where the test has it.
 func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "coltec-e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = errors.Join(os.Chmod(dir, 0o755), build(filepath.Join(dir, "coltecd"))) // see asUser
+		err = errors.Join(os.Chmod(dir, 0o755), build(dir)) // see asUser
 	}
 	if err == nil {
 		rclonePath, err = s3test.Rclone()
@@ -70,16 +70,16 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-func build(to string) error {
-	args := []string{"build", "-o", to}
+func build(dir string) error {
+	args := []string{"build", "-o", dir + "/"}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "../cmd/coltecd")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "../cmd/coltecd", "../cmd/coltec")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	coltecd = to
+	coltecd, coltec = filepath.Join(dir, "coltecd"), filepath.Join(dir, "coltec")
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -43,4 +44,44 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 	}
 	sameTree(t, m.tree(), read())
 	sameTree(t, first, read(strconv.FormatInt(at, 10)))
+}
+
+// The host writes a workspace out without a container: the newest state, and an
+// older one.
+func TestExport(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(func(o *specOptions) {
+		o.Replicas = append(o.Replicas, m.replica("context", m.path("agent context")))
+	})
+	m.seed()
+	m.write("agent context/memory", "first")
+	m.start()
+	m.sync()
+	tree := func(root string) map[string]node {
+		return treeOf(t, root, ".coltec", ".devcontainer", "agent context/.coltec")
+	}
+	first, at := tree(m.dir), m.status().Lease.Generation
+	m.change()
+	m.write("agent context/memory", "second")
+	m.stop()
+	export := func(code int, words string, args ...string) {
+		t.Helper()
+		cmd := m.command(t.Context(), append([]string{"export"}, args...)...)
+		cmd.Path = coltec
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), words) {
+			t.Errorf("coltec export %q ended with %d, want %d and %q:\n%s", args, got, code, words, out)
+		}
+	}
+	now, then := filepath.Join(t.TempDir(), "now it is"), filepath.Join(t.TempDir(), "then")
+	export(0, "workspace: ", m.dir, now)
+	sameTree(t, tree(m.dir), tree(now))
+	export(0, "context: ", m.dir, then, "--at", strconv.FormatInt(at, 10))
+	sameTree(t, first, tree(then))
+	export(1, "it is not empty", m.dir, now)
+	export(1, "no workspace in", t.TempDir(), filepath.Join(t.TempDir(), "x"))
+	delete(m.env, "RCLONE_BUCKET")
+	export(1, "RCLONE_BUCKET", m.dir, filepath.Join(t.TempDir(), "x"))
 }

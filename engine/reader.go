@@ -256,6 +256,28 @@ func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Gen
 	return placedOf(x, g, out), err
 }
 
+// ExportAll writes a generation of several replicas to a directory: the first
+// one at the top, others where they lie in it, or by their name. left are those
+// that the generation has no tree of.
+func (r *Reader) ExportAll(ctx context.Context, replicas []Replica, g store.Generation, dir string, progress func(replica string) store.Progress) (placed []*Placed, left []string, err error) {
+	for _, x := range replicas {
+		if g.Replicas[x.Name].Manifest == "" {
+			left = append(left, x.Name)
+			continue
+		}
+		rel, err := filepath.Rel(replicas[0].Path, x.Path)
+		if err != nil || !filepath.IsLocal(rel) {
+			rel = x.Name
+		}
+		p, err := r.Export(ctx, x, "", g, filepath.Join(dir, rel), progress(x.Name))
+		if err != nil {
+			return placed, left, err
+		}
+		placed = append(placed, p)
+	}
+	return placed, left, nil
+}
+
 // below are the entries at and below a path, by the names that they have beside
 // it. Content of a mirror lies by its name: such entries keep theirs.
 func below(entries []tree.Entry, path string) []tree.Entry {

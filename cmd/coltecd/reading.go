@@ -15,9 +15,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -164,37 +164,30 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 		return []*engine.Placed{placed}, nil
 	}
 	out := []*engine.Placed{}
-	for _, x := range r.replicas {
-		if g.Replicas[x.Name].Manifest == "" {
-			r.say(fmt.Sprintf("%s: left out: it is not in generation %d, or is kept as plain objects", x.Name, g.Number))
-			continue
+	var left []string
+	if req.To != "" {
+		out, left, err = r.ExportAll(ctx, r.replicas, g, req.To, func(name string) store.Progress { return remote.Progress(name, r.say) })
+	} else {
+		for _, x := range r.replicas {
+			if g.Replicas[x.Name].Manifest == "" {
+				left = append(left, x.Name)
+				continue
+			}
+			var placed *engine.Placed
+			if placed, err = r.bring(ctx, x, "", g, ""); err != nil {
+				break
+			}
+			out = append(out, placed)
 		}
-		to := req.To
-		if to != "" {
-			to = filepath.Join(to, r.below(x))
-		}
-		placed, err := r.bring(ctx, x, "", g, to)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, placed)
 	}
-	return out, nil
-}
-
-// below is where a replica goes in a directory that the whole workspace is
-// restored to: where it lies in the replica that holds it, the first one at the
-// top, others by their name.
-func (r reading) below(x engine.Replica) string {
-	top := r.replicas[0]
-	if rel, err := filepath.Rel(top.Path, x.Path); err == nil && filepath.IsLocal(rel) {
-		return rel
+	for _, name := range left {
+		r.say(fmt.Sprintf("%s: left out: it is not in generation %d, or is kept as plain objects", name, g.Number))
 	}
-	return x.Name
+	return out, err
 }
 
 func (r reading) bring(ctx context.Context, x engine.Replica, path string, g store.Generation, to string) (*engine.Placed, error) {
-	progress := sayProgress(x.Name, r.say)
+	progress := remote.Progress(x.Name, r.say)
 	if to != "" {
 		return r.Export(ctx, x, path, g, to, progress)
 	}
@@ -204,20 +197,6 @@ func (r reading) bring(ctx context.Context, x engine.Replica, path string, g sto
 		return err
 	})
 	return placed, err
-}
-
-// sayEvery is how often progress is worth a line.
-const sayEvery = 2 * time.Second
-
-// sayProgress tells how far a transfer is, now and then.
-func sayProgress(name string, say func(string)) store.Progress {
-	next := time.Now().Add(sayEvery)
-	return func(p rclone.Progress) {
-		if now := time.Now(); now.After(next) {
-			next = now.Add(sayEvery)
-			say(fmt.Sprintf("%s: %d of %d objects, %s of %s, %s left", name, p.Files, p.TotalFiles, size(p.Bytes), size(p.TotalBytes), p.ETA.Round(time.Second)))
-		}
-	}
 }
 
 // conflictAnswer is a local version that lost its name to a remote one.

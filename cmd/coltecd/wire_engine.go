@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,11 +38,18 @@ func (r replicas) Sync(ctx context.Context, names []string, allowDelete bool) er
 
 // engineOptions makes everything that the engine is given.
 func (s setting) engineOptions() (engine.Options, error) {
+	opener := s.opener()
 	o := engine.Options{
-		Workspace:    workspaceOf(s.spec),
-		Self:         s.holder(),
-		HeadRoot:     s.headRoot,
-		Connect:      s.connector(),
+		Workspace: workspaceOf(s.spec),
+		Self:      s.holder(),
+		HeadRoot:  func() string { return headRoot(opener) },
+		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {
+			r, err := opener.Open(ctx, t.Replica, t.Plain)
+			if err != nil {
+				return nil, err // not a nil *Remote in an interface
+			}
+			return r, nil
+		},
 		LeaseTTL:     s.spec.Persistence.Lease.TTL,
 		LeaseRenew:   s.spec.Persistence.Lease.Renew,
 		BestEffort:   s.spec.Persistence.Lease.BestEffort,
@@ -133,52 +139,19 @@ func (s setting) rendered(path string) string {
 	return filepath.Join(s.folder, ".devcontainer/.coltec/base", rel)
 }
 
+// opener opens the remotes of the spec.
+func (s setting) opener() *remote.Opener {
+	return remote.NewOpener(s.spec, lookup(s.environ), s.marker(engineUnit))
+}
+
 // headRoot says where heads are, for the claims: no name of a remote, which
 // is the spec's own, and no endpoint, which may differ from place to place.
-func (s setting) headRoot() string {
-	r, err := s.headRemote()
+func headRoot(o *remote.Opener) string {
+	r, err := o.Head()
 	if err != nil {
 		return ""
 	}
 	return r.Type + ":" + r.Root()
-}
-
-func (s setting) headRemote() (*spec.Remote, error) {
-	return s.spec.Persistence.Remotes[s.spec.HeadRemote()].Expand(lookup(s.environ))
-}
-
-// connector opens prefixes. All share two places for rclone runs, so that a
-// workspace never has more at a time.
-func (s setting) connector() func(context.Context, engine.Target) (engine.Remote, error) {
-	bulk, small := rclone.NewLimiter(2), rclone.NewLimiter(2)
-	get := lookup(s.environ)
-	return func(ctx context.Context, t engine.Target) (engine.Remote, error) {
-		bin, err := rclone.Find(ctx, rclone.Lookup(get))
-		if err != nil {
-			return nil, err
-		}
-		o := rclone.Options{Env: rclone.Lookup(get), Bulk: bulk, Small: small, Extra: s.marker(engineUnit)}
-		if t.Replica == "" {
-			r, err := s.headRemote()
-			if err != nil {
-				return nil, err
-			}
-			return rclone.NewRemote(bin, remote.Backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), o)
-		}
-		i := slices.IndexFunc(s.spec.Persistence.Sync, func(y spec.Sync) bool { return y.Name == t.Replica })
-		y := s.spec.Persistence.Sync[i]
-		target, err := s.spec.Target(y.Remote, y.RemotePath, get)
-		if err != nil {
-			return nil, err
-		}
-		o.Transfers, o.Checkers, o.BwLimit = y.Transfers, y.Checkers, y.BwLimit
-		top := target.Remotes[0]
-		r, err := rclone.NewRemote(bin, remote.Backends(target), rclone.Root(top.Name, top.Root(), target.Path), o)
-		if err == nil && t.Plain {
-			r = r.Metadata()
-		}
-		return r, err
-	}
 }
 
 // engineUnit marks the engine's rclones. No unit can have this name, or its stop

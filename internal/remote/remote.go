@@ -3,7 +3,10 @@
 package remote
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
@@ -30,4 +33,68 @@ func Backends(t *spec.Target) []rclone.Backend {
 		list = append(list, b)
 	}
 	return list
+}
+
+// Opener opens the prefixes of a spec's replicas, and the root that its head
+// lies at. All that one opens share two places for rclone runs, so that a
+// workspace never has more at a time.
+type Opener struct {
+	spec        *spec.Spec
+	get         spec.Lookup
+	extra       []string
+	bulk, small rclone.Limiter
+}
+
+// NewOpener makes an opener. get gives the variables that remotes ask for; extra
+// goes into the environment of each rclone.
+func NewOpener(sp *spec.Spec, get spec.Lookup, extra []string) *Opener {
+	return &Opener{spec: sp, get: get, extra: extra, bulk: rclone.NewLimiter(2), small: rclone.NewLimiter(2)}
+}
+
+// Head is the remote that holds the heads of workspaces.
+func (o *Opener) Head() (*spec.Remote, error) {
+	return o.spec.Persistence.Remotes[o.spec.HeadRemote()].Expand(o.get)
+}
+
+// Open opens the prefix of a replica, "" for the root of the head's remote;
+// plain: for plain objects with metadata.
+func (o *Opener) Open(ctx context.Context, replica string, plain bool) (*rclone.Remote, error) {
+	bin, err := rclone.Find(ctx, rclone.Lookup(o.get))
+	if err != nil {
+		return nil, err
+	}
+	opts := rclone.Options{Env: rclone.Lookup(o.get), Bulk: o.bulk, Small: o.small, Extra: o.extra}
+	if replica == "" {
+		r, err := o.Head()
+		if err != nil {
+			return nil, err
+		}
+		return rclone.NewRemote(bin, Backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), opts)
+	}
+	y := o.spec.Persistence.Sync[slices.IndexFunc(o.spec.Persistence.Sync, func(y spec.Sync) bool { return y.Name == replica })]
+	target, err := o.spec.Target(y.Remote, y.RemotePath, o.get)
+	if err != nil {
+		return nil, err
+	}
+	opts.Transfers, opts.Checkers, opts.BwLimit = y.Transfers, y.Checkers, y.BwLimit
+	top := target.Remotes[0]
+	r, err := rclone.NewRemote(bin, Backends(target), rclone.Root(top.Name, top.Root(), target.Path), opts)
+	if err == nil && plain {
+		r = r.Metadata()
+	}
+	return r, err
+}
+
+// sayEvery is how often progress is worth a line.
+const sayEvery = 2 * time.Second
+
+// Progress tells how far the transfer of a replica is, now and then.
+func Progress(replica string, say func(string)) func(rclone.Progress) {
+	next := time.Now().Add(sayEvery)
+	return func(p rclone.Progress) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(sayEvery)
+			say(fmt.Sprintf("%s: %d of %d objects, %d of %d bytes, %s left", replica, p.Files, p.TotalFiles, p.Bytes, p.TotalBytes, p.ETA.Round(time.Second)))
+		}
+	}
 }

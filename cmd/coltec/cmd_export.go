@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+func cmdExport(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "write what the bucket has of a workspace to a directory, without a container",
+		ArgsUsage: "WORKSPACE DIR",
+		Description: `WORKSPACE is the workspace's folder on this host; what is in it besides its spec is not looked at.
+DIR must be empty, or not there yet. T is a generation's number, how long ago (2h, 3d), or a time.`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`, instead of the newest one"},
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+		}, secretFlags()...),
+		Action: func(c *cli.Context) error { return p.export(c) },
+	}
+}
+
+func (p *program) export(c *cli.Context) error {
+	w, err := open(c.Args().Get(0))
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(c.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	values, err := p.collect(c.Context, c, w.folder, w.spec, nil)
+	if err != nil {
+		return err
+	}
+	r, replicas, err := p.reader(w.spec, values)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	g, err := r.At(c.Context, c.String("at"), time.Now())
+	if err != nil {
+		return err
+	}
+	p.say("generation %d of %s", g.Number, g.Time.Local().Format(time.DateTime))
+	placed, left, err := r.ExportAll(c.Context, replicas, g, dir, func(name string) store.Progress {
+		return remote.Progress(name, func(line string) { p.say("%s", line) })
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		p.say("%s: left out: it is not in generation %d, or is kept as plain objects, which rclone copy reads", name, g.Number)
+	}
+	return p.printPlaced(placed, dir, c.Bool("json"))
+}
+
+// reader reads the workspace of a spec with these secrets.
+func (p *program) reader(sp *spec.Spec, values secret.Values) (*engine.Reader, []engine.Replica, error) {
+	opener := remote.NewOpener(sp, func(name string) (string, bool) {
+		if v, ok := values[name]; ok && !v.Empty() {
+			return v.Reveal(), true
+		}
+		v, ok := cmdline.Lookup(p.environ, name)
+		return v, ok && v != ""
+	}, nil)
+	o := engine.Options{
+		Workspace: status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name},
+		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {
+			r, err := opener.Open(ctx, t.Replica, t.Plain)
+			if err != nil {
+				return nil, err // not a nil *Remote in an interface
+			}
+			return r, nil
+		},
+	}
+	for _, y := range sp.Replicas() {
+		o.Replicas = append(o.Replicas, engine.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Layout: y.Layout})
+	}
+	if len(o.Replicas) == 0 {
+		return nil, nil, hint.Wrap(fmt.Errorf("cannot export %s: it has no replicas", sp.ID()), "enable persistence in its spec")
+	}
+	r, err := engine.NewReader(o)
+	return r, o.Replicas, err
+}
+
+// printPlaced is the answer.
+func (p *program) printPlaced(placed []*engine.Placed, dir string, asJSON bool) error {
+	if asJSON {
+		if err := p.printJSON(placed); err != nil {
+			return err
+		}
+	}
+	problems := 0
+	for _, x := range placed {
+		problems += len(x.Problems)
+		if asJSON {
+			continue
+		}
+		fmt.Fprintf(p.out, "%s: %d files and directories in %s\n", cmdline.Plain(x.Replica), x.Placed, cmdline.Plain(dir))
+		for _, problem := range x.Problems {
+			fmt.Fprintf(p.out, "  not written: %s\n", cmdline.Plain(problem))
+		}
+	}
+	if problems > 0 {
+		return errors.New("not everything could be written")
+	}
+	return nil
+}
