@@ -112,6 +112,9 @@ func (e *Engine) open(m *member, lineage string, generation int64) error {
 	if err := m.rep.Open(lineage, generation); err != nil {
 		return err
 	}
+	if why := m.rep.Stranger(); why != "" {
+		e.o.Log.Warn("nothing is deleted, here or there: the local tree and the bucket are joined", "replica", m.Name, "why", why)
+	}
 	return m.rep.Tidy(e.now().Add(-e.o.KeepReplaced))
 }
 
@@ -193,6 +196,9 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 func (e *Engine) settled(m *member, out *replica.Outcome) {
 	m.held = out.Held
 	m.settleNotes = unknownNotes(m.Name, append(out.Problems, out.Unknown...))
+	if out.Forgotten > 0 {
+		e.o.Log.Info("excluded now: kept where they are, and synced no more", "replica", m.Name, "paths", out.Forgotten)
+	}
 	if len(out.Conflicts) > 0 {
 		e.o.Log.Warn("conflicts", "replica", m.Name, "paths", out.Conflicts)
 		if e.o.Conflicted != nil {

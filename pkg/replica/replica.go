@@ -51,6 +51,7 @@ type Replica struct {
 	root   FileSystem
 	traits traits    // of the file system, as it was found when the tree was opened
 	probed [2]uint64 // device and inode of the tree that traits are of
+	left   string    // why the base that was found does not count
 	// merge is Plan; a test that checks the checker has another.
 	merge func(Sides) []Decision
 }
@@ -98,7 +99,11 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	if err != nil && !errors.Is(err, ErrNoBase) {
 		return err
 	}
-	if err == nil && base.of(r, lineage, generation) {
+	r.left = ""
+	if err == nil {
+		r.left = base.stranger(r, lineage, generation)
+	}
+	if err == nil && r.left == "" {
 		if base.Header.Device != dev || base.Header.Inode != inode {
 			base.distrust()
 			base.Header.Device, base.Header.Inode = dev, inode
@@ -174,11 +179,25 @@ func (r *Replica) Close() {
 	}
 }
 
-// of says whether the base is one for this replica and head.
-func (b *Base) of(r *Replica, lineage string, generation int64) bool {
+// stranger says why the base is none for this replica and head; "" when it is
+// one.
+func (b *Base) stranger(r *Replica, lineage string, generation int64) string {
 	h := b.Header
-	return h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage && h.Generation <= generation
+	switch {
+	case h.Workspace != r.Workspace || h.Replica != r.Name:
+		return fmt.Sprintf("it was last synced as replica %q of %s: it is a copy, or was given another name", h.Replica, h.Workspace)
+	case h.Lineage != lineage:
+		return "it was last synced with another head: the bucket was emptied, or the spec leads to another place"
+	case h.Generation > generation:
+		return fmt.Sprintf("it was last synced with generation %d, and the bucket has %d: the bucket was set back", h.Generation, generation)
+	}
+	return ""
 }
+
+// Stranger says why what the local tree was last synced with does not count
+// for the head it was opened for; "" when it does, or when there was nothing.
+// Then nothing is known to be deleted: both sides are joined.
+func (r *Replica) Stranger() string { return r.left }
 
 // distrust makes every file be looked at again: the tree was copied or moved,
 // so that times and inodes say nothing.

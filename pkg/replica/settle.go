@@ -130,6 +130,7 @@ type Outcome struct {
 	Deleted   int       // files and links that were removed here
 	Conflicts []string  // paths whose local version lies aside now
 	Held      int       // deletions that wait for a person's word
+	Forgotten int       // paths that the filters do not carry any more: kept, and not synced
 	Problems  []Unknown // what could not be placed, and why
 	Unknown   []Unknown // what could not be seen, and why
 }
@@ -260,7 +261,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &Outcome{Unknown: p.unknown}
+	out := &Outcome{Unknown: p.unknown, Forgotten: len(p.forgotten)}
 	deletions := 0
 	for i := range p.decisions {
 		if d := &p.decisions[i]; d.Op == Delete && d.Local.Kind != tree.Dir {
@@ -316,7 +317,7 @@ func (d *Decision) Changed() bool {
 // there. A local tree that is missing counts as empty.
 func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) ([]Decision, error) {
 	base, err := LoadBase(r.Dir())
-	if err != nil || !base.of(r, lineage, generation) {
+	if err != nil || base.stranger(r, lineage, generation) != "" {
 		base = NewBase(r.Dir(), Header{})
 	}
 	r.base = base

@@ -416,6 +416,17 @@ func (l *Lease) write(ctx context.Context, change func(*Head)) error {
 	}
 }
 
+// errHeadGone is ErrFenced where no other holder is to blame.
+var errHeadGone error = headGone{}
+
+type headGone struct{}
+
+func (headGone) Error() string {
+	return "fenced: the head is not in the bucket any more: the bucket was emptied; what is in the local tree is kept, and pushed anew"
+}
+
+func (headGone) Is(target error) bool { return target == ErrFenced }
+
 // errAsked says that the head is still ours and carries a request now.
 var errAsked = errors.New("the head was asked for")
 
@@ -491,7 +502,7 @@ func (l *Lease) refused(ctx context.Context, a *attempt) error {
 	body, err := l.bucket.Get(ctx, l.key)
 	if errors.Is(err, rclone.ErrNotFound) { // the bucket was emptied: the next Acquire begins anew
 		l.inDoubt, l.held, l.head, l.etag = nil, false, nil, ""
-		return ErrFenced
+		return errHeadGone
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read head: %w: %w", ErrInDoubt, err)
