@@ -334,3 +334,59 @@ func TestMissingSecrets(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// A second machine is refused with the name of the first, takes over when asked
+// to, and fences it. Two ups at once make one container.
+func TestTwoMachines(t *testing.T) {
+	g := newGround(t)
+	a, b := g.make("a", "dev-t"), g.make("b", "dev-t")
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			if out, err := g.run(g.root+"/bin/coltec", "up", a, "--remote-env", "COLTEC_HOST=machine-a"); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	g.container(a) // is one
+	g.sh(a, "echo of a > /workspace/note; coltecd sync")
+	out, err := g.run(g.root+"/bin/coltec", "up", b, "--remote-env", "COLTEC_HOST=machine-b")
+	if err == nil || !strings.Contains(out, "machine-a holds this workspace") {
+		t.Fatalf("while a is up: %v\n%s", err, out)
+	}
+	g.must("exec", b, "--", "coltecd", "takeover")
+	g.eventually("b has what a saved", func() bool {
+		got, err := g.run(g.root+"/bin/coltec", "exec", b, "--", "cat", "/workspace/note")
+		return err == nil && got == "of a\n"
+	})
+	g.eventually("a is no holder any more", func() bool {
+		state := g.status(a).Lease.State
+		return state == status.LeaseFenced || state == status.LeaseWaiting
+	})
+	if h := g.head("dev-t"); h.Holder.Host != "machine-b" {
+		t.Errorf("held by %s", h.Holder.Host)
+	}
+}
+
+// With wrong credentials, or disabled, the container works; up says what is wrong
+// by its exit code.
+func TestWrongAndDisabled(t *testing.T) {
+	g := newGround(t)
+	dir := g.make("w", "dev-w")
+	out, err := g.run(g.root+"/bin/coltec", "up", dir, "--timeout", "1s", "--remote-env", "RCLONE_S3_SECRET_ACCESS_KEY=quite-wrong-value")
+	if err == nil || strings.Contains(out, "quite-wrong-value") {
+		t.Errorf("wrong credentials: %v\n%s", err, out)
+	}
+	if got := g.sh(dir, "echo works"); got != "works\n" {
+		t.Errorf("the container: %q", got)
+	}
+	if out, err := g.up(dir); err != nil { // the right ones, to the running one
+		t.Errorf("%v\n%s", err, out)
+	}
+	off := g.make("off", "dev-off")
+	out, err = g.run(g.root+"/bin/coltec", "up", off, "--remote-env", "COLTEC_DISABLED=true")
+	if err != nil || !strings.Contains(out, "dev-off: disabled") {
+		t.Errorf("disabled: %v\n%s", err, out)
+	}
+}
