@@ -390,3 +390,41 @@ func TestWrongAndDisabled(t *testing.T) {
 		t.Errorf("disabled: %v\n%s", err, out)
 	}
 }
+
+// A home volume of another uid made the dev container CLI skip every hook, and a
+// failing hook made it skip the rest: coltecd runs all the same. After a docker
+// kill the next start goes on, and what was saved is pushed.
+func TestAwkwardContainers(t *testing.T) {
+	g := newGround(t)
+	dir := g.make("w", "dev-x")
+	config := filepath.Join(dir, ".devcontainer/devcontainer.json")
+	b, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(g.dir, "home")
+	if err := os.Mkdir(home, 0o755); err != nil { // root's
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(b), `"--network=host",`, `"--network=host", "--volume=`+home+`:/home/vscode",`, 1)
+	text = strings.Replace(text, `"postStartCommand": "coltecd start"`, `"postStartCommand": "exit 7"`, 1)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := g.up(dir); err == nil || !strings.Contains(out, "dev-x: running") {
+		t.Fatalf("a failing hook: %v\n%s", err, out)
+	}
+	g.sh(dir, "echo kept > /workspace/note; coltecd sync; echo later > /workspace/later")
+	id := g.container(dir)
+	if out, err := g.run("docker", "kill", id); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, _ := g.up(dir) // the hook fails again
+	if !strings.Contains(out, "dev-x: ") {
+		t.Fatalf("after docker kill:\n%s", out)
+	}
+	g.eventually("what was saved before the kill is in the bucket", func() bool {
+		_, err := g.run(g.root+"/bin/coltec", "exec", dir, "--", "coltecd", "sync")
+		return err == nil && g.head("dev-x").Replicas["workspace"].Files == 2
+	})
+}

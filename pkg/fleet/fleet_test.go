@@ -1,0 +1,47 @@
+package fleet
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+func TestRows(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	since := now.Add(-time.Hour)
+	doc := func(state status.State, replicas ...status.Replica) *status.Document {
+		return &status.Document{State: state, Since: &since, Replicas: replicas}
+	}
+	head := func(name string, state store.HeadState, age time.Duration) Seen {
+		return Seen{store.Head{Workspace: name, State: state, TTL: 180, Dirty: 3, Holder: store.Holder{Host: "laptop", Since: since}}, now.Add(-age)}
+	}
+	rows := Rows([]Local{
+		{Workspace: "o/p/up", Folder: "/up", Running: true, Status: doc(status.Running, status.Replica{LagSeconds: 7}), Written: now},
+		{Workspace: "o/p/silent", Folder: "/s", Running: true, Status: doc(status.Running), Written: since},
+		{Workspace: "o/p/down", Folder: "/d", Status: doc(status.Stopped, status.Replica{Name: "r", Pending: 2}), Written: since},
+		{Workspace: "o/p/new", Folder: "/n", Running: true},
+	}, []Seen{
+		head("o/p/up", store.Held, 0), head("o/p/down", store.Held, 0), head("o/p/far", store.Held, time.Minute),
+		head("o/p/lost", store.Held, time.Hour), head("o/p/free", store.Released, time.Hour), head("o/p/dirty", store.Dirty, time.Hour),
+	}, now)
+	want := map[string]string{ // workspace → state, where, a word of the attention
+		"o/p/up": "running here -", "o/p/silent": "silent here status", "o/p/down": "down laptop pushes", "o/p/new": "silent here status",
+		"o/p/far": "elsewhere laptop -", "o/p/lost": "lost laptop takes", "o/p/free": "free  -", "o/p/dirty": "free  3",
+	}
+	if len(rows) != len(want) {
+		t.Fatalf("%d rows, want %d: %+v", len(rows), len(want), rows)
+	}
+	for _, r := range rows {
+		w := strings.Split(want[r.Workspace], " ")
+		text := strings.Join(r.Attention, ";")
+		if r.State != w[0] || r.Where != w[1] || w[2] == "-" && text != "" || w[2] != "-" && !strings.Contains(text, w[2]) {
+			t.Errorf("%s: %+v, want %q", r.Workspace, r, want[r.Workspace])
+		}
+		if r.Workspace == "o/p/up" && r.Lag != 7 {
+			t.Errorf("lag %v", r.Lag)
+		}
+	}
+}
