@@ -62,7 +62,7 @@ func newApp(p *program) *cli.App {
 		OnUsageError:              cmdline.OnUsageError,
 		Commands: []*cli.Command{
 			cmdExport(p),
-			cmdUp(p), cmdDown(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p),
+			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p),
 			cmdVersion(p),
 		},
 		Action: cmdline.NoVerb,
