@@ -25,10 +25,11 @@ func stat(pid int) []string {
 }
 
 // procStart is when pid began, in ticks since the boot; 0 if there is no such
-// process.
+// process. One that has ended and that nobody waited for is none: in a container
+// whose first process reaps nothing it stays for ever.
 func procStart(pid int) uint64 {
 	fields := stat(pid)
-	if fields == nil {
+	if fields == nil || fields[0] == "Z" || fields[0] == "X" {
 		return 0
 	}
 	n, _ := strconv.ParseUint(fields[19], 10, 64)
