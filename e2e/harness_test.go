@@ -277,6 +277,7 @@ type replicaSpec struct {
 	Direction  string   `json:"direction,omitempty"`
 	Layout     string   `json:"layout,omitempty"`
 	Interval   int      `json:"interval"`
+	Watch      bool     `json:"watch"` // not by default: tests say themselves when a cycle runs
 	Priority   int      `json:"priority"`
 	Exclude    []string `json:"exclude,omitempty"`
 }

@@ -95,6 +95,7 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 		return err
 	}
 	m.ready, m.epoch = true, head.Epoch
+	m.watchable()
 	e.count(m)
 	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)
 	return nil

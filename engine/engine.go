@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coltec/coltec/pkg/backoff"
@@ -44,6 +45,7 @@ type Replica struct {
 	Direction Direction
 	Layout    string // snapshot or mirror
 	Interval  time.Duration
+	Watch     bool // push a change soon after it was made, and not at the next interval
 	Filter    *filter.Filter
 	Blocked   string // a word for a person when the replica cannot run as it is set up
 }
@@ -91,6 +93,7 @@ type Options struct {
 type Engine struct {
 	o        Options
 	commands chan command
+	touched  chan *member // whose tree changed; has room for all
 	policy   backoff.Policy
 	clock    clock
 
@@ -132,12 +135,15 @@ type member struct {
 	bytes       int64
 	conflicts   int
 	err         error
-	settleNotes []string     // for attention, of the last placement
-	scanNotes   []string     // and of the last scan
-	listAt      time.Time    // when a mirror that others write into is listed again
-	source      store.Layout // where content that waits to be placed comes from
-	plain       *plainPrefix // plain objects that are being adopted
-	adopted     string       // key of the record of what was adopted
+	settleNotes []string      // for attention, of the last placement
+	scanNotes   []string      // and of the last scan
+	unwatched   error         // why changes may go unseen until the next interval
+	nudged      atomic.Bool   // is in touched
+	restored    chan struct{} // closed when it was ready for the first time
+	listAt      time.Time     // when a mirror that others write into is listed again
+	source      store.Layout  // where content that waits to be placed comes from
+	plain       *plainPrefix  // plain objects that are being adopted
+	adopted     string        // key of the record of what was adopted
 }
 
 // writes says whether the replica writes its prefix, and so needs the lease.
@@ -162,12 +168,13 @@ func New(o Options) *Engine {
 		rules:    allRules,
 	}
 	for _, r := range o.Replicas {
-		m := &member{Replica: r, synced: replica.LastSettled(r.Path)}
+		m := &member{Replica: r, synced: replica.LastSettled(r.Path), restored: make(chan struct{})}
 		e.members = append(e.members, m)
 		if r.Blocked != "" {
 			m.err = &blockedError{errors.New(r.Blocked)}
 		}
 	}
+	e.touched = make(chan *member, len(e.members))
 	e.stop = o.StopTimeout
 	e.publish()
 	return e
@@ -198,6 +205,7 @@ func blocked(err error) bool {
 
 // Run keeps the replicas until ctx ends, then flushes and releases.
 func (e *Engine) Run(ctx context.Context) error {
+	defer e.watch(ctx)()
 	for ctx.Err() == nil {
 		e.round(ctx)
 		e.await(ctx)
@@ -254,6 +262,11 @@ func (e *Engine) await(ctx context.Context) {
 	case c := <-e.commands:
 		c.do()
 		close(c.done)
+	case m := <-e.touched:
+		m.nudged.Store(false)
+		if m.ready && m.err == nil { // else its own time counts
+			m.next = time.Time{}
+		}
 	}
 }
 

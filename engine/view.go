@@ -172,6 +172,9 @@ func (e *Engine) attention(m *member) []string {
 	if m.err != nil {
 		out = append(out, withHints("replica "+m.Name, m.err))
 	}
+	if m.unwatched != nil && m.err == nil {
+		out = append(out, withHints(fmt.Sprintf("replica %s: changes are seen every %s only", m.Name, m.Interval), m.unwatched))
+	}
 	if m.held > 0 {
 		out = append(out, fmt.Sprintf("replica %s: %d deletions at once wait for your word: coltecd sync %s --allow-delete, or put the files back", m.Name, m.held, m.Name))
 	}

@@ -76,7 +76,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		}
 		o.Replicas = append(o.Replicas, engine.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Remote: s.place(y), Filter: f,
-			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval,
+			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
 		})
 	}
 	return o, nil

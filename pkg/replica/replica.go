@@ -293,6 +293,10 @@ type carried struct{ *filter.Filter }
 
 func (c carried) Dir(path string) bool { return path != Dir && c.Filter.Dir(path) }
 
+// Carried says which paths of a tree a replica with that filter carries, to one
+// who meets a path's parents first.
+func Carried(f *filter.Filter) Matcher { return carried{f} }
+
 // composed is carried where names may be shown in another normal form than
 // the rules are written in.
 type composed struct{ carried }

@@ -70,8 +70,8 @@ func (s *Spec) idleSync(path string, y *Sync, say func(path, text string)) {
 		}
 		return
 	}
-	if y.Watch && s.src.has(path+".watch") {
-		say(path+".watch", "changes are seen at each interval; coltecd sync pushes them at once")
+	if y.Watch && y.Direction == PullOnly && s.src.has(path+".watch") {
+		say(path+".watch", "nothing is pushed from a pull-only replica: there is nothing to watch for")
 	}
 }
 

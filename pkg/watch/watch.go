@@ -1,0 +1,187 @@
+// Package watch tells that something in a tree changed, soon after it did. It is
+// a hint and no more: whoever is told walks the tree, and walks it now and then
+// without being told, because a kernel may lose events and some file systems
+// send none.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// Matcher says which paths of the tree count.
+type Matcher interface {
+	File(path string) bool
+	Dir(path string) bool
+}
+
+// Options say what is watched, and who is told.
+type Options struct {
+	Root  string // absolute
+	Match Matcher
+	// Quiet is how long the tree must be quiet before a change is told: a save
+	// is several steps. 0: 2 s.
+	Quiet time.Duration
+	// Most is how long a change waits at most while the tree is never quiet.
+	// 0: 10 s.
+	Most time.Duration
+	// Changed is told of changes, and once at the beginning.
+	Changed func()
+	// Trouble is told why changes may go unseen; nil when that is over.
+	Trouble func(error)
+}
+
+// again is how soon a tree that cannot be watched is tried again: it may be
+// mounted later, or the limit be raised.
+const again = time.Minute
+
+// Run watches until ctx ends.
+func Run(ctx context.Context, o Options) {
+	if o.Quiet == 0 {
+		o.Quiet = 2 * time.Second
+	}
+	if o.Most == 0 {
+		o.Most = 10 * time.Second
+	}
+	for ctx.Err() == nil {
+		err := watch(ctx, o)
+		if ctx.Err() != nil {
+			return
+		}
+		o.Trouble(err)
+		if !errors.Is(err, fsnotify.ErrEventOverflow) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(again):
+			}
+		}
+	}
+}
+
+// watch watches until something is wrong that a fresh start may mend.
+func watch(ctx context.Context, o Options) error {
+	root, err := filepath.EvalSymlinks(o.Root) // a walk does not follow a link, the root's either
+	if err != nil {
+		return fmt.Errorf("cannot watch %s: %w", o.Root, err)
+	}
+	o.Root = root
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("cannot watch %s: %w", o.Root, limited(err))
+	}
+	defer w.Close()
+	t := &tree{Options: o, w: w}
+	if err := t.add(""); err != nil {
+		return err
+	}
+	if t.limit == nil {
+		o.Trouble(nil)
+	} else {
+		o.Trouble(t.limit)
+	}
+	o.Changed() // what came before the watches were there
+	return t.follow(ctx)
+}
+
+// tree is the state of one watch; its goroutine owns it.
+type tree struct {
+	Options
+	w     *fsnotify.Watcher
+	limit error // why directories go unwatched
+}
+
+// add watches a directory and all below it that count. What cannot be read is
+// the walk's business.
+func (t *tree) add(path string) error {
+	return filepath.WalkDir(filepath.Join(t.Root, path), func(p string, d fs.DirEntry, err error) error {
+		rel := t.rel(p)
+		switch {
+		case err != nil && rel == "":
+			return fmt.Errorf("cannot watch %s: %w", t.Root, err)
+		case err != nil:
+			return nil // gone, or not ours to read
+		case !d.IsDir():
+			return nil
+		case rel != "" && !t.Match.Dir(rel):
+			return fs.SkipDir
+		}
+		err = t.w.Add(p)
+		switch {
+		case err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+			return nil
+		case errors.Is(err, syscall.ENOSPC):
+			t.limit = fmt.Errorf("cannot watch all of %s: %w", t.Root, limited(err))
+			return fs.SkipAll
+		}
+		return fmt.Errorf("cannot watch %s: %w", t.Root, err)
+	})
+}
+
+// limited adds the next step to an error of a limit.
+func limited(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EMFILE) {
+		return hint.Wrap(err, "raise the host's limits (sysctl fs.inotify.max_user_watches=1048576 fs.inotify.max_user_instances=1024), or exclude large directories")
+	}
+	return err
+}
+
+// rel is a path within the tree; "" for its root.
+func (t *tree) rel(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, t.Root), "/")
+}
+
+// follow tells of changes. It returns when the root is gone, or events were
+// lost.
+func (t *tree) follow(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	var first time.Time // of the changes that are not told yet
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-t.w.Events:
+			switch {
+			case !ok:
+				return errors.New("the kernel's watch has ended")
+			case t.rel(e.Name) == "" && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
+				return fmt.Errorf("cannot watch %s: it was moved or removed", t.Root)
+			case !t.counts(e):
+				continue
+			}
+			now := time.Now()
+			if first.IsZero() {
+				first = now
+			}
+			timer.Reset(min(t.Quiet, first.Add(t.Most).Sub(now)))
+		case err := <-t.w.Errors:
+			return fmt.Errorf("cannot follow changes in %s: %w", t.Root, err)
+		case <-timer.C:
+			first = time.Time{}
+			t.Changed()
+		}
+	}
+}
+
+// counts says whether an event is about something that is carried. A directory
+// that came is watched from here on.
+func (t *tree) counts(e fsnotify.Event) bool {
+	rel := t.rel(e.Name)
+	if rel == "" {
+		return true
+	}
+	if e.Op&fsnotify.Create != 0 && t.Match.Dir(rel) {
+		_ = t.add(rel) // a file is none; what cannot be watched the walk sees
+	}
+	return t.Match.File(rel) || t.Match.Dir(rel)
+}

@@ -1,0 +1,178 @@
+package watch
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// without leaves out what lies in directories of that name.
+type without string
+
+func (w without) File(path string) bool { return !w.in(path) }
+func (w without) Dir(path string) bool  { return !w.in(path) }
+func (w without) in(path string) bool {
+	return strings.HasPrefix(path+"/", string(w)+"/") || strings.Contains(path+"/", "/"+string(w)+"/")
+}
+
+// lab is a watched tree.
+type lab struct {
+	t       *testing.T
+	root    string
+	changed chan time.Time
+	trouble chan error
+}
+
+func watched(t *testing.T, quiet, most time.Duration) *lab {
+	t.Helper()
+	l := &lab{t: t, root: t.TempDir(), changed: make(chan time.Time, 1000), trouble: make(chan error, 1000)}
+	l.mkdir("src/deep")
+	l.mkdir("node_modules/x")
+	l.run(quiet, most)
+	return l
+}
+
+func (l *lab) run(quiet, most time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		Run(ctx, Options{
+			Root: l.root, Match: without("node_modules"), Quiet: quiet, Most: most,
+			Changed: func() { l.changed <- time.Now() }, Trouble: func(err error) { l.trouble <- err },
+		})
+	}()
+	l.t.Cleanup(func() { cancel(); <-done })
+	if err := <-l.trouble; err != nil {
+		l.t.Fatal(err)
+	}
+	l.told("the beginning")
+}
+
+func (l *lab) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+func (l *lab) mkdir(path string) {
+	l.t.Helper()
+	l.must(os.MkdirAll(filepath.Join(l.root, path), 0o755))
+}
+func (l *lab) write(path string) {
+	l.t.Helper()
+	l.must(os.WriteFile(filepath.Join(l.root, path), []byte(time.Now().String()), 0o644))
+}
+
+// told waits until a change is told.
+func (l *lab) told(what string) time.Time {
+	l.t.Helper()
+	select {
+	case at := <-l.changed:
+		return at
+	case <-time.After(20 * time.Second):
+		l.t.Fatalf("%s is not told", what)
+		return time.Time{}
+	}
+}
+
+func TestEveryKindOfChangeIsTold(t *testing.T) {
+	l := watched(t, 20*time.Millisecond, time.Second)
+	file := filepath.Join(l.root, "src/deep/f")
+	steps := []struct {
+		what string
+		do   func()
+	}{
+		{"a new file", func() { l.write("src/deep/f") }},
+		{"an edit", func() { l.write("src/deep/f") }},
+		{"a chmod", func() { l.must(os.Chmod(file, 0o755)) }},
+		{"a touch", func() { l.must(os.Chtimes(file, time.Now(), time.Now())) }},
+		{"a rename", func() { l.must(os.Rename(file, file+"2")) }},
+		{"a link", func() { l.must(os.Symlink("f2", file)) }},
+		{"a removed file", func() { l.must(os.Remove(file)) }},
+		{"a new directory", func() { l.mkdir("new/below") }},
+		{"a file in it", func() { l.write("new/below/g") }},
+		{"a directory that moves", func() { l.must(os.Rename(filepath.Join(l.root, "new"), filepath.Join(l.root, "src/moved"))) }},
+		{"a file in the one that moved", func() { l.write("src/moved/below/g") }},
+		{"a directory that moves out", func() { l.must(os.Rename(filepath.Join(l.root, "src/moved"), filepath.Join(t.TempDir(), "x"))) }},
+		{"a tree that is removed", func() { l.must(os.RemoveAll(filepath.Join(l.root, "src"))) }},
+	}
+	for _, s := range steps {
+		for len(l.changed) > 0 { // the last of the step before
+			<-l.changed
+		}
+		s.do()
+		l.told(s.what)
+	}
+}
+
+// What is excluded is neither watched nor told: the only change that is told is
+// the one that counts.
+func TestExcludedTreesAreNotTold(t *testing.T) {
+	l := watched(t, 20*time.Millisecond, time.Second)
+	for i := range 50 {
+		l.mkdir(fmt.Sprintf("node_modules/x/%d", i))
+		l.write(fmt.Sprintf("node_modules/x/%d/f", i))
+	}
+	l.write("src/f")
+	l.told("what counts")
+	// All events of the excluded tree, had there been any, came before.
+	l.write("src/f")
+	l.told("what counts, again")
+	if n := len(l.changed); n > 0 {
+		t.Errorf("%d more changes are told", n)
+	}
+}
+
+// A tree that is never quiet is told all the same, and many changes are told
+// as few.
+func TestConstantWriting(t *testing.T) {
+	l := watched(t, 100*time.Millisecond, 300*time.Millisecond)
+	stop, wrote := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				wrote <- n
+				return
+			case <-time.After(5 * time.Millisecond): // the noise itself
+				_ = os.WriteFile(filepath.Join(l.root, "src/log"), []byte(fmt.Sprint(n)), 0o644)
+			}
+		}
+	}()
+	first := l.told("constant writing")
+	second := l.told("constant writing, again")
+	close(stop)
+	n := <-wrote
+	if second.Sub(first) < 90*time.Millisecond {
+		t.Errorf("told again after %v", second.Sub(first))
+	}
+	if told := len(l.changed) + 2; told > n {
+		t.Errorf("%d writes are told as %d changes", n, told)
+	}
+}
+
+// A root that goes away is said, and is no end.
+func TestTheRootGoes(t *testing.T) {
+	l := watched(t, 20*time.Millisecond, time.Second)
+	l.must(os.Rename(l.root, l.root+" away"))
+	for {
+		select {
+		case err := <-l.trouble:
+			if err != nil {
+				if !strings.Contains(err.Error(), "moved or removed") && !strings.Contains(err.Error(), "no such file") {
+					t.Errorf("it says %v", err)
+				}
+				l.must(os.Rename(l.root+" away", l.root))
+				return
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("nothing is said")
+		}
+	}
+}
