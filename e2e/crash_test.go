@@ -998,3 +998,38 @@ func sumOf(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return hex.EncodeToString(sum[:])
 }
+
+// A stop is killed at each request of its final flush: the next start has all.
+func TestKilledWhileStopping(t *testing.T) {
+	for nth := 1; nth <= 4; nth++ { // content, manifest, commit, release
+		t.Run(fmt.Sprint("request ", nth), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			a, b := w.pair()
+			a.seed()
+			a.start()
+			a.sync()
+			reached, killed := make(chan struct{}), make(chan struct{})
+			mend := w.proxy.Inject(s3test.Fault{
+				If: func(r s3test.Request) bool { return r.Kind == s3test.Put }, Nth: nth,
+				Before: func(s3test.Request) { close(reached); <-killed }, Drop: true,
+			})
+			a.change() // after the fault: a watcher may be quicker than the stop
+			stopping := a.command(t.Context(), "stop", "--timeout", "60s")
+			if err := stopping.Start(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-reached:
+			case <-time.After(patience):
+				t.Fatalf("a stop sends less than %d requests", nth)
+			}
+			a.kill9()
+			close(killed)
+			mend()
+			_ = stopping.Wait() // whatever it says of it
+			a.changeWhileDown()
+			converge(t, a, b, a.tree(), 0)
+		})
+	}
+}
