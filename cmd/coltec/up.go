@@ -52,6 +52,13 @@ func (p *program) up(c *cli.Context) error {
 		return err
 	}
 	defer release()
+	own, err := lookAt(w.folder)
+	if err != nil {
+		return err
+	}
+	if err := p.refuse(w.folder, own); err != nil {
+		return err
+	}
 	if err := p.writeFeature(w); err != nil {
 		return err
 	}

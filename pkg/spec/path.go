@@ -192,3 +192,9 @@ func (h *Hooks) All() map[string][]Hook {
 	}
 	return all
 }
+
+// Location is where a path of a remote really lies, as elements that can be
+// compared with another spec's: the store with its bucket, then the path.
+func (s *Spec) Location(remote, p string) []string {
+	return s.location(remote, s.fillPlaceholders(p))
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/isolation"
+	"github.com/coltec/coltec/pkg/spec"
+)
+
+const answersName = ".devcontainer/.coltec/answers.yaml"
+
+func cmdCheck(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "say whether workspaces are valid and apart from each other",
+		ArgsUsage: "DIR…",
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Action:    func(c *cli.Context) error { return p.check(c) },
+	}
+}
+
+func (p *program) check(c *cli.Context) error {
+	dirs := c.Args().Slice()
+	if len(dirs) == 0 {
+		dirs = []string{"."}
+	}
+	found := []isolation.Finding{}
+	var list []isolation.Workspace
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		path, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real
+		}
+		if seen[path] {
+			continue // named twice
+		}
+		seen[path] = true
+		w, err := lookAt(dir)
+		if err != nil {
+			found = append(found, invalid(dir, err)...)
+			continue
+		}
+		list = append(list, *w)
+	}
+	found = append(found, isolation.Check(list)...)
+	bad := slices.ContainsFunc(found, func(f isolation.Finding) bool { return f.Severity == isolation.Error })
+	if c.Bool("json") {
+		if err := p.printJSON(struct {
+			Workspaces int                 `json:"workspaces"`
+			OK         bool                `json:"ok"`
+			Findings   []isolation.Finding `json:"findings"`
+		}{len(seen), !bad, found}); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range found {
+			fmt.Fprintln(p.out, cmdline.Plain(fmt.Sprintf("%s: %s: %s: %s", f.Severity, f.Code, strings.Join(f.Folders, ", "), f.Text)))
+			fmt.Fprintln(p.out, cmdline.Plain("  fix: "+f.Fix))
+		}
+		if len(found) == 0 {
+			p.say("%d workspaces: valid, and apart from each other", len(seen))
+		}
+	}
+	if bad {
+		return cmdline.Exit{Code: cmdline.CodeFailed}
+	}
+	return nil
+}
+
+// invalid makes findings of what is wrong in one workspace.
+func invalid(dir string, err error) (found []isolation.Finding) {
+	fix := "correct the file"
+	if h := hint.Of(err); len(h) > 0 {
+		fix = h[0]
+	}
+	if list := spec.Problems(err); len(list) > 0 {
+		for _, p := range list {
+			found = append(found, isolation.Finding{Code: "invalid-spec", Severity: isolation.Error, Folders: []string{dir}, Text: p.Error(), Fix: fix})
+		}
+		return found
+	}
+	return []isolation.Finding{{Code: "not-readable", Severity: isolation.Error, Folders: []string{dir}, Text: err.Error(), Fix: fix}}
+}
+
+// lookAt reads what the check needs of the workspace in dir.
+func lookAt(dir string) (*isolation.Workspace, error) {
+	w, err := open(dir)
+	if err != nil {
+		return nil, err
+	}
+	config, err := optional(filepath.Join(w.folder, configName))
+	if err != nil {
+		return nil, err
+	}
+	answers, err := optional(filepath.Join(w.folder, answersName))
+	if err != nil {
+		return nil, err
+	}
+	return look(dir, w.spec, config, string(answers))
+}
+
+// optional reads a file that need not be there.
+func optional(name string) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+func look(dir string, sp *spec.Spec, config []byte, answers string) (*isolation.Workspace, error) {
+	w := &isolation.Workspace{Folder: dir, Spec: sp, Answers: answers}
+	if config == nil {
+		return w, nil
+	}
+	var err error
+	if w.Container, err = isolation.ReadContainer(config); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", filepath.Join(dir, configName), err)
+	}
+	return w, nil
+}
+
+// neighbours are the workspaces beside folder. One that cannot be read is told
+// of, and is no reason to stop work on another.
+func (p *program) neighbours(folder string) []isolation.Workspace {
+	specs, err := filepath.Glob(filepath.Join(escape(filepath.Dir(folder)), "*", specName))
+	if err != nil {
+		p.say("note: cannot look for other workspaces: %v", err)
+	}
+	var list []isolation.Workspace
+	for _, name := range specs {
+		dir := filepath.Dir(filepath.Dir(name))
+		if dir == folder {
+			continue
+		}
+		w, err := lookAt(dir)
+		if err != nil {
+			p.say("note: %s beside it is not compared: %v", dir, err)
+			continue
+		}
+		list = append(list, *w)
+	}
+	return list
+}
+
+// escape takes a path's characters as they are in a pattern.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// refuse is the error of a workspace that is not apart from its neighbours.
+func (p *program) refuse(folder string, own *isolation.Workspace) error {
+	for _, other := range p.neighbours(folder) {
+		for _, f := range isolation.Check([]isolation.Workspace{*own, other}) {
+			if f.Severity == isolation.Error {
+				return hint.Wrap(fmt.Errorf("%s is not apart from %s: %s (%s)", folder, other.Folder, f.Text, f.Code), "%s", f.Fix)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/extensions"
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/feature"
+	"github.com/coltec/coltec/pkg/scaffold"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/templates"
+)
+
+// carried are the templates that this program has in it.
+var carried = scaffold.Store{templates.FS(), extensions.FS()}
+
+func dataFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "data", Usage: "answer a question of the template: `NAME=VALUE`; again for each"}
+}
+
+func cmdNew(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "new",
+		Usage:     "make a workspace from a template",
+		ArgsUsage: "DIR",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "template", Value: "base", Usage: "the template: a name (see coltec templates) or the `PATH` of a directory"},
+			dataFlag(),
+			&cli.BoolFlag{Name: "defaults", Usage: "ask nothing: what has no answer takes its default"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		},
+		Action: func(c *cli.Context) error { return p.newWorkspace(c) },
+	}
+}
+
+func (p *program) newWorkspace(c *cli.Context) error {
+	folder, err := filepath.Abs(c.Args().First())
+	if err != nil {
+		return err
+	}
+	given, err := data(c)
+	if err != nil {
+		return err
+	}
+	ref := c.String("template")
+	t, err := carried.Open(ref, ".")
+	if err != nil {
+		return err
+	}
+	answers, err := t.Answer(given, p.ask(c, len(given) == 0))
+	if err != nil {
+		return err
+	}
+	tree, err := t.Render(answers)
+	if err != nil {
+		return err
+	}
+	if ref, err = fromFolder(folder, ref); err != nil {
+		return err
+	}
+	plan, err := scaffold.PlanNew(folder, tree, scaffold.NewRecord(ref, t, answers))
+	if err != nil {
+		return err
+	}
+	if err := p.apart(folder, tree); err != nil {
+		return err
+	}
+	if err := plan.Write(folder); err != nil {
+		return err
+	}
+	arches, err := feature.Write(folder, feature.Find(p.binDirs()...))
+	if err != nil {
+		return err
+	}
+	if len(arches) == 0 {
+		p.say("note: %v", feature.Missing(p.binDirs()...))
+	}
+	if c.Bool("json") {
+		return p.printJSON(struct {
+			Folder   string            `json:"folder"`
+			Template string            `json:"template"`
+			Version  string            `json:"version"`
+			Actions  []scaffold.Action `json:"actions"`
+		}{folder, t.Name(), t.Version(), plan.Actions})
+	}
+	p.say("%s: made from template %s %s (%d files)", c.Args().First(), t.Name(), t.Version(), len(plan.Actions))
+	return nil
+}
+
+// fromFolder gives a template's path as the workspace sees it, so that both can
+// move together; a name stays a name.
+func fromFolder(folder, ref string) (string, error) {
+	if !strings.ContainsAny(ref, `/\`) && ref != "." && ref != ".." || filepath.IsAbs(ref) {
+		return ref, nil
+	}
+	abs, err := filepath.Abs(ref)
+	if err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(folder, abs)
+	if err != nil {
+		return abs, nil
+	}
+	return rel, nil
+}
+
+// data reads the --data flags.
+func data(c *cli.Context) (map[string]string, error) {
+	given := map[string]string{}
+	for _, d := range c.StringSlice("data") {
+		k, v, ok := strings.Cut(d, "=")
+		if !ok || k == "" {
+			return nil, cmdline.Usage("--data takes NAME=VALUE, not %q", d)
+		}
+		given[k] = v
+	}
+	return given, nil
+}
+
+// ask asks a person on a terminal: everything, or only what has no default.
+func (p *program) ask(c *cli.Context, all bool) scaffold.Ask {
+	in, ok := p.in.(*os.File)
+	if !ok || !cmdline.IsTerminal(in) || c.Bool("defaults") {
+		return nil
+	}
+	r := bufio.NewReader(in)
+	return func(q scaffold.Question, def *string) (string, error) {
+		if def != nil && !all {
+			return *def, nil
+		}
+		for {
+			answer, err := p.askOnce(c.Context, r, q, def)
+			if err != nil {
+				return "", err
+			}
+			if _, err = q.Check(answer); err == nil {
+				return answer, nil
+			}
+			cmdline.Fail(p.err, err)
+		}
+	}
+}
+
+func (p *program) askOnce(ctx context.Context, r *bufio.Reader, q scaffold.Question, def *string) (string, error) {
+	fmt.Fprintf(p.err, "%s: %s", q.Name, q.Help)
+	if len(q.Choices) > 0 {
+		fmt.Fprintf(p.err, " (%s)", strings.Join(q.Choices, ", "))
+	}
+	if def != nil {
+		fmt.Fprintf(p.err, " [%s]", *def)
+	}
+	fmt.Fprint(p.err, ": ")
+	type line struct {
+		text string
+		err  error
+	}
+	got := make(chan line, 1)
+	go func() { // Ctrl-C must end a read of the terminal
+		s, err := r.ReadString('\n')
+		got <- line{s, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(p.err)
+		return "", context.Cause(ctx)
+	case l := <-got:
+		if l.err != nil && (l.text == "" || !errors.Is(l.err, io.EOF)) {
+			return "", fmt.Errorf("cannot read the answer for %s: %w", q.Name, l.err)
+		}
+		s := strings.TrimSpace(l.text)
+		if s == "" && def != nil {
+			s = *def
+		}
+		return s, nil
+	}
+}
+
+// apart refuses a new workspace that would not be apart from its neighbours.
+func (p *program) apart(folder string, tree scaffold.Tree) error {
+	sp, err := spec.Parse(filepath.Join(folder, specName), tree[specName].Data)
+	if err != nil {
+		return err
+	}
+	own, err := look(folder, sp, tree[configName].Data, "")
+	if err != nil {
+		return err
+	}
+	return p.refuse(folder, own)
+}
+
+func cmdTemplates(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "templates",
+		Usage:     "list the templates that coltec carries and the questions they ask",
+		ArgsUsage: "[TEMPLATE]",
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Action:    func(c *cli.Context) error { return p.templates(c) },
+	}
+}
+
+func (p *program) templates(c *cli.Context) error {
+	type row struct {
+		Name        string              `json:"name"`
+		Version     string              `json:"version"`
+		Description string              `json:"description"`
+		Questions   []scaffold.Question `json:"questions"`
+	}
+	names := carried.Names()
+	if c.Args().Present() {
+		names = []string{c.Args().First()}
+	}
+	var rows []row
+	for _, name := range names {
+		t, err := carried.Open(name, ".")
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row{t.Name(), t.Version(), t.Description(), t.Questions()})
+	}
+	if c.Bool("json") {
+		return p.printJSON(rows)
+	}
+	for i, r := range rows {
+		if i > 0 {
+			fmt.Fprintln(p.out)
+		}
+		fmt.Fprintf(p.out, "%s %s: %s\n", r.Name, r.Version, r.Description)
+		table := cmdline.Table{{"  QUESTION", "DEFAULT", "MEANING"}}
+		for _, q := range r.Questions {
+			def := "(needed)"
+			if q.Default != nil {
+				if def = *q.Default; strings.Contains(def, "{{") {
+					def = "(by project_type)"
+				}
+			}
+			help := q.Help
+			if len(q.Choices) > 0 {
+				help += ": " + strings.Join(q.Choices, ", ")
+			}
+			table = append(table, []string{"  " + q.Name, def, help})
+		}
+		fmt.Fprint(p.out, table)
+	}
+	return nil
+}
+
+func cmdSchema(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "schema",
+		Usage: "print the JSON Schema of workspace-spec.yaml",
+		Action: func(*cli.Context) error {
+			_, err := p.out.Write(spec.Schema())
+			return err
+		},
+	}
+}

@@ -1,0 +1,99 @@
+package isolation
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// ReadContainer reads devcontainer.json, comments and all.
+func ReadContainer(src []byte) (Container, error) {
+	var c Container
+	b, err := hujson.Standardize(src)
+	if err != nil {
+		return c, err
+	}
+	var raw struct {
+		RunArgs []string          `json:"runArgs"`
+		Mounts  []json.RawMessage `json:"mounts"`
+		AppPort any               `json:"appPort"`
+	}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return c, err
+	}
+	for _, m := range raw.Mounts {
+		c.mount(m)
+	}
+	args := raw.RunArgs
+	for i := 0; i < len(args); i++ {
+		name, value, ok := strings.Cut(args[i], "=")
+		if !ok && i+1 < len(args) {
+			value = args[i+1]
+		}
+		switch name {
+		case "--hostname", "-h":
+			c.Hostnames = append(c.Hostnames, value)
+		case "--publish", "-p":
+			c.publish(value)
+		case "--volume", "-v":
+			if src, _, _ := strings.Cut(value, ":"); src != "" && !strings.ContainsAny(src, "/.$~") {
+				c.Volumes = append(c.Volumes, src)
+			}
+		case "--mount":
+			c.mountText(value)
+		}
+	}
+	switch v := raw.AppPort.(type) {
+	case []any:
+		for _, p := range v {
+			c.publish(fmt.Sprint(p))
+		}
+	case nil:
+	default:
+		c.publish(fmt.Sprint(v))
+	}
+	return c, nil
+}
+
+// publish notes [address:]host:container, or a number that is both.
+func (c *Container) publish(s string) {
+	s, _, _ = strings.Cut(s, "/")
+	if i := strings.LastIndexByte(s, ':'); i >= 0 {
+		s = s[:i]
+	}
+	if s != "" && !strings.HasSuffix(s, ":") && s != "0" {
+		c.Ports = append(c.Ports, s)
+	}
+}
+
+func (c *Container) mount(m json.RawMessage) {
+	var text string
+	if json.Unmarshal(m, &text) == nil {
+		c.mountText(text)
+		return
+	}
+	var o struct{ Type, Source string }
+	if json.Unmarshal(m, &o) == nil && o.Type == "volume" && o.Source != "" {
+		c.Volumes = append(c.Volumes, o.Source)
+	}
+}
+
+// mountText reads Docker's source=…,target=…,type=….
+func (c *Container) mountText(s string) {
+	kind, source := "volume", ""
+	for part := range strings.SplitSeq(s, ",") {
+		k, v, _ := strings.Cut(part, "=")
+		switch k {
+		case "type":
+			kind = v
+		case "source", "src":
+			source = v
+		}
+	}
+	// ${devcontainerId} in a name keeps containers apart.
+	if kind == "volume" && source != "" && !strings.Contains(source, "${devcontainerId}") {
+		c.Volumes = append(c.Volumes, source)
+	}
+}

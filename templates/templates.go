@@ -1,0 +1,13 @@
+// Package templates holds the templates that coltec carries.
+package templates
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed all:base
+var files embed.FS
+
+// FS has one directory for each template.
+func FS() fs.FS { return files }
