@@ -96,7 +96,7 @@ soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and 
 .PHONY: generate
 generate: ## write generated documents and schemas anew
 	@go generate ./...
-	@go test ./supervisor ./cmd/coltecd ./pkg/replica -run "Doc|CLI|States" -update >/dev/null
+	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/scaffold ./pkg/replica -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
 .PHONY: clean

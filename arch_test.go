@@ -43,6 +43,7 @@ var lower = map[string]string{
 	"cmd/coltecd":      "*",
 	"cmd/coltec":       "*",
 
+	"internal/clidoc":         "",
 	"internal/s3test":         "pkg/hint",
 	"bench/internal/proc":     "",
 	"bench/supervisor":        "bench/internal/proc",

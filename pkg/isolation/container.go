@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,7 +12,7 @@ import (
 // ReadContainer reads devcontainer.json, comments and all.
 func ReadContainer(src []byte) (Container, error) {
 	var c Container
-	b, err := hujson.Standardize(src)
+	b, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
 	if err != nil {
 		return c, err
 	}

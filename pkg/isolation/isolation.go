@@ -135,16 +135,16 @@ func relation(x, y []string) string {
 }
 
 const (
-	// month is what stores bill by.
-	month = 30 * 24 * time.Hour
+	// month is what stores bill by, as hours of work: eight on each of thirty days.
+	month = 30 * 8 * time.Hour
 	// freeRequests is R2's free allowance of writing requests a month; more than
 	// that is worth a word.
 	freeRequests = 1_000_000
 )
 
-// pace estimates the writing requests a month of all workspaces at work around
-// the clock: a renewal of each lease, and at worst three requests (objects,
-// manifest, head) at each interval of each replica that pushes.
+// pace estimates the writing requests a month of all workspaces: a renewal of
+// each lease, and at worst three requests (objects, manifest, head) at each
+// interval of each replica that pushes.
 func pace(list []Workspace) []Finding {
 	var requests int64
 	var folders []string
@@ -165,6 +165,6 @@ func pace(list []Workspace) []Finding {
 		return nil
 	}
 	return []Finding{{"short-intervals", Warning, folders,
-		fmt.Sprintf("%d workspaces may make %.1f million writing requests a month when all change all the time", len(folders), float64(requests)/1e6),
+		fmt.Sprintf("%d workspaces may make %.1f million writing requests a month when all change all through the working day", len(folders), float64(requests)/1e6),
 		"lengthen interval in the specs: 180 to 300 for code, 30 to 60 for small trees"}}
 }
