@@ -234,3 +234,34 @@ func TestVerify(t *testing.T) {
 	again.once()
 	sameTree(t, m.tree(), again.tree())
 }
+
+// The head vanished from the bucket, all else is there: a machine that has
+// nothing gets the newest state back, and one that has the tree keeps it without
+// a conflict.
+func TestALostHeadIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.seed()
+	a.once()
+	a.change()
+	a.once()
+	w.rclone("deletefile", "{bucket}/"+store.HeadKey(workspaceName))
+	b := w.machine("b")
+	b.spec(nil)
+	b.start()
+	sameTree(t, a.tree(), b.tree())
+	if text := words(b.status()); !strings.Contains(text, "head was gone from the bucket") {
+		t.Errorf("nothing is said: %s", text)
+	}
+	b.write("edit.txt", "by b, under the new head")
+	b.stop()
+	a.start()
+	sameTree(t, b.tree(), a.tree())
+	if aside := kept(t, a.dir, "conflicts"); len(aside) != 1 || aside["edit.txt"] != "after" {
+		t.Errorf("kept aside: %q", aside)
+	}
+	a.must("verify")
+	a.stop()
+}

@@ -42,6 +42,11 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 		}
 		return m.layout, m.rep.Receive(t, "", head.Epoch, head.Generation)
 	}
+	if _, published := head.Replicas[m.Name]; !published {
+		if found, err := e.receiveOrphan(ctx, m, head); found || err != nil {
+			return m.layout, err
+		}
+	}
 	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true})
 	if err != nil {
 		return nil, &blockedError{err}

@@ -143,6 +143,7 @@ type member struct {
 	listAt      time.Time     // when a mirror that others write into is listed again
 	source      store.Layout  // where content that waits to be placed comes from
 	plain       *plainPrefix  // plain objects that are being adopted
+	orphan      string        // the manifest that was taken because its head was lost
 	adopted     string        // key of the record of what was adopted
 }
 

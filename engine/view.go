@@ -175,6 +175,9 @@ func (e *Engine) attention(m *member) []string {
 	if m.unwatched != nil && m.err == nil {
 		out = append(out, withHints(fmt.Sprintf("replica %s: changes are seen every %s only", m.Name, m.Interval), m.unwatched))
 	}
+	if m.orphan != "" {
+		out = append(out, fmt.Sprintf("replica %s: the workspace's head was gone from the bucket; the newest state that was left there (%s) was merged with what is here, and nothing was deleted", m.Name, m.orphan))
+	}
 	if m.held > 0 {
 		out = append(out, fmt.Sprintf("replica %s: %d deletions at once wait for your word: coltecd sync %s --allow-delete, or put the files back", m.Name, m.held, m.Name))
 	}

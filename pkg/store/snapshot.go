@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/klauspost/compress/zstd"
 )
@@ -487,4 +489,35 @@ func (b *snapshotBatch) upload(ctx context.Context) error {
 	}
 	clear(b.uses)
 	return errors.Join(errs...)
+}
+
+// Manifests lists what Tree can be asked for in the prefix that the bucket is
+// rooted at, oldest first, whether a head names it or not.
+func Manifests(ctx context.Context, b Bucket) ([]string, error) {
+	objects, err := b.List(ctx, path.Join(Dir, "m"))
+	if errors.Is(err, rclone.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the manifests: %w", err)
+	}
+	type manifest struct {
+		epoch, generation int64
+		ref               string
+	}
+	var found []manifest
+	for _, o := range objects {
+		m := manifest{ref: "m/" + path.Base(o.Key)}
+		if n, _ := fmt.Sscanf(m.ref, "m/%d-%d-", &m.epoch, &m.generation); n == 2 {
+			found = append(found, m)
+		}
+	}
+	slices.SortFunc(found, func(a, b manifest) int {
+		return cmp.Or(cmp.Compare(a.epoch, b.epoch), cmp.Compare(a.generation, b.generation), cmp.Compare(a.ref, b.ref))
+	})
+	var refs []string
+	for _, m := range found {
+		refs = append(refs, m.ref)
+	}
+	return refs, nil
 }

@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// receiveOrphan receives the newest tree of a prefix whose head was lost: the
+// claim tells of another head's lineage, and manifests are there that the new
+// head knows nothing of. An empty machine would start empty beside them. Nobody's
+// base counts for such a tree, so it is merged and deletes nothing.
+func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head) (found bool, err error) {
+	claim, err := store.ReadClaim(ctx, m.remote)
+	if err != nil {
+		return false, fmt.Errorf("cannot look whose the prefix was: %w", err)
+	}
+	if claim.Lineage == head.Lineage {
+		return false, nil
+	}
+	refs, err := store.Manifests(ctx, m.remote)
+	if err != nil {
+		return false, err
+	}
+	for _, ref := range slices.Backward(refs) {
+		t, err := m.layout.Tree(ctx, ref)
+		if ctx.Err() != nil {
+			return false, err
+		}
+		if err != nil {
+			e.o.Log.Warn("a manifest without a head cannot be read", "replica", m.Name, "manifest", ref, "error", err)
+			continue
+		}
+		m.orphan = path.Base(ref)
+		e.o.Log.Warn("the head was lost, its newest manifest is taken", "replica", m.Name, "manifest", ref)
+		return true, m.rep.Receive(t, ref, head.Epoch, head.Generation)
+	}
+	return false, nil
+}
