@@ -33,7 +33,7 @@ func cmdNew(p *program) *cli.Command {
 		Usage:     "make a workspace from a template",
 		ArgsUsage: "DIR",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "template", Value: "base", Usage: "the template: a name (see coltec templates) or the `PATH` of a directory"},
+			&cli.StringFlag{Name: "template", Value: "base", Usage: "the template: a name (see coltec templates), the `PATH` of a directory, or a git URL[//FOLDER][#REF]"},
 			dataFlag(),
 			&cli.BoolFlag{Name: "defaults", Usage: "ask nothing: what has no answer takes its default"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
@@ -67,6 +67,11 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if ref, err = fromFolder(folder, ref); err != nil {
 		return err
 	}
+	if _, err := os.Stat(folder); err == nil {
+		if _, err := scaffold.Recover(folder); err != nil {
+			return err
+		}
+	}
 	plan, err := scaffold.PlanNew(folder, tree, scaffold.NewRecord(ref, t, answers))
 	if err != nil {
 		return err
@@ -99,7 +104,7 @@ func (p *program) newWorkspace(c *cli.Context) error {
 // fromFolder gives a template's path as the workspace sees it, so that both can
 // move together; a name stays a name.
 func fromFolder(folder, ref string) (string, error) {
-	if !strings.ContainsAny(ref, `/\`) && ref != "." && ref != ".." || filepath.IsAbs(ref) {
+	if scaffold.IsURL(ref) || !strings.ContainsAny(ref, `/\`) && ref != "." && ref != ".." || filepath.IsAbs(ref) {
 		return ref, nil
 	}
 	abs, err := filepath.Abs(ref)

@@ -23,7 +23,7 @@ func cmdUpdate(p *program) *cli.Command {
 		ArgsUsage: "[DIR]",
 		Flags: []cli.Flag{
 			dataFlag(),
-			&cli.StringFlag{Name: "template", Usage: "take this template from now on: a name or a `PATH`"},
+			&cli.StringFlag{Name: "template", Usage: "take this template from now on: a name, a `PATH` or a git URL"},
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be done"},
 			&cli.BoolFlag{Name: "diff", Usage: "print the difference it would make"},
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit 2 when there is something to do"},

@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -52,6 +53,9 @@ func (p *program) up(c *cli.Context) error {
 		return err
 	}
 	defer release()
+	if _, err := scaffold.Recover(w.folder); err != nil {
+		return err
+	}
 	own, err := lookAt(w.folder)
 	if err != nil {
 		return err

@@ -105,55 +105,129 @@ func (s Store) Names() []string {
 }
 
 // Open reads the template that ref names, and what it extends: a name of the
-// store, or the path of a directory (with a separator in it), relative to dir.
+// store, the path of a directory (with a separator in it) relative to dir, or a
+// git repository (see IsURL).
 func (s Store) Open(ref, dir string) (*Template, error) {
+	o := opener{store: s, dir: dir, seen: map[string]bool{}}
+	defer o.close()
 	t := &Template{}
-	for seen := map[string]bool{}; ref != ""; {
-		l, here, err := s.layer(ref, dir)
+	for ref != "" {
+		l, err := o.layer(ref)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read template %q: %w", ref, err)
 		}
-		if seen[here+"\x00"+l.Name] {
-			return nil, fmt.Errorf("cannot read template %q: it extends itself", ref)
-		}
-		seen[here+"\x00"+l.Name] = true
 		t.layers = append([]layer{*l}, t.layers...)
-		ref, dir = l.Extends, here
+		ref = l.Extends
 	}
 	return t, nil
+}
+
+// opener walks from a template down to what it extends.
+type opener struct {
+	store  Store
+	dir    string          // what the next relative path starts from, "" below a carried template
+	clone  string          // the repository that dir is in, "" outside
+	seen   map[string]bool // templates read
+	clones []string        // to be removed
+}
+
+func (o *opener) close() {
+	for _, dir := range o.clones {
+		os.RemoveAll(dir)
+	}
 }
 
 // isPath tells a path from a name.
 func isPath(ref string) bool { return strings.ContainsAny(ref, `/\`) || ref == "." || ref == ".." }
 
-// layer reads one template; here is what relative paths in it start from.
-func (s Store) layer(ref, dir string) (l *layer, here string, err error) {
-	if isPath(ref) {
-		if !filepath.IsAbs(ref) {
-			ref = filepath.Join(dir, ref)
+// layer reads one template.
+func (o *opener) layer(ref string) (*layer, error) {
+	switch {
+	case IsURL(ref):
+		if err := o.once(ref); err != nil {
+			return nil, err
 		}
-		if _, err := os.Stat(ref); err != nil {
-			return nil, "", hint.Wrap(err, "a template is a name (%s) or the path of a directory with template.yaml", strings.Join(s.Names(), ", "))
-		}
-		root, err := os.OpenRoot(ref)
+		dir, folder, err := clone(ref)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		defer root.Close()
-		l, err = readLayer(root.FS())
-		return l, ref, err
+		o.clones = append(o.clones, dir)
+		o.clone, o.dir = dir, filepath.Join(dir, folder)
+		return o.cloned(folder)
+	case isPath(ref) && o.clone != "":
+		// What came from elsewhere does not reach into this machine's folders.
+		rel, err := filepath.Rel(o.clone, filepath.Join(o.dir, ref))
+		if err != nil || filepath.IsAbs(ref) || !filepath.IsLocal(rel) {
+			return nil, errors.New("it leaves the repository")
+		}
+		o.dir = filepath.Join(o.clone, rel)
+		if err := o.once(o.dir); err != nil {
+			return nil, err
+		}
+		return o.cloned(rel)
+	case isPath(ref):
+		if !filepath.IsAbs(ref) {
+			ref = filepath.Join(o.dir, ref)
+		}
+		o.dir = ref
+		if err := o.once(ref); err != nil {
+			return nil, err
+		}
+		return o.folder(ref)
 	}
-	for _, f := range s {
-		if _, err := fs.Stat(f, ref+"/template.yaml"); err == nil {
-			sub, err := fs.Sub(f, ref)
+	return o.carried(ref)
+}
+
+// once refuses a template that extends itself.
+func (o *opener) once(ref string) error {
+	if o.seen[ref] {
+		return errors.New("it extends itself")
+	}
+	o.seen[ref] = true
+	return nil
+}
+
+// cloned reads the template in a folder of the clone, links out refused.
+func (o *opener) cloned(folder string) (*layer, error) {
+	root, err := os.OpenRoot(o.clone)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	sub, err := root.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer sub.Close()
+	return readLayer(sub.FS())
+}
+
+func (o *opener) folder(dir string) (*layer, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, hint.Wrap(err, "a template is a name (%s), the path of a directory with template.yaml, or a git URL", strings.Join(o.store.Names(), ", "))
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return readLayer(root.FS())
+}
+
+func (o *opener) carried(name string) (*layer, error) {
+	if err := o.once(name); err != nil {
+		return nil, err
+	}
+	for _, f := range o.store {
+		if _, err := fs.Stat(f, name+"/template.yaml"); err == nil {
+			sub, err := fs.Sub(f, name)
 			if err != nil {
-				return nil, "", err
+				return nil, err
 			}
-			l, err = readLayer(sub)
-			return l, "", err
+			return readLayer(sub)
 		}
 	}
-	return nil, "", hint.Wrap(errors.New("there is none of that name"), "there are: %s; the path of your own has a slash in it (./%s)", strings.Join(s.Names(), ", "), ref)
+	return nil, hint.Wrap(errors.New("there is none of that name"), "there are: %s; the path of your own has a slash in it (./%s)", strings.Join(o.store.Names(), ", "), name)
 }
 
 // maxFile bounds a template's file: it is text for people, read whole.
