@@ -40,7 +40,7 @@ func (p *program) down(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	release, err := p.lock(c.Context, w)
+	release, err := p.lock(c.Context, w.folder)
 	if err != nil {
 		return err
 	}

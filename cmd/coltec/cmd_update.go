@@ -47,6 +47,11 @@ func (p *program) update(c *cli.Context) error {
 	}
 	look := c.Bool("dry-run") || c.Bool("diff") || c.Bool("check")
 	if !look {
+		release, err := p.lock(c.Context, folder)
+		if err != nil {
+			return err
+		}
+		defer release()
 		left, err := scaffold.Recover(folder)
 		if err != nil {
 			return err

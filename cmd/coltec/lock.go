@@ -17,14 +17,14 @@ import (
 // waited for and interrupted at once.
 const lockEvery = 100 * time.Millisecond
 
-// lock lets one up or down at a time work on a folder: two `devcontainer up` at
+// lock lets one up, down or update at a time work on a folder: two devcontainer up at
 // once make two containers. A second one waits for the first.
-func (p *program) lock(ctx context.Context, w *workspace) (release func(), err error) {
+func (p *program) lock(ctx context.Context, folder string) (release func(), err error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("coltec-host-%d", os.Getuid()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the lock: %w", err)
 	}
-	real, err := filepath.EvalSymlinks(w.folder)
+	real, err := filepath.EvalSymlinks(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (p *program) lock(ctx context.Context, w *workspace) (release func(), err e
 			return nil, fmt.Errorf("cannot lock the workspace: %w", err)
 		}
 		if !told {
-			p.say("%s: another coltec works on %s: waiting for it", w.name(), w.folder)
+			p.say("another coltec works on %s: waiting for it", folder)
 		}
 		select {
 		case <-ctx.Done():

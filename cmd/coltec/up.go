@@ -48,7 +48,7 @@ func (p *program) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	release, err := p.lock(c.Context, w)
+	release, err := p.lock(c.Context, w.folder)
 	if err != nil {
 		return err
 	}

@@ -339,7 +339,7 @@ func TestMissingSecrets(t *testing.T) {
 // to, and fences it. Two ups at once make one container.
 func TestTwoMachines(t *testing.T) {
 	g := newGround(t)
-	a, b := g.make("a", "dev-t"), g.make("b", "dev-t")
+	a, b := g.make("a", "dev-t"), g.make("machine b/b", "dev-t")
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
