@@ -267,6 +267,7 @@ var phrases = []struct {
 	{"request send failed", Unreachable},
 	{"use of closed network connection", Unreachable},
 	{"couldn't connect", Unreachable},
+	{"423 locked", Conflict}, // WebDAV: another upload makes the same directory
 }
 
 var (

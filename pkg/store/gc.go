@@ -271,17 +271,35 @@ func (s *Snapshot) Damaged(ctx context.Context, keys []string, dir string) ([]st
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
-		if _, err := s.bucket.Download(ctx, full, dir, nil); err != nil && !errors.Is(err, rclone.ErrNotFound) {
+		// A store that remembers a hash of what it was sent has rclone refuse
+		// what it gives back now, before we look at it.
+		_, err := s.bucket.Download(ctx, full, dir, nil)
+		refused := corrupted(err)
+		if err != nil && refused == nil && !errors.Is(err, rclone.ErrNotFound) {
 			return nil, err
 		}
 		for i, key := range chunk {
-			if verify(filepath.Join(dir, full[i])) != nil {
-				out = append(out, key)
+			if verify(filepath.Join(dir, full[i])) == nil {
+				continue
 			}
+			if refused != nil && !slices.Contains(refused, full[i]) {
+				return nil, err // not looked at
+			}
+			out = append(out, key)
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// corrupted are the objects that a download found to differ from what the store
+// says they are; nil when it failed for another reason or not at all.
+func corrupted(err error) []string {
+	var e *rclone.Error
+	if errors.As(err, &e) && e.Class == rclone.Corrupted {
+		return e.Keys
+	}
+	return nil
 }
