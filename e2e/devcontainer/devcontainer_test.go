@@ -121,10 +121,17 @@ func (g *ground) make(folder, env string) string {
 	g.t.Helper()
 	g.write(folder+"/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
 	g.write(folder+"/.devcontainer/devcontainer.json", fmt.Sprintf(configText, env, os.Getenv("COLTEC_E2E_IMAGE")))
-	dir := filepath.Join(g.dir, folder)
+	dir := g.own(folder)
 	if out, err := exec.Command("chown", "-R", "1000:1000", dir).CombinedOutput(); err != nil {
 		g.t.Fatalf("%v: %s", err, out)
 	}
+	return dir
+}
+
+// own names a folder, and ends its container with the test.
+func (g *ground) own(folder string) string {
+	g.t.Helper()
+	dir := filepath.Join(g.dir, folder)
 	g.t.Cleanup(func() {
 		ids, _ := exec.Command("docker", "ps", "-aq", "--filter", "label=devcontainer.local_folder="+dir).Output()
 		for _, id := range strings.Fields(string(ids)) {
@@ -366,6 +373,33 @@ func TestTwoMachines(t *testing.T) {
 	})
 	if h := g.head("dev-t"); h.Holder.Host != "machine-b" {
 		t.Errorf("held by %s", h.Holder.Host)
+	}
+}
+
+// What coltec new makes comes up as it is, and what is saved in it is there in
+// the same workspace made on another machine.
+func TestNewWorkspace(t *testing.T) {
+	g := newGround(t)
+	made := func(folder string) string {
+		dir := g.own(folder)
+		g.must("new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=dev-n", "--data", "project_type=go",
+			"--data", "image="+os.Getenv("COLTEC_E2E_IMAGE"), "--data", "user=vscode", "--data", "run_args=--network=host")
+		if out, err := exec.Command("chown", "-R", "1000:1000", dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return dir
+	}
+	a := made("machine a/w")
+	g.must("up", a)
+	g.sh(a, "echo of a > /workspace/note; echo for agents > /workspace/agent-context/memo; coltecd sync")
+	g.must("down", a)
+	b := made("machine b/w")
+	g.must("up", b)
+	if got := g.sh(b, "cat /workspace/note /workspace/agent-context/memo"); got != "of a\nfor agents\n" {
+		t.Errorf("on the other machine: %q", got)
+	}
+	if got := g.sh(b, "coltecd conflicts"); strings.Contains(got, "devcontainer") {
+		t.Errorf("a workspace made anew conflicts with itself: %s", got)
 	}
 }
 
