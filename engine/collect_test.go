@@ -362,20 +362,7 @@ func TestCondemnedContentComesBack(t *testing.T) {
 			a := y.box("a")
 			a.e.clock.Boot = func() time.Duration { return 0 } // it never loses the lease: one epoch
 			once := strings.Repeat("once ", 20<<10)
-			a.write(once)
-			key := ""
-			for _, k := range y.bucket.Keys() {
-				if strings.HasPrefix(k, "r/.coltec/o/") {
-					key = strings.TrimPrefix(k, "r/.coltec/")
-				}
-			}
-			a.write("another")
-			for !strings.Contains(string(y.bucket.Body("r/.coltec/"+a.e.lease.Head().Condemned["r"].List)), key) {
-				if y.advance(25 * time.Hour); y.past > 20*24*time.Hour {
-					t.Fatal("it is never condemned")
-				}
-				a.collect() // replaced, then not kept any more, then condemned
-			}
+			a.condemned(once)
 			a.write(once)
 			for range 3 {
 				y.advance(25 * time.Hour)
@@ -394,6 +381,129 @@ func (b *box) write(content string) {
 	err := errors.Join(os.MkdirAll(b.dir, 0o755), os.WriteFile(filepath.Join(b.dir, "f"), []byte(content), 0o644), b.do(false))
 	if err != nil {
 		b.y.t.Fatal(err)
+	}
+}
+
+// condemned writes content, replaces it, and collects until its object is
+// condemned; it returns the object's key.
+func (b *box) condemned(content string) string {
+	y := b.y
+	y.t.Helper()
+	b.write(content)
+	key := ""
+	for _, k := range y.bucket.Keys() {
+		if strings.HasPrefix(k, "r/.coltec/o/") {
+			key = strings.TrimPrefix(k, "r/.coltec/")
+		}
+	}
+	b.write("another")
+	for !strings.Contains(string(y.bucket.Body("r/.coltec/"+b.e.lease.Head().Condemned["r"].List)), key) {
+		if y.advance(25 * time.Hour); y.past > 20*24*time.Hour {
+			y.t.Fatal("it is never condemned")
+		}
+		b.collect() // replaced, then not kept any more, then condemned
+	}
+	return key
+}
+
+// TestACollectionWaitsForAReader: somebody who saw a generation in the log just
+// before it was dropped can restore it until shortly before the grace is over,
+// however often the holder collects meanwhile. Afterwards it goes.
+func TestACollectionWaitsForAReader(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.write(strings.Repeat("old ", 20<<10))
+	old := y.gens[len(y.gens)-1]
+	a.write("new")
+	var r *Reader
+	for kept := true; kept; {
+		if y.advance(25 * time.Hour); y.past > 20*24*time.Hour {
+			t.Fatal("it is never dropped")
+		}
+		r = y.reader(a)
+		if _, err := r.Log(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a.collect()
+		_, err := y.reader(a).At(t.Context(), fmt.Sprint(old.Number), y.now())
+		kept = err == nil
+	}
+	for range 4 {
+		y.advance(store.Grace/4 - time.Minute)
+		a.collect()
+	}
+	g, err := r.At(t.Context(), fmt.Sprint(old.Number), y.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := r.Export(t.Context(), r.o.Replicas[0], "", g, dir, nil); err != nil {
+		t.Fatalf("under a reader: %v", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || string(got) != y.trees[old.Number]["f"] {
+		t.Errorf("%d bytes were restored, %d are wanted: %v", len(got), len(y.trees[old.Number]["f"]), err)
+	}
+	for range 3 {
+		y.advance(25 * time.Hour)
+		a.collect()
+	}
+	if y.same(old) == nil {
+		t.Error("it is still there: the collection was after something else")
+	}
+}
+
+// reader reads the bucket as a program of its own.
+func (y *yard) reader(b *box) *Reader {
+	y.t.Helper()
+	r, err := NewReader(b.e.o)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.t.Cleanup(r.Close)
+	return r
+}
+
+// TestAFencedSweepDeletesNothingNeeded: a holder is suspended at the very
+// request that deletes condemned content. Another takes over and commits the
+// same bytes anew; then the request goes through.
+func TestAFencedSweepDeletesNothingNeeded(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	once := strings.Repeat("once ", 20<<10)
+	key := a.condemned(once)
+	woken := false
+	y.faults = func(e storetest.Event) error {
+		if woken || e.Op != storetest.Delete || e.Done || !slices.Contains(e.Keys, "r/.coltec/"+key) {
+			return nil
+		}
+		woken = true
+		for range 10 {
+			y.advance(2 * time.Minute)
+			if _ = b.do(false); b.e.writable() {
+				break
+			}
+		}
+		b.write(once)
+		return nil
+	}
+	for range 3 {
+		y.advance(25 * time.Hour)
+		if _ = a.do(true); woken { // it is told that it is fenced
+			break
+		}
+	}
+	y.faults = nil
+	newest := y.gens[len(y.gens)-1]
+	switch {
+	case !woken:
+		t.Fatal("it is never deleted")
+	case slices.Contains(y.bucket.Keys(), "r/.coltec/"+key):
+		t.Error("the deletion of the fenced holder did not go through")
+	case y.trees[newest.Number]["f"] != once || newest.Number != b.e.lease.Head().Generation:
+		t.Errorf("the new holder did not commit the content: generation %d", newest.Number)
+	}
+	if err := errors.Join(y.same(newest), y.lost()); err != nil {
+		t.Error(err)
 	}
 }
 
