@@ -43,9 +43,14 @@ check: ## formatting, vet, modules, shell scripts
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@go vet ./...
 	@cd tools && go vet ./...
+	@cd tools/tailnet && go vet ./... && go mod tidy -diff
 	@go mod tidy -diff
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
+
+.PHONY: e2e-tailnet
+e2e-tailnet: ## two nodes join a tailnet on loopback: real tailscale, faults included (builds it the first time)
+	@scripts/e2e-tailnet.sh
 
 .PHONY: fuzz
 fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each

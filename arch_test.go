@@ -27,6 +27,7 @@ var lower = map[string]string{
 	"pkg/replica":      "pkg/filter pkg/hint pkg/killpoint pkg/store pkg/tree",
 	"pkg/control":      "pkg/hint pkg/status",
 	"supervisor":       "pkg/backoff pkg/hint pkg/process pkg/unit",
+	"pkg/tailnet":      "pkg/hint pkg/secret pkg/spec pkg/status pkg/unit",
 	"hooks":            "pkg/backoff pkg/hint pkg/unit",
 	"engine":           "pkg/backoff pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/replica pkg/status pkg/store pkg/tree pkg/watch",
 	"pkg/fnox":         "pkg/hint pkg/secret",

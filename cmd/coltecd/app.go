@@ -19,6 +19,8 @@ var variables = []struct{ name, text string }{
 	{"COLTEC_LOG_FORMAT", "text or json: the format of coltecd.log"},
 	{"COLTEC_LOG_LEVEL", "debug, info, warn or error"},
 	{"COLTEC_RCLONE", "the rclone to run, instead of the one beside coltecd or in PATH"},
+	{"COLTEC_NET_*", "the tailnet, see docs/tailnet.md"},
+	{"COLTEC_TAILSCALE_AUTH_KEY", "the key that joins the tailnet; else TAILSCALE_AUTH_KEY, TS_AUTHKEY"},
 	{"NO_COLOR", "set: no colour in status"},
 	{"XDG_RUNTIME_DIR", "where the socket is made (in coltec/); else in /tmp/coltec-<uid>"},
 }
@@ -44,7 +46,7 @@ func newApp(p *program) *cli.App {
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p),
 			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
-			cmdKeep(p), cmdSupervise(p),
+			cmdKeep(p), cmdSupervise(p), cmdTailnetUp(p),
 		},
 		Action: func(c *cli.Context) error { return cmdline.NoVerb(c) },
 	}

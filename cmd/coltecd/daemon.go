@@ -90,6 +90,10 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
 		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir},
 	}
+	// What an earlier node reported is not the state of this one.
+	if err := os.Remove(d.setting.tailnetPlace().Report()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
 	if err := d.openLogs(sp); err != nil {
 		return nil, err
 	}

@@ -37,7 +37,8 @@ func (d *daemon) document() status.Document {
 	for _, u := range d.sup.Status() {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}
-	attention = slices.Concat(d.ownAttention(refused), attention, unitAttention(doc.Units, d.p.name), secretAttention(s))
+	doc.Network = s.network(doc.Units)
+	attention = slices.Concat(d.ownAttention(refused), attention, unitAttention(doc.Units, d.p.name), secretAttention(s), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}

@@ -25,7 +25,7 @@ const (
 // colorOf gives the colour of a state, of whatever it is a state.
 var colorOf = map[string]string{
 	"running": good, "ready": good, "held": good, "synced": good,
-	"starting": busy, "waiting": busy, "syncing": busy, "restoring": busy, "stopping": busy, "killing": busy,
+	"starting": busy, "waiting": busy, "joining": busy, "syncing": busy, "restoring": busy, "stopping": busy, "killing": busy,
 	"backoff": warn, "degraded": warn, "retrying": warn, "paused": warn, "best_effort": warn, "disabled": warn,
 	"failed": bad, "blocked": bad, "fenced": bad, "stopped": bad,
 	"exited": dim, "none": dim,
@@ -68,6 +68,26 @@ func (r renderer) headline(b *strings.Builder, d status.Document) {
 	if len(d.Replicas) > 0 || d.Lease.State != status.LeaseNone {
 		b.WriteString("lease " + r.lease(d.Lease) + "\n")
 	}
+	if d.Network != nil {
+		b.WriteString("tailnet " + r.network(d.Network) + "\n")
+	}
+}
+
+// network is the node in the tailnet, on one line.
+func (r renderer) network(n *status.Network) string {
+	text := r.state(string(n.State))
+	for _, word := range append([]string{n.Name, strings.Join(n.Addresses, ", ")}, n.Health...) {
+		if word != "" {
+			text += "  " + cmdline.Plain(word)
+		}
+	}
+	if n.Proxy != "" {
+		text += "  proxy " + cmdline.Plain(n.Proxy)
+	}
+	if n.KeyExpiry != nil {
+		text += "  key expires " + r.in(n.KeyExpiry)
+	}
+	return text
 }
 
 func (r renderer) lease(l status.Lease) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/tailnet"
 	"github.com/coltec/coltec/pkg/unit"
 )
 
@@ -59,9 +60,10 @@ func (s setting) wants(name string) bool {
 	return len(s.only) == 0 || slices.Contains(s.only, name)
 }
 
-// units are the services and hooks of the spec, and its mounts in mode mounted.
+// units are the services and hooks of the spec, its mounts in mode mounted, and
+// its node in a tailnet.
 func (s setting) units(rc func() (rclone.Binary, error)) []unit.Unit {
-	var units []unit.Unit
+	units := s.tailnet()
 	for _, m := range s.spec.Mountpoints() {
 		units = append(units, s.mount(m, rc))
 	}
@@ -142,9 +144,6 @@ func reveal[V interface{ Reveal() string }](values map[string]V) []string {
 	return out
 }
 
-// networkKeys join the tailnet: nobody else's business.
-var networkKeys = []string{"COLTEC_TAILSCALE_AUTH_KEY", "TAILSCALE_AUTH_KEY", "TS_AUTHKEY"}
-
 // childEnv is the environment of a service or hook: ours without what opens the
 // remotes and the tailnet, then what the spec lists for it.
 func (s setting) childEnv(name string, own []string) []string {
@@ -196,7 +195,7 @@ func credentials(sp *spec.Spec) map[string]bool {
 	for _, r := range sp.Persistence.Remotes {
 		_, _ = r.Expand(record) // for the questions that it asks
 	}
-	for _, name := range networkKeys {
+	for _, name := range tailnet.KeyVars { // they join the tailnet: nobody else's business
 		names[name] = true
 	}
 	return names

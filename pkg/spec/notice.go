@@ -23,9 +23,6 @@ func (s *Spec) NotActedOn() []Notice {
 	}
 	s.idlePersistence(say)
 	s.idleRemotes(say)
-	if s.Networking.Enabled {
-		say("networking", "this version does not join a tailnet: run tailscaled as a service")
-	}
 	if s.src.has("devcontainer") && !s.src.has("metadata.environment") {
 		say("metadata", "metadata.environment is not set: {env} is the workspace's name; an earlier tool took dev for it")
 	}

@@ -30,7 +30,8 @@ type Document struct {
 	Lease     Lease      `json:"lease"`
 	Units     []Unit     `json:"units"`
 	Replicas  []Replica  `json:"replicas"`
-	Attention []string   `json:"attention"` // sentences for a person, each with the next step
+	Network   *Network   `json:"network,omitempty"` // nil: networking is not asked for
+	Attention []string   `json:"attention"`         // sentences for a person, each with the next step
 }
 
 // Workspace names one workspace: org/project/env is unique, name is for people.
@@ -134,6 +135,27 @@ type Progress struct {
 type Cost struct {
 	RequestsPerHour float64 `json:"requests_per_hour"`
 	BytesPerHour    float64 `json:"bytes_per_hour"`
+}
+
+// NetworkState says whether the workspace is in its tailnet.
+type NetworkState string
+
+// The states of a network.
+const (
+	NetworkRunning NetworkState = "running" // in the tailnet, with an address
+	NetworkJoining NetworkState = "joining" // trying; last_error says what went wrong last
+	NetworkBlocked NetworkState = "blocked" // needs something from a person, named in last_error
+)
+
+// Network is the node in the tailnet, as it was at the last look.
+type Network struct {
+	State     NetworkState `json:"state"`
+	Name      string       `json:"name,omitempty"`
+	Addresses []string     `json:"addresses,omitempty"`
+	Proxy     string       `json:"proxy,omitempty"` // SOCKS5 and HTTP, on loopback
+	Health    []string     `json:"health,omitempty"`
+	KeyExpiry *time.Time   `json:"key_expiry,omitempty"` // nil: the node's key does not expire
+	LastError string       `json:"last_error,omitempty"`
 }
 
 // ExitCode maps the document to the exit code of `coltecd status`: 0 healthy,

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/tailnet"
+	"github.com/coltec/coltec/pkg/unit"
+	"github.com/coltec/coltec/supervisor"
+)
+
+// tailnet are the units that join the user's tailnet.
+func (s setting) tailnet() []unit.Unit {
+	if !s.spec.Networking.Enabled {
+		return nil
+	}
+	c, err := tailnet.Resolve(s.spec, lookup(s.environ))
+	if err != nil {
+		return []unit.Unit{tailnet.Blocked(err)}
+	}
+	return c.Units(s.tailnetPlace())
+}
+
+func (s setting) tailnetPlace() tailnet.Place {
+	p := tailnet.Place{
+		Coltecd: self(), Dir: s.runtime, Env: s.childEnv("", nil),
+		Tailscale: s.find("tailscale"), Tailscaled: s.find("tailscaled"), TunMissing: tunMissing(),
+	}
+	return p
+}
+
+// self is this program, as a child can run it.
+func self() string {
+	if path, err := os.Executable(); err == nil {
+		return path
+	}
+	return "/proc/self/exe"
+}
+
+// find looks for a program beside coltecd, in PATH, and where daemons are, which
+// a user's PATH seldom has. "" if it is nowhere.
+func (s setting) find(name string) string {
+	path, _ := lookup(s.environ)("PATH")
+	for _, dir := range slices.Concat([]string{filepath.Dir(self())}, filepath.SplitList(path), []string{"/usr/local/sbin", "/usr/sbin"}) {
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil && filepath.IsAbs(dir) && info.Mode().IsRegular() && unix.Access(file, unix.X_OK) == nil {
+			return file
+		}
+	}
+	return ""
+}
+
+// tunDevice is what tailscaled needs for the kernel's network.
+const tunDevice = "/dev/net/tun"
+
+// tunMissing says what the container lacks for it, "" if nothing.
+func tunMissing() string {
+	const remedy = ": give the container --device " + tunDevice + " --cap-add NET_ADMIN, or leave COLTEC_NET_TUN unset"
+	if _, err := os.Stat(tunDevice); err != nil {
+		return "COLTEC_NET_TUN is kernel, and there is no " + tunDevice + remedy
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil || data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
+		return "COLTEC_NET_TUN is kernel, and NET_ADMIN is missing" + remedy
+	}
+	return ""
+}
+
+// network is the tailnet in the document, nil if the spec asks for none. Units
+// of it get the reason of their failure, which an exit status does not tell.
+func (s setting) network(units []status.Unit) *status.Network {
+	if !s.spec.Networking.Enabled {
+		return nil
+	}
+	n := tailnet.Status(s.tailnetPlace())
+	for i := range units {
+		u := &units[i]
+		if u.Name != tailnet.Daemon && u.Name != tailnet.Joiner {
+			continue
+		}
+		switch supervisor.State(u.State) {
+		case supervisor.Blocked:
+			return &status.Network{State: status.NetworkBlocked, LastError: u.LastError}
+		case supervisor.Backoff, supervisor.Failed, supervisor.Paused, supervisor.Exited:
+			if u.Name == tailnet.Daemon { // what the job saw last is no longer so
+				n = status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run"}
+			} else if n.LastError != "" {
+				u.LastError = n.LastError
+			}
+		}
+	}
+	if c, err := tailnet.Resolve(s.spec, lookup(s.environ)); err == nil && c.Tun == tailnet.TunUserspace {
+		n.Proxy = c.Proxy
+	}
+	return &n
+}
+
+// expirySoon is when a person should hear that the node's key ends.
+const expirySoon = 7 * 24 * time.Hour
+
+// networkAttention is about a node that is in the tailnet and not for long; what
+// keeps it out is said of its units.
+func networkAttention(n *status.Network, now time.Time) []string {
+	if n == nil || n.KeyExpiry == nil || n.KeyExpiry.Sub(now) > expirySoon {
+		return nil
+	}
+	return []string{"tailnet: the key of node " + n.Name + " expires at " + n.KeyExpiry.UTC().Format(time.RFC3339) + ": disable its expiry in the admin console, or give the container a new auth key"}
+}

@@ -1,0 +1,216 @@
+package tailnet
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// Join is one run of the job.
+type Join struct {
+	Tailscale string   // path of the client
+	Socket    string   // of tailscaled
+	Report    string   // file for the status
+	Up        []string // flags of tailscale up
+	Key       secret.Value
+	Env       []string
+}
+
+// report is what the job leaves behind.
+type report struct {
+	Network status.Network `json:"network"`
+	Applied string         `json:"applied,omitempty"` // checksum of the flags that the node runs with
+	Daemon  string         `json:"daemon"`            // which start of tailscaled it is about
+}
+
+// running is tailscale's word for a node that is in the tailnet.
+const running = "Running"
+
+// state is what `tailscale status --json` says, as far as it matters here.
+type state struct {
+	BackendState string
+	Health       []string
+	Self         *struct {
+		HostName     string
+		DNSName      string
+		TailscaleIPs []string
+		KeyExpiry    *time.Time
+	}
+}
+
+func (s state) joined() bool {
+	return s.BackendState == running && s.Self != nil && len(s.Self.TailscaleIPs) > 0
+}
+
+// Run looks, joins if need be, and looks again: the state counts, not what
+// tailscale up returns. The report is written in any case.
+func (j Join) Run(ctx context.Context) error {
+	daemon := started(j.Socket) // before the look: a later start is another one
+	now, err := j.look(ctx)
+	want := checksum(strings.Join(j.Up, "\x00"))
+	if err == nil && (!now.joined() || readReport(j.Report).Applied != want) {
+		said := j.up(ctx)
+		if now, err = j.look(ctx); err == nil && (!now.joined() || said != nil) {
+			err = reason(now, said)
+		}
+	}
+	r := report{Network: network(now, err), Daemon: daemon}
+	if err == nil {
+		r.Applied = want
+	}
+	return errors.Join(err, writeReport(j.Report, r))
+}
+
+// look asks for the state.
+func (j Join) look(ctx context.Context) (state, error) {
+	cmd := j.command(ctx, "status", "--json", "--peers=false")
+	var out, talk bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &talk
+	var s state
+	if err := cmd.Run(); err != nil {
+		return s, fmt.Errorf("cannot ask tailscaled: %w: %s", err, lastLine(talk.String()))
+	}
+	if err := json.Unmarshal(out.Bytes(), &s); err != nil {
+		return s, fmt.Errorf("cannot read the answer of tailscale status: %w", err)
+	}
+	return s, nil
+}
+
+// up runs tailscale up. Its error is what it said last.
+func (j Join) up(ctx context.Context) error {
+	cmd := j.command(ctx, append([]string{"up"}, j.Up...)...)
+	cmd.Stdin = strings.NewReader(j.Key.Reveal())
+	var talk bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &talk, &talk
+	if err := cmd.Run(); err != nil {
+		text := lastLine(talk.String())
+		if key := j.Key.Reveal(); key != "" {
+			text = strings.ReplaceAll(text, key, secret.Redacted)
+		}
+		if text == "" {
+			return fmt.Errorf("tailscale up: %w", err)
+		}
+		return errors.New(text)
+	}
+	return nil
+}
+
+// command is the client in a group of its own, which ends with ctx.
+func (j Join) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, j.Tailscale, append([]string{"--socket=" + j.Socket}, args...)...)
+	cmd.Env = slices.DeleteFunc(slices.Clone(j.Env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.Contains(KeyVars, name)
+	})
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// reason says why a node is not in the tailnet.
+func reason(s state, said error) error {
+	text := ""
+	if said != nil {
+		text = said.Error()
+	}
+	switch lower := strings.ToLower(text); {
+	case strings.Contains(lower, "invalid key"), strings.Contains(lower, "invalid authkey"), strings.Contains(lower, "not valid"):
+		return fmt.Errorf("invalid key: the control server refuses the one in %s (%s)", KeyVars[0], text)
+	case text == "" && len(s.Health) > 0:
+		text = s.Health[0]
+	case text == "":
+		text = "no reason was given"
+	case strings.Contains(lower, "timeout") && len(s.Health) > 0:
+		text += ": " + strings.Join(s.Health, "; ")
+	}
+	return fmt.Errorf("not in the tailnet (%s): %s", firstOf(s.BackendState, "no state"), text)
+}
+
+// network is the state for the status document.
+func network(s state, err error) status.Network {
+	n := status.Network{State: status.NetworkJoining, Health: s.Health}
+	if err != nil {
+		n.LastError = err.Error()
+	}
+	if s.Self != nil {
+		n.Name = strings.TrimSuffix(firstOf(s.Self.DNSName, s.Self.HostName), ".")
+		n.Addresses, n.KeyExpiry = s.Self.TailscaleIPs, s.Self.KeyExpiry
+	}
+	if s.joined() {
+		n.State = status.NetworkRunning
+	}
+	return n
+}
+
+// Status reads what the job reported last; there may be nothing yet.
+func Status(p Place) status.Network {
+	r := readReport(p.Report())
+	if r.Network.State == "" || r.Daemon != started(p.Socket()) {
+		return status.Network{State: status.NetworkJoining}
+	}
+	return r.Network
+}
+
+// started tells one start of tailscaled from another: each makes its socket anew.
+func started(socket string) string {
+	info, err := os.Stat(socket)
+	if err != nil {
+		return ""
+	}
+	return info.ModTime().UTC().Format(time.RFC3339Nano)
+}
+
+// Ready tells whether tailscaled answers.
+func Ready(socket string) error {
+	c, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+func readReport(path string) report {
+	var r report
+	if b, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(b, &r) // an unreadable one counts as none
+	}
+	return r
+}
+
+// writeReport makes the file appear whole.
+func writeReport(path string, r report) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(lines[len(lines)-1])
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
