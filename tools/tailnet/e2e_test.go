@@ -156,14 +156,7 @@ func (w *world) machine(name string) *machine {
 		"COLTEC_NET_LOGIN_SERVER": "http://" + w.addr, "COLTEC_NET_PROXY": m.proxy, "COLTEC_NET_SSH": "false",
 		"COLTEC_TAILSCALE_AUTH_KEY": rightKey,
 	}
-	spec := filepath.Join(m.dir, ".devcontainer", "workspace-spec.yaml")
-	text := fmt.Sprintf("version: 1.0.0\nname: %s\nmetadata: {org: acme, project: widget, environment: %s}\nnetworking: {enabled: true}\n", name, name)
-	if err := os.MkdirAll(filepath.Dir(spec), 0o755); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := os.WriteFile(spec, []byte(text), 0o644); err != nil {
-		w.t.Fatal(err)
-	}
+	m.spec("")
 	w.t.Cleanup(func() {
 		_, _ = m.coltecd("stop")
 		if w.t.Failed() {
@@ -172,6 +165,19 @@ func (w *world) machine(name string) *machine {
 		_ = os.RemoveAll(run)
 	})
 	return m
+}
+
+// spec writes the spec, with more in its networking.
+func (m *machine) spec(more string) {
+	m.w.t.Helper()
+	file, name := filepath.Join(m.dir, ".devcontainer", "workspace-spec.yaml"), filepath.Base(m.dir)
+	text := fmt.Sprintf("version: 1.0.0\nname: %s\nmetadata: {org: acme, project: widget, environment: %s}\nnetworking: {enabled: true%s}\n", name, name, more)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		m.w.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		m.w.t.Fatal(err)
+	}
 }
 
 func (m *machine) show() {
@@ -412,4 +418,33 @@ func TestKilledDaemon(t *testing.T) {
 		pid := d.pid("tailscaled")
 		return pid != 0 && pid != was && joined(d)
 	})
+}
+
+// TestFewerFlags: tailscale up refuses a call with fewer flags than the last one
+// had, unless it is told to reset.
+func TestFewerFlags(t *testing.T) {
+	w := newWorld(t).open()
+	m := w.machine("dev-f")
+	m.spec(", extra_args: [--advertise-exit-node]")
+	m.start()
+	m.awaitJoined()
+	if !m.prefers("0.0.0.0/0") {
+		t.Error("the node offers no exit, which the extra arguments ask for")
+	}
+	m.spec("")
+	m.await("no exit node any more", func(d document) bool { return joined(d) && !m.prefers("0.0.0.0/0") })
+}
+
+// prefers tells whether the node's preferences hold text.
+func (m *machine) prefers(text string) bool {
+	m.w.t.Helper()
+	socket, _ := filepath.Glob(filepath.Join(m.env["XDG_RUNTIME_DIR"], "coltec/*/ts.sock"))
+	if len(socket) != 1 {
+		m.w.t.Fatalf("sockets of tailscaled: %v", socket)
+	}
+	out, err := exec.Command(filepath.Join(bin, "tailscale"), "--socket="+socket[0], "debug", "prefs").Output()
+	if err != nil {
+		m.w.t.Fatalf("tailscale debug prefs: %v", err)
+	}
+	return bytes.Contains(out, []byte(text))
 }
