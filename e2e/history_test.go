@@ -259,6 +259,10 @@ func TestALostHeadIsMadeAnew(t *testing.T) {
 	}
 	b.write("edit.txt", "by b, under the new head")
 	b.stop()
+	var head store.Head
+	if w.json(store.HeadKey(workspaceName), &head); head.Orphans["workspace"] == "" {
+		t.Error("the head does not say that it was made anew: what no log names would be collected")
+	}
 	a.start()
 	sameTree(t, b.tree(), a.tree())
 	if aside := kept(t, a.dir, "conflicts"); len(aside) != 1 || aside["edit.txt"] != "after" {

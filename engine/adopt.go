@@ -302,10 +302,16 @@ func readListing(ctx context.Context, remote Remote, key string) ([]tree.Entry, 
 	}
 }
 
-// adoptions notes in the head what the steps adopted.
+// adoptions notes in the head what the steps adopted, or were made anew from.
 func (e *Engine) adoptions(steps []*prepared) func(*store.Head) {
 	return func(h *store.Head) {
 		for _, p := range steps {
+			if p.member.orphan != "" {
+				if h.Orphans == nil {
+					h.Orphans = map[string]string{}
+				}
+				h.Orphans[p.member.Name] = p.member.orphan
+			}
 			if p.member.adopted == "" {
 				continue
 			}

@@ -53,6 +53,11 @@ func (e *Engine) collect(ctx context.Context) {
 		return
 	}
 	e.collectAt = e.now().Add(collectAgain)
+	if len(e.lease.Head().Orphans) > 0 || e.orphaned() {
+		// The generations of a lost head are in no log: they would be taken
+		// for garbage, and they are all there is of them.
+		return
+	}
 	now, err := e.lease.StoreTime(ctx)
 	if err != nil || now.Sub(collectedAt(e.lease.Head())) < collectEvery {
 		return

@@ -40,3 +40,9 @@ func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head)
 	}
 	return false, nil
 }
+
+// orphaned says whether a replica was received from a lost head's manifest in
+// this session; the head says it of those before, once something was committed.
+func (e *Engine) orphaned() bool {
+	return slices.ContainsFunc(e.members, func(m *member) bool { return m.orphan != "" })
+}

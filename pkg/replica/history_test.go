@@ -31,7 +31,8 @@ type history struct {
 	stored  map[string]bool // content of any generation
 	seen    int             // generations in stored
 	counter int
-	offline [2]bool // edited since its last sync
+	offline [2]bool         // edited since its last sync
+	brought map[string]bool // paths that the user made in the middle of the turn
 	faults  bool
 	still   bool // nobody edits any more
 	log     []string
@@ -163,6 +164,7 @@ func (h *history) turn(side int) {
 	h.say("turn of %s", m.Host)
 	before := m.show()
 	wanted := contents(before)
+	h.brought = map[string]bool{}
 	h.meddle(m, wanted)
 	h.inject()
 	out := h.settleDown(m)
@@ -195,10 +197,16 @@ func (h *history) meddle(m *machine, wanted map[string]bool) {
 		return
 	}
 	once := sync.OnceFunc(func() {
-		before := contents(m.show())
+		was := m.show()
 		side := slices.Index(h.sides[:], m)
 		h.edit(side)
-		after := contents(m.show())
+		is := m.show()
+		for path := range is {
+			if _, there := was[path]; !there {
+				h.brought[path] = true
+			}
+		}
+		before, after := contents(was), contents(is)
 		for c := range before {
 			if !after[c] {
 				delete(wanted, c) // by the user's own hand
@@ -309,7 +317,7 @@ func (h *history) checkDeleted(side int, before fileTree) {
 	now := h.sides[side].show()
 	for path, text := range h.agreed[side] {
 		_, stayed := before[path]
-		if !stayed && strings.Contains(text, "@") && h.head[side][path] == head[path] && now[path] == text {
+		if !stayed && !h.brought[path] && strings.Contains(text, "@") && h.head[side][path] == head[path] && now[path] == text {
 			h.broken("%s: %q was deleted and comes back", h.sides[side].Host, path)
 		}
 	}

@@ -42,6 +42,7 @@ type Head struct {
 	Generation int64             `json:"generation"`
 	Replicas   map[string]Ref    `json:"replicas"`
 	Adopted    map[string]string `json:"adopted,omitempty"` // replica → listing of the plain prefix it began as
+	Orphans    map[string]string `json:"orphans,omitempty"` // replica → manifest of a lost head that it was made anew from
 	Recent     []Generation      `json:"recent"`            // the last generations, newest last
 	Log        string            `json:"log,omitempty"`     // key of the object with the ones before
 
@@ -114,6 +115,7 @@ func (h *Head) Clone() Head {
 	c := *h
 	c.Replicas = maps.Clone(h.Replicas)
 	c.Adopted = maps.Clone(h.Adopted)
+	c.Orphans = maps.Clone(h.Orphans)
 	c.Recent = append([]Generation(nil), h.Recent...)
 	c.Condemned = maps.Clone(h.Condemned)
 	return c
