@@ -18,6 +18,7 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // words are all sentences that a status has for a person.
@@ -627,4 +628,48 @@ func TestStopBeforeTheRestoreTellsWhatItLeaves(t *testing.T) {
 	}
 	b.stop()
 	converge(t, a, b, a.tree(), 0)
+}
+
+// The time of a stop is over while a large file is on its way: what has priority
+// and what is small is committed by then, and the next machine is told of the
+// rest.
+func TestStopCommitsWhatItHasSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) {
+			context := m.replica("context", m.path("context"))
+			context.Priority, o.TTL, o.Renew = 2, "60s", "20s"
+			o.Replicas = append(o.Replicas, context)
+		})
+	}
+	a.write("code.txt", "before")
+	a.write("context/note.txt", "before")
+	a.start()
+	a.sync()
+	a.write("code.txt", "after")
+	a.write("context/a large one.bin", scrambled(5, 12<<20)) // by name it would be the first
+	a.write("context/note.txt", "after")
+	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "/context/.coltec/o/", Nth: 2, Hang: true})
+	a.run("stop", "--timeout", "6s")
+	var head store.Head
+	w.json(store.HeadKey(workspaceName), &head)
+	if head.State != store.Dirty || head.Dirty != 1 {
+		t.Errorf("the head is %s with %d changes that did not arrive, want 1", head.State, head.Dirty)
+	}
+	w.proxy.Reset()
+	b.start()
+	if got := b.read("code.txt") + ", " + b.read("context/note.txt"); got != "after, after" || !b.missing("context/a large one.bin") {
+		t.Errorf("what has arrived: %s", got)
+	}
+	if text := words(b.status()); !strings.Contains(text, "1 changes of the last session did not reach the bucket") {
+		t.Errorf("nobody is told: %s", text)
+	}
+	b.stop()
+	a.once()
+	b.once()
+	if b.missing("context/a large one.bin") {
+		t.Error("the large file has not arrived in the end")
+	}
 }

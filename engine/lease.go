@@ -360,10 +360,7 @@ func (e *Engine) finish() error {
 			return err
 		}
 	}
-	for _, m := range e.members {
-		m.next = time.Time{}
-	}
-	e.push(ctx)
+	e.flush(ctx)
 	dirty := e.dirty(ctx)
 	// Within the bound the flush may have used up: a release is one request.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -374,6 +371,44 @@ func (e *Engine) finish() error {
 	pointReleased.Reach()
 	e.o.Log.Info("lease released", "dirty", dirty)
 	return nil
+}
+
+// flush pushes what changed before the end, by priority and small files first,
+// and commits each step on its own: what was sent counts, however soon the time
+// is over.
+func (e *Engine) flush(ctx context.Context) {
+	e.unready()
+	for _, m := range e.members {
+		m.next = time.Time{}
+		if !m.writes() || !m.ready || !e.isDue(m) {
+			continue
+		}
+		m.rep.Hurry()
+		for more := true; more && e.writable() && ctx.Err() == nil; {
+			more = e.flushStep(ctx, m)
+		}
+	}
+}
+
+// flushStep pushes one step of a member, and says whether there may be more.
+func (e *Engine) flushStep(ctx context.Context, m *member) (more bool) {
+	var p *prepared
+	e.cycle(ctx, m, func(ctx context.Context, m *member) (err error) {
+		p, err = e.prepare(ctx, m)
+		return err
+	})
+	if p == nil {
+		return false
+	}
+	// It was sent within the time; the commit is one request more.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := e.commit(last, []*prepared{p}); err != nil {
+		e.note(m, err)
+		e.leased(err)
+		return false
+	}
+	return p.more
 }
 
 func (e *Engine) close() {

@@ -486,8 +486,10 @@ func (m *model) overLink(p *place, path string, head map[string]shown) bool {
 		return false
 	}
 	for dir := range selfAndParents(path) {
-		if head[dir].kind == tree.Link {
-			return true
+		for other, s := range head { // by what it is called here
+			if s.kind == tree.Link && p.key(other) == p.key(dir) {
+				return true
+			}
 		}
 	}
 	return false

@@ -115,6 +115,10 @@ func (r *replication) halt() {
 	}
 }
 
+// releaseTime is what is left of a stop's time for giving the lease back, with
+// a word about what the flush did not manage.
+const releaseTime = 2 * time.Second
+
 // stop ends the engine after its flush, but returns at the deadline.
 func (r *replication) stop(ctx context.Context) {
 	r.mu.Lock()
@@ -124,7 +128,8 @@ func (r *replication) stop(ctx context.Context) {
 		return
 	}
 	if deadline, ok := ctx.Deadline(); ok {
-		engine.SetStopTimeout(time.Until(deadline))
+		left := time.Until(deadline)
+		engine.SetStopTimeout(left - min(releaseTime, left/4))
 	}
 	cancel()
 	select {

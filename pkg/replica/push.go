@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -224,17 +225,17 @@ const stageBytes = 256 << 20
 func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (Staged, error) {
 	var out Staged
 	r.root.Forget()
-	edited = r.replacementsLast(edited)
+	edited = r.inOrder(edited)
 	known := r.knownContent(edited)
 	for i := range edited {
 		if ctx.Err() != nil {
 			return out, context.Cause(ctx)
 		}
-		if b.Staged() >= stageBytes {
+		s := &edited[i]
+		if b.Staged() >= stageBytes || r.hurried && b.Staged() > 0 && b.Staged()+s.Size > hurryBytes {
 			out.Rest = edited[i:]
 			break
 		}
-		s := &edited[i]
 		c, err := r.stage(ctx, b, s, known)
 		switch {
 		case errors.As(err, new(fileError)) && absent(err):
@@ -260,22 +261,38 @@ func (r *Replica) Replaces(s Sighting) bool {
 	return s.Kind != tree.Dir && row != nil && row.Kind == tree.Dir
 }
 
-// replacementsLast puts what replaces directories behind all else: it waits
-// until what is in them may go.
-func (r *Replica) replacementsLast(edited []Sighting) []Sighting {
-	if !slices.ContainsFunc(edited, r.Replaces) {
+// inOrder puts what replaces directories behind all else: it waits until what is
+// in them may go. Before a near end small files come before large ones.
+func (r *Replica) inOrder(edited []Sighting) []Sighting {
+	rank := func(s Sighting) int {
+		switch {
+		case r.Replaces(s):
+			return 2
+		case r.hurried && s.Kind == tree.File && s.Size > hurryBytes/16:
+			return 1
+		}
+		return 0
+	}
+	if !r.hurried && !slices.ContainsFunc(edited, r.Replaces) {
 		return edited
 	}
-	var first, last []Sighting
-	for _, s := range edited {
-		if r.Replaces(s) {
-			last = append(last, s)
-		} else {
-			first = append(first, s)
+	edited = slices.Clone(edited)
+	slices.SortStableFunc(edited, func(a, b Sighting) int {
+		if n := cmp.Compare(rank(a), rank(b)); n != 0 || rank(a) != 1 {
+			return n
 		}
-	}
-	return append(first, last...)
+		return cmp.Compare(a.Size, b.Size)
+	})
+	return edited
 }
+
+// hurryBytes is what a step has at most before a near end: seconds on a slow
+// line, so that what is sent is committed in time.
+const hurryBytes = 8 << 20
+
+// Hurry makes further steps small, small files first: there may be time for some
+// of them only.
+func (r *Replica) Hurry() { r.hurried = true }
 
 // Withhold parts staged changes into those that may go with a step and those
 // that would put a file or link in the place of a directory that, for the remote

@@ -47,11 +47,12 @@ type Options struct {
 // Replica is one local tree. One goroutine owns it.
 type Replica struct {
 	Options
-	base   *Base
-	root   FileSystem
-	traits traits    // of the file system, as it was found when the tree was opened
-	probed [2]uint64 // device and inode of the tree that traits are of
-	left   string    // why the base that was found does not count
+	base    *Base
+	root    FileSystem
+	traits  traits    // of the file system, as it was found when the tree was opened
+	probed  [2]uint64 // device and inode of the tree that traits are of
+	left    string    // why the base that was found does not count
+	hurried bool      // steps are small: an end is near
 	// merge is Plan; a test that checks the checker has another.
 	merge func(Sides) []Decision
 }
