@@ -42,7 +42,7 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
 	mkdir -p "$cache"
 	if [ ! -e "$cache/done" ]; then
 		rm -rf "$cache/rootfs"
-		debootstrap --variant=minbase --include=sudo,ca-certificates bookworm "$cache/rootfs" http://deb.debian.org/debian >"$cache/log" 2>&1 || {
+		debootstrap --variant=minbase --include=sudo,ca-certificates bookworm "$cache/rootfs" >"$cache/log" 2>&1 || {
 			tail -20 "$cache/log"
 			exit 1
 		}
