@@ -27,6 +27,9 @@ if ! command -v dockerd >/dev/null || ! command -v debootstrap >/dev/null; then
 fi
 if ! docker info >/dev/null 2>&1; then
 	echo "e2e-devcontainer: starting dockerd"
+	# What a killed dockerd left names a pid that may be anybody's by now.
+	pgrep -x dockerd >/dev/null || rm -f /var/run/docker.pid
+	pgrep -x containerd >/dev/null || rm -f /var/run/docker/containerd/containerd.pid
 	setsid dockerd >/tmp/coltec-dockerd.log 2>&1 &
 	for _ in $(seq 60); do
 		docker info >/dev/null 2>&1 && break
