@@ -27,9 +27,13 @@ if ! command -v dockerd >/dev/null || ! command -v debootstrap >/dev/null; then
 fi
 if ! docker info >/dev/null 2>&1; then
 	echo "e2e-devcontainer: starting dockerd"
-	# What a killed dockerd left names a pid that may be anybody's by now.
-	pgrep -x dockerd >/dev/null || rm -f /var/run/docker.pid
-	pgrep -x containerd >/dev/null || rm -f /var/run/docker/containerd/containerd.pid
+	# What a killed dockerd left names a pid that may be anybody's by now, or a
+	# zombie's, which has no program any more.
+	for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+		if [ -e "$file" ] && ! readlink "/proc/$(cat "$file")/exe" | grep -q -E 'dockerd|containerd'; then
+			rm -f "$file"
+		fi
+	done
 	setsid dockerd >/tmp/coltec-dockerd.log 2>&1 &
 	for _ in $(seq 60); do
 		docker info >/dev/null 2>&1 && break
