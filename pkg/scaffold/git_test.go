@@ -28,7 +28,7 @@ func TestSplitURL(t *testing.T) {
 // leads out of it.
 func TestGitTemplate(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed: templates in git are not tested")
+		t.Fatal("git is not installed: it is needed to build and test, see README.md")
 	}
 	repo, private := t.TempDir(), t.TempDir()
 	for path, text := range map[string]string{
