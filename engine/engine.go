@@ -81,6 +81,8 @@ type Options struct {
 	Rendered     func(path string) string // the file that a template rendered for an absolute path; nil for none
 	Log          *slog.Logger
 
+	// Changed is called when Status may say something else. It must not wait.
+	Changed func()
 	// Synced is called after a replica's changes went either way.
 	Synced func(replica string)
 	// Conflicted is called with the paths whose local version lies aside.

@@ -56,8 +56,11 @@ func (e *Engine) publish() {
 		v.since[m.Name] = m.since
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.view = v
+	e.mu.Unlock()
+	if e.o.Changed != nil {
+		e.o.Changed()
+	}
 }
 
 func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {

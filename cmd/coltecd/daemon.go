@@ -51,6 +51,7 @@ type daemon struct {
 	stops chan stopRequest // to run
 	fatal chan error       // to run: an error that ends everything
 	ended chan struct{}    // closed when nothing is left
+	news  chan struct{}    // the status is another one; has room for one
 	hooks chan hookRequest // to runHooks
 
 	mu       sync.Mutex // guards what follows
@@ -88,6 +89,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		redactor: &logfile.Redactor{},
 		seen:     fingerprint(path),
 		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
+		news:    make(chan struct{}, 1),
 		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir},
 	}
 	// What an earlier node reported is not the state of this one.
@@ -102,9 +104,9 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
 		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
-		Memory: filepath.Join(seat.Dir(), "units.json"),
+		Memory: filepath.Join(seat.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.changed() },
 	})
-	d.setting.log, d.setting.hooks = d.log, d.askHooks
+	d.setting.log, d.setting.hooks, d.setting.changed = d.log, d.askHooks, d.changed
 	d.replicas = &replication{build: newReplicator, log: d.log, fatal: d.fail}
 	return d, nil
 }
@@ -352,6 +354,7 @@ func (d *daemon) apply(s setting) error {
 	}
 	d.mu.Lock()
 	d.setting, d.refused = s, nil
+	d.changed()
 	d.mu.Unlock()
 	d.replicas.set(s)
 	return nil
@@ -370,6 +373,7 @@ func (d *daemon) note(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refused = err
+	d.changed()
 }
 
 // tell says to who waits for the stop how it goes.

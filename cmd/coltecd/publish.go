@@ -11,9 +11,24 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-// publishEvery is how old the status file may be. The host shows fifty of them
-// at once, where asking each coltecd would take a container's exec: 0.1 s.
-const publishEvery = 5 * time.Second
+const (
+	// publishAfter is how old the status file may be after a change. The host
+	// shows fifty of them at once, where asking each coltecd would take a
+	// container's exec: 0.1 s.
+	publishAfter = 5 * time.Second
+	// publishEvery is how old it may be where nothing tells of a change: lines
+	// that a log lost, what tailscaled says of itself. An idle coltecd sleeps
+	// meanwhile.
+	publishEvery = time.Minute
+)
+
+// changed says that the status is another one. It never waits.
+func (d *daemon) changed() {
+	select {
+	case d.news <- struct{}{}:
+	default: // somebody said so already
+	}
+}
 
 // publish keeps the status file in the log directory until life ends, and closes
 // the channel then.
@@ -21,19 +36,29 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(publishEvery)
-		defer tick.Stop()
 		var last []byte
 		for {
 			last = d.writeStatusUnless(last, "")
-			select {
-			case <-life.Done():
+			if !sleep(life, publishAfter, nil) || !sleep(life, publishEvery-publishAfter, d.news) {
 				return
-			case <-tick.C:
 			}
 		}
 	}()
 	return done
+}
+
+// sleep waits for a time, or for news before it is over. It is false when life
+// has ended.
+func sleep(life context.Context, d time.Duration, news <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-life.Done():
+		return false
+	case <-timer.C:
+	case <-news:
+	}
+	return true
 }
 
 // writeStatus writes the status file with another state than the present one.

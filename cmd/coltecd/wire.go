@@ -35,6 +35,7 @@ type setting struct {
 	logDir  string
 	log     *slog.Logger
 	hooks   func(point string, env []string) // asks for the hooks of a point; nil: none
+	changed func()                           // is told that replicas are in another state; nil: nobody
 }
 
 // workspaceOf names the workspace of a spec.

@@ -58,6 +58,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Rendered:     s.rendered,
 		Dead:         gone,
 		Log:          s.log,
+		Changed:      s.changed,
 		Synced:       func(name string) { s.event(spec.PostSync, "COLTEC_REPLICA="+name) },
 		Conflicted: func(name string, paths []string) {
 			s.event(spec.OnConflict, "COLTEC_REPLICA="+name, "COLTEC_CONFLICTS="+someLines(paths))
