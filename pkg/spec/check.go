@@ -158,7 +158,7 @@ func (c checker) template(at, text string) {
 
 func (c checker) templates(at string, values map[string]secret.Value) {
 	for _, k := range slices.Sorted(maps.Keys(values)) {
-		c.template(join(at, k), values[k].Reveal())
+		c.template(c.s.src.path(at, k), values[k].Reveal())
 	}
 }
 

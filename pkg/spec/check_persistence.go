@@ -12,12 +12,14 @@ import (
 func (c checker) remotes() {
 	lower := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(c.s.Persistence.Remotes)) {
-		at := "persistence.remotes." + name
+		at := c.s.src.path("persistence.remotes", name)
 		if !c.s.src.has(at) && c.s.src.keys[at] == (position{}) {
 			at = "persistence.rclone_config"
 		}
 		if !isName(name) || strings.Contains(name, ".") {
 			c.add(c.s.src.key(at), "the name of a remote must be letters, digits, dashes and underscores, at most 63")
+			c.remote(at, c.s.Persistence.Remotes[name])
+			continue
 		}
 		folded := strings.ReplaceAll(strings.ToLower(name), "-", "_")
 		if first, ok := lower[folded]; ok {
@@ -49,7 +51,7 @@ func (c checker) remote(at string, r *Remote) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Options)) {
 		if !isOption(key) {
-			c.add(c.s.src.key(at+".options."+key), "%s.options has a key that is no option of rclone: options are lower-case letters, digits and underscores", at)
+			c.add(c.s.src.key(c.s.src.path(at+".options", key)), "%s.options has a key that is no option of rclone: options are lower-case letters, digits and underscores", at)
 		}
 	}
 	if r.Type == "crypt" {

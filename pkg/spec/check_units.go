@@ -101,7 +101,7 @@ func (c checker) positive(at string, d time.Duration) {
 func (c checker) variableNames(at string, env map[string]secret.Value) {
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		if !isVariable(k) {
-			c.add(c.s.src.key(join(at, k)), "%s has a key that is no name of a variable: letters, digits and underscores", at)
+			c.add(c.s.src.key(c.s.src.path(at, k)), "%s has a key that is no name of a variable: letters, digits and underscores", at)
 		}
 	}
 }

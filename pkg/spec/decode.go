@@ -20,10 +20,23 @@ type source struct {
 	keys map[string]position // of the key, or of the list's entry
 	at   map[string]position // of the value
 	idle []Notice
+	// odd are the paths with a key that no error may show, as it may be a
+	// credential, and the paths that stand for them.
+	odd map[string]string
 	// failed are the paths whose values could not be read: no rule is checked there.
 	failed map[string]bool
 	// origin of each entry of Persistence.Sync: the path it was written at.
 	origin []string
+}
+
+// path is that of a key that may be anything, below path: one that no error may
+// show is told by its place.
+func (s *source) path(path, key string) string {
+	at := join(path, key)
+	if odd, ok := s.odd[at]; ok {
+		return odd
+	}
+	return at
 }
 
 // has says whether a value was given at path. A null is none.
@@ -272,7 +285,10 @@ func (d *decoder) dictionary(path string, n ast.Node, v reflect.Value) {
 	}
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, e := range entries {
-		at := join(path, e.key)
+		if shown(e.key) == "the value" {
+			d.src.odd[join(path, e.key)] = join(path, fmt.Sprintf("(line %d, column %d)", e.at.line, e.at.col))
+		}
+		at := d.src.path(path, e.key)
 		d.src.keys[at] = e.at
 		item := reflect.New(v.Type().Elem()).Elem()
 		d.value(at, e.value, item, field{})

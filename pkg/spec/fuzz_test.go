@@ -82,8 +82,6 @@ func checkPromises(t *testing.T, src string, s *Spec) {
 			t.Errorf("out of range: %+v", y)
 		case len(s.Chain(y.Remote)) == 0 || s.Chain(y.Remote)[len(s.Chain(y.Remote))-1].Type == "crypt":
 			t.Errorf("remote %q leads nowhere", y.Remote)
-		case y.Layout == Mirror && y.Direction == Bidirectional:
-			t.Error("a bidirectional mirror")
 		}
 		names[strings.ToLower(y.Name)], paths[path.Clean(y.Path)] = true, true
 		s.NestedIn(y)

@@ -65,7 +65,7 @@ func Parse(file string, src []byte) (*Spec, error) {
 	if !ok {
 		return nil, ps.err()
 	}
-	s := &Spec{src: &source{file: file, keys: map[string]position{"": {1, 1}}, at: map[string]position{}, failed: map[string]bool{}}}
+	s := &Spec{src: &source{file: file, keys: map[string]position{"": {1, 1}}, at: map[string]position{}, failed: map[string]bool{}, odd: map[string]string{}}}
 	d := &decoder{problems: ps, src: s.src, anchors: map[string]ast.Node{}, open: map[string]bool{}, left: nodeLimit}
 	d.value("", root, reflect.ValueOf(s).Elem(), field{})
 	if !s.src.failed[""] {
