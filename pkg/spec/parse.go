@@ -68,6 +68,11 @@ func Parse(file string, src []byte) (*Spec, error) {
 	s := &Spec{src: &source{file: file, keys: map[string]position{"": {1, 1}}, at: map[string]position{}, failed: map[string]bool{}, odd: map[string]string{}}}
 	d := &decoder{problems: ps, src: s.src, anchors: map[string]ast.Node{}, open: map[string]bool{}, left: nodeLimit}
 	d.value("", root, reflect.ValueOf(s).Elem(), field{})
+	for _, places := range []map[string]position{s.src.keys, s.src.at} { // notices speak of them, too
+		for path, at := range places {
+			places[path] = ps.inside(at)
+		}
+	}
 	if !s.src.failed[""] {
 		adopt(s)
 		fill(s)
