@@ -445,19 +445,19 @@ func (e *Engine) change(ctx context.Context, name string, f func(*member)) error
 	})
 }
 
-// Retry asks for everything that failed or is blocked at once: the environment
-// has changed.
+// Retry tries everything that failed or is blocked again, at once: a person may
+// have mended it. Until it was tried Status does not repeat what went wrong before.
 func (e *Engine) Retry(ctx context.Context) error {
 	return e.call(ctx, func() {
-		e.leaseAt = time.Time{}
+		if e.leaseErr != nil && e.leaseView().State == status.LeaseNone {
+			e.leaseAt, e.leaseFail, e.leaseErr = time.Time{}, 0, nil
+		}
 		for _, m := range e.members {
-			if m.err != nil {
-				m.remote, m.layout, m.next, m.failures = nil, nil, time.Time{}, 0
+			if m.err != nil && m.Blocked == "" {
+				m.err, m.next, m.failures = nil, time.Time{}, 0
 			}
 		}
-		if e.lease == nil || !e.lease.Holds() {
-			e.head = nil
-		}
+		e.publish()
 	})
 }
 

@@ -232,7 +232,7 @@ func (e *Engine) connectHead(ctx context.Context) error {
 		Clock: e.clock.Clock,
 	})
 	if err := lease.Probe(ctx, e.head.Probe, e.o.BestEffort); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", e.o.HeadRoot(), err)
 	}
 	pointProbed.Reach()
 	e.lease = lease

@@ -168,3 +168,49 @@ func files(t *testing.T, dir string) map[string]string {
 	}
 	return out
 }
+
+// What a person has mended was tried again only when its delay was over, up to a
+// minute later, and status repeated what had been wrong.
+func TestRetryForgetsTheDelay(t *testing.T) {
+	connect := realRemotes(t, s3test.Start(t))
+	broken := true
+	o := optionsAt(filepath.Join(t.TempDir(), "a"), func(ctx context.Context, target Target) (Remote, error) {
+		if broken {
+			return nil, errors.New("KEY is not set")
+		}
+		return connect(ctx, target)
+	})
+	write(t, o.Replicas[0].Path, "note", "kept")
+	e := New(o)
+	e.leaseFail = 10 // as long as delays get
+	e.round(t.Context())
+	if _, replicas, _ := e.Status(); replicas[0].State != status.ReplicaBlocked {
+		t.Fatalf("%+v", replicas)
+	}
+	broken = false
+	e.round(t.Context())
+	if _, replicas, _ := e.Status(); replicas[0].State != status.ReplicaBlocked {
+		t.Fatalf("it did not wait: %+v", replicas)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.await(ctx)
+	}()
+	if err := e.Retry(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	<-done
+	if _, replicas, attention := e.Status(); replicas[0].State != status.ReplicaWaiting || replicas[0].LastError != "" || len(attention) > 0 {
+		t.Errorf("after it was asked for: %+v, %q", replicas[0], attention)
+	}
+	e.round(t.Context())
+	if _, replicas, _ := e.Status(); replicas[0].State != status.ReplicaSynced || replicas[0].Files != 1 {
+		t.Errorf("%+v", replicas[0])
+	}
+	if err := e.finish(); err != nil {
+		t.Error(err)
+	}
+}

@@ -23,17 +23,6 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-const (
-	// restorePatience is how long up waits for a restore before it leaves it to
-	// coltecd. Far above what a workspace takes that one can work with.
-	restorePatience = 10 * time.Minute
-	// askEvery is how often coltecd is asked meanwhile: an exec costs 0.1 s.
-	askEvery = 500 * time.Millisecond
-	// settlePatience is how long a coltecd that was just given its secrets may
-	// take to begin with them.
-	settlePatience = 15 * time.Second
-)
-
 // up brings a workspace up.
 func (p *program) up(c *cli.Context) error {
 	w, err := open(c.Args().First())
@@ -203,69 +192,15 @@ func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, e
 	return doc, err
 }
 
-// awaitSettled asks until the restore is over, or waits for something that a
-// person or another machine has to do.
-func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (status.Document, error) {
-	began := time.Now()
-	tick := time.NewTicker(askEvery)
-	defer tick.Stop()
-	told := ""
-	for {
-		doc, err := ask(ctx, t, ct, env)
-		if err != nil {
-			return doc, err
-		}
-		waits, line := unsettled(doc)
-		if !waits {
-			return doc, nil
-		}
-		if line != told {
-			told = line
-			say(line)
-		}
-		if time.Since(began) > max(patience, settlePatience) {
-			say("the restore goes on: see coltec status")
-			return doc, nil
-		}
-		select {
-		case <-ctx.Done():
-			return doc, context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
-
-// unsettled tells whether a status will get better by itself soon, and what
-// there is to say meanwhile.
-func unsettled(doc status.Document) (bool, string) {
-	if doc.State != status.Running && doc.State != status.Degraded || doc.Lease.State == status.LeaseWaiting {
-		return false, ""
-	}
-	var parts []string
-	waits := false
-	for _, r := range doc.Replicas {
-		switch {
-		case r.State == status.ReplicaRestoring, r.State == status.ReplicaWaiting:
-			waits = true
-		case r.State == status.ReplicaSyncing && r.LastSync == nil:
-			waits = true
-		}
-		if r.Progress != nil {
-			parts = append(parts, fmt.Sprintf("%s: %d of %d files", r.Name, r.Progress.Files, r.Progress.TotalFiles))
-		}
-	}
-	if len(parts) == 0 {
-		parts = []string{"restoring"}
-	}
-	return waits, strings.Join(parts, ", ")
-}
-
-// report says how the workspace is, and tells whether that is well.
+// report says how the workspace is, and tells whether that is well: restored, and
+// nothing needs attention.
 func (p *program) report(w *workspace, doc status.Document) bool {
 	say := func(format string, args ...any) { p.say("%s: "+format, append([]any{w.name()}, args...)...) }
+	settled := true
 	for _, r := range doc.Replicas {
+		settled = settled && !unsettled(r)
 		line := fmt.Sprintf("%s %s, %d files", r.Name, r.State, r.Files)
-		if r.LastError != "" {
+		if r.LastError != "" && !slices.ContainsFunc(doc.Attention, func(a string) bool { return strings.Contains(a, r.LastError) }) {
 			line += ": " + r.LastError
 		}
 		say("%s", line)
@@ -284,5 +219,5 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	}
 	say("%s", doc.State)
 	// A disabled workspace is as somebody wanted it.
-	return doc.State == status.Running || doc.State == status.Disabled
+	return doc.State == status.Running && settled || doc.State == status.Disabled
 }

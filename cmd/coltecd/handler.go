@@ -140,8 +140,14 @@ func (d *daemon) Reload(_ context.Context, say func(string)) error {
 	return d.reload(nil, say)
 }
 
-// Provide takes variables over, those that the spec asks for alone.
-func (d *daemon) Provide(_ context.Context, req control.ProvideRequest, say func(string)) error {
+// retryPatience bounds how long a retry waits for the engine: one that is busy is
+// trying already.
+const retryPatience = time.Second
+
+// Provide takes variables over, those that the spec asks for alone. When they are
+// what is known, what failed with them is tried again: something else may have
+// been mended.
+func (d *daemon) Provide(ctx context.Context, req control.ProvideRequest, say func(string)) error {
 	d.mu.Lock()
 	now := d.setting
 	d.mu.Unlock()
@@ -153,10 +159,15 @@ func (d *daemon) Provide(_ context.Context, req control.ProvideRequest, say func
 			changed = append(changed, name+"="+v)
 		}
 	}
-	if len(changed) == 0 {
-		return nil
+	if len(changed) > 0 {
+		return d.reload(changed, say)
 	}
-	return d.reload(changed, say)
+	if engine := d.replicas.current(); engine != nil {
+		ctx, cancel := context.WithTimeout(ctx, retryPatience)
+		defer cancel()
+		_ = engine.Retry(ctx)
+	}
+	return nil
 }
 
 // wanted are the variables that start may hand to a running coltecd.

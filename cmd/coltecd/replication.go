@@ -21,6 +21,7 @@ type replicator interface {
 	Preview(ctx context.Context) []engine.Preview
 	Status() (status.Lease, []status.Replica, []string)
 	Sync(ctx context.Context, names []string, allowDelete bool) error
+	Retry(ctx context.Context) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
 	Takeover(ctx context.Context, force bool) error

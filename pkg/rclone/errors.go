@@ -273,8 +273,9 @@ var phrases = []struct {
 var (
 	apiCode    = regexp.MustCompile(`api error ([A-Za-z0-9]+)`)
 	statusCode = regexp.MustCompile(`(?:StatusCode: |HTTP error |status code )(\d{3})`)
-	// noise is what helps nobody: identifiers of a request.
-	noise = regexp.MustCompile(`,? ?(?:RequestID|HostID): ?[^,]*`)
+	// noise is what helps nobody: identifiers of a request, how often it was tried,
+	// and of one that got no answer the address of the object, which the error names.
+	noise = regexp.MustCompile(`,? ?(?:RequestID|HostID): ?[^,]*|exceeded maximum number of attempts, \d+, |https response error StatusCode: 0, |request send failed, \w+ "[^"]*": `)
 )
 
 // exits sorts rclone's exit codes where its words do not help.

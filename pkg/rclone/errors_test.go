@@ -129,9 +129,12 @@ func TestSentinels(t *testing.T) {
 }
 
 func TestTidy(t *testing.T) {
-	in := "Post request rcat error: operation error S3: PutObject, https response error StatusCode: 412, RequestID: 8BD0, HostID: OEJE==, api error PreconditionFailed:\n PreconditionFailed"
-	want := "Post request rcat error: operation error S3: PutObject, https response error StatusCode: 412, api error PreconditionFailed: PreconditionFailed"
-	if diff := cmp.Diff(want, tidy(in)); diff != "" {
-		t.Error(diff)
+	for in, want := range map[string]string{
+		"Post request rcat error: operation error S3: PutObject, https response error StatusCode: 412, RequestID: 8BD0, HostID: OEJE==, api error PreconditionFailed:\n PreconditionFailed":                                                                             "Post request rcat error: operation error S3: PutObject, https response error StatusCode: 412, api error PreconditionFailed: PreconditionFailed",
+		`operation error S3: PutObject, exceeded maximum number of attempts, 1, https response error StatusCode: 0, RequestID: , HostID: , request send failed, Put "http://127.0.0.1:9/b/o/probe-1?x-id=PutObject": dial tcp 127.0.0.1:9: connect: connection refused`: "operation error S3: PutObject, dial tcp 127.0.0.1:9: connect: connection refused",
+	} {
+		if diff := cmp.Diff(want, tidy(in)); diff != "" {
+			t.Error(diff)
+		}
 	}
 }

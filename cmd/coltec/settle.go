@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+const (
+	// restorePatience is how long up waits for a restore before it leaves it to
+	// coltecd. Far above what a workspace takes that one can work with.
+	restorePatience = 10 * time.Minute
+	// faultPatience is how long up waits for a fault to pass while nothing is
+	// transferred: three tries of coltecd on a store that drops packets. Whoever
+	// waits at a terminal wants to know by then.
+	faultPatience = 20 * time.Second
+	// askEvery is how often coltecd is asked meanwhile: an exec costs 0.1 s.
+	askEvery = 500 * time.Millisecond
+)
+
+// settling watches a workspace on its way to be as it was left.
+type settling struct {
+	patience time.Duration // for all of it
+	began    time.Time
+	stuck    time.Time         // since when: the first fault, or what was transferred after it
+	seen     []status.Progress // what was transferred last, by replica
+	trouble  string            // the first fault: the next tries differ in a detail only
+}
+
+// look takes a status in. It tells whether to ask again, and what there is to
+// say about that.
+func (s *settling) look(doc status.Document, now time.Time) (again bool, line string) {
+	if doc.State != status.Running && doc.State != status.Degraded || doc.Lease.State == status.LeaseWaiting {
+		return false, ""
+	}
+	var parts []string
+	faulty := false
+	for i, r := range doc.Replicas {
+		if s.progressed(i, r.Progress) && !s.stuck.IsZero() {
+			s.stuck = now
+		}
+		switch {
+		case !unsettled(r):
+			continue
+		case r.Progress != nil:
+			parts = append(parts, fmt.Sprintf("%s: %d of %d files", r.Name, r.Progress.Files, r.Progress.TotalFiles))
+		case r.State == status.ReplicaRetrying:
+			faulty = true
+			s.trouble = cmp.Or(s.trouble, fmt.Sprintf("%s: trying again: %s", r.Name, r.LastError))
+			parts = append(parts, s.trouble)
+		}
+		again = true
+	}
+	if faulty && s.stuck.IsZero() {
+		s.stuck = now
+	}
+	switch {
+	case !again:
+		return false, ""
+	case faulty && now.Sub(s.stuck) > faultPatience:
+		return false, ""
+	case now.Sub(s.began) > s.patience:
+		return false, "the restore is not through; it goes on: see coltec status"
+	case len(parts) == 0:
+		return true, "restoring"
+	}
+	return true, strings.Join(parts, ", ")
+}
+
+// progressed tells whether the i-th replica transferred something since the last
+// look. A transfer that begins anew counts from its first byte.
+func (s *settling) progressed(i int, now *status.Progress) bool {
+	if now == nil {
+		return false
+	}
+	s.seen = slices.Grow(s.seen, i+1)[:max(len(s.seen), i+1)]
+	was := s.seen[i]
+	s.seen[i] = *now
+	return now.Bytes != was.Bytes && now.Bytes > 0 || now.Files != was.Files && now.Files > 0
+}
+
+// unsettled tells whether a replica gets better by itself: it waits for nobody.
+func unsettled(r status.Replica) bool {
+	switch r.State {
+	case status.ReplicaRestoring, status.ReplicaWaiting, status.ReplicaRetrying:
+		return true
+	case status.ReplicaSyncing:
+		return r.LastSync == nil
+	}
+	return false
+}
+
+// awaitSettled asks until the restore is over, or does not get further by itself.
+func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (status.Document, error) {
+	s := &settling{patience: patience, began: time.Now()}
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	told := ""
+	for {
+		doc, err := ask(ctx, t, ct, env)
+		if err != nil {
+			return doc, err
+		}
+		again, line := s.look(doc, time.Now())
+		if line != told && line != "" {
+			told = line
+			say(line)
+		}
+		if !again {
+			return doc, nil
+		}
+		select {
+		case <-ctx.Done():
+			return doc, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
