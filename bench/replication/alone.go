@@ -13,43 +13,46 @@ import (
 )
 
 const (
-	bigSize    = 1_000_000_000
 	bigChange  = 1_000_000
 	bigPerSec  = 50_000_000 // of the slow link
 	workspaces = 5
 	fiveFiles  = 10_000
+	fiveIdle   = 5 // intervals that they are watched
+	fiveRounds = 2 // of bisync: one is like the other
 )
 
 // bigFile is what a part with one big file works on.
 type bigFile struct {
 	*set
+	size int64
 	src  string // of rclone
 	file string // its name
 }
 
 func (s *set) partBig() error {
-	big := bigFile{set: s, src: filepath.Join(s.dir, "src"), file: "big file.bin"}
+	big := bigFile{set: s, size: s.b.big * 1e6, src: filepath.Join(s.dir, "src"), file: "big file.bin"}
 	if err := os.MkdirAll(big.src, 0o755); err != nil {
 		return err
 	}
-	if err := writeNoise(filepath.Join(big.src, big.file)); err != nil {
+	if err := writeNoise(filepath.Join(big.src, big.file), big.size); err != nil {
 		return err
 	}
-	if err := big.measureAt("big", "1 GB", 1.5, true); err != nil {
+	name := fmt.Sprintf("one file of %s MB", thousands(int(s.b.big)))
+	if err := big.measureAt("big", name, 1.5, true); err != nil {
 		return err
 	}
 	s.b.proxy.Link(slow, bigPerSec)
 	defer s.b.proxy.Link(0, 0)
-	return big.measureAt("far", "1 GB, 30 ms and 50 MB/s away", 1.1, false)
+	return big.measureAt("far", name+", 30 ms and 50 MB/s away", 1.1, false)
 }
 
 // writeNoise writes a file that nothing compresses.
-func writeNoise(path string) error {
+func writeNoise(path string, size int64) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{seed % 251}), bigSize)
+	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{seed % 251}), size)
 	return errors.Join(err, f.Close())
 }
 
@@ -103,7 +106,7 @@ func (g bigFile) changes(c *copies, name string, send program) error {
 	for _, change := range []struct {
 		what   string
 		offset int64
-	}{{"1 MB appended", bigSize}, {"1 MB changed in the middle", bigSize / 2}} {
+	}{{"1 MB appended", g.size}, {"1 MB changed in the middle", g.size / 2}} {
 		for _, path := range []string{filepath.Join(c.a.tree, g.file), filepath.Join(g.src, g.file)} {
 			if err := overwrite(path, change.offset); err != nil {
 				return err
@@ -164,7 +167,7 @@ func (s *set) partFive() (err error) {
 		}
 		machines = append(machines, m)
 	}
-	ours, err := s.b.watch(s.ctx, machines...)
+	ours, err := s.b.watch(s.ctx, fiveIdle, machines...)
 	if err != nil {
 		return err
 	}
@@ -173,16 +176,21 @@ func (s *set) partFive() (err error) {
 		return err
 	}
 	percent := func(cpu time.Duration) float64 { return 100 * cpu.Seconds() / time.Minute.Seconds() }
+	perMinute := time.Duration(float64(ours.cpu) * float64(time.Minute) / float64(s.b.interval))
 	s.add(figure{
-		name: "five idle workspaces: CPU of a core", unit: "%", ours: percent(ours.cpu), beside: []peer{{"bisync", percent(bisyncs)}}, goals: []goal{most(2)},
-		note: fmt.Sprintf("CPU of an interval of %v, by a minute", s.b.interval),
+		name: "five idle workspaces: CPU of a core", unit: "%", ours: percent(perMinute), goals: []goal{most(2)},
+		beside: []peer{{"bisync", percent(bisyncs)}},
+		note:   fmt.Sprintf("over %v; five bisyncs at once, each minute", (fiveIdle * s.b.interval).Round(time.Second)),
 	})
+	s.add(figure{name: "five idle workspaces: requests", unit: "requests", ours: ours.requests, goals: []goal{most(workspaces)},
+		note: fmt.Sprintf("per interval of %v, of all five", s.b.interval)})
 	s.add(figure{name: "five idle workspaces: memory", unit: "MB", ours: float64(ours.pss) / 1024})
 	return nil
 }
 
-// fiveBisyncs is the CPU of five runs at once that find nothing to do. They
-// share a tree and a prefix: what they read is what five of their own would be.
+// fiveBisyncs is the CPU of a round of five runs at once that find nothing to do.
+// They share a tree and a prefix: what they read is what five of their own would
+// be.
 func (s *set) fiveBisyncs() (time.Duration, error) {
 	remote := s.b.remote("five")
 	if _, err := s.b.run(s.ctx, s.b.rcloneRun(s.dir, append([]string{"copy", s.src, remote}, cheap...)...)); err != nil {
@@ -191,20 +199,27 @@ func (s *set) fiveBisyncs() (time.Duration, error) {
 	if _, err := s.bisyncIdle(s.src, remote); err != nil {
 		return 0, err
 	}
-	var wg sync.WaitGroup
-	costs := make([]sample, workspaces)
-	failed := make([]error, workspaces)
-	for i := range workspaces {
-		workdir := filepath.Join(s.dir, "bisync"+strconv.Itoa(i))
-		if err := os.CopyFS(workdir, os.DirFS(filepath.Join(s.dir, "bisync"))); err != nil {
+	workdirs := make([]string, workspaces)
+	for i := range workdirs {
+		workdirs[i] = filepath.Join(s.dir, "bisync"+strconv.Itoa(i))
+		if err := os.CopyFS(workdirs[i], os.DirFS(filepath.Join(s.dir, "bisync"))); err != nil {
 			return 0, err
 		}
-		wg.Go(func() { failed[i] = s.b.spend(s.ctx, s.bisyncRun(s.src, remote, workdir), &costs[i]) })
 	}
-	wg.Wait()
+	costs := make([]sample, workspaces)
+	failed := make([]error, workspaces)
+	for range fiveRounds {
+		var wg sync.WaitGroup
+		for i, workdir := range workdirs {
+			wg.Go(func() {
+				failed[i] = errors.Join(failed[i], s.b.spend(s.ctx, s.bisyncRun(s.src, remote, workdir), &costs[i]))
+			})
+		}
+		wg.Wait()
+	}
 	var cpu time.Duration
 	for _, c := range costs {
-		cpu += c.cpu
+		cpu += c.cpu / fiveRounds
 	}
 	return cpu, errors.Join(failed...)
 }

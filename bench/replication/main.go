@@ -37,11 +37,13 @@ func main() {
 	flag.DurationVar(&o.interval, "interval", time.Minute, "interval and renewal of idle workspaces; costs are said per interval, whatever it is")
 	flag.IntVar(&o.intervals, "intervals", 2, "how many intervals an idle workspace is watched")
 	flag.IntVar(&o.saves, "saves", 50, "how many single files are saved")
+	flag.Int64Var(&o.big, "big", 1000, "size of the big file, in MB")
 	flag.StringVar(&o.write, "write", "", "write the page to this file too")
 	flag.StringVar(&o.trace, "trace", "", "write every request of every measurement to this file")
 	limit := flag.Duration("limit", 3*time.Hour, "give up after this long")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	// SIGPIPE too: who pipes it into head would else leave gigabytes in /tmp.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, *limit, fmt.Errorf("it took longer than %v (-limit)", *limit))
 	defer cancel()
@@ -70,6 +72,7 @@ type options struct {
 	interval  time.Duration
 	intervals int
 	saves     int
+	big       int64 // MB
 	write     string
 	trace     string
 }
@@ -95,8 +98,8 @@ func (o *options) parse(sizes, only, skip string) error {
 			o.parts = append(o.parts, p)
 		}
 	}
-	if o.interval < 10*time.Second || o.intervals < 1 || o.saves < 1 {
-		return errors.New("cannot measure: -interval wants 10s at least, -intervals and -saves 1")
+	if o.interval < 10*time.Second || o.intervals < 1 || o.saves < 1 || o.big < 10 {
+		return errors.New("cannot measure: -interval wants 10s at least, -intervals and -saves 1, -big 10")
 	}
 	return nil
 }
@@ -120,6 +123,9 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(b.top)
+	if err := o.room(b.top); err != nil {
+		return err
+	}
 	defer proc.EndAll(b.top)
 	// The server outlives an interrupt: what coltecd has to give back goes there.
 	if b.s3, err = s3test.Serve(context.WithoutCancel(ctx), s3test.Options{Dir: filepath.Join(b.top, "s3")}); err != nil {
@@ -136,6 +142,7 @@ func run(ctx context.Context, o options) (err error) {
 	defer b.proxy.Close()
 	failed := b.measure(ctx)
 	b.show(os.Stdout)
+	b.say("it took %v", time.Since(b.began).Round(time.Second))
 	if o.write != "" && ctx.Err() == nil {
 		failed = errors.Join(failed, b.writePage(o.write))
 	}
@@ -145,13 +152,35 @@ func run(ctx context.Context, o options) (err error) {
 	return errors.Join(failed, b.missed())
 }
 
+// room says whether the disk has room for what will be there at once, as
+// measured: 90 KB for each file of the largest tree, all copies and stores of it,
+// and fourteen copies of the big file.
+func (o options) room(dir string) error {
+	need := int64(90_000 * o.sizes[len(o.sizes)-1])
+	if slices.ContainsFunc(o.parts, func(p part) bool { return p.name == "big" }) {
+		need = max(need, 14*o.big*1e6)
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return err
+	}
+	if free := int64(fs.Bavail) * fs.Bsize; free < need {
+		return fmt.Errorf("cannot measure: %s has %d MB free, and it takes %d", dir, free/1e6, need/1e6)
+	}
+	return nil
+}
+
 // measure measures all parts. One that fails does not keep the others from it.
 func (b *bench) measure(ctx context.Context) error {
 	var failed []error
 	for _, n := range b.sizes {
+		if ctx.Err() != nil {
+			break
+		}
 		s, err := b.newSet(ctx, n)
 		if err != nil {
-			return err
+			failed = append(failed, fmt.Errorf("cannot make %s files: %w", thousands(n), err))
+			continue
 		}
 		for _, p := range b.parts {
 			if p.alone || ctx.Err() != nil {

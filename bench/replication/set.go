@@ -27,6 +27,7 @@ type set struct {
 	pushed    func() (trio, error)
 	restored  func() (trio, error)
 	idled     func() (idle, error)
+	bisynced  func() (sample, error) // a bisync that finds nothing to do
 }
 
 // trio is one operation done by each.
@@ -56,6 +57,12 @@ func (b *bench) newSet(ctx context.Context, n int) (*set, error) {
 		return s.restore(s.near)
 	})
 	s.idled = sync.OnceValues(s.watchIdle)
+	s.bisynced = sync.OnceValues(func() (sample, error) {
+		if _, err := s.pushed(); err != nil {
+			return sample{}, err
+		}
+		return s.bisyncIdle(s.src, s.b.remote(s.prefix(s.near)))
+	})
 	return s, nil
 }
 
@@ -160,13 +167,14 @@ func (s *set) watchIdle() (idle, error) {
 	if err != nil {
 		return idle{}, err
 	}
-	i, err := s.b.watch(s.ctx, s.near.a)
+	i, err := s.b.watch(s.ctx, s.b.intervals, s.near.a)
 	return i, errors.Join(err, stop())
 }
 
-// watch counts what running, idle machines cost in an interval. It begins and
-// ends just after a renewal, so that parts of intervals do not blur the count.
-func (b *bench) watch(ctx context.Context, machines ...*machine) (idle, error) {
+// watch counts what running, idle machines cost in an interval, over so many. It
+// begins and ends just after a renewal, so that parts of intervals do not blur the
+// count.
+func (b *bench) watch(ctx context.Context, intervals int, machines ...*machine) (idle, error) {
 	var pids []int
 	for _, m := range machines {
 		own, err := m.pids()
@@ -175,14 +183,14 @@ func (b *bench) watch(ctx context.Context, machines ...*machine) (idle, error) {
 		}
 		pids = append(pids, own...)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(b.intervals+3)*b.interval, errors.New("no renewal came"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(intervals+3)*b.interval, errors.New("no renewal came"))
 	defer cancel()
 	if err := b.renewals(ctx, 1); err != nil {
 		return idle{}, err
 	}
 	was, began := proc.CPU(pids), time.Now()
 	b.proxy.Reset()
-	if err := b.renewals(ctx, b.intervals*len(machines)); err != nil {
+	if err := b.renewals(ctx, intervals*len(machines)); err != nil {
 		return idle{}, err
 	}
 	spent := proc.CPU(pids) - was

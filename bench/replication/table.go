@@ -104,11 +104,19 @@ func (f figure) others() string {
 	for _, p := range f.beside {
 		text := p.name + " " + f.value(p.value)
 		if f.ours > 0 {
-			text += fmt.Sprintf(" (%s×)", strconv.FormatFloat(p.value/f.ours, 'g', 2, 64))
+			text += fmt.Sprintf(" (%s×)", times(p.value/f.ours))
 		}
 		texts = append(texts, text)
 	}
 	return strings.Join(texts, ", ")
+}
+
+// times writes a ratio with two digits, and a big one whole.
+func times(ratio float64) string {
+	if ratio >= 100 {
+		return thousands(int(math.Round(ratio)))
+	}
+	return strconv.FormatFloat(ratio, 'g', 2, 64)
 }
 
 // String is one line for the progress.
@@ -237,7 +245,11 @@ func (b *bench) missed() error {
 	var missed []error
 	for _, f := range b.figures {
 		if text, word := f.verdict(); word == "NOT MET" {
-			missed = append(missed, fmt.Errorf("%s (%s files): %s, the goal is %s", f.name, thousands(f.files), f.value(f.ours), text))
+			name := f.name
+			if f.files > 0 {
+				name += " (" + thousands(f.files) + " files)"
+			}
+			missed = append(missed, fmt.Errorf("%s: %s, the goal is %s", name, f.value(f.ours), text))
 		}
 	}
 	return errors.Join(missed...)

@@ -52,6 +52,14 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestTimes(t *testing.T) {
+	for ratio, want := range map[float64]string{0.954: "0.95", 8: "8", 66.4: "66", 200.6: "201", 10012: "10,012"} {
+		if got := times(ratio); got != want {
+			t.Errorf("%v: got %q, want %q", ratio, got, want)
+		}
+	}
+}
+
 func TestPercentile(t *testing.T) {
 	var values []time.Duration
 	for i := 100; i > 0; i-- {
@@ -104,7 +112,7 @@ func TestCompare(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	good := func() options { return options{interval: time.Minute, intervals: 1, saves: 1} }
+	good := func() options { return options{interval: time.Minute, intervals: 1, saves: 1, big: 10} }
 	o := good()
 	if err := o.parse("10000,1000", "hop,push", "push"); err != nil {
 		t.Fatal(err)
