@@ -367,6 +367,10 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		return nil, err
 	}
 	m.pending = len(found.Edited) + len(found.Gone)
+	if m.found == nil {
+		first := m.pending
+		m.found = &first
+	}
 	m.scanNotes = unknownNotes(m.Name, found.Unknown)
 	if found.Empty() {
 		m.held = 0

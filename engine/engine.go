@@ -131,6 +131,7 @@ type member struct {
 	failures    int
 	held        int       // deletions that wait for a word, either way
 	pending     int       // changes seen and not committed
+	found       *int      // what the first scan of this run found
 	since       time.Time // when the oldest of them was first seen
 	synced      time.Time // the last step that went through
 	files       int64

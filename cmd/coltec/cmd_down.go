@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -90,19 +88,9 @@ func (p *program) left(w *workspace, began time.Time) error {
 	return err
 }
 
-// readStatus reads the status file of a workspace, and how old it is.
+// readStatus reads the status file of a workspace, and when it was written.
 func readStatus(folder string) (status.Document, time.Time, error) {
-	var doc status.Document
-	path := filepath.Join(folder, logsName, status.FileName)
-	info, err := os.Stat(path)
-	if err != nil {
-		return doc, time.Time{}, err
-	}
-	b, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(b, &doc)
-	}
-	return doc, info.ModTime(), err
+	return status.ReadFile(filepath.Join(folder, logsName))
 }
 
 // container finds the workspace of the first argument and its container.

@@ -40,6 +40,7 @@ type daemon struct {
 	logs     *logfile.Logs
 	redactor *logfile.Redactor
 	since    time.Time
+	lastSeen time.Time     // of a coltecd before this one that was killed, see killed
 	own      *logfile.Sink // coltecd's own log
 	rest     *time.Timer   // to slim, when nothing was asked for a while
 	daemonOptions
@@ -69,6 +70,17 @@ type daemonOptions struct {
 	crashed    string   // how the coltecd before this one ended, if not in order
 }
 
+// killed says when a coltecd that was killed together with its keeper last wrote
+// its status; the zero time stands for an end in order. One that crashed alone is
+// told by the keeper.
+func (o daemonOptions) killed(logDir string) time.Time {
+	doc, at, err := status.ReadFile(logDir)
+	if err != nil || o.crashed != "" || doc.State != status.Running && doc.State != status.Degraded {
+		return time.Time{}
+	}
+	return at
+}
+
 // stopRequest asks run for the end.
 type stopRequest struct {
 	timeout time.Duration
@@ -86,9 +98,9 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 	}
 	d := &daemon{
 		p: p, path: path, seat: seat, logDir: logDir, since: time.Now(), daemonOptions: o,
-		redactor: &logfile.Redactor{},
-		seen:     fingerprint(path),
-		stops:    make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
+		redactor: &logfile.Redactor{}, lastSeen: o.killed(logDir),
+		seen:  fingerprint(path),
+		stops: make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
 		news:    make(chan struct{}, 1),
 		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir},
 	}
@@ -146,6 +158,9 @@ func (d *daemon) run(ready func() error) error {
 	}
 	if err := ready(); err != nil {
 		d.log.Warn("nobody waits for the start any more", "error", err)
+	}
+	if !d.lastSeen.IsZero() {
+		d.log.Warn("the last coltecd was killed: what it had not pushed is pushed now", "last status", d.lastSeen)
 	}
 	d.log.Info("started", "version", release(), "pid", os.Getpid(), "spec", d.path, "crashed", d.crashed)
 	starting, started := context.WithCancel(life)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
@@ -42,7 +43,7 @@ func (d *daemon) document() status.Document {
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
-	doc.Attention = append(append([]string{}, attention...), notices(s.spec)...) // [] in JSON, not null
+	doc.Attention = slices.Concat([]string{}, attention, d.killNotice(doc.Replicas), notices(s.spec)) // [] in JSON, not null
 	return doc
 }
 
@@ -56,6 +57,42 @@ func (d *daemon) ownAttention(refused error) []string {
 		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.logs.Path(logName)))
 	}
 	return append(list, d.logAttention()...)
+}
+
+// killNotice says that the last coltecd was killed, and what became of the
+// changes that it had not pushed. Nothing is unwell because of it.
+func (d *daemon) killNotice(replicas []status.Replica) []string {
+	if d.lastSeen.IsZero() || time.Since(d.since) > crashMemory {
+		return nil
+	}
+	return []string{fmt.Sprintf("the last coltecd here was killed, its last status is of %s: %s",
+		d.lastSeen.UTC().Format(time.RFC3339), unpushed(replicas))}
+}
+
+// unpushed says what became of the changes that were found at the start.
+func unpushed(replicas []status.Replica) string {
+	found, pending := 0, 0
+	for _, r := range replicas {
+		switch {
+		case r.FoundAtStart != nil:
+			found += *r.FoundAtStart
+			pending += r.Pending
+		case r.Direction != string(engine.PullOnly):
+			return "what it had not pushed is pushed as soon as it can be"
+		}
+	}
+	changes := fmt.Sprintf("%d changes that it had not pushed are", found)
+	if found == 1 {
+		changes = "1 change that it had not pushed is"
+	}
+	switch {
+	case found == 0:
+		return "it had pushed everything"
+	case pending > 0:
+		return changes + " being pushed"
+	default:
+		return changes + " in the bucket now"
+	}
 }
 
 // crashMemory is for how long a crash is worth a person's attention.

@@ -269,6 +269,18 @@ func TestFaultBothAreKilled(t *testing.T) {
 	w.start()
 	w.runs()
 	w.until("one of each runs", func() bool { return len(w.ours()) == 3 })
+	told := func() bool { return strings.Contains(strings.Join(w.status().Attention, "\n"), "the last coltecd here was killed") }
+	if !told() {
+		t.Errorf("the next start does not say it: %q", w.status().Attention)
+	}
+	if code, text := w.run("stop"); code != 0 {
+		t.Fatalf("stop: %d, %s", code, text)
+	}
+	w.start()
+	w.runs()
+	if told() {
+		t.Error("a stop in order is told as a kill")
+	}
 }
 
 // The next line of a service that was left alone is no SIGPIPE, and not lost.

@@ -1,6 +1,6 @@
 // Package status is the one document that says how a workspace is: what
 // `coltecd status --json` prints, what the socket answers and what the host
-// reads. Types only. It never holds an environment or the value of a secret.
+// reads. It never holds an environment or the value of a secret.
 package status
 
 import "time"
@@ -15,10 +15,6 @@ const (
 	Disabled State = "disabled" // COLTEC_DISABLED is set
 	Stopped  State = "stopped"  // no coltecd answers
 )
-
-// FileName is the file in the log directory that coltecd keeps the document in, for
-// those who cannot ask it: its time says how old that is.
-const FileName = "status.json"
 
 // Document is the whole answer.
 type Document struct {
@@ -104,22 +100,25 @@ const (
 
 // Replica is one local tree with its remote prefix.
 type Replica struct {
-	Name       string       `json:"name"`
-	Path       string       `json:"path"`
-	Remote     string       `json:"remote"` // remote:bucket/prefix, no secret in it
-	Direction  string       `json:"direction"`
-	Layout     string       `json:"layout"`
-	State      ReplicaState `json:"state"`
-	Pending    int          `json:"pending"`   // changes seen and not yet committed
-	Conflicts  int          `json:"conflicts"` // local versions kept aside
-	Files      int64        `json:"files"`
-	Bytes      int64        `json:"bytes"`
-	LastSync   *time.Time   `json:"last_sync,omitempty"`
-	LagSeconds float64      `json:"lag_seconds"` // age of the oldest change that is not in the bucket
-	NextRun    *time.Time   `json:"next_run,omitempty"`
-	LastError  string       `json:"last_error,omitempty"`
-	Progress   *Progress    `json:"progress,omitempty"`
-	Cost       Cost         `json:"cost"`
+	Name      string       `json:"name"`
+	Path      string       `json:"path"`
+	Remote    string       `json:"remote"` // remote:bucket/prefix, no secret in it
+	Direction string       `json:"direction"`
+	Layout    string       `json:"layout"`
+	State     ReplicaState `json:"state"`
+	Pending   int          `json:"pending"`   // changes seen and not yet committed
+	Conflicts int          `json:"conflicts"` // local versions kept aside
+	Files     int64        `json:"files"`
+	Bytes     int64        `json:"bytes"`
+	// FoundAtStart counts the changes that this coltecd found when it began:
+	// made while none ran, or not pushed by the last one. nil: not looked yet.
+	FoundAtStart *int       `json:"found_at_start,omitempty"`
+	LastSync     *time.Time `json:"last_sync,omitempty"`
+	LagSeconds   float64    `json:"lag_seconds"` // age of the oldest change that is not in the bucket
+	NextRun      *time.Time `json:"next_run,omitempty"`
+	LastError    string     `json:"last_error,omitempty"`
+	Progress     *Progress  `json:"progress,omitempty"`
+	Cost         Cost       `json:"cost"`
 }
 
 // Progress of a long transfer.

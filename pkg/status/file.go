@@ -1,0 +1,28 @@
+package status
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// FileName is the file in the log directory that coltecd keeps the document in, for
+// those who cannot ask it: its time says how old that is.
+const FileName = "status.json"
+
+// ReadFile reads the document that the coltecd of a log directory wrote last, and
+// when it did.
+func ReadFile(logDir string) (Document, time.Time, error) {
+	var doc Document
+	path := filepath.Join(logDir, FileName)
+	info, err := os.Stat(path)
+	if err != nil {
+		return doc, time.Time{}, err
+	}
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(b, &doc)
+	}
+	return doc, info.ModTime(), err
+}
