@@ -1,0 +1,249 @@
+// Package devcontainer tests coltec with real Docker, the real dev container CLI
+// and a real S3 server. scripts/e2e-devcontainer.sh sets the ground up.
+package devcontainer
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+const patience = 60 * time.Second
+
+const specText = `version: 1.0.0
+name: %[1]s
+metadata: {org: acme, project: widget, environment: %[1]s}
+secrets: [{name: RCLONE_BUCKET, required: true}, {name: RCLONE_S3_ACCESS_KEY_ID, required: true}, {name: RCLONE_S3_SECRET_ACCESS_KEY, required: true}, {name: RCLONE_S3_ENDPOINT, required: true}]
+persistence:
+  enabled: true
+  default_remote: primary
+  remotes:
+    primary:
+      type: s3
+      bucket: ${RCLONE_BUCKET}
+      options: {provider: Other, access_key_id: "${RCLONE_S3_ACCESS_KEY_ID}", secret_access_key: "${RCLONE_S3_SECRET_ACCESS_KEY}", endpoint: "${RCLONE_S3_ENDPOINT}"}
+  lease: {ttl: 60s, renew: 20s}
+  sync:
+    - {name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}/workspace", interval: 10, exclude: ["/.devcontainer/**"]}
+`
+
+const configText = `{
+  "name": "%[1]s",
+  "image": "%[2]s",
+  "features": {"./coltec": {}},
+  "remoteUser": "vscode",
+  "workspaceFolder": "/workspace",
+  "workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind",
+  "runArgs": ["--network=host", "--stop-timeout=60", "--label=coltec.org=acme", "--label=coltec.project=widget", "--label=coltec.env=%[1]s"],
+  "containerEnv": {"COLTEC_CONFIG": "${containerWorkspaceFolder}/.devcontainer/workspace-spec.yaml", "COLTEC_STOP_TIMEOUT": "50s"},
+  "postStartCommand": "coltecd start",
+  "postAttachCommand": "coltecd start"
+}
+`
+
+// ground is one host with its workspaces, and a bucket.
+type ground struct {
+	t      *testing.T
+	root   string // of this repository
+	dir    string
+	server *s3test.Server
+	env    []string
+}
+
+func newGround(t *testing.T) *ground {
+	if os.Getenv("COLTEC_E2E_IMAGE") == "" {
+		// make test runs all packages; .ci/run runs this one by its script.
+		t.Skip("needs Docker and the dev container CLI: make e2e-devcontainer")
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &ground{t: t, root: root, dir: t.TempDir(), server: s3test.Start(t)}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.write("key.txt", id.String()+"\n")
+	toml := "root = true\n[providers.age]\ntype = \"age\"\nrecipients = [\"" + id.Recipient().String() + "\"]\n[secrets]\n"
+	for name, value := range map[string]string{
+		"RCLONE_BUCKET": g.server.Bucket, "RCLONE_S3_ACCESS_KEY_ID": g.server.AccessKey,
+		"RCLONE_S3_SECRET_ACCESS_KEY": g.server.SecretKey, "RCLONE_S3_ENDPOINT": g.server.Endpoint,
+		"NOT_DECLARED": "not for the container",
+	} {
+		var b bytes.Buffer
+		w, err := age.Encrypt(&b, id.Recipient())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(w, value)
+		w.Close()
+		toml += fmt.Sprintf("%s = { provider = \"age\", value = %q }\n", name, base64.StdEncoding.EncodeToString(b.Bytes()))
+	}
+	g.write("fnox.toml", toml)
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "RCLONE_") && !strings.HasPrefix(kv, "COLTEC_") {
+			g.env = append(g.env, kv)
+		}
+	}
+	g.env = append(g.env, "FNOX_AGE_KEY_FILE="+g.dir+"/key.txt")
+	return g
+}
+
+func (g *ground) write(name, text string) {
+	g.t.Helper()
+	path := filepath.Join(g.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// make makes a workspace in a folder of its own, and ends its container with
+// the test. edits are old and new parts of its devcontainer.json, in pairs.
+func (g *ground) make(folder, env string, edits ...string) string {
+	g.t.Helper()
+	config := fmt.Sprintf(configText, env, os.Getenv("COLTEC_E2E_IMAGE"))
+	for i := 0; i < len(edits); i += 2 {
+		if !strings.Contains(config, edits[i]) {
+			g.t.Fatalf("no %q in %s", edits[i], config)
+		}
+		config = strings.Replace(config, edits[i], edits[i+1], 1)
+	}
+	g.write(folder+"/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
+	g.write(folder+"/.devcontainer/devcontainer.json", config)
+	dir := g.own(folder)
+	if out, err := exec.Command("chown", "-R", "1000:1000", dir).CombinedOutput(); err != nil {
+		g.t.Fatalf("%v: %s", err, out)
+	}
+	return dir
+}
+
+// own names a folder, and ends its container with the test.
+func (g *ground) own(folder string) string {
+	g.t.Helper()
+	dir := filepath.Join(g.dir, folder)
+	g.t.Cleanup(func() {
+		ids, _ := exec.Command("docker", "ps", "-aq", "--filter", "label=devcontainer.local_folder="+dir).Output()
+		for _, id := range strings.Fields(string(ids)) {
+			_ = exec.Command("docker", "rm", "-f", id).Run()
+		}
+	})
+	return dir
+}
+
+func (g *ground) run(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Env, cmd.Dir = g.env, g.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// must runs coltec, which must do its work.
+func (g *ground) must(args ...string) string {
+	g.t.Helper()
+	out, err := g.run(g.root+"/bin/coltec", args...)
+	if err != nil {
+		g.t.Fatalf("coltec %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (g *ground) up(dir string) (string, error) {
+	return g.run(g.root+"/scripts/dc-up.sh", "--workspace-folder", dir)
+}
+
+func (g *ground) sh(dir, script string) string {
+	g.t.Helper()
+	return g.must("exec", dir, "--", "sh", "-c", script)
+}
+
+func (g *ground) status(dir string) status.Document {
+	g.t.Helper()
+	out, _ := g.run(g.root+"/bin/coltec", "status", dir, "--json") // exit 1: needs attention
+	var doc status.Document
+	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+		g.t.Fatalf("%v: %s", err, out)
+	}
+	return doc
+}
+
+func (g *ground) container(dir string) string {
+	g.t.Helper()
+	out, err := g.run("docker", "ps", "-aq", "--filter", "label=devcontainer.local_folder="+dir)
+	if ids := strings.Fields(out); err != nil || len(ids) != 1 {
+		g.t.Fatalf("containers of %s: %q, %v", dir, out, err)
+	}
+	return strings.TrimSpace(out)
+}
+
+func (g *ground) head(env string) store.Head {
+	var h store.Head
+	b, err := os.ReadFile(filepath.Join(g.server.Dir, g.server.Bucket, store.HeadKey("acme/widget/"+env)))
+	if err == nil {
+		err = json.Unmarshal(b, &h)
+	}
+	if err != nil {
+		g.t.Errorf("head of %s: %v", env, err)
+	}
+	return h
+}
+
+// eventually waits until ok says yes.
+func (g *ground) eventually(what string, ok func() bool) {
+	g.t.Helper()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("not within %s: %s", patience, what)
+		}
+	}
+}
+
+// noSecrets looks everywhere a value could be seen.
+func (g *ground) noSecrets(dir string) {
+	g.t.Helper()
+	id := g.container(dir)
+	places := map[string][]string{
+		"inspect":   {"docker", "inspect", id},
+		"env":       {"docker", "exec", id, "env"},
+		"logs":      {"docker", "logs", id},
+		"processes": {"docker", "exec", id, "sh", "-c", "cat /proc/[0-9]*/cmdline"},
+		"environ":   {"docker", "exec", "-u", "vscode", id, "sh", "-c", "cat /proc/[0-9]*/environ 2>/dev/null; true"},
+		"files":     {"sh", "-c", "cat \"$1\"/.devcontainer/logs/* ", "sh", dir},
+		"status":    {g.root + "/bin/coltec", "status", dir, "--json"},
+		"bucket":    {"sh", "-c", "find \"$1\" -type f -exec cat {} +", "sh", filepath.Join(g.server.Dir, g.server.Bucket, ".coltec")},
+	}
+	for name, argv := range places {
+		out, err := g.run(argv[0], argv[1:]...)
+		if err != nil || out == "" && name != "logs" {
+			g.t.Errorf("%s: %v: %s", name, err, out)
+		}
+		for _, value := range []string{g.server.SecretKey, g.server.AccessKey, "not for the container"} {
+			if strings.Contains(out, value) {
+				g.t.Errorf("%s shows a secret", name)
+			}
+		}
+	}
+	// The look at environ can fail: coltecd's is there, and is closed.
+	out := g.sh(dir, "for p in /proc/[0-9]*; do case $(cat $p/comm) in coltecd|exe|rclone) cat $p/environ >/dev/null 2>&1 && echo open || echo closed;; esac; done")
+	if !strings.Contains(out, "closed") || strings.Contains(out, "open") {
+		g.t.Errorf("environments of coltecd and rclone: %q", out)
+	}
+}
