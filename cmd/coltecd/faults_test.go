@@ -269,7 +269,9 @@ func TestFaultBothAreKilled(t *testing.T) {
 	w.start()
 	w.runs()
 	w.until("one of each runs", func() bool { return len(w.ours()) == 3 })
-	told := func() bool { return strings.Contains(strings.Join(w.status().Attention, "\n"), "the last coltecd here was killed") }
+	told := func() bool {
+		return strings.Contains(strings.Join(w.status().Attention, "\n"), "the last coltecd here was killed")
+	}
 	if !told() {
 		t.Errorf("the next start does not say it: %q", w.status().Attention)
 	}
