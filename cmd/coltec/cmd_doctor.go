@@ -64,7 +64,7 @@ func (p *program) doctor(c *cli.Context) error {
 	w, err := open(c.Args().First())
 	check("workspace", err)
 	if err == nil {
-		ctx, cancel := context.WithTimeoutCause(c.Context, bucketPatience, fmt.Errorf("no answer within %s", bucketPatience))
+		ctx, cancel := context.WithTimeoutCause(c.Context, readPatience, fmt.Errorf("no answer within %s", readPatience))
 		defer cancel()
 		check("secrets, rclone and bucket", p.checkBucket(ctx, c, w))
 	}

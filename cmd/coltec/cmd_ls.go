@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/fleet"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
@@ -25,10 +26,11 @@ func cmdLs(p *program) *cli.Command {
 		Name:        "ls",
 		Usage:       "show the workspaces of this host, and of the bucket of one of them",
 		ArgsUsage:   "[DIR]",
-		Description: "DIR is the workspace whose bucket is asked (default: the first one here whose secrets are at hand).",
+		Description: "DIR is the workspace whose bucket is asked (default: the current folder, or the first one here whose secrets are at hand).",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			&cli.BoolFlag{Name: "local", Usage: "ask no bucket"},
+			&cli.DurationFlag{Name: "wait", Usage: "give the bucket this `DURATION` to answer", Value: answerPatience},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.ls(c) },
 	}
@@ -37,7 +39,10 @@ func cmdLs(p *program) *cli.Command {
 func (p *program) ls(c *cli.Context) error {
 	local, err := p.localFleet(c.Context)
 	if err != nil {
-		return err
+		if !c.Args().Present() || c.Bool("local") {
+			return err
+		}
+		p.say("note: the containers of this host are not shown: %v", err)
 	}
 	var seen []fleet.Seen
 	if !c.Bool("local") {
@@ -45,6 +50,9 @@ func (p *program) ls(c *cli.Context) error {
 		seen, asked, err = p.bucketFleet(c, local)
 		if err != nil {
 			p.say("note: the bucket is not shown: %v", err)
+			for _, h := range hint.Of(err) {
+				p.say("hint: %s", h)
+			}
 		} else if !asked {
 			p.say("note: the bucket is not shown: no secrets for it; name a workspace, or see --secrets-file and --age-key-file")
 		}
@@ -87,18 +95,20 @@ func (p *program) localFleet(ctx context.Context) ([]fleet.Local, error) {
 
 func short(id string) string { return id[:min(len(id), 12)] }
 
-// bucketPatience bounds how long ls waits for a bucket: the rows of this host
-// are there without it.
-const bucketPatience = 10 * time.Second
+const (
+	// answerPatience is how long a bucket may take to answer: the rows of this host
+	// are there without it, and whoever asks for them has no second to lose.
+	answerPatience = time.Second
+	// readPatience bounds the reading of heads from a bucket that answered.
+	readPatience = 10 * time.Second
+)
 
-// bucketFleet reads the heads in the bucket of the named workspace, or of the
-// first one here whose secrets are at hand.
+// bucketFleet reads the heads in the bucket of the named workspace, of the one in
+// the current folder, or of the first one here whose secrets are at hand.
 func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(c.Context, bucketPatience, fmt.Errorf("no answer within %s", bucketPatience))
-	defer cancel()
-	folders := []string{c.Args().First()}
+	ctx := c.Context
+	folders := []string{c.Args().First()} // "" is the current one
 	if folders[0] == "" {
-		folders = nil
 		for _, l := range local {
 			folders = append(folders, l.Folder)
 		}
@@ -118,11 +128,18 @@ func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet
 		if err != nil {
 			return nil, true, err
 		}
-		seen, err = fleet.Heads(ctx, root)
+		seen, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), c.Duration("wait"), readPatience)
+		if errors.Is(err, fleet.ErrNoAnswer) {
+			err = hint.Wrap(err, "--wait 10s gives it longer; --local asks none")
+		}
 		return seen, true, err
 	}
 	return nil, false, nil
 }
+
+// headsAtOnce is how many heads are read at a time. They are small: what counts is
+// the way to the store and back.
+const headsAtOnce = 32
 
 var errNoRemote = errors.New("the workspace keeps nothing in a bucket")
 

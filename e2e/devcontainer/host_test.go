@@ -2,7 +2,11 @@ package devcontainer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // upWith brings a workspace up with variables beside its secrets.
@@ -115,5 +121,108 @@ func (g *ground) noValue(dir, value string) {
 		if out, err := g.run(argv[0], argv[1:]...); err != nil || out == "" || strings.Contains(out, value) {
 			g.t.Errorf("%s: %v, or it shows the secret", argv[0], err)
 		}
+	}
+}
+
+// counted puts a program before the real one that notes each of its runs.
+func (g *ground) counted(name, real string) (dir string, runs func() int) {
+	g.t.Helper()
+	dir = g.t.TempDir()
+	log := filepath.Join(dir, "runs")
+	script := fmt.Sprintf("#!/bin/sh\necho >>'%s'\nexec '%s' \"$@\"\n", log, real)
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+	return dir, func() int {
+		b, err := os.ReadFile(log)
+		if err != nil && !os.IsNotExist(err) {
+			g.t.Fatal(err)
+		}
+		_ = os.Remove(log)
+		return strings.Count(string(b), "\n")
+	}
+}
+
+// Fifty workspaces with a container here, fifty in the bucket: ls asks Docker twice
+// and the bucket by two runs of rclone, however many there are, and does not wait
+// for a bucket that says nothing. What is counted are processes: a busy machine
+// takes its time for each.
+func TestLsOfFifty(t *testing.T) {
+	const n = 50
+	g := newGround(t)
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	t.Cleanup(func() { _ = exec.Command(docker, append([]string{"rm", "-f"}, ids...)...).Run() })
+	doc, err := json.Marshal(status.Document{State: status.Stopped, Replicas: []status.Replica{{Name: "workspace", Pending: 2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		env := fmt.Sprintf("dev-%d", i)
+		dir := filepath.Join(g.dir, "here", env)
+		g.write("here/"+env+"/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
+		g.write("here/"+env+"/.devcontainer/logs/status.json", string(doc))
+		out, err := g.run("docker", "create", "--network=none", "--label=devcontainer.local_folder="+dir, "--label=coltec.org=acme",
+			"--label=coltec.project=widget", "--label=coltec.env="+env, os.Getenv("COLTEC_E2E_IMAGE"), "true")
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		ids = append(ids, strings.TrimSpace(out))
+		name := fmt.Sprintf("acme/widget/far-%d", i)
+		head, err := json.Marshal(store.Head{Format: 1, Workspace: name, State: store.Held, TTL: 180, Holder: store.Holder{Host: "laptop", Since: time.Now()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		object := filepath.Join(g.server.Dir, g.server.Bucket, store.HeadKey(name))
+		if err := os.MkdirAll(filepath.Dir(object), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(object, head, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rclones, rcloneRuns := g.counted("rclone", g.root+"/bin/rclone")
+	dockers, dockerRuns := g.counted("docker", docker)
+	g.env = append(g.env, "COLTEC_RCLONE="+rclones+"/rclone", "PATH="+dockers+":"+os.Getenv("PATH"))
+	ls := func(args ...string) (rows map[string]fleet.Row, took time.Duration) {
+		t.Helper()
+		cmd := exec.Command(g.root+"/bin/coltec", append([]string{"ls", "--json", filepath.Join(g.dir, "here/dev-0")}, args...)...)
+		cmd.Env = g.env
+		began := time.Now()
+		out, err := cmd.Output()
+		took = time.Since(began)
+		var list []fleet.Row
+		if err == nil {
+			err = json.Unmarshal(out, &list)
+		}
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		rows = map[string]fleet.Row{}
+		for _, r := range list {
+			if filepath.Dir(r.Folder) == filepath.Join(g.dir, "here") || r.Folder == "" {
+				rows[r.Workspace] = r
+			}
+		}
+		return rows, took
+	}
+	rows, took := ls("--wait", "30s")
+	t.Logf("ls of %d here and %d in the bucket: %.2f s", n, n, took.Seconds())
+	here, far := rows["acme/widget/dev-7"], rows["acme/widget/far-7"]
+	if len(rows) != 2*n || here.State != fleet.Down || len(here.Attention) != 1 || far.State != fleet.Elsewhere || far.Where != "laptop" || far.Since == nil || far.LastSeen == nil {
+		t.Errorf("%d rows: %+v, %+v", len(rows), here, far)
+	}
+	// rclone: its version, the listing, the heads.
+	if r, d := rcloneRuns(), dockerRuns(); r != 3 || d != 2 {
+		t.Errorf("rclone ran %d times and docker %d times", r, d)
+	}
+	g.env = append(g.env, "RCLONE_S3_ENDPOINT="+deaf(t))
+	rows, took = ls()
+	t.Logf("ls while the bucket drops packets: %.2f s", took.Seconds())
+	if r := rcloneRuns(); len(rows) != n || r != 2 {
+		t.Errorf("%d rows, and rclone ran %d times", len(rows), r)
 	}
 }

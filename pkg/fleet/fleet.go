@@ -5,7 +5,7 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -31,17 +31,19 @@ type Local struct {
 
 // Seen is a head in the bucket, and when it was last written by the store's clock.
 type Seen struct {
-	Head store.Head
+	Head store.Head // of one that cannot be read the name alone
 	At   time.Time
+	Bad  error // why it cannot be read
 }
 
 // State of a workspace, as a row shows it: coltecd's own, or one of these.
 const (
-	Down      = "down"      // here, and its container does not run
-	Silent    = "silent"    // it runs and coltecd has not written for a while
-	Elsewhere = "elsewhere" // held on another machine
-	Free      = "free"      // in the bucket, and nobody holds it
-	Lost      = "lost"      // held in the bucket, and not seen for longer than its lease
+	Down       = "down"       // here, and its container does not run
+	Silent     = "silent"     // it runs and coltecd has not written for a while
+	Elsewhere  = "elsewhere"  // held on another machine
+	Free       = "free"       // in the bucket, and nobody holds it
+	Lost       = "lost"       // held in the bucket, and not seen for longer than its lease
+	Unreadable = "unreadable" // its head in the bucket makes no sense to this version
 )
 
 // Row is one workspace.
@@ -75,7 +77,7 @@ func Rows(local []Local, seen []Seen, now time.Time) []Row {
 		here[l.Workspace] = true
 		row := l.row(now)
 		if s, ok := heads[l.Workspace]; ok {
-			row.join(s)
+			row.join(s, now)
 		}
 		rows = append(rows, row)
 	}
@@ -127,12 +129,17 @@ func (l Local) row(now time.Time) Row {
 	return row
 }
 
-// join adds what the bucket knows to a workspace of this host that is down.
-func (r *Row) join(s Seen) {
-	if r.State != Down || s.Head.State != store.Held {
+// join adds what the bucket knows to a workspace of this host that is down: who
+// holds it, or what another machine could not send.
+func (r *Row) join(s Seen, now time.Time) {
+	if r.State != Down {
 		return
 	}
-	r.Where = place(s.Head.Holder)
+	there := s.row(now)
+	if s.Bad != nil || s.Head.State == store.Held {
+		r.Where, r.Since, r.LastSeen = there.Where, there.Since, there.LastSeen
+	}
+	r.Attention = append(r.Attention, there.Attention...)
 }
 
 func place(h store.Holder) string {
@@ -147,6 +154,10 @@ func (s Seen) row(now time.Time) Row {
 	row := Row{Workspace: h.Workspace, State: Free, Attention: []string{}}
 	if !s.At.IsZero() {
 		row.LastSeen = &s.At
+	}
+	if s.Bad != nil {
+		row.State, row.Attention = Unreadable, append(row.Attention, s.Bad.Error())
+		return row
 	}
 	switch h.State {
 	case store.Held:
@@ -170,18 +181,13 @@ type Bucket interface {
 // fleetPrefix is what all heads are under.
 const fleetPrefix = ".coltec/fleet"
 
-// Heads reads all heads of a bucket: one listing and one GET each, at once.
-func Heads(ctx context.Context, b Bucket) ([]Seen, error) {
-	times := map[string]time.Time{}
-	var keys []string
-	err := b.ListEach(ctx, fleetPrefix, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
-		if path.Base(o.Key) == "head.json" && strings.Count(o.Key, "/") == 3 {
-			key := path.Join(fleetPrefix, o.Key)
-			keys = append(keys, key)
-			times[key] = o.ModTime
-		}
-		return nil
-	})
+// ErrNoAnswer says that a bucket did not answer in time.
+var ErrNoAnswer = errors.New("it did not answer")
+
+// Heads reads all heads of a bucket: one listing, and all in one batch. It is
+// [ErrNoAnswer] when the listing takes longer than answer; read bounds the batch.
+func Heads(ctx context.Context, b Bucket, answer, read time.Duration) ([]Seen, error) {
+	keys, times, err := list(ctx, b, answer)
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}
@@ -190,6 +196,8 @@ func Heads(ctx context.Context, b Bucket) ([]Seen, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeoutCause(ctx, read, fmt.Errorf("%w the question for %d heads within %s", ErrNoAnswer, len(keys), read))
+	defer cancel()
 	if _, err := b.Download(ctx, keys, dir, nil); err != nil {
 		return nil, err
 	}
@@ -199,11 +207,30 @@ func Heads(ctx context.Context, b Bucket) ([]Seen, error) {
 		if err != nil {
 			continue // it is never deleted; a listing may be ahead
 		}
-		s := Seen{At: times[key]}
-		if err := json.Unmarshal(body, &s.Head); err != nil || store.HeadKey(s.Head.Workspace) != key {
-			return nil, fmt.Errorf("cannot read %s: it is not the head of a workspace", key)
+		name := path.Dir(strings.TrimPrefix(key, fleetPrefix+"/"))
+		s := Seen{Head: store.Head{Workspace: name}, At: times[key]}
+		if head, err := store.ParseHead(body, name); err != nil {
+			s.Bad = err
+		} else {
+			s.Head = *head
 		}
 		seen = append(seen, s)
 	}
 	return seen, nil
+}
+
+// list gives the keys of all heads, and when each was written.
+func list(ctx context.Context, b Bucket, patience time.Duration) (keys []string, times map[string]time.Time, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w within %s", ErrNoAnswer, patience))
+	defer cancel()
+	times = map[string]time.Time{}
+	err = b.ListEach(ctx, fleetPrefix, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
+		if path.Base(o.Key) == "head.json" && strings.Count(o.Key, "/") == 3 {
+			key := path.Join(fleetPrefix, o.Key)
+			keys = append(keys, key)
+			times[key] = o.ModTime
+		}
+		return nil
+	})
+	return keys, times, err
 }

@@ -16,7 +16,7 @@ func TestRows(t *testing.T) {
 		return &status.Document{State: state, Since: &since, Replicas: replicas}
 	}
 	head := func(name string, state store.HeadState, age time.Duration) Seen {
-		return Seen{store.Head{Workspace: name, State: state, TTL: 180, Dirty: 3, Holder: store.Holder{Host: "laptop", Since: since}}, now.Add(-age)}
+		return Seen{Head: store.Head{Workspace: name, State: state, TTL: 180, Dirty: 3, Holder: store.Holder{Host: "laptop", Since: since}}, At: now.Add(-age)}
 	}
 	rows := Rows([]Local{
 		{Workspace: "o/p/up", Folder: "/up", Running: true, Status: doc(status.Running, status.Replica{LagSeconds: 7}), Written: now},

@@ -135,7 +135,9 @@ func (h *Head) Commit(refs map[string]Ref, now time.Time) {
 	})
 }
 
-func decodeHead(b []byte, workspace string) (*Head, error) {
+// ParseHead reads the head of a workspace. One of a format that a later version
+// writes is refused.
+func ParseHead(b []byte, workspace string) (*Head, error) {
 	var h Head
 	if err := json.Unmarshal(b, &h); err != nil {
 		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)

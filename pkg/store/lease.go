@@ -290,7 +290,7 @@ func ReadHead(ctx context.Context, b Bucket, workspace string) (*Head, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
 	}
-	return decodeHead(body, workspace)
+	return ParseHead(body, workspace)
 }
 
 // read reads the head anew; head is nil when there is none.
@@ -303,7 +303,7 @@ func (l *Lease) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read head: %w", err)
 	}
-	h, err := decodeHead(body, l.workspace)
+	h, err := ParseHead(body, l.workspace)
 	if err != nil {
 		return err
 	}
@@ -478,7 +478,7 @@ func (l *Lease) look(ctx context.Context, a *attempt) error {
 	case err != nil:
 		return fmt.Errorf("cannot read head: %w", err)
 	}
-	h, err := decodeHead(body, l.workspace)
+	h, err := ParseHead(body, l.workspace)
 	if err != nil {
 		return err
 	}
@@ -507,7 +507,7 @@ func (l *Lease) refused(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return fmt.Errorf("cannot read head: %w: %w", ErrInDoubt, err)
 	}
-	h, err := decodeHead(body, l.workspace)
+	h, err := ParseHead(body, l.workspace)
 	if err != nil {
 		return err
 	}
