@@ -7,8 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
@@ -139,14 +142,8 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 			return 0, err
 		}
 	}
-	next := 0
-	for _, d := range takes[:n] {
-		staged := ""
-		if d.fetches() {
-			staged = join(Dir+"/stage/in", strconv.Itoa(next))
-			next++
-		}
-		p.try(d, func(d *Decision) error { return p.bring(d, staged) })
+	if err := p.bringEach(takes[:n]); err != nil {
+		return 0, err
 	}
 	pointPlaced.Reach()
 	// Nor must the base say that something was placed which was not.
@@ -160,6 +157,88 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 	}
 	pointRecorded.Reach()
 	return n, os.RemoveAll(dir)
+}
+
+// newcomer is a file that comes where nothing is: what is done with it concerns
+// no other path.
+type newcomer struct {
+	d      *Decision
+	staged string
+	seen   Seen
+	err    error
+}
+
+// isNew says that a decision is about a newcomer.
+func (p *placement) isNew(d *Decision) bool {
+	return d.Op == Take && d.Entry.Kind == tree.File && d.Local == nil && !p.late[d.Path]
+}
+
+// bringEach brings decisions whose content is staged. Newcomers come last, a few
+// at a time: the directories that they come to are there by then.
+func (p *placement) bringEach(takes []*Decision) error {
+	var later []newcomer
+	next := 0
+	for _, d := range takes {
+		staged := ""
+		if d.fetches() {
+			staged = join(Dir+"/stage/in", strconv.Itoa(next))
+			next++
+		}
+		if p.isNew(d) {
+			later = append(later, newcomer{d: d, staged: staged})
+			continue
+		}
+		p.try(d, func(d *Decision) error { return p.bring(d, staged) })
+	}
+	if err := p.placeNew(later); err != nil {
+		return err
+	}
+	for i := range later {
+		c := &later[i]
+		switch {
+		case c.err == nil:
+			p.out.Placed++
+			p.settle(c.d, c.seen)
+		case errors.Is(c.err, unix.EACCES): // another had the directory's mode changed for a moment
+			p.try(c.d, func(d *Decision) error { return p.take(d, c.staged) })
+		default:
+			p.try(c.d, func(*Decision) error { return c.err })
+		}
+	}
+	return nil
+}
+
+// newcomersRun is how many newcomers a worker takes at a time: neighbours, which
+// come to the same directory.
+const newcomersRun = 64
+
+// placeNew gives newcomers their places and notes what is seen of them there.
+func (p *placement) placeNew(all []newcomer) error {
+	roots := []FileSystem{p.r.root}
+	root, ok := p.r.root.(*Root) // others are not made for several goroutines
+	for ok && len(roots) < min(runtime.GOMAXPROCS(0), 4, len(all)/newcomersRun) {
+		fork, err := root.Fork()
+		if err != nil {
+			return err
+		}
+		defer fork.Close()
+		roots = append(roots, fork)
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for _, root := range roots {
+		workers.Go(func() {
+			for from := 0; from < len(all); {
+				from = int(next.Add(newcomersRun)) - newcomersRun
+				for i := from; i < min(from+newcomersRun, len(all)); i++ {
+					c := &all[i]
+					c.seen, c.err = p.putFile(root, c.d, c.staged)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return nil
 }
 
 // fetch fetches the content of takes. A listing tells no mode, so it may tell
@@ -231,61 +310,87 @@ func (p *placement) bring(d *Decision, staged string) error {
 
 // take places a file or a link.
 func (p *placement) take(d *Decision, staged string) error {
-	root := p.r.root
+	put := p.putFile
 	if d.Entry.Kind == tree.Link {
-		if staged != "" {
-			_ = root.Remove(staged)
-		}
-		staged = Dir + "/stage/link"
-		_ = root.Remove(staged)
-		if err := root.Symlink(d.Entry.Link, staged); err != nil {
-			return err
-		}
-	} else if err := p.chmod(staged, d.Entry.Mode); err != nil {
-		return err
+		put = p.putLink
 	}
+	seen, err := put(p.r.root, d, staged)
+	if err == nil {
+		p.out.Placed++
+		p.settle(d, seen)
+	}
+	return err
+}
+
+// putLink makes a link and gives it its place.
+func (p *placement) putLink(root FileSystem, d *Decision, staged string) (Seen, error) {
+	if staged != "" {
+		_ = root.Remove(staged)
+	}
+	staged = Dir + "/stage/link"
+	_ = root.Remove(staged)
+	if err := root.Symlink(d.Entry.Link, staged); err != nil {
+		return Seen{}, err
+	}
+	return p.put(root, d, staged)
+}
+
+// putFile gives a staged file its mode and its place.
+func (p *placement) putFile(root FileSystem, d *Decision, staged string) (Seen, error) {
+	if err := p.chmodIn(root, staged, d.Entry.Mode); err != nil {
+		return Seen{}, err
+	}
+	return p.put(root, d, staged)
+}
+
+// put gives what is staged its time and its place, and says what is seen of it
+// there. It changes nothing of the placement, unless something is in its place.
+func (p *placement) put(root FileSystem, d *Decision, staged string) (Seen, error) {
 	if err := root.SetTime(staged, d.Entry.MTime); err != nil {
-		return err
+		return Seen{}, err
 	}
 	placed, err := root.Lstat(staged)
 	if err != nil || placed == nil {
-		return errors.Join(err, errEdited)
+		return Seen{}, errors.Join(err, errEdited)
 	}
 	if d.Local != nil {
 		if err := p.clear(d); err != nil {
-			return err
+			return Seen{}, err
 		}
 	}
-	if err := p.parents(d.Path); err != nil {
-		return err
+	rename := func() error {
+		return writable(root, d.Path, func() error { return root.Rename(staged, d.Path, false) })
 	}
-	if err := p.writable(d.Path, func() error { return root.Rename(staged, d.Path, false) }); err != nil {
-		return err
+	if err = rename(); absent(err) { // the directory is
+		root.Forget()
+		if err = parents(root, d.Path); err == nil {
+			err = rename()
+		}
+	}
+	if err != nil {
+		return Seen{}, err
 	}
 	pointRenamed.Reach()
-	p.out.Placed++
-	return p.notePlaced(d, placed.Seen)
+	return lookPlaced(root, d.Path, placed.Seen)
 }
 
-// notePlaced settles a path with what was placed there. An edit that is faster
-// than this look at it must not pass for what was placed: the rename sets the
-// change time and nothing else.
-func (p *placement) notePlaced(d *Decision, placed Seen) error {
-	now, err := p.r.root.Lstat(d.Path)
+// lookPlaced says what is seen of what was placed. An edit that is faster than
+// this look at it must not pass for what was placed: the rename sets the change
+// time and nothing else.
+func lookPlaced(root FileSystem, path string, placed Seen) (Seen, error) {
+	now, err := root.Lstat(path)
 	if err != nil {
-		return err
+		return Seen{}, err
 	}
-	ctime := int64(0)
+	placed.CTime = 0
 	if now != nil {
-		ctime, now.CTime = now.CTime, placed.CTime
+		ctime := now.CTime
+		now.CTime = 0
+		if now.Seen == placed {
+			placed.CTime = ctime
+		}
 	}
-	if now != nil && now.Seen == placed {
-		placed.CTime = ctime
-	} else {
-		placed.CTime = 0
-	}
-	p.settle(d, placed)
-	return nil
+	return placed, nil
 }
 
 // keep leaves the local version, with what changed of its mode on the remote
@@ -341,7 +446,7 @@ func (p *placement) moveAside(d *Decision) error {
 	if err := root.MkdirAll(parentOf(kept), 0o755); err != nil {
 		return err
 	}
-	if err := p.writable(d.Path, func() error { return root.Rename(d.Path, kept, false) }); err != nil {
+	if err := writable(root, d.Path, func() error { return root.Rename(d.Path, kept, false) }); err != nil {
 		return err
 	}
 	now, err := root.Lstat(kept)
@@ -349,7 +454,7 @@ func (p *placement) moveAside(d *Decision) error {
 		err = errEdited
 	}
 	if err != nil {
-		return errors.Join(err, p.writable(d.Path, func() error { return root.Rename(kept, d.Path, false) }))
+		return errors.Join(err, writable(root, d.Path, func() error { return root.Rename(kept, d.Path, false) }))
 	}
 	if conflict {
 		p.out.Conflicts = append(p.out.Conflicts, d.Path)
@@ -372,39 +477,39 @@ func (p *placement) asPlanned(path string, now *Sighting) bool {
 }
 
 // parents makes the directories above a path that are missing.
-func (p *placement) parents(path string) error {
+func parents(root FileSystem, path string) error {
 	for dir := range tree.Parents(path) {
-		if err := p.mkdir(dir); err != nil {
+		if err := mkdir(root, dir); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *placement) mkdir(path string) error {
-	return p.writable(path, func() error { return p.r.root.Mkdir(path, 0o755) })
-}
-
-func (p *placement) rmdir(path string) error {
-	return p.writable(path, func() error { return p.r.root.Rmdir(path) })
+func mkdir(root FileSystem, path string) error {
+	return writable(root, path, func() error { return root.Mkdir(path, 0o755) })
 }
 
 // writable does something in the directory that holds path. Where its mode
 // forbids that, it is made writable for the moment.
-func (p *placement) writable(path string, do func() error) error {
+func writable(root FileSystem, path string, do func() error) error {
 	err := do()
 	i := strings.LastIndexByte(path, '/')
 	if !errors.Is(err, unix.EACCES) || i < 0 {
 		return err
 	}
-	dir, err2 := p.r.root.Lstat(path[:i])
+	dir, err2 := root.Lstat(path[:i])
 	if err2 != nil || dir == nil || dir.Kind != tree.Dir || dir.Mode&0o200 != 0 {
 		return err
 	}
-	if p.r.root.Chmod(dir.Path, dir.Mode|0o200) != nil {
+	if root.Chmod(dir.Path, dir.Mode|0o200) != nil {
 		return err
 	}
-	return errors.Join(do(), p.r.root.Chmod(dir.Path, dir.Mode))
+	return errors.Join(do(), root.Chmod(dir.Path, dir.Mode))
+}
+
+func (p *placement) rmdir(path string) error {
+	return writable(p.r.root, path, func() error { return p.r.root.Rmdir(path) })
 }
 
 // dir makes a directory, writable for now.
@@ -414,13 +519,13 @@ func (p *placement) dir(d *Decision) error {
 			return err
 		}
 	}
-	if err := p.parents(d.Path); err != nil {
+	if err := parents(p.r.root, d.Path); err != nil {
 		return err
 	}
 	if err := p.recase(d.Path); err != nil {
 		return err
 	}
-	if err := p.mkdir(d.Path); err != nil {
+	if err := mkdir(p.r.root, d.Path); err != nil {
 		return err
 	}
 	p.dirs = append(p.dirs, d)

@@ -17,10 +17,23 @@ import (
 type Root struct {
 	Path string
 	fd   int
-	// The directory that was used last: trees are worked through in order, so
-	// that the next path is most often in the same one.
-	last   string
-	lastFD int
+	// The two directories that were used last, the later one first: trees are
+	// worked through in order, so that the next path is most often in the same
+	// one, and what is renamed comes from the same one too.
+	last [2]openDir
+}
+
+// openDir is a directory of the tree; path is "" when there is none.
+type openDir struct {
+	path string
+	fd   int
+}
+
+func (d *openDir) close() {
+	if d.path != "" {
+		unix.Close(d.fd)
+	}
+	*d = openDir{}
 }
 
 // OpenRoot opens the tree at an absolute path.
@@ -29,7 +42,7 @@ func OpenRoot(path string) (*Root, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &Root{Path: path, fd: fd, lastFD: -1}, nil
+	return &Root{Path: path, fd: fd}, nil
 }
 
 // Close releases the tree.
@@ -38,14 +51,23 @@ func (r *Root) Close() {
 	unix.Close(r.fd)
 }
 
-// Forget drops the cached directory: it may have been removed or replaced.
+// Fork opens the same tree, whatever is at its path by now, for another
+// goroutine.
+func (r *Root) Fork() (*Root, error) {
+	fd, err := unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "dup", Path: r.Path, Err: err}
+	}
+	return &Root{Path: r.Path, fd: fd}, nil
+}
+
+// Forget drops the cached directories: they may have been removed or replaced.
 // Whoever begins something new with the tree calls it: a directory that was
 // removed and made again, by a git checkout say, would stay the old one.
 func (r *Root) Forget() {
-	if r.lastFD >= 0 {
-		unix.Close(r.lastFD)
+	for i := range r.last {
+		r.last[i].close()
 	}
-	r.last, r.lastFD = "", -1
 }
 
 // Identity is the device and inode of the root directory.
@@ -58,7 +80,7 @@ func (r *Root) Identity() (dev, inode uint64, err error) {
 }
 
 // parent gives a descriptor of the directory that holds path, valid until the
-// next call, and the name in it.
+// next call but one, and the name in it.
 func (r *Root) parent(path string) (fd int, name string, err error) {
 	if !store.ValidPath(path) {
 		return -1, "", &fs.PathError{Op: "open", Path: path, Err: fs.ErrInvalid}
@@ -67,15 +89,20 @@ func (r *Root) parent(path string) (fd int, name string, err error) {
 	if i < 0 {
 		return r.fd, path, nil
 	}
-	if r.lastFD < 0 || r.last != path[:i] {
-		r.Forget()
-		fd, err := r.openDir(path[:i])
+	dir, name := path[:i], path[i+1:]
+	if r.last[0].path == dir {
+		return r.last[0].fd, name, nil
+	}
+	if r.last[1].path != dir {
+		fd, err := r.openDir(dir)
 		if err != nil {
 			return -1, "", err
 		}
-		r.last, r.lastFD = path[:i], fd
+		r.last[1].close()
+		r.last[1] = openDir{dir, fd}
 	}
-	return r.lastFD, path[i+1:], nil
+	r.last[0], r.last[1] = r.last[1], r.last[0]
+	return r.last[0].fd, name, nil
 }
 
 func (r *Root) openDir(path string) (int, error) {
@@ -213,15 +240,9 @@ func (r *Root) Symlink(target, path string) error {
 // Rename moves a file or link within the tree. When replace is false and
 // something is at the new path the error is fs.ErrExist and nothing happened.
 func (r *Root) Rename(from, to string, replace bool) error {
-	i := strings.LastIndexByte(from, '/')
-	dir, name := r.fd, from
-	if i >= 0 {
-		fd, err := r.openDir(from[:i])
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		dir, name = fd, from[i+1:]
+	dir, name, err := r.parent(from)
+	if err != nil {
+		return err
 	}
 	return r.in("rename", to, func(fd int, target string) error {
 		if replace {

@@ -583,7 +583,9 @@ func TestEditRightAfterPlacing(t *testing.T) {
 		one.w.must(edits[name].edit())
 		e := one.base.Row("a").Entry
 		p := &placement{r: one.Replica, plan: &planning{}, out: &Outcome{}}
-		one.w.must(p.notePlaced(&Decision{Path: "a", Op: Take, Entry: e, Remote: &e}, placed.Seen))
+		seen, err := lookPlaced(one.root, "a", placed.Seen)
+		one.w.must(err)
+		p.settle(&Decision{Path: "a", Op: Take, Entry: e, Remote: &e}, seen)
 		row := p.changes[0].Row
 		now, err := one.root.Lstat("a")
 		one.w.must(err)

@@ -361,11 +361,13 @@ func (p *placement) recase(path string) error {
 }
 
 // chmod sets permission bits where there are any.
-func (p *placement) chmod(path string, mode uint32) error {
+func (p *placement) chmod(path string, mode uint32) error { return p.chmodIn(p.r.root, path, mode) }
+
+func (p *placement) chmodIn(root FileSystem, path string, mode uint32) error {
 	if p.r.traits.noModes {
 		return nil
 	}
-	return p.r.root.Chmod(path, mode)
+	return root.Chmod(path, mode)
 }
 
 // changed says whether a sighting is not what the base saw at its path.

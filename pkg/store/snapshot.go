@@ -5,17 +5,14 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
@@ -56,152 +53,6 @@ func (s *Snapshot) SetCollection(n int64) { s.collection = n }
 // NewSnapshot keeps a replica under the bucket's root. stage is a local
 // directory for manifests on their way.
 func NewSnapshot(b Bucket, stage string) *Snapshot { return &Snapshot{bucket: b, stage: stage} }
-
-// Tree reads a manifest.
-func (s *Snapshot) Tree(ctx context.Context, ref string) (*Tree, error) {
-	if err := s.download(ctx, []string{ref}, s.stage, nil); err != nil {
-		return nil, err
-	}
-	file := filepath.Join(s.stage, Dir, ref)
-	defer os.Remove(file)
-	t, err := readManifest(file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read manifest %q: %w", ref, err)
-	}
-	return t, nil
-}
-
-// download fetches objects that are not there yet to dir/.coltec/KEY and
-// verifies each against its name.
-func (s *Snapshot) download(ctx context.Context, keys []string, dir string, progress Progress) error {
-	var missing []string
-	for _, key := range keys {
-		if verify(filepath.Join(dir, Dir, key)) != nil {
-			missing = append(missing, path.Join(Dir, key))
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	if _, err := s.bucket.Download(ctx, missing, dir, progress); err != nil {
-		return err
-	}
-	for _, key := range missing {
-		file := filepath.Join(dir, key)
-		if err := verify(file); err != nil {
-			os.Remove(file)
-			return fmt.Errorf("cannot use object %q: %w", key, err)
-		}
-	}
-	return nil
-}
-
-// verify says whether a file's bytes are those that its name promises.
-func verify(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	name := filepath.Base(file)
-	if !strings.HasSuffix(name, "-"+hex.EncodeToString(h.Sum(nil))) {
-		return errors.New("its bytes are not those its name promises")
-	}
-	return nil
-}
-
-// Fetch downloads the objects that entries need and puts the files together.
-func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress Progress) error {
-	if err := s.download(ctx, objectsOf(entries), dir, progress); err != nil {
-		return err
-	}
-	d, err := newDecoder()
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	for i, e := range entries {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := assemble(d, e, filepath.Join(dir, Dir), filepath.Join(dir, fmt.Sprint(i))); err != nil {
-			return fmt.Errorf("cannot put %q together: %w", e.Path, err)
-		}
-	}
-	return nil
-}
-
-func objectsOf(entries []*tree.Entry) []string {
-	var keys []string
-	seen := map[string]bool{}
-	for _, e := range entries {
-		for _, x := range e.Where {
-			if !seen[x.Object] {
-				seen[x.Object] = true
-				keys = append(keys, x.Object)
-			}
-		}
-	}
-	return keys
-}
-
-func newDecoder() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-}
-
-// assemble writes the content of e from its objects to file, and verifies it.
-func assemble(d *zstd.Decoder, e *tree.Entry, objects, file string) error {
-	// A run that was cut off may have left one that must not be written.
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	for _, x := range e.Where {
-		if err := copyExtent(io.MultiWriter(f, sum), d, x, objects); err != nil {
-			return err
-		}
-	}
-	if got := tree.Sum(sum.Sum(nil)); got != e.Sum {
-		return fmt.Errorf("its content has hash %s, not %s", got, e.Sum)
-	}
-	return f.Close()
-}
-
-func copyExtent(w io.Writer, d *zstd.Decoder, x tree.Extent, objects string) error {
-	f, err := os.Open(filepath.Join(objects, x.Object))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	var r io.Reader = io.NewSectionReader(f, x.Offset, x.Stored)
-	switch x.Codec {
-	case tree.Raw:
-	case tree.Zstd:
-		if err := d.Reset(r); err != nil {
-			return err
-		}
-		r = d
-	default:
-		return fmt.Errorf("codec %q is not known to this version of coltecd", x.Codec)
-	}
-	n, err := io.Copy(w, io.LimitReader(r, x.Size+1))
-	if err == nil && n != x.Size {
-		err = fmt.Errorf("%d bytes where %d were stored", n, x.Size)
-	}
-	return err
-}
 
 // Publish sends the manifest of the next tree.
 func (s *Snapshot) Publish(ctx context.Context, dir string, p Publication) (string, error) {
