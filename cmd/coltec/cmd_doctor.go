@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +19,11 @@ import (
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tailnet"
 )
 
 func cmdDoctor(p *program) *cli.Command {
@@ -23,87 +31,229 @@ func cmdDoctor(p *program) *cli.Command {
 		Name:      "doctor",
 		Usage:     "check what this host and the bucket of a workspace need, each finding with its fix",
 		ArgsUsage: "[DIR]",
-		Flags:     secretFlags(),
+		Flags:     append([]cli.Flag{&cli.BoolFlag{Name: "json", Usage: "answer in JSON"}}, secretFlags()...),
 		Action:    func(c *cli.Context) error { return p.doctor(c) },
 	}
 }
 
 const (
-	// skewLimit is what S3 stores take before they refuse a request: 15 minutes.
+	// skewLimit is far below what S3 stores take before they refuse a request: 15
+	// minutes.
 	skewLimit = 5 * time.Minute
-	// watchesLimit is too few for a few workspaces with node_modules.
-	watchesLimit = 65536
+	// watchesLeast is enough for a few workspaces with node_modules.
+	watchesLeast = 65536
+	// instancesLeast is what kernels have by default. All containers of a user share
+	// them, and editors take dozens.
+	instancesLeast = 128
+	// probePatience bounds the test of a bucket: twice what rclone takes to say that
+	// nobody answers.
+	probePatience = 10 * time.Second
 )
 
+// finding is what was found of one thing.
+type finding struct {
+	Name    string   `json:"name"`
+	State   string   `json:"state"` // ok, fail, or skipped: problem says why it could not be looked at
+	Problem string   `json:"problem,omitempty"`
+	Fix     []string `json:"fix,omitempty"`
+}
+
+// findings are made one after the other.
+type findings struct{ list []finding }
+
+// check notes how a look at something went, and tells whether well.
+func (f *findings) check(name string, err error) bool {
+	if err == nil {
+		f.list = append(f.list, finding{Name: name, State: "ok"})
+		return true
+	}
+	f.list = append(f.list, finding{Name: name, State: "fail", Problem: err.Error(), Fix: hint.Of(err)})
+	return false
+}
+
+// skip notes what could not be looked at.
+func (f *findings) skip(why string, names ...string) {
+	for _, name := range names {
+		f.list = append(f.list, finding{Name: name, State: "skipped", Problem: why})
+	}
+}
+
+func (f *findings) failed() bool {
+	return slices.ContainsFunc(f.list, func(x finding) bool { return x.State == "fail" })
+}
+
+// String is the answer for people.
+func (f *findings) String() string {
+	words := map[string]string{"ok": "ok", "fail": "FAIL", "skipped": "skip"}
+	var b strings.Builder
+	for _, x := range f.list {
+		fmt.Fprintf(&b, "%-5s %s", words[x.State], x.Name)
+		if x.Problem != "" {
+			fmt.Fprintf(&b, ": %s", cmdline.Plain(x.Problem))
+		}
+		b.WriteString("\n")
+		for _, fix := range x.Fix {
+			fmt.Fprintf(&b, "      fix: %s\n", cmdline.Plain(fix))
+		}
+	}
+	return b.String()
+}
+
 func (p *program) doctor(c *cli.Context) error {
-	bad := 0
-	check := func(name string, err error) {
-		if err == nil {
-			fmt.Fprintf(p.out, "ok    %s\n", name)
-			return
-		}
-		bad++
-		fmt.Fprintf(p.out, "FAIL  %s: %s\n", name, cmdline.Plain(err.Error()))
-		for _, h := range hint.Of(err) {
-			fmt.Fprintf(p.out, "      fix: %s\n", cmdline.Plain(h))
-		}
-	}
-	tools, err := devcontainer.Docker(p.environ)
-	if err == nil {
-		_, err = tools.List(c.Context, devcontainer.LabelOrg)
-	}
-	check("docker", err)
-	_, err = devcontainer.Find(p.environ)
-	check("dev container CLI", err)
-	var missing error
-	if len(feature.Find(p.binDirs()...)) == 0 {
-		missing = feature.Missing(p.binDirs()...)
-	}
-	check("coltecd and rclone for containers", missing)
-	check("inotify watches", watches())
+	f := &findings{}
+	p.examineHost(c.Context, f)
 	w, err := open(c.Args().First())
-	check("workspace", err)
-	if err == nil {
-		ctx, cancel := context.WithTimeoutCause(c.Context, readPatience, fmt.Errorf("no answer within %s", readPatience))
-		defer cancel()
-		check("secrets, rclone and bucket", p.checkBucket(ctx, c, w))
+	switch {
+	case errors.Is(err, errNoWorkspace) && !c.Args().Present():
+		f.skip("there is none in this folder: coltec doctor DIR", "workspace")
+	case f.check("workspace", err):
+		p.examine(c, f, w)
 	}
-	if bad > 0 {
+	if c.Bool("json") {
+		if err := p.printJSON(f.list); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprint(p.out, f)
+	}
+	if f.failed() {
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
 	return nil
 }
 
-// checkBucket tries conditional writes on a key of its own.
-func (p *program) checkBucket(ctx context.Context, c *cli.Context, w *workspace) error {
-	root, err := p.headRemote(ctx, c, w)
-	if errors.Is(err, errNoRemote) {
-		return nil
+// examineHost looks at what every workspace here needs.
+func (p *program) examineHost(ctx context.Context, f *findings) {
+	tools, err := devcontainer.Docker(p.environ)
+	if err == nil {
+		_, err = tools.List(ctx, devcontainer.LabelOrg)
 	}
-	if err != nil {
-		return err
+	f.check("docker", err)
+	_, err = devcontainer.FindCLI(p.environ)
+	f.check("dev container CLI", err)
+	err = nil
+	if len(feature.Find(p.binDirs()...)) == 0 {
+		err = feature.Missing(p.binDirs()...)
 	}
-	result, err := root.Probe(ctx, ".coltec/probe/doctor-"+rand.Text())
-	switch {
-	case err != nil:
-		return err
-	case !result.Strong():
-		return hint.Wrap(errors.New("the bucket does not honour conditional writes: nothing but you keeps two machines apart"),
-			"use a store that does, or set persistence.lease.best_effort: true")
-	}
-	if skew := time.Since(result.ServerTime).Abs(); skew > skewLimit {
-		return hint.Wrap(fmt.Errorf("this clock and the store's differ by %s", skew.Round(time.Second)), "set the clock: timedatectl set-ntp true")
-	}
-	return nil
+	f.check("coltecd and rclone for containers", err)
+	f.check("inotify watches", inotify("max_user_watches", watchesLeast, 524288))
+	f.check("inotify instances", inotify("max_user_instances", instancesLeast, 1024))
 }
 
-func watches() error {
-	b, err := os.ReadFile("/proc/sys/fs/inotify/max_user_watches")
+// inotify looks at a limit of the kernel that all containers share.
+func inotify(name string, least, better int) error {
+	b, err := os.ReadFile("/proc/sys/fs/inotify/" + name)
 	if err != nil {
 		return nil // not Linux: Docker's own machine has them
 	}
-	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil && n < watchesLimit {
-		return hint.Wrap(fmt.Errorf("%d inotify watches are few for several workspaces", n), "sysctl fs.inotify.max_user_watches=524288")
+	return enough(name, string(b), least, better)
+}
+
+func enough(name, text string, least, better int) error {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil || n >= least {
+		return nil
+	}
+	return hint.Wrap(fmt.Errorf("fs.inotify.%s is %d, few for several workspaces: changes are seen later", name, n),
+		"sudo sysctl fs.inotify.%s=%d, and the same line in /etc/sysctl.d/ for the next boot", name, better)
+}
+
+// What is found of a workspace's bucket.
+const (
+	findRclone     = "rclone on this host"
+	findBucket     = "bucket"
+	findConditions = "conditional writes"
+	findClock      = "clock"
+)
+
+// examine looks at what one workspace needs.
+func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
+	_, err := os.Stat(filepath.Join(w.folder, configName))
+	if err != nil {
+		err = noConfig(w.folder)
+	}
+	f.check("devcontainer.json", err)
+	values, err := p.collect(c.Context, c, w.folder, w.spec, nil)
+	secrets := f.check("secrets", err)
+	bin, err := p.rclone(c.Context)
+	hasRclone := f.check(findRclone, err)
+	switch {
+	case !w.hasBucket():
+		f.skip(errNoRemote.Error(), findBucket, findConditions, findClock)
+	case !secrets:
+		f.skip("the secrets are missing", findBucket, findConditions, findClock)
+	case !hasRclone:
+		f.skip("there is no rclone to ask it with", findBucket, findConditions, findClock)
+	default:
+		root, err := p.headRemote(w, values, bin)
+		examineBucket(c.Context, f, w, root, err)
+	}
+	if w.spec.Networking.Enabled {
+		f.check("tailnet", tailnetFault(w, values))
+	}
+}
+
+// examineBucket tries conditional writes where the workspace's head is, on a key of
+// its own.
+func examineBucket(ctx context.Context, f *findings, w *workspace, root *rclone.Remote, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, probePatience, fmt.Errorf("no answer within %s", probePatience))
+	defer cancel()
+	var result rclone.ProbeResult
+	if err == nil {
+		result, err = root.Probe(ctx, path.Join(path.Dir(store.HeadKey(w.spec.ID())), "probe-doctor-"+rand.Text()))
+	}
+	if rclone.ClassOf(err) == rclone.ClockSkew {
+		f.skip("it refuses this clock", findBucket, findConditions)
+		f.check(findClock, err)
+		return
+	}
+	if !f.check(findBucket, err) {
+		f.skip("the bucket does not answer", findConditions, findClock)
+		return
+	}
+	f.check(findConditions, weak(result, w.spec.Persistence.Lease.BestEffort))
+	f.check(findClock, skew(result.ServerTime, time.Now()))
+}
+
+// weak is the error of a store that ignores conditions, where nobody said that it
+// will do.
+func weak(result rclone.ProbeResult, bestEffort bool) error {
+	if result.Strong() || bestEffort {
+		return nil
+	}
+	return hint.Wrap(errors.New("the bucket does not honour conditional writes: nothing but you keeps two machines apart"),
+		"use a store that does (S3, R2, MinIO), or set persistence.lease.best_effort: true")
+}
+
+// skew is the error of a clock that is far from the store's.
+func skew(server, now time.Time) error {
+	d := now.Sub(server)
+	if server.IsZero() || d.Abs() <= skewLimit {
+		return nil
+	}
+	word := "ahead of"
+	if d < 0 {
+		word = "behind"
+	}
+	return hint.Wrap(fmt.Errorf("this clock is %s %s the store's", d.Abs().Round(time.Second), word), "set it: sudo timedatectl set-ntp true")
+}
+
+// tailnetFault is what keeps a workspace out of its tailnet: no key, or what
+// coltecd said last.
+func tailnetFault(w *workspace, values secret.Values) error {
+	hasKey := slices.ContainsFunc(tailnet.KeyVars, func(name string) bool { return !values[name].Empty() })
+	doc, _, err := readStatus(w.folder)
+	known := err == nil && doc.Network != nil
+	switch {
+	case known && doc.Network.State == status.NetworkRunning:
+		return nil // its node keeps its own key
+	case !hasKey:
+		return hint.Wrap(fmt.Errorf("%s is not set", tailnet.KeyVars[0]),
+			"make an auth key in the admin console of the tailnet, and give it as a secret: fnox set %s", tailnet.KeyVars[0])
+	case known && doc.Network.State == status.NetworkBlocked:
+		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", w.folder)
+	case known && doc.Network.LastError != "":
+		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", w.folder)
 	}
 	return nil
 }

@@ -37,34 +37,51 @@ func cmdLs(p *program) *cli.Command {
 }
 
 func (p *program) ls(c *cli.Context) error {
-	local, err := p.localFleet(c.Context)
-	if err != nil {
-		if !c.Args().Present() || c.Bool("local") {
+	named := c.Args().Present()
+	if named {
+		if _, err := open(c.Args().First()); err != nil {
 			return err
 		}
-		p.say("note: the containers of this host are not shown: %v", err)
 	}
+	local, localErr := p.localFleet(c.Context)
+	if localErr != nil && (!named || c.Bool("local")) {
+		return localErr
+	}
+	p.notShown("the containers of this host are", localErr)
 	var seen []fleet.Seen
+	var bucketErr error
 	if !c.Bool("local") {
 		var asked bool
-		seen, asked, err = p.bucketFleet(c, local)
-		if err != nil {
-			p.say("note: the bucket is not shown: %v", err)
-			for _, h := range hint.Of(err) {
-				p.say("hint: %s", h)
-			}
-		} else if !asked {
-			p.say("note: the bucket is not shown: no secrets for it; name a workspace, or see --secrets-file and --age-key-file")
+		if seen, asked, bucketErr = p.bucketFleet(c, local); !asked {
+			bucketErr = hint.Wrap(errors.New("no secrets for it"), "name a workspace, or see --secrets-file and --age-key-file")
 		}
+		p.notShown("the bucket is", bucketErr)
 	}
-	rows := fleet.Rows(local, seen, time.Now())
-	if c.Bool("json") {
-		if rows == nil {
-			rows = []fleet.Row{}
-		}
-		return p.printJSON(rows)
+	if err := p.printRows(c.Bool("json"), fleet.Rows(local, seen, time.Now())); err != nil {
+		return err
 	}
-	_, err = io.WriteString(p.out, rowsText(rows, time.Now()))
+	if localErr != nil && bucketErr != nil { // nothing could be looked at
+		return cmdline.Exit{Code: cmdline.CodeFailed}
+	}
+	return nil
+}
+
+// notShown says what is missing from the rows, and why.
+func (p *program) notShown(what string, err error) {
+	if err == nil {
+		return
+	}
+	p.say("note: %s not shown: %v", what, err)
+	for _, h := range hint.Of(err) {
+		p.say("hint: %s", h)
+	}
+}
+
+func (p *program) printRows(asJSON bool, rows []fleet.Row) error {
+	if asJSON {
+		return p.printJSON(append([]fleet.Row{}, rows...)) // [] and not null
+	}
+	_, err := io.WriteString(p.out, rowsText(rows, time.Now()))
 	return err
 }
 
@@ -121,7 +138,7 @@ func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet
 			}
 			continue
 		}
-		root, err := p.headRemote(ctx, c, w)
+		root, err := p.openHead(ctx, c, w)
 		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && !c.Args().Present() {
 			continue
 		}
@@ -143,24 +160,30 @@ const headsAtOnce = 32
 
 var errNoRemote = errors.New("the workspace keeps nothing in a bucket")
 
-// headRemote opens the root of the remote that has the workspace's head.
-func (p *program) headRemote(ctx context.Context, c *cli.Context, w *workspace) (*rclone.Remote, error) {
-	if !w.spec.Persistence.Enabled || w.spec.HeadRemote() == "" {
+// openHead opens the root of the remote that has the workspace's head.
+func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*rclone.Remote, error) {
+	if !w.hasBucket() {
 		return nil, errNoRemote
 	}
 	values, err := p.collect(ctx, c, w.folder, w.spec, nil)
 	if err != nil {
 		return nil, err
 	}
+	bin, err := p.rclone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.headRemote(w, values, bin)
+}
+
+// headRemote is the root of the remote that has the head of a workspace with a
+// bucket.
+func (p *program) headRemote(w *workspace, values secret.Values, bin rclone.Binary) (*rclone.Remote, error) {
 	get := func(name string) (string, bool) {
 		v, ok := values[name]
 		return v.Reveal(), ok && !v.Empty()
 	}
 	r, err := w.spec.Persistence.Remotes[w.spec.HeadRemote()].Expand(get)
-	if err != nil {
-		return nil, err
-	}
-	bin, err := p.rclone(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/coltec/coltec/internal/clidoc"
+	"github.com/coltec/coltec/internal/s3test"
 )
 
 var update = flag.Bool("update", false, "write the generated documents anew")
@@ -25,7 +27,40 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/*.txtar with the real program.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true, Setup: setup,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"bucket": bucket},
+	})
+}
+
+// setup gives a script TOOLS, a PATH with coltec and nothing else, and takes away
+// what the machine has of secrets.
+func setup(e *testscript.Env) error {
+	tools, _, _ := strings.Cut(e.Getenv("PATH"), string(filepath.ListSeparator))
+	e.Setenv("TOOLS", tools)
+	e.Setenv("HOME", e.WorkDir)
+	return nil
+}
+
+// bucket starts an S3 server that lives as long as the script, says in RCLONE_…
+// where it is, and puts its rclone into bin, which is named by COLTEC_BIN.
+func bucket(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: bucket")
+	}
+	s, err := s3test.Serve(context.Background(), s3test.Options{Dir: ts.MkAbs("s3")})
+	ts.Check(err)
+	ts.Defer(s.Close)
+	for name, value := range map[string]string{
+		"BUCKET": s.Bucket, "S3_ENDPOINT": s.Endpoint, "S3_ACCESS_KEY_ID": s.AccessKey, "S3_SECRET_ACCESS_KEY": s.SecretKey,
+	} {
+		ts.Setenv("RCLONE_"+name, value)
+	}
+	rclone, err := s3test.Rclone()
+	ts.Check(err)
+	ts.Check(os.MkdirAll(ts.MkAbs("bin"), 0o755))
+	ts.Check(os.Symlink(rclone, ts.MkAbs("bin/rclone")))
+	ts.Setenv("COLTEC_BIN", ts.MkAbs("bin"))
 }
 
 // TestCLIDoc holds docs/cli-coltec.md to the program.

@@ -11,6 +11,7 @@ import (
 	"github.com/coltec/coltec/pkg/fnox"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/tailnet"
 )
 
 // secretFlags say where secrets are looked for.
@@ -23,7 +24,7 @@ func secretFlags() []cli.Flag {
 }
 
 // wanted are the secrets that a spec declares, and the variables that its
-// remotes, services and hooks cannot do without.
+// remotes, services, hooks and tailnet cannot do without.
 func wanted(sp *spec.Spec) []secret.Wanted {
 	var list []secret.Wanted
 	seen := map[string]bool{}
@@ -41,6 +42,11 @@ func wanted(sp *spec.Spec) []secret.Wanted {
 	}
 	for _, name := range sp.Variables() {
 		add(name, false)
+	}
+	if sp.Networking.Enabled {
+		for _, name := range tailnet.KeyVars {
+			add(name, false)
+		}
 	}
 	return list
 }

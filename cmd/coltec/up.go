@@ -104,10 +104,15 @@ func errUnless(said bool, text string) error {
 // name is how the workspace is called in lines for people.
 func (w *workspace) name() string { return w.spec.Metadata.Environment }
 
+// noConfig is the error of a workspace that nothing can be brought up from.
+func noConfig(folder string) error {
+	return hint.Wrap(fmt.Errorf("no %s in %s", configName, folder), "coltec new writes one")
+}
+
 // writeFeature brings the Feature beside devcontainer.json up to date.
 func (p *program) writeFeature(w *workspace) error {
 	if _, err := os.Stat(w.folder + "/" + configName); err != nil {
-		return hint.Wrap(fmt.Errorf("no %s in %s", configName, w.folder), "coltec new writes one")
+		return noConfig(w.folder)
 	}
 	found := feature.Find(p.binDirs()...)
 	if len(found) == 0 {

@@ -24,6 +24,13 @@ type workspace struct {
 	spec   *spec.Spec
 }
 
+var errNoWorkspace = errors.New("no workspace")
+
+// hasBucket tells whether anything of the workspace is kept in a bucket.
+func (w *workspace) hasBucket() bool {
+	return w.spec.Persistence.Enabled && w.spec.HeadRemote() != ""
+}
+
 // open finds the workspace in dir; "" is here.
 func open(dir string) (*workspace, error) {
 	if dir == "" {
@@ -36,16 +43,16 @@ func open(dir string) (*workspace, error) {
 	info, err := os.Stat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", dir), "make one: coltec new %s --data org=… --data project=… --data env=…", dir)
+		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no such folder", errNoWorkspace, dir), "make one: coltec new %s --data org=… --data project=… --data env=…", dir)
 	case err != nil:
 		return nil, fmt.Errorf("cannot open the workspace: %w", err)
 	case !info.IsDir():
-		return nil, fmt.Errorf("no workspace in %s: it is not a folder", dir)
+		return nil, fmt.Errorf("%w in %s: it is not a folder", errNoWorkspace, dir)
 	}
 	path := filepath.Join(folder, specName)
 	sp, err := spec.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Wrap(fmt.Errorf("no workspace in %s: there is no %s", dir, specName), "make one: coltec new %s --data org=… --data project=… --data env=…", dir)
+		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no %s", errNoWorkspace, dir, specName), "make one: coltec new %s --data org=… --data project=… --data env=…", dir)
 	}
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/tailnet"
 )
 
 // The daemon is the control.Handler of its socket.
@@ -179,6 +180,11 @@ func wanted(sp *spec.Spec) []string {
 	for _, s := range sp.Secrets {
 		if s.Name != "" {
 			names[s.Name] = true
+		}
+	}
+	if sp.Networking.Enabled {
+		for _, name := range tailnet.KeyVars {
+			names[name] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(names))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -224,5 +225,53 @@ func TestLsOfFifty(t *testing.T) {
 	t.Logf("ls while the bucket drops packets: %.2f s", took.Seconds())
 	if r := rcloneRuns(); len(rows) != n || r != 2 {
 		t.Errorf("%d rows, and rclone ran %d times", len(rows), r)
+	}
+}
+
+// doctor runs coltec doctor with variables beside the others.
+func (g *ground) doctor(dir string, env ...string) (string, error) {
+	cmd := exec.Command(g.root+"/bin/coltec", "doctor", dir)
+	cmd.Env, cmd.Dir = append(g.env, env...), g.dir
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// doctor on a host that has everything, and with a Docker that does not answer or
+// not to this user.
+func TestDoctor(t *testing.T) {
+	g := newGround(t)
+	dir := g.make("w", "dev-h")
+	out, err := g.doctor(dir)
+	if err != nil || strings.Count(out, "ok ") != 12 || strings.Contains(out, "skip") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = g.doctor(dir, "DOCKER_HOST=unix://"+g.dir+"/nobody.sock")
+	if err == nil || !strings.Contains(out, "FAIL  docker: docker ps: ") || !strings.Contains(out, "fix: start it: systemctl start docker") {
+		t.Errorf("without a daemon: %v\n%s", err, out)
+	}
+	l, err := net.Listen("unix", filepath.Join(g.dir, "root.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.Chmod(filepath.Join(g.dir, "root.sock"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docker, err := exec.LookPath("docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := filepath.Join(t.TempDir(), "docker") // docker as a user who may not
+	if err := os.WriteFile(nobody, []byte("#!/bin/sh\nexec setpriv --reuid=65534 --clear-groups '"+docker+"' \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for d := g.dir; d != "/tmp" && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err = g.doctor(dir, "PATH="+filepath.Dir(nobody)+":"+os.Getenv("PATH"), "DOCKER_HOST=unix://"+g.dir+"/root.sock")
+	if err == nil || !strings.Contains(out, "FAIL  docker: ") || !strings.Contains(out, "fix: let this user speak with it: sudo usermod -aG docker") {
+		t.Errorf("without the right: %v\n%s", err, out)
 	}
 }

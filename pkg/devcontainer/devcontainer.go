@@ -64,11 +64,18 @@ func Find(environ []string) (Tools, error) {
 	if err != nil {
 		return t, err
 	}
-	if t.CLI, err = lookPath("devcontainer", environ); err != nil {
-		return t, hint.Wrap(errors.New("cannot find the dev container CLI (devcontainer) on PATH"),
+	t.CLI, err = FindCLI(environ)
+	return t, err
+}
+
+// FindCLI finds the dev container CLI.
+func FindCLI(environ []string) (string, error) {
+	path, err := lookPath("devcontainer", environ)
+	if err != nil {
+		return "", hint.Wrap(errors.New("cannot find the dev container CLI (devcontainer) on PATH"),
 			"install it: npm install -g @devcontainers/cli")
 	}
-	return t, nil
+	return path, nil
 }
 
 func lookPath(name string, environ []string) (string, error) {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/spec"
+)
+
+// What a test cannot break on the machine that it runs on: limits of the kernel, and
+// its clock.
+func TestDoctorsLimits(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	tests := map[string]struct {
+		err       error
+		want, fix string // "": nothing is wrong
+	}{
+		"few watches":       {enough("max_user_watches", "8192\n", watchesLeast, 524288), "fs.inotify.max_user_watches is 8192, few", "sudo sysctl fs.inotify.max_user_watches=524288"},
+		"enough watches":    {enough("max_user_watches", "65536\n", watchesLeast, 524288), "", ""},
+		"few instances":     {enough("max_user_instances", "16\n", instancesLeast, 1024), "fs.inotify.max_user_instances is 16", "max_user_instances=1024"},
+		"a clock ahead":     {skew(now.Add(-time.Hour), now), "this clock is 1h0m0s ahead of the store's", "timedatectl set-ntp true"},
+		"a clock behind":    {skew(now.Add(6*time.Minute), now), "this clock is 6m0s behind the store's", "timedatectl"},
+		"a good clock":      {skew(now.Add(-4*time.Minute), now), "", ""},
+		"a store with none": {skew(time.Time{}, now), "", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			switch {
+			case tt.want == "" && tt.err != nil:
+				t.Error(tt.err)
+			case tt.want == "":
+			case tt.err == nil, !strings.Contains(tt.err.Error(), tt.want), !strings.Contains(strings.Join(hint.Of(tt.err), " "), tt.fix):
+				t.Errorf("%v, %q", tt.err, hint.Of(tt.err))
+			}
+		})
+	}
+}
+
+// A store that refuses a request for its time speaks of the clock, not of the bucket.
+func TestDoctorBeforeASkewedStore(t *testing.T) {
+	s := s3test.Start(t)
+	proxy := s.Proxy(t)
+	proxy.Inject(s3test.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"})
+	path, err := s3test.Rclone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend := rclone.Backend{Name: "primary", Type: "s3", Options: s.Options(proxy.Endpoint)}
+	root, err := rclone.NewRemote(rclone.Binary{Path: path, Version: rclone.Needed}, []rclone.Backend{backend}, rclone.Root("primary", s.Bucket), rclone.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp, err := spec.Parse("spec", []byte("version: 1\nname: a\nmetadata: {org: acme, project: widget}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &findings{}
+	examineBucket(t.Context(), f, &workspace{spec: sp}, root, nil)
+	text := f.String()
+	for _, want := range []string{"skip  bucket", "FAIL  clock: ", "this machine's clock is too far from the store's", "fix: set the clock"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+}
