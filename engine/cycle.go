@@ -42,7 +42,7 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 	m.rep = replica.New(replica.Options{
 		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
 		Filter: m.Filter, Layout: m.layout, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
-		FileSystem: e.clock.files, Now: e.clock.Now,
+		FileSystem: e.clock.files, Now: e.clock.Now, Git: e.repositories(m),
 	})
 	return nil
 }
@@ -180,9 +180,9 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 	if m.Direction == PushOnly {
 		return nil
 	}
-	if m.rep.Base().Header.Restored && len(m.rep.Base().Unplaced) == 0 {
+	if m.rep.Base().Header.Restored && !m.rep.Waiting() {
 		m.held, m.settleNotes = 0, nil
-		return nil
+		return e.restoreGit(ctx, m)
 	}
 	out, err := m.rep.Settle(ctx, replica.SettleOptions{
 		Source: m.source, AllowDelete: m.allowDelete, Progress: e.progress(m),
@@ -190,7 +190,10 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 	if out != nil {
 		e.settled(m, out)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.restoreGit(ctx, m)
 }
 
 // settled notes what a placement did, for status and hooks.
@@ -402,15 +405,16 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 // was edited is in, but for what waits for them, and not so many that a person
 // should say a word.
 func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Staged) []string {
+	git := gitDeletions(found, staged)
 	for _, s := range staged.Rest {
 		if !m.rep.Replaces(s) {
-			return nil
+			return git
 		}
 	}
 	losing := m.rep.Losing(found.Gone, staged.Changes)
 	if replica.Brake(m.rep.Files(), losing) && !m.allowDelete {
 		m.held = losing
-		return nil
+		return git
 	}
 	m.held = 0
 	return found.Gone

@@ -47,6 +47,7 @@ type Replica struct {
 	Interval  time.Duration
 	Watch     bool // push a change soon after it was made, and not at the next interval
 	Filter    *filter.Filter
+	Git       bool   // repositories are carried as wholes
 	Blocked   string // a word for a person when the replica cannot run as it is set up
 }
 
@@ -140,6 +141,7 @@ type member struct {
 	err         error
 	settleNotes []string      // for attention, of the last placement
 	scanNotes   []string      // and of the last scan
+	git         *repositories // that are carried as wholes; nil for none
 	unwatched   error         // why changes may go unseen until the next interval
 	nudged      atomic.Bool   // is in touched
 	restored    chan struct{} // closed when it was ready for the first time

@@ -190,7 +190,7 @@ func (e *Engine) attention(m *member) []string {
 	if m.adopted != "" || e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
-	for _, note := range slices.Concat(m.settleNotes, m.scanNotes) {
+	for _, note := range slices.Concat(m.settleNotes, m.scanNotes, m.git.notes(m.Name)) {
 		if !slices.Contains(out, note) { // a scan and a placement may say the same
 			out = append(out, note)
 		}

@@ -78,6 +78,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		o.Replicas = append(o.Replicas, engine.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Remote: s.place(y), Filter: f,
 			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
+			Git: y.CarriesGit(),
 		})
 	}
 	return o, nil
@@ -125,6 +126,9 @@ func (s setting) rules(y spec.Sync) []filter.Rule {
 		if rel, err := filepath.Rel(y.Path, own); err == nil && filepath.IsLocal(rel) && rel != "." {
 			rules = append(rules, filter.Under(rel)...)
 		}
+	}
+	if y.CarriesGit() {
+		rules = append(rules, filter.Rule{Pattern: ".git/**"}) // not as files: each repository is one whole
 	}
 	rules = append(rules, filter.Rule{Pattern: partials})
 	return append(rules, filter.Excludes(y.Exclude)...)

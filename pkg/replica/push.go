@@ -35,6 +35,13 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.captured(ctx, unknown); err != nil {
+		return nil, err
+	}
+	git, err := r.walkGit(ctx)
+	if err != nil {
+		return nil, err
+	}
 	covered := r.covered(seen)
 	unshown := r.unshowable(r.base.Remote(), seen)
 	withheld := r.hidden(unshown)
@@ -42,7 +49,7 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	hidden := r.hidden(c.Unknown)
 	rows := r.base.Rows
 	dropped := r.dropped()
-	for _, s := range slices.Concat(kept, seen) {
+	for _, s := range slices.Concat(kept, git.seen, seen) {
 		if slices.ContainsFunc(covered, func(u Unknown) bool { return u.Path == s.Path }) {
 			continue // else it would be taken for what it is now, and what it hides for gone
 		}
@@ -57,6 +64,10 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 		switch {
 		case dropped[path]:
 			c.Gone = append(c.Gone, path)
+		case tree.Within(path, gitDir):
+			if git.gone(path) && !r.unplaced(path) {
+				c.Gone = append(c.Gone, path)
+			}
 		case tree.Within(path, Dir), sighted(seen, path), r.unplaced(path):
 		case !r.carries(path, rows[i].Kind == tree.Dir):
 			c.Forgotten = append(c.Forgotten, path)
@@ -251,6 +262,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighti
 			out.Changes = append(out.Changes, c)
 		}
 	}
+	r.gitWhole(&out)
 	return out, nil
 }
 
@@ -261,11 +273,13 @@ func (r *Replica) Replaces(s Sighting) bool {
 	return s.Kind != tree.Dir && row != nil && row.Kind == tree.Dir
 }
 
-// inOrder puts what replaces directories behind all else: it waits until what is
-// in them may go. Before a near end small files come before large ones.
+// inOrder puts what replaces directories behind what is plain: it waits until
+// what is in them may go. Large packs of repositories come last of all. Before a near end small files come before large ones.
 func (r *Replica) inOrder(edited []Sighting) []Sighting {
 	rank := func(s Sighting) int {
 		switch {
+		case GitRow(s.Path) && s.Size > hurryBytes:
+			return 3
 		case r.Replaces(s):
 			return 2
 		case r.hurried && s.Kind == tree.File && s.Size > hurryBytes/16:
@@ -273,7 +287,7 @@ func (r *Replica) inOrder(edited []Sighting) []Sighting {
 		}
 		return 0
 	}
-	if !r.hurried && !slices.ContainsFunc(edited, r.Replaces) {
+	if !slices.ContainsFunc(edited, func(s Sighting) bool { return rank(s) > 0 }) {
 		return edited
 	}
 	edited = slices.Clone(edited)

@@ -38,6 +38,8 @@ type Options struct {
 	// Pristine says that a local file is still as a template rendered it. nil
 	// means none is.
 	Pristine func(path string, sum tree.Sum) bool
+	// Git keeps the repositories of the tree. nil: nobody does.
+	Git Git
 	// FileSystem opens the local tree. nil: OpenRoot.
 	FileSystem func(path string) (FileSystem, error)
 	// Now names what is kept aside. nil: time.Now.
@@ -152,6 +154,7 @@ func (r *Replica) now() time.Time {
 func (r *Replica) Totals() (files, bytes int64, conflicts int) {
 	for i := range r.base.Rows {
 		switch row := &r.base.Rows[i]; {
+		case tree.Within(row.Path, gitDir):
 		case tree.Within(row.Path, Dir):
 			conflicts++
 		case row.Kind != tree.Dir:

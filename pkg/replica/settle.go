@@ -297,7 +297,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 func (r *Replica) ownRows() []Change {
 	var out []Change
 	for _, u := range r.base.Unplaced {
-		if tree.Within(u.Path, Dir) {
+		if tree.Within(u.Path, Dir) && !tree.Within(u.Path, gitDir) {
 			out = append(out, u)
 			if u.Gone {
 				r.retire(u.Path)

@@ -161,6 +161,9 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 		c.bad(at+".interval", "must be at least %s: changes are seen sooner by watching, not by a shorter interval", formatDuration(leastInterval))
 	}
 	c.bwlimit(at+".bwlimit", y.BwLimit)
+	if y.Git == GitAuto && !y.CarriesGit() {
+		c.bad(at+".git", "needs direction: bidirectional and layout: snapshot")
+	}
 	for i, pattern := range y.Exclude {
 		if strings.TrimSpace(pattern) == "" {
 			c.bad(fmt.Sprintf("%s.exclude[%d]", at, i), "is an empty pattern: remove it")

@@ -280,6 +280,12 @@ const (
 	Mirror   = "mirror"
 )
 
+// How the repositories of a replica are carried.
+const (
+	GitAuto = "auto"
+	GitOff  = "off"
+)
+
 // Sync is a replica: a local tree, a remote prefix and a direction.
 type Sync struct {
 	// Name of the replica, unique.
@@ -302,12 +308,19 @@ type Sync struct {
 	Priority int `yaml:"priority" jsonschema:"minimum=0"`
 	// Exclude lists filter patterns of rclone.
 	Exclude []string `yaml:"exclude"`
+	// Git is auto by default: each repository travels as a whole, unpushed commits, stashes and index too, whatever exclude says of .git. With off it does not.
+	Git string `yaml:"git" jsonschema:"enum=auto,enum=off"`
 	// Transfers at once; persistence.defaults.transfers by default.
 	Transfers int `yaml:"transfers" jsonschema:"minimum=1"`
 	// Checkers at once; persistence.defaults.checkers by default.
 	Checkers int `yaml:"checkers" jsonschema:"minimum=1"`
 	// BwLimit in rclone's syntax; persistence.defaults.bwlimit by default.
 	BwLimit string `yaml:"bwlimit"`
+}
+
+// CarriesGit says whether the repositories of the replica travel as wholes.
+func (y *Sync) CarriesGit() bool {
+	return y.Git != GitOff && y.Direction == Bidirectional && y.Layout == Snapshot
 }
 
 // PersistenceMount mounts a remote path, in mode mounted.

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// git runs git as a person would, in a directory of the machine's folder.
+func (m *machine) git(dir string, args ...string) string {
+	m.t.Helper()
+	out, err := m.tryGit(dir, args...)
+	if err != nil {
+		m.t.Fatalf("%s: git %q in %q: %v\n%s", m.name, args, dir, err, out)
+	}
+	return out
+}
+
+func (m *machine) tryGit(dir string, args ...string) (string, error) {
+	cmd := exec.Command("git", args...)
+	cmd.Dir = m.path(dir)
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true",
+		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",
+		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.file.allow", "GIT_CONFIG_VALUE_0=always",
+		"GIT_CONFIG_KEY_1=init.defaultBranch", "GIT_CONFIG_VALUE_1=main")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// history makes a repository of n commits.
+func (m *machine) history(dir string, n int) {
+	m.t.Helper()
+	if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	m.git(dir, "init", "-q")
+	var b bytes.Buffer
+	for i := range n {
+		body := fmt.Sprintf("line %d of file %d\n", i, i%1000)
+		fmt.Fprintf(&b, "commit refs/heads/main\ncommitter A <a@example.org> %d +0000\ndata 6\nc%05d\nM 100644 inline d%d/f%d\ndata %d\n%s\n",
+			1700000000+i, i, i%10, i%1000, len(body), body)
+	}
+	b.WriteString("done\n")
+	cmd := exec.Command("git", "fast-import", "--quiet", "--done")
+	cmd.Dir, cmd.Stdin = m.path(dir), &b
+	if out, err := cmd.CombinedOutput(); err != nil {
+		m.t.Fatalf("%v\n%s", err, out)
+	}
+	m.git(dir, "reset", "-q", "--hard")
+}
+
+// everyKind brings a repository into a state with something of everything that
+// is only here.
+func (m *machine) everyKind(dir string) {
+	m.t.Helper()
+	m.write(dir+"/stashed", "kept in a stash\n")
+	m.git(dir, "stash", "push", "-q", "--include-untracked")
+	m.write(dir+"/d0/f0", "a second stash\n")
+	m.git(dir, "stash", "push", "-q", "-m", "second")
+	m.git(dir, "tag", "-a", "v1", "-m", "annotated")
+	m.git(dir, "branch", "side", "HEAD~2")
+	m.write(dir+"/d1/f1", "committed, never pushed\n")
+	m.git(dir, "commit", "-q", "-am", "unpushed")
+	m.git(dir, "commit", "-q", "--amend", "-m", "amended")
+	m.write(dir+"/staged", "staged\n")
+	m.git(dir, "add", "staged")
+	m.write(dir+"/staged", "staged, then edited\n")
+	m.write(dir+"/d2/f2", "not staged\n")
+	m.write(dir+"/untracked", "untracked\n")
+	m.write(dir+"/.git/hooks/pre-commit", "#!/bin/sh\nexit 0\n")
+	m.git(dir, "config", "user.nickname", "local")
+}
+
+// questions are what a person would ask a repository.
+var questions = [][]string{
+	{"status", "--porcelain=v2", "--branch", "--show-stash"}, {"stash", "list"}, {"log", "--all", "--format=%H %an %s %D"},
+	{"reflog", "--all"}, {"branch", "-vv", "--all"}, {"for-each-ref"}, {"diff"}, {"diff", "--cached"}, {"stash", "show", "-p"},
+	{"remote", "-v"}, {"config", "--local", "--list"}, {"rev-parse", "--is-shallow-repository"}, {"ls-files", "-s", "-v"},
+	{"worktree", "list"}, {"submodule", "status"},
+}
+
+// sameAnswers compares the repositories of two machines command by command.
+func sameAnswers(t *testing.T, a, b *machine, dir string) {
+	t.Helper()
+	for _, q := range questions {
+		x, errX := a.tryGit(dir, q...)
+		y, errY := b.tryGit(dir, q...)
+		x, y = strings.ReplaceAll(x, a.dir, "ROOT"), strings.ReplaceAll(y, b.dir, "ROOT")
+		if diff := cmp.Diff(x, y); diff != "" || (errX == nil) != (errY == nil) {
+			t.Errorf("%s: git %q (-%s +%s): %v %v\n%s", dir, q, a.name, b.name, errX, errY, diff)
+		}
+	}
+	b.fsck(dir)
+}
+
+func (m *machine) fsck(dir string) {
+	m.t.Helper()
+	out, err := m.tryGit(dir, "fsck", "--no-dangling", "--strict")
+	if err != nil || strings.Contains(out, "missing") || strings.Contains(out, "error") {
+		m.t.Errorf("%s: git fsck in %q: %v\n%s", m.name, dir, err, out)
+	}
+}
+
+// Work that was never pushed by git is in the bucket, and comes out of it
+// elsewhere as it was.
+func TestUnpushedWorkTravels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	a.spec(nil)
+	a.history("repo", 300)
+	a.everyKind("repo")
+	a.once()
+	b.spec(nil)
+	b.once()
+	sameAnswers(t, a, b, "repo")
+	sameTree(t, treeOf(t, a.dir, ".coltec", ".devcontainer", "repo/.git"), treeOf(t, b.dir, ".coltec", ".devcontainer", "repo/.git"))
+	if _, err := os.Lstat(filepath.Join(b.dir, ".coltec/git/repo/.git/coltec.json")); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// repositories carries the git repositories of one member's tree as wholes. The
+// member's worker owns it, but for the notes, which are read between its runs.
+type repositories struct {
+	e        *Engine
+	m        *member
+	keeper   *gitstate.Keeper
+	captures map[string]error // of each repository, what its last capture said
+	restores map[string]error // and its last restore
+}
+
+// repositories makes what carries a member's repositories; a nil interface
+// when nothing does.
+func (e *Engine) repositories(m *member) replica.Git {
+	if !m.Git {
+		return nil
+	}
+	m.git = &repositories{
+		e: e, m: m, captures: map[string]error{}, restores: map[string]error{},
+		keeper: gitstate.New(gitstate.Options{
+			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: filepath.Join(m.Path, replica.Dir, "stage/git"),
+			Env: e.o.Workspace.Env, Now: e.clock.Now,
+		}),
+	}
+	return m.git
+}
+
+// Capture captures the repositories at dirs, and those nested in them. What one
+// of them lacks is for attention, and keeps nothing else from going on.
+func (g *repositories) Capture(ctx context.Context, dirs []string) error {
+	said := map[string]error{}
+	for len(dirs) > 0 {
+		dir := dirs[0]
+		dirs = dirs[1:]
+		nested, _ := g.keeper.Nested(dir) // a capture says what is wrong
+		for _, below := range nested {
+			if !slices.Contains(dirs, below) {
+				dirs = append(dirs, below)
+			}
+		}
+		if g.restores[dir] != nil {
+			continue // its own side is not settled with the remote one
+		}
+		changed, err := g.keeper.Capture(ctx, dir)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if changed {
+			g.e.o.Log.Info("repository captured", "replica", g.m.Name, "repository", dir)
+		}
+		if err != nil {
+			said[dir] = err
+		}
+	}
+	g.captures = said
+	return nil
+}
+
+// notes are for attention. A repository that is busy is tried again soon: that
+// is no news.
+func (g *repositories) notes(name string) []string {
+	if g == nil {
+		return nil
+	}
+	var out []string
+	say := func(what string, errs map[string]error) {
+		for _, dir := range sorted(errs) {
+			if err := errs[dir]; err != nil && !errors.Is(err, gitstate.ErrBusy) {
+				out = append(out, fmt.Sprintf("replica %s: the repository %q %s: %s", name, dir, what, oneLine(err)))
+			}
+		}
+	}
+	say("is not carried as it is now", g.captures)
+	say("is not what the bucket has", g.restores)
+	return out
+}
+
+func sorted[V any](m map[string]V) []string {
+	var keys []string
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// gitDeletions are the rows of repositories that have gone: with all else of
+// their repository, or not at all.
+func gitDeletions(found *replica.Changes, staged replica.Staged) []string {
+	if slices.ContainsFunc(staged.Rest, func(s replica.Sighting) bool { return replica.GitRow(s.Path) }) {
+		return nil
+	}
+	var out []string
+	for _, path := range found.Gone {
+		if replica.GitRow(path) {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
+// restoreGit settles the repositories whose remote side was not settled here
+// yet.
+func (e *Engine) restoreGit(ctx context.Context, m *member) error {
+	if m.git == nil {
+		return nil
+	}
+	waiting := m.rep.GitWaiting()
+	m.git.restores = map[string]error{}
+	for _, dir := range sorted(waiting) { // a repository before those in it
+		if dir == "" {
+			if err := m.rep.GitSettle(dir); err != nil {
+				return err
+			}
+			continue
+		}
+		err := m.git.restore(ctx, dir, waiting[dir])
+		var fetch *fetchError
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.As(err, &fetch) {
+			return fetch.error
+		}
+		if m.git.restores[dir] = err; err != nil {
+			e.o.Log.Warn("repository not restored", "replica", m.Name, "repository", dir, "error", err)
+			continue
+		}
+		if err := m.rep.GitSettle(dir); err != nil {
+			return err
+		}
+		e.o.Log.Info("repository restored", "replica", m.Name, "repository", dir)
+	}
+	return nil
+}
+
+// fetchError is the store's fault, and no repository's.
+type fetchError struct{ error }
+
+// restore brings the remote shadow of a repository here, and what it says into
+// the repository.
+func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entry) error {
+	stage := filepath.Join(g.m.Path, replica.Dir, "stage/git-in")
+	defer os.RemoveAll(stage)
+	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.m.rep.GitAgreed(dir)}
+	prefix := filepath.Join(replica.Dir, "git", dir) + "/"
+	var state, packs []tree.Entry
+	for _, e := range rows {
+		if strings.HasSuffix(e.Path, ".pack") {
+			packs = append(packs, e)
+		} else {
+			state = append(state, e)
+		}
+	}
+	if err := g.fetch(ctx, prefix, state, a.From, stage); err != nil {
+		return err
+	}
+	needed, err := g.keeper.Needed(ctx, a)
+	if err != nil {
+		return err
+	}
+	packs = slices.DeleteFunc(packs, func(e tree.Entry) bool {
+		return !slices.Contains(needed, strings.TrimPrefix(e.Path, prefix))
+	})
+	if err := g.fetch(ctx, prefix, packs, a.From, stage); err != nil {
+		return err
+	}
+	return g.keeper.Restore(ctx, a)
+}
+
+// fetch brings rows of a shadow to where they lie in it.
+func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Entry, to, stage string) error {
+	var files []*tree.Entry
+	for i := range rows {
+		target := filepath.Join(to, strings.TrimPrefix(rows[i].Path, prefix))
+		switch rows[i].Kind {
+		case tree.File:
+			files = append(files, &rows[i])
+		case tree.Dir:
+			if err := os.MkdirAll(target, 0o755); err != nil {
+				return err
+			}
+		case tree.Link:
+			if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Symlink(rows[i].Link, target)); err != nil {
+				return err
+			}
+		}
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	dir := filepath.Join(stage, "fetched")
+	defer os.RemoveAll(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := g.m.source.Fetch(ctx, files, dir, g.e.progress(g.m)); err != nil {
+		return &fetchError{err}
+	}
+	for i, e := range files {
+		target := filepath.Join(to, strings.TrimPrefix(e.Path, prefix))
+		staged := filepath.Join(dir, fmt.Sprint(i))
+		err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Chmod(staged, os.FileMode(e.Mode&0o777)), os.Rename(staged, target))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

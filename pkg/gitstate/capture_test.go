@@ -1,0 +1,242 @@
+package gitstate
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// place is a tree with repositories and its keeper.
+type placed struct {
+	t    *testing.T
+	root string
+	k    *Keeper
+}
+
+func newPlace(t *testing.T) *placed {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "a tree: [x]")
+	if err := os.MkdirAll(filepath.Join(root, ".coltec"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return &placed{t, root, New(Options{
+		Root: root, Shadow: filepath.Join(root, ".coltec/git"), Stage: filepath.Join(root, ".coltec/stage/git"), Env: "dev",
+	})}
+}
+
+// git runs git as a person would, in a directory of the tree.
+func (p *placed) git(dir string, args ...string) string {
+	p.t.Helper()
+	out, err := p.try(dir, args...)
+	if err != nil {
+		p.t.Fatalf("git %q in %q: %v\n%s", args, dir, err, out)
+	}
+	return out
+}
+
+func (p *placed) try(dir string, args ...string) (string, error) {
+	return tryGit(filepath.Join(p.root, dir), args...)
+}
+
+func tryGit(dir string, args ...string) (string, error) {
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_EDITOR=true",
+		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",
+		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.file.allow", "GIT_CONFIG_VALUE_0=always",
+		"GIT_CONFIG_KEY_1=init.defaultBranch", "GIT_CONFIG_VALUE_1=main")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (p *placed) write(path, body string) {
+	p.t.Helper()
+	file := filepath.Join(p.root, path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// capture captures a repository, and those nested in it.
+func (p *placed) capture(dir string) bool {
+	p.t.Helper()
+	changed, err := p.k.Capture(p.t.Context(), dir)
+	if err != nil {
+		p.t.Fatalf("capture of %q: %v", dir, err)
+	}
+	nested, err := p.k.Nested(dir)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, below := range nested {
+		if _, err := p.k.Capture(p.t.Context(), below); err != nil {
+			p.t.Fatalf("capture of %q: %v", below, err)
+		}
+	}
+	return changed
+}
+
+// copyTree copies a tree as the replica would: all but git directories.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	script := `cd "$1" && find . \( -path ./.coltec -o -name .git -type d \) -prune -o -print0 | tar --null --no-recursion -T - -cf - | tar -C "$2" -xpf -`
+	if out, err := exec.Command("sh", "-c", script, "sh", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// arrival copies a shadow to where it arrives, without the packs.
+func (p *placed) arrival(from *placed, dir string) Arrival {
+	p.t.Helper()
+	a := Arrival{Dir: dir, From: filepath.Join(p.root, ".coltec/stage/arrival", dir)}
+	shadow := filepath.Join(from.k.Shadow, dir)
+	l, err := list(shadow)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var files []string
+	for _, f := range l.items {
+		files = append(files, f.path)
+	}
+	idx, _ := filepath.Glob(filepath.Join(globEscape(shadow), "objects/pack/*.idx"))
+	for _, x := range idx {
+		files = append(files, "objects/pack/"+filepath.Base(x))
+	}
+	for _, path := range append(files, Mark) {
+		if err := copyFile(filepath.Join(shadow, path), filepath.Join(a.From, path)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return a
+}
+
+// bring fetches the packs that an arrival needs, and says how many.
+func (p *placed) bring(from *placed, a Arrival) int {
+	p.t.Helper()
+	need, err := p.k.Needed(p.t.Context(), a)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, pack := range need {
+		if err := copyFile(filepath.Join(from.k.Shadow, a.Dir, pack), filepath.Join(a.From, pack)); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return len(need)
+}
+
+func (p *placed) restore(from *placed, dirs ...string) {
+	p.t.Helper()
+	for _, dir := range dirs {
+		a := p.arrival(from, dir)
+		p.bring(from, a)
+		if err := p.k.Restore(p.t.Context(), a); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// questions are what a person would ask a repository.
+var questions = [][]string{
+	{"status", "--porcelain=v2", "--branch", "--show-stash"}, {"stash", "list"}, {"log", "--all", "--format=%H %an %s %D"},
+	{"reflog", "--all"}, {"branch", "-vv", "--all"}, {"for-each-ref"}, {"diff"}, {"diff", "--cached"}, {"stash", "show", "-p"},
+	{"remote", "-v"}, {"config", "--local", "--list"}, {"rev-parse", "--is-shallow-repository"}, {"ls-files", "-s", "-v"}, {"tag", "-n"},
+}
+
+// sameAnswers compares two repositories command by command.
+func sameAnswers(t *testing.T, a, b, dir string) {
+	t.Helper()
+	for _, q := range questions {
+		x, errX := tryGit(filepath.Join(a, dir), q...)
+		y, errY := tryGit(filepath.Join(b, dir), q...)
+		if diff := cmp.Diff(strings.ReplaceAll(x, a, "ROOT"), strings.ReplaceAll(y, b, "ROOT")); diff != "" || (errX == nil) != (errY == nil) {
+			t.Errorf("%s: git %q (-before +after): %v %v\n%s", dir, q, errX, errY, diff)
+		}
+	}
+	fsck(t, filepath.Join(b, dir))
+}
+
+func fsck(t *testing.T, dir string) {
+	t.Helper()
+	if out, err := tryGit(dir, "fsck", "--no-dangling", "--strict"); err != nil || strings.Contains(out, "missing") || strings.Contains(out, "error") {
+		t.Errorf("git fsck: %v\n%s", err, out)
+	}
+}
+
+// history makes a repository of n commits with a remote-less main branch.
+func (p *placed) history(dir string, n int) {
+	p.t.Helper()
+	if err := os.MkdirAll(filepath.Join(p.root, dir), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	p.git(dir, "init", "-q")
+	var b bytes.Buffer
+	for i := range n {
+		body := fmt.Sprintf("line %d of file %d\n", i, i%100)
+		fmt.Fprintf(&b, "commit refs/heads/main\ncommitter A <a@example.org> %d +0000\ndata 6\nc%05d\nM 100644 inline d%d/f%d\ndata %d\n%s\n",
+			1700000000+i, i, i%10, i%100, len(body), body)
+	}
+	b.WriteString("done\n")
+	cmd := exec.Command("git", "fast-import", "--quiet", "--done")
+	cmd.Dir, cmd.Stdin = filepath.Join(p.root, dir), &b
+	if out, err := cmd.CombinedOutput(); err != nil {
+		p.t.Fatalf("%v\n%s", err, out)
+	}
+	p.git(dir, "reset", "-q", "--hard")
+}
+
+// everyKind brings a repository into a state with something of everything.
+func (p *placed) everyKind(dir string) {
+	p.t.Helper()
+	p.write(dir+"/stashed", "kept in a stash\n")
+	p.git(dir, "stash", "push", "-q", "--include-untracked")
+	p.write(dir+"/d0/f0", "a second stash\n")
+	p.git(dir, "stash", "push", "-q", "-m", "second")
+	p.git(dir, "tag", "-a", "v1", "-m", "annotated")
+	p.git(dir, "branch", "side", "HEAD~2")
+	p.write(dir+"/d1/f1", "committed, never pushed\n")
+	p.git(dir, "commit", "-q", "-am", "unpushed")
+	p.git(dir, "commit", "-q", "--amend", "-m", "amended")
+	p.write(dir+"/staged", "staged\n")
+	p.git(dir, "add", "staged")
+	p.write(dir+"/staged", "staged, then edited\n")
+	p.write(dir+"/d2/f2", "not staged\n")
+	p.write(dir+"/untracked", "untracked\n")
+	p.write(dir+"/.git/hooks/pre-commit", "#!/bin/sh\nexit 0\n")
+	p.git(dir, "config", "user.nickname", "local")
+}
+
+func TestRestoredAsItWas(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 200)
+	a.everyKind("work")
+	if !a.capture("work/.git") {
+		t.Error("nothing was captured")
+	}
+	copyTree(t, a.root, b.root)
+	b.restore(a, "work/.git")
+	sameAnswers(t, a.root, b.root, "work")
+}
+
+func TestNothingMovedNothingDone(t *testing.T) {
+	a := newPlace(t)
+	a.history("work", 20)
+	a.capture("work/.git")
+	t.Setenv("PATH", t.TempDir()) // there is no git to be run
+	if a.capture("work/.git") {
+		t.Error("captured again")
+	}
+	a.k.seen = map[string]listing{} // as after a start
+	if a.capture("work/.git") {
+		t.Error("captured again after a start")
+	}
+}

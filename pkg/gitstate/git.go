@@ -1,0 +1,182 @@
+package gitstate
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// runner runs git for one repository, in a scratch git directory of ours that
+// borrows objects: nothing of the user's is written, locked or configured.
+type runner struct {
+	git     string
+	dir     string // the scratch git directory
+	objects []string
+	env     []string // beside what all have
+	told    func(done, total int64)
+}
+
+// killAfter is how long a git that was told to end may take.
+const killAfter = 3 * time.Second
+
+// cleanEnv keeps what is set for people and other repositories away from git.
+func cleanEnv() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1",
+		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1",
+	}
+}
+
+// scratchGit makes a scratch git directory at dir that borrows objects from
+// others. format is the object format, "sha1" or "sha256".
+func scratchGit(dir, format string, objects ...string) (*runner, error) {
+	git, err := Git()
+	if err != nil {
+		return nil, err
+	}
+	config := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = " + format + "\n" +
+		"[gc]\n\tauto = 0\n[pack]\n\tthreads = 1\n\twindowMemory = 64m\n\tdeltaCacheSize = 32m\n\twriteReverseIndex = false\n"
+	err = errors.Join(os.MkdirAll(filepath.Join(dir, "refs"), 0o700), os.MkdirAll(filepath.Join(dir, "objects/info"), 0o700),
+		os.WriteFile(filepath.Join(dir, "HEAD"), []byte("ref: refs/heads/none\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600),
+		os.WriteFile(filepath.Join(dir, "objects/info/alternates"), []byte(strings.Join(objects, "\n")+"\n"), 0o600))
+	for _, o := range objects {
+		if strings.ContainsAny(o, "\n\"#") {
+			return nil, refused("its path has a character that git's list of alternates cannot hold")
+		}
+	}
+	return &runner{git: git, dir: dir, objects: objects}, err
+}
+
+// command is git in a process group of its own.
+func (r *runner) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, r.git, args...)
+	cmd.Dir = r.dir
+	cmd.Env = append(append(cleanEnv(), "GIT_DIR="+r.dir), r.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = killAfter
+	return cmd
+}
+
+// run runs git to its end. lines, if any, is given each line of its output.
+func (r *runner) run(ctx context.Context, stdin io.Reader, lines func(string) error, args ...string) error {
+	cmd := r.command(ctx, args...)
+	cmd.Stdin = stdin
+	talk := &talkback{told: r.told}
+	cmd.Stderr = talk
+	out := &splitter{line: lines}
+	cmd.Stdout = out
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err == nil {
+		err = out.end()
+	}
+	if err != nil {
+		return fmt.Errorf("git %s: %w%s", args[0], err, talk.words())
+	}
+	return nil
+}
+
+// splitter cuts an output into lines.
+type splitter struct {
+	line func(string) error
+	rest []byte
+	err  error
+}
+
+func (s *splitter) Write(p []byte) (int, error) {
+	if s.line == nil {
+		return len(p), nil
+	}
+	s.rest = append(s.rest, p...)
+	for {
+		i := bytes.IndexByte(s.rest, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		if s.err == nil {
+			s.err = s.line(string(s.rest[:i]))
+		}
+		s.rest = s.rest[i+1:]
+	}
+}
+
+func (s *splitter) end() error {
+	if s.err == nil && s.line != nil && len(s.rest) > 0 {
+		s.err = s.line(string(s.rest))
+	}
+	return s.err
+}
+
+// talkback reads git's standard error: its progress, and its last words.
+type talkback struct {
+	told func(done, total int64)
+	rest []byte
+	last []string
+}
+
+var counted = regexp.MustCompile(`^(?:Writing|Indexing|Compressing) objects: +\d+% \((\d+)/(\d+)\)`)
+
+func (t *talkback) Write(p []byte) (int, error) {
+	t.rest = append(t.rest, p...)
+	for {
+		i := bytes.IndexAny(t.rest, "\r\n")
+		if i < 0 {
+			return len(p), nil
+		}
+		t.line(strings.TrimSpace(string(t.rest[:i])))
+		t.rest = t.rest[i+1:]
+	}
+}
+
+func (t *talkback) line(text string) {
+	if m := counted.FindStringSubmatch(text); m != nil {
+		done, _ := strconv.ParseInt(m[1], 10, 64)
+		total, _ := strconv.ParseInt(m[2], 10, 64)
+		if t.told != nil {
+			t.told(done, total)
+		}
+		return
+	}
+	if text != "" && len(t.last) < 3 {
+		t.last = append(t.last, text)
+	}
+}
+
+func (t *talkback) words() string {
+	t.line(strings.TrimSpace(string(t.rest)))
+	if len(t.last) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(t.last, "; ")
+}
+
+// existing says which of some objects the runner can see. One name a line goes
+// in; what git calls missing is left out.
+func (r *runner) existing(ctx context.Context, oids []string) (map[string]bool, error) {
+	there := map[string]bool{}
+	if len(oids) == 0 {
+		return there, nil
+	}
+	err := r.run(ctx, strings.NewReader(strings.Join(oids, "\n")+"\n"), func(line string) error {
+		if oid, rest, ok := strings.Cut(line, " "); ok && rest != "missing" && rest != "ambiguous" {
+			there[oid] = true
+		}
+		return nil
+	}, "cat-file", "--batch-check", "--buffer")
+	return there, err
+}

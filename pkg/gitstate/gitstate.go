@@ -1,0 +1,163 @@
+// Package gitstate keeps copies of git repositories that are whole at every
+// moment. It knows git, and nothing of replicas or buckets.
+//
+// A repository is named by the path of its git directory in the tree: ".git",
+// "lib/.git", ".git/modules/lib", "mirror.git". Its copy, the shadow, is a git
+// directory too, at the same path below SHADOW: all that the repository has but
+// objects as files, its refs in one packed-refs, its objects in packs of the
+// shadow's own. So a shadow can be put in a repository's place as it is.
+//
+// The user's repository is only read while it is captured: git runs in a
+// scratch directory of ours that borrows its objects, takes no lock and writes
+// no ref. Cost is in proportion to what is new: when nothing moved no git runs.
+package gitstate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Mark is the file that makes a shadow whole: it is removed before the shadow
+// changes, and written last. It also says where the tree was.
+const Mark = "coltec.json"
+
+// mark is the content of Mark.
+type mark struct {
+	Format int    `json:"format"`
+	Root   string `json:"root"` // of the tree: linked worktrees name it
+}
+
+const markFormat = 1
+
+// Options say which tree's repositories are kept, and where.
+type Options struct {
+	Root   string // absolute path of the tree
+	Shadow string // directory of the shadows, on the same file system
+	Stage  string // directory for what is being made, on the same file system; emptied at will
+	Env    string // names what is kept aside: the workspace's environment or the host
+	// Progress is told how far a long step is. May be nil.
+	Progress func(Progress)
+	// Now names what is kept aside. nil: time.Now.
+	Now func() time.Time
+}
+
+// Progress is how far a long step is.
+type Progress struct {
+	Repository  string
+	Done, Total int64 // objects
+}
+
+// Keeper captures and restores the repositories of one tree. One goroutine
+// owns it.
+type Keeper struct {
+	Options
+	seen map[string]listing // of each repository: what its last capture saw
+}
+
+// New makes a keeper.
+func New(o Options) *Keeper {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Keeper{Options: o, seen: map[string]listing{}}
+}
+
+// ErrBusy says that a repository is in the middle of something: what was
+// captured before stands, and the next round tries again.
+var ErrBusy = errors.New("git is at work in it")
+
+// RefusedError says that a repository cannot be captured as it is set up, or as
+// this machine is.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+func refused(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
+
+// Git is the git that is found in PATH. An error means that there is none.
+func Git() (string, error) {
+	path, err := exec.LookPath("git")
+	if err != nil {
+		return "", refused("git is not installed here")
+	}
+	return path, nil
+}
+
+// Whole says whether the shadow of a repository is there and whole.
+func (k *Keeper) Whole(dir string) bool {
+	_, err := readMark(filepath.Join(k.Shadow, dir))
+	return err == nil
+}
+
+func readMark(shadow string) (m mark, err error) {
+	body, err := os.ReadFile(filepath.Join(shadow, Mark))
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		return m, fmt.Errorf("cannot read %s: %w", filepath.Join(shadow, Mark), err)
+	}
+	if m.Format != markFormat {
+		return m, refused("format %d of its copy is not known to this version of coltecd", m.Format)
+	}
+	return m, nil
+}
+
+func (k *Keeper) writeMark(shadow string) error {
+	body, err := json.Marshal(mark{Format: markFormat, Root: k.Root})
+	if err != nil {
+		return err
+	}
+	return writeWhole(filepath.Join(shadow, Mark), append(body, '\n'), 0o644)
+}
+
+// writeWhole writes a file that is there whole or not at all.
+func writeWhole(file string, body []byte, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".coltec-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(body)
+	return errors.Join(err, tmp.Chmod(mode), tmp.Close(), os.Rename(tmp.Name(), file))
+}
+
+// isRepository says whether a directory is a git directory.
+func isRepository(dir string) bool {
+	head, err := os.Lstat(filepath.Join(dir, "HEAD"))
+	if err != nil || head.IsDir() {
+		return false
+	}
+	for _, name := range []string{"objects", "refs"} {
+		if s, err := os.Stat(filepath.Join(dir, name)); err != nil || !s.IsDir() {
+			return false
+		}
+	}
+	return true
+}
+
+// absent says that an error means: nothing is there.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// scratch makes the stage empty.
+func (k *Keeper) scratch() error {
+	return errors.Join(os.RemoveAll(k.Stage), os.MkdirAll(k.Stage, 0o700))
+}
+
+func (k *Keeper) progress(ctx context.Context, repository string) func(done, total int64) {
+	return func(done, total int64) {
+		if k.Progress != nil && ctx.Err() == nil {
+			k.Progress(Progress{Repository: repository, Done: done, Total: total})
+		}
+	}
+}

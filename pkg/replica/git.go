@@ -1,0 +1,229 @@
+package replica
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Repositories are not carried as files: each has a copy, its shadow, in the
+// replica's own directory, made by somebody who knows git, and the rows of a
+// generation are those of the shadow.
+const (
+	gitDir = Dir + "/git"
+	// gitMark is the file that makes a shadow whole.
+	gitMark = "coltec.json"
+	// gitPacks are the only files of a shadow that may be missing here: they
+	// were not needed.
+	gitPacks = "objects/pack"
+)
+
+// Git keeps the shadows of a replica's repositories.
+type Git interface {
+	// Capture brings the shadows to what the repositories are now. dirs are the
+	// git directories that a walk met, below the tree. What cannot be captured
+	// stays as it was.
+	Capture(ctx context.Context, dirs []string) error
+}
+
+// Shadows is where the shadows of the tree at a path are.
+func Shadows(root string) string { return filepath.Join(root, gitDir) }
+
+// captured has the repositories that a walk met captured.
+func (r *Replica) captured(ctx context.Context, unknown []Unknown) error {
+	if r.Git == nil {
+		return nil
+	}
+	var dirs []string
+	for _, u := range unknown {
+		if u.Quiet && path.Base(u.Path) == ".git" {
+			dirs = append(dirs, u.Path)
+		}
+	}
+	return r.Git.Capture(ctx, dirs)
+}
+
+// shadows are the shadows as a walk met them.
+type shadows struct {
+	seen  []Sighting
+	there map[string]bool
+	whole map[string]bool // of repositories, whether their shadow is whole
+}
+
+// walkGit lists the shadows that are whole: they are pushed like any file.
+func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
+	seen, _, err := r.root.Walk(ctx, gitDir, everything{})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the copies of repositories: %w", err)
+	}
+	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}}
+	for i := range seen {
+		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitPacks); ok && seen[i].Kind == tree.Dir {
+			s.whole[repo] = s.whole[repo] || false
+		}
+		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitMark); ok {
+			s.whole[repo] = true
+		}
+	}
+	for i, e := range seen {
+		empty := i+1 == len(seen) || !tree.Within(seen[i+1].Path, e.Path)
+		if e.Kind == tree.Dir && !empty || !s.whole[s.repository(e.Path)] {
+			continue
+		}
+		e.Path = join(gitDir, e.Path)
+		s.seen = append(s.seen, e)
+		s.there[e.Path] = true
+	}
+	return s, nil
+}
+
+// repository is the one that a path below the shadows belongs to; "" for none.
+func (s *shadows) repository(path string) string { return deepest(path, s.whole) }
+
+// deepest is the longest path of a set that is at or above a path; "" for none.
+func deepest[V any](path string, set map[string]V) string {
+	for {
+		if _, ok := set[path]; ok {
+			return path
+		}
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			return ""
+		}
+		path = path[:i]
+	}
+}
+
+// gone says whether a row of a shadow is one that the shadow has no more. A
+// pack that was not needed here is missing alone, without its index.
+func (s *shadows) gone(path string) bool {
+	below := strings.TrimPrefix(path, gitDir+"/")
+	if s.there[path] || !s.whole[s.repository(below)] {
+		return false
+	}
+	pack, isPack := strings.CutSuffix(path, ".pack")
+	return !isPack || !s.there[pack+".idx"]
+}
+
+// Waiting says whether the remote side of a path waits to be placed. A
+// repository that waits is another's business.
+func (r *Replica) Waiting() bool {
+	return slices.ContainsFunc(r.base.Unplaced, func(u Change) bool { return !GitRow(u.Path) })
+}
+
+// GitWaiting gives, for each repository whose remote shadow was not settled
+// here yet, what the remote side has of it.
+func (r *Replica) GitWaiting() map[string][]tree.Entry {
+	waits := false
+	for i := range r.base.Unplaced {
+		waits = waits || tree.Within(r.base.Unplaced[i].Path, gitDir)
+	}
+	if !waits {
+		return nil
+	}
+	all := map[string][]tree.Entry{}
+	remote := r.base.Remote()
+	for i := range remote {
+		if below, ok := strings.CutPrefix(remote[i].Path, gitDir+"/"); ok && path.Base(below) == gitMark {
+			all[path.Dir(below)] = nil
+		}
+	}
+	for i := range remote {
+		if below, ok := strings.CutPrefix(remote[i].Path, gitDir+"/"); ok {
+			if repo := deepest(below, all); repo != "" {
+				all[repo] = append(all[repo], remote[i])
+			}
+		}
+	}
+	waiting := map[string][]tree.Entry{}
+	for i := range r.base.Unplaced {
+		if below, ok := strings.CutPrefix(r.base.Unplaced[i].Path, gitDir+"/"); ok {
+			repo := deepest(below, all)
+			waiting[repo] = all[repo]
+		}
+	}
+	return waiting
+}
+
+// GitAgreed says whether the shadow of a repository here is what both sides
+// last agreed on, so that it can tell who changed what since.
+func (r *Replica) GitAgreed(repository string) bool {
+	within := gitDir + "/" + repository
+	found := false
+	for i := range r.base.Rows {
+		row := &r.base.Rows[i]
+		if !tree.Within(row.Path, within) || strings.HasPrefix(row.Path[len(within):], "/"+gitPacks+"/") || row.Kind != tree.File {
+			continue
+		}
+		found = true
+		if sumOf(filepath.Join(r.Path, row.Path)) != row.Sum {
+			return false
+		}
+	}
+	return found
+}
+
+// GitSettle notes that the remote shadow of a repository is the one here now;
+// "" stands for those that the remote side has no more.
+func (r *Replica) GitSettle(repository string) error {
+	waiting := r.GitWaiting()
+	var d Delta
+	for _, u := range r.base.Unplaced {
+		below, ok := strings.CutPrefix(u.Path, gitDir+"/")
+		if ok && deepest(below, waiting) == repository {
+			d.Changes = append(d.Changes, u)
+		}
+	}
+	if len(d.Changes) == 0 {
+		return nil
+	}
+	return r.base.Apply(d)
+}
+
+// gitWhole keeps a repository's rows together: what is named by the others
+// must be in the generation that they are in. What is not whole waits.
+func (r *Replica) gitWhole(staged *Staged) {
+	waits := slices.ContainsFunc(staged.Rest, func(s Sighting) bool { return GitRow(s.Path) }) ||
+		slices.ContainsFunc(staged.Unsettled, func(u Unknown) bool { return GitRow(u.Path) })
+	if !waits {
+		return
+	}
+	held := func(path string) bool {
+		return tree.Within(path, gitDir) && !strings.Contains(path, "/"+gitPacks+"/")
+	}
+	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *Change) bool {
+		if !held(c.Path) {
+			return false
+		}
+		staged.Rest = append(slices.Clip(staged.Rest), Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen})
+		return true
+	})
+}
+
+// GitRow says that a path is one of a repository's shadow: its deletion is no
+// deletion of a file.
+func GitRow(path string) bool { return tree.Within(path, gitDir) }
+
+// sumOf hashes a file; the zero sum stands for one that cannot be read.
+func sumOf(file string) tree.Sum {
+	f, err := os.Open(file)
+	if err != nil {
+		return tree.Sum{}
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if err := drain(io.TeeReader(f, sum)); err != nil {
+		return tree.Sum{}
+	}
+	return tree.Sum(sum.Sum(nil))
+}
