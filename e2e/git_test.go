@@ -125,3 +125,73 @@ func TestUnpushedWorkTravels(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A workspace goes to another machine and comes back, with commits on the way:
+// what one side did arrives at the other, and where both went on nothing is
+// lost and status says so.
+func TestRepositoriesHop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	a.spec(nil)
+	b.spec(nil)
+	a.history("repo", 50)
+	a.everyKind("repo")
+	a.once()
+	b.once()
+	for _, m := range []*machine{b, a, b} { // one after the other
+		m.start()
+		m.write("repo/"+m.name, m.git("repo", "rev-parse", "HEAD"))
+		m.git("repo", "add", "-A")
+		m.git("repo", "commit", "-q", "-m", "by "+m.name)
+		m.git("repo", "tag", "-f", "last")
+		m.stop()
+	}
+	a.once()
+	sameAnswers(t, b, a, "repo")
+	if kept := a.git("repo", "for-each-ref", "refs/coltec"); kept != "" {
+		t.Errorf("nothing was to be kept:\n%s", kept)
+	}
+	lost := map[string]string{}
+	for _, m := range []*machine{a, b} { // both, without a hop in between
+		m.write("repo/both", m.name)
+		m.git("repo", "add", "both")
+		m.git("repo", "commit", "-q", "-m", "both: "+m.name)
+		m.write("repo/stash", m.name)
+		m.git("repo", "stash", "push", "-q", "-u", "-m", "of "+m.name)
+		lost[m.name] = strings.TrimSpace(m.git("repo", "rev-parse", "HEAD"))
+	}
+	b.once()
+	a.start()
+	for _, m := range []*machine{a, b} {
+		if out := a.git("repo", "log", "--all", "--format=%H"); !strings.Contains(out, lost[m.name]) {
+			t.Errorf("the commit of %s is gone:\n%s", m.name, out)
+		}
+		if out := a.git("repo", "stash", "list"); !strings.Contains(out, "of "+m.name) {
+			t.Errorf("the stash of %s is gone:\n%s", m.name, out)
+		}
+	}
+	a.fsck("repo")
+	if got := a.git("repo", "rev-parse", "main"); strings.TrimSpace(got) != lost["b"] {
+		t.Errorf("main is %s, not what the bucket had, %s", got, lost["b"])
+	}
+	a.sync()
+	if said := strings.Join(a.status().Attention, "\n"); !strings.Contains(said, "both sides of the repository \"repo/.git\" went on") {
+		t.Errorf("attention says nothing of it:\n%s", said)
+	}
+	kept := strings.Fields(a.git("repo", "for-each-ref", "--format=%(refname)", "refs/coltec"))
+	if len(kept) != 1 || !strings.HasPrefix(kept[0], "refs/coltec/dev/") {
+		t.Fatalf("kept: %q", kept)
+	}
+	if out := a.must("conflicts"); !strings.Contains(out, kept[0]) {
+		t.Errorf("conflicts says nothing of it:\n%s", out)
+	}
+	a.must("conflicts", "drop", kept[0])
+	a.sync()
+	if said := strings.Join(a.status().Attention, "\n"); strings.Contains(said, "went on") {
+		t.Errorf("attention still speaks of what was dropped:\n%s", said)
+	}
+	a.stop()
+	b.once()
+	sameAnswers(t, a, b, "repo")
+}

@@ -22,6 +22,7 @@ type repositories struct {
 	keeper   *gitstate.Keeper
 	captures map[string]error // of each repository, what its last capture said
 	restores map[string]error // and its last restore
+	kept     map[string]int   // how many refs keep what lost its name
 }
 
 // repositories makes what carries a member's repositories; a nil interface
@@ -34,7 +35,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 		e: e, m: m, captures: map[string]error{}, restores: map[string]error{},
 		keeper: gitstate.New(gitstate.Options{
 			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: filepath.Join(m.Path, replica.Dir, "stage/git"),
-			Env: e.o.Workspace.Env, Now: e.clock.Now,
+			Env: e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 		}),
 	}
 	return m.git
@@ -68,7 +69,20 @@ func (g *repositories) Capture(ctx context.Context, dirs []string) error {
 		}
 	}
 	g.captures = said
+	g.count()
 	return nil
+}
+
+// count counts what the repositories keep.
+func (g *repositories) count() {
+	kept, err := gitstate.Kept(replica.Shadows(g.m.Path))
+	if err != nil {
+		return // the walk says what cannot be read
+	}
+	g.kept = map[string]int{}
+	for _, k := range kept {
+		g.kept[k.Repository]++
+	}
 }
 
 // notes are for attention. A repository that is busy is tried again soon: that
@@ -87,6 +101,10 @@ func (g *repositories) notes(name string) []string {
 	}
 	say("is not carried as it is now", g.captures)
 	say("is not what the bucket has", g.restores)
+	for _, dir := range sorted(g.kept) {
+		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q went on: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
+			name, dir, g.kept[dir], gitstate.KeptRefs))
+	}
 	return out
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
@@ -226,12 +227,57 @@ func (r reading) conflicts(ctx context.Context) (any, error) {
 		for _, k := range list {
 			out = append(out, answerOf(x, k))
 		}
+		refs, err := gitstate.Kept(replica.Shadows(x.Path))
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range refs {
+			out = append(out, refAnswer(x, k))
+		}
 	}
 	return out, nil
 }
 
+// refAnswer says of a ref that keeps what lost its name, in a repository, how to
+// look at it.
+func refAnswer(x engine.Replica, k gitstate.KeptRef) conflictAnswer {
+	return conflictAnswer{
+		Replica: x.Name, ID: k.Ref, Path: k.Repository + "/" + k.Name, Time: k.Time, Host: k.Env, Here: true,
+		Note: fmt.Sprintf("git --git-dir=%s log %s", filepath.Join(x.Path, k.Repository), k.Ref),
+	}
+}
+
+// keptRef answers for a ref that keeps something; ok is false when name is none.
+func (r reading) keptRef(ctx context.Context, req control.ReadRequest) (answer conflictAnswer, ok bool, err error) {
+	for _, x := range r.replicas {
+		refs, err := gitstate.Kept(replica.Shadows(x.Path))
+		if err != nil {
+			return answer, false, err
+		}
+		for _, k := range refs {
+			if k.Ref != req.Path {
+				continue
+			}
+			answer = refAnswer(x, k)
+			gitDir := filepath.Join(x.Path, k.Repository)
+			switch req.Ask {
+			case askTake:
+				err = hint.Wrap(fmt.Errorf("cannot take %q: what is checked out goes with a branch", k.Ref),
+					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", gitDir, k.Ref)
+			case askDrop:
+				err = r.alone(ctx, x.Name, func(ctx context.Context) error { return gitstate.Drop(ctx, gitDir, k.Ref) })
+			}
+			return answer, true, err
+		}
+	}
+	return answer, false, nil
+}
+
 // conflict shows, takes or drops one version that is kept aside.
 func (r reading) conflict(ctx context.Context, req control.ReadRequest) (any, error) {
+	if answer, ok, err := r.keptRef(ctx, req); ok || err != nil {
+		return answer, err
+	}
 	x, k, err := r.findConflict(ctx, req.Path)
 	if err != nil {
 		return nil, err

@@ -471,7 +471,7 @@ func (c *capture) indexes() []string {
 
 // tips are the objects that what is new must be reachable from.
 type tips struct {
-	remote, local []string // not packed yet: of remotes' branches and tags, and all others
+	remote, local []string // not packed yet: of remotes' branches, and all others
 	known         []string // packed already, with all that they reach
 }
 
@@ -497,7 +497,7 @@ func (c *capture) tips(ctx context.Context, r *runner, all packs, width int) (t 
 	}
 	for line := range strings.Lines(string(refs)) {
 		if oid, ref, ok := strings.Cut(strings.TrimSpace(line), " "); ok && isOID(oid) {
-			sort(oid, strings.HasPrefix(ref, "refs/remotes/") || strings.HasPrefix(ref, "refs/tags/"))
+			sort(oid, strings.HasPrefix(ref, "refs/remotes/"))
 		}
 	}
 	for i := range c.now.items {

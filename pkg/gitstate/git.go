@@ -86,9 +86,22 @@ func (r *runner) run(ctx context.Context, stdin io.Reader, lines func(string) er
 		err = out.end()
 	}
 	if err != nil {
-		return fmt.Errorf("git %s: %w%s", args[0], err, talk.words())
+		return fmt.Errorf("git %s: %w%s", verb(args), err, talk.words())
 	}
 	return nil
+}
+
+// verb is what git was asked to do.
+func verb(args []string) string {
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "-c":
+			i++
+		case !strings.HasPrefix(args[i], "-"):
+			return args[i]
+		}
+	}
+	return ""
 }
 
 // splitter cuts an output into lines.

@@ -42,6 +42,9 @@ type Options struct {
 	Shadow string // directory of the shadows, on the same file system
 	Stage  string // directory for what is being made, on the same file system; emptied at will
 	Env    string // names what is kept aside: the workspace's environment or the host
+	// Kept gives the directory in which local versions of files are kept that
+	// lost their name to the remote side's. nil: what would lose it is refused.
+	Kept func() string
 	// Progress is told how far a long step is. May be nil.
 	Progress func(Progress)
 	// Now names what is kept aside. nil: time.Now.

@@ -1,8 +1,808 @@
 package gitstate
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
 
-// merge joins what arrived with the repository here.
+// KeptRefs is where values of refs are kept that lost their name to the remote
+// side's: refs/coltec/ENV/UTC/NAME, NAME being the ref without "refs/".
+const KeptRefs = "refs/coltec/"
+
+const keptStamp = "20060102T150405.000Z"
+
+// side is a repository as one of three sides of a merge.
+type side struct {
+	dir   string
+	files listing
+	refs  map[string]string // without the stash, whose log is what counts
+}
+
+func readSide(dir string) (*side, error) {
+	l, err := list(dir)
+	if err != nil {
+		return nil, err
+	}
+	refs, err := readRefs(dir, l)
+	if err != nil {
+		return nil, err
+	}
+	delete(refs, stashRef)
+	return &side{dir, l, refs}, nil
+}
+
+const (
+	stashRef = "refs/stash"
+	stashLog = "logs/refs/stash"
+)
+
+// file gives the path of a file of the side.
+func (s *side) file(path string) string { return filepath.Join(s.dir, path) }
+
+// read gives the content of a file of the side; nil when there is none. A link
+// is its target.
+func (s *side) read(path string) []byte {
+	if s == nil {
+		return nil
+	}
+	if f := s.files.find(path); f != nil && f.link {
+		target, _ := os.Readlink(s.file(path))
+		return []byte("-> " + target)
+	}
+	body, err := os.ReadFile(s.file(path))
+	if err != nil {
+		return nil
+	}
+	if body == nil {
+		body = []byte{}
+	}
+	return body
+}
+
+// merge joins what arrived with the repository here. What both sides have, or
+// only one of them changed, is clear. Where both changed, the remote side keeps
+// the name, as it does for files, and nothing of the local one is lost: refs
+// are kept under KeptRefs, files where the keeper is told to.
+//
+// Objects come first, then the refs that keep what would be lost, then all
+// else: cut off at any point, nothing is missing, and it can be done again.
 func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
-	return refused("a repository is here already, and is left as it is")
+	here := filepath.Join(k.Root, a.Dir)
+	if !isRepository(here) {
+		return refused("what is here is no git directory, or a damaged one, and is left as it is")
+	}
+	if err := k.moved(a.From, m.Root); err != nil { // they are compared with ours
+		return err
+	}
+	local, err := readSide(here)
+	if err != nil {
+		return err
+	}
+	if k.Now().Sub(local.files.lock) < lockYoung {
+		return ErrBusy
+	}
+	remote, err := readSide(a.From)
+	if err != nil {
+		return err
+	}
+	var base *side
+	if a.Agreed {
+		if base, err = readSide(filepath.Join(k.Shadow, a.Dir)); err != nil {
+			return err
+		}
+	}
+	git, err := Git()
+	if err != nil {
+		return err
+	}
+	j := &joining{
+		k: k, a: a, base: base, local: local, remote: remote,
+		git: &runner{git: git, dir: here}, stamp: k.Now().UTC().Format(keptStamp),
+		refs: map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
+	}
+	shallow, err := j.shallow(ctx)
+	if err != nil {
+		return err
+	}
+	if err := linkPacks(a.From, here); err != nil {
+		return err
+	}
+	if !bytes.Equal(shallow, local.read("shallow")) {
+		if err := j.replace("shallow", shallow, 0o644); err != nil {
+			return err
+		}
+	}
+	if len(shallow) == 0 {
+		if err := removeIfThere(local.file("shallow")); err != nil {
+			return err
+		}
+	}
+	return j.run(ctx)
+}
+
+// joining is one merge.
+type joining struct {
+	k                   *Keeper
+	a                   Arrival
+	base, local, remote *side // base is nil where nothing is agreed
+	git                 *runner
+	stamp               string
+
+	refs  map[string]string // as they shall be; the stash is apart
+	kept  map[string]string // refs under KeptRefs that shall be made
+	takes map[string]word   // of working trees, "" for the main one
+	logs  map[string][]byte // of the local side, as they were: git adds to them
+}
+
+// word is a decision on something that both sides may have.
+type word int
+
+const (
+	ours   word = iota // the local version counts
+	theirs             // the remote one
+	both               // the remote one, while the local one is to be kept too
+)
+
+func (j *joining) run(ctx context.Context) error {
+	for i := range j.local.files.items {
+		if path := j.local.files.items[i].path; isLog(path) {
+			j.logs[path] = j.local.read(path)
+		}
+	}
+	for _, tree := range j.trees() {
+		take, err := j.takesTree(ctx, tree)
+		if err != nil {
+			return err
+		}
+		j.takes[tree] = take
+	}
+	if err := j.mergeRefs(ctx); err != nil {
+		return err
+	}
+	for _, tree := range j.trees() {
+		if j.takes[tree] == both {
+			if err := j.keepTree(ctx, tree); err != nil {
+				return err
+			}
+		}
+	}
+	if err := j.writeRefs(ctx); err != nil {
+		return err
+	}
+	for _, tree := range j.trees() {
+		if j.takes[tree] != ours {
+			if err := j.writeTree(tree); err != nil {
+				return err
+			}
+		}
+	}
+	if err := j.mergeLogs(ctx); err != nil {
+		return err
+	}
+	return j.mergeFiles(ctx)
+}
+
+// decided says whose version of something counts. nil stands for none.
+func (j *joining) decided(base, local, remote []byte) word {
+	same := func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
+	switch {
+	case same(local, remote), j.base == nil && remote == nil:
+		return ours
+	case j.base == nil && local == nil:
+		return theirs
+	case j.base == nil:
+		return both
+	case same(base, local), local == nil:
+		return theirs
+	case same(base, remote), remote == nil:
+		return ours
+	}
+	return both
+}
+
+// trees lists the working trees of both sides: "" for the main one, else
+// "worktrees/NAME/".
+func (j *joining) trees() []string {
+	found := map[string]bool{"": true}
+	for _, s := range []*side{j.local, j.remote} {
+		for i := range s.files.items {
+			if name, rest, ok := cutTree(s.files.items[i].path); ok && rest != "" {
+				found["worktrees/"+name+"/"] = true
+			}
+		}
+	}
+	return sortedKeys(found)
+}
+
+func cutTree(path string) (name, rest string, ok bool) {
+	below, ok := strings.CutPrefix(path, "worktrees/")
+	name, rest, _ = strings.Cut(below, "/")
+	return name, rest, ok
+}
+
+// ofTree says that a file belongs to a working tree's state: what is checked
+// out there, staged, and under way. Of a linked one that is all of its files
+// but the logs.
+func ofTree(tree, path string) bool {
+	rest, ok := strings.CutPrefix(path, tree)
+	if !ok || strings.HasPrefix(rest, "logs/") {
+		return false
+	}
+	if tree != "" {
+		return true
+	}
+	base, _, _ := strings.Cut(rest, "/")
+	switch base {
+	case "HEAD", "index", "rebase-merge", "rebase-apply", "sequencer":
+		return true
+	case "FETCH_HEAD":
+		return false
+	}
+	return strings.HasPrefix(base, "sharedindex.") || strings.HasPrefix(base, "MERGE_") || strings.HasPrefix(base, "BISECT_") ||
+		base == "AUTO_MERGE" || base == "SQUASH_MSG" || base == "COMMIT_EDITMSG" || strings.HasSuffix(base, "_HEAD") ||
+		strings.HasPrefix(rest, "refs/bisect/") || strings.HasPrefix(rest, "refs/worktree/") || strings.HasPrefix(rest, "refs/rewritten/")
+}
+
+// fleeting files tell of what was done last; that one differs is no change of
+// what is checked out.
+func fleeting(path string) bool {
+	switch filepath.Base(path) {
+	case "ORIG_HEAD", "COMMIT_EDITMSG", "FETCH_HEAD":
+		return true
+	}
+	return false
+}
+
+// treeState says what a working tree of a side is, so that equal states are
+// equal; nil when the side has none.
+func (j *joining) treeState(ctx context.Context, s *side, tree string) ([]byte, error) {
+	if s == nil {
+		return nil, nil
+	}
+	var state []byte
+	for i := range s.files.items {
+		path := s.files.items[i].path
+		if !ofTree(tree, path) || fleeting(path) {
+			continue
+		}
+		body := s.read(path)
+		if path == tree+"index" {
+			listed, err := j.staged(ctx, s, path)
+			if err != nil {
+				return nil, err
+			}
+			body = listed
+		}
+		state = fmt.Appendf(state, "%s %d\n%s\n", path, len(body), body)
+	}
+	if state == nil {
+		return nil, nil
+	}
+	return fmt.Appendf(state, "%s\n", s.head(tree)), nil
+}
+
+// head is the commit that is checked out, "" for none.
+func (s *side) head(tree string) string {
+	value := strings.TrimSpace(string(s.read(tree + "HEAD")))
+	if ref, ok := strings.CutPrefix(value, "ref: "); ok {
+		return s.refs[ref]
+	}
+	return value
+}
+
+// branch is the ref that is checked out, "" for none.
+func (s *side) branch(tree string) string {
+	ref, ok := strings.CutPrefix(strings.TrimSpace(string(s.read(tree+"HEAD"))), "ref: ")
+	if !ok {
+		return ""
+	}
+	return ref
+}
+
+// staged lists what an index has, without what it knows of the files' times.
+func (j *joining) staged(ctx context.Context, s *side, path string) ([]byte, error) {
+	var out []byte
+	r, err := j.reading(s, path)
+	if err != nil {
+		return nil, err
+	}
+	err = r.run(ctx, nil, func(line string) error {
+		out = append(append(out, line...), 0)
+		return nil
+	}, "ls-files", "--stage", "-v", "--full-name", "-z")
+	return out, err
+}
+
+// reading is a git that reads an index of a side with the objects that are here.
+func (j *joining) reading(s *side, index string) (*runner, error) {
+	dir := filepath.Join(j.k.Stage, "reading.git")
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	format := "sha1"
+	if len(s.head("")) == 64 {
+		format = "sha256"
+	}
+	r, err := scratchGit(dir, format, filepath.Join(j.local.dir, "objects"))
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.files.items {
+		if path := s.files.items[i].path; filepath.Dir(path) == filepath.Dir(index) && strings.HasPrefix(filepath.Base(path), "sharedindex.") {
+			if err := copyFile(s.file(path), filepath.Join(dir, filepath.Base(path))); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r.env = []string{"GIT_INDEX_FILE=" + s.file(index)}
+	return r, nil
+}
+
+// takesTree says whether a working tree becomes the remote side's.
+func (j *joining) takesTree(ctx context.Context, tree string) (word, error) {
+	var states [3][]byte
+	for i, s := range []*side{j.base, j.local, j.remote} {
+		var err error
+		if states[i], err = j.treeState(ctx, s, tree); err != nil {
+			return ours, err
+		}
+	}
+	return j.decided(states[0], states[1], states[2]), nil
+}
+
+// keepTree keeps what the local side of a working tree has that the remote one
+// would hide: the commit that was checked out, and what was staged.
+func (j *joining) keepTree(ctx context.Context, tree string) error {
+	if j.local.read(tree+"HEAD") == nil {
+		return nil
+	}
+	name := "HEAD"
+	if tree != "" {
+		name = "worktrees/" + filepath.Base(tree) + "/HEAD"
+	}
+	head := j.local.head(tree)
+	if isOID(head) {
+		if err := j.keep(ctx, name, head); err != nil {
+			return err
+		}
+	}
+	if j.local.read(tree+"index") == nil {
+		return nil
+	}
+	mine, err := j.staged(ctx, j.local, tree+"index")
+	if err != nil {
+		return err
+	}
+	if j.remote.read(tree+"index") != nil {
+		theirs, err := j.staged(ctx, j.remote, tree+"index")
+		if err != nil || bytes.Equal(mine, theirs) {
+			return err
+		}
+	}
+	if j.base != nil && j.base.read(tree+"index") != nil {
+		before, err := j.staged(ctx, j.base, tree+"index")
+		if err != nil || bytes.Equal(mine, before) {
+			return err
+		}
+	}
+	return j.keepIndex(ctx, tree, name, head)
+}
+
+// keepIndex keeps what is staged as a commit of its own.
+func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error {
+	r, err := j.reading(j.local, tree+"index")
+	if err != nil {
+		return err
+	}
+	copied := filepath.Join(r.dir, "index")
+	if err := copyFile(j.local.file(tree+"index"), copied); err != nil {
+		return err
+	}
+	// New objects go to the repository: they are what is kept.
+	r.env = []string{"GIT_INDEX_FILE=" + copied, "GIT_OBJECT_DIRECTORY=" + filepath.Join(j.local.dir, "objects"),
+		"GIT_AUTHOR_NAME=coltecd", "GIT_AUTHOR_EMAIL=coltecd@localhost", "GIT_COMMITTER_NAME=coltecd", "GIT_COMMITTER_EMAIL=coltecd@localhost"}
+	var written, before string
+	first := func(into *string) func(string) error { return func(line string) error { *into = line; return nil } }
+	if err := r.run(ctx, nil, first(&written), "write-tree"); err != nil {
+		return nil // with unmerged paths an index is no tree; its files are in the working tree
+	}
+	args := []string{"commit-tree", "-m", "what was staged", written}
+	if isOID(head) {
+		if err := r.run(ctx, nil, first(&before), "rev-parse", head+"^{tree}"); err != nil {
+			return err
+		}
+		args = append(args, "-p", head)
+	}
+	if written == before {
+		return nil
+	}
+	var commit string
+	if err := r.run(ctx, nil, first(&commit), args...); err != nil {
+		return err
+	}
+	return j.keep(ctx, strings.TrimSuffix(name, "HEAD")+"index", commit)
+}
+
+// keep has an object kept under a name, unless what the refs shall be reaches
+// it.
+func (j *joining) keep(ctx context.Context, name, oid string) error {
+	there, err := j.git.existing(ctx, []string{oid})
+	if err != nil || !there[oid] {
+		return err
+	}
+	var in strings.Builder
+	in.WriteString(oid + "\n")
+	shall := map[string]bool{}
+	for _, value := range j.refs {
+		shall[value] = true
+	}
+	for _, value := range j.kept {
+		shall[value] = true
+	}
+	for _, tree := range j.trees() {
+		shall[j.after(tree).head(tree)] = true
+	}
+	var values []string
+	for value := range shall {
+		if isOID(value) {
+			values = append(values, value)
+		}
+	}
+	known, err := j.git.existing(ctx, values)
+	if err != nil {
+		return err
+	}
+	for _, value := range sortedKeys(known) {
+		in.WriteString("^" + value + "\n")
+	}
+	reached := true
+	err = j.git.run(ctx, strings.NewReader(in.String()), func(string) error { reached = false; return nil },
+		"rev-list", "--max-count=1", "--objects", "--stdin")
+	if err == nil && !reached {
+		j.kept[KeptRefs+refName(j.k.Env)+"/"+j.stamp+"/"+name] = oid
+	}
+	return err
+}
+
+// refName makes an element of a ref of a text.
+func refName(text string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return '-'
+	}, text)
+	if name == "" {
+		return "-"
+	}
+	return name
+}
+
+// after is the side that a working tree will be of.
+func (j *joining) after(tree string) *side {
+	if j.takes[tree] == ours {
+		return j.local
+	}
+	return j.remote
+}
+
+// mergeRefs decides what each ref shall be.
+func (j *joining) mergeRefs(ctx context.Context) error {
+	names := map[string]bool{}
+	for _, s := range []*side{j.base, j.local, j.remote} {
+		if s != nil {
+			for ref := range s.refs {
+				names[ref] = true
+			}
+		}
+	}
+	out := map[string]bool{} // checked out, so that it goes with the working tree
+	for _, tree := range j.trees() {
+		out[j.after(tree).branch(tree)] = true
+	}
+	var lost []string
+	for _, ref := range sortedKeys(names) {
+		value, loses, err := j.mergeRef(ctx, ref, out[ref])
+		if err != nil {
+			return err
+		}
+		if value != "" {
+			j.refs[ref] = value
+		}
+		if loses {
+			lost = append(lost, ref)
+		}
+	}
+	for _, ref := range lost {
+		value := j.local.refs[ref]
+		if value == j.refs[ref] {
+			value = j.remote.refs[ref]
+		}
+		if !isOID(value) {
+			continue
+		}
+		if err := j.keep(ctx, strings.TrimPrefix(ref, "refs/"), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeRef decides what one ref shall be, and whether a value of it is to be
+// kept under another name.
+func (j *joining) mergeRef(ctx context.Context, ref string, checkedOut bool) (value string, loses bool, err error) {
+	local, remote := j.local.refs[ref], j.remote.refs[ref]
+	if checkedOut {
+		for _, tree := range j.trees() {
+			if s := j.after(tree); s.branch(tree) == ref {
+				other := local
+				if s == j.local {
+					other = remote
+				}
+				loses := other != "" && other != s.refs[ref] && j.takes[tree] != theirs
+				return s.refs[ref], loses, nil
+			}
+		}
+	}
+	bytesOf := func(v string) []byte {
+		if v == "" {
+			return nil
+		}
+		return []byte(v)
+	}
+	var base []byte
+	if j.base != nil {
+		base = bytesOf(j.base.refs[ref])
+	}
+	switch j.decided(base, bytesOf(local), bytesOf(remote)) {
+	case ours:
+		return local, false, nil
+	case theirs:
+		return remote, false, nil
+	}
+	if strings.HasPrefix(ref, "refs/remotes/") {
+		return local, false, nil // whoever fetched last; a fetch tells anew
+	}
+	if isOID(local) && isOID(remote) {
+		ahead, err := j.ancestor(ctx, remote, local)
+		if err != nil || ahead {
+			return local, false, err
+		}
+	}
+	return remote, true, nil
+}
+
+// ancestor says whether a commit is reachable from another.
+func (j *joining) ancestor(ctx context.Context, old, young string) (bool, error) {
+	reached := true
+	err := j.git.run(ctx, strings.NewReader(old+"\n^"+young+"\n"), func(string) error { reached = false; return nil },
+		"rev-list", "--max-count=1", "--stdin")
+	return reached, err
+}
+
+// writeRefs makes the refs what they shall be: first what keeps, then what
+// goes, then what comes. Git refuses where a value is not the one that was
+// decided on.
+func (j *joining) writeRefs(ctx context.Context) error {
+	var kept, gone, come strings.Builder
+	var links []string // refs that name another
+	for _, ref := range sortedKeys(j.kept) {
+		fmt.Fprintf(&kept, "update %s %s\n", ref, j.kept[ref])
+	}
+	for _, ref := range sortedKeys(j.local.refs) {
+		if old := j.local.refs[ref]; j.refs[ref] == "" && isOID(old) && !ofTree("", ref) {
+			fmt.Fprintf(&gone, "delete %s %s\n", ref, old)
+		}
+	}
+	for _, ref := range sortedKeys(j.refs) {
+		value, old := j.refs[ref], j.local.refs[ref]
+		switch {
+		case value == old || ofTree("", ref):
+		case !isOID(value) || old != "" && !isOID(old):
+			links = append(links, ref)
+		case old == "":
+			fmt.Fprintf(&come, "create %s %s\n", ref, value)
+		default:
+			fmt.Fprintf(&come, "update %s %s %s\n", ref, value, old)
+		}
+	}
+	for _, text := range []string{kept.String(), gone.String(), come.String()} {
+		if text == "" {
+			continue
+		}
+		err := j.git.run(ctx, strings.NewReader(text), nil, "-c", "core.hooksPath=/dev/null", "-c", "core.logAllRefUpdates=false",
+			"update-ref", "--no-deref", "--stdin")
+		if err != nil {
+			return err
+		}
+	}
+	for _, ref := range links {
+		if err := j.replace(ref, []byte(j.refs[ref]+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace writes a file of the repository as git does: under its lock.
+func (j *joining) replace(path string, body []byte, mode os.FileMode) error {
+	file := j.local.file(path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrBusy
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err == nil {
+		err = os.Rename(file+".lock", file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file+".lock"))
+	}
+	return nil
+}
+
+// bring makes a file of the repository the remote side's; it goes when that has
+// none.
+func (j *joining) bring(path string) error {
+	f := j.remote.files.find(path)
+	if f == nil {
+		if err := removeIfThere(j.local.file(path)); err != nil {
+			return err
+		}
+		prune(j.local.dir, filepath.Dir(path))
+		return nil
+	}
+	if f.link {
+		if err := errors.Join(removeIfThere(j.local.file(path)), os.MkdirAll(filepath.Dir(j.local.file(path)), 0o755)); err != nil {
+			return err
+		}
+		target, err := os.Readlink(j.remote.file(path))
+		return errors.Join(err, os.Symlink(target, j.local.file(path)))
+	}
+	body, err := os.ReadFile(j.remote.file(path))
+	if err != nil {
+		return err
+	}
+	return j.replace(path, body, f.mode)
+}
+
+// writeTree makes a working tree's state the remote side's: the index before
+// HEAD, so that a cut shows changes and hides none.
+func (j *joining) writeTree(tree string) error {
+	paths := map[string]bool{}
+	for _, s := range []*side{j.local, j.remote} {
+		for i := range s.files.items {
+			if path := s.files.items[i].path; ofTree(tree, path) {
+				paths[path] = true
+			}
+		}
+	}
+	head := tree + "HEAD"
+	for _, path := range append(slices.DeleteFunc(sortedKeys(paths), func(p string) bool { return p == head }), head) {
+		if path != head && bytes.Equal(j.local.read(path), j.remote.read(path)) && j.local.files.find(path) != nil && j.remote.files.find(path) != nil {
+			continue
+		}
+		if err := j.bring(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeFiles merges what is neither a ref, a log nor a working tree's state:
+// configuration, hooks, notes of tools.
+func (j *joining) mergeFiles(ctx context.Context) error {
+	mine, settings, err := j.config(ctx, j.local)
+	if err != nil {
+		return err
+	}
+	_, theirs, err := j.config(ctx, j.remote)
+	if err != nil {
+		return err
+	}
+	paths := map[string]bool{}
+	for _, s := range []*side{j.local, j.remote} {
+		for i := range s.files.items {
+			path := s.files.items[i].path
+			if path != "packed-refs" && path != "shallow" && !strings.HasPrefix(path, "refs/") && !isLog(path) &&
+				!strings.HasPrefix(path, "worktrees/") && !ofTree("", path) {
+				paths[path] = true
+			}
+		}
+	}
+	for _, path := range sortedKeys(paths) {
+		base, local, remote := j.base.read(path), j.local.read(path), j.remote.read(path)
+		switch d := j.decided(base, local, remote); {
+		case d == ours, path == "FETCH_HEAD":
+		case d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(settings, theirs)):
+			if err := j.keepFile(path); err != nil {
+				return err
+			}
+			fallthrough
+		default:
+			if err := j.bring(path); err != nil {
+				return err
+			}
+		}
+	}
+	return j.keepRemotes(ctx, mine)
+}
+
+// config reads a side's configuration: the remotes that it names, with their
+// keys, and all other settings, one a line.
+func (j *joining) config(ctx context.Context, s *side) (remotes map[string][][2]string, settings []string, err error) {
+	remotes = map[string][][2]string{}
+	err = j.git.run(ctx, nil, func(line string) error {
+		key, value, _ := strings.Cut(line, "=")
+		if i := strings.LastIndexByte(key, '.'); strings.HasPrefix(key, "remote.") && i > len("remote.") {
+			remotes[key[:i]] = append(remotes[key[:i]], [2]string{key, value})
+		} else {
+			settings = append(settings, line)
+		}
+		return nil
+	}, "config", "--file", s.file("config"), "--list")
+	return remotes, settings, err
+}
+
+func lines(text []byte) []string { return strings.Split(string(text), "\n") }
+
+// within says that each line of some is in all.
+func within(some, all []string) bool {
+	known := map[string]bool{}
+	for _, line := range all {
+		known[strings.TrimSpace(line)] = true
+	}
+	return !slices.ContainsFunc(some, func(line string) bool { return !known[strings.TrimSpace(line)] })
+}
+
+// keepFile keeps the local version of a file where the keeper is told to.
+func (j *joining) keepFile(path string) error {
+	if j.k.Kept == nil {
+		return refused("%s differs on both sides", path)
+	}
+	to := filepath.Join(j.k.Kept(), j.a.Dir, path)
+	if err := removeIfThere(to); err != nil {
+		return err
+	}
+	return copyFile(j.local.file(path), to)
+}
+
+// keepRemotes adds to the configuration the remotes that only the local side
+// had.
+func (j *joining) keepRemotes(ctx context.Context, mine map[string][][2]string) error {
+	theirs, _, err := j.config(ctx, j.local)
+	if err != nil {
+		return err
+	}
+	var before map[string][][2]string
+	if j.base != nil {
+		if before, _, err = j.config(ctx, j.base); err != nil {
+			return err
+		}
+	}
+	for _, name := range sortedKeys(mine) {
+		if theirs[name] != nil || before[name] != nil { // it is there, or the other side removed it
+			continue
+		}
+		for _, pair := range mine[name] {
+			if err := j.git.run(ctx, nil, nil, "config", "--file", j.local.file("config"), "--add", pair[0], pair[1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -1,0 +1,79 @@
+package gitstate
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// KeptRef is a value of a ref that lost its name to the remote side's.
+type KeptRef struct {
+	Repository string    // its git directory, below the tree
+	Ref        string    // that keeps it
+	Name       string    // that it had, without "refs/": heads/main; or HEAD, or index for what was staged
+	Object     string    // what it leads to
+	Env        string    // where it was
+	Time       time.Time // when it lost its name
+}
+
+// Kept lists what is kept in the repositories whose shadows are in a directory,
+// as the last captures saw them.
+func Kept(shadows string) ([]KeptRef, error) {
+	var out []KeptRef
+	err := filepath.WalkDir(shadows, func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case absent(err):
+			return nil
+		case err != nil:
+			return err
+		case d.Name() == "objects":
+			return fs.SkipDir
+		case d.Name() != Mark:
+			return nil
+		}
+		shadow := filepath.Dir(file)
+		repository, err := filepath.Rel(shadows, shadow)
+		if err != nil {
+			return err
+		}
+		refs, err := readRefs(shadow, listing{})
+		for _, ref := range sortedKeys(refs) {
+			if k, ok := keptRef(ref); ok {
+				k.Repository, k.Object = repository, refs[ref]
+				out = append(out, k)
+			}
+		}
+		return err
+	})
+	slices.SortStableFunc(out, func(a, b KeptRef) int { return strings.Compare(a.Repository, b.Repository) })
+	return out, err
+}
+
+// keptRef reads what the name of a ref under KeptRefs says.
+func keptRef(ref string) (k KeptRef, ok bool) {
+	below, ok := strings.CutPrefix(ref, KeptRefs)
+	parts := strings.SplitN(below, "/", 3)
+	if !ok || len(parts) < 3 {
+		return k, false
+	}
+	t, err := time.Parse(keptStamp, parts[1])
+	return KeptRef{Ref: ref, Env: parts[0], Time: t, Name: parts[2]}, err == nil
+}
+
+// Drop removes a ref that keeps something from the repository with that git
+// directory.
+func Drop(ctx context.Context, gitDir, ref string) error {
+	git, err := Git()
+	if err != nil {
+		return fmt.Errorf("cannot drop %q: %w", ref, err)
+	}
+	r := &runner{git: git, dir: gitDir}
+	if err := r.run(ctx, nil, nil, "-c", "core.hooksPath=/dev/null", "update-ref", "-d", ref); err != nil {
+		return fmt.Errorf("cannot drop %q: %w", ref, err)
+	}
+	return nil
+}

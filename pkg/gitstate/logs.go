@@ -1,0 +1,207 @@
+package gitstate
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// isLog says that a file of a git directory is a ref's log.
+func isLog(path string) bool {
+	if _, rest, ok := cutTree(path); ok {
+		path = rest
+	}
+	return strings.HasPrefix(path, "logs/")
+}
+
+// entry is one line of a log.
+type entry struct {
+	old, now string // objects
+	rest     string // who, when and why
+}
+
+// when is the time of an entry, in seconds.
+func (e entry) when() int64 {
+	who, _, _ := strings.Cut(e.rest, "\t")
+	words := strings.Fields(who)
+	if len(words) < 2 {
+		return 0
+	}
+	t, _ := strconv.ParseInt(words[len(words)-2], 10, 64)
+	return t
+}
+
+func entries(body []byte) []entry {
+	var out []entry
+	for line := range bytes.Lines(body) {
+		old, rest, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), " ")
+		now, rest, ok := strings.Cut(rest, " ")
+		if ok {
+			out = append(out, entry{old, now, rest})
+		}
+	}
+	return out
+}
+
+func written(list []entry) []byte {
+	var b bytes.Buffer
+	for _, e := range list {
+		b.WriteString(e.old + " " + e.now + " " + e.rest + "\n")
+	}
+	return b.Bytes()
+}
+
+// joinLogs joins two logs that both grew: what either has, in the order of
+// time, but what one of them dropped since they were the same.
+func joinLogs(base, local, remote []entry, key func(entry) string) []entry {
+	set := func(list []entry) map[string]bool {
+		m := map[string]bool{}
+		for _, e := range list {
+			m[key(e)] = true
+		}
+		return m
+	}
+	inBase, inLocal, inRemote := set(base), set(local), set(remote)
+	var out []entry
+	for _, e := range remote {
+		if inLocal[key(e)] || !inBase[key(e)] {
+			out = append(out, e)
+		}
+	}
+	for _, e := range local {
+		if !inRemote[key(e)] && !inBase[key(e)] {
+			out = append(out, e)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.when(), b.when()) })
+	return out
+}
+
+// mergeLogs makes each log what it shall be, and the stash, which is a log.
+func (j *joining) mergeLogs(ctx context.Context) error {
+	paths := map[string]bool{}
+	for path := range j.logs {
+		paths[path] = true
+	}
+	for i := range j.remote.files.items {
+		if path := j.remote.files.items[i].path; isLog(path) {
+			paths[path] = true
+		}
+	}
+	if err := j.mergeStash(ctx); err != nil {
+		return err
+	}
+	for _, path := range sortedKeys(paths) {
+		if path == stashLog {
+			continue
+		}
+		local, remote := j.logs[path], j.remote.read(path)
+		shall := local
+		switch j.decided(j.base.read(path), local, remote) {
+		case theirs:
+			shall = remote
+		case both:
+			shall = written(joinLogs(entries(j.base.read(path)), entries(local), entries(remote), func(e entry) string { return e.now + e.rest }))
+		}
+		if err := j.log(path, shall); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// log writes a log; that of a ref or working tree that is none any more goes.
+func (j *joining) log(path string, body []byte) error {
+	if ref, ok := strings.CutPrefix(path, "logs/"); ok && strings.HasPrefix(ref, "refs/") && j.refs[ref] == "" && !ofTree("", ref) {
+		body = nil
+	}
+	if name, _, ok := cutTree(path); ok && j.after("worktrees/"+name+"/").read("worktrees/"+name+"/HEAD") == nil {
+		body = nil
+	}
+	if body == nil {
+		err := removeIfThere(j.local.file(path))
+		prune(j.local.dir, filepath.Dir(path))
+		return err
+	}
+	if now := j.local.read(path); now != nil && bytes.Equal(now, body) {
+		return nil
+	}
+	return j.replace(path, body, 0o644)
+}
+
+// mergeStash joins the stashes: each has all that either has.
+func (j *joining) mergeStash(ctx context.Context) error {
+	base, local, remote := j.base.read(stashLog), j.logs[stashLog], j.remote.read(stashLog)
+	shall := local
+	switch j.decided(base, local, remote) {
+	case ours:
+		return nil
+	case theirs:
+		shall = remote
+	case both:
+		list := joinLogs(entries(base), entries(local), entries(remote), func(e entry) string { return e.now })
+		for i := range list {
+			list[i].old = strings.Repeat("0", len(list[i].now))
+			if i > 0 {
+				list[i].old = list[i-1].now
+			}
+		}
+		shall = written(list)
+	}
+	list := entries(shall)
+	quiet := []string{"-c", "core.hooksPath=/dev/null", "update-ref", "--no-deref"}
+	if len(list) == 0 {
+		if err := j.git.run(ctx, nil, nil, append(quiet, "-d", stashRef)...); err != nil {
+			return err
+		}
+		return removeIfThere(j.local.file(stashLog))
+	}
+	if err := j.git.run(ctx, nil, nil, append(quiet, stashRef, list[len(list)-1].now)...); err != nil {
+		return err
+	}
+	return j.replace(stashLog, shall, 0o644)
+}
+
+// shallow says where history shall end: where it does here, but where what
+// arrives goes on; and where that ends, but where it goes on here. It is asked
+// before anything was brought here.
+func (j *joining) shallow(ctx context.Context) ([]byte, error) {
+	lines := func(s *side) (out []string) { return strings.Fields(string(s.read("shallow"))) }
+	local, remote := lines(j.local), lines(j.remote)
+	if slices.Equal(local, remote) {
+		return j.local.read("shallow"), nil
+	}
+	had, err := j.git.existing(ctx, remote)
+	if err != nil {
+		return nil, err
+	}
+	format := "sha1"
+	if len(slices.Concat(local, remote)[0]) == 64 {
+		format = "sha256"
+	}
+	arrived, err := openPacks(j.remote.dir, widthOf(format))
+	if err != nil {
+		return nil, err
+	}
+	defer arrived.close()
+	var out []string
+	for _, x := range local {
+		if slices.Contains(remote, x) || !arrived.has(x) {
+			out = append(out, x)
+		}
+	}
+	for _, x := range remote {
+		if !had[x] && !slices.Contains(out, x) {
+			out = append(out, x)
+		}
+	}
+	slices.Sort(out)
+	if len(out) == 0 {
+		return nil, nil
+	}
+	return []byte(strings.Join(out, "\n") + "\n"), nil
+}
