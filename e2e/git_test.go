@@ -88,6 +88,14 @@ var questions = [][]string{
 // sameAnswers compares the repositories of two machines command by command.
 func sameAnswers(t *testing.T, a, b *machine, dir string) {
 	t.Helper()
+	sameRepository(t, a, b.dir, dir)
+}
+
+// sameRepository compares a repository of a machine with the one in another
+// folder command by command.
+func sameRepository(t *testing.T, a *machine, folder, dir string) {
+	t.Helper()
+	b := &machine{t: t, name: filepath.Base(folder), dir: folder}
 	for _, q := range questions {
 		x, errX := a.tryGit(dir, q...)
 		y, errY := b.tryGit(dir, q...)
@@ -97,6 +105,12 @@ func sameAnswers(t *testing.T, a, b *machine, dir string) {
 		}
 	}
 	b.fsck(dir)
+}
+
+// files is the machine's tree but for git directories.
+func (m *machine) files() map[string]node {
+	m.t.Helper()
+	return treeOf(m.t, m.dir, ".coltec", ".devcontainer", "repo/.git")
 }
 
 func (m *machine) fsck(dir string) {
@@ -120,7 +134,14 @@ func TestUnpushedWorkTravels(t *testing.T) {
 	b.spec(nil)
 	b.once()
 	sameAnswers(t, a, b, "repo")
-	sameTree(t, treeOf(t, a.dir, ".coltec", ".devcontainer", "repo/.git"), treeOf(t, b.dir, ".coltec", ".devcontainer", "repo/.git"))
+	sameTree(t, a.files(), b.files())
+	out := filepath.Join(t.TempDir(), "exported")
+	cmd := a.command(t.Context(), "export", a.dir, out)
+	cmd.Path = coltec
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	sameRepository(t, a, out, "repo")
 	if _, err := os.Lstat(filepath.Join(b.dir, ".coltec/git/repo/.git/coltec.json")); err != nil {
 		t.Error(err)
 	}

@@ -28,9 +28,11 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 		m.write(name, content)
 	}
 	m.chmod("mode.sh", 0o751)
+	m.history("repo", 20)
+	m.everyKind("repo")
 	m.start()
 	m.sync()
-	first, at := m.tree(), m.status().Lease.Generation
+	first, at := m.files(), m.status().Lease.Generation
 	m.change()
 	m.stop()
 	read := func(more ...string) map[string]node {
@@ -40,9 +42,10 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 		if text, err := exec.Command("python3", args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		return treeOf(t, filepath.Join(out, "workspace"))
+		sameRepository(t, m, filepath.Join(out, "workspace"), "repo")
+		return treeOf(t, filepath.Join(out, "workspace"), "repo/.git")
 	}
-	sameTree(t, m.tree(), read())
+	sameTree(t, m.files(), read())
 	sameTree(t, first, read(strconv.FormatInt(at, 10)))
 }
 

@@ -98,7 +98,9 @@ def write(bucket, prefix, rows, out):
     out = os.fsencode(out)
     os.makedirs(out, exist_ok=True)
     for kind, mode, mtime, size, digest, extents, link, path in rows:
-        if path == b".coltec" or path.startswith(b".coltec/"):
+        if path.startswith(b".coltec/git/") and not path.endswith(b"/coltec.json"):
+            path = path[len(b".coltec/git/"):]  # of a repository: what the tree has there
+        elif path.startswith(b".coltec/"):
             continue  # versions that lost their name: part of the generation, placed nowhere
         target = os.path.join(out, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)

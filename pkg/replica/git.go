@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -208,6 +209,22 @@ func (r *Replica) gitWhole(staged *Staged) {
 		staged.Rest = append(slices.Clip(staged.Rest), Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen})
 		return true
 	})
+}
+
+// withRepositories gives a tree the git directories that it has shadows of.
+func withRepositories(t *store.Tree) *store.Tree {
+	out := &store.Tree{Filters: t.Filters}
+	for _, e := range t.Entries {
+		below, shadow := strings.CutPrefix(e.Path, gitDir+"/")
+		if shadow && path.Base(below) != gitMark {
+			e.Path = below
+		}
+		if !tree.Within(e.Path, Dir) {
+			out.Entries = append(out.Entries, e)
+		}
+	}
+	tree.Sort(out.Entries)
+	return out
 }
 
 // GitRow says that a path is one of a repository's shadow: its deletion is no

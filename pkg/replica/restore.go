@@ -79,13 +79,14 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]Unknown
 }
 
 // Export writes a tree to a directory that is empty or not there yet, and
-// leaves nothing else in it. Versions that were kept aside are left out.
+// leaves nothing else in it. Repositories are put in their places; versions that
+// were kept aside are left out.
 func Export(ctx context.Context, dir string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
 	if err := vacant(dir); err != nil {
 		return nil, err
 	}
 	r := New(Options{Path: dir, Filter: &filter.Filter{}, Layout: source})
-	out, err := r.Restore(ctx, "", t, source, progress)
+	out, err := r.Restore(ctx, "", withRepositories(t), source, progress)
 	return out, errors.Join(err, os.RemoveAll(filepath.Join(dir, Dir)))
 }
 
