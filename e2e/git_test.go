@@ -99,7 +99,8 @@ func sameRepository(t *testing.T, a *machine, folder, dir string) {
 	for _, q := range questions {
 		x, errX := a.tryGit(dir, q...)
 		y, errY := b.tryGit(dir, q...)
-		x, y = strings.ReplaceAll(x, a.dir, "ROOT"), strings.ReplaceAll(y, b.dir, "ROOT")
+		anywhere := strings.NewReplacer(a.dir, "ROOT", b.dir, "ROOT")
+		x, y = anywhere.Replace(x), anywhere.Replace(y)
 		if diff := cmp.Diff(x, y); diff != "" || (errX == nil) != (errY == nil) {
 			t.Errorf("%s: git %q (-%s +%s): %v %v\n%s", dir, q, a.name, b.name, errX, errY, diff)
 		}
@@ -215,4 +216,71 @@ func TestRepositoriesHop(t *testing.T) {
 	a.stop()
 	b.once()
 	sameAnswers(t, a, b, "repo")
+}
+
+// A folder with every kind of repository, one of them large, comes out of the
+// bucket elsewhere as it was.
+func TestEveryKindOfRepositoryTravels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	a.spec(nil)
+	a.history("repo", 20_000)
+	a.everyKind("repo")
+	a.git("repo", "worktree", "add", "-q", "../linked", "-b", "linked")
+	a.write("linked/d4/f4", "in a linked working tree\n")
+	a.git("linked", "add", "d4/f4")
+	a.git("repo", "worktree", "add", "-q", "--detach", "../second tree", "HEAD~5")
+	a.history("library", 30)
+	a.git("", "init", "-q", "super")
+	a.git("super", "submodule", "--quiet", "add", a.path("library"), "lib")
+	a.git("super", "commit", "-q", "-m", "with a submodule")
+	a.write("super/lib/d0/f0", "in a submodule\n")
+	a.git("super/lib", "commit", "-q", "-am", "never pushed")
+	a.write("super/lib/d1/f1", "stashed in a submodule\n")
+	a.git("super/lib", "stash", "-q")
+	a.history("detached", 20)
+	a.git("detached", "checkout", "-q", "--detach", "HEAD~3")
+	a.write("detached/new", "on no branch\n")
+	a.git("detached", "add", "new")
+	a.git("detached", "commit", "-q", "-m", "on no branch")
+	a.git("", "clone", "-q", "--depth", "5", "file://"+a.path("library"), "shallow")
+	a.write("shallow/d0/f0", "in a shallow clone\n")
+	a.git("shallow", "commit", "-q", "-am", "never pushed")
+	a.history("rebasing", 20)
+	a.git("rebasing", "switch", "-q", "-c", "topic", "HEAD~3")
+	for _, body := range []string{"topic", "topic again"} {
+		a.write("rebasing/d0/f0", body+"\n")
+		a.git("rebasing", "commit", "-q", "-am", body)
+	}
+	a.git("rebasing", "switch", "-q", "main")
+	a.write("rebasing/d0/f0", "main\n")
+	a.git("rebasing", "commit", "-q", "-am", "main")
+	if out, err := a.tryGit("rebasing", "rebase", "main", "topic"); err == nil {
+		t.Fatalf("the rebase has no conflict:\n%s", out)
+	}
+	a.git("", "init", "-q", "unborn")
+	a.write("unborn/first", "staged, and nothing is committed\n")
+	a.git("unborn", "add", "first")
+	repositories := []string{"repo", "linked", "second tree", "library", "super", "super/lib", "detached", "shallow", "rebasing", "unborn"}
+	a.once()
+	if said := a.must("run", "--once"); strings.Contains(said, "is not carried") {
+		t.Errorf("not all were captured:\n%s", said)
+	}
+	b.spec(nil)
+	b.once()
+	for _, dir := range repositories {
+		sameAnswers(t, a, b, dir)
+	}
+	for _, m := range []*machine{a, b} { // what was under way goes on
+		m.write("rebasing/d0/f0", "both\n")
+		m.git("rebasing", "add", "-A")
+		_, _ = m.tryGit("rebasing", "rebase", "--continue") // which meets the next conflict
+		m.git("rebasing", "rebase", "--skip")
+	}
+	for _, q := range [][]string{{"log", "--format=%s", "topic"}, {"status"}} {
+		if x, y := a.git("rebasing", q...), b.git("rebasing", q...); x != y {
+			t.Errorf("git %q: the rebase went on otherwise:\n%s\n%s", q, x, y)
+		}
+	}
 }

@@ -579,13 +579,8 @@ func (c *capture) packReachable(ctx context.Context, r *runner, all packs, tips,
 // format reads the object format from the repository's configuration, and
 // refuses what cannot be captured whole.
 func (c *capture) format(ctx context.Context) (string, error) {
-	git, err := Git()
-	if err != nil {
-		return "", err
-	}
-	r := &runner{git: git, dir: c.src}
 	format := "sha1"
-	err = r.run(ctx, nil, func(line string) error {
+	err := settings(ctx, filepath.Join(c.src, "config"), func(line string) error {
 		key, value, _ := strings.Cut(line, "=")
 		switch key := strings.ToLower(key); {
 		case key == "extensions.objectformat":
@@ -596,7 +591,7 @@ func (c *capture) format(ctx context.Context) (string, error) {
 			return refused("it is a partial clone: objects of it are on its remote alone")
 		}
 		return nil
-	}, "config", "--file", filepath.Join(c.src, "config"), "--list")
+	})
 	if errors.As(err, new(*RefusedError)) {
 		return "", err
 	}

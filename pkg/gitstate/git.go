@@ -104,6 +104,17 @@ func verb(args []string) string {
 	return ""
 }
 
+// settings reads a file of configuration, one "key=value" a line. git looks at no
+// repository for it: one that arrives has no working tree yet.
+func settings(ctx context.Context, file string, line func(string) error) error {
+	git, err := Git()
+	if err != nil {
+		return err
+	}
+	r := &runner{git: git, dir: "/", env: []string{"GIT_DIR=/nonexistent"}}
+	return r.run(ctx, nil, line, "config", "--file", file, "--list")
+}
+
 // splitter cuts an output into lines.
 type splitter struct {
 	line func(string) error

@@ -55,30 +55,52 @@ func written(list []entry) []byte {
 	return b.Bytes()
 }
 
-// joinLogs joins two logs that both grew: what either has, in the order of
-// time, but what one of them dropped since they were the same.
-func joinLogs(base, local, remote []entry, key func(entry) string) []entry {
+// joinLogs joins two logs that both grew: all objects that either names, in the
+// order of time, but what one of them dropped since they were the same.
+func joinLogs(base, local, remote []entry) []entry {
 	set := func(list []entry) map[string]bool {
 		m := map[string]bool{}
 		for _, e := range list {
-			m[key(e)] = true
+			m[e.now] = true
 		}
 		return m
 	}
 	inBase, inLocal, inRemote := set(base), set(local), set(remote)
 	var out []entry
 	for _, e := range remote {
-		if inLocal[key(e)] || !inBase[key(e)] {
+		if inLocal[e.now] || !inBase[e.now] {
 			out = append(out, e)
 		}
 	}
 	for _, e := range local {
-		if !inRemote[key(e)] && !inBase[key(e)] {
+		if !inRemote[e.now] && !inBase[e.now] {
 			out = append(out, e)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.when(), b.when()) })
 	return out
+}
+
+// endingWith makes the last entry of a log the one of what its ref leads to.
+func endingWith(list []entry, now string) []entry {
+	for i, e := range slices.Backward(list) {
+		if e.now == now {
+			return append(slices.Delete(slices.Clone(list), i, i+1), e)
+		}
+	}
+	return list
+}
+
+// current is what the ref of a log shall lead to.
+func (j *joining) current(log string) string {
+	tree, ref := "", strings.TrimPrefix(log, "logs/")
+	if name, rest, ok := cutTree(log); ok {
+		tree, ref = "worktrees/"+name+"/", strings.TrimPrefix(rest, "logs/")
+	}
+	if ref == "HEAD" {
+		return j.after(tree).head(tree)
+	}
+	return j.refs[ref]
 }
 
 // mergeLogs makes each log what it shall be, and the stash, which is a log.
@@ -105,7 +127,8 @@ func (j *joining) mergeLogs(ctx context.Context) error {
 		case theirs:
 			shall = remote
 		case both:
-			shall = written(joinLogs(entries(j.base.read(path)), entries(local), entries(remote), func(e entry) string { return e.now + e.rest }))
+			list := joinLogs(entries(j.base.read(path)), entries(local), entries(remote))
+			shall = written(endingWith(list, j.current(path)))
 		}
 		if err := j.log(path, shall); err != nil {
 			return err
@@ -143,7 +166,7 @@ func (j *joining) mergeStash(ctx context.Context) error {
 	case theirs:
 		shall = remote
 	case both:
-		list := joinLogs(entries(base), entries(local), entries(remote), func(e entry) string { return e.now })
+		list := joinLogs(entries(base), entries(local), entries(remote))
 		for i := range list {
 			list[i].old = strings.Repeat("0", len(list[i].now))
 			if i > 0 {

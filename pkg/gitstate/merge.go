@@ -104,8 +104,9 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	}
 	j := &joining{
 		k: k, a: a, base: base, local: local, remote: remote,
-		git: &runner{git: git, dir: here}, stamp: k.Now().UTC().Format(keptStamp),
-		refs: map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
+		git:   &runner{git: git, dir: here, env: []string{"GIT_WORK_TREE=" + here}}, // a submodule's own may not be there
+		stamp: k.Now().UTC().Format(keptStamp),
+		refs:  map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
 	}
 	shallow, err := j.shallow(ctx)
 	if err != nil {
@@ -706,7 +707,7 @@ func (j *joining) writeTree(tree string) error {
 // mergeFiles merges what is neither a ref, a log nor a working tree's state:
 // configuration, hooks, notes of tools.
 func (j *joining) mergeFiles(ctx context.Context) error {
-	mine, settings, err := j.config(ctx, j.local)
+	mine, others, err := j.config(ctx, j.local)
 	if err != nil {
 		return err
 	}
@@ -728,7 +729,7 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 		base, local, remote := j.base.read(path), j.local.read(path), j.remote.read(path)
 		switch d := j.decided(base, local, remote); {
 		case d == ours, path == "FETCH_HEAD":
-		case d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(settings, theirs)):
+		case d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(others, theirs)):
 			if err := j.keepFile(path); err != nil {
 				return err
 			}
@@ -744,18 +745,18 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 
 // config reads a side's configuration: the remotes that it names, with their
 // keys, and all other settings, one a line.
-func (j *joining) config(ctx context.Context, s *side) (remotes map[string][][2]string, settings []string, err error) {
+func (j *joining) config(ctx context.Context, s *side) (remotes map[string][][2]string, others []string, err error) {
 	remotes = map[string][][2]string{}
-	err = j.git.run(ctx, nil, func(line string) error {
+	err = settings(ctx, s.file("config"), func(line string) error {
 		key, value, _ := strings.Cut(line, "=")
 		if i := strings.LastIndexByte(key, '.'); strings.HasPrefix(key, "remote.") && i > len("remote.") {
 			remotes[key[:i]] = append(remotes[key[:i]], [2]string{key, value})
 		} else {
-			settings = append(settings, line)
+			others = append(others, line)
 		}
 		return nil
-	}, "config", "--file", s.file("config"), "--list")
-	return remotes, settings, err
+	})
+	return remotes, others, err
 }
 
 func lines(text []byte) []string { return strings.Split(string(text), "\n") }

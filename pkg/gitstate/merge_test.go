@@ -1,6 +1,7 @@
 package gitstate
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,15 @@ func TestBesideAFreshClone(t *testing.T) {
 	a.everyKind("work")
 	a.git("work", "switch", "-q", "side")
 	a.git("work", "switch", "-q", "main")
+	later := filepath.Join(b.root, "work/.git/logs")
+	for _, log := range []string{"HEAD", "refs/heads/main", "refs/remotes/origin/HEAD"} { // cloned a while later
+		body, err := os.ReadFile(filepath.Join(later, log))
+		who, _, _ := strings.Cut(string(body), "> ")
+		_, what, _ := strings.Cut(string(body), " +")
+		if err := errors.Join(err, os.WriteFile(filepath.Join(later, log), []byte(who+"> 4000000000 +"+what), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b.git("work", "remote", "add", "other", "https://example.org/other.git")
 	a.capture("work/.git")
 	copyTree(t, a.root, b.root)

@@ -271,6 +271,8 @@ func (k *Keeper) settle(ctx context.Context, dir, was string) error {
 	gitDir := filepath.Join(k.Root, dir)
 	if filepath.Base(dir) == ".git" {
 		k.refresh(ctx, gitDir, "--work-tree="+filepath.Dir(gitDir))
+	} else {
+		k.refresh(ctx, gitDir) // a submodule's configuration says where its working tree is
 	}
 	files, err := filepath.Glob(filepath.Join(globEscape(gitDir), "worktrees/*/gitdir"))
 	if err != nil {
