@@ -43,7 +43,7 @@ func (d *daemon) document() status.Document {
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
-	doc.Attention = slices.Concat([]string{}, attention, d.killNotice(doc.Replicas), notices(s.spec)) // [] in JSON, not null
+	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), notices(s.spec))...) // [] in JSON, not null
 	return doc
 }
 
