@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -283,4 +284,64 @@ func TestEveryKindOfRepositoryTravels(t *testing.T) {
 			t.Errorf("git %q: the rebase went on otherwise:\n%s\n%s", q, x, y)
 		}
 	}
+}
+
+// A bucket in which a repository lies as files, from before repositories were
+// wholes, gives it back.
+func TestRepositoryThatLiesAsFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b, c := w.machine("a"), w.machine("b"), w.machine("c")
+	a.spec(func(o *specOptions) { o.Replicas[0].Git = "off" })
+	a.history("repo", 20)
+	a.everyKind("repo")
+	a.once()
+	for _, m := range []*machine{b, c} {
+		m.spec(nil)
+		m.once()
+		sameAnswers(t, a, m, "repo")
+	}
+	if _, err := os.Lstat(c.path(".coltec/git/repo/.git/coltec.json")); err != nil {
+		t.Error(err)
+	}
+}
+
+// One commit costs the same in a repository of any size: what is new, in the
+// requests that a push of one file has.
+func TestWhatACommitCosts(t *testing.T) {
+	t.Parallel()
+	for _, commits := range []int{200, 20_000} {
+		w := newWorld(t)
+		m := w.machine("a")
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = "600s", "250s" }) // no renewal in between
+		m.history("repo", commits)
+		m.start()
+		m.sync()
+		m.write("repo/d1/f1", "one more\n")
+		m.git("repo", "commit", "-q", "-am", "one more")
+		before, stored := w.proxy.Total().Requests, w.bytes()
+		began := time.Now()
+		m.sync()
+		took := time.Since(began)
+		requests := w.proxy.Total().Requests - before
+		t.Logf("%d commits: one more took %d requests, %d bytes and %s", commits, requests, w.bytes()-stored, took.Round(time.Millisecond))
+		if requests > 4 {
+			t.Errorf("%d commits: one more took %d requests, of which 4 are allowed: %v", commits, requests, w.proxy.Counts())
+		}
+		if took > 2*time.Second {
+			t.Errorf("%d commits: one more took %s", commits, took)
+		}
+		if out := m.must("sync"); w.proxy.Total().Requests-before != requests {
+			t.Errorf("%d commits: nothing happened, and it took requests: %s", commits, out)
+		}
+		m.stop()
+	}
+}
+
+// bytes is how much is in the bucket.
+func (w *world) bytes() (sum int64) {
+	for _, n := range w.objects() {
+		sum += n
+	}
+	return sum
 }

@@ -280,6 +280,7 @@ type replicaSpec struct {
 	Watch      bool     `json:"watch"` // not by default: tests say themselves when a cycle runs
 	Priority   int      `json:"priority"`
 	Exclude    []string `json:"exclude,omitempty"`
+	Git        string   `json:"git,omitempty"`
 }
 
 // prefix is where the replica of that name lies in the bucket by default.

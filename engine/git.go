@@ -138,6 +138,12 @@ func (e *Engine) restoreGit(ctx context.Context, m *member) error {
 	if m.git == nil {
 		return nil
 	}
+	if err := m.git.placeFiles(ctx); err != nil {
+		return err
+	}
+	if err := m.rep.GitMoved(); err != nil {
+		return err
+	}
 	waiting := m.rep.GitWaiting()
 	m.git.restores = map[string]error{}
 	for _, dir := range sorted(waiting) { // a repository before those in it
@@ -165,6 +171,41 @@ func (e *Engine) restoreGit(ctx context.Context, m *member) error {
 		e.o.Log.Info("repository restored", "replica", m.Name, "repository", dir)
 	}
 	return nil
+}
+
+// placeFiles places the repositories that the remote side has as files, where
+// there are none here.
+func (g *repositories) placeFiles(ctx context.Context) error {
+	files := g.m.rep.GitFiles()
+	if len(files) == 0 {
+		return nil
+	}
+	stage := filepath.Join(g.m.Path, replica.Dir, "stage/git-in")
+	defer os.RemoveAll(stage)
+	for _, dir := range sorted(files) {
+		to := filepath.Join(g.m.Path, dir)
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		made := filepath.Join(stage, "whole")
+		err := errors.Join(os.RemoveAll(stage), os.MkdirAll(made, 0o755))
+		if err == nil {
+			err = g.fetch(ctx, dir+"/", files[dir], made, stage)
+		}
+		if err == nil {
+			err = errors.Join(os.MkdirAll(filepath.Join(made, "refs"), 0o755), // a store may keep no empty directories
+				os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(made, to))
+		}
+		var fetch *fetchError
+		if errors.As(err, &fetch) {
+			return fetch.error
+		}
+		if err != nil {
+			return fmt.Errorf("cannot place the repository %q: %w", dir, err)
+		}
+		g.e.o.Log.Info("repository placed", "replica", g.m.Name, "repository", dir)
+	}
+	return g.m.rep.GitFilesPlaced()
 }
 
 // fetchError is the store's fault, and no repository's.
@@ -233,7 +274,11 @@ func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Ent
 	for i, e := range files {
 		target := filepath.Join(to, strings.TrimPrefix(e.Path, prefix))
 		staged := filepath.Join(dir, fmt.Sprint(i))
-		err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Chmod(staged, os.FileMode(e.Mode&0o777)), os.Rename(staged, target))
+		mode := os.FileMode(e.Mode & 0o777)
+		if e.Mode == tree.NoMode {
+			mode = 0o644
+		}
+		err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Chmod(staged, mode), os.Rename(staged, target))
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -174,6 +175,23 @@ func (r *Replica) GitAgreed(repository string) bool {
 	return found
 }
 
+// GitMoved settles what the remote side has of shadows as it was, but in
+// another place of the store.
+func (r *Replica) GitMoved() error {
+	var d Delta
+	for _, u := range r.base.Unplaced {
+		row := r.base.Row(u.Path)
+		if GitRow(u.Path) && !u.Gone && row != nil && row.Same(&u.Entry) {
+			u.Seen = row.Seen
+			d.Changes = append(d.Changes, u)
+		}
+	}
+	if len(d.Changes) == 0 {
+		return nil
+	}
+	return r.base.Apply(d)
+}
+
 // GitSettle notes that the remote shadow of a repository is the one here now;
 // "" stands for those that the remote side has no more.
 func (r *Replica) GitSettle(repository string) error {
@@ -209,6 +227,50 @@ func (r *Replica) gitWhole(staged *Staged) {
 		staged.Rest = append(slices.Clip(staged.Rest), Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen})
 		return true
 	})
+}
+
+// repositoriesAsFiles finds the repositories that a tree has as files, and not
+// as wholes: it was written before repositories were.
+func (r *Replica) repositoriesAsFiles(entries []tree.Entry) map[string][]tree.Entry {
+	found := map[string][]tree.Entry{}
+	if r.Git == nil {
+		return found
+	}
+	for _, e := range entries {
+		dir := gitDirOf(e.Path)
+		if dir == "" || tree.Within(e.Path, Dir) || e.Path == dir && e.Kind != tree.Dir || r.carries(e.Path, e.Kind == tree.Dir) {
+			continue
+		}
+		if tree.Find(entries, gitDir+"/"+dir+"/"+gitMark) == nil {
+			found[dir] = append(found[dir], e)
+		}
+	}
+	maps.DeleteFunc(found, func(dir string, files []tree.Entry) bool {
+		return !slices.ContainsFunc(files, func(e tree.Entry) bool { return e.Path == dir+"/HEAD" })
+	})
+	return found
+}
+
+// gitDirOf is the part of a path up to its first element .git; "" for none.
+func gitDirOf(path string) string {
+	for dir := range tree.Parents(path + "/x") {
+		if dir == ".git" || strings.HasSuffix(dir, "/.git") {
+			return dir
+		}
+	}
+	return ""
+}
+
+// GitFiles are the repositories that the remote side has as files, until they
+// are placed.
+func (r *Replica) GitFiles() map[string][]tree.Entry { return r.gitFiles }
+
+// GitFilesPlaced notes that they are.
+func (r *Replica) GitFilesPlaced() error {
+	r.gitFiles = nil
+	h := r.base.Header
+	h.Carries = r.Filter.Hash()
+	return r.base.Apply(Delta{Header: &h})
 }
 
 // withRepositories gives a tree the git directories that it has shadows of.

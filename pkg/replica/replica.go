@@ -55,6 +55,9 @@ type Replica struct {
 	probed  [2]uint64 // device and inode of the tree that traits are of
 	left    string    // why the base that was found does not count
 	hurried bool      // steps are small: an end is near
+	// gitFiles are the repositories that the remote side has as files, from
+	// before they were wholes, by git directory.
+	gitFiles map[string][]tree.Entry
 	// merge is Plan; a test that checks the checker has another.
 	merge func(Sides) []Decision
 }

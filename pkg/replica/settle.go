@@ -25,6 +25,9 @@ func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
 	h := &r.base.Header
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
 	h.Restored, h.Carries = false, r.Filter.Hash()
+	if r.gitFiles = r.repositoriesAsFiles(t.Entries); len(r.gitFiles) > 0 {
+		h.Carries = "" // until they are placed it was not all seen
+	}
 	r.base.Unplaced = r.differences(t)
 }
 
