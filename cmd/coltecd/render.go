@@ -26,7 +26,7 @@ const (
 var colorOf = map[string]string{
 	"running": good, "ready": good, "held": good, "synced": good,
 	"starting": busy, "waiting": busy, "joining": busy, "syncing": busy, "restoring": busy, "stopping": busy, "killing": busy,
-	"backoff": warn, "degraded": warn, "retrying": warn, "paused": warn, "best_effort": warn, "disabled": warn,
+	"backoff": warn, "degraded": warn, "retrying": warn, "paused": warn, "best_effort": warn, "disabled": warn, "offline": warn,
 	"failed": bad, "blocked": bad, "fenced": bad, "stopped": bad,
 	"exited": dim, "none": dim,
 }

@@ -58,6 +58,18 @@ attention
 	}
 }
 
+func TestNetworkForPeople(t *testing.T) {
+	expiry := noon.Add(48 * time.Hour)
+	n := &status.Network{
+		State: status.NetworkRunning, Name: "dev-a.tail.test", Addresses: []string{"100.64.0.1", "fd7a::1"},
+		Proxy: "localhost:1055", Socket: "/run/c/ts.sock", Health: []string{"no relay\x1b[31m"}, KeyExpiry: &expiry,
+	}
+	want := "running  dev-a.tail.test  100.64.0.1, fd7a::1  no relay?[31m  proxy localhost:1055  key expires in 2d"
+	if got := (renderer{now: func() time.Time { return noon }}).network(n); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // With colours it is the same text: the columns stay where they are.
 func TestColoursDoNotMoveColumns(t *testing.T) {
 	now := func() time.Time { return noon }
@@ -74,7 +86,7 @@ func TestColoursDoNotMoveColumns(t *testing.T) {
 func TestEveryStateHasAColour(t *testing.T) {
 	for _, s := range []string{
 		"waiting", "starting", "running", "ready", "stopping", "killing", "backoff", "exited", "failed", "blocked", "paused",
-		"degraded", "disabled", "stopped", "held", "fenced", "best_effort", "none", "restoring", "synced", "syncing", "retrying",
+		"degraded", "disabled", "stopped", "held", "fenced", "best_effort", "none", "offline", "joining", "restoring", "synced", "syncing", "retrying",
 	} {
 		if colorOf[s] == "" {
 			t.Errorf("state %q has no colour", s)

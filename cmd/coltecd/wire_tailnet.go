@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tailnet"
 	"github.com/coltec/coltec/pkg/unit"
@@ -27,11 +28,10 @@ func (s setting) tailnet() []unit.Unit {
 }
 
 func (s setting) tailnetPlace() tailnet.Place {
-	p := tailnet.Place{
+	return tailnet.Place{
 		Coltecd: self(), Dir: s.runtime, Env: s.childEnv("", nil),
 		Tailscale: s.find("tailscale"), Tailscaled: s.find("tailscaled"), TunMissing: tunMissing(),
 	}
-	return p
 }
 
 // self is this program, as a child can run it.
@@ -55,21 +55,16 @@ func (s setting) find(name string) string {
 	return ""
 }
 
-// tunDevice is what tailscaled needs for the kernel's network.
-const tunDevice = "/dev/net/tun"
-
-// tunMissing says what the container lacks for it, "" if nothing.
+// tunMissing says what this process lacks for the kernel's network, "" if nothing.
 func tunMissing() string {
-	const remedy = ": give the container --device " + tunDevice + " --cap-add NET_ADMIN, or leave COLTEC_NET_TUN unset"
-	if _, err := os.Stat(tunDevice); err != nil {
-		return "COLTEC_NET_TUN is kernel, and there is no " + tunDevice + remedy
-	}
+	return tailnet.TunMissing(unix.Access(tailnet.TunDevice, unix.R_OK|unix.W_OK) == nil, netAdmin())
+}
+
+// netAdmin tells whether this process may change the network.
+func netAdmin() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil || data[0].Effective&(1<<unix.CAP_NET_ADMIN) == 0 {
-		return "COLTEC_NET_TUN is kernel, and NET_ADMIN is missing" + remedy
-	}
-	return ""
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_NET_ADMIN) != 0
 }
 
 // network is the tailnet in the document, nil if the spec asks for none. Units
@@ -95,20 +90,28 @@ func (s setting) network(units []status.Unit) *status.Network {
 			}
 		}
 	}
-	if c, err := tailnet.Resolve(s.spec, lookup(s.environ)); err == nil && c.Tun == tailnet.TunUserspace {
+	if c, err := tailnet.Resolve(s.spec, lookup(s.environ)); err == nil && c.Tun == spec.TunUserspace {
 		n.Proxy = c.Proxy
 	}
+	n.Socket = s.tailnetPlace().Socket()
 	return &n
 }
 
 // expirySoon is when a person should hear that the node's key ends.
 const expirySoon = 7 * 24 * time.Hour
 
-// networkAttention is about a node that is in the tailnet and not for long; what
-// keeps it out is said of its units.
+// networkAttention is about a node that is in the tailnet, and cut off or not in it
+// for long; what keeps it out is said of its units.
 func networkAttention(n *status.Network, now time.Time) []string {
-	if n == nil || n.KeyExpiry == nil || n.KeyExpiry.Sub(now) > expirySoon {
+	if n == nil {
 		return nil
 	}
-	return []string{"tailnet: the key of node " + n.Name + " expires at " + n.KeyExpiry.UTC().Format(time.RFC3339) + ": disable its expiry in the admin console, or give the container a new auth key"}
+	var list []string
+	if n.State == status.NetworkOffline {
+		list = append(list, "tailnet: node "+n.Name+" does not reach its control server, and goes on trying: who joins or leaves is not seen meanwhile")
+	}
+	if n.KeyExpiry != nil && n.KeyExpiry.Sub(now) <= expirySoon {
+		list = append(list, "tailnet: the key of node "+n.Name+" expires at "+n.KeyExpiry.UTC().Format(time.RFC3339)+": disable its expiry in the admin console, or give the container a new auth key")
+	}
+	return list
 }

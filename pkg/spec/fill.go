@@ -113,6 +113,7 @@ func fill(s *Spec) {
 	set(f, "networking.hostname_prefix", &n.HostnamePrefix, "dev-")
 	set(f, "networking.tags", &n.Tags, []string{"tag:devcontainer"})
 	set(f, "networking.ssh", &n.SSH, true)
+	n.Tun = or(n.Tun, TunUserspace)
 	set(f, "logs.max_size", &s.Logs.MaxSize, 10e6)
 	set(f, "logs.max_backups", &s.Logs.MaxBackups, 5)
 	set(f, "logs.max_age", &s.Logs.MaxAge, 14*24*time.Hour)

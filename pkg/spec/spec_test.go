@@ -174,7 +174,7 @@ hooks: {post_restore: [{command: [a]}, {command: [b]}]}
 		Hooks: Hooks{PostRestore: []Hook{
 			{Name: "post-restore-1", Command: []string{"a"}, Timeout: 60 * time.Second, OnFailure: FailureIgnore},
 			{Name: "post-restore-2", Command: []string{"b"}, Timeout: 60 * time.Second, OnFailure: FailureIgnore}}},
-		Networking: Networking{HostnamePrefix: "dev-", Tags: []string{"tag:devcontainer"}, SSH: true},
+		Networking: Networking{HostnamePrefix: "dev-", Tags: []string{"tag:devcontainer"}, SSH: true, Tun: TunUserspace},
 		Logs:       Logs{MaxSize: 10e6, MaxBackups: 5, MaxAge: 14 * 24 * time.Hour, Compress: true, Format: FormatText},
 	}
 	if diff := cmp.Diff(want, s, cmpopts.IgnoreUnexported(Spec{})); diff != "" {

@@ -500,7 +500,16 @@ type Networking struct {
 	SSH bool `yaml:"ssh"`
 	// ExtraArgs of tailscale up.
 	ExtraArgs []string `yaml:"extra_args"`
+	// Tun is userspace by default: a proxy on loopback, without privileges.
+	// With kernel it is a network interface, which needs a device and NET_ADMIN.
+	Tun string `yaml:"tun" jsonschema:"enum=userspace,enum=kernel"`
 }
+
+// The ways from a workspace to its tailnet.
+const (
+	TunUserspace = "userspace"
+	TunKernel    = "kernel"
+)
 
 // Formats of a log.
 const (

@@ -142,6 +142,7 @@ type NetworkState string
 // The states of a network.
 const (
 	NetworkRunning NetworkState = "running" // in the tailnet, with an address
+	NetworkOffline NetworkState = "offline" // in the tailnet, and the control server cannot be reached; tried again by itself
 	NetworkJoining NetworkState = "joining" // trying; last_error says what went wrong last
 	NetworkBlocked NetworkState = "blocked" // needs something from a person, named in last_error
 )
@@ -151,7 +152,8 @@ type Network struct {
 	State     NetworkState `json:"state"`
 	Name      string       `json:"name,omitempty"`
 	Addresses []string     `json:"addresses,omitempty"`
-	Proxy     string       `json:"proxy,omitempty"` // SOCKS5 and HTTP, on loopback
+	Proxy     string       `json:"proxy,omitempty"`  // SOCKS5 and HTTP, on loopback
+	Socket    string       `json:"socket,omitempty"` // of tailscaled, for tailscale --socket
 	Health    []string     `json:"health,omitempty"`
 	KeyExpiry *time.Time   `json:"key_expiry,omitempty"` // nil: the node's key does not expire
 	LastError string       `json:"last_error,omitempty"`

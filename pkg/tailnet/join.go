@@ -32,6 +32,7 @@ type Join struct {
 type report struct {
 	Network status.Network `json:"network"`
 	Applied string         `json:"applied,omitempty"` // checksum of the flags that the node runs with
+	Note    string         `json:"note,omitempty"`    // what the node runs without, though it was asked for
 	Daemon  string         `json:"daemon"`            // which start of tailscaled it is about
 }
 
@@ -46,6 +47,7 @@ type state struct {
 		HostName     string
 		DNSName      string
 		TailscaleIPs []string
+		Online       bool // the control server is reached
 		KeyExpiry    *time.Time
 	}
 }
@@ -59,14 +61,19 @@ func (s state) joined() bool {
 func (j Join) Run(ctx context.Context) error {
 	daemon := started(j.Socket) // before the look: a later start is another one
 	now, err := j.look(ctx)
-	want := checksum(strings.Join(j.Up, "\x00"))
-	if err == nil && (!now.joined() || readReport(j.Report).Applied != want) {
-		said := j.up(ctx)
+	want, last := checksum(strings.Join(j.Up, "\x00")), readReport(j.Report)
+	note := last.Note
+	if err == nil && (!now.joined() || last.Applied != want) {
+		var said error
+		note, said = j.up(ctx)
 		if now, err = j.look(ctx); err == nil && (!now.joined() || said != nil) {
 			err = reason(now, said)
 		}
 	}
-	r := report{Network: network(now, err), Daemon: daemon}
+	if note != "" {
+		now.Health = append(now.Health, note)
+	}
+	r := report{Network: network(now, err), Daemon: daemon, Note: note}
 	if err == nil {
 		r.Applied = want
 	}
@@ -88,9 +95,37 @@ func (j Join) look(ctx context.Context) (state, error) {
 	return s, nil
 }
 
-// up runs tailscale up. Its error is what it said last.
-func (j Join) up(ctx context.Context) error {
-	cmd := j.command(ctx, append([]string{"up"}, j.Up...)...)
+// noSSH is what a node says whose tailnet has no SSH.
+const noSSH = "Tailscale SSH is not enabled in this tailnet: the node runs without it"
+
+// up runs tailscale up. In a tailnet without SSH a node that asks for it joins, and
+// then refuses every change of its settings, its logout among them: it runs without,
+// and the note says so.
+func (j Join) up(ctx context.Context) (note string, err error) {
+	without := slices.Clone(j.Up)
+	asks := slices.Index(without, "--ssh=true")
+	err = j.tell(ctx, append([]string{"up"}, j.Up...)...)
+	if asks < 0 {
+		return "", err
+	}
+	without[asks] = "--ssh=false"
+	switch {
+	case refusesSSH(err): // it was in the tailnet before
+		return noSSH, j.tell(ctx, append([]string{"up"}, without...)...)
+	case err == nil && refusesSSH(j.tell(ctx, "set", "--ssh=true")): // a change that is none, to be told
+		return noSSH, j.tell(ctx, "set", "--ssh=false")
+	}
+	return "", err
+}
+
+func refusesSSH(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Unable to enable local Tailscale SSH server")
+}
+
+// tell runs a verb of the client, with the key on its standard input. Its error is
+// what it said last.
+func (j Join) tell(ctx context.Context, args ...string) error {
+	cmd := j.command(ctx, args...)
 	cmd.Stdin = strings.NewReader(j.Key.Reveal())
 	var talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &talk, &talk
@@ -100,7 +135,7 @@ func (j Join) up(ctx context.Context) error {
 			text = strings.ReplaceAll(text, key, secret.Redacted)
 		}
 		if text == "" {
-			return fmt.Errorf("tailscale up: %w", err)
+			return fmt.Errorf("tailscale %s: %w", args[0], err)
 		}
 		return errors.New(text)
 	}
@@ -148,8 +183,11 @@ func network(s state, err error) status.Network {
 		n.Name = strings.TrimSuffix(firstOf(s.Self.DNSName, s.Self.HostName), ".")
 		n.Addresses, n.KeyExpiry = s.Self.TailscaleIPs, s.Self.KeyExpiry
 	}
-	if s.joined() {
+	switch {
+	case s.joined() && s.Self.Online:
 		n.State = status.NetworkRunning
+	case s.joined():
+		n.State = status.NetworkOffline
 	}
 	return n
 }

@@ -35,12 +35,6 @@ const (
 // KeyVars may hold the key that joins; the first that is set counts.
 var KeyVars = []string{"COLTEC_TAILSCALE_AUTH_KEY", "TAILSCALE_AUTH_KEY", "TS_AUTHKEY"}
 
-// The ways to reach the tailnet.
-const (
-	TunUserspace = "userspace" // through a SOCKS5 and HTTP proxy; needs no privilege
-	TunKernel    = "kernel"    // through a network interface; needs /dev/net/tun and NET_ADMIN
-)
-
 // DefaultProxy is where tailscaled listens for SOCKS5 and HTTP in mode userspace.
 const DefaultProxy = "localhost:1055"
 
@@ -73,7 +67,7 @@ func Resolve(sp *spec.Spec, get spec.Lookup) (Config, error) {
 		ExtraArgs:    n.ExtraArgs,
 		LoginServer:  r.text(EnvLoginServer, ""),
 		Ephemeral:    r.flag(EnvEphemeral, true),
-		Tun:          r.text(EnvTun, TunUserspace),
+		Tun:          r.text(EnvTun, n.Tun),
 		Proxy:        r.text(EnvProxy, DefaultProxy),
 	}
 	if name := r.text(EnvHostname, ""); name != "" {
@@ -102,8 +96,8 @@ func (r *reader) check(c Config) {
 			r.bad(EnvTags, fmt.Sprintf("has %q: a tag begins with tag: and a name, such as tag:devcontainer", tag))
 		}
 	}
-	if !slices.Contains([]string{TunUserspace, TunKernel}, c.Tun) {
-		r.bad(EnvTun, fmt.Sprintf("is %q, not %s or %s", c.Tun, TunUserspace, TunKernel))
+	if !slices.Contains([]string{spec.TunUserspace, spec.TunKernel}, c.Tun) {
+		r.bad(EnvTun, fmt.Sprintf("is %q, not %s or %s", c.Tun, spec.TunUserspace, spec.TunKernel))
 	}
 	if host, _, err := net.SplitHostPort(c.Proxy); err != nil || !onLoopback(host) {
 		r.bad(EnvProxy, fmt.Sprintf("is %q, not a port on loopback such as %s: who reaches it is in the tailnet", c.Proxy, DefaultProxy))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 func workspace() *spec.Spec {
 	return &spec.Spec{
 		Metadata:   spec.Metadata{Org: "acme", Project: "widget", Environment: "dev-a"},
-		Networking: spec.Networking{Enabled: true, HostnamePrefix: "dev-", Tags: []string{"tag:devcontainer"}, SSH: true},
+		Networking: spec.Networking{Enabled: true, HostnamePrefix: "dev-", Tags: []string{"tag:devcontainer"}, SSH: true, Tun: spec.TunUserspace},
 	}
 }
 
@@ -140,6 +141,57 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
+func TestTunMissing(t *testing.T) {
+	for _, tt := range []struct {
+		device, netAdmin bool
+		want             string
+	}{
+		{true, true, ""},
+		{false, true, "tun is kernel, and /dev/net/tun cannot be opened"},
+		{true, false, "tun is kernel, and NET_ADMIN is missing"},
+	} {
+		if got, _, _ := strings.Cut(TunMissing(tt.device, tt.netAdmin), ":"); got != tt.want {
+			t.Errorf("%+v: got %q", tt, got)
+		}
+	}
+}
+
+// TestEnvironmentWins: each variable wins over its field of the spec, and a field
+// counts where there is none.
+func TestEnvironmentWins(t *testing.T) {
+	sp := workspace()
+	sp.Networking = spec.Networking{
+		Enabled: true, HostnamePrefix: "spec-", Tags: []string{"tag:spec"}, AcceptDNS: true, AcceptRoutes: true,
+		ExtraArgs: []string{"--shields-up"}, Tun: spec.TunKernel,
+	}
+	fields := Config{
+		Hostname: "spec-acme-widget-dev-a", Tags: []string{"tag:spec"}, AcceptDNS: true, AcceptRoutes: true,
+		ExtraArgs: []string{"--shields-up"}, Ephemeral: true, Tun: spec.TunKernel, Proxy: DefaultProxy,
+	}
+	variables := Config{
+		Hostname: "env-acme-widget-dev-a", Tags: []string{"tag:env"}, SSH: true,
+		ExtraArgs: []string{"--operator=vscode"}, LoginServer: "http://env", Tun: spec.TunUserspace, Proxy: "127.0.0.1:9",
+	}
+	all := []string{
+		EnvPrefix + "=env-", EnvTags + "=tag:env", EnvAcceptDNS + "=false", EnvAcceptRoutes + "=false", EnvSSH + "=true",
+		EnvExtraArgs + "=--operator=vscode", EnvLoginServer + "=http://env", EnvEphemeral + "=false", EnvTun + "=userspace", EnvProxy + "=127.0.0.1:9",
+	}
+	for name, tt := range map[string]struct {
+		env  []string
+		want Config
+	}{"the spec": {nil, fields}, "the environment": {all, variables}} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Resolve(sp, environ(tt.env...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(secret.Value{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestWrongVariables(t *testing.T) {
 	tests := map[string]struct{ env, want string }{
 		"bool":        {EnvSSH + "=maybe", `COLTEC_NET_SSH is "maybe", not true or false`},
@@ -194,7 +246,7 @@ cd "` + dir + `"
 echo "$*" >>calls
 case $2 in
 status) if [ -e up ]; then cat after; else cat before; fi ;;
-up) cat >key; env >env; touch up; ` + up + ` ;;
+up | set) cat >key; env >env; touch up; ` + up + ` ;;
 esac
 `
 	for name, text := range map[string]string{"tailscale": script, "before": before, "after": after} {
@@ -214,7 +266,7 @@ esac
 
 const (
 	loggedOut = `{"BackendState":"NeedsLogin","Health":["You are logged out."]}`
-	inside    = `{"BackendState":"Running","Self":{"HostName":"a","DNSName":"a.tail.test.","TailscaleIPs":["100.64.0.1"],"KeyExpiry":"2027-01-02T00:00:00Z"}}`
+	inside    = `{"BackendState":"Running","Self":{"HostName":"a","DNSName":"a.tail.test.","TailscaleIPs":["100.64.0.1"],"Online":true,"KeyExpiry":"2027-01-02T00:00:00Z"}}`
 	noAddress = `{"BackendState":"Running","Self":{"HostName":"a"}}`
 )
 
@@ -264,6 +316,58 @@ func TestJoinOnlyWhenNeeded(t *testing.T) {
 	want := status.Network{State: status.NetworkRunning, Name: "a.tail.test", Addresses: []string{"100.64.0.1"}, KeyExpiry: &expiry}
 	if diff := cmp.Diff(want, Status(Place{Dir: filepath.Dir(j.Report)})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestNoSSHInTheTailnet: a node that asked for SSH in a tailnet without it joined, and
+// then could neither take other flags nor log out.
+func TestNoSSHInTheTailnet(t *testing.T) {
+	const refuses = `case "$*" in *--ssh=true*) [ -n "$JOINS" ] && [ $2 = up ] || { echo "Unable to enable local Tailscale SSH server; not enabled on Tailnet." >&2; exit 1; } ;; esac`
+	tests := map[string]struct {
+		joins string   // an up that asks for SSH passes
+		want  []string // what changes the node
+	}{
+		"joins, and is stuck":  {"1", []string{"up --reset --ssh=true", "set --ssh=true", "set --ssh=false"}},
+		"was in it, and stuck": {"", []string{"up --reset --ssh=true", "up --reset --ssh=false"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			j, read := client(t, loggedOut, inside, "JOINS="+tt.joins+"; "+refuses)
+			j.Up = []string{"--reset", "--ssh=true"}
+			for range 2 { // what was found out is kept, and costs nothing more
+				if err := j.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for line := range strings.Lines(read("calls")) {
+				if call := strings.TrimPrefix(strings.TrimSpace(line), "--socket=s "); !strings.HasPrefix(call, "status") {
+					got = append(got, call)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if n := Status(Place{Dir: filepath.Dir(j.Report)}); n.State != status.NetworkRunning || !slices.Contains(n.Health, noSSH) {
+				t.Errorf("reported: %+v", n)
+			}
+		})
+	}
+}
+
+// TestOffline: a node whose control server went away is still in the tailnet, and no
+// longer well; joining anew would not bring the server back.
+func TestOffline(t *testing.T) {
+	j, read := client(t, strings.Replace(inside, `"Online":true`, `"Online":false`, 1), "", "true")
+	applied := report{Applied: checksum("--reset")}
+	if err := writeReport(j.Report, applied); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Run(t.Context()); err != nil || strings.Contains(read("calls"), " up ") {
+		t.Errorf("%v, calls: %s", err, read("calls"))
+	}
+	if n := Status(Place{Dir: filepath.Dir(j.Report)}); n.State != status.NetworkOffline || n.Name != "a.tail.test" {
+		t.Errorf("reported: %+v", n)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/unit"
 )
 
@@ -27,6 +28,23 @@ type Place struct {
 	Dir        string   // private, short, outlives tailscaled
 	Env        []string // of tailscaled and the job, no credentials in it
 	TunMissing string   // why the kernel's network cannot be used; empty: it can
+}
+
+// TunDevice is what tailscaled makes a network interface with.
+const TunDevice = "/dev/net/tun"
+
+// TunMissing says what a process lacks for the kernel's network, "" if nothing.
+func TunMissing(device, netAdmin bool) string {
+	lacks := ""
+	switch {
+	case !device:
+		lacks = TunDevice + " cannot be opened"
+	case !netAdmin:
+		lacks = "NET_ADMIN is missing"
+	default:
+		return ""
+	}
+	return "tun is kernel, and " + lacks + ": give the container --device " + TunDevice + " --cap-add NET_ADMIN and run coltecd as root, or ask for userspace"
 }
 
 // Socket is where tailscaled answers.
@@ -68,7 +86,7 @@ func (c Config) Units(p Place) []unit.Unit {
 		daemon.Argv, daemon.Ready = []string{Daemon}, nil
 		daemon.Blocked = "tailscale and tailscaled are not installed: install them in the image, or set networking.enabled: false"
 		return []unit.Unit{daemon}
-	case c.Tun == TunKernel && p.TunMissing != "":
+	case c.Tun == spec.TunKernel && p.TunMissing != "":
 		daemon.Blocked = p.TunMissing
 		return []unit.Unit{daemon}
 	case c.Key.Empty():
@@ -91,7 +109,7 @@ func (c Config) daemonArgv(p Place) []string {
 	if c.Ephemeral {
 		argv = append(argv, "--state=mem:")
 	}
-	if c.Tun == TunKernel {
+	if c.Tun == spec.TunKernel {
 		return append(argv, "--tun=tailscale0")
 	}
 	return append(argv, "--tun=userspace-networking", "--socks5-server="+c.Proxy, "--outbound-http-proxy-listen="+c.Proxy)
