@@ -76,13 +76,14 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.apart(folder, tree); err != nil {
+	sp, err := p.apart(folder, tree)
+	if err != nil {
 		return err
 	}
 	if err := plan.Write(folder); err != nil {
 		return err
 	}
-	arches, err := feature.Write(folder, feature.Find(p.binDirs()...))
+	arches, err := p.putFeature(folder, sp, feature.Find(p.binDirs()...))
 	if err != nil {
 		return err
 	}
@@ -189,17 +190,18 @@ func (p *program) askOnce(ctx context.Context, r *bufio.Reader, q scaffold.Quest
 	}
 }
 
-// apart refuses a new workspace that would not be apart from its neighbours.
-func (p *program) apart(folder string, tree scaffold.Tree) error {
+// apart reads the spec of a new workspace, and refuses one that would not be apart
+// from its neighbours.
+func (p *program) apart(folder string, tree scaffold.Tree) (*spec.Spec, error) {
 	sp, err := spec.Parse(filepath.Join(folder, specName), tree[specName].Data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	own, err := look(folder, sp, tree[configName].Data, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return p.refuse(folder, own)
+	return sp, p.refuse(folder, own)
 }
 
 func cmdTemplates(p *program) *cli.Command {

@@ -20,6 +20,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -118,8 +119,20 @@ func (p *program) writeFeature(w *workspace) error {
 	if len(found) == 0 {
 		p.say("note: %v; the image gets what the Feature has or downloads", feature.Missing(p.binDirs()...))
 	}
-	_, err := feature.Write(w.folder, found)
+	_, err := p.putFeature(w.folder, w.spec, found)
 	return err
+}
+
+// putFeature writes the Feature with what the workspace asks for, and says what this
+// host has none of.
+func (p *program) putFeature(folder string, sp *spec.Spec, found feature.Binaries) ([]string, error) {
+	switch {
+	case !sp.Networking.Enabled:
+		found = found.WithoutTailscale()
+	case !found.HasTailscale():
+		p.say("note: %v", feature.MissingTailscale(p.binDirs()...))
+	}
+	return feature.Write(folder, found)
 }
 
 // handOver gives the secrets to coltecd, which is started if no hook did: by

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Puts coltecd, its alias coltec-daemon and rclone into an image: Debian, Ubuntu,
-# Alpine, Fedora and whatever else has a POSIX shell; amd64 and arm64. Run as
-# root by the dev container CLI while it builds the image.
+# Puts coltecd, its alias coltec-daemon and rclone into an image, and tailscale if
+# asked: Debian, Ubuntu, Alpine, Fedora and whatever else has a POSIX shell; amd64
+# and arm64. Run as root by the dev container CLI while it builds the image.
 #
 # The binaries are static. Those in bin/<arch>/ beside this file are taken, else
 # a pinned release is downloaded and held against checksums.txt.
@@ -39,23 +39,40 @@ fetch() {
 	fi
 }
 
+# checksum PATH: what checksums.txt says of it, nothing if it has no line.
+checksum() {
+	awk -v path="$1" '$2 == path { print $1 }' "$here/checksums.txt"
+}
+
 # download NAME FILE: a pinned release, checked before anything else is done.
 download() {
 	[ -n "${VERSION-}" ] || fail "no $1 beside this Feature in bin/$arch/, and no version is pinned" \
 		"run coltec up on a host that has coltecd and rclone beside coltec, or set the Feature's option \"version\""
 	path=$VERSION/$1-linux-$arch
-	want=$(awk -v path="$path" '$2 == path { print $1 }' "$here/checksums.txt")
+	want=$(checksum "$path")
 	[ -n "$want" ] || fail "checksums.txt has no line for $path" "take another version, or another copy of this Feature"
 	fetch "${URL:?}/$path" "$2" || fail "cannot download $URL/$path"
 	got=$(sha256sum "$2" | cut -d' ' -f1)
 	[ "$got" = "$want" ] || fail "$URL/$path is not what was released: SHA-256 $got, not $want"
 }
 
+# tailscaled is the client too, under the name tailscale. An image that has both
+# keeps its own when there is none to put in. Without any, the rest is worth having.
+programs="coltecd rclone"
+if [ "${TAILSCALE-}" = true ]; then
+	if [ -f "$here/bin/$arch/tailscaled" ] || [ -n "$(checksum "${VERSION-}/tailscaled-linux-$arch")" ]; then
+		programs="$programs tailscaled"
+	elif ! command -v tailscale >/dev/null 2>&1 || ! command -v tailscaled >/dev/null 2>&1; then
+		echo "coltec: no tailscaled beside this Feature in bin/$arch/, and none in the release: the workspace cannot join a tailnet" >&2
+		echo "hint: run coltec up on a host that has tailscaled beside coltec (make tailscale builds it)" >&2
+	fi
+fi
+
 # 0711 and root's: a program that its user cannot read is not dumpable, so no
 # other process of that user can read its environment, where the credentials are.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-for name in coltecd rclone; do
+for name in $programs; do
 	if [ -f "$here/bin/$arch/$name" ]; then
 		cp "$here/bin/$arch/$name" "$work/$name"
 	else
@@ -63,17 +80,23 @@ for name in coltecd rclone; do
 	fi
 	chown 0:0 "$work/$name"
 	chmod 0711 "$work/$name"
-	"$work/$name" version >/dev/null || fail "$name does not run in this image"
+	TS_BE_CLI=1 "$work/$name" version >/dev/null || fail "$name does not run in this image"
 done
 
 # In a directory of their own, where coltecd finds its rclone; an rclone that the
 # image has stays the one that people call.
 mkdir -p "$lib" "$bin" "$share"
 chmod 0755 "$lib" "$share"
-mv -f "$work/coltecd" "$work/rclone" "$lib/"
+for name in $programs; do
+	mv -f "$work/$name" "$lib/"
+done
 ln -sf "$lib/coltecd" "$bin/coltecd"
 ln -sf "$lib/coltecd" "$bin/coltec-daemon"
 command -v rclone >/dev/null 2>&1 || ln -sf "$lib/rclone" "$bin/rclone"
+if [ -e "$lib/tailscaled" ]; then
+	ln -sf tailscaled "$lib/tailscale"
+	command -v tailscale >/dev/null 2>&1 || ln -sf "$lib/tailscale" "$bin/tailscale"
+fi
 
 user=${_REMOTE_USER:-root}
 echo "$user" >"$share/user"

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/coltec/coltec/features"
 	"github.com/coltec/coltec/pkg/hint"
@@ -20,15 +22,20 @@ import (
 // Dir is where the Feature lies, below the folder of a workspace.
 const Dir = ".devcontainer/coltec"
 
-// programs are the binaries that the Feature installs.
+// programs are the binaries that the Feature always installs.
 var programs = []string{"coltecd", "rclone"}
+
+// Tailscaled is the binary that it installs where a tailnet is asked for. It is the
+// client as well, under the name tailscale.
+const Tailscaled = "tailscaled"
 
 // ignore keeps the binaries out of git: they are large, and made anew.
 const ignore = "# coltec puts the binaries here\n/bin/\n"
 
 // Write brings the Feature of the workspace in folder up to date: its files, and
-// the binaries that are in from (see Find). What is equal is left alone, so that
-// the image is not built again. It returns the architectures it has binaries for.
+// the binaries that are in from (see Find and WithoutTailscale). What is equal is
+// left alone, so that the image is not built again. It returns the architectures it
+// has binaries for.
 func Write(folder string, from Binaries) ([]string, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
@@ -58,7 +65,7 @@ func Write(folder string, from Binaries) ([]string, error) {
 		if !ok || err != nil {
 			continue
 		}
-		for _, name := range programs {
+		for _, name := range slices.Sorted(maps.Keys(paths)) {
 			if err = copyFile(root, filepath.Join(Dir, "bin", arch, name), paths[name]); err != nil {
 				break
 			}
@@ -74,8 +81,29 @@ func Write(folder string, from Binaries) ([]string, error) {
 // Binaries are the paths of the programs by architecture and name.
 type Binaries map[string]map[string]string
 
+// HasTailscale tells whether there is a tailscaled for every architecture.
+func (b Binaries) HasTailscale() bool {
+	for _, set := range b {
+		if set[Tailscaled] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// WithoutTailscale are those of a workspace that joins no tailnet.
+func (b Binaries) WithoutTailscale() Binaries {
+	rest := Binaries{}
+	for arch, set := range b {
+		rest[arch] = maps.Clone(set)
+		delete(rest[arch], Tailscaled)
+	}
+	return rest
+}
+
 // Find looks for the programs of Linux containers in dirs, each itself and its
-// linux-amd64 and linux-arm64. The first complete set of an architecture counts.
+// linux-amd64 and linux-arm64. The first complete set of an architecture counts,
+// with the tailscaled that lies in its directory, if any.
 func Find(dirs ...string) Binaries {
 	found := Binaries{}
 	for _, dir := range dirs {
@@ -91,6 +119,9 @@ func Find(dirs ...string) Binaries {
 				set[name], arch = path, a
 			}
 			if _, known := found[arch]; set != nil && !known {
+				if path := filepath.Join(dir, sub, Tailscaled); archOf(path) == arch {
+					set[Tailscaled] = path
+				}
 				found[arch] = set
 			}
 		}
@@ -102,6 +133,13 @@ func Find(dirs ...string) Binaries {
 func Missing(dirs ...string) error {
 	return hint.Wrap(fmt.Errorf("no coltecd and rclone for Linux in %q", dirs),
 		"put both beside coltec, or into linux-amd64/ and linux-arm64/ there (make build does the first), or name their directory with COLTEC_BIN")
+}
+
+// MissingTailscale is the error of a host that has no tailscaled for a workspace
+// that joins a tailnet.
+func MissingTailscale(dirs ...string) error {
+	return hint.Wrap(fmt.Errorf("no tailscaled for Linux beside coltecd in %q", dirs),
+		"put it there (make tailscale builds it), or have tailscale and tailscaled in the image")
 }
 
 // archOf gives the architecture of a Linux program as Go calls it, or "".

@@ -100,6 +100,16 @@ func TestFind(t *testing.T) {
 	if got := Find(dir)[runtime.GOARCH]["rclone"]; got != filepath.Join(sub, "rclone") {
 		t.Errorf("rclone: %q", got)
 	}
+	if found := Find(dir); found.HasTailscale() {
+		t.Errorf("a tailscaled was found: %v", found)
+	}
+	if err := os.Symlink(exe, filepath.Join(sub, Tailscaled)); err != nil {
+		t.Fatal(err)
+	}
+	found := Find(dir)
+	if !found.HasTailscale() || found.WithoutTailscale().HasTailscale() || !found.HasTailscale() {
+		t.Errorf("tailscaled: %v", found)
+	}
 }
 
 func stats(t *testing.T, dir string) map[string]fs.FileInfo {
