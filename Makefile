@@ -22,6 +22,10 @@ build: rclone ## build coltecd (and its alias coltec-daemon), coltec and the pin
 rclone: ## build the pinned rclone into bin/ (a minute the first time)
 	@scripts/build-rclone.sh
 
+.PHONY: tailscale
+tailscale: ## build the pinned tailscale into bin/, for images and tests (two minutes the first time)
+	@scripts/build-tailscale.sh
+
 .PHONY: demo
 demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
 	@scripts/demo.sh
@@ -43,13 +47,13 @@ check: ## formatting, vet, modules, shell scripts
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@go vet ./...
 	@cd tools && go vet ./...
-	@cd tools/tailnet && go vet ./... && go mod tidy -diff
+	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
 
 .PHONY: e2e-tailnet
-e2e-tailnet: ## two nodes join a tailnet on loopback: real tailscale, faults included (builds it the first time)
+e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)
 	@scripts/e2e-tailnet.sh
 
 .PHONY: fuzz
