@@ -5,11 +5,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 
@@ -33,45 +31,10 @@ type program struct {
 	environ []string
 }
 
-// errInterrupted is the cause of a context that Ctrl-C ended.
-var errInterrupted = errors.New("interrupted")
-
 // run is the whole program. Its result is the exit code (see codes).
-func run(ctx context.Context, args []string, io stdio, environ []string) (code int) {
+func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := &program{stdio: io, environ: environ}
-	defer func() {
-		if v := recover(); v != nil {
-			cmdline.Fail(p.err, cmdline.Internal(v))
-			code = cmdline.CodeFailed
-		}
-	}()
-	ctx, stop := interruptible(ctx)
-	defer stop()
-	app := newApp(p)
-	err := app.RunContext(ctx, cmdline.Arrange(app, args))
-	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(cmdline.Exit)) {
-		return cmdline.CodeInterrupted
-	}
-	cmdline.Fail(p.err, err)
-	return cmdline.CodeOf(err)
-}
-
-// interruptible ends the context at Ctrl-C, and at TERM.
-func interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-c:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(c)
-		cancel(nil)
-	}
+	return cmdline.Run(ctx, newApp(p), args, cmdline.CodeOf, syscall.SIGINT, syscall.SIGTERM)
 }
 
 // say tells a person what goes on.

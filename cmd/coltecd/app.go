@@ -16,7 +16,7 @@ var variables = []struct{ name, text string }{
 	{"COLTEC_DISABLED", "1, true, yes or on: start and run say so and do nothing"},
 	{"COLTEC_INTERVAL", "the interval of every replica, in seconds or as a duration (180, 3m)"},
 	{"COLTEC_LOG_DIR", "the log directory, instead of .devcontainer/logs"},
-	{"COLTEC_LOG_FORMAT", "text or json: the format of coltecd.log"},
+	{"COLTEC_LOG_FORMAT", "text or json, one object a line: the format of all logs"},
 	{"COLTEC_LOG_LEVEL", "debug, info, warn or error"},
 	{"COLTEC_RCLONE", "the rclone to run, instead of the one beside coltecd or in PATH"},
 	{"COLTEC_NET_*", "the tailnet, see docs/tailnet.md"},

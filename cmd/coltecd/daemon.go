@@ -40,9 +40,8 @@ type daemon struct {
 	logs     *logfile.Logs
 	redactor *logfile.Redactor
 	since    time.Time
-	lastSeen time.Time     // of a coltecd before this one that was killed, see killed
-	own      *logfile.Sink // coltecd's own log
-	rest     *time.Timer   // to slim, when nothing was asked for a while
+	lastSeen time.Time   // of a coltecd before this one that was killed, see killed
+	rest     *time.Timer // to slim, when nothing was asked for a while
 	daemonOptions
 
 	sup      *supervisor.Supervisor

@@ -39,14 +39,17 @@ func (d *daemon) openLogs(sp *spec.Spec) error {
 		MaxAgeDays: max(1, int(sp.Logs.MaxAge.Hours()/24)), Compress: sp.Logs.Compress,
 		Format: format, Redactor: d.redactor,
 	})
-	d.own = d.logs.Sink(logName)
 	d.log = slog.New(d.handler(level, format))
 	return nil
 }
 
 // handler writes coltecd's own log, in the foreground to standard error too.
 func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
-	kept := slog.NewTextHandler(d.own, &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
+	var kept slog.Handler = slog.NewTextHandler(d.logs.Sink(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
+	if format == logfile.JSON { // its lines are objects already, with stamps of their own
+		kept = slog.NewJSONHandler(d.logs.Bare(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: stampTime}).
+			WithAttrs([]slog.Attr{slog.String("unit", logName)})
+	}
 	if !d.foreground {
 		return kept
 	}
@@ -64,6 +67,14 @@ func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
+	}
+	return a
+}
+
+// stampTime writes the time as sinks do, so that lines of several logs sort.
+func stampTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.String(a.Key, logfile.Stamp(a.Value.Time()))
 	}
 	return a
 }

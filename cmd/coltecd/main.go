@@ -5,11 +5,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -35,50 +33,12 @@ type program struct {
 	environ []string
 }
 
-// errInterrupted is the cause of a context that Ctrl-C ended.
-var errInterrupted = errors.New("interrupted")
-
-// run is the whole program. Its result is the exit code (see codes).
-func run(ctx context.Context, args []string, io stdio, environ []string) (code int) {
+// run is the whole program. Its result is the exit code (see codes). The verbs that
+// supervise take signals over (see daemon.run).
+func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := &program{name: filepath.Base(args[0]), stdio: io, environ: environ}
-	defer func() {
-		if v := recover(); v != nil {
-			p.fail(cmdline.Internal(v))
-			code = codeFailed
-		}
-	}()
-	ctx, stop := interruptible(ctx)
-	defer stop()
-	app := newApp(p)
-	err := app.RunContext(ctx, cmdline.Arrange(app, args))
-	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(exit)) {
-		return codeInterrupted
-	}
-	p.fail(err)
-	return codeOf(err)
+	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
 }
-
-// interruptible ends the context at Ctrl-C. The verbs that supervise take the
-// signals over (see untilSignal).
-func interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGINT)
-	go func() {
-		select {
-		case <-c:
-			cancel(errInterrupted)
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(c)
-		cancel(nil)
-	}
-}
-
-// fail prints an error and its hints.
-func (p *program) fail(err error) { cmdline.Fail(p.err, err) }
 
 // say tells a person what goes on.
 func (p *program) say(format string, args ...any) {

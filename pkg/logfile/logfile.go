@@ -20,7 +20,8 @@ import (
 type Format string
 
 // The formats: `2025-01-01T00:00:00.000Z text`, or one JSON object a line with
-// time, unit, line and, for what continues a split line, cont.
+// time, unit, line and, for what continues a split line, cont. coltecd's own log has
+// level, msg and its fields in place of line.
 const (
 	Text Format = "text"
 	JSON Format = "json"
@@ -82,6 +83,17 @@ func (l *Logs) Sink(name string) *Sink {
 	return &Sink{name: name, path: l.Path(name), opts: l.opts, file: l.file(name), lose: l.lose}
 }
 
+// Bare opens the log called name for a writer whose lines have stamps of their own:
+// they are kept as they come. None is split but one that the file has no room for.
+func (l *Logs) Bare(name string) *Sink {
+	s := l.Sink(name)
+	s.bare, s.opts.MaxLine = true, s.opts.MaxSizeMB<<20/2
+	return s
+}
+
+// Stamp writes a time as lines have it.
+func Stamp(t time.Time) string { return t.UTC().Format(stampLayout) }
+
 // lose counts lines that a sink could not write.
 func (l *Logs) lose(lines int, err error) {
 	l.mu.Lock()
@@ -119,6 +131,7 @@ type Sink struct {
 	name string
 	path string
 	opts Options
+	bare bool // lines have stamps of their own
 	file io.WriteCloser
 	lose func(lines int, err error) // tells the Logs
 
@@ -205,9 +218,12 @@ func (s *Sink) finish(out, line []byte) []byte {
 
 // line appends one line in its format.
 func (s *Sink) line(out, line []byte) []byte {
-	if s.opts.Format == JSON {
+	switch {
+	case s.bare:
+		out = append(out, line...)
+	case s.opts.Format == JSON:
 		out = s.jsonLine(out, line)
-	} else {
+	default:
 		out = append(out, s.stamp...)
 		out = append(out, ' ')
 		if s.cut {

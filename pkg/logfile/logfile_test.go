@@ -126,6 +126,23 @@ func FuzzSink(f *testing.F) {
 	})
 }
 
+// coltecd's own lines were text within the objects of its log.
+func TestBareLinesAreKeptAsTheyCome(t *testing.T) {
+	logs := New(Options{Dir: t.TempDir(), Format: JSON, MaxLine: 10, Redactor: secrets("hunter22")})
+	s := logs.Bare("own")
+	text := `{"time":"2026-01-02T03:04:05.000Z","msg":"a longer line than that","secret":"hunter22"}` + "\n"
+	if _, err := io.WriteString(s, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(logs.Path("own"))
+	if want := strings.Replace(text, "hunter22", "********", 1); err != nil || string(got) != want {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+}
+
 func TestJSONLines(t *testing.T) {
 	got := written(t, Options{Format: JSON, MaxLine: 10}, "a \"b\"\n0123456789xyz\n")
 	var lines []map[string]any

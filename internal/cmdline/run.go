@@ -1,0 +1,50 @@
+package cmdline
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+
+	"github.com/urfave/cli/v2"
+)
+
+// errInterrupted is the cause of a context that a signal ended.
+var errInterrupted = errors.New("interrupted")
+
+// Run is a whole program: it runs a command line, prints its error, and gives the
+// exit code, which codeOf finds for an error. A panic is an error too. The signals
+// end the context of a verb; one that takes them over itself may.
+func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) int, signals ...os.Signal) (code int) {
+	defer func() {
+		if v := recover(); v != nil {
+			Fail(app.ErrWriter, Internal(v))
+			code = CodeFailed
+		}
+	}()
+	ctx, stop := interruptible(ctx, signals)
+	defer stop()
+	err := app.RunContext(ctx, Arrange(app, args))
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(Exit)) {
+		return CodeInterrupted
+	}
+	Fail(app.ErrWriter, err)
+	return codeOf(err)
+}
+
+func interruptible(ctx context.Context, signals []os.Signal) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, signals...)
+	go func() {
+		select {
+		case <-c:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(c)
+		cancel(nil)
+	}
+}
