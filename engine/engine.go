@@ -32,10 +32,7 @@ const (
 )
 
 // Remote is a prefix of the user's bucket. *rclone.Remote is the real one.
-type Remote interface {
-	store.Bucket
-	Probe(ctx context.Context, key string) (rclone.ProbeResult, error)
-}
+type Remote interface{ store.Root }
 
 // Replica says what one replica is.
 type Replica struct {

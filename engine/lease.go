@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
 
 // The steps of the lease at which a crash test kills the process.
 var (
-	pointProbed   = killpoint.New("lease:probed")
 	pointAcquired = killpoint.New("lease:acquired")
 	pointRenewed  = killpoint.New("lease:renewed")
 	pointReleased = killpoint.New("lease:released")
@@ -113,6 +113,9 @@ func (e *Engine) acquire(ctx context.Context) error {
 		return e.resolve(ctx)
 	}
 	if err := e.lease.Acquire(ctx); err != nil {
+		if told := (*rclone.Error)(nil); errors.As(err, &told) {
+			err = fmt.Errorf("%s: %w", e.o.HeadRoot(), err) // the bucket, by name
+		}
 		return err
 	}
 	pointAcquired.Reach()
@@ -219,7 +222,7 @@ func (e *Engine) takeOver(ctx context.Context, force bool) error {
 	return nil
 }
 
-// connectHead opens the remote that holds the head and sees what it can do.
+// connectHead opens the remote that holds the head.
 func (e *Engine) connectHead(ctx context.Context) error {
 	if err := e.connectRoot(ctx); err != nil {
 		return err
@@ -227,15 +230,10 @@ func (e *Engine) connectHead(ctx context.Context) error {
 	if e.lease != nil {
 		return nil
 	}
-	lease := store.NewLease(e.head, store.LeaseOptions{
+	e.lease = store.NewLease(e.head, store.LeaseOptions{
 		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL, Dead: e.o.Dead,
-		Clock: e.clock.Clock,
+		BestEffort: e.o.BestEffort, Clock: e.clock.Clock,
 	})
-	if err := lease.Probe(ctx, e.head.Probe, e.o.BestEffort); err != nil {
-		return fmt.Errorf("%s: %w", e.o.HeadRoot(), err)
-	}
-	pointProbed.Reach()
-	e.lease = lease
 	return nil
 }
 

@@ -176,11 +176,10 @@ func (s *set) partFive() (err error) {
 		return err
 	}
 	percent := func(cpu time.Duration) float64 { return 100 * cpu.Seconds() / time.Minute.Seconds() }
-	perMinute := time.Duration(float64(ours.cpu) * float64(time.Minute) / float64(s.b.interval))
 	s.add(figure{
-		name: "five idle workspaces: CPU of a core", unit: "%", ours: percent(perMinute), goals: []goal{most(2)},
+		name: "five idle workspaces: CPU of a core", unit: "%", ours: percent(ours.cpu), goals: []goal{most(2)},
 		beside: []peer{{"bisync", percent(bisyncs)}},
-		note:   fmt.Sprintf("over %v; five bisyncs at once, each minute", (fiveIdle * s.b.interval).Round(time.Second)),
+		note:   fmt.Sprintf("by a minute: CPU of an interval of %v, of %d, and of a round of five bisyncs", s.b.interval, fiveIdle),
 	})
 	s.add(figure{name: "five idle workspaces: requests", unit: "requests", ours: ours.requests, goals: []goal{most(workspaces)},
 		note: fmt.Sprintf("per interval of %v, of all five", s.b.interval)})

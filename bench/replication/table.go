@@ -197,13 +197,16 @@ func (b *bench) growthRows() [][]string {
 		var texts []string
 		for _, peer := range order {
 			if e, ok := growth(beside[peer]); ok {
-				texts = append(texts, fmt.Sprintf("%s %.2f", peer, e))
+				texts = append(texts, peer+" "+exponentText(e))
 			}
 		}
-		rows = append(rows, []string{name, fmt.Sprintf("%.2f", exponent), strings.Join(texts, ", ")})
+		rows = append(rows, []string{name, exponentText(exponent), strings.Join(texts, ", ")})
 	}
 	return rows
 }
+
+// exponentText writes an exponent without a zero that is negative.
+func exponentText(e float64) string { return fmt.Sprintf("%.2f", math.Round(e*100)/100+0) }
 
 type point struct{ x, y float64 }
 

@@ -4,7 +4,9 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -152,6 +154,19 @@ func (b Backend) options() (map[string]string, error) {
 		all[name] = obscured
 	}
 	return all, nil
+}
+
+// identity is a hash of what an rclone makes of a place, but for secrets.
+func identity(bin Binary, b Backend, root string) string {
+	_, path, _ := strings.Cut(root, ":") // the name is the spec's own
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n%s\n", bin.Version, b.Type, path)
+	for _, name := range slices.Sorted(maps.Keys(b.Options)) {
+		if !secretName.MatchString(name) {
+			fmt.Fprintf(h, "%s=%q\n", name, b.Options[name])
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
 // secretName matches the names of options and variables that hold credentials.

@@ -161,3 +161,34 @@ func sealedName(t *testing.T, bin Binary, obscured string) string {
 	t.Fatal("crypt wrote nothing")
 	return ""
 }
+
+// A proof of what a store does counts for this rclone and this place alone, and
+// not for one person alone.
+func TestIdentity(t *testing.T) {
+	of := func(bin Version, name, root string, options map[string]string) string {
+		r, err := NewRemote(Binary{Version: bin}, []Backend{{Name: name, Type: "s3", Options: options}}, Root(name, root), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Identity()
+	}
+	options := func(provider, endpoint, key string) map[string]string {
+		return map[string]string{"provider": provider, "endpoint": endpoint, "access_key_id": key, "secret_access_key": "secret of " + key}
+	}
+	version := Version{1, 76, 0}
+	same := of(version, "primary", "b/p", options("Minio", "http://one", "ann"))
+	if got := of(version, "other", "b/p", options("Minio", "http://one", "bob")); got != same {
+		t.Error("another name, or another person, is another store")
+	}
+	for what, got := range map[string]string{
+		"another rclone":   of(Version{1, 75, 0}, "primary", "b/p", options("Minio", "http://one", "ann")),
+		"another bucket":   of(version, "primary", "c/p", options("Minio", "http://one", "ann")),
+		"another prefix":   of(version, "primary", "b/q", options("Minio", "http://one", "ann")),
+		"another provider": of(version, "primary", "b/p", options("Ceph", "http://one", "ann")),
+		"another endpoint": of(version, "primary", "b/p", options("Minio", "http://two", "ann")),
+	} {
+		if got == same || len(got) != 24 {
+			t.Errorf("%s is the same store: %q", what, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -43,10 +44,7 @@ func (r *Remote) Probe(ctx context.Context, key string) (result ProbeResult, err
 			err = e
 		}
 	}()
-	if result.Create, err = r.refused(ctx, key, second, IfAbsent); err != nil {
-		return result, err
-	}
-	if result.Match, err = r.refused(ctx, key, second, IfMatch(ETag([]byte("another")))); err != nil {
+	if err := r.questions(ctx, key, second, &result); err != nil {
 		return result, err
 	}
 	if result.Create && result.Match {
@@ -56,9 +54,22 @@ func (r *Remote) Probe(ctx context.Context, key string) (result ProbeResult, err
 		}
 		result.ETagIsMD5 = !refused
 	}
-	o, err := r.Stat(ctx, key)
+	return result, nil
+}
+
+// questions asks at once what changes nothing where the answer is the hoped for.
+func (r *Remote) questions(ctx context.Context, key string, body []byte, result *ProbeResult) error {
+	var (
+		all    sync.WaitGroup
+		failed [3]error
+		o      Object
+	)
+	all.Go(func() { result.Create, failed[0] = r.refused(ctx, key, body, IfAbsent) })
+	all.Go(func() { result.Match, failed[1] = r.refused(ctx, key, body, IfMatch(ETag([]byte("another")))) })
+	all.Go(func() { o, failed[2] = r.Stat(ctx, key) })
+	all.Wait()
 	result.ServerTime = o.ModTime
-	return result, err
+	return errors.Join(failed[:]...)
 }
 
 // refused reports whether a conditional write is refused.

@@ -30,6 +30,7 @@ type Remote struct {
 	opts    Options
 	environ []string
 	secrets []string // scrubbed from every text
+	store   string   // see Identity
 }
 
 // Options of a remote. The zero value is good.
@@ -91,7 +92,10 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 		return nil, configError(fmt.Errorf("no remote is named %q", name), "name one of the remotes")
 	}
 	opts.noHash = backends[at].Type == "crypt"
-	return &Remote{bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets}, nil
+	return &Remote{
+		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets,
+		store: identity(bin, backends[at], root),
+	}, nil
 }
 
 // fill puts the defaults in.
@@ -121,6 +125,11 @@ func orDefault[T int | time.Duration](v, def T) T {
 
 // Root returns where the remote is, for messages.
 func (r *Remote) Root() string { return r.root }
+
+// Identity changes with everything that decides what becomes of a conditional
+// write: rclone's version, type and options of the back end, and the bucket. Keys and
+// passwords are not part of it: who may write is another matter.
+func (r *Remote) Identity() string { return r.store }
 
 // At returns the same remote with a prefix below its root, sharing the limiters.
 func (r *Remote) At(prefix string) *Remote {

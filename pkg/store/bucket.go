@@ -38,6 +38,16 @@ type Bucket interface {
 	Copy(ctx context.Context, keys []string, toPrefix string) (rclone.Transfer, error)
 }
 
+// Root is the bucket that holds heads: what its store makes of conditions can be
+// found out.
+type Root interface {
+	Bucket
+	// Probe tries conditional writes on a key that nobody else uses.
+	Probe(ctx context.Context, key string) (rclone.ProbeResult, error)
+	// Identity tells the store from any other that might answer them otherwise.
+	Identity() string
+}
+
 // Progress is told how far a transfer is; nil is fine.
 type Progress = func(rclone.Progress)
 

@@ -632,11 +632,7 @@ func TestMirrorTree(t *testing.T) {
 func TestLeaseOnServer(t *testing.T) {
 	r := serverRemote(t)
 	open := func(host string) *Lease {
-		l := NewLease(r, LeaseOptions{Workspace: workspace, TTL: 60e9, Self: Holder{Host: host, Instance: NewID()}})
-		if err := l.Probe(t.Context(), r.Probe, false); err != nil {
-			t.Fatal(err)
-		}
-		return l
+		return NewLease(r, LeaseOptions{Workspace: workspace, TTL: 60e9, Self: Holder{Host: host, Instance: NewID()}})
 	}
 	a, b := open("a"), open("b")
 	mustAcquire(t, a)

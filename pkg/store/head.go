@@ -45,10 +45,23 @@ type Head struct {
 	Orphans    map[string]string `json:"orphans,omitempty"` // replica → manifest of a lost head that it was made anew from
 	Recent     []Generation      `json:"recent"`            // the last generations, newest last
 	Log        string            `json:"log,omitempty"`     // key of the object with the ones before
+	Proven     *Proof            `json:"proven,omitempty"`  // that the store compares and swaps; immutable
 
 	Collection int64                `json:"collection,omitempty"` // grows with each condemnation; part of the names of objects
 	Collected  time.Time            `json:"collected,omitzero"`   // when garbage was last looked for, by the store's clock
 	Condemned  map[string]Condemned `json:"condemned,omitempty"`  // replica, or "" for the head's own directory → what is to be deleted there
+}
+
+// Proof says that a store was seen to honour conditional writes.
+type Proof struct {
+	Store string    `json:"store"` // what it was: Root.Identity
+	Host  string    `json:"host"`  // who tried, by its own clock
+	Time  time.Time `json:"time"`
+}
+
+// holds says whether the proof is one for this store, and young enough.
+func (p *Proof) holds(store string, now time.Time) bool {
+	return p != nil && p.Store == store && now.Sub(p.Time).Abs() < proofGood
 }
 
 // Holder says who has the lease.

@@ -17,15 +17,18 @@ import (
 // Lease is the right to write a workspace's prefixes, as one program sees it.
 // One goroutine owns it: there is one compare-and-swap in flight, ever.
 type Lease struct {
-	bucket    Bucket
-	key       string
-	workspace string
-	self      Holder
-	ttl       time.Duration
-	dead      func(Holder) bool
-	clock     Clock
+	bucket     Root
+	key        string
+	workspace  string
+	self       Holder
+	ttl        time.Duration
+	dead       func(Holder) bool
+	bestEffort bool
+	clock      Clock
 
+	tested  bool          // strong is known
 	strong  bool          // the remote compares and swaps
+	proof   *Proof        // that we found it out, for the next head
 	head    *Head         // as last read or written; nil before
 	etag    string        // of head
 	held    bool          // we wrote head, as its holder
@@ -50,6 +53,8 @@ type LeaseOptions struct {
 	// Dead says that a holder at our own place is proven to have ended: a
 	// crash, a restarted container. Its lease is taken at once. nil: never.
 	Dead func(Holder) bool
+	// BestEffort says that a remote without conditional writes will do.
+	BestEffort bool
 	// Clock is what a test sets; the zero value is this machine's.
 	Clock Clock
 }
@@ -104,10 +109,10 @@ func (h Holder) name() string {
 
 // NewLease makes a lease that is not held. The bucket is the root of the
 // workspace's default remote.
-func NewLease(b Bucket, o LeaseOptions) *Lease {
+func NewLease(b Root, o LeaseOptions) *Lease {
 	return &Lease{
 		bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL,
-		dead: o.Dead, clock: o.Clock.orReal(),
+		dead: o.Dead, bestEffort: o.BestEffort, clock: o.Clock.orReal(),
 	}
 }
 
@@ -122,7 +127,8 @@ func (l *Lease) Holds() bool {
 	return l.held && (!l.strong || l.clock.Boot()-l.sent < l.ttl-margin)
 }
 
-// Strong says whether the remote compares and swaps.
+// Strong says whether the remote compares and swaps; false before Acquire found
+// that out.
 func (l *Lease) Strong() bool { return l.strong }
 
 // bootTime is a clock that goes on while the machine sleeps; Go's monotonic
@@ -133,26 +139,45 @@ func bootTime() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// Probe finds out what the remote can do. It must be called before Acquire.
-func (l *Lease) Probe(ctx context.Context, prober func(ctx context.Context, key string) (rclone.ProbeResult, error), bestEffort bool) error {
-	res, err := prober(ctx, path.Join(path.Dir(l.key), "probe-"+NewID()))
+// proofGood is for how long the proof in a head counts: what stands behind an
+// address may be replaced, and nothing in a bucket tells of it.
+const proofGood = 30 * 24 * time.Hour
+
+// The step of the lease at which a crash test kills the process.
+var pointProbed = killpoint.New("lease:probed")
+
+// prove finds out, once, whether the remote compares and swaps. The head that was
+// read tells of the same store by what it was proven for; a store that it tells
+// nothing of is tried. Nothing is written over a head before this.
+func (l *Lease) prove(ctx context.Context) error {
+	if l.tested {
+		return nil
+	}
+	store, now := l.bucket.Identity(), l.clock.Now().UTC().Truncate(time.Second)
+	if l.head != nil && l.head.Proven.holds(store, now) {
+		l.tested, l.strong = true, true
+		return nil
+	}
+	res, err := l.bucket.Probe(ctx, path.Join(path.Dir(l.key), "probe-"+NewID()))
 	if err != nil {
 		return fmt.Errorf("cannot test the remote: %w", err)
 	}
-	l.strong = res.Strong()
-	if !l.strong && !bestEffort {
+	pointProbed.Reach()
+	if !res.Strong() && !l.bestEffort {
 		return hint.Wrap(fmt.Errorf("cannot take the lease: %w", ErrNoStrongLease),
 			"use a remote with conditional writes (S3, R2, MinIO), or set persistence.lease.best_effort: true and never open the workspace twice")
+	}
+	l.tested, l.strong = true, res.Strong()
+	if l.strong {
+		l.proof = &Proof{Store: store, Host: l.self.Host, Time: now}
 	}
 	return nil
 }
 
-// Acquire takes the lease, or says in a *HeldByOther who has it.
+// Acquire takes the lease, or says in a *HeldByOther who has it. A remote that
+// ignores conditions is ErrNoStrongLease, but for a best effort.
 func (l *Lease) Acquire(ctx context.Context) error {
-	if err := l.Settle(ctx); err != nil {
-		return err
-	}
-	if err := l.read(ctx); err != nil {
+	if err := l.look(ctx); err != nil {
 		return err
 	}
 	if l.head == nil {
@@ -164,6 +189,18 @@ func (l *Lease) Acquire(ctx context.Context) error {
 		}
 	}
 	return l.next(ctx)
+}
+
+// look reads the head, with the outcome of a write in doubt in it, and makes sure
+// that it can be written.
+func (l *Lease) look(ctx context.Context) error {
+	if err := l.Settle(ctx); err != nil {
+		return err
+	}
+	if err := l.read(ctx); err != nil {
+		return err
+	}
+	return l.prove(ctx)
 }
 
 // owner is who has, or was promised, the lease; nil when it is free.
@@ -205,6 +242,9 @@ func (l *Lease) Ask(ctx context.Context) error {
 	if l.head == nil || l.head.State != Held || l.ours(l.head.Holder) {
 		return nil
 	}
+	if err := l.prove(ctx); err != nil {
+		return err
+	}
 	return l.write(ctx, func(h *Head) {
 		h.Request = &Request{By: l.self, Time: l.clock.Now().UTC().Truncate(time.Second)}
 	})
@@ -213,10 +253,7 @@ func (l *Lease) Ask(ctx context.Context) error {
 // Seize takes the next epoch whoever holds the lease: the holder is fenced, and
 // what it did not commit it merges later.
 func (l *Lease) Seize(ctx context.Context) error {
-	if err := l.Settle(ctx); err != nil {
-		return err
-	}
-	if err := l.read(ctx); err != nil {
+	if err := l.look(ctx); err != nil {
 		return err
 	}
 	if l.head == nil {
@@ -432,6 +469,9 @@ var errAsked = errors.New("the head was asked for")
 
 // send sends one body, once, and sorts the answer.
 func (l *Lease) send(ctx context.Context, h Head, cond rclone.Cond) error {
+	if l.proof != nil {
+		h.Proven = l.proof
+	}
 	body, err := encodeJSON(&h)
 	if err != nil {
 		return err
@@ -447,7 +487,7 @@ func (l *Lease) try(ctx context.Context, a *attempt) error {
 	if a.sent == 0 {
 		a.sent = now
 	}
-	if err := l.look(ctx, a); err != nil {
+	if err := l.glance(ctx, a); err != nil {
 		return err
 	}
 	err := l.bucket.PutIf(ctx, l.key, a.body, a.cond)
@@ -464,10 +504,10 @@ func (l *Lease) try(ctx context.Context, a *attempt) error {
 	}
 }
 
-// look is what stands in for a condition where the remote knows none: a head
-// that somebody else wrote is not written over. Between look and write there is
+// glance is what stands in for a condition where the remote knows none: a head
+// that somebody else wrote is not written over. Between glance and write there is
 // a gap, which is why such a remote wants lease: {best_effort: true}.
-func (l *Lease) look(ctx context.Context, a *attempt) error {
+func (l *Lease) glance(ctx context.Context, a *attempt) error {
 	if l.strong {
 		return nil
 	}

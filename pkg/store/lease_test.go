@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,16 +23,12 @@ func machineOf(t testing.TB, b *storetest.Bucket, host string, o ...func(*LeaseO
 	opts := LeaseOptions{
 		Workspace: workspace, TTL: time.Minute,
 		Self: Holder{Host: host, Container: "c", Place: "1:2", Instance: NewID()},
-		Dead: func(Holder) bool { return true },
+		Dead: func(Holder) bool { return true }, BestEffort: true,
 	}
 	for _, f := range o {
 		f(&opts)
 	}
-	l := NewLease(b, opts)
-	if err := l.Probe(t.Context(), b.Probe, true); err != nil {
-		t.Fatal(err)
-	}
-	return l
+	return NewLease(b, opts)
 }
 
 func mustAcquire(t testing.TB, l *Lease) {
@@ -349,17 +346,105 @@ func TestLeaseSpillFails(t *testing.T) {
 }
 
 func TestLeaseWeakRemote(t *testing.T) {
-	b := storetest.New().Weak()
-	err := NewLease(b, LeaseOptions{Workspace: workspace}).Probe(t.Context(), b.Probe, false)
-	wantErr(t, err, ErrNoStrongLease)
-	if len(hint.Of(err)) == 0 {
-		t.Error("no hint")
+	for name, b := range map[string]Root{
+		"ignores conditions": storetest.New().Weak(),
+		"an entity tag that is no MD5 cannot be matched": &tried{
+			Bucket: storetest.New(), result: rclone.ProbeResult{Create: true, Match: true},
+		},
+	} {
+		l := NewLease(b, LeaseOptions{Workspace: workspace})
+		for what, err := range map[string]error{"acquire": l.Acquire(t.Context()), "seize": l.Seize(t.Context())} {
+			if wantErr(t, err, ErrNoStrongLease); len(hint.Of(err)) == 0 {
+				t.Errorf("%s, %s: no hint", name, what)
+			}
+		}
+		if _, err := ReadHead(t.Context(), b, workspace); !errors.Is(err, rclone.ErrNotFound) {
+			t.Errorf("%s: a head was written all the same: %v", name, err)
+		}
 	}
-	// An entity tag that is no MD5 cannot be matched.
-	err = NewLease(b, LeaseOptions{Workspace: workspace}).Probe(t.Context(), func(context.Context, string) (rclone.ProbeResult, error) {
-		return rclone.ProbeResult{Create: true, Match: true}, nil
-	}, false)
-	wantErr(t, err, ErrNoStrongLease)
+}
+
+// tried is a store that was put behind a bucket's address: what it is, and what a
+// probe finds.
+type tried struct {
+	*storetest.Bucket
+	identity string
+	result   rclone.ProbeResult
+	fails    error
+	probes   int
+}
+
+func (b *tried) Identity() string { return b.identity }
+
+func (b *tried) Probe(context.Context, string) (rclone.ProbeResult, error) {
+	b.probes++
+	return b.result, b.fails
+}
+
+// What one machine found out of the store the next one need not: until the store
+// is another, or the proof is old.
+func TestLeaseProof(t *testing.T) {
+	strong := rclone.ProbeResult{Create: true, Match: true, ETagIsMD5: true}
+	now := time.Now()
+	bucket := storetest.New()
+	hop := func(b *tried, o ...func(*LeaseOptions)) (*Lease, error) {
+		opts := LeaseOptions{
+			Workspace: workspace, TTL: time.Minute, Self: Holder{Host: "h", Instance: NewID()},
+			Clock: Clock{Now: func() time.Time { return now }},
+		}
+		for _, f := range o {
+			f(&opts)
+		}
+		b.Bucket = bucket
+		l := NewLease(b, opts)
+		if err := l.Acquire(t.Context()); err != nil {
+			return l, err
+		}
+		return l, l.Release(t.Context(), 0)
+	}
+	for _, tt := range []struct {
+		name   string
+		store  *tried
+		after  time.Duration
+		probes int
+		err    error
+	}{
+		{"the first", &tried{identity: "s3 one", result: strong}, 0, 1, nil},
+		{"the next", &tried{identity: "s3 one", result: strong}, time.Hour, 0, nil},
+		{"copied to a store that ignores conditions", &tried{identity: "s3 two"}, time.Hour, 2, ErrNoStrongLease},
+		{"and back", &tried{identity: "s3 one", result: strong}, time.Hour, 0, nil},
+		{"copied to one that does not", &tried{identity: "s3 three", result: strong}, time.Hour, 1, nil},
+		{"a proof from the future", &tried{identity: "s3 three", result: strong}, -2 * proofGood, 1, nil},
+		{"an old one", &tried{identity: "s3 three", result: strong}, proofGood, 1, nil},
+	} {
+		now = now.Add(tt.after)
+		was := bucket.Body(HeadKey(workspace))
+		l, err := hop(tt.store)
+		if !errors.Is(err, tt.err) {
+			t.Fatalf("%s: got %v", tt.name, err)
+		}
+		if err != nil { // a second try is no better
+			wantErr(t, l.Acquire(t.Context()), tt.err)
+			if is := bucket.Body(HeadKey(workspace)); !bytes.Equal(was, is) {
+				t.Errorf("%s: the head was written over: %s", tt.name, is)
+			}
+		}
+		if tt.store.probes != tt.probes {
+			t.Errorf("%s: %d probes, want %d", tt.name, tt.store.probes, tt.probes)
+		}
+	}
+	// Asking writes the head too, and a store that could not be tried is not taken
+	// for a good one.
+	holder := machineOf(t, bucket, "holder")
+	mustAcquire(t, holder)
+	for _, b := range []*tried{{identity: "x", fails: errors.New("no way")}, {identity: "y"}} {
+		b.Bucket = bucket
+		was := bucket.Body(HeadKey(workspace))
+		err := NewLease(b, LeaseOptions{Workspace: workspace}).Ask(t.Context())
+		if err == nil || b.probes != 1 || !bytes.Equal(was, bucket.Body(HeadKey(workspace))) {
+			t.Errorf("%s: asked, got %v after %d probes", b.identity, err, b.probes)
+		}
+	}
 }
 
 // Best effort is no lock; but a head that another wrote is seen before it is
