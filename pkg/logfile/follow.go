@@ -44,6 +44,7 @@ type follower struct {
 	file *os.File  // nil before the log exists
 	text io.Reader // of file; another one if it is a compressed backup
 	name string    // of a backup; empty: file was the current log when it was opened
+	last string    // the newest backup that was read, or needs not be
 	old  []string  // backups that were there when file was last seen as the current log
 	rest []byte    // of a line that is not whole yet
 }
@@ -51,14 +52,18 @@ type follower struct {
 // advance writes what has come since the last time.
 func (f *follower) advance(lines int) error {
 	if f.file == nil {
-		if err := f.open("", lines); err != nil || f.file == nil {
+		open := f.openNext
+		if f.last == "" {
+			open = func() error { return f.openCurrent(lines) }
+		}
+		if err := open(); err != nil || f.file == nil {
 			return err
 		}
 	}
 	for {
 		// First see whether it was rotated, then read: what was written in between
 		// is in the next round.
-		rotated, next, err := f.successor()
+		rotated, err := f.rotated()
 		if err != nil {
 			return err
 		}
@@ -69,17 +74,14 @@ func (f *follower) advance(lines int) error {
 			return nil
 		}
 		f.close()
-		if err := f.open(next, -1); err != nil || f.file == nil {
+		if err := f.openNext(); err != nil || f.file == nil {
 			return err
 		}
 	}
 }
 
-// open opens a backup, or with no name the current log.
-func (f *follower) open(backup string, lines int) error {
-	if backup != "" {
-		return f.openBackup(backup)
-	}
+// openCurrent opens the current log.
+func (f *follower) openCurrent(lines int) error {
 	old := backups(f.path) // before the file: a rotation in between is seen as one
 	file, err := os.Open(f.path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -92,24 +94,46 @@ func (f *follower) open(backup string, lines int) error {
 	return seekLines(file, lines)
 }
 
+// openNext opens what follows the last backup: the one after it, or else the
+// current log. Rotations may come faster than we look: the log that was opened is
+// what follows only if no backup came meanwhile.
+func (f *follower) openNext() error {
+	for {
+		if next := after(backups(f.path), f.last); next != "" {
+			f.last = next
+			if opened, err := f.openBackup(next); opened || err != nil {
+				return err
+			}
+			continue
+		}
+		if err := f.openCurrent(-1); err != nil {
+			return err
+		}
+		if after(backups(f.path), f.last) == "" {
+			return nil
+		}
+		f.close()
+	}
+}
+
 // openBackup opens a whole backup. It is compressed behind our back, and removed
 // when there are too many: what is gone is gone.
-func (f *follower) openBackup(name string) error {
+func (f *follower) openBackup(name string) (bool, error) {
 	file, err := os.Open(name)
 	if err == nil {
 		f.file, f.text, f.name = file, file, name
-		return nil
+		return true, nil
 	}
 	if file, err = os.Open(name + compressed); err != nil {
-		return f.open("", -1)
+		return false, nil
 	}
 	text, err := gzip.NewReader(file)
 	if err != nil {
 		file.Close()
-		return f.open("", -1)
+		return false, nil
 	}
 	f.file, f.text, f.name = file, text, name
-	return nil
+	return true, nil
 }
 
 func (f *follower) close() {
@@ -119,35 +143,41 @@ func (f *follower) close() {
 	}
 }
 
-// successor says whether the open file is the current log no more, and which
-// backup follows it; none: the current log does.
-func (f *follower) successor() (rotated bool, next string, err error) {
+// rotated says whether the open file is the current log no more. Its own name as
+// a backup is the last one then.
+func (f *follower) rotated() (bool, error) {
 	if f.name != "" {
-		return true, after(backups(f.path), f.name), nil
+		return true, nil
 	}
 	mine, err := f.file.Stat()
 	if err != nil {
-		return false, "", err
+		return false, err
 	}
-	now := backups(f.path)
+	old := backups(f.path) // while ours is current, if it is
 	current, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return false, "", nil // between rename and create, or removed: wait for the new one
+		return false, nil // between rename and create, or removed: wait for the new one
 	case err != nil:
-		return false, "", err
+		return false, err
 	case os.SameFile(mine, current):
-		f.old = now
-		return false, "", f.truncated(mine.Size())
+		f.old = old
+		return false, f.truncated(mine.Size())
 	}
-	// The first backup that was not there when ours was current is ours, what
-	// follows came after it.
-	for _, name := range now {
-		if !slices.Contains(f.old, name) {
-			return true, after(now, name), nil
-		}
+	// The first backup that was not there when ours was current is ours.
+	f.last = newest(f.old)
+	if own := after(backups(f.path), f.last); own != "" {
+		f.last = own
 	}
-	return true, "", nil
+	return true, nil
+}
+
+// newest is the last of sorted names, or none.
+func newest(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[len(names)-1]
 }
 
 // after is the name that follows, or none.

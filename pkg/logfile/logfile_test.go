@@ -367,7 +367,8 @@ func (l lines) Write(p []byte) (int, error) {
 
 func TestFollowGoesThroughRotation(t *testing.T) {
 	t.Run("plain", func(t *testing.T) { followThroughRotation(t, Options{}) })
-	// It skipped backups that were compressed before it came to them.
+	// It skipped backups that were compressed before it came to them, and those of
+	// rotations between two of its own looks.
 	t.Run("compressed", func(t *testing.T) { followThroughRotation(t, Options{Compress: true}) })
 }
 
