@@ -67,6 +67,11 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if ref, err = fromFolder(folder, ref); err != nil {
 		return err
 	}
+	release, err := p.lock(c.Context, folder)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if _, err := os.Stat(folder); err == nil {
 		if _, err := scaffold.Recover(folder); err != nil {
 			return err

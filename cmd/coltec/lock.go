@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,14 +18,25 @@ import (
 // waited for and interrupted at once.
 const lockEvery = 100 * time.Millisecond
 
-// lock lets one up, down or update at a time work on a folder: two devcontainer up at
-// once make two containers. A second one waits for the first.
+// realPath is an absolute path without links, as far as it is there.
+func realPath(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(path) == path {
+		return real, err
+	}
+	parent, err := realPath(filepath.Dir(path))
+	return filepath.Join(parent, filepath.Base(path)), err
+}
+
+// lock lets one new, up, down or update at a time work on a folder, which need not be
+// there yet: two devcontainer up at once make two containers, two new a mixture of
+// both. A second one waits for the first.
 func (p *program) lock(ctx context.Context, folder string) (release func(), err error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("coltec-host-%d", os.Getuid()))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the lock: %w", err)
 	}
-	real, err := filepath.EvalSymlinks(folder)
+	real, err := realPath(folder)
 	if err != nil {
 		return nil, err
 	}

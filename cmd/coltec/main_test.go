@@ -91,6 +91,20 @@ func TestCLIDoc(t *testing.T) {
 	}
 }
 
+// executable puts coltec into dir, which is this test's own program under that name.
+func executable(t *testing.T, dir string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "coltec")
+	if err := os.Symlink(self, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // TestReadmeLoop runs the README's block as it stands, in a folder with a space,
 // without git, uv or anything else on PATH but a shell's tools.
 func TestReadmeLoop(t *testing.T) {
@@ -108,22 +122,15 @@ func TestReadmeLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, sub := range []string{"bin", "scripts", "tools"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	coltec := filepath.Join(dir, "bin", "coltec")
 	if err := os.WriteFile(filepath.Join(dir, "scripts", "cs.sh"), script, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(self, coltec); err != nil {
-		t.Fatal(err)
-	}
+	executable(t, filepath.Join(dir, "bin"))
 	for _, tool := range []string{"sh", "dirname"} {
 		path, err := exec.LookPath(tool)
 		if err != nil {
