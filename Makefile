@@ -26,6 +26,18 @@ rclone: ## build the pinned rclone into bin/ (a minute the first time)
 tailscale: ## build the pinned tailscale into bin/, for images and tests (two minutes the first time)
 	@scripts/build-tailscale.sh
 
+.PHONY: dist
+dist: ## build what containers get, for amd64 and arm64, into dist/, with the lines for features/coltec/checksums.txt
+	@for arch in amd64 arm64; do \
+		export GOOS=linux GOARCH=$$arch CGO_ENABLED=0; \
+		COLTEC_RCLONE_OUT=$(CURDIR)/dist/linux-$$arch/rclone scripts/build-rclone.sh || exit 1; \
+		go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o dist/linux-$$arch/coltecd ./cmd/coltecd || exit 1; \
+	done
+	@cd dist && for arch in amd64 arm64; do for name in coltecd rclone; do \
+		echo "$$(sha256sum <linux-$$arch/$$name | cut -d' ' -f1)  $(VERSION)/$$name-linux-$$arch"; \
+	done; done >checksums.txt
+	@echo "dist: $(VERSION), amd64 and arm64, in dist/"
+
 .PHONY: demo
 demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
 	@scripts/demo.sh
@@ -35,7 +47,7 @@ test: build ## run all tests, with real rclone and a real S3 server (about ten m
 	@go test -p 1 -timeout 25m ./...
 
 .PHONY: e2e-devcontainer
-e2e-devcontainer: build ## real dev containers: installs Docker and the CLI when missing (Debian, root)
+e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI when missing (Debian, root)
 	@scripts/e2e-devcontainer.sh -v
 
 .PHONY: test-short
@@ -110,4 +122,4 @@ generate: ## write generated documents and schemas anew
 
 .PHONY: clean
 clean: ## remove what was built
-	@rm -rf $(BIN) .demo
+	@rm -rf $(BIN) dist .demo

@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname -- "$0")/.."
 
-image=coltec-e2e/base:bookworm
+image=coltec-e2e/base:bookworm-2 # the number counts what is in it
+busybox=coltec-e2e/busybox:bookworm
 cli=0.89.0
 cache=${COLTEC_E2E_CACHE:-/var/cache/coltec-e2e}
 
@@ -20,10 +21,17 @@ skip() {
 command -v apt-get >/dev/null || skip "there is no apt-get to install docker.io and debootstrap with"
 command -v npm >/dev/null || skip "there is no npm to install the dev container CLI with"
 
-if ! command -v dockerd >/dev/null || ! command -v debootstrap >/dev/null; then
-	echo "e2e-devcontainer: installing docker.io and debootstrap"
+# What the tests look with: qemu-user runs arm64 programs, python3 and zstd read the
+# bucket without a line of ours.
+missing=
+for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd; do
+	command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
+done
+if [ -n "$missing" ]; then
+	echo "e2e-devcontainer: installing$missing"
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io debootstrap iptables >/dev/null
+	# shellcheck disable=SC2086 # words
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iptables $missing >/dev/null
 fi
 if ! docker info >/dev/null 2>&1; then
 	echo "e2e-devcontainer: starting dockerd"
@@ -47,23 +55,50 @@ fi
 if ! docker image inspect "$image" >/dev/null 2>&1; then
 	echo "e2e-devcontainer: making the base image"
 	mkdir -p "$cache"
-	if [ ! -e "$cache/done" ]; then
+	if [ ! -e "$cache/done-2" ]; then
 		rm -rf "$cache/rootfs"
-		debootstrap --variant=minbase --include=sudo,ca-certificates bookworm "$cache/rootfs" >"$cache/log" 2>&1 || {
+		debootstrap --variant=minbase --include=sudo,ca-certificates,wget bookworm "$cache/rootfs" >"$cache/log" 2>&1 || {
 			tail -20 "$cache/log"
 			exit 1
 		}
 		chroot "$cache/rootfs" useradd -m -s /bin/bash -u 1000 vscode
 		echo "vscode ALL=(ALL) NOPASSWD:ALL" >"$cache/rootfs/etc/sudoers.d/vscode"
 		chmod 0440 "$cache/rootfs/etc/sudoers.d/vscode"
-		: >"$cache/done"
+		: >"$cache/done-2"
 	fi
 	tar -C "$cache/rootfs" -c . | docker import - "$image" >/dev/null
+fi
+if ! docker image inspect "$busybox" >/dev/null 2>&1; then
+	echo "e2e-devcontainer: making an image of nothing but busybox"
+	root=$cache/busybox
+	rm -rf "$root"
+	mkdir -p "$root"
+	(cd "$root" && mkdir -p bin dev etc/profile.d home/vscode proc root sys tmp usr/local/bin var/tmp)
+	(cd "$cache" && apt-get download -qq busybox-static && dpkg-deb -x busybox-static_*.deb "$root/deb" && rm busybox-static_*.deb)
+	mv "$root"/deb/bin/busybox "$root/bin/busybox"
+	rm -r "$root/deb"
+	chroot "$root" /bin/busybox --install -s /bin
+	printf 'root:x:0:0:root:/root:/bin/sh\nvscode:x:1000:1000::/home/vscode:/bin/sh\n' >"$root/etc/passwd"
+	printf 'root:x:0:\nvscode:x:1000:\n' >"$root/etc/group"
+	: >"$root/etc/bashrc" # as in Fedora
+	chmod 1777 "$root/tmp" "$root/var/tmp"
+	chown 1000:1000 "$root/home/vscode"
+	tar -C "$root" -c . | docker import - "$busybox" >/dev/null
 fi
 if [ ! -x "$cache/cli/node_modules/.bin/devcontainer" ]; then
 	echo "e2e-devcontainer: installing the dev container CLI $cli"
 	mkdir -p "$cache/cli"
 	npm install --silent --no-audit --no-fund --prefix "$cache/cli" "@devcontainers/cli@$cli"
 fi
-export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IMAGE="$image"
-go test -count=1 -timeout 9m "$@" ./e2e/devcontainer
+export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IMAGE="$image" COLTEC_E2E_BUSYBOX="$busybox"
+
+# The tests remove the images that they name. Builds leave others without a name.
+nameless() { docker images --quiet --no-trunc --filter dangling=true | sort -u; }
+before=$(nameless)
+rc=0
+go test -count=1 -timeout 9m "$@" ./e2e/devcontainer || rc=$?
+docker rmi dev_container_feature_content_temp >/dev/null 2>&1 || true # the CLI's own
+for id in $(comm -13 <(echo "$before") <(nameless)); do
+	docker rmi "$id" >/dev/null 2>&1 || true # a part of another one that is gone by now
+done
+exit "$rc"

@@ -3,11 +3,13 @@ package devcontainer
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -58,17 +60,6 @@ func TestStopAndKill(t *testing.T) {
 	})
 }
 
-// Without its secrets nothing starts, and the error names them.
-func TestMissingSecrets(t *testing.T) {
-	g := newGround(t)
-	dir := g.make("w", "dev-m")
-	g.write("fnox.toml", "root = true\n")
-	out, err := g.up(dir)
-	if err == nil || !strings.Contains(out, "RCLONE_BUCKET") || !strings.Contains(out, "looked in the environment, fnox.toml") {
-		t.Errorf("%v: %s", err, out)
-	}
-}
-
 // A second machine is refused with the name of the first, takes over when asked
 // to, and fences it. Two ups at once make one container.
 func TestTwoMachines(t *testing.T) {
@@ -103,25 +94,95 @@ func TestTwoMachines(t *testing.T) {
 	}
 }
 
-// With wrong credentials, or disabled, the container works; up says what is wrong
-// by its exit code.
-func TestWrongAndDisabled(t *testing.T) {
+// Without credentials, with wrong ones, and with a bucket that does not answer the
+// container works, status says exactly what is missing, and up says by its exit
+// code that all is not well. Once the right ones are there, what was edited
+// meanwhile is pushed. Disabled is as somebody wanted it.
+func TestCredentials(t *testing.T) {
 	g := newGround(t)
 	dir := g.make("w", "dev-w")
-	out, err := g.run(g.root+"/bin/coltec", "up", dir, "--timeout", "1s", "--remote-env", "RCLONE_S3_SECRET_ACCESS_KEY=quite-wrong-value")
+	works := func(file string) {
+		t.Helper()
+		if got := g.sh(dir, "echo works > /workspace/"+file+"; cat /workspace/"+file); got != "works\n" {
+			t.Errorf("the container: %q", got)
+		}
+	}
+	says := func(words ...string) {
+		t.Helper()
+		g.eventually("status says "+strings.Join(words, ", "), func() bool {
+			out, err := g.run(g.root+"/bin/coltec", "status", dir)
+			return err != nil && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(out, w) })
+		})
+	}
+
+	// None: up starts nothing and names them; the CLI by itself starts a container.
+	fnox, err := os.ReadFile(filepath.Join(g.dir, "fnox.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.write("fnox.toml", "root = true\n")
+	out, err := g.up(dir)
+	if err == nil || !strings.Contains(out, "RCLONE_BUCKET") || !strings.Contains(out, "looked in the environment, fnox.toml") {
+		t.Errorf("no credentials: %v\n%s", err, out)
+	}
+	if out, err := g.run("devcontainer", "up", "--workspace-folder", dir); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	works("none")
+	says("RCLONE_BUCKET is not set", "RCLONE_S3_ACCESS_KEY_ID is not set", "RCLONE_S3_SECRET_ACCESS_KEY is not set", "RCLONE_S3_ENDPOINT is not set", "blocked")
+	g.write("fnox.toml", string(fnox))
+
+	out, err = g.run(g.root+"/bin/coltec", "up", dir, "--timeout", "1s", "--remote-env", "RCLONE_S3_SECRET_ACCESS_KEY=quite-wrong-value")
 	if err == nil || strings.Contains(out, "quite-wrong-value") {
 		t.Errorf("wrong credentials: %v\n%s", err, out)
 	}
-	if got := g.sh(dir, "echo works"); got != "works\n" {
-		t.Errorf("the container: %q", got)
+	works("wrong")
+	says("blocked", "SignatureDoesNotMatch")
+
+	out, err = g.run(g.root+"/bin/coltec", "up", dir, "--timeout", "1s", "--remote-env", "RCLONE_S3_ENDPOINT="+g.nobody())
+	if err == nil {
+		t.Errorf("nobody at the endpoint:\n%s", out)
 	}
-	if out, err := g.up(dir); err != nil { // the right ones, to the running one
-		t.Errorf("%v\n%s", err, out)
+	works("offline")
+	says("connection refused")
+
+	// The right ones, to the running one, by a proxy that can hold a request.
+	proxy := g.server.Proxy(t)
+	if out, err := g.run(g.root+"/bin/coltec", "up", dir, "--remote-env", "RCLONE_S3_ENDPOINT="+proxy.Endpoint); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	off := g.make("off", "dev-off")
-	out, err = g.run(g.root+"/bin/coltec", "up", off, "--remote-env", "COLTEC_DISABLED=true")
-	if err != nil || !strings.Contains(out, "dev-off: disabled") {
+	g.eventually("what was edited meanwhile is in the bucket", func() bool {
+		return contains(g.stored("dev-w", "workspace"), map[string]string{"none": "works\n", "wrong": "works\n", "offline": "works\n"})
+	})
+	g.eventually("status is well again", func() bool { return g.status(dir).State == status.Running })
+
+	arrived, looked := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	proxy.Inject(s3test.Fault{Kind: s3test.Put, Before: func(s3test.Request) {
+		once.Do(func() { close(arrived) })
+		<-looked
+	}})
+	g.sh(dir, "echo while it is sent > /workspace/sent")
+	select {
+	case <-arrived:
+		g.closed(dir)
+		g.noSecrets(dir)
+	case <-time.After(patience):
+		t.Error("nothing is sent")
+	}
+	close(looked)
+	g.eventually("it is sent", func() bool { return g.stored("dev-w", "workspace")["sent"] == "while it is sent\n" })
+
+	g.must("down", dir)
+	g.edit(dir, `"COLTEC_STOP_TIMEOUT": "50s"`, `"COLTEC_STOP_TIMEOUT": "50s", "COLTEC_DISABLED": "true"`)
+	out, err = g.run(g.root+"/bin/coltec", "up", dir, "--", "--remove-existing-container")
+	if err != nil || !strings.Contains(out, "dev-w: disabled") {
 		t.Errorf("disabled: %v\n%s", err, out)
+	}
+	works("disabled")
+	says("disabled", "disabled by COLTEC_DISABLED")
+	if h := g.head("dev-w"); h.State != store.Released {
+		t.Errorf("while it is disabled the lease is %s", h.State)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,33 +119,80 @@ func (g *ground) write(name, text string) {
 // the test. edits are old and new parts of its devcontainer.json, in pairs.
 func (g *ground) make(folder, env string, edits ...string) string {
 	g.t.Helper()
-	config := fmt.Sprintf(configText, env, os.Getenv("COLTEC_E2E_IMAGE"))
-	for i := 0; i < len(edits); i += 2 {
-		if !strings.Contains(config, edits[i]) {
-			g.t.Fatalf("no %q in %s", edits[i], config)
-		}
-		config = strings.Replace(config, edits[i], edits[i+1], 1)
-	}
 	g.write(folder+"/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
-	g.write(folder+"/.devcontainer/devcontainer.json", config)
+	g.write(folder+"/.devcontainer/devcontainer.json", fmt.Sprintf(configText, env, os.Getenv("COLTEC_E2E_IMAGE")))
 	dir := g.own(folder)
+	for i := 0; i < len(edits); i += 2 {
+		g.edit(dir, edits[i], edits[i+1])
+	}
 	if out, err := exec.Command("chown", "-R", "1000:1000", dir).CombinedOutput(); err != nil {
 		g.t.Fatalf("%v: %s", err, out)
 	}
 	return dir
 }
 
-// own names a folder, and ends its container with the test.
+// edit replaces a part of a workspace's devcontainer.json.
+func (g *ground) edit(dir, old, text string) {
+	g.t.Helper()
+	path := filepath.Join(dir, ".devcontainer/devcontainer.json")
+	b, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(b), old) {
+		g.t.Fatalf("no %q in %s (%v): %s", old, path, err, b)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(b), old, text, 1)), 0o644); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// nobody is an endpoint that nobody listens at.
+func (g *ground) nobody() string {
+	g.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer l.Close()
+	return "http://" + l.Addr().String()
+}
+
+// own names a folder, and removes its container and its images with the test.
 func (g *ground) own(folder string) string {
 	g.t.Helper()
 	dir := filepath.Join(g.dir, folder)
 	g.t.Cleanup(func() {
 		ids, _ := exec.Command("docker", "ps", "-aq", "--filter", "label=devcontainer.local_folder="+dir).Output()
 		for _, id := range strings.Fields(string(ids)) {
-			_ = exec.Command("docker", "rm", "-f", id).Run()
+			image, _ := exec.Command("docker", "inspect", "--format", "{{.Config.Image}}", id).Output()
+			_ = exec.Command("docker", "rm", "-f", "-v", id).Run()
+			// The CLI makes two, the second with the user's uid.
+			if made := strings.TrimSpace(string(image)); strings.HasPrefix(made, "vsc-") {
+				_ = exec.Command("docker", "rmi", made).Run()
+				_ = exec.Command("docker", "rmi", strings.TrimSuffix(made, "-uid")).Run()
+			}
 		}
 	})
 	return dir
+}
+
+// lend gives the base image another name until the test ends, and leaves an
+// image that has that name as it was.
+func (g *ground) lend(name string) {
+	g.t.Helper()
+	base := os.Getenv("COLTEC_E2E_IMAGE")
+	had, err := g.run("docker", "image", "inspect", "--format", "{{.Id}}", name)
+	if own, _ := g.run("docker", "image", "inspect", "--format", "{{.Id}}", base); err == nil && had == own {
+		return
+	}
+	if out, err := g.run("docker", "tag", base, name); err != nil {
+		g.t.Fatalf("%v: %s", err, out)
+	}
+	g.t.Cleanup(func() {
+		if err == nil {
+			_ = exec.Command("docker", "tag", strings.TrimSpace(had), name).Run()
+		} else {
+			_ = exec.Command("docker", "rmi", name).Run()
+		}
+	})
 }
 
 func (g *ground) run(name string, args ...string) (string, error) {
@@ -224,7 +272,7 @@ func (g *ground) noSecrets(dir string) {
 		"inspect":   {"docker", "inspect", id},
 		"env":       {"docker", "exec", id, "env"},
 		"logs":      {"docker", "logs", id},
-		"processes": {"docker", "exec", id, "sh", "-c", "cat /proc/[0-9]*/cmdline"},
+		"processes": {"docker", "exec", id, "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; true"},
 		"environ":   {"docker", "exec", "-u", "vscode", id, "sh", "-c", "cat /proc/[0-9]*/environ 2>/dev/null; true"},
 		"files":     {"sh", "-c", "cat \"$1\"/.devcontainer/logs/* ", "sh", dir},
 		"status":    {g.root + "/bin/coltec", "status", dir, "--json"},
@@ -241,9 +289,45 @@ func (g *ground) noSecrets(dir string) {
 			}
 		}
 	}
-	// The look at environ can fail: coltecd's is there, and is closed.
-	out := g.sh(dir, "for p in /proc/[0-9]*; do case $(cat $p/comm) in coltecd|exe|rclone) cat $p/environ >/dev/null 2>&1 && echo open || echo closed;; esac; done")
-	if !strings.Contains(out, "closed") || strings.Contains(out, "open") {
-		g.t.Errorf("environments of coltecd and rclone: %q", out)
+}
+
+// closed sees that no process of the same user can read the environment, nor the
+// memory, of coltecd and its rclone, while an rclone runs that has a secret in it.
+func (g *ground) closed(dir string) {
+	g.t.Helper()
+	out, err := g.run("docker", "exec", "-u", "vscode", g.container(dir), "sh", "-c", `
+		for p in /proc/[0-9]*; do
+			case $(cat $p/comm) in
+			exe|coltecd|rclone) for part in environ mem maps; do
+				if head -c 1 $p/$part >/dev/null 2>&1; then echo "open $(cat $p/comm) $part"; else echo "closed $(cat $p/comm) $part"; fi
+			done ;;
+			esac
+		done; stat -c '%a %U %n' /usr/local/lib/coltec/*`)
+	if err != nil {
+		g.t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"closed rclone environ", "closed exe environ", // coltecd, which runs /proc/self/exe
+		"711 root /usr/local/lib/coltec/coltecd", "711 root /usr/local/lib/coltec/rclone"} {
+		if !strings.Contains(out, want+"\n") {
+			g.t.Errorf("no %q in %q", want, out)
+		}
+	}
+	if strings.Contains(out, "open ") {
+		g.t.Errorf("another process of the user can look into coltecd or rclone: %q", out)
+	}
+	// It is there: the host's root sees it.
+	pids, err := g.run("docker", "top", g.container(dir), "-eo", "pid,comm")
+	if err != nil {
+		g.t.Fatalf("%v: %s", err, pids)
+	}
+	has := false
+	for line := range strings.Lines(pids) {
+		if f := strings.Fields(line); len(f) == 2 && f[1] == "rclone" {
+			b, _ := os.ReadFile("/proc/" + f[0] + "/environ")
+			has = has || strings.Contains(string(b), g.server.SecretKey)
+		}
+	}
+	if !has {
+		g.t.Errorf("no rclone with the secret runs: %s", pids)
 	}
 }

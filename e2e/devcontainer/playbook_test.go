@@ -65,8 +65,7 @@ func (m machine) bash(block string) string {
 func (m machine) fit(folder string) string {
 	m.t.Helper()
 	dir := m.own(filepath.Join(filepath.Base(m.dir), folder))
-	config := filepath.Join(dir, ".devcontainer/devcontainer.json")
-	b, err := os.ReadFile(config)
+	b, err := os.ReadFile(filepath.Join(dir, ".devcontainer/devcontainer.json"))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -74,13 +73,8 @@ func (m machine) fit(folder string) string {
 	if err := json.Unmarshal(b, &made); err != nil {
 		m.t.Fatal(err)
 	}
-	if out, err := m.run("docker", "tag", os.Getenv("COLTEC_E2E_IMAGE"), made.Image); err != nil {
-		m.t.Fatalf("%v: %s", err, out)
-	}
-	text := strings.Replace(string(b), `"--stop-timeout=60",`, `"--stop-timeout=60", "--network=host",`, 1)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		m.t.Fatal(err)
-	}
+	m.lend(made.Image)
+	m.edit(dir, `"--stop-timeout=60",`, `"--stop-timeout=60", "--network=host",`)
 	if out, err := m.run("chown", "-R", "1000:1000", dir); err != nil {
 		m.t.Fatalf("%v: %s", err, out)
 	}
