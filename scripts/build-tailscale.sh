@@ -12,6 +12,7 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 out=${COLTEC_TAILSCALED_OUT:-$root/bin/tailscaled}
+case $out in /*) ;; *) out=$PWD/$out ;; esac
 want=$(cd "$root/tools/tailnet" && go list -m -f '{{.Version}}' tailscale.com)
 
 # What a container has no use for: clouds, desktops, other systems' devices. It is a

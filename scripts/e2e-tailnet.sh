@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds coltecd and runs nodes with the pinned tailscale (make tailscale) against a
+# Builds coltecd and coltec, and runs nodes with the pinned tailscale (make tailscale) against a
 # control server, DERP and STUN on loopback. As root it runs coltecd as another user.
 #
 #   scripts/e2e-tailnet.sh [flags of go test]
@@ -10,7 +10,7 @@ bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
 chmod 755 "$bin" # whoever coltecd runs as reads it
 
-(cd "$root" && CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -o "$bin/coltecd" ./cmd/coltecd)
+(cd "$root" && CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -o "$bin/" ./cmd/coltecd ./cmd/coltec)
 cp "$root/bin/tailscaled" "$bin/tailscaled"
 ln -s tailscaled "$bin/tailscale"
 cd "$root/tools/tailnet"

@@ -130,7 +130,11 @@ func (p *program) putFeature(folder string, sp *spec.Spec, found feature.Binarie
 	case !sp.Networking.Enabled:
 		found = found.WithoutTailscale()
 	case !found.HasTailscale():
-		p.say("note: %v", feature.MissingTailscale(p.binDirs()...))
+		missing := feature.MissingTailscale(p.binDirs()...)
+		p.say("note: %v", missing)
+		for _, h := range hint.Of(missing) {
+			p.say("hint: %s", h)
+		}
 	}
 	return feature.Write(folder, found)
 }

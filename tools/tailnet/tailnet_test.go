@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +117,34 @@ func TestVariablesReachTheNode(t *testing.T) {
 	m.start()
 	if d := m.awaitJoined(); d.Network.Name != "box-acme-widget-dev-v.tail.test" {
 		t.Errorf("it is called %q", d.Network.Name)
+	}
+}
+
+// TestTemplate: what coltec new makes of extensions/coltec-network is valid, and joins.
+func TestTemplate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).open()
+	m := w.machine("dev-t")
+	if err := os.RemoveAll(m.dir); err != nil {
+		t.Fatal(err)
+	}
+	template, err := filepath.Abs("../../extensions/coltec-network")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(filepath.Join(bin, "coltec"), "new", m.dir, "--template", template,
+		"--data", "org=acme", "--data", "project=widget", "--data", "env=dev-t", "--data", "persistence_enabled=false", "--data", "hostname_prefix=made-").CombinedOutput()
+	if err != nil {
+		t.Fatalf("coltec new: %v\n%s", err, out)
+	}
+	m.own()
+	if text, err := m.coltecd("validate"); err != nil || strings.Contains(text, "notice") {
+		t.Errorf("validate: %v\n%s", err, text)
+	}
+	m.start()
+	d := m.awaitJoined()
+	if d.Network.Name != "made-acme-widget-dev-t.tail.test" || len(d.Attention) > 0 {
+		t.Errorf("it is called %q, and wants %q", d.Network.Name, d.Attention)
 	}
 }
 
