@@ -88,6 +88,10 @@ soak-faults: build ## half an hour of edits and hops while the way to the store 
 soak-model: build ## a hundred random histories of machines on real files, with real rclone and a real S3 server
 	@COLTEC_SOAK=$${COLTEC_SOAK:-100} go test -count=1 -timeout 60m -run 'TestSoakModel' -v ./engine
 
+.PHONY: soak-git
+soak-git: build ## a hundred rounds of random git work on two machines, with coltecd killed in the middle
+	@COLTEC_GIT_ROUNDS=$${COLTEC_GIT_ROUNDS:-100} go test -count=1 -timeout 60m -run 'TestRandomGitWork' -v ./e2e
+
 .PHONY: test-backends
 test-backends: build ## hold crypt, WebDAV, SFTP and a local directory to the whole conformance suite
 	@COLTEC_BACKENDS=1 go test -count=1 -timeout 15m -run 'Conform' ./pkg/store
