@@ -91,7 +91,12 @@ func (g *gitHavoc) opened(m *machine) {
 	if m.answers() {
 		m.stop()
 	}
-	m.once()
+	eventually(g.t, m.name+" has the lease, which the other may have left behind", func() error {
+		if out, talk, code := m.run("run", "--once"); code != 0 {
+			return fmt.Errorf("exit %d: %s%s", code, out, talk)
+		}
+		return nil
+	})
 	m.fsck("repo")
 }
 

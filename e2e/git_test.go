@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/status"
 )
 
 // git runs git as a person would, in a directory of the machine's folder.
@@ -344,4 +346,69 @@ func (w *world) bytes() (sum int64) {
 		sum += n
 	}
 	return sum
+}
+
+// A repository that is removed with its folder goes on the other machine too,
+// and is kept there for a while. One of which the git directory alone is removed
+// stays in the bucket.
+func TestRemovedRepositories(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	for _, m := range []*machine{a, b} {
+		m.spec(nil)
+	}
+	for _, dir := range []string{"goes", "changes", "stays", "plain"} {
+		a.history(dir, 12)
+	}
+	a.once()
+	b.once()
+	for _, dir := range []string{"goes", "changes", "stays/.git"} {
+		if err := os.RemoveAll(a.path(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.git("changes", "commit", "-q", "--allow-empty", "-m", "went on")
+	a.start()
+	a.sync("--allow-delete")
+	if said := strings.Join(a.status().Attention, "\n"); !strings.Contains(said, `"stays/.git" is not carried as it is now: its git directory is gone`) {
+		t.Errorf("attention: %s", said)
+	}
+	a.stop()
+	b.start()
+	b.sync("--allow-delete")
+	b.stop()
+	if _, err := os.Lstat(b.path("goes")); err == nil {
+		t.Error("what was removed is still there")
+	}
+	if kept, _ := filepath.Glob(b.path(".coltec/replaced/*/goes/.git/HEAD")); len(kept) != 1 {
+		t.Errorf("it is not kept: %v", kept)
+	}
+	b.git("stays", "log")
+	b.git("changes", "log", "-1")
+	for _, m := range []*machine{a, b} {
+		m.once()
+	}
+	if _, err := os.Lstat(a.path("goes")); err == nil {
+		t.Error("what was removed came back")
+	}
+	sameAnswers(t, b, a, "changes")
+}
+
+// A commit is pushed soon after it was made, also one that changes no file.
+func TestACommitIsPushedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(func(o *specOptions) { o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true })
+	m.history("repo", 12)
+	m.start()
+	m.sync()
+	for _, args := range [][]string{
+		{"commit", "-q", "--allow-empty", "-m", "empty"}, {"branch", "new"}, {"checkout", "-q", "--detach"},
+	} {
+		at := m.status().Lease.Generation
+		m.git("repo", args...)
+		m.await("git "+args[0], func(doc status.Document) bool { return doc.Lease.Generation > at })
+	}
 }

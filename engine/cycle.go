@@ -405,7 +405,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 // was edited is in, but for what waits for them, and not so many that a person
 // should say a word.
 func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Staged) []string {
-	git := gitDeletions(found, staged)
+	git := gitDeletions(found, staged, false)
 	for _, s := range staged.Rest {
 		if !m.rep.Replaces(s) {
 			return git
@@ -414,7 +414,7 @@ func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Sta
 	losing := m.rep.Losing(found.Gone, staged.Changes)
 	if replica.Brake(m.rep.Files(), losing) && !m.allowDelete {
 		m.held = losing
-		return git
+		return gitDeletions(found, staged, true)
 	}
 	m.held = 0
 	return found.Gone
@@ -498,19 +498,26 @@ func (e *Engine) count(m *member) {
 // progress reports a transfer to status.
 func (e *Engine) progress(m *member) store.Progress {
 	return func(p rclone.Progress) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for i := range e.view.replicas {
-			if r := &e.view.replicas[i]; r.Name == m.Name {
-				r.State = status.ReplicaSyncing
-				if !m.ready {
-					r.State = status.ReplicaRestoring
-				}
-				r.Progress = &status.Progress{
-					Files: int64(p.Files), TotalFiles: int64(p.TotalFiles), Bytes: p.Bytes, TotalBytes: p.TotalBytes,
-					ETASeconds: p.ETA.Seconds(),
-				}
+		e.underWay(m, func(r *status.Replica) {
+			r.Progress = &status.Progress{
+				Files: int64(p.Files), TotalFiles: int64(p.TotalFiles), Bytes: p.Bytes, TotalBytes: p.TotalBytes,
+				ETASeconds: p.ETA.Seconds(),
 			}
+		})
+	}
+}
+
+// underWay changes what status shows of a replica that is at work.
+func (e *Engine) underWay(m *member, change func(*status.Replica)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.view.replicas {
+		if r := &e.view.replicas[i]; r.Name == m.Name {
+			r.State = status.ReplicaSyncing
+			if !m.ready {
+				r.State = status.ReplicaRestoring
+			}
+			change(r)
 		}
 	}
 }

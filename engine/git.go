@@ -7,10 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -35,7 +38,8 @@ func (e *Engine) repositories(m *member) replica.Git {
 		e: e, m: m, captures: map[string]error{}, restores: map[string]error{},
 		keeper: gitstate.New(gitstate.Options{
 			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: filepath.Join(m.Path, replica.Dir, "stage/git"),
-			Env: e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
+			Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
+			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 		}),
 	}
 	return m.git
@@ -68,10 +72,35 @@ func (g *repositories) Capture(ctx context.Context, dirs []string) error {
 			said[dir] = err
 		}
 	}
+	if err := g.forget(said); err != nil {
+		return err
+	}
 	g.captures = said
 	g.count()
 	return nil
 }
+
+// forget has the shadows go whose repository was removed with all that was
+// around it. One whose git directory alone is gone stays: that is no way to say
+// that its work is not needed.
+func (g *repositories) forget(said map[string]error) error {
+	gone, orphans, err := g.keeper.Gone()
+	if err != nil {
+		return err
+	}
+	for _, dir := range orphans {
+		said[dir] = errOrphan
+	}
+	for _, dir := range gone {
+		if err := g.keeper.Forget(dir); err != nil {
+			return err
+		}
+		g.e.o.Log.Info("repository was removed", "replica", g.m.Name, "repository", dir)
+	}
+	return nil
+}
+
+var errOrphan = errors.New("its git directory is gone; its last state stays in the bucket, and comes back on the next machine")
 
 // count counts what the repositories keep.
 func (g *repositories) count() {
@@ -83,6 +112,22 @@ func (g *repositories) count() {
 	for _, k := range kept {
 		g.kept[k.Repository]++
 	}
+}
+
+// packing says how far the packing of a repository is.
+func packing(p gitstate.Progress) func(*status.Replica) {
+	return func(r *status.Replica) {
+		r.Doing = fmt.Sprintf("git: packing %s of %s objects of %s", thousands(p.Done), thousands(p.Total), p.Repository)
+	}
+}
+
+// thousands writes a number as people read it.
+func thousands(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // notes are for attention. A repository that is busy is tried again soon: that
@@ -118,14 +163,17 @@ func sorted[V any](m map[string]V) []string {
 }
 
 // gitDeletions are the rows of repositories that have gone: with all else of
-// their repository, or not at all.
-func gitDeletions(found *replica.Changes, staged replica.Staged) []string {
+// their repository, or not at all. Where deletions are held, so are those of
+// whole repositories.
+func gitDeletions(found *replica.Changes, staged replica.Staged, held bool) []string {
 	if slices.ContainsFunc(staged.Rest, func(s replica.Sighting) bool { return replica.GitRow(s.Path) }) {
 		return nil
 	}
+	removed := replica.GitRemoved(found.Gone)
 	var out []string
 	for _, path := range found.Gone {
-		if replica.GitRow(path) {
+		within := func(repository string) bool { return strings.HasPrefix(path, repository) }
+		if replica.GitRow(path) && !(held && slices.ContainsFunc(removed, within)) {
 			out = append(out, path)
 		}
 	}
@@ -143,6 +191,11 @@ func (e *Engine) restoreGit(ctx context.Context, m *member) error {
 	}
 	if err := m.rep.GitMoved(); err != nil {
 		return err
+	}
+	for _, dir := range m.rep.GitVanished() {
+		if err := m.git.vanished(ctx, dir); err != nil {
+			return err
+		}
 	}
 	waiting := m.rep.GitWaiting()
 	m.git.restores = map[string]error{}
@@ -170,6 +223,29 @@ func (e *Engine) restoreGit(ctx context.Context, m *member) error {
 		}
 		e.o.Log.Info("repository restored", "replica", m.Name, "repository", dir)
 	}
+	return nil
+}
+
+// vanished removes a repository that the other side removed, and keeps it with
+// what was replaced. One that went on here since stays, and is pushed again.
+func (g *repositories) vanished(ctx context.Context, dir string) error {
+	here := filepath.Join(g.m.Path, dir)
+	agreed := g.m.rep.GitAgreed(dir)
+	changed, err := g.keeper.Capture(ctx, dir)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case !agreed, changed, err != nil:
+		return nil
+	}
+	to := filepath.Join(g.m.rep.ReplacedDir(g.e.clock.Now()), dir)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(here, to), g.keeper.Remove(dir)); err != nil {
+		return fmt.Errorf("cannot remove the repository %q: %w", dir, err)
+	}
+	for up := filepath.Dir(dir); up != "." && os.Remove(filepath.Join(g.m.Path, up)) == nil; {
+		up = filepath.Dir(up)
+	}
+	g.e.o.Log.Info("repository removed", "replica", g.m.Name, "repository", dir, "kept", to)
 	return nil
 }
 
@@ -278,7 +354,8 @@ func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Ent
 		if e.Mode == tree.NoMode {
 			mode = 0o644
 		}
-		err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Chmod(staged, mode), os.Rename(staged, target))
+		err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Chmod(staged, mode),
+			os.Chtimes(staged, time.Time{}, time.Unix(0, e.MTime)), os.Rename(staged, target))
 		if err != nil {
 			return err
 		}

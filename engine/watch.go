@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"github.com/coltec/coltec/pkg/replica"
@@ -25,7 +26,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 			case <-m.restored: // before that there may be no tree
 			}
 			watch.Run(ctx, watch.Options{
-				Root: m.Path, Match: replica.Carried(m.Filter),
+				Root: m.Path, Match: m.watched(),
 				Changed: func() { e.nudge(m) },
 				Trouble: func(err error) { _ = e.call(ctx, func() { e.watched(m, err) }) },
 			})
@@ -35,6 +36,52 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 		cancel()
 		watchers.Wait()
 	}
+}
+
+// watched says what of the member's tree is watched.
+func (m *member) watched() watch.Matcher {
+	if m.Git {
+		return withGit{replica.Carried(m.Filter)}
+	}
+	return replica.Carried(m.Filter)
+}
+
+// withGit has repositories watched too, as far as everything that git does to
+// them shows: their refs, HEAD and index.
+type withGit struct{ replica.Matcher }
+
+func (w withGit) Dir(path string) bool {
+	below, ok := inGitDir(path)
+	if !ok {
+		return w.Matcher.Dir(path)
+	}
+	return below == "" || below == "refs" || strings.HasPrefix(below, "refs/") || below == "worktrees" || strings.HasPrefix(below, "worktrees/")
+}
+
+func (w withGit) File(path string) bool {
+	below, ok := inGitDir(path)
+	if !ok {
+		return w.Matcher.File(path)
+	}
+	return below != "" && !strings.HasSuffix(below, ".lock")
+}
+
+// inGitDir gives what of a path is below the git directory in it; a submodule's
+// is in that of another.
+func inGitDir(path string) (below string, ok bool) {
+	in := "/" + path + "/"
+	i := strings.LastIndex(in, "/.git/")
+	if i < 0 {
+		return "", false
+	}
+	below = strings.Trim(in[i+len("/.git"):], "/")
+	for strings.HasPrefix(below, "modules/") {
+		_, below, _ = strings.Cut(strings.TrimPrefix(below, "modules/"), "/")
+	}
+	if below == "modules" {
+		below = ""
+	}
+	return below, true
 }
 
 // watchable says that the member's tree is there.

@@ -131,7 +131,7 @@ func (r renderer) replicas(replicas []status.Replica) string {
 			last = r.ago(p.LastSync) + " ago"
 		}
 		t = append(t, []string{
-			cmdline.Plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress), last,
+			cmdline.Plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress) + doing(p.Doing), last,
 			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), r.in(p.NextRun), oneLine(p.LastError),
 		})
 	}
@@ -148,6 +148,14 @@ func progress(p *status.Progress) string {
 		text += ", " + span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
 	}
 	return text
+}
+
+// doing is what a replica does beside transfers.
+func doing(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + cmdline.Plain(text) + ")"
 }
 
 func (r renderer) state(s string) string { return r.paint(colorOf[s], cmdline.Plain(s)) }

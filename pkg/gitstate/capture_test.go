@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -238,5 +239,61 @@ func TestNothingMovedNothingDone(t *testing.T) {
 	a.k.seen = map[string]listing{} // as after a start
 	if a.capture("work/.git") {
 		t.Error("captured again after a start")
+	}
+}
+
+// What git status writes into an index is no change.
+func TestARefreshedIndexIsNoChange(t *testing.T) {
+	a := newPlace(t)
+	a.history("work", 20)
+	for n, version := range []string{"2", "3", "4"} {
+		a.git("work", "update-index", "--index-version", version)
+		if version == "3" {
+			a.git("work", "add", "--intent-to-add", "--", a.file("work/new"))
+		}
+		a.capture("work/.git")
+		for i := range 20 {
+			at := time.Unix(1500000000, 0).Add(time.Duration(n) * time.Hour)
+			if err := os.Chtimes(filepath.Join(a.root, fmt.Sprintf("work/d%d/f%d", i%10, i)), at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before, err := os.ReadFile(filepath.Join(a.root, "work/.git/index"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.git("work", "status")
+		after, _ := os.ReadFile(filepath.Join(a.root, "work/.git/index"))
+		if bytes.Equal(before, after) {
+			t.Fatalf("version %s: git status wrote nothing", version)
+		}
+		if changed := a.capture("work/.git"); changed != (version == "4") { // which is not read: no harm but some bytes
+			t.Errorf("version %s: captured again: %v", version, changed)
+		}
+		a.write("work/d0/f0", "staged in version "+version)
+		a.git("work", "add", "d0/f0")
+		if !a.capture("work/.git") {
+			t.Errorf("version %s: what was staged is not captured", version)
+		}
+		a.git("work", "reset", "-q", "--hard")
+		a.capture("work/.git")
+	}
+}
+
+// file makes an empty file and gives its path.
+func (p *placed) file(path string) string {
+	p.write(path, "")
+	return filepath.Join(p.root, path)
+}
+
+// A long step says how far it is.
+func TestProgress(t *testing.T) {
+	a := newPlace(t)
+	a.history("work", 2000)
+	var last Progress
+	a.k.Progress = func(p Progress) { last = p }
+	a.capture("work/.git")
+	if last.Total < 2000 || last.Done != last.Total || last.Repository != "work/.git" {
+		t.Errorf("it said last: %+v", last)
 	}
 }

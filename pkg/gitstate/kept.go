@@ -3,7 +3,6 @@ package gitstate
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,23 +23,8 @@ type KeptRef struct {
 // as the last captures saw them.
 func Kept(shadows string) ([]KeptRef, error) {
 	var out []KeptRef
-	err := filepath.WalkDir(shadows, func(file string, d fs.DirEntry, err error) error {
-		switch {
-		case absent(err):
-			return nil
-		case err != nil:
-			return err
-		case d.Name() == "objects":
-			return fs.SkipDir
-		case d.Name() != Mark:
-			return nil
-		}
-		shadow := filepath.Dir(file)
-		repository, err := filepath.Rel(shadows, shadow)
-		if err != nil {
-			return err
-		}
-		refs, err := readRefs(shadow, listing{})
+	err := each(shadows, func(repository string) error {
+		refs, err := readRefs(filepath.Join(shadows, repository), listing{})
 		for _, ref := range sortedKeys(refs) {
 			if k, ok := keptRef(ref); ok {
 				k.Repository, k.Object = repository, refs[ref]

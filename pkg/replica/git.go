@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -25,6 +26,9 @@ const (
 	gitDir = Dir + "/git"
 	// gitMark is the file that makes a shadow whole.
 	gitMark = "coltec.json"
+	// gitGone is the file of a shadow whose repository was removed: all its rows
+	// go. It is no row.
+	gitGone = "coltec.gone"
 	// gitPacks are the only files of a shadow that may be missing here: they
 	// were not needed.
 	gitPacks = "objects/pack"
@@ -69,6 +73,7 @@ func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
 		return nil, fmt.Errorf("cannot read the copies of repositories: %w", err)
 	}
 	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}}
+	gone := map[string]bool{}
 	for i := range seen {
 		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitPacks); ok && seen[i].Kind == tree.Dir {
 			s.whole[repo] = s.whole[repo] || false
@@ -76,10 +81,15 @@ func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
 		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitMark); ok {
 			s.whole[repo] = true
 		}
+		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitGone); ok {
+			s.whole[repo] = true
+			gone[repo] = true
+		}
 	}
 	for i, e := range seen {
 		empty := i+1 == len(seen) || !tree.Within(seen[i+1].Path, e.Path)
-		if e.Kind == tree.Dir && !empty || !s.whole[s.repository(e.Path)] {
+		repo := s.repository(e.Path)
+		if e.Kind == tree.Dir && !empty || !s.whole[repo] || gone[repo] {
 			continue
 		}
 		e.Path = join(gitDir, e.Path)
@@ -173,6 +183,37 @@ func (r *Replica) GitAgreed(repository string) bool {
 		}
 	}
 	return found
+}
+
+// GitVanished lists the repositories that both sides had and the remote one has
+// no more.
+func (r *Replica) GitVanished() []string {
+	var out []string
+	for i := range r.base.Unplaced {
+		u := &r.base.Unplaced[i]
+		below, ok := strings.CutPrefix(u.Path, gitDir+"/")
+		if ok && u.Gone && path.Base(below) == gitMark {
+			out = append(out, path.Dir(below))
+		}
+	}
+	return out
+}
+
+// ReplacedDir is where what a take or a delete replaces at a moment is kept.
+func (r *Replica) ReplacedDir(t time.Time) string {
+	return filepath.Join(r.Dir(), replacedDir, stampOf(t))
+}
+
+// GitRemoved lists the repositories among the rows that go: with their mark, all
+// of them goes.
+func GitRemoved(gone []string) []string {
+	var out []string
+	for _, path := range gone {
+		if repo, ok := strings.CutSuffix(path, "/"+gitMark); ok && GitRow(path) {
+			out = append(out, repo+"/")
+		}
+	}
+	return out
 }
 
 // GitMoved settles what the remote side has of shadows as it was, but in

@@ -118,6 +118,7 @@ type Replica struct {
 	NextRun      *time.Time `json:"next_run,omitempty"`
 	LastError    string     `json:"last_error,omitempty"`
 	Progress     *Progress  `json:"progress,omitempty"`
+	Doing        string     `json:"doing,omitempty"` // what takes long at the moment and is no transfer
 	Cost         Cost       `json:"cost"`
 }
 
