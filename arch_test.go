@@ -29,7 +29,7 @@ var lower = map[string]string{
 	"supervisor":       "pkg/backoff pkg/hint pkg/process pkg/unit",
 	"pkg/tailnet":      "pkg/hint pkg/secret pkg/spec pkg/status pkg/unit",
 	"hooks":            "pkg/backoff pkg/hint pkg/unit",
-	"pkg/gitstate":     "",
+	"pkg/gitstate":     "pkg/killpoint",
 	"engine":           "pkg/backoff pkg/filter pkg/gitstate pkg/hint pkg/killpoint pkg/rclone pkg/replica pkg/status pkg/store pkg/tree pkg/watch",
 	"pkg/fnox":         "pkg/hint pkg/secret",
 	"features":         "",

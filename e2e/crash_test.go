@@ -70,6 +70,9 @@ var crashes = []crash{
 	{"conflict", []string{"place:aside", "place:renamed", "place:recorded", "restore:complete", "push:sent"}, crashInConflict},
 	{"adoption", []string{"adopt:listed", "adopt:recorded", "place:fetched", "place:placed", "commit:committed"}, crashInAdoption},
 	{"mirror", []string{"push:staged", "mirror:kept", "push:sent", "mirror:moved", "push:published", "commit:committed"}, crashInMirror},
+	{"repository pushed", []string{"git:packed", "git:opened", "git:shadowed", "push:sent", "commit:committed"}, crashInCapture},
+	{"repository made", []string{"git:made", "git:adopted"}, crashInRepository},
+	{"repository joined", []string{"git:linked", "git:refs", "git:trees", "git:joined", "git:adopted"}, crashInJoin},
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
 }
 

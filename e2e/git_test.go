@@ -354,10 +354,7 @@ func (w *world) bytes() (sum int64) {
 func TestRemovedRepositories(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.machine("a"), w.machine("b")
-	for _, m := range []*machine{a, b} {
-		m.spec(nil)
-	}
+	a, b := w.patient()
 	for _, dir := range []string{"goes", "changes", "stays", "plain"} {
 		a.history(dir, 12)
 	}
@@ -410,5 +407,82 @@ func TestACommitIsPushedAtOnce(t *testing.T) {
 		at := m.status().Lease.Generation
 		m.git("repo", args...)
 		m.await("git "+args[0], func(doc status.Document) bool { return doc.Lease.Generation > at })
+	}
+}
+
+// patient makes two machines whose leases do not run out on a busy host. Each
+// comes back after its crash before the other goes on.
+func (w *world) patient() (a, b *machine) {
+	a, b = w.machine("a"), w.machine("b")
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = "600s", "100s" })
+	}
+	return a, b
+}
+
+// crashInCapture kills while a commit is on its way.
+func crashInCapture(t *testing.T, at string) {
+	a, b := newWorld(t).patient()
+	a.history("repo", 12)
+	a.once()
+	a.everyKind("repo")
+	a.killedAt(at)
+	a.fsck("repo")
+	a.git("repo", "commit", "-q", "--allow-empty", "-m", "after that")
+	a.git("repo", "gc", "-q", "--prune=now")
+	a.once()
+	b.once()
+	sameAnswers(t, a, b, "repo")
+}
+
+// crashInRepository kills while a repository is made.
+func crashInRepository(t *testing.T, at string) {
+	a, b := newWorld(t).patient()
+	a.history("repo", 12)
+	a.everyKind("repo")
+	a.once()
+	commit := a.git("repo", "rev-parse", "HEAD")
+	b.killedAt(at)
+	if at == "git:made" { // before that there is nothing
+		b.git("repo", "commit", "-q", "--allow-empty", "-m", "after that")
+		commit = b.git("repo", "rev-parse", "HEAD")
+	}
+	b.once()
+	a.once()
+	sameAnswers(t, b, a, "repo")
+	if now := b.git("repo", "rev-parse", "HEAD"); now != commit {
+		t.Errorf("HEAD is %s, and not the last commit, %s", now, commit)
+	}
+}
+
+// crashInJoin kills while two sides of a repository that both went on are joined.
+func crashInJoin(t *testing.T, at string) {
+	a, b := newWorld(t).patient()
+	a.history("repo", 12)
+	a.once()
+	b.once()
+	var commits, stashes []string
+	for _, m := range []*machine{b, a} {
+		m.write("repo/both", m.name)
+		m.git("repo", "add", "both")
+		m.git("repo", "commit", "-q", "-m", "both: "+m.name)
+		m.write("repo/stash", m.name)
+		m.git("repo", "stash", "push", "-q", "-u", "-m", "of "+m.name)
+		commits = append(commits, strings.TrimSpace(m.git("repo", "rev-parse", "HEAD")))
+		stashes = append(stashes, strings.TrimSpace(m.git("repo", "rev-parse", "refs/stash")))
+	}
+	b.once()
+	a.killedAt(at)
+	a.fsck("repo")
+	a.once()
+	b.once()
+	sameAnswers(t, a, b, "repo")
+	for _, m := range []*machine{a, b} {
+		all, stashed := m.git("repo", "log", "--all", "--format=%H"), m.git("repo", "stash", "list", "--format=%H")
+		for i := range commits {
+			if !strings.Contains(all, commits[i]) || !strings.Contains(stashed, stashes[i]) {
+				t.Errorf("%s: commit %s or stash %s is lost:\n%s\n%s", m.name, commits[i], stashes[i], all, stashed)
+			}
+		}
 	}
 }

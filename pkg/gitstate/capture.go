@@ -247,9 +247,11 @@ func (c *capture) publish(ctx context.Context) (bool, error) {
 	if err := c.packNew(ctx); err != nil {
 		return false, err
 	}
+	pointPacked.Reach()
 	if err := removeIfThere(filepath.Join(c.shadow, Mark)); err != nil {
 		return false, err
 	}
+	pointOpened.Reach()
 	for _, path := range c.staged {
 		to := filepath.Join(c.shadow, path)
 		if err := place(c.stage(path), to); err != nil {
@@ -265,7 +267,9 @@ func (c *capture) publish(ctx context.Context) (bool, error) {
 	if err := os.MkdirAll(filepath.Join(c.shadow, "refs"), 0o755); err != nil { // git takes it for no repository without
 		return false, err
 	}
-	return true, c.k.writeMark(c.shadow)
+	err := c.k.writeMark(c.shadow)
+	pointShadowed.Reach()
+	return true, err
 }
 
 // place renames a file into a tree in which a directory may have its name, or a

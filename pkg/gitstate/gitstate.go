@@ -22,6 +22,21 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/coltec/coltec/pkg/killpoint"
+)
+
+// The steps at which a crash test kills the process.
+var (
+	pointPacked   = killpoint.New("git:packed")   // new objects are in the shadow
+	pointOpened   = killpoint.New("git:opened")   // the shadow is not whole
+	pointShadowed = killpoint.New("git:shadowed") // it is again
+	pointLinked   = killpoint.New("git:linked")   // what arrived is in the repository's objects
+	pointRefs     = killpoint.New("git:refs")     // and its refs are joined
+	pointTrees    = killpoint.New("git:trees")    // and what is checked out
+	pointJoined   = killpoint.New("git:joined")   // and all else
+	pointMade     = killpoint.New("git:made")     // a repository was made
+	pointAdopted  = killpoint.New("git:adopted")  // the shadow that arrived is the one here
 )
 
 // Mark is the file that makes a shadow whole: it is removed before the shadow

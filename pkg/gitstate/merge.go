@@ -125,6 +125,7 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 			return err
 		}
 	}
+	pointLinked.Reach()
 	return j.run(ctx)
 }
 
@@ -177,6 +178,7 @@ func (j *joining) run(ctx context.Context) error {
 	if err := j.writeRefs(ctx); err != nil {
 		return err
 	}
+	pointRefs.Reach()
 	for _, tree := range j.trees() {
 		if j.takes[tree] != ours {
 			if err := j.writeTree(tree); err != nil {
@@ -184,6 +186,7 @@ func (j *joining) run(ctx context.Context) error {
 			}
 		}
 	}
+	pointTrees.Reach()
 	if err := j.mergeLogs(ctx); err != nil {
 		return err
 	}
@@ -355,7 +358,19 @@ func (j *joining) takesTree(ctx context.Context, tree string) (word, error) {
 			return ours, err
 		}
 	}
-	return j.decided(states[0], states[1], states[2]), nil
+	word := j.decided(states[0], states[1], states[2])
+	if word != both || j.base == nil || j.local.branch(tree) != j.remote.branch(tree) {
+		return word, nil
+	}
+	// What was joined before, in a run that was cut off, may have gone on.
+	mine, theirs := j.local.head(tree), j.remote.head(tree)
+	if isOID(mine) && isOID(theirs) && mine != theirs {
+		ahead, err := j.ancestor(ctx, theirs, mine)
+		if err != nil || ahead {
+			return ours, err
+		}
+	}
+	return word, nil
 }
 
 // keepTree keeps what the local side of a working tree has that the remote one

@@ -86,16 +86,18 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 		if err := k.merge(ctx, a, m); err != nil {
 			return err
 		}
+		pointJoined.Reach()
+		if err := k.adopt(a); err != nil {
+			return err
+		}
 	} else if err := k.make(a, m, to); err != nil {
 		return err
 	}
-	if err := k.settle(ctx, a.Dir, m.Root); err != nil {
-		return err
-	}
-	return k.adopt(a)
+	return k.settle(ctx, a.Dir, m.Root)
 }
 
-// make makes the repository of an arrival. It is there whole or not at all.
+// make makes the repository of an arrival. It is there whole or not at all, and
+// not before its shadow is: that tells later what was changed since.
 func (k *Keeper) make(a Arrival, m mark, to string) error {
 	made := filepath.Join(k.Stage, "made")
 	if err := errors.Join(os.RemoveAll(made), os.MkdirAll(made, 0o755)); err != nil {
@@ -121,12 +123,13 @@ func (k *Keeper) make(a Arrival, m mark, to string) error {
 	if err := k.moved(made, m.Root); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	if err := errors.Join(k.adopt(a), os.MkdirAll(filepath.Dir(to), 0o755)); err != nil {
 		return err
 	}
 	if err := os.Rename(made, to); err != nil {
 		return fmt.Errorf("cannot put the repository in its place: %w", err)
 	}
+	pointMade.Reach()
 	return nil
 }
 
@@ -165,7 +168,9 @@ func (k *Keeper) adopt(a Arrival) error {
 	if err := os.MkdirAll(filepath.Join(shadow, "refs"), 0o755); err != nil {
 		return err
 	}
-	return place(filepath.Join(a.From, Mark), filepath.Join(shadow, Mark))
+	err = place(filepath.Join(a.From, Mark), filepath.Join(shadow, Mark))
+	pointAdopted.Reach()
+	return err
 }
 
 // adoptPacks makes the packs of a directory those of another.

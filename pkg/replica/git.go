@@ -168,17 +168,23 @@ func (r *Replica) GitWaiting() map[string][]tree.Entry {
 }
 
 // GitAgreed says whether the shadow of a repository here is what both sides
-// last agreed on, so that it can tell who changed what since.
+// last agreed on, so that it can tell who changed what since: what the base
+// has, or, after a crash, what was just brought here.
 func (r *Replica) GitAgreed(repository string) bool {
+	return r.shows(repository, r.base.Entries()) || r.shows(repository, r.base.Remote())
+}
+
+// shows says whether the shadow of a repository here is the one among entries.
+func (r *Replica) shows(repository string, entries []tree.Entry) bool {
 	within := gitDir + "/" + repository
 	found := false
-	for i := range r.base.Rows {
-		row := &r.base.Rows[i]
-		if !tree.Within(row.Path, within) || strings.HasPrefix(row.Path[len(within):], "/"+gitPacks+"/") || row.Kind != tree.File {
+	for i := range entries {
+		e := &entries[i]
+		if !tree.Within(e.Path, within) || strings.HasPrefix(e.Path[len(within):], "/"+gitPacks+"/") || e.Kind != tree.File {
 			continue
 		}
 		found = true
-		if sumOf(filepath.Join(r.Path, row.Path)) != row.Sum {
+		if sumOf(filepath.Join(r.Path, e.Path)) != e.Sum {
 			return false
 		}
 	}
