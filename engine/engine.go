@@ -235,7 +235,7 @@ func (e *Engine) Once(ctx context.Context) error {
 
 // unsettled says whether another round at once brings things further.
 func (e *Engine) unsettled() bool {
-	holds := e.writable()
+	holds := e.writable() || e.lapsed()
 	for _, m := range e.members {
 		if m.err == nil && e.isDue(m) && (holds || !m.writes()) {
 			return true

@@ -289,6 +289,15 @@ func (e *Engine) resolveOne(ctx context.Context, m *member) error {
 	return base.Resolve(committed)
 }
 
+// errLapsed says that the lease ran out unrenewed: nobody else need have it.
+var errLapsed = errors.New("the lease ran out before it could be renewed: this machine slept, or the store did not answer")
+
+// lapsed says whether a lease that was held ran out, so that it has to be taken
+// again.
+func (e *Engine) lapsed() bool {
+	return e.leaseErr == nil && e.lease != nil && !e.lease.Holds()
+}
+
 // expiryCheck is how often work under way looks whether the lease still holds:
 // timers stand still while a laptop sleeps, the boot-time clock does not, and
 // what is sent after the lease ran out lands in somebody else's mirror.
@@ -313,7 +322,7 @@ func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) er
 			switch {
 			case !held:
 			case !e.lease.Holds():
-				cancel(store.ErrFenced)
+				cancel(errLapsed)
 			case e.now().After(e.renewAt):
 				e.renewDuring(ctx, cancel)
 			}
@@ -330,8 +339,10 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 	e.renewAt = e.now().Add(e.o.LeaseRenew)
 	switch {
 	case err == nil:
-	case errors.Is(err, store.ErrFenced), !e.lease.Holds():
+	case errors.Is(err, store.ErrFenced):
 		cancel(store.ErrFenced)
+	case !e.lease.Holds():
+		cancel(errLapsed)
 	default:
 		e.renewAt = e.now().Add(e.policy.Delay(1, e.clock.random))
 	}

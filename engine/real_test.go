@@ -214,3 +214,46 @@ func TestRetryForgetsTheDelay(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// sleeper is a prefix whose first claim of it takes so long that the lease runs
+// out.
+type sleeper struct {
+	Remote
+	sleep func()
+}
+
+func (s sleeper) PutIf(ctx context.Context, key string, body []byte, cond rclone.Cond) error {
+	s.sleep()
+	return s.Remote.PutIf(ctx, key, body, cond)
+}
+
+// A lease that ran out between the restore and the push ended the one cycle as
+// if all was well: nothing had been pushed, and nobody said so.
+func TestOnceTakesALeaseThatRanOutAgain(t *testing.T) {
+	real := realRemotes(t, s3test.Start(t))
+	slept := time.Duration(0)
+	connect := func(ctx context.Context, target Target) (Remote, error) {
+		r, err := real(ctx, target)
+		if err == nil && target.Replica != "" {
+			r = sleeper{r, func() { slept = time.Hour }}
+		}
+		return r, err
+	}
+	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	write(t, a, "note", "kept")
+	e := New(optionsAt(a, connect))
+	start := time.Now()
+	e.clock.Boot = func() time.Duration { return time.Since(start) + slept }
+	if err := e.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if slept == 0 {
+		t.Fatal("the lease did not run out")
+	}
+	if err := New(optionsAt(b, real)).Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(files(t, a), files(t, b)); diff != "" {
+		t.Error(diff)
+	}
+}
