@@ -146,6 +146,9 @@ func TestTemplate(t *testing.T) {
 	if d.Network.Name != "made-acme-widget-dev-t.tail.test" || len(d.Attention) > 0 {
 		t.Errorf("it is called %q, and wants %q", d.Network.Name, d.Attention)
 	}
+	if !strings.Contains(strings.Join(d.Network.Health, "\n"), "SSH is not enabled in this tailnet") { // the template asks for it
+		t.Errorf("health: %q", d.Network.Health)
+	}
 }
 
 func TestKeyWrongMissingThenThere(t *testing.T) {

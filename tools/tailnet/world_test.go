@@ -385,7 +385,7 @@ type document struct {
 	}
 	Network struct {
 		State, Name, Socket string
-		Addresses           []string
+		Addresses, Health   []string
 		LastError           string `json:"last_error"`
 	}
 	Attention []string
