@@ -23,7 +23,7 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 	m.seed()
 	for name, content := range map[string]string{
 		"sp ace/qu'o\"te.txt": "quoted", "new\nline": "newline", "bad\xff\xfe": "no UTF-8", "per%20cent": "percent", "empty.txt": "",
-		"ünï/文字": "letters", "large.bin": scrambled(4, 3<<20), "text.txt": string(make([]byte, 200<<10)),
+		"ünï/文字": "letters", "large.bin": scrambled(4, 9<<20), "text.txt": string(make([]byte, 200<<10)),
 	} {
 		m.write(name, content)
 	}
@@ -47,6 +47,47 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 	}
 	sameTree(t, m.files(), read())
 	sameTree(t, first, read(strconv.FormatInt(at, 10)))
+}
+
+// A change in a large file sends what changed: 1 MB appended to one, and 1 MB
+// changed and inserted in its middle. Its copy and its rename send nothing.
+func TestChangeInALargeFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(nil)
+	const mega = 1 << 20
+	content := scrambled(5, 128*mega)
+	more := scrambled(6, mega)
+	m.write("large.bin", content)
+	m.start()
+	m.sync()
+	steps := []struct {
+		name  string
+		limit int64
+		do    func()
+	}{
+		{"appended", 8e6, func() { content += more; m.write("large.bin", content) }},
+		{"changed", 8e6, func() { content = content[:50*mega] + more + content[51*mega:]; m.write("large.bin", content) }},
+		{"inserted", 8e6, func() { content = content[:90*mega] + more + content[90*mega:]; m.write("large.bin", content) }},
+		{"copied", 1e6, func() { m.write("sub/copy.bin", content) }},
+		{"renamed", 1e6, func() { m.remove("large.bin"); m.write("renamed.bin", content) }},
+	}
+	for _, step := range steps {
+		step.do()
+		w.proxy.Reset()
+		m.sync()
+		if total := w.proxy.Total(); total.Sent > step.limit || total.Sent == 0 {
+			t.Errorf("%s: %d bytes were sent, want at most %d", step.name, total.Sent, step.limit)
+		} else {
+			t.Logf("%s: %d bytes were sent", step.name, total.Sent)
+		}
+	}
+	m.stop()
+	b := w.machine("b")
+	b.spec(nil)
+	b.start()
+	sameTree(t, m.tree(), b.tree())
 }
 
 // The host writes a workspace out without a container: the newest state, and an

@@ -69,7 +69,7 @@ def manifest(bucket, prefix, key):
         elif cells[0] in (b"f", b"d", b"l"):
             kind, mode, mtime, size, digest, where, link, _tag, path = cells
             extents = [e.decode().split(":") for e in where.split(b",")] if where else []
-            extents = [(objects[int(o)], int(at), int(stored), int(n), codec) for o, at, stored, n, codec in extents]
+            extents = [(objects[int(o)], int(at), int(stored), int(n), codec) for o, at, stored, n, codec, *_sum in extents]
             rows.append((kind, mode, mtime, size, digest, extents, unescape(link), unescape(path)))
         elif line:
             sys.exit("%s: cannot read the row %r" % (key, line))

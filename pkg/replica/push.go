@@ -233,10 +233,15 @@ const stageBytes = 256 << 20
 // StageEdits reads what was edited into the batch, until the stage is full.
 // Content that is in the store already is not sent again. The batch fills in
 // where content lies when it is sent.
-func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (Staged, error) {
-	var out Staged
+func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (out Staged, err error) {
+	defer func() {
+		if err != nil {
+			b.Stop()
+		}
+	}()
 	r.root.Forget()
 	edited = r.inOrder(edited)
+	r.reuse(b)
 	known := r.knownContent(edited)
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -471,10 +476,21 @@ func (r *Replica) knownContent(edited []Sighting) *content {
 	return k
 }
 
+// reuse tells the batch of the parts of large files that are in the store: an
+// edit in one costs the parts that it touches.
+func (r *Replica) reuse(b store.Batch) {
+	for i := range r.base.Rows {
+		if row := &r.base.Rows[i]; len(row.Where) > 1 && !r.stale(row) {
+			b.Reuse(row.Where)
+		}
+	}
+}
+
 // add makes what is staged now known for the rest of the scan. Its place in
 // the store is known when the batch was sent, so only what has one counts.
 func (k *content) add(e *tree.Entry) {
-	if e.Kind == tree.File && len(e.Where) > 0 && e.Where[len(e.Where)-1].Object != "" {
+	placed := !slices.ContainsFunc(e.Where, func(x tree.Extent) bool { return x.Object == "" })
+	if e.Kind == tree.File && len(e.Where) > 0 && placed {
 		k.sizes[e.Size] = true
 		k.where[e.Sum] = e.Where
 	}

@@ -146,6 +146,13 @@ func link(path, target string) item {
 	return item{tree.Entry{Path: path, Kind: tree.Link, Mode: 0o777, MTime: 1600000000987654321, Link: target}, nil}
 }
 
+// noise is content that cannot be compressed.
+func (s *suite) noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(s.generation)}).Read(b)
+	return b
+}
+
 func (s *suite) must(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -289,9 +296,7 @@ func TestConformNames(t *testing.T) {
 
 func TestConformSizes(t *testing.T) {
 	conform(t, func(t *testing.T, s *suite) {
-		noise := make([]byte, 3*smallFile)
-		rnd := rand.NewChaCha8([32]byte{1})
-		_, _ = rnd.Read(noise)
+		noise := s.noise(3 * smallFile)
 		items := []item{file("empty", ""), file("one", "1"), file("text", strings.Repeat("text ", 9000))}
 		for _, n := range []int{smallFile - 1, smallFile, smallFile + 1, 2 * smallFile} {
 			items = append(items, file(fmt.Sprint("noise", n), string(noise[:n])), file(fmt.Sprint("zero", n), strings.Repeat("\x00", n)))
@@ -305,11 +310,12 @@ func TestConformLargeFiles(t *testing.T) {
 		t.Skip("moves some hundred MiB")
 	}
 	conform(t, func(t *testing.T, s *suite) {
-		big := bytes.Repeat([]byte("0123456789abcdef"), (partSize+smallFile)/16)
-		items := []item{file("parts", string(big)), file("exactly", string(big[:partSize]))}
+		big := bytes.Repeat([]byte("0123456789abcdef"), (shipSize+smallFile)/16)
+		noise := s.noise(2*shipSize + packSize)
+		items := []item{file("alike", string(big)), file("exactly", string(big[:packSize])), file("noise", string(noise)), file("empty", "")}
 		s.verify(s.publish(items))
-		if s.ByContent() && len(items[0].Where) != 2 {
-			t.Errorf("%d parts", len(items[0].Where))
+		if s.ByContent() && items[0].Where[0] != items[1].Where[0] {
+			t.Errorf("a part was sent twice: %v", items[1].Where)
 		}
 	})
 }

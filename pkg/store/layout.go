@@ -71,14 +71,21 @@ type Publication struct {
 
 // Batch collects content and sends it. It belongs to one goroutine.
 type Batch interface {
+	// Reuse tells of content that is in the store, and that what is added may
+	// refer to.
+	Reuse(where []tree.Extent)
 	// Add reads the content of a file, or the target of a link, and keeps it
 	// for Send, which fills in e.Where. It reads r to its end, or fails. undo
 	// takes it out again, until the next Add: the file turned out to have
-	// changed while it was read. A large file may be sent in parts already.
+	// changed while it was read. Some of it may be sent already, and go on being
+	// sent until Send or Stop.
 	Add(ctx context.Context, e *tree.Entry, r io.Reader) (undo func() error, err error)
-	// Staged is the number of bytes that wait on disk.
+	// Staged is the number of bytes that were added and that Send is to have
+	// brought there.
 	Staged() int64
 	// Send sends everything that was added and frees the disk. After it the
 	// batch is empty and can be used again.
 	Send(ctx context.Context) error
+	// Stop ends what is being sent: a batch that is not to be sent.
+	Stop()
 }

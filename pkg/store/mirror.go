@@ -249,6 +249,12 @@ type mirrorBatch struct {
 
 func (b *mirrorBatch) Staged() int64 { return b.staged }
 
+// Reuse does nothing: each file is an object of its own.
+func (b *mirrorBatch) Reuse([]tree.Extent) {}
+
+// Stop does nothing: nothing is sent before Send.
+func (b *mirrorBatch) Stop() {}
+
 // Add stages a file or a link. An entry that has a tag replaces the object of
 // that tag.
 func (b *mirrorBatch) Add(_ context.Context, e *tree.Entry, r io.Reader) (func() error, error) {

@@ -18,7 +18,7 @@ import (
 //	-  PATH                                        the path is gone (in a delta)
 //
 // MODE is octal, MTIME nanoseconds, SUM hexadecimal; WHERE is a comma list of
-// object:offset:stored:size:codec; "" where a column does not apply. LINK and
+// object:offset:stored:size:codec[:sum]; "" where a column does not apply. LINK and
 // PATH are escaped as Escape does. Further columns are decimal numbers whose
 // meaning the writer of the file gives. docs/storage.md is the page for
 // readers in other languages.
@@ -75,6 +75,9 @@ func (w *Writer) appendWhere(b []byte, where []Extent) []byte {
 		b = append(strconv.AppendInt(b, x.Stored, 10), ':')
 		b = append(strconv.AppendInt(b, x.Size, 10), ':')
 		b = append(b, byte(x.Codec))
+		if x.Sum != "" {
+			b = hex.AppendEncode(append(b, ':'), []byte(x.Sum))
+		}
 	}
 	return b
 }
@@ -209,7 +212,7 @@ func (p *parser) where(s string, objects []string) []Extent {
 	var out []Extent
 	for part := range strings.SplitSeq(s, ",") {
 		f := strings.Split(part, ":")
-		if len(f) != 5 || len(f[4]) != 1 {
+		if len(f) < 5 || len(f) > 6 || len(f[4]) != 1 {
 			p.fail()
 			return nil
 		}
@@ -218,10 +221,18 @@ func (p *parser) where(s string, objects []string) []Extent {
 			p.fail()
 			return nil
 		}
-		out = append(out, Extent{
+		x := Extent{
 			Object: objects[n], Offset: p.number(f[1], 10), Stored: p.number(f[2], 10),
 			Size: p.number(f[3], 10), Codec: Codec(f[4][0]),
-		})
+		}
+		if len(f) == 6 {
+			if f[5] == "" {
+				p.fail()
+			}
+			sum := p.sum(f[5])
+			x.Sum = string(sum[:])
+		}
+		out = append(out, x)
 	}
 	return out
 }

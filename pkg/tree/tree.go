@@ -52,6 +52,7 @@ type Extent struct {
 	Stored int64  // stored bytes
 	Size   int64  // content bytes
 	Codec  Codec
+	Sum    string // the 32 bytes of the content's SHA-256, in a file of several parts; else ""
 }
 
 // Entry is one path of a tree.

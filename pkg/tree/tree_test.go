@@ -52,8 +52,8 @@ func sample() []Entry {
 		{Path: "d/tab\tnew\nline", Kind: File, Mode: 0o600, MTime: -1, Size: 0, Sum: Sum{1}},
 		{Path: "d/\xff%20 ü", Kind: Link, Link: "../\xfe x"},
 		{Path: "f", Kind: File, Mode: 0o755, MTime: 1700000000123456789, Size: 7, Sum: Sum{0xab, 31: 1}, Tag: "x\ty",
-			Where: []Extent{{"o/1-aa", 0, 5, 4, Zstd}, {"o/1-bb", 9, 3, 3, Raw}}},
-		{Path: "g", Kind: File, Size: 1, Where: []Extent{{"o/1-aa", 5, 1, 1, Raw}}},
+			Where: []Extent{{"o/1-aa", 0, 5, 4, Zstd, strings.Repeat("\x01\xff", 16)}, {"o/1-bb", 9, 3, 3, Raw, ""}}},
+		{Path: "g", Kind: File, Size: 1, Where: []Extent{{"o/1-aa", 5, 1, 1, Raw, ""}}},
 	}
 }
 
@@ -108,6 +108,8 @@ func TestReaderRefuses(t *testing.T) {
 		"no number":       strings.Replace(ok, "644", "9", 1) + "\n",
 		"a long sum":      "f\t644\t1\t2\t" + strings.Repeat("ab", 33) + "\t\t\t\tname\n",
 		"a short sum":     "f\t644\t1\t2\tab\t\t\t\tname\n",
+		"a part's sum":    "o\tx\nf\t644\t1\t2\t\t0:1:1:1:r:abcd\t\t\tname\n",
+		"more of a part":  "o\tx\nf\t644\t1\t2\t\t0:1:1:1:r::\t\t\tname\n",
 		"no such object":  "f\t644\t1\t2\t\t0:1:1:1:r\t\t\tname\n",
 		"a bad escape":    ok + "%Z\n",
 		"an empty path":   strings.Replace(ok, "name", "", 1) + "\n",

@@ -1,0 +1,392 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
+	_ "github.com/PlakarKorp/go-cdc-chunkers/chunkers/fastcdc" // registers chunking
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/klauspost/compress/zstd"
+)
+
+// What shares an object, and how large it gets: docs/decisions/005.
+const (
+	// smallFile is the size up to which a file is one piece.
+	smallFile = 64 << 10
+	// packSize is the stored size at which a pack is closed.
+	packSize = 16 << 20
+	// shipSize is the stored size of whole packs at which they are sent while
+	// the next are staged: the disk holds this much twice, and not a large file
+	// once more.
+	shipSize = 64 << 20
+
+	// Large files are cut where their content says so, so that what follows an
+	// edit is cut as before. A change costs the parts that it touches.
+	minPart   = 128 << 10
+	usualPart = 512 << 10
+	maxPart   = 2 << 20
+	chunking  = "fastcdc-v1.0.0" // part of the name: another would cut all files anew
+)
+
+// snapshotBatch writes packs under temporary names and gives them their own
+// when they are whole and their hash is known.
+type snapshotBatch struct {
+	bucket   Bucket
+	dir      string
+	era      string // of the writing: part of the names of objects
+	progress Progress
+
+	enc    *zstd.Encoder
+	parts  *chunkers.Chunker
+	head   []byte // of the file that is read
+	stored []byte // the piece that is written
+
+	pack    *pack     // open; nil for none
+	whole   []string  // keys of closed packs that wait to be sent
+	waiting int64     // their bytes
+	sending *shipment // under way; nil for none
+	staged  int64     // bytes added since the last Send
+	known   map[string]piece
+}
+
+// pack is an object being written.
+type pack struct {
+	f       *os.File
+	sum     hash.Hash
+	size    int64
+	members []member
+	name    string // "" before it is closed
+}
+
+// member is an extent that waits for the name of its pack.
+type member struct {
+	entry *tree.Entry
+	i     int // in its Where
+}
+
+// piece is a part of a large file that is in the store, or in the batch.
+type piece struct {
+	tree.Extent
+	pack *pack // nil: in the store
+}
+
+// shipment is packs on their way.
+type shipment struct {
+	keys []string
+	size int64
+	stop context.CancelFunc
+	done chan error
+}
+
+func (b *snapshotBatch) Staged() int64 { return b.staged }
+
+// Reuse notes the parts among the extents.
+func (b *snapshotBatch) Reuse(where []tree.Extent) {
+	for _, x := range where {
+		if x.Sum != "" {
+			b.known[x.Sum] = piece{Extent: x}
+		}
+	}
+}
+
+// Add stages one file. A link is whole in its manifest row.
+func (b *snapshotBatch) Add(ctx context.Context, e *tree.Entry, r io.Reader) (func() error, error) {
+	e.Where = nil
+	if e.Kind == tree.Link {
+		return func() error { return nil }, nil
+	}
+	if b.head == nil {
+		b.head = make([]byte, smallFile+1)
+	}
+	n, err := io.ReadFull(r, b.head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return nil, err
+	}
+	undo, err := b.mark()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case n == 0:
+	case n <= smallFile:
+		_, err = b.add(ctx, e, b.head[:n])
+	default:
+		err = b.addLarge(ctx, e, r, undo)
+	}
+	if err != nil {
+		return nil, errors.Join(err, undo.undo())
+	}
+	return undo.undo, nil
+}
+
+// addLarge stages a file, whose head was read, in parts. Those that are known
+// are referred to.
+func (b *snapshotBatch) addLarge(ctx context.Context, e *tree.Entry, r io.Reader, undo *mark) error {
+	if err := b.cut(io.MultiReader(bytes.NewReader(b.head), r)); err != nil {
+		return err
+	}
+	for more := true; more; {
+		part, err := b.parts.Next()
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if more = err == nil; len(part) == 0 {
+			break
+		}
+		if err := b.addPart(ctx, e, part, undo); err != nil {
+			return err
+		}
+	}
+	if len(e.Where) == 1 {
+		e.Where[0].Sum = "" // it is the file's
+	}
+	return nil
+}
+
+// cut begins to cut a stream into parts.
+func (b *snapshotBatch) cut(r io.Reader) (err error) {
+	if b.parts != nil {
+		b.parts.Reset(r)
+		return nil
+	}
+	b.parts, err = chunkers.NewChunker(chunking, r, &chunkers.ChunkerOpts{MinSize: minPart, NormalSize: usualPart, MaxSize: maxPart})
+	return err
+}
+
+// addPart refers to a known part, or adds it.
+func (b *snapshotBatch) addPart(ctx context.Context, e *tree.Entry, part []byte, undo *mark) error {
+	digest := sha256.Sum256(part)
+	sum := string(digest[:])
+	known, ok := b.known[sum]
+	if !ok {
+		x, err := b.add(ctx, e, part)
+		if err != nil {
+			return err
+		}
+		e.Where[len(e.Where)-1].Sum = sum
+		b.known[sum] = piece{x, b.pack}
+		undo.parts = append(undo.parts, sum)
+		return nil
+	}
+	x := known.Extent
+	x.Sum = sum
+	if known.pack != nil {
+		x.Object = known.pack.name
+		if x.Object == "" {
+			known.pack.members = append(known.pack.members, member{e, len(e.Where)})
+		}
+	}
+	e.Where = append(e.Where, x)
+	return nil
+}
+
+// add appends one piece of an entry's content to the open pack.
+func (b *snapshotBatch) add(ctx context.Context, e *tree.Entry, content []byte) (tree.Extent, error) {
+	if err := b.room(ctx); err != nil {
+		return tree.Extent{}, err
+	}
+	enc, err := b.encoder()
+	if err != nil {
+		return tree.Extent{}, err
+	}
+	b.stored = enc.EncodeAll(content, b.stored[:0])
+	stored, codec := b.stored, tree.Zstd
+	if len(stored) >= len(content) {
+		stored, codec = content, tree.Raw
+	}
+	p := b.pack
+	x := tree.Extent{Offset: p.size, Stored: int64(len(stored)), Size: int64(len(content)), Codec: codec}
+	if _, err := p.f.WriteAt(stored, p.size); err != nil {
+		return tree.Extent{}, err
+	}
+	p.sum.Write(stored)
+	p.size += x.Stored
+	p.members = append(p.members, member{e, len(e.Where)})
+	e.Where = append(e.Where, x)
+	b.staged += x.Stored
+	return x, nil
+}
+
+// room makes sure that a pack is open that is not full.
+func (b *snapshotBatch) room(ctx context.Context) error {
+	if b.pack != nil && b.pack.size >= packSize {
+		if err := b.close(); err != nil {
+			return err
+		}
+		if b.waiting >= shipSize {
+			if err := b.ship(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if b.pack != nil {
+		return nil
+	}
+	dir := filepath.Join(b.dir, Dir, "o")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "open-*")
+	if err != nil {
+		return err
+	}
+	b.pack = &pack{f: f, sum: sha256.New()}
+	return nil
+}
+
+func (b *snapshotBatch) encoder() (*zstd.Encoder, error) {
+	if b.enc == nil {
+		enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+			zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+		if err != nil {
+			return nil, err
+		}
+		b.enc = enc
+	}
+	return b.enc, nil
+}
+
+// close gives the open pack its name, and those in it.
+func (b *snapshotBatch) close() error {
+	p := b.pack
+	b.pack = nil
+	if p == nil {
+		return nil
+	}
+	if p.size == 0 {
+		return p.discard()
+	}
+	p.name = fmt.Sprintf("o/%s-%x", b.era, p.sum.Sum(nil))
+	for _, m := range p.members {
+		m.entry.Where[m.i].Object = p.name
+	}
+	p.members = nil
+	key := path.Join(Dir, p.name)
+	if slices.Contains(b.whole, key) || b.sending != nil && slices.Contains(b.sending.keys, key) {
+		return p.discard() // equal content makes equal packs
+	}
+	b.whole, b.waiting = append(b.whole, key), b.waiting+p.size
+	return errors.Join(p.f.Close(), os.Rename(p.f.Name(), filepath.Join(b.dir, key)))
+}
+
+func (p *pack) discard() error { return errors.Join(p.f.Close(), os.Remove(p.f.Name())) }
+
+// mark is a state of the batch to which it can be set back.
+type mark struct {
+	b      *snapshotBatch
+	pack   *pack // the open one; nil for none
+	before pack
+	whole  []string
+	staged int64
+	parts  []string // known since
+}
+
+func (b *snapshotBatch) mark() (*mark, error) {
+	m := &mark{b: b, pack: b.pack, whole: slices.Clone(b.whole), staged: b.staged}
+	if b.pack != nil {
+		m.before = *b.pack
+		state, err := b.pack.sum.(hash.Cloner).Clone()
+		if err != nil {
+			return nil, err
+		}
+		m.before.sum = state
+	}
+	return m, nil
+}
+
+// undo takes out what was added since. What was sent stays, and so does a pack
+// that was begun before and closed since: nothing refers to it.
+func (m *mark) undo() error {
+	b := m.b
+	b.staged = m.staged
+	for _, sum := range m.parts {
+		delete(b.known, sum)
+	}
+	if m.pack != nil && m.pack == b.pack {
+		f := b.pack.f
+		*b.pack = m.before
+		return f.Truncate(m.before.size)
+	}
+	var errs []error
+	if b.pack != nil {
+		errs = append(errs, b.pack.discard())
+		b.pack = nil
+	}
+	for _, key := range slices.Clone(b.whole) {
+		if slices.Contains(m.whole, key) || m.pack != nil && key == path.Join(Dir, m.pack.name) {
+			continue
+		}
+		b.whole = slices.DeleteFunc(b.whole, func(k string) bool { return k == key })
+		file := filepath.Join(b.dir, key)
+		if s, err := os.Stat(file); err == nil {
+			b.waiting -= s.Size()
+		}
+		errs = append(errs, os.Remove(file))
+	}
+	return errors.Join(errs...)
+}
+
+// ship sends the whole packs, once those before have arrived.
+func (b *snapshotBatch) ship(ctx context.Context) error {
+	if err := b.arrived(); err != nil || len(b.whole) == 0 {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	s := &shipment{keys: b.whole, size: b.waiting, stop: stop, done: make(chan error, 1)}
+	b.whole, b.waiting, b.sending = nil, 0, s
+	go func() {
+		_, err := b.bucket.Upload(ctx, b.dir, s.keys, b.progress)
+		s.done <- err
+	}()
+	return nil
+}
+
+// arrived waits for what is under way. What did not arrive waits again.
+func (b *snapshotBatch) arrived() error {
+	s := b.sending
+	if s == nil {
+		return nil
+	}
+	err := <-s.done
+	s.stop()
+	b.sending = nil
+	if err != nil {
+		b.whole, b.waiting = append(s.keys, b.whole...), b.waiting+s.size
+		return err
+	}
+	var errs []error
+	for _, key := range s.keys {
+		errs = append(errs, os.Remove(filepath.Join(b.dir, key)))
+	}
+	return errors.Join(errs...)
+}
+
+// Send uploads all packs.
+func (b *snapshotBatch) Send(ctx context.Context) error {
+	if err := b.close(); err != nil {
+		return err
+	}
+	if err := errors.Join(b.ship(ctx), b.arrived()); err != nil {
+		return err
+	}
+	b.staged = 0
+	return nil
+}
+
+// Stop ends what is under way.
+func (b *snapshotBatch) Stop() {
+	if b.sending != nil {
+		b.sending.stop()
+		_ = b.arrived()
+	}
+}
