@@ -3,6 +3,7 @@ package e2e
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,9 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 	m.start()
 	m.sync()
 	first, at := m.files(), m.status().Lease.Generation
+	m.write("edit.txt", "so little that the manifest is a difference")
+	m.sync()
+	second := m.files()
 	m.change()
 	m.stop()
 	read := func(more ...string) map[string]node {
@@ -47,6 +51,16 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 	}
 	sameTree(t, m.files(), read())
 	sameTree(t, first, read(strconv.FormatInt(at, 10)))
+	sameTree(t, second, read(strconv.FormatInt(at+1, 10)))
+	var sizes []int64
+	for key, size := range w.objects() {
+		if strings.Contains(key, "/m/") {
+			sizes = append(sizes, size)
+		}
+	}
+	if len(sizes) != 3 || slices.Min(sizes) > slices.Max(sizes)/2 {
+		t.Errorf("no manifest is a difference: %v", sizes)
+	}
 }
 
 // A change in a large file sends what changed: 1 MB appended to one, and 1 MB

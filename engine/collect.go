@@ -74,9 +74,10 @@ type rules struct {
 	wait     time.Duration // between condemning and deleting
 	remark   bool          // what is condemned is spared when a fresh mark needs it
 	renumber bool          // what is sent after a condemnation gets other names
+	bases    bool          // what a manifest is a difference from is needed too
 }
 
-var allRules = rules{keep: store.Keep, wait: store.Grace, remark: true, renumber: true}
+var allRules = rules{keep: store.Keep, wait: store.Grace, remark: true, renumber: true, bases: true}
 
 // due says whether what was condemned may be deleted.
 func (r rules) due(c store.Condemned, now time.Time) bool { return now.Sub(c.Since) >= r.wait }
@@ -133,7 +134,7 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 	if was, ok := c.condemned[m.Name]; ok && !c.due(was, c.now) {
 		return nil // one list at a time
 	}
-	needed, err := needs(ctx, snapshot, m.Name, head, c.kept)
+	needed, err := c.needs(ctx, snapshot, m.Name, head)
 	if err != nil {
 		return err
 	}
@@ -141,9 +142,9 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 }
 
 // needs is everything that a replica's kept generations refer to.
-func needs(ctx context.Context, s *store.Snapshot, name string, head *store.Head, kept []store.Generation) (map[string]bool, error) {
+func (c *collection) needs(ctx context.Context, s *store.Snapshot, name string, head *store.Head) (map[string]bool, error) {
 	var refs []string
-	for _, replicas := range append([]map[string]store.Ref{head.Replicas}, replicasOf(kept)...) {
+	for _, replicas := range append([]map[string]store.Ref{head.Replicas}, replicasOf(c.kept)...) {
 		if ref := replicas[name].Manifest; ref != "" {
 			refs = append(refs, ref)
 		}
@@ -152,6 +153,9 @@ func needs(ctx context.Context, s *store.Snapshot, name string, head *store.Head
 	needed := map[string]bool{}
 	if err := s.Needs(ctx, slices.Compact(refs), needed); err != nil {
 		return nil, err
+	}
+	if !c.bases {
+		maps.DeleteFunc(needed, func(key string, _ bool) bool { return store.IsManifest(key) && !slices.Contains(refs, key) })
 	}
 	if key, ok := strings.CutPrefix(head.Adopted[name], store.Dir+"/"); ok {
 		needed[key] = true

@@ -206,11 +206,15 @@ func (y *yard) same(g store.Generation) error {
 	return nil
 }
 
+// names is how many files there may be: so many that a change of one makes the
+// next manifest a difference.
+const names = 12
+
 // edit writes, removes or renames something. There are few contents, so that
 // old ones come back. Large ones have objects of their own.
 func (b *box) edit() {
 	rnd := b.y.rnd
-	name := func() string { return filepath.Join(b.dir, string(rune('a'+rnd.IntN(5)))) }
+	name := func() string { return filepath.Join(b.dir, string(rune('a'+rnd.IntN(names)))) }
 	switch rnd.IntN(6) {
 	case 0:
 		_ = os.Remove(name())
@@ -232,6 +236,9 @@ func (b *box) edit() {
 func (y *yard) history(steps int) error {
 	a := y.box("a")
 	y.box("b")
+	for range names {
+		a.edit()
+	}
 	var reading *store.Generation // by somebody who is slow
 	var since time.Duration
 	for range steps {
@@ -327,6 +334,7 @@ func TestCollectionMutants(t *testing.T) {
 				return gens[max(len(gens)-1, 0):]
 			}
 		},
+		"what a manifest is a difference from goes": func(r *rules) { r.bases = false },
 		"deleted at once": func(r *rules) { r.wait = 0 },
 	}
 	for name, weaken := range tests {

@@ -51,7 +51,7 @@ func (e *Engine) layout(m *member, remote Remote) store.Layout {
 	if m.Layout == "mirror" {
 		return store.NewMirror(remote)
 	}
-	return store.NewSnapshot(remote, filepath.Join(m.Path, replica.Dir, "stage"))
+	return store.NewSnapshot(remote, filepath.Join(m.Path, replica.Dir, "manifests"))
 }
 
 // restore brings every writer that is not ready to the state of the head.
@@ -375,7 +375,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		m.found = &first
 	}
 	m.scanNotes = unknownNotes(m.Name, found.Unknown)
-	if found.Empty() {
+	if found.Empty() && !m.anew {
 		m.held = 0
 		return nil, nil
 	}
@@ -398,7 +398,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	may, waits := m.rep.Withhold(staged.Changes, gone, found.Forgotten)
 	staged.Changes = may
 	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, waits)...)
-	return e.publishStep(ctx, m, dir, staged, gone, found.Forgotten, epoch, generation)
+	return e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
 }
 
 // deletions are those that may go with this step: none before everything that
@@ -420,11 +420,11 @@ func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Sta
 	return found.Gone
 }
 
-func (e *Engine) publishStep(ctx context.Context, m *member, dir string, staged replica.Staged, gone, forgotten []string, epoch, generation int64) (*prepared, error) {
+func (e *Engine) publishStep(ctx context.Context, m *member, staged replica.Staged, gone, forgotten []string, epoch, generation int64) (*prepared, error) {
 	if err := m.rep.Refresh(staged.Refreshed); err != nil {
 		return nil, err
 	}
-	if len(staged.Changes)+len(gone)+len(forgotten) == 0 {
+	if len(staged.Changes)+len(gone)+len(forgotten) == 0 && !m.anew {
 		m.pending = len(staged.Rest)
 		return nil, nil
 	}
@@ -435,7 +435,7 @@ func (e *Engine) publishStep(ctx context.Context, m *member, dir string, staged 
 			return nil, err
 		}
 	}
-	manifest, err := m.layout.Publish(ctx, dir, p.step.Publication)
+	manifest, err := m.layout.Publish(ctx, p.step.Publication)
 	if err != nil {
 		return nil, err
 	}
@@ -478,7 +478,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared) error {
 // pushed notes that a step is in the bucket.
 func (e *Engine) pushed(p *prepared) {
 	m := p.member
-	m.pending = 0
+	m.pending, m.anew = 0, false
 	if p.more {
 		m.next = time.Time{}
 	}

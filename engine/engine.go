@@ -143,6 +143,7 @@ type member struct {
 	nudged      atomic.Bool   // is in touched
 	restored    chan struct{} // closed when it was ready for the first time
 	listAt      time.Time     // when a mirror that others write into is listed again
+	anew        bool          // the manifest is damaged: the next step is published, whatever changed
 	source      store.Layout  // where content that waits to be placed comes from
 	plain       *plainPrefix  // plain objects that are being adopted
 	orphan      string        // the manifest that was taken because its head was lost

@@ -113,8 +113,14 @@ func (r *Reader) verifyAll(ctx context.Context, x Replica, gens []store.Generati
 		}
 		if err != nil {
 			u.bad[ref] = true
+			if base := (*store.BaseError)(nil); errors.As(err, &base) {
+				u.bad[base.Base], u.needs[base.Base] = true, 1
+			}
 			u.lose("", g.Number, newest)
 			continue
+		}
+		if t.Base != "" {
+			u.needs[t.Base] = 1
 		}
 		if err := u.tree(t.Entries, g.Number, newest); err != nil {
 			return err
@@ -230,6 +236,12 @@ func (e *Engine) repair(ctx context.Context, r *Reader, v *Verdict) error {
 		return err
 	}
 	v.Repaired = append(v.Repaired, sent...)
+	if s, ok := m.layout.(*store.Snapshot); ok && slices.ContainsFunc(v.Missing, store.IsManifest) {
+		m.anew = true
+		if err := s.Forget(); err != nil {
+			return err
+		}
+	}
 	m.next = time.Time{}
 	e.push(ctx)
 	return m.err

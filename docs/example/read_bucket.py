@@ -55,24 +55,39 @@ def prefixes(bucket, workspace):
     return found
 
 
-def manifest(bucket, prefix, key):
-    """The rows of a manifest: kind, mode, mtime, size, sum, where, link, path."""
-    lines = unzstd(read(bucket, prefix + "/.coltec/" + key)).split(b"\n")
-    header = json.loads(lines[0])
-    if header.get("format") != 1 or header.get("base"):
-        sys.exit("%s: this reader knows format 1 without a base, not %s" % (key, lines[0].decode()))
-    objects, rows = [], []
-    for line in lines[1:]:
+def lines(bucket, prefix, key):
+    """The header of a manifest, and its rows by path: kind, mode, mtime, size,
+    sum, where, link, path; None for a path that is gone."""
+    text = unzstd(read(bucket, prefix + "/.coltec/" + key)).split(b"\n")
+    header = json.loads(text[0])
+    if header.get("format") != 1:
+        sys.exit("%s: this reader knows format 1, not %s" % (key, text[0].decode()))
+    objects, rows = [], {}
+    for line in text[1:]:
         cells = line.split(b"\t")
         if cells[0] == b"o":
             objects.append(cells[1].decode())
+        elif cells[0] == b"-":
+            rows[unescape(cells[1])] = None
         elif cells[0] in (b"f", b"d", b"l"):
             kind, mode, mtime, size, digest, where, link, _tag, path = cells
             extents = [e.decode().split(":") for e in where.split(b",")] if where else []
             extents = [(objects[int(o)], int(at), int(stored), int(n), codec) for o, at, stored, n, codec, *_sum in extents]
-            rows.append((kind, mode, mtime, size, digest, extents, unescape(link), unescape(path)))
+            rows[unescape(path)] = (kind, mode, mtime, size, digest, extents, unescape(link), unescape(path))
         elif line:
             sys.exit("%s: cannot read the row %r" % (key, line))
+    return header, rows
+
+
+def manifest(bucket, prefix, key):
+    """The rows of the tree that a manifest names, in order."""
+    header, rows = lines(bucket, prefix, key)
+    if header.get("base"):
+        base, tree = lines(bucket, prefix, header["base"])
+        if base.get("base"):
+            sys.exit("%s: it differs from %s, which differs from another" % (key, header["base"]))
+        rows = {**tree, **rows}
+    rows = [rows[path] for path in sorted(rows, key=lambda p: p.replace(b"/", b"\0")) if rows[path]]
     if len(rows) != header["rows"]:
         sys.exit("%s: %d rows, its header says %d" % (key, len(rows), header["rows"]))
     return rows

@@ -82,7 +82,7 @@ func (w *world) layout(path string) store.Layout {
 	if w.mirror {
 		return store.NewMirror(w.bucket.At("p").Metadata())
 	}
-	return store.NewSnapshot(w.bucket.At("p"), filepath.Join(path, Dir, "stage"))
+	return store.NewSnapshot(w.bucket.At("p"), filepath.Join(path, Dir, "manifests"))
 }
 
 // restart is what a crash leaves: a new process over the same tree.
@@ -170,7 +170,7 @@ func (m *machine) push() (bool, error) {
 		return false, nil
 	}
 	step := m.Next(staged.Changes, found.Gone, found.Forgotten, w.epoch, w.generation+1)
-	ref, err := m.Layout.Publish(ctx, dir, step.Publication)
+	ref, err := m.Layout.Publish(ctx, step.Publication)
 	if err != nil {
 		return false, err
 	}

@@ -470,11 +470,11 @@ func swap(from, to Op) func(m *machine) {
 // forgetful publishes trees that lack an entry.
 type forgetful struct{ store.Layout }
 
-func (f forgetful) Publish(ctx context.Context, dir string, p store.Publication) (string, error) {
+func (f forgetful) Publish(ctx context.Context, p store.Publication) (string, error) {
 	if n := len(p.Next.Entries); n > 3 {
 		p.Next.Entries = slices.Delete(slices.Clone(p.Next.Entries), n-1, n)
 	}
-	return f.Layout.Publish(ctx, dir, p)
+	return f.Layout.Publish(ctx, p)
 }
 
 // TestHistoriesCatchMutants: a checker is worth what it catches. Each mutant

@@ -421,10 +421,13 @@ func (r *Replica) unstored(row *Row) bool {
 	return r.Layout.ByContent() && contentless(&row.Entry)
 }
 
-// stale says that the remote side of a row differs from it: where its content
-// lies may be condemned by now. A generation refers to what the one before
-// refers to, and to what was sent for it; to nothing else.
-func (r *Replica) stale(row *Row) bool { return r.remoteAt(row.Path) != nil }
+// stale says that the remote side of a row differs from it, so that where its
+// content lies may be condemned by now, or that it is damaged there. A
+// generation refers to what the one before refers to, and to what was sent for
+// it; to nothing else.
+func (r *Replica) stale(row *Row) bool {
+	return r.remoteAt(row.Path) != nil || r.shunned != nil && slices.ContainsFunc(row.Where, func(x tree.Extent) bool { return r.shunned[x.Object] })
+}
 
 // contentless says that an entry has content and no place where it lies.
 func contentless(e *tree.Entry) bool {
@@ -509,7 +512,7 @@ func (r *Replica) Next(changes []*Change, gone, forgotten []string, epoch, gener
 	h := r.base.Header
 	h.Epoch, h.Generation, h.Filters = epoch, generation, r.Filter.Rules()
 	s := Step{Delta: Delta{Header: &h}, Publication: store.Publication{
-		Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation,
+		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation,
 	}}
 	for _, c := range changes {
 		s.Delta.Changes = append(s.Delta.Changes, *c)

@@ -428,7 +428,7 @@ func TestPendingAfterACrash(t *testing.T) {
 			staged, err := one.StageEdits(t.Context(), batch, found.Edited)
 			w.must(errorsJoin(err, batch.Send(t.Context())))
 			step := one.Next(staged.Changes, found.Gone, nil, 1, w.generation+1)
-			step.Delta.Header.Ref, err = one.Layout.Publish(t.Context(), dir, step.Publication)
+			step.Delta.Header.Ref, err = one.Layout.Publish(t.Context(), step.Publication)
 			w.must(errorsJoin(err, one.base.Prepare("n", step.Delta)))
 			if committed {
 				w.generation, w.ref, w.nonces["n"] = w.generation+1, step.Delta.Header.Ref, true
@@ -525,7 +525,7 @@ func TestNextHoldsOnlyWhatIsStored(t *testing.T) {
 	if tree.Find(step.Publication.Next.Entries, "b") == nil {
 		t.Error("b is missing")
 	}
-	ref, err := one.Layout.Publish(t.Context(), filepath.Join(one.Stage(), "out"), step.Publication)
+	ref, err := one.Layout.Publish(t.Context(), step.Publication)
 	one.w.must(err)
 	step.Delta.Header.Ref = ref
 	one.w.must(one.w.commit(one, step))

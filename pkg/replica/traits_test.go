@@ -41,7 +41,7 @@ func (w *workspace) site(t *testing.T, name string, shape replicatest.Shape) *si
 	}
 	s := &site{t: t, w: w, shape: shape, Replica: replica.New(replica.Options{
 		Name: "r", Workspace: "o/p/e", Path: path, Host: name, Filter: &filter.Filter{},
-		Layout:     store.NewSnapshot(w.bucket, filepath.Join(path, ".coltec/stage")),
+		Layout:     store.NewSnapshot(w.bucket, filepath.Join(path, ".coltec/manifests")),
 		FileSystem: shape.Open,
 	})}
 	t.Cleanup(s.Close)
@@ -85,7 +85,7 @@ func (s *site) push(ctx context.Context) {
 		return
 	}
 	step := s.Next(staged.Changes, found.Gone, found.Forgotten, 1, s.w.generation+1)
-	ref, err := s.Layout.Publish(ctx, dir, step.Publication)
+	ref, err := s.Layout.Publish(ctx, step.Publication)
 	s.must(err)
 	step.Delta.Header.Ref = ref
 	s.must(s.Base().Prepare("n", step.Delta))

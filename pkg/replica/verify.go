@@ -53,6 +53,7 @@ func Damaged(ctx context.Context, root string) ([]string, error) {
 func (r *Replica) SendAgain(objects map[string]bool, except []string) ([]string, error) {
 	var d Delta
 	var paths []string
+	r.shunned = objects
 	for i := range r.base.Rows {
 		row := r.base.Rows[i]
 		lies := slices.ContainsFunc(row.Where, func(x tree.Extent) bool { return objects[x.Object] })

@@ -208,7 +208,7 @@ func (s *suite) announce(dir string, items []item, gone ...tree.Entry) {
 	tree.Sort(p.Next.Entries)
 	p.Next.Filters = []filter.Rule{{Pattern: "x\xff"}, {Include: true, Pattern: "y"}}
 	var err error
-	s.ref, err = s.Publish(s.t.Context(), dir, p)
+	s.ref, err = s.Publish(s.t.Context(), p)
 	s.must(err)
 }
 
@@ -555,16 +555,20 @@ func TestSnapshotIsExact(t *testing.T) {
 			if len(got.Filters) != 2 || !got.Filters[1].Include {
 				t.Errorf("filters: %v", got.Filters)
 			}
-			// The manifest itself is held to its name.
+			// The manifest itself is held to its name, by who has no copy.
+			elsewhere := func() error {
+				_, err := NewSnapshot(p.Bucket, s.tmp()).Tree(t.Context(), s.ref)
+				return err
+			}
 			key := Dir + "/" + s.ref
 			body := bytes.Clone(p.body(key))
 			body[len(body)/2] ^= 1
 			p.set(key, body)
-			if _, err := s.Tree(t.Context(), s.ref); err == nil || !strings.Contains(err.Error(), key) {
+			if err := elsewhere(); err == nil || !strings.Contains(err.Error(), key) {
 				t.Errorf("a corrupted manifest: %v", err)
 			}
 			p.drop(key)
-			if _, err := s.Tree(t.Context(), s.ref); !errors.Is(err, rclone.ErrNotFound) || !strings.Contains(err.Error(), key) {
+			if err := elsewhere(); !errors.Is(err, rclone.ErrNotFound) || !strings.Contains(err.Error(), key) {
 				t.Errorf("a missing manifest: %v", err)
 			}
 		})
@@ -593,7 +597,7 @@ func TestManifestRefuses(t *testing.T) {
 			e.Where = slices.Clone(good.Where)
 			change(&e)
 			p := Publication{Next: Tree{Entries: []tree.Entry{e}}}
-			if _, err := s.Publish(t.Context(), s.tmp(), p); err == nil {
+			if _, err := s.Publish(t.Context(), p); err == nil {
 				t.Error("it was published")
 			}
 		})

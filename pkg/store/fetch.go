@@ -22,20 +22,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Tree reads a manifest.
-func (s *Snapshot) Tree(ctx context.Context, ref string) (*Tree, error) {
-	if err := s.download(ctx, []string{ref}, s.stage, nil); err != nil {
-		return nil, err
-	}
-	file := filepath.Join(s.stage, Dir, ref)
-	defer os.Remove(file)
-	t, err := readManifest(file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read manifest %q: %w", ref, err)
-	}
-	return t, nil
-}
-
 // download fetches objects that are not there yet to dir/.coltec/KEY and
 // verifies each against its name.
 func (s *Snapshot) download(ctx context.Context, keys []string, dir string, progress Progress) error {

@@ -206,32 +206,61 @@ func (y Yard) list(ctx context.Context, c Condemned) ([]string, error) {
 }
 
 // Needs collects what the manifests of generations refer to, themselves
-// included. One that cannot be read is an error: what it needs is not known.
+// included, and those that they are differences from with all that these refer
+// to: more than the generations need, until the last of a full one is dropped.
+// One that cannot be read is an error: what it needs is not known.
 func (s *Snapshot) Needs(ctx context.Context, refs []string, needed map[string]bool) error {
-	const atOnce = 32 // bounds the disk; each transfer is a run of rclone
-	dir := filepath.Join(s.stage, "marks")
-	defer os.RemoveAll(dir)
-	for chunk := range slices.Chunk(refs, atOnce) {
-		if err := s.download(ctx, chunk, dir, nil); err != nil {
+	for len(refs) > 0 {
+		n := min(len(refs), needsAtOnce)
+		bases, err := s.needs(ctx, refs[:n], needed)
+		if err != nil {
 			return err
 		}
-		for _, ref := range chunk {
-			t, err := readManifest(filepath.Join(dir, Dir, ref))
-			if err != nil {
-				return fmt.Errorf("cannot read manifest %q: %w", ref, err)
-			}
-			needed[ref] = true
-			for i := range t.Entries {
-				for _, x := range t.Entries[i].Where {
-					needed[x.Object] = true
-				}
+		for _, base := range bases {
+			if !needed[base] && !slices.Contains(refs, base) {
+				refs = append(refs, base)
 			}
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
+		refs = refs[n:]
 	}
 	return nil
+}
+
+// needsAtOnce bounds the disk; each transfer is a run of rclone.
+const needsAtOnce = 32
+
+func (s *Snapshot) needs(ctx context.Context, refs []string, needed map[string]bool) (bases []string, err error) {
+	dir := filepath.Join(s.local, "marks")
+	defer os.RemoveAll(dir)
+	if err := s.download(ctx, refs, dir, nil); err != nil {
+		return nil, err
+	}
+	for _, ref := range refs {
+		needed[ref] = true
+		base, err := needsOf(filepath.Join(dir, Dir, ref), needed)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read manifest %q: %w", ref, err)
+		}
+		if base != "" {
+			bases = append(bases, base)
+		}
+	}
+	return bases, nil
+}
+
+func needsOf(file string, needed map[string]bool) (base string, err error) {
+	m, err := openManifest(file)
+	if err != nil {
+		return "", err
+	}
+	defer m.close()
+	rec, err := m.next()
+	for ; err == nil && rec != nil; rec, err = m.next() {
+		for _, x := range rec.Where {
+			needed[x.Object] = true
+		}
+	}
+	return m.Base, err
 }
 
 // TrimHistory deletes what a mirror kept of replaced and deleted objects before

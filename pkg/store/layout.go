@@ -31,7 +31,7 @@ type Layout interface {
 	// Publish makes next the remote tree, whose content is all there, and
 	// returns what Tree is to be asked for. A snapshot becomes true when the
 	// head names it; a mirror is true at once.
-	Publish(ctx context.Context, dir string, change Publication) (ref string, err error)
+	Publish(ctx context.Context, change Publication) (ref string, err error)
 }
 
 // Tree is a remote tree.
@@ -42,6 +42,9 @@ type Tree struct {
 	// has no word for directories: one that is not in it may be there all the
 	// same.
 	Listed bool
+	// Base is what Tree was asked for has to be read together with; "" for
+	// nothing.
+	Base string
 }
 
 // ValidPath says whether a path can be one of a tree: relative, with clean
@@ -62,6 +65,7 @@ func ValidPath(path string) bool {
 // Publication is one step of a remote tree.
 type Publication struct {
 	Next       Tree
+	From       string       // what the remote tree is called that the head names; "" for none
 	Gone       []tree.Entry // what next has no more, or has in another version
 	Workspace  string
 	Replica    string

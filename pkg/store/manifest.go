@@ -2,11 +2,12 @@ package store
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -28,7 +29,7 @@ type manifestHeader struct {
 	Time       time.Time     `json:"time"`
 	Filters    []filter.Rule `json:"filters"`
 	Base       string        `json:"base,omitempty"` // the full manifest that this one is a difference from
-	Rows       int           `json:"rows"`
+	Rows       int           `json:"rows"`           // of the tree
 }
 
 // checkEntry refuses what no tree has, or what would be content that nobody
@@ -50,83 +51,219 @@ func checkEntry(e *tree.Entry) error {
 	return nil
 }
 
-// encodeManifest writes a full manifest.
-func encodeManifest(p Publication, now time.Time) ([]byte, error) {
-	for i := range p.Next.Entries {
-		if err := checkEntry(&p.Next.Entries[i]); err != nil {
-			return nil, fmt.Errorf("internal error: cannot write manifest: %w", err)
-		}
-	}
-	var buf bytes.Buffer
-	z, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true))
+// writeManifest writes a manifest: all rows of p, or with base the ones of d.
+func writeManifest(w io.Writer, p Publication, base string, d *difference, now time.Time) error {
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
 	if err != nil {
-		return nil, fmt.Errorf("cannot write manifest: %w", err)
+		return err
 	}
 	h := manifestHeader{
 		Format: manifestFormat, Workspace: p.Workspace, Replica: p.Replica, Epoch: p.Epoch, Generation: p.Generation,
-		Time: now.UTC(), Filters: p.Next.Filters, Rows: len(p.Next.Entries),
+		Time: now.UTC(), Filters: p.Next.Filters, Base: base, Rows: len(p.Next.Entries),
 	}
 	if err := json.NewEncoder(z).Encode(h); err != nil {
-		return nil, fmt.Errorf("cannot write manifest: %w", err)
+		return err
 	}
-	w := tree.NewWriter(z)
-	for i := range p.Next.Entries {
-		if err := w.Entry(&p.Next.Entries[i]); err != nil {
-			return nil, fmt.Errorf("cannot write manifest: %w", err)
+	rows := tree.NewWriter(z)
+	if base != "" {
+		err = d.write(rows)
+	} else {
+		for i := range p.Next.Entries {
+			if err = rows.Entry(&p.Next.Entries[i]); err != nil {
+				break
+			}
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return nil, fmt.Errorf("cannot write manifest: %w", err)
-	}
-	if err := z.Close(); err != nil {
-		return nil, fmt.Errorf("cannot write manifest: %w", err)
-	}
-	return buf.Bytes(), nil
+	return errors.Join(err, rows.Flush(), z.Close())
 }
 
-// readManifest reads the file of a full manifest.
-func readManifest(file string) (*Tree, error) {
-	f, err := os.Open(file)
-	if err != nil {
+// manifest is one being read.
+type manifest struct {
+	manifestHeader
+	file *os.File
+	zstd *zstd.Decoder
+	rows *tree.Reader
+	last string // path
+}
+
+// openManifest reads the header of a manifest's file.
+func openManifest(file string) (_ *manifest, err error) {
+	m := &manifest{}
+	if m.file, err = os.Open(file); err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	if err != nil {
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.zstd, err = zstd.NewReader(m.file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)); err != nil {
 		return nil, err
 	}
-	defer z.Close()
-	r := bufio.NewReaderSize(z, 64<<10)
+	r := bufio.NewReaderSize(m.zstd, 64<<10)
 	line, err := r.ReadBytes('\n')
 	if err != nil {
 		return nil, fmt.Errorf("no header: %w", err)
 	}
-	var h manifestHeader
-	if err := json.Unmarshal(line, &h); err != nil {
+	if err := json.Unmarshal(line, &m.manifestHeader); err != nil {
 		return nil, fmt.Errorf("no header: %w", err)
 	}
-	if h.Format != manifestFormat || h.Base != "" {
-		return nil, fmt.Errorf("format %d is not known to this version of coltecd", h.Format)
+	if m.Format != manifestFormat {
+		return nil, fmt.Errorf("format %d is not known to this version of coltecd", m.Format)
 	}
-	t := &Tree{Filters: h.Filters}
-	for rows := tree.NewReader(r); ; {
-		rec, err := rows.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if rec.Gone || len(t.Entries) > 0 && tree.Compare(t.Entries[len(t.Entries)-1].Path, rec.Path) >= 0 {
-			return nil, fmt.Errorf("row %d is out of order", len(t.Entries)+1)
-		}
-		if err := checkEntry(&rec.Entry); err != nil {
-			return nil, err
-		}
-		t.Entries = append(t.Entries, rec.Entry)
+	if m.Base != "" && !IsManifest(m.Base) {
+		return nil, fmt.Errorf("it is said to differ from %q, which is no manifest", m.Base)
 	}
-	if len(t.Entries) != h.Rows {
-		return nil, fmt.Errorf("%d rows where %d were written", len(t.Entries), h.Rows)
+	m.rows = tree.NewReader(r)
+	return m, nil
+}
+
+func (m *manifest) close() {
+	if m.zstd != nil {
+		m.zstd.Close()
+	}
+	m.file.Close()
+}
+
+// next gives the next row, nil at the end.
+func (m *manifest) next() (*tree.Record, error) {
+	rec, err := m.rows.Next()
+	if err == io.EOF {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.last != "" && tree.Compare(m.last, rec.Path) >= 0 {
+		return nil, fmt.Errorf("the row of %q is out of order", rec.Path)
+	}
+	m.last = rec.Path
+	if rec.Gone && m.Base == "" {
+		return nil, fmt.Errorf("%q is gone from nothing", rec.Path)
+	}
+	if rec.Gone {
+		return &rec, nil
+	}
+	return &rec, checkEntry(&rec.Entry)
+}
+
+// readTree reads the tree of a manifest; full is what it is a difference from,
+// nil for nothing.
+func readTree(m, full *manifest) (*Tree, error) {
+	t := &Tree{Filters: m.Filters, Base: m.Base}
+	err := merge(m, full, func(e *tree.Entry) { t.Entries = append(t.Entries, *e) })
+	if err == nil && len(t.Entries) != m.Rows {
+		err = fmt.Errorf("%d rows where %d were written", len(t.Entries), m.Rows)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
+}
+
+// merge gives the rows of a tree in order.
+func merge(m, full *manifest, each func(*tree.Entry)) error {
+	old := func() (*tree.Record, error) { return nil, nil }
+	if full != nil {
+		if full.Base != "" {
+			return fmt.Errorf("it differs from %s, which differs from another", m.Base)
+		}
+		old = full.next
+	}
+	row, err := m.next()
+	if err != nil {
+		return err
+	}
+	was, err := old()
+	for err == nil && (row != nil || was != nil) {
+		c := -1 // which comes first
+		if row == nil {
+			c = 1
+		} else if was != nil {
+			c = tree.Compare(row.Path, was.Path)
+		}
+		if c > 0 {
+			each(&was.Entry)
+		} else if !row.Gone {
+			each(&row.Entry)
+		}
+		if c >= 0 {
+			was, err = old()
+		}
+		if c <= 0 && err == nil {
+			row, err = m.next()
+		}
+	}
+	return err
+}
+
+// difference is how a tree differs from a full manifest.
+type difference struct {
+	lines []differing
+}
+
+// differing is one path: its row, or nil when it is gone.
+type differing struct {
+	path string
+	row  *tree.Entry
+}
+
+func (d *difference) write(w *tree.Writer) error {
+	for _, l := range d.lines {
+		var err error
+		if l.row == nil {
+			err = w.Gone(l.path)
+		} else {
+			err = w.Entry(l.row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differ compares a tree with a full manifest. It is nil when the difference has
+// more than limit lines.
+func differ(full *manifest, next []tree.Entry, limit int) (*difference, error) {
+	d := &difference{}
+	was, err := full.next()
+	for i := 0; err == nil && (was != nil || i < len(next)); {
+		c := -1
+		if was == nil {
+			c = 1
+		} else if i < len(next) {
+			c = tree.Compare(was.Path, next[i].Path)
+		}
+		switch {
+		case c < 0:
+			d.lines = append(d.lines, differing{path: was.Path})
+		case c > 0 || !sameRow(&was.Entry, &next[i]):
+			d.lines = append(d.lines, differing{next[i].Path, &next[i]})
+		}
+		if len(d.lines) > limit {
+			return nil, nil
+		}
+		if c >= 0 {
+			i++
+		}
+		if c <= 0 {
+			was, err = full.next()
+		}
+	}
+	return d, err
+}
+
+// sameRow says whether two rows of a path are written alike.
+func sameRow(a, b *tree.Entry) bool {
+	return a.Kind == b.Kind && a.Mode == b.Mode && a.MTime == b.MTime && a.Size == b.Size && a.Sum == b.Sum &&
+		a.Link == b.Link && a.Tag == b.Tag && slices.Equal(a.Where, b.Where)
+}
+
+// largest is how many lines a difference from a full manifest may have, so many
+// generations after it. A quarter of its rows: a reader fetches both. And not
+// so many, generation after generation, that they come to twice its rows, which
+// is when a new one costs less.
+func largest(rows int, generations int64) int {
+	return min(rows/4, int(2*int64(rows)/max(generations, 1)))
 }

@@ -208,7 +208,7 @@ func stripAttributes(file string) {
 }
 
 // Publish moves what is gone to the history.
-func (m *Mirror) Publish(ctx context.Context, _ string, p Publication) (string, error) {
+func (m *Mirror) Publish(ctx context.Context, p Publication) (string, error) {
 	var keys []string
 	for i := range p.Gone {
 		if p.Gone[i].Kind != tree.Dir {

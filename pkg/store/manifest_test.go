@@ -1,0 +1,316 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/store/storetest"
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+)
+
+// chain publishes trees one after the other.
+type chain struct {
+	t      testing.TB
+	bucket *storetest.Bucket
+	writer *Snapshot
+	from   string
+	n      int64
+	trees  map[string][]tree.Entry // ref → what it is
+}
+
+func newChain(t testing.TB) *chain {
+	b := storetest.New()
+	return &chain{t: t, bucket: b, writer: NewSnapshot(b, t.TempDir()), trees: map[string][]tree.Entry{}}
+}
+
+// publish publishes a tree; commit says that the head came to name it.
+func (c *chain) publish(entries []tree.Entry, commit bool) string {
+	c.t.Helper()
+	c.n++
+	ref, err := c.writer.Publish(c.t.Context(), Publication{
+		Next: Tree{Entries: entries}, From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if c.trees[ref] = slices.Clone(entries); commit {
+		c.from = ref
+	}
+	return ref
+}
+
+// reader is a machine that has nothing.
+func (c *chain) reader() *Snapshot { return NewSnapshot(c.bucket, c.t.TempDir()) }
+
+// base is what a manifest in the bucket is a difference from.
+func (c *chain) base(ref string) string {
+	c.t.Helper()
+	file := filepath.Join(c.t.TempDir(), "m")
+	if err := os.WriteFile(file, c.bucket.Body(Dir+"/"+ref), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	m, err := openManifest(file)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer m.close()
+	return m.Base
+}
+
+// plainTree is a tree of n files.
+func plainTree(n int) []tree.Entry {
+	var out []tree.Entry
+	for i := range n {
+		out = append(out, file(fmt.Sprintf("d%d/f%04d", i%10, i), "").Entry)
+	}
+	tree.Sort(out)
+	return out
+}
+
+// TestDifferences: whatever happens to a tree, each of its generations is read
+// as it was written, from two objects at most.
+func TestDifferences(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		c := newChain(t)
+		now := plainTree(rnd.IntN(80))
+		differences := 0
+		for range 40 {
+			for range rnd.IntN(4) {
+				now = disturb(rnd, now)
+			}
+			switch rnd.IntN(10) {
+			case 0: // another machine goes on, which has read it or not
+				if c.writer = c.reader(); rnd.IntN(2) == 0 && c.from != "" {
+					if _, err := c.writer.Tree(t.Context(), c.from); err != nil {
+						t.Fatal(err)
+					}
+				}
+			case 1:
+				now = plainTree(rnd.IntN(80)) // all of it is another
+			case 2: // what is here is not as it was
+				files, _ := filepath.Glob(filepath.Join(c.writer.local, Dir, "m", "*"))
+				for _, file := range files {
+					_ = os.WriteFile(file, []byte("x"), 0o600)
+				}
+			}
+			if base := c.base(c.publish(now, rnd.IntN(4) > 0)); base != "" {
+				if differences++; c.base(base) != "" {
+					t.Fatalf("seed %d: a difference from a difference", seed)
+				}
+			}
+		}
+		reader := c.reader()
+		for ref, want := range c.trees {
+			got, err := reader.Tree(t.Context(), ref)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if diff := cmp.Diff(want, got.Entries); diff != "" {
+				t.Fatalf("seed %d: %s", seed, diff)
+			}
+			if got.Base != c.base(ref) {
+				t.Errorf("base %q", got.Base)
+			}
+		}
+		if differences == 0 {
+			t.Errorf("seed %d: all are full", seed)
+		}
+	}
+}
+
+// disturb makes one change.
+func disturb(rnd *rand.Rand, entries []tree.Entry) []tree.Entry {
+	entries = slices.Clone(entries)
+	at := rnd.IntN(len(entries) + 1)
+	switch {
+	case at == len(entries) || rnd.IntN(4) == 0:
+		entries = append(entries, file(fmt.Sprintf("d%d/new %d", rnd.IntN(12), rnd.Uint32()), "").Entry)
+	case rnd.IntN(4) == 0:
+		return slices.Delete(entries, at, at+1)
+	default:
+		e := &entries[at]
+		switch rnd.IntN(4) {
+		case 0:
+			e.Mode ^= 0o100
+		case 1:
+			e.MTime++
+		case 2:
+			e.Sum[3]++
+		case 3:
+			*e = tree.Entry{Path: e.Path, Kind: tree.Link, Mode: 0o777, Link: fmt.Sprint(rnd.Uint32())}
+		}
+	}
+	tree.Sort(entries)
+	return entries
+}
+
+// One saved file in many costs a few hundred bytes, generation after generation,
+// and a full manifest when the differences come to as much.
+func TestDifferencePays(t *testing.T) {
+	c := newChain(t)
+	now := plainTree(1000)
+	full := 0
+	sizes := map[string][]int{}
+	for i := range 200 {
+		now[i*3].MTime++
+		ref := c.publish(now, true)
+		kind := "difference"
+		if c.base(ref) == "" {
+			kind = "full"
+			full++
+		}
+		sizes[kind] = append(sizes[kind], len(c.bucket.Body(Dir+"/"+ref)))
+	}
+	if first := sizes["difference"][0]; first > 400 {
+		t.Errorf("one row costs %d bytes", first)
+	}
+	// One more row in each: the square root of twice 1000 is 45.
+	if full < 4 || full > 6 {
+		t.Errorf("%d of 200 are full", full)
+	}
+	if n := sizes["difference"][len(sizes["difference"])-1]; n > sizes["full"][0]/4 {
+		t.Errorf("a difference of %d bytes, the full one has %d", n, sizes["full"][0])
+	}
+}
+
+// Without what it is a difference from a manifest is no tree, not even a part of
+// one, and the error names what is missing.
+func TestDifferenceWithoutItsBase(t *testing.T) {
+	now := plainTree(20)
+	tests := map[string]func(c *chain, ref, base string) string{
+		"missing":   func(c *chain, _, base string) string { c.bucket.Drop(Dir + "/" + base); return base },
+		"corrupted": func(c *chain, _, base string) string { c.bucket.Set(Dir+"/"+base, []byte("x")); return base },
+		"another difference": func(c *chain, _, base string) string {
+			return c.rewrite(now, &difference{}, c.rewrite(now, &difference{}, base))
+		},
+		"of another number of rows": func(c *chain, _, base string) string {
+			return c.rewrite(now[:19], &difference{}, base)
+		},
+		"out of order": func(c *chain, _, base string) string {
+			return c.rewrite(now, &difference{[]differing{{"b", nil}, {"a", nil}}}, base)
+		},
+		"not a manifest": func(c *chain, _, base string) string {
+			return c.rewrite(now, &difference{}, "o/"+strings.TrimPrefix(base, "m/"))
+		},
+		"elsewhere": func(c *chain, _, base string) string {
+			return c.rewrite(now, &difference{}, "m/../"+base)
+		},
+		"a full one with a path gone": func(c *chain, _, _ string) string {
+			return c.rewrite(now, &difference{[]differing{{"a", nil}}}, "")
+		},
+	}
+	for name, do := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := newChain(t)
+			base := c.publish(now, true)
+			next := slices.Clone(now)
+			next[3].MTime++
+			ref := c.publish(next, true)
+			if c.base(ref) != base {
+				t.Fatal("it is no difference")
+			}
+			named := do(c, ref, base)
+			if named != base {
+				ref = named
+			}
+			got, err := c.reader().Tree(t.Context(), ref)
+			if err == nil || got != nil || !strings.Contains(err.Error(), named) {
+				t.Errorf("got %+v, want an error that names %q: %v", got, named, err)
+			}
+			if needed := map[string]bool{}; name == "missing" {
+				if err := c.reader().Needs(t.Context(), []string{ref}, needed); !errors.Is(err, rclone.ErrNotFound) {
+					t.Errorf("what it needs is %v, %v", needed, err)
+				}
+				if err := c.reader().Needs(t.Context(), []string{ref}, needed); err == nil {
+					t.Error("a collection would go on")
+				}
+			}
+		})
+	}
+}
+
+// rewrite puts a manifest that no writer makes into the bucket.
+func (c *chain) rewrite(rows []tree.Entry, d *difference, base string) string {
+	c.t.Helper()
+	var buf bytes.Buffer
+	h := Publication{Next: Tree{Entries: rows}}
+	var err error
+	if base == "" { // all of the difference's lines, in a full one
+		z := must(zstd.NewWriter(&buf))
+		fmt.Fprintf(z, "{\"format\":1,\"rows\":%d}\n", len(rows))
+		w := tree.NewWriter(z)
+		err = errors.Join(d.write(w), w.Flush(), z.Close())
+	} else {
+		err = writeManifest(&buf, h, base, d, time.Now())
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	ref := "m/1-9-" + fmt.Sprintf("%x", sha256.Sum256(buf.Bytes()))
+	c.bucket.Set(Dir+"/"+ref, buf.Bytes())
+	return ref
+}
+
+// FuzzManifest: whatever is in a manifest, and in the one that it is a
+// difference from, it is a valid tree or an error.
+func FuzzManifest(f *testing.F) {
+	full := "{\"format\":1,\"rows\":2}\nf\t644\t1\t0\t\t\t\t\ta\nd\t755\t0\t0\t\t\t\t\tb\n"
+	f.Add([]byte("{\"format\":1,\"base\":\"m/1\",\"rows\":2}\n-\ta\no\tk\nf\t644\t1\t2\t\t0:1:1:2:r\t\t\tc\n"), []byte(full))
+	f.Add([]byte(full), []byte(""))
+	f.Add([]byte("{\"format\":1,\"base\":\"m/1\",\"rows\":1}\n-\tb\n-\tx\n"), []byte(full))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text, base []byte) {
+		open := func(name string, text []byte) *manifest {
+			file := filepath.Join(dir, name)
+			z := must(zstd.NewWriter(nil))
+			if err := os.WriteFile(file, z.EncodeAll(text, nil), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			m, err := openManifest(file)
+			if err != nil {
+				return nil
+			}
+			return m
+		}
+		m := open("m", text)
+		if m == nil {
+			return
+		}
+		defer m.close()
+		var full *manifest
+		if m.Base != "" {
+			if full = open("base", base); full == nil {
+				return
+			}
+			defer full.close()
+		}
+		got, err := readTree(m, full)
+		if err != nil {
+			return
+		}
+		for i := range got.Entries {
+			if i > 0 && tree.Compare(got.Entries[i-1].Path, got.Entries[i].Path) >= 0 {
+				t.Errorf("%q comes after %q", got.Entries[i].Path, got.Entries[i-1].Path)
+			}
+			if err := checkEntry(&got.Entries[i]); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(got.Entries) != m.Rows {
+			t.Errorf("%d rows, %d said", len(got.Entries), m.Rows)
+		}
+	})
+}
