@@ -209,19 +209,21 @@ func (m *model) read(ref string) (map[string]shown, error) {
 	if ref == "" {
 		return out, nil
 	}
-	body := m.backs.body(modelPrefix + "/.coltec/" + ref)
-	plain, err := m.unzip.DecodeAll(body, nil)
+	rows, base, err := m.rows(ref)
 	if err != nil {
 		return nil, err
 	}
-	_, rows, _ := bytes.Cut(plain, []byte{'\n'})
-	for r := tree.NewReader(bytes.NewReader(rows)); ; {
-		rec, err := r.Next()
-		if err == io.EOF {
-			return out, nil
+	if base != "" {
+		full, deeper, err := m.rows(base)
+		if err != nil || deeper != "" {
+			return nil, fmt.Errorf("%s is a difference from %s, and that from %q: %w", ref, base, deeper, err)
 		}
-		if err != nil {
-			return nil, err
+		maps.Copy(full, rows)
+		rows = full
+	}
+	for path, rec := range rows {
+		if rec.Gone {
+			continue
 		}
 		s := shown{kind: rec.Kind, mode: rec.Mode, mtime: rec.MTime}
 		switch rec.Kind {
@@ -234,7 +236,32 @@ func (m *model) read(ref string) (map[string]shown, error) {
 				return nil, fmt.Errorf("%q: %w", rec.Path, err)
 			}
 		}
-		out[rec.Path] = s
+		out[path] = s
+	}
+	return out, nil
+}
+
+// rows reads the lines of one manifest, and what it is a difference from.
+func (m *model) rows(ref string) (map[string]tree.Record, string, error) {
+	plain, err := m.unzip.DecodeAll(m.backs.body(modelPrefix+"/.coltec/"+ref), nil)
+	if err != nil {
+		return nil, "", err
+	}
+	first, text, _ := bytes.Cut(plain, []byte{'\n'})
+	var header struct{ Base string }
+	if err := json.Unmarshal(first, &header); err != nil {
+		return nil, "", err
+	}
+	rows := map[string]tree.Record{}
+	for r := tree.NewReader(bytes.NewReader(text)); ; {
+		rec, err := r.Next()
+		if err == io.EOF {
+			return rows, header.Base, nil
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		rows[rec.Path] = rec
 	}
 }
 
