@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -75,9 +77,10 @@ type rules struct {
 	remark   bool          // what is condemned is spared when a fresh mark needs it
 	renumber bool          // what is sent after a condemnation gets other names
 	bases    bool          // what a manifest is a difference from is needed too
+	sparse   func(live, size int64) bool
 }
 
-var allRules = rules{keep: store.Keep, wait: store.Grace, remark: true, renumber: true, bases: true}
+var allRules = rules{keep: store.Keep, wait: store.Grace, remark: true, renumber: true, bases: true, sparse: store.MostlyDead}
 
 // due says whether what was condemned may be deleted.
 func (r rules) due(c store.Condemned, now time.Time) bool { return now.Sub(c.Since) >= r.wait }
@@ -91,14 +94,15 @@ type collection struct {
 	dropped   int      // generations that are not kept
 	condemned map[string]store.Condemned
 	deleted   int
-	found     int // keys that were condemned by this run
+	found     int                         // keys that were condemned by this run
+	sparse    map[*member]map[string]bool // objects that are to be repacked
 }
 
 // collectNow marks, sweeps what was condemned long enough ago, condemns, and
 // publishes all of it in one write of the head.
 func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 	head := e.lease.Head()
-	c := &collection{rules: e.rules, now: now, condemned: maps.Clone(head.Condemned)}
+	c := &collection{rules: e.rules, now: now, condemned: maps.Clone(head.Condemned), sparse: map[*member]map[string]bool{}}
 	if c.condemned == nil {
 		c.condemned = map[string]store.Condemned{}
 	}
@@ -119,7 +123,10 @@ func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return e.publishCollection(ctx, head, c)
+	if err := e.publishCollection(ctx, head, c); err != nil {
+		return err
+	}
+	return e.repack(ctx, c.sparse)
 }
 
 // collectMember collects in one prefix.
@@ -138,7 +145,45 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 	if err != nil {
 		return err
 	}
-	return c.in(ctx, store.ReplicaYard(m.remote), m.Name, func(key string) bool { return needed[key] })
+	sizes, err := c.in(ctx, store.ReplicaYard(m.remote), m.Name, func(key string) bool { return needed[key] })
+	if sparse := store.Sparse(m.rep.Live(), sizes, c.rules.sparse); err == nil && len(sparse) > 0 {
+		c.sparse[m] = sparse
+	}
+	return err
+}
+
+// repack makes a generation that refers no more to mostly dead objects.
+func (e *Engine) repack(ctx context.Context, sparse map[*member]map[string]bool) error {
+	var steps []*prepared
+	for m, objects := range sparse {
+		head := e.lease.Head()
+		s := m.layout.(*store.Snapshot)
+		s.SetCollection(head.Collection)
+		err := e.work(ctx, func(ctx context.Context) error {
+			pieces := m.rep.Pieces(objects)
+			if len(pieces) == 0 {
+				return nil
+			}
+			moved, err := s.Repack(ctx, filepath.Join(m.rep.Stage(), "repack"), head.Epoch, pieces)
+			if err != nil {
+				return err
+			}
+			p, err := e.publishStep(ctx, m, replica.Staged{Changes: m.rep.Moved(moved)}, nil, nil, head.Epoch, head.Generation+1)
+			if p != nil {
+				steps = append(steps, p)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("cannot repack replica %s: %w", m.Name, err)
+		}
+	}
+	if len(steps) == 0 {
+		return nil
+	}
+	err := e.commit(ctx, steps)
+	e.leased(err)
+	return err
 }
 
 // needs is everything that a replica's kept generations refer to.
@@ -171,8 +216,8 @@ func replicasOf(gens []store.Generation) []map[string]store.Ref {
 	return out
 }
 
-// in sweeps one yard and condemns anew.
-func (c *collection) in(ctx context.Context, y store.Yard, name string, needed func(string) bool) error {
+// in sweeps one yard and condemns anew. It gives the sizes of what is needed.
+func (c *collection) in(ctx context.Context, y store.Yard, name string, needed func(string) bool) (sizes map[string]int64, err error) {
 	if was, ok := c.condemned[name]; ok {
 		spared := needed
 		if !c.remark {
@@ -180,22 +225,22 @@ func (c *collection) in(ctx context.Context, y store.Yard, name string, needed f
 		}
 		n, err := y.Sweep(ctx, was, spared)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c.deleted += n
 		delete(c.condemned, name)
 	}
-	garbage, err := y.Garbage(ctx, needed, c.now)
+	garbage, sizes, err := y.Garbage(ctx, needed, c.now)
 	if err != nil || len(garbage) == 0 {
-		return err
+		return sizes, err
 	}
 	next, err := y.Condemn(ctx, garbage, c.now)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c.condemned[name] = next
 	c.found += len(garbage)
-	return nil
+	return sizes, nil
 }
 
 // publishCollection writes the log of what is kept, and the head that names it
@@ -216,7 +261,8 @@ func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *col
 		rewrite(&next)
 		needed := func(key string) bool { return next.Log != "" && key == path.Base(next.Log) || key == was.List }
 		if err := e.work(ctx, func(ctx context.Context) error {
-			return c.in(ctx, store.HeadYard(e.head, head.Workspace), "", needed)
+			_, err := c.in(ctx, store.HeadYard(e.head, head.Workspace), "", needed)
+			return err
 		}); err != nil {
 			return err
 		}

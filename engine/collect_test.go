@@ -234,6 +234,7 @@ func (b *box) edit() {
 
 // history runs one random history and says what it lost.
 func (y *yard) history(steps int) error {
+	y.rules.sparse = func(live, size int64) bool { return live < size }
 	a := y.box("a")
 	y.box("b")
 	for range names {

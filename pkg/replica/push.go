@@ -565,6 +565,54 @@ func (r *Replica) withoutContent(changes []*Change) []Change {
 	return out
 }
 
+// Live counts the stored bytes of each object that the remote tree refers to;
+// those that several files share as often.
+func (r *Replica) Live() map[string]int64 {
+	live := map[string]int64{}
+	for _, e := range r.base.Remote() {
+		for _, x := range e.Where {
+			live[x.Object] += x.Stored
+		}
+	}
+	return live
+}
+
+// Pieces are what agreed files have in objects.
+func (r *Replica) Pieces(objects map[string]bool) []tree.Extent {
+	var out []tree.Extent
+	for i := range r.base.Rows {
+		for _, x := range r.base.Rows[i].Where {
+			if objects[x.Object] && !r.stale(&r.base.Rows[i]) {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
+}
+
+// Moved are the agreed rows whose content lies elsewhere now.
+func (r *Replica) Moved(to map[store.Spot]tree.Extent) []*Change {
+	var out []*Change
+	for i := range r.base.Rows {
+		row := r.base.Rows[i]
+		if r.stale(&row) {
+			continue
+		}
+		moves := false
+		row.Where = slices.Clone(row.Where)
+		for i, x := range row.Where {
+			if y, ok := to[store.Spot{Object: x.Object, Offset: x.Offset}]; ok {
+				y.Sum = x.Sum
+				row.Where[i], moves = y, true
+			}
+		}
+		if moves {
+			out = append(out, &Change{Row: row})
+		}
+	}
+	return out
+}
+
 // Ref is what the head says of a step.
 func (r *Replica) Ref(s Step, manifest string) store.Ref {
 	files, bytes := tree.Total(s.Publication.Next.Entries)

@@ -192,22 +192,26 @@ func (b *snapshotBatch) addPart(ctx context.Context, e *tree.Entry, part []byte,
 
 // add appends one piece of an entry's content to the open pack.
 func (b *snapshotBatch) add(ctx context.Context, e *tree.Entry, content []byte) (tree.Extent, error) {
-	if err := b.room(ctx); err != nil {
-		return tree.Extent{}, err
-	}
 	enc, err := b.encoder()
 	if err != nil {
 		return tree.Extent{}, err
 	}
 	b.stored = enc.EncodeAll(content, b.stored[:0])
-	stored, codec := b.stored, tree.Zstd
-	if len(stored) >= len(content) {
-		stored, codec = content, tree.Raw
+	if len(b.stored) >= len(content) {
+		return b.put(ctx, e, content, tree.Extent{Size: int64(len(content)), Codec: tree.Raw})
+	}
+	return b.put(ctx, e, b.stored, tree.Extent{Size: int64(len(content)), Codec: tree.Zstd})
+}
+
+// put appends stored bytes to the open pack, as the next piece x of an entry.
+func (b *snapshotBatch) put(ctx context.Context, e *tree.Entry, stored []byte, x tree.Extent) (tree.Extent, error) {
+	if err := b.room(ctx); err != nil {
+		return x, err
 	}
 	p := b.pack
-	x := tree.Extent{Offset: p.size, Stored: int64(len(stored)), Size: int64(len(content)), Codec: codec}
+	x.Object, x.Offset, x.Stored = "", p.size, int64(len(stored))
 	if _, err := p.f.WriteAt(stored, p.size); err != nil {
-		return tree.Extent{}, err
+		return x, err
 	}
 	p.sum.Write(stored)
 	p.size += x.Stored

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
 // Garbage is collected by the holder alone, in two phases. *Mark*: what no
@@ -123,10 +125,14 @@ func HeadYard(b Bucket, workspace string) Yard {
 	}}
 }
 
-// Garbage lists what is in the yard, is not needed, and is older than Grace.
-func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now time.Time) ([]string, error) {
-	var keys []string
-	err := y.Bucket.ListEach(ctx, y.Dir, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
+// Garbage lists what is in the yard, is not needed, and is older than Grace; and
+// the sizes of what is needed.
+func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now time.Time) (keys []string, sizes map[string]int64, err error) {
+	sizes = map[string]int64{}
+	err = y.Bucket.ListEach(ctx, y.Dir, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
+		if needed(o.Key) {
+			sizes[o.Key] = o.Size
+		}
 		// A store that tells no time tells no age.
 		if y.Ours(o.Key) && !needed(o.Key) && !o.ModTime.IsZero() && now.Sub(o.ModTime) >= Grace {
 			keys = append(keys, o.Key)
@@ -134,10 +140,10 @@ func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now tim
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot look for garbage: %w", err)
+		return nil, nil, fmt.Errorf("cannot look for garbage: %w", err)
 	}
 	slices.Sort(keys)
-	return keys, nil
+	return keys, sizes, nil
 }
 
 // condemnation is the object that lists condemned keys. Immutable.
@@ -205,62 +211,78 @@ func (y Yard) list(ctx context.Context, c Condemned) ([]string, error) {
 	return l.Keys, nil
 }
 
-// Needs collects what the manifests of generations refer to, themselves
-// included, and those that they are differences from with all that these refer
-// to: more than the generations need, until the last of a full one is dropped.
-// One that cannot be read is an error: what it needs is not known.
+// Needs collects what the manifests of generations refer to, themselves and
+// what they are differences from included. One that cannot be read is an error:
+// what it needs is not known.
 func (s *Snapshot) Needs(ctx context.Context, refs []string, needed map[string]bool) error {
-	for len(refs) > 0 {
-		n := min(len(refs), needsAtOnce)
-		bases, err := s.needs(ctx, refs[:n], needed)
-		if err != nil {
-			return err
+	bases := map[string]*overlaid{}
+	err := s.eachManifest(ctx, refs, func(ref string, m *manifest) error {
+		needed[ref] = true
+		over := bases[m.Base]
+		if over == nil {
+			over = &overlaid{paths: map[string]int{}}
+			bases[m.Base] = over
 		}
-		for _, base := range bases {
-			if !needed[base] && !slices.Contains(refs, base) {
-				refs = append(refs, base)
+		over.times++
+		return m.each(func(rec *tree.Record) {
+			need(needed, &rec.Entry)
+			if m.Base != "" {
+				over.paths[rec.Path]++
 			}
-		}
-		refs = refs[n:]
+		})
+	})
+	delete(bases, "")
+	maps.DeleteFunc(bases, func(ref string, _ *overlaid) bool { return needed[ref] }) // all of it is
+	if err != nil || len(bases) == 0 {
+		return err
 	}
-	return nil
+	return s.eachManifest(ctx, slices.Sorted(maps.Keys(bases)), func(ref string, m *manifest) error {
+		needed[ref] = true
+		over := bases[ref]
+		return m.each(func(rec *tree.Record) {
+			if over.paths[rec.Path] < over.times {
+				need(needed, &rec.Entry)
+			}
+		})
+	})
 }
 
-// needsAtOnce bounds the disk; each transfer is a run of rclone.
-const needsAtOnce = 32
+// overlaid is what lies over the rows of a full manifest.
+type overlaid struct {
+	times int            // manifests that are differences from it
+	paths map[string]int // how many of them have a word on a path
+}
 
-func (s *Snapshot) needs(ctx context.Context, refs []string, needed map[string]bool) (bases []string, err error) {
+func need(needed map[string]bool, e *tree.Entry) {
+	for _, x := range e.Where {
+		needed[x.Object] = true
+	}
+}
+
+// eachManifest fetches manifests and reads one after the other.
+func (s *Snapshot) eachManifest(ctx context.Context, refs []string, do func(ref string, m *manifest) error) error {
+	const atOnce = 32 // bounds the disk; each transfer is a run of rclone
 	dir := filepath.Join(s.local, "marks")
 	defer os.RemoveAll(dir)
-	if err := s.download(ctx, refs, dir, nil); err != nil {
-		return nil, err
-	}
-	for _, ref := range refs {
-		needed[ref] = true
-		base, err := needsOf(filepath.Join(dir, Dir, ref), needed)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read manifest %q: %w", ref, err)
+	for chunk := range slices.Chunk(refs, atOnce) {
+		if err := s.download(ctx, chunk, dir, nil); err != nil {
+			return err
 		}
-		if base != "" {
-			bases = append(bases, base)
+		for _, ref := range chunk {
+			m, err := openManifest(filepath.Join(dir, Dir, ref))
+			if err == nil {
+				err = do(ref, m)
+				m.close()
+			}
+			if err != nil {
+				return fmt.Errorf("cannot read manifest %q: %w", ref, err)
+			}
 		}
-	}
-	return bases, nil
-}
-
-func needsOf(file string, needed map[string]bool) (base string, err error) {
-	m, err := openManifest(file)
-	if err != nil {
-		return "", err
-	}
-	defer m.close()
-	rec, err := m.next()
-	for ; err == nil && rec != nil; rec, err = m.next() {
-		for _, x := range rec.Where {
-			needed[x.Object] = true
+		if err := os.RemoveAll(dir); err != nil {
+			return err
 		}
 	}
-	return m.Base, err
+	return nil
 }
 
 // TrimHistory deletes what a mirror kept of replaced and deleted objects before

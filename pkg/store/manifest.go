@@ -147,6 +147,17 @@ func (m *manifest) next() (*tree.Record, error) {
 	return &rec, checkEntry(&rec.Entry)
 }
 
+// each calls f for all rows that are left.
+func (m *manifest) each(f func(*tree.Record)) error {
+	for {
+		rec, err := m.next()
+		if err != nil || rec == nil {
+			return err
+		}
+		f(rec)
+	}
+}
+
 // readTree reads the tree of a manifest; full is what it is a difference from,
 // nil for nothing.
 func readTree(m, full *manifest) (*Tree, error) {

@@ -314,3 +314,54 @@ func FuzzManifest(f *testing.F) {
 		}
 	})
 }
+
+// TestNeedsAreExact: a collection needs what the trees of the kept generations
+// refer to, and the manifests that tell so; nothing that a difference took away
+// from under all of them.
+func TestNeedsAreExact(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		c := newChain(t)
+		now := plainTree(40)
+		content := func(e *tree.Entry) {
+			e.Size = 1
+			e.Where = []tree.Extent{{Object: fmt.Sprint("o/", rnd.Uint32()), Stored: 1, Size: 1, Codec: tree.Raw}}
+		}
+		for i := range now {
+			content(&now[i])
+		}
+		for range 25 {
+			now = slices.Clone(now)
+			for range 1 + rnd.IntN(2) {
+				if at := rnd.IntN(len(now)); rnd.IntN(4) == 0 {
+					now = slices.Delete(now, at, at+1)
+				} else {
+					content(&now[at])
+				}
+			}
+			c.publish(now, true)
+		}
+		var refs []string
+		for ref := range c.trees {
+			if rnd.IntN(3) == 0 {
+				refs = append(refs, ref)
+			}
+		}
+		want, got := map[string]bool{}, map[string]bool{}
+		for _, ref := range refs {
+			want[ref] = true
+			if base := c.base(ref); base != "" {
+				want[base] = true
+			}
+			for _, e := range c.trees[ref] {
+				want[e.Where[0].Object] = true
+			}
+		}
+		if err := c.reader().Needs(t.Context(), refs, got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d, %d generations: %s", seed, len(refs), diff)
+		}
+	}
+}
