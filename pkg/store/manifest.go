@@ -127,10 +127,38 @@ func (m *manifest) close() {
 
 // next gives the next row, nil at the end.
 func (m *manifest) next() (*tree.Record, error) {
-	rec, err := m.rows.Next()
-	if err == io.EOF {
-		return nil, nil
+	if err := m.rows.Advance(); err != nil {
+		return nil, ignoreEOF(err)
 	}
+	return m.row()
+}
+
+// nextBut is next after those rows that are the entries in order, and says how
+// many these were.
+func (m *manifest) nextBut(entries []tree.Entry) (n int, rec *tree.Record, err error) {
+	for {
+		if err := m.rows.Advance(); err != nil {
+			return n, nil, ignoreEOF(err)
+		}
+		if n == len(entries) || !m.rows.Is(&entries[n]) {
+			rec, err = m.row()
+			return n, rec, err
+		}
+		m.last = entries[n].Path
+		n++
+	}
+}
+
+func ignoreEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// row is the one that the reader is at.
+func (m *manifest) row() (*tree.Record, error) {
+	rec, err := m.rows.Record()
 	if err != nil {
 		return nil, err
 	}
@@ -238,28 +266,29 @@ func (d *difference) write(w *tree.Writer) error {
 // more than limit lines.
 func differ(full *manifest, next []tree.Entry, limit int) (*difference, error) {
 	d := &difference{}
-	was, err := full.next()
-	for i := 0; err == nil && (was != nil || i < len(next)); {
+	n, was, err := full.nextBut(next)
+	for next = next[n:]; err == nil && (was != nil || len(next) > 0); {
 		c := -1
 		if was == nil {
 			c = 1
-		} else if i < len(next) {
-			c = tree.Compare(was.Path, next[i].Path)
+		} else if len(next) > 0 {
+			c = tree.Compare(was.Path, next[0].Path)
 		}
 		switch {
 		case c < 0:
 			d.lines = append(d.lines, differing{path: was.Path})
-		case c > 0 || !sameRow(&was.Entry, &next[i]):
-			d.lines = append(d.lines, differing{next[i].Path, &next[i]})
+		case c > 0 || !sameRow(&was.Entry, &next[0]):
+			d.lines = append(d.lines, differing{next[0].Path, &next[0]})
 		}
 		if len(d.lines) > limit {
 			return nil, nil
 		}
 		if c >= 0 {
-			i++
+			next = next[1:]
 		}
 		if c <= 0 {
-			was, err = full.next()
+			n, was, err = full.nextBut(next)
+			next = next[n:]
 		}
 	}
 	return d, err

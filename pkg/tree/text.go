@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -46,17 +47,7 @@ func (w *Writer) Entry(e *Entry, more ...int64) error {
 			}
 		}
 	}
-	b := append(w.line[:0], byte(e.Kind), '\t')
-	b = append(strconv.AppendUint(b, uint64(e.Mode), 8), '\t')
-	b = append(strconv.AppendInt(b, e.MTime, 10), '\t')
-	b = append(strconv.AppendInt(b, e.Size, 10), '\t')
-	b = append(b, e.Sum.String()...)
-	b = append(b, '\t')
-	b = w.appendWhere(b, e.Where)
-	b = append(b, '\t')
-	b = append(appendEscaped(b, e.Link), '\t')
-	b = append(appendEscaped(b, e.Tag), '\t')
-	b = appendEscaped(b, e.Path)
+	b := appendEntry(w.line[:0], e, w.objects)
 	for _, n := range more {
 		b = strconv.AppendInt(append(b, '\t'), n, 10)
 	}
@@ -65,12 +56,29 @@ func (w *Writer) Entry(e *Entry, more ...int64) error {
 	return err
 }
 
-func (w *Writer) appendWhere(b []byte, where []Extent) []byte {
+// appendEntry writes the line of an entry.
+func appendEntry(b []byte, e *Entry, objects map[string]int) []byte {
+	b = append(b, byte(e.Kind), '\t')
+	b = append(strconv.AppendUint(b, uint64(e.Mode), 8), '\t')
+	b = append(strconv.AppendInt(b, e.MTime, 10), '\t')
+	b = append(strconv.AppendInt(b, e.Size, 10), '\t')
+	if e.Sum != (Sum{}) {
+		b = hex.AppendEncode(b, e.Sum[:])
+	}
+	b = append(b, '\t')
+	b = appendWhere(b, e.Where, objects)
+	b = append(b, '\t')
+	b = append(appendEscaped(b, e.Link), '\t')
+	b = append(appendEscaped(b, e.Tag), '\t')
+	return appendEscaped(b, e.Path)
+}
+
+func appendWhere(b []byte, where []Extent, objects map[string]int) []byte {
 	for i, x := range where {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(strconv.AppendInt(b, int64(w.objects[x.Object]), 10), ':')
+		b = append(strconv.AppendInt(b, int64(objects[x.Object]), 10), ':')
 		b = append(strconv.AppendInt(b, x.Offset, 10), ':')
 		b = append(strconv.AppendInt(b, x.Stored, 10), ':')
 		b = append(strconv.AppendInt(b, x.Size, 10), ':')
@@ -104,37 +112,81 @@ type Record struct {
 type Reader struct {
 	r       *bufio.Reader
 	objects []string
+	numbers map[string]int // of the objects
 	line    int
+	text    []byte // of the record
+	would   []byte // be the text of another
 }
 
 // NewReader reads from r.
-func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 64<<10)} }
+func NewReader(r io.Reader) *Reader {
+	return &Reader{r: bufio.NewReaderSize(r, 64<<10), numbers: map[string]int{}}
+}
 
 // ErrFormat is wrapped by the error for a line that is not of the text form.
 var ErrFormat = errors.New("not a tree line")
 
 // Next gives the next record, io.EOF at the end.
 func (r *Reader) Next() (Record, error) {
+	if err := r.Advance(); err != nil {
+		return Record{}, err
+	}
+	return r.Record()
+}
+
+// Advance goes to the next record, io.EOF at the end.
+func (r *Reader) Advance() error {
 	for {
-		text, err := r.r.ReadString('\n')
-		if err == io.EOF && text != "" {
-			return Record{}, fmt.Errorf("cannot read line %d: %w", r.line+1, io.ErrUnexpectedEOF)
-		}
-		if err != nil {
-			return Record{}, err
+		if err := r.readLine(); err != nil {
+			return err
 		}
 		r.line++
-		text = text[:len(text)-1]
-		if key, ok := strings.CutPrefix(text, "o\t"); ok {
-			r.objects = append(r.objects, key)
-			continue
+		key, ok := bytes.CutPrefix(r.text, []byte("o\t"))
+		if !ok {
+			return nil
 		}
-		rec, err := r.parse(text)
-		if err != nil {
-			return Record{}, fmt.Errorf("cannot read line %d: %w", r.line, err)
-		}
-		return rec, nil
+		r.numbers[string(key)] = len(r.objects)
+		r.objects = append(r.objects, string(key))
 	}
+}
+
+// readLine reads a line into text.
+func (r *Reader) readLine() error {
+	text, err := r.r.ReadSlice('\n')
+	r.text = append(r.text[:0], text...)
+	for err == bufio.ErrBufferFull {
+		text, err = r.r.ReadSlice('\n')
+		r.text = append(r.text, text...)
+	}
+	if err == io.EOF && len(r.text) > 0 {
+		return fmt.Errorf("cannot read line %d: %w", r.line+1, io.ErrUnexpectedEOF)
+	}
+	if err == nil {
+		r.text = r.text[:len(r.text)-1]
+	}
+	return err
+}
+
+// Record is the one that Advance went to.
+func (r *Reader) Record() (Record, error) {
+	rec, err := r.parse(string(r.text))
+	if err != nil {
+		return Record{}, fmt.Errorf("cannot read line %d: %w", r.line, err)
+	}
+	return rec, nil
+}
+
+// Is says whether the record that Advance went to is written as an entry without
+// further columns would be. It costs less than Record, and may be false for two
+// that are equal.
+func (r *Reader) Is(e *Entry) bool {
+	for i := range e.Where {
+		if _, there := r.numbers[e.Where[i].Object]; !there {
+			return false
+		}
+	}
+	r.would = appendEntry(r.would[:0], e, r.numbers)
+	return bytes.Equal(r.would, r.text)
 }
 
 func (r *Reader) parse(text string) (rec Record, err error) {

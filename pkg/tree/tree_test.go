@@ -82,6 +82,30 @@ func TestTextRoundTrip(t *testing.T) {
 	}
 }
 
+// A reader tells a record that is as it was written, and only that.
+func TestReaderIs(t *testing.T) {
+	var buf bytes.Buffer
+	w := NewWriter(&buf)
+	for _, e := range sample() {
+		_ = w.Entry(&e)
+	}
+	_ = w.Flush()
+	r := NewReader(&buf)
+	for i := range sample() {
+		if err := r.Advance(); err != nil {
+			t.Fatal(err)
+		}
+		for j, e := range sample() {
+			if got := r.Is(&e); got != (i == j) {
+				t.Errorf("record %d is entry %d: %v", i, j, got)
+			}
+		}
+		if rec, err := r.Record(); err != nil || !r.Is(&rec.Entry) {
+			t.Errorf("record %d is not itself: %v", i, err)
+		}
+	}
+}
+
 func readAll(r io.Reader) ([]Record, error) {
 	var got []Record
 	for rd := NewReader(r); ; {
