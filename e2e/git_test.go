@@ -486,3 +486,49 @@ func crashInJoin(t *testing.T, at string) {
 		}
 	}
 }
+
+// With git off a person is told what stays on the machine; and where the
+// repositories are carried, what cannot be.
+func TestWhatStaysHere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.history("library", 10)
+	m.git("", "clone", "-q", "library", "repo")
+	m.git("repo", "commit", "-q", "--allow-empty", "-m", "never pushed")
+	m.git("repo", "checkout", "-q", "--detach")
+	m.git("repo", "commit", "-q", "--allow-empty", "-m", "on no branch")
+	m.write("repo/d0/f0", "stashed")
+	m.git("repo", "stash")
+	m.spec(func(o *specOptions) {
+		o.Replicas[0].Git, o.Replicas[0].Exclude = "off", append(o.Replicas[0].Exclude, ".git/**")
+	})
+	m.start()
+	m.sync()
+	said := strings.Join(m.status().Attention, "\n")
+	if want := `of the repository "repo/.git" 2 commits and 1 stashes are only here`; !strings.Contains(said, want) {
+		t.Errorf("no %q in attention:\n%s", want, said)
+	}
+	m.stop()
+
+	m.git("", "clone", "-q", "--filter=blob:none", "--no-checkout", "file://"+m.path("library"), "partial")
+	m.git("library", "config", "uploadpack.allowFilter", "true")
+	m.git("", "clone", "-q", "--filter=blob:none", "--no-checkout", "file://"+m.path("library"), "partial two")
+	m.git("", "init", "-q", "damaged")
+	m.write("damaged/.git/refs/heads/main", "no object\n")
+	m.spec(nil)
+	m.start()
+	m.sync()
+	said = strings.Join(m.status().Attention, "\n")
+	for _, want := range []string{
+		`the repository "partial two/.git" is not carried as it is now: it is a partial clone`,
+		`the repository "damaged/.git" is not carried as it is now: the ref refs/heads/main is damaged`,
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in attention:\n%s", want, said)
+		}
+	}
+	if strings.Contains(said, "repo/.git") {
+		t.Errorf("what is carried needs no attention:\n%s", said)
+	}
+}

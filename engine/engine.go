@@ -44,9 +44,19 @@ type Replica struct {
 	Interval  time.Duration
 	Watch     bool // push a change soon after it was made, and not at the next interval
 	Filter    *filter.Filter
-	Git       bool   // repositories are carried as wholes
+	Git       Git    // how repositories are carried
 	Blocked   string // a word for a person when the replica cannot run as it is set up
 }
+
+// Git says how the repositories of a replica are carried.
+type Git string
+
+// The ways to carry repositories.
+const (
+	GitAsFiles Git = ""      // those that the filter lets through
+	GitWhole   Git = "whole" // each as one, with what was never pushed
+	GitCounted Git = "off"   // as files, and a person is told what is only here
+)
 
 // Target names a prefix to connect to.
 type Target struct {

@@ -26,12 +26,13 @@ type repositories struct {
 	captures map[string]error // of each repository, what its last capture said
 	restores map[string]error // and its last restore
 	kept     map[string]int   // how many refs keep what lost its name
+	unpushed map[string]gitstate.Unpushed
 }
 
 // repositories makes what carries a member's repositories; a nil interface
 // when nothing does.
 func (e *Engine) repositories(m *member) replica.Git {
-	if !m.Git {
+	if m.Git == GitAsFiles {
 		return nil
 	}
 	m.git = &repositories{
@@ -42,8 +43,39 @@ func (e *Engine) repositories(m *member) replica.Git {
 			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 		}),
 	}
+	if m.Git == GitCounted {
+		return (*countedRepositories)(m.git)
+	}
 	return m.git
 }
+
+// countedRepositories are not carried: what is only here is counted.
+type countedRepositories repositories
+
+// Capture counts what of the repositories at dirs, and of those nested in them,
+// is only here.
+func (g *countedRepositories) Capture(ctx context.Context, dirs []string) error {
+	g.unpushed = map[string]gitstate.Unpushed{}
+	for _, dir := range dirs {
+		nested, _ := g.keeper.Nested(dir)
+		for _, dir := range append([]string{dir}, nested...) {
+			u, err := g.keeper.Unpushed(ctx, dir)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err == nil && u != (gitstate.Unpushed{}) { // what is no repository has nothing
+				g.unpushed[dir] = u
+			}
+		}
+	}
+	return nil
+}
+
+// Whole is true.
+func (g *repositories) Whole() bool { return true }
+
+// Whole is false.
+func (g *countedRepositories) Whole() bool { return false }
 
 // Capture captures the repositories at dirs, and those nested in them. What one
 // of them lacks is for attention, and keeps nothing else from going on.
@@ -146,6 +178,10 @@ func (g *repositories) notes(name string) []string {
 	}
 	say("is not carried as it is now", g.captures)
 	say("is not what the bucket has", g.restores)
+	for _, dir := range sorted(g.unpushed) {
+		out = append(out, fmt.Sprintf("replica %s: of the repository %q %d commits and %d stashes are only here, and git is off: push them, or set git: auto",
+			name, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
+	}
 	for _, dir := range sorted(g.kept) {
 		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q went on: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
 			name, dir, g.kept[dir], gitstate.KeptRefs))
@@ -183,7 +219,7 @@ func gitDeletions(found *replica.Changes, staged replica.Staged, held bool) []st
 // restoreGit settles the repositories whose remote side was not settled here
 // yet.
 func (e *Engine) restoreGit(ctx context.Context, m *member) error {
-	if m.git == nil {
+	if m.Git != GitWhole {
 		return nil
 	}
 	if err := m.git.placeFiles(ctx); err != nil {

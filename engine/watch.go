@@ -40,7 +40,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 
 // watched says what of the member's tree is watched.
 func (m *member) watched() watch.Matcher {
-	if m.Git {
+	if m.Git == GitWhole {
 		return withGit{replica.Carried(m.Filter)}
 	}
 	return replica.Carried(m.Filter)

@@ -78,10 +78,21 @@ func (s setting) engineOptions() (engine.Options, error) {
 		o.Replicas = append(o.Replicas, engine.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Remote: s.place(y), Filter: f,
 			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
-			Git: y.CarriesGit(),
+			Git: gitOf(y),
 		})
 	}
 	return o, nil
+}
+
+// gitOf says how the repositories of a replica are carried.
+func gitOf(y spec.Sync) engine.Git {
+	switch {
+	case y.CarriesGit():
+		return engine.GitWhole
+	case y.Git == spec.GitOff:
+		return engine.GitCounted
+	}
+	return engine.GitAsFiles
 }
 
 // place is where a replica lies, for people: with bucket and prefix, once the

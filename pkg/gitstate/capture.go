@@ -53,6 +53,9 @@ func (k *Keeper) Capture(ctx context.Context, dir string) (changed bool, err err
 			}
 			return changed, err
 		}
+		if errors.As(err, new(*RefusedError)) && again.same(now) {
+			return false, err
+		}
 		if err != nil && again.same(now) {
 			return false, fmt.Errorf("cannot read it: %w", err)
 		}

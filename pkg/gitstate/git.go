@@ -83,7 +83,9 @@ func (r *runner) run(ctx context.Context, stdin io.Reader, lines func(string) er
 		return context.Cause(ctx)
 	}
 	if err == nil {
-		err = out.end()
+		if err := out.end(); err != nil {
+			return err
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("git %s: %w%s", verb(args), err, talk.words())

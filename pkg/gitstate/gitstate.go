@@ -76,7 +76,8 @@ type Progress struct {
 // owns it.
 type Keeper struct {
 	Options
-	seen map[string]listing // of each repository: what its last capture saw
+	seen   map[string]listing // of each repository: what was seen of it last
+	counts map[string]Unpushed
 }
 
 // New makes a keeper.
@@ -84,7 +85,7 @@ func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{Options: o, seen: map[string]listing{}}
+	return &Keeper{Options: o, seen: map[string]listing{}, counts: map[string]Unpushed{}}
 }
 
 // ErrBusy says that a repository is in the middle of something: what was

@@ -40,6 +40,8 @@ type Git interface {
 	// git directories that a walk met, below the tree. What cannot be captured
 	// stays as it was.
 	Capture(ctx context.Context, dirs []string) error
+	// Whole says that repositories are carried as wholes.
+	Whole() bool
 }
 
 // Shadows is where the shadows of the tree at a path are.
@@ -280,7 +282,7 @@ func (r *Replica) gitWhole(staged *Staged) {
 // as wholes: it was written before repositories were.
 func (r *Replica) repositoriesAsFiles(entries []tree.Entry) map[string][]tree.Entry {
 	found := map[string][]tree.Entry{}
-	if r.Git == nil {
+	if r.Git == nil || !r.Git.Whole() {
 		return found
 	}
 	for _, e := range entries {
