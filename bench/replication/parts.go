@@ -31,6 +31,7 @@ var parts = []part{
 	{"idle", false, (*set).partIdle},
 	{"big", true, (*set).partBig},
 	{"five", true, (*set).partFive},
+	{"git", true, (*set).partGit},
 }
 
 func partNames() (names []string) {
