@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname -- "$0")/.."
 
-image=coltec-e2e/base:bookworm-2 # the number counts what is in it
+image=coltec-e2e/base:bookworm-3 # the number counts what is in it
 busybox=coltec-e2e/busybox:bookworm
 cli=0.89.0
 cache=${COLTEC_E2E_CACHE:-/var/cache/coltec-e2e}
@@ -55,16 +55,16 @@ fi
 if ! docker image inspect "$image" >/dev/null 2>&1; then
 	echo "e2e-devcontainer: making the base image"
 	mkdir -p "$cache"
-	if [ ! -e "$cache/done-2" ]; then
+	if [ ! -e "$cache/done-3" ]; then
 		rm -rf "$cache/rootfs"
-		debootstrap --variant=minbase --include=sudo,ca-certificates,wget bookworm "$cache/rootfs" >"$cache/log" 2>&1 || {
+		debootstrap --variant=minbase --include=sudo,ca-certificates,wget,git bookworm "$cache/rootfs" >"$cache/log" 2>&1 || {
 			tail -20 "$cache/log"
 			exit 1
 		}
 		chroot "$cache/rootfs" useradd -m -s /bin/bash -u 1000 vscode
 		echo "vscode ALL=(ALL) NOPASSWD:ALL" >"$cache/rootfs/etc/sudoers.d/vscode"
 		chmod 0440 "$cache/rootfs/etc/sudoers.d/vscode"
-		: >"$cache/done-2"
+		: >"$cache/done-3"
 	fi
 	tar -C "$cache/rootfs" -c . | docker import - "$image" >/dev/null
 fi
