@@ -20,6 +20,7 @@ func cmdTailnetUp(p *program) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "tailscale"},
 			&cli.StringFlag{Name: "socket", Required: true},
+			&cli.StringFlag{Name: "state"},
 			&cli.StringFlag{Name: "report"},
 			&cli.BoolFlag{Name: "ready", Usage: "only tell whether tailscaled answers"},
 		},
@@ -27,8 +28,8 @@ func cmdTailnetUp(p *program) *cli.Command {
 			if c.Bool("ready") {
 				return tailnet.Ready(c.String("socket"))
 			}
-			if c.String("tailscale") == "" || c.String("report") == "" {
-				return cmdline.Usage("tailnet-up needs --tailscale and --report")
+			if c.String("tailscale") == "" || c.String("state") == "" || c.String("report") == "" {
+				return cmdline.Usage("tailnet-up needs --tailscale, --state and --report")
 			}
 			if err := undumpable(); err != nil { // the key is in the environment
 				return err
@@ -36,7 +37,7 @@ func cmdTailnetUp(p *program) *cli.Command {
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM)
 			defer stop()
 			return tailnet.Join{
-				Tailscale: c.String("tailscale"), Socket: c.String("socket"), Report: c.String("report"),
+				Tailscale: c.String("tailscale"), Socket: c.String("socket"), State: c.String("state"), Report: c.String("report"),
 				Up: c.Args().Slice(), Key: secret.New(p.env(tailnet.KeyVars[0])), Env: p.environ,
 			}.Run(ctx)
 		},

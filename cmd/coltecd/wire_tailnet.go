@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +29,34 @@ func (s setting) tailnet() []unit.Unit {
 }
 
 func (s setting) tailnetPlace() tailnet.Place {
-	return tailnet.Place{
+	p := tailnet.Place{
 		Coltecd: self(), Dir: s.runtime, Env: s.childEnv("", nil),
 		Tailscale: s.find("tailscale"), Tailscaled: s.find("tailscaled"), TunMissing: tunMissing(),
 	}
+	p.Kept, p.KeptWhy = s.keptNode()
+	return p
+}
+
+// keptNode is where a node's identity stays, and why it cannot stay there: in a tree
+// that is synced it would be every machine's.
+func (s setting) keptNode() (dir, why string) {
+	get := lookup(s.environ)
+	base, ok := get("XDG_STATE_HOME")
+	if !ok {
+		home, _ := get("HOME")
+		base = filepath.Join(home, ".local/state")
+	}
+	if !filepath.IsAbs(base) {
+		return "", "there is no place for the node's identity: set HOME, or XDG_STATE_HOME to a directory of its own"
+	}
+	m := s.spec.Metadata
+	dir = filepath.Join(base, "coltec/tailnet", m.Org, m.Project, m.Environment)
+	for _, y := range s.spec.Persistence.Sync {
+		if strings.HasPrefix(dir+"/", strings.TrimSuffix(filepath.Clean(y.Path), "/")+"/") {
+			return "", "the node's identity would lie in " + dir + ", which " + y.Name + " puts into the bucket: set XDG_STATE_HOME to a directory that is not synced"
+		}
+	}
+	return dir, ""
 }
 
 // self is this program, as a child can run it.
@@ -84,7 +109,7 @@ func (s setting) network(units []status.Unit) *status.Network {
 			return &status.Network{State: status.NetworkBlocked, LastError: u.LastError}
 		case supervisor.Backoff, supervisor.Failed, supervisor.Paused, supervisor.Exited:
 			if u.Name == tailnet.Daemon { // what the job saw last is no longer so
-				n = status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run"}
+				n = status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run: coltecd logs tailscaled says why"}
 			} else if n.LastError != "" {
 				u.LastError = n.LastError
 			}

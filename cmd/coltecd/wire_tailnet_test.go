@@ -73,6 +73,34 @@ func TestKeyStaysInTheJob(t *testing.T) {
 	}
 }
 
+// TestKeptNode: the identity of a node is this machine's, and never in the bucket.
+func TestKeptNode(t *testing.T) {
+	const synced = networked + `
+persistence:
+  remotes: {here: {bucket: b}}
+  sync: [{name: home, path: /home/me}]
+`
+	tests := map[string]struct {
+		spec    string
+		environ []string
+		dir     string
+		why     string // how it begins
+	}{
+		"home":          {networked, []string{"HOME=/home/me"}, "/home/me/.local/state/coltec/tailnet/acme/widget/dev-a", ""},
+		"asked for":     {networked, []string{"HOME=/home/me", "XDG_STATE_HOME=/state"}, "/state/coltec/tailnet/acme/widget/dev-a", ""},
+		"nowhere":       {networked, nil, "", "there is no place for the node's identity"},
+		"synced":        {synced, []string{"HOME=/home/me"}, "", "the node's identity would lie in /home/me/.local/state/coltec/tailnet/acme/widget/dev-a, which home puts into the bucket"},
+		"beside synced": {synced, []string{"HOME=/home/me2"}, "/home/me2/.local/state/coltec/tailnet/acme/widget/dev-a", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if dir, why := wiring(t, tt.spec, tt.environ...).keptNode(); dir != tt.dir || !strings.HasPrefix(why, tt.why) || (why == "") != (tt.why == "") {
+				t.Errorf("got %q, %q", dir, why)
+			}
+		})
+	}
+}
+
 // TestFindProgram: what lies beside PATH's relative entries, or cannot run, is none.
 func TestFindProgram(t *testing.T) {
 	dir := programs(t, "tailscaled")
@@ -103,7 +131,7 @@ func TestNetwork(t *testing.T) {
 	}{
 		"both run":      {[]status.Unit{unit("tailscaled", supervisor.Running), unit("tailscale-up", supervisor.Running)}, joined, "exit status 1"},
 		"a try failed":  {[]status.Unit{unit("tailscale-up", supervisor.Backoff)}, joined, "what up said"},
-		"daemon died":   {[]status.Unit{unit("tailscaled", supervisor.Backoff)}, status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run"}, "exit status 1"},
+		"daemon died":   {[]status.Unit{unit("tailscaled", supervisor.Backoff)}, status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run: coltecd logs tailscaled says why"}, "exit status 1"},
 		"blocked":       {[]status.Unit{unit("tailscale-up", supervisor.Blocked)}, status.Network{State: status.NetworkBlocked, LastError: "exit status 1"}, "exit status 1"},
 		"another fails": {[]status.Unit{unit("web", supervisor.Backoff)}, joined, "exit status 1"},
 	}

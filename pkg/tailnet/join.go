@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,19 +23,28 @@ import (
 type Join struct {
 	Tailscale string   // path of the client
 	Socket    string   // of tailscaled
+	State     string   // directory of tailscaled
 	Report    string   // file for the status
 	Up        []string // flags of tailscale up
 	Key       secret.Value
 	Env       []string
 }
 
-// report is what the job leaves behind.
+// report is what the job saw last, for the status.
 type report struct {
 	Network status.Network `json:"network"`
-	Applied string         `json:"applied,omitempty"` // checksum of the flags that the node runs with
-	Note    string         `json:"note,omitempty"`    // what the node runs without, though it was asked for
-	Daemon  string         `json:"daemon"`            // which start of tailscaled it is about
+	Daemon  string         `json:"daemon"` // which start of tailscaled it is about
 }
+
+// applied is what the node runs with. It outlives tailscaled, as the state of a node
+// that is kept does: such a node needs no key again, and a one-off key is used up.
+type applied struct {
+	Flags string `json:"flags"`          // checksum
+	Note  string `json:"note,omitempty"` // what it runs without, though it was asked for
+}
+
+// applied is the file for it.
+func (j Join) applied() string { return filepath.Join(j.State, "coltec.json") }
 
 // running is tailscale's word for a node that is in the tailnet.
 const running = "Running"
@@ -61,23 +71,22 @@ func (s state) joined() bool {
 func (j Join) Run(ctx context.Context) error {
 	daemon := started(j.Socket) // before the look: a later start is another one
 	now, err := j.look(ctx)
-	want, last := checksum(strings.Join(j.Up, "\x00")), readReport(j.Report)
-	note := last.Note
-	if err == nil && (!now.joined() || last.Applied != want) {
+	is, want := read[applied](j.applied()), checksum(strings.Join(j.Up, "\x00"))
+	if err == nil && (!now.joined() || is.Flags != want) {
 		var said error
-		note, said = j.up(ctx)
+		is.Note, said = j.up(ctx)
 		if now, err = j.look(ctx); err == nil && (!now.joined() || said != nil) {
 			err = reason(now, said)
 		}
+		if is.Flags = want; err != nil {
+			is.Flags = ""
+		}
+		err = errors.Join(err, write(j.applied(), is))
 	}
-	if note != "" {
-		now.Health = append(now.Health, note)
+	if is.Note != "" {
+		now.Health = append(now.Health, is.Note)
 	}
-	r := report{Network: network(now, err), Daemon: daemon, Note: note}
-	if err == nil {
-		r.Applied = want
-	}
-	return errors.Join(err, writeReport(j.Report, r))
+	return errors.Join(err, write(j.Report, report{Network: network(now, err), Daemon: daemon}))
 }
 
 // look asks for the state.
@@ -194,7 +203,7 @@ func network(s state, err error) status.Network {
 
 // Status reads what the job reported last; there may be nothing yet.
 func Status(p Place) status.Network {
-	r := readReport(p.Report())
+	r := read[report](p.Report())
 	if r.Network.State == "" || r.Daemon != started(p.Socket()) {
 		return status.Network{State: status.NetworkJoining}
 	}
@@ -219,17 +228,18 @@ func Ready(socket string) error {
 	return c.Close()
 }
 
-func readReport(path string) report {
-	var r report
+// read returns what is in a file that write made.
+func read[T any](path string) T {
+	var v T
 	if b, err := os.ReadFile(path); err == nil {
-		_ = json.Unmarshal(b, &r) // an unreadable one counts as none
+		_ = json.Unmarshal(b, &v) // an unreadable one counts as none
 	}
-	return r
+	return v
 }
 
-// writeReport makes the file appear whole.
-func writeReport(path string, r report) error {
-	b, err := json.Marshal(r)
+// write makes the file appear whole.
+func write(path string, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}

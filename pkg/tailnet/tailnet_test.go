@@ -35,10 +35,10 @@ func environ(kv ...string) spec.Lookup {
 	}
 }
 
-var here = Place{Coltecd: "/bin/coltecd", Tailscale: "/bin/tailscale", Tailscaled: "/sbin/tailscaled", Dir: "/run/c", Env: []string{"HOME=/h"}}
+var here = Place{Coltecd: "/bin/coltecd", Tailscale: "/bin/tailscale", Tailscaled: "/sbin/tailscaled", Dir: "/run/c", Env: []string{"HOME=/h"}, Kept: "/h/kept"}
 
 const (
-	join   = "/bin/coltecd tailnet-up --tailscale /bin/tailscale --socket /run/c/ts.sock --report /run/c/tailnet.json -- "
+	join   = "/bin/coltecd tailnet-up --tailscale /bin/tailscale --socket /run/c/ts.sock --state /run/c/tailscale --report /run/c/tailnet.json -- "
 	common = "--reset --timeout=25s --auth-key=file:/dev/stdin "
 	daemon = "/sbin/tailscaled --socket=/run/c/ts.sock --statedir=/run/c/tailscale --state=mem: --tun=userspace-networking --socks5-server=localhost:1055 --outbound-http-proxy-listen=localhost:1055"
 )
@@ -58,7 +58,7 @@ func TestArgv(t *testing.T) {
 		"ssh":           {EnvSSH + "=0", plain + " --accept-dns=false --accept-routes=false --ssh=false --advertise-tags=tag:devcontainer", daemon},
 		"extra args":    {EnvExtraArgs + "=--shields-up  --operator=vscode", plain + rest + " --shields-up --operator=vscode", daemon},
 		"login server":  {EnvLoginServer + "=http://127.0.0.1:1", plain + rest + " --login-server=http://127.0.0.1:1", daemon},
-		"kept node":     {EnvEphemeral + "=off", plain + rest, strings.Replace(daemon, " --state=mem:", "", 1)},
+		"kept node":     {EnvEphemeral + "=off", plain + rest, strings.Replace(daemon, "/run/c/tailscale --state=mem:", "/h/kept", 1)},
 		"kernel":        {EnvTun + "=kernel", plain + rest, "/sbin/tailscaled --socket=/run/c/ts.sock --statedir=/run/c/tailscale --state=mem: --tun=tailscale0"},
 		"proxy":         {EnvProxy + "=127.0.0.1:9", plain + rest, strings.ReplaceAll(daemon, "localhost:1055", "127.0.0.1:9")},
 	}
@@ -73,7 +73,11 @@ func TestArgv(t *testing.T) {
 			for _, u := range units {
 				got = append(got, strings.Join(u.Argv, " "))
 			}
-			if diff := cmp.Diff([]string{tt.daemon, join + tt.up}, got); diff != "" {
+			job := join
+			if !c.Ephemeral {
+				job = strings.Replace(join, "/run/c/tailscale", here.Kept, 1)
+			}
+			if diff := cmp.Diff([]string{tt.daemon, job + tt.up}, got); diff != "" {
 				t.Error(diff)
 			}
 			if err := unit.ValidateSet(units, nil); err != nil {
@@ -120,6 +124,7 @@ func TestBlocked(t *testing.T) {
 		"no key":    {nil, func(*Place) {}, "COLTEC_TAILSCALE_AUTH_KEY is not set"},
 		"no daemon": {[]string{"TS_AUTHKEY=k"}, func(p *Place) { p.Tailscaled = "" }, "tailscale and tailscaled are not installed"},
 		"no client": {nil, func(p *Place) { p.Tailscale = "" }, "tailscale and tailscaled are not installed"},
+		"no home":   {[]string{"TS_AUTHKEY=k", EnvEphemeral + "=no"}, func(p *Place) { p.KeptWhy = "why" }, "COLTEC_NET_EPHEMERAL is false, and why"},
 		"no tun":    {[]string{"TS_AUTHKEY=k", EnvTun + "=kernel"}, func(p *Place) { p.TunMissing = "no device" }, "no device"},
 	}
 	for name, tt := range tests {
@@ -259,7 +264,7 @@ esac
 		return string(b)
 	}
 	return Join{
-		Tailscale: filepath.Join(dir, "tailscale"), Socket: "s", Report: filepath.Join(dir, "tailnet.json"),
+		Tailscale: filepath.Join(dir, "tailscale"), Socket: "s", State: dir, Report: filepath.Join(dir, "tailnet.json"),
 		Up: []string{"--reset"}, Key: secret.New("tskey-1"), Env: []string{"PATH=/usr/bin:/bin", "TS_AUTHKEY=tskey-1"},
 	}, read
 }
@@ -319,6 +324,23 @@ func TestJoinOnlyWhenNeeded(t *testing.T) {
 	}
 }
 
+// TestKeptNode: a node that comes back into the tailnet by itself was asked to join
+// again, with a key that may be used up.
+func TestKeptNode(t *testing.T) {
+	j, read := client(t, loggedOut, inside, "true")
+	for range 2 {
+		if err := j.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(j.Report); err != nil { // as a coltecd that starts does
+			t.Fatal(err)
+		}
+	}
+	if ups := strings.Count(read("calls"), " up "); ups != 1 {
+		t.Errorf("%d times up, want 1", ups)
+	}
+}
+
 // TestNoSSHInTheTailnet: a node that asked for SSH in a tailnet without it joined, and
 // then could neither take other flags nor log out.
 func TestNoSSHInTheTailnet(t *testing.T) {
@@ -359,8 +381,7 @@ func TestNoSSHInTheTailnet(t *testing.T) {
 // longer well; joining anew would not bring the server back.
 func TestOffline(t *testing.T) {
 	j, read := client(t, strings.Replace(inside, `"Online":true`, `"Online":false`, 1), "", "true")
-	applied := report{Applied: checksum("--reset")}
-	if err := writeReport(j.Report, applied); err != nil {
+	if err := write(j.applied(), applied{Flags: checksum("--reset")}); err != nil {
 		t.Fatal(err)
 	}
 	if err := j.Run(t.Context()); err != nil || strings.Contains(read("calls"), " up ") {

@@ -28,6 +28,8 @@ type Place struct {
 	Dir        string   // private, short, outlives tailscaled
 	Env        []string // of tailscaled and the job, no credentials in it
 	TunMissing string   // why the kernel's network cannot be used; empty: it can
+	Kept       string   // private, outlives coltecd: of a node that is no ephemeral one
+	KeptWhy    string   // why there is no such place; empty: there is
 }
 
 // TunDevice is what tailscaled makes a network interface with.
@@ -54,7 +56,12 @@ func (p Place) Socket() string { return filepath.Join(p.Dir, "ts.sock") }
 func (p Place) Report() string { return filepath.Join(p.Dir, "tailnet.json") }
 
 // state is the directory of tailscaled.
-func (p Place) state() string { return filepath.Join(p.Dir, "tailscale") }
+func (c Config) state(p Place) string {
+	if c.Ephemeral {
+		return filepath.Join(p.Dir, "tailscale")
+	}
+	return p.Kept
+}
 
 // How often the job looks. A look is two short processes; after a tailscaled that
 // was killed the node is back within this time.
@@ -69,7 +76,7 @@ const (
 func (c Config) Units(p Place) []unit.Unit {
 	daemon := unit.Unit{
 		Name: Daemon, Kind: unit.Service, Argv: c.daemonArgv(p), Dir: "/",
-		Env: append(slices.Clone(p.Env), "TS_LOGS_DIR="+p.state()), // root's default is shared by all
+		Env: append(slices.Clone(p.Env), "TS_LOGS_DIR="+c.state(p)), // root's default is shared by all
 		// It must come back after any fault, however long that lasts.
 		StartLimit: unit.StartLimit{Burst: -1},
 		Stop:       unit.Stop{Signal: syscall.SIGTERM, Grace: 5 * time.Second}, // an ephemeral node says good-bye
@@ -89,6 +96,9 @@ func (c Config) Units(p Place) []unit.Unit {
 	case c.Tun == spec.TunKernel && p.TunMissing != "":
 		daemon.Blocked = p.TunMissing
 		return []unit.Unit{daemon}
+	case !c.Ephemeral && p.KeptWhy != "":
+		daemon.Blocked = EnvEphemeral + " is false, and " + p.KeptWhy
+		return []unit.Unit{daemon}
 	case c.Key.Empty():
 		joiner.Env, joiner.After = nil, nil
 		joiner.Blocked = KeyVars[0] + " is not set"
@@ -105,7 +115,7 @@ func Blocked(err error) unit.Unit {
 // daemonArgv is the command line of tailscaled. An ephemeral node keeps its state
 // in memory: tailscaled then registers it as ephemeral and logs it out at its end.
 func (c Config) daemonArgv(p Place) []string {
-	argv := []string{p.Tailscaled, "--socket=" + p.Socket(), "--statedir=" + p.state()}
+	argv := []string{p.Tailscaled, "--socket=" + p.Socket(), "--statedir=" + c.state(p)}
 	if c.Ephemeral {
 		argv = append(argv, "--state=mem:")
 	}
@@ -118,7 +128,7 @@ func (c Config) daemonArgv(p Place) []string {
 // joinArgv is the command line of the job: where things are, then the flags of
 // tailscale up.
 func (c Config) joinArgv(p Place) []string {
-	argv := []string{p.Coltecd, "tailnet-up", "--tailscale", p.Tailscale, "--socket", p.Socket(), "--report", p.Report(), "--"}
+	argv := []string{p.Coltecd, "tailnet-up", "--tailscale", p.Tailscale, "--socket", p.Socket(), "--state", c.state(p), "--report", p.Report(), "--"}
 	return append(argv, c.upFlags()...)
 }
 

@@ -267,6 +267,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestKeptNode: with COLTEC_NET_EPHEMERAL=false a node stays when its workspace stops,
+// and is back with its address and without the key, which may be a one-off.
+func TestKeptNode(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t).open()
+	m := w.machine("dev-p")
+	m.env["COLTEC_NET_EPHEMERAL"] = "false"
+	const host = "dev-acme-widget-dev-p"
+	m.start()
+	was := m.awaitJoined().Network.Addresses
+	m.stop()
+	keys := asked.count(host, rightKey)
+	if n := asked.count(host, `"Expiry": "1970`); keys == 0 || n > 0 {
+		t.Errorf("the key came %d times, the node left %d times", keys, n)
+	}
+	w.control.RequireAuthKey = "" // no node is there to be asked for one
+	m.start()
+	if now := m.awaitJoined().Network.Addresses; !slices.Equal(was, now) {
+		t.Errorf("it had %q, and has %q", was, now)
+	}
+	if n := asked.count(host, rightKey); n != keys {
+		t.Errorf("the key came again, %d times", n-keys)
+	}
+}
+
 // TestFewerFlags: tailscale up refuses a call with fewer flags than the last one
 // had, unless it is told to reset.
 func TestFewerFlags(t *testing.T) {

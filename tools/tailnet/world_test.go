@@ -67,20 +67,21 @@ func (r *requests) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// have tells whether one request of the node called host holds all texts.
-func (r *requests) have(host string, texts ...string) bool {
+// count tells how many requests of the node called host hold all texts.
+func (r *requests) count(host string, texts ...string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	n := 0
 	for _, said := range r.all {
 		all := strings.Contains(said, fmt.Sprintf("%q: %q", "Hostname", host))
 		for _, text := range texts {
 			all = all && strings.Contains(said, text)
 		}
 		if all {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // wait asks until done says so; what says what for, and why not.
@@ -232,7 +233,7 @@ func (w *world) shut() {
 // awaitRequest waits until the node called host asked the control server for all texts at once.
 func (w *world) awaitRequest(host string, texts ...string) {
 	w.t.Helper()
-	wait(w.t, fmt.Sprintf("a request of %s with %q", host, texts), func() (bool, string) { return asked.have(host, texts...), "" })
+	wait(w.t, fmt.Sprintf("a request of %s with %q", host, texts), func() (bool, string) { return asked.count(host, texts...) > 0, "" })
 }
 
 // freePort is one that is for a node's proxy.
