@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,7 +99,11 @@ func newGround(t *testing.T) *ground {
 			g.env = append(g.env, kv)
 		}
 	}
-	g.env = append(g.env, "FNOX_AGE_KEY_FILE="+g.dir+"/key.txt")
+	// The dev container CLI leaves the context of each build in its temporary files.
+	if err := os.Mkdir(g.dir+"/tmp", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g.env = append(g.env, "FNOX_AGE_KEY_FILE="+g.dir+"/key.txt", "TMPDIR="+g.dir+"/tmp")
 	return g
 }
 
@@ -142,17 +145,6 @@ func (g *ground) edit(dir, old, text string) {
 	if err := os.WriteFile(path, []byte(strings.Replace(string(b), old, text, 1)), 0o644); err != nil {
 		g.t.Fatal(err)
 	}
-}
-
-// nobody is an endpoint that nobody listens at.
-func (g *ground) nobody() string {
-	g.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
 }
 
 // own names a folder, and removes its container and its images with the test.

@@ -115,7 +115,7 @@ func (g *ground) noValue(dir, value string) {
 	g.t.Helper()
 	for _, argv := range [][]string{
 		{"docker", "inspect", g.container(dir)},
-		{"docker", "exec", g.container(dir), "sh", "-c", "cat /proc/[0-9]*/cmdline"},
+		{"docker", "exec", g.container(dir), "sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null; true"},
 		{"sh", "-c", `cat "$1"/.devcontainer/logs/*`, "sh", dir},
 		{g.root + "/bin/coltec", "status", dir, "--json"},
 	} {

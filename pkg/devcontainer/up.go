@@ -60,7 +60,15 @@ func (u Up) argv() []string {
 // Up brings the container of a folder up and waits for its hooks. A container
 // may be up in spite of an error: a hook failed. Then the result says which.
 func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
+	// The CLI names its temporary files by the millisecond, in one directory for all:
+	// two at once take each other's, and every build leaves its context behind.
+	temp, err := os.MkdirTemp("", "coltec-up-")
+	if err != nil {
+		return Result{}, fmt.Errorf("cannot run the dev container CLI: %w", err)
+	}
+	defer os.RemoveAll(temp)
 	cmd := t.command(ctx, t.CLI, u.argv()...)
+	cmd.Env = append(slices.Clone(t.Environ), "TMPDIR="+temp)
 	var feed func()
 	if len(u.Secrets) > 0 {
 		r, w, err := os.Pipe()
