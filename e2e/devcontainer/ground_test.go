@@ -233,15 +233,20 @@ func (g *ground) container(dir string) string {
 }
 
 func (g *ground) head(env string) store.Head {
+	g.t.Helper()
 	var h store.Head
-	b, err := os.ReadFile(filepath.Join(g.server.Dir, g.server.Bucket, store.HeadKey("acme/widget/"+env)))
-	if err == nil {
-		err = json.Unmarshal(b, &h)
-	}
-	if err != nil {
-		g.t.Errorf("head of %s: %v", env, err)
-	}
+	g.eventually("the head of "+env+" is there", func() (ok bool) {
+		h, ok = g.headNow(env)
+		return ok
+	})
 	return h
+}
+
+// headNow is the head, unless it is being replaced just now: the server on loopback
+// has neither the old one nor the new one for a moment.
+func (g *ground) headNow(env string) (h store.Head, ok bool) {
+	b, err := os.ReadFile(filepath.Join(g.bucket(), store.HeadKey("acme/widget/"+env)))
+	return h, err == nil && json.Unmarshal(b, &h) == nil
 }
 
 // eventually waits until ok says yes.

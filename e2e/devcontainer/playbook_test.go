@@ -232,8 +232,8 @@ func (g *ground) awaitStored(env string, saved time.Time) time.Duration {
 			return passed
 		}
 		// Reading all of it takes a while: only what is new is read.
-		h := g.head(env)
-		if h.Generation == generation {
+		h, ok := g.headNow(env)
+		if !ok || h.Generation == generation {
 			continue
 		}
 		generation = h.Generation
