@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -252,6 +253,9 @@ func TestALostHeadIsMadeAnew(t *testing.T) {
 	w.rclone("deletefile", "{bucket}/"+store.HeadKey(workspaceName))
 	b := w.machine("b")
 	b.spec(nil)
+	// It said that nothing was ever committed.
+	b.refused(1, "its head is gone from the bucket, and replica \"workspace\" is still there", "history")
+	b.refused(1, "takes the newest state that is left", "history", "show")
 	b.start()
 	sameTree(t, a.tree(), b.tree())
 	if text := words(b.status()); !strings.Contains(text, "head was gone from the bucket") {
@@ -270,4 +274,40 @@ func TestALostHeadIsMadeAnew(t *testing.T) {
 	}
 	a.must("verify")
 	a.stop()
+}
+
+// The head was lost, and the one that was made anew too: the third machine gets what
+// was pushed last. It got an older state, of an epoch that was higher.
+func TestAHeadLostTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	for i := range 4 { // an epoch each
+		a.write("note.txt", fmt.Sprintf("a %d", i))
+		a.once()
+	}
+	lose := func() (epoch int64) {
+		var head store.Head
+		w.json(store.HeadKey(workspaceName), &head)
+		w.rclone("deletefile", "{bucket}/"+store.HeadKey(workspaceName))
+		return head.Epoch
+	}
+	first := lose()
+	b := w.machine("b")
+	b.spec(nil)
+	b.once()
+	b.write("note.txt", "b, under the second head")
+	b.once()
+	if second := lose(); second <= first {
+		t.Errorf("the second head has epoch %d, the first had %d", second, first)
+	}
+	c := w.machine("c")
+	c.spec(nil)
+	c.once()
+	sameTree(t, b.tree(), c.tree())
+	if got := c.read("note.txt"); got != "b, under the second head" {
+		t.Errorf("the third machine has %q", got)
+	}
+	c.must("verify")
 }

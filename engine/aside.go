@@ -26,7 +26,7 @@ func (r *Reader) Aside(ctx context.Context, x Replica) ([]replica.KeptAside, err
 			remote = t.Entries
 		}
 	}
-	if errors.Is(err, ErrNoGeneration) || errors.Is(err, ErrNothingCommitted) {
+	if errors.Is(err, ErrNoGeneration) || errors.Is(err, ErrNothingCommitted) || errors.Is(err, ErrHeadLost) {
 		err = nil
 	}
 	list, local := replica.ListAside(x.Path, remote)

@@ -94,7 +94,10 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
-	m.ready, m.epoch = true, head.Epoch
+	if err := e.surpass(ctx, m); err != nil {
+		return err
+	}
+	m.ready, m.epoch = true, e.lease.Head().Epoch
 	m.watchable()
 	e.count(m)
 	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)

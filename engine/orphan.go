@@ -25,6 +25,9 @@ func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head)
 	if err != nil {
 		return false, err
 	}
+	if len(refs) > 0 {
+		m.left = store.ManifestEpoch(refs[len(refs)-1])
+	}
 	for _, ref := range slices.Backward(refs) {
 		t, err := m.layout.Tree(ctx, ref)
 		if ctx.Err() != nil {
@@ -39,6 +42,16 @@ func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head)
 		return true, m.rep.Receive(t, ref, head.Epoch, head.Generation)
 	}
 	return false, nil
+}
+
+// surpass makes a head that was made anew begin above the epochs of what a lost one
+// left in a member's prefix: manifests are found by their epoch, and should this
+// head be lost too, the newest must be its own.
+func (e *Engine) surpass(ctx context.Context, m *member) error {
+	if m.left < e.lease.Head().Epoch {
+		return nil
+	}
+	return e.lease.Surpass(ctx, m.left)
 }
 
 // orphaned says whether a replica was received from a lost head's manifest in

@@ -54,6 +54,10 @@ func (r *Reader) Head(ctx context.Context) (*store.Head, error) {
 	}
 	h, err := store.ReadHead(ctx, head, r.o.Workspace.String())
 	if errors.Is(err, rclone.ErrNotFound) {
+		if left, err := r.leftovers(ctx); err != nil || left != "" {
+			return nil, errors.Join(err, hint.Wrap(fmt.Errorf("cannot read the history of %s: %w, %s", r.o.Workspace, ErrHeadLost, left),
+				"bring the workspace up, on any machine: coltecd makes a new head, takes the newest state that is left, merges it with what is there, and deletes nothing"))
+		}
 		return nil, hint.Wrap(fmt.Errorf("cannot read the history of %s: %w there", r.o.Workspace, ErrNothingCommitted),
 			"check bucket, path_prefix and the name of the workspace")
 	}
@@ -77,6 +81,31 @@ func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
 		}
 	}
 	return r.log.Generations, nil
+}
+
+// ErrHeadLost says that a workspace has no head any more.
+var ErrHeadLost = errors.New("its head is gone from the bucket")
+
+// leftovers says what a lost head has left in the workspace's prefixes; "" when
+// there never was one.
+func (r *Reader) leftovers(ctx context.Context) (string, error) {
+	for _, x := range r.o.Replicas {
+		remote, err := r.remote(ctx, x)
+		if err != nil {
+			return "", err
+		}
+		claim, err := store.ReadClaim(ctx, remote)
+		if errors.Is(err, rclone.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("cannot look whether a head was lost: %w", err)
+		}
+		if claim.Workspace == r.o.Workspace.String() {
+			return fmt.Sprintf("and replica %q is still there", x.Name), nil
+		}
+	}
+	return "", nil
 }
 
 // ErrNothingCommitted says that a workspace has no head.
@@ -180,8 +209,8 @@ func (r *Reader) Find(path string) (Replica, string, error) {
 	return x, strings.TrimPrefix(strings.TrimPrefix(path, x.Path), "/"), nil
 }
 
-// layout opens a replica's prefix for reading.
-func (r *Reader) layout(ctx context.Context, x Replica) (store.Layout, error) {
+// remote opens a replica's prefix, once.
+func (r *Reader) remote(ctx context.Context, x Replica) (Remote, error) {
 	remote, ok := r.remotes[x.Name]
 	if !ok {
 		var err error
@@ -189,6 +218,15 @@ func (r *Reader) layout(ctx context.Context, x Replica) (store.Layout, error) {
 			return nil, err
 		}
 		r.remotes[x.Name] = remote
+	}
+	return remote, nil
+}
+
+// layout opens a replica's prefix for reading.
+func (r *Reader) layout(ctx context.Context, x Replica) (store.Layout, error) {
+	remote, err := r.remote(ctx, x)
+	if err != nil {
+		return nil, err
 	}
 	if x.Layout == "mirror" {
 		return store.NewMirror(remote), nil

@@ -376,6 +376,14 @@ func (l *Lease) Renew(ctx context.Context) error {
 	return l.write(ctx, func(*Head) {})
 }
 
+// Surpass takes an epoch above another one, if ours is not.
+func (l *Lease) Surpass(ctx context.Context, epoch int64) error {
+	if err := l.mine(); err != nil {
+		return err
+	}
+	return l.write(ctx, func(h *Head) { h.Epoch = max(h.Epoch, epoch+1) })
+}
+
 // Release gives the lease back and says how many changes did not arrive.
 func (l *Lease) Release(ctx context.Context, dirty int) error {
 	if err := l.mine(); err != nil {

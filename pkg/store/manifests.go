@@ -170,6 +170,13 @@ func IsManifest(ref string) bool {
 	return ok && ValidPath(ref) && !strings.Contains(name, "/")
 }
 
+// ManifestEpoch is the epoch that a manifest was written in; 0 for what is none.
+func ManifestEpoch(ref string) int64 {
+	var epoch int64
+	_, _ = fmt.Sscanf(ref, "m/%d-", &epoch)
+	return epoch
+}
+
 // Manifests lists what Tree can be asked for in the prefix that the bucket is
 // rooted at, oldest first, whether a head names it or not.
 func Manifests(ctx context.Context, b Bucket) ([]string, error) {
