@@ -32,13 +32,15 @@ func cmdNew(p *program) *cli.Command {
 		Name:      "new",
 		Usage:     "make a workspace from a template",
 		ArgsUsage: "DIR",
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "template", Value: "base", Usage: "the template: a name (see coltec templates), the `PATH` of a directory, or a git URL[//FOLDER][#REF]"},
 			dataFlag(),
 			&cli.BoolFlag{Name: "defaults", Usage: "ask nothing: what has no answer takes its default"},
+			&cli.StringFlag{Name: "fork", Usage: "begin with the files of the workspace `ORG/PROJECT/ENV` in the same bucket, as they are there now; it is only read"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
-		},
-		Action: func(c *cli.Context) error { return p.newWorkspace(c) },
+		}, secretFlags()...),
+		Description: "Secrets are looked for only to read what is forked.",
+		Action:      func(c *cli.Context) error { return p.newWorkspace(c) },
 	}
 }
 
@@ -72,28 +74,27 @@ func (p *program) newWorkspace(c *cli.Context) error {
 		return err
 	}
 	defer release()
-	if _, err := os.Stat(folder); err == nil {
-		if _, err := scaffold.Recover(folder); err != nil {
-			return err
-		}
-	}
-	plan, err := scaffold.PlanNew(folder, tree, scaffold.NewRecord(ref, t, answers))
-	if err != nil {
-		return err
-	}
 	sp, err := p.apart(folder, tree)
 	if err != nil {
 		return err
 	}
-	if err := plan.Write(folder); err != nil {
-		return err
+	record := scaffold.NewRecord(ref, t, answers)
+	plan := &scaffold.Plan{}
+	if of := c.String("fork"); of != "" {
+		var f *fork
+		if f, err = newFork(of, folder, t, answers); err == nil {
+			err = f.make(func() (err error) {
+				if plan, err = p.render(f.workspace(), tree, record, sp); err != nil {
+					return err
+				}
+				return p.fill(c, f)
+			})
+		}
+	} else {
+		plan, err = p.render(folder, tree, record, sp)
 	}
-	arches, err := p.putFeature(folder, sp, feature.Find(p.binDirs()...))
 	if err != nil {
 		return err
-	}
-	if len(arches) == 0 {
-		p.say("note: %v", feature.Missing(p.binDirs()...))
 	}
 	if c.Bool("json") {
 		return p.printJSON(struct {
@@ -105,6 +106,27 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	}
 	p.say("%s: made from template %s %s (%d files)", c.Args().First(), t.Name(), t.Version(), len(plan.Actions))
 	return nil
+}
+
+// render writes a workspace into folder: what the template makes, and the Feature.
+func (p *program) render(folder string, tree scaffold.Tree, record scaffold.Record, sp *spec.Spec) (*scaffold.Plan, error) {
+	if _, err := os.Stat(folder); err == nil {
+		if _, err := scaffold.Recover(folder); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := scaffold.PlanNew(folder, tree, record)
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.Write(folder); err != nil {
+		return nil, err
+	}
+	arches, err := p.putFeature(folder, sp, feature.Find(p.binDirs()...))
+	if err == nil && len(arches) == 0 {
+		p.say("note: %v", feature.Missing(p.binDirs()...))
+	}
+	return plan, err
 }
 
 // fromFolder gives a template's path as the workspace sees it, so that both can
