@@ -402,12 +402,12 @@ func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (
 	if err != nil {
 		return false, err
 	}
-	c.Sum, c.Seen = got.sum, seen
+	c.Sum, c.Seen = got, seen
 	if row != nil && !r.stale(row) && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
 		c.Where = row.Where
 		return true, nil
 	}
-	where, ok := known.where[got.sum]
+	where, ok := known.where[got]
 	if !ok || !r.Layout.ByContent() {
 		return false, nil
 	}
@@ -447,7 +447,7 @@ func (r *Replica) stageContent(ctx context.Context, b store.Batch, c *Change, s 
 		}
 		return err
 	}
-	c.Sum, c.Seen = got.sum, seen
+	c.Sum, c.Seen = got, seen
 	return nil
 }
 

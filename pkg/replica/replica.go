@@ -5,12 +5,9 @@ package replica
 
 import (
 	"context"
-	"crypto/md5"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -334,12 +331,6 @@ func (r *Replica) walk(ctx context.Context) ([]Sighting, []Unknown, error) {
 // errMoved says that a file changed while it was read.
 var errMoved = errors.New("it changes while it is read")
 
-// contentOf is what reading a file told.
-type contentOf struct {
-	sum tree.Sum
-	tag string // what a mirror's store calls it
-}
-
 // fileError is the fault of one local file, and keeps nothing else from going
 // on.
 type fileError struct{ error }
@@ -360,32 +351,30 @@ func (r fileReader) Read(p []byte) (int, error) {
 // read reads a file that was sighted, through read, and verifies that it was
 // the same file before and after. A change of mode counts too: what is pushed
 // is what the sighting says.
-func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (contentOf, Seen, error) {
+func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (tree.Sum, Seen, error) {
 	f, err := r.root.Open(s.Path)
 	if err != nil {
-		return contentOf{}, Seen{}, fileError{err}
+		return tree.Sum{}, Seen{}, fileError{err}
 	}
 	defer f.Close()
 	before, err := f.Seen()
 	if err != nil {
-		return contentOf{}, Seen{}, fileError{err}
+		return tree.Sum{}, Seen{}, fileError{err}
 	}
-	sum, tag := sha256.New(), md5.New()
-	if err := read(io.TeeReader(fileReader{f}, io.MultiWriter(sum, tag))); err != nil {
-		return contentOf{}, Seen{}, err
+	sum := sha256.New()
+	if err := read(io.TeeReader(fileReader{f}, sum)); err != nil {
+		return tree.Sum{}, Seen{}, err
 	}
 	after, err := f.Seen()
 	if err != nil {
-		return contentOf{}, Seen{}, fileError{err}
+		return tree.Sum{}, Seen{}, fileError{err}
 	}
 	if before != after || after != s.Seen {
-		return contentOf{}, Seen{}, fileError{errMoved}
+		return tree.Sum{}, Seen{}, fileError{errMoved}
 	}
 	r.traits.settle(&after, time.Now())
-	return contentOf{tree.Sum(sum.Sum(nil)), hexSum(tag)}, after, nil
+	return tree.Sum(sum.Sum(nil)), after, nil
 }
-
-func hexSum(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
 // drain reads to the end: for who wants the hash alone.
 func drain(r io.Reader) error {

@@ -71,7 +71,7 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]Unknown
 			if err != nil {
 				return nil, err
 			}
-			row.Sum, row.Seen = got.sum, now
+			row.Sum, row.Seen = got, now
 		}
 		r.base.Rows = append(r.base.Rows, row)
 	}

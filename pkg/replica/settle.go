@@ -2,8 +2,11 @@ package replica
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 
@@ -231,7 +234,11 @@ func (r *Replica) local(ctx context.Context, p *planning, s Sides) ([]tree.Entry
 			out = append(out, e)
 			continue
 		}
-		got, now, err := r.read(sight, drain)
+		tag := md5.New() // what a mirror's store calls it
+		got, now, err := r.read(sight, func(f io.Reader) error {
+			_, err := io.Copy(tag, f)
+			return err
+		})
 		if err != nil {
 			unread[e.Path] = true
 			if !absent(err) {
@@ -240,8 +247,8 @@ func (r *Replica) local(ctx context.Context, p *planning, s Sides) ([]tree.Entry
 			continue
 		}
 		p.read[e.Path] = now
-		e.Sum = got.sum
-		matchListed(&e, remote, got.tag)
+		e.Sum = got
+		matchListed(&e, remote, hex.EncodeToString(tag.Sum(nil)))
 		out = append(out, e)
 	}
 	return out, unread, nil

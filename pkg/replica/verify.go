@@ -40,7 +40,7 @@ func Damaged(ctx context.Context, root string) ([]string, error) {
 			continue
 		}
 		got, _, err := r.read(s, drain)
-		if err == nil && got.sum != row.Sum || err != nil && !errors.Is(err, errMoved) && !absent(err) {
+		if err == nil && got != row.Sum || err != nil && !errors.Is(err, errMoved) && !absent(err) {
 			out = append(out, row.Path)
 		}
 	}
