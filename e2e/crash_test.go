@@ -355,7 +355,7 @@ func crashInMirror(t *testing.T, at string) {
 	a := w.machine("a")
 	a.spec(func(o *specOptions) {
 		o.Replicas[0].Direction = "push-only"
-		o.TTL, o.Renew = "3s", "1s"
+		o.TTL, o.Renew = "6s", "2s"
 	})
 	a.seed()
 	a.remove("link") // a link's object and its file would differ in name
@@ -415,7 +415,7 @@ func crashInLongLog(t *testing.T, at string) {
 func (w *world) pair() (a, b *machine) {
 	a, b = w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew = "3s", "1s" })
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = "6s", "2s" })
 	}
 	return a, b
 }
