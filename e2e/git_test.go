@@ -420,6 +420,57 @@ func (w *world) patient() (a, b *machine) {
 	return a, b
 }
 
+// Beside a fresh clone only what is new is fetched; and the bucket gets all of
+// it again when it is another one.
+func TestBesideAFreshClone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b, c := w.machine("a"), w.machine("b"), w.machine("c")
+	upstream := w.machine("upstream")
+	upstream.history("library", 2000)
+	for _, m := range []*machine{a, b} {
+		m.spec(nil)
+		m.git("", "clone", "-q", upstream.path("library"), "repo")
+	}
+	a.everyKind("repo")
+	a.once()
+	b.once()
+	packs, indexes := b.packs(), must(filepath.Glob(b.path(".coltec/git/repo/.git/objects/pack/*.idx")))
+	if len(packs) != 1 || len(indexes) != 2 {
+		t.Errorf("packs %q with indexes %q are here: what the clone has was fetched", packs, indexes)
+	}
+	b.same(a, "stash", "list")
+	b.same(a, "status", "--porcelain")
+	b.same(a, "log", "--all", "--format=%H")
+	b.fsck("repo")
+
+	w.rclone("delete", "{bucket}")
+	b.once()
+	c.spec(nil)
+	c.once()
+	sameAnswers(t, b, c, "repo")
+}
+
+// packs are those of the repository's shadow at the machine.
+func (m *machine) packs() []string {
+	return must(filepath.Glob(m.path(".coltec/git/repo/.git/objects/pack/*.pack")))
+}
+
+func must[V any](v V, err error) V {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// same holds that git answers the same at two machines.
+func (m *machine) same(as *machine, args ...string) {
+	m.t.Helper()
+	if want, got := as.git("repo", args...), m.git("repo", args...); want != got {
+		m.t.Errorf("git %q: %s has\n%s%s has\n%s", args, as.name, want, m.name, got)
+	}
+}
+
 // crashInCapture kills while a commit is on its way.
 func crashInCapture(t *testing.T, at string) {
 	a, b := newWorld(t).patient()

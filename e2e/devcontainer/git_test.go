@@ -8,7 +8,7 @@ import (
 // A commit that was never pushed, a stash and a staged change arrive by a hop.
 func TestUnpushedGitWork(t *testing.T) {
 	g := newGround(t)
-	a, b := g.make("a", "dev-g"), g.make("b", "dev-g")
+	a, b := g.make("a", "dev-g"), g.make("machine b/b", "dev-g")
 	if out, err := g.up(a); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

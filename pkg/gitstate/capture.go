@@ -88,6 +88,7 @@ type capture struct {
 	now, was    listing
 	staged      []string // files in the stage that the shadow has not, or otherwise
 	gone        []string // files that the shadow has and the repository has no more
+	whole       bool     // the shadow was whole: it has all that its state needs
 }
 
 func (c *capture) stage(path string) string { return filepath.Join(c.k.Stage, "state", path) }
@@ -100,7 +101,7 @@ func (c *capture) read() error {
 	}
 	c.staged, c.gone = nil, nil
 	have := map[string]bool{Mark: true}
-	whole := c.k.Whole(c.dir)
+	c.whole = c.k.Whole(c.dir)
 	refs := map[string]string{}
 	for i := range c.now.items {
 		f := &c.now.items[i]
@@ -108,7 +109,7 @@ func (c *capture) read() error {
 			continue
 		}
 		have[f.path] = true
-		if was := c.was.find(f.path); whole && was != nil && *was == *f {
+		if was := c.was.find(f.path); c.whole && was != nil && *was == *f {
 			continue
 		}
 		if err := c.take(f.path); err != nil {
@@ -420,6 +421,9 @@ func (c *capture) packNew(ctx context.Context) error {
 		return err
 	}
 	defer func() { all.close() }()
+	if len(all) == 0 {
+		c.whole = false // none can be used: all that is named is packed
+	}
 	r, err := scratchGit(filepath.Join(c.k.Stage, "scratch.git"), format,
 		filepath.Join(c.shadow, "objects"), filepath.Join(c.src, "objects"))
 	if err != nil {
@@ -475,12 +479,12 @@ func (c *capture) lend(r *runner) error {
 	return nil
 }
 
-// indexes lists the indexes that changed.
+// indexes lists the indexes that changed; all, where the shadow was not whole.
 func (c *capture) indexes() []string {
 	var out []string
-	for _, path := range c.staged {
-		if isIndex(path) {
-			out = append(out, c.stage(path))
+	for i := range c.now.items {
+		if path := c.now.items[i].path; isIndex(path) && (!c.whole || slices.Contains(c.staged, path)) {
+			out = append(out, c.current(path))
 		}
 	}
 	return out
@@ -519,7 +523,7 @@ func (c *capture) tips(ctx context.Context, r *runner, all packs, width int) (t 
 	}
 	for i := range c.now.items {
 		path := c.now.items[i].path
-		if !mentions(path) || path == "packed-refs" || !deepened && !slices.Contains(c.staged, path) {
+		if !mentions(path) || path == "packed-refs" || c.whole && !deepened && !slices.Contains(c.staged, path) {
 			continue
 		}
 		if _, err := os.Lstat(c.current(path)); absent(err) {

@@ -297,3 +297,35 @@ func TestProgress(t *testing.T) {
 		t.Errorf("it said last: %+v", last)
 	}
 }
+
+// One pack that is lost makes none count: what is known must be known with all
+// that it reaches.
+func TestALostPackIsPackedAgain(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 30)
+	a.capture("work/.git")
+	a.git("work", "commit", "-q", "--allow-empty", "-m", "in a pack of its own")
+	a.capture("work/.git")
+	packs, _ := filepath.Glob(filepath.Join(globEscape(a.k.Shadow), "work/.git/objects/pack/*.idx"))
+	if len(packs) != 2 {
+		t.Fatalf("packs: %q", packs)
+	}
+	largest := packs[0]
+	for _, p := range packs {
+		x, _ := os.Stat(p)
+		if y, _ := os.Stat(largest); x.Size() > y.Size() {
+			largest = p
+		}
+	}
+	if err := os.Chmod(largest, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(largest, 100); err != nil {
+		t.Fatal(err)
+	}
+	a.git("work", "commit", "-q", "--allow-empty", "-m", "another")
+	a.capture("work/.git")
+	copyTree(t, a.root, b.root)
+	b.restore(a, "work/.git")
+	sameAnswers(t, a.root, b.root, "work")
+}

@@ -206,7 +206,7 @@ func (j *joining) shallow(ctx context.Context) ([]byte, error) {
 	if len(slices.Concat(local, remote)[0]) == 64 {
 		format = "sha256"
 	}
-	arrived, err := openPacks(j.remote.dir, widthOf(format))
+	arrived, err := openIndexes(j.remote.dir, widthOf(format))
 	if err != nil {
 		return nil, err
 	}

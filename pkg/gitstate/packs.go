@@ -91,25 +91,50 @@ func (x *packIndex) each(do func(oid string) error) error {
 // packs are the packs of a shadow.
 type packs []*packIndex
 
-// openPacks maps the indexes of a shadow. One that cannot be used is removed,
-// with its pack: what it has will be packed again.
-func openPacks(shadow string, width int) (packs, error) {
-	files, err := filepath.Glob(filepath.Join(globEscape(shadow), "objects/pack/pack-*.idx"))
-	if err != nil {
+// openIndexes maps the indexes of a shadow's packs.
+func openIndexes(shadow string, width int) (packs, error) {
+	entries, err := os.ReadDir(filepath.Join(shadow, "objects/pack"))
+	if err != nil && !absent(err) {
 		return nil, err
 	}
 	var p packs
-	for _, file := range files {
-		x, err := openIndex(file, width)
-		if err != nil {
-			err = errors.Join(os.Remove(file), removeIfThere(strings.TrimSuffix(file, ".idx")+".pack"))
-			if err != nil {
-				p.close()
-				return nil, err
-			}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".idx" {
 			continue
 		}
+		x, err := openIndex(filepath.Join(shadow, "objects/pack", e.Name()), width)
+		if err != nil {
+			p.close()
+			return nil, err
+		}
 		p = append(p, x)
+	}
+	return p, nil
+}
+
+// openPacks is openIndexes for a shadow that objects are packed into. A pack
+// without an index is none, and is removed.
+//
+// What the packs have they have with all that it reaches: what is known needs no
+// walk. So where one index cannot be used none counts, and all is packed anew.
+func openPacks(shadow string, width int) (packs, error) {
+	p, _ := openIndexes(shadow, width)
+	indexed := map[string]bool{}
+	for _, x := range p {
+		indexed[x.name] = true
+	}
+	entries, err := os.ReadDir(filepath.Join(shadow, "objects/pack"))
+	if absent(err) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if !indexed[strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))] {
+			err = errors.Join(err, removeIfThere(filepath.Join(shadow, "objects/pack", e.Name())))
+		}
+	}
+	if err != nil {
+		p.close()
+		return nil, err
 	}
 	return p, nil
 }

@@ -26,7 +26,7 @@ func (k *Keeper) Needed(ctx context.Context, a Arrival) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := openPacks(a.From, widthOf(format))
+	all, err := openIndexes(a.From, widthOf(format))
 	if err != nil {
 		return nil, err
 	}

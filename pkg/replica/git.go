@@ -52,6 +52,9 @@ func (r *Replica) captured(ctx context.Context, unknown []Unknown) error {
 	if r.Git == nil {
 		return nil
 	}
+	if err := r.unpack(ctx); err != nil {
+		return err
+	}
 	var dirs []string
 	for _, u := range unknown {
 		if u.Quiet && path.Base(u.Path) == ".git" {
@@ -59,6 +62,39 @@ func (r *Replica) captured(ctx context.Context, unknown []Unknown) error {
 		}
 	}
 	return r.Git.Capture(ctx, dirs)
+}
+
+// unpack forgets the packs of a shadow of which one is neither here nor in the
+// bucket: it did not have to come here, and the bucket is another one now. What
+// is known is known with all that it reaches, so without one pack none counts.
+// The next capture packs all anew.
+func (r *Replica) unpack(ctx context.Context) error {
+	git, err := r.walkGit(ctx)
+	if err != nil {
+		return err
+	}
+	lost := map[string]bool{}
+	for _, s := range git.seen {
+		pack, isIndex := strings.CutSuffix(s.Path, ".idx")
+		pack += ".pack"
+		u := r.remoteAt(pack)
+		if isIndex && !git.there[pack] && r.base.Row(pack) == nil && (u == nil || u.Gone) {
+			lost[git.repository(strings.TrimPrefix(s.Path, gitDir+"/"))] = true
+		}
+	}
+	for repo := range lost {
+		if err := r.root.Remove(gitDir + "/" + repo + "/" + gitMark); err != nil && !absent(err) {
+			return fmt.Errorf("cannot forget a pack: %w", err)
+		}
+	}
+	for _, s := range git.seen {
+		if strings.HasSuffix(s.Path, ".idx") && lost[git.repository(strings.TrimPrefix(s.Path, gitDir+"/"))] {
+			if err := r.root.Remove(s.Path); err != nil && !absent(err) {
+				return fmt.Errorf("cannot forget a pack: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // shadows are the shadows as a walk met them.
