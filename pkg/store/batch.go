@@ -26,9 +26,12 @@ const (
 	// packSize is the stored size at which a pack is closed.
 	packSize = 16 << 20
 	// shipSize is the stored size of whole packs at which they are sent while
-	// the next are staged: the disk holds this much twice, and not a large file
-	// once more.
+	// the next are staged; the disk holds this much a few times, and not a large
+	// file once more.
 	shipSize = 64 << 20
+	// shipments is how many of them are under way at a time: while one begins or
+	// ends, the other fills the line.
+	shipments = 2
 
 	// Large files are cut where their content says so, so that what follows an
 	// edit is cut as before. A change costs the parts that it touches.
@@ -51,11 +54,11 @@ type snapshotBatch struct {
 	head   []byte // of the file that is read
 	stored []byte // the piece that is written
 
-	pack    *pack     // open; nil for none
-	whole   []string  // keys of closed packs that wait to be sent
-	waiting int64     // their bytes
-	sending *shipment // under way; nil for none
-	staged  int64     // bytes added since the last Send
+	pack    *pack       // open; nil for none
+	whole   []string    // keys of closed packs that wait to be sent
+	waiting int64       // their bytes
+	sending []*shipment // under way, oldest first
+	staged  int64       // bytes added since the last Send
 	known   map[string]piece
 }
 
@@ -276,7 +279,7 @@ func (b *snapshotBatch) close() error {
 	}
 	p.members = nil
 	key := path.Join(Dir, p.name)
-	if slices.Contains(b.whole, key) || b.sending != nil && slices.Contains(b.sending.keys, key) {
+	if slices.Contains(b.whole, key) || slices.ContainsFunc(b.sending, func(s *shipment) bool { return slices.Contains(s.keys, key) }) {
 		return p.discard() // equal content makes equal packs
 	}
 	b.whole, b.waiting = append(b.whole, key), b.waiting+p.size
@@ -340,14 +343,14 @@ func (m *mark) undo() error {
 	return errors.Join(errs...)
 }
 
-// ship sends the whole packs, once those before have arrived.
+// ship sends the whole packs, once there is room for a shipment.
 func (b *snapshotBatch) ship(ctx context.Context) error {
-	if err := b.arrived(); err != nil || len(b.whole) == 0 {
+	if err := b.arrived(shipments - 1); err != nil || len(b.whole) == 0 {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	s := &shipment{keys: b.whole, size: b.waiting, stop: stop, done: make(chan error, 1)}
-	b.whole, b.waiting, b.sending = nil, 0, s
+	b.whole, b.waiting, b.sending = nil, 0, append(b.sending, s)
 	go func() {
 		_, err := b.bucket.Upload(ctx, b.dir, s.keys, b.progress)
 		s.done <- err
@@ -355,22 +358,23 @@ func (b *snapshotBatch) ship(ctx context.Context) error {
 	return nil
 }
 
-// arrived waits for what is under way. What did not arrive waits again.
-func (b *snapshotBatch) arrived() error {
-	s := b.sending
-	if s == nil {
-		return nil
-	}
-	err := <-s.done
-	s.stop()
-	b.sending = nil
-	if err != nil {
-		b.whole, b.waiting = append(s.keys, b.whole...), b.waiting+s.size
-		return err
-	}
+// arrived waits until no more than so many shipments are under way. What did
+// not arrive waits again.
+func (b *snapshotBatch) arrived(left int) error {
 	var errs []error
-	for _, key := range s.keys {
-		errs = append(errs, os.Remove(filepath.Join(b.dir, key)))
+	for len(b.sending) > left {
+		s := b.sending[0]
+		b.sending = b.sending[1:]
+		err := <-s.done
+		s.stop()
+		if err != nil {
+			b.whole, b.waiting = append(s.keys, b.whole...), b.waiting+s.size
+			errs = append(errs, err)
+			continue
+		}
+		for _, key := range s.keys {
+			errs = append(errs, os.Remove(filepath.Join(b.dir, key)))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -380,7 +384,7 @@ func (b *snapshotBatch) Send(ctx context.Context) error {
 	if err := b.close(); err != nil {
 		return err
 	}
-	if err := errors.Join(b.ship(ctx), b.arrived()); err != nil {
+	if err := errors.Join(b.ship(ctx), b.arrived(0)); err != nil {
 		return err
 	}
 	b.staged = 0
@@ -389,8 +393,8 @@ func (b *snapshotBatch) Send(ctx context.Context) error {
 
 // Stop ends what is under way.
 func (b *snapshotBatch) Stop() {
-	if b.sending != nil {
-		b.sending.stop()
-		_ = b.arrived()
+	for _, s := range b.sending {
+		s.stop()
 	}
+	_ = b.arrived(0)
 }
