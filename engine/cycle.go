@@ -77,12 +77,13 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 		return err
 	}
 	head := e.lease.Head()
-	err := store.Stake(ctx, m.remote, store.Claim{
+	claim, err := store.Stake(ctx, m.remote, store.Claim{
 		Workspace: head.Workspace, Replica: m.Name, Lineage: head.Lineage, Head: e.headAt(head.Workspace),
 	})
 	if err != nil {
 		return err
 	}
+	m.lineage = claim.Lineage
 	pointClaimed.Reach()
 	if err := e.open(m, head.Lineage, head.Generation); err != nil {
 		return err
@@ -320,7 +321,7 @@ func (e *Engine) push(ctx context.Context) {
 	if len(ready) == 0 {
 		return
 	}
-	if err := e.commit(ctx, ready); err != nil {
+	if err := e.commit(ctx, ready, func(*store.Head) {}); err != nil {
 		for _, p := range ready {
 			e.note(p.member, err)
 		}
@@ -448,8 +449,9 @@ func (e *Engine) publishStep(ctx context.Context, m *member, staged replica.Stag
 	return p, nil
 }
 
-// commit publishes all prepared replicas as one generation.
-func (e *Engine) commit(ctx context.Context, steps []*prepared) error {
+// commit publishes all prepared replicas as one generation, with another change
+// of the head in the same write.
+func (e *Engine) commit(ctx context.Context, steps []*prepared, change func(*store.Head)) error {
 	nonce := store.NewID()
 	refs := map[string]store.Ref{}
 	for _, p := range steps {
@@ -459,7 +461,10 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared) error {
 		refs[p.member.Name] = p.ref
 	}
 	pointPrepared.Reach()
-	if err := e.lease.Commit(ctx, nonce, refs, e.adoptions(steps)); err != nil {
+	if err := e.lease.Commit(ctx, nonce, refs, func(h *store.Head) {
+		e.adoptions(steps)(h)
+		change(h)
+	}); err != nil {
 		if errors.Is(err, store.ErrInDoubt) {
 			return err // the bases stay pending until it is known
 		}

@@ -133,8 +133,9 @@ type member struct {
 
 	paused      bool
 	allowDelete bool
-	ready       bool  // acquired in this epoch: may push
-	epoch       int64 // of the lease, in which ready was set
+	ready       bool   // acquired in this epoch: may push
+	epoch       int64  // of the lease, in which ready was set
+	lineage     string // of the head under which the prefix was claimed first
 	next        time.Time
 	failures    int
 	held        int       // deletions that wait for a word, either way

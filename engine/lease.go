@@ -146,7 +146,7 @@ func (e *Engine) handOver(ctx context.Context) {
 		m.next = time.Time{}
 	}
 	e.push(ctx)
-	if err := e.lease.Release(ctx, e.dirty(ctx)); err != nil {
+	if err := e.lease.Release(ctx, e.dirty(ctx, nil)); err != nil {
 		e.leased(err)
 		return
 	}
@@ -154,11 +154,11 @@ func (e *Engine) handOver(ctx context.Context) {
 	e.leased(&store.HeldByOther{Holder: to, LastSeen: e.now(), Free: e.o.LeaseTTL})
 }
 
-// dirty counts the changes that are not in the bucket.
-func (e *Engine) dirty(ctx context.Context) int {
+// dirty counts the changes that are not in the bucket, but for one member's.
+func (e *Engine) dirty(ctx context.Context, but *member) int {
 	n := 0
 	for _, m := range e.members {
-		if m.writes() {
+		if m.writes() && m != but {
 			n += e.unpushed(ctx, m)
 		}
 	}
@@ -369,8 +369,12 @@ func (e *Engine) finish() error {
 			return err
 		}
 	}
-	e.flush(ctx)
-	dirty := e.dirty(ctx)
+	if e.flush(ctx) {
+		pointReleased.Reach()
+		e.o.Log.Info("lease released with the last commit", "dirty", e.lease.Head().Dirty)
+		return nil
+	}
+	dirty := e.dirty(ctx, nil)
 	// Within the bound the flush may have used up: a release is one request.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelLast()
@@ -384,40 +388,51 @@ func (e *Engine) finish() error {
 
 // flush pushes what changed before the end, by priority and small files first,
 // and commits each step on its own: what was sent counts, however soon the time
-// is over.
-func (e *Engine) flush(ctx context.Context) {
+// is over. The last commit gives the lease back too, where it is known to be the
+// last: one write of the head less, and some stores take one a second.
+func (e *Engine) flush(ctx context.Context) (released bool) {
 	e.unready()
+	var due []*member
 	for _, m := range e.members {
 		m.next = time.Time{}
-		if !m.writes() || !m.ready || !e.isDue(m) {
-			continue
-		}
-		m.rep.Hurry()
-		for more := true; more && e.writable() && ctx.Err() == nil; {
-			more = e.flushStep(ctx, m)
+		if m.writes() && m.ready && e.isDue(m) {
+			due = append(due, m)
 		}
 	}
+	for i, m := range due {
+		m.rep.Hurry()
+		for more := true; more && e.writable() && ctx.Err() == nil; {
+			more, released = e.flushStep(ctx, m, i == len(due)-1)
+		}
+	}
+	return released
 }
 
-// flushStep pushes one step of a member, and says whether there may be more.
-func (e *Engine) flushStep(ctx context.Context, m *member) (more bool) {
+// flushStep pushes one step of a member, and says whether there may be more. With
+// the last one of the last member the lease is given back.
+func (e *Engine) flushStep(ctx context.Context, m *member, last bool) (more, released bool) {
 	var p *prepared
 	e.cycle(ctx, m, func(ctx context.Context, m *member) (err error) {
 		p, err = e.prepare(ctx, m)
 		return err
 	})
 	if p == nil {
-		return false
+		return false, false
+	}
+	last = last && !p.more
+	change := func(*store.Head) {}
+	if last {
+		change = store.GiveBack(e.dirty(ctx, m))
 	}
 	// It was sent within the time; the commit is one request more.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := e.commit(last, []*prepared{p}); err != nil {
+	if err := e.commit(bounded, []*prepared{p}, change); err != nil {
 		e.note(m, err)
 		e.leased(err)
-		return false
+		return false, false
 	}
-	return p.more
+	return p.more, last
 }
 
 func (e *Engine) close() {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"slices"
 
@@ -14,11 +13,7 @@ import (
 // head knows nothing of. An empty machine would start empty beside them. Nobody's
 // base counts for such a tree, so it is merged and deletes nothing.
 func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head) (found bool, err error) {
-	claim, err := store.ReadClaim(ctx, m.remote)
-	if err != nil {
-		return false, fmt.Errorf("cannot look whose the prefix was: %w", err)
-	}
-	if claim.Lineage == head.Lineage {
+	if m.lineage == head.Lineage {
 		return false, nil
 	}
 	refs, err := store.Manifests(ctx, m.remote)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
@@ -39,16 +40,33 @@ func Backends(t *spec.Target) []rclone.Backend {
 // lies at. All that one opens share two places for rclone runs, so that a
 // workspace never has more at a time.
 type Opener struct {
-	spec        *spec.Spec
-	get         spec.Lookup
-	extra       []string
-	bulk, small rclone.Limiter
+	spec      *spec.Spec
+	get       spec.Lookup
+	extra     []string
+	all, bulk rclone.Limiter
+
+	mu  sync.Mutex
+	bin rclone.Binary // once it was found: asking an rclone for its version is a process
 }
 
 // NewOpener makes an opener. get gives the variables that remotes ask for; extra
 // goes into the environment of each rclone.
 func NewOpener(sp *spec.Spec, get spec.Lookup, extra []string) *Opener {
-	return &Opener{spec: sp, get: get, extra: extra, bulk: rclone.NewLimiter(2), small: rclone.NewLimiter(2)}
+	return &Opener{spec: sp, get: get, extra: extra, all: rclone.NewLimiter(2), bulk: rclone.NewLimiter(1)}
+}
+
+// binary is the rclone that all remotes run.
+func (o *Opener) binary(ctx context.Context) (rclone.Binary, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.bin.Path != "" {
+		return o.bin, nil
+	}
+	bin, err := rclone.Find(ctx, rclone.Lookup(o.get))
+	if err == nil {
+		o.bin = bin
+	}
+	return bin, err
 }
 
 // Head is the remote that holds the heads of workspaces.
@@ -59,11 +77,11 @@ func (o *Opener) Head() (*spec.Remote, error) {
 // Open opens the prefix of a replica, "" for the root of the head's remote;
 // plain: for plain objects with metadata.
 func (o *Opener) Open(ctx context.Context, replica string, plain bool) (*rclone.Remote, error) {
-	bin, err := rclone.Find(ctx, rclone.Lookup(o.get))
+	bin, err := o.binary(ctx)
 	if err != nil {
 		return nil, err
 	}
-	opts := rclone.Options{Env: rclone.Lookup(o.get), Bulk: o.bulk, Small: o.small, Extra: o.extra}
+	opts := rclone.Options{Env: rclone.Lookup(o.get), All: o.all, Bulk: o.bulk, Extra: o.extra}
 	if replica == "" {
 		r, err := o.Head()
 		if err != nil {

@@ -45,7 +45,7 @@ func (r *Remote) List(ctx context.Context, prefix string) ([]Object, error) {
 func (r *Remote) ListEach(ctx context.Context, prefix string, lo ListOptions, f func(Object) error) error {
 	at := r.At(prefix)
 	return r.rows(ctx, job{
-		op: "list", key: at.root, limiter: r.opts.Bulk, argv: r.opts.listArgv(at.root, lo),
+		op: "list", key: at.root, bulk: true, argv: r.opts.listArgv(at.root, lo),
 	}, lo.ModTime, f)
 }
 
@@ -74,7 +74,7 @@ func (r *Remote) StatAll(ctx context.Context, keys []string) ([]Object, error) {
 	}
 	var found []Object
 	err = r.rows(ctx, job{
-		op: "stat", key: about, limiter: r.opts.Small, stdin: list, argv: r.opts.statArgv(r.root),
+		op: "stat", key: about, stdin: list, argv: r.opts.statArgv(r.root),
 	}, true, func(o Object) error {
 		found = append(found, o)
 		return nil

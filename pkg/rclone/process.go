@@ -61,15 +61,21 @@ type job struct {
 	stdin   []byte
 	stdout  io.Writer      // nil: thrown away
 	onStats func(counters) // may be nil
-	limiter Limiter
+	bulk    bool           // it may take long
 }
 
 // run runs a job to its end and returns what its log told.
 func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
-	if err := j.limiter.enter(ctx); err != nil {
+	if j.bulk { // first: who waits for the long one keeps no short one out
+		if err := r.opts.Bulk.enter(ctx); err != nil {
+			return nil, canceled(ctx, j.op, j.key)
+		}
+		defer r.opts.Bulk.leave()
+	}
+	if err := r.opts.All.enter(ctx); err != nil {
 		return nil, canceled(ctx, j.op, j.key)
 	}
-	defer j.limiter.leave()
+	defer r.opts.All.leave()
 	stdin, err := wholeInput(j.stdin)
 	if err != nil {
 		return nil, &Error{Op: j.op, Key: j.key, Exit: -1, Class: Unclassified, cause: err}

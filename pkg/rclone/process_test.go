@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -206,6 +208,33 @@ func TestLimiters(t *testing.T) {
 	bulk.leave()
 	if err := r.Delete(t.Context(), []string{"k"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// However many are asked for at once, by however many remotes of a workspace, two
+// rclones run, and one of those that take long.
+func TestTwoAtATime(t *testing.T) {
+	dir := t.TempDir()
+	// Each looks who else is there while it runs.
+	script := `mkdir ` + dir + `/$$-$1; ls ` + dir + ` | grep -c -- - >>` + dir + `/all; ls ` + dir + ` | grep -c -- -delete >>` + dir + `/bulk
+sleep 0.05; rmdir ` + dir + `/$$-$1`
+	r := fakeRemote(t, script, Options{})
+	other := r.At("other").With(9, 9, "1M")
+	var all sync.WaitGroup
+	for range 6 {
+		all.Go(func() { _ = r.PutIf(t.Context(), "k", nil, Cond{}) })
+		all.Go(func() { _ = r.Delete(t.Context(), []string{"k"}) })
+		all.Go(func() { _ = other.Delete(t.Context(), []string{"k"}) })
+	}
+	all.Wait()
+	for file, most := range map[string]string{"all": "2", "bulk": "1"} {
+		seen, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || len(strings.Fields(string(seen))) != 18 {
+			t.Fatalf("%q %v", seen, err)
+		}
+		if got := slices.Max(strings.Fields(string(seen))); got != most {
+			t.Errorf("%s: %s at once, want %s", file, got, most)
+		}
 	}
 }
 

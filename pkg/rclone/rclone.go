@@ -51,10 +51,10 @@ type Options struct {
 	ConnectTimeout time.Duration // default 5 s
 	IdleTimeout    time.Duration // default 30 s without a byte
 
-	// Bulk bounds the uploads, downloads, listings, deletes and moves under way
-	// at once, Small the puts, gets and stats: a lease is renewed while a big
-	// upload runs. Share them between remotes. Default: two each.
-	Bulk, Small Limiter
+	// All bounds the rclones under way at once, and Bulk those of them that may
+	// take long, uploads, downloads, listings, deletes and moves: a lease is renewed
+	// while a big upload runs. Share them between remotes. Default: two and one.
+	All, Bulk Limiter
 
 	noHash bool // the root's back end knows no hash
 }
@@ -107,11 +107,11 @@ func (o *Options) fill() {
 	o.Checkers = orDefault(o.Checkers, 8)
 	o.ConnectTimeout = orDefault(o.ConnectTimeout, 5*time.Second)
 	o.IdleTimeout = orDefault(o.IdleTimeout, 30*time.Second)
-	if o.Bulk == nil {
-		o.Bulk = NewLimiter(2)
+	if o.All == nil {
+		o.All = NewLimiter(2)
 	}
-	if o.Small == nil {
-		o.Small = NewLimiter(2)
+	if o.Bulk == nil {
+		o.Bulk = NewLimiter(1)
 	}
 }
 
@@ -172,7 +172,7 @@ func (r *Remote) PutIf(ctx context.Context, key string, body []byte, cond Cond) 
 		return badKey("put", key, err)
 	}
 	_, err := r.run(ctx, job{
-		op: "put", key: key, limiter: r.opts.Small, stdin: body,
+		op: "put", key: key, stdin: body,
 		argv: r.opts.putArgv(r.root, key, len(body), cond),
 	})
 	return about1(err)
@@ -187,7 +187,7 @@ func (r *Remote) Get(ctx context.Context, key string) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	_, err = r.run(ctx, job{
-		op: "get", key: key, limiter: r.opts.Small, stdin: list, stdout: &out, argv: r.opts.getArgv(r.root),
+		op: "get", key: key, stdin: list, stdout: &out, argv: r.opts.getArgv(r.root),
 	})
 	if err == nil && out.Len() == 0 {
 		// Nothing, or nothing there: but for S3 rclone passes over what is missing.
@@ -287,7 +287,7 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 	}
 	total := distinct(keys)
 	log, err := r.run(ctx, job{
-		op: "upload", key: dir, limiter: r.opts.Bulk, stdin: list,
+		op: "upload", key: dir, bulk: true, stdin: list,
 		argv: r.opts.uploadArgv(dir, r.root), onStats: reporter(total, progress),
 	})
 	if log == nil {
@@ -326,7 +326,7 @@ func (r *Remote) Download(ctx context.Context, keys []string, dir string, progre
 	}
 	total := distinct(keys)
 	log, err := r.run(ctx, job{
-		op: "download", key: dir, limiter: r.opts.Bulk, stdin: list,
+		op: "download", key: dir, bulk: true, stdin: list,
 		argv: r.opts.downloadArgv(r.root, dir), onStats: reporter(total, progress),
 	})
 	if log == nil {
@@ -385,7 +385,7 @@ func (r *Remote) within(ctx context.Context, op string, keys []string, to string
 		return Transfer{}, badKey(op, to, err)
 	}
 	log, err := r.run(ctx, job{
-		op: op, key: r.root, limiter: r.opts.Bulk, stdin: list, argv: r.opts.withinArgv(op, r.root, join(r.root, to)),
+		op: op, key: r.root, bulk: true, stdin: list, argv: r.opts.withinArgv(op, r.root, join(r.root, to)),
 	})
 	if log == nil {
 		return Transfer{}, err
@@ -401,7 +401,7 @@ func (r *Remote) Delete(ctx context.Context, keys []string) error {
 		return err
 	}
 	_, err = r.run(ctx, job{
-		op: "delete", key: r.root, limiter: r.opts.Bulk, stdin: list, argv: r.opts.deleteArgv(r.root),
+		op: "delete", key: r.root, bulk: true, stdin: list, argv: r.opts.deleteArgv(r.root),
 	})
 	return err
 }

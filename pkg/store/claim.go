@@ -24,32 +24,34 @@ type Claim struct {
 // claimKey is where a claim lies under the replica's prefix.
 var claimKey = path.Join(Dir, "claim.json")
 
-// Stake claims the prefix that the bucket is rooted at, or says whose it is.
-func Stake(ctx context.Context, b Bucket, c Claim) error {
+// Stake claims the prefix that the bucket is rooted at, or says whose it is. It
+// returns the claim that is there now: an older one of ours names the lineage of
+// its head.
+func Stake(ctx context.Context, b Bucket, c Claim) (*Claim, error) {
 	c.Format = headFormat
+	found, err := stake(ctx, b, c)
+	if err != nil {
+		return nil, fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
+	}
+	return found, found.refuse(c)
+}
+
+// stake looks first: most often a claim is there, and a remote that ignores
+// conditions would write over another's.
+func stake(ctx context.Context, b Bucket, c Claim) (*Claim, error) {
+	found, err := ReadClaim(ctx, b)
+	if !errors.Is(err, rclone.ErrNotFound) {
+		return found, err
+	}
 	body, err := encodeJSON(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	// Looked at first: most often it is there, and a remote that ignores
-	// conditions would write over another's.
-	found, err := ReadClaim(ctx, b)
-	if err == nil {
-		return found.refuse(c)
+	err = b.PutIf(ctx, claimKey, body, rclone.IfAbsent)
+	if errors.Is(err, rclone.ErrPrecondition) {
+		return ReadClaim(ctx, b)
 	}
-	if !errors.Is(err, rclone.ErrNotFound) {
-		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
-	}
-	switch err := b.PutIf(ctx, claimKey, body, rclone.IfAbsent); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, rclone.ErrPrecondition):
-		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
-	}
-	if found, err = ReadClaim(ctx, b); err != nil {
-		return fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
-	}
-	return found.refuse(c)
+	return &c, err
 }
 
 // ReadClaim reads the claim of the prefix that the bucket is rooted at. The

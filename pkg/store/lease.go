@@ -389,16 +389,18 @@ func (l *Lease) Release(ctx context.Context, dirty int) error {
 	if err := l.mine(); err != nil {
 		return err
 	}
-	err := l.write(ctx, func(h *Head) {
+	return l.write(ctx, GiveBack(dirty))
+}
+
+// GiveBack is the change of a head that gives the lease back: of a Release, or of
+// the last Commit.
+func GiveBack(dirty int) func(*Head) {
+	return func(h *Head) {
 		h.State, h.Dirty = Released, dirty
 		if dirty > 0 {
 			h.State = Dirty
 		}
-	})
-	if err == nil {
-		l.held = false
 	}
-	return err
 }
 
 func (l *Lease) mine() error {

@@ -496,11 +496,14 @@ func TestStake(t *testing.T) {
 					b.Weak()
 				}
 				if tt.there != nil {
-					wantErr(t, Stake(t.Context(), b, *tt.there), nil)
-				}
-				err := Stake(t.Context(), b, ours)
-				if tt.want == "" {
+					_, err := Stake(t.Context(), b, *tt.there)
 					wantErr(t, err, nil)
+				}
+				got, err := Stake(t.Context(), b, ours)
+				if tt.want == "" {
+					if wantErr(t, err, nil); tt.there != nil && got.Lineage != tt.there.Lineage || tt.there == nil && got.Lineage != ours.Lineage {
+						t.Errorf("the claim that is there is said to be %+v", got)
+					}
 					return
 				}
 				if wantErr(t, err, ErrClaimed); err == nil || !strings.Contains(err.Error(), tt.want) || len(hint.Of(err)) == 0 {
@@ -519,9 +522,11 @@ func TestStakeRace(t *testing.T) {
 	b.Hook(func(e storetest.Event) error {
 		if e.Op == storetest.Put && !e.Done && !raced {
 			raced = true
-			return Stake(t.Context(), b, theirs)
+			_, err := Stake(t.Context(), b, theirs)
+			return err
 		}
 		return nil
 	})
-	wantErr(t, Stake(t.Context(), b, Claim{Workspace: "a/b/c", Replica: "r"}), ErrClaimed)
+	_, err := Stake(t.Context(), b, Claim{Workspace: "a/b/c", Replica: "r"})
+	wantErr(t, err, ErrClaimed)
 }
