@@ -47,7 +47,7 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 			return m.layout, err
 		}
 	}
-	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true})
+	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true, Spent: e.spending(&m.cost)})
 	if err != nil {
 		return nil, &blockedError{err}
 	}

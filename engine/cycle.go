@@ -33,7 +33,7 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 	if m.remote != nil {
 		return nil
 	}
-	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: m.Layout == "mirror"})
+	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: m.Layout == "mirror", Spent: e.spending(&m.cost)})
 	if err != nil {
 		return &blockedError{err}
 	}
@@ -321,7 +321,7 @@ func (e *Engine) push(ctx context.Context) {
 	if len(ready) == 0 {
 		return
 	}
-	if err := e.commit(ctx, ready, func(*store.Head) {}); err != nil {
+	if err := e.commit(ctx, ready); err != nil {
 		for _, p := range ready {
 			e.note(p.member, err)
 		}
@@ -449,9 +449,9 @@ func (e *Engine) publishStep(ctx context.Context, m *member, staged replica.Stag
 	return p, nil
 }
 
-// commit publishes all prepared replicas as one generation, with another change
-// of the head in the same write.
-func (e *Engine) commit(ctx context.Context, steps []*prepared, change func(*store.Head)) error {
+// commit publishes all prepared replicas as one generation, with other changes of
+// the head in the same write.
+func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(*store.Head)) error {
 	nonce := store.NewID()
 	refs := map[string]store.Ref{}
 	for _, p := range steps {
@@ -463,7 +463,9 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, change func(*sto
 	pointPrepared.Reach()
 	if err := e.lease.Commit(ctx, nonce, refs, func(h *store.Head) {
 		e.adoptions(steps)(h)
-		change(h)
+		for _, change := range changes {
+			change(h)
+		}
 	}); err != nil {
 		if errors.Is(err, store.ErrInDoubt) {
 			return err // the bases stay pending until it is known

@@ -60,8 +60,9 @@ const (
 
 // Target names a prefix to connect to.
 type Target struct {
-	Replica string // "" for the root of the remote that holds the head
-	Plain   bool   // as plain objects with metadata
+	Replica string             // "" for the root of the remote that holds the head
+	Plain   bool               // as plain objects with metadata
+	Spent   func(rclone.Spent) // to be told what each run costs
 }
 
 // Options say what an engine keeps.
@@ -122,6 +123,8 @@ type Engine struct {
 	mu   sync.Mutex // guards what follows
 	view view       // what Status shows
 	stop time.Duration
+
+	heads meter // what the head costs: all replicas share it
 }
 
 // member is one replica at run time.
@@ -160,6 +163,7 @@ type member struct {
 	orphan      string        // the manifest that was taken because its head was lost
 	left        int64         // the highest epoch of the manifests that it left
 	adopted     string        // key of the record of what was adopted
+	cost        meter
 }
 
 // writes says whether the replica writes its prefix, and so needs the lease.

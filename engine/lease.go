@@ -242,7 +242,7 @@ func (e *Engine) connectRoot(ctx context.Context) error {
 	if e.head != nil {
 		return nil
 	}
-	head, err := e.o.Connect(ctx, Target{})
+	head, err := e.o.Connect(ctx, Target{Spent: e.spending(&e.heads)})
 	if err != nil {
 		return &blockedError{err}
 	}
@@ -420,14 +420,14 @@ func (e *Engine) flushStep(ctx context.Context, m *member, last bool) (more, rel
 		return false, false
 	}
 	last = last && !p.more
-	change := func(*store.Head) {}
+	var changes []func(*store.Head)
 	if last {
-		change = store.GiveBack(e.dirty(ctx, m))
+		changes = append(changes, store.GiveBack(e.dirty(ctx, m)))
 	}
 	// It was sent within the time; the commit is one request more.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := e.commit(bounded, []*prepared{p}, change); err != nil {
+	if err := e.commit(bounded, []*prepared{p}, changes...); err != nil {
 		e.note(m, err)
 		e.leased(err)
 		return false, false

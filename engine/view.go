@@ -38,7 +38,12 @@ func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
 			r.LagSeconds = e.now().Sub(e.view.since[r.Name]).Seconds()
 		}
 	}
-	return e.view.lease, replicas, slices.Clone(e.view.attention)
+	lease := e.view.lease
+	for i, m := range e.members {
+		replicas[i].Cost = m.cost.last(e.now(), m.idle(int(replicas[i].Files)))
+	}
+	lease.Cost = e.heads.last(e.now(), e.idle())
+	return lease, replicas, slices.Clone(e.view.attention)
 }
 
 // publish makes what the engine knows visible.

@@ -81,7 +81,7 @@ func (p *program) reader(sp *spec.Spec, values secret.Values) (*engine.Reader, [
 	o := engine.Options{
 		Workspace: status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name},
 		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {
-			r, err := opener.Open(ctx, t.Replica, t.Plain)
+			r, err := opener.Open(ctx, t.Replica, t.Plain, t.Spent)
 			if err != nil {
 				return nil, err // not a nil *Remote in an interface
 			}

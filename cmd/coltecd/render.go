@@ -68,6 +68,9 @@ func (r renderer) headline(b *strings.Builder, d status.Document) {
 	if len(d.Replicas) > 0 || d.Lease.State != status.LeaseNone {
 		b.WriteString("lease " + r.lease(d.Lease) + "\n")
 	}
+	if cost := d.Cost(); cost != (status.Cost{}) {
+		b.WriteString("cost " + costs(cost) + "\n")
+	}
 	if d.Network != nil {
 		b.WriteString("tailnet " + r.network(d.Network) + "\n")
 	}
@@ -88,6 +91,12 @@ func (r renderer) network(n *status.Network) string {
 		text += "  key expires " + r.in(n.KeyExpiry)
 	}
 	return text
+}
+
+// costs is what the workspace asks of its store.
+func costs(c status.Cost) string {
+	return fmt.Sprintf("%.0f requests and %s within the last hour, idle about %.0f requests a month",
+		c.RequestsPerHour, size(int64(c.BytesPerHour)), c.IdlePerMonth)
 }
 
 func (r renderer) lease(l status.Lease) string {
@@ -124,7 +133,7 @@ func (r renderer) units(units []status.Unit) string {
 }
 
 func (r renderer) replicas(replicas []status.Replica) string {
-	t := cmdline.Table{{"REPLICA", "DIRECTION", "STATE", "LAST SYNC", "PENDING", "CONFLICTS", "NEXT", "LAST ERROR"}}
+	t := cmdline.Table{{"REPLICA", "DIRECTION", "STATE", "LAST SYNC", "PENDING", "CONFLICTS", "LAST HOUR", "NEXT", "LAST ERROR"}}
 	for _, p := range replicas {
 		last := "never"
 		if p.LastSync != nil {
@@ -132,10 +141,18 @@ func (r renderer) replicas(replicas []status.Replica) string {
 		}
 		t = append(t, []string{
 			cmdline.Plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress) + doing(p.Doing), last,
-			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), r.in(p.NextRun), oneLine(p.LastError),
+			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), spent(p.Cost), r.in(p.NextRun), oneLine(p.LastError),
 		})
 	}
 	return t.String()
+}
+
+// spent is what a replica took of the store.
+func spent(c status.Cost) string {
+	if c.RequestsPerHour == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f req, %s", c.RequestsPerHour, size(int64(c.BytesPerHour)))
 }
 
 // progress is a share and the time that is left.

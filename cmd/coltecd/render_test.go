@@ -22,14 +22,15 @@ func sample() status.Document {
 		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev-a"},
 		State:     status.Degraded, PID: 42, Since: ago(90 * time.Minute), Version: "1.0.0",
 		Lease: status.Lease{State: status.LeaseWaiting, Epoch: 3, Generation: 17, Holder: &status.Holder{
-			Host: "laptop", Container: "4f2a", Since: *ago(2 * time.Hour), LastSeen: ago(30 * time.Second)}},
+			Host: "laptop", Container: "4f2a", Since: *ago(2 * time.Hour), LastSeen: ago(30 * time.Second)},
+			Cost: status.Cost{RequestsPerHour: 61, BytesPerHour: 2048, IdlePerMonth: 43_200}},
 		Units: []status.Unit{
 			{Name: "web", Kind: "service", State: "running", Since: ago(5 * time.Minute), PID: 43},
 			{Name: "bad", Kind: "service", State: "failed", Since: ago(5 * time.Second), Restarts: 10, LastExit: "exit status 3", NextRetry: ago(-5 * time.Minute)},
 		},
 		Replicas: []status.Replica{
 			{Name: "workspace", Direction: "bidirectional", State: status.ReplicaRestoring, Pending: 2,
-				Progress: &status.Progress{Bytes: 50, TotalBytes: 200, ETASeconds: 61}},
+				Progress: &status.Progress{Bytes: 50, TotalBytes: 200, ETASeconds: 61}, Cost: status.Cost{RequestsPerHour: 13, BytesPerHour: 3 << 20}},
 			{Name: "agents", Direction: "push-only", State: status.ReplicaRetrying, LastSync: ago(49 * time.Hour),
 				NextRun: ago(-10 * time.Second), LastError: "cannot push:\n\x1b[31mtimeout"},
 		},
@@ -41,14 +42,15 @@ func TestDocumentForPeople(t *testing.T) {
 	r := renderer{now: func() time.Time { return noon }}
 	want := `acme/widget/dev-a  degraded  pid 42, up 1h30m, coltecd 1.0.0
 lease waiting  epoch 3, generation 17  held by laptop (4f2a) for 2h00m, last seen 30s ago
+cost 74 requests and 3.0 MiB within the last hour, idle about 43200 requests a month
 
 UNIT  KIND     STATE    FOR    PID  RESTARTS  NEXT      LAST ERROR
 web   service  running  5m00s  43   0         -         -
 bad   service  failed   5s     -    10        in 5m00s  exit status 3
 
-REPLICA    DIRECTION      STATE                      LAST SYNC  PENDING  CONFLICTS  NEXT    LAST ERROR
-workspace  bidirectional  restoring 25%, 1m01s left  never      2        0          -       -
-agents     push-only      retrying                   2d ago     0        0          in 10s  cannot push: ?[31mtimeout
+REPLICA    DIRECTION      STATE                      LAST SYNC  PENDING  CONFLICTS  LAST HOUR        NEXT    LAST ERROR
+workspace  bidirectional  restoring 25%, 1m01s left  never      2        0          13 req, 3.0 MiB  -       -
+agents     push-only      retrying                   2d ago     0        0          -                in 10s  cannot push: ?[31mtimeout
 
 attention
   - do this

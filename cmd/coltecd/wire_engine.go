@@ -44,7 +44,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Self:      s.holder(),
 		HeadRoot:  func() string { return headRoot(opener) },
 		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {
-			r, err := opener.Open(ctx, t.Replica, t.Plain)
+			r, err := opener.Open(ctx, t.Replica, t.Plain, t.Spent)
 			if err != nil {
 				return nil, err // not a nil *Remote in an interface
 			}

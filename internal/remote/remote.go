@@ -75,13 +75,14 @@ func (o *Opener) Head() (*spec.Remote, error) {
 }
 
 // Open opens the prefix of a replica, "" for the root of the head's remote;
-// plain: for plain objects with metadata.
-func (o *Opener) Open(ctx context.Context, replica string, plain bool) (*rclone.Remote, error) {
+// plain: for plain objects with metadata. spent is told what each run costs; it may
+// be nil.
+func (o *Opener) Open(ctx context.Context, replica string, plain bool, spent func(rclone.Spent)) (*rclone.Remote, error) {
 	bin, err := o.binary(ctx)
 	if err != nil {
 		return nil, err
 	}
-	opts := rclone.Options{Env: rclone.Lookup(o.get), All: o.all, Bulk: o.bulk, Extra: o.extra}
+	opts := rclone.Options{Env: rclone.Lookup(o.get), All: o.all, Bulk: o.bulk, Extra: o.extra, Spent: spent}
 	if replica == "" {
 		r, err := o.Head()
 		if err != nil {

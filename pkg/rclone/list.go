@@ -44,9 +44,15 @@ func (r *Remote) List(ctx context.Context, prefix string) ([]Object, error) {
 // are relative to the prefix. An error of f ends it.
 func (r *Remote) ListEach(ctx context.Context, prefix string, lo ListOptions, f func(Object) error) error {
 	at := r.At(prefix)
-	return r.rows(ctx, job{
+	var rows int64
+	err := r.rows(ctx, job{
 		op: "list", key: at.root, bulk: true, argv: r.opts.listArgv(at.root, lo),
-	}, lo.ModTime, f)
+	}, lo.ModTime, func(o Object) error {
+		rows++
+		return f(o)
+	})
+	r.spend(pages(rows, listPage), 0)
+	return err
 }
 
 // Stat describes one object: one HEAD. A missing one is [ErrNotFound].
@@ -79,6 +85,7 @@ func (r *Remote) StatAll(ctx context.Context, keys []string) ([]Object, error) {
 		found = append(found, o)
 		return nil
 	})
+	r.spend(len(keys), 0)
 	return found, err
 }
 

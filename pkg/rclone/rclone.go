@@ -6,7 +6,7 @@
 //
 // What counts as true, which files are moved and when something is tried again
 // is decided by the callers: pkg/store and the replica engine. Nothing here
-// retries.
+// retries, but for one object that the store wants to be written later.
 package rclone
 
 import (
@@ -55,6 +55,9 @@ type Options struct {
 	// take long, uploads, downloads, listings, deletes and moves: a lease is renewed
 	// while a big upload runs. Share them between remotes. Default: two and one.
 	All, Bulk Limiter
+
+	// Spent is told what each run cost, from any goroutine; nil: nobody.
+	Spent func(Spent)
 
 	noHash bool // the root's back end knows no hash
 }
@@ -167,14 +170,31 @@ func ETag(body []byte) string {
 // PutIf writes one object, whole, if the condition holds: one PUT. The errors
 // to look for are [ErrPrecondition] and, where a write may have happened all the
 // same, [ErrUnknown]: then only the identical body may be sent again.
+// Some stores (R2) take one write a second to a key: that second is waited for.
 func (r *Remote) PutIf(ctx context.Context, key string, body []byte, cond Cond) error {
 	if err := checkKey(key); err != nil {
 		return badKey("put", key, err)
 	}
+	const tries = 4 // three may want to write at once, and one more
+	for try := 1; ; try++ {
+		err := r.putOnce(ctx, key, body, cond)
+		if ClassOf(err) != Throttled || try == tries {
+			return err
+		}
+		select {
+		case <-time.After(1100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (r *Remote) putOnce(ctx context.Context, key string, body []byte, cond Cond) error {
 	_, err := r.run(ctx, job{
 		op: "put", key: key, stdin: body,
 		argv: r.opts.putArgv(r.root, key, len(body), cond),
 	})
+	r.spend(1, int64(len(body)))
 	return about1(err)
 }
 
@@ -189,6 +209,7 @@ func (r *Remote) Get(ctx context.Context, key string) ([]byte, error) {
 	_, err = r.run(ctx, job{
 		op: "get", key: key, stdin: list, stdout: &out, argv: r.opts.getArgv(r.root),
 	})
+	r.spend(1, int64(out.Len()))
 	if err == nil && out.Len() == 0 {
 		// Nothing, or nothing there: but for S3 rclone passes over what is missing.
 		_, err = r.Stat(ctx, key)
@@ -293,6 +314,7 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 	if log == nil {
 		return Transfer{}, err
 	}
+	r.spend(puts(dir, keys), log.stats.Bytes)
 	done := transferOf(log, log.stats.Transfers)
 	if err == nil && done.Files != total {
 		err = shortUpload(dir, keys, done.Files)
@@ -332,6 +354,7 @@ func (r *Remote) Download(ctx context.Context, keys []string, dir string, progre
 	if log == nil {
 		return Transfer{}, err
 	}
+	r.spend(total, log.stats.Bytes)
 	done := transferOf(log, log.stats.Transfers)
 	if err == nil && done.Files != total {
 		err = shortDownload(dir, keys, done.Files)
@@ -390,7 +413,13 @@ func (r *Remote) within(ctx context.Context, op string, keys []string, to string
 	if log == nil {
 		return Transfer{}, err
 	}
-	return transferOf(log, log.stats.Transfers), err
+	done := transferOf(log, log.stats.Transfers)
+	each := 3 // a HEAD, a COPY and a HEAD
+	if op == "move" {
+		each++
+	}
+	r.spend(each*done.Files+max(0, len(keys)-done.Files), 0) // a HEAD for what is not there
+	return done, err
 }
 
 // Delete deletes the objects: one DELETE each. One that is not there counts as
@@ -403,5 +432,6 @@ func (r *Remote) Delete(ctx context.Context, keys []string) error {
 	_, err = r.run(ctx, job{
 		op: "delete", key: r.root, bulk: true, stdin: list, argv: r.opts.deleteArgv(r.root),
 	})
+	r.spend(len(keys), 0)
 	return err
 }

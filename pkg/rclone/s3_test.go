@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -521,5 +522,66 @@ func TestUploadOfAnUnreadableFile(t *testing.T) {
 	}
 	if _, err := s.Upload(t.Context(), dir, []string{"a"}, nil); ClassOf(err) != LocalDenied {
 		t.Errorf("class %s: %v", ClassOf(err), err)
+	}
+}
+
+// What a remote says that it cost is what the store saw.
+func TestSpent(t *testing.T) {
+	var (
+		mu    sync.Mutex
+		spent Spent
+	)
+	s := newStore(t, Options{Spent: func(more Spent) {
+		mu.Lock()
+		defer mu.Unlock()
+		spent.Requests += more.Requests
+		spent.Bytes += more.Bytes
+	}})
+	ctx, dir := t.Context(), t.TempDir()
+	var keys []string
+	for i := range 1200 {
+		keys = append(keys, fmt.Sprint("k", i))
+		if err := os.WriteFile(filepath.Join(dir, keys[i]), []byte("content"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "large"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "large"), uploadThreads+1); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		do    func() error
+		bytes int64 // of content; -1: not looked at
+	}{
+		{"put", func() error { return s.PutIf(ctx, "one", []byte("12345"), IfAbsent) }, 5},
+		{"put that is refused", func() error { _ = s.PutIf(ctx, "one", []byte("12345"), IfAbsent); return nil }, -1},
+		{"get", func() error { _, err := s.Get(ctx, "one"); return err }, 5},
+		{"get what is not there", func() error { _, _ = s.Get(ctx, "two"); return nil }, -1},
+		{"stat", func() error { _, err := s.StatAll(ctx, []string{"one", "two"}); return err }, 0},
+		{"upload", func() error { _, err := s.Upload(ctx, dir, keys, nil); return err }, 1200 * 7},
+		{"upload in parts", func() error { _, err := s.Upload(ctx, dir, []string{"large"}, nil); return err }, uploadThreads + 1},
+		{"list", func() error { _, err := s.List(ctx, ""); return err }, -1},
+		{"list nothing", func() error { _, err := s.List(ctx, "nowhere"); return err }, -1},
+		{"download", func() error { _, err := s.Download(ctx, keys[:30], t.TempDir(), nil); return err }, 30 * 7},
+		{"download what came in parts", func() error { _, err := s.Download(ctx, []string{"large"}, t.TempDir(), nil); return err }, uploadThreads + 1},
+		{"copy", func() error { _, err := s.Copy(ctx, keys[:3], "copies"); return err }, -1},
+		{"move", func() error { _, err := s.Move(ctx, append(keys[:3:3], "not there"), "moved"); return err }, -1},
+		{"delete", func() error { return s.Delete(ctx, keys[3:20]) }, 0},
+		{"probe", func() error { _, err := s.Probe(ctx, "probe"); return err }, -1},
+	} {
+		spent = Spent{}
+		s.proxy.Reset()
+		if err := tt.do(); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if got := s.proxy.Total().Requests; spent.Requests != got {
+			t.Errorf("%s: %d requests are told, the store saw %d: %v", tt.name, spent.Requests, got, s.proxy.Counts())
+		}
+		if tt.bytes >= 0 && spent.Bytes != tt.bytes {
+			t.Errorf("%s: %d bytes are told, want %d", tt.name, spent.Bytes, tt.bytes)
+		}
 	}
 }

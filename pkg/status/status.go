@@ -59,6 +59,7 @@ type Lease struct {
 	Epoch      int64      `json:"epoch"`
 	Generation int64      `json:"generation"` // last committed one known here
 	Holder     *Holder    `json:"holder,omitempty"`
+	Cost       Cost       `json:"cost"` // of the head: all replicas share it
 }
 
 // Holder says who has the lease.
@@ -131,10 +132,27 @@ type Progress struct {
 	ETASeconds float64 `json:"eta_seconds"`
 }
 
-// Cost is what the replica spends at the present rate.
+// Cost is what is asked of the store, as coltecd counts its own runs of rclone.
 type Cost struct {
-	RequestsPerHour float64 `json:"requests_per_hour"`
-	BytesPerHour    float64 `json:"bytes_per_hour"`
+	RequestsPerHour float64 `json:"requests_per_hour"` // within the last hour
+	BytesPerHour    float64 `json:"bytes_per_hour"`    // of content either way
+	// IdlePerMonth is about how many requests thirty days take in which nothing
+	// changes.
+	IdlePerMonth float64 `json:"idle_requests_per_month"`
+}
+
+// Add sums two costs.
+func (c Cost) Add(d Cost) Cost {
+	return Cost{c.RequestsPerHour + d.RequestsPerHour, c.BytesPerHour + d.BytesPerHour, c.IdlePerMonth + d.IdlePerMonth}
+}
+
+// Cost is that of the whole workspace.
+func (d Document) Cost() Cost {
+	all := d.Lease.Cost
+	for _, r := range d.Replicas {
+		all = all.Add(r.Cost)
+	}
+	return all
 }
 
 // NetworkState says whether the workspace is in its tailnet.

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// meter counts what was asked of the store within the last hour, by the minute.
+// The zero value is ready; its methods may be called from any goroutine.
+type meter struct {
+	mu      sync.Mutex
+	minutes [60]minute
+}
+
+// minute is what was spent in one minute since 1970.
+type minute struct {
+	at    int64
+	spent rclone.Spent
+}
+
+// add counts at a time.
+func (m *meter) add(now time.Time, s rclone.Spent) {
+	at := now.Unix() / 60
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slot := &m.minutes[at%int64(len(m.minutes))]
+	if slot.at != at {
+		*slot = minute{at: at}
+	}
+	slot.spent.Requests += s.Requests
+	slot.spent.Bytes += s.Bytes
+}
+
+// last is what was spent within the hour before a time, with what a month of
+// idling takes.
+func (m *meter) last(now time.Time, idle float64) status.Cost {
+	c := status.Cost{IdlePerMonth: idle}
+	oldest := now.Unix()/60 - int64(len(m.minutes)) + 1
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, slot := range m.minutes {
+		if slot.at >= oldest {
+			c.RequestsPerHour += float64(slot.spent.Requests)
+			c.BytesPerHour += float64(slot.spent.Bytes)
+		}
+	}
+	return c
+}
+
+// spending counts on a meter.
+func (e *Engine) spending(m *meter) func(rclone.Spent) {
+	return func(s rclone.Spent) { m.add(e.now(), s) }
+}
+
+// perMonth is how often something is done in thirty days that is done each d.
+func perMonth(d time.Duration) float64 {
+	if d <= 0 {
+		return 0
+	}
+	return (30 * 24 * time.Hour).Seconds() / d.Seconds()
+}
+
+// idle is how many requests a month takes of the head while nothing changes:
+// each renewal is one.
+func (e *Engine) idle() float64 {
+	if !e.writers() {
+		return 0
+	}
+	return perMonth(e.o.LeaseRenew)
+}
+
+// idle is the same of a replica with so many files. One that is pushed into a
+// snapshot asks nothing; a mirror is listed, once for each thousand objects and as
+// often as makes one request for each interval; one that follows another reads
+// claim, head and manifest, or lists.
+func (m *member) idle(files int) float64 {
+	cycles := perMonth(m.Interval)
+	switch {
+	case m.Blocked != "", m.Direction == PushOnly, m.writes() && m.Layout != "mirror":
+		return 0
+	case m.writes():
+		return cycles
+	case m.Layout == "mirror":
+		return cycles * float64(1+files/1000)
+	}
+	return cycles * 3
+}
