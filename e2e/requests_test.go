@@ -47,7 +47,7 @@ func TestRequests(t *testing.T) {
 		a.sync()
 	})
 	counted("a stop", 1, a.stop)
-	counted("the start of another machine, with two packs", 6, b.start)
+	counted("the start of another machine: two manifests, two packs", 7, b.start)
 	sameTree(t, a.tree(), b.tree())
 	counted("a hop where 100 differ", 8, func() {
 		for i := range 100 {
