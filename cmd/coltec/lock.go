@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/control"
 )
 
 // lockEvery is how often a lock that another has is tried: flock cannot be
@@ -33,7 +35,7 @@ func realPath(path string) (string, error) {
 // both. A second one waits for the first.
 func (p *program) lock(ctx context.Context, folder string) (release func(), err error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("coltec-host-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := control.Private(dir, os.Getuid(), "TMPDIR"); err != nil { // /tmp is everybody's
 		return nil, fmt.Errorf("cannot make the lock: %w", err)
 	}
 	real, err := realPath(folder)

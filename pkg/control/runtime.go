@@ -218,7 +218,7 @@ func Inherit(fds ...uintptr) (*Seat, error) {
 // takeLock makes dir if need be and locks it.
 func takeLock(dir string, uid int) (*os.File, error) {
 	for _, d := range []string{filepath.Dir(dir), dir} {
-		if err := private(d, uid); err != nil {
+		if err := Private(d, uid, "XDG_RUNTIME_DIR"); err != nil {
 			return nil, err
 		}
 	}
@@ -261,9 +261,9 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// private makes dir 0700 if it is missing, and refuses one that others could
-// have put there or could look into.
-func private(dir string, uid int) error {
+// Private makes dir 0700 if it is missing, and refuses one that others could
+// have put there or could look into. variable is the one that names another place.
+func Private(dir string, uid int, variable string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make the runtime directory: %w", err)
 	}
@@ -284,7 +284,7 @@ func private(dir string, uid int) error {
 	default:
 		return nil
 	}
-	return hint.Wrap(err, "remove it, or set XDG_RUNTIME_DIR to a directory of your own")
+	return hint.Wrap(err, "remove it, or set %s to a directory of your own", variable)
 }
 
 // Files are the locks, to be handed to a child (see [Inherit]).

@@ -121,7 +121,7 @@ func TestTakeRefusesWhatIsNotPrivate(t *testing.T) {
 			p := place(t, "p")
 			base := p.bases()[0]
 			tt.prepare(t, base)
-			err := private(base, p.UID)
+			err := Private(base, p.UID, "XDG_RUNTIME_DIR")
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q in it", err, tt.want)
 			}
@@ -133,7 +133,7 @@ func TestTakeRefusesWhatIsNotPrivate(t *testing.T) {
 	t.Run("another user's", func(t *testing.T) {
 		p := place(t, "p")
 		take(t, p)
-		err := private(p.bases()[0], p.UID+1)
+		err := Private(p.bases()[0], p.UID+1, "XDG_RUNTIME_DIR")
 		if err == nil || !strings.Contains(err.Error(), "it belongs to uid") {
 			t.Errorf("got %v", err)
 		}
