@@ -146,7 +146,11 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 		return err
 	}
 	sizes, err := c.in(ctx, store.ReplicaYard(m.remote), m.Name, func(key string) bool { return needed[key] })
-	if sparse := store.Sparse(m.rep.Live(), sizes, c.rules.sparse); err == nil && len(sparse) > 0 {
+	if err != nil {
+		return err
+	}
+	live, err := m.rep.Live()
+	if sparse := store.Sparse(live, sizes, c.rules.sparse); err == nil && len(sparse) > 0 {
 		c.sparse[m] = sparse
 	}
 	return err

@@ -164,8 +164,8 @@ func (e *Engine) receiveListing(ctx context.Context, m *member, head *store.Head
 		return err
 	}
 	m.listAt = e.now().Add(m.Interval * time.Duration(len(t.Entries)/1000))
-	if !m.rep.Differs(t) {
-		return nil
+	if differs, err := m.rep.Differs(t); err != nil || !differs {
+		return err
 	}
 	if err := m.rep.Receive(t, "", head.Epoch, head.Generation); err != nil {
 		return err
@@ -246,10 +246,12 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 			m.ready = true
 			return nil
 		}
-		if m.rep.Differs(t) {
-			if err := m.rep.Receive(t, ref.manifest, 0, ref.generation); err != nil {
-				return err
-			}
+		differs, err := m.rep.Differs(t)
+		if err == nil && differs {
+			err = m.rep.Receive(t, ref.manifest, 0, ref.generation)
+		}
+		if err != nil {
+			return err
 		}
 		m.source = m.layout
 		if err := e.settle(ctx, m); err != nil {

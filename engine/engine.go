@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -276,9 +277,37 @@ func (e *Engine) outcome(members []*member) error {
 func (e *Engine) await(ctx context.Context) {
 	timer := time.NewTimer(max(e.due().Sub(e.now()), 0))
 	defer timer.Stop()
+	rest := time.NewTimer(restAfter)
+	defer rest.Stop()
+	for e.asleep(ctx, timer.C, rest.C) {
+		e.rest()
+	}
+}
+
+// restAfter is how long nothing happens before the memory of bases is given back:
+// who saves files one after the other does not wait for them to be read again.
+const restAfter = 3 * time.Second
+
+// rest gives back what only the last round needed.
+func (e *Engine) rest() {
+	for _, m := range e.members {
+		if m.rep == nil || m.rep.Base() == nil {
+			continue
+		}
+		if err := m.rep.Base().Rest(); err != nil {
+			e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
+		}
+	}
+	debug.FreeOSMemory()
+}
+
+// asleep sleeps until something is to be done; true: it was the time to rest.
+func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 	select {
+	case <-rest:
+		return true
 	case <-ctx.Done():
-	case <-timer.C:
+	case <-due:
 	case c := <-e.commands:
 		c.do()
 		close(c.done)
@@ -288,6 +317,7 @@ func (e *Engine) await(ctx context.Context) {
 			m.next = time.Time{}
 		}
 	}
+	return false
 }
 
 // due is when the next thing is to be done.

@@ -51,8 +51,8 @@ func TestRepack(t *testing.T) {
 	if fmt.Sprint(y.trees[now.Number]) != fmt.Sprint(y.trees[before.Number]) {
 		t.Error("a repacked tree is another")
 	}
-	if live := a.e.members[0].rep.Live(); live[old] != 0 || len(live) != 2 {
-		t.Errorf("the tree lies in %v", live)
+	if live, err := a.e.members[0].rep.Live(); err != nil || live[old] != 0 || len(live) != 2 {
+		t.Errorf("the tree lies in %v, %v", live, err)
 	}
 	if err := y.lost(); err != nil {
 		t.Error(err)

@@ -86,17 +86,30 @@ type Pending struct {
 // as "all was deleted". One goroutine owns it.
 type Base struct {
 	Header  Header
-	Rows    []Row // sorted
 	Pending *Pending
 	// Unplaced holds, sorted, how the remote tree differs from the rows: what
 	// is still to be placed. Gone is set where the remote has no such path.
 	Unplaced []Change
+
+	rows    []Row // sorted
+	resting bool  // the rows are on the disk alone
+	counted Totals
+	unsaved bool // the disk does not have what is here
 
 	dir     string
 	seq     int64  // of the base file, which its journal names
 	journal int64  // bytes of whole steps in the journal
 	inode   uint64 // of the base file
 	size    int64  // of the base file
+}
+
+// Rows are the agreed paths, sorted. There are none at rest: to ask then is an
+// internal error, because none would read as "all is gone".
+func (b *Base) Rows() []Row {
+	if b.resting {
+		panic("internal error: the base is at rest")
+	}
+	return b.rows
 }
 
 // ErrNoBase says that there is no base, or none that can be read.
@@ -164,43 +177,95 @@ func checksum[T any](v T) (hash.Hash32, error) {
 }
 
 func (b *Base) load() error {
-	f, err := os.Open(b.file())
+	f, err := openBase(b.file())
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	r := bufio.NewReaderSize(f, 64<<10)
+	defer f.close()
+	b.Header, b.seq = f.Header, f.Seq
+	b.rows = make([]Row, 0, f.room())
+	for {
+		c, row, err := f.next()
+		switch {
+		case err == io.EOF:
+			if b.inode, b.size, err = identify(f.f); err != nil {
+				return err
+			}
+			j, err := b.replay()
+			if err != nil {
+				return err
+			}
+			b.journal, b.Pending = j.length, j.pending
+			b.apply(j.Delta)
+			return nil
+		case err != nil:
+			return err
+		case row:
+			b.rows = append(b.rows, c.Row)
+		default:
+			b.Unplaced = append(b.Unplaced, c)
+		}
+	}
+}
+
+// baseFile is a base file that is being read.
+type baseFile struct {
+	fileHeader
+	f    *os.File
+	sum  hash.Hash32
+	tree *tree.Reader
+	read int // changes
+}
+
+func openBase(file string) (*baseFile, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	b := &baseFile{f: f}
+	if err := b.begin(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *baseFile) close() { b.f.Close() }
+
+func (b *baseFile) begin() error {
+	r := bufio.NewReaderSize(b.f, 64<<10)
 	line, err := r.ReadBytes('\n')
 	if err != nil {
 		return err
 	}
-	var h fileHeader
-	if err := json.Unmarshal(line, &h); err != nil {
+	if err := json.Unmarshal(line, &b.fileHeader); err != nil {
 		return err
 	}
-	if h.Format != baseFormat {
-		return fmt.Errorf("format %d is not known to this version", h.Format)
+	if b.Format != baseFormat {
+		return fmt.Errorf("format %d is not known to this version", b.Format)
 	}
-	b.Header = h.Header
-	sum, err := h.begin()
-	if err != nil {
-		return err
-	}
-	changes, err := readChanges(io.TeeReader(r, sum))
-	if err != nil {
-		return err
-	}
-	if sum.Sum32() != h.CRC || h.Rows < 0 || h.Unplaced < 0 || len(changes) != h.Rows+h.Unplaced {
+	if b.Rows < 0 || b.Unplaced < 0 {
 		return errDamaged
 	}
-	for _, c := range changes[:h.Rows] {
-		b.Rows = append(b.Rows, c.Row)
-	}
-	b.Unplaced = slices.Clip(changes[h.Rows:])
-	if b.inode, b.size, err = identify(f); err != nil {
+	if b.sum, err = b.fileHeader.begin(); err != nil {
 		return err
 	}
-	return b.replay(h.Seq)
+	b.tree = tree.NewReader(io.TeeReader(r, b.sum))
+	return nil
+}
+
+// room is how many rows are to be expected, if the header is right.
+func (b *baseFile) room() int { return min(b.Rows, 1<<20) }
+
+// next gives the rows and then what is unplaced; io.EOF when it was all there,
+// and as it was written.
+func (b *baseFile) next() (c Change, row bool, err error) {
+	c, err = readChange(b.tree)
+	if err == io.EOF && (b.sum.Sum32() != b.CRC || b.read != b.Rows+b.Unplaced) {
+		err = errDamaged
+	}
+	b.read++
+	return c, b.read <= b.Rows, err
 }
 
 func inode(s fs.FileInfo) uint64 {
@@ -296,14 +361,10 @@ func (b *Base) apply(d Delta) {
 	if len(d.Changes) == 0 {
 		return
 	}
-	changes := slices.Clone(d.Changes)
-	slices.SortStableFunc(changes, func(x, y Change) int { return tree.Compare(x.Path, y.Path) })
-	rows := make([]Row, 0, len(b.Rows)+len(changes))
-	rest := b.Rows
-	for i, c := range changes {
-		if i+1 < len(changes) && changes[i+1].Path == c.Path {
-			continue // the later word counts
-		}
+	changes := d.sorted()
+	rows := make([]Row, 0, len(b.Rows())+len(changes))
+	rest := b.Rows()
+	for _, c := range changes {
 		n, found := searchRows(rest, c.Path)
 		rows = append(rows, rest[:n]...)
 		if rest = rest[n:]; found {
@@ -313,11 +374,24 @@ func (b *Base) apply(d Delta) {
 			rows = append(rows, c.Row)
 		}
 	}
-	b.Rows = append(rows, rest...)
+	b.rows = append(rows, rest...)
 	b.Unplaced = slices.DeleteFunc(b.Unplaced, func(u Change) bool {
 		_, settled := slices.BinarySearchFunc(changes, u.Path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
 		return settled
 	})
+}
+
+// sorted are the changes in the order of paths, the last word about each.
+func (d *Delta) sorted() []Change {
+	changes := slices.Clone(d.Changes)
+	slices.SortStableFunc(changes, func(x, y Change) int { return tree.Compare(x.Path, y.Path) })
+	last := changes[:0]
+	for i := range changes {
+		if i+1 == len(changes) || changes[i+1].Path != changes[i].Path {
+			last = append(last, changes[i])
+		}
+	}
+	return last
 }
 
 func searchRows(rows []Row, path string) (int, bool) {
@@ -326,17 +400,17 @@ func searchRows(rows []Row, path string) (int, bool) {
 
 // Row gives the row of a path, nil when there is none.
 func (b *Base) Row(path string) *Row {
-	if i, ok := searchRows(b.Rows, path); ok {
-		return &b.Rows[i]
+	if i, ok := searchRows(b.Rows(), path); ok {
+		return &b.rows[i]
 	}
 	return nil
 }
 
 // Entries are the agreed entries, sorted.
 func (b *Base) Entries() []tree.Entry {
-	out := make([]tree.Entry, len(b.Rows))
-	for i := range b.Rows {
-		out[i] = b.Rows[i].Entry
+	out := make([]tree.Entry, len(b.Rows()))
+	for i := range out {
+		out[i] = b.rows[i].Entry
 	}
 	return out
 }
@@ -344,8 +418,8 @@ func (b *Base) Entries() []tree.Entry {
 // Remote is the tree of the generation in the header: the rows with what is
 // unplaced over them.
 func (b *Base) Remote() []tree.Entry {
-	out := make([]tree.Entry, 0, len(b.Rows)+len(b.Unplaced))
-	rows, un := b.Rows, b.Unplaced
+	out := make([]tree.Entry, 0, len(b.Rows())+len(b.Unplaced))
+	rows, un := b.Rows(), b.Unplaced
 	for len(rows)+len(un) > 0 {
 		switch {
 		case len(un) == 0 || len(rows) > 0 && tree.Compare(rows[0].Path, un[0].Path) < 0:
@@ -365,7 +439,7 @@ func (b *Base) Remote() []tree.Entry {
 // Differences says how remote differs from the rows: what Unplaced shall be.
 func (b *Base) Differences(remote []tree.Entry) []Change {
 	var out []Change
-	rows := b.Rows
+	rows := b.Rows()
 	for len(rows)+len(remote) > 0 {
 		switch {
 		case len(remote) == 0 || len(rows) > 0 && tree.Compare(rows[0].Path, remote[0].Path) < 0:
@@ -406,7 +480,7 @@ func (b *Base) Save() error {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
 	pointBaseRenamed.Reach()
-	b.inode, b.size = inode, size
+	b.inode, b.size, b.unsaved = inode, size, false
 	// The journal named the sequence of the file before: it counts no more.
 	b.journal = 0
 	if err := os.Remove(b.journalFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -418,7 +492,7 @@ func (b *Base) Save() error {
 func (b *Base) write(f io.Writer) error {
 	b.seq++
 	w := bufio.NewWriterSize(f, 64<<10)
-	h := fileHeader{Header: b.Header, Seq: b.seq, Rows: len(b.Rows), Unplaced: len(b.Unplaced)}
+	h := fileHeader{Header: b.Header, Seq: b.seq, Rows: len(b.Rows()), Unplaced: len(b.Unplaced)}
 	sum, err := h.begin()
 	if err != nil {
 		return err
@@ -436,8 +510,8 @@ func (b *Base) write(f io.Writer) error {
 
 func (b *Base) writeRows(w io.Writer) error {
 	t := tree.NewWriter(w)
-	for i := range b.Rows {
-		if err := writeRow(t, &b.Rows[i]); err != nil {
+	for i := range b.rows {
+		if err := writeRow(t, &b.rows[i]); err != nil {
 			return err
 		}
 	}
@@ -450,9 +524,9 @@ func (b *Base) writeRows(w io.Writer) error {
 const compactAt = 1 << 20
 
 // compact writes the base anew when the journal has grown, and nothing is
-// pending: a pending delta lives in the journal alone.
+// pending: a pending delta lives in the journal alone. At rest it waits.
 func (b *Base) compact() error {
-	if b.Pending != nil || b.journal < max(compactAt, b.size) {
+	if b.Pending != nil || b.resting || b.journal < max(compactAt, b.size) {
 		return nil
 	}
 	return b.Save()
@@ -522,31 +596,35 @@ func (b *Base) append(f frame, changes []Change) error {
 	return nil
 }
 
-// replay applies the journal's whole steps. A step that was cut by a crash is
-// the last one, and is dropped.
-func (b *Base) replay(seq int64) error {
-	b.seq = seq
-	data, err := os.ReadFile(b.journalFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for {
-		n, ok := b.step(data[b.journal:])
-		if !ok {
-			return nil
-		}
-		b.journal += n
-	}
+// replayed is what the whole steps of a journal come to.
+type replayed struct {
+	Delta
+	pending *Pending
+	length  int64 // bytes of whole steps
 }
 
-// step applies the journal step at the front of data and gives its length.
-func (b *Base) step(data []byte) (int64, bool) {
+// replay reads the journal's whole steps. A step that was cut by a crash is the
+// last one, and is dropped.
+func (b *Base) replay() (r replayed, err error) {
+	data, err := os.ReadFile(b.journalFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	for err == nil {
+		n, ok := r.step(data[r.length:], b.seq)
+		if !ok {
+			break
+		}
+		r.length += n
+	}
+	return r, err
+}
+
+// step takes the journal step at the front of data in and gives its length.
+func (r *replayed) step(data []byte, seq int64) (int64, bool) {
 	line, rest, ok := bytes.Cut(data, []byte{'\n'})
 	var f frame
-	if !ok || json.Unmarshal(line, &f) != nil || f.Seq != b.seq || f.Bytes < 0 || len(rest) < f.Bytes {
+	if !ok || json.Unmarshal(line, &f) != nil || f.Seq != seq || f.Bytes < 0 || len(rest) < f.Bytes {
 		return 0, false
 	}
 	rows := rest[:f.Bytes]
@@ -560,18 +638,26 @@ func (b *Base) step(data []byte) (int64, bool) {
 	d := Delta{Header: f.Header, Changes: changes}
 	switch f.Kind {
 	case "apply":
-		b.apply(d)
+		r.add(d)
 	case "pending":
-		b.Pending = &Pending{Nonce: f.Nonce, Delta: d}
+		r.pending = &Pending{Nonce: f.Nonce, Delta: d}
 	case "commit":
-		if b.Pending != nil && b.Pending.Nonce == f.Nonce {
-			b.apply(b.Pending.Delta)
+		if r.pending != nil && r.pending.Nonce == f.Nonce {
+			r.add(r.pending.Delta)
 		}
-		b.Pending = nil
+		r.pending = nil
 	case "abort":
-		b.Pending = nil
+		r.pending = nil
 	}
 	return int64(len(line) + 1 + f.Bytes), true
+}
+
+// add makes the delta one with a later one.
+func (d *Delta) add(later Delta) {
+	if later.Header != nil {
+		d.Header = later.Header
+	}
+	d.Changes = append(d.Changes, later.Changes...)
 }
 
 func writeRow(t *tree.Writer, r *Row) error {
@@ -600,21 +686,29 @@ func writeChanges(t *tree.Writer, changes []Change) error {
 func readChanges(r io.Reader) ([]Change, error) {
 	var out []Change
 	for t := tree.NewReader(r); ; {
-		rec, err := t.Next()
+		c, err := readChange(t)
 		if err == io.EOF {
 			return out, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
-		if m := rec.More; len(m) == 6 {
-			c.Seen = Seen{uint32(m[0]), m[1], m[2], m[3], uint64(m[4]), m[5] == 1}
-		} else if !c.Gone {
-			return nil, tree.ErrFormat
-		}
 		out = append(out, c)
 	}
+}
+
+func readChange(t *tree.Reader) (Change, error) {
+	rec, err := t.Next()
+	if err != nil {
+		return Change{}, err
+	}
+	c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
+	if m := rec.More; len(m) == 6 {
+		c.Seen = Seen{uint32(m[0]), m[1], m[2], m[3], uint64(m[4]), m[5] == 1}
+	} else if !c.Gone {
+		return Change{}, tree.ErrFormat
+	}
+	return c, nil
 }
 
 // syncDir makes the names in a directory durable.

@@ -38,7 +38,7 @@ func goneAt(path string) Change {
 
 // state is what counts of a base, as text.
 func state(b *Base) string {
-	text, _ := json.Marshal([]any{b.Header, b.Rows, b.Unplaced, b.Pending})
+	text, _ := json.Marshal([]any{b.Header, b.rows, b.Unplaced, b.Pending})
 	// Nothing and an empty list are alike, and so are two spellings of a byte
 	// that JSON has no word for.
 	return strings.NewReplacer("null", "", "[]", "", `\ufffd`, "\ufffd").Replace(string(text))
@@ -206,7 +206,7 @@ func TestJournalIsCompacted(t *testing.T) {
 	if err := b.Resolve(true); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(b.Rows, load(t, b.dir).Rows); diff != "" {
+	if diff := cmp.Diff(b.rows, load(t, b.dir).rows); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -335,7 +335,7 @@ func FuzzLoadBase(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !slices.IsSortedFunc(b.Rows, func(x, y Row) int { return tree.Compare(x.Path, y.Path) }) {
+		if !slices.IsSortedFunc(b.rows, func(x, y Row) int { return tree.Compare(x.Path, y.Path) }) {
 			t.Error("rows out of order")
 		}
 		if err := b.Apply(put(baseRow("n", "1"))); err != nil {

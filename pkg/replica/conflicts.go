@@ -193,6 +193,9 @@ func (r *Replica) trimDropped() error {
 	if len(was) == 0 {
 		return nil
 	}
+	if err := r.base.Wake(); err != nil {
+		return err
+	}
 	remote := r.base.Remote()
 	var lines strings.Builder
 	for path := range was {

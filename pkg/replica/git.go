@@ -209,6 +209,9 @@ func (r *Replica) GitWaiting() map[string][]tree.Entry {
 // last agreed on, so that it can tell who changed what since: what the base
 // has, or, after a crash, what was just brought here.
 func (r *Replica) GitAgreed(repository string) bool {
+	if r.base.Wake() != nil {
+		return false // nothing is known
+	}
 	return r.shows(repository, r.base.Entries()) || r.shows(repository, r.base.Remote())
 }
 

@@ -144,9 +144,18 @@ func (m *machine) mustAcquire() *Outcome {
 	return out
 }
 
-// push makes one generation of what changed; false when nothing did.
-func (m *machine) push() (bool, error) {
+// push makes one generation of what changed; false when nothing did. It begins
+// with a base at rest, as most do.
+func (m *machine) push() (more bool, err error) {
 	w, ctx := m.w, m.w.t.Context()
+	if err := m.base.Rest(); err != nil {
+		return false, err
+	}
+	defer func() {
+		if err == nil {
+			err = m.base.Wake() // for the test to look at
+		}
+	}()
 	found, err := m.Scan(ctx)
 	if err != nil || found.Empty() {
 		return false, err

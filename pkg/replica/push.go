@@ -25,60 +25,6 @@ type Changes struct {
 // Empty says that there is nothing to push.
 func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotten) == 0 }
 
-// Scan walks the local tree and compares it with the base. It reads no file.
-func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
-	seen, unknown, err := r.walk(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := r.walkConflicts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.captured(ctx, unknown); err != nil {
-		return nil, err
-	}
-	git, err := r.walkGit(ctx)
-	if err != nil {
-		return nil, err
-	}
-	covered := r.covered(seen)
-	unshown := r.unshowable(r.base.Remote(), seen)
-	withheld := r.hidden(unshown)
-	c := &Changes{Unknown: slices.Concat(unknown, covered, unshown)}
-	hidden := r.hidden(c.Unknown)
-	rows := r.base.Rows
-	dropped := r.dropped()
-	for _, s := range slices.Concat(kept, git.seen, seen) {
-		if slices.ContainsFunc(covered, func(u Unknown) bool { return u.Path == s.Path }) {
-			continue // else it would be taken for what it is now, and what it hides for gone
-		}
-		if row := r.base.Row(s.Path); row == nil || r.changed(row, &s) || r.unstored(row) {
-			if !r.unplaced(s.Path) && !withheld(s.Path) {
-				c.Edited = append(c.Edited, s)
-			}
-		}
-	}
-	for i := range rows {
-		path := rows[i].Path
-		switch {
-		case dropped[path]:
-			c.Gone = append(c.Gone, path)
-		case tree.Within(path, gitDir):
-			if git.gone(path) && !r.unplaced(path) {
-				c.Gone = append(c.Gone, path)
-			}
-		case tree.Within(path, Dir), sighted(seen, path), r.unplaced(path):
-		case !r.carries(path, rows[i].Kind == tree.Dir):
-			c.Forgotten = append(c.Forgotten, path)
-		case !hidden(path):
-			c.Gone = append(c.Gone, path)
-		}
-	}
-	slices.SortFunc(c.Edited, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
-	return c, nil
-}
-
 func sighted(seen []Sighting, path string) bool {
 	_, ok := searchSightings(seen, path)
 	return ok
@@ -124,41 +70,6 @@ func (r *Replica) hidden(unknown []Unknown) func(path string) bool {
 		}
 		return at[path]
 	}
-}
-
-// covered lists the directories that show something else than before because a
-// mount went or came: what the base knows in them is not gone.
-func (r *Replica) covered(seen []Sighting) []Unknown {
-	var out []Unknown
-	for i := range r.base.Rows {
-		row := &r.base.Rows[i]
-		if row.Kind != tree.Dir {
-			continue
-		}
-		n, ok := searchSightings(seen, row.Path)
-		mounted := ok && seen[n].Mount
-		switch {
-		case row.Seen.Mount && !mounted:
-			out = append(out, Unknown{Path: row.Path, Reason: "it was a mount point and is none now; what was in it is kept in the bucket"})
-		case !row.Seen.Mount && mounted && r.noneBelow(i, seen):
-			out = append(out, Unknown{Path: row.Path, Reason: "something is mounted over it; what was in it is kept in the bucket"})
-		}
-	}
-	return out
-}
-
-// noneBelow says that the base has files below the directory of row i, and the
-// walk none of them.
-func (r *Replica) noneBelow(i int, seen []Sighting) bool {
-	any := false
-	for dir := r.base.Rows[i].Path; i+1 < len(r.base.Rows) && tree.Within(r.base.Rows[i+1].Path, dir); i++ {
-		if row := &r.base.Rows[i+1]; row.Kind != tree.Dir {
-			if any = true; sighted(seen, row.Path) {
-				return false
-			}
-		}
-	}
-	return any
 }
 
 // walkConflicts lists the local versions that are kept aside: they are pushed
@@ -239,6 +150,9 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighti
 			b.Stop()
 		}
 	}()
+	if err := r.base.Wake(); err != nil {
+		return out, err
+	}
 	r.root.Forget()
 	edited = r.inOrder(edited)
 	r.reuse(b)
@@ -470,8 +384,8 @@ func (r *Replica) knownContent(edited []Sighting) *content {
 	if len(wanted) == 0 {
 		return k
 	}
-	for i := range r.base.Rows {
-		if e := &r.base.Rows[i].Entry; e.Kind == tree.File && wanted[e.Size] && !r.unstored(&r.base.Rows[i]) && !r.stale(&r.base.Rows[i]) {
+	for i := range r.base.Rows() {
+		if e := &r.base.Rows()[i].Entry; e.Kind == tree.File && wanted[e.Size] && !r.unstored(&r.base.Rows()[i]) && !r.stale(&r.base.Rows()[i]) {
 			k.sizes[e.Size] = true
 			k.where[e.Sum] = e.Where
 		}
@@ -482,8 +396,8 @@ func (r *Replica) knownContent(edited []Sighting) *content {
 // reuse tells the batch of the parts of large files that are in the store: an
 // edit in one costs the parts that it touches.
 func (r *Replica) reuse(b store.Batch) {
-	for i := range r.base.Rows {
-		if row := &r.base.Rows[i]; len(row.Where) > 1 && !r.stale(row) {
+	for i := range r.base.Rows() {
+		if row := &r.base.Rows()[i]; len(row.Where) > 1 && !r.stale(row) {
 			b.Reuse(row.Where)
 		}
 	}
@@ -535,7 +449,7 @@ func (r *Replica) Next(changes []*Change, gone, forgotten []string, epoch, gener
 		}
 	}
 	s.Delta.Changes = append(r.withoutContent(changes), s.Delta.Changes...)
-	after := Base{Rows: r.base.Rows, Unplaced: slices.Clone(r.base.Unplaced)}
+	after := Base{rows: r.base.Rows(), Unplaced: slices.Clone(r.base.Unplaced)}
 	after.apply(s.Delta)
 	s.Publication.Next = store.Tree{Entries: after.Remote(), Filters: h.Filters}
 	if r.Layout.ByContent() {
@@ -557,8 +471,8 @@ func (r *Replica) withoutContent(changes []*Change) []Change {
 		staged[c.Path] = true
 	}
 	var out []Change
-	for i := range r.base.Rows {
-		if row := &r.base.Rows[i]; r.unstored(row) && !staged[row.Path] {
+	for i := range r.base.Rows() {
+		if row := &r.base.Rows()[i]; r.unstored(row) && !staged[row.Path] {
 			out = append(out, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
@@ -567,22 +481,25 @@ func (r *Replica) withoutContent(changes []*Change) []Change {
 
 // Live counts the stored bytes of each object that the remote tree refers to;
 // those that several files share as often.
-func (r *Replica) Live() map[string]int64 {
+func (r *Replica) Live() (map[string]int64, error) {
+	if err := r.base.Wake(); err != nil {
+		return nil, err
+	}
 	live := map[string]int64{}
 	for _, e := range r.base.Remote() {
 		for _, x := range e.Where {
 			live[x.Object] += x.Stored
 		}
 	}
-	return live
+	return live, nil
 }
 
 // Pieces are what agreed files have in objects.
 func (r *Replica) Pieces(objects map[string]bool) []tree.Extent {
 	var out []tree.Extent
-	for i := range r.base.Rows {
-		for _, x := range r.base.Rows[i].Where {
-			if objects[x.Object] && !r.stale(&r.base.Rows[i]) {
+	for i := range r.base.Rows() {
+		for _, x := range r.base.Rows()[i].Where {
+			if objects[x.Object] && !r.stale(&r.base.Rows()[i]) {
 				out = append(out, x)
 			}
 		}
@@ -593,8 +510,8 @@ func (r *Replica) Pieces(objects map[string]bool) []tree.Extent {
 // Moved are the agreed rows whose content lies elsewhere now.
 func (r *Replica) Moved(to map[store.Spot]tree.Extent) []*Change {
 	var out []*Change
-	for i := range r.base.Rows {
-		row := r.base.Rows[i]
+	for i := range r.base.Rows() {
+		row := r.base.Rows()[i]
 		if r.stale(&row) {
 			continue
 		}
@@ -642,12 +559,4 @@ func Brake(files, deleted int) bool {
 }
 
 // Files counts the files and links that the base has.
-func (r *Replica) Files() int {
-	n := 0
-	for i := range r.base.Rows {
-		if row := &r.base.Rows[i]; row.Kind != tree.Dir && !tree.Within(row.Path, Dir) {
-			n++
-		}
-	}
-	return n
-}
+func (r *Replica) Files() int { return int(r.base.Totals().Files) }

@@ -153,17 +153,8 @@ func (r *Replica) now() time.Time {
 // Totals counts the files and links that the base has, their bytes, and the
 // local versions that are kept aside.
 func (r *Replica) Totals() (files, bytes int64, conflicts int) {
-	for i := range r.base.Rows {
-		switch row := &r.base.Rows[i]; {
-		case tree.Within(row.Path, gitDir):
-		case tree.Within(row.Path, Dir):
-			conflicts++
-		case row.Kind != tree.Dir:
-			files++
-			bytes += row.Size
-		}
-	}
-	return files, bytes, conflicts
+	t := r.base.Totals()
+	return t.Files, t.Bytes, t.Conflicts
 }
 
 // ConflictDir is where local versions of a moment are kept aside.
@@ -207,9 +198,10 @@ func (r *Replica) Stranger() string { return r.left }
 // distrust makes every file be looked at again: the tree was copied or moved,
 // so that times and inodes say nothing.
 func (b *Base) distrust() {
-	for i := range b.Rows {
-		b.Rows[i].Seen.CTime = 0
+	for i := range b.rows {
+		b.rows[i].Seen.CTime = 0
 	}
+	b.unsaved = true
 }
 
 // Lost says whether the base or the root vanished under the running program.
@@ -314,18 +306,18 @@ func (c composed) File(path string) bool {
 	return c.carried.File(path) && c.carried.File(norm.NFC.String(path))
 }
 
+func (r *Replica) matcher() Matcher {
+	if r.traits.rewrites {
+		return composed{carried{r.Filter}}
+	}
+	return carried{r.Filter}
+}
+
 // walk lists the local tree.
 func (r *Replica) walk(ctx context.Context) ([]Sighting, []Unknown, error) {
-	var match Matcher = carried{r.Filter}
-	if r.traits.rewrites {
-		match = composed{carried{r.Filter}}
-	}
-	seen, unknown, err := r.root.Walk(ctx, "", match)
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", ErrRoot, err)
-	}
+	seen, unknown, err := r.root.Walk(ctx, "", r.matcher())
 	seen, unknown = r.asAgreed(seen, unknown)
-	return seen, unknown, err
+	return seen, unknown, r.rootError(ctx, err)
 }
 
 // errMoved says that a file changed while it was read.

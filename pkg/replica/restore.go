@@ -73,7 +73,7 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]Unknown
 			}
 			row.Sum, row.Seen = got, now
 		}
-		r.base.Rows = append(r.base.Rows, row)
+		r.base.rows = append(r.base.rows, row)
 	}
 	return unread, nil
 }

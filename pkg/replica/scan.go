@@ -49,45 +49,86 @@ type Matcher interface {
 // or shall not see is in unknown, and nothing under an unknown directory is
 // listed. An error means that the root itself could not be read.
 func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unknown []Unknown, err error) {
+	err = walk(ctx, root, match, func(m *met) {
+		if m.unknown != nil {
+			unknown = append(unknown, *m.unknown)
+		} else {
+			seen = append(seen, m.Sighting)
+		}
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return seen, unknown, nil
+}
+
+// met is what a walk comes upon: a sighting, or a path that is unknown.
+type met struct {
+	Sighting
+	unknown *Unknown
+}
+
+func (m *met) path() string {
+	if m.unknown != nil {
+		return m.unknown.Path
+	}
+	return m.Path
+}
+
+// walk is Walk, path by path. After an error nothing of what was met counts.
+func walk(ctx context.Context, root string, match Matcher, visit func(*met)) error {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, &fs.PathError{Op: "open", Path: root, Err: err}
+		return &fs.PathError{Op: "open", Path: root, Err: err}
 	}
-	w := walker{ctx: ctx, match: match}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
-		return nil, nil, &fs.PathError{Op: "stat", Path: root, Err: err}
+		return &fs.PathError{Op: "stat", Path: root, Err: err}
 	}
-	if err := w.dir(fd, "", st.Dev); err != nil {
-		return nil, nil, fmt.Errorf("cannot read directory %q: %w", root, err)
+	names, err := namesIn(fd, root)
+	if err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("cannot read directory %q: %w", root, err)
 	}
-	return w.seen, w.unknown, ctx.Err()
+	w := walker{ctx: ctx, match: match, visit: visit}
+	w.dir(fd, "", names, st.Dev)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 type walker struct {
-	ctx     context.Context
-	match   Matcher
-	seen    []Sighting
-	unknown []Unknown
+	ctx   context.Context
+	match Matcher
+	visit func(*met)
+	met   met
 }
 
-// dir walks one directory; it closes fd. dev is the directory's own device.
-func (w *walker) dir(fd int, path string, dev uint64) error {
-	f := os.NewFile(uintptr(fd), path)
+// namesIn lists a directory in order.
+func namesIn(fd int, path string) ([]string, error) {
+	again, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(again), path)
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
 	slices.Sort(names)
+	return names, err
+}
+
+// dir walks what is in one directory; it closes fd. dev is the directory's own
+// device.
+func (w *walker) dir(fd int, path string, names []string, dev uint64) {
+	defer unix.Close(fd)
 	for _, name := range names {
 		if w.ctx.Err() != nil {
-			return context.Cause(w.ctx)
+			return
 		}
 		w.child(fd, join(path, name), name, dev)
 	}
-	return nil
 }
 
 func join(dir, name string) string {
@@ -116,34 +157,44 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		included = w.match.Dir
 	}
 	if !included(path) {
-		w.unknown = append(w.unknown, Unknown{Path: path, Reason: "excluded", Quiet: true})
+		w.unknown(Unknown{Path: path, Reason: "excluded", Quiet: true})
 		return
 	}
 	if s.Kind != tree.Dir {
-		w.seen = append(w.seen, *s)
+		w.see(s)
 		return
 	}
-	w.enter(dirfd, name, *s, st.Dev)
+	w.enter(dirfd, name, s, st.Dev)
 }
 
 // enter walks a directory below. One that cannot be read is unknown as a whole.
-func (w *walker) enter(dirfd int, name string, s Sighting, dev uint64) {
+func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		w.skip(s.Path, err.Error())
 		return
 	}
-	mark, markUnknown := len(w.seen), len(w.unknown)
-	w.seen = append(w.seen, s)
-	if err := w.dir(fd, s.Path, dev); err != nil {
-		w.seen, w.unknown = w.seen[:mark], w.unknown[:markUnknown]
+	names, err := namesIn(fd, s.Path)
+	if err != nil {
+		unix.Close(fd)
 		w.skip(s.Path, err.Error())
+		return
 	}
+	w.see(s)
+	w.dir(fd, s.Path, names, dev)
 }
 
-func (w *walker) skip(path, reason string) {
-	w.unknown = append(w.unknown, Unknown{Path: path, Reason: reason})
+func (w *walker) see(s *Sighting) {
+	w.met = met{Sighting: *s}
+	w.visit(&w.met)
 }
+
+func (w *walker) unknown(u Unknown) {
+	w.met = met{unknown: &u}
+	w.visit(&w.met)
+}
+
+func (w *walker) skip(path, reason string) { w.unknown(Unknown{Path: path, Reason: reason}) }
 
 func seenOf(st *unix.Stat_t) Seen {
 	s := Seen{Mode: st.Mode & 0o7777, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}

@@ -409,7 +409,7 @@ func TestMountsThatComeAndGo(t *testing.T) {
 	}
 	t.Run("went", func(t *testing.T) {
 		m := prepared(t)
-		m.base.Row("v").Seen.Mount = true
+		m.base.Row("v").Seen.Mount, m.base.unsaved = true, true
 		m.w.must(os.RemoveAll(m.at("v")))
 		m.put("v/", "")
 		for range 3 { // it was forgotten after the first
@@ -431,13 +431,24 @@ func TestMountsThatComeAndGo(t *testing.T) {
 		m.w.must(err)
 		i, _ := searchSightings(seen, "v")
 		seen[i].Mount = true
-		if c := m.covered(seen); len(c) != 0 {
+		scan := func() *Changes {
+			c := comparison{r: m.Replica, found: &Changes{}, hides: map[string]bool{}}
+			m.w.must(c.run(inOrder(seen, nil)))
+			return c.found
+		}
+		edited := func(c *Changes) bool {
+			return slices.ContainsFunc(c.Edited, func(s Sighting) bool { return s.Path == "v" })
+		}
+		if c := scan(); len(c.Unknown) != 0 || !edited(c) {
 			t.Errorf("the same files under a mount: %+v", c)
 		}
 		seen = slices.DeleteFunc(seen, func(s Sighting) bool { return strings.HasPrefix(s.Path, "v/") })
-		c := m.covered(seen)
-		if len(c) != 1 || c[0].Path != "v" || !m.hidden(c)("v/b/c") || m.hidden(c)("w/d") {
+		if c := scan(); len(c.Unknown) != 1 || c.Unknown[0].Path != "v" || len(c.Gone) > 0 || edited(c) {
 			t.Errorf("%+v", c)
+		}
+		seen = slices.DeleteFunc(seen, func(s Sighting) bool { return s.Path == "w/d" })
+		if c := scan(); len(c.Gone) != 1 || c.Gone[0] != "w/d" {
+			t.Errorf("what is gone beside a mount: %+v", c)
 		}
 	})
 }

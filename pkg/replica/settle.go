@@ -18,6 +18,9 @@ import (
 // Receive notes what the remote tree of a generation is. Nothing is placed;
 // until Settle has placed it, nothing at the paths concerned is pushed.
 func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) error {
+	if err := r.base.Wake(); err != nil {
+		return err
+	}
 	r.note(t, ref, epoch, generation)
 	return r.base.Save()
 }
@@ -56,6 +59,9 @@ func (r *Replica) differences(t *store.Tree) []Change {
 // Disown is Settle for a replica that only pushes: the remote side stays
 // where it is. What vanished there is pushed again.
 func (r *Replica) Disown() error {
+	if err := r.base.Wake(); err != nil {
+		return err
+	}
 	h := r.base.Header
 	h.Restored = true
 	d := Delta{Header: &h}
@@ -72,6 +78,9 @@ func (r *Replica) Refresh(rows []*Change) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	if err := r.base.Wake(); err != nil {
+		return err
+	}
 	var d Delta
 	for _, c := range rows {
 		d.Changes = append(d.Changes, *c)
@@ -80,8 +89,11 @@ func (r *Replica) Refresh(rows []*Change) error {
 }
 
 // Differs says whether Receive would find anything to place.
-func (r *Replica) Differs(t *store.Tree) bool {
-	return !r.base.Header.Restored || len(r.differences(t)) > 0
+func (r *Replica) Differs(t *store.Tree) (bool, error) {
+	if err := r.base.Wake(); err != nil {
+		return false, err
+	}
+	return !r.base.Header.Restored || len(r.differences(t)) > 0, nil
 }
 
 // localise gives listed entries that the base knows, by the store's own tag,
@@ -102,8 +114,8 @@ func (r *Replica) localise(entries []tree.Entry) {
 // must not be read as gone: directories, and what is kept aside.
 func (r *Replica) withUnlisted(entries []tree.Entry) []tree.Entry {
 	var more []tree.Entry
-	for i := range r.base.Rows {
-		row := &r.base.Rows[i]
+	for i := range r.base.Rows() {
+		row := &r.base.Rows()[i]
 		if (row.Kind == tree.Dir || tree.Within(row.Path, Dir)) && tree.Find(entries, row.Path) == nil && room(entries, row.Path) {
 			more = append(more, row.Entry)
 		}
@@ -163,6 +175,9 @@ type planning struct {
 // plan looks at the three sides and plans.
 func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	r.root.Forget()
+	if err := r.base.Wake(); err != nil {
+		return nil, err
+	}
 	seen, unknown, err := r.walk(ctx)
 	if err != nil {
 		return nil, err
@@ -178,12 +193,16 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	carried := func(path string, dir bool) bool {
 		return r.carries(path, dir) && (theirs.Carries(path, dir) || tree.Find(remote, path) != nil)
 	}
-	for i := range r.base.Rows {
-		if row := &r.base.Rows[i]; !tree.Within(row.Path, Dir) && !carried(row.Path, row.Kind == tree.Dir) {
+	for i := range r.base.Rows() {
+		if row := &r.base.Rows()[i]; !tree.Within(row.Path, Dir) && !carried(row.Path, row.Kind == tree.Dir) {
 			p.forgotten = append(p.forgotten, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
-	p.unknown = append(p.unknown, r.covered(seen)...)
+	covered, err := r.covered(seen)
+	if err != nil {
+		return nil, err
+	}
+	p.unknown = append(p.unknown, covered...)
 	p.unshown = r.unshowable(remote, seen)
 	hidden := r.hidden(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }

@@ -155,8 +155,8 @@ func (r *Replica) asAgreed(seen []Sighting, unknown []Unknown) ([]Sighting, []Un
 			names.remote[key] = e.Path
 		}
 	}
-	for i := range r.base.Rows {
-		path := r.base.Rows[i].Path
+	for i := range r.base.Rows() {
+		path := r.base.Rows()[i].Path
 		names.placed[names.keyOf(path)] = path
 	}
 	for i := range seen {

@@ -27,8 +27,8 @@ func Damaged(ctx context.Context, root string) ([]string, error) {
 	defer files.Close()
 	r := Replica{root: files}
 	var out []string
-	for i := range base.Rows {
-		row := &base.Rows[i]
+	for i := range base.Rows() {
+		row := &base.Rows()[i]
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -51,11 +51,14 @@ func Damaged(ctx context.Context, root string) ([]string, error) {
 // given objects, under new names. Files in except are left out: theirs is not
 // what it was. It names the files.
 func (r *Replica) SendAgain(objects map[string]bool, except []string) ([]string, error) {
+	if err := r.base.Wake(); err != nil {
+		return nil, err
+	}
 	var d Delta
 	var paths []string
 	r.shunned = objects
-	for i := range r.base.Rows {
-		row := r.base.Rows[i]
+	for i := range r.base.Rows() {
+		row := r.base.Rows()[i]
 		lies := slices.ContainsFunc(row.Where, func(x tree.Extent) bool { return objects[x.Object] })
 		if !lies || slices.Contains(except, row.Path) {
 			continue

@@ -1,0 +1,303 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Scan walks the local tree and compares it with the base, path by path: it needs
+// no more memory for more files. It reads no file.
+func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
+	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
+	walking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next, err := r.meet(walking, &c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.run(next); err != nil {
+		return nil, err
+	}
+	kept, err := r.walkConflicts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.captured(ctx, c.found.Unknown); err != nil {
+		return nil, err
+	}
+	git, err := r.walkGit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.compareOwn(kept, git)
+	slices.SortFunc(c.found.Edited, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
+	slices.SortFunc(c.found.Gone, tree.Compare)
+	return c.found, nil
+}
+
+// meet starts a walk. next gives what it meets in order, nil at the end.
+func (r *Replica) meet(ctx context.Context, c *comparison) (next func() (*met, error), err error) {
+	root, real := r.root.(*Root)
+	if real && r.traits == (traits{grain: r.traits.grain}) {
+		return ahead(ctx, func(ctx context.Context, visit func(*met)) error {
+			return r.rootError(ctx, walk(ctx, root.Path, r.matcher(), visit))
+		}), nil
+	}
+	// What a file system that falls short cannot show takes both trees as a whole.
+	if err := r.base.Wake(); err != nil {
+		return nil, err
+	}
+	seen, unknown, err := r.walk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	unshown := r.unshowable(r.base.Remote(), seen)
+	c.withheld = r.hidden(unshown)
+	for _, u := range unshown {
+		c.unseen(u)
+	}
+	return inOrder(seen, unknown), nil
+}
+
+// covered lists the directories that show something else than before because a
+// mount went or came: what the base knows in them is not gone.
+func (r *Replica) covered(seen []Sighting) ([]Unknown, error) {
+	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
+	err := c.run(inOrder(seen, nil))
+	return c.found.Unknown, err
+}
+
+// inOrder gives sightings and unknown paths together, nil at the end.
+func inOrder(seen []Sighting, unknown []Unknown) func() (*met, error) {
+	all := make([]met, 0, len(seen)+len(unknown))
+	for i := range seen {
+		all = append(all, met{Sighting: seen[i]})
+	}
+	for i := range unknown {
+		all = append(all, met{unknown: &unknown[i]})
+	}
+	slices.SortStableFunc(all, func(a, b met) int { return tree.Compare(a.path(), b.path()) })
+	i := -1
+	return func() (*met, error) {
+		if i++; i >= len(all) {
+			return nil, nil
+		}
+		return &all[i], nil
+	}
+}
+
+// aheadBatch is how many paths a walk hands over at a time.
+const aheadBatch = 256
+
+// ahead lets a walk run a little ahead of who asks for what it meets. It ends
+// early with ctx.
+func ahead(ctx context.Context, walk func(ctx context.Context, visit func(*met)) error) func() (*met, error) {
+	batches := make(chan []met, 4)
+	var failed error // set before the channel is closed
+	go func() {
+		defer close(batches)
+		var batch []met
+		hand := func() {
+			if len(batch) == 0 {
+				return
+			}
+			select {
+			case batches <- batch:
+			case <-ctx.Done():
+			}
+			batch = make([]met, 0, aheadBatch)
+		}
+		failed = walk(ctx, func(m *met) {
+			if batch = append(batch, *m); len(batch) == aheadBatch {
+				hand()
+			}
+		})
+		hand()
+		if failed == nil && ctx.Err() != nil { // the last ones may not have been taken
+			failed = context.Cause(ctx)
+		}
+	}()
+	var batch []met
+	i := 0
+	return func() (*met, error) {
+		if i == len(batch) {
+			var more bool
+			if batch, more = <-batches; !more {
+				return nil, failed
+			}
+			i = 0
+		}
+		i++
+		return &batch[i-1], nil
+	}
+}
+
+// comparison is a scan under way: what a walk meets and the base's rows come
+// together, both in order.
+type comparison struct {
+	r        *Replica
+	found    *Changes
+	hides    map[string]bool        // paths that are unknown, so far
+	withheld func(path string) bool // what this file system cannot show
+	own      []Row                  // of what is in the replica's own directory
+	mounts   []mount                // that came, around where we are
+}
+
+// mount is a directory that something was mounted over since the base saw it.
+// When it shows nothing of what the base has in it, it covers that.
+type mount struct {
+	*Sighting
+	gone      int // length of found.Gone before it
+	had, show bool
+}
+
+func (c *comparison) run(next func() (*met, error)) error {
+	rows, done, err := c.r.base.reader()
+	if err != nil {
+		return err
+	}
+	defer done()
+	row, err := rows()
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := next()
+		if err != nil {
+			return err
+		}
+		for row != nil && (m == nil || tree.Compare(row.Path, m.path()) < 0) {
+			c.pair(row, nil)
+			if row, err = rows(); err != nil {
+				return err
+			}
+		}
+		switch {
+		case m == nil:
+			c.leave("")
+			return nil
+		case m.unknown != nil:
+			c.unseen(*m.unknown)
+		case row != nil && row.Path == m.Path:
+			c.pair(row, &m.Sighting)
+			if row, err = rows(); err != nil {
+				return err
+			}
+		default:
+			c.pair(nil, &m.Sighting)
+		}
+	}
+}
+
+// unseen notes a path about which the walk cannot tell, before what is below it.
+func (c *comparison) unseen(u Unknown) {
+	c.found.Unknown = append(c.found.Unknown, u)
+	c.hides[u.Path] = true
+}
+
+// hidden tells the paths about which nothing is concluded: those in what the walk
+// could not see.
+func (c *comparison) hidden(path string) bool {
+	return len(c.hides) > 0 && (c.hides[path] || below(path, c.hides))
+}
+
+// pair takes what the base has at a path and what is seen there; one of them may
+// be nil.
+func (c *comparison) pair(row *Row, s *Sighting) {
+	if row == nil {
+		c.leave(s.Path)
+		c.edited(s)
+		return
+	}
+	c.leave(row.Path)
+	if tree.Within(row.Path, Dir) {
+		c.own = append(c.own, *row)
+		return
+	}
+	for i := range c.mounts {
+		c.mounts[i].had = c.mounts[i].had || row.Kind != tree.Dir
+		c.mounts[i].show = c.mounts[i].show || row.Kind != tree.Dir && s != nil
+	}
+	mounted := s != nil && s.Mount
+	switch {
+	case row.Kind == tree.Dir && row.Seen.Mount && !mounted:
+		c.unseen(Unknown{Path: row.Path, Reason: "it was a mount point and is none now; what was in it is kept in the bucket"})
+		if s == nil {
+			c.gone(row)
+		}
+	case row.Kind == tree.Dir && mounted && !row.Seen.Mount:
+		at := *s
+		c.mounts = append(c.mounts, mount{Sighting: &at, gone: len(c.found.Gone)})
+	case s == nil:
+		c.gone(row)
+	case c.r.changed(row, s) || c.r.unstored(row):
+		c.edited(s)
+	}
+}
+
+// leave ends the mounts that a path is not in.
+func (c *comparison) leave(path string) {
+	for n := len(c.mounts) - 1; n >= 0 && !tree.Within(path, c.mounts[n].Path); n-- {
+		m := c.mounts[n]
+		c.mounts = c.mounts[:n]
+		if m.had && !m.show {
+			c.unseen(Unknown{Path: m.Path, Reason: "something is mounted over it; what was in it is kept in the bucket"})
+			c.found.Gone = c.found.Gone[:m.gone]
+		} else {
+			c.edited(m.Sighting)
+		}
+	}
+}
+
+func (c *comparison) edited(s *Sighting) {
+	if !c.r.unplaced(s.Path) && (c.withheld == nil || !c.withheld(s.Path)) {
+		c.found.Edited = append(c.found.Edited, *s)
+	}
+}
+
+// gone sorts a row that nothing was seen of.
+func (c *comparison) gone(row *Row) {
+	switch {
+	case c.r.unplaced(row.Path):
+	case !c.r.carries(row.Path, row.Kind == tree.Dir):
+		c.found.Forgotten = append(c.found.Forgotten, row.Path)
+	case !c.hidden(row.Path):
+		c.found.Gone = append(c.found.Gone, row.Path)
+	}
+}
+
+// compareOwn compares what lies in the replica's own directory: the versions that
+// are kept aside, which are never read as gone (those of other machines are not
+// here), and the copies of repositories.
+func (c *comparison) compareOwn(kept []Sighting, git *shadows) {
+	seen := map[string]*Sighting{}
+	for _, list := range [][]Sighting{kept, git.seen} {
+		for i := range list {
+			seen[list[i].Path] = &list[i]
+		}
+	}
+	dropped := c.r.dropped()
+	for i := range c.own {
+		row := &c.own[i]
+		if dropped[row.Path] || GitRow(row.Path) && git.gone(row.Path) && !c.r.unplaced(row.Path) {
+			c.found.Gone = append(c.found.Gone, row.Path)
+		}
+		if s := seen[row.Path]; s != nil && !c.r.changed(row, s) && !c.r.unstored(row) {
+			delete(seen, row.Path)
+		}
+	}
+	for _, s := range seen {
+		c.edited(s)
+	}
+}
+
+// rootError marks the error of a walk that could not read the root.
+func (r *Replica) rootError(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+	return err
+}

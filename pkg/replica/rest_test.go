@@ -1,0 +1,154 @@
+package replica
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// restingBase is a base at rest whose journal has something, and its rows.
+func restingBase(t *testing.T) (*Base, []Row) {
+	t.Helper()
+	b := savedBase(t)
+	for _, s := range steps {
+		if err := s.do(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.Apply(Delta{Changes: []Change{goneAt("c"), goneAt("b\n"), {Row: baseRow("0", "first")}, {Row: baseRow("\xff\xff", "last")}}}); err != nil {
+		t.Fatal(err)
+	}
+	rows := b.rows
+	if err := b.Rest(); err != nil {
+		t.Fatal(err)
+	}
+	if !b.resting || b.journal == 0 {
+		t.Fatalf("resting %v with a journal of %d bytes", b.resting, b.journal)
+	}
+	return b, rows
+}
+
+func TestRest(t *testing.T) {
+	b, want := restingBase(t)
+	totals := b.Totals()
+	var got []Row
+	err := b.Each(func(row *Row) error {
+		got = append(got, *row)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("read at rest: %s", diff)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("a base at rest says that it has no rows")
+			}
+		}()
+		b.Row("0")
+	}()
+	if err := b.Wake(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, b.Rows()); diff != "" {
+		t.Errorf("awake again: %s", diff)
+	}
+	if diff := cmp.Diff(b.Totals(), totals); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What the disk does not have is not forgotten.
+func TestRestWaits(t *testing.T) {
+	tests := map[string]struct {
+		do    func(b *Base) error
+		rests bool
+	}{
+		"settled":            {func(*Base) error { return nil }, true},
+		"looked at again":    {func(b *Base) error { b.distrust(); return nil }, true},
+		"a long journal":     {func(b *Base) error { return b.Apply(put(baseRow(strings.Repeat("x", restJournal), "1"))) }, true},
+		"pending":            {func(b *Base) error { return b.Prepare("n", put(baseRow("p", "1"))) }, false},
+		"something unplaced": {func(b *Base) error { b.Unplaced = []Change{goneAt("a")}; return nil }, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			b := savedBase(t)
+			b.Unplaced = nil
+			if err := errors.Join(b.Save(), tt.do(b)); err != nil {
+				t.Fatal(err)
+			}
+			want := state(b)
+			if err := b.Rest(); err != nil {
+				t.Fatal(err)
+			}
+			if b.resting != tt.rests {
+				t.Errorf("at rest: %v", b.resting)
+			}
+			if err := b.Wake(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, state(b)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// Rows that cannot be read any more are not gone: the base counts as lost.
+func TestRowsAreLostAtRest(t *testing.T) {
+	tests := map[string]func(b *Base) error{
+		"removed":     func(b *Base) error { return os.RemoveAll(b.dir) },
+		"another's":   func(b *Base) error { return replaceFile(b.file()) },
+		"cut":         func(b *Base) error { return os.Truncate(b.file(), b.size-1) },
+		"no journal":  func(b *Base) error { return os.Remove(b.journalFile()) },
+		"cut journal": func(b *Base) error { return os.Truncate(b.journalFile(), b.journal-1) },
+		"damaged": func(b *Base) error {
+			f, err := os.OpenFile(b.file(), os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			last := []byte{0}
+			_, err = f.ReadAt(last, b.size-2)
+			last[0] ^= 1
+			_, err2 := f.WriteAt(last, b.size-2)
+			return errors.Join(err, err2, f.Close())
+		},
+		"another's, which is newer": func(b *Base) error {
+			other := load(t, b.dir)
+			return other.Apply(put(baseRow("x", "1")))
+		},
+	}
+	for name, do := range tests {
+		t.Run(name, func(t *testing.T) {
+			b, _ := restingBase(t)
+			if err := do(b); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Wake(); err == nil || b.Intact() {
+				t.Errorf("error %v, intact %v", err, b.Intact())
+			}
+		})
+	}
+}
+
+// A scan that cannot read the base to its end must not say what it found until
+// there.
+func TestScanOfALostBase(t *testing.T) {
+	one, _ := started(t, map[string]string{"a": "1", "b": "2"})
+	if err := one.base.Rest(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(one.Dir(), "base"), one.base.size-1); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := one.Scan(t.Context()); err == nil || found != nil || !one.Lost() {
+		t.Errorf("found %+v, error %v, lost %v", found, err, one.Lost())
+	}
+}
