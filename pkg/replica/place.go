@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,8 +43,10 @@ type placement struct {
 	plan    *planning
 	stamp   string // of this run: names the directories of what is kept aside
 	changes []Change
-	dirs    []*Decision       // whose modes are set when their content is there
-	late    map[string]bool   // paths that take the name of one that goes, on a file system that folds
+	dirs    []*Decision         // whose modes are set when their content is there
+	late    map[string]bool     // paths that take the name of one that goes, on a file system that folds
+	local   map[tree.Sum]string // files that are here, by their content
+	pace    pace
 	stayed  map[string]string // directories that could not go, by what their name is folded to
 }
 
@@ -69,6 +71,11 @@ func (p *placement) run(ctx context.Context) error {
 				first = append(first, d)
 			}
 		}
+	}
+	p.pace = pace{tell: p.o.Progress}
+	p.pace.start(slices.Concat(first, last), time.Now())
+	if p.pace.all.TotalFiles > 0 {
+		p.local = p.here()
 	}
 	if err := p.bringAll(ctx, first); err != nil {
 		return err
@@ -119,21 +126,20 @@ func (d *Decision) fetches() bool {
 
 // batch fetches and places the next decisions, as many as fit into the stage.
 func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
-	var fetch []*tree.Entry
-	n, bytes := 0, int64(0)
-	for n < len(takes) && (n == 0 || bytes < stageBytes) {
+	n, files := 0, 0
+	for p.pace.batch = 0; n < len(takes) && (n == 0 || p.pace.batch < stageBytes); n++ {
 		if d := takes[n]; d.fetches() {
-			fetch = append(fetch, &d.Entry)
-			bytes += d.Entry.Size
+			files++
+			p.pace.batch += d.Entry.Size
 		}
-		n++
 	}
 	dir := filepath.Join(p.r.Stage(), "in")
-	if len(fetch) > 0 {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return 0, fmt.Errorf("cannot make the stage: %w", err)
-		}
-		if err := p.fetch(ctx, takes[:n], fetch, dir); err != nil {
+	staged, fetch, err := p.gather(takes[:n], dir)
+	if err != nil {
+		return 0, err
+	}
+	if files > 0 {
+		if err := p.fetch(ctx, fetch, dir); err != nil {
 			return 0, err
 		}
 		pointFetched.Reach()
@@ -142,9 +148,10 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 			return 0, err
 		}
 	}
-	if err := p.bringEach(takes[:n]); err != nil {
+	if err := p.bringEach(takes[:n], staged); err != nil {
 		return 0, err
 	}
+	p.pace.placed(files)
 	pointPlaced.Reach()
 	// Nor must the base say that something was placed which was not.
 	if len(p.changes) > 0 {
@@ -175,20 +182,14 @@ func (p *placement) isNew(d *Decision) bool {
 
 // bringEach brings decisions whose content is staged. Newcomers come last, a few
 // at a time: the directories that they come to are there by then.
-func (p *placement) bringEach(takes []*Decision) error {
+func (p *placement) bringEach(takes []*Decision, staged []string) error {
 	var later []newcomer
-	next := 0
-	for _, d := range takes {
-		staged := ""
-		if d.fetches() {
-			staged = join(Dir+"/stage/in", strconv.Itoa(next))
-			next++
-		}
+	for i, d := range takes {
 		if p.isNew(d) {
-			later = append(later, newcomer{d: d, staged: staged})
+			later = append(later, newcomer{d: d, staged: staged[i]})
 			continue
 		}
-		p.try(d, func(d *Decision) error { return p.bring(d, staged) })
+		p.try(d, func(d *Decision) error { return p.bring(d, staged[i]) })
 	}
 	if err := p.placeNew(later); err != nil {
 		return err
@@ -243,14 +244,19 @@ func (p *placement) placeNew(all []newcomer) error {
 
 // fetch fetches the content of takes. A listing tells no mode, so it may tell
 // modes that the plan knew nothing of.
-func (p *placement) fetch(ctx context.Context, takes []*Decision, entries []*tree.Entry, dir string) error {
+func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string) error {
+	if len(takes) == 0 {
+		return nil
+	}
+	var entries []*tree.Entry
 	planned := map[*Decision]uint32{}
 	for _, d := range takes {
-		if d.fetches() && d.Remote.Mode == tree.NoMode {
+		if d.Remote.Mode == tree.NoMode {
 			planned[d], d.Entry.Mode = d.Entry.Mode, tree.NoMode
 		}
+		entries = append(entries, &d.Entry)
 	}
-	if err := p.o.Source.Fetch(ctx, entries, dir, p.o.Progress); err != nil {
+	if err := p.o.Source.Fetch(ctx, entries, dir, p.pace.arriving); err != nil {
 		return err
 	}
 	for d, mode := range planned {

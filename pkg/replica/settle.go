@@ -166,6 +166,7 @@ func (r *Replica) Plan(ctx context.Context) ([]Decision, error) {
 type planning struct {
 	decisions []Decision
 	seen      []Sighting
+	local     []tree.Entry    // what is here, as the plan took it
 	read      map[string]Seen // of files that were read for it
 	forgotten []Change        // rows that are nobody's to carry any more
 	unknown   []Unknown
@@ -216,6 +217,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		s.Base, s.Remote = pick(s.Base, readable), pick(s.Remote, readable)
 	}
 	s.Local = pick(s.Local, known)
+	p.local = s.Local
 	p.decisions = r.merge(s)
 	return p, nil
 }

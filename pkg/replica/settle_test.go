@@ -609,3 +609,68 @@ func TestMetaIsReadOnceMore(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// What another machine renamed or copied is here already, and is not fetched.
+func TestContentThatIsHereIsNotFetched(t *testing.T) {
+	one, two := started(t, map[string]string{"a": "content", "d/b": "2", "kept": "stays"})
+	two.mustAcquire()
+	one.w.must(os.Rename(one.at("a"), one.at("moved")))
+	one.write(map[string]string{"d/copy": "stays"})
+	one.pushAll()
+	fetched := 0
+	one.w.bucket.Hook(func(e storetest.Event) error {
+		for _, key := range e.Keys {
+			if e.Op == storetest.Download && !e.Done && strings.Contains(key, "/o/") {
+				fetched++
+			}
+		}
+		return nil
+	})
+	two.mustAcquire()
+	if fetched != 0 {
+		t.Errorf("%d objects were fetched", fetched)
+	}
+	if diff := cmp.Diff(one.show(), two.show()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A file that was edited since it was planned with is not the content that comes.
+func TestCopyOfAnEditedFile(t *testing.T) {
+	one, _ := started(t, map[string]string{"a": "content", "b": "other"})
+	plan, err := one.plan(t.Context())
+	one.w.must(err)
+	p := &placement{r: one.Replica, plan: plan}
+	p.local = p.here()
+	e := one.base.Row("a").Entry
+	staged := filepath.Join(one.Stage(), "in")
+	if !p.copyHere(&Decision{Path: "new", Entry: e, Remote: &e}, staged) {
+		t.Error("it was not copied")
+	}
+	one.write(map[string]string{"a": "edited!"})
+	if p.copyHere(&Decision{Path: "new", Entry: e, Remote: &e}, staged) {
+		t.Error("it was copied after an edit")
+	}
+	if _, err := os.Lstat(staged); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something is left of it: %v", err)
+	}
+}
+
+// Progress counts files and bytes of content, and ends with all of them.
+func TestPlacementTellsItsPace(t *testing.T) {
+	one, two := started(t, map[string]string{"a": "1", "d/b": "22", "e": "333"})
+	one.w.must(os.Symlink("a", one.at("l")))
+	one.pushAll()
+	var last rclone.Progress
+	_, err := two.acquire(SettleOptions{Progress: func(p rclone.Progress) {
+		if p.Files < last.Files || p.Bytes < last.Bytes {
+			t.Errorf("%+v after %+v", p, last)
+		}
+		last = p
+	}})
+	one.w.must(err)
+	last.ETA = 0
+	if want := (rclone.Progress{Files: 3, TotalFiles: 3, Bytes: 6, TotalBytes: 6}); last != want {
+		t.Errorf("got %+v", last)
+	}
+}

@@ -49,7 +49,10 @@ type Root interface {
 }
 
 // Progress is told how far a transfer is; nil is fine.
-type Progress = func(rclone.Progress)
+type Progress = func(Pace)
+
+// Pace is how far it is.
+type Pace = rclone.Progress
 
 // Expiry by the store's clock needs the times of two of its objects; a
 // difference below this says nothing, since stores round to seconds.
