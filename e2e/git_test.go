@@ -317,6 +317,12 @@ func TestWhatACommitCosts(t *testing.T) {
 		m := w.machine("a")
 		m.spec(func(o *specOptions) { o.TTL, o.Renew = "600s", "250s" }) // no renewal in between
 		m.history("repo", commits)
+		var log strings.Builder // as if all had been made here
+		for _, oid := range strings.Fields(m.git("repo", "rev-list", "--reverse", "main")) {
+			fmt.Fprintf(&log, "%s %s A <a@example.org> 1700000000 +0000\tcommit: c\n", strings.Repeat("0", 40), oid)
+		}
+		m.write("repo/.git/logs/HEAD", log.String())
+		m.write("repo/.git/logs/refs/heads/main", log.String())
 		m.start()
 		m.sync()
 		m.write("repo/d1/f1", "one more\n")
