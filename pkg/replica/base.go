@@ -383,6 +383,13 @@ func (b *Base) apply(d Delta) {
 
 // sorted are the changes in the order of paths, the last word about each.
 func (d *Delta) sorted() []Change {
+	inOrder := true
+	for i := 1; i < len(d.Changes) && inOrder; i++ {
+		inOrder = tree.Compare(d.Changes[i-1].Path, d.Changes[i].Path) < 0
+	}
+	if inOrder {
+		return d.Changes
+	}
 	changes := slices.Clone(d.Changes)
 	slices.SortStableFunc(changes, func(x, y Change) int { return tree.Compare(x.Path, y.Path) })
 	last := changes[:0]

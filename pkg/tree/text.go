@@ -206,9 +206,13 @@ func (r *Reader) parse(text string) (rec Record, err error) {
 	rec.Size = p.number(col[3], 10)
 	rec.Sum = p.sum(col[4])
 	rec.Where = p.where(col[5], r.objects)
-	rec.Link = p.unescape(col[6])
-	rec.Tag = p.unescape(col[7])
-	rec.Path = p.unescape(col[8])
+	// Cloned: a path that is kept must not keep its whole line.
+	rec.Link = strings.Clone(p.unescape(col[6]))
+	rec.Tag = strings.Clone(p.unescape(col[7]))
+	rec.Path = strings.Clone(p.unescape(col[8]))
+	if len(col) > 9 {
+		rec.More = make([]int64, 0, len(col)-9)
+	}
 	for _, c := range col[9:] {
 		rec.More = append(rec.More, p.number(c, 10))
 	}
