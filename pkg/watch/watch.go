@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -35,14 +36,16 @@ type Options struct {
 	// Most is how long a change waits at most while the tree is never quiet.
 	// 0: 10 s.
 	Most time.Duration
+	// Again is how soon what cannot be watched is tried again. 0: a minute.
+	Again time.Duration
 	// Changed is told of changes, and once at the beginning.
 	Changed func()
 	// Trouble is told why changes may go unseen; nil when that is over.
 	Trouble func(error)
 }
 
-// again is how soon a tree that cannot be watched is tried again: it may be
-// mounted later, or the limit be raised.
+// again is how soon a tree that cannot be watched, or not all of it, is tried
+// again by default: it may be mounted later, or the limit be raised.
 const again = time.Minute
 
 // Run watches until ctx ends.
@@ -53,6 +56,9 @@ func Run(ctx context.Context, o Options) {
 	if o.Most == 0 {
 		o.Most = 10 * time.Second
 	}
+	if o.Again == 0 {
+		o.Again = again
+	}
 	for ctx.Err() == nil {
 		err := watch(ctx, o)
 		if ctx.Err() != nil {
@@ -62,7 +68,7 @@ func Run(ctx context.Context, o Options) {
 		if !errors.Is(err, fsnotify.ErrEventOverflow) {
 			select {
 			case <-ctx.Done():
-			case <-time.After(again):
+			case <-time.After(o.Again):
 			}
 		}
 	}
@@ -80,24 +86,30 @@ func watch(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot watch %s: %w", o.Root, limited(err))
 	}
 	defer w.Close()
-	t := &tree{Options: o, w: w}
+	t := &tree{Options: o, w: w, dirs: map[string]bool{}}
+	if err := t.begin(); err != nil {
+		return err
+	}
+	return t.follow(ctx)
+}
+
+// begin watches the whole tree, as far as the limit lets it.
+func (t *tree) begin() error {
+	t.limit = nil
 	if err := t.add(""); err != nil {
 		return err
 	}
-	if t.limit == nil {
-		o.Trouble(nil)
-	} else {
-		o.Trouble(t.limit)
-	}
-	o.Changed() // what came before the watches were there
-	return t.follow(ctx)
+	t.Trouble(t.limit)
+	t.Changed() // what came before the watches were there
+	return nil
 }
 
 // tree is the state of one watch; its goroutine owns it.
 type tree struct {
 	Options
 	w     *fsnotify.Watcher
-	limit error // why directories go unwatched
+	dirs  map[string]bool // that are watched, by their whole path
+	limit error           // why directories go unwatched
 }
 
 // add watches a directory and all below it that count. What cannot be read is
@@ -117,10 +129,15 @@ func (t *tree) add(path string) error {
 		}
 		err = t.w.Add(p)
 		switch {
-		case err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		case err == nil:
+			t.dirs[p] = true
+			return nil
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
 			return nil
 		case errors.Is(err, syscall.ENOSPC):
-			t.limit = fmt.Errorf("cannot watch all of %s: %w", t.Root, limited(err))
+			if t.limit == nil {
+				t.limit = fmt.Errorf("cannot watch all of %s: %w", t.Root, limited(err))
+			}
 			return fs.SkipAll
 		}
 		return fmt.Errorf("cannot watch %s: %w", t.Root, err)
@@ -143,7 +160,8 @@ func (t *tree) rel(path string) string {
 // follow tells of changes. It returns when the root is gone, or events were
 // lost.
 func (t *tree) follow(ctx context.Context) error {
-	timer := time.NewTimer(time.Hour)
+	timer, retry := time.NewTimer(time.Hour), time.NewTicker(t.Again)
+	defer retry.Stop()
 	timer.Stop()
 	var first time.Time // of the changes that are not told yet
 	for {
@@ -156,7 +174,12 @@ func (t *tree) follow(ctx context.Context) error {
 				return errors.New("the kernel's watch has ended")
 			case t.rel(e.Name) == "" && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
 				return fmt.Errorf("cannot watch %s: it was moved or removed", t.Root)
-			case !t.counts(e):
+			}
+			counts, err := t.counts(e)
+			if err != nil {
+				return err
+			}
+			if !counts {
 				continue
 			}
 			now := time.Now()
@@ -169,19 +192,50 @@ func (t *tree) follow(ctx context.Context) error {
 		case <-timer.C:
 			first = time.Time{}
 			t.Changed()
+		case <-retry.C:
+			if t.limit != nil {
+				if err := t.begin(); err != nil {
+					return err
+				}
+			}
 		}
 	}
 }
 
 // counts says whether an event is about something that is carried. A directory
-// that came is watched from here on.
-func (t *tree) counts(e fsnotify.Event) bool {
+// that came is watched from here on, and one that went is not.
+func (t *tree) counts(e fsnotify.Event) (bool, error) {
 	rel := t.rel(e.Name)
-	if rel == "" {
-		return true
+	switch {
+	case rel == "":
+		return true, nil
+	case e.Op&(fsnotify.Rename|fsnotify.Remove) != 0:
+		t.leave(e.Name)
+	case e.Op&fsnotify.Create != 0 && t.Match.Dir(rel):
+		had := t.limit != nil
+		if err := t.add(rel); err != nil { // a file is none; what cannot be read the walk sees
+			return false, err
+		}
+		if t.limit != nil && !had {
+			t.Trouble(t.limit)
+		}
 	}
-	if e.Op&fsnotify.Create != 0 && t.Match.Dir(rel) {
-		_ = t.add(rel) // a file is none; what cannot be watched the walk sees
+	return t.Match.File(rel) || t.Match.Dir(rel), nil
+}
+
+// leave stops watching a directory that went, with all below it: the kernel would
+// go on to tell of one that was moved out by the name that it had.
+func (t *tree) leave(path string) {
+	if !t.dirs[path] {
+		return
 	}
-	return t.Match.File(rel) || t.Match.Dir(rel)
+	if _, err := os.Lstat(path); err == nil {
+		return // there is another one already
+	}
+	for p := range t.dirs {
+		if p == path || strings.HasPrefix(p, path+"/") {
+			delete(t.dirs, p)
+			_ = t.w.Remove(p) // it may have gone by itself
+		}
+	}
 }

@@ -23,6 +23,7 @@ func (w without) in(path string) bool {
 type lab struct {
 	t       *testing.T
 	root    string
+	telling chan struct{} // when a change is about to be told; what has no room is dropped
 	changed chan time.Time
 	trouble chan error
 }
@@ -37,20 +38,31 @@ func watched(t *testing.T, quiet, most time.Duration) *lab {
 }
 
 func (l *lab) run(quiet, most time.Duration) {
+	l.begin(quiet, most)
+	if err := <-l.trouble; err != nil {
+		l.t.Fatal(err)
+	}
+	l.told("the beginning")
+}
+
+func (l *lab) begin(quiet, most time.Duration) {
+	l.telling = make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		Run(ctx, Options{
-			Root: l.root, Match: without("node_modules"), Quiet: quiet, Most: most,
-			Changed: func() { l.changed <- time.Now() }, Trouble: func(err error) { l.trouble <- err },
+			Root: l.root, Match: without("node_modules"), Quiet: quiet, Most: most, Again: 100 * time.Millisecond,
+			Changed: func() {
+				select {
+				case l.telling <- struct{}{}:
+				default:
+				}
+				l.changed <- time.Now()
+			}, Trouble: func(err error) { l.trouble <- err },
 		})
 	}()
 	l.t.Cleanup(func() { cancel(); <-done })
-	if err := <-l.trouble; err != nil {
-		l.t.Fatal(err)
-	}
-	l.told("the beginning")
 }
 
 func (l *lab) must(err error) {
