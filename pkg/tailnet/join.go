@@ -66,13 +66,24 @@ func (s state) joined() bool {
 	return s.BackendState == running && s.Self != nil && len(s.Self.TailscaleIPs) > 0
 }
 
+// coming tells a node that is known to its control server and on its way into the
+// tailnet: it needs no key.
+func (s state) coming() bool { return s.BackendState == "NoState" || s.BackendState == "Starting" }
+
 // Run looks, joins if need be, and looks again: the state counts, not what
 // tailscale up returns. The report is written in any case.
 func (j Join) Run(ctx context.Context) error {
 	daemon := started(j.Socket) // before the look: a later start is another one
-	now, err := j.look(ctx)
 	is, want := read[applied](j.applied()), checksum(strings.Join(j.Up, "\x00"))
-	if err == nil && (!now.joined() || is.Flags != want) {
+	now, err := j.look(ctx)
+	if is.Flags == want {
+		now, err = j.settle(ctx, now, err)
+	}
+	switch {
+	case err != nil:
+	case is.Flags == want && now.coming():
+		err = reason(now, nil)
+	case !now.joined() || is.Flags != want:
 		var said error
 		is.Note, said = j.up(ctx)
 		if now, err = j.look(ctx); err == nil && (!now.joined() || said != nil) {
@@ -87,6 +98,30 @@ func (j Join) Run(ctx context.Context) error {
 		now.Health = append(now.Health, is.Note)
 	}
 	return errors.Join(err, write(j.Report, report{Network: network(now, err), Daemon: daemon}))
+}
+
+// How long a node may take to come back by itself before its absence is told, and
+// how often it is looked at meanwhile. On a good network it takes half a second.
+const (
+	settleTime  = 5 * time.Second
+	settleEvery = 200 * time.Millisecond
+)
+
+// settle looks again while the node is on its way.
+func (j Join) settle(ctx context.Context, now state, err error) (state, error) {
+	over, tick := time.After(settleTime), time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for err == nil && now.coming() {
+		select {
+		case <-ctx.Done():
+			return now, context.Cause(ctx)
+		case <-over:
+			return now, nil
+		case <-tick.C:
+			now, err = j.look(ctx)
+		}
+	}
+	return now, err
 }
 
 // look asks for the state.

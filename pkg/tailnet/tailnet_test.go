@@ -250,7 +250,7 @@ func client(t *testing.T, before, after, up string) (Join, func(file string) str
 cd "` + dir + `"
 echo "$*" >>calls
 case $2 in
-status) if [ -e up ]; then cat after; else cat before; fi ;;
+status) if [ -e up ]; then cat after; else cat before; if [ -e next ]; then mv next before; fi; fi ;;
 up | set) cat >key; env >env; touch up; ` + up + ` ;;
 esac
 `
@@ -338,6 +338,24 @@ func TestKeptNode(t *testing.T) {
 	}
 	if ups := strings.Count(read("calls"), " up "); ups != 1 {
 		t.Errorf("%d times up, want 1", ups)
+	}
+}
+
+// TestComingNode: a kept node that was looked at while it came back was asked to join
+// again, now and then.
+func TestComingNode(t *testing.T) {
+	j, read := client(t, `{"BackendState":"Starting"}`, "", "true")
+	if err := os.WriteFile(filepath.Join(j.State, "next"), []byte(inside), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(j.applied(), applied{Flags: checksum("--reset")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Run(t.Context()); err != nil || strings.Contains(read("calls"), " up ") {
+		t.Errorf("%v, calls: %s", err, read("calls"))
+	}
+	if n := Status(Place{Dir: j.State}); n.State != status.NetworkRunning {
+		t.Errorf("reported: %+v", n)
 	}
 }
 
