@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net"
 	"net/http"
@@ -292,10 +294,13 @@ func (m *machine) own() {
 		return
 	}
 	err := filepath.WalkDir(filepath.Dir(m.dir), func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
+		if err == nil {
+			err = os.Lchown(path, user, user)
 		}
-		return os.Lchown(path, user, user)
+		if errors.Is(err, fs.ErrNotExist) { // a coltecd that ends removes what is its own
+			return nil
+		}
+		return err
 	})
 	if err != nil {
 		m.w.t.Fatal(err)
