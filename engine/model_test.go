@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -73,6 +74,10 @@ const workerVariable = "COLTEC_MODEL_WORKER"
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if w := os.Getenv(workerVariable); w != "" {
+		go func() { // whoever asked may be killed, by its own time-out too
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(1)
+		}()
 		var first, count, step uint64
 		_, err := fmt.Sscan(w, &first, &count, &step)
 		if err == nil {
@@ -148,6 +153,9 @@ func work(t *testing.T, first, count, step uint64) error {
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %d", workerVariable, first, count, step), "GOMAXPROCS=1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	if _, err := cmd.StdinPipe(); err != nil { // closed when this process ends
+		return err
+	}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out.String())
 	}
