@@ -46,8 +46,9 @@ proportional.
   hashing each file once; the requests are one for 16 MB of packed content. With latency
   a few requests one after the other at the beginning and the end, which both others
   have as well.
-- **Hop.** Two programs that start and end, six rclone processes one after the other
-  (content, tree, head there; head, tree, content here), and two walks.
+- **Hop.** Two programs that end and start, eight requests one after the other, each an
+  rclone process (content, tree, head there; head twice, claim, tree, content here), and
+  two walks.
 - **The big file.** On loopback hashing and writing it once more than rclone does; with
   a network in between, the network. A change sends the parts that it touches.
 - **Memory.** coltecd and its keeper hold no list of files between cycles. At a push
