@@ -175,19 +175,27 @@ func (r *Remote) PutIf(ctx context.Context, key string, body []byte, cond Cond) 
 	if err := checkKey(key); err != nil {
 		return badKey("put", key, err)
 	}
-	const tries = 4 // three may want to write at once, and one more
 	for try := 1; ; try++ {
 		err := r.putOnce(ctx, key, body, cond)
-		if ClassOf(err) != Throttled || try == tries {
+		if ClassOf(err) != Throttled || try == throttledTries {
 			return err
 		}
 		select {
-		case <-time.After(1100 * time.Millisecond):
+		case <-time.After(throttledPause):
 		case <-ctx.Done():
 			return err
 		}
 	}
 }
+
+const (
+	// throttledTries is how often a write is sent that the store throttles: three
+	// may want to write at once, and one more.
+	throttledTries = 4
+	// throttledPause is a little more than what a store wants between two writes
+	// of one key that takes one a second.
+	throttledPause = 1100 * time.Millisecond
+)
 
 func (r *Remote) putOnce(ctx context.Context, key string, body []byte, cond Cond) error {
 	_, err := r.run(ctx, job{
