@@ -48,7 +48,8 @@ proportional.
   have as well.
 - **Hop.** Two programs that end and start, eight requests one after the other, each an
   rclone process (content, tree, head there; head twice, claim, tree, content here), and
-  two walks.
+  two walks. Each save that the other machine has not seen is an object more to fetch:
+  where the hop is measured after the saves, it is behind by those too.
 - **The big file.** On loopback hashing and writing it once more than rclone does; with
   a network in between, the network. A change sends the parts that it touches.
 - **Memory.** coltecd and its keeper hold no list of files between cycles. At a push
