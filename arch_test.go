@@ -46,6 +46,7 @@ var lower = map[string]string{
 	"cmd/coltec":       "*",
 
 	"internal/clidoc":         "",
+	"internal/gittest":        "",
 	"internal/s3test":         "pkg/hint",
 	"bench/internal/proc":     "",
 	"bench/supervisor":        "bench/internal/proc",

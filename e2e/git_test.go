@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/gittest"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -26,58 +25,20 @@ func (m *machine) git(dir string, args ...string) string {
 }
 
 func (m *machine) tryGit(dir string, args ...string) (string, error) {
-	cmd := exec.Command("git", args...)
-	cmd.Dir = m.path(dir)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_EDITOR=true", "GIT_SEQUENCE_EDITOR=true",
-		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",
-		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.file.allow", "GIT_CONFIG_VALUE_0=always",
-		"GIT_CONFIG_KEY_1=init.defaultBranch", "GIT_CONFIG_VALUE_1=main")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return gittest.Run(m.path(dir), args...)
 }
 
 // history makes a repository of n commits.
 func (m *machine) history(dir string, n int) {
 	m.t.Helper()
-	if err := os.MkdirAll(m.path(dir), 0o755); err != nil {
-		m.t.Fatal(err)
-	}
-	m.git(dir, "init", "-q")
-	var b bytes.Buffer
-	for i := range n {
-		body := fmt.Sprintf("line %d of file %d\n", i, i%1000)
-		fmt.Fprintf(&b, "commit refs/heads/main\ncommitter A <a@example.org> %d +0000\ndata 6\nc%05d\nM 100644 inline d%d/f%d\ndata %d\n%s\n",
-			1700000000+i, i, i%10, i%1000, len(body), body)
-	}
-	b.WriteString("done\n")
-	cmd := exec.Command("git", "fast-import", "--quiet", "--done")
-	cmd.Dir, cmd.Stdin = m.path(dir), &b
-	if out, err := cmd.CombinedOutput(); err != nil {
-		m.t.Fatalf("%v\n%s", err, out)
-	}
-	m.git(dir, "reset", "-q", "--hard")
+	gittest.History(m.t, m.path(dir), n, 1000)
 }
 
 // everyKind brings a repository into a state with something of everything that
 // is only here.
 func (m *machine) everyKind(dir string) {
 	m.t.Helper()
-	m.write(dir+"/stashed", "kept in a stash\n")
-	m.git(dir, "stash", "push", "-q", "--include-untracked")
-	m.write(dir+"/d0/f0", "a second stash\n")
-	m.git(dir, "stash", "push", "-q", "-m", "second")
-	m.git(dir, "tag", "-a", "v1", "-m", "annotated")
-	m.git(dir, "branch", "side", "HEAD~2")
-	m.write(dir+"/d1/f1", "committed, never pushed\n")
-	m.git(dir, "commit", "-q", "-am", "unpushed")
-	m.git(dir, "commit", "-q", "--amend", "-m", "amended")
-	m.write(dir+"/staged", "staged\n")
-	m.git(dir, "add", "staged")
-	m.write(dir+"/staged", "staged, then edited\n")
-	m.write(dir+"/d2/f2", "not staged\n")
-	m.write(dir+"/untracked", "untracked\n")
-	m.write(dir+"/.git/hooks/pre-commit", "#!/bin/sh\nexit 0\n")
-	m.git(dir, "config", "user.nickname", "local")
+	gittest.EveryKind(m.t, m.path(dir))
 }
 
 // questions are what a person would ask a repository.

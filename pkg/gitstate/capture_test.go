@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/gittest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -42,18 +43,7 @@ func (p *placed) git(dir string, args ...string) string {
 }
 
 func (p *placed) try(dir string, args ...string) (string, error) {
-	return tryGit(filepath.Join(p.root, dir), args...)
-}
-
-func tryGit(dir string, args ...string) (string, error) {
-	cmd := exec.Command("git", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_EDITOR=true",
-		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.org",
-		"GIT_CONFIG_COUNT=2", "GIT_CONFIG_KEY_0=protocol.file.allow", "GIT_CONFIG_VALUE_0=always",
-		"GIT_CONFIG_KEY_1=init.defaultBranch", "GIT_CONFIG_VALUE_1=main")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return gittest.Run(filepath.Join(p.root, dir), args...)
 }
 
 func (p *placed) write(path, body string) {
@@ -157,8 +147,8 @@ var questions = [][]string{
 func sameAnswers(t *testing.T, a, b, dir string) {
 	t.Helper()
 	for _, q := range questions {
-		x, errX := tryGit(filepath.Join(a, dir), q...)
-		y, errY := tryGit(filepath.Join(b, dir), q...)
+		x, errX := gittest.Run(filepath.Join(a, dir), q...)
+		y, errY := gittest.Run(filepath.Join(b, dir), q...)
 		if diff := cmp.Diff(strings.ReplaceAll(x, a, "ROOT"), strings.ReplaceAll(y, b, "ROOT")); diff != "" || (errX == nil) != (errY == nil) {
 			t.Errorf("%s: git %q (-before +after): %v %v\n%s", dir, q, errX, errY, diff)
 		}
@@ -168,7 +158,7 @@ func sameAnswers(t *testing.T, a, b, dir string) {
 
 func fsck(t *testing.T, dir string) {
 	t.Helper()
-	if out, err := tryGit(dir, "fsck", "--no-dangling", "--strict"); err != nil || strings.Contains(out, "missing") || strings.Contains(out, "error") {
+	if out, err := gittest.Run(dir, "fsck", "--no-dangling", "--strict"); err != nil || strings.Contains(out, "missing") || strings.Contains(out, "error") {
 		t.Errorf("git fsck: %v\n%s", err, out)
 	}
 }
@@ -176,44 +166,13 @@ func fsck(t *testing.T, dir string) {
 // history makes a repository of n commits with a remote-less main branch.
 func (p *placed) history(dir string, n int) {
 	p.t.Helper()
-	if err := os.MkdirAll(filepath.Join(p.root, dir), 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-	p.git(dir, "init", "-q")
-	var b bytes.Buffer
-	for i := range n {
-		body := fmt.Sprintf("line %d of file %d\n", i, i%100)
-		fmt.Fprintf(&b, "commit refs/heads/main\ncommitter A <a@example.org> %d +0000\ndata 6\nc%05d\nM 100644 inline d%d/f%d\ndata %d\n%s\n",
-			1700000000+i, i, i%10, i%100, len(body), body)
-	}
-	b.WriteString("done\n")
-	cmd := exec.Command("git", "fast-import", "--quiet", "--done")
-	cmd.Dir, cmd.Stdin = filepath.Join(p.root, dir), &b
-	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("%v\n%s", err, out)
-	}
-	p.git(dir, "reset", "-q", "--hard")
+	gittest.History(p.t, filepath.Join(p.root, dir), n, 100)
 }
 
 // everyKind brings a repository into a state with something of everything.
 func (p *placed) everyKind(dir string) {
 	p.t.Helper()
-	p.write(dir+"/stashed", "kept in a stash\n")
-	p.git(dir, "stash", "push", "-q", "--include-untracked")
-	p.write(dir+"/d0/f0", "a second stash\n")
-	p.git(dir, "stash", "push", "-q", "-m", "second")
-	p.git(dir, "tag", "-a", "v1", "-m", "annotated")
-	p.git(dir, "branch", "side", "HEAD~2")
-	p.write(dir+"/d1/f1", "committed, never pushed\n")
-	p.git(dir, "commit", "-q", "-am", "unpushed")
-	p.git(dir, "commit", "-q", "--amend", "-m", "amended")
-	p.write(dir+"/staged", "staged\n")
-	p.git(dir, "add", "staged")
-	p.write(dir+"/staged", "staged, then edited\n")
-	p.write(dir+"/d2/f2", "not staged\n")
-	p.write(dir+"/untracked", "untracked\n")
-	p.write(dir+"/.git/hooks/pre-commit", "#!/bin/sh\nexit 0\n")
-	p.git(dir, "config", "user.nickname", "local")
+	gittest.EveryKind(p.t, filepath.Join(p.root, dir))
 }
 
 func TestRestoredAsItWas(t *testing.T) {
