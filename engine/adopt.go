@@ -47,18 +47,18 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 			return m.layout, err
 		}
 	}
-	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true, Spent: e.spending(&m.cost)})
+	remote, err := e.connectPlain(ctx, m)
 	if err != nil {
-		return nil, &blockedError{err}
+		return nil, err
 	}
 	mirror := store.NewMirror(remote)
-	listing, err := mirror.Tree(ctx, "")
+	ref, published := head.Replicas[m.Name]
+	listing, err := m.listPlain(ctx, mirror, published)
 	if err != nil {
 		return nil, err
 	}
 	pointListed.Reach()
 	source := overlaid{m.layout, mirror}
-	ref, published := head.Replicas[m.Name]
 	if !published {
 		if len(listing.Entries) > 0 {
 			m.plain = &plainPrefix{listing: listing.Entries}
@@ -84,6 +84,15 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	}
 	t.Entries = lay(t.Entries, merged)
 	return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
+}
+
+// connectPlain opens a member's prefix for plain objects.
+func (e *Engine) connectPlain(ctx context.Context, m *member) (Remote, error) {
+	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true, Spent: e.spending(&m.cost)})
+	if err != nil {
+		return nil, &blockedError{err}
+	}
+	return remote, nil
 }
 
 // overlay compares a listing of the plain prefix with the one that was

@@ -14,6 +14,7 @@ type clock struct {
 	store.Clock
 	random func() float64
 	ticker func(time.Duration) (tick <-chan time.Time, stop func())
+	beside func(f func())                                // runs f while its caller goes on
 	files  func(path string) (replica.FileSystem, error) // nil: the real one
 }
 
@@ -24,6 +25,7 @@ var realClock = clock{
 		t := time.NewTicker(d)
 		return t.C, t.Stop
 	},
+	beside: func(f func()) { go f() },
 }
 
 // now is the time on this machine's clock.

@@ -107,6 +107,7 @@ func (b *box) restart() {
 		Clock:  store.Clock{Now: y.now, Boot: func() time.Duration { return y.past }},
 		random: y.rnd.Float64,
 		ticker: func(time.Duration) (<-chan time.Time, func()) { return nil, func() {} },
+		beside: func(f func()) { f() },
 	}
 }
 

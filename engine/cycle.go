@@ -73,13 +73,12 @@ func (e *Engine) restore(ctx context.Context) {
 // acquireOne makes a writer ready: its prefix is ours, its tree shows what the
 // head says, and every difference is a local edit.
 func (e *Engine) acquireOne(ctx context.Context, m *member) error {
+	defer m.forget()
 	if err := e.connect(ctx, m); err != nil {
 		return err
 	}
 	head := e.lease.Head()
-	claim, err := store.Stake(ctx, m.remote, store.Claim{
-		Workspace: head.Workspace, Replica: m.Name, Lineage: head.Lineage, Head: e.headAt(head.Workspace),
-	})
+	claim, err := e.stake(ctx, m)
 	if err != nil {
 		return err
 	}

@@ -162,6 +162,7 @@ type member struct {
 	source      store.Layout  // where content that waits to be placed comes from
 	plain       *plainPrefix  // plain objects that are being adopted
 	orphan      string        // the manifest that was taken because its head was lost
+	ahead       *foreseen     // what was read before the lease was there; nil: nothing
 	left        int64         // the highest epoch of the manifests that it left
 	adopted     string        // key of the record of what was adopted
 	cost        meter

@@ -112,7 +112,9 @@ func (e *Engine) acquire(ctx context.Context) error {
 		}
 		return e.resolve(ctx)
 	}
+	drop := e.lookAhead(ctx)
 	if err := e.lease.Acquire(ctx); err != nil {
+		drop()
 		if told := (*rclone.Error)(nil); errors.As(err, &told) {
 			err = fmt.Errorf("%s: %w", e.o.HeadRoot(), err) // the bucket, by name
 		}
@@ -436,7 +438,11 @@ func (e *Engine) flushStep(ctx context.Context, m *member, last bool) (more, rel
 }
 
 func (e *Engine) close() {
+	if e.lease != nil {
+		e.lease.Close()
+	}
 	for _, m := range e.members {
+		m.forget()
 		if m.rep != nil {
 			m.rep.Close()
 		}

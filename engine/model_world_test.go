@@ -218,7 +218,8 @@ func (m *model) start(p *place) *run {
 			r.inWork = true
 			return r.ticks, func() { r.inWork = false }
 		},
-		files: r.files,
+		beside: func(f func()) { f() },
+		files:  r.files,
 	}
 	r.e = e
 	m.say("%s starts", r.id)

@@ -46,10 +46,11 @@ proportional.
   hashing each file once; the requests are one for 16 MB of packed content. With latency
   a few requests one after the other at the beginning and the end, which both others
   have as well.
-- **Hop.** Two programs that end and start, eight requests one after the other, each an
-  rclone process (content, tree, head there; head twice, claim, tree, content here), and
-  two walks. Each save that the other machine has not seen is an object more to fetch:
-  where the hop is measured after the saves, it is behind by those too.
+- **Hop.** Two programs that end and start, and eight requests, seven of them one after
+  the other, each an rclone process (content, tree, head there; head and claim at once,
+  head, tree, content here), and two walks. Each save that the other machine has not
+  seen is an object more to fetch: where the hop is measured after the saves, it is
+  behind by those too.
 - **The big file.** On loopback hashing and writing it once more than rclone does; with
   a network in between, the network. A change sends the parts that it touches.
 - **Memory.** coltecd and its keeper hold no list of files between cycles. At a push

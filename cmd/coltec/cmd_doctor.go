@@ -202,6 +202,9 @@ func examineBucket(ctx context.Context, f *findings, w *workspace, root *rclone.
 	if err == nil {
 		result, err = root.Probe(ctx, path.Join(path.Dir(store.HeadKey(w.spec.ID())), "probe-doctor-"+rand.Text()))
 	}
+	if err == nil && result.Gone != nil {
+		err = result.Gone()
+	}
 	if rclone.ClassOf(err) == rclone.ClockSkew {
 		f.skip("it refuses this clock", findBucket, findConditions)
 		f.check(findClock, err)

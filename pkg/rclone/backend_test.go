@@ -165,12 +165,15 @@ func sealedName(t *testing.T, bin Binary, obscured string) string {
 // A proof of what a store does counts for this rclone and this place alone, and
 // not for one person alone.
 func TestIdentity(t *testing.T) {
-	of := func(bin Version, name, root string, options map[string]string) string {
+	remote := func(bin Version, name, root string, options map[string]string) *Remote {
 		r, err := NewRemote(Binary{Version: bin}, []Backend{{Name: name, Type: "s3", Options: options}}, Root(name, root), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r.Identity()
+		return r
+	}
+	of := func(bin Version, name, root string, options map[string]string) string {
+		return remote(bin, name, root, options).Identity()
 	}
 	options := func(provider, endpoint, key string) map[string]string {
 		return map[string]string{"provider": provider, "endpoint": endpoint, "access_key_id": key, "secret_access_key": "secret of " + key}
@@ -190,5 +193,12 @@ func TestIdentity(t *testing.T) {
 		if got == same || len(got) != 24 {
 			t.Errorf("%s is the same store: %q", what, got)
 		}
+	}
+	one := remote(version, "primary", "b/p", options("Minio", "http://one", "ann")).Service()
+	if got := remote(version, "primary", "c/q", options("Minio", "http://one", "ann")).Service(); got != one {
+		t.Error("another bucket is another service")
+	}
+	if got := remote(version, "primary", "b/p", options("Minio", "http://two", "ann")).Service(); got == one {
+		t.Error("another endpoint is the same service")
 	}
 }

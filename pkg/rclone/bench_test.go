@@ -23,7 +23,13 @@ func BenchmarkOperations(b *testing.B) {
 		{"put", func(int) error { return s.PutIf(ctx, "k", body, Cond{}) }},
 		{"get", func(int) error { _, err := s.Get(ctx, "k"); return err }},
 		{"stat", func(int) error { _, err := s.Stat(ctx, "k"); return err }},
-		{"probe", func(i int) error { _, err := s.Probe(ctx, fmt.Sprint("probe", i)); return err }},
+		{"probe", func(i int) error {
+			p, err := s.Probe(ctx, fmt.Sprint("probe", i))
+			if err == nil {
+				err = p.Gone()
+			}
+			return err
+		}},
 		{"upload 1000", func(int) error { _, err := s.Upload(ctx, dir, keys, nil); return err }},
 		{"list 1000", func(int) error { _, err := s.List(ctx, ""); return err }},
 		{"download 1000", func(int) error { _, err := s.Download(ctx, keys, b.TempDir(), nil); return err }},

@@ -16,8 +16,11 @@ type ProbeResult struct {
 	Match bool
 	// ETagIsMD5: one is accepted when it is the MD5 of the body.
 	ETagIsMD5 bool
-	// ServerTime is when the probe was last written, by the store's clock.
+	// ServerTime is when the probe was written, by the store's clock.
 	ServerTime time.Time
+	// Gone waits until the probe is removed: that is done beside what comes next.
+	// nil: it is.
+	Gone func() error
 }
 
 // Strong reports whether a lease by compare-and-swap holds on this store.
@@ -36,39 +39,55 @@ func (r *Remote) Probe(ctx context.Context, key string) (result ProbeResult, err
 	if err != nil {
 		return result, err
 	}
-	// The probe goes even when ctx has ended, within the time of one request.
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.IdleTimeout)
-		defer cancel()
-		if e := r.Delete(ctx, []string{key}); err == nil {
-			err = e
-		}
-	}()
-	if err := r.questions(ctx, key, second, &result); err != nil {
-		return result, err
+	err = r.questions(ctx, key, first, second, &result)
+	result.Gone = r.remove(ctx, key)
+	if err != nil {
+		_ = result.Gone()
 	}
-	if result.Create && result.Match {
-		refused, err := r.refused(ctx, key, second, IfMatch(ETag(first)))
-		if err != nil {
-			return result, err
-		}
-		result.ETagIsMD5 = !refused
-	}
-	return result, nil
+	return result, err
 }
 
-// questions asks at once what changes nothing where the answer is the hoped for.
-func (r *Remote) questions(ctx context.Context, key string, body []byte, result *ProbeResult) error {
+// remove removes a probe, and returns what waits for that. It goes even when ctx
+// has ended, within the time of one request.
+func (r *Remote) remove(ctx context.Context, key string) (wait func() error) {
+	gone := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.IdleTimeout)
+		defer cancel()
+		gone <- r.Delete(ctx, []string{key})
+	}()
+	return sync.OnceValue(func() error { return <-gone })
+}
+
+// questions asks at once what changes nothing where the answer is the hoped for,
+// and then, with no other write under way that a store might call a conflict,
+// what changes something.
+func (r *Remote) questions(ctx context.Context, key string, first, second []byte, result *ProbeResult) error {
 	var (
 		all    sync.WaitGroup
-		failed [3]error
-		o      Object
+		failed [4]error
 	)
-	all.Go(func() { result.Create, failed[0] = r.refused(ctx, key, body, IfAbsent) })
-	all.Go(func() { result.Match, failed[1] = r.refused(ctx, key, body, IfMatch(ETag([]byte("another")))) })
-	all.Go(func() { o, failed[2] = r.Stat(ctx, key) })
+	all.Go(func() { result.Create, failed[0] = r.refused(ctx, key, second, IfAbsent) })
+	all.Go(func() {
+		result.Match, failed[1] = r.refused(ctx, key, second, IfMatch(ETag([]byte("another"))))
+	})
 	all.Wait()
-	result.ServerTime = o.ModTime
+	if err := errors.Join(failed[:]...); err != nil {
+		return err
+	}
+	if result.Create && result.Match {
+		all.Go(func() {
+			var refused bool
+			refused, failed[2] = r.refused(ctx, key, second, IfMatch(ETag(first)))
+			result.ETagIsMD5 = failed[2] == nil && !refused
+		})
+	}
+	all.Go(func() {
+		var o Object
+		o, failed[3] = r.Stat(ctx, key)
+		result.ServerTime = o.ModTime
+	})
+	all.Wait()
 	return errors.Join(failed[:]...)
 }
 

@@ -31,6 +31,7 @@ type Remote struct {
 	environ []string
 	secrets []string // scrubbed from every text
 	store   string   // see Identity
+	service string   // see Service
 }
 
 // Options of a remote. The zero value is good.
@@ -97,7 +98,7 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 	opts.noHash = backends[at].Type == "crypt"
 	return &Remote{
 		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets,
-		store: identity(bin, backends[at], root),
+		store: identity(bin, backends[at], root), service: identity(bin, backends[at], ""),
 	}, nil
 }
 
@@ -133,6 +134,9 @@ func (r *Remote) Root() string { return r.root }
 // write: rclone's version, type and options of the back end, and the bucket. Keys and
 // passwords are not part of it: who may write is another matter.
 func (r *Remote) Identity() string { return r.store }
+
+// Service is the same wherever in a store the root is: one answers alike everywhere.
+func (r *Remote) Service() string { return r.service }
 
 // At returns the same remote with a prefix below its root, sharing the limiters.
 func (r *Remote) At(prefix string) *Remote {

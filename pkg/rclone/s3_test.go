@@ -334,7 +334,10 @@ func TestProbe(t *testing.T) {
 	s := newStore(t, Options{})
 	got, err := s.Probe(t.Context(), "probe")
 	if err != nil || !got.Strong() || time.Since(got.ServerTime).Abs() > time.Minute {
-		t.Errorf("%+v %v", got, err)
+		t.Fatalf("%+v %v", got, err)
+	}
+	if err := got.Gone(); err != nil {
+		t.Error(err)
 	}
 	s.counts(t, map[s3test.Kind]int{s3test.Put: 4, s3test.Head: 1, s3test.Delete: 1})
 	if _, err := s.Stat(t.Context(), "probe"); !errors.Is(err, ErrNotFound) {
@@ -574,7 +577,13 @@ func TestSpent(t *testing.T) {
 		{"copy", func() error { _, err := s.Copy(ctx, keys[:3], "copies"); return err }, -1},
 		{"move", func() error { _, err := s.Move(ctx, append(keys[:3:3], "not there"), "moved"); return err }, -1},
 		{"delete", func() error { return s.Delete(ctx, keys[3:20]) }, 0},
-		{"probe", func() error { _, err := s.Probe(ctx, "probe"); return err }, -1},
+		{"probe", func() error {
+			p, err := s.Probe(ctx, "probe")
+			if err == nil {
+				err = p.Gone()
+			}
+			return err
+		}, -1},
 	} {
 		spent = Spent{}
 		s.proxy.Reset()

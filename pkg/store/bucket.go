@@ -46,6 +46,8 @@ type Root interface {
 	Probe(ctx context.Context, key string) (rclone.ProbeResult, error)
 	// Identity tells the store from any other that might answer them otherwise.
 	Identity() string
+	// Service is the same for all prefixes of a store.
+	Service() string
 }
 
 // Progress is told how far a transfer is; nil is fine.

@@ -27,21 +27,38 @@ var claimKey = path.Join(Dir, "claim.json")
 // Stake claims the prefix that the bucket is rooted at, or says whose it is. It
 // returns the claim that is there now: an older one of ours names the lineage of
 // its head.
-func Stake(ctx context.Context, b Bucket, c Claim) (*Claim, error) {
+func Stake(ctx context.Context, b Bucket, c Claim, seen Look) (*Claim, error) {
 	c.Format = headFormat
-	found, err := stake(ctx, b, c)
+	found, err := stake(ctx, b, c, seen)
 	if err != nil {
 		return nil, fmt.Errorf("cannot claim the prefix of replica %q: %w", c.Replica, err)
 	}
 	return found, found.refuse(c)
 }
 
-// stake looks first: most often a claim is there, and a remote that ignores
-// conditions would write over another's.
-func stake(ctx context.Context, b Bucket, c Claim) (*Claim, error) {
-	found, err := ReadClaim(ctx, b)
-	if !errors.Is(err, rclone.ErrNotFound) {
-		return found, err
+// Look is what somebody saw who looked for the claim of a prefix a moment ago; the
+// zero value: nobody looked. It may be older than the lease. A claim that was there
+// is the one that is there: none is ever written over, and if it was removed since,
+// so might it be a moment after any look. That none was there is taken for no
+// more than a guess: ours is written where there is still none, and the store says
+// so or refuses.
+type Look struct {
+	Found *Claim
+	// None says that none was there, in a bucket that compares and swaps.
+	None bool
+}
+
+// stake looks first where nobody did: most often a claim is there, and a remote
+// that ignores conditions would write over another's.
+func stake(ctx context.Context, b Bucket, c Claim, seen Look) (*Claim, error) {
+	if seen.Found != nil {
+		return seen.Found, nil
+	}
+	if !seen.None {
+		found, err := ReadClaim(ctx, b)
+		if !errors.Is(err, rclone.ErrNotFound) {
+			return found, err
+		}
 	}
 	body, err := encodeJSON(c)
 	if err != nil {

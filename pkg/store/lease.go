@@ -29,6 +29,7 @@ type Lease struct {
 	tested  bool          // strong is known
 	strong  bool          // the remote compares and swaps
 	proof   *Proof        // that we found it out, for the next head
+	probed  func() error  // waits until what that took is removed; nil: nothing
 	head    *Head         // as last read or written; nil before
 	etag    string        // of head
 	held    bool          // we wrote head, as its holder
@@ -162,6 +163,7 @@ func (l *Lease) prove(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot test the remote: %w", err)
 	}
+	l.probed = res.Gone
 	pointProbed.Reach()
 	if !res.Strong() && !l.bestEffort {
 		return hint.Wrap(fmt.Errorf("cannot take the lease: %w", ErrNoStrongLease),
@@ -172,6 +174,13 @@ func (l *Lease) prove(ctx context.Context) error {
 		l.proof = &Proof{Store: store, Host: l.self.Host, Time: now}
 	}
 	return nil
+}
+
+// Close waits for what is removed beside the work. A lease that is held stays so.
+func (l *Lease) Close() {
+	if l.probed != nil {
+		_ = l.probed() // litter, not harm
+	}
 }
 
 // Acquire takes the lease, or says in a *HeldByOther who has it. A remote that

@@ -496,10 +496,10 @@ func TestStake(t *testing.T) {
 					b.Weak()
 				}
 				if tt.there != nil {
-					_, err := Stake(t.Context(), b, *tt.there)
+					_, err := Stake(t.Context(), b, *tt.there, Look{})
 					wantErr(t, err, nil)
 				}
-				got, err := Stake(t.Context(), b, ours)
+				got, err := Stake(t.Context(), b, ours, Look{})
 				if tt.want == "" {
 					if wantErr(t, err, nil); tt.there != nil && got.Lineage != tt.there.Lineage || tt.there == nil && got.Lineage != ours.Lineage {
 						t.Errorf("the claim that is there is said to be %+v", got)
@@ -514,19 +514,37 @@ func TestStake(t *testing.T) {
 	}
 }
 
-// The claim was looked for, and made by another before ours arrived.
+// The claim was looked for, a moment ago or just now, and made by another before
+// ours arrived.
 func TestStakeRace(t *testing.T) {
-	b := storetest.New()
-	theirs := Claim{Workspace: "x/y/z", Replica: "r"}
-	raced := false
-	b.Hook(func(e storetest.Event) error {
-		if e.Op == storetest.Put && !e.Done && !raced {
-			raced = true
-			_, err := Stake(t.Context(), b, theirs)
-			return err
+	for _, seen := range []Look{{}, {None: true}} {
+		b := storetest.New()
+		theirs := Claim{Workspace: "x/y/z", Replica: "r"}
+		raced := false
+		b.Hook(func(e storetest.Event) error {
+			if e.Op == storetest.Put && !e.Done && !raced {
+				raced = true
+				_, err := Stake(t.Context(), b, theirs, Look{})
+				return err
+			}
+			return nil
+		})
+		_, err := Stake(t.Context(), b, Claim{Workspace: "a/b/c", Replica: "r"}, seen)
+		wantErr(t, err, ErrClaimed)
+		there, err := ReadClaim(t.Context(), b)
+		if wantErr(t, err, nil); there.Workspace != theirs.Workspace {
+			t.Errorf("%+v: the claim was written over: %+v", seen, there)
 		}
-		return nil
-	})
-	_, err := Stake(t.Context(), b, Claim{Workspace: "a/b/c", Replica: "r"})
+	}
+}
+
+// What was seen is not asked for again, and binds all the same.
+func TestStakeSeen(t *testing.T) {
+	b := storetest.New()
+	b.Hook(func(e storetest.Event) error { return fmt.Errorf("asked: %v", e.Op) })
+	ours := Claim{Workspace: "a/b/c", Replica: "r", Lineage: "1"}
+	_, err := Stake(t.Context(), b, ours, Look{Found: &Claim{Workspace: "x/y/z", Replica: "r"}})
 	wantErr(t, err, ErrClaimed)
+	_, err = Stake(t.Context(), b, ours, Look{Found: &ours})
+	wantErr(t, err, nil)
 }

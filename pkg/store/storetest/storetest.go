@@ -573,6 +573,9 @@ func (b *Bucket) within(ctx context.Context, op Op, keys []string, to string) (r
 // Identity is the same for all of them.
 func (b *Bucket) Identity() string { return "memory" }
 
+// Service is too.
+func (b *Bucket) Service() string { return "memory" }
+
 // Probe says what the store can do.
 func (b *Bucket) Probe(_ context.Context, _ string) (rclone.ProbeResult, error) {
 	b.mu.Lock()
