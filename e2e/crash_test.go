@@ -61,7 +61,7 @@ var crashes = []crash{
 	}, crashInLaterPush},
 	{"taken over", []string{"push:published", "commit:prepared", "commit:committed", "commit:resolved"}, crashAndTakeover},
 	{"restore", []string{
-		"acquire:received", "place:fetched", "place:renamed", "place:renamed:4", "place:placed", "place:recorded", "restore:complete",
+		"acquire:received", "fetch:unpacked", "place:fetched", "place:renamed", "place:renamed:4", "place:placed", "place:recorded", "restore:complete",
 	}, crashInRestore},
 	{"update", []string{
 		"base:written", "base:renamed", "journal:synced", "place:fetched", "place:aside", "place:aside:2", "place:renamed",
@@ -275,6 +275,33 @@ func crashInConflict(t *testing.T, at string) {
 		t.Errorf("kept aside: %q", got)
 	}
 	w.stillReadable(map[string]node{"edit.txt": {Kind: "file", Sum: sumOf("by b")}})
+}
+
+// A restore that was killed while objects came goes on with those that had come.
+func TestKilledRestoreFetchesNothingTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.pair()
+	const objects, atOnce = 12, 4
+	for i := range objects {
+		a.write(fmt.Sprintf("src/%d.txt", i), fmt.Sprint("source ", i))
+		a.once()
+	}
+	w.proxy.Reset()
+	w.proxy.Link(50*time.Millisecond, 0) // so that the last comes long after the first
+	b.killedAt("fetch:unpacked:3")
+	w.proxy.Link(0, 0)
+	b.once()
+	sameTree(t, a.tree(), b.tree())
+	asked := 0
+	for _, r := range w.proxy.Requests() {
+		if r.Kind == s3test.Get && strings.Contains(r.Key, "/workspace/.coltec/o/") {
+			asked++
+		}
+	}
+	if asked < objects || asked > objects+atOnce {
+		t.Errorf("%d requests for %d objects, of which %d at most were on their way: %v", asked, objects, atOnce, requestsOf(w.proxy))
+	}
 }
 
 // A file that a killed restore had placed, and not yet recorded, is edited
@@ -549,7 +576,7 @@ func (w *world) contents(replica, manifest string, found map[string]bool) {
 			found[e.Sum.String()] = true
 		}
 	}
-	if err := layout.Fetch(w.t.Context(), files, w.t.TempDir(), nil); err != nil {
+	if err := layout.Fetch(w.t.Context(), files, w.t.TempDir(), nil, nil); err != nil {
 		w.t.Errorf("manifest %s cannot be restored: %v", manifest, err)
 	}
 }

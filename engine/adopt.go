@@ -162,7 +162,7 @@ func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirro
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := mirror.Fetch(ctx, clashes, tmp, nil); err != nil {
+	if err := mirror.Fetch(ctx, clashes, tmp, nil, nil); err != nil {
 		return err
 	}
 	var paths []string
@@ -195,7 +195,7 @@ type overlaid struct {
 
 // Fetch asks each side for its own. Both name files by their place in the
 // list, so each gets a directory of its own.
-func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress store.Progress) error {
+func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here store.Here, progress store.Progress) error {
 	var own, plain []*tree.Entry
 	for _, e := range entries {
 		if e.Tag != "" {
@@ -205,7 +205,7 @@ func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, 
 		}
 	}
 	if len(plain) == 0 {
-		return o.Layout.Fetch(ctx, own, dir, progress)
+		return o.Layout.Fetch(ctx, own, dir, here, progress)
 	}
 	dirs := map[bool]string{false: filepath.Join(dir, "own"), true: filepath.Join(dir, "plain")}
 	for listed, part := range map[bool][]*tree.Entry{false: own, true: plain} {
@@ -216,7 +216,7 @@ func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, 
 		if listed {
 			source = o.plain
 		}
-		if err := source.Fetch(ctx, part, dirs[listed], progress); err != nil {
+		if err := source.Fetch(ctx, part, dirs[listed], here, progress); err != nil {
 			return err
 		}
 	}

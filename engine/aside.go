@@ -79,7 +79,7 @@ func (r *Reader) AsideFile(ctx context.Context, x Replica, k replica.KeptAside, 
 		file := filepath.Join(dir, "link")
 		return file, os.Symlink(k.Entry.Link, file)
 	}
-	if err := layout.Fetch(ctx, []*tree.Entry{&k.Entry}, dir, nil); err != nil {
+	if err := layout.Fetch(ctx, []*tree.Entry{&k.Entry}, dir, nil, nil); err != nil {
 		return "", fmt.Errorf("cannot fetch %q: %w", k.ID, err)
 	}
 	return filepath.Join(dir, "0"), nil

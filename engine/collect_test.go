@@ -172,7 +172,7 @@ func (y *yard) fetch(g store.Generation) (map[string]string, error) {
 			wanted = append(wanted, &t.Entries[i])
 		}
 	}
-	if err := s.Fetch(context.Background(), wanted, dir, nil); err != nil {
+	if err := s.Fetch(context.Background(), wanted, dir, nil, nil); err != nil {
 		return nil, err
 	}
 	files := map[string]string{}

@@ -380,7 +380,7 @@ func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Ent
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := g.m.source.Fetch(ctx, files, dir, g.e.progress(g.m)); err != nil {
+	if err := g.m.source.Fetch(ctx, files, dir, nil, g.e.progress(g.m)); err != nil {
 		return &fetchError{err}
 	}
 	for i, e := range files {

@@ -84,7 +84,7 @@ func (g bigFile) measureAt(tag, name string, factor float64, changes bool) error
 	if !changes {
 		return nil
 	}
-	return g.changes(c, name, send)
+	return g.changes(c, name, send, fetch, fetched)
 }
 
 // both measures one operation of both.
@@ -97,12 +97,13 @@ func (g bigFile) both(name string, factor float64, ours, its program) error {
 	if err != nil {
 		return err
 	}
-	g.add(figure{name: name, unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}, goals: []goal{share("rclone", factor)}})
+	g.add(figure{name: name, unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}, goals: []goal{share("rclone", factor)},
+		note: fmt.Sprintf("CPU %.1f s; rclone %.1f s", o.cpu.Seconds(), r.cpu.Seconds())})
 	return nil
 }
 
-// changes appends to the file and changes its middle.
-func (g bigFile) changes(c *copies, name string, send program) error {
+// changes appends to the file and changes its middle, and fetches that elsewhere.
+func (g bigFile) changes(c *copies, name string, send, fetch program, fetched string) error {
 	for _, change := range []struct {
 		what   string
 		offset int64
@@ -122,11 +123,19 @@ func (g bigFile) changes(c *copies, name string, send program) error {
 		}
 		g.add(figure{name: name + ": " + change.what + ", sent", unit: "MB", ours: sent(o), beside: []peer{{"rclone", sent(r)}}, goals: []goal{most(8)}})
 		g.add(figure{name: name + ": " + change.what, unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}})
+		if o, err = g.b.run(g.ctx, c.b.verb("run", "--once")); err != nil {
+			return err
+		}
+		if r, err = g.b.run(g.ctx, fetch); err != nil {
+			return err
+		}
+		if err := errors.Join(compare(c.a.tree, c.b.tree, true), compare(g.src, fetched, false)); err != nil {
+			return err
+		}
+		g.add(figure{name: name + ": " + change.what + ", received there", unit: "MB", ours: received(o), beside: []peer{{"rclone", received(r)}}, goals: []goal{most(8)}})
+		g.add(figure{name: name + ": " + change.what + ", fetched there", unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}})
 	}
-	if _, err := g.b.run(g.ctx, c.b.verb("run", "--once")); err != nil {
-		return err
-	}
-	return compare(c.a.tree, c.b.tree, true)
+	return nil
 }
 
 // overwrite writes new bytes into a file from an offset on.

@@ -51,8 +51,10 @@ proportional.
   head, tree, content here), and two walks. Each save that the other machine has not
   seen is an object more to fetch: where the hop is measured after the saves, it is
   behind by those too.
-- **The big file.** On loopback hashing and writing it once more than rclone does; with
-  a network in between, the network. A change sends the parts that it touches.
+- **The big file.** On loopback writing it once more than rclone does; with a network
+  in between, the network: what has come is unpacked while the next comes, and what is
+  left then is one reading of the file, for its hash. A change sends the parts that it
+  touches, and they are all that another machine receives.
 - **Memory.** coltecd and its keeper hold no list of files between cycles. At a push
   there is an rclone of about 30 MB beside them, and what is being packed.
 - **Five workspaces.** Five times the idle one.

@@ -48,11 +48,12 @@ func (s *set) add(f figure) {
 	s.b.say("%s", f)
 }
 
-// wall, requests, peak and sent turn samples into what a figure compares.
+// wall, requests, peak, sent and received turn samples into what a figure compares.
 func wall(s sample) float64     { return s.wall.Seconds() }
 func requests(s sample) float64 { return float64(s.total.Requests) }
 func peak(s sample) float64     { return float64(s.peak) / 1024 }
 func sent(s sample) float64     { return float64(s.total.Sent) / 1e6 }
+func received(s sample) float64 { return float64(s.total.Received) / 1e6 }
 
 // beside are rclone's and restic's values of one kind.
 func (t trio) beside(of func(sample) float64) []peer {

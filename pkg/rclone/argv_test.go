@@ -90,7 +90,13 @@ func TestArgv(t *testing.T) {
 		},
 		"download": {
 			plain.downloadArgv(root, "/d"),
-			"copy p:b/x/ /d --files-from-raw - --no-traverse --no-check-dest --inplace --s3-no-head-object" + baseFlags("2") + bulkFlags,
+			"copy p:b/x/ /d --files-from-raw - --no-traverse --no-check-dest --inplace --s3-no-head-object" +
+				" --log-level INFO --ignore-checksum" + baseFlags("2") + bulkFlags,
+		},
+		"download of plain objects": {
+			opts(func(o *Options) { o.Metadata = true }).downloadArgv(root, "/d"),
+			"copy p:b/x/ /d --files-from-raw - --no-traverse --no-check-dest --inplace --s3-no-head-object" +
+				" --log-level INFO --metadata" + baseFlags("2") + bulkFlags,
 		},
 		"delete": {
 			plain.deleteArgv(root),

@@ -142,6 +142,8 @@ type counters struct {
 	Moves      int      `json:"serverSideMoves"`
 	ETA        *float64 `json:"eta"`
 	Elapsed    float64  `json:"elapsedTime"`
+
+	arrived string // the object that a line tells of; "" in statistics
 }
 
 // line is a line of rclone's JSON log.
@@ -216,6 +218,12 @@ func (l *journal) line(b []byte) {
 		l.stats = *entry.Stats
 		if l.onStats != nil {
 			l.onStats(l.stats)
+		}
+	case entry.Level == "info" && strings.Contains(entry.Msg, "Copied ("):
+		if l.onStats != nil {
+			now := l.stats
+			now.arrived = decodeKey(entry.Object)
+			l.onStats(now)
 		}
 	case entry.Level == "error" && entry.Object != "":
 		if len(l.failures) < maxFailures {

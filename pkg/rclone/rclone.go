@@ -269,6 +269,9 @@ type Progress struct {
 	Files, TotalFiles int
 	Bytes, TotalBytes int64         // TotalBytes: of what rclone has met so far
 	ETA               time.Duration // 0: not known
+	// Arrived is the object that a download has just brought whole; "" for none.
+	// rclone's log has no word for a name that is not UTF-8.
+	Arrived string
 }
 
 // Transfer is what an upload, a download, a move or a delete did.
@@ -292,7 +295,7 @@ func reporter(total int, progress func(Progress)) func(counters) {
 		return nil
 	}
 	return func(c counters) {
-		p := Progress{Files: c.Transfers, TotalFiles: total, Bytes: c.Bytes, TotalBytes: c.TotalBytes}
+		p := Progress{Files: c.Transfers, TotalFiles: total, Bytes: c.Bytes, TotalBytes: c.TotalBytes, Arrived: c.arrived}
 		if c.ETA != nil {
 			p.ETA = time.Duration(*c.ETA * float64(time.Second))
 		}
@@ -351,7 +354,8 @@ func shortUpload(dir string, keys []string, moved int) error {
 // Download copies the objects root/key to the files dir/key: one GET each. The
 // directory is a stage of the caller's: a file there is overwritten, and after
 // an error any file may be missing or cut short, so files count only once the
-// caller has compared their hashes. Missing objects are [ErrNotFound], all of
+// caller has compared their hashes. Progress tells of each that is there whole,
+// while the others come. Missing objects are [ErrNotFound], all of
 // them named in Error.Keys; the others are fetched all the same.
 func (r *Remote) Download(ctx context.Context, keys []string, dir string, progress func(Progress)) (Transfer, error) {
 	list, dir, err := r.prepare("download", dir, keys)

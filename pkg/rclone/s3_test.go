@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -58,8 +59,18 @@ func TestNamesGoThereAndBack(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	if _, err := s.Download(ctx, awkward, dir, nil); err != nil {
+	var arrived []string
+	if _, err := s.Download(ctx, awkward, dir, func(p Progress) {
+		if p.Arrived != "" {
+			arrived = append(arrived, p.Arrived)
+		}
+	}); err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range awkward {
+		if utf8.ValidString(name) && !slices.Contains(arrived, name) {
+			t.Errorf("%q arrived, and nobody was told", name)
+		}
 	}
 	if diff := cmp.Diff(files, readTree(t, dir)); diff != "" {
 		t.Errorf("download: %s", diff)

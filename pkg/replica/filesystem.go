@@ -42,6 +42,7 @@ type FileSystem interface {
 // File is a regular file that is open for reading.
 type File interface {
 	io.ReadCloser
+	io.ReaderAt
 	// Seen is what the file system says of it now.
 	Seen() (Seen, error)
 }

@@ -393,7 +393,7 @@ func (w *world) readRemote(ref string) (files fileTree, kept map[string]bool) {
 	}
 	dir := filepath.Join(tmp, "in")
 	w.must(os.MkdirAll(dir, 0o700))
-	if err := layout.Fetch(w.t.Context(), fetch, dir, nil); err != nil {
+	if err := layout.Fetch(w.t.Context(), fetch, dir, nil, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	for i, e := range fetch {

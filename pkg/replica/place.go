@@ -256,7 +256,9 @@ func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string) er
 		}
 		entries = append(entries, &d.Entry)
 	}
-	if err := p.o.Source.Fetch(ctx, entries, dir, p.pace.arriving); err != nil {
+	here := p.r.partsOf(entries)
+	defer here.close()
+	if err := p.o.Source.Fetch(ctx, entries, dir, here.read, p.pace.arriving); err != nil {
 		return err
 	}
 	for d, mode := range planned {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -632,6 +633,65 @@ func TestContentThatIsHereIsNotFetched(t *testing.T) {
 	}
 	if diff := cmp.Diff(one.show(), two.show()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Of a large file that another machine changed, only what it changed is fetched.
+func TestPartsThatAreHereAreNotFetched(t *testing.T) {
+	noise := func(n int) string {
+		b := make([]byte, n)
+		_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+		return string(b)
+	}
+	large := noise(6 << 20)
+	changed := large[:3<<20] + "changed" + large[3<<20:]
+	tests := map[string]struct {
+		there   func(one *machine) // done to one
+		here    func(two *machine) // and to two, meanwhile
+		objects int
+	}{
+		"changed": {func(one *machine) { one.write(map[string]string{"large": changed}) }, func(*machine) {}, 1},
+		"moved and changed": {func(one *machine) {
+			one.w.must(os.Remove(one.at("large")))
+			one.write(map[string]string{"d/m": changed})
+		}, func(*machine) {}, 1},
+		"edited here too": {
+			func(one *machine) { one.write(map[string]string{"large": changed}) },
+			func(two *machine) { two.write(map[string]string{"large": "x" + large[1:]}) }, 2,
+		},
+		"moved here": {
+			func(one *machine) { one.write(map[string]string{"large": changed}) },
+			func(two *machine) { two.w.must(os.Rename(two.at("large"), two.at("other"))) }, 2,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			one, two := started(t, map[string]string{"large": large})
+			two.mustAcquire()
+			tt.there(one)
+			one.pushAll()
+			tt.here(two)
+			fetched := map[string]bool{}
+			one.w.bucket.Hook(func(e storetest.Event) error {
+				for _, key := range e.Keys {
+					if e.Op == storetest.Download && strings.Contains(key, "/o/") {
+						fetched[key] = true
+					}
+				}
+				return nil
+			})
+			two.mustAcquire()
+			if len(fetched) != tt.objects {
+				t.Errorf("%d objects were fetched, want %d", len(fetched), tt.objects)
+			}
+			path := "large"
+			if one.base.Row(path) == nil {
+				path = "d/m"
+			}
+			if body, err := os.ReadFile(two.at(path)); err != nil || string(body) != changed {
+				t.Errorf("%d bytes: %v", len(body), err)
+			}
+		})
 	}
 }
 

@@ -127,6 +127,7 @@ type suite struct {
 	dir        string
 	generation int64
 	ref        string
+	here       Here // for fetches
 }
 
 // item is an entry with its content.
@@ -242,7 +243,7 @@ func (s *suite) fetchInto(dir string, items []item) {
 		}
 		return whole
 	})
-	s.must(s.Fetch(s.t.Context(), entries, dir, nil))
+	s.must(s.Fetch(s.t.Context(), entries, dir, s.here, nil))
 	for i, e := range entries {
 		if e.Kind == tree.Link {
 			got[e.Path] = fmt.Sprintf("> %s", e.Link)
@@ -404,7 +405,7 @@ func TestConformFetchIntoLeftovers(t *testing.T) {
 		s.must(os.MkdirAll(filepath.Join(dir, "mirror"), 0o700))
 		s.must(os.WriteFile(filepath.Join(dir, "mirror", "a"), []byte("half"), 0o600))
 		if s.ByContent() {
-			for _, x := range objectsOf(s.entries()) {
+			for _, x := range objectsOf(s.entries()...) {
 				s.must(os.MkdirAll(filepath.Join(dir, Dir, "o"), 0o700))
 				s.must(os.WriteFile(filepath.Join(dir, Dir, x), []byte("cut sho"), 0o600))
 			}
@@ -440,7 +441,7 @@ func TestConformDamage(t *testing.T) {
 					t.Skip("a mirror on crypt has no hash to hold an object to, only a size; a snapshot has both")
 				}
 				tt.do(s, key)
-				err := s.Fetch(t.Context(), entries, s.tmp(), nil)
+				err := s.Fetch(t.Context(), entries, s.tmp(), nil, nil)
 				if err == nil || !strings.Contains(err.Error(), key) || tt.want != nil && !errors.Is(err, tt.want) {
 					t.Errorf("want an error that names %q, got %v", key, err)
 				}
@@ -480,7 +481,7 @@ func TestConformNextTree(t *testing.T) {
 func TestConformNothingStaged(t *testing.T) {
 	conform(t, func(t *testing.T, s *suite) {
 		s.must(s.Begin(s.tmp(), 7, nil).Send(t.Context()))
-		s.must(s.Fetch(t.Context(), nil, s.tmp(), nil))
+		s.must(s.Fetch(t.Context(), nil, s.tmp(), nil, nil))
 		if keys := s.place.keys(); len(keys) != 0 {
 			t.Errorf("objects: %q", keys)
 		}
@@ -520,7 +521,7 @@ func TestConformCanceled(t *testing.T) {
 		entries := s.entries()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := s.Fetch(ctx, entries, s.tmp(), nil); err == nil {
+		if err := s.Fetch(ctx, entries, s.tmp(), nil, nil); err == nil {
 			t.Error("a fetch went on")
 		}
 		if _, err := s.Tree(ctx, s.ref); err == nil {

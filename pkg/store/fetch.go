@@ -1,12 +1,14 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -15,39 +17,234 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/tree"
-	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 )
 
-// download fetches objects that are not there yet to dir/.coltec/KEY and
-// verifies each against its name.
-func (s *Snapshot) download(ctx context.Context, keys []string, dir string, progress Progress) error {
-	var missing []string
-	for _, key := range keys {
-		if verify(filepath.Join(dir, Dir, key)) != nil {
-			missing = append(missing, path.Join(Dir, key))
-		}
-	}
-	if len(missing) == 0 {
+// pointUnpacked is a step of a fetch at which a crash test kills the process.
+var pointUnpacked = killpoint.New("fetch:unpacked")
+
+// Fetch puts files together while their objects come: what has arrived is
+// unpacked while the network brings the next. A file's own hash is what it is held
+// to; that of an object is looked at where the object lay here before, or where a
+// file did not come out right.
+func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here Here, progress Progress) error {
+	if len(entries) == 0 {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if _, err := s.bucket.Download(ctx, missing, dir, progress); err != nil {
+	f := fetch{dir: dir, missing: map[string][]part{}}
+	if err := f.begin(ctx, entries, here); err != nil {
 		return err
 	}
-	for _, key := range missing {
-		file := filepath.Join(dir, key)
-		if err := verify(file); err != nil {
-			os.Remove(file)
-			return fmt.Errorf("cannot use object %q: %w", key, err)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 4, cap(f.arrived)) {
+		workers.Go(func() {
+			if err := f.work(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	if _, err := s.bring(ctx, f.objects, dir, f.arrive, progress); err != nil {
+		cancel(err)
+	}
+	close(f.arrived)
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// fetch is one Fetch.
+type fetch struct {
+	dir     string
+	objects []string          // that are needed, in the order of entries
+	missing map[string][]part // by the object that they lie in, which has not arrived
+	arrived chan []part       // has room for all
+}
+
+// run is how many parts a worker takes at a time: neighbours in an object.
+const run = 64
+
+// begin makes the files that several parts make up, with what is here of them,
+// and notes what has to come.
+func (f *fetch) begin(ctx context.Context, entries []*tree.Entry, here Here) error {
+	a, err := newAssembler(f.dir)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	for i, e := range entries {
+		t := &target{Entry: e, name: strconv.Itoa(i)}
+		t.left.Store(int64(len(e.Where)))
+		if err := f.beginFile(ctx, a, t, here); err != nil {
+			return t.wrap(err)
+		}
+	}
+	runs := 0
+	for _, parts := range f.missing {
+		runs += (len(parts) + run - 1) / run
+	}
+	f.arrived = make(chan []part, runs)
+	return nil
+}
+
+func (f *fetch) beginFile(ctx context.Context, a *assembler, t *target, here Here) error {
+	if len(t.Where) == 0 {
+		return a.assemble(t)
+	}
+	if len(t.Where) > 1 {
+		if err := a.begin(t); err != nil {
+			return err
+		}
+	}
+	p := part{file: t}
+	for p.i = range t.Where {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		found, err := a.find(p, here)
+		if err != nil {
+			return err
+		}
+		if !found {
+			f.need(p)
+		}
+		p.at += p.extent().Size
+	}
+	return nil
+}
+
+// need notes a part that has to come.
+func (f *fetch) need(p part) {
+	object := p.extent().Object
+	parts, known := f.missing[object]
+	if !known {
+		f.objects = append(f.objects, object)
+	}
+	f.missing[object] = append(parts, p)
+}
+
+// arrive hands the parts that lie in an object to the workers.
+func (f *fetch) arrive(object string) {
+	for parts := range slices.Chunk(f.missing[object], run) {
+		f.arrived <- parts
+	}
+	delete(f.missing, object)
+}
+
+// work puts what arrives in its place.
+func (f *fetch) work(ctx context.Context) error {
+	a, err := newAssembler(f.dir)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	for parts := range f.arrived {
+		for _, p := range parts {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err := a.put(p); err != nil {
+				return cmp.Or(f.damaged(p), p.file.wrap(err))
+			}
+		}
+		pointUnpacked.Reach()
+	}
+	return nil
+}
+
+// damaged names and removes an object that is not what its name promises, where a
+// part did not come out right, or the file with its last one.
+func (f *fetch) damaged(p part) error {
+	suspects := []string{p.extent().Object}
+	if p.file.left.Load() == 0 {
+		suspects = objectsOf(p.file.Entry)
+	}
+	for _, object := range suspects {
+		if err := verifyIn(f.dir, object); err != nil && !errors.Is(err, fs.ErrNotExist) { // all of it may have been here
+			return err
 		}
 	}
 	return nil
+}
+
+func objectsOf(entries ...*tree.Entry) []string {
+	var keys []string
+	seen := map[string]bool{}
+	for _, e := range entries {
+		for _, x := range e.Where {
+			if !seen[x.Object] {
+				seen[x.Object] = true
+				keys = append(keys, x.Object)
+			}
+		}
+	}
+	return keys
+}
+
+// download fetches objects that are not there yet to dir/.coltec/KEY and
+// verifies each against its name.
+func (s *Snapshot) download(ctx context.Context, keys []string, dir string, progress Progress) error {
+	came, err := s.bring(ctx, keys, dir, func(string) {}, progress)
+	if err != nil {
+		return err
+	}
+	for _, key := range came {
+		if err := verifyIn(dir, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bring fetches objects that are not there yet to dir/.coltec/KEY, and tells of
+// each when it is there, maybe more than once. It gives those that came and were
+// not verified.
+func (s *Snapshot) bring(ctx context.Context, keys []string, dir string, there func(key string), progress Progress) (came []string, err error) {
+	var full []string
+	for _, key := range keys {
+		if verify(filepath.Join(dir, Dir, key)) == nil {
+			there(key)
+			continue
+		}
+		came, full = append(came, key), append(full, path.Join(Dir, key))
+	}
+	if len(came) == 0 {
+		return nil, nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	_, err = s.bucket.Download(ctx, full, dir, func(p Pace) {
+		if p.Arrived != "" {
+			there(strings.TrimPrefix(p.Arrived, Dir+"/"))
+		}
+		if progress != nil {
+			progress(p)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range came {
+		there(key)
+	}
+	return came, nil
+}
+
+// verifyIn verifies the file of an object, and removes one that cannot be used.
+func verifyIn(dir, key string) error {
+	file := filepath.Join(dir, Dir, key)
+	err := verify(file)
+	if err != nil {
+		_ = os.Remove(file)
+		err = fmt.Errorf("cannot use object %q: %w", path.Join(Dir, key), err)
+	}
+	return err
 }
 
 // verify says whether a file's bytes are those that its name promises.
@@ -64,236 +261,6 @@ func verify(file string) error {
 	name := filepath.Base(file)
 	if !strings.HasSuffix(name, "-"+hex.EncodeToString(h.Sum(nil))) {
 		return errors.New("its bytes are not those its name promises")
-	}
-	return nil
-}
-
-// Fetch downloads the objects that entries need and puts the files together, a
-// few at a time.
-func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress Progress) error {
-	if err := s.download(ctx, objectsOf(entries), dir, progress); err != nil {
-		return err
-	}
-	if len(entries) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), 4, 1+len(entries)/assembleRun) {
-		workers.Go(func() {
-			if err := assembleRuns(ctx, entries, &next, dir); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	workers.Wait()
-	return context.Cause(ctx)
-}
-
-func objectsOf(entries []*tree.Entry) []string {
-	var keys []string
-	seen := map[string]bool{}
-	for _, e := range entries {
-		for _, x := range e.Where {
-			if !seen[x.Object] {
-				seen[x.Object] = true
-				keys = append(keys, x.Object)
-			}
-		}
-	}
-	return keys
-}
-
-// assembleRun is how many files a worker takes at a time: neighbours, which lie
-// in the same object.
-const assembleRun = 64
-
-// assembleRuns takes runs of entries until there are none left.
-func assembleRuns(ctx context.Context, entries []*tree.Entry, next *atomic.Int64, dir string) error {
-	a, err := newAssembler(dir)
-	if err != nil {
-		return err
-	}
-	defer a.close()
-	for {
-		from := int(next.Add(assembleRun)) - assembleRun
-		if from >= len(entries) {
-			return nil
-		}
-		for i, e := range entries[from:min(from+assembleRun, len(entries))] {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if err := a.assemble(e, strconv.Itoa(from+i)); err != nil {
-				return fmt.Errorf("cannot put %q together: %w", e.Path, err)
-			}
-		}
-	}
-}
-
-// assembler writes files into a directory from the objects below it. One
-// goroutine has it.
-type assembler struct {
-	dir     int                 // descriptor
-	objects string              // directory
-	open    map[string]*os.File // of objects
-	stream  *zstd.Decoder       // of large frames
-	whole   *zstd.Decoder       // of small ones
-	stored  []byte
-	content []byte
-}
-
-const (
-	// smallFrame is the size up to which a frame is read and decoded at once.
-	smallFrame = 1 << 20
-	// openObjects bounds the objects that are open at a time.
-	openObjects = 16
-)
-
-func newAssembler(dir string) (*assembler, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
-	}
-	a := &assembler{dir: fd, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}}
-	if a.whole, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(smallFrame)); err == nil {
-		a.stream, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	}
-	if err != nil {
-		a.close()
-		return nil, err
-	}
-	return a, nil
-}
-
-func (a *assembler) close() {
-	unix.Close(a.dir)
-	a.closeObjects()
-	if a.whole != nil {
-		a.whole.Close()
-	}
-	if a.stream != nil {
-		a.stream.Close()
-	}
-}
-
-func (a *assembler) closeObjects() {
-	for _, f := range a.open {
-		f.Close()
-	}
-	clear(a.open)
-}
-
-// object opens an object for reading.
-func (a *assembler) object(key string) (*os.File, error) {
-	if f := a.open[key]; f != nil {
-		return f, nil
-	}
-	if len(a.open) >= openObjects {
-		a.closeObjects()
-	}
-	f, err := os.Open(filepath.Join(a.objects, key))
-	if err == nil {
-		a.open[key] = f
-	}
-	return f, err
-}
-
-// create makes a new file. A run that was cut off may have left one of that name
-// that must not be written.
-func (a *assembler) create(name string) (*os.File, error) {
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_CLOEXEC
-	fd, err := unix.Openat(a.dir, name, flags, 0o600)
-	if errors.Is(err, unix.EEXIST) {
-		if err := unix.Unlinkat(a.dir, name, 0); err != nil {
-			return nil, &os.PathError{Op: "remove", Path: name, Err: err}
-		}
-		fd, err = unix.Openat(a.dir, name, flags, 0o600)
-	}
-	if err != nil {
-		return nil, &os.PathError{Op: "create", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
-}
-
-// assemble writes the content of e from its objects to a file, and verifies it.
-func (a *assembler) assemble(e *tree.Entry, name string) error {
-	f, err := a.create(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	for _, x := range e.Where {
-		if err := a.copy(io.MultiWriter(f, sum), x); err != nil {
-			return err
-		}
-	}
-	if got := tree.Sum(sum.Sum(nil)); got != e.Sum {
-		return fmt.Errorf("its content has hash %s, not %s", got, e.Sum)
-	}
-	return f.Close()
-}
-
-// copy writes the content of an extent.
-func (a *assembler) copy(w io.Writer, x tree.Extent) error {
-	f, err := a.object(x.Object)
-	if err != nil {
-		return err
-	}
-	if x.Size <= smallFrame && x.Stored <= smallFrame {
-		return a.copySmall(w, f, x)
-	}
-	var r io.Reader = io.NewSectionReader(f, x.Offset, x.Stored)
-	switch x.Codec {
-	case tree.Raw:
-	case tree.Zstd:
-		if err := a.stream.Reset(r); err != nil {
-			return err
-		}
-		r = a.stream
-	default:
-		return unknownCodec(x)
-	}
-	n, err := io.Copy(w, io.LimitReader(r, x.Size+1))
-	return errors.Join(err, wantSize(x, n))
-}
-
-// copySmall does it for what fits into memory.
-func (a *assembler) copySmall(w io.Writer, f *os.File, x tree.Extent) error {
-	a.stored = slices.Grow(a.stored[:0], int(x.Stored))[:x.Stored]
-	if _, err := f.ReadAt(a.stored, x.Offset); err != nil {
-		return err
-	}
-	content := a.stored
-	switch x.Codec {
-	case tree.Raw:
-	case tree.Zstd:
-		var err error
-		if a.content, err = a.whole.DecodeAll(a.stored, a.content[:0]); err != nil {
-			return err
-		}
-		content = a.content
-	default:
-		return unknownCodec(x)
-	}
-	if err := wantSize(x, int64(len(content))); err != nil {
-		return err
-	}
-	_, err := w.Write(content)
-	return err
-}
-
-func unknownCodec(x tree.Extent) error {
-	return fmt.Errorf("codec %q is not known to this version of coltecd", x.Codec)
-}
-
-// wantSize says whether an extent had the size that it is said to have.
-func wantSize(x tree.Extent, n int64) error {
-	if n != x.Size {
-		return fmt.Errorf("%d bytes where %d were stored", n, x.Size)
 	}
 	return nil
 }

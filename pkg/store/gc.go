@@ -322,8 +322,8 @@ func (s *Snapshot) Damaged(ctx context.Context, keys []string, dir string) ([]st
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
-		// A store that remembers a hash of what it was sent has rclone refuse
-		// what it gives back now, before we look at it.
+		// rclone refuses what has another size than the store says, before we
+		// look at it.
 		_, err := s.bucket.Download(ctx, full, dir, nil)
 		refused := corrupted(err)
 		if err != nil && refused == nil && !errors.Is(err, rclone.ErrNotFound) {

@@ -19,9 +19,9 @@ type Layout interface {
 	// seen through. A mirror has one tree, whatever the ref, and no rules.
 	Tree(ctx context.Context, ref string) (*Tree, error)
 	// Fetch brings the content of files to dir/0, dir/1, … in the order of
-	// entries, verified. It may leave other files in dir, which a second
-	// call makes use of.
-	Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress Progress) error
+	// entries, verified. Parts of large files that are here it need not bring.
+	// It may leave other files in dir, which a second call makes use of.
+	Fetch(ctx context.Context, entries []*tree.Entry, dir string, here Here, progress Progress) error
 	// ByContent says that content is stored by what it is, apart from names and
 	// meta: an entry may refer to what was stored for another.
 	ByContent() bool
@@ -33,6 +33,11 @@ type Layout interface {
 	// head names it; a mirror is true at once.
 	Publish(ctx context.Context, change Publication) (ref string, err error)
 }
+
+// Here fills b with the content of a part, of the SHA-256 sum, from what is on
+// this machine, and says whether it could. What it gives is verified. nil: nothing
+// is here.
+type Here func(sum string, b []byte) bool
 
 // Tree is a remote tree.
 type Tree struct {

@@ -107,8 +107,8 @@ func (m *Mirror) key(e *tree.Entry) string {
 }
 
 // Fetch downloads the objects of entries, and fills in what the listing did
-// not tell.
-func (m *Mirror) Fetch(ctx context.Context, entries []*tree.Entry, dir string, progress Progress) error {
+// not tell. An object is a whole file: no part of one is of use.
+func (m *Mirror) Fetch(ctx context.Context, entries []*tree.Entry, dir string, _ Here, progress Progress) error {
 	var keys []string
 	for _, e := range entries {
 		keys = append(keys, m.key(e))

@@ -473,7 +473,7 @@ func (b *Bucket) Download(ctx context.Context, keys []string, dir string, progre
 		}
 		t.Files, t.Bytes = t.Files+1, t.Bytes+int64(len(o.body))
 		if progress != nil {
-			progress(rclone.Progress{Files: t.Files, TotalFiles: len(keys), Bytes: t.Bytes})
+			progress(rclone.Progress{Files: t.Files, TotalFiles: len(keys), Bytes: t.Bytes, Arrived: key})
 		}
 	}
 	if len(missing) > 0 {

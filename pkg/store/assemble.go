@@ -1,0 +1,292 @@
+package store
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
+)
+
+// target is a file that is put together.
+type target struct {
+	*tree.Entry
+	name string
+	left atomic.Int64 // parts that are not there yet
+}
+
+// wrap says of an error what could not be done.
+func (t *target) wrap(err error) error { return fmt.Errorf("cannot put %q together: %w", t.Path, err) }
+
+// wantSum says whether the content is what it is to be.
+func (t *target) wantSum(sum hash.Hash) error {
+	if got := tree.Sum(sum.Sum(nil)); got != t.Sum {
+		return fmt.Errorf("its content has hash %s, not %s", got, t.Sum)
+	}
+	return nil
+}
+
+// part is an extent of a file, with its place there.
+type part struct {
+	file *target
+	i    int   // in its Where
+	at   int64 // where its content begins
+}
+
+func (p *part) extent() *tree.Extent { return &p.file.Where[p.i] }
+
+// assembler writes files into a directory from the objects below it. One
+// goroutine has it.
+type assembler struct {
+	dir     int                 // descriptor
+	objects string              // directory
+	open    map[string]*os.File // of objects
+	file    *os.File            // of several parts, the last that one was written to
+	stream  *zstd.Decoder       // of large frames
+	whole   *zstd.Decoder       // of small ones
+	stored  []byte
+	content []byte
+}
+
+const (
+	// smallFrame is the size up to which a frame is read and decoded at once.
+	smallFrame = 1 << 20
+	// openObjects bounds the objects that are open at a time.
+	openObjects = 16
+)
+
+func newAssembler(dir string) (*assembler, error) {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	a := &assembler{dir: fd, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}}
+	if a.whole, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(smallFrame)); err == nil {
+		a.stream, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	}
+	if err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *assembler) close() {
+	unix.Close(a.dir)
+	a.closeObjects()
+	if a.file != nil {
+		a.file.Close()
+	}
+	if a.whole != nil {
+		a.whole.Close()
+	}
+	if a.stream != nil {
+		a.stream.Close()
+	}
+}
+
+func (a *assembler) closeObjects() {
+	for _, f := range a.open {
+		f.Close()
+	}
+	clear(a.open)
+}
+
+// object opens an object for reading.
+func (a *assembler) object(key string) (*os.File, error) {
+	if f := a.open[key]; f != nil {
+		return f, nil
+	}
+	if len(a.open) >= openObjects {
+		a.closeObjects()
+	}
+	f, err := os.Open(filepath.Join(a.objects, key))
+	if err == nil {
+		a.open[key] = f
+	}
+	return f, err
+}
+
+// create makes a new file. A run that was cut off may have left one of that name
+// that must not be written.
+func (a *assembler) create(name string) (*os.File, error) {
+	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
+	f, err := a.openFile(name, flags)
+	if errors.Is(err, unix.EEXIST) {
+		if err := unix.Unlinkat(a.dir, name, 0); err != nil {
+			return nil, &os.PathError{Op: "remove", Path: name, Err: err}
+		}
+		f, err = a.openFile(name, flags)
+	}
+	return f, err
+}
+
+func (a *assembler) openFile(name string, flags int) (*os.File, error) {
+	fd, err := unix.Openat(a.dir, name, flags|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// assemble writes the content of a file of one part, or of none, and verifies it
+// on the way.
+func (a *assembler) assemble(t *target) error {
+	f, err := a.create(t.name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	for _, x := range t.Where {
+		if err := a.copy(io.MultiWriter(f, sum), x); err != nil {
+			return err
+		}
+	}
+	return errors.Join(t.wantSum(sum), f.Close())
+}
+
+// begin makes a file that several parts make up.
+func (a *assembler) begin(t *target) error {
+	f, err := a.create(t.name)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// at is the place of a part of such a file.
+func (a *assembler) at(p part) (io.Writer, error) {
+	if a.file == nil || a.file.Name() != p.file.name {
+		if a.file != nil {
+			a.file.Close()
+		}
+		var err error
+		if a.file, err = a.openFile(p.file.name, unix.O_RDWR); err != nil {
+			return nil, err
+		}
+	}
+	return io.NewOffsetWriter(a.file, p.at), nil
+}
+
+// put writes a part whose object is there to its place, and verifies the file
+// when it is whole.
+func (a *assembler) put(p part) error {
+	if len(p.file.Where) == 1 {
+		return a.assemble(p.file)
+	}
+	w, err := a.at(p)
+	if err != nil {
+		return err
+	}
+	if err := a.copy(w, *p.extent()); err != nil {
+		return err
+	}
+	return a.done(p)
+}
+
+// find does it with a part that is on this machine, and says whether it is.
+func (a *assembler) find(p part, here Here) (bool, error) {
+	x := p.extent()
+	if here == nil || x.Sum == "" || x.Size > maxPart {
+		return false, nil
+	}
+	a.content = slices.Grow(a.content[:0], int(x.Size))[:x.Size]
+	if !here(x.Sum, a.content) {
+		return false, nil
+	}
+	if sum := sha256.Sum256(a.content); string(sum[:]) != x.Sum {
+		return false, nil
+	}
+	w, err := a.at(p)
+	if err != nil {
+		return false, err
+	}
+	if _, err := w.Write(a.content); err != nil {
+		return false, err
+	}
+	return true, a.done(p)
+}
+
+// done notes that a part is in its place. With the last one the file is read once
+// more: parts come in any order, and its hash wants them in theirs.
+func (a *assembler) done(p part) error {
+	if p.file.left.Add(-1) > 0 {
+		return nil
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(a.file, 0, math.MaxInt64)); err != nil {
+		return err
+	}
+	return p.file.wantSum(sum)
+}
+
+// copy writes the content of an extent.
+func (a *assembler) copy(w io.Writer, x tree.Extent) error {
+	f, err := a.object(x.Object)
+	if err != nil {
+		return err
+	}
+	if x.Size <= smallFrame && x.Stored <= smallFrame {
+		return a.copySmall(w, f, x)
+	}
+	var r io.Reader = io.NewSectionReader(f, x.Offset, x.Stored)
+	switch x.Codec {
+	case tree.Raw:
+	case tree.Zstd:
+		if err := a.stream.Reset(r); err != nil {
+			return err
+		}
+		r = a.stream
+	default:
+		return unknownCodec(x)
+	}
+	n, err := io.Copy(w, io.LimitReader(r, x.Size+1))
+	return errors.Join(err, wantSize(x, n))
+}
+
+// copySmall does it for what fits into memory.
+func (a *assembler) copySmall(w io.Writer, f *os.File, x tree.Extent) error {
+	a.stored = slices.Grow(a.stored[:0], int(x.Stored))[:x.Stored]
+	if _, err := f.ReadAt(a.stored, x.Offset); err != nil {
+		return err
+	}
+	content := a.stored
+	switch x.Codec {
+	case tree.Raw:
+	case tree.Zstd:
+		var err error
+		if a.content, err = a.whole.DecodeAll(a.stored, a.content[:0]); err != nil {
+			return err
+		}
+		content = a.content
+	default:
+		return unknownCodec(x)
+	}
+	if err := wantSize(x, int64(len(content))); err != nil {
+		return err
+	}
+	_, err := w.Write(content)
+	return err
+}
+
+func unknownCodec(x tree.Extent) error {
+	return fmt.Errorf("codec %q is not known to this version of coltecd", x.Codec)
+}
+
+// wantSize says whether an extent had the size that it is said to have.
+func wantSize(x tree.Extent, n int64) error {
+	if n != x.Size {
+		return fmt.Errorf("%d bytes where %d were stored", n, x.Size)
+	}
+	return nil
+}
