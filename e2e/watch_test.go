@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"testing"
 
 	"github.com/coltec/coltec/pkg/status"
@@ -38,4 +39,50 @@ func TestASaveIsPushedAtOnce(t *testing.T) {
 	b.spec(nil)
 	b.start()
 	sameTree(t, treeOf(t, m.dir, ".coltec", ".devcontainer", "node_modules"), b.tree())
+}
+
+// With a day between two walks of the whole tree, what is touched brings everything
+// into the bucket: nothing is stopped in order, and the next machine has it all.
+func TestWatchAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) { o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true })
+	}
+	for _, dir := range []string{"src/deep", "lib/one", "lib/two"} {
+		a.write(dir+"/f", dir)
+		a.write(dir+"/g", dir+" too")
+	}
+	if err := os.Link(a.path("src/deep/f"), a.path("lib/two/linked")); err != nil {
+		t.Fatal(err)
+	}
+	a.history("repo", 3)
+	a.start()
+	a.sync()
+	pushed := func(what string, do func()) {
+		t.Helper()
+		before := a.status().Lease.Generation
+		do()
+		a.await(what+" is pushed", func(d status.Document) bool { return d.Lease.Generation > before })
+	}
+	pushed("the first save", func() { a.write("src/deep/g", "saved") })
+	pushed("a save", func() { a.write("src/deep/g", "saved again") })
+	pushed("a new tree", func() { a.write("new/in/side/f", "x"); a.write("new/in/g", "y") })
+	pushed("a directory that moved", func() { a.rename("new/in", "lib/in") })
+	pushed("a save in it", func() { a.write("lib/in/side/f", "after the move") })
+	pushed("a removed directory", func() { a.remove("lib/one") })
+	pushed("a mode", func() { a.chmod("src/deep", 0o700) })
+	pushed("a commit", func() {
+		a.git("repo", "commit", "-q", "--allow-empty", "-m", "next")
+	})
+	// The other name of what is saved was not touched: only a walk of the whole tree
+	// comes upon it. That shows that there was none.
+	pushed("a file of two names", func() { a.write("src/deep/f", "by one of its names") })
+	pushed("its other name", func() { a.sync() })
+
+	a.kill9()
+	b.start()
+	sameTree(t, a.files(), b.files())
+	a.same(b, "rev-parse", "HEAD")
 }

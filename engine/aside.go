@@ -114,7 +114,7 @@ func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Con
 	err := e.call(ctx, func() {
 		outcome = e.work(ctx, do)
 		if m := e.member(name); m != nil {
-			m.next = time.Time{}
+			m.soon()
 		}
 	})
 	return errors.Join(err, outcome)

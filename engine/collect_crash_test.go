@@ -100,7 +100,8 @@ func (y *weeks) round() {
 	}
 	y.engine.leaseAt = time.Time{}
 	for _, m := range y.engine.members {
-		m.next, m.allowDelete = time.Time{}, true
+		m.allowDelete = true
+		m.soon()
 	}
 	y.engine.round(ctx)
 	if y.dead {

@@ -116,7 +116,7 @@ func (b *box) do(collect bool) error {
 	b.e.renewAt, b.e.leaseAt = time.Time{}, time.Time{}
 	for range 3 { // acquire, place, push
 		for _, m := range b.e.members {
-			m.next = time.Time{}
+			m.soon()
 		}
 		b.e.round(b.y.t.Context())
 	}

@@ -64,7 +64,7 @@ func (e *Engine) restore(ctx context.Context) {
 		if m.writes() && !m.ready && e.isDue(m) && ctx.Err() == nil {
 			e.cycle(ctx, m, e.acquireOne)
 			if m.err == nil {
-				m.next = time.Time{} // what was edited meanwhile goes at once
+				m.soon() // what was edited meanwhile goes at once
 			}
 		}
 	}
@@ -370,7 +370,7 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 }
 
 func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (*prepared, error) {
-	found, err := m.rep.Scan(ctx)
+	found, err := m.rep.ScanIn(ctx, e.toWalk(m))
 	if err != nil {
 		return nil, err
 	}
@@ -403,6 +403,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	may, waits := m.rep.Withhold(staged.Changes, gone, found.Forgotten)
 	staged.Changes = may
 	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, waits)...)
+	m.leftOver = len(staged.Rest)+len(staged.Unsettled)+len(waits)+m.held > 0
 	return e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
 }
 
@@ -491,7 +492,7 @@ func (e *Engine) pushed(p *prepared) {
 	m := p.member
 	m.pending, m.anew = 0, false
 	if p.more {
-		m.next = time.Time{}
+		m.soon()
 	}
 	e.count(m)
 	e.o.Log.Info("committed", "replica", m.Name, "generation", e.lease.Head().Generation,

@@ -141,6 +141,10 @@ type member struct {
 	epoch       int64  // of the lease, in which ready was set
 	lineage     string // of the head under which the prefix was claimed first
 	next        time.Time
+	wholeAt     time.Time // when the whole tree is to be walked again, whatever was touched
+	hints       hints     // of what was touched since the last walk
+	hinted      bool      // the last walk was of that alone
+	leftOver    bool      // and left something to the next one
 	failures    int
 	held        int       // deletions that wait for a word, either way
 	pending     int       // changes seen and not committed
@@ -155,7 +159,7 @@ type member struct {
 	scanNotes   []string      // and of the last scan
 	git         *repositories // that are carried as wholes; nil for none
 	unwatched   error         // why changes may go unseen until the next interval
-	nudged      atomic.Bool   // is in touched
+	nudged      atomic.Bool   // is in Engine.touched
 	restored    chan struct{} // closed when it was ready for the first time
 	listAt      time.Time     // when a mirror that others write into is listed again
 	anew        bool          // the manifest is damaged: the next step is published, whatever changed
@@ -315,11 +319,14 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 	case m := <-e.touched:
 		m.nudged.Store(false)
 		if m.ready && m.err == nil { // else its own time counts
-			m.next = time.Time{}
+			m.next = time.Time{} // and no walk of the whole tree for it
 		}
 	}
 	return false
 }
+
+// soon has a member's next cycle run at once, with a walk of the whole tree.
+func (m *member) soon() { m.next, m.wholeAt = time.Time{}, time.Time{} }
 
 // due is when the next thing is to be done.
 func (e *Engine) due() time.Time {
@@ -391,18 +398,33 @@ func (e *Engine) note(m *member, err error) {
 	if err == nil {
 		m.failures = 0
 		m.synced = e.now()
-		m.next = e.now().Add(e.jitter(m.Interval))
+		m.wait(e.now(), e.jitter(m.Interval))
 		e.publish()
 		return
 	}
 	m.err = explained(m, err)
 	m.failures++
+	m.wholeAt = time.Time{} // what was touched may not have come through
 	m.next = e.now().Add(e.policy.Delay(m.failures, e.clock.random))
 	e.o.Log.Warn("replica failed", "replica", m.Name, "error", m.err, "next", m.next)
 	if before == nil && e.o.Failed != nil {
 		e.o.Failed(m.Name, err)
 	}
 	e.publish()
+}
+
+// wait says when the next cycle is due after one that went through. What was touched
+// brings it forward and puts off no walk of the whole tree, and after what was left
+// over each is one.
+func (m *member) wait(now time.Time, interval time.Duration) {
+	if !m.hinted {
+		m.wholeAt = now.Add(interval)
+	}
+	m.next = m.wholeAt
+	if m.leftOver {
+		m.wholeAt = time.Time{}
+	}
+	m.hinted, m.leftOver = false, false
 }
 
 // call runs f in the goroutine of Run.
@@ -432,7 +454,8 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 	var outcome error
 	err = e.call(ctx, func() {
 		for _, m := range members {
-			m.next, m.failures, m.allowDelete = time.Time{}, 0, o.AllowDelete
+			m.soon()
+			m.failures, m.allowDelete = 0, o.AllowDelete
 		}
 		e.leaseAt = time.Time{}
 		e.round(ctx)
@@ -479,7 +502,7 @@ func (e *Engine) Pause(ctx context.Context, name string) error {
 
 // Resume goes on with a paused replica, at once.
 func (e *Engine) Resume(ctx context.Context, name string) error {
-	return e.change(ctx, name, func(m *member) { m.paused, m.next = false, time.Time{} })
+	return e.change(ctx, name, func(m *member) { m.paused = false; m.soon() })
 }
 
 func (e *Engine) change(ctx context.Context, name string, f func(*member)) error {
@@ -502,7 +525,8 @@ func (e *Engine) Retry(ctx context.Context) error {
 		}
 		for _, m := range e.members {
 			if m.err != nil && m.Blocked == "" {
-				m.err, m.next, m.failures = nil, time.Time{}, 0
+				m.err, m.failures = nil, 0
+				m.soon()
 			}
 		}
 		e.publish()

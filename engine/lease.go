@@ -131,7 +131,7 @@ func (e *Engine) acquired() {
 	e.collectAt = e.now().Add(collectAfter)
 	for _, m := range e.members {
 		if m.writes() {
-			m.next = time.Time{}
+			m.soon()
 		}
 	}
 	e.o.Log.Info("lease acquired", "epoch", e.lease.Head().Epoch, "generation", e.lease.Head().Generation)
@@ -145,7 +145,7 @@ func (e *Engine) handOver(ctx context.Context) {
 	to := *e.lease.Asked()
 	e.o.Log.Info("handing over", "to", to.Host)
 	for _, m := range e.members {
-		m.next = time.Time{}
+		m.soon()
 	}
 	e.push(ctx)
 	if err := e.lease.Release(ctx, e.dirty(ctx, nil)); err != nil {
@@ -396,7 +396,7 @@ func (e *Engine) flush(ctx context.Context) (released bool) {
 	e.unready()
 	var due []*member
 	for _, m := range e.members {
-		m.next = time.Time{}
+		m.soon()
 		if m.writes() && m.ready && e.isDue(m) {
 			due = append(due, m)
 		}

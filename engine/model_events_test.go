@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	gopath "path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/watch"
 )
 
 // event is one thing that happens.
@@ -76,6 +79,48 @@ func (m *model) isHeld(p *place) bool {
 func (m *model) step(p *place) {
 	m.pass([]time.Duration{0, 3 * time.Second, 12 * time.Second, 25 * time.Second}[m.rnd.IntN(4)])
 	m.drive(p.run, "a round", func(e *Engine) { e.round(context.Background()) })
+	if m.rnd.IntN(2) == 0 {
+		m.saves(p)
+	}
+}
+
+// saves has a person edit now and then, and a watch tell of it, before the interval
+// is over.
+func (m *model) saves(p *place) {
+	for range 1 + m.rnd.IntN(3) {
+		if p.run == nil {
+			return
+		}
+		for range m.rnd.IntN(3) {
+			m.edit(p)
+		}
+		m.pass(time.Duration(m.rnd.IntN(5)) * time.Second)
+		m.hint(p)
+		m.drive(p.run, "a round", func(e *Engine) { e.round(context.Background()) })
+	}
+}
+
+// hint has the watch tell a run what was touched: mostly all of it.
+func (m *model) hint(p *place) {
+	told := p.told
+	p.told = watch.Touched{}
+	switch n := m.rnd.IntN(10); {
+	case n == 0:
+		told = nil
+	case n < 3:
+		for _, dir := range slices.Sorted(maps.Keys(told)) {
+			if m.rnd.IntN(3) == 0 {
+				delete(told, dir)
+			}
+		}
+	}
+	m.say("%s is told of %v", p.run.id, told)
+	for _, member := range p.run.e.members {
+		member.hints.add(told)
+		if member.ready && member.err == nil {
+			member.next = time.Time{}
+		}
+	}
 }
 
 // rounds has every run do what is due.
@@ -265,6 +310,13 @@ func (m *model) edit(p *place) {
 		u.put(path, string(body)+m.content(), info.Mode().Perm())
 	case there && info.Mode().Type() != fs.ModeSymlink && !p.shape.NoModes:
 		u.chmod(path, info)
+	}
+	for _, at := range u.paths {
+		dir := strings.TrimPrefix(gopath.Dir("/"+at), "/")
+		p.told[dir] = p.told[dir] || false
+		if info, err := os.Lstat(u.at(at)); err == nil && info.IsDir() {
+			p.told[at] = true
+		}
 	}
 	m.sawEdit(p, u.paths)
 }

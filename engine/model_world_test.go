@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
+	"github.com/coltec/coltec/pkg/watch"
 )
 
 // model is one history: machines around one bucket, on one thread of events.
@@ -100,6 +101,8 @@ type place struct {
 	skew  time.Duration // of its wall clock
 	run   *run          // nil: nothing runs
 	used  bool          // has a tree
+	bare  bool          // whose tree is opened as the program does: nothing happens between its operations
+	told  watch.Touched // what a watch would tell of edits since it told last
 
 	// What the checker knows of it.
 	present map[string]bool     // content that must not vanish
@@ -182,6 +185,7 @@ func (m *model) settleIn() {
 		if odd && i > 0 && m.rnd.IntN(2) == 0 {
 			p.shape = shapes[m.rnd.IntN(len(shapes))]
 		}
+		p.bare, p.told = shapeText(p.shape) == shapeText(replicatest.Shape{}) && m.rnd.IntN(2) == 0, watch.Touched{}
 		if m.rnd.IntN(2) == 0 {
 			p.skew = time.Duration(m.rnd.IntN(7200)-3600) * time.Second
 		}
@@ -282,6 +286,9 @@ func (r *run) files(path string) (replica.FileSystem, error) {
 	files, err := shape.Open(path)
 	switch {
 	case err != nil:
+	case r.at.bare && r.m.mutant == "":
+		files.Close()
+		return replica.OpenRoot(path)
 	case r.m.mutant == "modes not placed":
 		return forgetful{files}, nil
 	case r.m.mutant == "restless times":

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
@@ -242,7 +241,7 @@ func (e *Engine) repair(ctx context.Context, r *Reader, v *Verdict) error {
 			return err
 		}
 	}
-	m.next = time.Time{}
+	m.soon()
 	e.push(ctx)
 	return m.err
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // watch watches the trees of the replicas that are pushed, until the context
-// ends; the result waits for that. What is seen brings a cycle forward: the walk
-// at each interval is the truth.
+// ends; the result waits for that. What is seen brings a cycle forward, which walks
+// what was touched: the walk of the whole tree at each interval is the truth.
 func (e *Engine) watch(ctx context.Context) (wait func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
@@ -27,7 +27,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 			}
 			watch.Run(ctx, watch.Options{
 				Root: m.Path, Match: m.watched(),
-				Changed: func() { e.nudge(m) },
+				Changed: func(dirs watch.Touched) { m.hints.add(dirs); e.nudge(m) },
 				Trouble: func(err error) { _ = e.call(ctx, func() { e.watched(m, err) }) },
 			})
 		})
@@ -110,4 +110,37 @@ func (e *Engine) watched(m *member, err error) {
 		e.o.Log.Warn("changes are seen at each interval only", "replica", m.Name, "error", err)
 	}
 	e.publish()
+}
+
+// hints gather what a watch tells, from its own goroutine, until a walk takes it.
+// The zero value is of a tree of which everything may have changed.
+type hints struct {
+	mu   sync.Mutex
+	dirs watch.Touched
+}
+
+func (h *hints) add(dirs watch.Touched) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.dirs = h.dirs.Join(dirs)
+}
+
+func (h *hints) take() watch.Touched {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	dirs := h.dirs
+	h.dirs = watch.Touched{}
+	return dirs
+}
+
+// toWalk is what the walk that begins now is of: what was touched since the last
+// one, or nil, everything. What was told is taken for either: should the walk, or
+// what comes after it, fail, the next one is of everything.
+func (e *Engine) toWalk(m *member) map[string]bool {
+	dirs := m.hints.take()
+	if !m.wholeAt.After(e.now()) {
+		dirs = nil
+	}
+	m.hinted = dirs != nil
+	return dirs
 }

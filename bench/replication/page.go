@@ -36,10 +36,11 @@ proportional.
   nothing is listed. The CPU is that of an rclone process for the renewal (about 0.05 s)
   and of a walk that looks at each file and reads none: it grows with the files as
   ` + "`find`" + ` does.
-- **One file saved.** Two seconds until the tree is quiet, a walk, and three requests
-  one after the other: content, what changed in the tree, head. Each is an rclone
-  process, 40 to 60 ms, and one way to the store and back. Only the walk grows with the
-  files.
+- **One file saved.** Two seconds until the tree is quiet, a walk of the directories
+  that were touched (of all, for coltecd sync), and three requests one after the other:
+  content, what changed in the tree, head. Each is an rclone process, 40 to 60 ms, and
+  one way to the store and back. What grows with the files is the walk of all, and the
+  reading of what the base knows, which is much less.
 - **100 files changed.** The same three requests: the hundred share an object.
 - **Full scan.** The kernel's answer to one question for each file.
 - **First push, restore.** Reading, hashing and compressing, or unpacking, writing and

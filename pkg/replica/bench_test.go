@@ -36,16 +36,22 @@ func forSizes(b *testing.B, measure func(b *testing.B, n int)) {
 	}
 }
 
-// BenchmarkScan is a full scan that finds nothing.
-func BenchmarkScan(b *testing.B) {
+// BenchmarkScan is a full scan that finds nothing, beside a base at rest.
+func BenchmarkScan(b *testing.B) { benchmarkScan(b, nil) }
+
+// BenchmarkScanIn is one of a directory.
+func BenchmarkScanIn(b *testing.B) { benchmarkScan(b, map[string]bool{"group000/package00": false}) }
+
+func benchmarkScan(b *testing.B, dirs map[string]bool) {
 	forSizes(b, func(b *testing.B, n int) {
 		m := newWorld(b).machineAt(filepath.Join(b.TempDir(), "a"))
 		plant(b, m.Path, n)
 		m.mustAcquire()
 		m.pushAll()
+		m.w.must(m.base.Rest())
 		b.ReportAllocs()
 		for b.Loop() {
-			found, err := m.Scan(b.Context())
+			found, err := m.ScanIn(b.Context(), dirs)
 			if err != nil || !found.Empty() {
 				b.Fatalf("%v, %+v", err, found)
 			}

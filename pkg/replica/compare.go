@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 
 	"github.com/coltec/coltec/pkg/tree"
@@ -10,17 +11,24 @@ import (
 
 // Scan walks the local tree and compares it with the base, path by path: it needs
 // no more memory for more files. It reads no file.
-func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
+func (r *Replica) Scan(ctx context.Context) (*Changes, error) { return r.ScanIn(ctx, nil) }
+
+// ScanIn is Scan of some directories alone: "" is the root, true stands for all
+// that is below too. Of what changed elsewhere nothing is seen, and nothing is
+// concluded. It looks again at what the last scan could not tell. nil: the whole
+// tree, and so is it where the file system falls short.
+func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, error) {
 	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
 	walking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	next, err := r.meet(walking, &c)
+	next, err := r.meet(walking, r.scope(dirs), &c)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.run(next); err != nil {
 		return nil, err
 	}
+	r.doubt(c.found.Unknown)
 	kept, err := r.walkConflicts(ctx)
 	if err != nil {
 		return nil, err
@@ -38,12 +46,37 @@ func (r *Replica) Scan(ctx context.Context) (*Changes, error) {
 	return c.found, nil
 }
 
+// scope is what a scan of some directories looks into.
+func (r *Replica) scope(dirs map[string]bool) scope {
+	if dirs == nil || dirs[""] {
+		return nil
+	}
+	in := scope{}
+	for dir, whole := range dirs {
+		in.add(dir, whole)
+	}
+	for _, path := range r.doubts {
+		in.add(path, true)
+	}
+	return in
+}
+
+// doubt notes what the next scan looks at again, whatever it is a scan of.
+func (r *Replica) doubt(unknown []Unknown) {
+	r.doubts = nil
+	for _, u := range unknown {
+		if !u.Quiet || path.Base(u.Path) == ".git" {
+			r.doubts = append(r.doubts, u.Path)
+		}
+	}
+}
+
 // meet starts a walk. next gives what it meets in order, nil at the end.
-func (r *Replica) meet(ctx context.Context, c *comparison) (next func() (*met, error), err error) {
+func (r *Replica) meet(ctx context.Context, in scope, c *comparison) (next func() (*met, error), err error) {
 	root, real := r.root.(*Root)
 	if real && r.traits == (traits{grain: r.traits.grain}) {
 		return ahead(ctx, func(ctx context.Context, visit func(*met)) error {
-			return r.rootError(ctx, walk(ctx, root.Path, r.matcher(), visit))
+			return r.rootError(ctx, walk(ctx, root.Path, r.matcher(), in, visit))
 		}), nil
 	}
 	// What a file system that falls short cannot show takes both trees as a whole.
@@ -144,6 +177,7 @@ type comparison struct {
 	withheld func(path string) bool // what this file system cannot show
 	own      []Row                  // of what is in the replica's own directory
 	mounts   []mount                // that came, around where we are
+	passed   string                 // the last directory that was not looked into; "" for none
 }
 
 // mount is a directory that something was mounted over since the base saw it.
@@ -189,6 +223,9 @@ func (c *comparison) run(next func() (*met, error)) error {
 		default:
 			c.pair(nil, &m.Sighting)
 		}
+		if m.passed {
+			c.passed = m.Path
+		}
 	}
 }
 
@@ -213,6 +250,9 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 		return
 	}
 	c.leave(row.Path)
+	if s == nil && c.passed != "" && tree.Within(row.Path, c.passed) {
+		return
+	}
 	if tree.Within(row.Path, Dir) {
 		c.own = append(c.own, *row)
 		return

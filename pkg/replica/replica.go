@@ -52,6 +52,7 @@ type Replica struct {
 	probed  [2]uint64       // device and inode of the tree that traits are of
 	left    string          // why the base that was found does not count
 	hurried bool            // steps are small: an end is near
+	doubts  []string        // what the last scan could not tell, and the git directories it met
 	shunned map[string]bool // objects that are damaged
 	// gitFiles are the repositories that the remote side has as files, from
 	// before they were wholes, by git directory.

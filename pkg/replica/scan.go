@@ -49,7 +49,7 @@ type Matcher interface {
 // or shall not see is in unknown, and nothing under an unknown directory is
 // listed. An error means that the root itself could not be read.
 func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unknown []Unknown, err error) {
-	err = walk(ctx, root, match, func(m *met) {
+	err = walk(ctx, root, match, nil, func(m *met) {
 		if m.unknown != nil {
 			unknown = append(unknown, *m.unknown)
 		} else {
@@ -66,6 +66,7 @@ func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unk
 type met struct {
 	Sighting
 	unknown *Unknown
+	passed  bool // a directory that was not looked into
 }
 
 func (m *met) path() string {
@@ -75,8 +76,21 @@ func (m *met) path() string {
 	return m.Path
 }
 
-// walk is Walk, path by path. After an error nothing of what was met counts.
-func walk(ctx context.Context, root string, match Matcher, visit func(*met)) error {
+// scope are the directories that a walk looks into, with all above them; true: and
+// into all below. nil: into every one.
+type scope map[string]bool
+
+// add adds a directory.
+func (s scope) add(dir string, whole bool) {
+	for up := range tree.Parents(dir) {
+		s[up] = s[up] || false
+	}
+	s[dir] = s[dir] || whole
+}
+
+// walk is Walk, path by path, of the directories in a scope. After an error nothing
+// of what was met counts.
+func walk(ctx context.Context, root string, match Matcher, in scope, visit func(*met)) error {
 	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: root, Err: err}
@@ -91,7 +105,7 @@ func walk(ctx context.Context, root string, match Matcher, visit func(*met)) err
 		unix.Close(fd)
 		return fmt.Errorf("cannot read directory %q: %w", root, err)
 	}
-	w := walker{ctx: ctx, match: match, visit: visit}
+	w := walker{ctx: ctx, match: match, in: in, visit: visit}
 	w.dir(fd, "", names, st.Dev)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -102,6 +116,8 @@ func walk(ctx context.Context, root string, match Matcher, visit func(*met)) err
 type walker struct {
 	ctx   context.Context
 	match Matcher
+	in    scope
+	whole string // the directory around where we are that is in scope with all below; "" for none
 	visit func(*met)
 	met   met
 }
@@ -167,8 +183,27 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 	w.enter(dirfd, name, s, st.Dev)
 }
 
+// looksInto says whether a directory is in scope. What is mounted is, as a whole:
+// what it hides is known of all or nothing.
+func (w *walker) looksInto(s *Sighting) bool {
+	if w.in == nil || w.whole != "" && tree.Within(s.Path, w.whole) {
+		return true
+	}
+	whole, listed := w.in[s.Path]
+	if whole || s.Mount {
+		w.whole = s.Path
+		return true
+	}
+	return listed
+}
+
 // enter walks a directory below. One that cannot be read is unknown as a whole.
 func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
+	if !w.looksInto(s) {
+		w.met = met{Sighting: *s, passed: true}
+		w.visit(&w.met)
+		return
+	}
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		w.skip(s.Path, err.Error())

@@ -63,7 +63,7 @@ func TestOverflow(t *testing.T) {
 	l.must(err)
 	for len(l.changed) < cap(l.changed) { // who is told does not listen: the queue fills
 		select {
-		case l.changed <- time.Time{}:
+		case l.changed <- telling{}:
 		default:
 		}
 	}
@@ -81,7 +81,8 @@ func TestOverflow(t *testing.T) {
 	}
 	l.said("lost events", func(err error) bool { return err != nil && strings.Contains(err.Error(), "overflow") })
 	l.said("that it is over", func(err error) bool { return err == nil })
-	l.told("what was lost")
+	for l.told("everything, as nobody knows what was lost").dirs != nil {
+	}
 	for len(l.changed) > 0 {
 		<-l.changed
 	}
@@ -128,8 +129,13 @@ func TestLimit(t *testing.T) {
 	if len(hint.Of(err)) == 0 || !strings.Contains(err.Error(), "all of") {
 		t.Errorf("it says %v, %q", err, hint.Of(err))
 	}
+	for len(l.changed) > 0 {
+		<-l.changed
+	}
 	l.write("src/f") // what is watched is told all the same
-	l.told("a file in a directory that is watched")
+	if dirs := l.told("a file in a directory that is watched").dirs; dirs != nil {
+		t.Errorf("not all is watched, and it tells of %v alone", dirs)
+	}
 	// It was raised: nobody starts anything anew.
 	limit(10_000)
 	l.said("that it is over", func(err error) bool { return err == nil })
@@ -140,7 +146,7 @@ func TestLimit(t *testing.T) {
 	l.told("a file in a directory that was not watched before")
 	// And at a start.
 	limit(2)
-	second := &lab{t: t, root: l.root, changed: make(chan time.Time, 1000), trouble: make(chan error, 1000)}
+	second := &lab{t: t, root: l.root, changed: make(chan telling, 1000), trouble: make(chan error, 1000)}
 	second.begin(20*time.Millisecond, time.Second)
 	second.said("the limit at a start", full)
 	limit(10_000)

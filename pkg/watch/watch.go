@@ -1,7 +1,7 @@
-// Package watch tells that something in a tree changed, soon after it did. It is
-// a hint and no more: whoever is told walks the tree, and walks it now and then
-// without being told, because a kernel may lose events and some file systems
-// send none.
+// Package watch tells in which directories of a tree something changed, soon after
+// it did. It is a hint and no more: whoever is told walks those directories, and the
+// whole tree now and then without being told, because a kernel may lose events and
+// some file systems send none.
 package watch
 
 import (
@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -38,10 +40,41 @@ type Options struct {
 	Most time.Duration
 	// Again is how soon what cannot be watched is tried again. 0: a minute.
 	Again time.Duration
-	// Changed is told of changes, and once at the beginning.
-	Changed func()
+	// Changed is told of changes, and at the beginning of everything.
+	Changed func(Touched)
 	// Trouble is told why changes may go unseen; nil when that is over.
 	Trouble func(error)
+}
+
+// Touched are the directories in which something changed, below the root, "" for
+// itself; true: with everything below them. nil: anything may have changed.
+type Touched map[string]bool
+
+// mostTouched is how many directories are told of by name: above that a walk of the
+// whole tree costs about the same.
+const mostTouched = 1000
+
+// Join gives both together.
+func (t Touched) Join(o Touched) Touched {
+	if t == nil || o == nil {
+		return nil
+	}
+	all := maps.Clone(t)
+	for dir, whole := range o {
+		all = all.add(dir, whole)
+	}
+	return all
+}
+
+// add notes a directory; in place, as append does.
+func (t Touched) add(dir string, whole bool) Touched {
+	if t == nil {
+		return nil
+	}
+	if t[dir] = t[dir] || whole; len(t) > mostTouched {
+		return nil
+	}
+	return t
 }
 
 // again is how soon a tree that cannot be watched, or not all of it, is tried
@@ -86,7 +119,7 @@ func watch(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot watch %s: %w", o.Root, limited(err))
 	}
 	defer w.Close()
-	t := &tree{Options: o, w: w, dirs: map[string]bool{}}
+	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}}
 	if err := t.begin(); err != nil {
 		return err
 	}
@@ -100,16 +133,31 @@ func (t *tree) begin() error {
 		return err
 	}
 	t.Trouble(t.limit)
-	t.Changed() // what came before the watches were there
+	t.touched = nil // what came before the watches were there
+	t.tell()
 	return nil
 }
+
+// tell tells of what was touched since the last time; of everything, where not all
+// is watched.
+func (t *tree) tell() {
+	if t.limit != nil {
+		t.touched = nil
+	}
+	t.Changed(t.touched)
+	t.touched = Touched{}
+}
+
+// touch notes a directory.
+func (t *tree) touch(dir string, whole bool) { t.touched = t.touched.add(dir, whole) }
 
 // tree is the state of one watch; its goroutine owns it.
 type tree struct {
 	Options
-	w     *fsnotify.Watcher
-	dirs  map[string]bool // that are watched, by their whole path
-	limit error           // why directories go unwatched
+	w       *fsnotify.Watcher
+	dirs    map[string]bool // that are watched, by their whole path
+	touched Touched         // what is not told yet
+	limit   error           // why directories go unwatched
 }
 
 // add watches a directory and all below it that count. What cannot be read is
@@ -191,7 +239,7 @@ func (t *tree) follow(ctx context.Context) error {
 			return fmt.Errorf("cannot follow changes in %s: %w", t.Root, err)
 		case <-timer.C:
 			first = time.Time{}
-			t.Changed()
+			t.tell()
 		case <-retry.C:
 			if t.limit != nil {
 				if err := t.begin(); err != nil {
@@ -202,25 +250,44 @@ func (t *tree) follow(ctx context.Context) error {
 	}
 }
 
-// counts says whether an event is about something that is carried. A directory
-// that came is watched from here on, and one that went is not.
+// counts says whether an event is about something that is carried, and notes where
+// it is. A directory that came is watched from here on, and one that went is not.
 func (t *tree) counts(e fsnotify.Event) (bool, error) {
 	rel := t.rel(e.Name)
 	switch {
 	case rel == "":
+		t.touch("", false)
 		return true, nil
+	case !t.Match.File(rel) && !t.Match.Dir(rel):
+		return false, nil
 	case e.Op&(fsnotify.Rename|fsnotify.Remove) != 0:
 		t.leave(e.Name)
-	case e.Op&fsnotify.Create != 0 && t.Match.Dir(rel):
-		had := t.limit != nil
-		if err := t.add(rel); err != nil { // a file is none; what cannot be read the walk sees
+	case t.Match.Dir(rel) && (e.Op&fsnotify.Create != 0 || e.Op&fsnotify.Chmod != 0 && !t.dirs[e.Name]):
+		if err := t.come(rel); err != nil {
 			return false, err
 		}
-		if t.limit != nil && !had {
-			t.Trouble(t.limit)
-		}
 	}
-	return t.Match.File(rel) || t.Match.Dir(rel), nil
+	t.touch(strings.TrimPrefix(path.Dir("/"+rel), "/"), false)
+	if t.dirs[e.Name] {
+		t.touch(rel, false) // whether it can be read may be what changed
+	}
+	return true, nil
+}
+
+// come watches what came, if it is a directory, or one that can be read now. What
+// is in it came before its watch, or with it.
+func (t *tree) come(rel string) error {
+	had := t.limit != nil
+	if err := t.add(rel); err != nil { // a file is none; what cannot be read the walk sees
+		return err
+	}
+	if t.limit != nil && !had {
+		t.Trouble(t.limit)
+	}
+	if t.dirs[filepath.Join(t.Root, rel)] {
+		t.touch(rel, true)
+	}
+	return nil
 }
 
 // leave stops watching a directory that went, with all below it: the kernel would

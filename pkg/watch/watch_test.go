@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // without leaves out what lies in directories of that name.
@@ -24,13 +26,19 @@ type lab struct {
 	t       *testing.T
 	root    string
 	telling chan struct{} // when a change is about to be told; what has no room is dropped
-	changed chan time.Time
+	changed chan telling
 	trouble chan error
+}
+
+// telling is one call of Changed.
+type telling struct {
+	at   time.Time
+	dirs Touched
 }
 
 func watched(t *testing.T, quiet, most time.Duration) *lab {
 	t.Helper()
-	l := &lab{t: t, root: t.TempDir(), changed: make(chan time.Time, 1000), trouble: make(chan error, 1000)}
+	l := &lab{t: t, root: t.TempDir(), changed: make(chan telling, 1000), trouble: make(chan error, 1000)}
 	l.mkdir("src/deep")
 	l.mkdir("node_modules/x")
 	l.run(quiet, most)
@@ -53,12 +61,12 @@ func (l *lab) begin(quiet, most time.Duration) {
 		defer close(done)
 		Run(ctx, Options{
 			Root: l.root, Match: without("node_modules"), Quiet: quiet, Most: most, Again: 100 * time.Millisecond,
-			Changed: func() {
+			Changed: func(dirs Touched) {
 				select {
 				case l.telling <- struct{}{}:
 				default:
 				}
-				l.changed <- time.Now()
+				l.changed <- telling{time.Now(), dirs}
 			}, Trouble: func(err error) { l.trouble <- err },
 		})
 	}()
@@ -81,14 +89,14 @@ func (l *lab) write(path string) {
 }
 
 // told waits until a change is told.
-func (l *lab) told(what string) time.Time {
+func (l *lab) told(what string) telling {
 	l.t.Helper()
 	select {
-	case at := <-l.changed:
-		return at
+	case told := <-l.changed:
+		return told
 	case <-time.After(20 * time.Second):
 		l.t.Fatalf("%s is not told", what)
-		return time.Time{}
+		return telling{}
 	}
 }
 
@@ -119,6 +127,79 @@ func TestEveryKindOfChangeIsTold(t *testing.T) {
 		}
 		s.do()
 		l.told(s.what)
+	}
+}
+
+// all gives together what is told up to an edit of a mark.
+func (l *lab) all() Touched {
+	l.t.Helper()
+	l.write("mark/f")
+	all := Touched{}
+	for all != nil {
+		all = all.Join(l.told("a mark").dirs)
+		if _, ok := all["mark"]; ok {
+			break
+		}
+	}
+	delete(all, "mark")
+	return all
+}
+
+// Each change is told with the directories to look into, and no others.
+func TestTheDirectoriesAreTold(t *testing.T) {
+	l := &lab{t: t, root: t.TempDir(), changed: make(chan telling, 1000), trouble: make(chan error, 1000)}
+	at := func(path string) string { return filepath.Join(l.root, path) }
+	outside := t.TempDir()
+	for _, dir := range []string{"mark", "a/b", "c", "far/away", "node_modules/x"} {
+		l.mkdir(dir)
+	}
+	l.write("a/b/f")
+	l.begin(20*time.Millisecond, time.Second)
+	if dirs := l.told("the beginning").dirs; dirs != nil {
+		t.Errorf("at the beginning it tells of %v", dirs)
+	}
+	steps := []struct {
+		what string
+		do   func()
+		want Touched
+	}{
+		{"a new file", func() { l.write("a/b/g") }, Touched{"a/b": false}},
+		{"an edit", func() { l.write("a/b/g") }, Touched{"a/b": false}},
+		{"a file at the top", func() { l.write("top") }, Touched{"": false}},
+		{"a chmod", func() { l.must(os.Chmod(at("a/b/g"), 0o755)) }, Touched{"a/b": false}},
+		{"a chmod of a directory", func() { l.must(os.Chmod(at("a/b"), 0o700)) }, Touched{"a": false, "a/b": false}},
+		{"a rename within", func() { l.must(os.Rename(at("a/b/g"), at("a/b/h"))) }, Touched{"a/b": false}},
+		{"a rename elsewhere", func() { l.must(os.Rename(at("a/b/h"), at("c/h"))) }, Touched{"a/b": false, "c": false}},
+		{"a removed file", func() { l.must(os.Remove(at("c/h"))) }, Touched{"c": false}},
+		{"new directories", func() { l.mkdir("c/d") }, Touched{"c": false, "c/d": true}},
+		{"a directory that moves", func() { l.must(os.Rename(at("a/b"), at("c/b"))) }, Touched{"a": false, "c": false, "c/b": true}},
+		{"an edit in it", func() { l.write("c/b/f") }, Touched{"c/b": false}},
+		{"a directory that moves out", func() { l.must(os.Rename(at("c/b"), filepath.Join(outside, "b"))) }, Touched{"c": false}},
+		{"an edit of what moved out", func() { l.must(os.WriteFile(filepath.Join(outside, "b/f"), nil, 0o600)) }, Touched{}},
+		{"a directory that moves in", func() { l.must(os.Rename(filepath.Join(outside, "b"), at("in"))) }, Touched{"": false, "in": true}},
+		{"a directory that is removed", func() { l.must(os.Remove(at("c/d"))) }, Touched{"c": false}},
+		{"one in the place of another", func() {
+			l.must(os.RemoveAll(at("in")))
+			l.mkdir("in")
+		}, Touched{"": false, "in": true}},
+		{"what is excluded", func() { l.write("node_modules/x/f") }, Touched{}},
+	}
+	for _, s := range steps {
+		s.do()
+		got := l.all()
+		if diff := cmp.Diff(s.want, got); diff != "" {
+			t.Errorf("%s: %s", s.what, diff)
+		}
+	}
+	for i := range mostTouched + 1 {
+		l.mkdir(fmt.Sprint("c/", i))
+	}
+	if got := l.all(); got != nil {
+		t.Errorf("%d directories are told of by name", len(got))
+	}
+	l.write("c/f")
+	if diff := cmp.Diff(Touched{"c": false}, l.all()); diff != "" {
+		t.Errorf("after that: %s", diff)
 	}
 }
 
@@ -161,8 +242,8 @@ func TestConstantWriting(t *testing.T) {
 	second := l.told("constant writing, again")
 	close(stop)
 	n := <-wrote
-	if second.Sub(first) < 90*time.Millisecond {
-		t.Errorf("told again after %v", second.Sub(first))
+	if second.at.Sub(first.at) < 90*time.Millisecond {
+		t.Errorf("told again after %v", second.at.Sub(first.at))
 	}
 	if told := len(l.changed) + 2; told > n {
 		t.Errorf("%d writes are told as %d changes", n, told)
