@@ -475,7 +475,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 		return errors.Join(err, e.resolve(ctx))
 	}
 	pointCommitted.Reach()
-	e.renewAt = e.now().Add(e.o.LeaseRenew)
+	e.renewed()
 	for _, p := range steps {
 		if err := p.member.rep.Base().Resolve(true); err != nil {
 			return err

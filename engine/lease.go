@@ -45,7 +45,7 @@ func (e *Engine) writable() bool {
 func (e *Engine) leased(err error) {
 	if err == nil {
 		e.leaseFail, e.leaseErr, e.asking = 0, nil, false
-		e.renewAt = e.now().Add(e.o.LeaseRenew)
+		e.renewed()
 		e.publish()
 		return
 	}
@@ -69,6 +69,10 @@ func (e *Engine) leased(err error) {
 	e.o.Log.Warn("no lease", "error", err, "next", e.leaseAt)
 	e.publish()
 }
+
+// renewed says when the next renewal is due. Workspaces that were started together
+// do not renew together; a twentieth later is early enough for a ttl of more than twice that.
+func (e *Engine) renewed() { e.renewAt = e.now().Add(e.jitter(e.o.LeaseRenew)) }
 
 // fenced stops everything that writes: another holder is there.
 func (e *Engine) fenced() {
@@ -338,7 +342,7 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 	if err == nil {
 		err = e.lease.Renew(ctx)
 	}
-	e.renewAt = e.now().Add(e.o.LeaseRenew)
+	e.renewed()
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFenced):
