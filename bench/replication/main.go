@@ -152,9 +152,9 @@ func run(ctx context.Context, o options) (err error) {
 	return errors.Join(failed, b.missed())
 }
 
-// room says whether the disk has room for what will be there at once, as
-// measured: 90 KB for each file of the largest tree, all copies and stores of it,
-// and fourteen copies of the big file.
+// room says whether the disk has room for what will be there at once. It is an
+// estimate, on the safe side: 90 KB for each file of the largest tree, all copies
+// and stores of it, and fourteen copies of the big file.
 func (o options) room(dir string) error {
 	need := int64(90_000 * o.sizes[len(o.sizes)-1])
 	if slices.ContainsFunc(o.parts, func(p part) bool { return p.name == "big" }) {

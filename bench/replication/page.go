@@ -40,7 +40,9 @@ proportional.
   that were touched (of all, for coltecd sync), and three requests one after the other:
   content, what changed in the tree, head. Each is an rclone process, 40 to 60 ms, and
   one way to the store and back. What grows with the files is the walk of all, and the
-  reading of what the base knows, which is much less.
+  reading of what the base knows, which is much less. One save in sixteen writes the log
+  of generations too, which the head has no more room for. The renewals of the lease,
+  one for each interval, come beside them.
 - **100 files changed.** The same three requests: the hundred share an object.
 - **Full scan.** The kernel's answer to one question for each file.
 - **First push, restore.** Reading, hashing and compressing, or unpacking, writing and
@@ -49,9 +51,9 @@ proportional.
   have as well.
 - **Hop.** Two programs that end and start, and eight requests, seven of them one after
   the other, each an rclone process (content, tree, head there; head and claim at once,
-  head, tree, content here), and two walks. Each save that the other machine has not
-  seen is an object more to fetch: where the hop is measured after the saves, it is
-  behind by those too.
+  head, tree, content here), and two walks. Both machines had the same tree before the
+  100 were changed. Each save more that the other machine has not seen is an object more
+  to fetch, up to some 200: then, and once a day, small objects are brought together.
 - **The big file.** On loopback writing it once more than rclone does; with a network
   in between, the network: what has come is unpacked while the next comes, and what is
   left then is one reading of the file, for its hash. A change sends the parts that it

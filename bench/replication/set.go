@@ -185,12 +185,12 @@ func (b *bench) watch(ctx context.Context, intervals int, machines ...*machine) 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Duration(intervals+3)*b.interval, errors.New("no renewal came"))
 	defer cancel()
-	if err := b.renewals(ctx, 1); err != nil {
+	if err := b.further(ctx, 1); err != nil {
 		return idle{}, err
 	}
 	was, began := proc.CPU(pids), time.Now()
 	b.proxy.Reset()
-	if err := b.renewals(ctx, intervals*len(machines)); err != nil {
+	if err := b.further(ctx, intervals*len(machines)); err != nil {
 		return idle{}, err
 	}
 	spent := proc.CPU(pids) - was
@@ -200,9 +200,9 @@ func (b *bench) watch(ctx context.Context, intervals int, machines ...*machine) 
 	}, nil
 }
 
-// renewals returns when so many requests more have come, and what they set in
+// further returns when so many requests more have come, and what they set in
 // motion has ended.
-func (b *bench) renewals(ctx context.Context, n int) error {
+func (b *bench) further(ctx context.Context, n int) error {
 	was := b.proxy.Total().Requests
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

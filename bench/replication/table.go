@@ -88,6 +88,8 @@ func (f figure) value(v float64) string {
 	switch {
 	case f.unit == "requests" && v == math.Trunc(v):
 		return thousands(int(v))
+	case f.unit == "requests" && v < 10:
+		return strconv.FormatFloat(v, 'f', 2, 64) // 3.05 is not 3
 	case f.unit == "requests":
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	case v >= 100:

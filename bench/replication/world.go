@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ type sample struct {
 	cpu   time.Duration // of all its processes
 	peak  int           // kB, PSS of them all, looked at every 50 ms
 	total s3test.Total
+	heads heads
 	title string // the program that was run last
 }
 
@@ -48,11 +50,36 @@ func (b *bench) timed(f func(*sample) error) (s sample, err error) {
 	began := time.Now()
 	err = f(&s)
 	s.wall = time.Since(began)
-	s.total = b.proxy.Total()
+	s.total, s.heads = b.proxy.Total(), headsOf(b.proxy.Requests())
 	if b.trace != "" {
 		err = errors.Join(err, b.writeTrace(s.title, began))
 	}
 	return s, err
+}
+
+// heads are requests beside those that each commit takes.
+type heads struct {
+	renewals int // writes of a head that committed nothing: no content and no tree was sent since the one before
+	logs     int // writes of what a head has no room for: one for many commits
+}
+
+func headsOf(requests []s3test.Request) (h heads) {
+	sent := false
+	for _, r := range requests {
+		switch _, key, ours := strings.Cut(r.Key, ".coltec/"); {
+		case r.Kind != s3test.Put || !ours:
+		case strings.HasPrefix(key, "o/") || strings.HasPrefix(key, "m/"):
+			sent = true
+		case strings.HasPrefix(path.Base(key), "log-"):
+			h.logs++
+		case path.Base(key) == "head.json":
+			if !sent {
+				h.renewals++
+			}
+			sent = false
+		}
+	}
+	return h
 }
 
 // writeTrace adds the requests of a measurement to the trace.
