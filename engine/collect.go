@@ -25,6 +25,13 @@ const (
 	collectOverdue = 3 * collectEvery
 )
 
+// How many small objects are brought together at least. Each is a request for who
+// restores; fewer are not worth a generation and the copies.
+const (
+	scatteredFew  = 16  // in a collection
+	scatteredMany = 200 // between two: agents save as often in an hour
+)
+
 // The step of a collection at which a crash test kills the process.
 var pointMarked = killpoint.New("collect:marked")
 
@@ -49,7 +56,8 @@ func collectedAt(h *store.Head) time.Time {
 }
 
 // collect looks for garbage when a day has gone by since it was last done, by
-// the store's clock.
+// the store's clock, and else whether there are very many small objects. Nobody
+// waits for it.
 func (e *Engine) collect(ctx context.Context) {
 	if !e.collectDue() || ctx.Err() != nil || e.lease.Asked() != nil {
 		return
@@ -61,10 +69,15 @@ func (e *Engine) collect(ctx context.Context) {
 		return
 	}
 	now, err := e.lease.StoreTime(ctx)
-	if err != nil || now.Sub(collectedAt(e.lease.Head())) < collectEvery {
+	if err != nil {
 		return
 	}
-	if err := e.collectNow(ctx, now); err != nil && ctx.Err() == nil {
+	if now.Sub(collectedAt(e.lease.Head())) >= collectEvery {
+		err = e.collectNow(ctx, now)
+	} else {
+		err = e.gather(ctx, e.rules.many)
+	}
+	if err != nil && ctx.Err() == nil {
 		e.o.Log.Warn("garbage was not collected", "error", err)
 	}
 }
@@ -78,9 +91,14 @@ type rules struct {
 	renumber bool          // what is sent after a condemnation gets other names
 	bases    bool          // what a manifest is a difference from is needed too
 	sparse   func(live, size int64) bool
+	small    func(live, sizes map[string]int64, few int) []string
+	many     int // small objects that do not wait for a collection
 }
 
-var allRules = rules{keep: store.Keep, wait: store.Grace, remark: true, renumber: true, bases: true, sparse: store.MostlyDead}
+var allRules = rules{
+	keep: store.Keep, wait: store.Grace, remark: true, renumber: true, bases: true,
+	sparse: store.MostlyDead, small: store.Scattered, many: scatteredMany,
+}
 
 // due says whether what was condemned may be deleted.
 func (r rules) due(c store.Condemned, now time.Time) bool { return now.Sub(c.Since) >= r.wait }
@@ -94,15 +112,15 @@ type collection struct {
 	dropped   int      // generations that are not kept
 	condemned map[string]store.Condemned
 	deleted   int
-	found     int                         // keys that were condemned by this run
-	sparse    map[*member]map[string]bool // objects that are to be repacked
+	found     int                          // keys that were condemned by this run
+	repack    map[*member]map[string]int64 // objects that are to be repacked, with their sizes
 }
 
 // collectNow marks, sweeps what was condemned long enough ago, condemns, and
 // publishes all of it in one write of the head.
 func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 	head := e.lease.Head()
-	c := &collection{rules: e.rules, now: now, condemned: maps.Clone(head.Condemned), sparse: map[*member]map[string]bool{}}
+	c := &collection{rules: e.rules, now: now, condemned: maps.Clone(head.Condemned), repack: map[*member]map[string]int64{}}
 	if c.condemned == nil {
 		c.condemned = map[string]store.Condemned{}
 	}
@@ -126,7 +144,7 @@ func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 	if err := e.publishCollection(ctx, head, c); err != nil {
 		return err
 	}
-	return e.repack(ctx, c.sparse)
+	return e.repack(ctx, c.repack)
 }
 
 // collectMember collects in one prefix.
@@ -138,48 +156,78 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 	case !ok:
 		return store.TrimHistory(ctx, m.remote, c.now.Add(-e.o.KeepReplaced))
 	}
-	if was, ok := c.condemned[m.Name]; ok && !c.due(was, c.now) {
-		return nil // one list at a time
-	}
-	needed, err := c.needs(ctx, snapshot, m.Name, head)
-	if err != nil {
-		return err
-	}
-	sizes, err := c.in(ctx, store.ReplicaYard(m.remote), m.Name, func(key string) bool { return needed[key] })
+	sizes, err := c.replica(ctx, m, snapshot, head)
 	if err != nil {
 		return err
 	}
 	live, err := m.rep.Live()
-	if sparse := store.Sparse(live, sizes, c.rules.sparse); err == nil && len(sparse) > 0 {
-		c.sparse[m] = sparse
+	if err != nil {
+		return err
 	}
-	return err
+	c.repack[m] = map[string]int64{}
+	for _, key := range append(store.Sparse(live, sizes, c.sparse), c.small(live, sizes, scatteredFew)...) {
+		c.repack[m][key] = sizes[key]
+	}
+	return nil
 }
 
-// repack makes a generation that refers no more to mostly dead objects.
-func (e *Engine) repack(ctx context.Context, sparse map[*member]map[string]bool) error {
-	var steps []*prepared
-	for m, objects := range sparse {
-		head := e.lease.Head()
-		s := m.layout.(*store.Snapshot)
-		s.SetCollection(head.Collection)
-		err := e.work(ctx, func(ctx context.Context) error {
-			pieces := m.rep.Pieces(objects)
-			if len(pieces) == 0 {
-				return nil
+// replica sweeps a replica's prefix and condemns anew. It gives the sizes of its
+// objects.
+func (c *collection) replica(ctx context.Context, m *member, s *store.Snapshot, head *store.Head) (map[string]int64, error) {
+	if was, ok := c.condemned[m.Name]; ok && !c.due(was, c.now) {
+		return s.Sizes(ctx) // one list at a time
+	}
+	needed, err := c.needs(ctx, s, m.Name, head)
+	if err != nil {
+		return nil, err
+	}
+	return c.in(ctx, store.ReplicaYard(m.remote), m.Name, func(key string) bool { return needed[key] })
+}
+
+// gather brings small objects together where the tree refers to very many: who
+// comes here fetches each.
+func (e *Engine) gather(ctx context.Context, many int) error {
+	repack := map[*member]map[string]int64{}
+	err := e.work(ctx, func(ctx context.Context) error {
+		for _, m := range e.members {
+			snapshot, ok := m.layout.(*store.Snapshot)
+			if !m.writes() || !m.ready || !ok {
+				continue
 			}
-			moved, err := s.Repack(ctx, filepath.Join(m.rep.Stage(), "repack"), head.Epoch, pieces)
+			live, err := m.rep.Live()
 			if err != nil {
 				return err
 			}
-			p, err := e.publishStep(ctx, m, replica.Staged{Changes: m.rep.Moved(moved)}, nil, nil, head.Epoch, head.Generation+1)
-			if p != nil {
-				steps = append(steps, p)
+			if store.Small(live) < many {
+				continue
 			}
-			return err
-		})
+			sizes, err := snapshot.Sizes(ctx)
+			if err != nil {
+				return err
+			}
+			repack[m] = map[string]int64{}
+			for _, key := range e.rules.small(live, sizes, many) {
+				repack[m][key] = sizes[key]
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return e.repack(ctx, repack)
+}
+
+// repack makes a generation that refers to copies of what lies in the objects.
+func (e *Engine) repack(ctx context.Context, objects map[*member]map[string]int64) error {
+	var steps []*prepared
+	for m, objects := range objects {
+		p, err := e.repackMember(ctx, m, objects)
 		if err != nil {
 			return fmt.Errorf("cannot repack replica %s: %w", m.Name, err)
+		}
+		if p != nil {
+			steps = append(steps, p)
 		}
 	}
 	if len(steps) == 0 {
@@ -188,6 +236,42 @@ func (e *Engine) repack(ctx context.Context, sparse map[*member]map[string]bool)
 	err := e.commit(ctx, steps)
 	e.leased(err)
 	return err
+}
+
+// repackMember prepares the part of one replica; nil when there is nothing to do.
+func (e *Engine) repackMember(ctx context.Context, m *member, objects map[string]int64) (p *prepared, err error) {
+	if len(objects) == 0 || m.rep.Present() != nil || m.rep.Lost() {
+		return nil, nil // the next cycle says what there is to say of it
+	}
+	head := e.lease.Head()
+	s := m.layout.(*store.Snapshot)
+	s.SetCollection(head.Collection)
+	err = e.work(ctx, func(ctx context.Context) error {
+		pieces, err := m.rep.Pieces(objects)
+		if err != nil || len(pieces) == 0 {
+			return err
+		}
+		to, damaged, err := s.Repack(ctx, filepath.Join(m.rep.Stage(), "repack"), head.Epoch, pieces, objects)
+		if err != nil {
+			return err
+		}
+		if len(damaged) > 0 {
+			e.o.Log.Warn("objects in the bucket are damaged: verify --repair sends again what it can", "replica", m.Name, "objects", damaged)
+		}
+		moved, err := m.rep.Moved(to)
+		if err != nil || len(moved) == 0 {
+			return err
+		}
+		if err := m.rep.Base().Wake(); err != nil {
+			return err
+		}
+		p, err = e.publishStep(ctx, m, replica.Staged{Changes: moved}, nil, nil, head.Epoch, head.Generation+1)
+		return err
+	})
+	if p != nil {
+		p.left = m.pending
+	}
+	return p, err
 }
 
 // needs is everything that a replica's kept generations refer to.

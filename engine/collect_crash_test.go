@@ -60,6 +60,7 @@ func (y *weeks) start() {
 			Name: "w", Path: y.dir, Direction: Bidirectional, Layout: "snapshot", Interval: time.Minute, Filter: &filter.Filter{},
 		}},
 	})
+	e.rules.small = eager
 	e.clock.Now = y.now
 	e.clock.Boot = func() time.Duration { return time.Hour } // never asleep: content may come back within one epoch
 	y.engine = e
@@ -93,7 +94,7 @@ func (y *weeks) round() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if y.rnd.IntN(4) == 0 {
-		names := []string{"collect:listed", "collect:deleted", "collect:marked", "commit:committed"}
+		names := []string{"collect:listed", "collect:deleted", "collect:marked", "collect:repacked", "commit:prepared", "commit:committed"}
 		name := names[y.rnd.IntN(len(names))]
 		killpoint.Arm(name, 1, func() { y.dead = true; cancel() })
 		defer killpoint.Arm(name, 0, nil)

@@ -236,6 +236,7 @@ func (b *box) edit() {
 // history runs one random history and says what it lost.
 func (y *yard) history(steps int) error {
 	y.rules.sparse = func(live, size int64) bool { return live < size }
+	y.rules.small = eager
 	a := y.box("a")
 	y.box("b")
 	for range names {
@@ -266,6 +267,11 @@ func (y *yard) history(steps int) error {
 			}
 		case 3: // suspended while it deletes, and fenced
 			y.faults = y.takenOverAt(a)
+		case 4, 5:
+			if a.e.writable() {
+				_ = a.e.gather(y.t.Context(), 2)
+				y.note(a.e)
+			}
 		}
 		if y.rnd.IntN(3) > 0 {
 			a.edit()
@@ -289,6 +295,9 @@ func (y *yard) history(steps int) error {
 	}
 	return nil
 }
+
+// eager brings small objects together where there are two.
+func eager(live, sizes map[string]int64, _ int) []string { return store.Scattered(live, sizes, 2) }
 
 // takenOverAt has the other machine take over, and bring old content back, at
 // a's next deletion of objects.

@@ -337,6 +337,7 @@ type prepared struct {
 	step   replica.Step
 	ref    store.Ref
 	more   bool // the scan has more than fitted into one step
+	left   int  // changes that were seen and are not in it
 }
 
 // prepare scans, stages, sends and publishes. It is nil when nothing changed.
@@ -490,7 +491,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 // pushed notes that a step is in the bucket.
 func (e *Engine) pushed(p *prepared) {
 	m := p.member
-	m.pending, m.anew = 0, false
+	m.pending, m.anew = p.left, false
 	if p.more {
 		m.soon()
 	}

@@ -241,9 +241,9 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Once does one full cycle: acquire, restore, push, release.
 func (e *Engine) Once(ctx context.Context) error {
-	e.round(ctx)
+	e.cycles(ctx)
 	for e.unsettled() && ctx.Err() == nil {
-		e.round(ctx)
+		e.cycles(ctx)
 	}
 	if e.writable() && e.now().Sub(collectedAt(e.lease.Head())) > collectOverdue {
 		e.collectAt = time.Time{}
@@ -361,8 +361,14 @@ func (e *Engine) writers() bool {
 	return false
 }
 
-// round does everything that is due, once.
+// round does everything that is due, once, and what nobody waits for.
 func (e *Engine) round(ctx context.Context) {
+	e.cycles(ctx)
+	e.collect(ctx)
+}
+
+// cycles does everything that somebody may wait for.
+func (e *Engine) cycles(ctx context.Context) {
 	if e.writers() {
 		e.keepLease(ctx)
 		e.handOver(ctx)
@@ -374,7 +380,6 @@ func (e *Engine) round(ctx context.Context) {
 	}
 	e.restore(ctx)
 	e.push(ctx)
-	e.collect(ctx)
 	e.publish()
 }
 
@@ -458,7 +463,7 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 			m.failures, m.allowDelete = 0, o.AllowDelete
 		}
 		e.leaseAt = time.Time{}
-		e.round(ctx)
+		e.cycles(ctx)
 		for _, m := range members {
 			m.allowDelete = false
 		}

@@ -24,10 +24,12 @@ func (m *model) event() {
 	p := m.places[m.rnd.IntN(len(m.places))]
 	held := m.isHeld(p)
 	switch n := m.rnd.IntN(100); {
-	case n < 30:
+	case n < 25:
 		for range 1 + m.rnd.IntN(3) {
 			m.edit(p)
 		}
+	case n < 30:
+		m.savesApart()
 	case n < 35:
 		m.pass(time.Duration(1+m.rnd.IntN(120)) * time.Second)
 	case n < 38:
@@ -131,6 +133,31 @@ func (m *model) rounds() {
 			m.drive(p.run, "a round", func(e *Engine) { e.round(context.Background()) })
 		}
 	}
+}
+
+// savesApart is a few files written and pushed one after the other where that can be
+// done. Their objects are brought together then.
+func (m *model) savesApart() {
+	i := slices.IndexFunc(m.places, func(p *place) bool { return p.run != nil && !m.isHeld(p) && p.run.e.writable() })
+	if i < 0 {
+		return
+	}
+	p := m.places[i]
+	for range 2 + m.rnd.IntN(3) {
+		u := user{m: m, p: p}
+		u.write(modelPaths[m.rnd.IntN(len(modelPaths))])
+		m.sawEdit(p, u.paths)
+		m.pass(12 * time.Second)
+		m.drive(p.run, "a round", func(e *Engine) { e.round(context.Background()) })
+		if p.run == nil || !p.run.e.writable() {
+			return
+		}
+	}
+	m.drive(p.run, "gathers", func(e *Engine) {
+		if err := e.gather(context.Background(), 2); err != nil {
+			m.say("not gathered: %v", err)
+		}
+	})
 }
 
 func (m *model) stop(p *place) {

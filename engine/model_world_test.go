@@ -225,6 +225,7 @@ func (m *model) start(p *place) *run {
 		beside: func(f func()) { f() },
 		files:  r.files,
 	}
+	e.rules.small = eager
 	r.e = e
 	m.say("%s starts", r.id)
 	return r
@@ -404,7 +405,7 @@ func (m *model) plot(r *run) {
 }
 
 // modelPoints are the killpoints that a snapshot reaches.
-var modelPoints = pointsOf("lease:", "acquire:", "push:", "commit:", "place:", "base:", "journal:", "restore:")
+var modelPoints = pointsOf("lease:", "acquire:", "push:", "commit:", "place:", "base:", "journal:", "restore:", "collect:repacked")
 
 func pointsOf(prefixes ...string) []string {
 	var out []string

@@ -1,13 +1,19 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/store/storetest"
 )
 
 // TestRepack: many files leave a pack and few stay in it. The next collection
@@ -89,4 +95,273 @@ func (y *yard) only(part string) string {
 		y.t.Fatalf("objects: %q", found)
 	}
 	return found[0]
+}
+
+// TestGather: many saves, each an object of its own, are brought together by the
+// next collection. Every generation stays readable, and who restores gets the
+// same tree. What was brought together is left alone for as long as what comes
+// is small beside it.
+func TestGather(t *testing.T) {
+	tests := map[string]struct {
+		small func(live, sizes map[string]int64, few int) []string
+		want  string
+	}{
+		"as it is": {store.Scattered, ""},
+		"nothing is chosen": {func(_, _ map[string]int64, _ int) []string { return nil },
+			"20 objects are left of 20"},
+		"all, however often": {func(live, _ map[string]int64, _ int) []string { return slices.Collect(maps.Keys(live)) },
+			"they were copied"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t, 1)
+			y.rules.small = tt.small
+			err := y.gathers(20, 8)
+			if err == nil {
+				err = y.fetches()
+			}
+			if err == nil && tt.want == "" {
+				return
+			}
+			if err == nil || tt.want == "" || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestGatherBetweenCollections: very many small objects do not wait for the day to
+// go by. A person who waits for a sync does not wait for that.
+func TestGatherBetweenCollections(t *testing.T) {
+	y := newYard(t, 1)
+	y.rules.many = 20
+	a := y.box("a")
+	if err := a.do(false); err != nil {
+		t.Fatal(err)
+	}
+	save := func(want int, names ...string) {
+		t.Helper()
+		for _, name := range names {
+			y.advance(time.Second)
+			if err := a.save(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if live, err := a.e.members[0].rep.Live(); err != nil || len(live) != want {
+			t.Fatalf("the tree lies in %d objects, not %d: %v", len(live), want, err)
+		}
+	}
+	due := func() { a.e.collectAt = time.Time{} }
+	for i := range 19 {
+		save(i+1, fmt.Sprintf("f%02d", i))
+	}
+	due()
+	a.e.round(t.Context())
+	save(20, "f19")
+	if err := os.WriteFile(filepath.Join(a.dir, "f20"), []byte("waits"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	due()
+	go func() {
+		c := <-a.e.commands
+		c.do()
+		close(c.done)
+	}()
+	if err := a.e.Sync(t.Context(), nil, SyncOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	save(21)
+	generation := a.e.lease.Head().Generation
+	a.e.round(t.Context())
+	if save(1); a.e.lease.Head().Generation != generation+1 {
+		t.Errorf("generation %d, %d before", a.e.lease.Head().Generation, generation)
+	}
+	due()
+	a.e.round(t.Context())
+	if a.e.lease.Head().Generation != generation+1 {
+		t.Error("it was done again")
+	}
+	if err := y.fetches(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGatherKeepsWhatIsPending: what was seen and could not be pushed is still told
+// to who gets the lease.
+func TestGatherKeepsWhatIsPending(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	if err := a.do(false); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		y.advance(time.Second)
+		if err := a.save(fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.e.rules.small = eager
+	a.e.members[0].pending = 7
+	generation := a.e.lease.Head().Generation
+	if err := a.e.gather(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.e.members[0].pending; n != 7 || a.e.lease.Head().Generation != generation+1 {
+		t.Errorf("%d changes are pending in generation %d", n, a.e.lease.Head().Generation)
+	}
+}
+
+// TestGatherElsewhere: a machine that had it all fetches no content again, and what
+// was edited there meanwhile is no conflict.
+func TestGatherElsewhere(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	hop := func(from, to *box) {
+		t.Helper()
+		if err := errors.Join(from.e.lease.Release(t.Context(), 0), to.do(false)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(a.do(false), a.save("1"), a.save("2"), a.save("3")); err != nil {
+		t.Fatal(err)
+	}
+	hop(a, b)
+	hop(b, a)
+	a.e.rules.small = eager
+	if err := a.e.gather(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	y.note(a.e)
+	if err := os.WriteFile(filepath.Join(b.dir, "2"), []byte("edited at b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var fetched []string
+	y.faults = func(e storetest.Event) error {
+		for _, key := range e.Keys {
+			if e.Op == storetest.Download && e.Done && strings.Contains(key, "/o/") {
+				fetched = append(fetched, key)
+			}
+		}
+		return nil
+	}
+	hop(a, b)
+	y.faults = nil
+	if len(fetched) > 0 {
+		t.Errorf("fetched again: %q", fetched)
+	}
+	want := map[string]string{"1": "a save of 1", "2": "edited at b", "3": "a save of 3"}
+	if got := y.trees[b.e.lease.Head().Generation]; fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the tree is %v, not %v", got, want)
+	}
+	if n := b.e.members[0].conflicts; n > 0 {
+		t.Errorf("%d conflicts", n)
+	}
+}
+
+// TestGatherOfNoTree: the tree is gone for the moment, as an unmounted volume is.
+// It is not made anew.
+func TestGatherOfNoTree(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	if err := errors.Join(a.do(false), a.save("1"), a.save("2"), a.save("3"), os.RemoveAll(a.dir)); err != nil {
+		t.Fatal(err)
+	}
+	a.e.rules.small = eager
+	generation := a.e.lease.Head().Generation
+	if err := a.e.gather(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(a.dir); err == nil || a.e.lease.Head().Generation != generation {
+		t.Errorf("the tree is there: %v, generation %d", err == nil, a.e.lease.Head().Generation)
+	}
+}
+
+// gathers saves so many files one after the other and collects, so many times,
+// and says what is not as it should be.
+func (y *yard) gathers(saves, times int) error {
+	a := y.box("a")
+	if err := a.do(false); err != nil {
+		return err
+	}
+	var copied, saved int
+	for round := range times {
+		for i := range saves {
+			y.advance(time.Second)
+			if err := a.save(fmt.Sprintf("%02d/%03d", round, i)); err != nil {
+				return err
+			}
+		}
+		there := y.objects()
+		y.advance(25 * time.Hour)
+		if err := errors.Join(a.do(true), a.do(false)); err != nil {
+			return err
+		}
+		live, err := a.e.members[0].rep.Live()
+		if err != nil {
+			return err
+		}
+		if len(live) > scatteredFew {
+			return fmt.Errorf("%d objects are left of %d", len(live), saves)
+		}
+		for key := range live {
+			if !there[key] {
+				copied += len(y.bucket.Body("r/.coltec/" + key))
+			}
+		}
+		saved += saves
+	}
+	if times := float64(copied) / float64(saved*len("a save of 00/000")); times > 3 {
+		return fmt.Errorf("they were copied %.1f times", times)
+	}
+	return nil
+}
+
+// save writes a file of its own content and pushes it, without a look at what
+// came of it.
+func (b *box) save(name string) error {
+	file := filepath.Join(b.dir, name)
+	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("a save of "+name), 0o644))
+	b.e.leaseAt = time.Time{}
+	b.e.members[0].soon()
+	b.e.cycles(b.y.t.Context())
+	return errors.Join(err, b.e.members[0].err, b.e.leaseErr)
+}
+
+// objects are all objects with content.
+func (y *yard) objects() map[string]bool {
+	there := map[string]bool{}
+	for _, key := range y.bucket.Keys() {
+		if key, ok := strings.CutPrefix(key, "r/.coltec/"); ok && strings.HasPrefix(key, "o/") {
+			there[key] = true
+		}
+	}
+	return there
+}
+
+// fetches has all kept generations read, and another machine restore.
+func (y *yard) fetches() error {
+	a, b := y.boxes[0], y.box("b")
+	if err := errors.Join(y.lost(), a.e.lease.Release(y.t.Context(), 0)); err != nil {
+		return err
+	}
+	downloads := 0
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Download && e.Done {
+			downloads += len(e.Keys)
+		}
+		return nil
+	}
+	defer func() { y.faults = nil }()
+	if err := b.do(false); err != nil {
+		return err
+	}
+	if downloads > 2*scatteredFew {
+		return fmt.Errorf("a restore fetched %d objects", downloads)
+	}
+	for path, content := range y.trees[y.gens[len(y.gens)-1].Number] {
+		if got, err := os.ReadFile(filepath.Join(b.dir, path)); err != nil || string(got) != content {
+			return fmt.Errorf("%q was restored as %q, not %q: %w", path, got, content, err)
+		}
+	}
+	return nil
 }

@@ -482,52 +482,63 @@ func (r *Replica) withoutContent(changes []*Change) []Change {
 // Live counts the stored bytes of each object that the remote tree refers to;
 // those that several files share as often.
 func (r *Replica) Live() (map[string]int64, error) {
-	if err := r.base.Wake(); err != nil {
-		return nil, err
-	}
 	live := map[string]int64{}
-	for _, e := range r.base.Remote() {
+	count := func(e *tree.Entry) {
 		for _, x := range e.Where {
 			live[x.Object] += x.Stored
 		}
 	}
-	return live, nil
+	err := r.base.Each(func(row *Row) error {
+		if r.remoteAt(row.Path) == nil {
+			count(&row.Entry)
+		}
+		return nil
+	})
+	for i := range r.base.Unplaced {
+		if u := &r.base.Unplaced[i]; !u.Gone {
+			count(&u.Entry)
+		}
+	}
+	return live, err
 }
 
-// Pieces are what agreed files have in objects.
-func (r *Replica) Pieces(objects map[string]bool) []tree.Extent {
+// Pieces are what agreed files have in objects, in the order of the tree; what
+// several share as often.
+func (r *Replica) Pieces(objects map[string]int64) ([]tree.Extent, error) {
 	var out []tree.Extent
-	for i := range r.base.Rows() {
-		for _, x := range r.base.Rows()[i].Where {
-			if objects[x.Object] && !r.stale(&r.base.Rows()[i]) {
+	err := r.base.Each(func(row *Row) error {
+		for _, x := range row.Where {
+			if _, lies := objects[x.Object]; lies && !r.stale(row) {
 				out = append(out, x)
 			}
 		}
-	}
-	return out
+		return nil
+	})
+	return out, err
 }
 
 // Moved are the agreed rows whose content lies elsewhere now.
-func (r *Replica) Moved(to map[store.Spot]tree.Extent) []*Change {
+func (r *Replica) Moved(to map[store.Spot]tree.Extent) ([]*Change, error) {
 	var out []*Change
-	for i := range r.base.Rows() {
-		row := r.base.Rows()[i]
-		if r.stale(&row) {
-			continue
+	err := r.base.Each(func(row *Row) error {
+		if r.stale(row) {
+			return nil
 		}
-		moves := false
-		row.Where = slices.Clone(row.Where)
-		for i, x := range row.Where {
+		moves, where := false, slices.Clone(row.Where)
+		for i, x := range where {
 			if y, ok := to[store.Spot{Object: x.Object, Offset: x.Offset}]; ok {
 				y.Sum = x.Sum
-				row.Where[i], moves = y, true
+				where[i], moves = y, true
 			}
 		}
 		if moves {
-			out = append(out, &Change{Row: row})
+			c := &Change{Row: *row}
+			c.Where = where
+			out = append(out, c)
 		}
-	}
-	return out
+		return nil
+	})
+	return out, err
 }
 
 // Ref is what the head says of a step.

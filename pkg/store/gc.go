@@ -315,34 +315,42 @@ func (s *Snapshot) Damaged(ctx context.Context, keys []string, dir string) ([]st
 	var out []string
 	defer os.RemoveAll(dir)
 	for chunk := range slices.Chunk(keys, atOnce) {
-		full := make([]string, len(chunk))
-		for i, key := range chunk {
-			full[i] = path.Join(Dir, key)
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		damaged, err := s.fetchWhole(ctx, chunk, dir)
+		if err := errors.Join(err, os.RemoveAll(dir)); err != nil {
 			return nil, err
 		}
-		// rclone refuses what has another size than the store says, before we
-		// look at it.
-		_, err := s.bucket.Download(ctx, full, dir, nil)
-		refused := corrupted(err)
-		if err != nil && refused == nil && !errors.Is(err, rclone.ErrNotFound) {
-			return nil, err
-		}
-		for i, key := range chunk {
-			if verify(filepath.Join(dir, full[i])) == nil {
-				continue
-			}
-			if refused != nil && !slices.Contains(refused, full[i]) {
-				return nil, err // not looked at
-			}
-			out = append(out, key)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
-		}
+		out = append(out, damaged...)
 	}
 	return out, nil
+}
+
+// fetchWhole fetches objects to dir/.coltec/KEY, in one run, and names those that
+// are damaged or not there.
+func (s *Snapshot) fetchWhole(ctx context.Context, keys []string, dir string) (damaged []string, err error) {
+	full := make([]string, len(keys))
+	for i, key := range keys {
+		full[i] = path.Join(Dir, key)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	// rclone refuses what has another size than the store says, before we look
+	// at it.
+	_, err = s.bucket.Download(ctx, full, dir, nil)
+	refused := corrupted(err)
+	if err != nil && refused == nil && !errors.Is(err, rclone.ErrNotFound) {
+		return nil, err
+	}
+	for i, key := range keys {
+		if verify(filepath.Join(dir, full[i])) == nil {
+			continue
+		}
+		if refused != nil && !slices.Contains(refused, full[i]) {
+			return nil, err // not looked at
+		}
+		damaged = append(damaged, key)
+	}
+	return damaged, nil
 }
 
 // corrupted are the objects that a download found to differ from what the store

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestSparse(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(Sparse(tt.live, tt.sizes, MostlyDead)))); diff != "" {
+			if diff := cmp.Diff(tt.want, Sparse(tt.live, tt.sizes, MostlyDead)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -34,11 +35,91 @@ func TestSparse(t *testing.T) {
 		for i := range 100 {
 			live[fmt.Sprintf("o/%02d", i)], sizes[fmt.Sprintf("o/%02d", i)] = int64(i), 16*mb
 		}
-		got := slices.Sorted(maps.Keys(Sparse(live, sizes, MostlyDead)))
-		if len(got) != repackObjects || got[0] != "o/00" || got[len(got)-1] != fmt.Sprintf("o/%02d", repackObjects-1) {
+		got := Sparse(live, sizes, MostlyDead)
+		if len(got) != repackDead || got[0] != "o/00" || got[len(got)-1] != fmt.Sprintf("o/%02d", repackDead-1) {
 			t.Errorf("got %q", got)
 		}
 	})
+}
+
+func TestScattered(t *testing.T) {
+	const mb = 1 << 20
+	objects := func(live, size int64, n int) func(live, sizes map[string]int64) {
+		return func(lives, sizes map[string]int64) {
+			for range n {
+				key := fmt.Sprintf("o/%04d", len(lives))
+				lives[key], sizes[key] = live, size
+			}
+		}
+	}
+	tests := map[string]struct {
+		there []func(live, sizes map[string]int64)
+		want  int // the first so many
+	}{
+		"few":                        {[]func(live, sizes map[string]int64){objects(10, 10, 15)}, 0},
+		"enough":                     {[]func(live, sizes map[string]int64){objects(10, 10, 16)}, 16},
+		"beside large ones":          {[]func(live, sizes map[string]int64){objects(10, 10, 16), objects(smallObject, smallObject, 9)}, 16},
+		"as large as all before it":  {[]func(live, sizes map[string]int64){objects(10, 10, 16), objects(160, 160, 1)}, 17},
+		"larger than all before it":  {[]func(live, sizes map[string]int64){objects(10, 10, 16), objects(161, 161, 1)}, 16},
+		"two of those":               {[]func(live, sizes map[string]int64){objects(10, 10, 16), objects(161, 161, 2)}, 18},
+		"it is what lives":           {[]func(live, sizes map[string]int64){objects(10, 10, 16), objects(160, 900, 1)}, 17},
+		"shared bytes are not twice": {[]func(live, sizes map[string]int64){objects(10, 10, 15), objects(400, 150, 1)}, 16},
+		"so many objects at a time":  {[]func(live, sizes map[string]int64){objects(10, 10, 3000)}, repackSmall},
+		"so many bytes at a time":    {[]func(live, sizes map[string]int64){objects(2*mb, 2*mb, 100)}, shipSize / (2 * mb)},
+		"each twice the one before":  {[]func(live, sizes map[string]int64){objects(1, 1, 1), objects(2, 2, 1), objects(4, 4, 1), objects(8, 8, 1)}, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			live, sizes := map[string]int64{}, map[string]int64{}
+			for _, add := range tt.there {
+				add(live, sizes)
+			}
+			want := slices.Sorted(maps.Keys(live))[:tt.want]
+			if got := Scattered(live, sizes, 16); !slices.Equal(got, want) {
+				t.Errorf("%d are chosen, not %d: %q", len(got), tt.want, got)
+			}
+		})
+	}
+	if got := Scattered(map[string]int64{"o/1": 10}, map[string]int64{}, 1); got != nil {
+		t.Errorf("what is not there is chosen: %q", got)
+	}
+}
+
+// After years of saves of all sizes there are few objects, and each byte was
+// copied a few times. A choice that takes all small ones each time copies far more.
+func TestScatteredCopiesSeldom(t *testing.T) {
+	all := func(live, sizes map[string]int64, few int) []string {
+		return chosen(live, func(_ string, n int64) bool { return n < smallObject }, func(string) int64 { return 0 })
+	}
+	for name, tt := range map[string]struct {
+		choose func(live, sizes map[string]int64, few int) []string
+		seldom bool
+	}{"as it is": {Scattered, true}, "all each time": {all, false}} {
+		rnd := rand.New(rand.NewPCG(1, 1))
+		live := map[string]int64{}
+		var saved, copied int64
+		for day := range 3000 {
+			for i := range 20 {
+				n := int64(100) << rnd.IntN(8)
+				live[fmt.Sprintf("o/%d.%d", day, i)] = n
+				saved += n
+			}
+			var together int64
+			for _, key := range tt.choose(live, live, 16) {
+				together += live[key]
+				delete(live, key)
+			}
+			for copied += together; together > 0; together -= packSize {
+				live[fmt.Sprintf("o/%d.%d", day, together)] = min(together, packSize)
+			}
+			if limit := 40 + int(saved/smallObject); len(live) > limit {
+				t.Fatalf("%s: %d objects after %d days", name, len(live), day)
+			}
+		}
+		if times := float64(copied) / float64(saved); (times < 10) != tt.seldom {
+			t.Errorf("%s: each byte was copied %.1f times", name, times)
+		}
+	}
 }
 
 // What a few files still have in packs that others have left is brought together
@@ -62,8 +143,13 @@ func TestConformRepack(t *testing.T) {
 			}
 		}
 		pieces = append(pieces, items[0].Where[1], items[0].Where[1])
-		moved, err := snapshot.Repack(t.Context(), s.tmp(), 8, pieces)
+		sizes, err := snapshot.Sizes(t.Context())
 		s.must(err)
+		moved, damaged, err := snapshot.Repack(t.Context(), s.tmp(), 8, pieces, sizes)
+		s.must(err)
+		if len(damaged) > 0 {
+			t.Errorf("damaged: %q", damaged)
+		}
 		for i := range items {
 			for j, x := range items[i].Where {
 				if y, ok := moved[Spot{x.Object, x.Offset}]; ok {
@@ -84,15 +170,67 @@ func TestConformRepack(t *testing.T) {
 	})
 }
 
-// An object that is damaged is not copied.
-func TestRepackOfDamage(t *testing.T) {
+// Many small objects become one, in the order of the tree, fetched in one run.
+// Those that are damaged, or gone, are left as they are, and keep nothing else
+// from it.
+func TestRepackOfMany(t *testing.T) {
 	s := memorySuite(t)
-	it := s.publish([]item{file("f", string(s.noise(1000)))})[0]
-	key := Dir + "/" + it.Where[0].Object
-	body := slices.Clone(s.place.body(key))
-	body[0]++
-	s.place.set(key, body)
-	if moved, err := s.Layout.(*Snapshot).Repack(t.Context(), s.tmp(), 8, it.Where); err == nil {
-		t.Errorf("it is at %v now", moved)
+	var items []item
+	for i := range 30 {
+		items = append(items, s.publish([]item{file(fmt.Sprintf("f%02d", 29-i), fmt.Sprint("content ", i))})[0])
+	}
+	slices.Reverse(items)
+	damaged, gone := items[3].Where[0], items[7].Where[0]
+	s.place.set(Dir+"/"+damaged.Object, []byte("other bytes"))
+	s.place.drop(Dir + "/" + gone.Object)
+	var pieces []tree.Extent
+	for _, it := range items {
+		pieces = append(pieces, it.Where...)
+	}
+	sizes, err := s.Layout.(*Snapshot).Sizes(t.Context())
+	s.must(err)
+	moved, bad, err := s.Layout.(*Snapshot).Repack(t.Context(), s.tmp(), 8, pieces, sizes)
+	s.must(err)
+	if want := []string{damaged.Object, gone.Object}; !cmp.Equal(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(bad))) {
+		t.Errorf("damaged: %q, not %q", bad, want)
+	}
+	end := int64(0)
+	objects := map[string]bool{}
+	for _, x := range pieces {
+		y, ok := moved[spotOf(x)]
+		if ok != (x != damaged && x != gone) || ok && y.Offset != end {
+			t.Errorf("%+v became %v %+v, after %d", x, ok, y, end)
+		}
+		if ok {
+			end, objects[y.Object] = y.Offset+y.Stored, true
+		}
+	}
+	if len(objects) != 1 {
+		t.Errorf("they lie in %d objects", len(objects))
+	}
+}
+
+// What is fetched at a time is bounded, and each object is fetched once.
+func TestFetches(t *testing.T) {
+	var pieces []tree.Extent
+	sizes := map[string]int64{}
+	for i := range 40 {
+		key := fmt.Sprintf("o/%d", i*7%20)
+		pieces, sizes[key] = append(pieces, tree.Extent{Object: key, Offset: int64(i)}), packSize/2
+	}
+	fetched, rounds := map[string]int{}, 0
+	for objects := range fetches(pieces, sizes) {
+		rounds++
+		var bytes int64
+		for key := range objects {
+			fetched[key]++
+			bytes += sizes[key]
+		}
+		if bytes > shipSize {
+			t.Errorf("%d bytes at a time", bytes)
+		}
+	}
+	if rounds != 3 || len(fetched) != 20 || slices.Max(slices.Collect(maps.Values(fetched))) != 1 {
+		t.Errorf("in %d rounds: %v", rounds, fetched)
 	}
 }
