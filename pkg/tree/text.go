@@ -105,7 +105,7 @@ func (w *Writer) Flush() error { return w.w.Flush() }
 type Record struct {
 	Entry
 	Gone bool
-	More []int64
+	More []int64 // good until the next record is read
 }
 
 // Reader reads the text form.
@@ -116,6 +116,7 @@ type Reader struct {
 	line    int
 	text    []byte // of the record
 	would   []byte // be the text of another
+	more    []int64
 }
 
 // NewReader reads from r.
@@ -169,7 +170,7 @@ func (r *Reader) readLine() error {
 
 // Record is the one that Advance went to.
 func (r *Reader) Record() (Record, error) {
-	rec, err := r.parse(string(r.text))
+	rec, err := r.parse(r.text)
 	if err != nil {
 		return Record{}, fmt.Errorf("cannot read line %d: %w", r.line, err)
 	}
@@ -189,41 +190,46 @@ func (r *Reader) Is(e *Entry) bool {
 	return bytes.Equal(r.would, r.text)
 }
 
-func (r *Reader) parse(text string) (rec Record, err error) {
-	if path, ok := strings.CutPrefix(text, "-\t"); ok {
+func (r *Reader) parse(text []byte) (rec Record, err error) {
+	if path, ok := bytes.CutPrefix(text, []byte("-\t")); ok {
 		rec.Gone = true
-		rec.Path, err = Unescape(path)
+		rec.Path, err = Unescape(string(path))
 		return rec, err
 	}
-	col := strings.Split(text, "\t")
-	if len(col) < 9 || len(col[0]) != 1 || !strings.Contains("fdl", col[0]) {
+	p := parser{rest: text, more: true}
+	kind := p.column()
+	if len(kind) != 1 || !strings.Contains("fdl", string(kind)) {
 		return rec, ErrFormat
 	}
-	p := parser{}
-	rec.Kind = Kind(col[0][0])
-	rec.Mode = uint32(p.number(col[1], 8))
-	rec.MTime = p.number(col[2], 10)
-	rec.Size = p.number(col[3], 10)
-	rec.Sum = p.sum(col[4])
-	rec.Where = p.where(col[5], r.objects)
-	// Cloned: a path that is kept must not keep its whole line.
-	rec.Link = strings.Clone(p.unescape(col[6]))
-	rec.Tag = strings.Clone(p.unescape(col[7]))
-	rec.Path = strings.Clone(p.unescape(col[8]))
-	if len(col) > 9 {
-		rec.More = make([]int64, 0, len(col)-9)
+	rec.Kind = Kind(kind[0])
+	rec.Mode = uint32(p.number(p.column(), 8))
+	rec.MTime = p.number(p.column(), 10)
+	rec.Size = p.number(p.column(), 10)
+	rec.Sum = p.sum(p.column())
+	rec.Where = p.where(p.column(), r.objects)
+	rec.Link = p.unescape(p.column())
+	rec.Tag = p.unescape(p.column())
+	rec.Path = p.unescape(p.column())
+	r.more = r.more[:0]
+	for p.more {
+		r.more = append(r.more, p.number(p.column(), 10))
 	}
-	for _, c := range col[9:] {
-		rec.More = append(rec.More, p.number(c, 10))
+	if len(r.more) > 0 {
+		rec.More = r.more
 	}
-	if rec.Path == "" && p.err == nil {
-		p.err = ErrFormat
+	if rec.Path == "" {
+		p.fail()
 	}
 	return rec, p.err
 }
 
-// parser keeps the first error, so that a line reads as a list of columns.
-type parser struct{ err error }
+// parser reads columns. It keeps the first error, so that a line reads as a list
+// of them.
+type parser struct {
+	rest []byte
+	more bool // rest is a column, and not the end
+	err  error
+}
 
 func (p *parser) fail() {
 	if p.err == nil {
@@ -231,66 +237,91 @@ func (p *parser) fail() {
 	}
 }
 
-func (p *parser) number(s string, base int) int64 {
-	n, err := strconv.ParseInt(s, base, 64)
+// column is the next one.
+func (p *parser) column() (column []byte) {
+	if !p.more {
+		p.fail()
+		return nil
+	}
+	column = p.rest
+	i := bytes.IndexByte(p.rest, '\t')
+	if p.more = i >= 0; p.more {
+		column, p.rest = p.rest[:i], p.rest[i+1:]
+	}
+	return column
+}
+
+func (p *parser) number(s []byte, base int) int64 {
+	n, err := strconv.ParseInt(string(s), base, 64)
 	if err != nil {
 		p.fail()
 	}
 	return n
 }
 
-func (p *parser) sum(s string) (sum Sum) {
-	if s == "" {
+func (p *parser) sum(s []byte) (sum Sum) {
+	if len(s) == 0 {
 		return sum
 	}
 	if len(s) != hex.EncodedLen(len(sum)) {
 		p.fail()
 		return sum
 	}
-	if _, err := hex.Decode(sum[:], []byte(s)); err != nil {
+	if _, err := hex.Decode(sum[:], s); err != nil {
 		p.fail()
 	}
 	return sum
 }
 
-func (p *parser) unescape(s string) string {
-	out, err := Unescape(s)
+func (p *parser) unescape(s []byte) string {
+	out, err := Unescape(string(s))
 	if err != nil {
 		p.fail()
 	}
 	return out
 }
 
-func (p *parser) where(s string, objects []string) []Extent {
-	if s == "" {
+func (p *parser) where(s []byte, objects []string) []Extent {
+	if len(s) == 0 {
 		return nil
 	}
-	var out []Extent
-	for part := range strings.SplitSeq(s, ",") {
-		f := strings.Split(part, ":")
-		if len(f) < 5 || len(f) > 6 || len(f[4]) != 1 {
+	out := make([]Extent, 0, 1+bytes.Count(s, []byte{','}))
+	for more := true; more; {
+		var part []byte
+		part, s, more = bytes.Cut(s, []byte{','})
+		x, ok := p.extent(part, objects)
+		if !ok {
 			p.fail()
 			return nil
-		}
-		n := p.number(f[0], 10)
-		if n < 0 || n >= int64(len(objects)) {
-			p.fail()
-			return nil
-		}
-		x := Extent{
-			Object: objects[n], Offset: p.number(f[1], 10), Stored: p.number(f[2], 10),
-			Size: p.number(f[3], 10), Codec: Codec(f[4][0]),
-		}
-		if len(f) == 6 {
-			if f[5] == "" {
-				p.fail()
-			}
-			sum := p.sum(f[5])
-			x.Sum = string(sum[:])
 		}
 		out = append(out, x)
 	}
 	return out
+}
+
+// extent reads object:offset:stored:size:codec[:sum].
+func (p *parser) extent(s []byte, objects []string) (x Extent, ok bool) {
+	var f [6][]byte
+	n := 0
+	for more := true; more; n++ {
+		if n == len(f) {
+			return x, false
+		}
+		f[n], s, more = bytes.Cut(s, []byte{':'})
+	}
+	object := p.number(f[0], 10)
+	if n < 5 || len(f[4]) != 1 || object < 0 || object >= int64(len(objects)) {
+		return x, false
+	}
+	x = Extent{
+		Object: objects[object], Offset: p.number(f[1], 10), Stored: p.number(f[2], 10),
+		Size: p.number(f[3], 10), Codec: Codec(f[4][0]),
+	}
+	if n == 6 {
+		sum := p.sum(f[5])
+		x.Sum = string(sum[:])
+	}
+	return x, n == 5 || len(f[5]) > 0
 }
 
 // Escape writes %XX for control characters, the percent sign and every byte
