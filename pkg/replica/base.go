@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -72,6 +72,8 @@ type Change struct {
 type Delta struct {
 	Header  *Header
 	Changes []Change
+	Spool   *Spool  // more of them, at other paths; nil for none
+	after   *Totals // what the base has after it; nil when that was not counted
 }
 
 // Pending is a delta that becomes true if, and only if, the head or its
@@ -91,16 +93,17 @@ type Base struct {
 	// is still to be placed. Gone is set where the remote has no such path.
 	Unplaced []Change
 
-	rows    []Row // sorted
-	resting bool  // the rows are on the disk alone
-	counted Totals
-	unsaved bool // the disk does not have what is here
+	rows    []Row   // sorted
+	resting bool    // the rows are on the disk alone
+	counted *Totals // at rest; nil when they are to be counted anew
+	unsaved bool    // the disk does not have what is here
 
-	dir     string
-	seq     int64  // of the base file, which its journal names
-	journal int64  // bytes of whole steps in the journal
-	inode   uint64 // of the base file
-	size    int64  // of the base file
+	dir         string
+	seq         int64  // of the base file, which its journal names
+	journal     int64  // bytes of whole steps in the journal
+	pendingFrom int64  // where the pending step begins in it
+	inode       uint64 // of the base file
+	size        int64  // of the base file
 }
 
 // Rows are the agreed paths, sorted. There are none at rest: to ask then is an
@@ -191,13 +194,12 @@ func (b *Base) load() error {
 			if b.inode, b.size, err = identify(f.f); err != nil {
 				return err
 			}
-			j, err := b.replay()
+			j, err := b.replay(math.MaxInt64)
 			if err != nil {
 				return err
 			}
-			b.journal, b.Pending = j.length, j.pending
-			b.apply(j.Delta)
-			return nil
+			b.journal, b.Pending, b.pendingFrom = j.length, j.pending, j.pendingFrom
+			return b.apply(j.Delta)
 		case err != nil:
 			return err
 		case row:
@@ -317,19 +319,25 @@ func (b *Base) Remove() error {
 
 // Apply makes a delta true, and durable.
 func (b *Base) Apply(d Delta) error {
-	if err := b.append(frame{Kind: "apply", Header: d.Header}, d.Changes); err != nil {
+	if b.Pending != nil {
+		if err := b.Wake(); err != nil {
+			return err
+		}
+	}
+	from := b.journal
+	if err := b.append(frame{Kind: "apply", Header: d.Header}, &d); err != nil {
 		return err
 	}
-	b.apply(d)
-	return b.compact()
+	return b.advance(d, from)
 }
 
 // Prepare makes a delta durable without making it true.
 func (b *Base) Prepare(nonce string, d Delta) error {
-	if err := b.append(frame{Kind: "pending", Nonce: nonce, Header: d.Header}, d.Changes); err != nil {
+	from := b.journal
+	if err := b.append(frame{Kind: "pending", Nonce: nonce, Header: d.Header}, &d); err != nil {
 		return err
 	}
-	b.Pending = &Pending{Nonce: nonce, Delta: d}
+	b.Pending, b.pendingFrom = &Pending{Nonce: nonce, Delta: d}, from
 	return nil
 }
 
@@ -338,33 +346,79 @@ func (b *Base) Resolve(committed bool) error {
 	if b.Pending == nil {
 		return nil
 	}
+	p := b.Pending
 	kind := "abort"
 	if committed {
 		kind = "commit"
 	}
-	if err := b.append(frame{Kind: kind, Nonce: b.Pending.Nonce}, nil); err != nil {
+	if err := b.append(frame{Kind: kind, Nonce: p.Nonce}, &Delta{}); err != nil {
 		return err
 	}
-	if committed {
-		b.apply(b.Pending.Delta)
-	}
 	b.Pending = nil
+	if committed {
+		return b.advance(p.Delta, b.pendingFrom)
+	}
 	return b.compact()
 }
 
-// apply merges a delta into the rows. A change at a path settles what was
-// unplaced there.
-func (b *Base) apply(d Delta) {
+// advance makes a delta true here. The journal has it already, in what follows
+// from; at rest that is enough, unless it is long.
+func (b *Base) advance(d Delta, from int64) error {
+	if !b.resting {
+		if err := b.apply(d); err != nil {
+			return b.lost(err)
+		}
+		return b.compact()
+	}
 	if d.Header != nil {
 		b.Header = *d.Header
 	}
-	if len(d.Changes) == 0 {
-		return
+	if d.many() {
+		b.counted = d.after
 	}
-	changes := d.sorted()
-	rows := make([]Row, 0, len(b.Rows())+len(changes))
+	if b.journal <= restJournal {
+		return nil
+	}
+	return b.save(func() (func() (*Row, error), func(), error) {
+		rows, err := b.openRows(from)
+		if err != nil {
+			return nil, nil, b.lost(err)
+		}
+		return overlay(rows.next, d.inOrder()), rows.file.close, nil
+	})
+}
+
+// many says whether there are changes.
+func (d *Delta) many() bool { return len(d.Changes) > 0 || d.Spool.Len() > 0 }
+
+// apply merges a delta into the rows. A change at a path settles what was
+// unplaced there.
+func (b *Base) apply(d Delta) error {
+	if d.Header != nil {
+		b.Header = *d.Header
+	}
+	if !d.many() {
+		return nil
+	}
+	rows := make([]Row, 0, len(b.Rows())+len(d.Changes)+d.Spool.Len())
 	rest := b.Rows()
-	for _, c := range changes {
+	unplaced := b.Unplaced[:0]
+	left := b.Unplaced
+	settle := func(path string) { // what stands before it stays
+		n, found := searchChanges(left, path)
+		unplaced = append(unplaced, left[:n]...)
+		if left = left[n:]; found {
+			left = left[1:]
+		}
+	}
+	for next := d.inOrder(); ; {
+		c, err := next()
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			break
+		}
 		n, found := searchRows(rest, c.Path)
 		rows = append(rows, rest[:n]...)
 		if rest = rest[n:]; found {
@@ -373,12 +427,11 @@ func (b *Base) apply(d Delta) {
 		if !c.Gone {
 			rows = append(rows, c.Row)
 		}
+		settle(c.Path)
 	}
 	b.rows = append(rows, rest...)
-	b.Unplaced = slices.DeleteFunc(b.Unplaced, func(u Change) bool {
-		_, settled := slices.BinarySearchFunc(changes, u.Path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
-		return settled
-	})
+	b.Unplaced = append(unplaced, left...)
+	return nil
 }
 
 // sorted are the changes in the order of paths, the last word about each.
@@ -399,6 +452,79 @@ func (d *Delta) sorted() []Change {
 		}
 	}
 	return last
+}
+
+// inOrder gives the changes in the order of paths, the last word about each; nil
+// at the end. A change is good until the next one is asked for.
+func (d *Delta) inOrder() func() (*Change, error) {
+	few, spooled := d.sorted(), d.Spool.reader()
+	var ahead *Change // of the spool
+	ended := false
+	return func() (c *Change, err error) {
+		if ahead == nil && !ended {
+			if ahead, err = spooled(); err != nil {
+				return nil, err
+			}
+			ended = ahead == nil
+		}
+		if len(few) > 0 && (ahead == nil || tree.Compare(few[0].Path, ahead.Path) < 0) {
+			c, few = &few[0], few[1:]
+			return c, nil
+		}
+		c, ahead = ahead, nil
+		return c, nil
+	}
+}
+
+// overlay gives rows with changes over them, in order; nil at the end.
+func overlay(rows func() (*Row, error), changes func() (*Change, error)) func() (*Row, error) {
+	var row *Row
+	var c *Change
+	rowsEnded, changesEnded := false, false
+	return func() (*Row, error) {
+		for {
+			var err error
+			if row == nil && !rowsEnded {
+				if row, err = rows(); err != nil {
+					return nil, err
+				}
+				rowsEnded = row == nil
+			}
+			if c == nil && !changesEnded {
+				if c, err = changes(); err != nil {
+					return nil, err
+				}
+				changesEnded = c == nil
+			}
+			switch {
+			case c == nil || row != nil && tree.Compare(row.Path, c.Path) < 0:
+				out := row
+				row = nil
+				return out, nil
+			case row != nil && row.Path == c.Path:
+				row = nil
+			}
+			out := c
+			c = nil
+			if !out.Gone {
+				return &out.Row, nil
+			}
+		}
+	}
+}
+
+// each gives changes one by one, nil at the end.
+func each(changes []Change) func() (*Change, error) {
+	return func() (c *Change, err error) {
+		if len(changes) > 0 {
+			c, changes = &changes[0], changes[1:]
+		}
+		return c, nil
+	}
+}
+
+func searchChanges(changes []Change, path string) (int, bool) {
+	return slices.BinarySearchFunc(changes, path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
 }
 
 func searchRows(rows []Row, path string) (int, bool) {
@@ -426,21 +552,22 @@ func (b *Base) Entries() []tree.Entry {
 // unplaced over them.
 func (b *Base) Remote() []tree.Entry {
 	out := make([]tree.Entry, 0, len(b.Rows())+len(b.Unplaced))
-	rows, un := b.Rows(), b.Unplaced
-	for len(rows)+len(un) > 0 {
-		switch {
-		case len(un) == 0 || len(rows) > 0 && tree.Compare(rows[0].Path, un[0].Path) < 0:
-			out, rows = append(out, rows[0].Entry), rows[1:]
-			continue
-		case len(rows) > 0 && rows[0].Path == un[0].Path:
-			rows = rows[1:]
-		}
-		if !un[0].Gone {
-			out = append(out, un[0].Entry)
-		}
-		un = un[1:]
+	rows := b.Rows()
+	next := overlay(eachRow(rows), each(b.Unplaced))
+	for row, _ := next(); row != nil; row, _ = next() {
+		out = append(out, row.Entry)
 	}
 	return out
+}
+
+// eachRow gives rows one by one, nil at the end.
+func eachRow(rows []Row) func() (*Row, error) {
+	return func() (row *Row, err error) {
+		if len(rows) > 0 {
+			row, rows = &rows[0], rows[1:]
+		}
+		return row, nil
+	}
 }
 
 // Differences says how remote differs from the rows: what Unplaced shall be.
@@ -468,7 +595,10 @@ func (b *Base) Differences(remote []tree.Entry) []Change {
 }
 
 // Save writes the whole base anew: temporary file, fsync, rename.
-func (b *Base) Save() error {
+func (b *Base) Save() error { return b.save(b.reader) }
+
+// save does it with rows that are opened, more than once, and given in order.
+func (b *Base) save(open func() (next func() (*Row, error), done func(), err error)) error {
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
@@ -477,245 +607,78 @@ func (b *Base) Save() error {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
 	defer os.Remove(tmp.Name())
-	if err := errors.Join(b.write(tmp), tmp.Sync()); err != nil {
+	seq := b.seq + 1
+	if err := errors.Join(b.write(tmp, seq, open), tmp.Sync()); err != nil {
 		tmp.Close()
 		return fmt.Errorf("cannot save base: %w", err)
 	}
 	pointBaseWritten.Reach()
 	inode, size, err := identify(tmp)
-	if err := errors.Join(err, tmp.Close(), os.Rename(tmp.Name(), b.file()), syncDir(b.dir)); err != nil {
+	if err := errors.Join(err, tmp.Close(), os.Rename(tmp.Name(), b.file())); err != nil {
+		return fmt.Errorf("cannot save base: %w", err)
+	}
+	// The journal named the sequence of the file before: it counts no more.
+	b.seq, b.inode, b.size, b.journal, b.unsaved = seq, inode, size, 0, false
+	if err := syncDir(b.dir); err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
 	pointBaseRenamed.Reach()
-	b.inode, b.size, b.unsaved = inode, size, false
-	// The journal named the sequence of the file before: it counts no more.
-	b.journal = 0
 	if err := os.Remove(b.journalFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
 	return nil
 }
 
-func (b *Base) write(f io.Writer) error {
-	b.seq++
+func (b *Base) write(f io.Writer, seq int64, open func() (func() (*Row, error), func(), error)) error {
 	w := bufio.NewWriterSize(f, 64<<10)
-	h := fileHeader{Header: b.Header, Seq: b.seq, Rows: len(b.Rows()), Unplaced: len(b.Unplaced)}
-	sum, err := h.begin()
-	if err != nil {
-		return err
+	h := fileHeader{Header: b.Header, Seq: seq, Rows: len(b.rows), Unplaced: len(b.Unplaced)}
+	if b.resting && b.counted != nil {
+		h.Rows = b.counted.Rows
 	}
-	// Twice: the checksum stands in the first line, and rows may be many.
-	if err := b.writeRows(sum); err != nil {
-		return err
+	// Twice: number and checksum stand in the first line, and rows may be many.
+	for again := true; again; {
+		sum, err := h.begin()
+		if err != nil {
+			return err
+		}
+		n, err := b.writeRows(sum, open)
+		if err != nil {
+			return err
+		}
+		h.CRC = sum.Sum32()
+		again, h.Rows = n != h.Rows, n
 	}
-	h.CRC = sum.Sum32()
 	if err := json.NewEncoder(w).Encode(h); err != nil {
 		return err
 	}
-	return errors.Join(b.writeRows(w), w.Flush())
+	n, err := b.writeRows(w, open)
+	if err == nil && n != h.Rows {
+		err = errReplaced
+	}
+	return errors.Join(err, w.Flush())
 }
 
-func (b *Base) writeRows(w io.Writer) error {
+// writeRows writes the rows, and what is unplaced, and counts the rows.
+func (b *Base) writeRows(w io.Writer, open func() (func() (*Row, error), func(), error)) (n int, err error) {
 	t := tree.NewWriter(w)
-	for i := range b.rows {
-		if err := writeRow(t, &b.rows[i]); err != nil {
-			return err
-		}
-	}
-	return errors.Join(writeChanges(t, b.Unplaced), t.Flush())
-}
-
-// compactAt is the journal's size from which a base is written anew, or the
-// base's own size where that is more, so that a long restore writes what it
-// places a few times and not once a batch.
-const compactAt = 1 << 20
-
-// compact writes the base anew when the journal has grown, and nothing is
-// pending: a pending delta lives in the journal alone. At rest it waits.
-func (b *Base) compact() error {
-	if b.Pending != nil || b.resting || b.journal < max(compactAt, b.size) {
-		return nil
-	}
-	return b.Save()
-}
-
-// frame is the first line of a step in the journal; the rows follow it.
-type frame struct {
-	Kind   string  `json:"kind"` // apply, pending, commit, abort
-	Seq    int64   `json:"seq"`  // of the base file that the journal continues
-	Nonce  string  `json:"nonce,omitempty"`
-	Header *Header `json:"header,omitempty"`
-	Bytes  int     `json:"bytes"` // of the rows
-	CRC    uint32  `json:"crc"`   // of this line with a CRC of 0, and of the rows
-}
-
-// sum is the checksum of a step.
-func (f frame) sum(rows []byte) (uint32, error) {
-	f.CRC = 0
-	sum, err := checksum(f)
+	next, done, err := open()
 	if err != nil {
 		return 0, err
 	}
-	sum.Write(rows)
-	return sum.Sum32(), nil
-}
-
-// append writes one step to the journal, durably.
-func (b *Base) append(f frame, changes []Change) error {
-	var rows bytes.Buffer
-	t := tree.NewWriter(&rows)
-	if err := errors.Join(writeChanges(t, changes), t.Flush()); err != nil {
-		return fmt.Errorf("cannot write journal: %w", err)
-	}
-	f.Seq, f.Bytes = b.seq, rows.Len()
-	sum, err := f.sum(rows.Bytes())
-	if err != nil {
-		return fmt.Errorf("cannot write journal: %w", err)
-	}
-	f.CRC = sum
-	line, err := json.Marshal(f)
-	if err != nil {
-		return fmt.Errorf("cannot write journal: %w", err)
-	}
-	j, err := os.OpenFile(b.journalFile(), os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("cannot write journal: %w", err)
-	}
-	defer j.Close()
-	step := append(append(line, '\n'), rows.Bytes()...)
-	// At the end of what is known to be whole: a step that a full disk cut
-	// before is overwritten.
-	n, err := j.WriteAt(step, b.journal)
-	pointJournalWritten.Reach()
-	if err == nil {
-		err = errors.Join(j.Truncate(b.journal+int64(n)), j.Sync())
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write journal: %w", err)
-	}
-	pointJournalSynced.Reach()
-	if b.journal == 0 {
-		if err := syncDir(b.dir); err != nil {
-			return fmt.Errorf("cannot write journal: %w", err)
-		}
-	}
-	b.journal += int64(n)
-	return nil
-}
-
-// replayed is what the whole steps of a journal come to.
-type replayed struct {
-	Delta
-	pending *Pending
-	length  int64 // bytes of whole steps
-}
-
-// replay reads the journal's whole steps. A step that was cut by a crash is the
-// last one, and is dropped.
-func (b *Base) replay() (r replayed, err error) {
-	data, err := os.ReadFile(b.journalFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return r, nil
-	}
-	for err == nil {
-		n, ok := r.step(data[r.length:], b.seq)
-		if !ok {
-			break
-		}
-		r.length += n
-	}
-	return r, err
-}
-
-// step takes the journal step at the front of data in and gives its length.
-func (r *replayed) step(data []byte, seq int64) (int64, bool) {
-	line, rest, ok := bytes.Cut(data, []byte{'\n'})
-	var f frame
-	if !ok || json.Unmarshal(line, &f) != nil || f.Seq != seq || f.Bytes < 0 || len(rest) < f.Bytes {
-		return 0, false
-	}
-	rows := rest[:f.Bytes]
-	if sum, err := f.sum(rows); err != nil || sum != f.CRC {
-		return 0, false
-	}
-	changes, err := readChanges(bytes.NewReader(rows))
-	if err != nil {
-		return 0, false
-	}
-	d := Delta{Header: f.Header, Changes: changes}
-	switch f.Kind {
-	case "apply":
-		r.add(d)
-	case "pending":
-		r.pending = &Pending{Nonce: f.Nonce, Delta: d}
-	case "commit":
-		if r.pending != nil && r.pending.Nonce == f.Nonce {
-			r.add(r.pending.Delta)
-		}
-		r.pending = nil
-	case "abort":
-		r.pending = nil
-	}
-	return int64(len(line) + 1 + f.Bytes), true
-}
-
-// add makes the delta one with a later one.
-func (d *Delta) add(later Delta) {
-	if later.Header != nil {
-		d.Header = later.Header
-	}
-	d.Changes = append(d.Changes, later.Changes...)
-}
-
-func writeRow(t *tree.Writer, r *Row) error {
-	mount := int64(0)
-	if r.Seen.Mount {
-		mount = 1
-	}
-	return t.Entry(&r.Entry, int64(r.Seen.Mode), r.Seen.Size, r.Seen.MTime, r.Seen.CTime, int64(r.Seen.Inode), mount)
-}
-
-func writeChanges(t *tree.Writer, changes []Change) error {
-	for i := range changes {
-		var err error
-		if c := &changes[i]; c.Gone {
-			err = t.Gone(c.Path)
-		} else {
-			err = writeRow(t, &c.Row)
-		}
+	defer done()
+	for {
+		row, err := next()
 		if err != nil {
-			return err
+			return n, err
 		}
-	}
-	return nil
-}
-
-func readChanges(r io.Reader) ([]Change, error) {
-	var out []Change
-	for t := tree.NewReader(r); ; {
-		c, err := readChange(t)
-		if err == io.EOF {
-			return out, nil
+		if row == nil {
+			return n, errors.Join(writeChanges(t, b.Unplaced), t.Flush())
 		}
-		if err != nil {
-			return nil, err
+		if err := writeRow(t, row); err != nil {
+			return n, err
 		}
-		out = append(out, c)
+		n++
 	}
-}
-
-func readChange(t *tree.Reader) (Change, error) {
-	rec, err := t.Next()
-	if err != nil {
-		return Change{}, err
-	}
-	c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
-	if m := rec.More; len(m) == 6 {
-		c.Seen = Seen{uint32(m[0]), m[1], m[2], m[3], uint64(m[4]), m[5] == 1}
-	} else if !c.Gone {
-		return Change{}, tree.ErrFormat
-	}
-	return c, nil
 }
 
 // syncDir makes the names in a directory durable.

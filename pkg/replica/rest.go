@@ -4,42 +4,59 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/coltec/coltec/pkg/tree"
 )
 
 // Totals are what a base has of its replica.
 type Totals struct {
+	Rows      int
 	Files     int64 // and links
 	Bytes     int64
 	Conflicts int // local versions that are kept aside
 }
 
-// Totals counts what the base has.
+// add counts a row.
+func (t *Totals) add(row *Row) {
+	t.Rows++
+	switch {
+	case GitRow(row.Path):
+	case tree.Within(row.Path, Dir):
+		t.Conflicts++
+	case row.Kind != tree.Dir:
+		t.Files++
+		t.Bytes += row.Size
+	}
+}
+
+// Totals counts what the base has. When the disk does not tell any more, they are
+// zero, and the base is not Intact.
 func (b *Base) Totals() Totals {
-	if b.resting {
-		return b.counted
+	if b.resting && b.counted != nil {
+		return *b.counted
 	}
-	var t Totals
-	for i := range b.rows {
-		switch row := &b.rows[i]; {
-		case GitRow(row.Path):
-		case tree.Within(row.Path, Dir):
-			t.Conflicts++
-		case row.Kind != tree.Dir:
-			t.Files++
-			t.Bytes += row.Size
-		}
+	t := &Totals{}
+	err := b.Each(func(row *Row) error {
+		t.add(row)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Totals{}
+	case b.resting:
+		b.counted = t
 	}
-	return t
+	return *t
 }
 
 // restJournal is how long the journal of a base at rest may be: it is read into
-// memory at each scan.
+// memory with each pass over the rows.
 const restJournal = 1 << 20
 
 // Rest gives the memory of the rows back until the next Wake, unless more is to be
-// remembered than the disk has: then the base stays awake.
+// remembered than the disk has: then the base stays awake. At rest it can be read
+// in order, and stepped forward.
 func (b *Base) Rest() error {
 	if b.resting || b.Pending != nil || len(b.Unplaced) > 0 || b.inode == 0 {
 		return nil
@@ -49,8 +66,8 @@ func (b *Base) Rest() error {
 			return err
 		}
 	}
-	b.counted = b.Totals()
-	b.rows, b.resting = nil, true
+	t := b.Totals()
+	b.counted, b.rows, b.resting = &t, nil, true
 	return nil
 }
 
@@ -59,7 +76,7 @@ func (b *Base) Wake() error {
 	if !b.resting {
 		return nil
 	}
-	rows := make([]Row, 0, b.counted.Files)
+	rows := make([]Row, 0, b.Totals().Rows)
 	err := b.Each(func(row *Row) error {
 		rows = append(rows, *row)
 		return nil
@@ -95,15 +112,13 @@ func (b *Base) Each(f func(*Row) error) error {
 // one is asked for.
 func (b *Base) reader() (next func() (*Row, error), done func(), err error) {
 	if !b.resting {
-		i := -1
-		return func() (*Row, error) {
-			if i++; i >= len(b.rows) {
-				return nil, nil
-			}
-			return &b.rows[i], nil
-		}, func() {}, nil
+		return eachRow(b.rows), func() {}, nil
 	}
-	d, err := b.openRows()
+	to := int64(math.MaxInt64) // what another has added is found
+	if b.Pending != nil {
+		to = b.pendingFrom
+	}
+	d, err := b.openRows(to)
 	if err != nil {
 		return nil, nil, b.lost(err)
 	}
@@ -122,76 +137,68 @@ func (b *Base) lost(err error) error {
 	return fmt.Errorf("cannot read the base in %q again: %w", b.dir, err)
 }
 
+// Lookup gives the rows of those of the paths that have one.
+func (b *Base) Lookup(paths map[string]bool) (map[string]Row, error) {
+	found := map[string]Row{}
+	if len(paths) == 0 {
+		return found, nil
+	}
+	err := b.Each(func(row *Row) error {
+		if paths[row.Path] {
+			found[row.Path] = *row
+		}
+		return nil
+	})
+	return found, err
+}
+
 // diskRows are the rows of a base at rest: those of its file with the changes of
 // its journal over them.
 type diskRows struct {
-	file    *baseFile
-	ahead   *Row // of the file, read already
-	ended   bool
-	changes []Change
-	row     Row
-	last    string
+	file *baseFile
+	next func() (*Row, error)
+	row  Row
+	last string
 }
 
 var errReplaced = errors.New("it is not the one that was written last")
 
-func (b *Base) openRows() (*diskRows, error) {
+// openRows opens the rows as they are after the journal's steps up to a place in it.
+func (b *Base) openRows(to int64) (*diskRows, error) {
 	file, err := openBase(b.file())
 	if err != nil {
 		return nil, err
 	}
-	j, err := b.replay()
+	j, err := b.replay(to)
 	ino, size, idErr := identify(file.f)
 	err = errors.Join(err, idErr)
-	if err == nil && (file.Seq != b.seq || ino != b.inode || size != b.size || j.length != b.journal || j.pending != nil) {
+	if err == nil && (file.Seq != b.seq || ino != b.inode || size != b.size || j.length != min(to, b.journal) || j.pending != nil) {
 		err = errReplaced
 	}
 	if err != nil {
 		file.close()
 		return nil, err
 	}
-	return &diskRows{file: file, changes: j.sorted()}, nil
+	d := &diskRows{file: file}
+	d.next = overlay(d.ofFile, each(j.sorted()))
+	return d, nil
 }
 
-// next merges the file's rows with the journal's changes.
-func (d *diskRows) next() (*Row, error) {
+// ofFile gives the next row of the file.
+func (d *diskRows) ofFile() (*Row, error) {
 	for {
-		if err := d.fill(); err != nil {
-			return nil, err
-		}
-		switch {
-		case len(d.changes) == 0 || d.ahead != nil && tree.Compare(d.ahead.Path, d.changes[0].Path) < 0:
-			row := d.ahead
-			d.ahead = nil
-			return row, nil
-		case d.ahead != nil && d.ahead.Path == d.changes[0].Path:
-			d.ahead = nil
-		}
-		c := &d.changes[0]
-		d.changes = d.changes[1:]
-		if !c.Gone {
-			return &c.Row, nil
-		}
-	}
-}
-
-// fill reads the next row of the file.
-func (d *diskRows) fill() error {
-	for d.ahead == nil && !d.ended {
 		c, row, err := d.file.next()
 		switch {
 		case err == io.EOF:
-			d.ended = true
-			return nil
+			return nil, nil
 		case err != nil:
-			return err
+			return nil, err
 		case !row: // what was unplaced when it was written, and is no more
 			continue
 		case c.Gone || d.last != "" && tree.Compare(d.last, c.Path) >= 0:
-			return errDamaged
+			return nil, errDamaged
 		}
 		d.row, d.last = c.Row, c.Path
-		d.ahead = &d.row
+		return &d.row, nil
 	}
-	return nil
 }
