@@ -239,17 +239,26 @@ type plainPrefix struct {
 	clashes  []*tree.Entry // of the listing: what was put aside
 }
 
+// paths are those of the listing.
+func (p *plainPrefix) paths() map[string]bool {
+	paths := map[string]bool{}
+	for i := range p.listing {
+		paths[p.listing[i].Path] = true
+	}
+	return paths
+}
+
 // record is what is to be recorded next: the version of each object that was
 // dealt with last. What was not, because it could not be placed, say, counts as
 // new the next time.
-func (p *plainPrefix) record(row func(path string) *replica.Row, accounted func(path string) bool) []tree.Entry {
+func (p *plainPrefix) record(rows map[string]replica.Row, accounted map[string]bool) []tree.Entry {
 	at := map[string]tree.Entry{}
 	for _, e := range p.recorded {
 		at[e.Path] = e
 	}
 	for i := range p.listing {
 		l := &p.listing[i]
-		if r := row(l.Path); l.Kind != tree.Dir && r != nil && r.Tag == l.Tag && accounted(l.Path) {
+		if r, agreed := rows[l.Path]; l.Kind != tree.Dir && agreed && r.Tag == l.Tag && accounted[l.Path] {
 			at[l.Path] = r.Entry
 		}
 	}
@@ -269,10 +278,21 @@ func (e *Engine) recordListing(ctx context.Context, p *prepared) error {
 	m := p.member
 	var buf bytes.Buffer
 	w := tree.NewWriter(&buf)
-	next, gone := p.step.Publication.Next.Entries, p.step.Publication.Gone
-	entries := m.plain.record(m.rep.Base().Row, func(path string) bool {
-		return tree.Find(next, path) != nil || slices.ContainsFunc(gone, func(g tree.Entry) bool { return g.Path == path })
-	})
+	accounted := map[string]bool{}
+	for e, err := range p.step.Publication.Entries {
+		if err != nil {
+			return err
+		}
+		accounted[e.Path] = true
+	}
+	for _, g := range p.step.Publication.Gone {
+		accounted[g.Path] = true
+	}
+	rows, err := m.rep.Base().Lookup(m.plain.paths())
+	if err != nil {
+		return err
+	}
+	entries := m.plain.record(rows, accounted)
 	for i := range entries {
 		if err := w.Entry(&entries[i]); err != nil {
 			return err

@@ -262,10 +262,7 @@ func (e *Engine) repackMember(ctx context.Context, m *member, objects map[string
 		if err != nil || len(moved) == 0 {
 			return err
 		}
-		if err := m.rep.Base().Wake(); err != nil {
-			return err
-		}
-		p, err = e.publishStep(ctx, m, replica.Staged{Changes: moved}, nil, nil, head.Epoch, head.Generation+1)
+		p, err = e.publishStep(ctx, m, &replica.Staged{Changes: moved}, nil, nil, head.Epoch, head.Generation+1)
 		return err
 	})
 	if p != nil {

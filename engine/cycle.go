@@ -14,6 +14,7 @@ import (
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
 // The steps of a cycle at which a crash test kills the process.
@@ -371,6 +372,10 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 }
 
 func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (*prepared, error) {
+	// What follows reads the base in order: its rows need not be in memory.
+	if err := m.rep.Base().Rest(); err != nil {
+		e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
+	}
 	found, err := m.rep.ScanIn(ctx, e.toWalk(m))
 	if err != nil {
 		return nil, err
@@ -400,9 +405,14 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		return nil, err
 	}
 	pointSent.Reach()
-	gone := e.deletions(m, found, staged)
-	may, waits := m.rep.Withhold(staged.Changes, gone, found.Forgotten)
-	staged.Changes = may
+	gone, err := e.deletions(m, found, staged)
+	if err != nil {
+		return nil, err
+	}
+	waits, err := m.rep.Withhold(staged, gone, found.Forgotten)
+	if err != nil {
+		return nil, err
+	}
 	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, waits)...)
 	m.leftOver = len(staged.Rest)+len(staged.Unsettled)+len(waits)+m.held > 0
 	return e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
@@ -411,44 +421,47 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 // deletions are those that may go with this step: none before everything that
 // was edited is in, but for what waits for them, and not so many that a person
 // should say a word.
-func (e *Engine) deletions(m *member, found *replica.Changes, staged replica.Staged) []string {
-	git := gitDeletions(found, staged, false)
-	for _, s := range staged.Rest {
-		if !m.rep.Replaces(s) {
-			return git
+func (e *Engine) deletions(m *member, found *replica.Changes, staged *replica.Staged) ([]tree.Entry, error) {
+	for i := range staged.Rest {
+		if !staged.Rest[i].Replaces() {
+			return gitDeletions(found, staged, false), nil
 		}
 	}
-	losing := m.rep.Losing(found.Gone, staged.Changes)
+	losing, err := m.rep.Losing(found.Gone, staged)
+	if err != nil {
+		return nil, err
+	}
 	if replica.Brake(m.rep.Files(), losing) && !m.allowDelete {
 		m.held = losing
-		return gitDeletions(found, staged, true)
+		return gitDeletions(found, staged, true), nil
 	}
 	m.held = 0
-	return found.Gone
+	return found.Gone, nil
 }
 
-func (e *Engine) publishStep(ctx context.Context, m *member, staged replica.Staged, gone, forgotten []string, epoch, generation int64) (*prepared, error) {
+func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (_ *prepared, err error) {
 	if err := m.rep.Refresh(staged.Refreshed); err != nil {
 		return nil, err
 	}
-	if len(staged.Changes)+len(gone)+len(forgotten) == 0 && !m.anew {
+	if staged.Len()+len(gone)+len(forgotten) == 0 && !m.anew {
 		m.pending = len(staged.Rest)
 		return nil, nil
 	}
 	p := &prepared{member: m, more: len(staged.Rest) > 0}
-	p.step = m.rep.Next(staged.Changes, gone, forgotten, epoch, generation)
+	if p.step, err = m.rep.Next(staged, gone, forgotten, epoch, generation); err != nil {
+		return nil, err
+	}
 	if m.plain != nil {
 		if err := e.recordListing(ctx, p); err != nil {
 			return nil, err
 		}
 	}
-	manifest, err := m.layout.Publish(ctx, p.step.Publication)
-	if err != nil {
+	if p.ref, err = m.layout.Publish(ctx, p.step.Publication); err != nil {
 		return nil, err
 	}
 	pointPublished.Reach()
-	p.step.Delta.Header.Ref = manifest
-	p.ref = m.rep.Ref(p.step, manifest)
+	p.ref.Filters = m.Filter.Hash()
+	p.step.Delta.Header.Ref = p.ref.Manifest
 	return p, nil
 }
 
@@ -482,6 +495,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 			return err
 		}
 		e.pushed(p)
+		p.step.Delta.Spool.Close()
 	}
 	pointResolved.Reach()
 	e.publish()
@@ -497,7 +511,7 @@ func (e *Engine) pushed(p *prepared) {
 	}
 	e.count(m)
 	e.o.Log.Info("committed", "replica", m.Name, "generation", e.lease.Head().Generation,
-		"changes", len(p.step.Delta.Changes), "deleted", p.step.Deleted)
+		"changes", p.step.Delta.Len(), "deleted", p.step.Deleted)
 	if e.o.Synced != nil {
 		e.o.Synced(m.Name)
 	}

@@ -201,16 +201,16 @@ func sorted[V any](m map[string]V) []string {
 // gitDeletions are the rows of repositories that have gone: with all else of
 // their repository, or not at all. Where deletions are held, so are those of
 // whole repositories.
-func gitDeletions(found *replica.Changes, staged replica.Staged, held bool) []string {
-	if slices.ContainsFunc(staged.Rest, func(s replica.Sighting) bool { return replica.GitRow(s.Path) }) {
+func gitDeletions(found *replica.Changes, staged *replica.Staged, held bool) []tree.Entry {
+	if slices.ContainsFunc(staged.Rest, func(s replica.Edit) bool { return replica.GitRow(s.Path) }) {
 		return nil
 	}
 	removed := replica.GitRemoved(found.Gone)
-	var out []string
-	for _, path := range found.Gone {
-		within := func(repository string) bool { return strings.HasPrefix(path, repository) }
-		if replica.GitRow(path) && !(held && slices.ContainsFunc(removed, within)) {
-			out = append(out, path)
+	var out []tree.Entry
+	for _, row := range found.Gone {
+		within := func(repository string) bool { return strings.HasPrefix(row.Path, repository) }
+		if replica.GitRow(row.Path) && !(held && slices.ContainsFunc(removed, within)) {
+			out = append(out, row)
 		}
 	}
 	return out

@@ -66,6 +66,7 @@ type Row struct {
 type Change struct {
 	Row
 	Gone bool
+	was  tree.Kind // of the row that it takes the place of; 0 for none, or where that does not matter
 }
 
 // Delta is a step of a base. A nil Header keeps the one there is.
@@ -373,7 +374,7 @@ func (b *Base) advance(d Delta, from int64) error {
 	if d.Header != nil {
 		b.Header = *d.Header
 	}
-	if d.many() {
+	if d.Len() > 0 {
 		b.counted = d.after
 	}
 	if b.journal <= restJournal {
@@ -388,8 +389,8 @@ func (b *Base) advance(d Delta, from int64) error {
 	})
 }
 
-// many says whether there are changes.
-func (d *Delta) many() bool { return len(d.Changes) > 0 || d.Spool.Len() > 0 }
+// Len is the number of changes.
+func (d *Delta) Len() int { return len(d.Changes) + d.Spool.Len() }
 
 // apply merges a delta into the rows. A change at a path settles what was
 // unplaced there.
@@ -397,10 +398,10 @@ func (b *Base) apply(d Delta) error {
 	if d.Header != nil {
 		b.Header = *d.Header
 	}
-	if !d.many() {
+	if d.Len() == 0 {
 		return nil
 	}
-	rows := make([]Row, 0, len(b.Rows())+len(d.Changes)+d.Spool.Len())
+	rows := make([]Row, 0, len(b.Rows())+d.Len())
 	rest := b.Rows()
 	unplaced := b.Unplaced[:0]
 	left := b.Unplaced
@@ -473,6 +474,18 @@ func (d *Delta) inOrder() func() (*Change, error) {
 		}
 		c, ahead = ahead, nil
 		return c, nil
+	}
+}
+
+// paths are those of the changes.
+func (d *Delta) paths() (map[string]bool, error) {
+	paths := map[string]bool{}
+	for next := d.inOrder(); ; {
+		c, err := next()
+		if c == nil || err != nil {
+			return paths, err
+		}
+		paths[c.Path] = true
 	}
 }
 

@@ -41,8 +41,8 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 		return nil, err
 	}
 	c.compareOwn(kept, git)
-	slices.SortFunc(c.found.Edited, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
-	slices.SortFunc(c.found.Gone, tree.Compare)
+	slices.SortFunc(c.found.Edited, func(a, b Edit) int { return tree.Compare(a.Path, b.Path) })
+	tree.Sort(c.found.Gone)
 	return c.found, nil
 }
 
@@ -183,7 +183,7 @@ type comparison struct {
 // mount is a directory that something was mounted over since the base saw it.
 // When it shows nothing of what the base has in it, it covers that.
 type mount struct {
-	*Sighting
+	Edit
 	gone      int // length of found.Gone before it
 	had, show bool
 }
@@ -246,7 +246,7 @@ func (c *comparison) hidden(path string) bool {
 func (c *comparison) pair(row *Row, s *Sighting) {
 	if row == nil {
 		c.leave(s.Path)
-		c.edited(s)
+		c.edited(Edit{Sighting: *s})
 		return
 	}
 	c.leave(row.Path)
@@ -269,13 +269,18 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 			c.gone(row)
 		}
 	case row.Kind == tree.Dir && mounted && !row.Seen.Mount:
-		at := *s
-		c.mounts = append(c.mounts, mount{Sighting: &at, gone: len(c.found.Gone)})
+		c.mounts = append(c.mounts, mount{Edit: editOf(s, row), gone: len(c.found.Gone)})
 	case s == nil:
 		c.gone(row)
 	case c.r.changed(row, s) || c.r.unstored(row):
-		c.edited(s)
+		c.edited(editOf(s, row))
 	}
+}
+
+// editOf is what is seen where the base has a row.
+func editOf(s *Sighting, row *Row) Edit {
+	was := *row // the next one takes its place
+	return Edit{*s, &was}
 }
 
 // leave ends the mounts that a path is not in.
@@ -287,14 +292,14 @@ func (c *comparison) leave(path string) {
 			c.unseen(Unknown{Path: m.Path, Reason: "something is mounted over it; what was in it is kept in the bucket"})
 			c.found.Gone = c.found.Gone[:m.gone]
 		} else {
-			c.edited(m.Sighting)
+			c.edited(m.Edit)
 		}
 	}
 }
 
-func (c *comparison) edited(s *Sighting) {
+func (c *comparison) edited(s Edit) {
 	if !c.r.unplaced(s.Path) && (c.withheld == nil || !c.withheld(s.Path)) {
-		c.found.Edited = append(c.found.Edited, *s)
+		c.found.Edited = append(c.found.Edited, s)
 	}
 }
 
@@ -305,8 +310,15 @@ func (c *comparison) gone(row *Row) {
 	case !c.r.carries(row.Path, row.Kind == tree.Dir):
 		c.found.Forgotten = append(c.found.Forgotten, row.Path)
 	case !c.hidden(row.Path):
-		c.found.Gone = append(c.found.Gone, row.Path)
+		c.goes(row)
 	}
+}
+
+// goes notes a row that is agreed on and not there any more.
+func (c *comparison) goes(row *Row) {
+	e := row.Entry
+	e.Where = nil // there may be many
+	c.found.Gone = append(c.found.Gone, e)
 }
 
 // compareOwn compares what lies in the replica's own directory: the versions that
@@ -323,14 +335,16 @@ func (c *comparison) compareOwn(kept []Sighting, git *shadows) {
 	for i := range c.own {
 		row := &c.own[i]
 		if dropped[row.Path] || GitRow(row.Path) && git.gone(row.Path) && !c.r.unplaced(row.Path) {
-			c.found.Gone = append(c.found.Gone, row.Path)
+			c.goes(row)
 		}
-		if s := seen[row.Path]; s != nil && !c.r.changed(row, s) && !c.r.unstored(row) {
-			delete(seen, row.Path)
+		s := seen[row.Path]
+		delete(seen, row.Path)
+		if s != nil && (c.r.changed(row, s) || c.r.unstored(row)) {
+			c.edited(editOf(s, row))
 		}
 	}
 	for _, s := range seen {
-		c.edited(s)
+		c.edited(Edit{Sighting: *s})
 	}
 }
 

@@ -73,13 +73,22 @@ func (r *Replica) unpack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lost := map[string]bool{}
+	packs := map[string]bool{}
 	for _, s := range git.seen {
 		pack, isIndex := strings.CutSuffix(s.Path, ".idx")
 		pack += ".pack"
-		u := r.remoteAt(pack)
-		if isIndex && !git.there[pack] && r.base.Row(pack) == nil && (u == nil || u.Gone) {
-			lost[git.repository(strings.TrimPrefix(s.Path, gitDir+"/"))] = true
+		if u := r.remoteAt(pack); isIndex && !git.there[pack] && (u == nil || u.Gone) {
+			packs[pack] = true
+		}
+	}
+	rows, err := r.base.Lookup(packs)
+	if err != nil {
+		return err
+	}
+	lost := map[string]bool{}
+	for pack := range packs {
+		if _, agreed := rows[pack]; !agreed {
+			lost[git.repository(strings.TrimPrefix(pack, gitDir+"/"))] = true
 		}
 	}
 	for repo := range lost {
@@ -253,10 +262,10 @@ func (r *Replica) ReplacedDir(t time.Time) string {
 
 // GitRemoved lists the repositories among the rows that go: with their mark, all
 // of them goes.
-func GitRemoved(gone []string) []string {
+func GitRemoved(gone []tree.Entry) []string {
 	var out []string
-	for _, path := range gone {
-		if repo, ok := strings.CutSuffix(path, "/"+gitMark); ok && GitRow(path) {
+	for i := range gone {
+		if repo, ok := strings.CutSuffix(gone[i].Path, "/"+gitMark); ok && GitRow(repo) {
 			out = append(out, repo+"/")
 		}
 	}
@@ -300,7 +309,7 @@ func (r *Replica) GitSettle(repository string) error {
 // gitWhole keeps a repository's rows together: what is named by the others
 // must be in the generation that they are in. What is not whole waits.
 func (r *Replica) gitWhole(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Rest, func(s Sighting) bool { return GitRow(s.Path) }) ||
+	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return GitRow(s.Path) }) ||
 		slices.ContainsFunc(staged.Unsettled, func(u Unknown) bool { return GitRow(u.Path) })
 	if !waits {
 		return
@@ -312,7 +321,7 @@ func (r *Replica) gitWhole(staged *Staged) {
 		if !held(c.Path) {
 			return false
 		}
-		staged.Rest = append(slices.Clip(staged.Rest), Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen})
+		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
 		return true
 	})
 }

@@ -175,15 +175,18 @@ func (m *machine) push() (more bool, err error) {
 	if err := m.Refresh(staged.Refreshed); err != nil {
 		return false, err
 	}
-	if len(staged.Changes)+len(found.Gone)+len(found.Forgotten) == 0 {
+	if staged.Len()+len(found.Gone)+len(found.Forgotten) == 0 {
 		return false, nil
 	}
-	step := m.Next(staged.Changes, found.Gone, found.Forgotten, w.epoch, w.generation+1)
+	step, err := m.Next(staged, found.Gone, found.Forgotten, w.epoch, w.generation+1)
+	if err != nil {
+		return false, err
+	}
 	ref, err := m.Layout.Publish(ctx, step.Publication)
 	if err != nil {
 		return false, err
 	}
-	step.Delta.Header.Ref = ref
+	step.Delta.Header.Ref = ref.Manifest
 	return true, w.commit(m, step)
 }
 

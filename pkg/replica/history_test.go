@@ -472,10 +472,15 @@ func swap(from, to Op) func(m *machine) {
 // forgetful publishes trees that lack an entry.
 type forgetful struct{ store.Layout }
 
-func (f forgetful) Publish(ctx context.Context, p store.Publication) (string, error) {
-	if n := len(p.Next.Entries); n > 3 {
-		p.Next.Entries = slices.Delete(slices.Clone(p.Next.Entries), n-1, n)
+func (f forgetful) Publish(ctx context.Context, p store.Publication) (store.Ref, error) {
+	var kept []tree.Entry
+	for e, err := range p.Entries {
+		if err != nil {
+			return store.Ref{}, err
+		}
+		kept = append(kept, *e)
 	}
+	p.Entries = tree.All(kept[:max(min(len(kept), 3), len(kept)-1)])
 	return f.Layout.Publish(ctx, p)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -16,10 +17,16 @@ import (
 
 // Changes is what a scan found against the base.
 type Changes struct {
-	Edited    []Sighting // new, or not as the base saw them; sorted
-	Gone      []string   // agreed on, and not there any more; sorted
-	Forgotten []string   // agreed on, and not the replica's to carry any more
+	Edited    []Edit       // sorted
+	Gone      []tree.Entry // agreed on, and not there any more; sorted, and without where their content lies
+	Forgotten []string     // agreed on, and not the replica's to carry any more
 	Unknown   []Unknown
+}
+
+// Edit is a path that is new, or not as the base saw it.
+type Edit struct {
+	Sighting
+	Was *Row // what the base has there; nil for nothing
 }
 
 // Empty says that there is nothing to push.
@@ -132,11 +139,15 @@ func (s *Sighting) entryOf(row *Row) tree.Entry {
 
 // Staged is the outcome of staging.
 type Staged struct {
-	Changes   []*Change  // rows that are new or differ from what was agreed
-	Refreshed []*Change  // rows that are as agreed; only what is seen of them differs
-	Unsettled []Unknown  // files that changed while they were read, or cannot be read
-	Rest      []Sighting // what did not fit
+	Changes   []*Change // rows that are new or differ from what was agreed
+	Spool     *Spool    // more of them, once there are many; nil for none
+	Refreshed []*Change // rows that are as agreed; only what is seen of them differs
+	Unsettled []Unknown // files that changed while they were read, or cannot be read
+	Rest      []Edit    // what did not fit
 }
+
+// Len is the number of rows that are new or differ.
+func (s *Staged) Len() int { return len(s.Changes) + s.Spool.Len() }
 
 // stageBytes bounds what lies in the stage at a time.
 const stageBytes = 256 << 20
@@ -144,19 +155,21 @@ const stageBytes = 256 << 20
 // StageEdits reads what was edited into the batch, until the stage is full.
 // Content that is in the store already is not sent again. The batch fills in
 // where content lies when it is sent.
-func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighting) (out Staged, err error) {
+func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) (out *Staged, err error) {
+	out = &Staged{}
 	defer func() {
 		if err != nil {
 			b.Stop()
+			out.Spool.Close()
 		}
 	}()
-	if err := r.base.Wake(); err != nil {
-		return out, err
-	}
 	r.root.Forget()
 	edited = r.inOrder(edited)
-	r.reuse(b)
-	known := r.knownContent(edited)
+	known, err := r.reuse(b, edited)
+	if err != nil {
+		return out, err
+	}
+	plain := 0 // of the changes, those at the front that may be spooled
 	for i := range edited {
 		if ctx.Err() != nil {
 			return out, context.Cause(ctx)
@@ -174,44 +187,82 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Sighti
 			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: reason(err)})
 		case err != nil:
 			return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
-		case r.agreed(c):
+		case r.agreed(c, s.Was):
 			out.Refreshed = append(out.Refreshed, c)
 		default:
 			known.add(&c.Entry)
+			if plain == len(out.Changes) && r.plain(s) {
+				plain++
+			}
 			out.Changes = append(out.Changes, c)
 		}
+		if plain >= spoolAfter {
+			n, err := r.spool(out, plain)
+			if err != nil {
+				return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
+			}
+			plain -= n
+		}
 	}
-	r.gitWhole(&out)
+	r.gitWhole(out)
 	return out, nil
 }
 
-// Replaces says that a sighting has the name of what is a directory for the
-// remote side.
-func (r *Replica) Replaces(s Sighting) bool {
-	row := r.base.Row(s.Path)
-	return s.Kind != tree.Dir && row != nil && row.Kind == tree.Dir
+// plain says that nothing depends on how an edit's row stands to others.
+func (r *Replica) plain(s *Edit) bool {
+	return r.rank(s) == 0 && !tree.Within(s.Path, Dir) && (s.Was == nil || s.Was.Kind == s.Kind)
 }
 
-// inOrder puts what replaces directories behind what is plain: it waits until
-// what is in them may go. Large packs of repositories come last of all. Before a near end small files come before large ones.
-func (r *Replica) inOrder(edited []Sighting) []Sighting {
-	rank := func(s Sighting) int {
-		switch {
-		case GitRow(s.Path) && s.Size > hurryBytes:
-			return 3
-		case r.Replaces(s):
-			return 2
-		case r.hurried && s.Kind == tree.File && s.Size > hurryBytes/16:
-			return 1
+// spool moves the first changes to the disk, of so many those that are complete,
+// and says how many they are.
+func (r *Replica) spool(out *Staged, plain int) (n int, err error) {
+	complete := func(c *Change) bool { return placed(&c.Entry) && (out.Spool == nil || out.Spool.takes(c.Path)) }
+	for ; n < plain && complete(out.Changes[n]); n++ {
+		if out.Spool == nil {
+			if out.Spool, err = newSpool(r.Stage()); err != nil {
+				return n, err
+			}
 		}
-		return 0
+		if err := out.Spool.add(out.Changes[n]); err != nil {
+			return n, err
+		}
 	}
-	if !slices.ContainsFunc(edited, func(s Sighting) bool { return rank(s) > 0 }) {
+	out.Changes = append(out.Changes[:0:0], out.Changes[n:]...)
+	return n, nil
+}
+
+// Replaces says that an edit has the name of what is a directory for the remote
+// side.
+func (s *Edit) Replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
+
+// rank is when an edit is staged: what replaces directories behind what is plain,
+// because it waits until what is in them may go; large packs of repositories last of
+// all. Before a near end small files come before large ones.
+func (r *Replica) rank(s *Edit) int {
+	switch {
+	case GitRow(s.Path) && s.Size > hurryBytes:
+		return 3
+	case s.Replaces():
+		return 2
+	case r.hurried && s.Kind == tree.File && s.Size > hurryBytes/16:
+		return 1
+	}
+	return 0
+}
+
+// inOrder puts edits in the order in which they are staged.
+func (r *Replica) inOrder(edited []Edit) []Edit {
+	ordered := true
+	for i := 0; i < len(edited) && ordered; i++ {
+		ordered = r.rank(&edited[i]) == 0
+	}
+	if ordered {
 		return edited
 	}
 	edited = slices.Clone(edited)
-	slices.SortStableFunc(edited, func(a, b Sighting) int {
-		if n := cmp.Compare(rank(a), rank(b)); n != 0 || rank(a) != 1 {
+	slices.SortStableFunc(edited, func(a, b Edit) int {
+		rank := r.rank(&a)
+		if n := cmp.Compare(rank, r.rank(&b)); n != 0 || rank != 1 {
 			return n
 		}
 		return cmp.Compare(a.Size, b.Size)
@@ -227,34 +278,51 @@ const hurryBytes = 8 << 20
 // of them only.
 func (r *Replica) Hurry() { r.hurried = true }
 
-// Withhold parts staged changes into those that may go with a step and those
-// that would put a file or link in the place of a directory that, for the remote
-// side, still has something in it: a deletion that waits for a word, or what
-// this file system cannot show.
-func (r *Replica) Withhold(staged []*Change, gone, forgotten []string) (may []*Change, waits []Unknown) {
+// Withhold takes out of what is staged, and names, what would put a file or link in
+// the place of a directory that, for the remote side, still has something in it: a
+// deletion that waits for a word, or what this file system cannot show.
+func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []Unknown, err error) {
+	replaced := map[string]bool{}
+	for _, c := range staged.Changes {
+		if c.Kind != tree.Dir && c.was == tree.Dir {
+			replaced[c.Path] = true
+		}
+	}
+	if len(replaced) == 0 {
+		return nil, nil
+	}
 	going := map[string]bool{}
-	for _, path := range slices.Concat(gone, forgotten) {
+	for i := range gone {
+		going[gone[i].Path] = true
+	}
+	for _, path := range forgotten {
 		going[path] = true
 	}
-	var remote []tree.Entry
-	for _, c := range staged {
-		if row := r.base.Row(c.Path); c.Kind == tree.Dir || row == nil || row.Kind != tree.Dir {
-			may = append(may, c)
-			continue
-		}
-		if remote == nil {
-			remote = r.base.Remote()
-		}
-		in := slices.IndexFunc(remote, func(e tree.Entry) bool {
-			return e.Path != c.Path && tree.Within(e.Path, c.Path) && !going[e.Path]
-		})
-		if in < 0 {
-			may = append(may, c)
-			continue
-		}
-		waits = append(waits, Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", remote[in].Path)})
+	holds := map[string]string{} // what is in them
+	rows, done, err := r.base.reader()
+	if err != nil {
+		return nil, err
 	}
-	return may, waits
+	defer done()
+	remote := overlay(rows, each(r.base.Unplaced))
+	for row, err := remote(); row != nil || err != nil; row, err = remote() {
+		if err != nil {
+			return nil, err
+		}
+		for dir := range tree.Parents(row.Path) {
+			if replaced[dir] && holds[dir] == "" && !going[row.Path] {
+				holds[dir] = strings.Clone(row.Path)
+			}
+		}
+	}
+	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *Change) bool {
+		in := holds[c.Path]
+		if in != "" {
+			waits = append(waits, Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", in)})
+		}
+		return in != ""
+	})
+	return waits, nil
 }
 
 // reason is an error's last word, without the path that a person is told anyway.
@@ -267,16 +335,18 @@ func reason(err error) string {
 }
 
 // agreed says that a staged row is what both sides agreed on already.
-func (r *Replica) agreed(c *Change) bool {
-	row := r.base.Row(c.Path)
+func (r *Replica) agreed(c *Change, row *Row) bool {
 	return row != nil && row.Same(&c.Entry) && !r.unstored(row)
 }
 
-// stage brings one sighting into the batch.
-func (r *Replica) stage(ctx context.Context, b store.Batch, s *Sighting, known *content) (*Change, error) {
-	row := r.base.Row(s.Path)
-	c := &Change{Row: Row{Entry: r.entryOf(s, row), Seen: s.Seen}}
-	c.Tag = r.replacedTag(s, row)
+// stage brings one edit into the batch.
+func (r *Replica) stage(ctx context.Context, b store.Batch, s *Edit, known *content) (*Change, error) {
+	row := s.Was
+	c := &Change{Row: Row{Entry: r.entryOf(&s.Sighting, row), Seen: s.Seen}}
+	if row != nil {
+		c.was = row.Kind
+	}
+	c.Tag = r.replacedTag(&s.Sighting, row)
 	switch s.Kind {
 	case tree.Dir:
 		return c, nil
@@ -288,11 +358,11 @@ func (r *Replica) stage(ctx context.Context, b store.Batch, s *Sighting, known *
 		return c, err
 	}
 	if known.sizes[s.Size] {
-		if done, err := r.stageKnown(c, s, row, known); done || err != nil {
+		if done, err := r.stageKnown(c, s, known); done || err != nil {
 			return c, err
 		}
 	}
-	return c, r.stageContent(ctx, b, c, s)
+	return c, r.stageContent(ctx, b, c, &s.Sighting)
 }
 
 // replacedTag is the tag of the object that a mirror is going to replace.
@@ -311,11 +381,12 @@ func (r *Replica) replacedTag(s *Sighting, row *Row) string {
 
 // stageKnown reads a file whose content may be in the store already, and says
 // whether it is.
-func (r *Replica) stageKnown(c *Change, s *Sighting, row *Row, known *content) (bool, error) {
-	got, seen, err := r.read(s, drain)
+func (r *Replica) stageKnown(c *Change, s *Edit, known *content) (bool, error) {
+	got, seen, err := r.read(&s.Sighting, drain)
 	if err != nil {
 		return false, err
 	}
+	row := s.Was
 	c.Sum, c.Seen = got, seen
 	if row != nil && !r.stale(row) && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
 		c.Where = row.Where
@@ -371,9 +442,10 @@ type content struct {
 	where map[tree.Sum][]tree.Extent
 }
 
-// knownContent looks the base through for content of the sizes that were
-// edited: a renamed or copied file costs no upload.
-func (r *Replica) knownContent(edited []Sighting) *content {
+// reuse looks the base through for content that need not be sent again: of the
+// sizes that were edited, because a renamed or copied file costs no upload, and the
+// parts of large files, of which an edit costs those that it touches.
+func (r *Replica) reuse(b store.Batch, edited []Edit) (*content, error) {
 	wanted := map[int64]bool{}
 	for i := range edited {
 		if edited[i].Kind == tree.File {
@@ -382,35 +454,37 @@ func (r *Replica) knownContent(edited []Sighting) *content {
 	}
 	k := &content{map[int64]bool{}, map[tree.Sum][]tree.Extent{}}
 	if len(wanted) == 0 {
-		return k
+		return k, nil
 	}
-	for i := range r.base.Rows() {
-		if e := &r.base.Rows()[i].Entry; e.Kind == tree.File && wanted[e.Size] && !r.unstored(&r.base.Rows()[i]) && !r.stale(&r.base.Rows()[i]) {
-			k.sizes[e.Size] = true
-			k.where[e.Sum] = e.Where
+	return k, r.base.Each(func(row *Row) error {
+		known := row.Kind == tree.File && wanted[row.Size] && !r.unstored(row)
+		parts := len(row.Where) > 1
+		if !known && !parts || r.stale(row) {
+			return nil
 		}
-	}
-	return k
-}
-
-// reuse tells the batch of the parts of large files that are in the store: an
-// edit in one costs the parts that it touches.
-func (r *Replica) reuse(b store.Batch) {
-	for i := range r.base.Rows() {
-		if row := &r.base.Rows()[i]; len(row.Where) > 1 && !r.stale(row) {
+		if known {
+			k.sizes[row.Size] = true
+			k.where[row.Sum] = row.Where
+		}
+		if parts {
 			b.Reuse(row.Where)
 		}
-	}
+		return nil
+	})
 }
 
 // add makes what is staged now known for the rest of the scan. Its place in
 // the store is known when the batch was sent, so only what has one counts.
 func (k *content) add(e *tree.Entry) {
-	placed := !slices.ContainsFunc(e.Where, func(x tree.Extent) bool { return x.Object == "" })
-	if e.Kind == tree.File && len(e.Where) > 0 && placed {
+	if e.Kind == tree.File && len(e.Where) > 0 && placed(e) {
 		k.sizes[e.Size] = true
 		k.where[e.Sum] = e.Where
 	}
+}
+
+// placed says that it is known where all of an entry's content lies.
+func placed(e *tree.Entry) bool {
+	return !slices.ContainsFunc(e.Where, func(x tree.Extent) bool { return x.Object == "" })
 }
 
 // Step is one new generation of a replica, not yet published.
@@ -421,62 +495,118 @@ type Step struct {
 }
 
 // Next makes the step that staged changes, deletions and forgotten paths lead
-// to.
-func (r *Replica) Next(changes []*Change, gone, forgotten []string, epoch, generation int64) Step {
+// to. The base must not change before it is published.
+func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (Step, error) {
 	h := r.base.Header
 	h.Epoch, h.Generation, h.Filters = epoch, generation, r.Filter.Rules()
-	s := Step{Delta: Delta{Header: &h}, Publication: store.Publication{
-		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation,
+	s := Step{Delta: Delta{Header: &h, Spool: staged.Spool, after: &Totals{}}, Publication: store.Publication{
+		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation, Filters: h.Filters,
 	}}
-	for _, c := range changes {
+	for _, c := range staged.Changes {
 		s.Delta.Changes = append(s.Delta.Changes, *c)
+		if c.was != 0 && c.was != c.Kind {
+			// A mirror keeps a file and a link of one name in two objects.
+			s.Publication.Gone = append(s.Publication.Gone, tree.Entry{Path: c.Path, Kind: c.was})
+		}
 	}
-	for _, path := range slices.Concat(gone, forgotten) {
+	leave := func(path string) {
 		s.Delta.Changes = append(s.Delta.Changes, Change{Row: Row{Entry: tree.Entry{Path: path}}, Gone: true})
 	}
-	for _, path := range gone {
-		if row := r.base.Row(path); row != nil {
-			s.Publication.Gone = append(s.Publication.Gone, row.Entry)
-			if row.Kind != tree.Dir {
-				s.Deleted++
+	for i := range gone {
+		leave(gone[i].Path)
+		s.Publication.Gone = append(s.Publication.Gone, gone[i])
+		if gone[i].Kind != tree.Dir {
+			s.Deleted++
+		}
+	}
+	for _, path := range forgotten {
+		leave(path)
+	}
+	without, err := r.withoutContent(&s.Delta)
+	for _, path := range without {
+		leave(path)
+	}
+	s.Publication.Entries = r.after(s.Delta)
+	return s, err
+}
+
+// withoutContent are the rows whose content is not in the layout, and not in a delta
+// either: a generation must not promise what it does not have. They count as new the
+// next time.
+func (r *Replica) withoutContent(d *Delta) (paths []string, err error) {
+	if !r.Layout.ByContent() || r.base.Totals().Contentless == 0 {
+		return nil, nil
+	}
+	changed, err := d.paths()
+	if err != nil {
+		return nil, err
+	}
+	return paths, r.base.Each(func(row *Row) error {
+		if contentless(&row.Entry) && !changed[row.Path] {
+			paths = append(paths, row.Path)
+		}
+		return nil
+	})
+}
+
+// after gives the remote tree after a delta, and counts the base's rows.
+func (r *Replica) after(d Delta) iter.Seq2[*tree.Entry, error] {
+	return func(yield func(*tree.Entry, error) bool) {
+		fail := func(err error) { yield(nil, err) }
+		rows, done, err := r.base.reader()
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer done()
+		unplaced, err := r.stillUnplaced(&d)
+		if err != nil {
+			fail(err)
+			return
+		}
+		var t Totals
+		counted := func(row *Row, err error) (*Row, error) {
+			if row != nil {
+				t.add(row)
+			}
+			return row, err
+		}
+		next := overlay(rows, d.inOrder())
+		remote := overlay(func() (*Row, error) { return counted(next()) }, each(unplaced))
+		for {
+			row, err := remote()
+			switch {
+			case err != nil:
+				fail(err)
+				return
+			case row == nil:
+				*d.after = t
+				return
+			}
+			e := &row.Entry
+			if r.Layout.ByContent() {
+				if contentless(e) {
+					continue
+				}
+				if e.Tag != "" { // of the plain object it was adopted from
+					bare := *e
+					bare.Tag, e = "", &bare
+				}
+			}
+			if !yield(e, nil) {
+				return
 			}
 		}
 	}
-	for _, c := range changes {
-		// A mirror keeps a file and a link of one name in two objects.
-		if row := r.base.Row(c.Path); row != nil && row.Kind != c.Kind {
-			s.Publication.Gone = append(s.Publication.Gone, row.Entry)
-		}
-	}
-	s.Delta.Changes = append(r.withoutContent(changes), s.Delta.Changes...)
-	after := Base{rows: r.base.Rows(), Unplaced: slices.Clone(r.base.Unplaced)}
-	after.apply(s.Delta)
-	s.Publication.Next = store.Tree{Entries: after.Remote(), Filters: h.Filters}
-	if r.Layout.ByContent() {
-		next := &s.Publication.Next
-		next.Entries = pick(next.Entries, func(e *tree.Entry) bool { return !contentless(e) })
-		for i := range next.Entries {
-			next.Entries[i].Tag = "" // of the plain object it was adopted from
-		}
-	}
-	return s
 }
 
-// withoutContent forgets the rows whose content is not in the layout yet: a
-// generation must not promise what it does not have. They count as new the
-// next time.
-func (r *Replica) withoutContent(changes []*Change) []Change {
-	staged := map[string]bool{}
-	for _, c := range changes {
-		staged[c.Path] = true
+// stillUnplaced is what a delta does not settle.
+func (r *Replica) stillUnplaced(d *Delta) ([]Change, error) {
+	if len(r.base.Unplaced) == 0 {
+		return nil, nil
 	}
-	var out []Change
-	for i := range r.base.Rows() {
-		if row := &r.base.Rows()[i]; r.unstored(row) && !staged[row.Path] {
-			out = append(out, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
-		}
-	}
-	return out
+	settled, err := d.paths()
+	return slices.DeleteFunc(slices.Clone(r.base.Unplaced), func(u Change) bool { return settled[u.Path] }), err
 }
 
 // Live counts the stored bytes of each object that the remote tree refers to;
@@ -541,26 +671,41 @@ func (r *Replica) Moved(to map[store.Spot]tree.Extent) ([]*Change, error) {
 	return out, err
 }
 
-// Ref is what the head says of a step.
-func (r *Replica) Ref(s Step, manifest string) store.Ref {
-	files, bytes := tree.Total(s.Publication.Next.Entries)
-	return store.Ref{Manifest: manifest, Files: files, Bytes: bytes, Filters: r.Filter.Hash()}
-}
-
-// Losing says how many of the paths in gone take content away that nothing
-// staged has: a renamed file is not lost.
-func (r *Replica) Losing(gone []string, changes []*Change) int {
-	still := map[tree.Sum]bool{}
-	for _, c := range changes {
-		still[c.Sum] = true
+// Losing says how many of those in gone take content away that nothing staged has:
+// a renamed file is not lost.
+func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (n int, err error) {
+	if len(gone) == 0 {
+		return 0, nil
 	}
-	n := 0
-	for _, path := range gone {
-		if row := r.base.Row(path); row != nil && !tree.Within(path, Dir) && (row.Kind == tree.Link || row.Kind == tree.File && !still[row.Sum]) {
+	wanted, still := map[tree.Sum]bool{}, map[tree.Sum]bool{}
+	for i := range gone {
+		wanted[gone[i].Sum] = true
+	}
+	note := func(c *Change) {
+		if wanted[c.Sum] {
+			still[c.Sum] = true
+		}
+	}
+	for _, c := range staged.Changes {
+		note(c)
+	}
+	for next := staged.Spool.reader(); ; {
+		c, err := next()
+		if err != nil {
+			return 0, err
+		}
+		if c == nil {
+			break
+		}
+		note(c)
+	}
+	for i := range gone {
+		e := &gone[i]
+		if !tree.Within(e.Path, Dir) && (e.Kind == tree.Link || e.Kind == tree.File && !still[e.Sum]) {
 			n++
 		}
 	}
-	return n
+	return n, nil
 }
 
 // Brake says whether so many deletions at once want a person's word: one side

@@ -15,11 +15,17 @@ type Totals struct {
 	Files     int64 // and links
 	Bytes     int64
 	Conflicts int // local versions that are kept aside
+	// Contentless counts the files that lie nowhere in the replica's layout: they
+	// were adopted from plain objects, and are to be sent.
+	Contentless int
 }
 
 // add counts a row.
 func (t *Totals) add(row *Row) {
 	t.Rows++
+	if contentless(&row.Entry) {
+		t.Contentless++
+	}
 	switch {
 	case GitRow(row.Path):
 	case tree.Within(row.Path, Dir):

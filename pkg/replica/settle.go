@@ -78,10 +78,7 @@ func (r *Replica) Refresh(rows []*Change) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if err := r.base.Wake(); err != nil {
-		return err
-	}
-	var d Delta
+	d := Delta{after: r.base.counted} // they are as many, and of the same sizes
 	for _, c := range rows {
 		d.Changes = append(d.Changes, *c)
 	}

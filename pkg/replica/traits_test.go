@@ -81,16 +81,17 @@ func (s *site) push(ctx context.Context) {
 	s.must(err)
 	s.must(batch.Send(ctx))
 	s.must(s.Refresh(staged.Refreshed))
-	if len(staged.Changes)+len(found.Gone) == 0 {
+	if staged.Len()+len(found.Gone) == 0 {
 		return
 	}
-	step := s.Next(staged.Changes, found.Gone, found.Forgotten, 1, s.w.generation+1)
+	step, err := s.Next(staged, found.Gone, found.Forgotten, 1, s.w.generation+1)
+	s.must(err)
 	ref, err := s.Layout.Publish(ctx, step.Publication)
 	s.must(err)
-	step.Delta.Header.Ref = ref
+	step.Delta.Header.Ref = ref.Manifest
 	s.must(s.Base().Prepare("n", step.Delta))
 	s.must(s.Base().Resolve(true))
-	s.w.generation, s.w.ref = s.w.generation+1, ref
+	s.w.generation, s.w.ref = s.w.generation+1, ref.Manifest
 }
 
 func (s *site) must(err error) {

@@ -203,14 +203,16 @@ func (s *suite) announce(dir string, items []item, gone ...tree.Entry) {
 	s.t.Helper()
 	s.generation++
 	p := Publication{Gone: gone, Workspace: "a/b/c", Replica: "r", Epoch: 7, Generation: s.generation}
+	var entries []tree.Entry
 	for _, it := range items {
-		p.Next.Entries = append(p.Next.Entries, it.Entry)
+		entries = append(entries, it.Entry)
 	}
-	tree.Sort(p.Next.Entries)
-	p.Next.Filters = []filter.Rule{{Pattern: "x\xff"}, {Include: true, Pattern: "y"}}
-	var err error
-	s.ref, err = s.Publish(s.t.Context(), p)
+	tree.Sort(entries)
+	p.Entries = tree.All(entries)
+	p.Filters = []filter.Rule{{Pattern: "x\xff"}, {Include: true, Pattern: "y"}}
+	ref, err := s.Publish(s.t.Context(), p)
 	s.must(err)
+	s.ref = ref.Manifest
 }
 
 // entries reads the tree, files and links apart from directories.
@@ -597,7 +599,7 @@ func TestManifestRefuses(t *testing.T) {
 			e := good
 			e.Where = slices.Clone(good.Where)
 			change(&e)
-			p := Publication{Next: Tree{Entries: []tree.Entry{e}}}
+			p := Publication{Entries: tree.All([]tree.Entry{e})}
 			if _, err := s.Publish(t.Context(), p); err == nil {
 				t.Error("it was published")
 			}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"io"
+	"iter"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -28,10 +29,10 @@ type Layout interface {
 	// Begin opens a batch of content to send; dir is an empty staging
 	// directory of the batch's own.
 	Begin(dir string, epoch int64, progress Progress) Batch
-	// Publish makes next the remote tree, whose content is all there, and
-	// returns what Tree is to be asked for. A snapshot becomes true when the
-	// head names it; a mirror is true at once.
-	Publish(ctx context.Context, change Publication) (ref string, err error)
+	// Publish makes a step's entries the remote tree, whose content is all there,
+	// and returns what a head says of it. A snapshot becomes true when the head
+	// names it; a mirror is true at once.
+	Publish(ctx context.Context, step Publication) (Ref, error)
 }
 
 // Here fills b with the content of a part, of the SHA-256 sum, from what is on
@@ -69,9 +70,12 @@ func ValidPath(path string) bool {
 
 // Publication is one step of a remote tree.
 type Publication struct {
-	Next       Tree
+	// Entries gives the tree, in order, as often as it is asked. An entry is good
+	// until the next one is asked for.
+	Entries    iter.Seq2[*tree.Entry, error]
+	Filters    []filter.Rule
 	From       string       // what the remote tree is called that the head names; "" for none
-	Gone       []tree.Entry // what next has no more, or has in another version
+	Gone       []tree.Entry // path and kind of what the tree has no more, or has as something else
 	Workspace  string
 	Replica    string
 	Epoch      int64

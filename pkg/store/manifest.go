@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 	"time"
@@ -51,30 +52,43 @@ func checkEntry(e *tree.Entry) error {
 	return nil
 }
 
-// writeManifest writes a manifest: all rows of p, or with base the ones of d.
-func writeManifest(w io.Writer, p Publication, base string, d *difference, now time.Time) error {
+// writeManifest writes a manifest of so many rows: all of them, or with base the ones
+// of d.
+func writeManifest(w io.Writer, p Publication, rows int, base string, d *difference, now time.Time) error {
 	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return err
 	}
 	h := manifestHeader{
 		Format: manifestFormat, Workspace: p.Workspace, Replica: p.Replica, Epoch: p.Epoch, Generation: p.Generation,
-		Time: now.UTC(), Filters: p.Next.Filters, Base: base, Rows: len(p.Next.Entries),
+		Time: now.UTC(), Filters: p.Filters, Base: base, Rows: rows,
 	}
 	if err := json.NewEncoder(z).Encode(h); err != nil {
 		return err
 	}
-	rows := tree.NewWriter(z)
+	t := tree.NewWriter(z)
 	if base != "" {
-		err = d.write(rows)
+		err = d.write(t)
 	} else {
-		for i := range p.Next.Entries {
-			if err = rows.Entry(&p.Next.Entries[i]); err != nil {
-				break
-			}
-		}
+		err = writeTree(t, p.Entries, rows)
 	}
-	return errors.Join(err, rows.Flush(), z.Close())
+	return errors.Join(err, t.Flush(), z.Close())
+}
+
+func writeTree(w *tree.Writer, entries iter.Seq2[*tree.Entry, error], rows int) error {
+	for e, err := range entries {
+		if err == nil {
+			err = w.Entry(e)
+		}
+		if err != nil {
+			return err
+		}
+		rows--
+	}
+	if rows != 0 {
+		return fmt.Errorf("internal error: a tree has %d rows less than it had a moment ago", rows)
+	}
+	return nil
 }
 
 // manifest is one being read.
@@ -127,26 +141,16 @@ func (m *manifest) close() {
 
 // next gives the next row, nil at the end.
 func (m *manifest) next() (*tree.Record, error) {
-	if err := m.rows.Advance(); err != nil {
-		return nil, ignoreEOF(err)
+	if more, err := m.advance(); !more {
+		return nil, err
 	}
 	return m.row()
 }
 
-// nextBut is next after those rows that are the entries in order, and says how
-// many these were.
-func (m *manifest) nextBut(entries []tree.Entry) (n int, rec *tree.Record, err error) {
-	for {
-		if err := m.rows.Advance(); err != nil {
-			return n, nil, ignoreEOF(err)
-		}
-		if n == len(entries) || !m.rows.Is(&entries[n]) {
-			rec, err = m.row()
-			return n, rec, err
-		}
-		m.last = entries[n].Path
-		n++
-	}
+// advance goes to the next row, and says whether there is one.
+func (m *manifest) advance() (bool, error) {
+	err := m.rows.Advance()
+	return err == nil, ignoreEOF(err)
 }
 
 func ignoreEOF(err error) error {
@@ -239,6 +243,32 @@ func merge(m, full *manifest, each func(*tree.Entry)) error {
 // difference is how a tree differs from a full manifest.
 type difference struct {
 	lines []differing
+	count
+}
+
+// count is how much a tree is.
+type count struct {
+	rows         int
+	files, bytes int64 // of files and links
+}
+
+func (c *count) add(e *tree.Entry) {
+	c.rows++
+	if e.Kind != tree.Dir {
+		c.files++
+		c.bytes += e.Size
+	}
+}
+
+// measure counts a tree.
+func measure(entries iter.Seq2[*tree.Entry, error]) (c count, err error) {
+	for e, err := range entries {
+		if err != nil {
+			return c, err
+		}
+		c.add(e)
+	}
+	return c, nil
 }
 
 // differing is one path: its row, or nil when it is gone.
@@ -264,34 +294,102 @@ func (d *difference) write(w *tree.Writer) error {
 
 // differ compares a tree with a full manifest. It is nil when the difference has
 // more than limit lines.
-func differ(full *manifest, next []tree.Entry, limit int) (*difference, error) {
+func differ(full *manifest, entries iter.Seq2[*tree.Entry, error], limit int) (*difference, error) {
 	d := &difference{}
-	n, was, err := full.nextBut(next)
-	for next = next[n:]; err == nil && (was != nil || len(next) > 0); {
-		c := -1
-		if was == nil {
-			c = 1
-		} else if len(next) > 0 {
-			c = tree.Compare(was.Path, next[0].Path)
+	c := comparison{full: full, d: d}
+	if err := c.advance(); err != nil {
+		return nil, err
+	}
+	for e, err := range entries {
+		if err == nil {
+			d.add(e)
+			err = c.take(e)
 		}
-		switch {
-		case c < 0:
-			d.lines = append(d.lines, differing{path: was.Path})
-		case c > 0 || !sameRow(&was.Entry, &next[0]):
-			d.lines = append(d.lines, differing{next[0].Path, &next[0]})
+		if err != nil {
+			return nil, err
 		}
 		if len(d.lines) > limit {
 			return nil, nil
 		}
-		if c >= 0 {
-			next = next[1:]
+	}
+	if err := c.rest(limit); err != nil || len(d.lines) > limit {
+		return nil, err
+	}
+	return d, nil
+}
+
+// comparison goes through a full manifest beside a tree.
+type comparison struct {
+	full *manifest
+	d    *difference
+	more bool         // the manifest is at a row
+	was  *tree.Record // the row, once it was read
+}
+
+func (c *comparison) advance() (err error) {
+	c.was = nil
+	c.more, err = c.full.advance()
+	return err
+}
+
+// row reads the row that the manifest is at.
+func (c *comparison) row() (_ *tree.Record, err error) {
+	if c.was == nil {
+		c.was, err = c.full.row()
+	}
+	return c.was, err
+}
+
+// take compares the next entry.
+func (c *comparison) take(e *tree.Entry) error {
+	for c.more {
+		if c.was == nil && c.full.rows.Is(e) {
+			c.full.last = e.Path
+			return c.advance()
 		}
-		if c <= 0 {
-			n, was, err = full.nextBut(next)
-			next = next[n:]
+		was, err := c.row()
+		if err != nil {
+			return err
+		}
+		n := tree.Compare(was.Path, e.Path)
+		if n > 0 {
+			break
+		}
+		if n == 0 && sameRow(&was.Entry, e) {
+			return c.advance()
+		}
+		if n == 0 {
+			c.d.has(e)
+			return c.advance()
+		}
+		c.d.lines = append(c.d.lines, differing{path: was.Path})
+		if err := c.advance(); err != nil {
+			return err
 		}
 	}
-	return d, err
+	c.d.has(e)
+	return nil
+}
+
+// has notes a row that the tree has.
+func (d *difference) has(e *tree.Entry) {
+	row := *e // the next entry takes its place
+	d.lines = append(d.lines, differing{row.Path, &row})
+}
+
+// rest notes what is left of the manifest as gone.
+func (c *comparison) rest(limit int) error {
+	for c.more && len(c.d.lines) <= limit {
+		was, err := c.row()
+		if err != nil {
+			return err
+		}
+		c.d.lines = append(c.d.lines, differing{path: was.Path})
+		if err := c.advance(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sameRow says whether two rows of a path are written alike.

@@ -40,15 +40,15 @@ func (c *chain) publish(entries []tree.Entry, commit bool) string {
 	c.t.Helper()
 	c.n++
 	ref, err := c.writer.Publish(c.t.Context(), Publication{
-		Next: Tree{Entries: entries}, From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n,
+		Entries: tree.All(entries), From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n,
 	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if c.trees[ref] = slices.Clone(entries); commit {
-		c.from = ref
+	if c.trees[ref.Manifest] = slices.Clone(entries); commit {
+		c.from = ref.Manifest
 	}
-	return ref
+	return ref.Manifest
 }
 
 // reader is a machine that has nothing.
@@ -200,7 +200,7 @@ func TestDifferenceWithoutItsBase(t *testing.T) {
 			return c.rewrite(now[:19], &difference{}, base)
 		},
 		"out of order": func(c *chain, _, base string) string {
-			return c.rewrite(now, &difference{[]differing{{"b", nil}, {"a", nil}}}, base)
+			return c.rewrite(now, &difference{lines: []differing{{"b", nil}, {"a", nil}}}, base)
 		},
 		"not a manifest": func(c *chain, _, base string) string {
 			return c.rewrite(now, &difference{}, "o/"+strings.TrimPrefix(base, "m/"))
@@ -209,7 +209,7 @@ func TestDifferenceWithoutItsBase(t *testing.T) {
 			return c.rewrite(now, &difference{}, "m/../"+base)
 		},
 		"a full one with a path gone": func(c *chain, _, _ string) string {
-			return c.rewrite(now, &difference{[]differing{{"a", nil}}}, "")
+			return c.rewrite(now, &difference{lines: []differing{{"a", nil}}}, "")
 		},
 	}
 	for name, do := range tests {
@@ -246,7 +246,7 @@ func TestDifferenceWithoutItsBase(t *testing.T) {
 func (c *chain) rewrite(rows []tree.Entry, d *difference, base string) string {
 	c.t.Helper()
 	var buf bytes.Buffer
-	h := Publication{Next: Tree{Entries: rows}}
+	h := Publication{Entries: tree.All(rows)}
 	var err error
 	if base == "" { // all of the difference's lines, in a full one
 		z := must(zstd.NewWriter(&buf))
@@ -254,7 +254,7 @@ func (c *chain) rewrite(rows []tree.Entry, d *difference, base string) string {
 		w := tree.NewWriter(z)
 		err = errors.Join(d.write(w), w.Flush(), z.Close())
 	} else {
-		err = writeManifest(&buf, h, base, d, time.Now())
+		err = writeManifest(&buf, h, len(rows), base, d, time.Now())
 	}
 	if err != nil {
 		c.t.Fatal(err)

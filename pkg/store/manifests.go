@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
 // Tree reads a manifest, and the full one that it is a difference from. Without
@@ -99,27 +101,51 @@ func (s *Snapshot) keepLocal(refs ...string) error {
 
 // Publish sends the manifest of the next tree: the difference from the last full
 // one where that is known here and pays.
-func (s *Snapshot) Publish(ctx context.Context, p Publication) (string, error) {
-	for i := range p.Next.Entries {
-		if err := checkEntry(&p.Next.Entries[i]); err != nil {
-			return "", fmt.Errorf("internal error: cannot write manifest: %w", err)
+func (s *Snapshot) Publish(ctx context.Context, p Publication) (Ref, error) {
+	p.Entries = checked(p.Entries)
+	ref, err := s.prepare(p)
+	if err != nil {
+		return Ref{}, fmt.Errorf("cannot write manifest: %w", err)
+	}
+	_, err = s.bucket.Upload(ctx, s.local, []string{path.Join(Dir, ref.Manifest)}, nil)
+	return ref, err
+}
+
+// checked refuses entries that nobody could read again.
+func checked(entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error] {
+	return func(yield func(*tree.Entry, error) bool) {
+		for e, err := range entries {
+			if err == nil {
+				if err = checkEntry(e); err != nil {
+					err = fmt.Errorf("internal error: %w", err)
+				}
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
 		}
 	}
+}
+
+// prepare makes the manifest here.
+func (s *Snapshot) prepare(p Publication) (Ref, error) {
 	base, d, err := s.difference(p)
 	if err != nil {
-		return "", fmt.Errorf("cannot write manifest: %w", err)
+		return Ref{}, err
+	}
+	var c count
+	if d != nil {
+		c = d.count
+	} else if c, err = measure(p.Entries); err != nil {
+		return Ref{}, err
 	}
 	// What was published may not come to be committed: the next one is told the
 	// same From then.
 	if err := s.keepLocal(p.From, base); err != nil {
-		return "", fmt.Errorf("cannot write manifest: %w", err)
+		return Ref{}, err
 	}
-	ref, err := s.write(p, base, d)
-	if err != nil {
-		return "", fmt.Errorf("cannot write manifest: %w", err)
-	}
-	_, err = s.bucket.Upload(ctx, s.local, []string{path.Join(Dir, ref)}, nil)
-	return ref, err
+	manifest, err := s.write(p, c.rows, base, d)
+	return Ref{Manifest: manifest, Files: c.files, Bytes: c.bytes}, err
 }
 
 // difference says from which manifest the next tree is to be a difference, and
@@ -137,7 +163,7 @@ func (s *Snapshot) difference(p Publication) (base string, d *difference, err er
 		}
 		defer full.close()
 	}
-	d, err = differ(full, p.Next.Entries, largest(full.Rows, p.Generation-full.Generation))
+	d, err = differ(full, p.Entries, largest(full.Rows, p.Generation-full.Generation))
 	if d == nil {
 		base = ""
 	}
@@ -145,7 +171,7 @@ func (s *Snapshot) difference(p Publication) (base string, d *difference, err er
 }
 
 // write makes the object of a manifest here.
-func (s *Snapshot) write(p Publication, base string, d *difference) (ref string, err error) {
+func (s *Snapshot) write(p Publication, rows int, base string, d *difference) (ref string, err error) {
 	if err := os.MkdirAll(s.localFile("m"), 0o700); err != nil {
 		return "", err
 	}
@@ -154,7 +180,7 @@ func (s *Snapshot) write(p Publication, base string, d *difference) (ref string,
 		return "", err
 	}
 	sum := sha256.New()
-	if err := errors.Join(writeManifest(io.MultiWriter(f, sum), p, base, d, time.Now()), f.Close()); err != nil {
+	if err := errors.Join(writeManifest(io.MultiWriter(f, sum), p, rows, base, d, time.Now()), f.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
 	ref = fmt.Sprintf("m/%d-%d-%x", p.Epoch, p.Generation, sum.Sum(nil))

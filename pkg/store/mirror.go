@@ -208,7 +208,12 @@ func stripAttributes(file string) {
 }
 
 // Publish moves what is gone to the history.
-func (m *Mirror) Publish(ctx context.Context, p Publication) (string, error) {
+func (m *Mirror) Publish(ctx context.Context, p Publication) (Ref, error) {
+	c, err := measure(p.Entries)
+	if err != nil {
+		return Ref{}, err
+	}
+	ref := Ref{Files: c.files, Bytes: c.bytes}
 	var keys []string
 	for i := range p.Gone {
 		if p.Gone[i].Kind != tree.Dir {
@@ -216,11 +221,11 @@ func (m *Mirror) Publish(ctx context.Context, p Publication) (string, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return "", nil
+		return ref, nil
 	}
-	_, err := m.bucket.Move(ctx, keys, historyDir(time.Now()))
+	_, err = m.bucket.Move(ctx, keys, historyDir(time.Now()))
 	pointMoved.Reach()
-	return "", err
+	return ref, err
 }
 
 func historyDir(t time.Time) string {

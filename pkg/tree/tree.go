@@ -108,6 +108,17 @@ func Sort(entries []Entry) {
 	slices.SortFunc(entries, func(a, b Entry) int { return Compare(a.Path, b.Path) })
 }
 
+// All gives entries one by one.
+func All(entries []Entry) iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		for i := range entries {
+			if !yield(&entries[i], nil) {
+				return
+			}
+		}
+	}
+}
+
 // Find looks a path up in sorted entries; nil when it is not there.
 func Find(entries []Entry, path string) *Entry {
 	if i, ok := slices.BinarySearchFunc(entries, path, func(e Entry, p string) int { return Compare(e.Path, p) }); ok {
@@ -130,15 +141,4 @@ func Parents(path string) iter.Seq[string] {
 			}
 		}
 	}
-}
-
-// Total counts the files and links of entries, and the files' bytes.
-func Total(entries []Entry) (files, bytes int64) {
-	for i := range entries {
-		if entries[i].Kind != Dir {
-			files++
-			bytes += entries[i].Size
-		}
-	}
-	return files, bytes
 }
