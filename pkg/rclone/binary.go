@@ -85,7 +85,8 @@ func Check(ctx context.Context, path string) (Binary, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionLimit, fmt.Errorf("no answer in %s", versionLimit))
 	defer cancel()
 	cmd := command(ctx, path, "version")
-	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "PATH=/usr/bin:/bin", "HOME=/"}
+	// Without PATH: it would ask lsb_release, a script, what system this is.
+	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "HOME=/"}
 	out, err := cmd.Output()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
