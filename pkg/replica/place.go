@@ -641,6 +641,8 @@ func (p *placement) settle(d *Decision, seen Seen) {
 		if r := d.Remote.Mode; r != tree.NoMode && d.Entry.Kind != tree.Link && r != d.Entry.Mode {
 			c.Entry.Mode, c.Seen.Mode, c.Seen.CTime = r, r, 0
 		}
+	case d.Remote == nil && row == nil:
+		return // neither side of the base knows it
 	case d.Remote == nil:
 		c.Gone = true
 	case d.Op == Keep || d.Op == Withdraw:

@@ -285,6 +285,9 @@ func matchListed(local, remote *tree.Entry, tag string) {
 // accounts for every path in the base. It can be interrupted at any point and
 // called again.
 func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error) {
+	if len(r.base.Unplaced) == 0 {
+		return &Outcome{}, r.restored() // what else differs is an edit, for the next scan
+	}
 	p, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
@@ -311,13 +314,18 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		return out, err
 	}
 	// What is held or failed stays unplaced, path by path; the rest may be pushed.
+	return out, r.restored()
+}
+
+// restored notes that all of the generation was placed, as far as that can be.
+func (r *Replica) restored() error {
 	h := r.base.Header
 	if h.Restored {
-		return out, nil // something waits for ever: that is no reason to write each time
+		return nil // something waits for ever: that is no reason to write each time
 	}
 	h.Restored = true
 	pointRestored.Reach()
-	return out, r.base.Apply(Delta{Header: &h})
+	return r.base.Apply(Delta{Header: &h})
 }
 
 // ownRows settles the rows of versions kept aside on other machines: they are
