@@ -58,9 +58,10 @@ func (o *Options) base(lowLevelRetries int) []string {
 }
 
 // bulk are the flags of the commands that may take long. The statistics are
-// how their result is checked, and their progress told.
+// how their result is checked, and their progress told. One side of each transfer
+// is a local file, which needs no reading ahead: 16 MiB for each, by default.
 func (o *Options) bulk() []string {
-	flags := append(o.base(2), "--stats", "1s", "--stats-log-level", "NOTICE",
+	flags := append(o.base(2), "--stats", "1s", "--stats-log-level", "NOTICE", "--buffer-size", "0",
 		"--transfers", strconv.Itoa(o.Transfers), "--checkers", strconv.Itoa(o.Checkers))
 	if o.BwLimit != "" {
 		flags = append(flags, "--bwlimit", o.BwLimit)

@@ -14,7 +14,7 @@ func baseFlags(tries string) string {
 	return " --use-json-log --retries 1 --low-level-retries " + tries + " --contimeout 5s --timeout 30s"
 }
 
-const bulkFlags = " --stats 1s --stats-log-level NOTICE --transfers 4 --checkers 8"
+const bulkFlags = " --stats 1s --stats-log-level NOTICE --buffer-size 0 --transfers 4 --checkers 8"
 
 func TestArgv(t *testing.T) {
 	opts := func(change func(*Options)) *Options {
@@ -86,7 +86,7 @@ func TestArgv(t *testing.T) {
 			}).uploadArgv("/d", root),
 			"copy /d p:b/x/ --files-from-raw - --no-traverse --no-check-dest --s3-no-head --s3-no-check-bucket --metadata" +
 				" --use-json-log --retries 1 --low-level-retries 2 --contimeout 1s --timeout 1m0s" +
-				" --stats 1s --stats-log-level NOTICE --transfers 7 --checkers 9 --bwlimit 10M",
+				" --stats 1s --stats-log-level NOTICE --buffer-size 0 --transfers 7 --checkers 9 --bwlimit 10M",
 		},
 		"download": {
 			plain.downloadArgv(root, "/d"),

@@ -75,6 +75,7 @@ func (w *world) machineAt(path string, excludes ...string) *machine {
 	m.Replica = New(Options{
 		Name: "r", Workspace: "o/p/e", Path: path, Host: filepath.Base(path), Filter: f, Layout: w.layout(path),
 	})
+	m.spoolAfter = 1 // so that it is met
 	return m
 }
 
@@ -90,7 +91,7 @@ func (m *machine) restart() {
 	m.Close()
 	o, merge := m.Options, m.merge
 	m.Replica = New(o)
-	m.merge = merge
+	m.merge, m.spoolAfter = merge, 1
 }
 
 // acquire brings the tree to the head: what the engine does with a new lease.

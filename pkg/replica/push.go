@@ -196,7 +196,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			}
 			out.Changes = append(out.Changes, c)
 		}
-		if plain >= spoolAfter {
+		if plain >= r.spoolAfter {
 			n, err := r.spool(out, plain)
 			if err != nil {
 				return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)

@@ -58,11 +58,12 @@ type Replica struct {
 	// before they were wholes, by git directory.
 	gitFiles map[string][]tree.Entry
 	// merge is Plan; a test that checks the checker has another.
-	merge func(Sides) []Decision
+	merge      func(Sides) []Decision
+	spoolAfter int // rows of a step in memory before some are spooled
 }
 
 // New makes a replica; Open it before use.
-func New(o Options) *Replica { return &Replica{Options: o, merge: Plan} }
+func New(o Options) *Replica { return &Replica{Options: o, merge: Plan, spoolAfter: spoolMany} }
 
 // Dir is the replica's own directory.
 func (r *Replica) Dir() string { return filepath.Join(r.Path, Dir) }

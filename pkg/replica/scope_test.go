@@ -127,7 +127,10 @@ func found(t *testing.T, m *machine, dirs map[string]bool) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string][]string{"gone": c.Gone, "forgotten": c.Forgotten}
+	all := map[string][]string{"forgotten": c.Forgotten}
+	for _, e := range c.Gone {
+		all["gone"] = append(all["gone"], e.Path)
+	}
 	for _, e := range c.Edited {
 		all["edited"] = append(all["edited"], e.Path)
 	}

@@ -18,9 +18,9 @@ type Spool struct {
 	err  error
 }
 
-// spoolAfter is how many rows of a step are in memory at least before some are
+// spoolMany is how many rows of a step are in memory at least before some are
 // spooled.
-const spoolAfter = 4096
+const spoolMany = 4096
 
 func newSpool(dir string) (*Spool, error) {
 	f, err := os.CreateTemp(dir, "spool-*")

@@ -25,6 +25,9 @@ const (
 	smallFile = 64 << 10
 	// packSize is the stored size at which a pack is closed.
 	packSize = 16 << 20
+	// packPieces is how many pieces it has at most: who stages holds their rows
+	// until it has its name.
+	packPieces = 16 << 10
 	// shipSize is the stored size of whole packs at which they are sent while
 	// the next are staged; the disk holds this much a few times, and not a large
 	// file once more.
@@ -226,7 +229,7 @@ func (b *snapshotBatch) put(ctx context.Context, e *tree.Entry, stored []byte, x
 
 // room makes sure that a pack is open that is not full.
 func (b *snapshotBatch) room(ctx context.Context) error {
-	if b.pack != nil && b.pack.size >= packSize {
+	if b.pack != nil && (b.pack.size >= packSize || len(b.pack.members) >= packPieces) {
 		if err := b.close(); err != nil {
 			return err
 		}
