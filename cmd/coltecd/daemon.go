@@ -111,6 +111,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		return nil, err
 	}
 	d.rclone = sync.OnceValues(func() (rclone.Binary, error) { return rclone.Find(context.Background(), p.lookup) })
+	frugal()
 	d.rest = time.AfterFunc(restAfter, slim)
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,

@@ -14,6 +14,15 @@ import (
 // has taken: longer than anybody who asks again and again waits in between.
 const restAfter = 3 * time.Second
 
+// frugal has half of what is in use be garbage at most before it is collected, and
+// not all of it: at the end of a first push of 100,000 files 54 MB and not 65. What
+// GOGC says counts.
+func frugal() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+}
+
 // slim gives back what only the start needed: memory of the heap, and the pages
 // of the program itself that are mapped (parsers, tables, what init ran). They
 // come back from the page cache one by one, as they are needed. More than half of
