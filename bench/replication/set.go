@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,7 +233,7 @@ func copyTree(ctx context.Context, from, to string) error {
 }
 
 // percentile is the value that a share of the values does not exceed.
-func percentile(values []time.Duration, share float64) time.Duration {
+func percentile[T cmp.Ordered](values []T, share float64) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }

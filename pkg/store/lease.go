@@ -427,7 +427,7 @@ var pointSpilled = killpoint.New("commit:spilled")
 
 // recentMax bounds what the head carries of the log of generations; half of it
 // goes to an object of its own when it is full.
-const recentMax = 32
+const recentMax = 64
 
 // logSegment is a stretch of the log of generations, oldest first. Immutable.
 type logSegment struct {
