@@ -427,7 +427,7 @@ func crashInLongLog(t *testing.T, at string) {
 	a.seed()
 	a.once()
 	a.start()
-	for i := 1; a.status().Lease.Generation < 32; i++ {
+	for i := 1; a.status().Lease.Generation < 64; i++ {
 		a.write("edit.txt", fmt.Sprint(i))
 		a.sync()
 	}
