@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -35,8 +36,8 @@ type FileSystem interface {
 	Rename(from, to string, replace bool) error
 	Chmod(path string, mode uint32) error
 	SetTime(path string, ns int64) error
-	// Sync flushes the whole file system.
-	Sync() error
+	// Sync flushes some files, or the whole file system when none are named.
+	Sync(files ...string) error
 }
 
 // File is a regular file that is open for reading.
@@ -57,5 +58,21 @@ func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting,
 	return Walk(ctx, join(r.Path, dir), match)
 }
 
-// Sync flushes the file system that the tree is on.
-func (r *Root) Sync() error { return unix.Syncfs(r.fd) }
+// Sync flushes files, or the file system that the tree is on.
+func (r *Root) Sync(files ...string) error {
+	if len(files) == 0 {
+		return unix.Syncfs(r.fd)
+	}
+	for _, path := range files {
+		fd, err := unix.Openat(r.fd, path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		err = unix.Fsync(fd)
+		unix.Close(fd)
+		if err != nil {
+			return &fs.PathError{Op: "flush", Path: path, Err: err}
+		}
+	}
+	return nil
+}

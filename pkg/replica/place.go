@@ -144,7 +144,7 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 		}
 		pointFetched.Reach()
 		// What is renamed into place must not be empty after a power loss.
-		if err := p.sync(); err != nil {
+		if err := p.sync(flushed(staged)...); err != nil {
 			return 0, err
 		}
 	}
@@ -153,6 +153,9 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 	}
 	p.pace.placed(files)
 	pointPlaced.Reach()
+	if err := os.RemoveAll(dir); err != nil { // what is not on the disk yet need not get there
+		return 0, err
+	}
 	// Nor must the base say that something was placed which was not.
 	if len(p.changes) > 0 {
 		if err := p.sync(); err != nil {
@@ -163,7 +166,19 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 		}
 	}
 	pointRecorded.Reach()
-	return n, os.RemoveAll(dir)
+	return n, nil
+}
+
+// fewFiles are flushed one by one, without the objects that they came in.
+const fewFiles = 16
+
+// flushed are the staged files that are to be flushed; none stand for all there is.
+func flushed(staged []string) []string {
+	files := slices.DeleteFunc(slices.Clone(staged), func(name string) bool { return name == "" })
+	if len(files) > fewFiles {
+		return nil
+	}
+	return files
 }
 
 // newcomer is a file that comes where nothing is: what is done with it concerns
@@ -281,8 +296,8 @@ func (p *placement) told(d *Decision) uint32 {
 	return remote.Mode
 }
 
-func (p *placement) sync() error {
-	if err := p.r.root.Sync(); err != nil {
+func (p *placement) sync(files ...string) error {
+	if err := p.r.root.Sync(files...); err != nil {
 		return fmt.Errorf("cannot flush the file system: %w", err)
 	}
 	return nil
