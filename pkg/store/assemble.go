@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/coltec/coltec/pkg/tree"
@@ -22,6 +22,17 @@ type target struct {
 	*tree.Entry
 	name string
 	left atomic.Int64 // parts that are not there yet
+	hash follower     // of a file of several parts
+}
+
+// follower hashes a file in its order while parts come in any.
+type follower struct {
+	mu    sync.Mutex
+	there []bool // parts that are in their places
+	next  int    // the first that is not hashed
+	at    int64  // where it begins
+	busy  bool   // somebody is at it
+	sum   hash.Hash
 }
 
 // wrap says of an error what could not be done.
@@ -161,6 +172,7 @@ func (a *assembler) begin(t *target) error {
 	if err != nil {
 		return err
 	}
+	t.hash.there, t.hash.sum = make([]bool, len(t.Where)), sha256.New()
 	return f.Close()
 }
 
@@ -217,17 +229,33 @@ func (a *assembler) find(p part, here Here) (bool, error) {
 	return true, a.done(p)
 }
 
-// done notes that a part is in its place. With the last one the file is read once
-// more: parts come in any order, and its hash wants them in theirs.
+// done notes that a part is in its place, and hashes what the file has up to the
+// first gap, unless somebody is at that. With the last part the file is verified.
 func (a *assembler) done(p part) error {
-	if p.file.left.Add(-1) > 0 {
-		return nil
+	t, h := p.file, &p.file.hash
+	t.left.Add(-1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.there[p.i] = true
+	for !h.busy && h.next < len(h.there) && h.there[h.next] {
+		size := int64(0)
+		for ; h.next < len(h.there) && h.there[h.next]; h.next++ {
+			size += t.Where[h.next].Size
+		}
+		h.busy = true
+		h.mu.Unlock()
+		_, err := io.Copy(h.sum, io.NewSectionReader(a.file, h.at, size))
+		// Whoever waits for the file to be on the disk waits less.
+		_ = unix.SyncFileRange(int(a.file.Fd()), h.at, size, unix.SYNC_FILE_RANGE_WRITE)
+		h.mu.Lock()
+		if h.busy, h.at = false, h.at+size; err != nil {
+			return err
+		}
+		if h.next == len(h.there) {
+			return t.wantSum(h.sum)
+		}
 	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(a.file, 0, math.MaxInt64)); err != nil {
-		return err
-	}
-	return p.file.wantSum(sum)
+	return nil
 }
 
 // copy writes the content of an extent.
