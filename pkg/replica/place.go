@@ -133,7 +133,7 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 			p.pace.batch += d.Entry.Size
 		}
 	}
-	dir := filepath.Join(p.r.Stage(), "in")
+	dir := p.r.incoming()
 	staged, fetch, err := p.gather(takes[:n], dir)
 	if err != nil {
 		return 0, err

@@ -71,6 +71,9 @@ func (r *Replica) Dir() string { return filepath.Join(r.Path, Dir) }
 // Stage is the directory for content on its way.
 func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
 
+// incoming is where content that comes is staged.
+func (r *Replica) incoming() string { return filepath.Join(r.Stage(), "in") }
+
 // Base is the open replica's base; nil when there is none.
 func (r *Replica) Base() *Base { return r.base }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -285,8 +286,11 @@ func matchListed(local, remote *tree.Entry, tag string) {
 // accounts for every path in the base. It can be interrupted at any point and
 // called again.
 func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error) {
-	if len(r.base.Unplaced) == 0 {
-		return &Outcome{}, r.restored() // what else differs is an edit, for the next scan
+	if len(r.base.Unplaced) == 0 { // what else differs is an edit, for the next scan
+		if err := os.RemoveAll(r.incoming()); err != nil { // of a placement that was killed
+			return nil, err
+		}
+		return &Outcome{}, r.restored()
 	}
 	p, err := r.plan(ctx)
 	if err != nil {

@@ -740,3 +740,19 @@ func TestPlacementTellsItsPace(t *testing.T) {
 		t.Errorf("got %+v", last)
 	}
 }
+
+// What a killed placement had fetched does not stay where there is nothing left to
+// place.
+func TestSettleClearsTheStage(t *testing.T) {
+	one, _ := started(t, map[string]string{"a": "1"})
+	w := one.w
+	w.must(os.MkdirAll(filepath.Join(one.incoming(), ".coltec/o"), 0o700))
+	h := one.base.Header
+	h.Restored = false
+	w.must(one.base.Apply(Delta{Header: &h}))
+	one.restart()
+	one.mustAcquire()
+	if _, err := os.Stat(one.incoming()); !os.IsNotExist(err) || !one.base.Header.Restored {
+		t.Errorf("the stage: %v, restored %v", err, one.base.Header.Restored)
+	}
+}
