@@ -84,10 +84,12 @@ func runnable(path string) bool {
 func Check(ctx context.Context, path string) (Binary, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionLimit, fmt.Errorf("no answer in %s", versionLimit))
 	defer cancel()
-	cmd := command(ctx, path, "version")
-	// Without PATH: it would ask lsb_release, a script, what system this is.
-	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "HOME=/"}
-	out, err := cmd.Output()
+	// It asks lsb_release, a script that takes longer than all else, what system this
+	// is, where it finds that.
+	out, err := askVersion(ctx, path, "PATH=/nonexistent")
+	if err != nil && ctx.Err() == nil { // it may be a script itself
+		out, err = askVersion(ctx, path, "PATH=/usr/bin:/bin")
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -125,4 +127,10 @@ func parseVersion(out string) (v Version, ok bool) {
 		v[i], _ = strconv.Atoi(m[i+1]) // digits, or empty for 0
 	}
 	return v, true
+}
+
+func askVersion(ctx context.Context, path, search string) ([]byte, error) {
+	cmd := command(ctx, path, "version")
+	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "HOME=/", search}
+	return cmd.Output()
 }

@@ -97,3 +97,11 @@ func TestVersions(t *testing.T) {
 		}
 	}
 }
+
+// A script that needs PATH is an rclone too.
+func TestCheckAScript(t *testing.T) {
+	script := fake(t, "exec env echo 'rclone v1.80.0'").Path
+	if b, err := Check(t.Context(), script); err != nil || b.Version != (Version{1, 80, 0}) {
+		t.Errorf("version %v, %v", b.Version, err)
+	}
+}
