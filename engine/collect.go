@@ -157,7 +157,7 @@ func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head,
 		return store.TrimHistory(ctx, m.remote, c.now.Add(-e.o.KeepReplaced))
 	}
 	sizes, err := c.replica(ctx, m, snapshot, head)
-	if err != nil {
+	if err != nil || m.vanished() {
 		return err
 	}
 	live, err := m.rep.Live()
@@ -191,7 +191,7 @@ func (e *Engine) gather(ctx context.Context, many int) error {
 	err := e.work(ctx, func(ctx context.Context) error {
 		for _, m := range e.members {
 			snapshot, ok := m.layout.(*store.Snapshot)
-			if !m.writes() || !m.ready || !ok {
+			if !m.writes() || !m.ready || !ok || m.vanished() {
 				continue
 			}
 			live, err := m.rep.Live()
@@ -218,6 +218,10 @@ func (e *Engine) gather(ctx context.Context, many int) error {
 	return e.repack(ctx, repack)
 }
 
+// vanished says that a tree, or its base, is not there: the next cycle says what there
+// is to say of it.
+func (m *member) vanished() bool { return m.rep.Present() != nil || m.rep.Lost() }
+
 // repack makes a generation that refers to copies of what lies in the objects.
 func (e *Engine) repack(ctx context.Context, objects map[*member]map[string]int64) error {
 	var steps []*prepared
@@ -240,8 +244,8 @@ func (e *Engine) repack(ctx context.Context, objects map[*member]map[string]int6
 
 // repackMember prepares the part of one replica; nil when there is nothing to do.
 func (e *Engine) repackMember(ctx context.Context, m *member, objects map[string]int64) (p *prepared, err error) {
-	if len(objects) == 0 || m.rep.Present() != nil || m.rep.Lost() {
-		return nil, nil // the next cycle says what there is to say of it
+	if len(objects) == 0 || m.vanished() {
+		return nil, nil
 	}
 	head := e.lease.Head()
 	s := m.layout.(*store.Snapshot)
