@@ -44,7 +44,7 @@ demo: build ## run a workspace against an S3 server on loopback, kill it, restor
 
 .PHONY: test
 test: build ## run all tests, with real rclone and a real S3 server (about ten minutes)
-	@go test -p 1 -parallel 4 -timeout 25m ./...
+	@go test -p 1 -parallel 4 -timeout 40m ./...
 
 .PHONY: e2e-devcontainer
 e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI when missing (Debian, root)
