@@ -227,7 +227,9 @@ func (r *Replica) spool(out *Staged, plain int) (n int, err error) {
 			return n, err
 		}
 	}
-	out.Changes = append(out.Changes[:0:0], out.Changes[n:]...)
+	if n > 0 {
+		out.Changes = append(out.Changes[:0:0], out.Changes[n:]...)
+	}
 	return n, nil
 }
 
