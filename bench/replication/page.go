@@ -55,8 +55,8 @@ proportional.
   100 were changed. Each save more that the other machine has not seen is an object more
   to fetch, up to some 200: then, and once a day, small objects are brought together.
 - **The big file.** On loopback writing it once more than rclone does; with a network
-  in between, the network: what has come is unpacked while the next comes, and what is
-  left then is one reading of the file, for its hash. A change sends the parts that it
+  in between, the network: what has come is unpacked, part by part, while the next
+  comes. A change sends the parts that it
   touches, and they are all that another machine receives.
 - **Memory.** coltecd and its keeper hold no list of files between cycles. A push holds
   what a walk saw of the files that changed, about 150 bytes each, and some thousand

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/coltec/coltec/pkg/tree"
@@ -22,17 +21,6 @@ type target struct {
 	*tree.Entry
 	name string
 	left atomic.Int64 // parts that are not there yet
-	hash follower     // of a file of several parts
-}
-
-// follower hashes a file in its order while parts come in any.
-type follower struct {
-	mu    sync.Mutex
-	there []bool // parts that are in their places
-	next  int    // the first that is not hashed
-	at    int64  // where it begins
-	busy  bool   // somebody is at it
-	sum   hash.Hash
 }
 
 // wrap says of an error what could not be done.
@@ -172,7 +160,6 @@ func (a *assembler) begin(t *target) error {
 	if err != nil {
 		return err
 	}
-	t.hash.there, t.hash.sum = make([]bool, len(t.Where)), sha256.New()
 	return f.Close()
 }
 
@@ -190,8 +177,8 @@ func (a *assembler) at(p part) (io.Writer, error) {
 	return io.NewOffsetWriter(a.file, p.at), nil
 }
 
-// put writes a part whose object is there to its place, and verifies the file
-// when it is whole.
+// put writes a part whose object is there to its place, and verifies it on the way:
+// parts come in any order, and more than one at a time.
 func (a *assembler) put(p part) error {
 	if len(p.file.Where) == 1 {
 		return a.assemble(p.file)
@@ -200,8 +187,12 @@ func (a *assembler) put(p part) error {
 	if err != nil {
 		return err
 	}
-	if err := a.copy(w, *p.extent()); err != nil {
+	x, sum := p.extent(), sha256.New()
+	if err := a.copy(io.MultiWriter(w, sum), *x); err != nil {
 		return err
+	}
+	if got := string(sum.Sum(nil)); x.Sum != "" && got != x.Sum {
+		return fmt.Errorf("its part at %d has hash %x, not %x", p.at, got, x.Sum)
 	}
 	return a.done(p)
 }
@@ -229,33 +220,20 @@ func (a *assembler) find(p part, here Here) (bool, error) {
 	return true, a.done(p)
 }
 
-// done notes that a part is in its place, and hashes what the file has up to the
-// first gap, unless somebody is at that. With the last part the file is verified.
+// done notes that a part is in its place. A file is what its parts are; one that has
+// a part whose hash nobody took is read again when it is whole.
 func (a *assembler) done(p part) error {
-	t, h := p.file, &p.file.hash
-	t.left.Add(-1)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.there[p.i] = true
-	for !h.busy && h.next < len(h.there) && h.there[h.next] {
-		size := int64(0)
-		for ; h.next < len(h.there) && h.there[h.next]; h.next++ {
-			size += t.Where[h.next].Size
-		}
-		h.busy = true
-		h.mu.Unlock()
-		_, err := io.Copy(h.sum, io.NewSectionReader(a.file, h.at, size))
-		// Whoever waits for the file to be on the disk waits less.
-		_ = unix.SyncFileRange(int(a.file.Fd()), h.at, size, unix.SYNC_FILE_RANGE_WRITE)
-		h.mu.Lock()
-		if h.busy, h.at = false, h.at+size; err != nil {
-			return err
-		}
-		if h.next == len(h.there) {
-			return t.wantSum(h.sum)
-		}
+	// Whoever waits for the file to be on the disk waits less.
+	_ = unix.SyncFileRange(int(a.file.Fd()), p.at, p.extent().Size, unix.SYNC_FILE_RANGE_WRITE)
+	t := p.file
+	if t.left.Add(-1) > 0 || !slices.ContainsFunc(t.Where, func(x tree.Extent) bool { return x.Sum == "" }) {
+		return nil
 	}
-	return nil
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(a.file, 0, t.Size)); err != nil {
+		return err
+	}
+	return t.wantSum(sum)
 }
 
 // copy writes the content of an extent.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
@@ -168,6 +169,51 @@ func TestFetchGoesOn(t *testing.T) {
 			}
 			if slices.Contains(w.asked, first) || !slices.Contains(w.asked, second) {
 				t.Errorf("asked for %q", w.asked)
+			}
+		})
+	}
+}
+
+// A file of several parts is held to their hashes, and to its own where a row has
+// not all of them.
+func TestFetchVerifiesParts(t *testing.T) {
+	tests := map[string]struct {
+		change func(e *tree.Entry)
+		want   string // in the error; "" for none
+	}{
+		"as it was stored":            {func(*tree.Entry) {}, ""},
+		"a part of another hash":      {func(e *tree.Entry) { e.Where[1].Sum = e.Where[0].Sum }, "its part at"},
+		"a hash is missing":           {func(e *tree.Entry) { e.Where[1].Sum = "" }, ""},
+		"it is missing, another file": {func(e *tree.Entry) { e.Where[1].Sum, e.Sum[0] = "", e.Sum[0]^1 }, "its content has hash"},
+		"two parts in each other's place, hashes missing": {func(e *tree.Entry) {
+			e.Where[0], e.Where[1] = e.Where[1], e.Where[0]
+			e.Where[0].Sum, e.Where[1].Sum = "", ""
+		}, "its content has hash"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := NewSnapshot(storetest.New().At("p"), t.TempDir())
+			content := make([]byte, 5<<20)
+			_, _ = rand.NewChaCha8([32]byte{1}).Read(content) // it never fails
+			it := file("f", string(content))
+			batch := s.Begin(t.TempDir(), 7, nil)
+			if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
+				t.Fatal(err)
+			}
+			if err := batch.Send(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(it.Entry.Where) < 3 {
+				t.Fatalf("%d parts", len(it.Entry.Where))
+			}
+			tt.change(&it.Entry)
+			dir := t.TempDir()
+			err := s.Fetch(t.Context(), []*tree.Entry{&it.Entry}, dir, nil, nil)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v", err)
+			}
+			if err == nil && !whole(dir, []*tree.Entry{&it.Entry}, 0) {
+				t.Error("it is not what it is to be")
 			}
 		})
 	}
