@@ -159,6 +159,7 @@ type member struct {
 	scanNotes   []string      // and of the last scan
 	git         *repositories // that are carried as wholes; nil for none
 	unwatched   error         // why changes may go unseen until the next interval
+	sharedOn    string        // file system on which changes from elsewhere do
 	nudged      atomic.Bool   // is in Engine.touched
 	restored    chan struct{} // closed when it was ready for the first time
 	listAt      time.Time     // when a mirror that others write into is listed again

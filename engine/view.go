@@ -72,7 +72,7 @@ func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 	r := status.Replica{
 		Name: m.Name, Path: m.Path, Remote: m.Remote, Direction: string(m.Direction), Layout: m.Layout,
 		State: e.state(m, lease), Pending: m.pending, Conflicts: m.conflicts,
-		Files: m.files, Bytes: m.bytes, FoundAtStart: m.found,
+		Files: m.files, Bytes: m.bytes, FoundAtStart: m.found, SharedFileSystem: m.sharedOn,
 	}
 	next, err := m.next, m.err
 	if err == nil && e.leaseless(m) && e.leaseErr != nil {

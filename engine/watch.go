@@ -25,6 +25,9 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 				return
 			case <-m.restored: // before that there may be no tree
 			}
+			if fs := watch.Shared(m.Path); fs != "" {
+				_ = e.call(ctx, func() { e.shared(m, fs) })
+			}
 			watch.Run(ctx, watch.Options{
 				Root: m.Path, Match: m.watched(),
 				Changed: func(dirs watch.Touched) { m.hints.add(dirs); e.nudge(m) },
@@ -109,6 +112,13 @@ func (e *Engine) watched(m *member, err error) {
 	if err != nil {
 		e.o.Log.Warn("changes are seen at each interval only", "replica", m.Name, "error", err)
 	}
+	e.publish()
+}
+
+// shared notes that a member's tree can be changed from where no watch sees it.
+func (e *Engine) shared(m *member, fs string) {
+	m.sharedOn = fs
+	e.o.Log.Info("changes made outside this machine or container are seen at each interval only", "replica", m.Name, "filesystem", fs)
 	e.publish()
 }
 

@@ -43,7 +43,7 @@ func (d *daemon) document() status.Document {
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
-	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), notices(s.spec))...) // [] in JSON, not null
+	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), shareNotices(doc.Replicas), notices(s.spec))...) // [] in JSON, not null
 	return doc
 }
 
@@ -157,6 +157,19 @@ func replicasAreUnwell(doc status.Document) bool {
 	return slices.ContainsFunc(doc.Replicas, func(r status.Replica) bool {
 		return r.State == status.ReplicaBlocked || r.State == status.ReplicaRetrying || r.State == status.ReplicaPaused
 	})
+}
+
+// shareNotices are about trees that can be changed from where no watch sees it.
+// Nothing is unwell because of it: each walk finds what was.
+func shareNotices(replicas []status.Replica) []string {
+	var list []string
+	for _, r := range replicas {
+		if r.SharedFileSystem != "" {
+			list = append(list, fmt.Sprintf("replica %s: %s is on %s, which tells of no change made outside this machine or container: the next walk finds those, or coltecd sync does at once; watch: false in the spec says that you know",
+				r.Name, r.Path, r.SharedFileSystem))
+		}
+	}
+	return list
 }
 
 // notices are the fields of the spec that do nothing here. They are worth a

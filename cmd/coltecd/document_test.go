@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,5 +55,13 @@ func TestKilled(t *testing.T) {
 		if got := (daemonOptions{crashed: "signal: killed"}).killed(dir); !got.IsZero() {
 			t.Errorf("%s after a crash: %v", text, got)
 		}
+	}
+}
+
+// A tree that others change too is worth a word that names it, and no other is.
+func TestShareNotices(t *testing.T) {
+	got := shareNotices([]status.Replica{{Name: "work", Path: "/workspace", SharedFileSystem: "fuse"}, {Name: "memory", Path: "/home/dev/memory"}})
+	if len(got) != 1 || !strings.Contains(got[0], "replica work: /workspace is on fuse") || !strings.Contains(got[0], "coltecd sync") {
+		t.Errorf("it says %q", got)
 	}
 }

@@ -120,7 +120,11 @@ type Replica struct {
 	LastError    string     `json:"last_error,omitempty"`
 	Progress     *Progress  `json:"progress,omitempty"`
 	Doing        string     `json:"doing,omitempty"` // what takes long at the moment and is no transfer
-	Cost         Cost       `json:"cost"`
+	// SharedFileSystem is the file system of the tree, as /proc/filesystems names
+	// it, where changes made outside this machine or container send no events and
+	// are seen at each interval only; "" where all do, or nothing is watched.
+	SharedFileSystem string `json:"shared_filesystem,omitempty"`
+	Cost             Cost   `json:"cost"`
 }
 
 // Progress of a long transfer.

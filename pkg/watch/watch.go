@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -190,6 +191,28 @@ func (t *tree) add(path string) error {
 		}
 		return fmt.Errorf("cannot watch %s: %w", t.Root, err)
 	})
+}
+
+// shared are file systems on which others change files too, by their names in
+// /proc/filesystems: a kernel has no events for what it did not do itself. virtiofs,
+// Docker Desktop's mounts and rclone's are FUSE.
+var shared = map[int64]string{
+	unix.FUSE_SUPER_MAGIC: "fuse",
+	unix.V9FS_MAGIC:       "9p",
+	unix.NFS_SUPER_MAGIC:  "nfs",
+	unix.CIFS_SUPER_MAGIC: "cifs",
+	unix.SMB2_SUPER_MAGIC: "smb3",
+}
+
+// Shared names the file system that a directory is on when changes can be made to
+// it from elsewhere, of which no watch is told; "" else. It may wait for that file
+// system.
+func Shared(dir string) string {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return "" // that it is gone shows by itself
+	}
+	return shared[int64(fs.Type)]
 }
 
 // limited adds the next step to an error of a limit.
