@@ -73,8 +73,8 @@ fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak-crash
-soak-crash: build ## kill coltecd and rclone at random points, many more times than make test does
-	@COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -timeout 60m -run 'TestRandomKills' -v ./e2e
+soak-crash: build ## kill coltecd at every named step, and it and rclone at random points, many more times than make test does
+	@COLTEC_STEPS=1000 COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -parallel 4 -timeout 60m -run 'TestKilledAtEachStep|TestRandomKills' -v ./e2e
 
 .PHONY: soak-races
 soak-races: build ## two hundred races of two daemons for one workspace

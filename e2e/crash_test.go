@@ -76,25 +76,39 @@ var crashes = []crash{
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
 }
 
-// TestKilledAtEachStep kills coltecd with KILL at every step that the program
-// names.
+// TestKilledAtEachStep kills coltecd with KILL at the steps that the program names.
+//
+// COLTEC_STEPS is how many of them are tried, drawn by COLTEC_SEED; make soak-crash
+// tries each.
 func TestKilledAtEachStep(t *testing.T) {
+	type kill struct {
+		crash
+		at string
+	}
+	var kills []kill
 	reached := map[string]bool{}
 	for _, c := range crashes {
 		for _, at := range c.steps {
 			op, step, _ := strings.Cut(at, ":")
 			step, _, _ = strings.Cut(step, ":")
 			reached[op+":"+step] = true
-			t.Run(c.name+"/"+strings.ReplaceAll(at, ":", "-"), func(t *testing.T) {
-				t.Parallel()
-				c.run(t, at)
-			})
+			kills = append(kills, kill{c, at})
 		}
 	}
 	for _, name := range killpoint.Names() {
 		if !reached[name] && !strings.HasPrefix(name, "collect:") { // needs days of the store's clock: engine/collect_test.go
 			t.Errorf("no crash is tried at %q: give it a line in crashes", name)
 		}
+	}
+	all, seed := len(kills), seedFromEnv(t)
+	rand.New(rand.NewPCG(uint64(seed), 0)).Shuffle(all, func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
+	kills = kills[:min(fromEnv(t, "COLTEC_STEPS", 40), all)]
+	t.Logf("%d of %d steps; COLTEC_SEED=%d repeats them", len(kills), all, seed)
+	for _, k := range kills {
+		t.Run(k.name+"/"+strings.ReplaceAll(k.at, ":", "-"), func(t *testing.T) {
+			t.Parallel()
+			k.run(t, k.at)
+		})
 	}
 }
 
@@ -589,7 +603,7 @@ func (w *world) contents(replica, manifest string, found map[string]bool) {
 //
 // COLTEC_CRASHES is the number of rounds, COLTEC_SEED repeats a run.
 func TestRandomKills(t *testing.T) {
-	rounds, seed := fromEnv(t, "COLTEC_CRASHES", 50), fromEnv(t, "COLTEC_SEED", int(time.Now().UnixNano()&0xffffff))
+	rounds, seed := fromEnv(t, "COLTEC_CRASHES", 50), seedFromEnv(t)
 	t.Logf("%d rounds; COLTEC_SEED=%d repeats them as far as chance allows", rounds, seed)
 	h := newHavoc(t, uint64(seed))
 	for range rounds {
@@ -597,6 +611,12 @@ func TestRandomKills(t *testing.T) {
 	}
 	h.finish()
 	t.Logf("killed: %v", h.killed)
+}
+
+// seedFromEnv is COLTEC_SEED, or one of its own for each run.
+func seedFromEnv(t *testing.T) int {
+	t.Helper()
+	return fromEnv(t, "COLTEC_SEED", int(time.Now().UnixNano()&0xffffff))
 }
 
 func fromEnv(t *testing.T, name string, otherwise int) int {

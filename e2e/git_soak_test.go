@@ -18,7 +18,7 @@ import (
 // chance allows.
 func TestRandomGitWork(t *testing.T) {
 	t.Parallel()
-	rounds, seed := fromEnv(t, "COLTEC_GIT_ROUNDS", 6), fromEnv(t, "COLTEC_SEED", int(time.Now().UnixNano()&0xffffff))
+	rounds, seed := fromEnv(t, "COLTEC_GIT_ROUNDS", 6), seedFromEnv(t)
 	t.Logf("%d rounds; COLTEC_SEED=%d repeats them as far as chance allows", rounds, seed)
 	w := newWorld(t)
 	g := &gitHavoc{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 2)), commits: map[string]bool{}, stashes: map[string]bool{}, did: map[string]int{}}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
@@ -245,8 +246,20 @@ func (g *ground) head(env string) store.Head {
 // headNow is the head, unless it is being replaced just now: the server on loopback
 // has neither the old one nor the new one for a moment.
 func (g *ground) headNow(env string) (h store.Head, ok bool) {
-	b, err := os.ReadFile(filepath.Join(g.bucket(), store.HeadKey("acme/widget/"+env)))
+	b, err := os.ReadFile(g.headFile(env))
 	return h, err == nil && json.Unmarshal(b, &h) == nil
+}
+
+func (g *ground) headFile(env string) string {
+	return filepath.Join(g.bucket(), store.HeadKey("acme/widget/"+env))
+}
+
+// headCame is when the head of env came to the bucket.
+func (g *ground) headCame(env string) time.Time {
+	g.t.Helper()
+	var stat unix.Stat_t
+	g.eventually("the head of "+env+" is there", func() bool { return unix.Stat(g.headFile(env), &stat) == nil })
+	return time.Unix(stat.Ctim.Unix())
 }
 
 // eventually waits until ok says yes.

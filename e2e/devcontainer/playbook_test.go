@@ -198,12 +198,18 @@ func TestPlaybook(t *testing.T) {
 }
 
 // saves edits files in all containers at once and waits until all of it is in
-// the bucket, without a word to coltecd.
+// the bucket, without a word to coltecd. The bucket is read when every container has
+// committed something, by one at a time: reading it takes the CPU that they need.
 func (g *ground) saves(envs []string, dirs map[string]string) {
 	g.t.Helper()
-	var wg sync.WaitGroup
+	var wg, committed sync.WaitGroup
+	var reading sync.Mutex
+	committed.Add(len(envs))
 	for _, env := range envs {
 		wg.Go(func() {
+			done := sync.OnceFunc(committed.Done)
+			defer done() // a failed test ends this goroutine
+			before := g.head(env).Generation
 			out, err := g.run(g.root+"/bin/coltec", "exec", dirs[env], "--", "sh", "-c",
 				"cd /workspace && mkdir -p empty src && echo of "+env+" > src/main && chmod 755 src/main && ln -s main src/link && echo agents of "+env+" > agent-context/memo")
 			saved := time.Now()
@@ -211,7 +217,10 @@ func (g *ground) saves(envs []string, dirs map[string]string) {
 				g.t.Errorf("%s: %v: %s", env, err, out)
 				return
 			}
-			there := g.awaitStored(env, saved)
+			g.eventually("a commit of "+env, func() bool { return g.head(env).Generation > before })
+			done()
+			committed.Wait()
+			there := g.awaitStored(env, &reading).Sub(saved)
 			g.t.Logf("%s: in the bucket after %.1f s", env, there.Seconds())
 			if there > inTheBucket {
 				g.t.Errorf("%s: a save takes %.1f s to the bucket", env, there.Seconds())
@@ -221,27 +230,33 @@ func (g *ground) saves(envs []string, dirs map[string]string) {
 	wg.Wait()
 }
 
-// awaitStored gives how long after saved the files of env were in the bucket.
-func (g *ground) awaitStored(env string, saved time.Time) time.Duration {
+// awaitStored waits until what saves edits is in the bucket, and gives when the
+// head came that has all of it.
+func (g *ground) awaitStored(env string, reading *sync.Mutex) (came time.Time) {
 	want := map[string]string{"empty": "", "src/main": "of " + env + "\n", "src/link": "main"}
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	generation, passed := int64(-1), time.Duration(0)
-	for range tick.C {
-		if passed = time.Since(saved); passed > patience {
-			return passed
+	var looked time.Time
+	generation := int64(-1)
+	// A renewal is a head that came later, of the same generation.
+	look := func() bool {
+		h := g.head(env) // first: one that comes in between is only said to have come later
+		at := g.headCame(env)
+		if h.Generation != generation {
+			generation, came = h.Generation, at
 		}
-		// Reading all of it takes a while: only what is new is read.
-		h, ok := g.headNow(env)
-		if !ok || h.Generation == generation {
-			continue
-		}
-		generation = h.Generation
-		if contains(g.stored(env, "workspace"), want) && g.stored(env, "agent-context")["memo"] == "agents of "+env+"\n" {
-			return passed
-		}
+		changed := !at.Equal(looked)
+		looked = at
+		return changed
 	}
-	return passed
+	g.eventually("the saves of "+env+" are in the bucket", func() bool {
+		if !look() { // reading all of it takes a while: only what is new is read
+			return false
+		}
+		reading.Lock()
+		defer reading.Unlock()
+		return contains(g.stored(env, "workspace"), want) && g.stored(env, "agent-context")["memo"] == "agents of "+env+"\n"
+	})
+	look() // it may be a later one that was read
+	return came
 }
 
 // contains tells whether all of want is in have.
