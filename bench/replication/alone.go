@@ -97,8 +97,8 @@ func (g bigFile) both(name string, factor float64, ours, its program) error {
 	if err != nil {
 		return err
 	}
-	g.add(figure{name: name, unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}, goals: []goal{share("rclone", factor)},
-		note: fmt.Sprintf("CPU %.1f s; rclone %.1f s", o.cpu.Seconds(), r.cpu.Seconds())})
+	g.add(figure{Name: name, Unit: "s", Ours: wall(o), Beside: []peer{{"rclone", wall(r)}}, Goals: []goal{share("rclone", factor)},
+		Note: fmt.Sprintf("CPU %.1f s; rclone %.1f s", o.cpu.Seconds(), r.cpu.Seconds())})
 	return nil
 }
 
@@ -121,8 +121,8 @@ func (g bigFile) changes(c *copies, name string, send, fetch program, fetched st
 		if err != nil {
 			return err
 		}
-		g.add(figure{name: name + ": " + change.what + ", sent", unit: "MB", ours: sent(o), beside: []peer{{"rclone", sent(r)}}, goals: []goal{most(8)}})
-		g.add(figure{name: name + ": " + change.what, unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}})
+		g.add(figure{Name: name + ": " + change.what + ", sent", Unit: "MB", Ours: sent(o), Beside: []peer{{"rclone", sent(r)}}, Goals: []goal{most(8)}})
+		g.add(figure{Name: name + ": " + change.what, Unit: "s", Ours: wall(o), Beside: []peer{{"rclone", wall(r)}}})
 		if o, err = g.b.run(g.ctx, c.b.verb("run", "--once")); err != nil {
 			return err
 		}
@@ -132,8 +132,8 @@ func (g bigFile) changes(c *copies, name string, send, fetch program, fetched st
 		if err := errors.Join(compare(c.a.tree, c.b.tree, true), compare(g.src, fetched, false)); err != nil {
 			return err
 		}
-		g.add(figure{name: name + ": " + change.what + ", received there", unit: "MB", ours: received(o), beside: []peer{{"rclone", received(r)}}, goals: []goal{most(8)}})
-		g.add(figure{name: name + ": " + change.what + ", fetched there", unit: "s", ours: wall(o), beside: []peer{{"rclone", wall(r)}}})
+		g.add(figure{Name: name + ": " + change.what + ", received there", Unit: "MB", Ours: received(o), Beside: []peer{{"rclone", received(r)}}, Goals: []goal{most(8)}})
+		g.add(figure{Name: name + ": " + change.what + ", fetched there", Unit: "s", Ours: wall(o), Beside: []peer{{"rclone", wall(r)}}})
 	}
 	return nil
 }
@@ -186,13 +186,13 @@ func (s *set) partFive() (err error) {
 	}
 	percent := func(cpu time.Duration) float64 { return 100 * cpu.Seconds() / time.Minute.Seconds() }
 	s.add(figure{
-		name: "five idle workspaces: CPU of a core", unit: "%", ours: percent(ours.cpu), goals: []goal{most(2)},
-		beside: []peer{{"bisync", percent(bisyncs)}},
-		note:   fmt.Sprintf("by a minute: CPU of an interval of %v, of %d, and of a round of five bisyncs", s.b.interval, fiveIdle),
+		Name: "five idle workspaces: CPU of a core", Unit: "%", Ours: percent(ours.cpu), Goals: []goal{most(2)},
+		Beside: []peer{{"bisync", percent(bisyncs)}},
+		Note:   fmt.Sprintf("by a minute: CPU of an interval of %v, of %d, and of a round of five bisyncs", s.b.interval, fiveIdle),
 	})
-	s.add(figure{name: "five idle workspaces: requests", unit: "requests", ours: ours.requests, goals: []goal{most(workspaces)},
-		note: fmt.Sprintf("per interval of %v, of all five", s.b.interval)})
-	s.add(figure{name: "five idle workspaces: memory", unit: "MB", ours: float64(ours.pss) / 1024})
+	s.add(figure{Name: "five idle workspaces: requests", Unit: "requests", Ours: ours.requests, Goals: []goal{most(workspaces)},
+		Note: fmt.Sprintf("per interval of %v, of all five", s.b.interval)})
+	s.add(figure{Name: "five idle workspaces: memory", Unit: "MB", Ours: float64(ours.pss) / 1024})
 	return nil
 }
 

@@ -99,9 +99,9 @@ func (r repository) compare(name string, ours program, goals ...goal) error {
 		return err
 	}
 	requestGoals, timeGoals := goals[:min(1, len(goals))], goals[min(1, len(goals)):]
-	r.add(figure{name: name, unit: "s", ours: wall(o), beside: []peer{{"rclone, of .git", wall(its)}}, goals: timeGoals})
-	r.add(figure{name: name + ": requests", unit: "requests", ours: requests(o), beside: []peer{{"rclone, of .git", requests(its)}}, goals: requestGoals})
-	r.add(figure{name: name + ": sent", unit: "MB", ours: sent(o), beside: []peer{{"rclone, of .git", sent(its)}}})
+	r.add(figure{Name: name, Unit: "s", Ours: wall(o), Beside: []peer{{"rclone, of .git", wall(its)}}, Goals: timeGoals})
+	r.add(figure{Name: name + ": requests", Unit: "requests", Ours: requests(o), Beside: []peer{{"rclone, of .git", requests(its)}}, Goals: requestGoals})
+	r.add(figure{Name: name + ": sent", Unit: "MB", Ours: sent(o), Beside: []peer{{"rclone, of .git", sent(its)}}})
 	return nil
 }
 
@@ -133,8 +133,8 @@ func (r repository) moving(name string) error {
 		}
 	}
 	r.add(figure{
-		name: name + ": damaged copies, or none, while commits go on", unit: "of " + strconv.Itoa(gitRounds), ours: float64(broken),
-		beside: []peer{{"rclone, of .git", float64(brokenFiles)}}, goals: []goal{most(0)},
+		Name: name + ": damaged copies, or none, while commits go on", Unit: "of " + strconv.Itoa(gitRounds), Ours: float64(broken),
+		Beside: []peer{{"rclone, of .git", float64(brokenFiles)}}, Goals: []goal{most(0)},
 	})
 	return nil
 }

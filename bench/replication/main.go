@@ -38,7 +38,8 @@ func main() {
 	flag.IntVar(&o.intervals, "intervals", 2, "how many intervals an idle workspace is watched")
 	flag.IntVar(&o.saves, "saves", 50, "how many single files are saved")
 	flag.Int64Var(&o.big, "big", 1000, "size of the big file, in MB")
-	flag.StringVar(&o.write, "write", "", "write the page to this file too")
+	flag.StringVar(&o.write, "write", "", "write the page to this file too, and the figures to one beside it (.json)")
+	flag.BoolVar(&o.update, "update", false, "keep the figures there that are not measured this time")
 	flag.StringVar(&o.trace, "trace", "", "write every request of every measurement to this file")
 	limit := flag.Duration("limit", 3*time.Hour, "give up after this long")
 	flag.Parse()
@@ -74,6 +75,7 @@ type options struct {
 	saves     int
 	big       int64 // MB
 	write     string
+	update    bool
 	trace     string
 }
 
@@ -97,6 +99,9 @@ func (o *options) parse(sizes, only, skip string) error {
 		if wanted && !slices.Contains(strings.Split(skip, ","), p.name) {
 			o.parts = append(o.parts, p)
 		}
+	}
+	if o.update && o.write == "" {
+		return errors.New("cannot measure: -update wants -write, the page that it is to update")
 	}
 	if o.interval < 10*time.Second || o.intervals < 1 || o.saves < 1 || o.big < 10 {
 		return errors.New("cannot measure: -interval wants 10s at least, -intervals and -saves 1, -big 10")
@@ -144,7 +149,7 @@ func run(ctx context.Context, o options) (err error) {
 	b.show(os.Stdout)
 	b.say("it took %v", time.Since(b.began).Round(time.Second))
 	if o.write != "" && ctx.Err() == nil {
-		failed = errors.Join(failed, b.writePage(o.write))
+		failed = errors.Join(failed, b.writePage(o.write, o.update))
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

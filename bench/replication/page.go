@@ -6,11 +6,13 @@ const (
 
 <!-- Generated: make bench PAGE=docs/performance.md -->
 
-Measured on %s with %d CPUs, %s, %s, %d saves, an idle interval of %v; it took %v.
+Measured on %s with %d CPUs, %s, %s, %d saves and an idle interval of %v. What
+stands in one row is of one run.
 
-    make bench          # the whole table
+    make bench          # the whole table, in an hour
     make bench-quick    # 1,000 and 10,000 files, in a few minutes
     go run ./bench/replication -sizes 1000,10000 -only hop,push
+    go run ./bench/replication -sizes 10000 -only idle -write docs/performance.md -update
 
 All three programs speak to one S3 server on loopback (` + "`rclone serve s3`" + `)
 through one proxy that counts. Each request costs some CPU there too, on the same

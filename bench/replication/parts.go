@@ -43,7 +43,7 @@ func partNames() (names []string) {
 
 // add notes a figure of the set.
 func (s *set) add(f figure) {
-	f.files = s.n
+	f.Files = s.n
 	s.b.figures = append(s.b.figures, f)
 	s.b.say("%s", f)
 }
@@ -65,8 +65,8 @@ func (s *set) partPush() error {
 	if err != nil {
 		return err
 	}
-	s.add(figure{name: "first push", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./8), share("restic", 1))})
-	s.add(figure{name: "first push: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests), goals: s.many(share("rclone", 1./500))})
+	s.add(figure{Name: "first push", Unit: "s", Ours: wall(t.ours), Beside: t.beside(wall), Goals: s.many(share("rclone", 1./8), share("restic", 1))})
+	s.add(figure{Name: "first push: requests", Unit: "requests", Ours: requests(t.ours), Beside: t.beside(requests), Goals: s.many(share("rclone", 1./500))})
 	return nil
 }
 
@@ -75,8 +75,8 @@ func (s *set) partRestore() error {
 	if err != nil {
 		return err
 	}
-	s.add(figure{name: "restore", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./4), share("restic", 1))})
-	s.add(figure{name: "restore: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests)})
+	s.add(figure{Name: "restore", Unit: "s", Ours: wall(t.ours), Beside: t.beside(wall), Goals: s.many(share("rclone", 1./4), share("restic", 1))})
+	s.add(figure{Name: "restore: requests", Unit: "requests", Ours: requests(t.ours), Beside: t.beside(requests)})
 	return nil
 }
 
@@ -100,11 +100,11 @@ func (s *set) partLatency() (err error) {
 	if err != nil {
 		return err
 	}
-	s.add(figure{name: "first push, 30 ms away", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./8), share("restic", 1))})
+	s.add(figure{Name: "first push, 30 ms away", Unit: "s", Ours: wall(t.ours), Beside: t.beside(wall), Goals: s.many(share("rclone", 1./8), share("restic", 1))})
 	if t, err = s.restore(s.far); err != nil {
 		return err
 	}
-	s.add(figure{name: "restore, 30 ms away", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: s.many(share("rclone", 1./4), share("restic", 1))})
+	s.add(figure{Name: "restore, 30 ms away", Unit: "s", Ours: wall(t.ours), Beside: t.beside(wall), Goals: s.many(share("rclone", 1./4), share("restic", 1))})
 	return nil
 }
 
@@ -122,8 +122,8 @@ func (s *set) partMemory() error {
 		return err
 	}
 	peers := []peer{{"bisync's peak", peak(bisync)}, {"restic's peak", peak(t.restic)}}
-	s.add(figure{name: "memory, idle: coltecd and its keeper", unit: "MB", ours: float64(i.pss) / 1024, beside: peers, goals: []goal{most(20)}})
-	s.add(figure{name: "memory, peak of a first push: with rclone's", unit: "MB", ours: peak(t.ours), beside: peers, goals: []goal{most(80)}})
+	s.add(figure{Name: "memory, idle: coltecd and its keeper", Unit: "MB", Ours: float64(i.pss) / 1024, Beside: peers, Goals: []goal{most(20)}})
+	s.add(figure{Name: "memory, peak of a first push: with rclone's", Unit: "MB", Ours: peak(t.ours), Beside: peers, Goals: []goal{most(80)}})
 	return nil
 }
 
@@ -184,8 +184,8 @@ func (s *set) saveWatched() error {
 		return err
 	}
 	s.add(figure{
-		name: "one file saved → in the bucket by itself (p95)", unit: "s", ours: percentile(saves.waits, 0.95).Seconds(), goals: []goal{most(3)},
-		note: fmt.Sprintf("of %d; 2 s of it wait for the tree to be quiet", len(saves.waits)),
+		Name: "one file saved → in the bucket by itself (p95)", Unit: "s", Ours: percentile(saves.waits, 0.95).Seconds(), Goals: []goal{most(3)},
+		Note: fmt.Sprintf("of %d; 2 s of it wait for the tree to be quiet", len(saves.waits)),
 	})
 	s.addRequests(saves, "one file saved → in the bucket by itself: requests (p95)")
 	return nil
@@ -205,8 +205,8 @@ func (s *set) saveAsked() error {
 		return err
 	}
 	s.add(figure{
-		name: "one file saved → in the bucket by coltecd sync (p95)", unit: "s", ours: percentile(saves.waits, 0.95).Seconds(), goals: []goal{most(1)},
-		note: fmt.Sprintf("of %d; half of them within %.2f s", len(saves.waits), percentile(saves.waits, 0.5).Seconds()),
+		Name: "one file saved → in the bucket by coltecd sync (p95)", Unit: "s", Ours: percentile(saves.waits, 0.95).Seconds(), Goals: []goal{most(1)},
+		Note: fmt.Sprintf("of %d; half of them within %.2f s", len(saves.waits), percentile(saves.waits, 0.5).Seconds()),
 	})
 	s.addRequests(saves, "one file saved → in the bucket by coltecd sync: requests (p95)")
 	return nil
@@ -216,8 +216,8 @@ func (s *set) saveAsked() error {
 func (s *set) addRequests(r series, name string) {
 	all := r.total.total.Requests
 	s.add(figure{
-		name: name, unit: "requests", ours: float64(percentile(r.requests, 0.95)), goals: []goal{most(3)},
-		note: fmt.Sprintf("%d for %d saves, %d of them for the log of generations and %d to renew the lease, in %.0f s",
+		Name: name, Unit: "requests", Ours: float64(percentile(r.requests, 0.95)), Goals: []goal{most(3)},
+		Note: fmt.Sprintf("%d for %d saves, %d of them for the log of generations and %d to renew the lease, in %.0f s",
 			all, len(r.requests), r.total.heads.logs, r.total.heads.renewals, r.total.wall.Seconds()),
 	})
 }
@@ -245,7 +245,7 @@ func (s *set) savePeers() error {
 	if err != nil {
 		return err
 	}
-	rcloneWall.name, rcloneRequests.name, resticWall.name, resticRequests.name = "rclone", "rclone", "restic", "restic"
+	rcloneWall.Name, rcloneRequests.Name, resticWall.Name, resticRequests.Name = "rclone", "rclone", "restic", "restic"
 	s.b.besides(s.n, "one file saved", "s", rcloneWall, resticWall)
 	s.b.besides(s.n, "one file saved", "requests", rcloneRequests, resticRequests)
 	return nil
@@ -280,8 +280,8 @@ func (s *set) partHundred() error {
 	if t.restic, err = s.b.run(s.ctx, s.restic(s.near, "backup", ".")); err != nil {
 		return err
 	}
-	s.add(figure{name: "100 small files changed: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests), goals: []goal{most(4)}})
-	s.add(figure{name: "100 small files changed", unit: "s", ours: wall(t.ours), beside: t.beside(wall)})
+	s.add(figure{Name: "100 small files changed: requests", Unit: "requests", Ours: requests(t.ours), Beside: t.beside(requests), Goals: []goal{most(4)}})
+	s.add(figure{Name: "100 small files changed", Unit: "s", Ours: wall(t.ours), Beside: t.beside(wall)})
 	return nil
 }
 
@@ -307,11 +307,11 @@ func (s *set) partScan() error {
 		return err
 	}
 	f := figure{
-		name: "full scan, nothing changed", unit: "s", ours: percentile(ours, 0.5).Seconds(), note: "coltecd sync as a whole",
-		beside: []peer{{"find", percentile(its, 0.5).Seconds()}},
+		Name: "full scan, nothing changed", Unit: "s", Ours: percentile(ours, 0.5).Seconds(), Note: "coltecd sync as a whole",
+		Beside: []peer{{"find", percentile(its, 0.5).Seconds()}},
 	}
 	if s.n >= 100_000 {
-		f.goals = []goal{share("find", 2)}
+		f.Goals = []goal{share("find", 2)}
 	}
 	s.add(f)
 	return nil
@@ -363,9 +363,9 @@ func (s *set) partHop() error {
 	if s.n == 10_000 {
 		quick, few = []goal{most(3)}, []goal{most(10)}
 	}
-	s.add(figure{name: "hop where 100 differ", unit: "s", ours: wall(t.ours), beside: t.beside(wall), goals: quick,
-		note: fmt.Sprintf("stop, which pushes the 100: %.2f s; start --wait there: %.2f s", left.Seconds(), (t.ours.wall - left).Seconds())})
-	s.add(figure{name: "hop where 100 differ: requests", unit: "requests", ours: requests(t.ours), beside: t.beside(requests), goals: few})
+	s.add(figure{Name: "hop where 100 differ", Unit: "s", Ours: wall(t.ours), Beside: t.beside(wall), Goals: quick,
+		Note: fmt.Sprintf("stop, which pushes the 100: %.2f s; start --wait there: %.2f s", left.Seconds(), (t.ours.wall - left).Seconds())})
+	s.add(figure{Name: "hop where 100 differ: requests", Unit: "requests", Ours: requests(t.ours), Beside: t.beside(requests), Goals: few})
 	return nil
 }
 
@@ -413,11 +413,11 @@ func (s *set) partIdle() error {
 		return err
 	}
 	note := fmt.Sprintf("per interval of %v", s.b.interval)
-	s.add(figure{name: "idle: requests", unit: "requests", ours: i.requests, goals: []goal{most(1)}, note: note,
-		beside: []peer{{"bisync", requests(bisync)}, {"sync", requests(checksum)}}})
-	f := figure{name: "idle: CPU", unit: "CPU s", ours: i.cpu.Seconds(), note: note,
-		beside: []peer{{"bisync", bisync.cpu.Seconds()}, {"sync", checksum.cpu.Seconds()}}}
-	f.goals = s.many(share("bisync", 1./20))
+	s.add(figure{Name: "idle: requests", Unit: "requests", Ours: i.requests, Goals: []goal{most(1)}, Note: note,
+		Beside: []peer{{"bisync", requests(bisync)}, {"sync", requests(checksum)}}})
+	f := figure{Name: "idle: CPU", Unit: "CPU s", Ours: i.cpu.Seconds(), Note: note,
+		Beside: []peer{{"bisync", bisync.cpu.Seconds()}, {"sync", checksum.cpu.Seconds()}}}
+	f.Goals = s.many(share("bisync", 1./20))
 	s.add(f)
 	return nil
 }

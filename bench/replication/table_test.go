@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/internal/s3test"
 )
@@ -32,7 +35,7 @@ func TestGrowth(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	f := figure{unit: "s", ours: 2, beside: []peer{{"rclone", 16}, {"restic", 1.9}}}
+	f := figure{Unit: "s", Ours: 2, Beside: []peer{{"rclone", 16}, {"restic", 1.9}}}
 	for _, tt := range []struct {
 		goals      []goal
 		text, word string
@@ -44,13 +47,31 @@ func TestVerdict(t *testing.T) {
 		{[]goal{share("rclone", 1./8), share("restic", 1)}, "≤ 1/8 of rclone, ≤ 1 × restic", "NOT MET"},
 		{[]goal{share("bisync", 2)}, "≤ 2 × bisync", "NOT MET"}, // what was not measured is not met
 	} {
-		f.goals = tt.goals
+		f.Goals = tt.goals
 		if text, word := f.verdict(); text != tt.text || word != tt.word {
 			t.Errorf("got %q %q, want %q %q", text, word, tt.text, tt.word)
 		}
 	}
 	if got, want := f.others(), "rclone 16.0 s (8×), restic 1.90 s (0.95×)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What is measured again takes the place of what was, and nothing else goes.
+func TestUpdatedTable(t *testing.T) {
+	earlier := table{{Name: "push", Files: 1000, Ours: 1, Goals: []goal{share("rclone", 1./8)}}, {Name: "push", Files: 10000, Ours: 2}, {Name: "idle", Ours: 3}}
+	text, err := json.Marshal(earlier)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read table
+	if err := json.Unmarshal(text, &read); err != nil {
+		t.Fatal(err)
+	}
+	got := read.updated(table{{Name: "push", Files: 10000, Ours: 4}, {Name: "hop", Files: 1000, Ours: 5}})
+	want := table{earlier[0], {Name: "push", Files: 10000, Ours: 4}, earlier[2], {Name: "hop", Files: 1000, Ours: 5}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -31,7 +31,7 @@ type bench struct {
 	s3     *s3test.Server
 	proxy  *s3test.Proxy // all go through it
 
-	figures []figure
+	figures table
 }
 
 // sample is what one operation cost.
