@@ -31,8 +31,9 @@ var realClock = clock{
 // now is the time on this machine's clock.
 func (e *Engine) now() time.Time { return e.clock.Now() }
 
-// jitter spreads intervals by a tenth, so that many workspaces do not beat
-// together.
+// jitter puts an interval off by up to a tenth, so that many workspaces do not beat
+// together. It is never shorter: a minute between renewals is one request a minute
+// at most.
 func (e *Engine) jitter(d time.Duration) time.Duration {
-	return d - d/20 + time.Duration(e.clock.random()*float64(d/10))
+	return d + time.Duration(e.clock.random()*float64(d/10))
 }
