@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -236,6 +237,82 @@ func TestVerify(t *testing.T) {
 	again.spec(nil)
 	again.once()
 	sameTree(t, m.tree(), again.tree())
+}
+
+// A listing of files that is gone or damaged takes every generation with it that is told
+// by what differs from it: a machine that has the tree lists it anew.
+func TestVerifyListings(t *testing.T) {
+	hurts := map[string]func(t *testing.T, file string){
+		"removed": func(t *testing.T, file string) {
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a bit turned": func(t *testing.T, file string) {
+			b, err := os.ReadFile(file)
+			if err == nil {
+				b[len(b)/2] ^= 1
+				err = os.WriteFile(file, b, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for how, hurt := range hurts {
+		for _, which := range []string{"the whole one", "the newest", "all"} {
+			t.Run(which+" "+how, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				m := w.machine("a")
+				m.spec(nil)
+				for i := range 300 { // a difference must be worth it
+					m.write(fmt.Sprintf("src/%d.txt", i), fmt.Sprint("file ", i))
+				}
+				m.once()
+				whole := w.manifests()
+				m.write("src/1.txt", "edited")
+				m.once()
+				m.write("src/2.txt", "edited too")
+				m.start()
+				m.sync()
+				all := w.manifests()
+				newest := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(whole, name) })
+				if len(whole) != 1 || len(newest) != 2 {
+					t.Fatalf("%q, then %q", whole, all)
+				}
+				for _, name := range map[string][]string{"the whole one": whole, "the newest": newest, "all": all}[which] {
+					hurt(t, name)
+				}
+				m.refused(1, "verify --repair", "verify")
+				m.must("verify", "--repair")
+				out, _, _ := m.run("verify")
+				if strings.Contains(out, "newest") {
+					t.Errorf("after the repair the newest generation is damaged:\n%s", out)
+				}
+				m.write("src/3.txt", "edited after it")
+				m.sync()
+				m.stop()
+				fresh := w.machine("b")
+				fresh.spec(nil)
+				fresh.once()
+				sameTree(t, m.tree(), fresh.tree())
+			})
+		}
+	}
+}
+
+// manifests are the files of the replica's manifests in the server's directory, sorted.
+func (w *world) manifests() []string {
+	w.t.Helper()
+	var names []string
+	for key := range w.objects() {
+		if strings.Contains(key, "/.coltec/m/") {
+			names = append(names, filepath.Join(w.s3.Dir, w.s3.Bucket, key))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // The head vanished from the bucket, all else is there: a machine that has

@@ -287,10 +287,10 @@ func identify(f *os.File) (ino uint64, size int64, err error) {
 }
 
 // LastSettled is when a complete restore or a push was last recorded in the
-// tree at path; the zero time when none ever was.
+// tree at path; the zero time when none ever was. It reads no rows.
 func LastSettled(path string) time.Time {
-	b, err := LoadBase(filepath.Join(path, Dir))
-	if err != nil || !b.Header.Restored {
+	b := &Base{dir: filepath.Join(path, Dir)}
+	if restored, err := b.restored(); err != nil || !restored {
 		return time.Time{}
 	}
 	var last time.Time
@@ -300,6 +300,25 @@ func LastSettled(path string) time.Time {
 		}
 	}
 	return last
+}
+
+// restored says whether the base on disk, with its journal, is of a tree that was
+// restored as a whole.
+func (b *Base) restored() (bool, error) {
+	f, err := openBase(b.file())
+	if err != nil {
+		return false, err
+	}
+	f.close()
+	b.seq = f.Seq
+	j, err := b.replay(math.MaxInt64)
+	if err != nil {
+		return false, err
+	}
+	if j.Header != nil {
+		return j.Header.Restored, nil
+	}
+	return f.Restored, nil
 }
 
 // Intact says whether the base on disk is still the one that was loaded or
