@@ -122,7 +122,7 @@ func (f figure) others() string {
 
 // times writes a ratio with two digits, and a big one whole.
 func times(ratio float64) string {
-	if ratio >= 100 {
+	if ratio >= 99.5 { // two digits would write 1e+02
 		return thousands(int(math.Round(ratio)))
 	}
 	return strconv.FormatFloat(ratio, 'g', 2, 64)

@@ -100,7 +100,7 @@ func TestHeads(t *testing.T) {
 }
 
 func TestTimes(t *testing.T) {
-	for ratio, want := range map[float64]string{0.954: "0.95", 8: "8", 66.4: "66", 200.6: "201", 10012: "10,012"} {
+	for ratio, want := range map[float64]string{0.954: "0.95", 8: "8", 66.4: "66", 99.6: "100", 200.6: "201", 10012: "10,012"} {
 		if got := times(ratio); got != want {
 			t.Errorf("%v: got %q, want %q", ratio, got, want)
 		}
