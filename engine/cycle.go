@@ -164,13 +164,14 @@ func (e *Engine) receiveListing(ctx context.Context, m *member, head *store.Head
 		return err
 	}
 	m.listAt = e.now().Add(m.Interval * time.Duration(len(t.Entries)/1000))
+	empty := len(t.Entries) == 0 // as it came: what a listing has no word for is added to it
 	if differs, err := m.rep.Differs(t); err != nil || !differs {
 		return err
 	}
 	if err := m.rep.Receive(t, "", head.Epoch, head.Generation); err != nil {
 		return err
 	}
-	if len(t.Entries) == 0 {
+	if empty {
 		// A store cannot tell an empty prefix from a missing one: nothing is
 		// deleted here on that evidence, and what is here goes there again.
 		return m.rep.Disown()
@@ -307,6 +308,7 @@ func (e *Engine) push(ctx context.Context) {
 	var ready []*prepared
 	for _, m := range e.members {
 		if !e.writable() {
+			abandon(ready)
 			return
 		}
 		if !m.writes() || !m.ready || !e.isDue(m) || ctx.Err() != nil {
@@ -331,6 +333,14 @@ func (e *Engine) push(ctx context.Context) {
 	}
 }
 
+// abandon drops what cannot be committed now: the next cycle finds it again.
+func abandon(steps []*prepared) {
+	for _, p := range steps {
+		p.step.Delta.Spool.Close()
+		p.member.soon()
+	}
+}
+
 // prepared is a replica's next generation, all of it in the bucket but not
 // yet the head's.
 type prepared struct {
@@ -349,6 +359,14 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 	if m.rep.Lost() {
 		m.ready = false
 		return nil, fmt.Errorf("the base in %s was removed, or the directory replaced: nothing is pushed before it was compared with the bucket again", m.Path)
+	}
+	// A commit that was in doubt may have been settled beside other work, and one of
+	// several bases may have failed to note it.
+	if err := e.resolveOne(ctx, m); err != nil {
+		return nil, err
+	}
+	if !m.ready { // it started over
+		return nil, nil
 	}
 	var p *prepared
 	head := e.lease.Head()
@@ -371,7 +389,7 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 	return p, err
 }
 
-func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (*prepared, error) {
+func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (p *prepared, err error) {
 	// What follows reads the base in order: its rows need not be in memory.
 	if err := m.rep.Base().Rest(); err != nil {
 		e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
@@ -399,6 +417,11 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if p == nil {
+			staged.Spool.Close()
+		}
+	}()
 	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, staged.Unsettled)...)
 	pointStaged.Reach()
 	if err := batch.Send(ctx); err != nil {
