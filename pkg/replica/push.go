@@ -336,9 +336,10 @@ func reason(err error) string {
 	return err.Error()
 }
 
-// agreed says that a staged row is what both sides agreed on already.
+// agreed says that a staged row is what both sides agreed on already. One whose
+// content was sent anew is not: no generation refers to that yet.
 func (r *Replica) agreed(c *Change, row *Row) bool {
-	return row != nil && row.Same(&c.Entry) && !r.unstored(row)
+	return row != nil && row.Same(&c.Entry) && !r.unstored(row) && slices.Equal(row.Where, c.Where)
 }
 
 // stage brings one edit into the batch.
@@ -543,12 +544,13 @@ func (r *Replica) withoutContent(d *Delta) (paths []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return paths, r.base.Each(func(row *Row) error {
+	err = r.base.Each(func(row *Row) error {
 		if contentless(&row.Entry) && !changed[row.Path] {
 			paths = append(paths, row.Path)
 		}
 		return nil
 	})
+	return paths, err
 }
 
 // after gives the remote tree after a delta, and counts the base's rows.
