@@ -34,6 +34,9 @@ type FileSystem interface {
 	// Rename moves a file or link. When replace is false and something is at
 	// the new path the error is fs.ErrExist and nothing happened.
 	Rename(from, to string, replace bool) error
+	// MoveAcross moves a file or link that is as it was seen to another mount, where
+	// Rename's error is EXDEV, and gives how it looks there.
+	MoveAcross(from, to string, was Seen) (Seen, error)
 	Chmod(path string, mode uint32) error
 	SetTime(path string, ns int64) error
 	// Sync flushes some files, or the whole file system when none are named.

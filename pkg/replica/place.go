@@ -390,6 +390,12 @@ func (p *placement) put(root FileSystem, d *Decision, staged string) (Seen, erro
 			err = rename()
 		}
 	}
+	if errors.Is(err, unix.EXDEV) {
+		err = writable(root, d.Path, func() (err error) {
+			placed.Seen, err = root.MoveAcross(staged, d.Path, placed.Seen)
+			return err
+		})
+	}
 	if err != nil {
 		return Seen{}, err
 	}
@@ -469,20 +475,49 @@ func (p *placement) moveAside(d *Decision) error {
 	if err := root.MkdirAll(parentOf(kept), 0o755); err != nil {
 		return err
 	}
-	if err := writable(root, d.Path, func() error { return root.Rename(d.Path, kept, false) }); err != nil {
-		return err
-	}
-	now, err := root.Lstat(kept)
-	if err == nil && (now == nil || !p.asPlanned(d.Path, now)) {
-		err = errEdited
+	err := writable(root, d.Path, func() error { return root.Rename(d.Path, kept, false) })
+	switch {
+	case errors.Is(err, unix.EXDEV):
+		err = p.moveAcross(d.Path, kept)
+	case err == nil:
+		err = p.renamed(d.Path, kept)
 	}
 	if err != nil {
-		return errors.Join(err, writable(root, d.Path, func() error { return root.Rename(kept, d.Path, false) }))
+		return err
 	}
 	if conflict {
 		p.out.Conflicts = append(p.out.Conflicts, d.Path)
 	}
 	return nil
+}
+
+// renamed says whether what was renamed is what the plan saw. It goes back if not.
+func (p *placement) renamed(path, kept string) error {
+	root := p.r.root
+	now, err := root.Lstat(kept)
+	if err == nil && (now == nil || !p.asPlanned(path, now)) {
+		err = errEdited
+	}
+	if err != nil {
+		err = errors.Join(err, writable(root, path, func() error { return root.Rename(kept, path, false) }))
+	}
+	return err
+}
+
+// moveAcross does it from a mount within the tree.
+func (p *placement) moveAcross(path, kept string) error {
+	root := p.r.root
+	now, err := root.Lstat(path)
+	if err == nil && (now == nil || !p.asPlanned(path, now)) {
+		err = errEdited
+	}
+	if err != nil {
+		return err
+	}
+	return writable(root, path, func() error {
+		_, err := root.MoveAcross(path, kept, now.Seen)
+		return err
+	})
 }
 
 func parentOf(path string) string { return filepath.Dir(path) }
