@@ -54,7 +54,7 @@ type countedRepositories repositories
 
 // Capture counts what of the repositories at dirs, and of those nested in them,
 // is only here.
-func (g *countedRepositories) Capture(ctx context.Context, dirs []string) error {
+func (g *countedRepositories) Capture(ctx context.Context, dirs []string, _ func(string) bool) error {
 	g.unpushed = map[string]gitstate.Unpushed{}
 	for _, dir := range dirs {
 		nested, _ := g.keeper.Nested(dir)
@@ -79,7 +79,7 @@ func (g *countedRepositories) Whole() bool { return false }
 
 // Capture captures the repositories at dirs, and those nested in them. What one
 // of them lacks is for attention, and keeps nothing else from going on.
-func (g *repositories) Capture(ctx context.Context, dirs []string) error {
+func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(path string) bool) error {
 	said := map[string]error{}
 	for len(dirs) > 0 {
 		dir := dirs[0]
@@ -104,7 +104,7 @@ func (g *repositories) Capture(ctx context.Context, dirs []string) error {
 			said[dir] = err
 		}
 	}
-	if err := g.forget(said); err != nil {
+	if err := g.forget(said, tells); err != nil {
 		return err
 	}
 	g.captures = said
@@ -114,8 +114,9 @@ func (g *repositories) Capture(ctx context.Context, dirs []string) error {
 
 // forget has the shadows go whose repository was removed with all that was
 // around it. One whose git directory alone is gone stays: that is no way to say
-// that its work is not needed.
-func (g *repositories) forget(said map[string]error) error {
+// that its work is not needed. Of one that was on a volume which is not mounted now
+// nothing is known.
+func (g *repositories) forget(said map[string]error, tells func(path string) bool) error {
 	gone, orphans, err := g.keeper.Gone()
 	if err != nil {
 		return err
@@ -124,6 +125,9 @@ func (g *repositories) forget(said map[string]error) error {
 		said[dir] = errOrphan
 	}
 	for _, dir := range gone {
+		if !tells(dir) {
+			continue
+		}
 		if err := g.keeper.Forget(dir); err != nil {
 			return err
 		}

@@ -278,6 +278,13 @@ func inode(s fs.FileInfo) uint64 {
 	return 0
 }
 
+func device(s fs.FileInfo) uint64 {
+	if st, ok := s.Sys().(*syscall.Stat_t); ok {
+		return st.Dev
+	}
+	return 0
+}
+
 func identify(f *os.File) (ino uint64, size int64, err error) {
 	s, err := f.Stat()
 	if err != nil {

@@ -21,7 +21,8 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
 	walking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	next, err := r.meet(walking, r.scope(dirs), &c)
+	in := r.scope(dirs)
+	next, err := r.meet(walking, in, &c)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +34,7 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 	if err != nil {
 		return nil, err
 	}
-	if err := r.captured(ctx, c.found.Unknown); err != nil {
+	if err := r.captured(ctx, c.found.Unknown, c.tells(in)); err != nil {
 		return nil, err
 	}
 	git, err := r.walkGit(ctx)
@@ -239,6 +240,20 @@ func (c *comparison) unseen(u Unknown) {
 // could not see.
 func (c *comparison) hidden(path string) bool {
 	return len(c.hides) > 0 && (c.hides[path] || below(path, c.hides))
+}
+
+// tells says of a path that is not there whether the walk saw that. What it did not
+// look into may be hidden: by a mount that went, say.
+func (c *comparison) tells(in scope) func(path string) bool {
+	if in == nil {
+		hidden := c.r.hidden(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u Unknown) bool { return u.Quiet }))
+		return func(path string) bool { return !hidden(path) }
+	}
+	gone := map[string]bool{}
+	for i := range c.found.Gone {
+		gone[c.found.Gone[i].Path] = true
+	}
+	return func(path string) bool { return gone[path] || below(path, gone) }
 }
 
 // pair takes what the base has at a path and what is seen there; one of them may

@@ -38,8 +38,9 @@ const (
 type Git interface {
 	// Capture brings the shadows to what the repositories are now. dirs are the
 	// git directories that a walk met, below the tree. What cannot be captured
-	// stays as it was.
-	Capture(ctx context.Context, dirs []string) error
+	// stays as it was. A repository that is not there was removed only where the
+	// walk can tell.
+	Capture(ctx context.Context, dirs []string, tells func(path string) bool) error
 	// Whole says that repositories are carried as wholes.
 	Whole() bool
 }
@@ -47,8 +48,9 @@ type Git interface {
 // Shadows is where the shadows of the tree at a path are.
 func Shadows(root string) string { return filepath.Join(root, gitDir) }
 
-// captured has the repositories that a walk met captured.
-func (r *Replica) captured(ctx context.Context, unknown []Unknown) error {
+// captured has the repositories that a walk met captured. tells says whether the
+// walk saw that something is not there.
+func (r *Replica) captured(ctx context.Context, unknown []Unknown, tells func(path string) bool) error {
 	if r.Git == nil {
 		return nil
 	}
@@ -61,7 +63,7 @@ func (r *Replica) captured(ctx context.Context, unknown []Unknown) error {
 			dirs = append(dirs, u.Path)
 		}
 	}
-	return r.Git.Capture(ctx, dirs)
+	return r.Git.Capture(ctx, dirs, tells)
 }
 
 // unpack forgets the packs of a shadow of which one is neither here nor in the
@@ -77,7 +79,7 @@ func (r *Replica) unpack(ctx context.Context) error {
 	for _, s := range git.seen {
 		pack, isIndex := strings.CutSuffix(s.Path, ".idx")
 		pack += ".pack"
-		if u := r.remoteAt(pack); isIndex && !git.there[pack] && (u == nil || u.Gone) {
+		if u := r.remoteAt(pack); isIndex && !git.there[pack] && !git.hidden(pack) && (u == nil || u.Gone) {
 			packs[pack] = true
 		}
 	}
@@ -108,18 +110,22 @@ func (r *Replica) unpack(ctx context.Context) error {
 
 // shadows are the shadows as a walk met them.
 type shadows struct {
-	seen  []Sighting
-	there map[string]bool
-	whole map[string]bool // of repositories, whether their shadow is whole
+	seen   []Sighting
+	there  map[string]bool
+	whole  map[string]bool        // of repositories, whether their shadow is whole
+	hidden func(path string) bool // what the walk could not see
 }
 
 // walkGit lists the shadows that are whole: they are pushed like any file.
 func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
-	seen, _, err := r.root.Walk(ctx, gitDir, everything{})
+	seen, unknown, err := r.root.Walk(ctx, gitDir, everything{})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the copies of repositories: %w", err)
 	}
-	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}}
+	for i := range unknown {
+		unknown[i].Path = join(gitDir, unknown[i].Path)
+	}
+	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}, hidden: r.hidden(unknown)}
 	gone := map[string]bool{}
 	for i := range seen {
 		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitPacks); ok && seen[i].Kind == tree.Dir {
@@ -167,11 +173,11 @@ func deepest[V any](path string, set map[string]V) string {
 // pack that was not needed here is missing alone, without its index.
 func (s *shadows) gone(path string) bool {
 	below := strings.TrimPrefix(path, gitDir+"/")
-	if s.there[path] || !s.whole[s.repository(below)] {
+	if s.there[path] || s.hidden(path) || !s.whole[s.repository(below)] {
 		return false
 	}
 	pack, isPack := strings.CutSuffix(path, ".pack")
-	return !isPack || !s.there[pack+".idx"]
+	return !isPack || !s.there[pack+".idx"] && !s.hidden(pack+".idx")
 }
 
 // Waiting says whether the remote side of a path waits to be placed. A

@@ -215,8 +215,9 @@ func (r *Replica) Lost() bool {
 		return true
 	}
 	s, err := os.Lstat(r.Path)
-	_, ino, rootErr := r.root.Identity()
-	return err != nil || rootErr != nil || inode(s) != ino
+	dev, ino, rootErr := r.root.Identity()
+	// The roots of file systems have the same inode, and copies of volumes all of them.
+	return err != nil || rootErr != nil || inode(s) != ino || device(s) != dev
 }
 
 // Present says, by a nil error, that the local tree is there.

@@ -149,7 +149,7 @@ func (r *Root) Lstat(path string) (*Sighting, error) {
 		}
 		var above unix.Stat_t
 		err = unix.Fstat(fd, &above)
-		s.Mount = above.Dev != st.Dev
+		s.Mount = above.Dev != st.Dev || mountRoot(fd, name)
 		return err
 	})
 	if absent(err) {

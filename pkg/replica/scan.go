@@ -20,7 +20,7 @@ type Seen struct {
 	MTime int64  // nanoseconds
 	CTime int64  // nanoseconds; 0 in a base means: look at the content again
 	Inode uint64
-	Mount bool // a directory on another device than its parent
+	Mount bool // a directory that something is mounted at
 }
 
 // Sighting is a path that a walk met.
@@ -167,7 +167,7 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		w.skip(path, err.Error())
 		return
 	}
-	s.Mount = s.Kind == tree.Dir && st.Dev != dev
+	s.Mount = s.Kind == tree.Dir && (st.Dev != dev || mountRoot(dirfd, name))
 	included := w.match.File
 	if s.Kind == tree.Dir {
 		included = w.match.Dir
@@ -181,6 +181,14 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		return
 	}
 	w.enter(dirfd, name, s, st.Dev)
+}
+
+// mountRoot says that something is mounted at a directory, which may be of the device
+// that is around it: a volume of Docker's, another directory. Linux tells since 5.8.
+func mountRoot(dirfd int, name string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(dirfd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // looksInto says whether a directory is in scope. What is mounted is, as a whole:
