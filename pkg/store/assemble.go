@@ -115,6 +115,14 @@ func (a *assembler) object(key string) (*os.File, error) {
 	return f, err
 }
 
+// drop closes an object that nothing is needed of any more.
+func (a *assembler) drop(key string) {
+	if f := a.open[key]; f != nil {
+		f.Close()
+		delete(a.open, key)
+	}
+}
+
 // create makes a new file. A run that was cut off may have left one of that name
 // that must not be written.
 func (a *assembler) create(name string) (*os.File, error) {
@@ -154,13 +162,36 @@ func (a *assembler) assemble(t *target) error {
 	return errors.Join(t.wantSum(sum), f.Close())
 }
 
-// begin makes a file that several parts make up.
-func (a *assembler) begin(t *target) error {
-	f, err := a.create(t.name)
-	if err != nil {
-		return err
+// begin makes a file that several parts make up, or goes on with one that a run which
+// was cut off has left: left says so.
+func (a *assembler) begin(t *target) (left bool, err error) {
+	f, err := a.openFile(t.name, unix.O_RDWR|unix.O_NOFOLLOW)
+	if left = err == nil; !left {
+		f, err = a.create(t.name)
 	}
-	return f.Close()
+	if err != nil {
+		return false, err
+	}
+	return left, errors.Join(f.Truncate(t.Size), f.Close())
+}
+
+// has says whether a part is in its place already.
+func (a *assembler) has(p part) (bool, error) {
+	x := p.extent()
+	if x.Sum == "" || x.Size > maxPart {
+		return false, nil
+	}
+	if _, err := a.at(p); err != nil {
+		return false, err
+	}
+	a.content = slices.Grow(a.content[:0], int(x.Size))[:x.Size]
+	if _, err := a.file.ReadAt(a.content, p.at); err != nil {
+		return false, err
+	}
+	if sum := sha256.Sum256(a.content); string(sum[:]) != x.Sum {
+		return false, nil
+	}
+	return true, a.done(p)
 }
 
 // at is the place of a part of such a file.

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/tree"
@@ -63,7 +64,13 @@ type fetch struct {
 	dir     string
 	objects []string          // that are needed, in the order of entries
 	missing map[string][]part // by the object that they lie in, which has not arrived
-	arrived chan []part       // has room for all
+	arrived chan arrival      // has room for all
+}
+
+// arrival is parts of an object that is there.
+type arrival struct {
+	parts []part
+	left  *atomic.Int64 // arrivals of that object which are not in their places
 }
 
 // run is how many parts a worker takes at a time: neighbours in an object.
@@ -88,7 +95,7 @@ func (f *fetch) begin(ctx context.Context, entries []*tree.Entry, here Here) err
 	for _, parts := range f.missing {
 		runs += (len(parts) + run - 1) / run
 	}
-	f.arrived = make(chan []part, runs)
+	f.arrived = make(chan arrival, runs)
 	return nil
 }
 
@@ -96,8 +103,10 @@ func (f *fetch) beginFile(ctx context.Context, a *assembler, t *target, here Her
 	if len(t.Where) == 0 {
 		return a.assemble(t)
 	}
+	left := false
 	if len(t.Where) > 1 {
-		if err := a.begin(t); err != nil {
+		var err error
+		if left, err = a.begin(t); err != nil {
 			return err
 		}
 	}
@@ -106,7 +115,14 @@ func (f *fetch) beginFile(ctx context.Context, a *assembler, t *target, here Her
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		found, err := a.find(p, here)
+		found := false
+		var err error
+		if left {
+			found, err = a.has(p)
+		}
+		if err == nil && !found {
+			found, err = a.find(p, here)
+		}
 		if err != nil {
 			return err
 		}
@@ -130,8 +146,11 @@ func (f *fetch) need(p part) {
 
 // arrive hands the parts that lie in an object to the workers.
 func (f *fetch) arrive(object string) {
-	for parts := range slices.Chunk(f.missing[object], run) {
-		f.arrived <- parts
+	parts := f.missing[object]
+	left := &atomic.Int64{}
+	left.Store(int64((len(parts) + run - 1) / run))
+	for some := range slices.Chunk(parts, run) {
+		f.arrived <- arrival{some, left}
 	}
 	delete(f.missing, object)
 }
@@ -143,8 +162,8 @@ func (f *fetch) work(ctx context.Context) error {
 		return err
 	}
 	defer a.close()
-	for parts := range f.arrived {
-		for _, p := range parts {
+	for some := range f.arrived {
+		for _, p := range some.parts {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -152,9 +171,27 @@ func (f *fetch) work(ctx context.Context) error {
 				return cmp.Or(f.damaged(p), p.file.wrap(err))
 			}
 		}
+		if err := f.unpacked(a, some); err != nil {
+			return err
+		}
 		pointUnpacked.Reach()
 	}
 	return nil
+}
+
+// unpacked removes an object of which all is in its place in large files: a run that
+// is cut off finds it there again. So the disk need not have it, and memory is not
+// filled with what nobody reads any more.
+func (f *fetch) unpacked(a *assembler, some arrival) error {
+	if slices.ContainsFunc(some.parts, func(p part) bool { return len(p.file.Where) == 1 }) {
+		some.left.Add(1) // the object stays
+	}
+	object := some.parts[0].extent().Object
+	if some.left.Add(-1) > 0 {
+		return nil
+	}
+	a.drop(object)
+	return os.Remove(filepath.Join(f.dir, Dir, object))
 }
 
 // damaged names and removes an object that is not what its name promises, where a

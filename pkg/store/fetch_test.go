@@ -218,3 +218,58 @@ func TestFetchVerifiesParts(t *testing.T) {
 		})
 	}
 }
+
+// Of a large file that was cut off, what is in its place is not fetched again, and the
+// object that brought it is not kept.
+func TestFetchGoesOnWithinAFile(t *testing.T) {
+	w := &watched{Bucket: storetest.New().At("p")}
+	s := NewSnapshot(w, t.TempDir())
+	content := make([]byte, 40<<20)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(content) // it never fails
+	it := file("f", string(content))
+	batch := s.Begin(t.TempDir(), 7, nil)
+	if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	entries, dir := []*tree.Entry{&it.Entry}, t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	w.came = func(dir string) {
+		for first := filepath.Join(dir, w.asked[0]); ; {
+			if _, err := os.Stat(first); err != nil {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Error("an object is kept that nothing is needed of")
+				return
+			}
+		}
+		cancel()
+	}
+	if err := s.Fetch(ctx, entries, dir, nil, nil); err == nil {
+		t.Fatal("it was not cut off")
+	}
+	first := w.asked[0]
+	w.came, w.asked = nil, nil
+	if err := s.Fetch(t.Context(), entries, dir, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !whole(dir, entries, 0) || slices.Contains(w.asked, first) || len(w.asked) == 0 {
+		t.Errorf("whole: %v; asked for %q, and first for %q", whole(dir, entries, 0), w.asked, first)
+	}
+
+	// Another file has the name by now, and a longer one.
+	if err := os.WriteFile(filepath.Join(dir, "0"), append([]byte("other"), content...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Fetch(t.Context(), entries, dir, nil, nil); err != nil || !whole(dir, entries, 0) {
+		t.Errorf("over another file: %v", err)
+	}
+}
