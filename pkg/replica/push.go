@@ -445,35 +445,52 @@ type content struct {
 	where map[tree.Sum][]tree.Extent
 }
 
-// reuse looks the base through for content that need not be sent again: of the
-// sizes that were edited, because a renamed or copied file costs no upload, and the
-// parts of large files, of which an edit costs those that it touches.
+// littleContent is how much is sent again rather than looked for: a save or a few
+// share an object with nothing else to do, and to read all that the base has takes
+// longer.
+const littleContent = 64 << 10
+
+// reuse looks for content that need not be sent again. What an edit had is known.
+// Where there is more than a little, the base is looked through, for the sizes that
+// were edited, because a renamed or copied file costs no upload, and for the parts of
+// large files, of which an edit costs those that it touches.
 func (r *Replica) reuse(b store.Batch, edited []Edit) (*content, error) {
-	wanted := map[int64]bool{}
+	k := &content{map[int64]bool{}, map[tree.Sum][]tree.Extent{}}
+	wanted, size := map[int64]bool{}, int64(0)
 	for i := range edited {
-		if edited[i].Kind == tree.File {
-			wanted[edited[i].Size] = true
+		s := &edited[i]
+		if s.Kind != tree.File {
+			continue
+		}
+		wanted[s.Size] = true
+		size += s.Size
+		if s.Was != nil {
+			r.known(k, b, s.Was, wanted)
 		}
 	}
-	k := &content{map[int64]bool{}, map[tree.Sum][]tree.Extent{}}
-	if len(wanted) == 0 {
+	if size <= littleContent {
 		return k, nil
 	}
 	return k, r.base.Each(func(row *Row) error {
-		known := row.Kind == tree.File && wanted[row.Size] && !r.unstored(row)
-		parts := len(row.Where) > 1
-		if !known && !parts || r.stale(row) {
-			return nil
-		}
-		if known {
-			k.sizes[row.Size] = true
-			k.where[row.Sum] = row.Where
-		}
-		if parts {
-			b.Reuse(row.Where)
-		}
+		r.known(k, b, row, wanted)
 		return nil
 	})
+}
+
+// known notes a row's content, of the sizes that are wanted, and its parts.
+func (r *Replica) known(k *content, b store.Batch, row *Row, wanted map[int64]bool) {
+	whole := row.Kind == tree.File && wanted[row.Size] && !r.unstored(row)
+	parts := len(row.Where) > 1
+	if !whole && !parts || r.stale(row) {
+		return
+	}
+	if whole {
+		k.sizes[row.Size] = true
+		k.where[row.Sum] = row.Where
+	}
+	if parts {
+		b.Reuse(row.Where)
+	}
 }
 
 // add makes what is staged now known for the rest of the scan. Its place in
