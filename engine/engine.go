@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +98,9 @@ type Options struct {
 	Conflicted func(replica string, paths []string)
 	// Failed is called when a replica begins to fail or is blocked.
 	Failed func(replica string, err error)
+	// Rested is called when nothing is to be done for a while and what the last
+	// round needed is garbage. It may take some milliseconds.
+	Rested func()
 }
 
 // Engine keeps the replicas of one workspace.
@@ -304,7 +306,9 @@ func (e *Engine) rest() {
 			e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
 		}
 	}
-	debug.FreeOSMemory()
+	if e.o.Rested != nil {
+		e.o.Rested()
+	}
 }
 
 // asleep sleeps until something is to be done; true: it was the time to rest.

@@ -23,7 +23,7 @@ func frugal() {
 	}
 }
 
-// slim gives back what only the start needed: memory of the heap, and the pages
+// slim gives back what only the start or a cycle needed: memory of the heap, and the pages
 // of the program itself that are mapped (parsers, tables, what init ran). They
 // come back from the page cache one by one, as they are needed. More than half of
 // what coltecd weighs at rest goes with it: 15.3 MB became 7 (see bench/supervisor).

@@ -66,6 +66,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Failed: func(name string, err error) {
 			s.event(spec.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+err.Error())
 		},
+		Rested: slim,
 	}
 	for _, y := range s.spec.Replicas() {
 		if !s.wants(y.Name) {
