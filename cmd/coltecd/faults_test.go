@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -406,6 +407,9 @@ func (w *workspace) numbers(name string) map[int]int {
 			continue // not whole yet
 		}
 		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return w.numbers(name) // compressed since it was listed
+		}
 		if err != nil {
 			w.t.Fatal(err)
 		}
