@@ -78,7 +78,7 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	if len(merged)+len(clashes) == 0 {
 		return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
 	}
-	m.plain = &plainPrefix{listing.Entries, recorded, clashes}
+	m.plain = &plainPrefix{listing: listing.Entries, recorded: recorded, clashes: clashes}
 	if err := e.keepClashes(ctx, m, mirror, clashes, t.Entries); err != nil {
 		return nil, err
 	}
@@ -234,9 +234,31 @@ func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, 
 
 // plainPrefix is what is known of a prefix of plain objects.
 type plainPrefix struct {
-	listing  []tree.Entry  // what it holds
-	recorded []tree.Entry  // what was recorded of it the last time
-	clashes  []*tree.Entry // of the listing: what was put aside
+	listing  []tree.Entry          // what it holds
+	recorded []tree.Entry          // what was recorded of it the last time
+	clashes  []*tree.Entry         // of the listing: what was put aside
+	agreed   map[string]tree.Entry // what of the listing both sides agreed on, in any step
+	next     recording             // what is to be recorded now, once the head names it
+}
+
+// recording is a record of a plain prefix that was written.
+type recording struct {
+	key     string // of the object; "" for none
+	entries []tree.Entry
+	last    bool // no step is to come that adopts more
+}
+
+// adopted notes that the head names what was recorded last, if it does: the next step
+// records what that one adopts beside it.
+func (e *Engine) adopted(m *member) {
+	if m.plain == nil || m.plain.next.key == "" || e.lease.Head().Adopted[m.Name] != m.plain.next.key {
+		return
+	}
+	if m.plain.next.last {
+		m.plain = nil
+		return
+	}
+	m.plain.recorded, m.plain.next = m.plain.next.entries, recording{}
 }
 
 // paths are those of the listing.
@@ -256,10 +278,16 @@ func (p *plainPrefix) record(rows map[string]replica.Row, accounted map[string]b
 	for _, e := range p.recorded {
 		at[e.Path] = e
 	}
+	if p.agreed == nil {
+		p.agreed = map[string]tree.Entry{}
+	}
 	for i := range p.listing {
 		l := &p.listing[i]
-		if r, agreed := rows[l.Path]; l.Kind != tree.Dir && agreed && r.Tag == l.Tag && accounted[l.Path] {
-			at[l.Path] = r.Entry
+		if r, known := rows[l.Path]; l.Kind != tree.Dir && known && r.Tag == l.Tag {
+			p.agreed[l.Path] = r.Entry // the row leaves the base, or its tag, with the first step
+		}
+		if e, agreed := p.agreed[l.Path]; agreed && accounted[l.Path] {
+			at[l.Path] = e
 		}
 	}
 	for _, e := range p.clashes {
@@ -306,10 +334,7 @@ func (e *Engine) recordListing(ctx context.Context, p *prepared) error {
 		return fmt.Errorf("cannot record the plain prefix: %w", err)
 	}
 	pointListingWritten.Reach()
-	m.adopted = key
-	if !p.more {
-		m.plain = nil
-	}
+	p.adopted, m.plain.next = key, recording{key, entries, !p.more}
 	return nil
 }
 
@@ -341,13 +366,13 @@ func (e *Engine) adoptions(steps []*prepared) func(*store.Head) {
 				}
 				h.Orphans[p.member.Name] = p.member.orphan
 			}
-			if p.member.adopted == "" {
+			if p.adopted == "" {
 				continue
 			}
 			if h.Adopted == nil {
 				h.Adopted = map[string]string{}
 			}
-			h.Adopted[p.member.Name] = p.member.adopted
+			h.Adopted[p.member.Name] = p.adopted
 		}
 	}
 }
@@ -368,7 +393,7 @@ func (e *Engine) FinishAdoption(ctx context.Context, names []string) error {
 		outcome = e.lease.Commit(ctx, store.NewID(), nil, func(h *store.Head) {
 			for _, m := range members {
 				delete(h.Adopted, m.Name)
-				m.adopted = ""
+				m.plain = nil
 			}
 		})
 	})

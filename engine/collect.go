@@ -244,7 +244,7 @@ func (e *Engine) repack(ctx context.Context, objects map[*member]map[string]int6
 
 // repackMember prepares the part of one replica; nil when there is nothing to do.
 func (e *Engine) repackMember(ctx context.Context, m *member, objects map[string]int64) (p *prepared, err error) {
-	if len(objects) == 0 || m.vanished() {
+	if len(objects) == 0 || m.vanished() || m.plain != nil { // what is adopted is recorded step by step
 		return nil, nil
 	}
 	head := e.lease.Head()

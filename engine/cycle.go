@@ -127,6 +127,7 @@ func (e *Engine) open(m *member, lineage string, generation int64) error {
 func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error {
 	ref, published := head.Replicas[m.Name]
 	source := m.layout
+	m.plain = nil
 	switch {
 	case !published || head.Adopted[m.Name] != "":
 		var err error
@@ -349,6 +350,8 @@ type prepared struct {
 	ref    store.Ref
 	more   bool // the scan has more than fitted into one step
 	left   int  // changes that were seen and are not in it
+
+	adopted string // key of the record of what was adopted; "" for none
 }
 
 // prepare scans, stages, sends and publishes. It is nil when nothing changed.
@@ -529,6 +532,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 func (e *Engine) pushed(p *prepared) {
 	m := p.member
 	m.pending, m.anew = p.left, false
+	e.adopted(m)
 	if p.more {
 		m.soon()
 	}

@@ -171,7 +171,6 @@ type member struct {
 	orphan      string        // the manifest that was taken because its head was lost
 	ahead       *foreseen     // what was read before the lease was there; nil: nothing
 	left        int64         // the highest epoch of the manifests that it left
-	adopted     string        // key of the record of what was adopted
 	cost        meter
 }
 

@@ -292,6 +292,7 @@ func (e *Engine) resolveOne(ctx context.Context, m *member) error {
 		return err
 	}
 	e.o.Log.Info("pending generation resolved", "replica", m.Name, "committed", committed)
+	e.adopted(m)
 	return base.Resolve(committed)
 }
 

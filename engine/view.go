@@ -192,7 +192,7 @@ func (e *Engine) attention(m *member) []string {
 	if m.conflicts > 0 {
 		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.conflicts, m.Path))
 	}
-	if m.adopted != "" || e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
+	if e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
 	for _, note := range slices.Concat(m.settleNotes, m.scanNotes, m.git.notes(m.Name)) {
