@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -303,14 +304,14 @@ func (e *Engine) pullRef(ctx context.Context, m *member) (pullSource, error) {
 }
 
 // push brings what changed into the bucket: every replica that is due, and one
-// commit for all of them.
-func (e *Engine) push(ctx context.Context) {
+// commit for all of them. It says whether there is more than fitted into a step.
+func (e *Engine) push(ctx context.Context) (more bool) {
 	e.unready()
 	var ready []*prepared
 	for _, m := range e.members {
 		if !e.writable() {
 			abandon(ready)
-			return
+			return false
 		}
 		if !m.writes() || !m.ready || !e.isDue(m) || ctx.Err() != nil {
 			continue
@@ -324,14 +325,16 @@ func (e *Engine) push(ctx context.Context) {
 		})
 	}
 	if len(ready) == 0 {
-		return
+		return false
 	}
 	if err := e.commit(ctx, ready); err != nil {
 		for _, p := range ready {
 			e.note(p.member, err)
 		}
 		e.leased(err)
+		return false
 	}
+	return slices.ContainsFunc(ready, func(p *prepared) bool { return p.more })
 }
 
 // abandon drops what cannot be committed now: the next cycle finds it again.
@@ -473,7 +476,7 @@ func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Sta
 		m.pending = len(staged.Rest)
 		return nil, nil
 	}
-	p := &prepared{member: m, more: len(staged.Rest) > 0}
+	p := &prepared{member: m, more: len(staged.Rest) > 0, left: len(staged.Rest)}
 	if p.step, err = m.rep.Next(staged, gone, forgotten, epoch, generation); err != nil {
 		return nil, err
 	}

@@ -151,7 +151,8 @@ func (e *Engine) handOver(ctx context.Context) {
 	for _, m := range e.members {
 		m.soon()
 	}
-	e.push(ctx)
+	for e.push(ctx) && ctx.Err() == nil {
+	}
 	if err := e.lease.Release(ctx, e.dirty(ctx, nil)); err != nil {
 		e.leased(err)
 		return

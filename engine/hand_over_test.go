@@ -1,0 +1,50 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestHandOverOfManySteps: what changed does not fit into one step. Who asked for the
+// lease gets all of it.
+func TestHandOverOfManySteps(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	a.put("f", []byte("f"))
+	a.round()
+	if err := b.e.takeOver(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	a.put("one", large(1))
+	a.put("two", large(2))
+	a.e.members[0].rep.Hurry()
+	_ = a.do(false)
+	if a.e.writable() {
+		t.Fatal("it was not handed over")
+	}
+	b.round()
+	for _, name := range []string{"one", "two"} {
+		if _, err := os.Lstat(filepath.Join(b.dir, name)); err != nil {
+			t.Errorf("%v, and the lease was given back %s with %d changes", err, b.e.lease.Head().State, b.e.lease.WasDirty())
+		}
+	}
+}
+
+// TestWhatDidNotFitIsPending: a stop that has time for one step of two tells of the
+// other.
+func TestWhatDidNotFitIsPending(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("f", []byte("f"))
+	a.round()
+	a.put("one", large(1))
+	a.put("two", large(2))
+	m := a.e.members[0]
+	m.rep.Hurry()
+	m.soon()
+	a.e.push(t.Context())
+	if n := a.e.dirty(t.Context(), nil); n != 1 {
+		t.Errorf("%d changes are said not to be there", n)
+	}
+}
