@@ -338,8 +338,31 @@ func (e *Engine) work(ctx context.Context, f func(ctx context.Context) error) er
 	}
 }
 
+// guard ends work under way when the lease runs out while an answer about it is waited
+// for.
+func (e *Engine) guard(cancel context.CancelCauseFunc) (stop func()) {
+	lasts, done := e.lease.Lasts(), make(chan struct{})
+	go func() {
+		tick := time.NewTicker(expiryCheck)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if !lasts() {
+					cancel(errLapsed)
+					return
+				}
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
 // renewDuring renews beside work under way.
 func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc) {
+	defer e.guard(cancel)()
 	err := e.lease.Settle(ctx)
 	if err == nil {
 		err = e.lease.Renew(ctx)

@@ -128,6 +128,13 @@ func (l *Lease) Holds() bool {
 	return l.held && (!l.strong || l.clock.Boot()-l.sent < l.ttl-margin)
 }
 
+// Lasts gives what any goroutine may ask: whether the lease would still hold if nothing
+// were written from now on.
+func (l *Lease) Lasts() func() bool {
+	now := Lease{held: l.held, strong: l.strong, sent: l.sent, ttl: l.ttl, clock: l.clock}
+	return now.Holds
+}
+
 // Strong says whether the remote compares and swaps; false before Acquire found
 // that out.
 func (l *Lease) Strong() bool { return l.strong }
