@@ -234,7 +234,7 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		if err != nil {
 			return err
 		}
-		if m.rep.Base() == nil || m.rep.Lost() {
+		if m.rep.Base() == nil || m.rep.Lost() || m.rep.Base().Header.Lineage != ref.lineage {
 			if err := e.open(m, ref.lineage, ref.generation); err != nil {
 				return err
 			}
