@@ -371,11 +371,11 @@ func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *col
 	return err
 }
 
-// startOver drops a base that cannot be compared with the head any more: both
+// startOver drops a base that cannot, or must not, be compared with the head: both
 // sides are merged, and nothing is deleted.
 func (e *Engine) startOver(m *member) error {
 	head := e.lease.Head()
-	e.o.Log.Warn("an old commit cannot be traced: both sides are merged", "replica", m.Name)
+	e.o.Log.Warn("what was last agreed on cannot be traced in the bucket: both sides are merged", "replica", m.Name)
 	if err := m.rep.Base().Remove(); err != nil {
 		return err
 	}

@@ -92,6 +92,11 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 	if err := e.resolveOne(ctx, m); err != nil {
 		return err
 	}
+	if m.strays(head) {
+		if err := e.startOver(m); err != nil {
+			return err
+		}
+	}
 	err = e.work(ctx, func(ctx context.Context) error { return e.receive(ctx, m, head) })
 	if err != nil {
 		return err
@@ -104,6 +109,16 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 	e.count(m)
 	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)
 	return nil
+}
+
+// strays says that the log has another generation of the number that the base is of:
+// the bucket was set back, and somebody went on from there.
+func (m *member) strays(head *store.Head) bool {
+	base := m.rep.Base().Header
+	return base.Ref != "" && slices.ContainsFunc(head.Recent, func(g store.Generation) bool {
+		ref := g.Replicas[m.Name].Manifest
+		return g.Number == base.Generation && ref != "" && ref != base.Ref
+	})
 }
 
 // open opens the local tree and clears what an interrupted run left. A tree
