@@ -44,7 +44,7 @@ func (v *Verdict) OK() bool { return len(v.Missing)+len(v.Damaged) == 0 }
 func (r *Reader) Verify(ctx context.Context, x Replica, deep bool) (*Verdict, error) {
 	v := &Verdict{Replica: x.Name}
 	var err error
-	if v.Damaged, err = replica.Damaged(ctx, x.Path); err != nil {
+	if v.Damaged, err = replica.Damaged(ctx, x.Path, nil); err != nil {
 		return nil, err
 	}
 	layout, err := r.layout(ctx, x)
@@ -200,6 +200,17 @@ func (e *Engine) Repair(ctx context.Context, r *Reader, v *Verdict) error {
 	return errors.Join(err, outcome)
 }
 
+// putBack places a damaged file as the bucket has it. The verification may have been
+// long ago: what was edited since is not put back.
+func (r *Reader) putBack(ctx context.Context, x Replica, path string, g store.Generation) error {
+	still, err := replica.Damaged(ctx, x.Path, func(p string) bool { return p == path })
+	if err != nil || len(still) == 0 {
+		return err
+	}
+	_, err = r.Place(ctx, x, path, g, nil)
+	return err
+}
+
 func (e *Engine) repair(ctx context.Context, r *Reader, v *Verdict) error {
 	m := e.member(v.Replica)
 	if m == nil || m.rep == nil || m.rep.Base() == nil || !m.ready || !e.writable() {
@@ -217,10 +228,7 @@ func (e *Engine) repair(ctx context.Context, r *Reader, v *Verdict) error {
 		if lost[path] {
 			continue // neither side has it
 		}
-		err := e.work(ctx, func(ctx context.Context) error {
-			_, err := r.Place(ctx, m.Replica, path, g, nil)
-			return err
-		})
+		err := e.work(ctx, func(ctx context.Context) error { return r.putBack(ctx, m.Replica, path, g) })
 		if err != nil {
 			return err
 		}

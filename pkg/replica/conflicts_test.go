@@ -179,7 +179,7 @@ func TestDamagedFileIsFound(t *testing.T) {
 	if err := m.base.Save(); err != nil {
 		t.Fatal(err)
 	}
-	damaged, err := Damaged(t.Context(), m.Path)
+	damaged, err := Damaged(t.Context(), m.Path, nil)
 	if err != nil || len(damaged) != 1 {
 		t.Errorf("%v, %v", damaged, err)
 	}

@@ -11,8 +11,8 @@ import (
 
 // Damaged names the files of the tree at root whose content is not what its
 // base says, although nothing else of them changed: no program did that. Files
-// that were edited are none of them.
-func Damaged(ctx context.Context, root string) ([]string, error) {
+// that were edited are none of them. Only the wanted ones are looked at; nil: all.
+func Damaged(ctx context.Context, root string, wanted func(path string) bool) ([]string, error) {
 	base, err := LoadBase(filepath.Join(root, Dir))
 	if errors.Is(err, ErrNoBase) {
 		return nil, nil
@@ -34,6 +34,9 @@ func Damaged(ctx context.Context, root string) ([]string, error) {
 		}
 		if row.Kind != tree.File || row.Seen.CTime == 0 || row.Seen.Size != row.Size {
 			continue // gone, or to be looked at anyway
+		}
+		if wanted != nil && !wanted(row.Path) {
+			continue
 		}
 		s, err := files.Lstat(row.Path)
 		if err != nil || s == nil || row.changed(s) {
