@@ -405,6 +405,9 @@ func (m *model) checkStep(p *place, edits int) {
 	if len(m.heads) == 0 || p.edits != edits {
 		return
 	}
+	if p.run != nil && p.run.e.lease != nil && p.run.e.lease.InDoubt() {
+		return // what was sent may count yet: a settled commit is of before
+	}
 	h := &m.heads[len(m.heads)-1]
 	if p.agreed < 0 && replica.LastSettled(p.path).IsZero() {
 		return // alike by chance: there is no base that says so
