@@ -337,9 +337,10 @@ func reason(err error) string {
 }
 
 // agreed says that a staged row is what both sides agreed on already. One whose
-// content was sent anew is not: no generation refers to that yet.
+// content was sent anew is not: no generation refers to that yet. Nor is one whose
+// remote side is another by now.
 func (r *Replica) agreed(c *Change, row *Row) bool {
-	return row != nil && row.Same(&c.Entry) && !r.unstored(row) && slices.Equal(row.Where, c.Where)
+	return row != nil && row.Same(&c.Entry) && !r.unstored(row) && !r.stale(row) && slices.Equal(row.Where, c.Where)
 }
 
 // stage brings one edit into the batch.

@@ -231,7 +231,7 @@ func (a *assembler) put(p part) error {
 // find does it with a part that is on this machine, and says whether it is.
 func (a *assembler) find(p part, here Here) (bool, error) {
 	x := p.extent()
-	if here == nil || x.Sum == "" || x.Size > maxPart {
+	if here == nil || len(p.file.Where) == 1 || x.Sum == "" || x.Size > maxPart {
 		return false, nil
 	}
 	a.content = slices.Grow(a.content[:0], int(x.Size))[:x.Size]
