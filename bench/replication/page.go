@@ -42,7 +42,7 @@ proportional.
   that were touched (of all, for coltecd sync), and three requests one after the other:
   content, what changed in the tree, head. Each is an rclone process, 40 to 60 ms, and
   one way to the store and back. What grows with the files is the walk of all, and the
-  reading of what the base knows, which is much less. One save in sixteen writes the log
+  reading of what the base knows, which is much less. One save in 32 writes the log
   of generations too, which the head has no more room for. The renewals of the lease,
   one for each interval, come beside them.
 - **100 files changed.** The same three requests: the hundred share an object.
