@@ -493,29 +493,30 @@ func (p *placement) moveAside(d *Decision) error {
 
 // renamed says whether what was renamed is what the plan saw. It goes back if not.
 func (p *placement) renamed(path, kept string) error {
-	root := p.r.root
-	now, err := root.Lstat(kept)
-	if err == nil && (now == nil || !p.asPlanned(path, now)) {
-		err = errEdited
-	}
+	_, err := p.look(kept, path)
 	if err != nil {
-		err = errors.Join(err, writable(root, path, func() error { return root.Rename(kept, path, false) }))
+		err = errors.Join(err, writable(p.r.root, path, func() error { return p.r.root.Rename(kept, path, false) }))
 	}
 	return err
 }
 
-// moveAcross does it from a mount within the tree.
-func (p *placement) moveAcross(path, kept string) error {
-	root := p.r.root
-	now, err := root.Lstat(path)
+// look sights what is at a place, which is to be what the plan saw at the path.
+func (p *placement) look(at, path string) (*Sighting, error) {
+	now, err := p.r.root.Lstat(at)
 	if err == nil && (now == nil || !p.asPlanned(path, now)) {
 		err = errEdited
 	}
+	return now, err
+}
+
+// moveAcross does it from a mount within the tree.
+func (p *placement) moveAcross(path, kept string) error {
+	now, err := p.look(path, path)
 	if err != nil {
 		return err
 	}
-	return writable(root, path, func() error {
-		_, err := root.MoveAcross(path, kept, now.Seen)
+	return writable(p.r.root, path, func() error {
+		_, err := p.r.root.MoveAcross(path, kept, now.Seen)
 		return err
 	})
 }

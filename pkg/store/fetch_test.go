@@ -80,6 +80,20 @@ func (w *watched) Download(ctx context.Context, keys []string, dir string, progr
 	return rclone.Transfer{}, failed
 }
 
+// stored is a file whose content was sent.
+func stored(t *testing.T, s *Snapshot, path, content string) item {
+	t.Helper()
+	it := file(path, content)
+	batch := s.Begin(t.TempDir(), 7, nil)
+	if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
+		t.Fatal(err)
+	}
+	if err := batch.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return it
+}
+
 // fetched is three files, each with an object of its own, in a bucket that is
 // watched.
 func fetched(t *testing.T) (*watched, *Snapshot, []*tree.Entry) {
@@ -88,14 +102,7 @@ func fetched(t *testing.T) (*watched, *Snapshot, []*tree.Entry) {
 	s := NewSnapshot(w, t.TempDir())
 	var entries []*tree.Entry
 	for i := range 3 {
-		it := file(fmt.Sprint("f", i), strings.Repeat(fmt.Sprint("content ", i), 100))
-		batch := s.Begin(t.TempDir(), 7, nil)
-		if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
-			t.Fatal(err)
-		}
-		if err := batch.Send(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		it := stored(t, s, fmt.Sprint("f", i), strings.Repeat(fmt.Sprint("content ", i), 100))
 		entries = append(entries, &it.Entry)
 	}
 	return w, s, entries
@@ -195,14 +202,7 @@ func TestFetchVerifiesParts(t *testing.T) {
 			s := NewSnapshot(storetest.New().At("p"), t.TempDir())
 			content := make([]byte, 5<<20)
 			_, _ = rand.NewChaCha8([32]byte{1}).Read(content) // it never fails
-			it := file("f", string(content))
-			batch := s.Begin(t.TempDir(), 7, nil)
-			if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
-				t.Fatal(err)
-			}
-			if err := batch.Send(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			it := stored(t, s, "f", string(content))
 			if len(it.Entry.Where) < 3 {
 				t.Fatalf("%d parts", len(it.Entry.Where))
 			}
@@ -226,14 +226,7 @@ func TestFetchGoesOnWithinAFile(t *testing.T) {
 	s := NewSnapshot(w, t.TempDir())
 	content := make([]byte, 40<<20)
 	_, _ = rand.NewChaCha8([32]byte{2}).Read(content) // it never fails
-	it := file("f", string(content))
-	batch := s.Begin(t.TempDir(), 7, nil)
-	if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
-		t.Fatal(err)
-	}
-	if err := batch.Send(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	it := stored(t, s, "f", string(content))
 	entries, dir := []*tree.Entry{&it.Entry}, t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
