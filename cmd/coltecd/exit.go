@@ -17,6 +17,8 @@ const (
 	codeStopped     = 3
 	codeUnknown     = 4
 	codeInvalid     = 5
+	codeOnlyHere    = cmdline.CodeOnlyHere
+	codeTimeout     = cmdline.CodeTimeout
 	codeInterrupted = cmdline.CodeInterrupted
 )
 
@@ -31,6 +33,8 @@ var codes = []struct {
 	{codeStopped, "status: not running, or disabled"},
 	{codeUnknown, "status: cannot tell"},
 	{codeInvalid, "the spec is not valid"},
+	{codeOnlyHere, "sync, stop, run --once: done, but something is on this machine only; it is named"},
+	{codeTimeout, "start --wait: not restored within --timeout; it goes on in the background"},
 	{codeInterrupted, "interrupted (Ctrl-C)"},
 }
 

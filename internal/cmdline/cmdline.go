@@ -20,6 +20,8 @@ const (
 	CodeOK          = 0
 	CodeFailed      = 1
 	CodeUsage       = 2
+	CodeOnlyHere    = 6 // done as far as it went: something is on this machine only, and was named
+	CodeTimeout     = 7 // what was waited for did not come within the time given
 	CodeInterrupted = 130
 )
 
