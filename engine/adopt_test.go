@@ -33,7 +33,7 @@ func (b *box) round() {
 // leave gives the lease back, and lets some time go by.
 func (b *box) leave() {
 	b.y.t.Helper()
-	if err := b.e.lease.Release(b.y.t.Context(), 0); err != nil {
+	if err := b.e.lease.Release(b.y.t.Context(), nil); err != nil {
 		b.y.t.Fatal(err)
 	}
 	b.y.advance(2 * time.Minute)

@@ -269,9 +269,6 @@ func (e *Engine) repackMember(ctx context.Context, m *member, objects map[string
 		p, err = e.publishStep(ctx, m, &replica.Staged{Changes: moved}, nil, nil, head.Epoch, head.Generation+1)
 		return err
 	})
-	if p != nil {
-		p.left = m.pending
-	}
 	return p, err
 }
 

@@ -250,7 +250,7 @@ func (y *yard) history(steps int) error {
 			next := y.boxes[y.rnd.IntN(2)]
 			if next != a {
 				if a.e.writable() && y.rnd.IntN(2) == 0 {
-					_ = a.e.lease.Release(y.t.Context(), 0)
+					_ = a.e.lease.Release(y.t.Context(), nil)
 				}
 				y.advance(2 * time.Minute)
 				a = next

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -41,12 +42,16 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 	}
 	m.remote = remote
 	m.layout = e.layout(m, remote)
-	m.rep = replica.New(replica.Options{
-		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
-		Filter: m.Filter, Layout: m.layout, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
-		FileSystem: e.clock.files, Now: e.clock.Now, Git: e.repositories(m),
-	})
+	m.rep = replica.New(e.replicaOptions(m, m.layout))
 	return nil
+}
+
+func (e *Engine) replicaOptions(m *member, layout store.Layout) replica.Options {
+	return replica.Options{
+		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
+		Filter: m.Filter, Layout: layout, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
+		FileSystem: e.clock.files, Now: e.clock.Now, Git: e.repositories(m),
+	}
 }
 
 func (e *Engine) layout(m *member, remote Remote) store.Layout {
@@ -366,8 +371,8 @@ type prepared struct {
 	member *member
 	step   replica.Step
 	ref    store.Ref
-	more   bool // the scan has more than fitted into one step
-	left   int  // changes that were seen and are not in it
+	more   bool            // the scan has more than fitted into one step
+	left   account.Account // what is only here once it is committed
 
 	adopted string // key of the record of what was adopted; "" for none
 }
@@ -419,11 +424,12 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	if err != nil {
 		return nil, err
 	}
-	m.pending = len(found.Edited) + len(found.Gone)
+	m.know(m.seen(found, account.Deferred, "it is not sent yet"), e.now())
 	if m.found == nil {
-		first := m.pending
+		first := len(found.Edited) + len(found.Gone)
 		m.found = &first
 	}
+	e.underWay(m, func(r *status.Replica) { r.Pending, r.OnlyHere = m.here.Count(), m.here.Parts() })
 	m.scanNotes = unknownNotes(m.Name, found.Unknown)
 	if found.Empty() && !m.anew {
 		m.held = 0
@@ -443,7 +449,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 			staged.Spool.Close()
 		}
 	}()
-	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, staged.Unsettled)...)
+	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, unread(staged.Unsettled))...)
 	pointStaged.Reach()
 	if err := batch.Send(ctx); err != nil {
 		return nil, err
@@ -459,7 +465,15 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	}
 	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, waits)...)
 	m.leftOver = len(staged.Rest)+len(staged.Unsettled)+len(waits)+m.held > 0
-	return e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
+	p, err = e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
+	switch left := m.remains(found, staged, waits); {
+	case err != nil:
+	case p == nil:
+		m.know(left, e.now())
+	default:
+		p.left = left
+	}
+	return p, err
 }
 
 // deletions are those that may go with this step: none before everything that
@@ -488,10 +502,9 @@ func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Sta
 		return nil, err
 	}
 	if staged.Len()+len(gone)+len(forgotten) == 0 && !m.anew {
-		m.pending = len(staged.Rest)
 		return nil, nil
 	}
-	p := &prepared{member: m, more: len(staged.Rest) > 0, left: len(staged.Rest)}
+	p := &prepared{member: m, more: len(staged.Rest) > 0, left: m.here}
 	if p.step, err = m.rep.Next(staged, gone, forgotten, epoch, generation); err != nil {
 		return nil, err
 	}
@@ -521,6 +534,9 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 		refs[p.member.Name] = p.ref
 	}
 	pointPrepared.Reach()
+	if amend := e.amended(steps); amend != nil && len(changes) == 0 {
+		changes = append(changes, amend)
+	}
 	if err := e.lease.Commit(ctx, nonce, refs, func(h *store.Head) {
 		e.adoptions(steps)(h)
 		for _, change := range changes {
@@ -549,7 +565,8 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 // pushed notes that a step is in the bucket.
 func (e *Engine) pushed(p *prepared) {
 	m := p.member
-	m.pending, m.anew = p.left, false
+	m.know(p.left, e.now())
+	m.anew = false
 	e.adopted(m)
 	if p.more {
 		m.soon()
@@ -592,4 +609,10 @@ func (e *Engine) underWay(m *member, change func(*status.Replica)) {
 			change(r)
 		}
 	}
+}
+
+// unread are those that cannot be read. What moves is in the account, and a person is
+// told when it does so for long.
+func unread(unknown []replica.Unknown) []replica.Unknown {
+	return slices.DeleteFunc(slices.Clone(unknown), func(u replica.Unknown) bool { return u.Moving })
 }

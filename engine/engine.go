@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/backoff"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -119,6 +120,7 @@ type Engine struct {
 	leaseAt   time.Time // when to ask for the lease again
 	leaseFail int
 	leaseErr  error
+	leaseTry  time.Time // when it was asked for last
 	asking    bool      // we asked the holder to hand over
 	collectAt time.Time // when to look for garbage
 	rules     rules     // of the collection
@@ -148,11 +150,11 @@ type member struct {
 	hinted      bool      // the last walk was of that alone
 	leftOver    bool      // and left something to the next one
 	failures    int
-	held        int       // deletions that wait for a word, either way
-	pending     int       // changes seen and not committed
-	found       *int      // what the first scan of this run found
-	since       time.Time // when the oldest of them was first seen
-	synced      time.Time // the last step that went through
+	held        int             // deletions that wait for a word, either way
+	here        account.Account // what only this machine has
+	stockAt     time.Time       // when to survey the tree, while it is not pushed
+	found       *int            // what the first scan of this run found
+	synced      time.Time       // the last step that went through
 	files       int64
 	bytes       int64
 	conflicts   int
@@ -384,6 +386,7 @@ func (e *Engine) cycles(ctx context.Context) {
 	}
 	e.restore(ctx)
 	e.push(ctx)
+	e.stock(ctx)
 	e.publish()
 }
 
@@ -463,19 +466,42 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 	var outcome error
 	err = e.call(ctx, func() {
 		for _, m := range members {
-			m.soon()
-			m.failures, m.allowDelete = 0, o.AllowDelete
+			m.failures, m.allowDelete, m.stockAt = 0, o.AllowDelete, time.Time{}
 		}
 		e.leaseAt = time.Time{}
-		e.cycles(ctx)
+		e.syncAll(ctx, members)
 		for _, m := range members {
 			m.allowDelete = false
 		}
 		if outcome = e.outcome(members); outcome == nil && e.writers() {
 			outcome = e.leaseError()
 		}
+		outcome = errors.Join(outcome, onlyHere(members))
 	})
 	return errors.Join(err, outcome)
+}
+
+// motionTries is how often a sync or a stop looks again at files that changed while
+// they were read.
+const motionTries = 3
+
+// syncAll runs the members' cycles until all is in the bucket, as far as it can be.
+func (e *Engine) syncAll(ctx context.Context, members []*member) {
+	for tries := motionTries; ; {
+		for _, m := range members {
+			m.soon()
+		}
+		e.cycles(ctx)
+		again := false
+		for _, m := range members {
+			if e.pushes(m) && m.writes() {
+				again = again || m.here.Of(account.Deferred) > 0 || tries > 0 && m.here.Of(account.Moving) > 0
+			}
+		}
+		if tries--; !again || ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 func (e *Engine) find(names []string) ([]*member, error) {

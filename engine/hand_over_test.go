@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/coltec/coltec/pkg/account"
 )
 
 // TestHandOverOfManySteps: what changed does not fit into one step. Who asked for the
@@ -26,7 +28,7 @@ func TestHandOverOfManySteps(t *testing.T) {
 	b.round()
 	for _, name := range []string{"one", "two"} {
 		if _, err := os.Lstat(filepath.Join(b.dir, name)); err != nil {
-			t.Errorf("%v, and the lease was given back %s with %d changes", err, b.e.lease.Head().State, b.e.lease.WasDirty())
+			t.Errorf("%v, and the lease was given back %s with %d changes", err, b.e.lease.Head().State, len(b.e.lease.LeftBehind()))
 		}
 	}
 }
@@ -44,7 +46,7 @@ func TestWhatDidNotFitIsPending(t *testing.T) {
 	m.rep.Hurry()
 	m.soon()
 	a.e.push(t.Context())
-	if n := a.e.dirty(t.Context(), nil); n != 1 {
+	if n := account.CountOf(a.e.left()); n != 1 {
 		t.Errorf("%d changes are said not to be there", n)
 	}
 }

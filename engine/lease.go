@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
@@ -43,6 +44,7 @@ func (e *Engine) writable() bool {
 
 // leased notes how asking for the lease went.
 func (e *Engine) leased(err error) {
+	e.leaseTry = e.now()
 	if err == nil {
 		e.leaseFail, e.leaseErr, e.asking = 0, nil, false
 		e.renewed()
@@ -151,9 +153,8 @@ func (e *Engine) handOver(ctx context.Context) {
 	for _, m := range e.members {
 		m.soon()
 	}
-	for e.push(ctx) && ctx.Err() == nil {
-	}
-	if err := e.lease.Release(ctx, e.dirty(ctx, nil)); err != nil {
+	e.flushAll(ctx)
+	if err := e.lease.Release(ctx, e.left()); err != nil {
 		e.leased(err)
 		return
 	}
@@ -161,38 +162,22 @@ func (e *Engine) handOver(ctx context.Context) {
 	e.leased(&store.HeldByOther{Holder: to, LastSeen: e.now(), Free: e.o.LeaseTTL})
 }
 
-// dirty counts the changes that are not in the bucket, but for one member's.
-func (e *Engine) dirty(ctx context.Context, but *member) int {
-	n := 0
-	for _, m := range e.members {
-		if m.writes() && m != but {
-			n += e.unpushed(ctx, m)
+// flushAll pushes all that there is, and brings the accounts up to date of what is not
+// pushed.
+func (e *Engine) flushAll(ctx context.Context) {
+	for tries := motionTries; ctx.Err() == nil; tries-- {
+		more, moving := e.push(ctx), false
+		for _, m := range e.members {
+			if e.pushes(m) && tries > 0 && m.here.Of(account.Moving) > 0 {
+				moving = true
+				m.soon()
+			}
+		}
+		if !more && !moving {
+			break
 		}
 	}
-	return n
-}
-
-// unpushed counts a member's changes that are not in the bucket. One that was
-// stopped before its restore was through was not scanned yet: what was edited
-// while nothing ran is told to the next machine all the same.
-func (e *Engine) unpushed(ctx context.Context, m *member) int {
-	if m.ready {
-		return m.pending
-	}
-	head := e.lease.Head()
-	if err := e.connect(ctx, m); err != nil {
-		return m.pending
-	}
-	if m.rep.Base() == nil {
-		if e.open(m, head.Lineage, head.Generation) != nil || e.resolveOne(ctx, m) != nil {
-			return m.pending
-		}
-	}
-	found, err := m.rep.Scan(ctx)
-	if err != nil {
-		return m.pending
-	}
-	return len(found.Edited) + len(found.Gone)
+	e.stockNow(ctx)
 }
 
 // Takeover asks the holder of the lease to flush and hand over. With force it
@@ -379,10 +364,12 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 	}
 }
 
-// finish flushes what is left, within its bound, and gives the lease back.
+// finish brings what is only here into the bucket, within its bound, and gives the
+// lease back. It does so in any state: a lease that was not taken yet, or not taken
+// back after a crash, is taken for it where that is possible.
 func (e *Engine) finish() error {
 	defer e.close()
-	if e.lease == nil || !e.lease.Holds() {
+	if !e.writers() {
 		return nil
 	}
 	e.mu.Lock()
@@ -390,31 +377,74 @@ func (e *Engine) finish() error {
 	e.mu.Unlock()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), bound, fmt.Errorf("the final flush took longer than %s", bound))
 	defer cancel()
-	if e.lease.InDoubt() {
+	e.stockNow(ctx)
+	err := e.regain(ctx)
+	if err == nil && e.writable() && e.flush(ctx) {
+		pointReleased.Reach()
+		e.o.Log.Info("lease released with the last commit", "dirty", e.lease.Head().Dirty)
+		return nil
+	}
+	// Within the bound the flush may have used up: a look at what is left, and a
+	// release, which is one request.
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancelLast()
+	e.stockNow(last)
+	if e.lease == nil || !e.lease.Holds() || e.lease.InDoubt() {
+		return err
+	}
+	if err := e.lease.Release(last, e.left()); err != nil {
+		return fmt.Errorf("cannot give the lease back: %w", err)
+	}
+	pointReleased.Reach()
+	e.o.Log.Info("lease released", "dirty", e.lease.Head().Dirty)
+	return nil
+}
+
+// justTried is how long an attempt to take the lease counts for one at the end.
+const justTried = 3 * time.Second
+
+// regain makes sure before the end that the outcome of the last write is known, and
+// takes the lease where something is only here, or where the lease is ours already: a
+// coltecd before this one that was killed had it, or a write of this one counted
+// whose answer was lost.
+func (e *Engine) regain(ctx context.Context) error {
+	if e.lease != nil && e.lease.InDoubt() {
 		// Not before it is known: a pending generation that counted must not
 		// be dropped.
 		if err := e.lease.Settle(ctx); err != nil {
+			e.leased(err)
 			return err
 		}
 		if err := e.resolve(ctx); err != nil {
 			return err
 		}
 	}
-	if e.flush(ctx) {
-		pointReleased.Reach()
-		e.o.Log.Info("lease released with the last commit", "dirty", e.lease.Head().Dirty)
+	if e.writable() {
 		return nil
 	}
-	dirty := e.dirty(ctx, nil)
-	// Within the bound the flush may have used up: a release is one request.
-	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancelLast()
-	if err := e.lease.Release(last, dirty); err != nil {
-		return fmt.Errorf("cannot give the lease back: %w", err)
+	if e.leaseErr != nil && e.now().Sub(e.leaseTry) < justTried {
+		return e.leaseErr
 	}
-	pointReleased.Reach()
-	e.o.Log.Info("lease released", "dirty", dirty)
-	return nil
+	if err := e.connectHead(ctx); err != nil {
+		e.leased(err)
+		return err
+	}
+	if len(e.left()) == 0 {
+		if mine, err := e.lease.Mine(ctx); err != nil || !mine {
+			return err
+		}
+	}
+	err := e.acquire(ctx)
+	e.leased(err)
+	return err
+}
+
+// stockNow brings the accounts up to date of what is not pushed, now.
+func (e *Engine) stockNow(ctx context.Context) {
+	for _, m := range e.members {
+		m.stockAt = time.Time{}
+	}
+	e.stock(ctx)
 }
 
 // flush pushes what changed before the end, by priority and small files first,
@@ -426,34 +456,44 @@ func (e *Engine) flush(ctx context.Context) (released bool) {
 	var due []*member
 	for _, m := range e.members {
 		m.soon()
+		if m.writes() && !m.ready && !m.here.Empty() && e.isDue(m) && ctx.Err() == nil {
+			e.cycle(ctx, m, e.acquireOne) // it has something that can be pushed only then
+			m.soon()
+		}
 		if m.writes() && m.ready && e.isDue(m) {
 			due = append(due, m)
 		}
 	}
 	for i, m := range due {
 		m.rep.Hurry()
-		for more := true; more && e.writable() && ctx.Err() == nil; {
-			more, released = e.flushStep(ctx, m, i == len(due)-1)
+		tries := motionTries
+		for again := true; again && !released && e.writable() && ctx.Err() == nil; {
+			again, released = e.flushStep(ctx, m, i == len(due)-1, tries > 0)
+			if m.here.Of(account.Moving) > 0 {
+				tries--
+			}
 		}
 	}
 	return released
 }
 
-// flushStep pushes one step of a member, and says whether there may be more. With
+// flushStep pushes one step of a member, and reports whether there may be more: what
+// did not fit, and, where it is to be patient, what changed while it was read. With
 // the last one of the last member the lease is given back.
-func (e *Engine) flushStep(ctx context.Context, m *member, last bool) (more, released bool) {
+func (e *Engine) flushStep(ctx context.Context, m *member, last, patient bool) (more, released bool) {
 	var p *prepared
 	e.cycle(ctx, m, func(ctx context.Context, m *member) (err error) {
 		p, err = e.prepare(ctx, m)
 		return err
 	})
 	if p == nil {
-		return false, false
+		return m.err == nil && patient && m.here.Of(account.Moving) > 0, false
 	}
-	last = last && !p.more
+	more = p.more || patient && p.left.Of(account.Moving) > 0
+	last = last && !more
 	var changes []func(*store.Head)
 	if last {
-		changes = append(changes, store.GiveBack(e.dirty(ctx, m)))
+		changes = append(changes, e.lease.GiveBack(e.left(p)))
 	}
 	// It was sent within the time; the commit is one request more.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -463,7 +503,7 @@ func (e *Engine) flushStep(ctx context.Context, m *member, last bool) (more, rel
 		e.leased(err)
 		return false, false
 	}
-	return p.more, last
+	return more, last
 }
 
 func (e *Engine) close() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 )
@@ -201,12 +202,12 @@ func TestGatherKeepsWhatIsPending(t *testing.T) {
 		}
 	}
 	a.e.rules.small = eager
-	a.e.members[0].pending = 7
+	a.e.members[0].here.AddCount(account.Deferred, 7, "")
 	generation := a.e.lease.Head().Generation
 	if err := a.e.gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	if n := a.e.members[0].pending; n != 7 || a.e.lease.Head().Generation != generation+1 {
+	if n := a.e.members[0].here.Count(); n != 7 || a.e.lease.Head().Generation != generation+1 {
 		t.Errorf("%d changes are pending in generation %d", n, a.e.lease.Head().Generation)
 	}
 }
@@ -218,7 +219,7 @@ func TestGatherElsewhere(t *testing.T) {
 	a, b := y.box("a"), y.box("b")
 	hop := func(from, to *box) {
 		t.Helper()
-		if err := errors.Join(from.e.lease.Release(t.Context(), 0), to.do(false)); err != nil {
+		if err := errors.Join(from.e.lease.Release(t.Context(), nil), to.do(false)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -341,7 +342,7 @@ func (y *yard) objects() map[string]bool {
 // fetches has all kept generations read, and another machine restore.
 func (y *yard) fetches() error {
 	a, b := y.boxes[0], y.box("b")
-	if err := errors.Join(y.lost(), a.e.lease.Release(y.t.Context(), 0)); err != nil {
+	if err := errors.Join(y.lost(), a.e.lease.Release(y.t.Context(), nil)); err != nil {
 		return err
 	}
 	downloads := 0

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
@@ -24,7 +25,6 @@ type view struct {
 	lease     status.Lease
 	replicas  []status.Replica
 	attention []string
-	since     map[string]time.Time // when a replica's oldest pending change was first seen
 }
 
 // Status says how the lease and the replicas are, and what a person should
@@ -34,8 +34,8 @@ func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
 	defer e.mu.Unlock()
 	replicas := slices.Clone(e.view.replicas)
 	for i := range replicas {
-		if r := &replicas[i]; r.Pending > 0 && e.view.since[r.Name] != (time.Time{}) {
-			r.LagSeconds = e.now().Sub(e.view.since[r.Name]).Seconds()
+		if r := &replicas[i]; len(r.OnlyHere) > 0 {
+			r.LagSeconds = e.now().Sub(account.FromParts(r.OnlyHere).Oldest()).Seconds()
 		}
 	}
 	lease := e.view.lease
@@ -48,17 +48,11 @@ func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
 
 // publish makes what the engine knows visible.
 func (e *Engine) publish() {
-	v := view{lease: e.leaseView(), since: map[string]time.Time{}}
+	v := view{lease: e.leaseView()}
 	v.attention = e.leaseAttention(v.lease)
 	for _, m := range e.members {
 		v.replicas = append(v.replicas, e.replicaView(m, v.lease))
 		v.attention = append(v.attention, e.attention(m)...)
-		if m.pending == 0 {
-			m.since = time.Time{}
-		} else if m.since.IsZero() {
-			m.since = e.now()
-		}
-		v.since[m.Name] = m.since
 	}
 	e.mu.Lock()
 	e.view = v
@@ -71,7 +65,7 @@ func (e *Engine) publish() {
 func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 	r := status.Replica{
 		Name: m.Name, Path: m.Path, Remote: m.Remote, Direction: string(m.Direction), Layout: m.Layout,
-		State: e.state(m, lease), Pending: m.pending, Conflicts: m.conflicts,
+		State: e.state(m, lease), Pending: m.here.Count(), OnlyHere: m.here.Parts(), Conflicts: m.conflicts,
 		Files: m.files, Bytes: m.bytes, FoundAtStart: m.found, SharedFileSystem: m.sharedOn,
 	}
 	next, err := m.next, m.err
@@ -115,10 +109,8 @@ func (e *Engine) state(m *member, lease status.Lease) status.ReplicaState {
 		return status.ReplicaWaiting
 	case !m.ready:
 		return status.ReplicaRestoring
-	case m.pending > 0:
-		return status.ReplicaSyncing
 	}
-	return status.ReplicaSynced
+	return stateOf(m.here)
 }
 
 // leaseAttention says what is wrong with the lease.
@@ -127,12 +119,21 @@ func (e *Engine) leaseAttention(lease status.Lease) []string {
 	case lease.State == status.LeaseBestEffort:
 		return []string{"the remote cannot fence: nothing but you prevents two containers from writing this workspace at once"}
 	case e.leaseErr == nil:
-		if e.lease != nil && e.lease.WasDirty() > 0 {
-			return []string{fmt.Sprintf("%d changes of the last session did not reach the bucket: they are on the machine that made them", e.lease.WasDirty())}
-		}
+		return e.leftElsewhere()
+	}
+	return append(e.leftElsewhere(), withHints("the lease", e.leaseErr))
+}
+
+// leftElsewhere says what other machines left behind.
+func (e *Engine) leftElsewhere() []string {
+	if e.lease == nil {
 		return nil
 	}
-	return []string{withHints("the lease", e.leaseErr)}
+	var out []string
+	for _, b := range e.lease.LeftBehind() {
+		out = append(out, b.String())
+	}
+	return out
 }
 
 // withHints makes one sentence of an error and its next steps.
@@ -195,7 +196,7 @@ func (e *Engine) attention(m *member) []string {
 	if e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
-	for _, note := range slices.Concat(m.settleNotes, m.scanNotes, m.git.notes(m.Name)) {
+	for _, note := range slices.Concat(e.accountNotes(m), m.settleNotes, m.scanNotes, m.git.notes(m.Name)) {
 		if !slices.Contains(out, note) { // a scan and a placement may say the same
 			out = append(out, note)
 		}

@@ -121,7 +121,7 @@ func (p *program) foreground(path string, sp *spec.Spec, only []string) error {
 		endChildren(0)
 		return exit{Code: codeFailed, Cause: err} // it was the second signal, whichever the first was
 	}
-	return err
+	return errors.Join(err, d.left)
 }
 
 // cmdSupervise is coltecd below its keeper: not for people.

@@ -11,8 +11,10 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 const (
@@ -43,7 +45,7 @@ func cmdStop(p *program) *cli.Command {
 				return err
 			}
 			if !ok {
-				p.say("coltecd is not running")
+				p.say("coltecd is not running: nothing was pushed")
 				return nil
 			}
 			return p.stop(c.Context, i, c.Duration("timeout"))
@@ -52,26 +54,46 @@ func cmdStop(p *program) *cli.Command {
 }
 
 // stop ends the instance: by its socket, by a signal when that does not answer,
-// and by KILL when it is stuck.
+// and by KILL when it is stuck. An error that is account.ErrOnlyHere says that it has
+// ended, and what is not in the bucket.
 func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Duration) error {
-	deadline := time.Now().Add(timeout + stopMargin)
+	began := time.Now()
+	deadline := began.Add(timeout + stopMargin)
 	asking, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := control.Dial(i.Socket).Stop(asking, control.StopRequest{Timeout: control.Duration(timeout)}, func(line string) { p.say("%s", line) })
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case err != nil && !errors.Is(err, control.ErrStopping) && i.Alive():
+	case err == nil, errors.Is(err, account.ErrOnlyHere):
+	case !errors.Is(err, control.ErrStopping) && !errors.Is(err, control.ErrGone) && i.Alive():
 		p.say("coltecd does not answer (%v), sending it a signal", err)
 		signalInstance(i, syscall.SIGTERM)
 	}
-	if gone, err := wait(ctx, deadline, func() bool { return !i.Alive() }); gone || err != nil {
-		if gone {
-			p.say("stopped")
-		}
-		return err
+	gone, waiting := wait(ctx, deadline, func() bool { return !i.Alive() })
+	switch {
+	case waiting != nil:
+		return waiting
+	case !gone:
+		return p.kill(ctx, i)
 	}
-	return p.kill(ctx, i)
+	p.say("stopped")
+	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
+		err = lastWords(i, began)
+	}
+	if err == nil {
+		return nil
+	}
+	return hint.Wrap(err, "it is pushed when coltecd runs here again: %s start", p.name)
+}
+
+// lastWords is what an instance that did not answer wrote about its end.
+func lastWords(i control.Instance, began time.Time) error {
+	doc, at, err := status.ReadFile(i.LogDir)
+	if err != nil || doc.State != status.Stopped || at.Before(began.Add(-time.Second)) {
+		return fmt.Errorf("%w, as far as is known: coltecd ended without a word about its last push", account.ErrOnlyHere)
+	}
+	return onlyHere(doc.Replicas)
 }
 
 // kill ends a stuck coltecd. Its keeper, which was told first that this is no

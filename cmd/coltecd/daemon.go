@@ -60,6 +60,7 @@ type daemon struct {
 	seen     string     // fingerprint of the spec that was last looked at
 	logFault error
 	say      func(string) // to whom a stop is told
+	left     error        // after a stop: what is on this machine only; nil: nothing
 }
 
 // daemonOptions say how this coltecd was started.
@@ -179,8 +180,8 @@ func (d *daemon) run(ready func() error) error {
 	d.rest.Stop()
 	<-published
 	d.writeStatus(status.Stopped)
+	d.logStopped()
 	close(d.ended)
-	d.log.Info("stopped")
 	return errors.Join(fatal, err)
 }
 
@@ -267,11 +268,13 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 		d.hooksBeforeStop(ctx, req.timeout/3)
 		end()
 		awaitDone(ctx, supervised, req.timeout/4)
+		ended := true
 		if d.replicas.current() != nil {
 			d.tell("pushing what is pending")
-			d.replicas.stop(ctx)
+			ended = d.replicas.stop(ctx)
 		}
 		awaitDone(ctx, supervised, req.timeout)
+		d.setLeft(d.replicas.left(ended))
 	}()
 	for {
 		select {
@@ -283,9 +286,30 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			if sig != syscall.SIGHUP {
 				end()
 				d.killUnits(supervised)
+				d.setLeft(errAtOnce)
 				return errAtOnce
 			}
 		}
+	}
+}
+
+// logStopped is the last line of a log: docker stop shows no other answer.
+func (d *daemon) logStopped() {
+	d.mu.Lock()
+	left := d.left
+	d.mu.Unlock()
+	if left == nil {
+		d.log.Info("stopped")
+		return
+	}
+	d.log.Warn("stopped: "+oneLine(left.Error()), "next", "it is pushed when coltecd runs here again")
+}
+
+func (d *daemon) setLeft(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.left == nil {
+		d.left = err
 	}
 }
 

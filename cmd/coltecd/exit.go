@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 )
 
@@ -52,8 +53,13 @@ type exit = cmdline.Exit
 
 // codeOf gives the exit code of an error.
 func codeOf(err error) int {
-	if errors.As(err, new(exit)) || !errors.Is(err, control.ErrInvalidSpec) {
+	switch {
+	case errors.As(err, new(exit)):
 		return cmdline.CodeOf(err)
+	case errors.Is(err, control.ErrInvalidSpec):
+		return codeInvalid
+	case errors.Is(err, account.ErrOnlyHere):
+		return codeOnlyHere
 	}
-	return codeInvalid
+	return cmdline.CodeOf(err)
 }

@@ -47,16 +47,14 @@ func (d *daemon) Sync(ctx context.Context, req control.SyncRequest, say func(str
 			return control.NotFound(name, known)
 		}
 	}
-	if err := engine.Sync(ctx, req.Names, req.AllowDelete); err != nil {
-		return err
-	}
+	err := engine.Sync(ctx, req.Names, req.AllowDelete)
 	_, replicas, _ = engine.Status()
 	for _, r := range replicas {
 		if len(req.Names) == 0 || slices.Contains(req.Names, r.Name) {
 			say(fmt.Sprintf("%s: %s", r.Name, r.State))
 		}
 	}
-	return nil
+	return err
 }
 
 // Pause holds a unit or a replica.
@@ -124,7 +122,9 @@ func (d *daemon) Stop(ctx context.Context, req control.StopRequest, say func(str
 	}
 	select {
 	case <-d.ended:
-		return nil
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.left
 	case <-ctx.Done(): // who asked went away: the stop goes on
 		d.mu.Lock()
 		defer d.mu.Unlock()

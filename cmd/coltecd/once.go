@@ -64,13 +64,18 @@ func (d *daemon) once(ctx context.Context) error {
 	}
 	d.replicas.show(engine)
 	err = guarded(d.log, func() error { return engine.Once(ctx) })
-	_, replicas, _ := engine.Status()
+	_, replicas, attention := engine.Status()
 	for _, r := range replicas { // their states are those after the release
-		if r.LastError == "" && r.LastSync != nil {
+		if r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0 {
 			d.p.say("%s: done, %d files, %s", r.Name, r.Files, size(r.Bytes))
 		}
 	}
-	return err
+	for _, a := range attention { // what status would name
+		d.p.say("attention: %s", a)
+	}
+	left := onlyHere(replicas)
+	d.setLeft(errors.Join(err, left))
+	return errors.Join(err, left)
 }
 
 // dryRun says what run would do.

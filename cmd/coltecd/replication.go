@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -120,13 +121,14 @@ func (r *replication) halt() {
 // a word about what the flush did not manage.
 const releaseTime = 2 * time.Second
 
-// stop ends the engine after its flush, but returns at the deadline.
-func (r *replication) stop(ctx context.Context) {
+// stop ends the engine after its flush, but returns at the deadline. It reports
+// whether the engine has ended.
+func (r *replication) stop(ctx context.Context) bool {
 	r.mu.Lock()
 	cancel, done, engine := r.cancel, r.done, r.engine
 	r.mu.Unlock()
 	if done == nil {
-		return
+		return true
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
@@ -135,8 +137,38 @@ func (r *replication) stop(ctx context.Context) {
 	cancel()
 	select {
 	case <-done:
+		return true
 	case <-ctx.Done():
+		return false
 	}
+}
+
+// left is the error of a stop after which something is on this machine only.
+func (r *replication) left(ended bool) error {
+	r.mu.Lock()
+	engine, refused := r.engine, r.refused
+	r.mu.Unlock()
+	if refused != nil {
+		return fmt.Errorf("%w: nothing was pushed: %w", account.ErrOnlyHere, refused)
+	}
+	if engine == nil {
+		return nil
+	}
+	_, replicas, _ := engine.Status()
+	err := onlyHere(replicas)
+	if !ended && err == nil {
+		err = fmt.Errorf("%w: the last push did not end in time", account.ErrOnlyHere)
+	}
+	return err
+}
+
+// onlyHere is the error of replicas of which something is on this machine only.
+func onlyHere(replicas []status.Replica) error {
+	var left []account.Left
+	for _, r := range replicas {
+		left = append(left, account.Left{Replica: r.Name, Parts: r.OnlyHere})
+	}
+	return account.ErrorOf(left)
 }
 
 // current is the engine, or nil.

@@ -4,6 +4,7 @@
 package account
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -180,3 +181,48 @@ func (a Account) String() string {
 	}
 	return strings.Join(parts, "; ")
 }
+
+// Left is what is only here of one replica.
+type Left struct {
+	Replica string `json:"replica"`
+	Parts   []Part `json:"parts"`
+}
+
+// CountOf is the number of paths and repositories in several accounts.
+func CountOf(left []Left) int {
+	n := 0
+	for _, l := range left {
+		n += FromParts(l.Parts).Count()
+	}
+	return n
+}
+
+// Words says several accounts in one sentence.
+func Words(left []Left) string {
+	var parts []string
+	for _, l := range left {
+		parts = append(parts, l.Replica+": "+FromParts(l.Parts).String())
+	}
+	return strings.Join(parts, "; ")
+}
+
+// ErrOnlyHere is what an [Error] is: a verb has done what it could, and something is
+// on this machine only.
+var ErrOnlyHere = errors.New("not everything is in the bucket")
+
+// Error is the error of a verb that leaves something behind.
+type Error struct{ Left []Left }
+
+// ErrorOf makes an error of accounts; nil when they are all empty.
+func ErrorOf(left []Left) error {
+	left = slices.DeleteFunc(slices.Clone(left), func(l Left) bool { return len(l.Parts) == 0 })
+	if len(left) == 0 {
+		return nil
+	}
+	return &Error{left}
+}
+
+func (e *Error) Error() string { return ErrOnlyHere.Error() + ": " + Words(e.Left) }
+
+// Is reports whether target is ErrOnlyHere.
+func (e *Error) Is(target error) bool { return target == ErrOnlyHere }

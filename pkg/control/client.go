@@ -80,14 +80,11 @@ func (c *Client) FinishAdoption(ctx context.Context, req SyncRequest, say func(s
 	return c.call(ctx, "adopt", req, say)
 }
 
-// Stop asks for the orderly end. A nil error means that it was heard: wait for
-// [Instance.Alive] to turn false.
+// Stop asks for the orderly end, and returns when everything is in the bucket. An
+// error that is account.ErrOnlyHere names what is not; ErrGone means that coltecd
+// ended without a word about it. Either way wait for [Instance.Alive] to turn false.
 func (c *Client) Stop(ctx context.Context, req StopRequest, say func(string)) error {
-	err := c.call(ctx, "stop", req, say)
-	if errors.Is(err, ErrGone) {
-		return nil
-	}
-	return err
+	return c.call(ctx, "stop", req, say)
 }
 
 // Reload makes coltecd read its spec again.

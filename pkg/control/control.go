@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -34,8 +35,9 @@ type Handler interface {
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
 	Restart(ctx context.Context, name string) error
-	// Stop asks for the orderly end and says how it goes. It may return
-	// before everything has ended: the client watches the lock for that.
+	// Stop asks for the orderly end and says how it goes. It returns when the
+	// replicas have ended, with account.ErrOnlyHere when something of them is on
+	// this machine only; the client watches the lock for the end of the process.
 	Stop(ctx context.Context, req StopRequest, say func(string)) error
 	// Reload reads the spec again and says what changed.
 	Reload(ctx context.Context, say func(string)) error
@@ -130,6 +132,7 @@ var kinds = map[string]error{
 	"invalid_spec": ErrInvalidSpec,
 	"forbidden":    ErrForbidden,
 	"stopping":     ErrStopping,
+	"only_here":    account.ErrOnlyHere,
 }
 
 // Error is an error on the wire, hints and kind included.

@@ -313,7 +313,7 @@ func (c *comparison) leave(path string) {
 }
 
 func (c *comparison) edited(s Edit) {
-	if !c.r.unplaced(s.Path) && (c.withheld == nil || !c.withheld(s.Path)) {
+	if !c.r.awaited(s.Path) && (c.withheld == nil || !c.withheld(s.Path)) {
 		c.found.Edited = append(c.found.Edited, s)
 	}
 }
@@ -321,7 +321,7 @@ func (c *comparison) edited(s Edit) {
 // gone sorts a row that nothing was seen of.
 func (c *comparison) gone(row *Row) {
 	switch {
-	case c.r.unplaced(row.Path):
+	case c.r.awaited(row.Path):
 	case !c.r.carries(row.Path, row.Kind == tree.Dir):
 		c.found.Forgotten = append(c.found.Forgotten, row.Path)
 	case !c.hidden(row.Path):

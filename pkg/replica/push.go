@@ -184,7 +184,8 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		case errors.As(err, new(fileError)) && absent(err):
 			// Gone since: the next scan says so.
 		case errors.As(err, new(fileError)):
-			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: reason(err)})
+			out.Unsettled = append(out.Unsettled, Unknown{
+				Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})
 		case err != nil:
 			return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
 		case r.agreed(c, s.Was):

@@ -46,14 +46,15 @@ type Options struct {
 // Replica is one local tree. One goroutine owns it.
 type Replica struct {
 	Options
-	base    *Base
-	root    FileSystem
-	traits  traits          // of the file system, as it was found when the tree was opened
-	probed  [2]uint64       // device and inode of the tree that traits are of
-	left    string          // why the base that was found does not count
-	hurried bool            // steps are small: an end is near
-	doubts  []string        // what the last scan could not tell, and the git directories it met
-	shunned map[string]bool // objects that are damaged
+	base      *Base
+	root      FileSystem
+	traits    traits          // of the file system, as it was found when the tree was opened
+	probed    [2]uint64       // device and inode of the tree that traits are of
+	left      string          // why the base that was found does not count
+	hurried   bool            // steps are small: an end is near
+	surveying bool            // a scan is for a survey
+	doubts    []string        // what the last scan could not tell, and the git directories it met
+	shunned   map[string]bool // objects that are damaged
 	// gitFiles are the repositories that the remote side has as files, from
 	// before they were wholes, by git directory.
 	gitFiles map[string][]tree.Entry

@@ -37,6 +37,9 @@ type Unknown struct {
 	Path   string
 	Reason string
 	Quiet  bool // not worth a word to a person: a deliberate exclusion
+	Unread bool // it may have something that is nowhere else: it cannot be read
+	Moving bool // it changed while it was read, each time
+	Bytes  int64
 }
 
 // Matcher says which paths a replica carries.
@@ -158,13 +161,13 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		if !errors.Is(err, unix.ENOENT) { // gone since the directory was read: it is gone
-			w.skip(path, err.Error())
+			w.skip(path, err)
 		}
 		return
 	}
 	s, err := sightingOf(path, &st, dirfd, name)
 	if err != nil {
-		w.skip(path, err.Error())
+		w.skip(path, err)
 		return
 	}
 	s.Mount = s.Kind == tree.Dir && (st.Dev != dev || mountRoot(dirfd, name))
@@ -214,13 +217,13 @@ func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
 	}
 	fd, err := unix.Openat(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		w.skip(s.Path, err.Error())
+		w.skip(s.Path, err)
 		return
 	}
 	names, err := namesIn(fd, s.Path)
 	if err != nil {
 		unix.Close(fd)
-		w.skip(s.Path, err.Error())
+		w.skip(s.Path, err)
 		return
 	}
 	w.see(s)
@@ -237,7 +240,9 @@ func (w *walker) unknown(u Unknown) {
 	w.visit(&w.met)
 }
 
-func (w *walker) skip(path, reason string) { w.unknown(Unknown{Path: path, Reason: reason}) }
+func (w *walker) skip(path string, err error) {
+	w.unknown(Unknown{Path: path, Reason: err.Error(), Unread: !errors.Is(err, errKind)})
+}
 
 func seenOf(st *unix.Stat_t) Seen {
 	s := Seen{Mode: st.Mode & 0o7777, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}

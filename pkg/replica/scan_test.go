@@ -306,7 +306,8 @@ func TestPushCosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newWorld(t).machine("m")
 			m.mustAcquire()
-			m.write(map[string]string{"a": "aaaaa", "large": large, "d/e": "ddd"})
+			// What is moved is more than a little content, which is sent again.
+			m.write(map[string]string{"a": "aaaaa", "large": large, "d/e": strings.Repeat("ddd", littleContent)})
 			m.pushAll()
 			before := len(m.objects())
 			m.w.must(tt.edit(m))

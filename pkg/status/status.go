@@ -3,7 +3,11 @@
 // reads. It never holds an environment or the value of a secret.
 package status
 
-import "time"
+import (
+	"time"
+
+	"github.com/coltec/coltec/pkg/account"
+)
 
 // State of the whole workspace.
 type State string
@@ -97,6 +101,9 @@ const (
 	ReplicaRetrying  ReplicaState = "retrying"  // a passing fault; next try at next_run
 	ReplicaBlocked   ReplicaState = "blocked"   // needs something from a person, named in last_error
 	ReplicaPaused    ReplicaState = "paused"
+	// ReplicaIncomplete is past its last push, and something is on this machine only:
+	// see OnlyHere.
+	ReplicaIncomplete ReplicaState = "incomplete"
 )
 
 // Replica is one local tree with its remote prefix.
@@ -107,10 +114,13 @@ type Replica struct {
 	Direction string       `json:"direction"`
 	Layout    string       `json:"layout"`
 	State     ReplicaState `json:"state"`
-	Pending   int          `json:"pending"`   // changes seen and not yet committed
+	Pending   int          `json:"pending"`   // what is only here, by count: the sum of OnlyHere
 	Conflicts int          `json:"conflicts"` // local versions kept aside
-	Files     int64        `json:"files"`
-	Bytes     int64        `json:"bytes"`
+	// OnlyHere is what this machine has and the last committed generation has not, by
+	// reason; empty: all of it is in the bucket.
+	OnlyHere []account.Part `json:"only_here,omitempty"`
+	Files    int64          `json:"files"`
+	Bytes    int64          `json:"bytes"`
 	// FoundAtStart counts the changes that this coltecd found when it began:
 	// made while none ran, or not pushed by the last one. nil: not looked yet.
 	FoundAtStart *int       `json:"found_at_start,omitempty"`

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"time"
+
+	"github.com/coltec/coltec/pkg/account"
 )
 
 // headFormat is the version of the head's format.
@@ -21,7 +24,7 @@ type HeadState string
 const (
 	Held     HeadState = "held"
 	Released HeadState = "released"
-	Dirty    HeadState = "dirty" // released with changes that did not arrive
+	Dirty    HeadState = "dirty" // released, and something stayed on the machine: see LeftBehind
 )
 
 // Head is the one object that says who may write a workspace's prefixes, and
@@ -35,7 +38,8 @@ type Head struct {
 	Seq        int64             `json:"seq"`       // grows with each write
 	Nonce      string            `json:"nonce"`     // random, of this write
 	State      HeadState         `json:"state"`
-	Dirty      int               `json:"dirty,omitempty"` // changes that did not arrive
+	Dirty      int               `json:"dirty,omitempty"`       // how much the last holder left behind
+	LeftBehind []LeftBehind      `json:"left_behind,omitempty"` // of each machine that did, until it pushed it
 	Holder     Holder            `json:"holder"`
 	Request    *Request          `json:"request,omitempty"`
 	TTL        float64           `json:"ttl"` // seconds
@@ -74,6 +78,47 @@ type Holder struct {
 	PID       int       `json:"pid"`
 	Start     int64     `json:"start"` // of that process, in clock ticks since boot
 	Since     time.Time `json:"since"`
+}
+
+// LeftBehind is what a machine had, and the last generation had not, when it gave the
+// lease back.
+type LeftBehind struct {
+	Host      string         `json:"host"`
+	Container string         `json:"container,omitempty"`
+	Place     string         `json:"place"`
+	Time      time.Time      `json:"time"`
+	Left      []account.Left `json:"left"`
+}
+
+// Of reports whether it is what a holder's machine left.
+func (b LeftBehind) Of(h Holder) bool {
+	return h.Same(Holder{Host: b.Host, Container: b.Container, Place: b.Place})
+}
+
+// String says it to the next machine.
+func (b LeftBehind) String() string {
+	where := Holder{Host: b.Host, Container: b.Container}.name()
+	return fmt.Sprintf("%s stopped at %s and has what the bucket has not: %s; it is pushed when coltecd runs there again",
+		where, b.Time.UTC().Format(time.RFC3339), account.Words(b.Left))
+}
+
+// Bounds of what a head carries of what machines left: one that does not come back
+// within the time that history is kept by default will not.
+const (
+	leftBehindFor = 7 * 24 * time.Hour
+	leftBehindMax = 8
+)
+
+// leave notes what a holder leaves behind now; nothing takes it out of the list.
+func (h *Head) leave(by Holder, left []account.Left, now time.Time) {
+	h.LeftBehind = slices.DeleteFunc(h.LeftBehind, func(b LeftBehind) bool {
+		return b.Of(by) || now.Sub(b.Time) > leftBehindFor
+	})
+	if len(left) == 0 {
+		return
+	}
+	h.LeftBehind = append(h.LeftBehind, LeftBehind{by.Host, by.Container, by.Place, now.UTC().Truncate(time.Second), left})
+	h.LeftBehind = h.LeftBehind[max(0, len(h.LeftBehind)-leftBehindMax):]
 }
 
 // Request asks the holder to flush and hand over. Who asks writes it into the
@@ -129,6 +174,7 @@ func (h *Head) Clone() Head {
 	c.Replicas = maps.Clone(h.Replicas)
 	c.Adopted = maps.Clone(h.Adopted)
 	c.Orphans = maps.Clone(h.Orphans)
+	c.LeftBehind = slices.Clone(h.LeftBehind)
 	c.Recent = append([]Generation(nil), h.Recent...)
 	c.Condemned = maps.Clone(h.Condemned)
 	return c

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -35,7 +36,6 @@ type Lease struct {
 	held    bool          // we wrote head, as its holder
 	sent    time.Duration // boot-time clock when the last write that came through was sent
 	inDoubt *attempt      // a write whose answer we do not know
-	dirty   int           // changes that the holder before could not flush
 }
 
 // attempt is a write of the head that was sent.
@@ -232,7 +232,6 @@ func (h *Head) owner() *Holder {
 
 // next takes the next epoch.
 func (l *Lease) next(ctx context.Context) error {
-	dirty := l.head.Dirty
 	err := l.write(ctx, func(h *Head) {
 		h.Epoch++
 		h.State, h.Dirty, h.Request = Held, 0, nil
@@ -243,10 +242,17 @@ func (l *Lease) next(ctx context.Context) error {
 	if errors.Is(err, ErrFenced) {
 		return l.lost()
 	}
-	if err == nil {
-		l.dirty = dirty
-	}
 	return err
+}
+
+// Mine reads the head, and reports whether it says that the lease is ours: this
+// program's, or that of one before it at the same place that has ended. A write in
+// doubt must be settled first.
+func (l *Lease) Mine(ctx context.Context) (bool, error) {
+	if err := l.read(ctx); err != nil {
+		return false, err
+	}
+	return l.head != nil && l.head.State == Held && l.ours(l.head.Holder), nil
 }
 
 // Ask asks the holder to flush and hand over. The lease is taken by Acquire,
@@ -292,8 +298,22 @@ func (l *Lease) ours(h Holder) bool {
 	return h.Instance == l.self.Instance || h.Same(l.self) && l.dead != nil && l.dead(h)
 }
 
-// WasDirty is how many changes the holder before could not flush.
-func (l *Lease) WasDirty() int { return l.dirty }
+// LeftBehind is what other machines left behind, as the head says.
+func (l *Lease) LeftBehind() []LeftBehind {
+	if l.head == nil {
+		return nil
+	}
+	now := l.clock.Now()
+	return slices.DeleteFunc(slices.Clone(l.head.LeftBehind), func(b LeftBehind) bool {
+		return b.Of(l.self) || now.Sub(b.Time) > leftBehindFor
+	})
+}
+
+// Behind is the change of a head that notes what this machine leaves behind; nothing
+// takes back what it left before.
+func (l *Lease) Behind(left []account.Left) func(*Head) {
+	return func(h *Head) { h.leave(l.self, left, l.clock.Now()) }
+}
 
 // lost is the answer to a race for a free lease that another won.
 func (l *Lease) lost() error {
@@ -400,20 +420,21 @@ func (l *Lease) Surpass(ctx context.Context, epoch int64) error {
 	return l.write(ctx, func(h *Head) { h.Epoch = max(h.Epoch, epoch+1) })
 }
 
-// Release gives the lease back and says how many changes did not arrive.
-func (l *Lease) Release(ctx context.Context, dirty int) error {
+// Release gives the lease back and says what is left behind.
+func (l *Lease) Release(ctx context.Context, left []account.Left) error {
 	if err := l.mine(); err != nil {
 		return err
 	}
-	return l.write(ctx, GiveBack(dirty))
+	return l.write(ctx, l.GiveBack(left))
 }
 
 // GiveBack is the change of a head that gives the lease back: of a Release, or of
 // the last Commit.
-func GiveBack(dirty int) func(*Head) {
+func (l *Lease) GiveBack(left []account.Left) func(*Head) {
 	return func(h *Head) {
-		h.State, h.Dirty = Released, dirty
-		if dirty > 0 {
+		l.Behind(left)(h)
+		h.State, h.Dirty = Released, account.CountOf(left)
+		if h.Dirty > 0 {
 			h.State = Dirty
 		}
 	}
