@@ -620,10 +620,10 @@ func TestStopBeforeTheRestoreTellsWhatItLeaves(t *testing.T) {
 	mend := w.proxy.Inject(s3test.Fault{Key: "claim.json", Status: 500, Code: "InternalError"})
 	a.must("start")
 	a.await("the lease is held", func(doc status.Document) bool { return doc.Lease.State == status.LeaseHeld })
-	a.stop()
+	a.leaves([]string{"stop", "--timeout", "10s"}, "edited while down.txt")
 	mend()
 	b.start()
-	if got := words(b.status()); !strings.Contains(got, "1 changes of the last session did not reach the bucket") {
+	if got := words(b.status()); !strings.Contains(got, `workspace: 1 change that cannot be pushed yet: "edited while down.txt"`) {
 		t.Errorf("nobody says what is missing: %q", got)
 	}
 	b.stop()
@@ -652,7 +652,7 @@ func TestStopCommitsWhatItHasSent(t *testing.T) {
 	a.write("context/a large one.bin", scrambled(5, 12<<20)) // by name it would be the first
 	a.write("context/note.txt", "after")
 	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "/context/.coltec/o/", Nth: 2, Hang: true})
-	a.run("stop", "--timeout", "6s")
+	a.leaves([]string{"stop", "--timeout", "6s"}, "a large one.bin")
 	var head store.Head
 	w.json(store.HeadKey(workspaceName), &head)
 	if head.State != store.Dirty || head.Dirty != 1 {
@@ -663,7 +663,7 @@ func TestStopCommitsWhatItHasSent(t *testing.T) {
 	if got := b.read("code.txt") + ", " + b.read("context/note.txt"); got != "after, after" || !b.missing("context/a large one.bin") {
 		t.Errorf("what has arrived: %s", got)
 	}
-	if text := words(b.status()); !strings.Contains(text, "1 changes of the last session did not reach the bucket") {
+	if text := words(b.status()); !strings.Contains(text, `context: 1 change that there was no time for: "a large one.bin"`) {
 		t.Errorf("nobody is told: %s", text)
 	}
 	b.stop()

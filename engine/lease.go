@@ -29,11 +29,20 @@ func (e *Engine) keepLease(ctx context.Context) {
 		if now.Before(e.renewAt) {
 			return
 		}
-		e.leased(e.renew(ctx))
+		e.asked(ctx, e.renew(ctx))
 	case now.Before(e.leaseAt):
 	default:
-		e.leased(e.acquire(ctx))
+		e.asked(ctx, e.acquire(ctx))
 	}
+}
+
+// asked notes how asking for the lease went, but for an attempt that a stop cut off:
+// that is no failure, and the end makes one of its own.
+func (e *Engine) asked(ctx context.Context, err error) {
+	if err != nil && ctx.Err() != nil && !errors.As(err, new(*store.HeldByOther)) && !errors.Is(err, store.ErrFenced) {
+		return
+	}
+	e.leased(err)
 }
 
 // writable says whether prefixes may be written: the lease is held, and the

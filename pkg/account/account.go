@@ -161,16 +161,24 @@ func (p Part) String() string {
 	}
 	text := fmt.Sprintf("%d %s", p.Count, word)
 	if len(p.Names) == 0 {
-		return text
+		return text + p.because()
 	}
 	var names []string
 	for _, n := range p.Names[:min(len(p.Names), namesTold)] {
 		names = append(names, fmt.Sprintf("%q", n))
 	}
 	if p.Count > len(names) {
-		return text + ": " + strings.Join(names, ", ") + " …"
+		names = append(names, "…")
 	}
-	return text + ": " + strings.Join(names, ", ")
+	return text + ": " + strings.Join(names, ", ") + p.because()
+}
+
+// because is why, where the reason's own words do not say it.
+func (p Part) because() string {
+	if p.Why == "" || p.Reason == Moving || p.Reason == Held || p.Reason == Deferred {
+		return ""
+	}
+	return " (" + p.Why + ")"
 }
 
 // String says an account in words; "" for an empty one.

@@ -159,6 +159,9 @@ func (s Seen) row(now time.Time) Row {
 		row.State, row.Attention = Unreadable, append(row.Attention, s.Bad.Error())
 		return row
 	}
+	for _, b := range h.LeftBehind {
+		row.Attention = append(row.Attention, b.String())
+	}
 	switch h.State {
 	case store.Held:
 		row.State, row.Where, row.Since = Elsewhere, place(h.Holder), &h.Holder.Since
@@ -167,7 +170,9 @@ func (s Seen) row(now time.Time) Row {
 			row.Attention = append(row.Attention, fmt.Sprintf("%s was last seen %s ago: the next machine that wants it takes it", row.Where, now.Sub(s.At).Round(time.Second)))
 		}
 	case store.Dirty:
-		row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %d changes that are not in the bucket", place(h.Holder), h.Dirty))
+		if len(h.LeftBehind) == 0 { // an older coltecd named nothing
+			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %d changes that are not in the bucket", place(h.Holder), h.Dirty))
+		}
 	}
 	return row
 }

@@ -182,7 +182,9 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		c, err := r.stage(ctx, b, s, known)
 		switch {
 		case errors.As(err, new(fileError)) && absent(err):
-			// Gone since: the next scan says so.
+			// Gone since, or it has another name now that the scan had passed by: the
+			// next scan says so.
+			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
 		case errors.As(err, new(fileError)):
 			out.Unsettled = append(out.Unsettled, Unknown{
 				Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})

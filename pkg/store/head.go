@@ -121,6 +121,18 @@ func (h *Head) leave(by Holder, left []account.Left, now time.Time) {
 	h.LeftBehind = h.LeftBehind[max(0, len(h.LeftBehind)-leftBehindMax):]
 }
 
+// keepCount keeps what a coltecd of a version before LeftBehind counted, and did not
+// name.
+func (h *Head) keepCount(now time.Time) {
+	named := slices.ContainsFunc(h.LeftBehind, func(b LeftBehind) bool { return b.Of(h.Holder) })
+	if h.Dirty == 0 || named {
+		return
+	}
+	var a account.Account
+	a.AddCount(account.Deferred, h.Dirty, "")
+	h.leave(h.Holder, []account.Left{{Replica: "all", Parts: a.Parts()}}, now)
+}
+
 // Request asks the holder to flush and hand over. Who asks writes it into the
 // head; the holder meets it at its next write.
 type Request struct {

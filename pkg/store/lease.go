@@ -233,6 +233,7 @@ func (h *Head) owner() *Holder {
 // next takes the next epoch.
 func (l *Lease) next(ctx context.Context) error {
 	err := l.write(ctx, func(h *Head) {
+		h.keepCount(l.clock.Now())
 		h.Epoch++
 		h.State, h.Dirty, h.Request = Held, 0, nil
 		h.Holder = l.self
