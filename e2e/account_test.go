@@ -30,6 +30,16 @@ func (m *machine) leaves(args []string, words ...string) string {
 	return out + talk
 }
 
+// patientPair is a pair whose lease does not run out while a test runs.
+func (w *world) patientPair() (a, b *machine) {
+	w.t.Helper()
+	a, b = w.machine("a"), w.machine("b")
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = "180s", "60s" })
+	}
+	return a, b
+}
+
 var stopping = []string{"stop", "--timeout", "20s"}
 
 // leftBehind is what the head says that a machine left, by reason.
@@ -87,7 +97,7 @@ func (m *machine) rewrite(rel string) (end func()) {
 func TestStopNamesWhatMoves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
+	a, b := w.patientPair()
 	a.write("still.txt", "still")
 	a.start()
 	end := a.rewrite("moving.db")
@@ -128,10 +138,7 @@ func finalLine(text string) string {
 func TestStopRightAfterAKill(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
-	slow := func(o *specOptions) { o.TTL, o.Renew = "120s", "40s" }
-	a.spec(slow)
-	b.spec(slow)
+	a, b := w.patientPair()
 	a.write("f", "first")
 	a.start()
 	a.sync()
@@ -147,10 +154,7 @@ func TestStopRightAfterAKill(t *testing.T) {
 func TestStopGivesAKilledOnesLeaseBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
-	slow := func(o *specOptions) { o.TTL, o.Renew = "120s", "40s" }
-	a.spec(slow)
-	b.spec(slow)
+	a, b := w.patientPair()
 	a.write("f", "first")
 	a.start()
 	a.sync()
@@ -165,7 +169,7 @@ func TestStopGivesAKilledOnesLeaseBack(t *testing.T) {
 func TestStopRightAfterAStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
+	a, b := w.patientPair()
 	a.write("f", "first")
 	a.once()
 	a.write("f", "second")
@@ -180,7 +184,7 @@ func TestStopRightAfterAStart(t *testing.T) {
 func TestStopOfAMachineThatWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
+	a, b := w.patientPair()
 	a.write("f", "first")
 	a.once()
 	b.once()
@@ -211,7 +215,7 @@ func TestStopNamesWhatItCannotPush(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			a, b := w.pair()
+			a, b := w.patientPair()
 			a.write("f", "first")
 			a.start()
 			a.sync()
@@ -275,7 +279,7 @@ func TestOnceNamesProblems(t *testing.T) {
 func TestStopNamesWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
+	a, b := w.patientPair()
 	for i := range 12 {
 		a.write(fmt.Sprintf("f%02d", i), fmt.Sprint(i))
 	}

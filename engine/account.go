@@ -215,15 +215,16 @@ func (e *Engine) amended(steps []*prepared) func(*store.Head) {
 	return nil
 }
 
-// onlyHere is the error of a verb about members of which something is only here.
-func onlyHere(members []*member) error {
+// withOnlyHere is the error of a sync of members: that it failed, with what is only
+// here for that reason, or that it has left something behind.
+func withOnlyHere(failed error, members []*member) error {
 	var left []account.Left
 	for _, m := range members {
 		if m.writes() {
 			left = append(left, account.Left{Replica: m.Name, Parts: m.here.Parts()})
 		}
 	}
-	return account.ErrorOf(left)
+	return account.Join(failed, account.ErrorOf(left))
 }
 
 // account adds the repositories that are not carried as they are now.

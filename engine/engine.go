@@ -476,7 +476,7 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 		if outcome = e.outcome(members); outcome == nil && e.writers() {
 			outcome = e.leaseError()
 		}
-		outcome = errors.Join(outcome, onlyHere(members))
+		outcome = withOnlyHere(outcome, members)
 	})
 	return errors.Join(err, outcome)
 }

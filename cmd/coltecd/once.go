@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
@@ -73,9 +74,9 @@ func (d *daemon) once(ctx context.Context) error {
 	for _, a := range attention { // what status would name
 		d.p.say("attention: %s", a)
 	}
-	left := onlyHere(replicas)
-	d.setLeft(errors.Join(err, left))
-	return errors.Join(err, left)
+	err = account.Join(err, onlyHere(replicas))
+	d.setLeft(err)
+	return err
 }
 
 // dryRun says what run would do.

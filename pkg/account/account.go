@@ -234,3 +234,12 @@ func (e *Error) Error() string { return ErrOnlyHere.Error() + ": " + Words(e.Lef
 
 // Is reports whether target is ErrOnlyHere.
 func (e *Error) Is(target error) bool { return target == ErrOnlyHere }
+
+// Join is the error of a verb that failed, or left something behind, or did both: then
+// it failed, and names what is only here all the same.
+func Join(failed, left error) error {
+	if failed == nil || left == nil {
+		return errors.Join(failed, left)
+	}
+	return errors.Join(failed, errors.New(left.Error()))
+}
