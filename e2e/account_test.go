@@ -60,11 +60,15 @@ func (w *world) leftBehind(host string) map[account.Reason]account.Part {
 	return parts
 }
 
-// rewrite changes a file in place, again and again, until the result is called.
+// rewrite changes a file in place, again and again, until the result is called. It is
+// large enough that nobody reads it between two changes.
 func (m *machine) rewrite(rel string) (end func()) {
 	m.t.Helper()
 	f, err := os.OpenFile(m.path(rel), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
+		m.t.Fatal(err)
+	}
+	if err := f.Truncate(32 << 20); err != nil {
 		m.t.Fatal(err)
 	}
 	stop, ended := make(chan struct{}), make(chan struct{})
@@ -79,7 +83,7 @@ func (m *machine) rewrite(rel string) (end func()) {
 			default:
 			}
 			copy(block, fmt.Sprintf("%020d", i))
-			_, _ = f.WriteAt(block, int64(i%64)*int64(len(block)))
+			_, _ = f.WriteAt(block, int64(i%512)*int64(len(block)))
 		}
 	}()
 	return func() {
