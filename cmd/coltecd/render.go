@@ -26,7 +26,7 @@ const (
 var colorOf = map[string]string{
 	"running": good, "ready": good, "held": good, "synced": good,
 	"starting": busy, "waiting": busy, "joining": busy, "syncing": busy, "restoring": busy, "stopping": busy, "killing": busy,
-	"backoff": warn, "degraded": warn, "retrying": warn, "paused": warn, "best_effort": warn, "disabled": warn, "offline": warn,
+	"backoff": warn, "degraded": warn, "retrying": warn, "paused": warn, "incomplete": warn, "best_effort": warn, "disabled": warn, "offline": warn,
 	"failed": bad, "blocked": bad, "fenced": bad, "stopped": bad,
 	"exited": dim, "none": dim,
 }
@@ -46,6 +46,7 @@ func (r renderer) document(d status.Document) string {
 	}
 	if len(d.Replicas) > 0 {
 		b.WriteString("\n" + r.replicas(d.Replicas))
+		b.WriteString(r.onlyHere(d.Replicas))
 	}
 	if len(d.Attention) > 0 {
 		b.WriteString("\n" + r.paint(bold, "attention") + "\n")
@@ -145,6 +146,20 @@ func (r renderer) replicas(replicas []status.Replica) string {
 		})
 	}
 	return t.String()
+}
+
+// onlyHere says what the bucket does not have, a line for each reason.
+func (r renderer) onlyHere(replicas []status.Replica) string {
+	var b strings.Builder
+	for _, p := range replicas {
+		for _, part := range p.OnlyHere {
+			fmt.Fprintf(&b, "  %s: %s, for %s\n", cmdline.Plain(p.Name), cmdline.Plain(part.String()), r.ago(&part.Since))
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n" + r.paint(bold, "only on this machine") + "\n" + b.String()
 }
 
 // spent is what a replica took of the store.
