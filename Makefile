@@ -43,16 +43,21 @@ demo: build ## run a workspace against an S3 server on loopback, kill it, restor
 	@scripts/demo.sh
 
 .PHONY: test
-test: build ## run all tests, with real rclone and a real S3 server (about ten minutes)
-	@go test -p 1 -parallel 4 -timeout 40m ./...
+test: build ## run the tests with real rclone and a real S3 server, random ones as a sample, and twenty stops (some minutes)
+	@go test -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -v /e2e)
+	@go test -parallel 4 -timeout 40m -run 'TestTruth' ./e2e
+
+.PHONY: e2e
+e2e: build ## run whole programs on real parts: hops, faults, kills, drills (some minutes)
+	@go test -p 1 -parallel 4 -timeout 40m -skip 'TestTruth' ./e2e/...
+
+.PHONY: test-all
+test-all: build ## run all tests, random ones whole (half an hour)
+	@COLTEC_WHOLE=1 go test -p 1 -parallel 4 -timeout 90m ./...
 
 .PHONY: e2e-devcontainer
 e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI when missing (Debian, root)
 	@scripts/e2e-devcontainer.sh -v
-
-.PHONY: test-short
-test-short: build ## run all tests but the end-to-end ones
-	@go test -timeout 10m $$(go list ./... | grep -v /e2e)
 
 .PHONY: check
 check: ## formatting, vet, modules, shell scripts

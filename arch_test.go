@@ -48,6 +48,7 @@ var lower = map[string]string{
 
 	"internal/clidoc":         "",
 	"internal/gittest":        "",
+	"internal/sample":         "",
 	"internal/s3test":         "pkg/hint",
 	"bench/internal/proc":     "",
 	"bench/supervisor":        "bench/internal/proc",

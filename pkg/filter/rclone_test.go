@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // seeded returns a source of chance whose seed is printed; COLTEC_SEED repeats it.
@@ -180,7 +182,7 @@ func randomRules(r *rand.Rand) []Rule {
 // Random rules over random trees: rclone lists what we carry, and refuses what
 // we refuse.
 func TestAgainstRclone(t *testing.T) {
-	const trees, accepted, refused = 4, 80, 15
+	trees, accepted, refused := sample.Size(2, 4), sample.Size(40, 80), sample.Size(8, 15)
 	r, binary := seeded(t), rcloneBinary(t)
 	for i := range trees {
 		chance := rand.New(rand.NewPCG(r.Uint64(), 0))

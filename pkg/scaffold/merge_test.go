@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // TestMergeAgreesWithGit compares random three-way cases with git merge-file: the
@@ -22,7 +24,7 @@ func TestMergeAgreesWithGit(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	dir := t.TempDir()
 	clean := 0
-	const cases = 1000
+	cases := sample.Size(250, 1000)
 	for n := range cases {
 		var base [][]byte
 		for i := range r.IntN(30) {
