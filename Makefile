@@ -81,6 +81,10 @@ fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 soak-crash: build ## kill coltecd at every named step, and it and rclone at random points, many more times than make test does
 	@COLTEC_STEPS=1000 COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -parallel 4 -timeout 60m -run 'TestKilledAtEachStep|TestRandomKills' -v ./e2e
 
+.PHONY: soak-truth
+soak-truth: build ## two hundred stops of every kind while programs write: what each of them says is so
+	@COLTEC_TRUTH=$${COLTEC_TRUTH:-200} go test -count=1 -timeout 60m -run 'TestTruth' -v ./e2e
+
 .PHONY: soak-races
 soak-races: build ## two hundred races of two daemons for one workspace
 	@COLTEC_RACES=$${COLTEC_RACES:-200} go test -count=1 -timeout 60m -run 'TestRaces' -v ./e2e

@@ -402,12 +402,12 @@ func TestUnreadable(t *testing.T) {
 	}
 	b.write("readable", "2")
 	b.start()
-	b.sync()
+	b.leaves([]string{"sync"}, `"shut"`, `"dir"`)
 	doc := b.status()
 	if said := strings.Join(doc.Attention, "\n"); !strings.Contains(said, `"shut"`) || !strings.Contains(said, `"dir"`) {
 		t.Errorf("nothing is said of what cannot be read: %q", doc.Attention)
 	}
-	b.stop()
+	b.leaves(stopping, `"shut"`, `"dir"`)
 	a.once()
 	for name, want := range map[string]string{"readable": "2", "shut": "1", "dir/in it": "1", "dir/and/below": "1", "other": "1"} {
 		if got := a.read(name); got != want {

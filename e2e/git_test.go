@@ -536,7 +536,7 @@ func TestWhatStaysHere(t *testing.T) {
 	m.write("damaged/.git/refs/heads/main", "no object\n")
 	m.spec(nil)
 	m.start()
-	m.sync()
+	m.leaves([]string{"sync"}, "partial two/.git", "partial/.git")
 	said = strings.Join(m.status().Attention, "\n")
 	for _, want := range []string{
 		`the repository "partial two/.git" is not carried as it is now: it is a partial clone`,

@@ -55,6 +55,9 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 // testMain builds the programs once, with the race detector where the test has it.
 func testMain(m *testing.M) int {
+	if job := os.Getenv(writerVariable); job != "" {
+		return beWriter(job)
+	}
 	dir, err := os.MkdirTemp("", "coltec-e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -157,7 +160,13 @@ type machine struct {
 	runtime string            // XDG_RUNTIME_DIR
 	uid     int               // who coltecd runs as there
 	env     map[string]string // of every coltecd that is started from now on
+	program string            // another coltecd than the one that is built for all
 	left    []process         // what a kill may have left: ended with the test
+	within  []string          // what every coltecd there is started by; nil: nothing
+	ownPIDs bool              // it has pids of its own: those that it tells mean something else here
+	// Of a machine that is a box: see boxed.
+	inside func(ctx context.Context, program string, args ...string) *exec.Cmd // runs a program in it
+	specAt string                                                              // its spec's path in there
 }
 
 // process is a pid that cannot be mistaken: numbers are given again.
@@ -221,7 +230,7 @@ func (m *machine) own() {
 // end stops what runs at the machine, by its ids, and shows the log of a test
 // that failed.
 func (m *machine) end() {
-	if i, ok := m.instance(); ok {
+	if i, ok := m.instance(); ok && !m.ownPIDs {
 		m.left = append(m.left, below(i.PID)...)
 		m.left = append(m.left, processOf(i.Keeper), processOf(i.PID))
 	}
@@ -333,8 +342,16 @@ func (m *machine) replica(name, path string) replicaSpec {
 
 // command is coltecd with the machine's environment, in its folder.
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, coltecd, args...)
+	program := m.program
+	if program == "" {
+		program = coltecd
+	}
+	argv := slices.Concat(m.within, []string{program}, args)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = m.dir
+	if m.inside != nil {
+		cmd = m.inside(ctx, program, args...)
+	}
 	for name, value := range m.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
@@ -393,6 +410,9 @@ func (m *machine) stop() { m.t.Helper(); m.must("stop", "--timeout", "60s") }
 // instance is the note of the running coltecd.
 func (m *machine) instance() (control.Instance, bool) {
 	path, err := filepath.EvalSymlinks(filepath.Join(m.dir, ".devcontainer/workspace-spec.yaml"))
+	if m.specAt != "" {
+		path, err = m.specAt, nil
+	}
 	if err != nil {
 		return control.Instance{}, false
 	}
@@ -479,8 +499,8 @@ func eventually(t *testing.T, what string, f func() error) {
 func (m *machine) kill9() {
 	m.t.Helper()
 	i, ok := m.instance()
-	if !ok {
-		m.t.Fatalf("%s: nothing runs that could be killed", m.name)
+	if !ok || m.ownPIDs {
+		m.t.Fatalf("%s: nothing runs that could be killed by its pid", m.name)
 	}
 	m.left = append(m.left, below(i.PID)...)
 	for _, p := range []process{processOf(i.Keeper), processOf(i.PID)} { // the keeper first: it would start another
@@ -538,8 +558,11 @@ func startOf(pid int) string {
 	return f[19]
 }
 
-// below lists the descendants of a process.
+// below lists the descendants of a process: of none below the first one of all.
 func below(pid int) []process {
+	if pid <= 1 {
+		return nil
+	}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	children := map[int][]int{}
 	for _, dir := range dirs {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -49,7 +50,8 @@ func (m *member) seen(found *replica.Changes, reason account.Reason, why string)
 	return a
 }
 
-// unseen adds what could not be read or captured.
+// unseen adds what could not be read or captured, and files that were deleted elsewhere
+// and are still here.
 func (m *member) unseen(a *account.Account, unknown []replica.Unknown) {
 	for _, u := range unknown {
 		if u.Unread {
@@ -57,6 +59,9 @@ func (m *member) unseen(a *account.Account, unknown []replica.Unknown) {
 		}
 	}
 	m.git.account(a)
+	for _, name := range m.brake.waiting() {
+		a.Add(account.Held, name, 0, "it was deleted elsewhere")
+	}
 }
 
 // remains is the account of what a step does not hold.
@@ -76,7 +81,7 @@ func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits [
 	return a
 }
 
-// addHeld adds the deletions that wait for a word, here or there.
+// addHeld adds the deletions made here that wait for a word.
 func (m *member) addHeld(a *account.Account, gone []tree.Entry) {
 	named := 0
 	for i := 0; i < len(gone) && named < m.held; i++ {
@@ -234,7 +239,7 @@ func (g *repositories) account(a *account.Account) {
 	}
 	for _, errs := range []map[string]error{g.captures, g.restores} {
 		for _, dir := range sorted(errs) {
-			if err := errs[dir]; err != nil && !errors.Is(err, errOrphan) {
+			if err := errs[dir]; err != nil && !errors.Is(err, errOrphan) && !gitstate.Lost(err) {
 				a.Add(account.Uncaptured, dir, 0, oneLine(err))
 			}
 		}

@@ -195,7 +195,7 @@ type overlaid struct {
 
 // Fetch asks each side for its own. Both name files by their place in the
 // list, so each gets a directory of its own.
-func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here store.Here, progress store.Progress) error {
+func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here *store.Here, progress store.Progress) error {
 	var own, plain []*tree.Entry
 	for _, e := range entries {
 		if e.Tag != "" {

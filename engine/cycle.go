@@ -90,6 +90,7 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 		return err
 	}
 	m.lineage = claim.Lineage
+	m.brake.allowed = head.Deletions[m.Name].Allowed
 	pointClaimed.Reach()
 	if err := e.open(m, head.Lineage, head.Generation); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 	m.ready, m.epoch = true, e.lease.Head().Epoch
 	m.watchable()
 	e.count(m)
-	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation)
+	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation, "without", len(m.settleNotes))
 	return nil
 }
 
@@ -133,6 +134,10 @@ func (e *Engine) open(m *member, lineage string, generation int64) error {
 	if m.rep.Base() != nil {
 		if err := m.rep.Present(); err != nil {
 			return err
+		}
+	} else if m.Ground != nil {
+		if err := m.Ground(); err != nil {
+			return &blockedError{err}
 		}
 	}
 	if err := m.rep.Open(lineage, generation); err != nil {
@@ -208,11 +213,13 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 		return nil
 	}
 	if m.rep.Base().Header.Restored && !m.rep.Waiting() {
-		m.held, m.settleNotes = 0, nil
+		m.settleNotes = nil
+		e.holdsHere(m, []string{})
 		return e.restoreGit(ctx, m)
 	}
 	out, err := m.rep.Settle(ctx, replica.SettleOptions{
 		Source: m.source, AllowDelete: m.allowDelete, Progress: e.progress(m),
+		Allowed: m.brake.allowed, GivesBack: m.writes(),
 	})
 	if out != nil {
 		e.settled(m, out)
@@ -225,7 +232,7 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 
 // settled notes what a placement did, for status and hooks.
 func (e *Engine) settled(m *member, out *replica.Outcome) {
-	m.held = out.Held
+	e.holdsHere(m, append([]string{}, out.Held...))
 	m.settleNotes = unknownNotes(m.Name, append(out.Problems, out.Unknown...))
 	if out.Forgotten > 0 {
 		e.o.Log.Info("excluded now: kept where they are, and synced no more", "replica", m.Name, "paths", out.Forgotten)
@@ -276,8 +283,11 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		if err != nil {
 			return err
 		}
-		m.source = m.layout
+		m.source, m.brake.allowed = m.layout, ref.allowed
 		if err := e.settle(ctx, m); err != nil {
+			return err
+		}
+		if err := m.rep.Trust(); err != nil {
 			return err
 		}
 		m.ready = true // not before all is placed: who waits for the restore looks at it
@@ -290,6 +300,7 @@ type pullSource struct {
 	manifest   string
 	lineage    string
 	generation int64
+	allowed    int64 // deletions that somebody had a say in
 }
 
 // pullRef finds the manifest that a snapshot prefix is at: its claim leads to
@@ -320,7 +331,7 @@ func (e *Engine) pullRef(ctx context.Context, m *member) (pullSource, error) {
 	if !ok {
 		return pullSource{}, &blockedError{fmt.Errorf("cannot follow %s: %s has not published replica %q yet", m.Remote, claim.Workspace, claim.Replica)}
 	}
-	return pullSource{ref.Manifest, head.Lineage, head.Generation}, nil
+	return pullSource{ref.Manifest, head.Lineage, head.Generation, head.Deletions[claim.Replica].Allowed}, nil
 }
 
 // push brings what changed into the bucket: every replica that is due, and one
@@ -375,6 +386,7 @@ type prepared struct {
 	left   account.Account // what is only here once it is committed
 
 	adopted string // key of the record of what was adopted; "" for none
+	passing passing
 }
 
 // prepare scans, stages, sends and publishes. It is nil when nothing changed.
@@ -397,6 +409,7 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 	var p *prepared
 	head := e.lease.Head()
 	epoch, generation := head.Epoch, head.Generation+1
+	m.brake.allowed = head.Deletions[m.Name].Allowed
 	if s, ok := m.layout.(*store.Snapshot); ok {
 		s.SetCollection(head.Collection)
 	}
@@ -420,7 +433,8 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	if err := m.rep.Base().Rest(); err != nil {
 		e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
 	}
-	found, err := m.rep.ScanIn(ctx, e.toWalk(m))
+	walked := e.toWalk(m)
+	found, err := m.rep.ScanIn(ctx, walked)
 	if err != nil {
 		return nil, err
 	}
@@ -431,16 +445,27 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	}
 	e.underWay(m, func(r *status.Replica) { r.Pending, r.OnlyHere = m.here.Count(), m.here.Parts() })
 	m.scanNotes = unknownNotes(m.Name, found.Unknown)
+	m.behind = m.older(found.Edited, found.Unknown)
 	if found.Empty() && !m.anew {
-		m.held = 0
+		e.holds(m, []string{})
+		return nil, e.trust(m)
+	}
+	if m.motion.puts(found, e.now()) {
+		m.hints.put(walked, found)
 		return nil, nil
 	}
+	m.motion.step(found, e.now())
 	dir := filepath.Join(m.rep.Stage(), "out")
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
 	batch := m.layout.Begin(dir, epoch, e.progress(m))
-	staged, err := m.rep.StageEdits(ctx, batch, found.Edited)
+	defer func() {
+		if err != nil { // the next cycle stages anew: until then the disk has the room
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	staged, err := m.rep.StageEdits(ctx, batch, found.Staging())
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +480,10 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		return nil, err
 	}
 	pointSent.Reach()
-	gone, err := e.deletions(m, found, staged)
+	gone, passing, err := e.deletions(ctx, m, found, staged)
+	if err == nil {
+		err = e.trust(m)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -464,8 +492,14 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		return nil, err
 	}
 	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, waits)...)
-	m.leftOver = len(staged.Rest)+len(staged.Unsettled)+len(waits)+m.held > 0
+	// What moves the next walk looks at, whatever it is of.
+	m.leftOver = len(staged.Rest)+len(unread(staged.Unsettled))+len(waits)+m.held > 0
+	m.behind = m.older(staged.Rest, staged.Unsettled, found.Unknown, waits)
 	p, err = e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
+	if p != nil {
+		p.passing = passing
+		p.step.Delta.Header.Allowed += passing.allowed
+	}
 	switch left := m.remains(found, staged, waits); {
 	case err != nil:
 	case p == nil:
@@ -474,27 +508,6 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		p.left = left
 	}
 	return p, err
-}
-
-// deletions are those that may go with this step: none before everything that
-// was edited is in, but for what waits for them, and not so many that a person
-// should say a word.
-func (e *Engine) deletions(m *member, found *replica.Changes, staged *replica.Staged) ([]tree.Entry, error) {
-	for i := range staged.Rest {
-		if !staged.Rest[i].Replaces() {
-			return gitDeletions(found, staged, false), nil
-		}
-	}
-	losing, err := m.rep.Losing(found.Gone, staged)
-	if err != nil {
-		return nil, err
-	}
-	if replica.Brake(m.rep.Files(), losing) && !m.allowDelete {
-		m.held = losing
-		return gitDeletions(found, staged, true), nil
-	}
-	m.held = 0
-	return found.Gone, nil
 }
 
 func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (_ *prepared, err error) {
@@ -508,6 +521,7 @@ func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Sta
 	if p.step, err = m.rep.Next(staged, gone, forgotten, epoch, generation); err != nil {
 		return nil, err
 	}
+	p.step.Publication.Older = m.behind
 	if m.plain != nil {
 		if err := e.recordListing(ctx, p); err != nil {
 			return nil, err
@@ -539,6 +553,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 	}
 	if err := e.lease.Commit(ctx, nonce, refs, func(h *store.Head) {
 		e.adoptions(steps)(h)
+		tellPassed(steps)(h)
 		for _, change := range changes {
 			change(h)
 		}

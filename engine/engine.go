@@ -47,6 +47,9 @@ type Replica struct {
 	Filter    *filter.Filter
 	Git       Git    // how repositories are carried
 	Blocked   string // a word for a person when the replica cannot run as it is set up
+	// Ground says why the tree must not be opened where it is: what is missing is made.
+	// nil: it may.
+	Ground func() error
 }
 
 // Git says how the repositories of a replica are carried.
@@ -81,8 +84,10 @@ type Options struct {
 	LeaseTTL   time.Duration
 	LeaseRenew time.Duration
 	BestEffort bool // a remote without conditional writes will do
-	// Dead says that a holder at our own place is proven to have ended.
+	// Dead says that a holder that looks like ourselves is proven to have ended.
 	Dead func(store.Holder) bool
+	// Distinct is the next step for who has two machines with one identity.
+	Distinct string
 
 	StopTimeout time.Duration // bounds the final flush
 	// KeepReplaced is for how long local versions stay that a remote one
@@ -121,7 +126,8 @@ type Engine struct {
 	leaseFail int
 	leaseErr  error
 	leaseTry  time.Time // when it was asked for last
-	asking    bool      // we asked the holder to hand over
+	looked    time.Time // when another's lease was looked at
+	wanted    time.Time // when we asked the holder to hand over; zero: we did not
 	collectAt time.Time // when to look for garbage
 	rules     rules     // of the collection
 
@@ -145,12 +151,16 @@ type member struct {
 	epoch       int64  // of the lease, in which ready was set
 	lineage     string // of the head under which the prefix was claimed first
 	next        time.Time
-	wholeAt     time.Time // when the whole tree is to be walked again, whatever was touched
-	hints       hints     // of what was touched since the last walk
-	hinted      bool      // the last walk was of that alone
-	leftOver    bool      // and left something to the next one
+	wholeAt     time.Time    // when the whole tree is to be walked again, whatever was touched
+	hints       hints        // of what was touched since the last walk
+	hinted      bool         // the last walk was of that alone
+	motion      motion       // of the files that change all the time
+	behind      *store.Older // what the bucket has in a state that is not the newest one
+	leftOver    bool         // and left something to the next one
 	failures    int
-	held        int             // deletions that wait for a word, either way
+	held        int // deletions made here that wait for a word
+	heldHere    int // and those that came from the bucket
+	brake       brake
 	here        account.Account // what only this machine has
 	stockAt     time.Time       // when to survey the tree, while it is not pushed
 	found       *int            // what the first scan of this run found
@@ -326,13 +336,16 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 		m.nudged.Store(false)
 		if m.ready && m.err == nil { // else its own time counts
 			m.next = time.Time{} // and no walk of the whole tree for it
+			m.motion.watched = true
 		}
 	}
 	return false
 }
 
 // soon has a member's next cycle run at once, with a walk of the whole tree.
-func (m *member) soon() { m.next, m.wholeAt = time.Time{}, time.Time{} }
+func (m *member) soon() {
+	m.next, m.wholeAt, m.motion.watched = time.Time{}, time.Time{}, false
+}
 
 // due is when the next thing is to be done.
 func (e *Engine) due() time.Time {
@@ -409,7 +422,9 @@ func (e *Engine) note(m *member, err error) {
 	m.err = err
 	if err == nil {
 		m.failures = 0
-		m.synced = e.now()
+		if m.motion.waits.IsZero() {
+			m.synced = e.now()
+		}
 		m.wait(e.now(), e.jitter(m.Interval))
 		e.publish()
 		return
@@ -437,6 +452,7 @@ func (m *member) wait(now time.Time, interval time.Duration) {
 		m.wholeAt = time.Time{}
 	}
 	m.hinted, m.leftOver = false, false
+	m.motion.waited(&m.next)
 }
 
 // call runs f in the goroutine of Run.

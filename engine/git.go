@@ -56,7 +56,7 @@ type countedRepositories repositories
 // is only here.
 func (g *countedRepositories) Capture(ctx context.Context, dirs []string, _ func(string) bool) error {
 	g.unpushed = map[string]gitstate.Unpushed{}
-	for _, dir := range dirs {
+	for _, dir := range g.keeper.Repositories(dirs) {
 		nested, _ := g.keeper.Nested(dir)
 		for _, dir := range append([]string{dir}, nested...) {
 			u, err := g.keeper.Unpushed(ctx, dir)
@@ -81,6 +81,7 @@ func (g *countedRepositories) Whole() bool { return false }
 // of them lacks is for attention, and keeps nothing else from going on.
 func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(path string) bool) error {
 	said := map[string]error{}
+	dirs = g.keeper.Repositories(dirs)
 	for len(dirs) > 0 {
 		dir := dirs[0]
 		dirs = dirs[1:]
@@ -101,7 +102,7 @@ func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(pa
 			g.e.o.Log.Info("repository captured", "replica", g.m.Name, "repository", dir)
 		}
 		if err != nil {
-			said[dir] = err
+			said[dir] = g.uncaptured(ctx, dir, err)
 		}
 	}
 	if err := g.forget(said, tells); err != nil {
@@ -110,6 +111,18 @@ func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(pa
 	g.captures = said
 	g.count()
 	return nil
+}
+
+// uncaptured adds to why a repository could not be captured what is only here for it.
+func (g *repositories) uncaptured(ctx context.Context, dir string, why error) error {
+	if errors.Is(why, gitstate.ErrBusy) || errors.As(why, new(*gitstate.PartialError)) {
+		return why
+	}
+	u, err := g.keeper.Unpushed(ctx, dir)
+	if err != nil || u == (gitstate.Unpushed{}) {
+		return why
+	}
+	return fmt.Errorf("%w; %s that no remote of it has are only here", why, u)
 }
 
 // forget has the shadows go whose repository was removed with all that was

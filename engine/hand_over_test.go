@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/coltec/coltec/pkg/account"
 )
@@ -48,5 +49,30 @@ func TestWhatDidNotFitIsPending(t *testing.T) {
 	a.e.push(t.Context())
 	if n := account.CountOf(a.e.left()); n != 1 {
 		t.Errorf("%d changes are said not to be there", n)
+	}
+}
+
+// TestAskedAgain: the holder took the lease anew, as one does that slept past it, and
+// with that the request was gone: who had asked waited for ever.
+func TestAskedAgain(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	a.put("f", []byte("f"))
+	a.round()
+	if err := b.e.takeOver(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.e.lease.Seize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_ = b.do(false)
+	if b.e.writable() {
+		t.Fatal("it has the lease")
+	}
+	a.e.renewAt = time.Time{}
+	_ = a.do(false)
+	b.round()
+	if !b.e.writable() || a.e.writable() {
+		t.Errorf("a has it: %v, b has it: %v", a.e.writable(), b.e.writable())
 	}
 }

@@ -55,7 +55,7 @@ func (e *Engine) writable() bool {
 func (e *Engine) leased(err error) {
 	e.leaseTry = e.now()
 	if err == nil {
-		e.leaseFail, e.leaseErr, e.asking = 0, nil, false
+		e.leaseFail, e.leaseErr, e.wanted = 0, nil, time.Time{}
 		e.renewed()
 		e.publish()
 		return
@@ -65,13 +65,8 @@ func (e *Engine) leased(err error) {
 	e.leaseAt = e.now().Add(e.policy.Delay(e.leaseFail, e.clock.random))
 	var other *store.HeldByOther
 	if errors.As(err, &other) {
-		// Not before it can be free, and often enough to see it given back.
-		e.leaseFail = 0
-		often := 15 * time.Second
-		if e.asking {
-			often = time.Second // the holder may be done any moment
-		}
-		e.leaseAt = e.now().Add(min(max(other.Free, time.Second), often))
+		e.leaseFail, e.looked = 0, e.now()
+		e.leaseAt = e.looked.Add(e.lookIn(other))
 	}
 	if errors.Is(err, store.ErrFenced) {
 		e.fenced()
@@ -130,6 +125,7 @@ func (e *Engine) acquire(ctx context.Context) error {
 	drop := e.lookAhead(ctx)
 	if err := e.lease.Acquire(ctx); err != nil {
 		drop()
+		e.askAgain(ctx, err)
 		if told := (*rclone.Error)(nil); errors.As(err, &told) {
 			err = fmt.Errorf("%s: %w", e.o.HeadRoot(), err) // the bucket, by name
 		}
@@ -212,7 +208,7 @@ func (e *Engine) takeOver(ctx context.Context, force bool) error {
 		if err := e.lease.Ask(ctx); err != nil {
 			return err
 		}
-		e.asking, e.leaseAt = true, time.Time{}
+		e.wanted, e.leaseAt = e.now(), time.Time{}
 		return nil
 	}
 	if err := e.lease.Seize(ctx); err != nil {
@@ -232,7 +228,7 @@ func (e *Engine) connectHead(ctx context.Context) error {
 		return nil
 	}
 	e.lease = store.NewLease(e.head, store.LeaseOptions{
-		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL, Dead: e.o.Dead,
+		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL, Renew: e.o.LeaseRenew, Dead: e.o.Dead, Tell: e.tellHeld,
 		BestEffort: e.o.BestEffort, Clock: e.clock.Clock,
 	})
 	return nil
@@ -522,6 +518,7 @@ func (e *Engine) close() {
 	for _, m := range e.members {
 		m.forget()
 		if m.rep != nil {
+			m.rep.Leave()
 			m.rep.Close()
 		}
 	}
@@ -536,7 +533,9 @@ func (e *Engine) leaseView() status.Lease {
 	}
 	h := e.lease.Head()
 	v.Epoch, v.Generation = h.Epoch, h.Generation
-	v.Holder = &status.Holder{Host: h.Holder.Host, Container: h.Holder.Container, Since: h.Holder.Since}
+	if h.State == store.Held {
+		v.Holder = holderView(h.Holder)
+	}
 	var other *store.HeldByOther
 	switch {
 	case e.lease.Holds() && !e.lease.Strong():
@@ -545,7 +544,7 @@ func (e *Engine) leaseView() status.Lease {
 		v.State = status.LeaseHeld
 	case errors.As(e.leaseErr, &other):
 		v.State = status.LeaseWaiting
-		v.Holder.LastSeen = &other.LastSeen
+		e.waitingView(&v, other)
 	case errors.Is(e.leaseErr, store.ErrFenced):
 		v.State = status.LeaseFenced
 	}

@@ -262,13 +262,15 @@ type Placed struct {
 	Placed     int      `json:"placed"`
 	Removed    int      `json:"removed"` // that were not there then
 	Problems   []string `json:"problems,omitempty"`
+	// Older are those that the generation did not have in their newest state.
+	Older *store.Older `json:"older,omitempty"`
 }
 
-func placedOf(x Replica, g store.Generation, out *replica.Outcome) *Placed {
+func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.Older) *Placed {
 	if out == nil {
 		return nil
 	}
-	p := &Placed{Replica: x.Name, Generation: g.Number, Placed: out.Placed, Removed: out.Deleted}
+	p := &Placed{Replica: x.Name, Generation: g.Number, Placed: out.Placed, Removed: out.Deleted, Older: older}
 	for _, u := range out.Problems {
 		p.Problems = append(p.Problems, fmt.Sprintf("%q: %s", u.Path, u.Reason))
 	}
@@ -291,7 +293,7 @@ func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Gen
 		}
 	}
 	out, err := replica.Export(ctx, dir, t, layout, progress)
-	return placedOf(x, g, out), err
+	return placedOf(x, g, out, t.Older.Within(path)), err
 }
 
 // ExportAll writes a generation of several replicas to a directory: the first
@@ -332,6 +334,26 @@ func below(entries []tree.Entry, path string) []tree.Entry {
 	return out
 }
 
+// Undelete brings back what a generation has at and below a path of the local tree ("" for
+// all) where nothing is any more, and takes deletions back that wait here. Nobody else may
+// place there meanwhile.
+func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
+	t, layout, err := r.Tree(ctx, x, g)
+	if err != nil {
+		return nil, err
+	}
+	head, err := r.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	local := replica.New(replica.Options{Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout})
+	out, err := local.Undelete(ctx, path, t, layout, progress)
+	if err == nil {
+		err = replica.Return(x.Path, path, head.Generation)
+	}
+	return placedOf(x, g, out, t.Older.Within(path)), err
+}
+
 // Place makes a path of the local tree what it was in a generation. Nobody else
 // may place there meanwhile.
 func (r *Reader) Place(ctx context.Context, x Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
@@ -346,7 +368,7 @@ func (r *Reader) Place(ctx context.Context, x Replica, path string, g store.Gene
 		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout,
 	})
 	out, err := local.Restore(ctx, path, t, layout, progress)
-	return placedOf(x, g, out), err
+	return placedOf(x, g, out, t.Older.Within(path)), err
 }
 
 func (x Replica) filter() *filter.Filter {
@@ -388,27 +410,27 @@ func Compare(before, after []tree.Entry) []Change {
 }
 
 // Show lists what a generation changed in a replica, against the kept one
-// before it.
-func (r *Reader) Show(ctx context.Context, x Replica, g store.Generation) ([]Change, error) {
+// before it, and what it did not have in its newest state.
+func (r *Reader) Show(ctx context.Context, x Replica, g store.Generation) ([]Change, *store.Older, error) {
 	gens, err := r.Log(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	after, _, err := r.Tree(ctx, x, g)
+	if err != nil {
+		return nil, nil, err
 	}
 	before := &store.Tree{}
 	i := slices.IndexFunc(gens, func(o store.Generation) bool { return o.Number == g.Number })
 	if i > 0 && gens[i-1].Replicas[x.Name].Manifest != "" {
 		if gens[i-1].Replicas[x.Name].Manifest == g.Replicas[x.Name].Manifest {
-			return nil, nil
+			return nil, after.Older, nil
 		}
 		if before, _, err = r.Tree(ctx, x, gens[i-1]); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	after, _, err := r.Tree(ctx, x, g)
-	if err != nil {
-		return nil, err
-	}
-	return Compare(before.Entries, after.Entries), nil
+	return Compare(before.Entries, after.Entries), after.Older, nil
 }
 
 // Version is one version of a path.

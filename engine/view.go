@@ -49,7 +49,7 @@ func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
 // publish makes what the engine knows visible.
 func (e *Engine) publish() {
 	v := view{lease: e.leaseView()}
-	v.attention = e.leaseAttention(v.lease)
+	v.attention = append(e.twinAttention(), e.leaseAttention(v.lease)...)
 	for _, m := range e.members {
 		v.replicas = append(v.replicas, e.replicaView(m, v.lease))
 		v.attention = append(v.attention, e.attention(m)...)
@@ -67,6 +67,7 @@ func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 		Name: m.Name, Path: m.Path, Remote: m.Remote, Direction: string(m.Direction), Layout: m.Layout,
 		State: e.state(m, lease), Pending: m.here.Count(), OnlyHere: m.here.Parts(), Conflicts: m.conflicts,
 		Files: m.files, Bytes: m.bytes, FoundAtStart: m.found, SharedFileSystem: m.sharedOn,
+		Notices: e.notices(m),
 	}
 	next, err := m.next, m.err
 	if err == nil && e.leaseless(m) && e.leaseErr != nil {
@@ -187,9 +188,7 @@ func (e *Engine) attention(m *member) []string {
 	if m.orphan != "" {
 		out = append(out, fmt.Sprintf("replica %s: the workspace's head was gone from the bucket; the newest state that was left there (%s) was merged with what is here, and nothing was deleted", m.Name, m.orphan))
 	}
-	if m.held > 0 {
-		out = append(out, fmt.Sprintf("replica %s: %d deletions at once wait for your word: coltecd sync %s --allow-delete, or put the files back", m.Name, m.held, m.Name))
-	}
+	out = append(out, e.deletionNotes(m)...)
 	if m.conflicts > 0 {
 		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.conflicts, m.Path))
 	}

@@ -37,6 +37,7 @@ func main() {
 	flag.DurationVar(&o.interval, "interval", time.Minute, "interval and renewal of idle workspaces; costs are said per interval, whatever it is")
 	flag.IntVar(&o.intervals, "intervals", 2, "how many intervals an idle workspace is watched")
 	flag.IntVar(&o.saves, "saves", 50, "how many single files are saved")
+	flag.DurationVar(&o.age, "age", time.Minute, "how long logs are watched that programs append to")
 	flag.Int64Var(&o.big, "big", 1000, "size of the big file, in MB")
 	flag.StringVar(&o.write, "write", "", "write the page to this file too, and the figures to one beside it (.json)")
 	flag.BoolVar(&o.update, "update", false, "keep the figures there that are not measured this time")
@@ -74,6 +75,7 @@ type options struct {
 	intervals int
 	saves     int
 	big       int64 // MB
+	age       time.Duration
 	write     string
 	update    bool
 	trace     string
@@ -103,8 +105,8 @@ func (o *options) parse(sizes, only, skip string) error {
 	if o.update && o.write == "" {
 		return errors.New("cannot measure: -update wants -write, the page that it is to update")
 	}
-	if o.interval < 10*time.Second || o.intervals < 1 || o.saves < 1 || o.big < 10 {
-		return errors.New("cannot measure: -interval wants 10s at least, -intervals and -saves 1, -big 10")
+	if o.interval < 10*time.Second || o.intervals < 1 || o.saves < 1 || o.big < 10 || o.age < 20*time.Second {
+		return errors.New("cannot measure: -interval wants 10s at least, -intervals and -saves 1, -big 10, -age 20s")
 	}
 	return nil
 }

@@ -64,6 +64,10 @@ proportional.
   what a walk saw of the files that changed, about 150 bytes each, and some thousand
   rows of those; what the bucket has is read in order. Beside it there is an rclone of
   23 MB. A restore plans with all rows of both sides in memory: 2 KB for each file.
+- **Logs that are written all the time.** A step each six seconds, and what it takes; of
+  each log what came is sent, and twice in all, because many small ends are made one. The
+  head and what differs in the tree come with each step, some 10 KB. rclone sends whole
+  files.
 - **Five workspaces.** Five times the idle one.
 `
 )

@@ -32,6 +32,7 @@ var parts = []part{
 	{"big", true, (*set).partBig},
 	{"five", true, (*set).partFive},
 	{"git", true, (*set).partGit},
+	{"age", true, (*set).partAge},
 }
 
 func partNames() (names []string) {

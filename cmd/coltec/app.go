@@ -32,6 +32,8 @@ var codes = []struct {
 	{cmdline.CodeOK, "done, and nothing needs attention"},
 	{cmdline.CodeFailed, "failed, or something needs attention"},
 	{cmdline.CodeUsage, "wrong usage"},
+	{cmdline.CodeOnlyHere, "down: the container is stopped, but something is in the folder only; it is named"},
+	{cmdline.CodeTimeout, "up: not restored within --timeout; it continues in the background"},
 	{cmdline.CodeInterrupted, "interrupted (Ctrl-C)"},
 }
 

@@ -56,6 +56,9 @@ func (p *program) check(c *cli.Context) error {
 		}
 		list = append(list, *w)
 	}
+	for _, w := range list {
+		found = append(found, isolation.Misplaced(w)...)
+	}
 	found = append(found, isolation.Check(list)...)
 	bad := slices.ContainsFunc(found, func(f isolation.Finding) bool { return f.Severity == isolation.Error })
 	if c.Bool("json") {
@@ -110,7 +113,24 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	return look(dir, w.spec, config, string(answers))
+	own, err := look(dir, w.spec, config, string(answers))
+	if err == nil && config != nil {
+		own.Place = own.Container.PlaceOf(w.folder, mountedTop(w.folder))
+	}
+	return own, err
+}
+
+// mountedTop is what the dev container CLI mounts of a folder when nothing is said: the
+// git repository that it is in, or the folder.
+func mountedTop(folder string) string {
+	for dir := folder; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return folder
+		}
+	}
 }
 
 // optional reads a file that need not be there.

@@ -19,6 +19,7 @@ import (
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/status"
@@ -172,7 +173,9 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	if err != nil {
 		err = noConfig(w.folder)
 	}
-	f.check("devcontainer.json", err)
+	if f.check("devcontainer.json", err) {
+		f.check("paths of the replicas", pathsFault(w))
+	}
 	values, err := p.collect(c.Context, c, w.folder, w.spec, nil)
 	secrets := f.check("secrets", err)
 	bin, err := p.rclone(c.Context)
@@ -191,6 +194,18 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	if w.spec.Networking.Enabled {
 		f.check("tailnet", tailnetFault(w, values))
 	}
+}
+
+// pathsFault is why replicas are at paths where the folder is not.
+func pathsFault(w *workspace) error {
+	own, err := lookAt(w.folder)
+	if err != nil {
+		return err
+	}
+	if found := isolation.Misplaced(*own); len(found) > 0 {
+		return hint.Wrap(errors.New(found[0].Text), "%s", found[0].Fix)
+	}
+	return nil
 }
 
 // examineBucket tries conditional writes where the workspace's head is, on a key of

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -44,10 +45,11 @@ func (p *program) down(c *cli.Context) error {
 	}
 	defer release()
 	if !ct.Running {
-		p.say("%s: the container does not run", w.name())
+		p.say("%s: the container is not running", w.name())
 		return nil
 	}
 	began := time.Now()
+	before, _ := ask(c.Context, tools, ct, nil) // one that gives no answer says nothing of itself
 	out := lines{say: func(line string) { p.say("%s: %s", w.name(), line) }}
 	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
 		Argv: []string{"coltecd", "stop", "--timeout", c.Duration("timeout").String()}, Stdout: &out, Stderr: &out,
@@ -55,37 +57,70 @@ func (p *program) down(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if code != 0 {
+	left, ok := p.left(w, code, out.last, before, began)
+	if !ok {
 		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container runs on", code),
 			"see coltec logs %s; docker stop %.12s stops the container all the same", w.folder, ct.ID)
 	}
-	left := p.left(w, began)
 	if err := tools.Stop(c.Context, ct, stopGrace); err != nil {
 		return err
 	}
 	p.say("%s: down", w.name())
-	return left
+	if left == "" || !w.hasBucket() {
+		return nil
+	}
+	return hint.Wrap(cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s is in %s only", w.name(), left, w.folder)},
+		"it is pushed after the next coltec up %s", w.folder)
 }
 
-// left is what the last push left behind, by the status file that coltecd wrote
-// at its end.
-func (p *program) left(w *workspace, began time.Time) error {
-	doc, at, err := readStatus(w.folder)
-	if err != nil || at.Before(began.Add(-time.Second)) {
-		return nil // it did not run: nothing was to be pushed now
-	}
-	for _, r := range doc.Replicas {
-		switch {
-		case r.Pending > 0:
-			p.say("%s: %s: %d changes are not in the bucket: they are in %s, and are pushed after the next up there", w.name(), r.Name, r.Pending, w.folder)
-		case r.State == status.ReplicaBlocked || r.State == status.ReplicaRetrying:
-			p.say("%s: %s: not pushed: %s", w.name(), r.Name, r.LastError)
-		default:
-			continue
+// notRunning begins what coltecd stop says where there is none.
+const notRunning = "coltecd is not running"
+
+// left says what the end of a container's coltecd left in the folder, "" for nothing: by
+// the exit code and the last line of coltecd stop, which named it. ok is false when it
+// has not ended.
+func (p *program) left(w *workspace, code int, last string, before status.Document, began time.Time) (left string, ok bool) {
+	switch {
+	case code == cmdline.CodeOnlyHere:
+		return "what is named above", true
+	case code == 126 || code == 127:
+		p.say("%s: there is no coltecd in the container: nothing was pushed", w.name())
+		return "what was changed", true
+	case code != 0:
+		return "", false
+	case strings.HasPrefix(last, notRunning):
+		if last == notRunning { // an older one's words
+			p.say("%s: nothing was pushed", w.name())
 		}
-		err = cmdline.Exit{Code: cmdline.CodeFailed}
+		return "what was changed since it ended", true
+	case !before.Accounts:
+		return p.leftUnsaid(w, before, began), true
 	}
-	return err
+	return "", true
+}
+
+// leftUnsaid is what an older coltecd left, which ends with 0 whatever that is: by how its
+// replicas were before, and by the status file that it wrote at its end.
+func (p *program) leftUnsaid(w *workspace, before status.Document, began time.Time) string {
+	left := ""
+	for _, r := range before.Replicas {
+		switch r.State {
+		case status.ReplicaWaiting, status.ReplicaRestoring, status.ReplicaRetrying, status.ReplicaBlocked:
+			p.say("%s: %s was %s, so it is not known what is pushed of it", w.name(), r.Name, r.State)
+			left = "what was changed"
+		}
+	}
+	after, at, err := readStatus(w.folder)
+	if err != nil || at.Before(began.Add(-time.Second)) {
+		return left
+	}
+	for _, r := range after.Replicas {
+		if r.Pending > 0 {
+			p.say("%s: %s: %d changes are not in the bucket", w.name(), r.Name, r.Pending)
+			left = "what was changed"
+		}
+	}
+	return left
 }
 
 // readStatus reads the status file of a workspace, and when it was written.
@@ -110,11 +145,11 @@ func (p *program) container(c *cli.Context) (*workspace, devcontainer.Tools, dev
 	return w, tools, ct, err
 }
 
-// running is container, and an error when it does not run.
+// running is container, and an error when it is not running.
 func (p *program) running(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
 	w, tools, ct, err := p.container(c)
 	if err == nil && !ct.Running {
-		err = hint.Wrap(errors.New("the container of "+w.spec.ID()+" does not run"), "bring it up: coltec up %s", w.folder)
+		err = hint.Wrap(errors.New("the container of "+w.spec.ID()+" is not running"), "bring it up: coltec up %s", w.folder)
 	}
 	return w, tools, ct, err
 }

@@ -136,7 +136,7 @@ func into(ctx context.Context, dir, workspace, rel string) error {
 		return err
 	}
 	if info, err := root.Lstat(rel); err != nil || !info.IsDir() {
-		return errors.Join(fmt.Errorf("cannot put files into %s: it is no directory", rel), err)
+		return errors.Join(fmt.Errorf("cannot put files into %s: not a directory", rel), err)
 	}
 	return merge(ctx, dir, filepath.Join(workspace, rel))
 }

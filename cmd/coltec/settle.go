@@ -24,21 +24,25 @@ const (
 	askEvery = 500 * time.Millisecond
 )
 
-// settling watches a workspace on its way to be as it was left.
+// settling watches a workspace on its way to be as it was left. What counts as that
+// is status.Document's to say.
 type settling struct {
-	patience time.Duration // for all of it
+	patience time.Duration // for all of it; 0: no end
 	began    time.Time
 	stuck    time.Time         // since when: the first fault, or what was transferred after it
 	seen     []status.Progress // what was transferred last, by replica
 	trouble  string            // the first fault: the next tries differ in a detail only
+	late     bool              // patience was over before the restore was
 }
 
-// look takes a status in. It tells whether to ask again, and what there is to
+// look takes a status in. It reports whether to ask again, and what there is to
 // say about that.
 func (s *settling) look(doc status.Document, now time.Time) (again bool, line string) {
-	if doc.State != status.Running && doc.State != status.Degraded || doc.Lease.State == status.LeaseWaiting {
+	if doc.State != status.Running && doc.State != status.Degraded {
 		return false, ""
 	}
+	// Another holder is no reason to wait: who sits at a terminal decides what to do.
+	again = doc.Restore() == status.RestoreUnderway
 	var parts []string
 	faulty := false
 	for i, r := range doc.Replicas {
@@ -46,8 +50,7 @@ func (s *settling) look(doc status.Document, now time.Time) (again bool, line st
 			s.stuck = now
 		}
 		switch {
-		case !unsettled(r):
-			continue
+		case doc.RestoreOf(r) != status.RestoreUnderway:
 		case r.Progress != nil:
 			parts = append(parts, fmt.Sprintf("%s: %d of %d files", r.Name, r.Progress.Files, r.Progress.TotalFiles))
 		case r.State == status.ReplicaRetrying:
@@ -55,7 +58,6 @@ func (s *settling) look(doc status.Document, now time.Time) (again bool, line st
 			s.trouble = cmp.Or(s.trouble, fmt.Sprintf("%s: trying again: %s", r.Name, r.LastError))
 			parts = append(parts, s.trouble)
 		}
-		again = true
 	}
 	if faulty && s.stuck.IsZero() {
 		s.stuck = now
@@ -65,15 +67,16 @@ func (s *settling) look(doc status.Document, now time.Time) (again bool, line st
 		return false, ""
 	case faulty && now.Sub(s.stuck) > faultPatience:
 		return false, ""
-	case now.Sub(s.began) > s.patience:
-		return false, "the restore is not through; it goes on: see coltec status"
+	case s.patience > 0 && now.Sub(s.began) > s.patience:
+		s.late = true
+		return false, "the restore is not finished; it continues in the background: see coltec status"
 	case len(parts) == 0:
 		return true, "restoring"
 	}
 	return true, strings.Join(parts, ", ")
 }
 
-// progressed tells whether the i-th replica transferred something since the last
+// progressed reports whether the i-th replica transferred something since the last
 // look. A transfer that begins anew counts from its first byte.
 func (s *settling) progressed(i int, now *status.Progress) bool {
 	if now == nil {
@@ -85,19 +88,9 @@ func (s *settling) progressed(i int, now *status.Progress) bool {
 	return now.Bytes != was.Bytes && now.Bytes > 0 || now.Files != was.Files && now.Files > 0
 }
 
-// unsettled tells whether a replica gets better by itself: it waits for nobody.
-func unsettled(r status.Replica) bool {
-	switch r.State {
-	case status.ReplicaRestoring, status.ReplicaWaiting, status.ReplicaRetrying:
-		return true
-	case status.ReplicaSyncing:
-		return r.LastSync == nil
-	}
-	return false
-}
-
-// awaitSettled asks until the restore is over, or does not get further by itself.
-func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (status.Document, error) {
+// awaitSettled asks until the restore is over, or does not get further by itself. late
+// is true when it would have, and the time for it is over.
+func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (doc status.Document, late bool, err error) {
 	s := &settling{patience: patience, began: time.Now()}
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
@@ -105,7 +98,7 @@ func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct dev
 	for {
 		doc, err := ask(ctx, t, ct, env)
 		if err != nil {
-			return doc, err
+			return doc, false, err
 		}
 		again, line := s.look(doc, time.Now())
 		if line != told && line != "" {
@@ -113,11 +106,11 @@ func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct dev
 			say(line)
 		}
 		if !again {
-			return doc, nil
+			return doc, s.late, nil
 		}
 		select {
 		case <-ctx.Done():
-			return doc, context.Cause(ctx)
+			return doc, false, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}

@@ -37,7 +37,7 @@ func TestSettling(t *testing.T) {
 		"needs a person":   {{0, replica(status.ReplicaBlocked, 0), false, ""}},
 		"pushing":          {{0, status.Replica{State: status.ReplicaSyncing, LastSync: &synced}, false, ""}},
 		"a long restore":   {{0, replica(status.ReplicaWaiting, 0), true, "restoring"}, {time.Minute, replica(status.ReplicaRestoring, 7), true, "w: 7 of 99 files"}, {9 * time.Minute, replica(status.ReplicaSynced, 0), false, ""}},
-		"a too long one":   {{11 * time.Minute, replica(status.ReplicaRestoring, 7), false, "goes on"}},
+		"a too long one":   {{11 * time.Minute, replica(status.ReplicaRestoring, 7), false, "the restore is not finished; it continues in the background"}},
 		"a fault passes":   {retrying(0, true, dead), retrying(19*time.Second, true, dead), {25 * time.Second, replica(status.ReplicaSynced, 0), false, ""}},
 		"a fault stays":    {retrying(0, true, dead), retrying(21*time.Second, false, "")},
 		"a late fault":     {{5 * time.Minute, replica(status.ReplicaRestoring, 0), true, ""}, retrying(5*time.Minute, true, dead), retrying(5*time.Minute+21*time.Second, false, "")},
@@ -56,9 +56,44 @@ func TestSettling(t *testing.T) {
 			}
 		})
 	}
-	s := &settling{patience: restorePatience}
+	s := &settling{patience: restorePatience, began: time.Unix(0, 0)}
 	other := status.Document{State: status.Degraded, Lease: status.Lease{State: status.LeaseWaiting}, Replicas: []status.Replica{replica(status.ReplicaWaiting, 0)}}
 	if again, _ := s.look(other, time.Unix(0, 0)); again {
 		t.Error("it waits for another machine")
+	}
+	// A replica that only pulls gets further whoever holds the lease.
+	reads := replica(status.ReplicaRestoring, 3)
+	reads.Direction = "pull-only"
+	other.Replicas = append(other.Replicas, reads)
+	if again, line := s.look(other, time.Unix(0, 0)); !again || line != "w: 3 of 99 files" {
+		t.Errorf("it does not wait for a reader: %v %q", again, line)
+	}
+}
+
+// up --timeout 0 has no end, as that of start --wait, and who runs out of time is told
+// apart from who fails.
+func TestSettlingInTime(t *testing.T) {
+	restoring := status.Document{State: status.Running, Replicas: []status.Replica{{Name: "w", State: status.ReplicaRestoring}}}
+	dead := status.Document{State: status.Degraded, Replicas: []status.Replica{{Name: "w", State: status.ReplicaRetrying}}}
+	began := time.Unix(100, 0)
+	for _, tt := range []struct {
+		patience, at time.Duration
+		doc          status.Document
+		again, late  bool
+	}{
+		{0, 100 * time.Hour, restoring, true, false},
+		{time.Minute, 59 * time.Second, restoring, true, false},
+		{time.Minute, 61 * time.Second, restoring, false, true},
+		{time.Second, 2 * time.Second, dead, false, true},
+	} {
+		s := &settling{patience: tt.patience, began: began}
+		if again, _ := s.look(tt.doc, began.Add(tt.at)); again != tt.again || s.late != tt.late {
+			t.Errorf("%+v: again %v, late %v", tt, again, s.late)
+		}
+	}
+	s := &settling{patience: time.Hour, began: began}
+	s.look(dead, began)
+	if again, _ := s.look(dead, began.Add(time.Minute)); again || s.late {
+		t.Errorf("a fault that stays: again %v, late %v", again, s.late)
 	}
 }

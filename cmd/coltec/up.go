@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
@@ -29,6 +30,9 @@ func (p *program) up(c *cli.Context) error {
 	w, err := open(c.Args().First())
 	if err != nil {
 		return err
+	}
+	if c.Duration("timeout") < 0 {
+		return cmdline.Usage("--timeout must not be less than 0")
 	}
 	given, plain, err := remoteEnv(c.StringSlice("remote-env"), w.spec)
 	if err != nil {
@@ -53,6 +57,9 @@ func (p *program) up(c *cli.Context) error {
 	if err := p.refuse(w.folder, own); err != nil {
 		return err
 	}
+	for _, f := range isolation.Misplaced(*own) { // coltecd blocks them, but a build may take minutes until it says so
+		p.say("note: %s; %s", f.Text, f.Fix)
+	}
 	if err := p.writeFeature(w); err != nil {
 		return err
 	}
@@ -76,12 +83,12 @@ func (p *program) up(c *cli.Context) error {
 	// all the same, and the error is told at the end.
 	ct, ok, err := tools.Of(c.Context, w.folder)
 	if err != nil || !ok || !ct.Running {
-		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container does not run"))
+		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container is not running"))
 	}
 	if err := p.handOver(c.Context, tools, ct, secrets, plain, say); err != nil {
 		return errors.Join(upErr, err)
 	}
-	doc, err := p.awaitSettled(c.Context, tools, ct, plain, c.Duration("timeout"), say)
+	doc, late, err := p.awaitSettled(c.Context, tools, ct, plain, c.Duration("timeout"), say)
 	if err != nil {
 		return errors.Join(upErr, err)
 	}
@@ -89,7 +96,10 @@ func (p *program) up(c *cli.Context) error {
 	if upErr != nil {
 		return upErr
 	}
-	if !healthy {
+	switch {
+	case late:
+		return cmdline.Exit{Code: cmdline.CodeTimeout}
+	case !healthy:
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
 	return nil
@@ -214,13 +224,11 @@ func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, e
 	return doc, err
 }
 
-// report says how the workspace is, and tells whether that is well: restored, and
+// report says how the workspace is, and reports whether that is well: restored, and
 // nothing needs attention.
 func (p *program) report(w *workspace, doc status.Document) bool {
 	say := func(format string, args ...any) { p.say("%s: "+format, append([]any{w.name()}, args...)...) }
-	settled := true
 	for _, r := range doc.Replicas {
-		settled = settled && !unsettled(r)
 		line := fmt.Sprintf("%s %s, %d files", r.Name, r.State, r.Files)
 		if r.LastError != "" && !slices.ContainsFunc(doc.Attention, func(a string) bool { return strings.Contains(a, r.LastError) }) {
 			line += ": " + r.LastError
@@ -231,9 +239,8 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	case status.LeaseHeld:
 		say("lease held, epoch %d, generation %d", doc.Lease.Epoch, doc.Lease.Generation)
 	case status.LeaseWaiting:
-		if h := doc.Lease.Holder; h != nil {
-			say("%s holds this workspace since %s: stop it there, or take it over: coltec exec %s -- coltecd takeover",
-				h.Host, h.Since.Local().Format(time.DateTime), w.folder)
+		if h := doc.Lease.Holder; h != nil && doc.Lease.Doubt == "" { // which is in attention
+			say("%s: stop it there, or take it over: coltec exec %s -- coltecd takeover", holds(*h), w.folder)
 		}
 	}
 	for _, a := range doc.Attention {
@@ -241,5 +248,13 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	}
 	say("%s", doc.State)
 	// A disabled workspace is as somebody wanted it.
-	return doc.State == status.Running && settled || doc.State == status.Disabled
+	return doc.State == status.Running && doc.Restore() == status.RestoreDone || doc.State == status.Disabled
+}
+
+// holds says who holds a workspace, and since when where that is known.
+func holds(h status.Holder) string {
+	if h.Since.IsZero() {
+		return h.Host + " holds this workspace"
+	}
+	return fmt.Sprintf("%s holds this workspace since %s", h.Host, h.Since.Local().Format(time.DateTime))
 }

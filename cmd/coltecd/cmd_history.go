@@ -25,14 +25,19 @@ func cmdHistory(p *program) *cli.Command {
 		Description: `history                    lists the kept generations
 history ls PATH            lists the versions of a file
 history show [GENERATION]  lists what a generation changed (the newest one, if none is named)
-history restore [PATH] --at T [--to DIR]
+history restore [PATH] --at T [--to DIR | --deleted]
                            makes PATH, or the whole workspace, what it was at T: in the tree, where
-                           what is replaced is kept in .coltec/replaced, or in DIR, which must be empty
+                           what is replaced is kept in .coltec/replaced, or in DIR, which must be empty;
+                           with --deleted only what is not there any more comes back, and nothing else changes
+
+OLDER counts what a generation has in an earlier state than that of its time: files that
+changed while they were read, or could not be read. show and restore name them.
 
 T is a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:05Z, 2006-01-02 15:04).`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`"},
 			&cli.StringFlag{Name: "to", Usage: "restore to the directory `DIR`, and leave the tree as it is"},
+			&cli.BoolFlag{Name: "deleted", Usage: "restore what was deleted since, and change nothing that is there"},
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
 			jsonFlag(),
 		},
@@ -43,9 +48,13 @@ T is a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:0
 func (p *program) history(c *cli.Context) error {
 	verb, arg := c.Args().Get(0), c.Args().Get(1)
 	req := control.ReadRequest{Replica: c.String("replica"), At: c.String("at")}
-	if verb != "restore" && (c.String("to") != "" || c.String("at") != "" && verb != "show") {
-		return cmdline.Usage("--at and --to belong to history restore")
+	if verb != "restore" && (c.String("to") != "" || c.Bool("deleted") || c.String("at") != "" && verb != "show") {
+		return cmdline.Usage("--at, --to and --deleted belong to history restore")
 	}
+	if c.String("to") != "" && c.Bool("deleted") {
+		return cmdline.Usage("--deleted is about the tree, and --to about a directory of its own")
+	}
+	req.Deleted = c.Bool("deleted")
 	switch verb {
 	case "":
 		return p.generations(c, req)
@@ -71,23 +80,49 @@ func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
 	if c.Bool("json") {
 		return p.printJSON(gens)
 	}
-	t := cmdline.Table{{"GENERATION", "TIME", "FILES", "SIZE", "CHANGED"}}
+	t := cmdline.Table{{"GENERATION", "TIME", "FILES", "SIZE", "OLDER", "CHANGED"}}
 	for i, g := range gens {
 		var files, bytes int64
+		var older int
 		var changed []string
 		for name, ref := range g.Replicas {
-			files, bytes = files+ref.Files, bytes+ref.Bytes
+			files, bytes, older = files+ref.Files, bytes+ref.Bytes, older+ref.Older
 			if i == 0 || gens[i-1].Replicas[name] != ref {
 				changed = append(changed, cmdline.Plain(name))
 			}
 		}
 		slices.Sort(changed)
 		t = append(t, []string{
-			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), size(bytes), strings.Join(changed, ", "),
+			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), size(bytes), countOrNone(older), strings.Join(changed, ", "),
 		})
 	}
 	_, err := fmt.Fprint(p.out, t)
 	return err
+}
+
+// countOrNone leaves a zero out of a table.
+func countOrNone(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// olderTold is how many paths are named that a generation has in an older state.
+const olderTold = 10
+
+// tellOlder says what of a replica was not in its newest state in a generation.
+func (p *program) tellOlder(replica string, o *store.Older) {
+	if o == nil {
+		return
+	}
+	fmt.Fprintf(p.out, "%s: %d not in the state of that time, but in the one before, if there is any:\n", cmdline.Plain(replica), o.Count)
+	for _, x := range o.Paths[:min(len(o.Paths), olderTold)] {
+		fmt.Fprintf(p.out, "  %s: %s\n", cmdline.Plain(strconv.Quote(x.Path)), cmdline.Plain(x.Why))
+	}
+	if more := o.Count - olderTold; more > 0 {
+		fmt.Fprintf(p.out, "  and %d more (--json names up to 1000)\n", more)
+	}
 }
 
 // absolute is a path as the running coltecd understands it, whose current
@@ -153,6 +188,7 @@ func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
 		for _, change := range answer.Changes[name] {
 			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, cmdline.Plain(name), cmdline.Plain(strconv.Quote(change.Path)))
 		}
+		p.tellOlder(name, answer.Older[name])
 	}
 	return nil
 }
@@ -177,11 +213,16 @@ func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) 
 	}
 	problems := 0
 	for _, x := range placed {
-		fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", cmdline.Plain(x.Replica), x.Generation, x.Placed, x.Removed)
+		if req.Deleted {
+			fmt.Fprintf(p.out, "%s: %d files of generation %d are back\n", cmdline.Plain(x.Replica), x.Placed, x.Generation)
+		} else {
+			fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", cmdline.Plain(x.Replica), x.Generation, x.Placed, x.Removed)
+		}
 		for _, problem := range x.Problems {
 			fmt.Fprintf(p.out, "  not restored: %s\n", cmdline.Plain(problem))
 			problems++
 		}
+		p.tellOlder(x.Replica, x.Older)
 	}
 	if problems > 0 {
 		return fmt.Errorf("%d paths could not be restored", problems)

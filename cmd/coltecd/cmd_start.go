@@ -11,8 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,7 +22,6 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
-	"github.com/coltec/coltec/pkg/status"
 )
 
 func cmdStart(p *program) *cli.Command {
@@ -32,11 +29,18 @@ func cmdStart(p *program) *cli.Command {
 		Name:  "start",
 		Usage: "start coltecd in the background; one that runs already gets the credentials it lacks",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "wait", Usage: "wait for the restore"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the restore, and for another machine that holds the lease"},
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "with --wait: wait at most this `DURATION`, after which the restore continues in the background; 0: until it is done", Value: restorePatience},
 			&cli.StringFlag{Name: "secrets-file", Usage: "take variables from `FILE`, a flat JSON object of strings; -: standard input"},
 			onlyFlag(),
 		},
 		Action: func(c *cli.Context) error {
+			if c.Duration("timeout") < 0 {
+				return cmdline.Usage("--timeout must not be less than 0")
+			}
+			if c.IsSet("timeout") && !c.Bool("wait") {
+				return cmdline.Usage("--timeout is for --wait")
+			}
 			if p.saidDisabled() {
 				return nil
 			}
@@ -51,7 +55,7 @@ func cmdStart(p *program) *cli.Command {
 				return err
 			}
 			if c.Bool("wait") {
-				return p.awaitRestore(c.Context, path)
+				return p.awaitRestore(c.Context, path, c.Duration("timeout"))
 			}
 			return nil
 		},
@@ -126,7 +130,7 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 		// The seat is taken for a moment longer than its coltecd lives: one that
 		// answers is one that runs.
 		doc, err := control.Dial(i.Socket).Status(ctx)
-		if err == nil && len(vars) > 0 {
+		if err == nil {
 			err = control.Dial(i.Socket).Provide(ctx, control.ProvideRequest{Variables: vars}, func(line string) { p.say("%s", line) })
 		}
 		if err == nil {
@@ -274,103 +278,4 @@ func report(fd int, f func(ready func() error) error) error {
 		})
 	}
 	return err
-}
-
-// awaitRestore waits until every replica is restored, with progress for people.
-func (p *program) awaitRestore(ctx context.Context, path string) error {
-	i, ok, err := control.Find(p.place(path, nil))
-	if err != nil || !ok {
-		return errors.Join(err, errEndedBefore(ok))
-	}
-	client := control.Dial(i.Socket)
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	var last string
-	for {
-		doc, err := client.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if line := restoreLine(doc); line != last && line != "" {
-			last = line
-			p.say("%s", line)
-		}
-		if done, err := restored(doc); done {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
-
-func errEndedBefore(ok bool) error {
-	if ok {
-		return nil
-	}
-	return errors.New("coltecd ended before the restore was complete")
-}
-
-// restored tells whether waiting has an end, and whether it is a good one.
-func restored(doc status.Document) (bool, error) {
-	var wait bool
-	var stuck []string
-	for _, r := range doc.Replicas {
-		switch {
-		case r.State == status.ReplicaBlocked:
-			stuck = append(stuck, r.Name+": "+firstOf(r.LastError))
-		case r.State == status.ReplicaWaiting, r.State == status.ReplicaRestoring,
-			r.State == status.ReplicaRetrying && r.LastSync == nil:
-			wait = true
-		}
-	}
-	if wait {
-		return false, nil
-	}
-	if len(stuck) > 0 {
-		return true, hint.Wrap(fmt.Errorf("not restored: %s", strings.Join(stuck, "; ")), "see coltecd status")
-	}
-	return true, nil
-}
-
-// restoreLine is one line of progress; "" when there is nothing to say.
-func restoreLine(doc status.Document) string {
-	if h := doc.Lease.Holder; doc.Lease.State == status.LeaseWaiting && h != nil {
-		// Without the time it was last seen: a line a renewal would be noise.
-		return fmt.Sprintf("waiting: %s holds the lease since %s; it is free when that one stops, or is silent for its ttl",
-			h.Host, h.Since.Local().Format(time.DateTime))
-	}
-	var parts []string
-	for _, r := range doc.Replicas {
-		switch {
-		case r.Progress != nil:
-			parts = append(parts, fmt.Sprintf("%s: %d of %d files, %s of %s%s", r.Name,
-				r.Progress.Files, r.Progress.TotalFiles, size(r.Progress.Bytes), size(r.Progress.TotalBytes), left(r.Progress)))
-		case r.State == status.ReplicaRetrying:
-			parts = append(parts, r.Name+": "+oneLine(r.LastError)+", trying again")
-		}
-	}
-	return strings.Join(parts, "; ")
-}
-
-func left(p *status.Progress) string {
-	if p.ETASeconds <= 0 {
-		return ""
-	}
-	return ", " + span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, i := float64(n), 0
-	for ; f >= 1024 && i < len(units)-1; i++ {
-		f /= 1024
-	}
-	if i == 0 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
 }

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"time"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 func cmdTakeover(p *program) *cli.Command {
@@ -18,7 +23,31 @@ func cmdTakeover(p *program) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return client.Takeover(c.Context, control.TakeoverRequest{Force: c.Bool("force")}, func(line string) { p.say("%s", line) })
+			err = client.Takeover(c.Context, control.TakeoverRequest{Force: c.Bool("force")}, func(line string) { p.say("%s", line) })
+			if err != nil && c.Context.Err() != nil {
+				p.say("%s", afterInterrupt(client))
+			}
+			return err
 		},
+	}
+}
+
+// afterInterrupt says what became of a request for the lease that nobody waits for any
+// more.
+func afterInterrupt(client *control.Client) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // who pressed Ctrl-C waits no longer
+	defer cancel()
+	doc, err := client.Status(ctx)
+	switch l := doc.Lease; {
+	case err != nil:
+		return "whether the lease was asked for is not known: see coltecd status"
+	case l.State == status.LeaseHeld || l.State == status.LeaseBestEffort:
+		return "the lease is here already"
+	case l.Request == nil:
+		return "the lease was not asked for"
+	case l.Holder == nil:
+		return "the request stays in the bucket; see coltecd status"
+	default:
+		return fmt.Sprintf("the request stays in the bucket: %s hands over when it sees it, and this machine has the lease then; see coltecd status", l.Holder.Host)
 	}
 }

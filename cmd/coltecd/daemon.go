@@ -102,7 +102,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 		seen:  fingerprint(path),
 		stops: make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
 		news:    make(chan struct{}, 1),
-		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir},
+		setting: setting{spec: sp, folder: workspaceFolder(path), runtime: seat.Dir(), environ: p.environ, logDir: logDir, ground: takeGround(filepath.Dir(path))},
 	}
 	// What an earlier node reported is not the state of this one.
 	if err := os.Remove(d.setting.tailnetPlace().Report()); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -28,7 +28,7 @@ func (d *daemon) document() status.Document {
 	since := d.since.UTC()
 	doc := status.Document{
 		Workspace: workspaceOf(s.spec), State: status.Running,
-		PID: os.Getpid(), Since: &since, Version: release(), Units: []status.Unit{},
+		PID: os.Getpid(), Since: &since, Version: release(), Units: []status.Unit{}, Accounts: true,
 	}
 	var attention []string
 	doc.Lease, doc.Replicas, attention = d.replicas.status()
@@ -43,7 +43,7 @@ func (d *daemon) document() status.Document {
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
-	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), shareNotices(doc.Replicas), notices(s.spec))...) // [] in JSON, not null
+	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), shareNotices(doc.Replicas), replicaNotices(doc.Replicas), s.notices())...) // [] in JSON, not null
 	return doc
 }
 
@@ -172,11 +172,23 @@ func shareNotices(replicas []status.Replica) []string {
 	return list
 }
 
-// notices are the fields of the spec that do nothing here. They are worth a
-// word and do not make a workspace unwell: older specs are full of them.
-func notices(sp *spec.Spec) []string {
+// replicaNotices are what the replicas have to say that makes nothing unwell.
+func replicaNotices(replicas []status.Replica) (list []string) {
+	for _, r := range replicas {
+		list = append(list, r.Notices...)
+	}
+	return list
+}
+
+// notices are about a folder that nothing is saved of, and about the fields of the spec
+// that do nothing here. They are worth a word and do not make a workspace unwell: it may
+// be meant, and older specs are full of them.
+func (s setting) notices() []string {
 	var list []string
-	for _, n := range sp.NotActedOn() {
+	if text := s.unsaved(); text != "" {
+		list = append(list, text)
+	}
+	for _, n := range s.spec.NotActedOn() {
 		list = append(list, notice(n))
 	}
 	return list

@@ -35,7 +35,7 @@ var codes = []struct {
 	{codeUnknown, "status: cannot tell"},
 	{codeInvalid, "the spec is not valid"},
 	{codeOnlyHere, "sync, stop, run --once: done, but something is on this machine only; it is named"},
-	{codeTimeout, "start --wait: not restored within --timeout; it goes on in the background"},
+	{codeTimeout, "start --wait: not restored within --timeout; it continues in the background"},
 	{codeInterrupted, "interrupted (Ctrl-C)"},
 }
 

@@ -160,7 +160,7 @@ func (d *daemon) Provide(ctx context.Context, req control.ProvideRequest, say fu
 			changed = append(changed, name+"="+v)
 		}
 	}
-	if len(changed) > 0 {
+	if len(changed) > 0 || d.replicas.stale(now) {
 		return d.reload(changed, say)
 	}
 	if engine := d.replicas.current(); engine != nil {

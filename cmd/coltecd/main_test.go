@@ -240,6 +240,6 @@ func Example() { // what --help ends with
 	// 4    status: cannot tell
 	// 5    the spec is not valid
 	// 6    sync, stop, run --once: done, but something is on this machine only; it is named
-	// 7    start --wait: not restored within --timeout; it goes on in the background
+	// 7    start --wait: not restored within --timeout; it continues in the background
 	// 130  interrupted (Ctrl-C)
 }

@@ -127,6 +127,7 @@ func (r reading) versions(ctx context.Context, req control.ReadRequest) (any, er
 type changesAnswer struct {
 	Generation store.Generation           `json:"generation"`
 	Changes    map[string][]engine.Change `json:"changes"` // by replica
+	Older      map[string]*store.Older    `json:"older,omitempty"`
 }
 
 func (r reading) changes(ctx context.Context, req control.ReadRequest) (any, error) {
@@ -134,13 +135,17 @@ func (r reading) changes(ctx context.Context, req control.ReadRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	out := changesAnswer{g, map[string][]engine.Change{}}
+	out := changesAnswer{g, map[string][]engine.Change{}, map[string]*store.Older{}}
 	for _, x := range r.replicas {
 		if g.Replicas[x.Name].Manifest == "" {
 			continue // not in it yet, or kept as plain objects
 		}
-		if out.Changes[x.Name], err = r.Show(ctx, x, g); err != nil {
+		var older *store.Older
+		if out.Changes[x.Name], older, err = r.Show(ctx, x, g); err != nil {
 			return nil, err
+		}
+		if older != nil {
+			out.Older[x.Name] = older
 		}
 	}
 	return out, nil
@@ -158,7 +163,7 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 		if err != nil {
 			return nil, err
 		}
-		placed, err := r.bring(ctx, x, path, g, req.To)
+		placed, err := r.bring(ctx, x, path, g, req.To, req.Deleted)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +180,7 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 				continue
 			}
 			var placed *engine.Placed
-			if placed, err = r.bring(ctx, x, "", g, ""); err != nil {
+			if placed, err = r.bring(ctx, x, "", g, "", req.Deleted); err != nil {
 				break
 			}
 			out = append(out, placed)
@@ -187,14 +192,18 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 	return out, err
 }
 
-func (r reading) bring(ctx context.Context, x engine.Replica, path string, g store.Generation, to string) (*engine.Placed, error) {
+func (r reading) bring(ctx context.Context, x engine.Replica, path string, g store.Generation, to string, deleted bool) (*engine.Placed, error) {
 	progress := remote.Progress(x.Name, r.say)
 	if to != "" {
 		return r.Export(ctx, x, path, g, to, progress)
 	}
+	place := r.Place
+	if deleted {
+		place = r.Undelete
+	}
 	var placed *engine.Placed
 	err := r.alone(ctx, x.Name, func(ctx context.Context) (err error) {
-		placed, err = r.Place(ctx, x, path, g, progress)
+		placed, err = place(ctx, x, path, g, progress)
 		return err
 	})
 	return placed, err

@@ -110,7 +110,9 @@ func (r renderer) lease(l status.Lease) string {
 		if h.Container != "" {
 			text += " (" + cmdline.Plain(h.Container) + ")"
 		}
-		text += " for " + r.ago(&h.Since)
+		if !h.Since.IsZero() {
+			text += " for " + r.ago(&h.Since)
+		}
 		if h.LastSeen != nil {
 			text += ", last seen " + r.ago(h.LastSeen) + " ago"
 		}
@@ -200,14 +202,14 @@ func (r renderer) paint(color, text string) string {
 }
 
 func (r renderer) ago(t *time.Time) string {
-	if t == nil {
+	if t == nil || t.IsZero() {
 		return "-"
 	}
 	return span(r.now().Sub(*t))
 }
 
 func (r renderer) in(t *time.Time) string {
-	if t == nil {
+	if t == nil || t.IsZero() {
 		return "-"
 	}
 	return "in " + span(t.Sub(r.now()))

@@ -117,37 +117,6 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestRestored(t *testing.T) {
-	replica := func(state status.ReplicaState) status.Replica { return status.Replica{Name: "w", State: state} }
-	synced := replica(status.ReplicaRetrying)
-	synced.LastSync = &noon
-	tests := map[string]struct {
-		replicas []status.Replica
-		done     bool
-		err      string
-	}{
-		"no replicas":           {nil, true, ""},
-		"all synced":            {[]status.Replica{replica(status.ReplicaSynced), replica(status.ReplicaSyncing)}, true, ""},
-		"one restores":          {[]status.Replica{replica(status.ReplicaSynced), replica(status.ReplicaRestoring)}, false, ""},
-		"one tries its first":   {[]status.Replica{replica(status.ReplicaRetrying)}, false, ""},
-		"one tries again later": {[]status.Replica{synced}, true, ""},
-		"one needs a person":    {[]status.Replica{replica(status.ReplicaBlocked)}, true, "not restored: w: -"},
-		"a person, and a wait":  {[]status.Replica{replica(status.ReplicaBlocked), replica(status.ReplicaRestoring)}, false, ""},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			done, err := restored(status.Document{Replicas: tt.replicas})
-			text := ""
-			if err != nil {
-				text = err.Error()
-			}
-			if done != tt.done || text != tt.err {
-				t.Errorf("got %v, %q", done, text)
-			}
-		})
-	}
-}
-
 func TestChanges(t *testing.T) {
 	was, is := sample(), sample()
 	is.State = status.Running

@@ -37,10 +37,11 @@ type persistence struct {
 	Workspace status.Workspace
 	Section   spec.Persistence
 	Environ   map[string]string // the variables that the remotes ask for
+	Misplaced map[string]string // why replicas must not run as they are set up
 }
 
 func persistenceOf(s setting) persistence {
-	p := persistence{workspaceOf(s.spec), s.spec.Persistence, map[string]string{}}
+	p := persistence{workspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.misplacements()}
 	get := lookup(s.environ)
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)
@@ -81,6 +82,13 @@ func (r *replication) set(s setting) {
 	if r.engine != nil {
 		r.start()
 	}
+}
+
+// stale reports whether s asks for another engine than the one that runs.
+func (r *replication) stale(s setting) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !reflect.DeepEqual(r.now, persistenceOf(s))
 }
 
 // start runs the engine. The caller has the lock.
@@ -156,10 +164,14 @@ func (r *replication) left(ended bool) error {
 	}
 	_, replicas, _ := engine.Status()
 	err := onlyHere(replicas)
-	if !ended && err == nil {
-		err = fmt.Errorf("%w: the last push did not end in time", account.ErrOnlyHere)
+	if ended {
+		return err
 	}
-	return err
+	late := fmt.Errorf("%w: the last push did not end in time, so more may be only here than was seen before it", account.ErrOnlyHere)
+	if err != nil { // as it was known when the push began
+		late = fmt.Errorf("%w: %w", late, err)
+	}
+	return late
 }
 
 // onlyHere is the error of replicas of which something is on this machine only.
@@ -192,25 +204,10 @@ func (r *replication) status() (status.Lease, []status.Replica, []string) {
 	return engine.Status()
 }
 
-// settled tells whether every replica is past its restore, or waits for
-// something that services should not wait for: a person, or another holder.
+// settled reports whether the services that wait for the restore may start.
 func (r *replication) settled() bool {
 	lease, replicas, _ := r.status()
-	for _, p := range replicas {
-		switch p.State {
-		case status.ReplicaRestoring:
-			return false
-		case status.ReplicaWaiting:
-			if lease.State != status.LeaseWaiting {
-				return false
-			}
-		case status.ReplicaRetrying:
-			if p.LastSync == nil {
-				return false
-			}
-		}
-	}
-	return true
+	return status.Document{Lease: lease, Replicas: replicas}.ServicesMayStart()
 }
 
 // settledEvery is how often settled is looked at: a person does not notice it,

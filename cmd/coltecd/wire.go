@@ -30,6 +30,7 @@ type setting struct {
 	spec    *spec.Spec
 	folder  string   // of the workspace
 	runtime string   // private directory of this coltecd
+	ground  *ground  // what it has locked; nil: nothing
 	environ []string // coltecd's own, credentials included
 	only    []string // names of units and replicas to run; none: all
 	logDir  string

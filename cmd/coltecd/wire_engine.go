@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/remote"
@@ -16,7 +13,6 @@ import (
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
-	"github.com/coltec/coltec/pkg/store"
 )
 
 // newReplicator makes the engine of a setting; nil without an error when there
@@ -56,7 +52,8 @@ func (s setting) engineOptions() (engine.Options, error) {
 		StopTimeout:  stopTimeout,
 		KeepReplaced: s.spec.Persistence.History.Keep,
 		Rendered:     s.rendered,
-		Dead:         gone,
+		Dead:         s.gone,
+		Distinct:     s.distinct(),
 		Log:          s.log,
 		Changed:      s.changed,
 		Synced:       func(name string) { s.event(spec.PostSync, "COLTEC_REPLICA="+name) },
@@ -68,6 +65,8 @@ func (s setting) engineOptions() (engine.Options, error) {
 		},
 		Rested: slim,
 	}
+	misplaced := s.misplacements()
+	s = s.real()
 	for _, y := range s.spec.Replicas() {
 		if !s.wants(y.Name) {
 			continue
@@ -79,10 +78,23 @@ func (s setting) engineOptions() (engine.Options, error) {
 		o.Replicas = append(o.Replicas, engine.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Remote: s.place(y), Filter: f,
 			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
-			Git: gitOf(y),
+			Git: gitOf(y), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
 		})
 	}
 	return o, nil
+}
+
+// real is the setting with the paths of its replicas free of links: what lies in what,
+// and where the folder's own files are, is told by paths.
+func (s setting) real() setting {
+	sp := *s.spec
+	sp.Persistence.Sync = slices.Clone(sp.Persistence.Sync)
+	for i := range sp.Persistence.Sync {
+		y := &sp.Persistence.Sync[i]
+		y.Path = realPlace(y.Path)
+	}
+	s.spec = &sp
+	return s
 }
 
 // gitOf says how the repositories of a replica are carried.
@@ -182,53 +194,4 @@ func (s setting) marker(name string) []string {
 		return nil
 	}
 	return []string{process.MarkerVar + "=" + filepath.Base(s.runtime) + "/" + name}
-}
-
-// holder says who we are, to whom meets our lease.
-func (s setting) holder() store.Holder {
-	host, _ := os.Hostname()
-	h := store.Holder{
-		Host: host, Container: containerID(), Boot: bootID(), Instance: store.NewID(),
-		PID: os.Getpid(), Start: int64(procStart(os.Getpid())),
-	}
-	if name, ok := lookup(s.environ)("COLTEC_HOST"); ok {
-		h.Host = name
-	}
-	var st unix.Stat_t
-	if unix.Stat(s.folder, &st) == nil {
-		h.Place = fmt.Sprintf("%d:%d", st.Dev, st.Ino)
-	}
-	return h
-}
-
-func bootID() string {
-	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(id))
-}
-
-// containerPath is how a container's own files are mounted into it by Docker
-// and Podman: the one place that shows its id whatever its hostname is.
-var containerPath = regexp.MustCompile(`containers/([0-9a-f]{64})/`)
-
-// containerID names the container we are in; "" outside of any. The hostname
-// alone would not do: with --uts=host all containers of a machine share it, and
-// a holder in a pid namespace that we cannot see would be taken for dead.
-func containerID() string {
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	if m := containerPath.FindSubmatch(mounts); m != nil {
-		return string(m[1][:12])
-	}
-	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
-		if _, err := os.Stat(mark); err == nil {
-			host, _ := os.Hostname()
-			return host
-		}
-	}
-	return ""
-}
-
-// gone says whether a holder at our own place has ended for certain, so
-// that its lease is ours to go on with.
-func gone(h store.Holder) bool {
-	return h.Boot != bootID() || int64(procStart(h.PID)) != h.Start
 }

@@ -109,7 +109,7 @@ func (s setting) network(units []status.Unit) *status.Network {
 			return &status.Network{State: status.NetworkBlocked, LastError: u.LastError}
 		case supervisor.Backoff, supervisor.Failed, supervisor.Paused, supervisor.Exited:
 			if u.Name == tailnet.Daemon { // what the job saw last is no longer so
-				n = status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run: coltecd logs tailscaled says why"}
+				n = status.Network{State: status.NetworkJoining, LastError: "tailscaled is not running: coltecd logs tailscaled says why"}
 			} else if n.LastError != "" {
 				u.LastError = n.LastError
 			}

@@ -131,7 +131,7 @@ func TestNetwork(t *testing.T) {
 	}{
 		"both run":      {[]status.Unit{unit("tailscaled", supervisor.Running), unit("tailscale-up", supervisor.Running)}, joined, "exit status 1"},
 		"a try failed":  {[]status.Unit{unit("tailscale-up", supervisor.Backoff)}, joined, "what up said"},
-		"daemon died":   {[]status.Unit{unit("tailscaled", supervisor.Backoff)}, status.Network{State: status.NetworkJoining, LastError: "tailscaled does not run: coltecd logs tailscaled says why"}, "exit status 1"},
+		"daemon died":   {[]status.Unit{unit("tailscaled", supervisor.Backoff)}, status.Network{State: status.NetworkJoining, LastError: "tailscaled is not running: coltecd logs tailscaled says why"}, "exit status 1"},
 		"blocked":       {[]status.Unit{unit("tailscale-up", supervisor.Blocked)}, status.Network{State: status.NetworkBlocked, LastError: "exit status 1"}, "exit status 1"},
 		"another fails": {[]status.Unit{unit("web", supervisor.Backoff)}, joined, "exit status 1"},
 	}

@@ -80,7 +80,8 @@ def lines(bucket, prefix, key):
 
 
 def manifest(bucket, prefix, key):
-    """The rows of the tree that a manifest names, in order."""
+    """The rows of the tree that a manifest names, in order, and what of it was not in
+    its newest state then."""
     header, rows = lines(bucket, prefix, key)
     if header.get("base"):
         base, tree = lines(bucket, prefix, header["base"])
@@ -90,7 +91,7 @@ def manifest(bucket, prefix, key):
     rows = [rows[path] for path in sorted(rows, key=lambda p: p.replace(b"/", b"\0")) if rows[path]]
     if len(rows) != header["rows"]:
         sys.exit("%s: %d rows, its header says %d" % (key, len(rows), header["rows"]))
-    return rows
+    return rows, header.get("older") or {"count": 0, "paths": []}
 
 
 def content(bucket, prefix, extents, cache):
@@ -121,7 +122,7 @@ def write(bucket, prefix, rows, out):
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if kind == b"d":
             os.makedirs(target, exist_ok=True)
-            dirs.append((target, int(mode, 8)))
+            dirs.append((target, int(mode, 8), int(mtime)))
         elif kind == b"l":
             os.symlink(link, target)
             os.utime(target, ns=(int(mtime), int(mtime)), follow_symlinks=False)
@@ -133,7 +134,9 @@ def write(bucket, prefix, rows, out):
                 f.write(body)
             os.chmod(target, int(mode, 8))
             os.utime(target, ns=(int(mtime), int(mtime)))
-    for target, mode in reversed(dirs):
+    for target, mode, mtime in reversed(dirs):
+        if mtime:
+            os.utime(target, ns=(mtime, mtime))
         os.chmod(target, mode)
 
 
@@ -153,9 +156,11 @@ def main():
         if not ref.get("manifest"):
             print("%s: plain objects at %s" % (name, where[name]))
             continue
-        rows = manifest(bucket, where[name], ref["manifest"])
+        rows, older = manifest(bucket, where[name], ref["manifest"])
         write(bucket, where[name], rows, os.path.join(out, name))
         print("%s: %d rows" % (name, len(rows)))
+        for path in older["paths"]:
+            print("%s: %s is older than the generation: %s" % (name, path["path"], path["why"]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 package devcontainer
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -80,11 +83,25 @@ func TestTwoMachines(t *testing.T) {
 	if err == nil || !strings.Contains(out, "machine-a holds this workspace") {
 		t.Fatalf("while a is up: %v\n%s", err, out)
 	}
+	// What is edited there meanwhile is not in the bucket after a down, which says so.
+	g.sh(b, "echo of b > /workspace/mine")
+	var ended *exec.ExitError
+	out, err = g.run(g.root+"/bin/coltec", "down", b)
+	if !errors.As(err, &ended) || ended.ExitCode() != cmdline.CodeOnlyHere || !strings.Contains(out, "what is named above is in "+b+" only") || !strings.Contains(out, `"mine"`) {
+		t.Errorf("down while a holds it: %v\n%s", err, out)
+	}
+	if running, err := g.run("docker", "ps", "-q", "--filter", "label=devcontainer.local_folder="+b); err != nil || running != "" {
+		t.Errorf("the container runs on: %q, %v", running, err)
+	}
+	if out, err := g.run(g.root+"/bin/coltec", "up", b, "--remote-env", "COLTEC_HOST=machine-b"); err == nil {
+		t.Errorf("while a is up: %s", out)
+	}
 	g.must("exec", b, "--", "coltecd", "takeover")
 	g.eventually("b has what a saved", func() bool {
 		got, err := g.run(g.root+"/bin/coltec", "exec", b, "--", "cat", "/workspace/note")
 		return err == nil && got == "of a\n"
 	})
+	g.eventually("what b had edited is in the bucket", func() bool { return g.stored("dev-t", "workspace")["mine"] == "of b\n" })
 	g.eventually("a is no holder any more", func() bool {
 		state := g.status(a).Lease.State
 		return state == status.LeaseFenced || state == status.LeaseWaiting
@@ -197,4 +214,30 @@ func TestAwkwardContainers(t *testing.T) {
 	}
 	g.sh(dir, "echo kept > /workspace/note")
 	g.eventually("a save is in the bucket", func() bool { return g.stored("dev-x", "workspace")["note"] == "kept\n" })
+}
+
+// The spec says /workspace, and nothing says so to the dev container CLI, which mounts the
+// folder at /workspaces/NAME: an empty /workspace was made in the container's layer,
+// called synced, and nothing of the project was ever saved.
+func TestProjectMountedElsewhere(t *testing.T) {
+	g := newGround(t)
+	dir := g.make("w", "dev-m",
+		`"workspaceFolder": "/workspace",`, "",
+		`"workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind",`, "",
+		`"remoteUser": "vscode"`, `"remoteUser": "root"`)
+	if out, err := g.run(g.root+"/bin/coltec", "check", dir); err == nil || !strings.Contains(out, "the folder is at /workspaces/w in the container") {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	out, err := g.up(dir)
+	if err == nil || !strings.Contains(out, `"/workspace" is not there, and the workspace's own folder is "/workspaces/w"`) || !strings.Contains(out, "workspace blocked") {
+		t.Errorf("up: %v\n%s", err, out)
+	}
+	g.sh(dir, "[ ! -e /workspace ]")
+	g.edit(dir, `"runArgs"`, `"workspaceFolder": "/workspace", "workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind", "runArgs"`)
+	out, err = g.run(g.root+"/bin/coltec", "up", dir, "--", "--remove-existing-container")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	g.sh(dir, "echo kept > /workspace/note")
+	g.eventually("a save is in the bucket", func() bool { return g.stored("dev-m", "workspace")["note"] == "kept\n" })
 }

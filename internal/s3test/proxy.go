@@ -65,6 +65,7 @@ type Fault struct {
 	Drop         bool          // cut the connection; the store sees nothing
 	Status       int           // answer with this status; the store sees nothing
 	Code         string        // the S3 error code that goes with Status
+	Portal       Portal        // something else answers; the store sees nothing
 	After        func(Request) // called when the store has answered, before the client knows
 	DropResponse bool          // the store did it; the client's connection is cut
 	Truncate     bool          // the store did it; the client gets half the body
@@ -139,6 +140,11 @@ func passTo(target *url.URL) http.Handler {
 func (p *Proxy) handler(target *url.URL) http.Handler {
 	reverse := passTo(target)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == LoginPage { // a portal led here
+			_, _ = io.Copy(io.Discard, r.Body)
+			page(w, r, http.StatusOK)
+			return
+		}
 		req := p.record(r)
 		defer func() {
 			p.mu.Lock()
@@ -200,6 +206,9 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request, req Request) bool
 		panic(http.ErrAbortHandler)
 	case f.Drop:
 		panic(http.ErrAbortHandler)
+	case f.Portal != "":
+		f.Portal.ServeHTTP(w, r)
+		return false
 	case f.Status != 0:
 		// Reading the body first keeps the client from a reset while it writes.
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -47,6 +47,9 @@ type Account struct{ parts []Part }
 
 // Add notes a path, or a repository.
 func (a *Account) Add(reason Reason, name string, bytes int64, why string) {
+	if reason.dropped() {
+		return
+	}
 	p := a.part(reason)
 	p.Count++
 	p.Bytes += bytes
@@ -60,7 +63,7 @@ func (a *Account) Add(reason Reason, name string, bytes int64, why string) {
 
 // AddCount notes n paths that are not named.
 func (a *Account) AddCount(reason Reason, n int, why string) {
-	if n <= 0 {
+	if n <= 0 || reason.dropped() {
 		return
 	}
 	p := a.part(reason)

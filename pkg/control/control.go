@@ -88,6 +88,7 @@ type ReadRequest struct {
 	Path    string `json:"path,omitempty"`    // absolute; or the name of a version kept aside
 	At      string `json:"at,omitempty"`      // number of a generation, or a moment; "": the newest one
 	To      string `json:"to,omitempty"`      // absolute; a directory to restore to, instead of the tree
+	Deleted bool   `json:"deleted,omitempty"` // restore: only what is not there any more
 	Deep    bool   `json:"deep,omitempty"`    // verify: fetch everything and compare hashes
 	Repair  bool   `json:"repair,omitempty"`
 }

@@ -269,8 +269,8 @@ func TestCutAnswer(t *testing.T) {
 	if err := c.Sync(t.Context(), SyncRequest{}, nil); !errors.Is(err, ErrGone) {
 		t.Errorf("sync: %v", err)
 	}
-	if err := c.Stop(t.Context(), StopRequest{}, nil); err != nil {
-		t.Errorf("a stop that ends coltecd: %v", err)
+	if err := c.Stop(t.Context(), StopRequest{}, nil); !errors.Is(err, ErrGone) { // what it had pushed is not known
+		t.Errorf("a stop: %v", err)
 	}
 }
 

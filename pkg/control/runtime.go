@@ -73,14 +73,15 @@ func (p Place) dirs() []string {
 	var dirs []string
 	for _, base := range p.bases() {
 		dir := filepath.Join(base, p.ID())
-		if len(filepath.Join(dir, socketName)) <= maxSocketPath && !p.synced(dir) {
+		if len(filepath.Join(dir, socketName)) <= maxSocketPath && !p.Synced(dir) {
 			dirs = append(dirs, dir)
 		}
 	}
 	return dirs
 }
 
-func (p Place) synced(dir string) bool {
+// Synced reports whether dir lies in a synced tree.
+func (p Place) Synced(dir string) bool {
 	for _, tree := range p.Avoid {
 		if rel, err := filepath.Rel(tree, dir); err == nil && filepath.IsLocal(rel) {
 			return true

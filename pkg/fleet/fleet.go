@@ -164,7 +164,10 @@ func (s Seen) row(now time.Time) Row {
 	}
 	switch h.State {
 	case store.Held:
-		row.State, row.Where, row.Since = Elsewhere, place(h.Holder), &h.Holder.Since
+		row.State, row.Where = Elsewhere, place(h.Holder)
+		if !h.Holder.Since.IsZero() {
+			row.Since = &h.Holder.Since
+		}
 		if ttl := time.Duration(h.TTL * float64(time.Second)); row.LastSeen != nil && now.Sub(s.At) > ttl {
 			row.State = Lost
 			row.Attention = append(row.Attention, fmt.Sprintf("%s was last seen %s ago: the next machine that wants it takes it", row.Where, now.Sub(s.At).Round(time.Second)))

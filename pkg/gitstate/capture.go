@@ -25,17 +25,25 @@ const tries = 3
 
 // Capture brings the shadow of a repository to what the repository is now. It
 // says whether the shadow changed. On an error the shadow is as it was.
+//
+// A [PartialError] says that it is what the repository is now but for some of it.
 func (k *Keeper) Capture(ctx context.Context, dir string) (changed bool, err error) {
-	src := filepath.Join(k.Root, dir)
-	if !isRepository(src) {
-		return false, refused("it is no git directory, or one that is damaged")
-	}
-	now, err := list(src)
+	src, err := k.source(dir)
 	if err != nil {
-		return false, fmt.Errorf("cannot read it: %w", err)
+		return false, err
 	}
-	if was, ok := k.seen[dir]; ok && was.same(now) && k.Whole(dir) {
-		return false, nil
+	if err := src.check(); err != nil {
+		return false, err
+	}
+	now, err := src.list()
+	if err != nil {
+		return false, unreadable(err)
+	}
+	if err := now.usable(); err != nil {
+		return false, err
+	}
+	if was, ok := k.seen[dir]; ok && was.same(now) && k.Whole(dir) && !k.returned(dir, src) {
+		return false, k.partial[dir]
 	}
 	for range tries {
 		if k.Now().Sub(now.lock) < lockYoung {
@@ -43,52 +51,127 @@ func (k *Keeper) Capture(ctx context.Context, dir string) (changed bool, err err
 		}
 		c := &capture{k: k, dir: dir, src: src, shadow: filepath.Join(k.Shadow, dir), now: now, was: k.seen[dir]}
 		err = c.read()
-		again, listErr := list(src)
+		again, listErr := src.list()
 		if listErr != nil {
-			return false, fmt.Errorf("cannot read it: %w", listErr)
+			return false, unreadable(listErr)
 		}
 		if err == nil && again.same(now) {
-			if changed, err = c.publish(ctx); err == nil {
-				k.seen[dir] = now
+			if changed, err = c.publish(ctx); err != nil {
+				return changed, err
 			}
-			return changed, err
-		}
-		if errors.As(err, new(*RefusedError)) && again.same(now) {
-			return false, err
+			k.seen[dir] = now
+			return changed, k.remember(dir, c)
 		}
 		if err != nil && again.same(now) {
-			return false, fmt.Errorf("cannot read it: %w", err)
+			return false, unreadable(err)
 		}
 		now = again
 	}
 	return false, ErrBusy
 }
 
+// unreadable says why a repository cannot be captured.
+func unreadable(err error) error {
+	if errors.As(err, new(*RefusedError)) {
+		return err
+	}
+	return fmt.Errorf("cannot read it: %w", err)
+}
+
+// check says why a repository cannot be captured at all.
+func (s source) check() error {
+	if s.common == "" {
+		return whyNone(s.dir)
+	}
+	if head, err := os.Stat(filepath.Join(s.dir, "HEAD")); err != nil || !head.Mode().IsRegular() {
+		return refused("it is a working tree whose git directory, %s, is damaged: it has no HEAD", s.dir)
+	}
+	return whyNone(s.common)
+}
+
+// remember keeps what is to be said of a repository until it is another.
+func (k *Keeper) remember(dir string, c *capture) error {
+	delete(k.partial, dir)
+	var parts []string
+	for _, o := range c.now.odd {
+		parts = append(parts, fmt.Sprintf("%s is %s, not a file", o.path, o.kind))
+	}
+	for _, ref := range sortedKeys(c.damaged) {
+		parts = append(parts, fmt.Sprintf("the ref %s is damaged: git fsck says more", ref))
+	}
+	parts = append(parts, c.broken...)
+	if n := len(c.missing); n > 0 {
+		oid := sortedKeys(c.missing)[0]
+		text := fmt.Sprintf("the object %s", oid)
+		if from := c.missing[oid]; from != "" {
+			text += ", reached from " + from + ","
+		}
+		if n > 1 {
+			text += fmt.Sprintf(" and %d more", n-1)
+		}
+		parts = append(parts, text+" is missing or damaged")
+		k.signs[dir] = sign(c.src, c.missing)
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	k.partial[dir] = &PartialError{parts, c.here || c.unreadable()}
+	return k.partial[dir]
+}
+
 // Nested lists the repositories in the git directory of another: those of its
-// submodules.
-func (k *Keeper) Nested(dir string) ([]string, error) {
-	l, err := list(filepath.Join(k.Root, dir))
+// submodules. One that a link leads back to is no other.
+func (k *Keeper) Nested(dir string) ([]string, error) { return k.nested(dir, nil) }
+
+// nested is Nested below the real places of the repositories around.
+func (k *Keeper) nested(dir string, around []string) ([]string, error) {
+	real, err := filepath.EvalSymlinks(filepath.Join(k.Root, dir))
+	if err == nil && slices.Contains(around, real) {
+		return nil, errLoop
+	}
+	around = append(slices.Clone(around), real)
+	s, err := os.Stat(filepath.Join(k.Root, dir))
+	if err != nil || !s.IsDir() { // a file that leads elsewhere is no path to what is there
+		return nil, err
+	}
+	src, err := k.source(dir)
+	if err != nil {
+		return nil, err
+	}
+	l, err := src.list()
 	var out []string
 	for _, below := range l.nested {
-		out = append(out, filepath.Join(dir, below))
-		more, err := k.Nested(filepath.Join(dir, below))
+		more, err := k.nested(filepath.Join(dir, below), around)
+		if errors.Is(err, errLoop) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, more...)
+		out = append(append(out, filepath.Join(dir, below)), more...)
 	}
 	return out, err
 }
 
+// errLoop says that a link leads to a repository that is around it.
+var errLoop = errors.New("a link leads back to it")
+
 // capture is one reading of a repository.
 type capture struct {
-	k           *Keeper
-	dir         string // below the tree
-	src, shadow string
-	now, was    listing
-	staged      []string // files in the stage that the shadow has not, or otherwise
-	gone        []string // files that the shadow has and the repository has no more
-	whole       bool     // the shadow was whole: it has all that its state needs
+	k        *Keeper
+	dir      string // below the tree
+	src      source
+	shadow   string
+	now, was listing
+	staged   []string // files in the stage that the shadow has not, or otherwise
+	gone     []string // files that the shadow has and the repository has no more
+	whole    bool     // the shadow was whole: it has all that its state needs
+
+	damaged map[string]bool   // refs that lead to nothing: their last value stays
+	broken  []string          // what else could not be read, in words
+	here    bool              // some of that has content that is not carried
+	missing map[string]string // objects that are not there, or damaged, and from where they are reached
+	deep    bool              // some of those that were missing are there now
 }
 
 func (c *capture) stage(path string) string { return filepath.Join(c.k.Stage, "state", path) }
@@ -99,24 +182,26 @@ func (c *capture) read() error {
 	if err := c.k.scratch(); err != nil {
 		return err
 	}
-	c.staged, c.gone = nil, nil
+	c.staged, c.gone, c.damaged = nil, nil, map[string]bool{}
 	have := map[string]bool{Mark: true}
+	for _, o := range c.now.odd {
+		have[o.path] = true // what the shadow has of it stays
+	}
 	c.whole = c.k.Whole(c.dir)
-	refs := map[string]string{}
 	for i := range c.now.items {
 		f := &c.now.items[i]
-		if f.path == "packed-refs" || strings.HasPrefix(f.path, "refs/") {
+		if f.path == "packed-refs" || strings.HasPrefix(f.path, "refs/") || !c.carriesLog(f.path) {
 			continue
 		}
 		have[f.path] = true
 		if was := c.was.find(f.path); c.whole && was != nil && *was == *f {
 			continue
 		}
-		if err := c.take(f.path); err != nil {
+		if err := c.take(f); err != nil {
 			return err
 		}
 	}
-	if err := c.readRefs(refs, have); err != nil {
+	if err := c.readRefs(have); err != nil {
 		return err
 	}
 	old, err := list(c.shadow)
@@ -131,20 +216,66 @@ func (c *capture) read() error {
 	return nil
 }
 
-// take copies one file, unless the shadow has the same.
-func (c *capture) take(path string) error {
-	from := filepath.Join(c.src, path)
-	if sameFile(from, filepath.Join(c.shadow, path)) || isIndex(path) && sameIndex(from, filepath.Join(c.shadow, path), c.width()) {
+// carriesLog says whether a file, if it is a log, is of a ref that is carried.
+func (c *capture) carriesLog(path string) bool {
+	ref, ok := strings.CutPrefix(path, "logs/")
+	return !ok || ref == "HEAD" || c.src.carries(c.src.head(), ref)
+}
+
+// take copies one file, unless the shadow has the same. What is no link for us is
+// what a link leads to.
+func (c *capture) take(f *item) error {
+	from, to := c.src.file(f.path), filepath.Join(c.shadow, f.path)
+	if !f.link {
+		real, err := filepath.EvalSymlinks(from)
+		if err != nil {
+			return err
+		}
+		from = real
+	}
+	if f.path == "config" && c.src.outside {
+		return c.takeConfig(from)
+	}
+	if sameFile(from, to) || isIndex(f.path) && !f.link && sameIndex(from, to, c.width()) {
 		return nil
 	}
-	c.staged = append(c.staged, path)
-	return copyFile(from, c.stage(path))
+	err := copyFile(from, c.stage(f.path))
+	if errors.Is(err, fs.ErrPermission) && !needed(f.path) {
+		c.broken = append(c.broken, fmt.Sprintf("%s cannot be read: permission denied", f.path))
+		c.here = true
+		return nil
+	}
+	c.staged = append(c.staged, f.path)
+	return err
+}
+
+// takeConfig copies the configuration of a repository that lies elsewhere, as it is
+// where the repository is in its own working tree.
+func (c *capture) takeConfig(from string) error {
+	to := c.stage("config")
+	if err := copyFile(from, to); err != nil {
+		return err
+	}
+	git, err := Git()
+	if err != nil {
+		return err
+	}
+	r := &runner{git: git, dir: "/", env: []string{"GIT_DIR=/nonexistent"}}
+	_ = r.run(context.Background(), nil, nil, "config", "--file", to, "--unset-all", "core.worktree") // there may be none
+	if err := r.run(context.Background(), nil, nil, "config", "--file", to, "core.bare", "false"); err != nil {
+		return err
+	}
+	if sameFile(to, filepath.Join(c.shadow, "config")) {
+		return os.Remove(to)
+	}
+	c.staged = append(c.staged, "config")
+	return nil
 }
 
 // width is that of the names of objects. A wrong guess makes indexes differ that
 // do not.
 func (c *capture) width() int {
-	head, _ := os.ReadFile(filepath.Join(c.src, "config"))
+	head, _ := readFile(c.src.file("config"))
 	if bytes.Contains(bytes.ToLower(head), []byte("sha256")) {
 		return 32
 	}
@@ -153,7 +284,7 @@ func (c *capture) width() int {
 
 // put stages content of our own making, unless the shadow has the same.
 func (c *capture) put(path string, body []byte) error {
-	if old, err := os.ReadFile(filepath.Join(c.shadow, path)); err == nil && bytes.Equal(old, body) {
+	if old, err := readFile(filepath.Join(c.shadow, path)); err == nil && bytes.Equal(old, body) {
 		return nil
 	}
 	c.staged = append(c.staged, path)
@@ -167,13 +298,26 @@ func loose(ref, value string) bool {
 		strings.HasPrefix(ref, "refs/worktree/") || strings.HasPrefix(ref, "refs/rewritten/")
 }
 
-func (c *capture) readRefs(refs map[string]string, have map[string]bool) error {
-	refs, err := readRefs(c.src, c.now)
+func (c *capture) readRefs(have map[string]bool) error {
+	refs, damaged, err := readRefs(c.src, c.now)
 	if err != nil {
 		return err
 	}
+	head := c.src.head()
+	before, _ := readFile(filepath.Join(c.shadow, "packed-refs"))
+	for _, ref := range damaged {
+		if !c.src.carries(head, ref) {
+			continue
+		}
+		c.damaged[ref] = true
+		if oid := packedIn(before)[ref]; oid != "" {
+			refs[ref] = oid
+		}
+	}
 	for ref, value := range refs {
-		if loose(ref, value) {
+		if !c.src.carries(head, ref) {
+			delete(refs, ref)
+		} else if loose(ref, value) {
 			have[ref] = true
 			if err := c.put(ref, []byte(value+"\n")); err != nil {
 				return err
@@ -185,35 +329,55 @@ func (c *capture) readRefs(refs map[string]string, have map[string]bool) error {
 	return c.put("packed-refs", packedRefs(refs))
 }
 
-// readRefs reads the refs of a git directory: name → object, or "ref: NAME".
-func readRefs(dir string, l listing) (map[string]string, error) {
+// packedIn reads git's file of refs.
+func packedIn(body []byte) map[string]string {
 	refs := map[string]string{}
-	packed, err := os.ReadFile(filepath.Join(dir, "packed-refs"))
-	if err != nil && !absent(err) {
-		return nil, err
-	}
-	for line := range strings.Lines(string(packed)) {
+	for line := range strings.Lines(string(body)) {
 		oid, ref, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if ok && isOID(oid) {
 			refs[ref] = oid
 		}
 	}
+	return refs
+}
+
+// readRefs reads the refs of a repository: name → object, or "ref: NAME"; and lists
+// those that are neither.
+func readRefs(src source, l listing) (refs map[string]string, damaged []string, err error) {
+	packed, err := readFile(src.file("packed-refs"))
+	if errors.Is(err, errKind) {
+		return nil, nil, refused("packed-refs is %s, not a file: its refs cannot be read", kindAt(src.file("packed-refs")))
+	}
+	if err != nil && !absent(err) {
+		return nil, nil, err
+	}
+	refs = packedIn(packed)
 	for i := range l.items {
 		f := &l.items[i]
 		if !strings.HasPrefix(f.path, "refs/") {
 			continue
 		}
-		body, err := os.ReadFile(filepath.Join(dir, f.path))
+		body, err := readFile(src.file(f.path))
+		if absent(err) || errors.Is(err, errKind) || errors.Is(err, fs.ErrPermission) {
+			damaged = append(damaged, f.path)
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		value := strings.TrimSpace(string(body))
 		if !isOID(value) && !strings.HasPrefix(value, "ref: ") {
-			return nil, refused("the ref %s is damaged: git fsck says more", f.path)
+			damaged = append(damaged, f.path)
+			continue
 		}
 		refs[f.path] = value
 	}
-	return refs, nil
+	for _, o := range l.odd {
+		if strings.HasPrefix(o.path, "refs/") {
+			damaged = append(damaged, o.path)
+		}
+	}
+	return refs, damaged, nil
 }
 
 // packedRefs writes git's file of refs.
@@ -245,8 +409,14 @@ func isOID(text string) bool {
 
 // publish packs what is new and brings the shadow to what was read.
 func (c *capture) publish(ctx context.Context) (bool, error) {
-	if len(c.staged)+len(c.gone) == 0 && c.k.Whole(c.dir) {
+	if err := c.recall(ctx); err != nil {
+		return false, err
+	}
+	if len(c.staged)+len(c.gone) == 0 && !c.deep && c.k.Whole(c.dir) {
 		return false, nil
+	}
+	if found := irregular(c.src.file("objects")); found != "" {
+		return false, refused("%s: git would wait for it for ever", found)
 	}
 	if err := c.packNew(ctx); err != nil {
 		return false, err
@@ -256,22 +426,22 @@ func (c *capture) publish(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	pointOpened.Reach()
+	for _, path := range c.gone { // first: one may be a directory that becomes a link
+		if err := removeIfThere(filepath.Join(c.shadow, path)); err != nil {
+			return false, err
+		}
+		prune(c.shadow, filepath.Dir(path))
+	}
 	for _, path := range c.staged {
 		to := filepath.Join(c.shadow, path)
 		if err := place(c.stage(path), to); err != nil {
 			return false, err
 		}
 	}
-	for _, path := range c.gone {
-		if err := removeIfThere(filepath.Join(c.shadow, path)); err != nil {
-			return false, err
-		}
-		prune(c.shadow, filepath.Dir(path))
-	}
 	if err := os.MkdirAll(filepath.Join(c.shadow, "refs"), 0o755); err != nil { // git takes it for no repository without
 		return false, err
 	}
-	err := c.k.writeMark(c.shadow)
+	err := errors.Join(c.writeMissing(), c.k.writeMark(c.shadow))
 	pointShadowed.Reach()
 	return true, err
 }
@@ -333,7 +503,7 @@ func isIndex(path string) bool {
 
 // named lists the objects that a file names.
 func named(file string, width int) ([]string, error) {
-	f, err := os.Open(file)
+	f, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -423,9 +593,10 @@ func (c *capture) packNew(ctx context.Context) error {
 	defer func() { all.close() }()
 	if len(all) == 0 {
 		c.whole = false // none can be used: all that is named is packed
+		c.missing = map[string]string{}
 	}
 	r, err := scratchGit(filepath.Join(c.k.Stage, "scratch.git"), format,
-		filepath.Join(c.shadow, "objects"), filepath.Join(c.src, "objects"))
+		filepath.Join(c.shadow, "objects"), c.src.file("objects"))
 	if err != nil {
 		return err
 	}
@@ -448,7 +619,7 @@ func (c *capture) packNew(ctx context.Context) error {
 		if len(tips)+len(indexes) == 0 {
 			continue
 		}
-		if err := c.packReachable(ctx, r, all, tips, t.known, indexes); err != nil {
+		if err := c.packReachable(ctx, r, all, tips, t, indexes); err != nil {
 			return err
 		}
 		all.close()
@@ -483,7 +654,7 @@ func (c *capture) lend(r *runner) error {
 func (c *capture) indexes() []string {
 	var out []string
 	for i := range c.now.items {
-		if path := c.now.items[i].path; isIndex(path) && (!c.whole || slices.Contains(c.staged, path)) {
+		if path := c.now.items[i].path; isIndex(path) && !c.now.items[i].link && (!c.whole || c.deep || slices.Contains(c.staged, path)) {
 			out = append(out, c.current(path))
 		}
 	}
@@ -492,17 +663,19 @@ func (c *capture) indexes() []string {
 
 // tips are the objects that what is new must be reachable from.
 type tips struct {
-	remote, local []string // not packed yet: of remotes' branches, and all others
-	known         []string // packed already, with all that they reach
+	remote, local []string          // not packed yet: of remotes' branches, and all others
+	known         []string          // packed already, with all that they reach
+	from          map[string]string // what names an object, of those that a ref names
 }
 
 func (c *capture) tips(ctx context.Context, r *runner, all packs, width int) (t tips, err error) {
 	// With other borders of a shallow clone, what was packed may reach further.
 	deepened := slices.Contains(c.staged, "shallow") || slices.Contains(c.gone, "shallow")
 	fresh, known, remote := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	t.from = map[string]string{}
 	sort := func(oid string, far bool) {
 		switch {
-		case !deepened && all.has(oid):
+		case !deepened && !c.deep && all.has(oid):
 			if len(known) < excludedMost {
 				known[oid] = true
 			}
@@ -512,18 +685,20 @@ func (c *capture) tips(ctx context.Context, r *runner, all packs, width int) (t 
 			fresh[oid] = true
 		}
 	}
-	refs, err := os.ReadFile(c.current("packed-refs"))
+	refs, err := readFile(c.current("packed-refs"))
 	if err != nil {
 		return t, err
 	}
 	for line := range strings.Lines(string(refs)) {
 		if oid, ref, ok := strings.Cut(strings.TrimSpace(line), " "); ok && isOID(oid) {
+			t.from[oid] = ref
 			sort(oid, strings.HasPrefix(ref, "refs/remotes/"))
 		}
 	}
 	for i := range c.now.items {
 		path := c.now.items[i].path
-		if !mentions(path) || path == "packed-refs" || c.whole && !deepened && !slices.Contains(c.staged, path) {
+		if !mentions(path) || c.now.items[i].link || path == "packed-refs" ||
+			c.whole && !deepened && !c.deep && !slices.Contains(c.staged, path) {
 			continue
 		}
 		if _, err := os.Lstat(c.current(path)); absent(err) {
@@ -537,71 +712,54 @@ func (c *capture) tips(ctx context.Context, r *runner, all packs, width int) (t 
 			sort(oid, false)
 		}
 	}
-	asked := slices.Concat(sortedKeys(fresh), sortedKeys(remote), sortedKeys(known))
-	there, err := r.existing(ctx, asked)
-	if err != nil {
-		return t, err
-	}
-	keep := func(oids map[string]bool) (out []string) {
-		for _, oid := range sortedKeys(oids) {
-			if there[oid] {
-				out = append(out, oid)
-			}
-		}
-		return out
-	}
-	return tips{remote: keep(remote), local: keep(fresh), known: keep(known)}, nil
+	there, err := r.existing(ctx, slices.Concat(sortedKeys(fresh), sortedKeys(remote), sortedKeys(known)))
+	t.remote, t.local, t.known = c.kept(remote, there, t.from), c.kept(fresh, there, t.from), c.kept(known, there, nil)
+	return t, err
 }
 
-// packReachable packs what is reachable from tips and indexes and not packed
-// yet.
-func (c *capture) packReachable(ctx context.Context, r *runner, all packs, tips, known, indexes []string) error {
-	file := filepath.Join(c.k.Stage, "objects")
-	w, err := newList(file)
-	if err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	add := func(line string) error {
-		oid, _, _ := strings.Cut(line, " ")
-		if seen[oid] || all.has(oid) {
-			return nil
-		}
-		seen[oid] = true
-		return w.add(line)
-	}
-	var in strings.Builder
-	for _, oid := range tips {
-		in.WriteString(oid + "\n")
-	}
-	for _, oid := range known {
-		in.WriteString("^" + oid + "\n")
-	}
-	if len(tips) > 0 {
-		err = r.run(ctx, strings.NewReader(in.String()), add, "rev-list", "--objects", "--stdin")
-	}
-	for _, index := range indexes {
-		if err == nil {
-			with := *r
-			with.env = []string{"GIT_INDEX_FILE=" + index}
-			err = with.run(ctx, nil, add, "rev-list", "--objects", "--indexed-objects")
+// kept are those of some objects that are there. One that is not, and that a ref names, is
+// missing; logs name what is gone long since.
+func (c *capture) kept(oids, there map[string]bool, from map[string]string) (out []string) {
+	for _, oid := range sortedKeys(oids) {
+		if there[oid] {
+			out = append(out, oid)
+		} else if ref := from[oid]; ref != "" {
+			c.missing[oid] = ref
 		}
 	}
-	if err := errors.Join(err, w.close()); err != nil {
+	return out
+}
+
+// packReachable packs what is reachable from tips and indexes and not packed yet.
+// Where something of that is missing or damaged, all else is.
+func (c *capture) packReachable(ctx context.Context, r *runner, all packs, tips []string, t tips, indexes []string) error {
+	list := &reachable{c: c, all: all, seen: map[string]bool{}, file: filepath.Join(c.k.Stage, "objects")}
+	if !c.deep {
+		err := list.quick(ctx, r, tips, t.known, indexes)
+		if err == nil || ctx.Err() != nil || errors.Is(err, errStalled) {
+			return err
+		}
+	}
+	if err := list.thorough(ctx, r, tips, t.from, indexes); err != nil {
 		return err
 	}
-	if w.n == 0 {
-		return nil
+	// What git packs anew meanwhile is not missing.
+	if again, err := c.src.list(); err != nil || !again.same(c.now) {
+		return errors.Join(err, ErrBusy)
 	}
-	_, err = r.pack(ctx, file, c.k.Stage, c.shadow)
-	return err
+	if !c.deep { // else what was noted before stands until all was looked at
+		if err := c.writeMissing(); err != nil { // before the packs that lack it
+			return err
+		}
+	}
+	return list.pack(ctx, r)
 }
 
 // format reads the object format from the repository's configuration, and
 // refuses what cannot be captured whole.
 func (c *capture) format(ctx context.Context) (string, error) {
 	format := "sha1"
-	err := settings(ctx, filepath.Join(c.src, "config"), func(line string) error {
+	err := settings(ctx, c.src.file("config"), func(line string) error {
 		key, value, _ := strings.Cut(line, "=")
 		switch key := strings.ToLower(key); {
 		case key == "extensions.objectformat":

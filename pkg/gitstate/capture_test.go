@@ -102,6 +102,9 @@ func (p *placed) arrival(from *placed, dir string) Arrival {
 	for _, x := range idx {
 		files = append(files, "objects/pack/"+filepath.Base(x))
 	}
+	if _, err := os.Lstat(filepath.Join(shadow, missingMark)); err == nil {
+		files = append(files, missingMark)
+	}
 	for _, path := range append(files, Mark) {
 		if err := copyFile(filepath.Join(shadow, path), filepath.Join(a.From, path)); err != nil {
 			p.t.Fatal(err)
@@ -226,8 +229,8 @@ func TestARefreshedIndexIsNoChange(t *testing.T) {
 		if bytes.Equal(before, after) {
 			t.Fatalf("version %s: git status wrote nothing", version)
 		}
-		if changed := a.capture("work/.git"); changed != (version == "4") { // which is not read: no harm but some bytes
-			t.Errorf("version %s: captured again: %v", version, changed)
+		if a.capture("work/.git") {
+			t.Errorf("version %s: captured again", version)
 		}
 		a.write("work/d0/f0", "staged in version "+version)
 		a.git("work", "add", "d0/f0")

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -78,7 +79,14 @@ func (r *runner) run(ctx context.Context, stdin io.Reader, lines func(string) er
 	cmd.Stderr = talk
 	out := &splitter{line: lines}
 	cmd.Stdout = out
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		watched := watch(cmd.Process.Pid, func() int64 { return talk.seen.Load() + out.seen.Load() })
+		err = cmd.Wait()
+		if watched() {
+			err = errStalled
+		}
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -119,12 +127,14 @@ func settings(ctx context.Context, file string, line func(string) error) error {
 
 // splitter cuts an output into lines.
 type splitter struct {
+	seen atomic.Int64 // bytes
 	line func(string) error
 	rest []byte
 	err  error
 }
 
 func (s *splitter) Write(p []byte) (int, error) {
+	s.seen.Add(int64(len(p)))
 	if s.line == nil {
 		return len(p), nil
 	}
@@ -150,6 +160,7 @@ func (s *splitter) end() error {
 
 // talkback reads git's standard error: its progress, and its last words.
 type talkback struct {
+	seen atomic.Int64 // bytes
 	told func(done, total int64)
 	rest []byte
 	last []string
@@ -158,6 +169,7 @@ type talkback struct {
 var counted = regexp.MustCompile(`^(?:Writing|Indexing|Compressing) objects: +\d+% \((\d+)/(\d+)\)`)
 
 func (t *talkback) Write(p []byte) (int, error) {
+	t.seen.Add(int64(len(p)))
 	t.rest = append(t.rest, p...)
 	for {
 		i := bytes.IndexAny(t.rest, "\r\n")

@@ -76,8 +76,11 @@ type Progress struct {
 // owns it.
 type Keeper struct {
 	Options
-	seen   map[string]listing // of each repository: what was seen of it last
-	counts map[string]Unpushed
+	seen    map[string]listing // of each repository: what was seen of it last
+	counted map[string]listing // and what its unpushed commits were counted of
+	counts  map[string]Unpushed
+	partial map[string]error  // what is to be said of those that were captured but for some of it
+	signs   map[string]string // of those that lack objects: see sign
 }
 
 // New makes a keeper.
@@ -85,12 +88,15 @@ func New(o Options) *Keeper {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Keeper{Options: o, seen: map[string]listing{}, counts: map[string]Unpushed{}}
+	return &Keeper{
+		Options: o, seen: map[string]listing{}, counted: map[string]listing{}, counts: map[string]Unpushed{},
+		partial: map[string]error{}, signs: map[string]string{},
+	}
 }
 
 // ErrBusy says that a repository is in the middle of something: what was
 // captured before stands, and the next round tries again.
-var ErrBusy = errors.New("git is at work in it")
+var ErrBusy = errors.New("git is at work in it: what it was before that is carried, and the next round tries again")
 
 // RefusedError says that a repository cannot be captured as it is set up, or as
 // this machine is.
@@ -116,7 +122,7 @@ func (k *Keeper) Whole(dir string) bool {
 }
 
 func readMark(shadow string) (m mark, err error) {
-	body, err := os.ReadFile(filepath.Join(shadow, Mark))
+	body, err := readFile(filepath.Join(shadow, Mark))
 	if err != nil {
 		return m, err
 	}
@@ -154,7 +160,7 @@ func writeWhole(file string, body []byte, mode os.FileMode) error {
 // isRepository says whether a directory is a git directory.
 func isRepository(dir string) bool {
 	head, err := os.Lstat(filepath.Join(dir, "HEAD"))
-	if err != nil || head.IsDir() {
+	if err != nil || !head.Mode().IsRegular() && head.Mode()&fs.ModeSymlink == 0 {
 		return false
 	}
 	for _, name := range []string{"objects", "refs"} {

@@ -77,6 +77,9 @@ func (k *Keeper) Remove(dir string) error {
 	if err := removeIfThere(filepath.Join(shadow, Mark)); err != nil { // first: it is not whole from now on
 		return err
 	}
+	if err := removeIfThere(filepath.Join(shadow, missingMark)); err != nil {
+		return err
+	}
 	for i := range l.items {
 		if err := removeIfThere(filepath.Join(shadow, l.items[i].path)); err != nil {
 			return err

@@ -24,7 +24,7 @@ type KeptRef struct {
 func Kept(shadows string) ([]KeptRef, error) {
 	var out []KeptRef
 	err := each(shadows, func(repository string) error {
-		refs, err := readRefs(filepath.Join(shadows, repository), listing{})
+		refs, _, err := readRefs(source{dir: filepath.Join(shadows, repository)}, listing{})
 		for _, ref := range sortedKeys(refs) {
 			if k, ok := keptRef(ref); ok {
 				k.Repository, k.Object = repository, refs[ref]

@@ -27,10 +27,27 @@ type listing struct {
 	items  []item    // sorted
 	nested []string  // git directories in it that are repositories of their own
 	lock   time.Time // when the youngest lock in it was made
+	odd    []oddity  // sorted: what is no file where only a file can be carried
 }
 
+// usable says why git cannot work with a repository that was listed.
+func (l listing) usable() error {
+	for _, o := range l.odd {
+		if o.path == "config" || o.path == "packed-refs" || o.path == "HEAD" {
+			return refused("%s is %s, not a file: git cannot work with it", o.path, o.kind)
+		}
+	}
+	return nil
+}
+
+// oddity is what is neither a file, a link nor a directory, or has the name of a
+// file that git needs.
+type oddity struct{ path, kind string }
+
 // same says that nothing happened between two listings.
-func (l listing) same(o listing) bool { return slices.Equal(l.items, o.items) }
+func (l listing) same(o listing) bool {
+	return slices.Equal(l.items, o.items) && slices.Equal(l.odd, o.odd)
+}
 
 // find gives the item at a path; nil when there is none.
 func (l listing) find(path string) *item {
@@ -41,22 +58,39 @@ func (l listing) find(path string) *item {
 	return &l.items[i]
 }
 
-// list lists a git directory.
+// list lists a git directory that has all that it is in itself: a shadow, or what
+// arrived. Links in it are links.
 func list(dir string) (listing, error) {
-	var l listing
-	err := l.add(dir, "")
-	slices.SortFunc(l.items, func(a, b item) int { return strings.Compare(a.path, b.path) })
-	return l, err
+	l := lister{dir: dir}
+	err := l.add("", 0)
+	return l.done(), err
 }
 
-func (l *listing) add(dir, below string) error {
-	entries, err := os.ReadDir(filepath.Join(dir, below))
+// lister lists a git directory.
+type lister struct {
+	listing
+	dir     string
+	follows bool                   // links by which git would find its state
+	skips   func(path string) bool // nil: nothing
+}
+
+func (l *lister) done() listing {
+	slices.SortFunc(l.items, func(a, b item) int { return strings.Compare(a.path, b.path) })
+	slices.SortFunc(l.odd, func(a, b oddity) int { return strings.Compare(a.path, b.path) })
+	return l.listing
+}
+
+// hopsMost is how many links may lead to a directory: more are a loop.
+const hopsMost = 5
+
+func (l *lister) add(below string, hops int) error {
+	entries, err := os.ReadDir(filepath.Join(l.dir, below))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		path := filepath.Join(below, e.Name())
-		if below == "" && e.Name() == "objects" || passing(path) {
+		if below == "" && e.Name() == "objects" || passing(path) || l.skips != nil && l.skips(path) {
 			continue
 		}
 		info, err := e.Info()
@@ -66,22 +100,93 @@ func (l *listing) add(dir, below string) error {
 		if err != nil {
 			return err
 		}
-		switch {
-		case strings.HasSuffix(path, ".lock") && info.Mode().IsRegular():
-			if info.ModTime().After(l.lock) {
-				l.lock = info.ModTime()
-			}
-		case info.IsDir() && ofItsOwn(filepath.Join(dir, path)):
-			l.nested = append(l.nested, path)
-		case info.IsDir():
-			if err := l.add(dir, path); err != nil && !absent(err) {
-				return err
-			}
-		case info.Mode().IsRegular(), info.Mode()&fs.ModeSymlink != 0:
-			l.items = append(l.items, itemOf(path, info))
+		if err := l.entry(path, info, hops); err != nil && !absent(err) {
+			return err
 		}
 	}
 	return nil
+}
+
+func (l *lister) entry(path string, info fs.FileInfo, hops int) error {
+	if info.Mode()&fs.ModeSymlink != 0 && l.follows {
+		there, err := os.Stat(filepath.Join(l.dir, path))
+		switch {
+		case err == nil && there.IsDir() && l.submodule(path): // on another disk
+			l.nested = append(l.nested, path)
+			return nil
+		case needed(path) && err != nil && path != "HEAD":
+			l.odd = append(l.odd, oddity{path, kindOf(info.Mode())})
+			return nil
+		case needed(path) && err == nil && (path != "HEAD" || !branchLink(filepath.Join(l.dir, path))):
+			if there.IsDir() && (isRepository(filepath.Join(l.dir, path)) || leadsUp(filepath.Join(l.dir, path))) {
+				l.odd = append(l.odd, oddity{path, "a link to what it is in, or to a repository"})
+				return nil
+			}
+			info = there
+			hops++
+		}
+	}
+	switch kind := kindOf(info.Mode()); {
+	case strings.HasSuffix(path, ".lock") && info.Mode().IsRegular():
+		if info.ModTime().After(l.lock) {
+			l.lock = info.ModTime()
+		}
+	case info.IsDir() && ofItsOwn(filepath.Join(l.dir, path)):
+		l.nested = append(l.nested, path)
+	case info.IsDir() && (isFile(path) || hops > hopsMost):
+		l.odd = append(l.odd, oddity{path, kind})
+	case info.IsDir():
+		return l.add(path, hops)
+	case info.Mode().IsRegular(), info.Mode()&fs.ModeSymlink != 0:
+		l.items = append(l.items, itemOf(path, info))
+	case info.Mode()&fs.ModeSocket == 0: // which belongs to a process that runs
+		l.odd = append(l.odd, oddity{path, kind})
+	}
+	return nil
+}
+
+// submodule says that a link leads to the repository of a submodule.
+func (l *lister) submodule(path string) bool {
+	file := filepath.Join(l.dir, path)
+	return strings.HasPrefix(path, "modules/") && isRepository(file) && !leadsUp(file)
+}
+
+// leadsUp says that a link leads to a directory that it is in itself: who follows it comes
+// to no end.
+func leadsUp(file string) bool {
+	there, errT := filepath.EvalSymlinks(file)
+	here, errH := filepath.EvalSymlinks(filepath.Dir(file))
+	return errT != nil || errH != nil || here == there || strings.HasPrefix(here, there+"/")
+}
+
+// isFile says that a path of a git directory is a file for git, and nothing else.
+func isFile(path string) bool {
+	if _, rest, ok := cutTree(path); ok {
+		path = rest
+	}
+	switch path {
+	case "HEAD", "index", "config", "packed-refs", "shallow", "description":
+		return true
+	}
+	return false
+}
+
+// needed says that git finds its state at a path, so that what a link there leads
+// to is carried, and not the link: it leads nowhere on another machine.
+func needed(path string) bool {
+	top, _, _ := strings.Cut(path, "/")
+	switch top {
+	case "refs", "logs", "worktrees", "modules":
+		return true
+	}
+	return isFile(path)
+}
+
+// branchLink says that a link is HEAD as git wrote it once: what it leads to is the
+// name of the branch.
+func branchLink(file string) bool {
+	target, err := os.Readlink(file)
+	return err == nil && strings.HasPrefix(target, "refs/")
 }
 
 // ofItsOwn says that a directory in a git directory is a repository of its own,
@@ -104,7 +209,7 @@ func itemOf(path string, info fs.FileInfo) item {
 func passing(path string) bool {
 	base := filepath.Base(path)
 	switch {
-	case path == Mark, path == "gc.pid", path == "gc.log", strings.HasPrefix(base, "fsmonitor--daemon"):
+	case path == Mark, path == missingMark, path == "gc.pid", path == "gc.log", strings.HasPrefix(base, "fsmonitor--daemon"):
 		return true
 	case strings.HasPrefix(path, "hooks/") && strings.HasSuffix(path, ".sample"):
 		return true
@@ -134,12 +239,12 @@ func sameFile(a, b string) bool {
 }
 
 func sameBytes(a, b string) (bool, error) {
-	f, err := os.Open(a)
+	f, err := openFile(a)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	g, err := os.Open(b)
+	g, err := openFile(b)
 	if err != nil {
 		return false, err
 	}
@@ -169,6 +274,15 @@ func readExactly(f *os.File, b []byte) (int, error) {
 	return total, nil
 }
 
+// copyTarget is copyFile of what a link leads to.
+func copyTarget(from, to string) error {
+	real, err := filepath.EvalSymlinks(from)
+	if err != nil {
+		return err
+	}
+	return copyFile(real, to)
+}
+
 // copyFile copies a file or a link as it is, with its mode.
 func copyFile(from, to string) error {
 	s, err := os.Lstat(from)
@@ -185,7 +299,7 @@ func copyFile(from, to string) error {
 	if !s.Mode().IsRegular() {
 		return errMoved
 	}
-	in, err := os.Open(from)
+	in, err := openFile(from)
 	if err != nil {
 		return err
 	}

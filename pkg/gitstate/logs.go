@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,7 +146,7 @@ func (j *joining) log(path string, body []byte) error {
 	}
 	if body == nil {
 		err := removeIfThere(j.local.file(path))
-		prune(j.local.dir, filepath.Dir(path))
+		j.local.prune(path)
 		return err
 	}
 	if now := j.local.read(path); now != nil && bytes.Equal(now, body) {
@@ -206,7 +205,7 @@ func (j *joining) shallow(ctx context.Context) ([]byte, error) {
 	if len(slices.Concat(local, remote)[0]) == 64 {
 		format = "sha256"
 	}
-	arrived, err := openIndexes(j.remote.dir, widthOf(format))
+	arrived, err := openIndexes(j.remote.src.dir, widthOf(format))
 	if err != nil {
 		return nil, err
 	}

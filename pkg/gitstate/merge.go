@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,22 +21,28 @@ const keptStamp = "20060102T150405.000Z"
 
 // side is a repository as one of three sides of a merge.
 type side struct {
-	dir   string
-	files listing
-	refs  map[string]string // without the stash, whose log is what counts
+	src     source
+	files   listing
+	refs    map[string]string // without the stash, whose log is what counts
+	damaged []string          // refs that lead to nothing
 }
 
-func readSide(dir string) (*side, error) {
-	l, err := list(dir)
-	if err != nil {
-		return nil, err
-	}
-	refs, err := readRefs(dir, l)
+func readSide(src source, l listing) (*side, error) {
+	refs, damaged, err := readRefs(src, l)
 	if err != nil {
 		return nil, err
 	}
 	delete(refs, stashRef)
-	return &side{dir, l, refs}, nil
+	return &side{src, l, refs, damaged}, nil
+}
+
+// readCopy reads a shadow as a side.
+func readCopy(dir string) (*side, error) {
+	l, err := list(dir)
+	if err != nil {
+		return nil, err
+	}
+	return readSide(source{dir: dir}, l)
 }
 
 const (
@@ -44,7 +51,12 @@ const (
 )
 
 // file gives the path of a file of the side.
-func (s *side) file(path string) string { return filepath.Join(s.dir, path) }
+func (s *side) file(path string) string { return s.src.file(path) }
+
+// prune removes the directories above a file of the side that have nothing in them.
+func (s *side) prune(path string) {
+	prune(strings.TrimSuffix(s.file(path), "/"+path), filepath.Dir(path))
+}
 
 // read gives the content of a file of the side; nil when there is none. A link
 // is its target.
@@ -56,7 +68,7 @@ func (s *side) read(path string) []byte {
 		target, _ := os.Readlink(s.file(path))
 		return []byte("-> " + target)
 	}
-	body, err := os.ReadFile(s.file(path))
+	body, err := readFile(s.file(path))
 	if err != nil {
 		return nil
 	}
@@ -74,27 +86,21 @@ func (s *side) read(path string) []byte {
 // Objects come first, then the refs that keep what would be lost, then all
 // else: cut off at any point, nothing is missing, and it can be done again.
 func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
-	here := filepath.Join(k.Root, a.Dir)
-	if !isRepository(here) {
-		return refused("what is here is no git directory, or a damaged one, and is left as it is")
-	}
-	if err := k.moved(a.From, m.Root); err != nil { // they are compared with ours
-		return err
-	}
-	local, err := readSide(here)
+	local, err := k.localSide(a.Dir)
 	if err != nil {
 		return err
 	}
-	if k.Now().Sub(local.files.lock) < lockYoung {
-		return ErrBusy
+	src := local.src
+	if err := k.moved(a.From, m.Root); err != nil { // they are compared with ours
+		return err
 	}
-	remote, err := readSide(a.From)
+	remote, err := readCopy(a.From)
 	if err != nil {
 		return err
 	}
 	var base *side
 	if a.Agreed {
-		if base, err = readSide(filepath.Join(k.Shadow, a.Dir)); err != nil {
+		if base, err = readCopy(filepath.Join(k.Shadow, a.Dir)); err != nil {
 			return err
 		}
 	}
@@ -104,7 +110,7 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	}
 	j := &joining{
 		k: k, a: a, base: base, local: local, remote: remote,
-		git:   &runner{git: git, dir: here, env: []string{"GIT_WORK_TREE=" + here}}, // a submodule's own may not be there
+		git:   &runner{git: git, dir: src.dir, env: []string{"GIT_WORK_TREE=" + src.dir}}, // a submodule's own may not be there
 		stamp: k.Now().UTC().Format(keptStamp),
 		refs:  map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
 	}
@@ -112,7 +118,7 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	if err != nil {
 		return err
 	}
-	if err := linkPacks(a.From, here); err != nil {
+	if err := linkPacks(a.From, filepath.Dir(src.file("objects"))); err != nil {
 		return err
 	}
 	if !bytes.Equal(shallow, local.read("shallow")) {
@@ -127,6 +133,31 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	}
 	pointLinked.Reach()
 	return j.run(ctx)
+}
+
+// localSide reads the repository here, in which git can work.
+func (k *Keeper) localSide(dir string) (*side, error) {
+	src, err := k.source(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := src.check(); err != nil {
+		return nil, refused("what is here is left as it is: %s", err)
+	}
+	now, err := src.list()
+	if err == nil {
+		err = now.usable()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if found := irregular(src.file("objects")); found != "" {
+		return nil, refused("%s: git would wait for it for ever", found)
+	}
+	if k.Now().Sub(now.lock) < lockYoung {
+		return nil, ErrBusy
+	}
+	return readSide(src, now)
 }
 
 // joining is one merge.
@@ -334,7 +365,7 @@ func (j *joining) reading(s *side, index string) (*runner, error) {
 	if len(s.head("")) == 64 {
 		format = "sha256"
 	}
-	r, err := scratchGit(dir, format, filepath.Join(j.local.dir, "objects"))
+	r, err := scratchGit(dir, format, j.local.file("objects"))
 	if err != nil {
 		return nil, err
 	}
@@ -422,7 +453,7 @@ func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error 
 		return err
 	}
 	// New objects go to the repository: they are what is kept.
-	r.env = []string{"GIT_INDEX_FILE=" + copied, "GIT_OBJECT_DIRECTORY=" + filepath.Join(j.local.dir, "objects"),
+	r.env = []string{"GIT_INDEX_FILE=" + copied, "GIT_OBJECT_DIRECTORY=" + j.local.file("objects"),
 		"GIT_AUTHOR_NAME=coltecd", "GIT_AUTHOR_EMAIL=coltecd@localhost", "GIT_COMMITTER_NAME=coltecd", "GIT_COMMITTER_EMAIL=coltecd@localhost"}
 	var written, before string
 	first := func(into *string) func(string) error { return func(line string) error { *into = line; return nil } }
@@ -481,6 +512,9 @@ func (j *joining) keep(ctx context.Context, name, oid string) error {
 	reached := true
 	err = j.git.run(ctx, strings.NewReader(in.String()), func(string) error { reached = false; return nil },
 		"rev-list", "--max-count=1", "--objects", "--stdin")
+	if ended(ctx, err) { // an object is missing: nobody knows, and nothing is lost by keeping
+		err, reached = nil, false
+	}
 	if err == nil && !reached {
 		j.kept[KeptRefs+refName(j.k.Env)+"/"+j.stamp+"/"+name] = oid
 	}
@@ -586,6 +620,9 @@ func (j *joining) mergeRef(ctx context.Context, ref string, checkedOut bool) (va
 	if strings.HasPrefix(ref, "refs/remotes/") {
 		return local, false, nil // whoever fetched last; a fetch tells anew
 	}
+	if j.local.src.outside && j.local.src.common != "" && local != "" {
+		return local, remote != "", nil // a branch of a repository that is not the tree's stays
+	}
 	if isOID(local) && isOID(remote) {
 		ahead, err := j.ancestor(ctx, remote, local)
 		if err != nil || ahead {
@@ -600,7 +637,15 @@ func (j *joining) ancestor(ctx context.Context, old, young string) (bool, error)
 	reached := true
 	err := j.git.run(ctx, strings.NewReader(old+"\n^"+young+"\n"), func(string) error { reached = false; return nil },
 		"rev-list", "--max-count=1", "--stdin")
+	if ended(ctx, err) { // an object is missing: not that anybody knew
+		return false, nil
+	}
 	return reached, err
+}
+
+// ended says that git ended by itself, and with an error.
+func ended(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && errors.As(err, new(*exec.ExitError)) && !errors.Is(err, errStalled)
 }
 
 // writeRefs makes the refs what they shall be: first what keeps, then what
@@ -608,7 +653,11 @@ func (j *joining) ancestor(ctx context.Context, old, young string) (bool, error)
 // decided on.
 func (j *joining) writeRefs(ctx context.Context) error {
 	var kept, gone, come strings.Builder
-	var links []string // refs that name another
+	var links []string // refs that name another, and those that git refuses to write: they lead to nothing here or there
+	there, err := j.git.existing(ctx, j.objects())
+	if err != nil {
+		return err
+	}
 	for _, ref := range sortedKeys(j.kept) {
 		fmt.Fprintf(&kept, "update %s %s\n", ref, j.kept[ref])
 	}
@@ -621,7 +670,7 @@ func (j *joining) writeRefs(ctx context.Context) error {
 		value, old := j.refs[ref], j.local.refs[ref]
 		switch {
 		case value == old || ofTree("", ref):
-		case !isOID(value) || old != "" && !isOID(old):
+		case !isOID(value) || old != "" && !isOID(old), !there[value], slices.Contains(j.local.damaged, ref):
 			links = append(links, ref)
 		case old == "":
 			fmt.Fprintf(&come, "create %s %s\n", ref, value)
@@ -647,8 +696,54 @@ func (j *joining) writeRefs(ctx context.Context) error {
 	return nil
 }
 
+// objects lists what the refs shall lead to.
+func (j *joining) objects() (oids []string) {
+	for _, ref := range sortedKeys(j.refs) {
+		if isOID(j.refs[ref]) {
+			oids = append(oids, j.refs[ref])
+		}
+	}
+	return oids
+}
+
+// clear makes the way to a file free that is going to be written: a link in the place
+// of a directory would lead the file to somebody else's, and a directory with the
+// file's name would keep it out. They are kept as any version that loses its name.
+func (j *joining) clear(path string) error {
+	for up := filepath.Dir(path); up != "." && !needed(up); up = filepath.Dir(up) {
+		if s, err := os.Lstat(j.local.file(up)); err == nil && !s.IsDir() {
+			if err := j.keepFile(up); err != nil {
+				return err
+			}
+			if err := os.Remove(j.local.file(up)); err != nil {
+				return err
+			}
+		}
+	}
+	file := j.local.file(path)
+	if s, err := os.Lstat(file); err != nil || !s.IsDir() {
+		return nil
+	}
+	for i := range j.local.files.items {
+		below := j.local.files.items[i].path
+		if _, err := os.Lstat(j.local.file(below)); err != nil || !strings.HasPrefix(below, path+"/") || j.remote.files.find(below) != nil {
+			continue
+		}
+		if base, local := j.base.read(below), j.local.read(below); bytes.Equal(base, local) && base != nil {
+			continue // the remote side removed it
+		}
+		if err := j.keepFile(below); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(file) // samples of git's may be left in it
+}
+
 // replace writes a file of the repository as git does: under its lock.
 func (j *joining) replace(path string, body []byte, mode os.FileMode) error {
+	if err := j.clear(path); err != nil {
+		return err
+	}
 	file := j.local.file(path)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
@@ -676,20 +771,26 @@ func (j *joining) replace(path string, body []byte, mode os.FileMode) error {
 func (j *joining) bring(path string) error {
 	f := j.remote.files.find(path)
 	if f == nil {
+		if j.local.files.find(path) == nil {
+			return nil
+		}
 		if err := removeIfThere(j.local.file(path)); err != nil {
 			return err
 		}
-		prune(j.local.dir, filepath.Dir(path))
+		j.local.prune(path)
 		return nil
 	}
 	if f.link {
+		if err := j.clear(path); err != nil {
+			return err
+		}
 		if err := errors.Join(removeIfThere(j.local.file(path)), os.MkdirAll(filepath.Dir(j.local.file(path)), 0o755)); err != nil {
 			return err
 		}
 		target, err := os.Readlink(j.remote.file(path))
 		return errors.Join(err, os.Symlink(target, j.local.file(path)))
 	}
-	body, err := os.ReadFile(j.remote.file(path))
+	body, err := readFile(j.remote.file(path))
 	if err != nil {
 		return err
 	}
@@ -722,6 +823,9 @@ func (j *joining) writeTree(tree string) error {
 // mergeFiles merges what is neither a ref, a log nor a working tree's state:
 // configuration, hooks, notes of tools.
 func (j *joining) mergeFiles(ctx context.Context) error {
+	if j.local.src.outside {
+		return nil // what it is set up as is not the tree's
+	}
 	mine, others, err := j.config(ctx, j.local)
 	if err != nil {
 		return err
@@ -744,6 +848,8 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 		base, local, remote := j.base.read(path), j.local.read(path), j.remote.read(path)
 		switch d := j.decided(base, local, remote); {
 		case d == ours, path == "FETCH_HEAD":
+		case d == both && derived(path):
+			_ = j.git.run(ctx, nil, nil, "update-server-info") // nothing depends on it
 		case d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(others, theirs)):
 			if err := j.keepFile(path); err != nil {
 				return err
@@ -757,6 +863,10 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 	}
 	return j.keepRemotes(ctx, mine)
 }
+
+// derived says that git makes a file from others, for those who fetch without git: that
+// it differs is no work of anybody's.
+func derived(path string) bool { return path == "info/refs" }
 
 // config reads a side's configuration: the remotes that it names, with their
 // keys, and all other settings, one a line.

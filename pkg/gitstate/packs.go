@@ -28,7 +28,7 @@ const idxHeader = 8 + 256*4
 
 // openIndex maps an index. width is 20 for SHA-1, 32 for SHA-256.
 func openIndex(file string, width int) (*packIndex, error) {
-	f, err := os.Open(file)
+	f, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (p packs) has(oid string) bool {
 // pack makes a pack of the objects listed in file, one "OID [NAME]" a line, and
 // puts it into the shadow. Its files appear whole, the index last.
 func (r *runner) pack(ctx context.Context, file, stage, shadow string) (made []string, err error) {
-	in, err := os.Open(file)
+	in, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Arrival is a shadow that came from elsewhere: its files, but for packs that
@@ -31,15 +33,15 @@ func (k *Keeper) Needed(ctx context.Context, a Arrival) ([]string, error) {
 		return nil, err
 	}
 	defer all.close()
-	here := filepath.Join(k.Root, a.Dir)
-	if !isRepository(here) {
+	src, err := k.source(a.Dir)
+	if err != nil || src.check() != nil || irregular(src.file("objects")) != "" {
 		var names []string
 		for _, x := range all {
 			names = append(names, packFile(x))
 		}
 		return names, nil
 	}
-	r, err := scratchGit(filepath.Join(k.Stage, "scratch.git"), format, filepath.Join(here, "objects"))
+	r, err := scratchGit(filepath.Join(k.Stage, "scratch.git"), format, src.file("objects"))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +67,7 @@ func (k *Keeper) arrivalFormat(ctx context.Context, a Arrival) (string, error) {
 	if _, err := readMark(a.From); err != nil {
 		return "", err
 	}
-	return (&capture{k: k, src: a.From}).format(ctx)
+	return (&capture{k: k, src: source{dir: a.From}}).format(ctx)
 }
 
 // Restore brings what arrived into the repository, and makes it where there is
@@ -82,7 +84,7 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 		return err
 	}
 	to := filepath.Join(k.Root, a.Dir)
-	if s, err := os.Lstat(to); err == nil && (!s.IsDir() || os.Remove(to) != nil) { // an empty directory is none
+	if s, err := os.Lstat(to); err == nil && (!s.IsDir() && !k.leadsNowhere(a.Dir) || s.IsDir() && os.Remove(to) != nil) { // an empty directory is none
 		if err := k.merge(ctx, a, m); err != nil {
 			return err
 		}
@@ -126,11 +128,31 @@ func (k *Keeper) make(a Arrival, m mark, to string) error {
 	if err := errors.Join(k.adopt(a), os.MkdirAll(filepath.Dir(to), 0o755)); err != nil {
 		return err
 	}
-	if err := os.Rename(made, to); err != nil {
+	if err := putInPlace(made, to); err != nil {
 		return fmt.Errorf("cannot put the repository in its place: %w", err)
 	}
 	pointMade.Reach()
 	return nil
+}
+
+// leadsNowhere says that what the tree has at a path leads to a git directory outside
+// of it that is not on this machine: the repository comes in its place.
+func (k *Keeper) leadsNowhere(dir string) bool {
+	_, err := k.source(dir)
+	var away *awayError
+	return errors.As(err, &away) && absent(away.cause) && !k.contains(away.at)
+}
+
+// putInPlace puts a directory at a path at which there may be a file or a link. There
+// is something at each moment: that nothing is there would be a deletion.
+func putInPlace(made, to string) error {
+	if _, err := os.Lstat(to); absent(err) {
+		return os.Rename(made, to)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE); err != nil {
+		return err
+	}
+	return os.Remove(made)
 }
 
 // adopt makes the shadow here the one that arrived. Packs that did not have to
@@ -166,6 +188,12 @@ func (k *Keeper) adopt(a Arrival) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(shadow, "refs"), 0o755); err != nil {
+		return err
+	}
+	lacks := filepath.Join(shadow, missingMark)
+	if err := place(filepath.Join(a.From, missingMark), lacks); absent(err) {
+		err = removeIfThere(lacks)
+	} else if err != nil {
 		return err
 	}
 	err = place(filepath.Join(a.From, Mark), filepath.Join(shadow, Mark))
@@ -257,7 +285,7 @@ func (k *Keeper) moved(gitDir, was string) error {
 
 // rebase makes the path in a file, after a prefix, begin with another root.
 func rebase(file, prefix, was, now string) error {
-	body, err := os.ReadFile(file)
+	body, err := readFile(file)
 	if err != nil {
 		return err
 	}
@@ -274,17 +302,24 @@ func rebase(file, prefix, was, now string) error {
 // does the same.
 func (k *Keeper) settle(ctx context.Context, dir, was string) error {
 	gitDir := filepath.Join(k.Root, dir)
+	src, err := k.source(dir)
+	if err != nil {
+		return err
+	}
 	if filepath.Base(dir) == ".git" {
-		k.refresh(ctx, gitDir, "--work-tree="+filepath.Dir(gitDir))
+		k.refresh(ctx, src.dir, "--work-tree="+filepath.Dir(gitDir))
 	} else {
-		k.refresh(ctx, gitDir) // a submodule's configuration says where its working tree is
+		k.refresh(ctx, src.dir) // a submodule's configuration says where its working tree is
+	}
+	if src.dir != gitDir {
+		return nil
 	}
 	files, err := filepath.Glob(filepath.Join(globEscape(gitDir), "worktrees/*/gitdir"))
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		body, err := os.ReadFile(file)
+		body, err := readFile(file)
 		if err != nil {
 			return err
 		}

@@ -20,10 +20,14 @@ func ReadContainer(src []byte) (Container, error) {
 		RunArgs []string          `json:"runArgs"`
 		Mounts  []json.RawMessage `json:"mounts"`
 		AppPort any               `json:"appPort"`
+		Folder  string            `json:"workspaceFolder"`
+		Mount   *string           `json:"workspaceMount"`
+		Compose any               `json:"dockerComposeFile"`
 	}
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return c, err
 	}
+	c.Folder, c.FolderMount, c.Compose = raw.Folder, raw.Mount, raw.Compose != nil
 	for _, m := range raw.Mounts {
 		c.mount(m)
 	}
@@ -39,8 +43,14 @@ func ReadContainer(src []byte) (Container, error) {
 		case "--publish", "-p":
 			c.publish(value)
 		case "--volume", "-v":
-			if src, _, _ := strings.Cut(value, ":"); src != "" && !strings.ContainsAny(src, "/.$~") {
+			src, rest, named := strings.Cut(value, ":")
+			if src != "" && !strings.ContainsAny(src, "/.$~") {
 				c.Volumes = append(c.Volumes, src)
+			}
+			if target, _, _ := strings.Cut(rest, ":"); named {
+				c.Targets = append(c.Targets, target)
+			} else {
+				c.Targets = append(c.Targets, src)
 			}
 		case "--mount":
 			c.mountText(value)
@@ -75,15 +85,29 @@ func (c *Container) mount(m json.RawMessage) {
 		c.mountText(text)
 		return
 	}
-	var o struct{ Type, Source string }
-	if json.Unmarshal(m, &o) == nil && o.Type == "volume" && o.Source != "" {
+	var o struct{ Type, Source, Target string }
+	if json.Unmarshal(m, &o) != nil {
+		return
+	}
+	c.Targets = append(c.Targets, o.Target)
+	if o.Type == "volume" && o.Source != "" {
 		c.Volumes = append(c.Volumes, o.Source)
 	}
 }
 
-// mountText reads Docker's source=…,target=…,type=….
+// mountText notes Docker's source=…,target=…,type=….
 func (c *Container) mountText(s string) {
-	kind, source := "volume", ""
+	kind, source, target := parseMount(s)
+	c.Targets = append(c.Targets, target)
+	// ${devcontainerId} in a name keeps containers apart.
+	if kind == "volume" && source != "" && !strings.Contains(source, "${devcontainerId}") {
+		c.Volumes = append(c.Volumes, source)
+	}
+}
+
+// parseMount reads Docker's source=…,target=…,type=….
+func parseMount(s string) (kind, source, target string) {
+	kind = "volume"
 	for part := range strings.SplitSeq(s, ",") {
 		k, v, _ := strings.Cut(part, "=")
 		switch k {
@@ -91,10 +115,9 @@ func (c *Container) mountText(s string) {
 			kind = v
 		case "source", "src":
 			source = v
+		case "target", "dst", "destination":
+			target = v
 		}
 	}
-	// ${devcontainerId} in a name keeps containers apart.
-	if kind == "volume" && source != "" && !strings.Contains(source, "${devcontainerId}") {
-		c.Volumes = append(c.Volumes, source)
-	}
+	return kind, source, target
 }

@@ -32,13 +32,20 @@ type Workspace struct {
 	Spec      *spec.Spec
 	Container Container
 	Answers   string // text of the answers file, "" without one
+	Place     string // of the folder in its container, "" where that is not known
 }
 
-// Container is the part of devcontainer.json that can collide on one host.
+// Container is the part of devcontainer.json that can collide on one host, and what
+// says where the workspace's folder is in the container.
 type Container struct {
 	Volumes   []string // names
 	Hostnames []string
 	Ports     []string // fixed ports of the host, such as 127.0.0.1:8080
+
+	Folder      string   // workspaceFolder
+	FolderMount *string  // workspaceMount; nil: not given
+	Compose     bool     // what is mounted is in another file
+	Targets     []string // of mounts beside that
 }
 
 // Check compares workspaces with each other. Variables of

@@ -51,10 +51,14 @@ const memory = 100 << 10
 // whole operation are the caller's: rclone with its defaults takes 7 min 38 s to
 // say that a port is closed, with these 2.7 s.
 func (o *Options) base(lowLevelRetries int) []string {
-	return []string{
+	flags := []string{
 		"--use-json-log", "--retries", "1", "--low-level-retries", strconv.Itoa(lowLevelRetries),
 		"--contimeout", seconds(o.ConnectTimeout), "--timeout", seconds(o.IdleTimeout),
 	}
+	if o.overS3 { // the headers of each answer, for [answer]
+		flags = append(flags, "--log-level", "DEBUG", "--s3-sdk-log-mode", "Response")
+	}
+	return flags
 }
 
 // bulk are the flags of the commands that may take long. The statistics are
@@ -161,13 +165,16 @@ func (o *Options) uploadArgv(local, root string) []string {
 
 // downloadArgv copies the objects named on standard input: one GET each. With
 // the usual temporary name rclone would ask for the time of each object first, to
-// make that name of it; and Download's directory is a stage already. Its log names
-// each object that has come. A hash of what comes is most of rclone's work, and the
+// make that name of it; and Download's directory is a stage already. From level INFO
+// on its log names each object that has come. A hash of what comes is most of rclone's work, and the
 // caller takes one anyway; but for plain objects, whose names tell none.
 func (o *Options) downloadArgv(root, local string) []string {
 	argv := []string{
 		"copy", dir(root), local, "--files-from-raw", "-", "--no-traverse", "--no-check-dest", "--inplace",
-		"--s3-no-head-object", "--log-level", "INFO",
+		"--s3-no-head-object",
+	}
+	if !o.overS3 {
+		argv = append(argv, "--log-level", "INFO")
 	}
 	if !o.Metadata {
 		argv = append(argv, "--ignore-checksum")

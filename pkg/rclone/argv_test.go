@@ -14,6 +14,9 @@ func baseFlags(tries string) string {
 	return " --use-json-log --retries 1 --low-level-retries " + tries + " --contimeout 5s --timeout 30s"
 }
 
+// answerFlags make rclone log the headers of S3's answers, and nothing of a request.
+const answerFlags = " --log-level DEBUG --s3-sdk-log-mode Response"
+
 const bulkFlags = " --stats 1s --stats-log-level NOTICE --buffer-size 0 --transfers 4 --checkers 8"
 
 func TestArgv(t *testing.T) {
@@ -34,6 +37,10 @@ func TestArgv(t *testing.T) {
 		"put": {
 			plain.putArgv(root, "k", 10, Cond{}),
 			"rcat p:b/x/k --s3-no-head --s3-no-check-bucket" + baseFlags("1"),
+		},
+		"put, over S3": {
+			opts(func(o *Options) { o.overS3 = true }).putArgv(root, "k", 10, Cond{}),
+			"rcat p:b/x/k --s3-no-head --s3-no-check-bucket" + baseFlags("1") + answerFlags,
 		},
 		"put, create": {
 			plain.putArgv(root, "k", 10, IfAbsent),
@@ -92,6 +99,11 @@ func TestArgv(t *testing.T) {
 			plain.downloadArgv(root, "/d"),
 			"copy p:b/x/ /d --files-from-raw - --no-traverse --no-check-dest --inplace --s3-no-head-object" +
 				" --log-level INFO --ignore-checksum" + baseFlags("2") + bulkFlags,
+		},
+		"download, over S3": {
+			opts(func(o *Options) { o.overS3 = true }).downloadArgv(root, "/d"),
+			"copy p:b/x/ /d --files-from-raw - --no-traverse --no-check-dest --inplace --s3-no-head-object" +
+				" --ignore-checksum" + baseFlags("2") + answerFlags + bulkFlags,
 		},
 		"download of plain objects": {
 			opts(func(o *Options) { o.Metadata = true }).downloadArgv(root, "/d"),

@@ -25,6 +25,7 @@ const (
 	Unreachable   Class = "unreachable"   // no connection, or none that lasted
 	Throttled     Class = "throttled"     // 429, SlowDown
 	Server        Class = "server"        // 5xx
+	Foreign       Class = "foreign"       // something on the way answered in the store's place
 	Conflict      Class = "conflict"      // 409: another write to the key was under way
 	Corrupted     Class = "corrupted"     // what arrived is not what was sent
 	StoreFull     Class = "store-full"    // a quota of the store
@@ -54,6 +55,7 @@ var about = map[Class]struct {
 	Unreachable:   {true, true, "the store cannot be reached", "check the network and the remote's endpoint"},
 	Throttled:     {true, true, "the store asks for fewer requests", ""},
 	Server:        {true, true, "the store has a fault", ""},
+	Foreign:       {true, true, "the answer did not come from the store, but from something on the way (a captive portal or a proxy)", "log in to the network, or use https for the remote's endpoint"},
 	Conflict:      {true, true, "the store was busy with another write to it", ""},
 	Corrupted:     {true, false, "what arrived differs from what was sent", ""},
 	StoreFull:     {false, false, "the store is full", "make room in the bucket, or raise its quota"},
@@ -228,6 +230,8 @@ var statuses = map[int]Class{
 	http.StatusTooManyRequests:     Throttled,
 	http.StatusNotImplemented:      Unsupported,
 	http.StatusInsufficientStorage: StoreFull,
+
+	http.StatusNetworkAuthenticationRequired: Foreign,
 }
 
 // phrases sorts what rclone and Go's libraries write, the first match wins.
@@ -243,6 +247,8 @@ var phrases = []struct {
 	{"corrupted on transfer", Corrupted},
 	{"permission denied", LocalDenied},
 	{"read-only file system", LocalDenied},
+	{"stopped after 10 redirects", Foreign},
+	{"refusing to follow https to http redirect", Foreign},
 	{"object not found", NotFound},
 	{"directory not found", NotFound},
 	{"didn't find section in config file", Config},

@@ -50,6 +50,9 @@ func TestClassify(t *testing.T) {
 		"usage":           {"", 2, Config},
 		"missing, silent": {"", 4, NotFound},
 		"retry, silent":   {"", 5, Unreachable},
+		"511":             {s3 + "511, error while deserializing xml error response : XML syntax error", 1, Foreign},
+		"redirect loop":   {s3 + "302, request send failed, Put \"/b/k\": stopped after 10 redirects", 1, Foreign},
+		"redirect down":   {`Get "http://login": refusing to follow HTTPS to HTTP redirect: would send credentials in cleartext`, 1, Foreign},
 		"anything":        {"strange", 1, Unclassified},
 	}
 	for name, tt := range tests {
@@ -68,12 +71,12 @@ func TestEachClassIsDescribed(t *testing.T) {
 		}
 	}
 	for _, class := range []Class{Precondition, NotFound, Unauthorized, ClockSkew, NoBucket, Unreachable, Throttled, Server,
-		Conflict, Corrupted, StoreFull, LocalDiskFull, LocalChanged, LocalDenied, Canceled, Unsupported, Config, Unclassified} {
+		Foreign, Conflict, Corrupted, StoreFull, LocalDiskFull, LocalChanged, LocalDenied, Canceled, Unsupported, Config, Unclassified} {
 		if about[class].text == "" {
 			t.Errorf("no words for %s", class)
 		}
 	}
-	if len(about) != 18 {
+	if len(about) != 19 {
 		t.Errorf("%d classes are described", len(about))
 	}
 }
@@ -107,6 +110,7 @@ func TestSentinels(t *testing.T) {
 		Conflict:     {false, false, true, true},
 		Throttled:    {false, false, true, true},
 		Server:       {false, false, true, true},
+		Foreign:      {false, false, true, true},
 		Unreachable:  {false, false, true, true},
 		Canceled:     {false, false, true, false},
 		Unauthorized: {false, false, false, false},

@@ -82,6 +82,9 @@ func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 	}
 	defer stdin.Close()
 	log := &journal{onStats: j.onStats}
+	if r.opts.overS3 {
+		log.answers.op = j.op
+	}
 	cmd := command(ctx, r.bin.Path, j.argv...)
 	cmd.Env = r.environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, j.stdout, log
@@ -100,10 +103,13 @@ func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 func (r *Remote) verdict(ctx context.Context, j job, log *journal, err error) error {
 	exit := &exec.ExitError{}
 	switch {
-	case err == nil, errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil:
-		return nil // ErrWaitDelay: it ended well, somebody else still holds its pipe
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil:
 		return canceled(ctx, j.op, j.key)
+	case log.answers.foreign != "":
+		// Whatever rclone made of it: neither done nor missing is known of anything.
+		return &Error{Op: j.op, Key: j.key, Exit: exitCode(err), Class: Foreign, Text: log.answers.foreign}
+	case err == nil, errors.Is(err, exec.ErrWaitDelay):
+		return nil // ErrWaitDelay: it ended well, somebody else still holds its pipe
 	case !errors.As(err, &exit):
 		// It never ran, or we could not take its output.
 		return &Error{Op: j.op, Key: j.key, Exit: -1, Class: localClass(err), cause: err,
@@ -118,6 +124,15 @@ func (r *Remote) verdict(ctx context.Context, j job, log *journal, err error) er
 	}
 	e.Keys = log.keysOf(e.Class)
 	return e
+}
+
+// exitCode is the exit code that the end of a process tells.
+func exitCode(err error) int {
+	exit := &exec.ExitError{}
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
 }
 
 // localClass sorts errors that no rclone told.
@@ -171,6 +186,7 @@ type failure struct {
 // writes it, and it is read after Wait.
 type journal struct {
 	onStats func(counters)
+	answers answers
 
 	part     []byte    // the beginning of a line
 	stats    counters  // the last seen
@@ -208,7 +224,8 @@ func (l *journal) end() {
 func (l *journal) line(b []byte) {
 	var entry line
 	if json.Unmarshal(b, &entry) != nil || entry.Level == "" {
-		if text := strings.TrimSpace(string(b)); text != "" {
+		// What is logged before rclone knows that its log is JSON: where options come from.
+		if text := strings.TrimSpace(string(b)); text != "" && !strings.Contains(text, " DEBUG : ") {
 			l.plain = text
 		}
 		return
@@ -218,6 +235,10 @@ func (l *journal) line(b []byte) {
 		l.stats = *entry.Stats
 		if l.onStats != nil {
 			l.onStats(l.stats)
+		}
+	case entry.Level == "debug":
+		if entry.Object == sdkObject {
+			l.answers.take(entry.Msg)
 		}
 	case entry.Level == "info" && strings.Contains(entry.Msg, "Copied ("):
 		if l.onStats != nil {

@@ -35,6 +35,11 @@ func fake(t testing.TB, script string) Binary {
 	return Binary{Path: path, Version: Version{1, 76, 0}}
 }
 
+// stored is what the log of a real rclone tells of a store that took a body.
+func stored(body string) string {
+	return fmt.Sprintf(`printf '%%s\n' '{"level":"debug","object":"S3 SDK","msg":"Response\nHTTP/1.1 200 OK\r\nETag: \"%s\"\r\n\r\n"}' >&2; `, ETag([]byte(body)))
+}
+
 // fakeRemote is a remote on a script.
 func fakeRemote(t testing.TB, script string, opts Options) *Remote {
 	t.Helper()
@@ -94,7 +99,7 @@ func TestFaults(t *testing.T) {
 		"no statistics, exit 0": {
 			`exit 0`, upload, `cannot upload "/nowhere": a local file changed or vanished meanwhile: 0 of 1 files were sent ("a")`, LocalChanged,
 		},
-		"all is well": {stats(1), upload, "", Unclassified},
+		"all is well": {stats(1) + stored("x"), upload, "", Unclassified},
 		"garbage for rows": {
 			`echo hello`, list, `cannot list "p:b": rclone failed: rclone printed no row: "hello"`, Unclassified,
 		},
@@ -186,7 +191,7 @@ func alive(pid int) bool {
 
 // What rclone left running with its pipes open delays no success.
 func TestLeftoverHoldsThePipe(t *testing.T) {
-	r := fakeRemote(t, `sleep 1000 & exit 0`, Options{})
+	r := fakeRemote(t, stored("")+`sleep 1000 & exit 0`, Options{})
 	if err := r.PutIf(t.Context(), "k", nil, Cond{}); err != nil {
 		t.Error(err)
 	}
@@ -194,7 +199,7 @@ func TestLeftoverHoldsThePipe(t *testing.T) {
 
 func TestLimiters(t *testing.T) {
 	bulk := NewLimiter(1)
-	r := fakeRemote(t, `exit 0`, Options{Bulk: bulk})
+	r := fakeRemote(t, stored(""), Options{Bulk: bulk})
 	bulk <- struct{}{} // a big upload is under way
 	if err := r.PutIf(t.Context(), "k", nil, Cond{}); err != nil {
 		t.Errorf("a lease cannot be renewed meanwhile: %v", err)
@@ -216,7 +221,7 @@ func TestLimiters(t *testing.T) {
 func TestTwoAtATime(t *testing.T) {
 	dir := t.TempDir()
 	// Each looks who else is there while it runs.
-	script := `mkdir ` + dir + `/$$-$1; ls ` + dir + ` | grep -c -- - >>` + dir + `/all; ls ` + dir + ` | grep -c -- -delete >>` + dir + `/bulk
+	script := stored("") + `mkdir ` + dir + `/$$-$1; ls ` + dir + ` | grep -c -- - >>` + dir + `/all; ls ` + dir + ` | grep -c -- -delete >>` + dir + `/bulk
 sleep 0.05; rmdir ` + dir + `/$$-$1`
 	r := fakeRemote(t, script, Options{})
 	other := r.At("other").With(9, 9, "1M")
@@ -262,7 +267,7 @@ func TestInput(t *testing.T) {
 		}
 	}
 	// The child sees a file of the right size at its first look.
-	r = fakeRemote(t, `test "$(stat -L -c %s /dev/stdin)" = 5 || exit 9`, Options{})
+	r = fakeRemote(t, stored("12345")+`test "$(stat -L -c %s /dev/stdin)" = 5 || exit 9`, Options{})
 	if err := r.PutIf(t.Context(), "k", []byte("12345"), Cond{}); err != nil {
 		t.Error(err)
 	}
@@ -276,7 +281,7 @@ func TestNamesAreLines(t *testing.T) {
 }
 
 func TestExtraEnvironment(t *testing.T) {
-	r := fakeRemote(t, `test "$MARKER" = here || exit 9`, Options{Extra: []string{"MARKER=here"}})
+	r := fakeRemote(t, stored("")+`test "$MARKER" = here || exit 9`, Options{Extra: []string{"MARKER=here"}})
 	if err := r.PutIf(t.Context(), "k", nil, Cond{}); err != nil {
 		t.Error(err)
 	}

@@ -61,6 +61,7 @@ type Options struct {
 	Spent func(Spent)
 
 	noHash bool // the root's back end knows no hash
+	overS3 bool // it keeps its objects in S3, whose answers are looked at
 }
 
 // Limiter bounds the rclones under way at once.
@@ -95,7 +96,7 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 	if at < 0 {
 		return nil, configError(fmt.Errorf("no remote is named %q", name), "name one of the remotes")
 	}
-	opts.noHash = backends[at].Type == "crypt"
+	opts.noHash, opts.overS3 = backends[at].Type == "crypt", overS3(backends, name)
 	return &Remote{
 		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets,
 		store: identity(bin, backends[at], root), service: identity(bin, backends[at], ""),
@@ -171,7 +172,9 @@ func ETag(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PutIf writes one object, whole, if the condition holds: one PUT. The errors
+// PutIf writes one object, whole, if the condition holds: one PUT. It is done when
+// the store has named the ETag of the body; where its ETags are something else the
+// object is read back. The errors
 // to look for are [ErrPrecondition] and, where a write may have happened all the
 // same, [ErrUnknown]: then only the identical body may be sent again.
 // Some stores (R2) take one write a second to a key: that second is waited for.
@@ -202,11 +205,14 @@ const (
 )
 
 func (r *Remote) putOnce(ctx context.Context, key string, body []byte, cond Cond) error {
-	_, err := r.run(ctx, job{
+	log, err := r.run(ctx, job{
 		op: "put", key: key, stdin: body,
 		argv: r.opts.putArgv(r.root, key, len(body), cond),
 	})
 	r.spend(1, int64(len(body)))
+	if err == nil && r.opts.overS3 && !r.named(log.answers.tags, body) {
+		err = r.readBack(ctx, key, body)
+	}
 	return about1(err)
 }
 
@@ -313,7 +319,8 @@ func distinct(keys []string) int {
 }
 
 // Upload copies the files dir/key to the objects root/key: one PUT each, up to
-// 200 MiB; above that in parts. The files must not change meanwhile: of one that
+// 200 MiB; above that in parts. They are there when the store has named an ETag for
+// each, which rclone compares with the content where it can. The files must not change meanwhile: of one that
 // does rclone deletes the object, and the good one before it too. All keys are
 // there when it returns nil; progress may be nil.
 func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress func(Progress)) (Transfer, error) {
@@ -331,8 +338,12 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 	}
 	r.spend(puts(dir, keys), log.stats.Bytes)
 	done := transferOf(log, log.stats.Transfers)
-	if err == nil && done.Files != total {
+	switch {
+	case err != nil:
+	case done.Files != total:
 		err = shortUpload(dir, keys, done.Files)
+	case r.opts.overS3 && len(log.answers.tags) < total:
+		err = r.lookBack(ctx, dir, keys)
 	}
 	return done, err
 }

@@ -501,7 +501,7 @@ func TestAnEmptyListMeansNothing(t *testing.T) {
 // No secret is in an argument list, and no rclone sees our own environment.
 func TestSecretsStayInTheEnvironment(t *testing.T) {
 	dump := filepath.Join(t.TempDir(), "dump")
-	r := fakeRemote(t, `{ tr '\0' '\n' < /proc/$$/cmdline; echo ==; env; } > `+dump, Options{Env: lookupIn(map[string]string{"PATH": os.Getenv("PATH"), "COLTEC_X": "1"})})
+	r := fakeRemote(t, stored("")+`{ tr '\0' '\n' < /proc/$$/cmdline; echo ==; env; } > `+dump, Options{Env: lookupIn(map[string]string{"PATH": os.Getenv("PATH"), "COLTEC_X": "1"})})
 	if err := r.PutIf(t.Context(), "k", nil, IfAbsent); err != nil {
 		t.Fatal(err)
 	}

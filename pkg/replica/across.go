@@ -2,10 +2,10 @@ package replica
 
 import (
 	"errors"
-	"io"
 	"os"
 	"strconv"
 
+	"github.com/coltec/coltec/pkg/sparse"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,7 +77,7 @@ func copyAcross(fromDir int, from string, toDir int, to string, was *unix.Stat_t
 	}
 	dst := os.NewFile(uintptr(out), to)
 	defer dst.Close()
-	if _, err := io.Copy(dst, src); err != nil {
+	if _, err := sparse.Copy(dst, src); err != nil {
 		return is, err
 	}
 	own := "/proc/self/fd/" + strconv.Itoa(out)

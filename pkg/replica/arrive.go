@@ -1,13 +1,13 @@
 package replica
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
+	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -41,7 +41,7 @@ func (p *placement) copyHere(d *Decision, staged string) bool {
 		return false
 	}
 	got, _, err := p.r.read(&p.plan.seen[i], func(r io.Reader) error {
-		_, err := io.Copy(f, r)
+		_, err := sparse.Copy(f, r)
 		return err
 	})
 	if f.Close() != nil || err != nil || got != d.Entry.Sum {
@@ -51,19 +51,10 @@ func (p *placement) copyHere(d *Decision, staged string) bool {
 	return true
 }
 
-// gather fills the stage for decisions: from here, and else from the remote side.
-// It names the staged file of each decision, "" where it needs none.
-func (p *placement) gather(takes []*Decision, dir string) (staged []string, fetch []*Decision, err error) {
-	staged = make([]string, len(takes))
+// gather fills the stage for decisions that need content: from here, and else by what
+// is to be fetched. It notes where the content of each will be staged.
+func (p *placement) gather(takes []*Decision, staged []string, dir string) (fetch []*Decision) {
 	for i, d := range takes {
-		if !d.fetches() {
-			continue
-		}
-		if len(fetch) == 0 {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				return nil, nil, fmt.Errorf("cannot make the stage: %w", err)
-			}
-		}
 		name := "here-" + strconv.Itoa(i)
 		if !p.copyHere(d, filepath.Join(dir, name)) {
 			name = strconv.Itoa(len(fetch))
@@ -71,7 +62,7 @@ func (p *placement) gather(takes []*Decision, dir string) (staged []string, fetc
 		}
 		staged[i] = join(Dir+"/stage/in", name)
 	}
-	return staged, fetch, nil
+	return fetch
 }
 
 // pace tells how far a placement is: in files and bytes of content.

@@ -52,6 +52,9 @@ type Header struct {
 	// Carries is the hash of our own filters, through which the generation was
 	// seen; Filters are those of who made it.
 	Carries string `json:"carries,omitempty"`
+	// Allowed counts the deletions that somebody had a say in, as the head did when all
+	// of them were placed here.
+	Allowed int64 `json:"allowed,omitempty"`
 }
 
 // Row is one path that both sides agreed on: what was agreed, and what this
@@ -620,7 +623,7 @@ func (b *Base) Differences(remote []tree.Entry) []Change {
 			rows = rows[1:]
 			continue
 		case len(rows) > 0 && rows[0].Path == remote[0].Path:
-			if !rows[0].Same(&remote[0]) || !slices.Equal(rows[0].Where, remote[0].Where) ||
+			if !rows[0].Same(&remote[0]) || rows[0].MTime != remote[0].MTime || !slices.Equal(rows[0].Where, remote[0].Where) ||
 				remote[0].Tag != "" && rows[0].Tag != remote[0].Tag {
 				out = append(out, Change{Row: Row{Entry: remote[0]}})
 			}

@@ -30,11 +30,12 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 		return nil, err
 	}
 	r.doubt(c.found.Unknown)
+	r.doubts = append(r.doubts, c.doors...) // what happens where they lead sends no events
 	kept, err := r.walkConflicts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.captured(ctx, c.found.Unknown, c.tells(in)); err != nil {
+	if err := r.captured(ctx, c.found.Unknown, c.doors, c.tells(in)); err != nil {
 		return nil, err
 	}
 	git, err := r.walkGit(ctx)
@@ -179,6 +180,7 @@ type comparison struct {
 	own      []Row                  // of what is in the replica's own directory
 	mounts   []mount                // that came, around where we are
 	passed   string                 // the last directory that was not looked into; "" for none
+	doors    []string               // files and links that lead to git directories
 }
 
 // mount is a directory that something was mounted over since the base saw it.
@@ -259,6 +261,9 @@ func (c *comparison) tells(in scope) func(path string) bool {
 // pair takes what the base has at a path and what is seen there; one of them may
 // be nil.
 func (c *comparison) pair(row *Row, s *Sighting) {
+	if s != nil && s.Kind != tree.Dir && path.Base(s.Path) == ".git" {
+		c.doors = append(c.doors, s.Path)
+	}
 	if row == nil {
 		c.leave(s.Path)
 		c.edited(Edit{Sighting: *s})
@@ -289,6 +294,8 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 		c.gone(row)
 	case c.r.changed(row, s) || c.r.unstored(row):
 		c.edited(editOf(s, row))
+	case s.Kind == tree.Dir && s.MTime != row.Seen.MTime && !c.r.unplaced(s.Path):
+		c.found.Touched = append(c.found.Touched, editOf(s, row))
 	}
 }
 

@@ -37,7 +37,8 @@ const (
 // Git keeps the shadows of a replica's repositories.
 type Git interface {
 	// Capture brings the shadows to what the repositories are now. dirs are the
-	// git directories that a walk met, below the tree. What cannot be captured
+	// git directories that a walk met, below the tree, and the files and links of
+	// their name, which lead to one. What cannot be captured
 	// stays as it was. A repository that is not there was removed only where the
 	// walk can tell.
 	Capture(ctx context.Context, dirs []string, tells func(path string) bool) error
@@ -50,7 +51,7 @@ func Shadows(root string) string { return filepath.Join(root, gitDir) }
 
 // captured has the repositories that a walk met captured. tells says whether the
 // walk saw that something is not there.
-func (r *Replica) captured(ctx context.Context, unknown []Unknown, tells func(path string) bool) error {
+func (r *Replica) captured(ctx context.Context, unknown []Unknown, doors []string, tells func(path string) bool) error {
 	if r.Git == nil {
 		return nil
 	}
@@ -59,11 +60,11 @@ func (r *Replica) captured(ctx context.Context, unknown []Unknown, tells func(pa
 	}
 	var dirs []string
 	for _, u := range unknown {
-		if u.Quiet && path.Base(u.Path) == ".git" {
+		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != Dir { // not the skeleton in a nested replica's own directory
 			dirs = append(dirs, u.Path)
 		}
 	}
-	return r.Git.Capture(ctx, dirs, tells)
+	return r.Git.Capture(ctx, append(dirs, doors...), tells)
 }
 
 // unpack forgets the packs of a shadow of which one is neither here nor in the
@@ -320,17 +321,23 @@ func (r *Replica) gitWhole(staged *Staged) {
 	if !waits {
 		return
 	}
-	held := func(path string) bool {
-		return tree.Within(path, gitDir) && !strings.Contains(path, "/"+gitPacks+"/")
-	}
 	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *Change) bool {
-		if !held(c.Path) {
+		if !gitHeld(c.Path) {
 			return false
 		}
 		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
 		return true
 	})
 }
+
+// gitPack says that a path is a pack of a repository's shadow, or its index.
+func gitPack(path string) bool {
+	return GitRow(path) && strings.Contains(path, "/"+gitPacks+"/")
+}
+
+// gitHeld says that a path is a file of a repository's shadow that names what is in
+// its packs.
+func gitHeld(path string) bool { return GitRow(path) && !gitPack(path) }
 
 // repositoriesAsFiles finds the repositories that a tree has as files, and not
 // as wholes: it was written before repositories were.
@@ -379,7 +386,16 @@ func (r *Replica) GitFilesPlaced() error {
 // withRepositories gives a tree the git directories that it has shadows of.
 func withRepositories(t *store.Tree) *store.Tree {
 	out := &store.Tree{Filters: t.Filters}
+	whole := map[string]bool{} // what is a file that leads elsewhere is the directory itself then
+	for i := range t.Entries {
+		if repo, ok := strings.CutSuffix(t.Entries[i].Path, "/"+gitMark); ok && GitRow(repo) {
+			whole[strings.TrimPrefix(repo, gitDir+"/")] = true
+		}
+	}
 	for _, e := range t.Entries {
+		if e.Kind != tree.Dir && whole[e.Path] {
+			continue
+		}
 		below, shadow := strings.CutPrefix(e.Path, gitDir+"/")
 		if shadow && path.Base(below) != gitMark {
 			e.Path = below

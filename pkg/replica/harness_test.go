@@ -166,7 +166,7 @@ func (m *machine) push() (more bool, err error) {
 		return false, err
 	}
 	batch := m.Layout.Begin(dir, w.epoch, nil)
-	staged, err := m.StageEdits(ctx, batch, found.Edited)
+	staged, err := m.StageEdits(ctx, batch, found.Staging())
 	if err != nil {
 		return false, err
 	}

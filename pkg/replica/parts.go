@@ -48,7 +48,7 @@ func (r *Replica) partsOf(entries []*tree.Entry) *parts {
 	return p
 }
 
-// read is a store.Here.
+// read is the Part of a store.Here.
 func (p *parts) read(sum string, b []byte) bool {
 	s := p.at[sum]
 	if s.path == "" {

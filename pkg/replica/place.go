@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -43,11 +44,12 @@ type placement struct {
 	plan    *planning
 	stamp   string // of this run: names the directories of what is kept aside
 	changes []Change
-	dirs    []*Decision         // whose modes are set when their content is there
+	dirs    []*Decision         // whose modes and times are set when their content is there
 	late    map[string]bool     // paths that take the name of one that goes, on a file system that folds
 	local   map[tree.Sum]string // files that are here, by their content
 	pace    pace
 	stayed  map[string]string // directories that could not go, by what their name is folded to
+	batches
 }
 
 // run does everything in an order that is right at each point. What comes is
@@ -72,8 +74,12 @@ func (p *placement) run(ctx context.Context) error {
 			}
 		}
 	}
+	first, last = inTurn(first), inTurn(last)
+	all := slices.Concat(first, last)
+	p.limit = p.r.stageBytes
+	p.expect(all)
 	p.pace = pace{tell: p.o.Progress}
-	p.pace.start(slices.Concat(first, last), time.Now())
+	p.pace.start(all, time.Now())
 	if p.pace.all.TotalFiles > 0 {
 		p.local = p.here()
 	}
@@ -85,9 +91,10 @@ func (p *placement) run(ctx context.Context) error {
 			p.try(d, p.remove)
 		}
 	}
-	if err := errors.Join(p.record(), p.bringAll(ctx, last)); err != nil {
+	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage()); err != nil {
 		return err
 	}
+	p.dirTimes()
 	for i := len(p.dirs) - 1; i >= 0; i-- {
 		p.try(p.dirs[i], p.dirMode)
 	}
@@ -99,74 +106,21 @@ func (d *Decision) replacesDir() bool {
 	return (d.Op == Take || d.Op == Conflict) && d.Local != nil && d.Local.Kind == tree.Dir && d.Entry.Kind != tree.Dir
 }
 
-// bringAll brings decisions batch by batch. What was settled before an error
-// is recorded.
-func (p *placement) bringAll(ctx context.Context, takes []*Decision) error {
-	for len(takes) > 0 {
-		n, err := p.batch(ctx, takes)
-		if err != nil {
-			return errors.Join(err, p.record())
-		}
-		takes = takes[n:]
-	}
-	return nil
-}
-
 // try does one thing and notes a failure of that path alone.
 func (p *placement) try(d *Decision, do func(*Decision) error) {
-	if err := do(d); err != nil {
-		p.out.Problems = append(p.out.Problems, Unknown{Path: d.Path, Reason: reason(err)})
+	err := do(d)
+	switch {
+	case err == nil:
+	case noRoom(err) && d.fetches():
+		p.forgo(d, p.refuse(d, err))
+	default:
+		p.forgo(d, reason(err))
 	}
 }
 
 // fetches says whether the decision needs content from the remote side.
 func (d *Decision) fetches() bool {
 	return (d.Op == Take || d.Op == Conflict) && (d.Entry.Kind == tree.File || d.Entry.Kind == tree.Link && d.Entry.Tag != "")
-}
-
-// batch fetches and places the next decisions, as many as fit into the stage.
-func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
-	n, files := 0, 0
-	for p.pace.batch = 0; n < len(takes) && (n == 0 || p.pace.batch < stageBytes); n++ {
-		if d := takes[n]; d.fetches() {
-			files++
-			p.pace.batch += d.Entry.Size
-		}
-	}
-	dir := p.r.incoming()
-	staged, fetch, err := p.gather(takes[:n], dir)
-	if err != nil {
-		return 0, err
-	}
-	if files > 0 {
-		if err := p.fetch(ctx, fetch, dir); err != nil {
-			return 0, err
-		}
-		pointFetched.Reach()
-		// What is renamed into place must not be empty after a power loss.
-		if err := p.sync(flushed(staged)...); err != nil {
-			return 0, err
-		}
-	}
-	if err := p.bringEach(takes[:n], staged); err != nil {
-		return 0, err
-	}
-	p.pace.placed(files)
-	pointPlaced.Reach()
-	if err := os.RemoveAll(dir); err != nil { // what is not on the disk yet need not get there
-		return 0, err
-	}
-	// Nor must the base say that something was placed which was not.
-	if len(p.changes) > 0 {
-		if err := p.sync(); err != nil {
-			return 0, err
-		}
-		if err := p.record(); err != nil {
-			return 0, err
-		}
-	}
-	pointRecorded.Reach()
-	return n, nil
 }
 
 // fewFiles are flushed one by one, without the objects that they came in.
@@ -259,7 +213,7 @@ func (p *placement) placeNew(all []newcomer) error {
 
 // fetch fetches the content of takes. A listing tells no mode, so it may tell
 // modes that the plan knew nothing of.
-func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string) error {
+func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string, later func(object string) bool) error {
 	if len(takes) == 0 {
 		return nil
 	}
@@ -271,9 +225,10 @@ func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string) er
 		}
 		entries = append(entries, &d.Entry)
 	}
-	here := p.r.partsOf(entries)
-	defer here.close()
-	if err := p.o.Source.Fetch(ctx, entries, dir, here.read, p.pace.arriving); err != nil {
+	parts := p.r.partsOf(entries)
+	defer parts.close()
+	here := &store.Here{Part: parts.read, Later: later}
+	if err := p.o.Source.Fetch(ctx, entries, dir, here, p.pace.arriving); err != nil {
 		return err
 	}
 	for d, mode := range planned {
@@ -317,10 +272,13 @@ func (p *placement) record() error {
 func (p *placement) bring(d *Decision, staged string) error {
 	switch d.Op {
 	case Nothing, Adopt:
-		if d.Op == Nothing && !p.r.unplaced(d.Path) {
-			return nil
+		switch {
+		case d.Op == Nothing && !p.r.unplaced(d.Path):
+		case d.Entry.Kind == tree.Dir: // its time may be another
+			p.dirs = append(p.dirs, d)
+		default:
+			p.note(d)
 		}
-		p.note(d)
 		return nil
 	case Meta:
 		return p.meta(d)
@@ -591,8 +549,11 @@ func (p *placement) dir(d *Decision) error {
 	return nil
 }
 
-// dirMode gives a directory its mode, when everything is in it.
+// dirMode gives a directory its mode, when everything is in it and it has its time.
 func (p *placement) dirMode(d *Decision) error {
+	if d.Op == Nothing || d.Op == Adopt {
+		return p.noteDir(d)
+	}
 	if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
 		return err
 	}
@@ -687,6 +648,11 @@ func (p *placement) settle(d *Decision, seen Seen) {
 	row := p.r.base.Row(d.Path)
 	switch {
 	case d.Op == Take || d.Op == Conflict:
+		// Where times are coarse, an edit right after this may show the same ones: the
+		// next scan reads the file again.
+		if time.Now().UnixNano()-seen.CTime < int64(p.r.traits.grain) {
+			c.Seen.CTime = 0
+		}
 		// The entry as it was placed: a listing did not tell all of it. A mode
 		// that was merged is still to be pushed.
 		if r := d.Remote.Mode; r != tree.NoMode && d.Entry.Kind != tree.Link && r != d.Entry.Mode {

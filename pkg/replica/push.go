@@ -20,7 +20,17 @@ type Changes struct {
 	Edited    []Edit       // sorted
 	Gone      []tree.Entry // agreed on, and not there any more; sorted, and without where their content lies
 	Forgotten []string     // agreed on, and not the replica's to carry any more
+	Touched   []Edit       // directories of which the time alone is another: no reason to push
 	Unknown   []Unknown
+}
+
+// Staging is what is to be staged where there is something to push: the time of a
+// directory travels with what else does.
+func (c *Changes) Staging() []Edit {
+	if len(c.Touched) == 0 {
+		return c.Edited
+	}
+	return slices.Concat(c.Touched, c.Edited) // they need no room, so they are not among what does not fit
 }
 
 // Edit is a path that is new, or not as the base saw it.
@@ -119,7 +129,8 @@ func (row *Row) changed(s *Sighting) bool {
 // ignore modes or round times.
 func (s *Sighting) entryOf(row *Row) tree.Entry {
 	e := tree.Entry{Path: s.Path, Kind: s.Kind, Mode: s.Mode, MTime: s.MTime, Size: s.Size, Link: s.Link}
-	if s.Kind == tree.Dir {
+	timeless := s.Kind == tree.Dir && tree.Within(s.Path, Dir) // of copies of repositories, which are made anew
+	if timeless {
 		e.MTime = 0
 	}
 	if s.Kind == tree.Link {
@@ -131,7 +142,7 @@ func (s *Sighting) entryOf(row *Row) tree.Entry {
 	if s.Mode == row.Seen.Mode {
 		e.Mode = row.Mode
 	}
-	if s.MTime == row.Seen.MTime && s.Kind != tree.Dir {
+	if s.MTime == row.Seen.MTime && !timeless {
 		e.MTime = row.MTime
 	}
 	return e
@@ -142,6 +153,7 @@ type Staged struct {
 	Changes   []*Change // rows that are new or differ from what was agreed
 	Spool     *Spool    // more of them, once there are many; nil for none
 	Refreshed []*Change // rows that are as agreed; only what is seen of them differs
+	Touched   []*Change // of directories that have another time: they go along with the rest, if there is any
 	Unsettled []Unknown // files that changed while they were read, or cannot be read
 	Rest      []Edit    // what did not fit
 }
@@ -149,8 +161,8 @@ type Staged struct {
 // Len is the number of rows that are new or differ.
 func (s *Staged) Len() int { return len(s.Changes) + s.Spool.Len() }
 
-// stageBytes bounds what lies in the stage at a time.
-const stageBytes = 256 << 20
+// usualStage bounds what lies in the stage at a time.
+const usualStage = 256 << 20
 
 // StageEdits reads what was edited into the batch, until the stage is full.
 // Content that is in the store already is not sent again. The batch fills in
@@ -164,7 +176,10 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		}
 	}()
 	r.root.Forget()
+	r.care = care{waits: stateWaits}
+	defer func() { r.care = care{} }()
 	edited = r.inOrder(edited)
+	defer func() { r.late = r.hurried && len(out.Rest) > 0 && r.comes(&out.Rest[0]) > hurryBytes }()
 	known, err := r.reuse(b, edited)
 	if err != nil {
 		return out, err
@@ -175,7 +190,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			return out, context.Cause(ctx)
 		}
 		s := &edited[i]
-		if b.Staged() >= stageBytes || r.hurried && b.Staged() > 0 && b.Staged()+s.Size > hurryBytes {
+		if b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && r.comes(s) > 0 && b.Staged()+r.comes(s) > hurryBytes {
 			out.Rest = edited[i:]
 			break
 		}
@@ -188,12 +203,18 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		case errors.As(err, new(fileError)):
 			out.Unsettled = append(out.Unsettled, Unknown{
 				Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})
+			r.doubts = append(r.doubts, s.Path)
 		case err != nil:
 			return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
+		case r.agreed(c, s.Was) && c.Kind == tree.Dir && c.MTime != s.Was.MTime:
+			out.touch(c, s.Was)
 		case r.agreed(c, s.Was):
 			out.Refreshed = append(out.Refreshed, c)
 		default:
 			known.add(&c.Entry)
+			if r.hurried {
+				r.flushed[s.Path] = true
+			}
 			if plain == len(out.Changes) && r.plain(s) {
 				plain++
 			}
@@ -209,6 +230,17 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 	}
 	r.gitWhole(out)
 	return out, nil
+}
+
+// touch notes a directory that has another time. The base must not have it before the
+// remote side does: it would pass for what both agreed on.
+func (s *Staged) touch(c *Change, was *Row) {
+	s.Touched = append(s.Touched, c)
+	if c.Seen.Mode != was.Seen.Mode || c.Seen.Mount != was.Seen.Mount {
+		seen := *c
+		seen.MTime, seen.Seen.MTime = was.MTime, was.Seen.MTime
+		s.Refreshed = append(s.Refreshed, &seen)
+	}
 }
 
 // plain says that nothing depends on how an edit's row stands to others.
@@ -240,16 +272,36 @@ func (r *Replica) spool(out *Staged, plain int) (n int, err error) {
 // side.
 func (s *Edit) Replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
 
+// comes is how much of an edit is sent, as far as its size tells: nothing where the file
+// has the size and time that were agreed on (what else the file system notes of it
+// changes with a link to it, or its mode), and of a file that grew what it grew by.
+func (r *Replica) comes(s *Edit) int64 {
+	switch {
+	case s.Was != nil && s.Was.Kind == s.Kind && s.Was.Size == s.Size && (s.Was.MTime == s.MTime || s.Was.Seen.MTime == s.MTime):
+		return 0
+	case s.Kind == tree.File && len(r.grownFrom(s.Was, s.Size)) > 0:
+		return s.Size - s.Was.Size
+	}
+	return s.Size
+}
+
 // rank is when an edit is staged: what replaces directories behind what is plain,
 // because it waits until what is in them may go; large packs of repositories last of
-// all. Before a near end small files come before large ones.
+// all. Before a near end small files come before large ones, but for one that was put
+// off for them: small ones that change all the time would keep it away for ever. Behind
+// all comes what was sent since the end was known: who writes a log all the time must not
+// keep others here.
 func (r *Replica) rank(s *Edit) int {
 	switch {
-	case GitRow(s.Path) && s.Size > hurryBytes:
+	case r.late && r.comes(s) > hurryBytes && !r.flushed[s.Path]:
+		return -1
+	case GitRow(s.Path) && r.comes(s) > hurryBytes:
 		return 3
 	case s.Replaces():
 		return 2
-	case r.hurried && s.Kind == tree.File && s.Size > hurryBytes/16:
+	case r.hurried && r.flushed[s.Path]:
+		return 5
+	case r.hurried && s.Kind == tree.File && r.comes(s) > hurryBytes/16:
 		return 1
 	}
 	return 0
@@ -257,20 +309,27 @@ func (r *Replica) rank(s *Edit) int {
 
 // inOrder puts edits in the order in which they are staged.
 func (r *Replica) inOrder(edited []Edit) []Edit {
-	ordered := true
-	for i := 0; i < len(edited) && ordered; i++ {
-		ordered = r.rank(&edited[i]) == 0
+	ordered, packs := true, false
+	for i := range edited {
+		rank := r.rank(&edited[i])
+		ordered, packs = ordered && rank == 0, packs || GitRow(edited[i].Path) && rank != 0
 	}
 	if ordered {
 		return edited
 	}
+	rank := func(s *Edit) int {
+		if packs && gitHeld(s.Path) {
+			return 4 // it cannot go before the packs that it needs
+		}
+		return r.rank(s)
+	}
 	edited = slices.Clone(edited)
 	slices.SortStableFunc(edited, func(a, b Edit) int {
-		rank := r.rank(&a)
-		if n := cmp.Compare(rank, r.rank(&b)); n != 0 || rank != 1 {
-			return n
+		n := rank(&a)
+		if c := cmp.Compare(n, rank(&b)); c != 0 || n != 1 {
+			return c
 		}
-		return cmp.Compare(a.Size, b.Size)
+		return cmp.Compare(r.comes(&a), r.comes(&b))
 	})
 	return edited
 }
@@ -281,7 +340,11 @@ const hurryBytes = 8 << 20
 
 // Hurry makes further steps small, small files first: there may be time for some
 // of them only.
-func (r *Replica) Hurry() { r.hurried = true }
+func (r *Replica) Hurry() {
+	if !r.hurried {
+		r.hurried, r.flushed = true, map[string]bool{}
+	}
+}
 
 // Withhold takes out of what is staged, and names, what would put a file or link in
 // the place of a directory that, for the remote side, still has something in it: a
@@ -364,12 +427,18 @@ func (r *Replica) stage(ctx context.Context, b store.Batch, s *Edit, known *cont
 		_, err := b.Add(ctx, &c.Entry, strings.NewReader(s.Link))
 		return c, err
 	}
+	if gitPack(s.Path) && row != nil && row.Kind == s.Kind && r.comes(s) == 0 && !r.stale(row) && !r.unstored(row) {
+		// A pack never changes. What does is how many names it has, when the repository
+		// that shares it is packed anew.
+		c.Sum, c.Where = row.Sum, row.Where
+		return c, nil
+	}
 	if known.sizes[s.Size] {
-		if done, err := r.stageKnown(c, s, known); done || err != nil {
+		if done, err := r.stageKnown(ctx, c, s, known); done || err != nil {
 			return c, err
 		}
 	}
-	return c, r.stageContent(ctx, b, c, &s.Sighting)
+	return c, r.stageContent(ctx, b, c, s)
 }
 
 // replacedTag is the tag of the object that a mirror is going to replace.
@@ -388,13 +457,17 @@ func (r *Replica) replacedTag(s *Sighting, row *Row) string {
 
 // stageKnown reads a file whose content may be in the store already, and says
 // whether it is.
-func (r *Replica) stageKnown(c *Change, s *Edit, known *content) (bool, error) {
-	got, seen, err := r.read(&s.Sighting, drain)
+func (r *Replica) stageKnown(ctx context.Context, c *Change, s *Edit, known *content) (bool, error) {
+	got, seen, err := r.readState(ctx, s.Path, func(f io.Reader, seen Seen) (func() error, error) {
+		r.become(c, s, seen)
+		return nil, drain(f)
+	})
 	if err != nil {
 		return false, err
 	}
 	row := s.Was
-	c.Sum, c.Seen = got, seen
+	c.settle(got, seen)
+	c.Where = nil
 	if row != nil && !r.stale(row) && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
 		c.Where = row.Where
 		return true, nil
@@ -427,21 +500,42 @@ func contentless(e *tree.Entry) bool {
 }
 
 // stageContent reads a file into the batch.
-func (r *Replica) stageContent(ctx context.Context, b store.Batch, c *Change, s *Sighting) error {
-	undo := func() error { return nil }
-	got, seen, err := r.read(s, func(f io.Reader) (err error) {
-		undo, err = b.Add(ctx, &c.Entry, f)
-		return err
+func (r *Replica) stageContent(ctx context.Context, b store.Batch, c *Change, s *Edit) error {
+	got, seen, err := r.readState(ctx, s.Path, func(f io.Reader, seen Seen) (func() error, error) {
+		r.become(c, s, seen)
+		return b.Add(ctx, &c.Entry, f)
 	})
 	if err != nil {
-		if undo != nil {
-			err = errors.Join(err, undo())
-		}
 		return err
 	}
-	c.Sum, c.Seen = got, seen
+	c.settle(got, seen)
 	return nil
 }
+
+// become makes the entry that of a file as it is now: since it was sighted it may have
+// been written, or replaced.
+func (r *Replica) become(c *Change, s *Edit, seen Seen) {
+	now := Sighting{Path: s.Path, Kind: tree.File, Seen: seen}
+	c.Entry = r.entryOf(&now, s.Was)
+	c.Tag = r.replacedTag(&now, s.Was)
+	c.Where = r.grownFrom(s.Was, seen.Size)
+}
+
+// grownFrom are the parts, each with its hash, that a file of a size was in when it was
+// smaller; nil when it was not, or they are not to be referred to.
+func (r *Replica) grownFrom(row *Row, size int64) []tree.Extent {
+	if row == nil || row.Kind != tree.File || row.Size >= size || !r.Layout.ByContent() || r.unstored(row) || r.stale(row) {
+		return nil
+	}
+	where := slices.Clone(row.Where)
+	if len(where) == 1 {
+		where[0].Sum = string(row.Sum[:])
+	}
+	return where
+}
+
+// settle notes what was read.
+func (c *Change) settle(sum tree.Sum, seen Seen) { c.Sum, c.Size, c.Seen = sum, seen.Size, seen }
 
 // content says what is in the store already, of the sizes that matter.
 type content struct {
@@ -526,6 +620,9 @@ func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, ep
 	s := Step{Delta: Delta{Header: &h, Spool: staged.Spool, after: &Totals{}}, Publication: store.Publication{
 		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation, Filters: h.Filters,
 	}}
+	for _, c := range staged.Touched {
+		s.Delta.Changes = append(s.Delta.Changes, *c)
+	}
 	for _, c := range staged.Changes {
 		s.Delta.Changes = append(s.Delta.Changes, *c)
 		if c.was != 0 && c.was != c.Kind {
@@ -694,49 +791,6 @@ func (r *Replica) Moved(to map[store.Spot]tree.Extent) ([]*Change, error) {
 		return nil
 	})
 	return out, err
-}
-
-// Losing says how many of those in gone take content away that nothing staged has:
-// a renamed file is not lost.
-func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (n int, err error) {
-	if len(gone) == 0 {
-		return 0, nil
-	}
-	wanted, still := map[tree.Sum]bool{}, map[tree.Sum]bool{}
-	for i := range gone {
-		wanted[gone[i].Sum] = true
-	}
-	note := func(c *Change) {
-		if wanted[c.Sum] {
-			still[c.Sum] = true
-		}
-	}
-	for _, c := range staged.Changes {
-		note(c)
-	}
-	for next := staged.Spool.reader(); ; {
-		c, err := next()
-		if err != nil {
-			return 0, err
-		}
-		if c == nil {
-			break
-		}
-		note(c)
-	}
-	for i := range gone {
-		e := &gone[i]
-		if !tree.Within(e.Path, Dir) && (e.Kind == tree.Link || e.Kind == tree.File && !still[e.Sum]) {
-			n++
-		}
-	}
-	return n, nil
-}
-
-// Brake says whether so many deletions at once want a person's word: one side
-// emptied, or more than half and more than ten files.
-func Brake(files, deleted int) bool {
-	return files >= 2 && deleted >= files || deleted > 10 && deleted > files/2
 }
 
 // Files counts the files and links that the base has.

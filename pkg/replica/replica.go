@@ -48,23 +48,31 @@ type Replica struct {
 	Options
 	base      *Base
 	root      FileSystem
-	traits    traits          // of the file system, as it was found when the tree was opened
-	probed    [2]uint64       // device and inode of the tree that traits are of
-	left      string          // why the base that was found does not count
-	hurried   bool            // steps are small: an end is near
-	surveying bool            // a scan is for a survey
-	doubts    []string        // what the last scan could not tell, and the git directories it met
-	shunned   map[string]bool // objects that are damaged
+	traits    traits             // of the file system, as it was found when the tree was opened
+	probed    [2]uint64          // device and inode of the tree that traits are of
+	left      string             // why the base that was found does not count
+	moved     bool               // the tree has another device or inode than the base saw
+	hurried   bool               // steps are small: an end is near
+	flushed   map[string]bool    // paths that were staged since
+	late      bool               // the last of them put a large edit off: it is first in the next one
+	surveying bool               // a scan is for a survey
+	doubts    []string           // what the last scan could not tell, and the git directories it met
+	shunned   map[string]bool    // objects that are damaged
+	refused   map[string]refusal // files that the disk had no room for, by path
 	// gitFiles are the repositories that the remote side has as files, from
 	// before they were wholes, by git directory.
 	gitFiles map[string][]tree.Entry
 	// merge is Plan; a test that checks the checker has another.
 	merge      func(Sides) []Decision
-	spoolAfter int // rows of a step in memory before some are spooled
+	spoolAfter int   // rows of a step in memory before some are spooled
+	care       care  // of files that move, in this staging
+	stageBytes int64 // what lies in the stage at a time, or one file
 }
 
 // New makes a replica; Open it before use.
-func New(o Options) *Replica { return &Replica{Options: o, merge: Plan, spoolAfter: spoolMany} }
+func New(o Options) *Replica {
+	return &Replica{Options: o, merge: Plan, spoolAfter: spoolMany, stageBytes: usualStage}
+}
 
 // Dir is the replica's own directory.
 func (r *Replica) Dir() string { return filepath.Join(r.Path, Dir) }
@@ -109,14 +117,14 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	if err != nil && !errors.Is(err, ErrNoBase) {
 		return err
 	}
-	r.left = ""
+	r.left, r.moved = "", false
 	if err == nil {
 		r.left = base.stranger(r, lineage, generation)
 	}
 	if err == nil && r.left == "" {
 		if base.Header.Device != dev || base.Header.Inode != inode {
 			base.distrust()
-			base.Header.Device, base.Header.Inode = dev, inode
+			r.moved = true
 		}
 		r.base = base
 		return nil
@@ -225,7 +233,7 @@ func (r *Replica) Lost() bool {
 func (r *Replica) Present() error {
 	s, err := os.Lstat(r.Path)
 	if err == nil && !s.IsDir() {
-		err = errors.New("it is no directory")
+		err = errors.New("not a directory")
 	}
 	if err != nil {
 		return hint.Wrap(fmt.Errorf("%w, so nothing is concluded from it: %w", ErrRoot, err),
@@ -244,7 +252,7 @@ func (r *Replica) prepareDir() error {
 		}
 	}
 	if s, err := os.Lstat(r.Dir()); err != nil || !s.IsDir() {
-		return fmt.Errorf("%q is no directory", r.Dir()) // a link would lead the base elsewhere
+		return fmt.Errorf("%q is not a directory", r.Dir()) // a link would lead the base elsewhere
 	}
 	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(baseTemp, name); return ok })
 	if err != nil {

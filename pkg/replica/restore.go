@@ -47,6 +47,70 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	return out, err
 }
 
+// Undelete brings back what t has at and below a path ("" for all of it) where nothing is
+// here any more: files, and the repositories that went with the folders that they were in.
+// What is here stays as it is, newer or not. The replica must be a fresh one.
+func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
+	out, err := r.bringMissing(ctx, under, t, source, progress)
+	if err != nil {
+		return out, err
+	}
+	whole := withRepositories(t)
+	whole.Entries = pick(whole.Entries, func(e *tree.Entry) bool {
+		dir := gitDirOf(e.Path)
+		return dir != "" && !r.has(dir) && tree.Find(t.Entries, gitDir+"/"+dir+"/"+gitMark) != nil
+	})
+	if len(whole.Entries) == 0 {
+		return out, nil
+	}
+	all := New(Options{Path: r.Path, Host: r.Host, Filter: &filter.Filter{}, Layout: r.Layout})
+	more, err := all.bringMissing(ctx, under, whole, source, progress)
+	if more != nil {
+		out.Placed += more.Placed
+		out.Problems = append(out.Problems, more.Problems...)
+	}
+	return out, err
+}
+
+// has says whether something is at a path of the tree.
+func (r *Replica) has(path string) bool {
+	_, err := os.Lstat(filepath.Join(r.Path, path))
+	return err == nil
+}
+
+// bringMissing places what the filter carries and is not here.
+func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
+	if err := r.Open("", 0); err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	dir := filepath.Join(r.Stage(), "restore")
+	defer os.RemoveAll(dir)
+	r.base = NewBase(dir, Header{})
+	seen, _, err := r.walk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	// Both sides agree on what is here, whatever is in it: nothing is done about that.
+	part := &store.Tree{Filters: t.Filters}
+	for i := range seen {
+		row := Row{Entry: seen[i].entryOf(nil), Seen: seen[i].Seen}
+		r.base.rows = append(r.base.rows, row)
+		part.Entries = append(part.Entries, row.Entry)
+	}
+	here := part.Entries
+	for _, e := range t.Entries {
+		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, Dir) && !r.has(e.Path) && room(here, e.Path) {
+			part.Entries = append(part.Entries, e)
+		}
+	}
+	tree.Sort(part.Entries)
+	if err := r.Receive(part, "", 0, 0); err != nil {
+		return nil, err
+	}
+	return r.Settle(ctx, SettleOptions{Source: source, Progress: progress})
+}
+
 // asIs makes the base say that both sides agree on what is here now. Every file
 // is read: one may be damaged that looks as it was. Those that cannot be read
 // are given back.

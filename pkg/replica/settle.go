@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -137,7 +136,11 @@ func room(entries []tree.Entry, path string) bool {
 type SettleOptions struct {
 	Source      store.Layout // where content is fetched from
 	AllowDelete bool         // a person said that many deletions are right
-	Progress    store.Progress
+	// Allowed counts the deletions, in all that was ever committed, that somebody had a
+	// say in: what came to it since the last placement is not asked for again.
+	Allowed   int64
+	GivesBack bool // kept generations have what is deleted
+	Progress  store.Progress
 }
 
 // Outcome is what Settle did.
@@ -145,7 +148,7 @@ type Outcome struct {
 	Placed    int       // files and links that were brought here or changed
 	Deleted   int       // files and links that were removed here
 	Conflicts []string  // paths whose local version lies aside now
-	Held      int       // deletions that wait for a person's word
+	Held      []string  // files whose deletion waits for a person's word
 	Forgotten int       // paths that the filters do not carry any more: kept, and not synced
 	Problems  []Unknown // what could not be placed, and why
 	Unknown   []Unknown // what could not be seen, and why
@@ -164,9 +167,10 @@ func (r *Replica) Plan(ctx context.Context) ([]Decision, error) {
 type planning struct {
 	decisions []Decision
 	seen      []Sighting
-	local     []tree.Entry    // what is here, as the plan took it
-	read      map[string]Seen // of files that were read for it
-	forgotten []Change        // rows that are nobody's to carry any more
+	local     []tree.Entry     // what is here, as the plan took it
+	read      map[string]Seen  // of files that were read for it
+	times     map[string]int64 // of directories, as the base has them
+	forgotten []Change         // rows that are nobody's to carry any more
 	unknown   []Unknown
 	unshown   []Unknown // what the file system here cannot show
 }
@@ -216,6 +220,12 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	}
 	s.Local = pick(s.Local, known)
 	p.local = s.Local
+	p.times = map[string]int64{}
+	for i := range s.Base {
+		if s.Base[i].Kind == tree.Dir {
+			p.times[s.Base[i].Path] = s.Base[i].MTime
+		}
+	}
 	p.decisions = r.merge(s)
 	return p, nil
 }
@@ -287,25 +297,18 @@ func matchListed(local, remote *tree.Entry, tag string) {
 // called again.
 func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error) {
 	if len(r.base.Unplaced) == 0 { // what else differs is an edit, for the next scan
-		if err := os.RemoveAll(r.incoming()); err != nil { // of a placement that was killed
+		if err := r.emptyStage(); err != nil { // of a placement that was killed
 			return nil, err
 		}
-		return &Outcome{}, r.restored()
+		return &Outcome{}, r.restored(o.Allowed)
 	}
 	p, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out := &Outcome{Unknown: p.unknown, Forgotten: len(p.forgotten)}
-	deletions := 0
-	for i := range p.decisions {
-		if d := &p.decisions[i]; d.Op == Delete && d.Local.Kind != tree.Dir {
-			deletions++
-		}
-	}
-	if Brake(r.Files(), deletions) && !o.AllowDelete {
-		out.Held = deletions
-		p.decisions = slices.DeleteFunc(p.decisions, func(d Decision) bool { return d.Op == Delete })
+	if out.Held, err = r.hold(p, o); err != nil {
+		return nil, err
 	}
 	if own := append(p.forgotten, r.ownRows()...); len(own) > 0 {
 		if err := r.base.Apply(Delta{Changes: own}); err != nil {
@@ -315,19 +318,27 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	pl := &placement{r: r, o: o, out: out, plan: p, late: r.giveNames(p), stayed: map[string]string{}}
 	out.Problems = p.unshown
 	if err := pl.run(ctx); err != nil {
+		if noRoom(err) { // what is staged must not keep the disk full
+			err = errors.Join(err, r.emptyStage())
+		}
 		return out, err
 	}
+	allowed := o.Allowed
+	if len(out.Held) > 0 {
+		allowed = r.base.Header.Allowed
+	}
 	// What is held or failed stays unplaced, path by path; the rest may be pushed.
-	return out, r.restored()
+	return out, errors.Join(r.restored(allowed), r.returned())
 }
 
-// restored notes that all of the generation was placed, as far as that can be.
-func (r *Replica) restored() error {
+// restored notes that all of the generation was placed, as far as that can be, and which
+// deletions somebody had a say in.
+func (r *Replica) restored(allowed int64) error {
 	h := r.base.Header
-	if h.Restored {
+	if h.Restored && h.Allowed == allowed {
 		return nil // something waits for ever: that is no reason to write each time
 	}
-	h.Restored = true
+	h.Restored, h.Allowed = true, allowed
 	pointRestored.Reach()
 	return r.base.Apply(Delta{Header: &h})
 }

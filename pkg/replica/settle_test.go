@@ -354,7 +354,7 @@ func TestHeldDeletions(t *testing.T) {
 	one.write(map[string]string{"keep": "changed", "new": "n"})
 	one.pushAll()
 	out := two.mustAcquire()
-	if out.Held != 15 || out.Deleted != 0 || out.Placed != 2 {
+	if len(out.Held) != 15 || out.Deleted != 0 || out.Placed != 2 {
 		t.Errorf("%+v", out)
 	}
 	if n := two.pushAll(); n != 0 {
@@ -362,7 +362,7 @@ func TestHeldDeletions(t *testing.T) {
 	}
 	two.write(map[string]string{"d/03": "an edit"})
 	two.restart()
-	if out, err := two.acquire(SettleOptions{AllowDelete: true}); err != nil || out.Deleted != 14 || out.Held != 0 {
+	if out, err := two.acquire(SettleOptions{AllowDelete: true}); err != nil || out.Deleted != 14 || len(out.Held) != 0 {
 		t.Errorf("%+v, %v", out, err)
 	}
 	two.wantTree(map[string]string{"keep": "changed", "new": "n", "d": "/", "d/03": "an edit"})

@@ -32,6 +32,9 @@ type Document struct {
 	Replicas  []Replica  `json:"replicas"`
 	Network   *Network   `json:"network,omitempty"` // nil: networking is not asked for
 	Attention []string   `json:"attention"`         // sentences for a person, each with the next step
+	// Accounts is true of a coltecd that says what is only here: in OnlyHere, and by how
+	// stop ends. Older ones do not.
+	Accounts bool `json:"accounts"`
 }
 
 // Workspace names one workspace: org/project/env is unique, name is for people.
@@ -63,15 +66,26 @@ type Lease struct {
 	Epoch      int64      `json:"epoch"`
 	Generation int64      `json:"generation"` // last committed one known here
 	Holder     *Holder    `json:"holder,omitempty"`
-	Cost       Cost       `json:"cost"` // of the head: all replicas share it
+	Request    *Request   `json:"request,omitempty"` // that the holder hand over; by this coltecd
+	Doubt      string     `json:"doubt,omitempty"`   // the holder may be this machine before a restart: what is waited for
+	Cost       Cost       `json:"cost"`              // of the head: all replicas share it
 }
 
 // Holder says who has the lease.
 type Holder struct {
 	Host      string     `json:"host"`
 	Container string     `json:"container,omitempty"`
-	Since     time.Time  `json:"since"`
+	Since     time.Time  `json:"since,omitzero"` // zero: not known
 	LastSeen  *time.Time `json:"last_seen,omitempty"`
+}
+
+// Request is what became of a coltecd takeover, by this machine's clock.
+type Request struct {
+	Time    time.Time  `json:"time"`
+	Seen    bool       `json:"seen"`              // by the holder, which pushes and hands over
+	Renewed *time.Time `json:"renewed,omitempty"` // when the holder wrote last
+	Due     *time.Time `json:"due,omitempty"`     // when the holder should have seen it
+	Free    *time.Time `json:"free,omitempty"`    // when the lease runs out, if the holder stays silent
 }
 
 // Unit is a supervised service, job or hook.
@@ -134,7 +148,9 @@ type Replica struct {
 	// it, where changes made outside this machine or container send no events and
 	// are seen at each interval only; "" where all do, or nothing is watched.
 	SharedFileSystem string `json:"shared_filesystem,omitempty"`
-	Cost             Cost   `json:"cost"`
+	// Notices are worth a word, and no reason to call the replica unwell.
+	Notices []string `json:"notices,omitempty"`
+	Cost    Cost     `json:"cost"`
 }
 
 // Progress of a long transfer.

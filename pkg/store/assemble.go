@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
@@ -19,8 +20,9 @@ import (
 // target is a file that is put together.
 type target struct {
 	*tree.Entry
-	name string
-	left atomic.Int64 // parts that are not there yet
+	name  string
+	left  atomic.Int64 // parts that are not there yet
+	stale bool         // a run that was cut off left something where parts come
 }
 
 // wrap says of an error what could not be done.
@@ -54,6 +56,7 @@ type assembler struct {
 	whole   *zstd.Decoder       // of small ones
 	stored  []byte
 	content []byte
+	zeros   map[int64]string // hashes of so many zeros
 }
 
 const (
@@ -68,7 +71,7 @@ func newAssembler(dir string) (*assembler, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	a := &assembler{dir: fd, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}}
+	a := &assembler{dir: fd, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}, zeros: map[int64]string{}}
 	if a.whole, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(smallFrame)); err == nil {
 		a.stream, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	}
@@ -153,34 +156,86 @@ func (a *assembler) assemble(t *target) error {
 		return err
 	}
 	defer f.Close()
-	sum := sha256.New()
+	sum, w := sha256.New(), sparse.NewWriter(f, 0, true)
 	for _, x := range t.Where {
-		if err := a.copy(io.MultiWriter(f, sum), x); err != nil {
+		if err := a.copy(io.MultiWriter(w, sum), x); err != nil {
 			return err
 		}
 	}
-	return errors.Join(t.wantSum(sum), f.Close())
+	return errors.Join(t.wantSum(sum), f.Truncate(t.Size), f.Close())
 }
 
 // begin makes a file that several parts make up, or goes on with one that a run which
-// was cut off has left: left says so.
-func (a *assembler) begin(t *target) (left bool, err error) {
+// was cut off has left. All of it is a hole before parts come.
+func (a *assembler) begin(t *target) error {
 	f, err := a.openFile(t.name, unix.O_RDWR|unix.O_NOFOLLOW)
-	if left = err == nil; !left {
+	if t.stale = err == nil; !t.stale {
 		f, err = a.create(t.name)
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	return left, errors.Join(f.Truncate(t.Size), f.Close())
+	return errors.Join(f.Truncate(t.Size), f.Close())
+}
+
+// present puts a part in its place that need not come, and reports whether it is
+// there: it was left by a run that was cut off, is all zeros, or is on this machine.
+func (a *assembler) present(p part, here *Here) (found bool, err error) {
+	x := p.extent()
+	if len(p.file.Where) == 1 || x.Sum == "" || x.Size < 0 || x.Size > maxPart {
+		return false, nil
+	}
+	if a.isZero(x) {
+		return true, a.hole(p)
+	}
+	if p.file.stale {
+		found, err = a.has(p)
+	}
+	if err == nil && !found && here != nil && here.Part != nil {
+		found, err = a.find(p, here.Part)
+	}
+	return found, err
+}
+
+// zeroRatio is how much less than its size a part of zeros is at least when it is
+// stored: others need not be looked at.
+const zeroRatio = 64
+
+// MayBeZero reports whether a part is so small in the bucket that it may be all zeros.
+func MayBeZero(x *tree.Extent) bool {
+	return x.Codec == tree.Zstd && x.Size >= minPart && x.Stored <= x.Size/zeroRatio
+}
+
+// isZero reports whether a part is all zeros.
+func (a *assembler) isZero(x *tree.Extent) bool {
+	if !MayBeZero(x) {
+		return false
+	}
+	sum, known := a.zeros[x.Size]
+	if !known {
+		digest := sha256.Sum256(make([]byte, x.Size))
+		sum = string(digest[:])
+		a.zeros[x.Size] = sum
+	}
+	return sum == x.Sum
+}
+
+// hole makes a part's place a hole.
+func (a *assembler) hole(p part) error {
+	if _, err := a.at(p); err != nil {
+		return err
+	}
+	if p.file.stale {
+		if err := sparse.Punch(a.file, p.at, p.extent().Size); err != nil {
+			return err
+		}
+	}
+	return a.done(p)
 }
 
 // has says whether a part is in its place already.
 func (a *assembler) has(p part) (bool, error) {
 	x := p.extent()
-	if x.Sum == "" || x.Size > maxPart {
-		return false, nil
-	}
 	if _, err := a.at(p); err != nil {
 		return false, err
 	}
@@ -205,7 +260,7 @@ func (a *assembler) at(p part) (io.Writer, error) {
 			return nil, err
 		}
 	}
-	return io.NewOffsetWriter(a.file, p.at), nil
+	return sparse.NewWriter(a.file, p.at, !p.file.stale), nil
 }
 
 // put writes a part whose object is there to its place, and verifies it on the way:
@@ -229,11 +284,8 @@ func (a *assembler) put(p part) error {
 }
 
 // find does it with a part that is on this machine, and says whether it is.
-func (a *assembler) find(p part, here Here) (bool, error) {
+func (a *assembler) find(p part, here func(sum string, b []byte) bool) (bool, error) {
 	x := p.extent()
-	if here == nil || len(p.file.Where) == 1 || x.Sum == "" || x.Size > maxPart {
-		return false, nil
-	}
 	a.content = slices.Grow(a.content[:0], int(x.Size))[:x.Size]
 	if !here(x.Sum, a.content) {
 		return false, nil

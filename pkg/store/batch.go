@@ -55,6 +55,7 @@ type snapshotBatch struct {
 	enc    *zstd.Encoder
 	parts  *chunkers.Chunker
 	head   []byte // of the file that is read
+	part   []byte // of one that has grown
 	stored []byte // the piece that is written
 
 	pack    *pack       // open; nil for none
@@ -107,6 +108,7 @@ func (b *snapshotBatch) Reuse(where []tree.Extent) {
 
 // Add stages one file. A link is whole in its manifest row.
 func (b *snapshotBatch) Add(ctx context.Context, e *tree.Entry, r io.Reader) (func() error, error) {
+	was := e.Where
 	e.Where = nil
 	if e.Kind == tree.Link {
 		return func() error { return nil }, nil
@@ -124,21 +126,27 @@ func (b *snapshotBatch) Add(ctx context.Context, e *tree.Entry, r io.Reader) (fu
 	}
 	switch {
 	case n == 0:
+	case len(was) > 0:
+		err = b.addGrown(ctx, e, was, n, r, undo)
 	case n <= smallFile:
 		_, err = b.add(ctx, e, b.head[:n])
 	default:
-		err = b.addLarge(ctx, e, r, undo)
+		err = b.addLarge(ctx, e, io.MultiReader(bytes.NewReader(b.head), r), undo)
 	}
 	if err != nil {
+		e.Where = was
 		return nil, errors.Join(err, undo.undo())
 	}
-	return undo.undo, nil
+	return func() error {
+		e.Where = was // what was taken out lies nowhere
+		return undo.undo()
+	}, nil
 }
 
-// addLarge stages a file, whose head was read, in parts. Those that are known
-// are referred to.
+// addLarge stages a file, or what follows its first parts, in parts. Those that are
+// known are referred to.
 func (b *snapshotBatch) addLarge(ctx context.Context, e *tree.Entry, r io.Reader, undo *mark) error {
-	if err := b.cut(io.MultiReader(bytes.NewReader(b.head), r)); err != nil {
+	if err := b.cut(r); err != nil {
 		return err
 	}
 	for more := true; more; {

@@ -127,7 +127,7 @@ type suite struct {
 	dir        string
 	generation int64
 	ref        string
-	here       Here // for fetches
+	here       *Here // for fetches
 }
 
 // item is an entry with its content.

@@ -30,7 +30,7 @@ var pointUnpacked = killpoint.New("fetch:unpacked")
 // unpacked while the network brings the next. A file's own hash is what it is held
 // to; that of an object is looked at where the object lay here before, or where a
 // file did not come out right.
-func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here Here, progress Progress) error {
+func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here *Here, progress Progress) error {
 	if len(entries) == 0 {
 		return nil
 	}
@@ -38,6 +38,9 @@ func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string,
 		return err
 	}
 	f := fetch{dir: dir, missing: map[string][]part{}}
+	if here != nil {
+		f.later = here.Later
+	}
 	if err := f.begin(ctx, entries, here); err != nil {
 		return err
 	}
@@ -65,6 +68,7 @@ type fetch struct {
 	objects []string          // that are needed, in the order of entries
 	missing map[string][]part // by the object that they lie in, which has not arrived
 	arrived chan arrival      // has room for all
+	later   func(object string) bool
 }
 
 // arrival is parts of an object that is there.
@@ -78,7 +82,7 @@ const run = 64
 
 // begin makes the files that several parts make up, with what is here of them,
 // and notes what has to come.
-func (f *fetch) begin(ctx context.Context, entries []*tree.Entry, here Here) error {
+func (f *fetch) begin(ctx context.Context, entries []*tree.Entry, here *Here) error {
 	a, err := newAssembler(f.dir)
 	if err != nil {
 		return err
@@ -99,14 +103,12 @@ func (f *fetch) begin(ctx context.Context, entries []*tree.Entry, here Here) err
 	return nil
 }
 
-func (f *fetch) beginFile(ctx context.Context, a *assembler, t *target, here Here) error {
+func (f *fetch) beginFile(ctx context.Context, a *assembler, t *target, here *Here) error {
 	if len(t.Where) == 0 {
 		return a.assemble(t)
 	}
-	left := false
 	if len(t.Where) > 1 {
-		var err error
-		if left, err = a.begin(t); err != nil {
+		if err := a.begin(t); err != nil {
 			return err
 		}
 	}
@@ -115,14 +117,7 @@ func (f *fetch) beginFile(ctx context.Context, a *assembler, t *target, here Her
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		found := false
-		var err error
-		if left {
-			found, err = a.has(p)
-		}
-		if err == nil && !found {
-			found, err = a.find(p, here)
-		}
+		found, err := a.present(p, here)
 		if err != nil {
 			return err
 		}
@@ -181,13 +176,16 @@ func (f *fetch) work(ctx context.Context) error {
 
 // unpacked removes an object of which all is in its place in large files: a run that
 // is cut off finds it there again. So the disk need not have it, and memory is not
-// filled with what nobody reads any more.
+// filled with what nobody reads any more. What a later fetch needs stays.
 func (f *fetch) unpacked(a *assembler, some arrival) error {
 	if slices.ContainsFunc(some.parts, func(p part) bool { return len(p.file.Where) == 1 }) {
 		some.left.Add(1) // the object stays
 	}
 	object := some.parts[0].extent().Object
 	if some.left.Add(-1) > 0 {
+		return nil
+	}
+	if f.later != nil && f.later(object) {
 		return nil
 	}
 	a.drop(object)

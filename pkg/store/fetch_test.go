@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
 )
 
 // Parts that are here are taken from here, and what only claims to be one is not.
@@ -40,7 +41,7 @@ func TestConformPartsHere(t *testing.T) {
 			t.Errorf("asked for a part that is in no row: %x", sum)
 			return false
 		}
-		s.here = here
+		s.here = &Here{Part: here}
 		s.verify(items)
 		if !s.ByContent() {
 			return // an object is a whole file
@@ -52,7 +53,7 @@ func TestConformPartsHere(t *testing.T) {
 		copy(local, content)
 		s.place.drop(Dir + "/" + s.entries()[0].Where[0].Object)
 		entries, dir := s.entries()[:1], s.tmp()
-		s.must(s.Fetch(t.Context(), entries, dir, here, nil))
+		s.must(s.Fetch(t.Context(), entries, dir, s.here, nil))
 		if body, err := os.ReadFile(filepath.Join(dir, "0")); err != nil || !bytes.Equal(body, content) {
 			t.Errorf("%d bytes: %v", len(body), err)
 		}
@@ -265,4 +266,180 @@ func TestFetchGoesOnWithinAFile(t *testing.T) {
 	if err := s.Fetch(t.Context(), entries, dir, nil, nil); err != nil || !whole(dir, entries, 0) {
 		t.Errorf("over another file: %v", err)
 	}
+}
+
+// blocks are what a file takes on the disk, in bytes.
+func blocks(t *testing.T, file string) int64 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(file, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Blocks * 512
+}
+
+// A file of zeros with a little in it took its whole size on the disk where it came,
+// and each of its parts was written.
+func TestFetchLeavesHoles(t *testing.T) {
+	const size = 12 << 20
+	noise := make([]byte, 600<<10)
+	for i := range noise {
+		noise[i] = byte(rand.Uint32())
+	}
+	sparse := func(size int, at ...int) string {
+		b := make([]byte, size)
+		for _, at := range at {
+			copy(b[at:], noise)
+		}
+		return string(b)
+	}
+	tests := map[string]struct {
+		content string
+		most    int64 // that it takes
+		objects int   // that are fetched for it
+	}{
+		"all zeros":                 {sparse(size), 0, 0},
+		"data at the start":         {sparse(size, 0), 3 << 20, 1},
+		"data at the end":           {sparse(size, size-len(noise)), 3 << 20, 1},
+		"data in the middle":        {sparse(size, size/2+123), 3 << 20, 1},
+		"no multiple of a block":    {sparse(size+1234, size-len(noise)+777), 3 << 20, 1},
+		"zeros in one part":         {sparse(100 << 10), 4096, 1},
+		"zeros as of a small file":  {sparse(40 << 10), 4096, 1},
+		"one byte more than blocks": {sparse(64<<10) + "x", 4096, 1},
+		"empty":                     {"", 0, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := &watched{Bucket: storetest.New().At("p")}
+			s := NewSnapshot(w, t.TempDir())
+			it := stored(t, s, "f", tt.content)
+			entries, dir := []*tree.Entry{&it.Entry}, t.TempDir()
+			for range 2 { // and once more, over what the first left
+				w.asked = nil
+				if err := s.Fetch(t.Context(), entries, dir, nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				if !whole(dir, entries, 0) {
+					t.Fatal("it is not what it is to be")
+				}
+				if got := blocks(t, filepath.Join(dir, "0")); got > tt.most+4096 {
+					t.Errorf("it takes %d bytes, want %d at most", got, tt.most)
+				}
+				if len(w.asked) > tt.objects {
+					t.Errorf("fetched %q", w.asked)
+				}
+			}
+			if kept := w.stored(); kept > 2<<20 {
+				t.Errorf("it takes %d bytes in the bucket", kept)
+			}
+		})
+	}
+}
+
+// stored is how much the bucket holds.
+func (w *watched) stored() (n int) {
+	for _, key := range w.Keys() {
+		n += len(w.Body(key))
+	}
+	return n
+}
+
+// What another run left where zeros are to come goes.
+func TestFetchOverLeftovers(t *testing.T) {
+	content := make([]byte, 9<<20)
+	for i := range 1 << 20 {
+		content[4<<20+i] = byte(rand.Uint32())
+	}
+	w := &watched{Bucket: storetest.New().At("p")}
+	s := NewSnapshot(w, t.TempDir())
+	it := stored(t, s, "f", string(content))
+	for name, size := range map[string]int{"shorter": 5 << 20, "as long": 9 << 20, "longer": 11 << 20} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "0"), bytes.Repeat([]byte{7}, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Fetch(t.Context(), []*tree.Entry{&it.Entry}, dir, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !whole(dir, []*tree.Entry{&it.Entry}, 0) {
+			t.Errorf("%s: it is not what it is to be", name)
+		}
+		if got := blocks(t, filepath.Join(dir, "0")); got > 5<<20 {
+			t.Errorf("%s: it takes %d bytes", name, got)
+		}
+	}
+}
+
+// An object that a later fetch needs stays, and is not asked for again.
+func TestFetchKeepsForLater(t *testing.T) {
+	noise := make([]byte, 3<<20)
+	for i := range noise {
+		noise[i] = byte(rand.Uint32())
+	}
+	w := &watched{Bucket: storetest.New().At("p")}
+	s := NewSnapshot(w, t.TempDir())
+	batch := s.Begin(t.TempDir(), 7, nil)
+	one, two := file("one", string(noise[:1<<20])), file("two", string(noise[1<<20:]))
+	for _, it := range []*item{&one, &two} { // both are in one object
+		if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(it.content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := batch.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for i, it := range []*item{&one, &two} {
+		if err := os.RemoveAll(filepath.Join(dir, "0")); err != nil {
+			t.Fatal(err)
+		}
+		here := &Here{Later: func(string) bool { return i == 0 }}
+		if err := s.Fetch(t.Context(), []*tree.Entry{&it.Entry}, dir, here, nil); err != nil || !whole(dir, []*tree.Entry{&it.Entry}, 0) {
+			t.Errorf("%s: %v", it.Path, err)
+		}
+	}
+	if len(w.asked) != 1 {
+		t.Errorf("fetched %q", w.asked)
+	}
+	if left, _ := os.ReadDir(filepath.Join(dir, Dir, "o")); len(left) > 0 {
+		t.Errorf("%d objects are left", len(left))
+	}
+}
+
+// A mirror's files become sparse too, on their way to the store and from it.
+func TestMirrorLeavesHoles(t *testing.T) {
+	b := storetest.New().At("p").Metadata()
+	m, content := NewMirror(b), make([]byte, 6<<20)
+	copy(content[3<<20:], "data")
+	it := file("f", string(content))
+	dir := t.TempDir()
+	batch := m.Begin(dir, 7, nil)
+	if _, err := batch.Add(t.Context(), &it.Entry, bytes.NewReader(content)); err != nil {
+		t.Fatal(err)
+	}
+	if got := blocks(t, filepath.Join(dir, "f")); got > 16<<10 {
+		t.Errorf("staged it takes %d bytes", got)
+	}
+	if err := batch.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := m.Tree(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := m.Fetch(t.Context(), entriesOf(tree), dir, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	body, err := os.ReadFile(filepath.Join(dir, "0"))
+	if got := blocks(t, filepath.Join(dir, "0")); err != nil || !bytes.Equal(body, content) || got > 16<<10 {
+		t.Errorf("%d bytes, of which %d are on the disk, %v", len(body), got, err)
+	}
+}
+
+func entriesOf(t *Tree) (entries []*tree.Entry) {
+	for i := range t.Entries {
+		entries = append(entries, &t.Entries[i])
+	}
+	return entries
 }

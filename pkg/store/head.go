@@ -42,7 +42,8 @@ type Head struct {
 	LeftBehind []LeftBehind      `json:"left_behind,omitempty"` // of each machine that did, until it pushed it
 	Holder     Holder            `json:"holder"`
 	Request    *Request          `json:"request,omitempty"`
-	TTL        float64           `json:"ttl"` // seconds
+	TTL        float64           `json:"ttl"`             // seconds
+	Renew      float64           `json:"renew,omitempty"` // seconds, at most, between two writes of a holder that lives
 	Generation int64             `json:"generation"`
 	Replicas   map[string]Ref    `json:"replicas"`
 	Adopted    map[string]string `json:"adopted,omitempty"` // replica → listing of the plain prefix it began as
@@ -50,6 +51,8 @@ type Head struct {
 	Recent     []Generation      `json:"recent"`            // the last generations, newest last
 	Log        string            `json:"log,omitempty"`     // key of the object with the ones before
 	Proven     *Proof            `json:"proven,omitempty"`  // that the store compares and swaps; immutable
+
+	Deletions map[string]Deletions `json:"deletions,omitempty"` // replica → what was decided of its deletions, and what was not
 
 	Collection int64                `json:"collection,omitempty"` // grows with each condemnation; part of the names of objects
 	Collected  time.Time            `json:"collected,omitzero"`   // when garbage was last looked for, by the store's clock
@@ -74,9 +77,13 @@ type Holder struct {
 	Container string    `json:"container"`
 	Boot      string    `json:"boot"`     // boot id of the machine
 	Instance  string    `json:"instance"` // random, of one run of the program
-	Place     string    `json:"place"`    // device and inode of the workspace: who starts here again is the same one
+	Place     string    `json:"place"`    // device and inode of the workspace
 	PID       int       `json:"pid"`
-	Start     int64     `json:"start"` // of that process, in clock ticks since boot
+	Start     int64     `json:"start"`             // of that process, in clock ticks since boot
+	Space     string    `json:"space,omitempty"`   // the namespaces in which PID and Start mean something
+	Ground    string    `json:"ground,omitempty"`  // device and inode of what it has locked, as long as it lives
+	Machine   string    `json:"machine,omitempty"` // hash of the machine-id, where there is one
+	ID        string    `json:"id,omitempty"`      // random, kept on the machine for the user
 	Since     time.Time `json:"since"`
 }
 
@@ -86,13 +93,15 @@ type LeftBehind struct {
 	Host      string         `json:"host"`
 	Container string         `json:"container,omitempty"`
 	Place     string         `json:"place"`
+	Machine   string         `json:"machine,omitempty"`
+	ID        string         `json:"id,omitempty"`
 	Time      time.Time      `json:"time"`
 	Left      []account.Left `json:"left"`
 }
 
 // Of reports whether it is what a holder's machine left.
 func (b LeftBehind) Of(h Holder) bool {
-	return h.Same(Holder{Host: b.Host, Container: b.Container, Place: b.Place})
+	return h.Same(Holder{Host: b.Host, Container: b.Container, Place: b.Place, Machine: b.Machine, ID: b.ID})
 }
 
 // String says it to the next machine.
@@ -117,7 +126,10 @@ func (h *Head) leave(by Holder, left []account.Left, now time.Time) {
 	if len(left) == 0 {
 		return
 	}
-	h.LeftBehind = append(h.LeftBehind, LeftBehind{by.Host, by.Container, by.Place, now.UTC().Truncate(time.Second), left})
+	h.LeftBehind = append(h.LeftBehind, LeftBehind{
+		Host: by.Host, Container: by.Container, Place: by.Place, Machine: by.Machine, ID: by.ID,
+		Time: now.UTC().Truncate(time.Second), Left: left,
+	})
 	h.LeftBehind = h.LeftBehind[max(0, len(h.LeftBehind)-leftBehindMax):]
 }
 
@@ -133,24 +145,13 @@ func (h *Head) keepCount(now time.Time) {
 	h.leave(h.Holder, []account.Left{{Replica: "all", Parts: a.Parts()}}, now)
 }
 
-// Request asks the holder to flush and hand over. Who asks writes it into the
-// head; the holder meets it at its next write.
-type Request struct {
-	By   Holder    `json:"by"`
-	Time time.Time `json:"time"`
-}
-
-// Same says whether o is the same place: host, container and workspace folder.
-func (h Holder) Same(o Holder) bool {
-	return h.Host == o.Host && h.Container == o.Container && h.Place == o.Place
-}
-
 // Ref says where a generation has a replica's tree.
 type Ref struct {
 	Manifest string `json:"manifest"` // key under the replica's prefix; "" in a mirror
 	Files    int64  `json:"files"`
 	Bytes    int64  `json:"bytes"`
-	Filters  string `json:"filters"` // hash of the rules that the tree was seen through
+	Filters  string `json:"filters"`         // hash of the rules that the tree was seen through
+	Older    int    `json:"older,omitempty"` // paths whose state was not the newest one
 }
 
 // Generation is one committed state of all replicas.
@@ -189,6 +190,7 @@ func (h *Head) Clone() Head {
 	c.LeftBehind = slices.Clone(h.LeftBehind)
 	c.Recent = append([]Generation(nil), h.Recent...)
 	c.Condemned = maps.Clone(h.Condemned)
+	c.Deletions = maps.Clone(h.Deletions)
 	return c
 }
 

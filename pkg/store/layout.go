@@ -20,9 +20,10 @@ type Layout interface {
 	// seen through. A mirror has one tree, whatever the ref, and no rules.
 	Tree(ctx context.Context, ref string) (*Tree, error)
 	// Fetch brings the content of files to dir/0, dir/1, … in the order of
-	// entries, verified. Parts of large files that are here it need not bring.
-	// It may leave other files in dir, which a second call makes use of.
-	Fetch(ctx context.Context, entries []*tree.Entry, dir string, here Here, progress Progress) error
+	// entries, verified. Parts of large files that are here it need not bring;
+	// here may be nil. Blocks of zeros it leaves out of a file. It may leave other
+	// files in dir, which a second call makes use of.
+	Fetch(ctx context.Context, entries []*tree.Entry, dir string, here *Here, progress Progress) error
 	// ByContent says that content is stored by what it is, apart from names and
 	// meta: an entry may refer to what was stored for another.
 	ByContent() bool
@@ -35,10 +36,15 @@ type Layout interface {
 	Publish(ctx context.Context, step Publication) (Ref, error)
 }
 
-// Here fills b with the content of a part, of the SHA-256 sum, from what is on
-// this machine, and says whether it could. What it gives is verified. nil: nothing
-// is here.
-type Here func(sum string, b []byte) bool
+// Here is what a fetch finds on this machine, and what it leaves there.
+type Here struct {
+	// Part fills b with the content of a part, of the SHA-256 sum, and reports
+	// whether it could. What it gives is verified. nil: nothing is here.
+	Part func(sum string, b []byte) bool
+	// Later reports whether a later fetch to the same directory needs an object, which
+	// is not to be removed then. nil: none does.
+	Later func(object string) bool
+}
 
 // Tree is a remote tree.
 type Tree struct {
@@ -51,6 +57,9 @@ type Tree struct {
 	// Base is what Tree was asked for has to be read together with; "" for
 	// nothing.
 	Base string
+	// Older is what in it was not the newest state; nil for nothing, or when that is
+	// not known.
+	Older *Older
 }
 
 // ValidPath says whether a path can be one of a tree: relative, with clean
@@ -80,6 +89,7 @@ type Publication struct {
 	Replica    string
 	Epoch      int64
 	Generation int64
+	Older      *Older // nil for nothing
 }
 
 // Batch collects content and sends it. It belongs to one goroutine.
@@ -88,7 +98,9 @@ type Batch interface {
 	// refer to.
 	Reuse(where []tree.Extent)
 	// Add reads the content of a file, or the target of a link, and keeps it
-	// for Send, which fills in e.Where. It reads r to its end, or fails. undo
+	// for Send, which fills in e.Where. Where that says, with the hash of each
+	// part, what the file was before it grew, those parts are kept as far as they
+	// are still there. It reads r to its end, or fails. undo
 	// takes it out again, until the next Add: the file turned out to have
 	// changed while it was read. Some of it may be sent already, and go on being
 	// sent until Send or Stop.

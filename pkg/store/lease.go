@@ -23,7 +23,9 @@ type Lease struct {
 	workspace  string
 	self       Holder
 	ttl        time.Duration
+	renew      time.Duration
 	dead       func(Holder) bool
+	tell       func(*Head)
 	bestEffort bool
 	clock      Clock
 
@@ -36,6 +38,9 @@ type Lease struct {
 	held    bool          // we wrote head, as its holder
 	sent    time.Duration // boot-time clock when the last write that came through was sent
 	inDoubt *attempt      // a write whose answer we do not know
+	seen    sighting      // of the head, when another held it
+	store   storeClock    // as last read
+	rival   *Holder       // that has our identity, and lives; nil: none was met
 }
 
 // attempt is a write of the head that was sent.
@@ -51,11 +56,14 @@ type LeaseOptions struct {
 	Workspace string // org/project/env
 	Self      Holder
 	TTL       time.Duration // after this without a sign of life another may take it
-	// Dead says that a holder at our own place is proven to have ended: a
+	Renew     time.Duration // how often it is renewed
+	// Dead says that a holder that looks like ourselves is proven to have ended: a
 	// crash, a restarted container. Its lease is taken at once. nil: never.
 	Dead func(Holder) bool
 	// BestEffort says that a remote without conditional writes will do.
 	BestEffort bool
+	// Tell adds to each head that the holder writes what it has to say. May be nil.
+	Tell func(*Head)
 	// Clock is what a test sets; the zero value is this machine's.
 	Clock Clock
 }
@@ -89,18 +97,6 @@ var (
 	ErrNoStrongLease = errors.New("the remote does not support conditional writes")
 )
 
-// HeldByOther is the error of Acquire while another has the lease.
-type HeldByOther struct {
-	Holder   Holder
-	LastSeen time.Time // by the store's clock
-	Free     time.Duration
-}
-
-func (e *HeldByOther) Error() string {
-	return fmt.Sprintf("the lease is held by %s since %s, last seen %s",
-		e.Holder.name(), e.Holder.Since.Format(time.RFC3339), e.LastSeen.Format(time.RFC3339))
-}
-
 func (h Holder) name() string {
 	if h.Container == "" || h.Container == h.Host {
 		return h.Host
@@ -112,8 +108,8 @@ func (h Holder) name() string {
 // workspace's default remote.
 func NewLease(b Root, o LeaseOptions) *Lease {
 	return &Lease{
-		bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL,
-		dead: o.Dead, bestEffort: o.BestEffort, clock: o.Clock.orReal(),
+		bucket: b, key: HeadKey(o.Workspace), workspace: o.Workspace, self: o.Self, ttl: o.TTL, renew: o.Renew,
+		dead: o.Dead, tell: o.Tell, bestEffort: o.BestEffort, clock: o.Clock.orReal(),
 	}
 }
 
@@ -238,7 +234,7 @@ func (l *Lease) next(ctx context.Context) error {
 		h.State, h.Dirty, h.Request = Held, 0, nil
 		h.Holder = l.self
 		h.Holder.Since = l.clock.Now().UTC().Truncate(time.Second)
-		h.TTL = l.ttl.Seconds()
+		h.TTL, h.Renew = l.ttl.Seconds(), l.renew.Seconds()
 	})
 	if errors.Is(err, ErrFenced) {
 		return l.lost()
@@ -256,23 +252,6 @@ func (l *Lease) Mine(ctx context.Context) (bool, error) {
 	return l.head != nil && l.head.State == Held && l.ours(l.head.Holder), nil
 }
 
-// Ask asks the holder to flush and hand over. The lease is taken by Acquire,
-// once it was given back, which nobody else can do before us.
-func (l *Lease) Ask(ctx context.Context) error {
-	if err := l.read(ctx); err != nil {
-		return err
-	}
-	if l.head == nil || l.head.State != Held || l.ours(l.head.Holder) {
-		return nil
-	}
-	if err := l.prove(ctx); err != nil {
-		return err
-	}
-	return l.write(ctx, func(h *Head) {
-		h.Request = &Request{By: l.self, Time: l.clock.Now().UTC().Truncate(time.Second)}
-	})
-}
-
 // Seize takes the next epoch whoever holds the lease: the holder is fenced, and
 // what it did not commit it merges later.
 func (l *Lease) Seize(ctx context.Context) error {
@@ -283,20 +262,6 @@ func (l *Lease) Seize(ctx context.Context) error {
 		return l.create(ctx)
 	}
 	return l.next(ctx)
-}
-
-// Asked says who asks us to hand the lease over; nil when nobody does.
-func (l *Lease) Asked() *Holder {
-	if !l.held || l.head.Request == nil || l.head.Request.By.Instance == l.self.Instance {
-		return nil
-	}
-	return &l.head.Request.By
-}
-
-// ours says whether a holder is this program, or one before it at the same
-// place that has ended.
-func (l *Lease) ours(h Holder) bool {
-	return h.Instance == l.self.Instance || h.Same(l.self) && l.dead != nil && l.dead(h)
 }
 
 // LeftBehind is what other machines left behind, as the head says.
@@ -321,7 +286,7 @@ func (l *Lease) lost() error {
 	if l.head == nil {
 		return ErrFenced
 	}
-	return &HeldByOther{Holder: l.head.Holder, LastSeen: l.clock.Now(), Free: l.ttl}
+	return &HeldByOther{Holder: l.head.Holder, LastSeen: l.clock.Now(), Free: l.ttl, Renew: seconds(l.head.Renew)}
 }
 
 // create writes the first head.
@@ -330,31 +295,13 @@ func (l *Lease) create(ctx context.Context) error {
 	self.Since = l.clock.Now().UTC().Truncate(time.Second)
 	h := Head{
 		Format: headFormat, Workspace: l.workspace, Lineage: NewID(), Epoch: 1, Seq: 1, Nonce: NewID(),
-		State: Held, Holder: self, TTL: l.ttl.Seconds(), Replicas: map[string]Ref{}, Recent: []Generation{},
+		State: Held, Holder: self, TTL: l.ttl.Seconds(), Renew: l.renew.Seconds(), Replicas: map[string]Ref{}, Recent: []Generation{},
 	}
 	err := l.send(ctx, h, rclone.IfAbsent)
 	if errors.Is(err, ErrFenced) {
 		return l.lost()
 	}
 	return err
-}
-
-// expired returns nil when the holder's ttl has run out by the store's own
-// clock: the head's time against that of an object just written.
-func (l *Lease) expired(ctx context.Context, owner Holder) error {
-	head, err := l.bucket.Stat(ctx, l.key)
-	if err != nil {
-		return fmt.Errorf("cannot see how old the lease is: %w", err)
-	}
-	now, err := l.StoreTime(ctx)
-	if err != nil {
-		return err
-	}
-	ttl := time.Duration(l.head.TTL * float64(time.Second))
-	if left := ttl + clockGrain - now.Sub(head.ModTime); left > 0 {
-		return &HeldByOther{Holder: owner, LastSeen: head.ModTime, Free: left}
-	}
-	return nil
 }
 
 // ReadHead reads a workspace's head. The error wraps rclone.ErrNotFound when
@@ -381,9 +328,11 @@ func (l *Lease) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	was := l.head
 	l.head, l.etag = h, etagOf(body)
-	// Another has it: what we had ended with this.
-	l.held = l.held && h.State == Held && h.Holder.Instance == l.self.Instance
+	if l.held && (h.State != Held || h.Holder.Instance != l.self.Instance) {
+		l.deprived(was, h) // what we had ended with this
+	}
 	return nil
 }
 
@@ -495,6 +444,9 @@ func (l *Lease) write(ctx context.Context, change func(*Head)) error {
 		h.Seq++
 		h.Nonce = NewID()
 		change(&h)
+		if l.tell != nil && h.Holder.Instance == l.self.Instance {
+			l.tell(&h)
+		}
 		if err := l.send(ctx, h, rclone.IfMatch(l.etag)); !errors.Is(err, errAsked) {
 			return err
 		}
@@ -573,7 +525,8 @@ func (l *Lease) glance(ctx context.Context, a *attempt) error {
 	if l.head != nil && h.Nonce == l.head.Nonce || h.Nonce == a.head.Nonce {
 		return nil
 	}
-	l.inDoubt, l.held = nil, false
+	l.deprived(l.head, h)
+	l.inDoubt = nil
 	l.head, l.etag = h, etagOf(body)
 	return ErrFenced
 }
@@ -603,13 +556,18 @@ func (l *Lease) refused(ctx context.Context, a *attempt) error {
 		l.won(a)
 		return nil
 	}
+	if h.askedOver(a.head.Nonce) && h.State == Held && h.Holder.Instance == l.self.Instance {
+		l.won(a) // it counted, and was asked for since
+		l.head, l.etag = h, etagOf(body)
+		return nil
+	}
 	was := l.head
 	l.inDoubt = nil
 	l.head, l.etag = h, etagOf(body)
-	if l.held && was != nil && h.State == Held && h.Epoch == was.Epoch && h.Seq > was.Seq && h.Holder.Instance == l.self.Instance && h.Request != nil {
+	if l.held && was != nil && h.State == Held && h.Epoch == was.Epoch && h.Seq > was.Seq && h.Holder.Instance == l.self.Instance && h.onlyAsked(was) {
 		return errAsked
 	}
-	l.held = false
+	l.deprived(was, h)
 	return ErrFenced
 }
 

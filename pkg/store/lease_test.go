@@ -452,13 +452,16 @@ func TestLeaseProof(t *testing.T) {
 // written over.
 func TestLeaseBestEffort(t *testing.T) {
 	b := storetest.New().Weak()
-	first, second := machineOf(t, b, "a"), machineOf(t, b, "b")
+	boot := time.Hour
+	goesAlong := func(o *LeaseOptions) { o.Clock.Boot = func() time.Duration { return boot } }
+	first, second := machineOf(t, b, "a", goesAlong), machineOf(t, b, "b", goesAlong)
 	mustAcquire(t, first)
 	var other *HeldByOther
 	if err := second.Acquire(t.Context()); !errors.As(err, &other) {
 		t.Fatalf("got %v", err)
 	}
 	b.Advance(time.Hour)
+	boot += time.Hour // the machines wait by their own clocks
 	mustAcquire(t, second)
 	nonce := NewID()
 	wantErr(t, second.Commit(t.Context(), nonce, nil, nil), nil)

@@ -31,6 +31,7 @@ type manifestHeader struct {
 	Filters    []filter.Rule `json:"filters"`
 	Base       string        `json:"base,omitempty"` // the full manifest that this one is a difference from
 	Rows       int           `json:"rows"`           // of the tree
+	Older      *Older        `json:"older,omitempty"`
 }
 
 // checkEntry refuses what no tree has, or what would be content that nobody
@@ -61,7 +62,7 @@ func writeManifest(w io.Writer, p Publication, rows int, base string, d *differe
 	}
 	h := manifestHeader{
 		Format: manifestFormat, Workspace: p.Workspace, Replica: p.Replica, Epoch: p.Epoch, Generation: p.Generation,
-		Time: now.UTC(), Filters: p.Filters, Base: base, Rows: rows,
+		Time: now.UTC(), Filters: p.Filters, Base: base, Rows: rows, Older: p.Older,
 	}
 	if err := json.NewEncoder(z).Encode(h); err != nil {
 		return err
@@ -193,7 +194,7 @@ func (m *manifest) each(f func(*tree.Record)) error {
 // readTree reads the tree of a manifest; full is what it is a difference from,
 // nil for nothing.
 func readTree(m, full *manifest) (*Tree, error) {
-	t := &Tree{Filters: m.Filters, Base: m.Base}
+	t := &Tree{Filters: m.Filters, Base: m.Base, Older: m.Older}
 	err := merge(m, full, func(e *tree.Entry) { t.Entries = append(t.Entries, *e) })
 	if err == nil && len(t.Entries) != m.Rows {
 		err = fmt.Errorf("%d rows where %d were written", len(t.Entries), m.Rows)

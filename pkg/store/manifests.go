@@ -145,7 +145,7 @@ func (s *Snapshot) prepare(p Publication) (Ref, error) {
 		return Ref{}, err
 	}
 	manifest, err := s.write(p, c.rows, base, d)
-	return Ref{Manifest: manifest, Files: c.files, Bytes: c.bytes}, err
+	return Ref{Manifest: manifest, Files: c.files, Bytes: c.bytes, Older: p.Older.count()}, err
 }
 
 // difference says from which manifest the next tree is to be a difference, and

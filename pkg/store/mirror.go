@@ -17,6 +17,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -108,7 +109,7 @@ func (m *Mirror) key(e *tree.Entry) string {
 
 // Fetch downloads the objects of entries, and fills in what the listing did
 // not tell. An object is a whole file: no part of one is of use.
-func (m *Mirror) Fetch(ctx context.Context, entries []*tree.Entry, dir string, _ Here, progress Progress) error {
+func (m *Mirror) Fetch(ctx context.Context, entries []*tree.Entry, dir string, _ *Here, progress Progress) error {
 	var keys []string
 	for _, e := range entries {
 		keys = append(keys, m.key(e))
@@ -175,13 +176,13 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 	if mode := s.Mode().Perm(); mode != usual {
 		e.Mode = uint32(mode)
 	}
-	f, err := os.Open(file)
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	sum, tag := sha256.New(), md5.New()
-	n, err := io.Copy(io.MultiWriter(sum, tag), f)
+	n, err := io.Copy(io.MultiWriter(sum, tag, sparse.NewDigger(f)), f)
 	if err != nil {
 		return err
 	}
@@ -213,7 +214,7 @@ func (m *Mirror) Publish(ctx context.Context, p Publication) (Ref, error) {
 	if err != nil {
 		return Ref{}, err
 	}
-	ref := Ref{Files: c.files, Bytes: c.bytes}
+	ref := Ref{Files: c.files, Bytes: c.bytes, Older: p.Older.count()}
 	var keys []string
 	for i := range p.Gone {
 		if p.Gone[i].Kind != tree.Dir {
@@ -273,7 +274,7 @@ func (b *mirrorBatch) Add(_ context.Context, e *tree.Entry, r io.Reader) (func()
 		return nil, err
 	}
 	tag := md5.New()
-	n, err := io.Copy(io.MultiWriter(f, tag), r)
+	n, err := sparse.Copy(f, io.TeeReader(r, tag))
 	if err == nil && e.Kind == tree.File {
 		err = f.Chmod(os.FileMode(e.Mode & 0o777))
 	}

@@ -60,7 +60,7 @@ type Entry struct {
 	Path  string // any bytes, slash separated, relative, never empty
 	Kind  Kind
 	Mode  uint32 // permission bits with setuid, setgid and sticky: 07777
-	MTime int64  // nanoseconds since the epoch; not kept for directories
+	MTime int64  // nanoseconds since the epoch; of a directory 0 where it is not known, and no change on its own
 	Size  int64  // of a file's content
 	Sum   Sum    // of a file's content
 	Link  string // a symlink's target

@@ -37,7 +37,7 @@ type Options struct {
 	// is several steps. 0: 2 s.
 	Quiet time.Duration
 	// Most is how long a change waits at most while the tree is never quiet.
-	// 0: 10 s.
+	// 0: 5 s.
 	Most time.Duration
 	// Again is how soon what cannot be watched is tried again. 0: a minute.
 	Again time.Duration
@@ -88,7 +88,7 @@ func Run(ctx context.Context, o Options) {
 		o.Quiet = 2 * time.Second
 	}
 	if o.Most == 0 {
-		o.Most = 10 * time.Second
+		o.Most = 5 * time.Second
 	}
 	if o.Again == 0 {
 		o.Again = again

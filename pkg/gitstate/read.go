@@ -1,0 +1,162 @@
+package gitstate
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What lies in a git directory need not be what git put there. Whoever opens a
+// FIFO waits until somebody writes into it, and a device may do anything: so all
+// files are opened here, and only those that are files.
+
+// kindOf names what is no regular file; "" for one that is.
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsRegular():
+		return ""
+	case mode.IsDir():
+		return "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	case mode&fs.ModeSymlink != 0:
+		return "a link that leads nowhere"
+	}
+	return "of an unknown kind"
+}
+
+// errKind says that something is no file.
+var errKind = errors.New("not a file")
+
+func wrongKind(path, kind string) error { return fmt.Errorf("%s is %s, %w", path, kind, errKind) }
+
+// openFile opens a regular file, also by a link to it. It waits for nothing.
+func openFile(file string) (*os.File, error) {
+	s, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if kind := kindOf(s.Mode()); kind != "" {
+		return nil, wrongKind(file, kind)
+	}
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = f.Stat(); err == nil && !s.Mode().IsRegular() { // it became that in between
+		err = wrongKind(file, kindOf(s.Mode()))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// readFile reads a regular file, also by a link to it.
+func readFile(file string) ([]byte, error) {
+	f, err := openFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// kindAt names what is at a path.
+func kindAt(file string) string {
+	s, err := os.Stat(file)
+	if err != nil {
+		return "a link that leads nowhere"
+	}
+	return kindOf(s.Mode())
+}
+
+// irregular finds what is no file among the objects of a git directory, by which
+// git would wait for ever: "" for nothing. Only names and kinds are read.
+func irregular(objects string) string {
+	found := ""
+	look := func(dir string) {
+		entries, _ := os.ReadDir(filepath.Join(objects, dir)) // what cannot be read git says
+		for _, e := range entries {
+			if kind := kindOf(e.Type()); found == "" && kind != "" && !e.IsDir() && e.Type()&(fs.ModeNamedPipe|fs.ModeDevice) != 0 {
+				found = wrongKind(filepath.Join("objects", dir, e.Name()), kind).Error()
+			}
+		}
+	}
+	entries, _ := os.ReadDir(objects)
+	for _, e := range entries {
+		if e.IsDir() || e.Type()&fs.ModeSymlink != 0 {
+			look(e.Name())
+		}
+	}
+	look(filepath.Join("info", "commit-graphs"))
+	return found
+}
+
+// whyNone says why a directory is no git directory that can be captured.
+func whyNone(dir string) error {
+	for _, part := range []string{"HEAD", "objects", "refs"} {
+		s, err := os.Stat(filepath.Join(dir, part))
+		if part == "HEAD" {
+			if l, e := os.Lstat(filepath.Join(dir, part)); e == nil && l.Mode()&fs.ModeSymlink != 0 && err != nil {
+				continue // to a branch that has no commit yet
+			}
+		}
+		switch {
+		case absent(err):
+			return refused("it is no git directory, or one that is damaged: %s is missing", part)
+		case err != nil:
+			return refused("it cannot be read: %s", lastWord(err))
+		case part == "HEAD" && !s.Mode().IsRegular():
+			return refused("it is no git directory, or one that is damaged: HEAD is %s, not a file", kindOf(s.Mode()))
+		case part != "HEAD" && !s.IsDir():
+			return refused("it is no git directory, or one that is damaged: %s is not a directory", part)
+		}
+	}
+	return nil
+}
+
+// lastWord is the reason of an error of the file system, with the last element of
+// the path.
+func lastWord(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Sprintf("%s: %s", filepath.Base(p.Path), p.Err)
+	}
+	return err.Error()
+}
+
+// PartialError says that a repository was captured but for some of it.
+type PartialError struct {
+	Parts []string
+	Here  bool // some of it has content that is on this machine alone
+}
+
+// Lost says that an error tells only of what is on no machine any more: there is nothing
+// that could still be carried.
+func Lost(err error) bool {
+	var partial *PartialError
+	return errors.As(err, &partial) && !partial.Here
+}
+
+// partsTold bounds how many parts an error names.
+const partsTold = 3
+
+func (e *PartialError) Error() string {
+	text := strings.Join(e.Parts[:min(len(e.Parts), partsTold)], "; ")
+	if n := len(e.Parts) - partsTold; n > 0 {
+		text += fmt.Sprintf("; and %d more", n)
+	}
+	return text + ": all else of it is carried"
+}

@@ -1,0 +1,93 @@
+package isolation
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// Where the dev container CLI mounts a folder, by what devcontainer.json says.
+func TestPlaceOf(t *testing.T) {
+	const folder, repo = "/home/me/repo/widget", "/home/me/repo"
+	for name, tt := range map[string]struct{ config, top, want string }{
+		"the default":               {`{}`, folder, "/workspaces/widget"},
+		"in a repository":           {`{}`, repo, "/workspaces/repo/widget"},
+		"the template's":            {`{"workspaceFolder": "/workspace", "workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind"}`, folder, "/workspace"},
+		"a folder without a mount":  {`{"workspaceFolder": "/workspace"}`, folder, "/workspaces/widget"},
+		"the name in the target":    {`{"workspaceMount": "type=bind,src=${localWorkspaceFolder},dst=/src/${localWorkspaceFolderBasename}"}`, folder, "/src/widget"},
+		"what the folder is in":     {`{"workspaceMount": "type=bind,source=${localWorkspaceFolder}/..,target=/src"}`, folder, "/src/widget"},
+		"a part of the folder":      {`{"workspaceMount": "type=bind,source=${localWorkspaceFolder}/src,target=/src"}`, folder, ""},
+		"a volume":                  {`{"workspaceFolder": "/src", "workspaceMount": "source=code,target=/src,type=volume"}`, folder, "/src"},
+		"nothing is mounted":        {`{"workspaceMount": "", "workspaceFolder": "/src"}`, folder, "/src"},
+		"the host's variable":       {`{"workspaceMount": "source=${localWorkspaceFolder},target=${localEnv:HOME}/x,type=bind"}`, folder, ""},
+		"compose":                   {`{"dockerComposeFile": "c.yaml", "workspaceFolder": "/src/"}`, folder, "/src"},
+		"compose without a folder":  {`{"dockerComposeFile": ["c.yaml"]}`, folder, ""},
+		"compose, a variable in it": {`{"dockerComposeFile": "c.yaml", "workspaceFolder": "/${localWorkspaceFolderBasename}"}`, folder, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := ReadContainer([]byte(tt.config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.PlaceOf(folder, tt.top); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A spec that says /workspace where the folder is mounted at the CLI's default: nothing of
+// the project was saved, and check said that all is well.
+func TestMisplaced(t *testing.T) {
+	const place = "/workspaces/widget"
+	sync := func(paths ...string) string {
+		var list []string
+		for _, p := range paths {
+			p, pulls := strings.CutSuffix(p, " pull")
+			direction := "bidirectional"
+			if pulls {
+				direction = "pull-only"
+			}
+			name := "r" + strings.TrimSuffix(strings.ReplaceAll(p, "/", "-"), "-")
+			list = append(list, fmt.Sprintf(`{name: "%s", path: "%s", remote_path: "%s", direction: %s}`, name, p, name, direction))
+		}
+		return strings.Join(list, ", ")
+	}
+	for name, tt := range map[string]struct {
+		paths  []string
+		config string
+		place  string
+		want   []string // words of the finding; none: there is none
+	}{
+		"elsewhere":                {[]string{"/workspace"}, `{}`, place, []string{"at /workspaces/widget in the container", "r-workspace (/workspace)", `"workspaceFolder": "/workspace"`, "path: /workspaces/widget"}},
+		"with a nested one":        {[]string{"/workspace/notes", "/workspace"}, `{}`, place, []string{"r-workspace-notes (/workspace/notes), r-workspace (/workspace)", `"workspaceFolder": "/workspace"`}},
+		"a name that begins alike": {[]string{"/workspaces/widget-b"}, `{}`, place, []string{"(/workspaces/widget-b)"}},
+		"only one of two is right": {[]string{"/workspace", place + "/notes"}, `{}`, place, []string{"for r-workspace (/workspace):"}},
+		"the folder":               {[]string{place, place + "/notes"}, `{}`, place, nil},
+		"what the folder is in":    {[]string{"/workspaces"}, `{}`, place, nil},
+		"the root":                 {[]string{"/"}, `{}`, place, nil},
+		"a part of the folder":     {[]string{place + "/src"}, `{}`, place, nil},
+		"beside one that has it":   {[]string{place, "/home/me/notes"}, `{}`, place, nil},
+		"in a volume":              {[]string{"/data/notes"}, `{"mounts": ["source=d,target=/data,type=volume"]}`, place, nil},
+		"in a mount as an object":  {[]string{"/data"}, `{"mounts": [{"type": "bind", "source": "/x", "target": "/data/"}]}`, place, nil},
+		"in a mount by run args":   {[]string{"/data"}, `{"runArgs": ["-v", "x:/data:ro"]}`, place, nil},
+		"in one without a name":    {[]string{"/data"}, `{"runArgs": ["-v", "/data"]}`, place, nil},
+		"beside a mount":           {[]string{"/workspace"}, `{"mounts": ["source=d,target=/work,type=volume"]}`, place, []string{"(/workspace)"}},
+		"what only pulls":          {[]string{"/reference pull"}, `{}`, place, nil},
+		"not known where it is":    {[]string{"/workspace"}, `{}`, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := with(t, "a", sync(tt.paths...), tt.config)
+			w.Place = tt.place
+			found := Misplaced(w)
+			if len(found) != min(1, len(tt.want)) {
+				t.Fatalf("%+v", found)
+			}
+			for _, want := range tt.want {
+				if f := found[0]; f.Severity != Error || !strings.Contains(f.Text+f.Fix, want) {
+					t.Errorf("%+v does not say %q", f, want)
+				}
+			}
+		})
+	}
+}

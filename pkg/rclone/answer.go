@@ -1,0 +1,264 @@
+package rclone
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// What stands between us and the store may answer in its place: a captive portal,
+// a proxy that wants a login. rclone takes any 2xx for a done write, any 404 for a
+// missing object and an empty body for an empty listing. So the S3 back end is made
+// to log the headers of each answer, and they are looked at here. The log has no
+// request in it, and with that no credentials. See docs/decisions/012, where it is measured.
+
+// answer is what the headers of one response say.
+type answer struct {
+	status int
+	header http.Header
+}
+
+// sdkObject is what rclone's log calls the S3 library.
+const sdkObject = "S3 SDK"
+
+// readAnswer reads the log's text of a response.
+func readAnswer(msg string) (answer, bool) {
+	text, is := strings.CutPrefix(msg, "Response\n")
+	if !is {
+		return answer{}, false
+	}
+	r, err := http.ReadResponse(bufio.NewReaderSize(strings.NewReader(text), 512), nil)
+	if err != nil {
+		return answer{}, false
+	}
+	return answer{r.StatusCode, r.Header}, true
+}
+
+// plainTag is the ETag of content that came in one piece, an MD5, or in parts.
+var plainTag = regexp.MustCompile(`^(?:W/)?"?([0-9A-Fa-f]{32}(?:-\d+)?)"?$`)
+
+// tag is the ETag that a store named; "" for none. One that is no MD5 counts only
+// beside a store's own headers: a web server gives its pages one too.
+func (a answer) tag() string {
+	etag := a.header.Get("ETag")
+	if m := plainTag.FindStringSubmatch(etag); m != nil {
+		return strings.ToLower(m[1])
+	}
+	if a.marked() {
+		return strings.Trim(etag, `"`)
+	}
+	return ""
+}
+
+// marks are headers that stores of S3's kind put on what they answer, and nothing
+// else does. CloudFront's X-Amz-Cf-Id, say, is on login pages too.
+var marks = []string{
+	"X-Amz-Request-Id", "X-Amz-Id-2", "X-Amz-Version-Id", "X-Amz-Bucket-Region", "X-Guploader-Uploadid",
+	"X-Oss-Request-Id", "X-Cos-Request-Id", "X-Obs-Request-Id", "X-Trans-Id",
+}
+
+// marked reports whether the answer has a header that only a store gives.
+func (a answer) marked() bool {
+	return slices.ContainsFunc(marks, func(name string) bool { return a.header.Get(name) != "" })
+}
+
+// kind is the content's type, without its parameters.
+func (a answer) kind() string {
+	kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(kind))
+}
+
+// page reports whether the answer is something to look at in a browser.
+func (a answer) page() bool { return strings.Contains(a.kind(), "html") }
+
+// xml reports whether it is what S3 lists objects and tells errors in.
+func (a answer) xml() bool { return strings.HasSuffix(a.kind(), "xml") && !a.page() }
+
+// foreign says, in a few words, why this answer to a request of an operation is
+// none of a store's; "" when it may be one.
+func (a answer) foreign(op string) string {
+	switch {
+	case a.status == http.StatusNetworkAuthenticationRequired:
+		return a.name()
+	case a.status < 300:
+		return a.foreignDone(op)
+	case a.marked(), a.xml():
+		return ""
+	case a.status < 400:
+		return a.name() + a.leads()
+	case a.status == http.StatusTooManyRequests, a.status >= 500:
+		return "" // a balancer before the store says so in HTML too
+	case a.page(), a.kind() == "application/json":
+		return a.name() + " with " + a.looks()
+	case a.status == http.StatusNotFound || a.status == http.StatusMethodNotAllowed:
+		// rclone takes both for a missing object. A HEAD has no body, hence no type.
+		if slices.Contains(heads, op) {
+			return ""
+		}
+		return a.name() + " with " + a.looks() + ", not the words of S3"
+	}
+	return ""
+}
+
+// heads are the operations that look with a HEAD whether an object is there.
+var heads = []string{"stat", "move", "copy", "delete"}
+
+// foreignDone is foreign for what says that all is well.
+func (a answer) foreignDone(op string) string {
+	named, good := a.tag() != "" || a.marked(), false
+	switch op {
+	case "put", "get": // content of our own, which is never a page
+		good = named && !a.page()
+	case "upload": // XML begins and ends one in parts
+		good = (named || a.xml()) && !a.page()
+	case "list": // with a HEAD for what came in parts, and may be a page
+		good = a.xml() || strings.Contains(a.tag(), "-")
+	case "delete", "move":
+		good = named || a.xml() || a.status == http.StatusNoContent
+	default:
+		good = named || a.xml()
+	}
+	if good {
+		return ""
+	}
+	return a.name() + " with " + a.looks() + ", without the headers of a store"
+}
+
+// name is the status in words.
+func (a answer) name() string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)))
+}
+
+// looks says what came.
+func (a answer) looks() string {
+	switch kind := a.kind(); {
+	case a.page():
+		return "a page of HTML"
+	case kind == "":
+		return "no content"
+	default:
+		return "content of type " + kind
+	}
+}
+
+// leads says where a redirect leads to: the host alone, as the rest may hold a
+// secret of the portal's.
+func (a answer) leads() string {
+	to, err := url.Parse(a.header.Get("Location"))
+	if err != nil || to.Host == "" {
+		return ""
+	}
+	return ": a redirect to " + to.Host
+}
+
+// answers is what a run's answers came to. The zero value looks at none.
+type answers struct {
+	op      string
+	tags    []string // the ETags of what the store said is done
+	foreign string   // what was wrong with the first that was no store's
+	copies  int      // of a move, those whose original is not deleted yet
+}
+
+// take looks at a line of the S3 library's.
+func (s *answers) take(msg string) {
+	a, is := readAnswer(msg)
+	if !is || s.op == "" {
+		return
+	}
+	why := a.foreign(s.op)
+	if why == "" && s.op == "move" {
+		why = s.moved(a)
+	}
+	if why != "" {
+		if s.foreign == "" {
+			s.foreign = why
+		}
+		return
+	}
+	if tag := a.tag(); tag != "" && a.status < 300 {
+		s.tags = append(s.tags, tag)
+	}
+}
+
+// moved counts copies and the DELETEs that follow them: a 204 may be anybody's.
+func (s *answers) moved(a answer) string {
+	switch {
+	case a.status < 300 && a.xml():
+		s.copies++
+	case a.status == http.StatusNoContent && s.copies == 0:
+		return a.name() + " where nothing was deleted"
+	case a.status == http.StatusNoContent:
+		s.copies--
+	}
+	return ""
+}
+
+// overS3 reports whether what is written to a back end goes to S3, maybe through
+// others that wrap it.
+func overS3(backends []Backend, name string) bool {
+	for range backends { // a circle is rclone's to refuse
+		at := slices.IndexFunc(backends, func(b Backend) bool { return b.Name == name })
+		if at < 0 {
+			return false
+		}
+		if backends[at].Type == "s3" {
+			return true
+		}
+		name, _, _ = strings.Cut(backends[at].Options["remote"], ":")
+	}
+	return false
+}
+
+// named reports whether the store has named the ETag of a body. That of an encrypted
+// one rclone alone can tell, and it compares it itself.
+func (r *Remote) named(tags []string, body []byte) bool {
+	return slices.Contains(tags, ETag(body)) || r.opts.noHash && len(tags) > 0
+}
+
+// readBack makes sure of a write for which the store named no ETag of the body:
+// under SSE-KMS and SSE-C it is none, and an rclone may log otherwise than ours.
+func (r *Remote) readBack(ctx context.Context, key string, body []byte) error {
+	got, err := r.Get(ctx, key)
+	switch {
+	case err == nil && bytes.Equal(got, body):
+		return nil
+	case err == nil, ClassOf(err) == NotFound: // it may have arrived, and been written over since
+		return &Error{Op: "put", Key: key, Class: Foreign, Text: "the write was said to be done, and the store holds something else"}
+	case errors.Is(err, ErrUnknown):
+		return err
+	}
+	// Whatever keeps us from reading, the write may have happened.
+	return &Error{Op: "put", Key: key, Exit: -1, Class: Unclassified, cause: err}
+}
+
+// lookBack does it for an upload, by the sizes that the store tells.
+func (r *Remote) lookBack(ctx context.Context, dir string, keys []string) error {
+	found, err := r.StatAll(ctx, keys)
+	if err != nil {
+		return err
+	}
+	sizes := make(map[string]int64, len(found))
+	for _, o := range found {
+		sizes[o.Key] = o.Size
+	}
+	e := &Error{Op: "upload", Key: dir, Class: Foreign, Text: "the upload was said to be done, and the store does not hold it"}
+	for _, key := range keys {
+		info, err := os.Lstat(filepath.Join(dir, key))
+		if size, there := sizes[key]; err != nil || !there || size != info.Size() {
+			e.Keys = append(e.Keys, key)
+		}
+	}
+	if len(e.Keys) > 0 {
+		return e
+	}
+	return nil
+}

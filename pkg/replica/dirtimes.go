@@ -1,0 +1,61 @@
+package replica
+
+import (
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// dirTimes gives directories their times, when nothing more is done in them.
+func (p *placement) dirTimes() {
+	for i := len(p.plan.decisions) - 1; i >= 0; i-- { // what is in a directory first
+		d := &p.plan.decisions[i]
+		if want := p.dirTime(d); want != 0 {
+			p.setDirTime(d.Path, want)
+		}
+	}
+}
+
+// dirTime is the time that a directory is to have; 0 for one that nobody knows, and for
+// what is none.
+func (p *placement) dirTime(d *Decision) int64 {
+	switch d.Op {
+	case Delete, Withdraw, Forget, Aside:
+		return 0
+	}
+	here := d.Local != nil && d.Local.Kind == tree.Dir
+	there := d.Remote != nil && d.Remote.Kind == tree.Dir && d.Entry.Kind == tree.Dir
+	was := int64(0) // before this placement
+	if i, ok := searchSightings(p.plan.seen, d.Path); ok && here {
+		was = p.plan.seen[i].MTime
+	}
+	switch {
+	case !there || d.Op == Keep:
+		return was
+	case !here:
+		return d.Remote.MTime
+	case d.Remote.MTime == 0 || p.plan.times[d.Path] == d.Remote.MTime:
+		return was // it did not change there
+	}
+	return d.Remote.MTime
+}
+
+// setDirTime sets a directory's time, where it is another. That it cannot be set is no
+// problem of the directory.
+func (p *placement) setDirTime(path string, want int64) {
+	if now, err := p.r.root.Lstat(path); err == nil && now != nil && now.Kind == tree.Dir && now.MTime != want {
+		_ = p.r.root.SetTime(path, want)
+	}
+}
+
+// noteDir settles a directory that is as it is to be, with the time that it has now. Its
+// mode is what the plan saw: who changed it since made an edit.
+func (p *placement) noteDir(d *Decision) error {
+	now, err := p.r.root.Lstat(d.Path)
+	if err != nil {
+		return err
+	}
+	p.note(d)
+	if n := len(p.changes); now != nil && n > 0 && p.changes[n-1].Path == d.Path {
+		p.changes[n-1].Seen.MTime = now.MTime
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package replica
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/maphash"
+	"io"
+	"os"
+	"time"
+
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Files that are written while they are read: docs/decisions/014. What is staged of
+// one is a state that it had, whole.
+const (
+	// stateTries is how often a file that moves is read, within stateWithin of the
+	// first time: a save is over by then, and who writes all the time has a pause.
+	stateTries  = 3
+	stateWithin = 200 * time.Millisecond
+	// stateWaits bounds what one staging waits for all files that move.
+	stateWaits = 2 * time.Second
+	// followRounds is how often a reader that comes to the end of a file looks
+	// whether it goes on by now. Who writes slower than we read is caught up with
+	// in one or two.
+	followRounds = 8
+	// youngFor is how long a file may change through a mapping without a sign: its
+	// times move with the first store after a page was written to the disk, which
+	// Linux does after 30 to 35 s by default.
+	youngFor = time.Minute
+	// againBuffer is what is read at once of a file that is read again.
+	againBuffer = 128 << 10
+)
+
+// care is what one staging has for files that move.
+type care struct {
+	waits  time.Duration // that are left
+	buffer []byte        // for reading again
+}
+
+// pauses are before each further try.
+var pauses = [stateTries]time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond}
+
+// reader takes the content of a file; seen is how it looked before. undo takes it back.
+type reader func(content io.Reader, seen Seen) (undo func() error, err error)
+
+// readState reads a file in a state that it had, through read: once as a rule, again
+// when it moved meanwhile. What it was seen as is what a later look is compared with:
+// when the file may be another by now, no look is equal to it.
+func (r *Replica) readState(ctx context.Context, path string, read reader) (tree.Sum, Seen, error) {
+	began := time.Now()
+	for try := 0; ; try++ {
+		late := try > 0 && time.Since(began) > stateWithin
+		sum, seen, err := r.readOnce(path, read, try > 0, late)
+		if !errors.Is(err, errMoved) || late || try+1 == stateTries || !r.pause(ctx, pauses[try+1]) {
+			return sum, seen, err
+		}
+	}
+}
+
+// pause waits before another try, as long as this staging may.
+func (r *Replica) pause(ctx context.Context, d time.Duration) bool {
+	if r.care.waits < d {
+		return false
+	}
+	r.care.waits -= d
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// readOnce is one try. A file that moved before is read from a clone, where the file
+// system makes one; late says that it is read from nothing else.
+func (r *Replica) readOnce(path string, read reader, moved, late bool) (tree.Sum, Seen, error) {
+	f, err := r.root.Open(path)
+	if err != nil {
+		return tree.Sum{}, Seen{}, fileError{err}
+	}
+	defer f.Close()
+	p := passage{file: f, now: time.Now(), care: &r.care}
+	if p.began, err = f.Seen(); err != nil {
+		return tree.Sum{}, Seen{}, fileError{err}
+	}
+	if clone := r.clone(f, moved); clone != nil {
+		defer clone.Close()
+		p.file, p.of = clone, f
+	} else if late {
+		return tree.Sum{}, Seen{}, fileError{errMoved}
+	}
+	undo, err := p.run(read)
+	if err != nil {
+		return tree.Sum{}, Seen{}, err
+	}
+	seen, err := p.stood()
+	if err != nil {
+		if undo != nil {
+			err = errors.Join(err, undo())
+		}
+		return tree.Sum{}, Seen{}, err
+	}
+	if seen.CTime != 0 {
+		r.traits.settle(&seen, time.Now())
+	}
+	return tree.Sum(p.sum.Sum(nil)), seen, nil
+}
+
+// cloner is a File of a file system that shares the extents of two files: the clone is
+// the file at one moment, whoever writes.
+type cloner interface {
+	Clone(dir string) (File, error)
+}
+
+// clone clones a file into the stage; nil where that cannot be done, or need not.
+func (r *Replica) clone(f File, moved bool) File {
+	c, ok := f.(cloner)
+	if !ok || !moved {
+		return nil
+	}
+	clone, err := c.Clone(r.Stage())
+	if err != nil {
+		return nil
+	}
+	return clone
+}
+
+// Clone clones the file into one of the directory's file system that has no name.
+func (f openFile) Clone(dir string) (File, error) {
+	fd, err := unix.Open(dir, unix.O_RDWR|unix.O_TMPFILE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, &os.PathError{Op: "clone", Path: f.Name(), Err: err}
+	}
+	clone := openFile{os.NewFile(uintptr(fd), f.Name())}
+	if err := unix.IoctlFileClone(fd, int(f.Fd())); err != nil {
+		clone.Close()
+		return nil, &os.PathError{Op: "clone", Path: f.Name(), Err: err}
+	}
+	return clone, nil
+}
+
+// passage is one reading of a file.
+type passage struct {
+	file  File
+	of    File // what file is a clone of; nil: it is none
+	care  *care
+	now   time.Time // when it began
+	began Seen      // how the file looked then
+	ended Seen      // and when all of its bytes had been read
+	size  int64     // that were read
+	sum   hash.Hash
+	quick maphash.Hash // of the same: to compare with what is there
+}
+
+// run hands the content to who reads it.
+func (p *passage) run(read reader) (undo func() error, err error) {
+	in := &follower{file: p.file, end: p.began.Size, rounds: followRounds}
+	if p.of != nil {
+		s, err := p.file.Seen()
+		if err != nil {
+			return nil, fileError{err}
+		}
+		in.end, in.rounds = s.Size, 0
+	}
+	p.sum = sha256.New()
+	undo, err = read(io.TeeReader(in, io.MultiWriter(p.sum, &p.quick)), p.began)
+	if err != nil {
+		return nil, err
+	}
+	if !in.done { // it was not read to its end
+		return nil, fmt.Errorf("internal error: %d bytes of a file were read, of %d", in.at, in.end)
+	}
+	p.ended, p.size = in.seen, in.end
+	return undo, nil
+}
+
+// stood says whether what was read is a state that the file had, and how that looked.
+func (p *passage) stood() (Seen, error) {
+	if p.of != nil {
+		return p.cloned()
+	}
+	seen := p.began
+	still := p.ended == p.began
+	if still && !p.young() {
+		return seen, nil
+	}
+	// One that did not grow was written in place, cut short or touched. Some write two
+	// contents by turns, of which two readings can have the same mixture.
+	if !still && p.ended.Size <= p.began.Size || p.ended.Size < p.size {
+		return Seen{}, fileError{errMoved}
+	}
+	// All bytes were read before the moment of ended, and all are read again behind
+	// it: when they are the same, they stood together at that moment.
+	same, err := p.again()
+	if err == nil && !same {
+		err = fileError{errMoved}
+	}
+	if err != nil {
+		return Seen{}, err
+	}
+	now, err := p.file.Seen()
+	if err != nil {
+		return Seen{}, fileError{err}
+	}
+	if !still || now != p.began {
+		seen.Size, seen.CTime = p.size, 0
+	}
+	return seen, nil
+}
+
+// cloned says how the file looked when it was cloned.
+func (p *passage) cloned() (Seen, error) {
+	now, err := p.of.Seen()
+	if err != nil {
+		return Seen{}, fileError{err}
+	}
+	seen := p.began
+	if now != p.began || p.size != p.began.Size {
+		seen.Size, seen.CTime = p.size, 0
+	}
+	return seen, nil
+}
+
+// young says that the file may have changed without a sign since it was opened. By a
+// clock that is ahead of ours it is too.
+func (p *passage) young() bool { return p.now.UnixNano()-p.began.CTime < int64(youngFor) }
+
+// again reads what was read once more and says whether it is the same.
+func (p *passage) again() (bool, error) {
+	var quick maphash.Hash
+	quick.SetSeed(p.quick.Seed())
+	if p.care.buffer == nil {
+		p.care.buffer = make([]byte, againBuffer)
+	}
+	n, err := io.CopyBuffer(&quick, io.NewSectionReader(p.file, 0, p.size), p.care.buffer)
+	if err != nil {
+		return false, fileError{err}
+	}
+	return n == p.size && quick.Sum64() == p.quick.Sum64(), nil
+}
+
+// follower reads a file to its end. When it comes there it looks whether the file goes
+// on by now: then all bytes of the size that it found last were read before.
+type follower struct {
+	file   File
+	at     int64
+	end    int64 // as far as the file goes, as is known
+	rounds int   // how often it may go on
+	seen   Seen  // how the file looked when all was read
+	done   bool
+}
+
+func (r *follower) Read(b []byte) (int, error) {
+	for r.at >= r.end {
+		if r.done {
+			return 0, io.EOF
+		}
+		now, err := r.file.Seen()
+		if err != nil {
+			return 0, fileError{err}
+		}
+		if r.seen, r.done = now, now.Size <= r.end || r.rounds == 0; r.done {
+			return 0, io.EOF
+		}
+		r.rounds--
+		r.end = now.Size
+	}
+	n, err := r.file.ReadAt(b[:min(int64(len(b)), r.end-r.at)], r.at)
+	r.at += int64(n)
+	switch {
+	case n > 0 || len(b) == 0:
+		return n, nil
+	case err == nil || err == io.EOF: // it was cut short
+		return 0, fileError{errMoved}
+	}
+	return 0, fileError{err}
+}

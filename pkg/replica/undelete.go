@@ -1,0 +1,61 @@
+package replica
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// returning is the file that names what a person brought back while its deletion still
+// waits here: the next placement leaves it, so that it is pushed again. A file, because
+// who restores need not be who places.
+const returning = "returning"
+
+// comesBack is its content.
+type comesBack struct {
+	Under      string `json:"under"`      // a path; "" is all
+	Generation int64  `json:"generation"` // deletions of later ones are none of those that were taken back
+}
+
+// Return notes that deletions at and below a path ("" for all), of generations up to one,
+// are taken back where they still wait.
+func Return(root, under string, generation int64) error {
+	body, err := json.Marshal(comesBack{under, generation})
+	if err == nil {
+		dir := filepath.Join(root, Dir)
+		err = errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, returning), body, 0o600))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot note what comes back: %w", err)
+	}
+	return nil
+}
+
+// returns has a plan leave what was brought back, and reports whether there is any.
+func (r *Replica) returns(plan []Decision) (found bool) {
+	body, err := os.ReadFile(filepath.Join(r.base.dir, returning))
+	var back comesBack
+	if err != nil || json.Unmarshal(body, &back) != nil || r.base.Header.Generation > back.Generation {
+		return false
+	}
+	for i := range plan {
+		if d := &plan[i]; d.Op == Delete && (back.Under == "" || tree.Within(d.Path, back.Under)) {
+			d.Op, found = Keep, true
+		}
+	}
+	return found
+}
+
+// returned notes that what was brought back is settled.
+func (r *Replica) returned() error {
+	err := os.Remove(filepath.Join(r.base.dir, returning))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
