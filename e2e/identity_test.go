@@ -31,6 +31,9 @@ var apart = []string{"unshare", "--mount", "--propagation", "private", "--pid", 
 func newTwins(w *world) *twins {
 	w.t.Helper()
 	if out, err := exec.Command(apart[0], append(apart[1:], "true")...).CombinedOutput(); err != nil {
+		if os.Getenv("CI") != "" {
+			w.t.Fatalf("no namespaces here: %v, %s", err, out)
+		}
 		w.t.Skipf("no namespaces here: %v, %s", err, out)
 	}
 	t := &twins{w: w, folder: filepath.Join(w.t.TempDir(), "work tree")}
