@@ -174,6 +174,7 @@ func (d *daemon) Provide(ctx context.Context, req control.ProvideRequest, say fu
 // wanted are the variables that start may hand to a running coltecd.
 func wanted(sp *spec.Spec) []string {
 	names := credentials(sp)
+	names[hostVar] = true
 	for _, name := range sp.Variables() {
 		names[name] = true
 	}

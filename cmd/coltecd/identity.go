@@ -20,6 +20,10 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 )
 
+// hostVar names the machine to people, where the name of its kernel says nothing: a
+// container's own is a number.
+const hostVar = "COLTEC_HOST"
+
 // holder says who we are, to whom meets our lease: see store.Holder.Same for what
 // that is good for, and gone for what it proves.
 func (s setting) holder() store.Holder {
@@ -28,7 +32,7 @@ func (s setting) holder() store.Holder {
 		Host: host, Container: containerID(), Boot: bootID(), Instance: store.NewID(),
 		PID: os.Getpid(), Start: int64(procStart(os.Getpid())), Space: space(), Machine: machineID(),
 	}
-	if name, ok := lookup(s.environ)("COLTEC_HOST"); ok {
+	if name, ok := lookup(s.environ)(hostVar); ok {
 		h.Host = name
 	}
 	h.Place, _ = inodeOf(s.folder)
