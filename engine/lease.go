@@ -369,9 +369,13 @@ func (e *Engine) renewDuring(ctx context.Context, cancel context.CancelCauseFunc
 	}
 }
 
+// lapsesMax is how often a lease that runs out during the last push is taken back.
+const lapsesMax = 3
+
 // finish brings what is only here into the bucket, within its bound, and gives the
-// lease back. It does so in any state: a lease that was not taken yet, or not taken
-// back after a crash, is taken for it where that is possible.
+// lease back; account.ErrKept says that it could not do the latter. It does so in any state: a
+// lease that was not taken yet, not taken back after a crash, or lost by a sleep, is
+// taken for it where that is possible.
 func (e *Engine) finish() error {
 	defer e.close()
 	if !e.writers() {
@@ -383,26 +387,50 @@ func (e *Engine) finish() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), bound, fmt.Errorf("the final flush took longer than %s", bound))
 	defer cancel()
 	e.stockNow(ctx)
-	err := e.regain(ctx)
-	if err == nil && e.writable() && e.flush(ctx) {
-		pointReleased.Reach()
-		e.o.Log.Info("lease released with the last commit", "dirty", e.lease.Head().Dirty)
-		return nil
+	var err error
+	for range lapsesMax {
+		if err = e.regain(ctx); err == nil && e.writable() && e.flush(ctx) {
+			pointReleased.Reach()
+			e.o.Log.Info("lease released with the last commit", "dirty", e.lease.Head().Dirty)
+			return nil
+		}
+		if err != nil || !e.lapsed() || ctx.Err() != nil {
+			break
+		}
+		e.o.Log.Warn("the lease ran out during the last push, taking it again")
 	}
 	// Within the bound the flush may have used up: a look at what is left, and a
 	// release, which is one request.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelLast()
 	e.stockNow(last)
-	if e.lease == nil || !e.lease.Holds() || e.lease.InDoubt() {
+	if e.lease == nil || !e.lease.Holds() {
 		return err
 	}
-	if err := e.lease.Release(last, e.left()); err != nil {
-		return fmt.Errorf("cannot give the lease back: %w", err)
+	if kept := e.giveBack(last); kept != nil {
+		return errors.Join(err, fmt.Errorf("%w: %w", account.ErrKept, kept))
 	}
 	pointReleased.Reach()
 	e.o.Log.Info("lease released", "dirty", e.lease.Head().Dirty)
-	return nil
+	return err
+}
+
+// giveBack releases the lease, after it is known what became of the last write of the
+// head: that may have been the release.
+func (e *Engine) giveBack(ctx context.Context) error {
+	if e.lease.InDoubt() {
+		if err := e.lease.Settle(ctx); err != nil {
+			return err
+		}
+		if err := e.resolve(ctx); err != nil {
+			return err
+		}
+		e.stockNow(ctx)
+	}
+	if !e.lease.Holds() {
+		return nil
+	}
+	return e.lease.Release(ctx, e.left())
 }
 
 // justTried is how long an attempt to take the lease counts for one at the end.

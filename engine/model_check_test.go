@@ -414,7 +414,12 @@ func (m *model) checkStep(p *place, edits int) {
 	}
 	if r := m.runs[h.Holder.Instance]; r != nil && r.at == p && m.sameTree(p, files, m.gens[h.Generation].files) == "" {
 		p.agreed = h.Generation
-		clear(p.touched)
+		at := m.gens[h.Generation].files
+		maps.DeleteFunc(p.touched, func(path string, _ bool) bool { // an edit of a twin may be on its way still
+			here, is := files[path]
+			there, was := at[path]
+			return is == was && p.bent(here) == p.bent(there) || !m.unshowable(p, path, at, nil)
+		})
 	}
 }
 

@@ -55,7 +55,8 @@ func cmdStop(p *program) *cli.Command {
 
 // stop ends the instance: by its socket, by a signal when that does not answer,
 // and by KILL when it is stuck. An error that is account.ErrOnlyHere says that it has
-// ended, and what is not in the bucket.
+// ended, and what is not in the bucket; one that is account.ErrKept, that only the lease
+// is left.
 func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Duration) error {
 	began := time.Now()
 	deadline := began.Add(timeout + stopMargin)
@@ -65,7 +66,7 @@ func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Dur
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case err == nil, errors.Is(err, account.ErrOnlyHere):
+	case err == nil, told(err):
 	case !errors.Is(err, control.ErrStopping) && !errors.Is(err, control.ErrGone) && i.Alive():
 		p.say("coltecd does not answer (%v), sending it a signal", err)
 		signalInstance(i, syscall.SIGTERM)
@@ -78,13 +79,26 @@ func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Dur
 		return p.kill(ctx, i)
 	}
 	p.say("stopped")
-	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
+	if err != nil && !told(err) {
 		err = lastWords(i, began)
 	}
 	if err == nil {
 		return nil
 	}
-	return hint.Wrap(err, "it is pushed when coltecd runs here again: %s start", p.name)
+	return hint.Wrap(err, "%s: %s start", whatNext(err), p.name)
+}
+
+// told reports whether a stop came to its end, and an error is what it has left behind.
+func told(err error) bool {
+	return errors.Is(err, account.ErrOnlyHere) || errors.Is(err, account.ErrKept)
+}
+
+// whatNext is what becomes of what a stop left behind.
+func whatNext(err error) string {
+	if errors.Is(err, account.ErrKept) && !errors.Is(err, account.ErrOnlyHere) {
+		return "another machine waits until it runs out; it is given back when coltecd runs here again"
+	}
+	return "it is pushed when coltecd runs here again"
 }
 
 // lastWords is what an instance that did not answer wrote about its end.

@@ -302,7 +302,7 @@ func (d *daemon) logStopped() {
 		d.log.Info("stopped")
 		return
 	}
-	d.log.Warn("stopped: "+oneLine(left.Error()), "next", "it is pushed when coltecd runs here again")
+	d.log.Warn("stopped: "+oneLine(left.Error()), "next", whatNext(left))
 }
 
 func (d *daemon) setLeft(err error) {

@@ -46,6 +46,7 @@ func persistenceOf(s setting) persistence {
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)
 	}
+	p.Environ[hostVar], _ = get(hostVar) // the lease says it
 	return p
 }
 
@@ -60,6 +61,7 @@ type replication struct {
 	now     persistence
 	engine  replicator
 	refused error // why there is no engine
+	flushed error // how the engine's end went; to be read when it has ended
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the engine has ended; nil without one
 }
@@ -98,6 +100,7 @@ func (r *replication) start() {
 	go func(engine replicator, done chan struct{}) {
 		defer close(done)
 		err := guarded(r.log, func() error { return engine.Run(ctx) })
+		r.flushed = err // read after done is closed
 		switch {
 		case ctx.Err() == nil && err == nil:
 			r.fatal(errors.New("internal error: the engine ended by itself"))
@@ -154,17 +157,20 @@ func (r *replication) stop(ctx context.Context) bool {
 // left is the error of a stop after which something is on this machine only.
 func (r *replication) left(ended bool) error {
 	r.mu.Lock()
-	engine, refused := r.engine, r.refused
+	running, refused := r.engine, r.refused
 	r.mu.Unlock()
 	if refused != nil {
 		return fmt.Errorf("%w: nothing was pushed: %w", account.ErrOnlyHere, refused)
 	}
-	if engine == nil {
+	if running == nil {
 		return nil
 	}
-	_, replicas, _ := engine.Status()
+	_, replicas, _ := running.Status()
 	err := onlyHere(replicas)
-	if ended {
+	switch {
+	case ended && err == nil && errors.Is(r.flushed, account.ErrKept):
+		return fmt.Errorf("everything is in the bucket, but %w", r.flushed)
+	case ended:
 		return err
 	}
 	late := fmt.Errorf("%w: the last push did not end in time, so more may be only here than was seen before it", account.ErrOnlyHere)

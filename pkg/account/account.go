@@ -217,6 +217,10 @@ func Words(left []Left) string {
 	return strings.Join(parts, "; ")
 }
 
+// ErrKept says that the lease is this machine's still, after the end: another one has
+// to wait until it runs out.
+var ErrKept = errors.New("the lease could not be given back")
+
 // ErrOnlyHere is what an [Error] is: a verb has done what it could, and something is
 // on this machine only.
 var ErrOnlyHere = errors.New("not everything is in the bucket")

@@ -134,6 +134,7 @@ var kinds = map[string]error{
 	"forbidden":    ErrForbidden,
 	"stopping":     ErrStopping,
 	"only_here":    account.ErrOnlyHere,
+	"kept":         account.ErrKept,
 }
 
 // Error is an error on the wire, hints and kind included.

@@ -34,10 +34,14 @@ func Adopt(ctx context.Context) error {
 	return nil
 }
 
+// apart is how long after a look the next one is at the soonest: each reads all of
+// /proc, and a zombie waits for longer anyway.
+const apart = patience / 8
+
 // collectOrphans looks when a child has ended, and once more when the zombies that
 // it saw have waited long enough. Between, it sleeps.
 func collectOrphans(ctx context.Context, ended <-chan os.Signal) {
-	seen := map[proc]time.Time{}
+	seen, last := map[proc]time.Time{}, time.Time{}
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -45,8 +49,13 @@ func collectOrphans(ctx context.Context, ended <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		case <-ended:
+			if wait := apart - time.Since(last); wait > 0 {
+				again.Reset(wait)
+				continue
+			}
 		case <-again.C:
 		}
+		last = time.Now()
 		if seen = reapOlder(seen, time.Now()); len(seen) > 0 {
 			again.Reset(patience)
 		}

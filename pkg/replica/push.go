@@ -277,6 +277,8 @@ func (s *Edit) Replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.
 // changes with a link to it, or its mode), and of a file that grew what it grew by.
 func (r *Replica) comes(s *Edit) int64 {
 	switch {
+	case s.Was != nil && (r.unstored(s.Was) || r.stale(s.Was)): // it is sent whatever its time
+		return s.Size
 	case s.Was != nil && s.Was.Kind == s.Kind && s.Was.Size == s.Size && (s.Was.MTime == s.MTime || s.Was.Seen.MTime == s.MTime):
 		return 0
 	case s.Kind == tree.File && len(r.grownFrom(s.Was, s.Size)) > 0:
