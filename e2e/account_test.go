@@ -250,6 +250,32 @@ func TestStopNamesWhatItCannotPush(t *testing.T) {
 	})
 }
 
+// The store is away when all that is left is to give the lease back: what is in the
+// bucket is there, and that others have to wait is said, with a code.
+func TestStopNamesTheLeaseItKeeps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.patientPair()
+	a.write("f", "first")
+	a.start()
+	a.sync()
+	mend := w.proxy.Inject(s3test.Fault{Status: 503, Code: "SlowDown"})
+	_, talk, code := a.run(stopping...)
+	for _, words := range []string{"everything is in the bucket", "the lease could not be given back", "another machine waits"} {
+		if code != 1 || !strings.Contains(talk, words) {
+			t.Errorf("code %d, and it does not say %q:\n%s", code, words, talk)
+		}
+	}
+	if last := finalLine(a.log()); !strings.Contains(last, "the lease could not be given back") {
+		t.Errorf("the last line of the log: %s", last)
+	}
+	mend()
+	a.start()
+	a.stop()
+	b.once() // nobody waits any more
+	sameTree(t, a.tree(), b.tree())
+}
+
 // What status would name was in nobody's sight after `run --once`: nothing, and 0.
 func TestOnceNamesProblems(t *testing.T) {
 	t.Parallel()

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // A captive portal answered each request with a login page. coltecd said that all
@@ -166,4 +171,40 @@ func (w *world) arrived(a *machine) {
 	sameTree(w.t, a.tree(), b.tree())
 	wantEqual(w.t, "the note", "the newest", b.read("note"))
 	wantEqual(w.t, "conflicts", 0, len(kept(w.t, a.dir, "conflicts"))+len(kept(w.t, b.dir, "conflicts")))
+}
+
+// A store that confirms a commit and has lost it: the next write of the head finds it
+// out, since that one is made over the one before. What was thought to be in the bucket
+// gets there, under its own name.
+func TestAStoreThatForgets(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(func(o *specOptions) { o.TTL, o.Renew = "60s", "2s" })
+	a.seed()
+	a.write("note", "the first")
+	a.start()
+	a.sync()
+	was := a.status().Lease.Generation
+	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "/.coltec/m/", Times: 1, After: func(s3test.Request) {
+		w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "head.json", Times: 1, Forget: true})
+	}})
+	a.write("note", "the newest")
+	a.sync() // who else could know?
+	eventually(t, "the bucket has what it had confirmed", func() error {
+		var head store.Head
+		body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, store.HeadKey(workspaceName)))
+		if err == nil {
+			err = json.Unmarshal(body, &head) // it may be half written
+		}
+		if err == nil && head.Generation <= was {
+			err = fmt.Errorf("generation %d", head.Generation)
+		}
+		return err
+	})
+	if !strings.Contains(a.log(), "the store has lost a write that it had confirmed") {
+		t.Error("the log does not say it")
+	}
+	wantEqual(t, "the note here", "the newest", a.read("note"))
+	w.arrived(a)
 }

@@ -2,6 +2,7 @@ package s3test
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"io"
 	"log"
@@ -66,6 +67,7 @@ type Fault struct {
 	Status       int           // answer with this status; the store sees nothing
 	Code         string        // the S3 error code that goes with Status
 	Portal       Portal        // something else answers; the store sees nothing
+	Forget       bool          // a PUT is confirmed, with the ETag of its body; the store sees nothing
 	After        func(Request) // called when the store has answered, before the client knows
 	DropResponse bool          // the store did it; the client's connection is cut
 	Truncate     bool          // the store did it; the client gets half the body
@@ -208,6 +210,11 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request, req Request) bool
 		panic(http.ErrAbortHandler)
 	case f.Portal != "":
 		f.Portal.ServeHTTP(w, r)
+		return false
+	case f.Forget:
+		sum := md5.New()
+		_, _ = io.Copy(sum, r.Body)
+		w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sum.Sum(nil)))
 		return false
 	case f.Status != 0:
 		// Reading the body first keeps the client from a reset while it writes.

@@ -193,7 +193,7 @@ func (p *passage) stood() (Seen, error) {
 	}
 	// One that did not grow was written in place, cut short or touched. Some write two
 	// contents by turns, of which two readings can have the same mixture.
-	if !still && p.ended.Size <= p.began.Size || p.ended.Size < p.size {
+	if !still && !p.renamed() && p.ended.Size <= p.began.Size || p.ended.Size < p.size {
 		return Seen{}, fileError{errMoved}
 	}
 	// All bytes were read before the moment of ended, and all are read again behind
@@ -213,6 +213,14 @@ func (p *passage) stood() (Seen, error) {
 		seen.Size, seen.CTime = p.size, 0
 	}
 	return seen, nil
+}
+
+// renamed says that no more than the names of the inode changed: another file has got
+// its name, as editors save. A write changes the time of the content too.
+func (p *passage) renamed() bool {
+	now := p.ended
+	now.CTime = p.began.CTime
+	return now == p.began
 }
 
 // cloned says how the file looked when it was cloned.

@@ -88,7 +88,7 @@ func (c Clock) orReal() Clock {
 
 // Errors of a lease that somebody acts on.
 var (
-	// ErrFenced says that another holder wrote the head.
+	// ErrFenced says that the head is not what we wrote: another holder did, as a rule.
 	ErrFenced = errors.New("fenced: another holder took the lease")
 	// ErrInDoubt says that the store's answer to a write is not known. Until
 	// Settle has found out nothing else is written.
@@ -453,16 +453,31 @@ func (l *Lease) write(ctx context.Context, change func(*Head)) error {
 	}
 }
 
-// errHeadGone is ErrFenced where no other holder is to blame.
-var errHeadGone error = headGone{}
+// fencedBy is ErrFenced where no other holder is to blame, in the words of what is.
+type fencedBy string
 
-type headGone struct{}
+// Errors of a head that is not what was written last.
+const (
+	errHeadGone = fencedBy("the head is not in the bucket any more: the bucket was emptied; what is in the local tree is kept, and pushed anew")
+	errHeadOld  = fencedBy("the head in the bucket is older than what was written there: the store has lost a write that it had confirmed, or the bucket was set back; what is in the local tree is kept, and compared with it")
+)
 
-func (headGone) Error() string {
-	return "fenced: the head is not in the bucket any more: the bucket was emptied; what is in the local tree is kept, and pushed anew"
+func (f fencedBy) Error() string { return "fenced: " + string(f) }
+
+func (fencedBy) Is(target error) bool { return target == ErrFenced }
+
+// setBack reports whether a head is older than one that was there before.
+func setBack(was, now *Head) bool {
+	return was != nil && now.Lineage == was.Lineage && now.Seq < was.Seq
 }
 
-func (headGone) Is(target error) bool { return target == ErrFenced }
+// fencedOver is the error of a write over a head that another one had become.
+func fencedOver(was, now *Head) error {
+	if setBack(was, now) {
+		return errHeadOld
+	}
+	return ErrFenced
+}
 
 // errAsked says that the head is still ours and carries a request now.
 var errAsked = errors.New("the head was asked for")
@@ -525,10 +540,11 @@ func (l *Lease) glance(ctx context.Context, a *attempt) error {
 	if l.head != nil && h.Nonce == l.head.Nonce || h.Nonce == a.head.Nonce {
 		return nil
 	}
-	l.deprived(l.head, h)
+	was := l.head
+	l.deprived(was, h)
 	l.inDoubt = nil
 	l.head, l.etag = h, etagOf(body)
-	return ErrFenced
+	return fencedOver(was, h)
 }
 
 func (l *Lease) won(a *attempt) {
@@ -568,7 +584,7 @@ func (l *Lease) refused(ctx context.Context, a *attempt) error {
 		return errAsked
 	}
 	l.deprived(was, h)
-	return ErrFenced
+	return fencedOver(was, h)
 }
 
 // Settle finds out what became of a write in doubt, by sending the same body
