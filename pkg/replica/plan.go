@@ -39,6 +39,10 @@ type Sides struct {
 	// rendered it: nobody's work, so the remote version may replace it. nil
 	// means no file is.
 	Pristine func(*tree.Entry) bool
+	// Newer says that the local tree was made over the remote one, and the base that
+	// knew it does not count: the bucket has lost the last generation. Where both have a
+	// path, the local side is the one that changed.
+	Newer bool
 }
 
 // Plan merges three trees. It is pure, and total: each path of the three
@@ -79,6 +83,9 @@ func head(list *[]tree.Entry, path string) *tree.Entry {
 // decide is the table, for one path on its own.
 func (s Sides) decide(path string, b, l, r *tree.Entry) Decision {
 	d := Decision{Path: path, Local: l, Remote: r}
+	if s.Newer && b == nil && l != nil {
+		b = r
+	}
 	switch {
 	case l == nil && r == nil:
 		d.Op = Forget

@@ -162,6 +162,29 @@ func TestPlanStructure(t *testing.T) {
 	}
 }
 
+// The bucket has lost the last generation: what is here was made over what is there.
+func TestPlanNewer(t *testing.T) {
+	tests := map[string]struct {
+		local, remote string
+		want          Op
+		mode          uint32
+	}{
+		"another content":                  {"a=2:755", "a=1", Keep, 0o755},
+		"another mode":                     {"a=1:755", "a=1", Adopt, 0o755},
+		"alike":                            {"a=1", "a=1", Nothing, 0o644},
+		"made meanwhile":                   {"a=1", "", Keep, 0},
+		"it was deleted, or it never came": {"", "a=1", Take, 0o644},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := Plan(Sides{Local: parse(test.local), Remote: parse(test.remote), Newer: true})
+			if len(got) != 1 || got[0].Op != test.want || got[0].Entry.Mode != test.mode {
+				t.Errorf("got %+v, want %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestPlanPristine(t *testing.T) {
 	plan := Plan(Sides{Local: parse("a=1 b=1"), Remote: parse("a=2 b=2"),
 		Pristine: func(e *tree.Entry) bool { return e.Path == "a" }})

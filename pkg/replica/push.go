@@ -618,7 +618,10 @@ type Step struct {
 // to. The base must not change before it is published.
 func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (Step, error) {
 	h := r.base.Header
-	h.Epoch, h.Generation, h.Filters = epoch, generation, r.Filter.Rules()
+	h.Epoch, h.Generation, h.Filters, h.Before = epoch, generation, r.Filter.Rules(), ""
+	if h.Restored && len(r.base.Unplaced) == 0 {
+		h.Before = r.base.Header.Ref
+	}
 	s := Step{Delta: Delta{Header: &h, Spool: staged.Spool, after: &Totals{}}, Publication: store.Publication{
 		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation, Filters: h.Filters,
 	}}

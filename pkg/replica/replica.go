@@ -51,6 +51,8 @@ type Replica struct {
 	traits    traits             // of the file system, as it was found when the tree was opened
 	probed    [2]uint64          // device and inode of the tree that traits are of
 	left      string             // why the base that was found does not count
+	lost      string             // the ref that it was made over, where it was set back alone
+	newer     bool               // the bucket has lost that and nothing else: see Sides.Newer
 	moved     bool               // the tree has another device or inode than the base saw
 	hurried   bool               // steps are small: an end is near
 	flushed   map[string]bool    // paths that were staged since
@@ -117,9 +119,12 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	if err != nil && !errors.Is(err, ErrNoBase) {
 		return err
 	}
-	r.left, r.moved = "", false
+	r.left, r.lost, r.newer, r.moved = "", "", false, false
 	if err == nil {
 		r.left = base.stranger(r, lineage, generation)
+		if h := base.Header; r.left != "" && h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage {
+			r.lost = h.Before
+		}
 	}
 	if err == nil && r.left == "" {
 		if base.Header.Device != dev || base.Header.Inode != inode {

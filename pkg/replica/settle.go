@@ -28,7 +28,9 @@ func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) er
 // note is Receive in memory alone. Remote paths that are not the replica's to
 // carry are forgotten: its next generation lacks them.
 func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
+	r.newer = r.lost != "" && r.lost == ref
 	h := &r.base.Header
+	h.Before = ""
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
 	h.Restored, h.Carries = false, r.Filter.Hash()
 	if r.gitFiles = r.repositoriesAsFiles(t.Entries); len(r.gitFiles) > 0 {
@@ -209,7 +211,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	p.unshown = r.unshowable(remote, seen)
 	hidden := r.hidden(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
-	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine}
+	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool
 	if s.Local, unread, err = r.local(ctx, p, s); err != nil {
 		return nil, err
