@@ -30,13 +30,13 @@ func (m *machine) leaves(args []string, words ...string) string {
 	return out + talk
 }
 
-// patientPair is a pair whose lease does not run out while a test runs.
-func (w *world) patientPair() (a, b *machine) {
+// running is a patient pair of which the first runs, with a file in the bucket.
+func (w *world) running() (a, b *machine) {
 	w.t.Helper()
-	a, b = w.machine("a"), w.machine("b")
-	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew = "180s", "60s" })
-	}
+	a, b = w.patient()
+	a.write("f", "first")
+	a.start()
+	a.sync()
 	return a, b
 }
 
@@ -101,7 +101,7 @@ func (m *machine) rewrite(rel string) (end func()) {
 func TestStopNamesWhatMoves(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
+	a, b := w.patient()
 	a.write("still.txt", "still")
 	a.start()
 	end := a.rewrite("moving.db")
@@ -142,10 +142,7 @@ func finalLine(text string) string {
 func TestStopRightAfterAKill(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
-	a.write("f", "first")
-	a.start()
-	a.sync()
+	a, b := w.running()
 	a.write("f", "second")
 	a.kill9()
 	a.must("start")
@@ -158,10 +155,7 @@ func TestStopRightAfterAKill(t *testing.T) {
 func TestStopGivesAKilledOnesLeaseBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
-	a.write("f", "first")
-	a.start()
-	a.sync()
+	a, b := w.running()
 	a.kill9()
 	a.must("start")
 	a.stop()
@@ -173,7 +167,7 @@ func TestStopGivesAKilledOnesLeaseBack(t *testing.T) {
 func TestStopRightAfterAStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
+	a, b := w.patient()
 	a.write("f", "first")
 	a.once()
 	a.write("f", "second")
@@ -188,7 +182,7 @@ func TestStopRightAfterAStart(t *testing.T) {
 func TestStopOfAMachineThatWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
+	a, b := w.patient()
 	a.write("f", "first")
 	a.once()
 	b.once()
@@ -219,10 +213,7 @@ func TestStopNamesWhatItCannotPush(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			a, b := w.patientPair()
-			a.write("f", "first")
-			a.start()
-			a.sync()
+			a, b := w.running()
 			break_(w, a)
 			a.write("only here.txt", "second")
 			began := time.Now()
@@ -255,10 +246,7 @@ func TestStopNamesWhatItCannotPush(t *testing.T) {
 func TestStopNamesTheLeaseItKeeps(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
-	a.write("f", "first")
-	a.start()
-	a.sync()
+	a, b := w.running()
 	mend := w.proxy.Inject(s3test.Fault{Status: 503, Code: "SlowDown"})
 	_, talk, code := a.run(stopping...)
 	for _, words := range []string{"everything is in the bucket", "the lease could not be given back", "another machine waits"} {
@@ -309,7 +297,7 @@ func TestOnceNamesProblems(t *testing.T) {
 func TestStopNamesWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.patientPair()
+	a, b := w.patient()
 	for i := range 12 {
 		a.write(fmt.Sprintf("f%02d", i), fmt.Sprint(i))
 	}
