@@ -46,6 +46,9 @@ func (m *member) seen(found *replica.Changes, reason account.Reason, why string)
 	for i := range found.Gone {
 		add(found.Gone[i].Path, 0)
 	}
+	for i := range found.Awaited {
+		a.Add(account.Blocked, found.Awaited[i].Path, found.Awaited[i].Size, "another version of it could not be placed here yet")
+	}
 	m.unseen(&a, found.Unknown)
 	return a
 }
@@ -66,7 +69,7 @@ func (m *member) unseen(a *account.Account, unknown []replica.Unknown) {
 
 // remains is the account of what a step does not hold.
 func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits []replica.Unknown) account.Account {
-	a := m.seen(&replica.Changes{Edited: staged.Rest, Unknown: found.Unknown}, account.Deferred, "it did not fit into a step")
+	a := m.seen(&replica.Changes{Edited: staged.Rest, Unknown: found.Unknown, Awaited: found.Awaited}, account.Deferred, "it did not fit into a step")
 	for _, u := range staged.Unsettled {
 		reason := account.Unread
 		if u.Moving {
@@ -99,20 +102,25 @@ func (e *Engine) pushes(m *member) bool {
 	return m.ready && m.err == nil && !m.paused && e.writable()
 }
 
-// stock brings the accounts of those replicas up to date that no push does. A tree is
-// walked for it at each interval, and when somebody asks.
+// stock brings up to date the accounts of replicas that no push covers: a tree is walked
+// for it at each interval, and when somebody asks. Of one whose last scan was cut off
+// by an end it is not known what is here.
 func (e *Engine) stock(ctx context.Context) {
 	for _, m := range e.members {
-		if !m.writes() || e.pushes(m) || e.now().Before(m.stockAt) {
+		if !m.writes() || !m.unsure && (e.pushes(m) || e.now().Before(m.stockAt)) {
 			continue
 		}
 		m.stockAt = e.now().Add(m.Interval)
 		a, err := e.survey(ctx, m)
-		if err != nil {
+		switch {
+		case err == nil:
+			m.unsure = false
+		case m.unsure:
+			a = account.FromParts(m.here.Parts())
+			a.Add(account.Blocked, ".", 0, "there was no time to look at it: "+oneLine(err))
+		case !m.here.Empty():
 			e.o.Log.Debug("cannot tell what is only here", "replica", m.Name, "error", err)
-			if !m.here.Empty() {
-				continue // what was known before is the best there is
-			}
+			continue // what was known before is the best there is
 		}
 		m.know(a, e.now())
 	}
@@ -130,12 +138,16 @@ func (e *Engine) survey(ctx context.Context, m *member) (account.Account, error)
 	if rep == nil {
 		rep = replica.New(e.replicaOptions(m, e.layout(m, nil)))
 	}
-	lineage := ""
+	var head replica.Agreed
 	if e.lease != nil && e.lease.Head() != nil {
-		lineage = e.lease.Head().Lineage
+		head = replica.Agreed{Lineage: e.lease.Head().Lineage, Generation: e.lease.Head().Generation}
 	}
 	reason, why := e.unpushed(m)
-	found, err := rep.Survey(ctx, lineage)
+	var found *replica.Changes
+	err := e.work(ctx, func(ctx context.Context) (err error) { // a lease that others wait for is kept meanwhile
+		found, err = rep.Survey(ctx, head)
+		return err
+	})
 	if err != nil {
 		a.Add(account.Blocked, ".", 0, "it cannot be looked at: "+oneLine(err))
 		return a, err

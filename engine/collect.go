@@ -373,9 +373,6 @@ func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *col
 func (e *Engine) startOver(m *member) error {
 	head := e.lease.Head()
 	e.o.Log.Warn("what was last agreed on cannot be traced in the bucket: both sides are merged", "replica", m.Name)
-	if err := m.rep.Base().Remove(); err != nil {
-		return err
-	}
 	m.ready = false
-	return m.rep.Open(head.Lineage, head.Generation)
+	return m.rep.StartOver(head.Lineage, head.Generation)
 }

@@ -439,6 +439,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		return nil, err
 	}
 	m.know(m.seen(found, account.Deferred, "it is not sent yet"), e.now())
+	m.unsure = false
 	if m.found == nil {
 		first := len(found.Edited) + len(found.Gone)
 		m.found = &first

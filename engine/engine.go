@@ -163,6 +163,7 @@ type member struct {
 	brake       brake
 	here        account.Account // what only this machine has
 	stockAt     time.Time       // when to survey the tree, while it is not pushed
+	unsure      bool            // the end has begun, and the tree was not looked at since
 	found       *int            // what the first scan of this run found
 	synced      time.Time       // the last step that went through
 	files       int64
@@ -507,17 +508,26 @@ func (e *Engine) syncAll(ctx context.Context, members []*member) {
 		for _, m := range members {
 			m.soon()
 		}
+		before := e.generation()
 		e.cycles(ctx)
-		again := false
+		again, goesOn := false, tries > 0 || e.generation() > before
 		for _, m := range members {
 			if e.pushes(m) && m.writes() {
-				again = again || m.here.Of(account.Deferred) > 0 || tries > 0 && m.here.Of(account.Moving) > 0
+				again = again || goesOn && m.here.Of(account.Deferred) > 0 || tries > 0 && m.here.Of(account.Moving) > 0
 			}
 		}
 		if tries--; !again || ctx.Err() != nil {
 			return
 		}
 	}
+}
+
+// generation is the last one that is known to be committed; 0 for none.
+func (e *Engine) generation() int64 {
+	if e.lease == nil || e.lease.Head() == nil {
+		return 0
+	}
+	return e.lease.Head().Generation
 }
 
 func (e *Engine) find(names []string) ([]*member, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tree"
@@ -347,15 +348,12 @@ func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entr
 	defer os.RemoveAll(stage)
 	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.m.rep.GitAgreed(dir)}
 	prefix := filepath.Join(replica.Dir, "git", dir) + "/"
-	var state, packs []tree.Entry
-	for _, e := range rows {
-		if strings.HasSuffix(e.Path, ".pack") {
-			packs = append(packs, e)
-		} else {
-			state = append(state, e)
-		}
+	state, packs := parted(rows)
+	err := g.fetch(ctx, prefix, state, a.From, stage)
+	if err == nil && !a.Agreed {
+		a.Base, err = g.agreed(ctx, dir, filepath.Join(stage, "agreed"), stage)
 	}
-	if err := g.fetch(ctx, prefix, state, a.From, stage); err != nil {
+	if err != nil {
 		return err
 	}
 	needed, err := g.keeper.Needed(ctx, a)
@@ -369,6 +367,41 @@ func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entr
 		return err
 	}
 	return g.keeper.Restore(ctx, a)
+}
+
+// parted are the rows of a shadow, packs apart.
+func parted(rows []tree.Entry) (state, packs []tree.Entry) {
+	for _, e := range rows {
+		if strings.HasSuffix(e.Path, ".pack") {
+			packs = append(packs, e)
+		} else {
+			state = append(state, e)
+		}
+	}
+	return state, packs
+}
+
+// agreed brings to a directory the shadow that both sides last agreed on, where the one
+// here was captured anew since: by somebody who waits, or for a generation that never
+// was. It is in the bucket for as long as that generation is kept; "" where it is not.
+func (g *repositories) agreed(ctx context.Context, dir, to, stage string) (string, error) {
+	rows, err := g.m.rep.GitBase(dir)
+	if err != nil || len(rows) == 0 {
+		return "", err
+	}
+	state, _ := parted(rows)
+	err = g.fetch(ctx, filepath.Join(replica.Dir, "git", dir)+"/", state, to, stage)
+	var told *rclone.Error
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case errors.As(err, &told) && told.Class.Retry():
+		return "", err
+	case err != nil:
+		g.e.o.Log.Warn("what both sides of a repository agreed on is not in the bucket any more", "replica", g.m.Name, "repository", dir, "error", err)
+		return "", nil
+	}
+	return to, nil
 }
 
 // fetch brings rows of a shadow to where they lie in it.

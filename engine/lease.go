@@ -387,6 +387,9 @@ func (e *Engine) finish() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), bound, fmt.Errorf("the final flush took longer than %s", bound))
 	defer cancel()
 	e.stockNow(ctx)
+	for _, m := range e.members {
+		m.unsure = e.pushes(m) // until its tree was walked
+	}
 	var err error
 	for range lapsesMax {
 		if err = e.regain(ctx); err == nil && e.writable() && e.flush(ctx) {
@@ -407,12 +410,32 @@ func (e *Engine) finish() error {
 	if e.lease == nil || !e.lease.Holds() {
 		return err
 	}
-	if kept := e.giveBack(last); kept != nil {
+	switch kept := e.giveBack(last); {
+	case errors.Is(kept, store.ErrFenced):
+		e.leased(kept)
+		e.disbelieve(kept)
+		return errors.Join(err, kept)
+	case kept != nil:
 		return errors.Join(err, fmt.Errorf("%w: %w", account.ErrKept, kept))
 	}
 	pointReleased.Reach()
 	e.o.Log.Info("lease released", "dirty", e.lease.Head().Dirty)
 	return err
+}
+
+// disbelieve notes that what was thought to be in the bucket may not be there: its head is
+// an older one.
+func (e *Engine) disbelieve(why error) {
+	if !errors.Is(why, store.ErrSetBack) {
+		return
+	}
+	for _, m := range e.members {
+		if m.writes() {
+			a := account.FromParts(m.here.Parts())
+			a.Add(account.Blocked, ".", 0, oneLine(why))
+			m.know(a, e.now())
+		}
+	}
 }
 
 // giveBack releases the lease, after it is known what became of the last write of the
@@ -526,6 +549,7 @@ func (e *Engine) flushStep(ctx context.Context, m *member, last, patient bool) (
 	last = last && !more
 	var changes []func(*store.Head)
 	if last {
+		e.stock(ctx) // of a replica that failed meanwhile
 		changes = append(changes, e.lease.GiveBack(e.left(p)))
 	}
 	// It was sent within the time; the commit is one request more.

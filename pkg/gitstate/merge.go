@@ -98,11 +98,9 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	if err != nil {
 		return err
 	}
-	var base *side
-	if a.Agreed {
-		if base, err = readCopy(filepath.Join(k.Shadow, a.Dir)); err != nil {
-			return err
-		}
+	base, err := k.base(a)
+	if err != nil {
+		return err
 	}
 	git, err := Git()
 	if err != nil {
@@ -133,6 +131,24 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	}
 	pointLinked.Reach()
 	return j.run(ctx)
+}
+
+// base is the side that both last agreed on; nil where that is not known.
+func (k *Keeper) base(a Arrival) (*side, error) {
+	switch {
+	case a.Agreed:
+		return readCopy(filepath.Join(k.Shadow, a.Dir))
+	case a.Base == "":
+		return nil, nil
+	}
+	m, err := readMark(a.Base)
+	if err == nil {
+		err = k.moved(a.Base, m.Root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readCopy(a.Base)
 }
 
 // localSide reads the repository here, in which git can work.

@@ -19,6 +19,9 @@ type Arrival struct {
 	// Agreed says that the shadow here is what both sides last agreed on, so
 	// that it can tell who changed what since.
 	Agreed bool
+	// Base is a directory with the shadow that both sides last agreed on, packs apart,
+	// where the one here has gone on since; "" where nobody has it any more.
+	Base string
 }
 
 // Needed lists the packs of an arrival, as names of files below From, whose

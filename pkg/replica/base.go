@@ -48,7 +48,8 @@ type Header struct {
 	Generation int64  `json:"generation"` // the generation that the rows and what is unplaced make up
 	Ref        string `json:"ref"`        // what the head calls that tree: a manifest
 	// Before is the ref that Ref was made over here, when all of that one had been placed;
-	// "" where Ref came from the bucket. A bucket that has Before again has lost Ref.
+	// "" where Ref came from the bucket. A bucket that has Before again has lost Ref: then
+	// Before is Ref too, and a base without a Ref has only Before.
 	Before   string        `json:"before,omitempty"`
 	Restored bool          `json:"restored"` // all of the generation was placed, or is known to be impossible to place
 	Filters  []filter.Rule `json:"filters"`

@@ -31,6 +31,9 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 	}
 	r.doubt(c.found.Unknown)
 	r.doubts = append(r.doubts, c.doors...) // what happens where they lead sends no events
+	for i := range c.found.Awaited {
+		r.doubts = append(r.doubts, c.found.Awaited[i].Path)
+	}
 	kept, err := r.walkConflicts(ctx)
 	if err != nil {
 		return nil, err
@@ -320,8 +323,12 @@ func (c *comparison) leave(path string) {
 }
 
 func (c *comparison) edited(s Edit) {
-	if !c.r.awaited(s.Path) && (c.withheld == nil || !c.withheld(s.Path)) {
+	switch {
+	case c.withheld != nil && c.withheld(s.Path):
+	case !c.r.awaited(s.Path):
 		c.found.Edited = append(c.found.Edited, s)
+	case s.Kind != tree.Dir && !GitRow(s.Path):
+		c.found.Awaited = append(c.found.Awaited, s)
 	}
 }
 

@@ -55,8 +55,10 @@ func (r *Replica) captured(ctx context.Context, unknown []Unknown, doors []strin
 	if r.Git == nil {
 		return nil
 	}
-	if err := r.unpack(ctx); err != nil {
-		return err
+	if !r.surveying { // what is agreed on may be no more than a guess there
+		if err := r.unpack(ctx); err != nil {
+			return err
+		}
 	}
 	var dirs []string
 	for _, u := range unknown {
@@ -229,6 +231,20 @@ func (r *Replica) GitAgreed(repository string) bool {
 		return false // nothing is known
 	}
 	return r.shows(repository, r.base.Entries()) || r.shows(repository, r.base.Remote())
+}
+
+// GitBase gives the rows of a repository's shadow that both sides last agreed on.
+func (r *Replica) GitBase(repository string) ([]tree.Entry, error) {
+	if err := r.base.Wake(); err != nil {
+		return nil, err
+	}
+	var out []tree.Entry
+	for i := range r.base.rows {
+		if e := &r.base.rows[i].Entry; tree.Within(e.Path, gitDir+"/"+repository) && e.Path != gitDir+"/"+repository {
+			out = append(out, *e)
+		}
+	}
+	return out, nil
 }
 
 // shows says whether the shadow of a repository here is the one among entries.

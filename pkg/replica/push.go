@@ -22,6 +22,8 @@ type Changes struct {
 	Forgotten []string     // agreed on, and not the replica's to carry any more
 	Touched   []Edit       // directories of which the time alone is another: no reason to push
 	Unknown   []Unknown
+	// Awaited was changed here, and another version is to be placed there first.
+	Awaited []Edit
 }
 
 // Staging is what is to be staged where there is something to push: the time of a

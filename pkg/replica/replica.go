@@ -51,8 +51,7 @@ type Replica struct {
 	traits    traits             // of the file system, as it was found when the tree was opened
 	probed    [2]uint64          // device and inode of the tree that traits are of
 	left      string             // why the base that was found does not count
-	lost      string             // the ref that it was made over, where it was set back alone
-	newer     bool               // the bucket has lost that and nothing else: see Sides.Newer
+	newer     bool               // the bucket has lost what was made here last: see Sides.Newer
 	moved     bool               // the tree has another device or inode than the base saw
 	hurried   bool               // steps are small: an end is near
 	flushed   map[string]bool    // paths that were staged since
@@ -119,11 +118,12 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	if err != nil && !errors.Is(err, ErrNoBase) {
 		return err
 	}
-	r.left, r.lost, r.newer, r.moved = "", "", false, false
+	before := ""
+	r.left, r.newer, r.moved = "", false, false
 	if err == nil {
 		r.left = base.stranger(r, lineage, generation)
-		if h := base.Header; r.left != "" && h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage {
-			r.lost = h.Before
+		if h := base.Header; h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage {
+			before = h.Before
 		}
 	}
 	if err == nil && r.left == "" {
@@ -131,12 +131,26 @@ func (r *Replica) Open(lineage string, generation int64) error {
 			base.distrust()
 			r.moved = true
 		}
-		r.base = base
+		r.base, r.newer = base, before != "" && before == base.Header.Ref
 		return nil
 	}
 	r.base = NewBase(r.Dir(), Header{
-		Workspace: r.Workspace, Replica: r.Name, Lineage: lineage, Device: dev, Inode: inode,
+		Workspace: r.Workspace, Replica: r.Name, Lineage: lineage, Device: dev, Inode: inode, Before: before,
 	})
+	return nil
+}
+
+// StartOver drops a base that cannot, or must not, be compared with the head, and opens
+// the tree anew. What the base's generation was made over is remembered.
+func (r *Replica) StartOver(lineage string, generation int64) error {
+	before := r.base.Header.Before
+	if err := r.base.Remove(); err != nil {
+		return err
+	}
+	if err := r.Open(lineage, generation); err != nil {
+		return err
+	}
+	r.base.Header.Before = before
 	return nil
 }
 

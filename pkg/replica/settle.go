@@ -28,9 +28,11 @@ func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) er
 // note is Receive in memory alone. Remote paths that are not the replica's to
 // carry are forgotten: its next generation lacks them.
 func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
-	r.newer = r.lost != "" && r.lost == ref
 	h := &r.base.Header
-	h.Before = ""
+	r.newer = ref != "" && h.Before == ref && (h.Ref == "" || h.Ref == ref)
+	if h.Before = ""; r.newer {
+		h.Before = ref // also after a crash, until there is a generation over it
+	}
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
 	h.Restored, h.Carries = false, r.Filter.Hash()
 	if r.gitFiles = r.repositoriesAsFiles(t.Entries); len(r.gitFiles) > 0 {

@@ -6,14 +6,20 @@ import (
 	"strings"
 )
 
+// Agreed is the head that a base is held against; the zero value is none that is known.
+type Agreed struct {
+	Lineage    string
+	Generation int64
+}
+
 // Survey lists what the local tree has and what was agreed on last has not, for a
 // replica that is not pushed now: without the store, and with the paths at which
 // something waits to be placed. A replica that is not open is looked at as it lies
-// there, and nothing is made. With another lineage than the base's (the head's, if it
-// is known) nothing counts as agreed on.
-func (r *Replica) Survey(ctx context.Context, lineage string) (*Changes, error) {
+// there; repositories are captured, and nothing else is made. A base that does not count
+// for the head counts for nothing.
+func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	if r.base == nil || r.root == nil {
-		if err := r.peer(lineage); err != nil {
+		if err := r.peer(); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -21,16 +27,21 @@ func (r *Replica) Survey(ctx context.Context, lineage string) (*Changes, error) 
 			r.base = nil
 		}()
 	}
+	if head.Lineage != "" && r.base.stranger(r, head.Lineage, head.Generation) != "" {
+		was := r.base
+		r.base = NewBase(r.Dir(), Header{})
+		defer func() { r.base = was }()
+	}
 	r.surveying = true
 	defer func() { r.surveying = false }()
 	return r.Scan(ctx)
 }
 
 // peer opens the tree and its base for reading.
-func (r *Replica) peer(lineage string) error {
+func (r *Replica) peer() error {
 	base, err := LoadBase(r.Dir())
 	switch {
-	case errors.Is(err, ErrNoBase), err == nil && lineage != "" && base.Header.Lineage != lineage:
+	case errors.Is(err, ErrNoBase):
 		base = NewBase(r.Dir(), Header{})
 	case err != nil:
 		return err
@@ -59,5 +70,5 @@ func RepositoryOf(path string) (dir string, ok bool) {
 }
 
 // awaited reports whether what is seen at a path says nothing, because a placement is
-// to come there. A survey asks what is here all the same.
+// to come there first. A survey asks what is here all the same.
 func (r *Replica) awaited(path string) bool { return !r.surveying && r.unplaced(path) }

@@ -88,6 +88,8 @@ func (c Clock) orReal() Clock {
 
 // Errors of a lease that somebody acts on.
 var (
+	// ErrSetBack says that the bucket does not have what was written there last.
+	ErrSetBack = errors.New("the bucket was set back")
 	// ErrFenced says that the head is not what we wrote: another holder did, as a rule.
 	ErrFenced = errors.New("fenced: another holder took the lease")
 	// ErrInDoubt says that the store's answer to a write is not known. Until
@@ -464,7 +466,7 @@ const (
 
 func (f fencedBy) Error() string { return "fenced: " + string(f) }
 
-func (fencedBy) Is(target error) bool { return target == ErrFenced }
+func (fencedBy) Is(target error) bool { return target == ErrFenced || target == ErrSetBack }
 
 // setBack reports whether a head is older than one that was there before.
 func setBack(was, now *Head) bool {
