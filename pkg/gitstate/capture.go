@@ -167,6 +167,7 @@ type capture struct {
 	gone     []string // files that the shadow has and the repository has no more
 	whole    bool     // the shadow was whole: it has all that its state needs
 
+	left    map[string]bool   // branches that this working tree moved, and was switched from
 	damaged map[string]bool   // refs that lead to nothing: their last value stays
 	broken  []string          // what else could not be read, in words
 	here    bool              // some of that has content that is not carried
@@ -188,6 +189,13 @@ func (c *capture) read() error {
 		have[o.path] = true // what the shadow has of it stays
 	}
 	c.whole = c.k.Whole(c.dir)
+	old, err := list(c.shadow)
+	if err != nil && !absent(err) {
+		return err
+	}
+	if err := c.readRefs(old, have); err != nil {
+		return err
+	}
 	for i := range c.now.items {
 		f := &c.now.items[i]
 		if f.path == "packed-refs" || strings.HasPrefix(f.path, "refs/") || !c.carriesLog(f.path) {
@@ -201,13 +209,6 @@ func (c *capture) read() error {
 			return err
 		}
 	}
-	if err := c.readRefs(have); err != nil {
-		return err
-	}
-	old, err := list(c.shadow)
-	if err != nil && !absent(err) {
-		return err
-	}
 	for i := range old.items {
 		if path := old.items[i].path; !have[path] {
 			c.gone = append(c.gone, path)
@@ -219,7 +220,7 @@ func (c *capture) read() error {
 // carriesLog says whether a file, if it is a log, is of a ref that is carried.
 func (c *capture) carriesLog(path string) bool {
 	ref, ok := strings.CutPrefix(path, "logs/")
-	return !ok || ref == "HEAD" || c.src.carries(c.src.head(), ref)
+	return !ok || ref == "HEAD" || c.src.carries(c.src.head(), ref) || c.left[ref]
 }
 
 // take copies one file, unless the shadow has the same. What is no link for us is
@@ -298,26 +299,41 @@ func loose(ref, value string) bool {
 		strings.HasPrefix(ref, "refs/worktree/") || strings.HasPrefix(ref, "refs/rewritten/")
 }
 
-func (c *capture) readRefs(have map[string]bool) error {
+// readRefs stages the refs. One that is not carried, and that the shadow has, came from
+// elsewhere or was checked out here before: left out it would be deleted on all other
+// machines. It stays as the shadow has it, with its log: what the repository has under
+// that name may be somebody else's. What this working tree left there is its own.
+func (c *capture) readRefs(old listing, have map[string]bool) error {
 	refs, damaged, err := readRefs(c.src, c.now)
 	if err != nil {
 		return err
 	}
-	head := c.src.head()
-	before, _ := readFile(filepath.Join(c.shadow, "packed-refs"))
+	known, _, _ := readRefs(source{dir: c.shadow}, old) // what cannot be read is made anew
+	head, left := c.src.head(), c.src.left()
+	c.left = map[string]bool{}
 	for _, ref := range damaged {
-		if !c.src.carries(head, ref) {
+		if !c.src.carries(head, ref) && known[ref] == "" {
 			continue
 		}
 		c.damaged[ref] = true
-		if oid := packedIn(before)[ref]; oid != "" {
-			refs[ref] = oid
+		if known[ref] != "" {
+			refs[ref] = known[ref]
 		}
 	}
 	for ref, value := range refs {
-		if !c.src.carries(head, ref) {
+		switch was := known[ref]; {
+		case c.src.carries(head, ref):
+		case was == "":
 			delete(refs, ref)
-		} else if loose(ref, value) {
+			continue
+		case value != was && value == left[ref]:
+			c.left[ref] = true
+		default:
+			value = was
+			refs[ref] = was
+			have["logs/"+ref] = true
+		}
+		if loose(ref, value) {
 			have[ref] = true
 			if err := c.put(ref, []byte(value+"\n")); err != nil {
 				return err

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+	"sync/atomic"
 )
 
 // missingMark is the file of a shadow that lists the objects which were missing, or
@@ -281,6 +281,7 @@ type objectReader struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *bufio.Reader
+	seen  atomic.Int64 // bytes that git gave
 	ended int
 }
 
@@ -303,7 +304,7 @@ func (o *objectReader) start() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	o.cmd, o.in, o.out = cmd, in, bufio.NewReaderSize(out, 64<<10)
+	o.cmd, o.in, o.out = cmd, in, bufio.NewReaderSize(tally{out, &o.seen}, 64<<10)
 	return nil
 }
 
@@ -322,14 +323,18 @@ func (o *objectReader) read(oid string) (kind string, body []byte, err error) {
 	if err := o.start(); err != nil {
 		return "", nil, err
 	}
-	slow := time.AfterFunc(stallAfter, func() { _ = o.cmd.Process.Kill() })
+	watched := watch(o.cmd.Process.Pid, o.seen.Load)
 	kind, body, err = o.answer(oid)
-	if slow.Stop() && err == nil {
+	stalled := watched()
+	if err == nil && !stalled {
 		return kind, body, nil
 	}
 	o.end()
 	if o.ctx.Err() != nil {
 		return "", nil, context.Cause(o.ctx)
+	}
+	if stalled { // which says nothing of the object
+		return "", nil, fmt.Errorf("git cat-file: %w", errStalled)
 	}
 	if o.ended++; o.ended > endedMost {
 		return "", nil, fmt.Errorf("git cannot read too many of its objects: git fsck says more")
@@ -360,4 +365,16 @@ func (o *objectReader) answer(oid string) (kind string, body []byte, err error) 
 	body = make([]byte, size+1)
 	_, err = io.ReadFull(o.out, body)
 	return words[1], body[:max(size, 0)], err
+}
+
+// tally counts what is read.
+type tally struct {
+	io.Reader
+	n *atomic.Int64
+}
+
+func (t tally) Read(p []byte) (int, error) {
+	n, err := t.Reader.Read(p)
+	t.n.Add(int64(n))
+	return n, err
 }

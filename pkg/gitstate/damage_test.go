@@ -1,11 +1,14 @@
 package gitstate
 
 import (
+	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // loose takes a repository's packs apart, and gives the file of an object.
@@ -171,4 +174,62 @@ func TestDamagedFiles(t *testing.T) {
 	copyTree(t, c.root, d.root)
 	d.restore(c, "work/.git")
 	sameAnswers(t, c.root, d.root, "work")
+}
+
+// An object that took longer than git may stand still was noted as missing, with all that
+// it reaches, though it was being read. So was one at which git stood still: that is an
+// error, and says nothing of the object.
+func TestSlowObjects(t *testing.T) {
+	defer func(d time.Duration) { stallAfter = d }(stallAfter)
+	a := newPlace(t)
+	a.history("work", 5)
+	a.unpack("work")
+	missing := a.loose("work", "HEAD~3:d1/f1")
+	if err := os.Remove(missing); err != nil {
+		t.Fatal(err)
+	}
+	real, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	path := bin + ":" + os.Getenv("PATH")
+	git := func(reads string) {
+		t.Helper()
+		script := "#!/bin/sh\ncase \"$*\" in 'cat-file --batch') " + reads + ";; esac\nexec " + real + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", path)
+	}
+
+	stallAfter = time.Second
+	git("exec sleep 1000")
+	if err := a.tried("work/.git"); !errors.Is(err, errStalled) {
+		t.Errorf("it said %v", err)
+	}
+	if lacks := readMissing(filepath.Join(a.k.Shadow, "work/.git")); len(lacks) > 0 {
+		t.Errorf("missing are %q", lacks)
+	}
+
+	stallAfter = 2 * time.Second
+	git(`read oid; (echo "$oid blob 6"; for i in 1 2 3 4 5 6; do sleep 0.5; printf x; done; echo) & exec sleep 1000 >&-`) // bytes come, and it does no work
+	fake, err := Git()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	objects := &objectReader{ctx: ctx, r: &runner{git: fake, dir: a.root}}
+	defer objects.end()
+	defer cancel()
+	kind, err := "", error(nil)
+	soon(t, func() error { kind, _, err = objects.read(strings.Repeat("a", 40)); return nil })
+	if kind != "blob" || err != nil {
+		t.Errorf("it is %q: %v", kind, err)
+	}
+
+	git("")
+	if err := a.tried("work/.git"); !errors.As(err, new(*PartialError)) || strings.Contains(err.Error(), "more") {
+		t.Errorf("it said %v", err)
+	}
 }

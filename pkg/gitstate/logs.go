@@ -122,7 +122,7 @@ func (j *joining) mergeLogs(ctx context.Context) error {
 		}
 		local, remote := j.logs[path], j.remote.read(path)
 		shall := local
-		switch j.decided(j.base.read(path), local, remote) {
+		switch j.decidedOf(strings.TrimPrefix(path, "logs/"), j.base.read(path), local, remote) {
 		case theirs:
 			shall = remote
 		case both:

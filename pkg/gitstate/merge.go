@@ -109,8 +109,8 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	j := &joining{
 		k: k, a: a, base: base, local: local, remote: remote,
 		git:   &runner{git: git, dir: src.dir, env: []string{"GIT_WORK_TREE=" + src.dir}}, // a submodule's own may not be there
-		stamp: k.Now().UTC().Format(keptStamp),
-		refs:  map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
+		stamp: k.Now().UTC().Format(keptStamp), held: src.held(),
+		refs: map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
 	}
 	shallow, err := j.shallow(ctx)
 	if err != nil {
@@ -183,6 +183,7 @@ type joining struct {
 	base, local, remote *side // base is nil where nothing is agreed
 	git                 *runner
 	stamp               string
+	held                map[string]bool // branches that other working trees here have checked out
 
 	refs  map[string]string // as they shall be; the stash is apart
 	kept  map[string]string // refs under KeptRefs that shall be made
@@ -256,6 +257,16 @@ func (j *joining) decided(base, local, remote []byte) word {
 		return ours
 	}
 	return both
+}
+
+// decidedOf is decided for a ref, or for its log. A branch that another working tree has
+// checked out is not moved under it: it would show changes that nobody made.
+func (j *joining) decidedOf(ref string, base, local, remote []byte) word {
+	word := j.decided(base, local, remote)
+	if word == theirs && local != nil && j.held[ref] {
+		return ours
+	}
+	return word
 }
 
 // trees lists the working trees of both sides: "" for the main one, else
@@ -627,7 +638,7 @@ func (j *joining) mergeRef(ctx context.Context, ref string, checkedOut bool) (va
 	if j.base != nil {
 		base = bytesOf(j.base.refs[ref])
 	}
-	switch j.decided(base, bytesOf(local), bytesOf(remote)) {
+	switch j.decidedOf(ref, base, bytesOf(local), bytesOf(remote)) {
 	case ours:
 		return local, false, nil
 	case theirs:

@@ -18,12 +18,18 @@ func (p *placed) hop(from *placed, agreed bool, dirs ...string) {
 	}
 	copyTree(p.t, from.root, p.root)
 	for _, dir := range dirs {
-		a := p.arrival(from, dir)
-		a.Agreed = agreed && p.k.Whole(dir)
-		p.bring(from, a)
-		if err := p.k.Restore(p.t.Context(), a); err != nil {
-			p.t.Fatal(err)
-		}
+		p.join(from, agreed, dir)
+	}
+}
+
+// join brings what was captured of a repository at one place to another.
+func (p *placed) join(from *placed, agreed bool, dir string) {
+	p.t.Helper()
+	a := p.arrival(from, dir)
+	a.Agreed = agreed && p.k.Whole(dir)
+	p.bring(from, a)
+	if err := p.k.Restore(p.t.Context(), a); err != nil {
+		p.t.Fatal(err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -180,6 +181,28 @@ func TestStalledGit(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it said %v", err)
 	}
+}
+
+// Git was taken to stand still after a container had been paused: the clock had gone on.
+func TestAPauseIsNoStall(t *testing.T) {
+	defer func(d time.Duration) { stallAfter = d }(stallAfter)
+	stallAfter = 3 * time.Second
+	a := newPlace(t)
+	a.fifo("config")
+	script := `sleep 0.5; kill -STOP $PPID; sleep 4; kill -CONT $PPID; sleep 0.5; echo "[a] b = c" >config`
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir = a.root
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	err := soon(t, func() error {
+		return settings(t.Context(), filepath.Join(a.root, "config"), func(string) error { return nil })
+	})
+	if err != nil {
+		t.Errorf("it said %v", err)
+		_ = cmd.Process.Kill() // it waits for a reader
+	}
+	_ = cmd.Wait()
 }
 
 func (p *placed) link(target, path string) {

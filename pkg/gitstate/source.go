@@ -180,7 +180,42 @@ func (s source) head() string {
 	if s.common == "" {
 		return ""
 	}
-	body, _ := readFile(s.file("HEAD"))
+	return headOf(s.dir)
+}
+
+func headOf(dir string) string {
+	body, _ := readFile(filepath.Join(dir, "HEAD"))
 	ref, _ := strings.CutPrefix(strings.TrimSpace(string(body)), "ref: ")
 	return ref
+}
+
+// held are the branches that other working trees of its repository have checked out.
+func (s source) held() map[string]bool {
+	if !s.outside || s.common == "" {
+		return nil
+	}
+	dirs, _ := filepath.Glob(filepath.Join(globEscape(s.common), "worktrees/*"))
+	refs := map[string]bool{}
+	for _, dir := range append(dirs, s.common) {
+		if dir != s.dir {
+			refs[headOf(dir)] = true
+		}
+	}
+	return refs
+}
+
+// left is what each branch led to when a linked working tree was switched from it last.
+func (s source) left() map[string]string {
+	if s.common == "" {
+		return nil
+	}
+	left := map[string]string{}
+	log, _ := readFile(s.file("logs/HEAD"))
+	for _, e := range entries(log) {
+		if _, what, ok := strings.Cut(e.rest, "\tcheckout: moving from "); ok {
+			branch, _, _ := strings.Cut(what, " to ")
+			left["refs/heads/"+branch] = e.old
+		}
+	}
+	return left
 }

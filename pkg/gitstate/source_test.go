@@ -106,6 +106,153 @@ func TestOutsideOfTheTree(t *testing.T) {
 	}
 }
 
+// Tags and branches that were made elsewhere came into the repository of a linked working
+// tree, were left out of its next capture, and so were deleted where they had been made;
+// and so was each branch that the working tree was switched from.
+func TestRefsOfALinkedTree(t *testing.T) {
+	a, b, away := newPlace(t), newPlace(t), t.TempDir()
+	main := &placed{t: t, root: filepath.Join(away, "main")} // the repository, with a working tree of its own
+	gittest.History(t, main.root, 5, 100)
+	main.git("", "worktree", "add", "-q", "-b", "own", filepath.Join(a.root, "work"))
+	main.git("", "branch", "foreign", main.commit("", "of the repository"))
+	foreign := main.git("", "rev-parse", "foreign")
+	a.capture("work/.git")
+	b.write("work/.git", "gitdir: /nonexistent/elsewhere\n")
+	b.restore(a, "work/.git")
+
+	to := func(p, from *placed) {
+		t.Helper()
+		from.capture("work/.git")
+		p.join(from, true, "work/.git")
+	}
+	there := func() { t.Helper(); to(b, a) }
+	here := func() { t.Helper(); to(a, b) }
+	same := func(want string, of ...string) {
+		t.Helper()
+		for _, p := range []*placed{a, b} {
+			if got, err := p.try("work", append([]string{"rev-parse", "--verify", "-q"}, of...)...); strings.TrimSpace(got) != strings.TrimSpace(want) {
+				t.Errorf("%q is %q in %s, not %q: %v", of, got, filepath.Base(filepath.Dir(p.root)), want, err)
+			}
+		}
+	}
+	at := func(p *placed, ref string) string { t.Helper(); return p.git("work", "rev-parse", ref) }
+
+	first := at(b, "HEAD")
+	b.git("work", "tag", "v1")
+	b.git("work", "tag", "v2")
+	b.git("work", "branch", "topic", b.commit("work", "on the topic"))
+	b.git("work", "symbolic-ref", "refs/heads/alias", "refs/heads/topic")
+	topic, log := at(b, "topic"), b.git("work", "reflog", "topic")
+	here()
+	there()
+	same(first, "v1")
+	same(topic, "topic")
+	same(topic, "alias")
+	if got := b.git("work", "reflog", "topic"); got != log {
+		t.Errorf("the log of topic is\n%s, not\n%s", got, log)
+	}
+
+	a.git("work", "tag", "-d", "v1")
+	there()
+	same("", "v1")
+	same(first, "v2")
+
+	// It goes on there, and so it does here.
+	b.git("work", "branch", "-f", "topic", b.commit("work", "goes on"))
+	topic = at(b, "topic")
+	here()
+	there()
+	same(topic, "topic")
+
+	// What was done here right before the switch, too; the branch is captured no more
+	// while it is checked out.
+	a.git("work", "commit", "-q", "--allow-empty", "-m", "on its own")
+	there()
+	a.git("work", "commit", "-q", "--allow-empty", "-m", "right before the switch")
+	own := at(a, "HEAD")
+	a.git("work", "switch", "-q", "-c", "next")
+	there()
+	same(own, "own")
+	if x, y := b.git("work", "reflog", "own"), a.git("work", "reflog", "own"); x != y {
+		t.Errorf("the log of its branch is\n%s, not\n%s", x, y)
+	}
+
+	// What is damaged keeps its last value.
+	file := filepath.Join(main.root, ".git/refs/heads/topic")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.tried("work/.git"); err == nil || !strings.Contains(err.Error(), "the ref refs/heads/topic is damaged") {
+		t.Errorf("it said %v", err)
+	}
+	b.join(a, true, "work/.git")
+	if got := at(b, "topic"); got != topic {
+		t.Errorf("topic is %s, not %s", got, topic)
+	}
+	if err := os.WriteFile(file, []byte(topic), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	// A branch of the repository's with the name of one from elsewhere stays, and stays here.
+	b.git("work", "branch", "foreign", b.commit("work", "of the same name"))
+	elsewhere := at(b, "foreign")
+	here()
+	there()
+	if got := at(b, "foreign"); got != elsewhere {
+		t.Errorf("foreign is %s there, not %s", got, elsewhere)
+	}
+	if got := main.git("", "rev-parse", "foreign"); got != foreign {
+		t.Errorf("foreign is %s, not %s", got, foreign)
+	}
+
+	// And one that is the same is not moved under the working tree that has it checked out.
+	checkedOut := main.git("", "rev-parse", "HEAD")
+	b.git("work", "branch", "main", strings.TrimSpace(checkedOut))
+	here()
+	b.git("work", "branch", "-f", "main", b.commit("work", "there"))
+	moved := at(b, "main")
+	for range 2 {
+		here()
+		there()
+		if got := at(b, "main"); got != moved {
+			t.Errorf("main is %s there, not %s", got, moved)
+		}
+		if got := main.git("", "rev-parse", "HEAD"); got != checkedOut {
+			t.Errorf("main is %s, not %s", got, checkedOut)
+		}
+	}
+	b.git("work", "branch", "-f", "main", strings.TrimSpace(checkedOut))
+	here()
+	b.git("work", "branch", "-D", "main")
+	here()
+	if got := main.git("", "rev-parse", "HEAD", "main@{0}"); got != checkedOut+checkedOut {
+		t.Errorf("main and its log are %s, not %s", got, checkedOut)
+	}
+	if got := main.git("", "status", "--porcelain"); got != "" {
+		t.Errorf("status: %s", got)
+	}
+
+	a.capture("work/.git")
+	shadow := filepath.Join(a.k.Shadow, "work/.git")
+	l, err := list(shadow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range l.items {
+		body, _ := os.ReadFile(filepath.Join(shadow, l.items[i].path))
+		if strings.Contains(string(body), strings.TrimSpace(foreign)) || strings.HasSuffix(l.items[i].path, "/main") || strings.Contains(string(body), "refs/heads/main") {
+			t.Errorf("%s is not the tree's alone:\n%s", l.items[i].path, body)
+		}
+	}
+	packs, err := openIndexes(shadow, 20)
+	if err != nil || packs.has(strings.TrimSpace(foreign)) {
+		t.Errorf("a commit that is not the tree's is carried: %v", err)
+	}
+	packs.close()
+	fsck(t, filepath.Join(a.root, "work"))
+	fsck(t, filepath.Join(b.root, "work"))
+}
+
 // What leads to nothing is said; what leads into the tree is carried there.
 func TestOutsideAndNotThere(t *testing.T) {
 	a := newPlace(t)

@@ -18,6 +18,10 @@ var errStalled = errors.New("it waited and did nothing for too long, and was end
 // for nobody here: its input is ready, and disks are waited for in another way.
 var stallAfter = time.Minute
 
+// looks is how often git is looked at in that time. They are counted, and not the clock:
+// where all of a container is paused, nobody stood still.
+const looks = 10
+
 // watch ends a process group of ours that sleeps without doing anything. Who calls
 // what it gives ends the watch, and learns whether it did.
 func watch(pid int, told func() int64) (ended func() bool) {
@@ -25,9 +29,9 @@ func watch(pid int, told func() int64) (ended func() bool) {
 	var stalled atomic.Bool
 	go func() {
 		defer close(gone)
-		tick := time.NewTicker(stallAfter / 10)
+		tick := time.NewTicker(stallAfter / looks)
 		defer tick.Stop()
-		last, since := "", time.Now()
+		last, still := "", 0
 		for {
 			select {
 			case <-done:
@@ -35,10 +39,11 @@ func watch(pid int, told func() int64) (ended func() bool) {
 			case <-tick.C:
 			}
 			work, sleeps := activity(pid)
+			still++
 			if now := fmt.Sprint(work, told()); !sleeps || now != last {
-				last, since = now, time.Now()
+				last, still = now, 0
 			}
-			if time.Since(since) >= stallAfter {
+			if still >= looks {
 				stalled.Store(true)
 				_ = syscall.Kill(-pid, syscall.SIGKILL)
 				return
