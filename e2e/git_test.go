@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -549,4 +551,41 @@ func TestWhatStaysHere(t *testing.T) {
 	if strings.Contains(said, "repo/.git") {
 		t.Errorf("what is carried needs no attention:\n%s", said)
 	}
+}
+
+// Work in a repository on a machine that waits for the lease, while the holder works on
+// another branch of it: each side's change is its own, and no older ref takes a name.
+func TestWorkInARepositoryWhileWaiting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.patient()
+	a.history("repo", 20)
+	a.git("repo", "branch", "gone-here")
+	a.once()
+	b.once()
+	b.start()
+	a.must("start")
+	a.await("it waits", func(doc status.Document) bool { return doc.Lease.State == status.LeaseWaiting })
+	a.git("repo", "commit", "-q", "--amend", "-m", "amended while waiting")
+	a.git("repo", "branch", "-D", "gone-here")
+	amended := a.git("repo", "rev-parse", "main")
+	a.await("it is said to be only here", func(doc status.Document) bool {
+		r := replicaIn(t, doc, "workspace")
+		return len(r.OnlyHere) == 1 && r.OnlyHere[0].Reason == account.Waiting && slices.Contains(r.OnlyHere[0].Names, "repo/.git")
+	})
+	b.git("repo", "branch", "topic")
+	b.sync()
+	b.stop()
+	a.await("it has the lease, and all is in the bucket", func(doc status.Document) bool {
+		return replicaIn(t, doc, "workspace").State == status.ReplicaSynced
+	})
+	if got := a.git("repo", "rev-parse", "main"); got != amended {
+		t.Errorf("main is %s, not the one that was amended here, %s", got, amended)
+	}
+	if got := a.git("repo", "for-each-ref", "--format=%(refname)"); strings.Contains(got, "gone-here") || strings.Contains(got, "refs/coltec") || !strings.Contains(got, "topic") {
+		t.Errorf("the refs are\n%s", got)
+	}
+	a.stop()
+	b.once()
+	sameAnswers(t, a, b, "repo")
 }

@@ -251,9 +251,13 @@ func (j *joining) decided(base, local, remote []byte) word {
 		return theirs
 	case j.base == nil:
 		return both
-	case same(base, local), local == nil:
+	case same(base, local):
 		return theirs
-	case same(base, remote), remote == nil:
+	case same(base, remote): // also what was removed here
+		return ours
+	case local == nil:
+		return theirs
+	case remote == nil:
 		return ours
 	}
 	return both
@@ -616,18 +620,6 @@ func (j *joining) mergeRefs(ctx context.Context) error {
 // kept under another name.
 func (j *joining) mergeRef(ctx context.Context, ref string, checkedOut bool) (value string, loses bool, err error) {
 	local, remote := j.local.refs[ref], j.remote.refs[ref]
-	if checkedOut {
-		for _, tree := range j.trees() {
-			if s := j.after(tree); s.branch(tree) == ref {
-				other := local
-				if s == j.local {
-					other = remote
-				}
-				loses := other != "" && other != s.refs[ref] && j.takes[tree] != theirs
-				return s.refs[ref], loses, nil
-			}
-		}
-	}
 	bytesOf := func(v string) []byte {
 		if v == "" {
 			return nil
@@ -638,7 +630,22 @@ func (j *joining) mergeRef(ctx context.Context, ref string, checkedOut bool) (va
 	if j.base != nil {
 		base = bytesOf(j.base.refs[ref])
 	}
-	switch j.decidedOf(ref, base, bytesOf(local), bytesOf(remote)) {
+	changed := j.decidedOf(ref, base, bytesOf(local), bytesOf(remote))
+	if checkedOut {
+		for _, tree := range j.trees() {
+			if s := j.after(tree); s.branch(tree) == ref {
+				other := local
+				if s == j.local {
+					other = remote
+				}
+				// A tree that only the other side touched says nothing of its branch, which may
+				// have been moved here without it.
+				loses := other != "" && other != s.refs[ref] && (j.takes[tree] != theirs || changed == both)
+				return s.refs[ref], loses, nil
+			}
+		}
+	}
+	switch changed {
 	case ours:
 		return local, false, nil
 	case theirs:

@@ -101,6 +101,26 @@ func TestThereAndBack(t *testing.T) {
 	}
 }
 
+// A branch that was moved here without a working tree, and checked out and committed to
+// there: its commit of here is kept, as where both had it checked out.
+func TestMovedHereAndCheckedOutThere(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 20)
+	a.git("work", "switch", "-q", "-c", "topic")
+	b.hop(a, true, "work/.git")
+	mine := strings.TrimSpace(a.git("work", "commit-tree", "-p", "main", "-m", "of here", "main^{tree}"))
+	a.git("work", "branch", "-f", "main", mine)
+	b.git("work", "switch", "-q", "main")
+	b.git("work", "commit", "-q", "--allow-empty", "-m", "of there")
+	a.hop(b, true, "work/.git")
+	if here, there := a.git("work", "rev-parse", "main"), b.git("work", "rev-parse", "main"); here != there {
+		t.Errorf("main is %s, not %s", here, there)
+	}
+	if kept := a.git("work", "for-each-ref", "--format=%(objectname)", KeptRefs); strings.TrimSpace(kept) != mine {
+		t.Errorf("kept are %q, not %s", kept, mine)
+	}
+}
+
 func TestBothCommitted(t *testing.T) {
 	for _, agreed := range []bool{true, false} {
 		a, b := newPlace(t), newPlace(t)
