@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/status"
@@ -250,7 +251,7 @@ func TestStopNamesTheLeaseItKeeps(t *testing.T) {
 	mend := w.proxy.Inject(s3test.Fault{Status: 503, Code: "SlowDown"})
 	_, talk, code := a.run(stopping...)
 	for _, words := range []string{"everything is in the bucket", "the lease could not be given back", "another machine waits"} {
-		if code != 1 || !strings.Contains(talk, words) {
+		if code != cmdline.CodeKept || !strings.Contains(talk, words) {
 			t.Errorf("code %d, and it does not say %q:\n%s", code, words, talk)
 		}
 	}

@@ -601,7 +601,7 @@ func TestStartWhileTheKeeperWaits(t *testing.T) {
 	a.says("ended (signal: killed) and was started again")
 	i, _ := a.instance()
 	killIf(i.PID, i.Start)
-	a.leaves(stopping, "without a word about its last push")
+	a.leaves(stopping, "without reporting on its last push")
 	if _, ok := a.instance(); ok {
 		t.Error("it runs on after a stop")
 	}

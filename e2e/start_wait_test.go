@@ -87,7 +87,7 @@ func TestStartWaitForAnotherHolder(t *testing.T) {
 	a.seed()
 	a.start()
 	a.sync()
-	b.late("workspace: a holds the lease since", "coltecd takeover")
+	b.late("workspace: a has held the lease since", "coltecd takeover")
 	a.stop()
 	b.start()
 	sameTree(t, a.tree(), b.tree())

@@ -103,7 +103,7 @@ func TestTakeoverTells(t *testing.T) {
 	way.Reset()
 	from := time.Now()
 	k := b.talks("takeover")
-	k.until("a holds the lease since 2")
+	k.until("a has held the lease since 2")
 	asked := k.until("asked at")
 	if !strings.Contains(asked, "the last renewal of a was") || !strings.Contains(asked, "within about") {
 		t.Errorf("it says %q", asked)

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/status"
@@ -28,7 +29,7 @@ func cmdDown(p *program) *cli.Command {
 		Usage:     "push what is pending, give the lease back and stop the container",
 		ArgsUsage: "[DIR]",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION` for the push; what is left is said to the next machine", Value: flushPatience},
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION` for the push; the next machine is told what was not pushed", Value: flushPatience},
 		},
 		Action: func(c *cli.Context) error { return p.down(c) },
 	}
@@ -59,18 +60,25 @@ func (p *program) down(c *cli.Context) error {
 	}
 	left, ok := p.left(w, code, out.last, before, began)
 	if !ok {
-		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container runs on", code),
+		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is still running", code),
 			"see coltec logs %s; docker stop %.12s stops the container all the same", w.folder, ct.ID)
 	}
 	if err := tools.Stop(c.Context, ct, stopGrace); err != nil {
 		return err
 	}
 	p.say("%s: down", w.name())
-	if left == "" || !w.hasBucket() {
+	switch {
+	case code == cmdline.CodeKept:
+		return hint.Wrap(cmdline.Exit{Code: code, Cause: fmt.Errorf("%s: everything is in the bucket, but %w", w.name(), account.ErrKept)},
+			"another machine waits until it runs out, or until coltec up and coltec down %s give it back", w.folder)
+	case left == "" || !w.hasBucket():
 		return nil
 	}
-	return hint.Wrap(cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s is in %s only", w.name(), left, w.folder)},
-		"it is pushed after the next coltec up %s", w.folder)
+	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), left, w.folder)}
+	if before.State == status.Disabled {
+		return err
+	}
+	return hint.Wrap(err, "they are pushed after the next coltec up %s", w.folder)
 }
 
 // notRunning begins what coltecd stop says where there is none.
@@ -82,17 +90,19 @@ const notRunning = "coltecd is not running"
 func (p *program) left(w *workspace, code int, last string, before status.Document, began time.Time) (left string, ok bool) {
 	switch {
 	case code == cmdline.CodeOnlyHere:
-		return "what is named above", true
+		return "the changes named above", true
 	case code == 126 || code == 127:
 		p.say("%s: there is no coltecd in the container: nothing was pushed", w.name())
-		return "what was changed", true
+		return "any changes", true
+	case code == cmdline.CodeKept:
+		return "", true
 	case code != 0:
 		return "", false
 	case strings.HasPrefix(last, notRunning):
 		if last == notRunning { // an older one's words
 			p.say("%s: nothing was pushed", w.name())
 		}
-		return "what was changed since it ended", true
+		return "any changes made since it ended", true
 	case !before.Accounts:
 		return p.leftUnsaid(w, before, began), true
 	}
@@ -107,7 +117,7 @@ func (p *program) leftUnsaid(w *workspace, before status.Document, began time.Ti
 		switch r.State {
 		case status.ReplicaWaiting, status.ReplicaRestoring, status.ReplicaRetrying, status.ReplicaBlocked:
 			p.say("%s: %s was %s, so it is not known what is pushed of it", w.name(), r.Name, r.State)
-			left = "what was changed"
+			left = "any changes not yet pushed"
 		}
 	}
 	after, at, err := readStatus(w.folder)
@@ -117,7 +127,7 @@ func (p *program) leftUnsaid(w *workspace, before status.Document, began time.Ti
 	for _, r := range after.Replicas {
 		if r.Pending > 0 {
 			p.say("%s: %s: %d changes are not in the bucket", w.name(), r.Name, r.Pending)
-			left = "what was changed"
+			left = "any changes not yet pushed"
 		}
 	}
 	return left

@@ -251,10 +251,10 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	return doc.State == status.Running && doc.Restore() == status.RestoreDone || doc.State == status.Disabled
 }
 
-// holds says who holds a workspace, and since when where that is known.
+// holds says who has the lease of a workspace, and since when where that is known.
 func holds(h status.Holder) string {
 	if h.Since.IsZero() {
-		return h.Host + " holds this workspace"
+		return h.Host + " has the lease"
 	}
-	return fmt.Sprintf("%s holds this workspace since %s", h.Host, h.Since.Local().Format(time.DateTime))
+	return fmt.Sprintf("%s has held the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
 }

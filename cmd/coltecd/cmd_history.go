@@ -116,7 +116,7 @@ func (p *program) tellOlder(replica string, o *store.Older) {
 	if o == nil {
 		return
 	}
-	fmt.Fprintf(p.out, "%s: %d not in the state of that time, but in the one before, if there is any:\n", cmdline.Plain(replica), o.Count)
+	fmt.Fprintf(p.out, "%s: %d paths are older than this generation, or missing from it:\n", cmdline.Plain(replica), o.Count)
 	for _, x := range o.Paths[:min(len(o.Paths), olderTold)] {
 		fmt.Fprintf(p.out, "  %s: %s\n", cmdline.Plain(strconv.Quote(x.Path)), cmdline.Plain(x.Why))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
@@ -117,11 +119,13 @@ func (p *program) foreground(path string, sp *spec.Spec, only []string) error {
 		return err
 	}
 	err = d.run(func() error { return d.leaveNote(0) })
+	left := d.leaves()
 	if errors.Is(err, errAtOnce) {
 		endChildren(0)
-		return exit{Code: codeFailed, Cause: err} // it was the second signal, whichever the first was
+		err = cmp.Or(left, err)
+		return exit{Code: codeOf(err), Cause: err} // it was the second signal, whichever the first was
 	}
-	return errors.Join(err, d.left)
+	return account.Join(err, left)
 }
 
 // cmdSupervise is coltecd below its keeper: not for people.

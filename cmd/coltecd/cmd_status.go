@@ -100,7 +100,7 @@ func (p *program) notRunning(path string) status.Document {
 	doc := p.absent(sp)
 	switch {
 	case err != nil:
-		doc.Attention = append(doc.Attention, fmt.Sprintf("the spec does not hold: see %s validate", p.name))
+		doc.Attention = append(doc.Attention, fmt.Sprintf("the spec is not valid: see %s validate", p.name))
 	case doc.State == status.Stopped:
 		doc.Attention = append(doc.Attention, fmt.Sprintf("coltecd is not running: start it with %s start", p.name))
 	}

@@ -30,7 +30,7 @@ func cmdStop(p *program) *cli.Command {
 		Name:  "stop",
 		Usage: "push what is pending, release the lease and stop everything",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION`, what is not pushed by then is said to the next machine", Value: stopTimeout},
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION`; the next machine is told what was not pushed", Value: stopTimeout},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Duration("timeout") <= 0 {
@@ -105,7 +105,7 @@ func whatNext(err error) string {
 func lastWords(i control.Instance, began time.Time) error {
 	doc, at, err := status.ReadFile(i.LogDir)
 	if err != nil || doc.State != status.Stopped || at.Before(began.Add(-time.Second)) {
-		return fmt.Errorf("%w, as far as is known: coltecd ended without a word about its last push", account.ErrOnlyHere)
+		return fmt.Errorf("%w, as far as is known: coltecd exited without reporting on its last push", account.ErrOnlyHere)
 	}
 	return onlyHere(doc.Replicas)
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/process"
@@ -261,7 +262,7 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(), supervised <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), req.timeout)
 	defer cancel()
-	done := make(chan struct{})
+	done, pushed := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		d.tell("running pre_stop hooks and stopping units")
@@ -273,8 +274,9 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			d.tell("pushing what is pending")
 			ended = d.replicas.stop(ctx)
 		}
-		awaitDone(ctx, supervised, req.timeout)
 		d.setLeft(d.replicas.left(ended))
+		close(pushed)
+		awaitDone(ctx, supervised, req.timeout)
 	}()
 	for {
 		select {
@@ -284,20 +286,34 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			return nil
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
+				d.cutOff(pushed)
 				end()
 				d.killUnits(supervised)
-				d.setLeft(errAtOnce)
 				return errAtOnce
 			}
 		}
 	}
 }
 
+// cutOff notes that the last push is ended at once. What it would have left is not asked
+// for: the engine may be busy.
+func (d *daemon) cutOff(pushed <-chan struct{}) {
+	select {
+	case <-pushed: // and what is left is known
+		return
+	default:
+	}
+	d.mu.Lock()
+	replicas := d.setting.spec.Replicas()
+	d.mu.Unlock()
+	if len(replicas) > 0 {
+		d.setLeft(fmt.Errorf("%w, as far as is known: %w", account.ErrOnlyHere, errAtOnce))
+	}
+}
+
 // logStopped is the last line of a log: docker stop shows no other answer.
 func (d *daemon) logStopped() {
-	d.mu.Lock()
-	left := d.left
-	d.mu.Unlock()
+	left := d.leaves()
 	if left == nil {
 		d.log.Info("stopped")
 		return
@@ -311,6 +327,13 @@ func (d *daemon) setLeft(err error) {
 	if d.left == nil {
 		d.left = err
 	}
+}
+
+// leaves is what the stop leaves, as far as it is known yet.
+func (d *daemon) leaves() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.left
 }
 
 // killUnits ends what is left of the units. A supervisor that does not do it

@@ -20,6 +20,7 @@ const (
 	codeInvalid     = 5
 	codeOnlyHere    = cmdline.CodeOnlyHere
 	codeTimeout     = cmdline.CodeTimeout
+	codeKept        = cmdline.CodeKept
 	codeInterrupted = cmdline.CodeInterrupted
 )
 
@@ -34,8 +35,9 @@ var codes = []struct {
 	{codeStopped, "status: not running, or disabled"},
 	{codeUnknown, "status: cannot tell"},
 	{codeInvalid, "the spec is not valid"},
-	{codeOnlyHere, "sync, stop, run --once: done, but something is on this machine only; it is named"},
+	{codeOnlyHere, "sync, stop, run, restart REPLICA: done, but something is on this machine only; what is known of it is named"},
 	{codeTimeout, "start --wait: not restored within --timeout; it continues in the background"},
+	{codeKept, "stop, run: everything is in the bucket, but the lease could not be given back; another machine waits until it runs out"},
 	{codeInterrupted, "interrupted (Ctrl-C)"},
 }
 
@@ -60,6 +62,8 @@ func codeOf(err error) int {
 		return codeInvalid
 	case errors.Is(err, account.ErrOnlyHere):
 		return codeOnlyHere
+	case errors.Is(err, account.ErrKept):
+		return codeKept
 	}
 	return cmdline.CodeOf(err)
 }

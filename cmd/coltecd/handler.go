@@ -122,9 +122,7 @@ func (d *daemon) Stop(ctx context.Context, req control.StopRequest, say func(str
 	}
 	select {
 	case <-d.ended:
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		return d.left
+		return d.leaves()
 	case <-ctx.Done(): // who asked went away: the stop goes on
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -135,7 +133,7 @@ func (d *daemon) Stop(ctx context.Context, req control.StopRequest, say func(str
 	}
 }
 
-// Reload reads the spec again. One that does not hold is refused, and what runs
+// Reload reads the spec again. One that is not valid is refused, and what runs
 // goes on.
 func (d *daemon) Reload(_ context.Context, say func(string)) error {
 	return d.reload(nil, say)

@@ -66,17 +66,25 @@ func (d *daemon) once(ctx context.Context) error {
 	d.replicas.show(engine)
 	err = guarded(d.log, func() error { return engine.Once(ctx) })
 	_, replicas, attention := engine.Status()
+	left, whole := leftBy(err, replicas), ctx.Err() == nil
+	d.setLeft(left)
 	for _, r := range replicas { // their states are those after the release
-		if r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0 {
+		done := r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0
+		whole = whole && done
+		if done {
 			d.p.say("%s: done, %d files, %s", r.Name, r.Files, size(r.Bytes))
 		}
 	}
 	for _, a := range attention { // what status would name
 		d.p.say("attention: %s", a)
 	}
-	err = account.Join(err, onlyHere(replicas))
-	d.setLeft(err)
-	return err
+	switch {
+	case !errors.Is(err, account.ErrKept):
+		return account.Join(err, onlyHere(replicas))
+	case whole:
+		return left
+	}
+	return exit{Code: codeFailed, Cause: account.Join(err, onlyHere(replicas))} // the lease is not all
 }
 
 // dryRun says what run would do.

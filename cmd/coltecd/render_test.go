@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 var noon = time.Date(2025, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -138,5 +139,14 @@ func TestChanges(t *testing.T) {
 	}
 	if again := changes(is, is); again != nil {
 		t.Errorf("changes between equal documents: %v", again)
+	}
+}
+
+func TestTellOlder(t *testing.T) {
+	var out strings.Builder
+	p := &program{stdio: stdio{out: &out}}
+	p.tellOlder("w", &store.Older{Count: 2, Paths: []store.OlderPath{{Path: "a", Why: "it changes while it is read"}}})
+	if diff := cmp.Diff("w: 2 paths are older than this generation, or missing from it:\n  \"a\": it changes while it is read\n", out.String()); diff != "" {
+		t.Error(diff)
 	}
 }

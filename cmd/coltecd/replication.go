@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
@@ -166,18 +167,33 @@ func (r *replication) left(ended bool) error {
 		return nil
 	}
 	_, replicas, _ := running.Status()
+	if !ended {
+		return unseen(errors.New("did not end in time"), onlyHere(replicas))
+	}
+	return leftBy(r.flushed, replicas)
+}
+
+// leftBy is left of an engine that has ended. Whatever else it ended with, it has looked
+// at the trees: their account is true.
+func leftBy(end error, replicas []status.Replica) error {
 	err := onlyHere(replicas)
 	switch {
-	case ended && err == nil && errors.Is(r.flushed, account.ErrKept):
-		return fmt.Errorf("everything is in the bucket, but %w", r.flushed)
-	case ended:
-		return err
+	case errors.Is(end, cmdline.ErrInternal):
+		return unseen(fmt.Errorf("ended with an %w", end), err)
+	case err == nil && errors.Is(end, account.ErrKept):
+		return fmt.Errorf("everything is in the bucket, but %w", end)
 	}
-	late := fmt.Errorf("%w: the last push did not end in time, so more may be only here than was seen before it", account.ErrOnlyHere)
-	if err != nil { // as it was known when the push began
-		late = fmt.Errorf("%w: %w", late, err)
+	return err
+}
+
+// unseen is the error of a last push that did not come to its end; before is what was only
+// here when it began.
+func unseen(why, before error) error {
+	err := fmt.Errorf("%w: the last push %w, so more may be only here than was seen before it", account.ErrOnlyHere, why)
+	if before != nil {
+		err = fmt.Errorf("%w: %w", err, before)
 	}
-	return late
+	return err
 }
 
 // onlyHere is the error of replicas of which something is on this machine only.

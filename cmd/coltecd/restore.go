@@ -128,7 +128,7 @@ func whyNot(doc status.Document, r status.Replica) string {
 	h := doc.Lease.Holder
 	switch restore := doc.RestoreOf(r); {
 	case restore == status.RestoreElsewhere && h != nil:
-		return fmt.Sprintf("%s holds the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
+		return fmt.Sprintf("%s has held the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
 	case r.Progress != nil:
 		return progressOf(r.Progress)
 	case r.LastError != "":

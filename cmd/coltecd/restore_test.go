@@ -26,7 +26,7 @@ func TestUnrestored(t *testing.T) {
 		"not reached":      {status.Document{Replicas: []status.Replica{replica("w", status.ReplicaRetrying, dead)}}, "not restored: w: the store cannot be reached: connection refused"},
 		"needs a person":   {status.Document{Replicas: []status.Replica{replica("w", status.ReplicaBlocked, "it is blocked")}}, "not restored: w: it is blocked"},
 		"in the middle":    {status.Document{Replicas: []status.Replica{replica("a", status.ReplicaSynced, ""), sending, replica("c", status.ReplicaWaiting, "")}}, "restored: a; not restored: b: 1 of 4 files, 1.0 MiB of 3.0 MiB; c: waiting"},
-		"another holds it": {status.Document{Lease: held, Replicas: []status.Replica{replica("w", status.ReplicaWaiting, "held by laptop")}}, "not restored: w: laptop holds the lease since " + noon.Local().Format("2006-01-02 15:04:05")},
+		"another holds it": {status.Document{Lease: held, Replicas: []status.Replica{replica("w", status.ReplicaWaiting, "held by laptop")}}, "not restored: w: laptop has held the lease since " + noon.Local().Format("2006-01-02 15:04:05")},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

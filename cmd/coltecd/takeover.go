@@ -66,7 +66,7 @@ func holderLine(h status.Holder) string {
 	if h.Since.IsZero() {
 		return h.Host + " has the lease"
 	}
-	return fmt.Sprintf("%s holds the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
+	return fmt.Sprintf("%s has held the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
 }
 
 // stillEvery is how often somebody who waits for a lease is told so when nothing

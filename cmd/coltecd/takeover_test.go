@@ -70,3 +70,10 @@ func TestHolderWithoutSince(t *testing.T) {
 		}
 	}
 }
+
+func TestHolderSince(t *testing.T) {
+	h := status.Holder{Host: "a", Since: noon}
+	if got, want := holderLine(h), "a has held the lease since "+noon.Local().Format(time.DateTime); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

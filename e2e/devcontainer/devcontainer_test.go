@@ -80,18 +80,18 @@ func TestTwoMachines(t *testing.T) {
 	g.container(a) // is one
 	g.sh(a, "echo of a > /workspace/note; coltecd sync")
 	out, err := g.run(g.root+"/bin/coltec", "up", b, "--remote-env", "COLTEC_HOST=machine-b")
-	if err == nil || !strings.Contains(out, "machine-a holds this workspace") {
+	if err == nil || !strings.Contains(out, "machine-a has held the lease since") {
 		t.Fatalf("while a is up: %v\n%s", err, out)
 	}
 	// What is edited there meanwhile is not in the bucket after a down, which says so.
 	g.sh(b, "echo of b > /workspace/mine")
 	var ended *exec.ExitError
 	out, err = g.run(g.root+"/bin/coltec", "down", b)
-	if !errors.As(err, &ended) || ended.ExitCode() != cmdline.CodeOnlyHere || !strings.Contains(out, "what is named above is in "+b+" only") || !strings.Contains(out, `"mine"`) {
+	if !errors.As(err, &ended) || ended.ExitCode() != cmdline.CodeOnlyHere || !strings.Contains(out, "the changes named above exist only in "+b) || !strings.Contains(out, `"mine"`) {
 		t.Errorf("down while a holds it: %v\n%s", err, out)
 	}
 	if running, err := g.run("docker", "ps", "-q", "--filter", "label=devcontainer.local_folder="+b); err != nil || running != "" {
-		t.Errorf("the container runs on: %q, %v", running, err)
+		t.Errorf("the container is still running: %q, %v", running, err)
 	}
 	if out, err := g.run(g.root+"/bin/coltec", "up", b, "--remote-env", "COLTEC_HOST=machine-b"); err == nil {
 		t.Errorf("while a is up: %s", out)

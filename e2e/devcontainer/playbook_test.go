@@ -178,7 +178,7 @@ func TestPlaybook(t *testing.T) {
 
 	// Back without down: refused, and taken over.
 	g.sh(other, "echo of b > /workspace/of-b")
-	if out, err := a.try("coltec up ./widget-dev-a"); err == nil || !strings.Contains(out, "holds this workspace") {
+	if out, err := a.try("coltec up ./widget-dev-a"); err == nil || !strings.Contains(out, "has held the lease since") {
 		t.Fatalf("while b is up: %v\n%s", err, out)
 	}
 	a.bash(page.next("Hop")) // takeover

@@ -20,8 +20,9 @@ const (
 	CodeOK          = 0
 	CodeFailed      = 1
 	CodeUsage       = 2
-	CodeOnlyHere    = 6 // done as far as it went: something is on this machine only, and was named
+	CodeOnlyHere    = 6 // done as far as it went: something is on this machine only, and what is known of it was named
 	CodeTimeout     = 7 // what was waited for did not come within the time given
+	CodeKept        = 8 // everything is in the bucket, but the lease could not be given back
 	CodeInterrupted = 130
 )
 
@@ -47,8 +48,11 @@ func Usage(format string, args ...any) error {
 	return Exit{CodeUsage, fmt.Errorf(format, args...)}
 }
 
+// ErrInternal is what the error of a panic is.
+var ErrInternal = errors.New("internal error")
+
 // Internal is the error of a panic.
-func Internal(v any) error { return fmt.Errorf("internal error: %v", v) }
+func Internal(v any) error { return fmt.Errorf("%w: %v", ErrInternal, v) }
 
 // CodeOf gives the exit code of an error.
 func CodeOf(err error) int {

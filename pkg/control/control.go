@@ -122,7 +122,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // Kinds of errors that a client acts on; they survive the way over the socket.
 var (
 	ErrNotFound    = errors.New("not found")    // no unit or replica of that name
-	ErrInvalidSpec = errors.New("invalid spec") // the spec on the disk does not hold
+	ErrInvalidSpec = errors.New("invalid spec") // the spec on the disk is not valid
 	ErrForbidden   = errors.New("forbidden")    // the socket is another user's
 	ErrStopping    = errors.New("stopping")     // coltecd is on its way out
 )

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -43,15 +44,7 @@ func ReadContainer(src []byte) (Container, error) {
 		case "--publish", "-p":
 			c.publish(value)
 		case "--volume", "-v":
-			src, rest, named := strings.Cut(value, ":")
-			if src != "" && !strings.ContainsAny(src, "/.$~") {
-				c.Volumes = append(c.Volumes, src)
-			}
-			if target, _, _ := strings.Cut(rest, ":"); named {
-				c.Targets = append(c.Targets, target)
-			} else {
-				c.Targets = append(c.Targets, src)
-			}
+			c.volume(value)
 		case "--mount":
 			c.mountText(value)
 		}
@@ -76,6 +69,22 @@ func (c *Container) publish(s string) {
 	}
 	if s != "" && !strings.HasSuffix(s, ":") && s != "0" {
 		c.Ports = append(c.Ports, s)
+	}
+}
+
+// volumeArg is [source:]target[:options]. There are colons in variables, and behind the
+// letter of a drive.
+var volumeArg = regexp.MustCompile(`^(?:(.+):)?((?:/|\$\{[^}]*\})(?:\$\{[^}]*\}|[^:])*?)(?::[\w,=-]*)?$`)
+
+// volume notes the argument of --volume.
+func (c *Container) volume(s string) {
+	m := volumeArg.FindStringSubmatch(s)
+	if m == nil {
+		return
+	}
+	c.Targets = append(c.Targets, m[2])
+	if m[1] != "" && !strings.ContainsAny(m[1], `/\.$~`) {
+		c.Volumes = append(c.Volumes, m[1])
 	}
 }
 

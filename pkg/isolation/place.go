@@ -10,17 +10,18 @@ import (
 )
 
 // PlaceOf is where a folder of the host is in the container, as the dev container CLI
-// mounts it; "" where the file does not say. Without a workspaceMount that is top, the
-// folder itself or the git repository that it is in, at /workspaces/NAME.
+// mounts it; "" where the file does not say, or where Compose's says what is mounted.
+// Without a workspaceMount that is top, the folder itself or the git repository that it is
+// in, at /workspaces/NAME.
 func (c Container) PlaceOf(folder, top string) string {
+	if c.Compose {
+		return ""
+	}
 	known := func(p string) string {
 		if !path.IsAbs(p) || strings.Contains(p, "${") {
 			return ""
 		}
 		return path.Clean(p)
-	}
-	if c.Compose {
-		return known(c.Folder)
 	}
 	source, target := top, "/workspaces/"+filepath.Base(top)
 	if c.FolderMount != nil {

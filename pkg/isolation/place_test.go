@@ -10,19 +10,18 @@ import (
 func TestPlaceOf(t *testing.T) {
 	const folder, repo = "/home/me/repo/widget", "/home/me/repo"
 	for name, tt := range map[string]struct{ config, top, want string }{
-		"the default":               {`{}`, folder, "/workspaces/widget"},
-		"in a repository":           {`{}`, repo, "/workspaces/repo/widget"},
-		"the template's":            {`{"workspaceFolder": "/workspace", "workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind"}`, folder, "/workspace"},
-		"a folder without a mount":  {`{"workspaceFolder": "/workspace"}`, folder, "/workspaces/widget"},
-		"the name in the target":    {`{"workspaceMount": "type=bind,src=${localWorkspaceFolder},dst=/src/${localWorkspaceFolderBasename}"}`, folder, "/src/widget"},
-		"what the folder is in":     {`{"workspaceMount": "type=bind,source=${localWorkspaceFolder}/..,target=/src"}`, folder, "/src/widget"},
-		"a part of the folder":      {`{"workspaceMount": "type=bind,source=${localWorkspaceFolder}/src,target=/src"}`, folder, ""},
-		"a volume":                  {`{"workspaceFolder": "/src", "workspaceMount": "source=code,target=/src,type=volume"}`, folder, "/src"},
-		"nothing is mounted":        {`{"workspaceMount": "", "workspaceFolder": "/src"}`, folder, "/src"},
-		"the host's variable":       {`{"workspaceMount": "source=${localWorkspaceFolder},target=${localEnv:HOME}/x,type=bind"}`, folder, ""},
-		"compose":                   {`{"dockerComposeFile": "c.yaml", "workspaceFolder": "/src/"}`, folder, "/src"},
-		"compose without a folder":  {`{"dockerComposeFile": ["c.yaml"]}`, folder, ""},
-		"compose, a variable in it": {`{"dockerComposeFile": "c.yaml", "workspaceFolder": "/${localWorkspaceFolderBasename}"}`, folder, ""},
+		"the default":              {`{}`, folder, "/workspaces/widget"},
+		"in a repository":          {`{}`, repo, "/workspaces/repo/widget"},
+		"the template's":           {`{"workspaceFolder": "/workspace", "workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind"}`, folder, "/workspace"},
+		"a folder without a mount": {`{"workspaceFolder": "/workspace"}`, folder, "/workspaces/widget"},
+		"the name in the target":   {`{"workspaceMount": "type=bind,src=${localWorkspaceFolder},dst=/src/${localWorkspaceFolderBasename}"}`, folder, "/src/widget"},
+		"what the folder is in":    {`{"workspaceMount": "type=bind,source=${localWorkspaceFolder}/..,target=/src"}`, folder, "/src/widget"},
+		"a part of the folder":     {`{"workspaceMount": "type=bind,source=${localWorkspaceFolder}/src,target=/src"}`, folder, ""},
+		"a volume":                 {`{"workspaceFolder": "/src", "workspaceMount": "source=code,target=/src,type=volume"}`, folder, "/src"},
+		"nothing is mounted":       {`{"workspaceMount": "", "workspaceFolder": "/src"}`, folder, "/src"},
+		"the host's variable":      {`{"workspaceMount": "source=${localWorkspaceFolder},target=${localEnv:HOME}/x,type=bind"}`, folder, ""},
+		"compose":                  {`{"dockerComposeFile": "c.yaml", "workspaceFolder": "/src/"}`, folder, ""}, // a mount may be elsewhere
+		"compose without a folder": {`{"dockerComposeFile": ["c.yaml"]}`, folder, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := ReadContainer([]byte(tt.config))
@@ -71,6 +70,14 @@ func TestMisplaced(t *testing.T) {
 		"in a volume":              {[]string{"/data/notes"}, `{"mounts": ["source=d,target=/data,type=volume"]}`, place, nil},
 		"in a mount as an object":  {[]string{"/data"}, `{"mounts": [{"type": "bind", "source": "/x", "target": "/data/"}]}`, place, nil},
 		"in a mount by run args":   {[]string{"/data"}, `{"runArgs": ["-v", "x:/data:ro"]}`, place, nil},
+		"with a variable":          {[]string{"/data"}, `{"runArgs": ["-v", "${localEnv:HOME}/d:/data"]}`, place, nil},
+		"with two, and options":    {[]string{"/data"}, `{"runArgs": ["--volume=${localEnv:HOME}${localEnv:USERPROFILE}/d:/data:ro,z"]}`, place, nil},
+		"of a variable alone":      {[]string{"/data"}, `{"runArgs": ["-v", "${localEnv:D}:/data"]}`, place, nil},
+		"of a drive":               {[]string{"/data"}, `{"runArgs": ["-v", "C:\\x:/data"]}`, place, nil},
+		"of a drive, with slashes": {[]string{"/data"}, `{"runArgs": ["--volume=C:/x:/data:ro"]}`, place, nil},
+		"of a drive, by --mount":   {[]string{"/data"}, `{"runArgs": ["--mount", "type=bind,source=C:\\x,target=/data,readonly"]}`, place, nil},
+		"by --mount in one":        {[]string{"/data"}, `{"runArgs": ["--mount=type=bind,src=${localEnv:HOME}/d,dst=/data"]}`, place, nil},
+		"at a variable's":          {[]string{"/data"}, `{"runArgs": ["-v", "x:/src/${localEnv:USER}:ro"]}`, place, []string{"(/data)"}},
 		"in one without a name":    {[]string{"/data"}, `{"runArgs": ["-v", "/data"]}`, place, nil},
 		"beside a mount":           {[]string{"/workspace"}, `{"mounts": ["source=d,target=/work,type=volume"]}`, place, []string{"(/workspace)"}},
 		"what only pulls":          {[]string{"/reference pull"}, `{}`, place, nil},

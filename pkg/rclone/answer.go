@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/md5" //nolint:gosec // ETags are MD5
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -80,6 +83,10 @@ func (a answer) kind() string {
 // page reports whether the answer is something to look at in a browser.
 func (a answer) page() bool { return strings.Contains(a.kind(), "html") }
 
+// bare reports whether it is a store's and has no content, whatever type that is said
+// to be: Google calls its answers to writes HTML.
+func (a answer) bare() bool { return a.marked() && a.header.Get("Content-Length") == "0" }
+
 // xml reports whether it is what S3 lists objects and tells errors in.
 func (a answer) xml() bool { return strings.HasSuffix(a.kind(), "xml") && !a.page() }
 
@@ -116,12 +123,14 @@ var heads = []string{"stat", "move", "copy", "delete"}
 func (a answer) foreignDone(op string) string {
 	named, good := a.tag() != "" || a.marked(), false
 	switch op {
-	case "put", "get": // content of our own, which is never a page
+	case "get": // content of our own, which is never a page
 		good = named && !a.page()
-	case "upload": // XML begins and ends one in parts
-		good = (named || a.xml()) && !a.page()
-	case "list": // with a HEAD for what came in parts, and may be a page
-		good = a.xml() || strings.Contains(a.tag(), "-")
+	case "put":
+		good = named && (!a.page() || a.bare())
+	case "upload": // XML begins and ends one in parts; of a 204 see uploaded
+		good = (named || a.xml()) && (!a.page() || a.bare()) || a.status == http.StatusNoContent
+	case "list": // with a HEAD for what came in parts, and may be a page; under SSE-KMS for each
+		good = a.xml() || strings.Contains(a.tag(), "-") || a.marked() && !a.page()
 	case "delete", "move":
 		good = named || a.xml() || a.status == http.StatusNoContent
 	default:
@@ -166,6 +175,8 @@ type answers struct {
 	tags    []string // the ETags of what the store said is done
 	foreign string   // what was wrong with the first that was no store's
 	copies  int      // of a move, those whose original is not deleted yet
+	begun   bool     // of an upload: a store has answered
+	silent  bool     // and there was a 204, which says nothing of what it holds
 }
 
 // take looks at a line of the S3 library's.
@@ -175,8 +186,12 @@ func (s *answers) take(msg string) {
 		return
 	}
 	why := a.foreign(s.op)
-	if why == "" && s.op == "move" {
+	switch {
+	case why != "":
+	case s.op == "move":
 		why = s.moved(a)
+	case s.op == "upload":
+		why = s.uploaded(a)
 	}
 	if why != "" {
 		if s.foreign == "" {
@@ -198,6 +213,21 @@ func (s *answers) moved(a answer) string {
 		return a.name() + " where nothing was deleted"
 	case a.status == http.StatusNoContent:
 		s.copies--
+	}
+	return ""
+}
+
+// uploaded lets the 204s of an upload pass that come after something: rclone aborts one in
+// parts that failed, and deletes an object that is bad. Whose they are is not told, so
+// none says that all is well, and what failed is the news.
+func (s *answers) uploaded(a answer) string {
+	switch {
+	case a.status == http.StatusNoContent && !s.begun && !a.marked():
+		return a.name() + " where nothing was begun"
+	case a.status == http.StatusNoContent:
+		s.silent = true
+	case a.status < 300:
+		s.begun = true
 	}
 	return ""
 }
@@ -240,20 +270,20 @@ func (r *Remote) readBack(ctx context.Context, key string, body []byte) error {
 	return &Error{Op: "put", Key: key, Exit: -1, Class: Unclassified, cause: err}
 }
 
-// lookBack does it for an upload, by the sizes that the store tells.
+// lookBack does it for an upload, by the sizes that the store tells, and by the MD5s where
+// it tells them: an object of a mirror may have been there before, in the same size.
 func (r *Remote) lookBack(ctx context.Context, dir string, keys []string) error {
 	found, err := r.StatAll(ctx, keys)
 	if err != nil {
 		return err
 	}
-	sizes := make(map[string]int64, len(found))
+	held := make(map[string]Object, len(found))
 	for _, o := range found {
-		sizes[o.Key] = o.Size
+		held[o.Key] = o
 	}
 	e := &Error{Op: "upload", Key: dir, Class: Foreign, Text: "the upload was said to be done, and the store does not hold it"}
 	for _, key := range keys {
-		info, err := os.Lstat(filepath.Join(dir, key))
-		if size, there := sizes[key]; err != nil || !there || size != info.Size() {
+		if o, there := held[key]; !there || !o.of(filepath.Join(dir, key)) {
 			e.Keys = append(e.Keys, key)
 		}
 	}
@@ -261,4 +291,16 @@ func (r *Remote) lookBack(ctx context.Context, dir string, keys []string) error 
 		return e
 	}
 	return nil
+}
+
+// of reports whether an object is, as far as the store tells, what a file holds.
+func (o Object) of(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	sum := md5.New() //nolint:gosec // ETags are MD5
+	size, err := io.Copy(sum, file)
+	return err == nil && size == o.Size && (o.MD5 == "" || o.MD5 == hex.EncodeToString(sum.Sum(nil)))
 }

@@ -81,7 +81,7 @@ func everything(t *testing.T, r *Remote) map[string]error {
 func TestForeign(t *testing.T) {
 	const amz, tag, odd = "x-amz-request-id: 1\r\n", "ETag: \"0123456789abcdef0123456789ABCDEF\"\r\n", "ETag: \"65f1c3a2-2d4\"\r\n"
 	const html, xml, json = "Content-Type: text/html; charset=utf-8\r\n", "Content-Type: application/xml\r\n", "Content-Type: application/json\r\n"
-	const cloudFront = "X-Amz-Cf-Id: 1\r\n"
+	const cloudFront, google, empty, long = "X-Amz-Cf-Id: 1\r\n", "X-GUploader-UploadID: 1\r\n", "Content-Length: 0\r\n", "Content-Length: 105\r\n"
 	tests := map[string]struct {
 		ops    string
 		status int
@@ -93,20 +93,24 @@ func TestForeign(t *testing.T) {
 		"a write that names nothing":           {"put upload", 200, "", "200 OK with no content, without the headers of a store"},
 		"a write of a store that names no tag": {"put upload", 200, amz, ""}, // and no tag is counted
 		"a page with the tag of a web server":  {"put upload get stat download", 200, odd + html, "200 OK with a page of HTML, without the headers of a store"},
-		"a page that lies in S3 itself":        {"put upload get list", 200, tag + amz + html, "200 OK with a page of HTML, without the headers of a store"},
+		"a write as Google answers it":         {"put upload", 200, tag + google + html + empty, ""},
+		"nothing, called a page":               {"put upload", 200, tag + html + empty, "200 OK with a page of HTML, without the headers of a store"},
+		"a page that lies in S3 itself":        {"put upload get list", 200, tag + amz + html + long, "200 OK with a page of HTML, without the headers of a store"},
 		"a page that somebody keeps there":     {"download stat copy", 200, tag + html, ""},
 		"a page behind CloudFront":             {"put get list stat", 200, cloudFront + html, "200 OK with a page of HTML, without the headers of a store"},
 		"an upload in parts, begun or done":    {"upload", 200, xml, ""},
 		"a list":                               {"list", 200, xml, ""},
 		"a list as rclone serves it":           {"list", 200, "Content-Type: text/xml; charset=utf-8\r\n", ""},
 		"a HEAD for a list":                    {"list", 200, "ETag: \"0123456789abcdef0123456789abcdef-3\"\r\n" + html, ""},
+		"a HEAD for a list, under SSE-KMS":     {"list", 200, tag + amz, ""},
+		"a HEAD for a list, of anybody":        {"list", 200, tag, "200 OK with no content, without the headers of a store"},
 		"an empty list":                        {"list", 200, "", "200 OK with no content, without the headers of a store"},
 		"XHTML is no XML":                      {"list", 200, "Content-Type: application/xhtml+xml\r\n", "200 OK with a page of HTML, without the headers of a store"},
 		"a part of an object":                  {"get download", 206, tag, ""},
 		"JSON":                                 {"put upload get stat list delete", 200, json, "200 OK with content of type application/json, without the headers of a store"},
 		"a head":                               {"get", 200, json + tag, ""},
 		"a delete":                             {"delete", 204, "", ""},
-		"no content":                           {"put upload get stat list download copy", 204, "", "204 No Content with no content, without the headers of a store"},
+		"no content":                           {"put get stat list download copy", 204, "", "204 No Content with no content, without the headers of a store"},
 		"a redirect":                           {"put get list delete", 302, "Location: https://login.example/?secret=1\r\n", "302 Found: a redirect to login.example"},
 		"a redirect nowhere":                   {"put get", 307, "", "307 Temporary Redirect"},
 		"the redirect of a store":              {"put get", 301, amz + xml, ""},
@@ -135,6 +139,61 @@ func TestForeign(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An upload in parts that fails is aborted, and the store answers that with a 204: it
+// was taken for a portal's, and hid what had failed. A portal's own counts for nothing.
+func TestUploadInParts(t *testing.T) {
+	part := func(r s3test.Request) bool { return r.Method == "PUT" }
+	aborted := false // under the proxy's lock
+	aborts := func(r s3test.Request) bool { aborted = aborted || r.Method == "DELETE"; return r.Method == "DELETE" }
+	tests := map[string]struct {
+		fault s3test.Fault
+		want  Class
+		holds bool // the store, in the end
+	}{
+		"denied":              {s3test.Fault{If: part, Status: 403, Code: "AccessDenied"}, Unauthorized, false},
+		"begun anew":          {s3test.Fault{If: func(r s3test.Request) bool { return part(r) && !aborted }, Drop: true}, Unclassified, true},
+		"a portal":            {s3test.Fault{Portal: s3test.PortalNoContent}, Foreign, false},
+		"a portal at the end": {s3test.Fault{If: func(r s3test.Request) bool { return r.Method == "POST" && r.Query.Has("uploadId") }, Portal: s3test.PortalNoContent}, Foreign, false},
+	}
+	s := newStore(t, Options{})
+	s.backend.Options["upload_cutoff"] = "5Mi" // the least that rclone takes
+	r, err := NewRemote(s.bin, []Backend{s.backend}, s.root, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.fault.Kind, aborted = s3test.Multipart, false
+			remove := s.proxy.Inject(tt.fault)
+			defer s.proxy.Inject(s3test.Fault{Kind: s3test.Multipart, If: aborts, Portal: s3test.PortalNoContent})() // as stores without a mark do
+			_, err := r.Upload(t.Context(), tree(t, map[string]string{name: strings.Repeat("x", 6<<20)}), []string{name}, nil)
+			if ClassOf(err) != tt.want || (err == nil) != tt.holds {
+				t.Errorf("class %s: %v", ClassOf(err), err)
+			}
+			if aborted == (tt.want == Foreign) {
+				t.Errorf("aborted: %v", aborted)
+			}
+			remove()
+			if found, err := s.StatAll(t.Context(), []string{name}); err != nil || (len(found) == 1) != tt.holds {
+				t.Errorf("the store holds %v %v", found, err)
+			}
+		})
+	}
+}
+
+// Where a 204 came between, the store is asked for more than the size: a mirror's object
+// keeps its name, and an edit may leave the size.
+func TestUploadAfterNoContent(t *testing.T) {
+	answers := `printf '%s\n' '{"level":"debug","object":"S3 SDK","msg":"Response\nHTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"}' '{"level":"debug","object":"S3 SDK","msg":"Response\nHTTP/1.1 204 No Content\r\n\r\n"}' >&2; `
+	for content, want := range map[string]Class{"new": Unclassified, "old": Foreign} {
+		script := `case "$1" in copy) ` + answers + stored("new") + `echo '{"level":"notice","msg":"x","stats":{"transfers":1}}' >&2 ;; *) printf '3,` + ETag([]byte(content)) + `,2026-01-02T03:04:05.000000000Z,a\n' ;; esac`
+		_, err := fakeRemote(t, script, Options{}).Upload(t.Context(), tree(t, map[string]string{"a": "new"}), []string{"a"}, nil)
+		if ClassOf(err) != want || (err == nil) != (want == Unclassified) {
+			t.Errorf("where %q is: %v", content, err)
+		}
 	}
 }
 

@@ -342,7 +342,7 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 	case err != nil:
 	case done.Files != total:
 		err = shortUpload(dir, keys, done.Files)
-	case r.opts.overS3 && len(log.answers.tags) < total:
+	case r.opts.overS3 && (log.answers.silent || len(log.answers.tags) < total):
 		err = r.lookBack(ctx, dir, keys)
 	}
 	return done, err
