@@ -121,7 +121,7 @@ func TestSmallDisk(t *testing.T) {
 	a.once()
 	a.stageIsEmpty("data")
 
-	b.start()
+	b.stuck(`"a-big.bin" is not here`, "the disk of this machine is full", "make room")
 	b.says(`"a-big.bin" is not synced`, "the disk of this machine is full", "make room")
 	want := treeOf(t, a.path("data"), ".coltec")
 	delete(want, `"a-big.bin"`)

@@ -212,8 +212,9 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 	if m.Direction == PushOnly {
 		return nil
 	}
+	defer func() { m.placesAgain = false }()
 	if m.rep.Base().Header.Restored && !m.rep.Waiting() {
-		m.settleNotes = nil
+		m.settleNotes, m.unplaced = nil, nil
 		e.holdsHere(m, []string{})
 		return e.restoreGit(ctx, m)
 	}
@@ -233,6 +234,12 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 // settled notes what a placement did, for status and hooks.
 func (e *Engine) settled(m *member, out *replica.Outcome) {
 	e.holdsHere(m, append([]string{}, out.Held...))
+	m.unplaced = nil
+	for _, u := range out.Problems {
+		if !u.Moving && len(m.unplaced) < notesMax { // what was edited meanwhile is planned anew
+			m.unplaced = append(m.unplaced, fmt.Sprintf("%q is not here: %s", u.Path, u.Reason))
+		}
+	}
 	m.settleNotes = unknownNotes(m.Name, append(out.Problems, out.Unknown...))
 	if out.Forgotten > 0 {
 		e.o.Log.Info("excluded now: kept where they are, and synced no more", "replica", m.Name, "paths", out.Forgotten)

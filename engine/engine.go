@@ -171,6 +171,8 @@ type member struct {
 	conflicts   int
 	err         error
 	settleNotes []string      // for attention, of the last placement
+	unplaced    []string      // what it could not place, and why
+	placesAgain bool          // somebody asked for another try
 	scanNotes   []string      // and of the last scan
 	git         *repositories // that are carried as wholes; nil for none
 	unwatched   error         // why changes may go unseen until the next interval
@@ -587,6 +589,10 @@ func (e *Engine) Retry(ctx context.Context) error {
 		for _, m := range e.members {
 			if m.err != nil && m.Blocked == "" {
 				m.err, m.failures = nil, 0
+				m.soon()
+			}
+			if len(m.unplaced) > 0 {
+				m.placesAgain = true
 				m.soon()
 			}
 		}

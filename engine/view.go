@@ -65,7 +65,7 @@ func (e *Engine) publish() {
 func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 	r := status.Replica{
 		Name: m.Name, Path: m.Path, Remote: m.Remote, Direction: string(m.Direction), Layout: m.Layout,
-		State: e.state(m, lease), Pending: m.here.Count(), OnlyHere: m.here.Parts(), Conflicts: m.conflicts,
+		State: e.state(m, lease), Pending: m.here.Count(), OnlyHere: m.here.Parts(), Conflicts: m.conflicts, Unplaced: m.unplaced,
 		Files: m.files, Bytes: m.bytes, FoundAtStart: m.found, SharedFileSystem: m.sharedOn,
 		Notices: e.notices(m),
 	}
@@ -108,7 +108,7 @@ func (e *Engine) state(m *member, lease status.Lease) status.ReplicaState {
 		return status.ReplicaRetrying
 	case leaseless:
 		return status.ReplicaWaiting
-	case !m.ready:
+	case !m.ready, m.placesAgain:
 		return status.ReplicaRestoring
 	}
 	return stateOf(m.here)

@@ -159,7 +159,9 @@ func TestCompare(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	good := func() options { return options{interval: time.Minute, intervals: 1, saves: 1, big: 10, age: time.Minute} }
+	good := func() options {
+		return options{interval: time.Minute, intervals: 1, saves: 1, big: 10, age: time.Minute}
+	}
 	o := good()
 	if err := o.parse("10000,1000", "hop,push", "push"); err != nil {
 		t.Fatal(err)

@@ -133,6 +133,8 @@ func whyNot(doc status.Document, r status.Replica) string {
 		return progressOf(r.Progress)
 	case r.LastError != "":
 		return oneLine(r.LastError)
+	case len(r.Unplaced) > 0:
+		return strings.Join(r.Unplaced, ", ")
 	default:
 		return string(r.State)
 	}

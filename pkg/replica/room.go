@@ -108,7 +108,7 @@ func amount(n int64) string {
 
 // forgo notes that a file is not placed now.
 func (p *placement) forgo(d *Decision, why string) {
-	p.out.Problems = append(p.out.Problems, Unknown{Path: d.Path, Reason: why})
+	p.out.Problems = append(p.out.Problems, Unknown{Path: d.Path, Reason: why, Moving: why == errEdited.Error()})
 }
 
 // retreat is for a batch that the disk had no room for: the stage is emptied, and less

@@ -15,6 +15,7 @@ package status
 //	replica                                   Restore    services
 //	synced, paused                            done       start
 //	syncing, incomplete, after a first step   done       start
+//	any of them, and some paths have no room  stuck      start
 //	syncing, incomplete, before it            under way  wait
 //	restoring                                 under way  wait
 //	waiting, another holds the lease          elsewhere  start
@@ -38,13 +39,16 @@ const (
 // RestoreOf says how far one replica of the document is.
 func (d Document) RestoreOf(r Replica) Restore {
 	switch r.State {
-	case ReplicaSynced, ReplicaPaused:
+	case ReplicaPaused:
 		return RestoreDone
-	case ReplicaSyncing, ReplicaIncomplete:
-		if r.LastSync != nil {
-			return RestoreDone
+	case ReplicaSynced, ReplicaSyncing, ReplicaIncomplete:
+		switch {
+		case r.State != ReplicaSynced && r.LastSync == nil:
+			return RestoreUnderway
+		case len(r.Unplaced) > 0:
+			return RestoreStuck
 		}
-		return RestoreUnderway
+		return RestoreDone
 	case ReplicaWaiting, ReplicaRetrying:
 		if r.State == ReplicaRetrying && d.restoredNow(r) {
 			return RestoreDone // what fails is a later step

@@ -54,6 +54,21 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// A file that has no room keeps a restore from being done, and no service from starting.
+func TestRestoreWithoutRoom(t *testing.T) {
+	synced := time.Unix(1, 0)
+	for _, state := range []ReplicaState{ReplicaSynced, ReplicaSyncing, ReplicaIncomplete} {
+		d := Document{Replicas: []Replica{{State: state, LastSync: &synced, Unplaced: []string{"f"}}}}
+		if d.Restore() != RestoreStuck || !d.ServicesMayStart() {
+			t.Errorf("%s: %s, services start: %v", state, d.Restore(), d.ServicesMayStart())
+		}
+	}
+	restoring := Document{Replicas: []Replica{{State: ReplicaRestoring, LastSync: &synced, Unplaced: []string{"f"}}}}
+	if restoring.ServicesMayStart() {
+		t.Error("services start in the middle of a restore")
+	}
+}
+
 // What fails after the restore, a push on a full disk say, is no reason to call it
 // unfinished: a second `start --wait` would wait for it.
 func TestRestoreBeforeAFault(t *testing.T) {

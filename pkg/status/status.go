@@ -133,8 +133,11 @@ type Replica struct {
 	// OnlyHere is what this machine has and the last committed generation has not, by
 	// reason; empty: all of it is in the bucket.
 	OnlyHere []account.Part `json:"only_here,omitempty"`
-	Files    int64          `json:"files"`
-	Bytes    int64          `json:"bytes"`
+	// Unplaced is what of the bucket could not be placed here yet, and why: the first
+	// paths. It is tried again.
+	Unplaced []string `json:"unplaced,omitempty"`
+	Files    int64    `json:"files"`
+	Bytes    int64    `json:"bytes"`
 	// FoundAtStart counts the changes that this coltecd found when it began:
 	// made while none ran, or not pushed by the last one. nil: not looked yet.
 	FoundAtStart *int       `json:"found_at_start,omitempty"`
