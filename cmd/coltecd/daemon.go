@@ -117,7 +117,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 	d.rest = time.AfterFunc(restAfter, slim)
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.logs.Sink(name) }, LogPath: d.logs.Path, Logger: d.log,
-		Milestones: []string{milestoneRestore}, Marker: filepath.Base(seat.Dir()),
+		Milestones: []string{milestoneRestore}, Marker: markOf(seat.Dir()),
 		Memory: filepath.Join(seat.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.changed() },
 	})
 	d.setting.log, d.setting.hooks, d.setting.changed = d.log, d.askHooks, d.changed

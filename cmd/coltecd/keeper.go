@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -181,7 +180,7 @@ func ending(err error) string {
 func (k *keeper) endLeft(how string) {
 	if how != "" {
 		dir := k.seat.Dir()
-		defer saveLeft(dir, filepath.Base(dir))()
+		defer saveLeft(dir, markOf(dir))()
 	}
 	endChildren(leftGrace)
 }

@@ -193,5 +193,13 @@ func (s setting) marker(name string) []string {
 	if s.runtime == "" { // a dry run
 		return nil
 	}
-	return []string{process.MarkerVar + "=" + filepath.Base(s.runtime) + "/" + name}
+	return []string{process.MarkerVar + "=" + markOf(s.runtime) + "/" + name}
+}
+
+// markOf is what marks the processes of the coltecds that have a runtime directory.
+// Containers that share the host's pids see each other's, and in each of them the
+// workspace may have the same path: the directory itself tells them apart.
+func markOf(runtime string) string {
+	inode, _ := inodeOf(runtime)
+	return filepath.Base(runtime) + "-" + inode
 }
