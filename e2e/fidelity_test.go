@@ -415,3 +415,22 @@ func TestUnreadable(t *testing.T) {
 		}
 	}
 }
+
+// TestMirrorAsUser: a file that nobody may write comes to who is not root too.
+func TestMirrorAsUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) { o.Replicas[0].Layout = "mirror" })
+		m.asUser()
+	}
+	files := &tender{t: t, root: a.dir}
+	files.file("read-only", []byte("1"), 0o444)
+	files.file("secret", []byte("2"), 0o400)
+	files.file("plain", []byte("3"), 0o644)
+	a.own()
+	a.once()
+	b.once()
+	sameTree(t, a.tree(), b.tree())
+}

@@ -504,7 +504,7 @@ func (l *Lease) try(ctx context.Context, a *attempt) error {
 	if a.sent == 0 {
 		a.sent = now
 	}
-	if err := l.glance(ctx, a); err != nil {
+	if done, err := l.glance(ctx, a); done || err != nil {
 		return err
 	}
 	err := l.bucket.PutIf(ctx, l.key, a.body, a.cond)
@@ -524,29 +524,26 @@ func (l *Lease) try(ctx context.Context, a *attempt) error {
 // glance is what stands in for a condition where the remote knows none: a head
 // that somebody else wrote is not written over. Between glance and write there is
 // a gap, which is why such a remote wants lease: {best_effort: true}.
-func (l *Lease) glance(ctx context.Context, a *attempt) error {
+// done says that there is nothing to write any more.
+func (l *Lease) glance(ctx context.Context, a *attempt) (done bool, err error) {
 	if l.strong {
-		return nil
+		return false, nil
 	}
 	body, err := l.bucket.Get(ctx, l.key)
 	switch {
 	case errors.Is(err, rclone.ErrNotFound):
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("cannot read head: %w", err)
+		return false, fmt.Errorf("cannot read head: %w", err)
 	}
 	h, err := ParseHead(body, l.workspace)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if l.head != nil && h.Nonce == l.head.Nonce || h.Nonce == a.head.Nonce {
-		return nil
+		return false, nil
 	}
-	was := l.head
-	l.deprived(was, h)
-	l.inDoubt = nil
-	l.head, l.etag = h, etagOf(body)
-	return fencedOver(was, h)
+	return true, l.met(a, h, body)
 }
 
 func (l *Lease) won(a *attempt) {
@@ -570,6 +567,12 @@ func (l *Lease) refused(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
+	return l.met(a, h, body)
+}
+
+// met sorts a head that is not the one that a write was made over: the write counted all
+// the same, somebody asked for the lease meanwhile, or has it.
+func (l *Lease) met(a *attempt, h *Head, body []byte) error {
 	if h.Nonce == a.head.Nonce {
 		l.won(a)
 		return nil

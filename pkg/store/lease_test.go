@@ -479,6 +479,27 @@ func TestLeaseBestEffort(t *testing.T) {
 	wantErr(t, second.Release(t.Context(), nil), nil)
 }
 
+// Where the store knows no conditions, who is asked for the lease still has it, sees that
+// it was asked, and takes nobody for its twin.
+func TestLeaseBestEffortIsAsked(t *testing.T) {
+	b := storetest.New().Weak()
+	first, second := machineOf(t, b, "a"), machineOf(t, b, "b")
+	mustAcquire(t, first)
+	if err := second.Acquire(t.Context()); !errors.As(err, new(*HeldByOther)) {
+		t.Fatalf("got %v", err)
+	}
+	wantErr(t, second.Ask(t.Context()), nil)
+	wantErr(t, first.Renew(t.Context()), nil)
+	if asked := first.Asked(); asked == nil || asked.Host != "b" {
+		t.Errorf("asked for by %+v", asked)
+	}
+	if rival := first.Rival(); rival != "" || !first.Holds() {
+		t.Errorf("its twin is %q, and it holds: %v", rival, first.Holds())
+	}
+	wantErr(t, first.Release(t.Context(), nil), nil)
+	mustAcquire(t, second)
+}
+
 func TestStake(t *testing.T) {
 	ours := Claim{Workspace: "a/b/c", Replica: "r", Lineage: "1", Head: "s3:x"}
 	tests := map[string]struct {

@@ -176,13 +176,19 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 	if mode := s.Mode().Perm(); mode != usual {
 		e.Mode = uint32(mode)
 	}
+	sum, tag := sha256.New(), md5.New()
+	to := []io.Writer{sum, tag}
 	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrPermission) { // it came read-only, and nobody needs its holes
+		f, err = os.Open(file)
+	} else if err == nil {
+		to = append(to, sparse.NewDigger(f))
+	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	sum, tag := sha256.New(), md5.New()
-	n, err := io.Copy(io.MultiWriter(sum, tag, sparse.NewDigger(f)), f)
+	n, err := io.Copy(io.MultiWriter(to...), f)
 	if err != nil {
 		return err
 	}
