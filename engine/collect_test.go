@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -326,11 +327,9 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 // hops and suspended holders, takes what a kept generation or a slow reader
 // needs.
 func TestCollectionLosesNothing(t *testing.T) {
-	n := uint64(15)
-	if testing.Short() {
-		n = 4
-	}
-	for seed := range n {
+	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(4, 15)))
+	t.Logf("%d histories from seed %d", n, first)
+	for seed := first; seed < first+n; seed++ {
 		if err := newYard(t, seed).history(60); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

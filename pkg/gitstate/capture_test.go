@@ -251,11 +251,11 @@ func (p *placed) file(path string) string {
 // A long step says how far it is.
 func TestProgress(t *testing.T) {
 	a := newPlace(t)
-	a.history("work", 2000)
+	a.history("work", 500)
 	var last Progress
 	a.k.Progress = func(p Progress) { last = p }
 	a.capture("work/.git")
-	if last.Total < 2000 || last.Done != last.Total || last.Repository != "work/.git" {
+	if last.Total < 500 || last.Done != last.Total || last.Repository != "work/.git" {
 		t.Errorf("it said last: %+v", last)
 	}
 }

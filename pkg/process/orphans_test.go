@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // gone waits until pid is not even a zombie.
@@ -98,7 +100,7 @@ func TestFaultNoExitStatusIsStolen(t *testing.T) {
 	var all sync.WaitGroup
 	for worker := range 4 { // half of them ours, half by plain os/exec, with orphans among them
 		all.Go(func() {
-			for i := range 250 {
+			for i := range sample.Size(60, 250) {
 				want := 1 + (worker+i)%100
 				script := fmt.Sprintf("(sleep 0 &) ; exit %d", want)
 				if got := exitOf(t, worker%2 == 0, script); got != want {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -426,7 +427,7 @@ func tell(t testing.TB, seed uint64, mutant func(m *machine)) *history {
 // TestHistories holds the promises over random histories. COLTEC_SEED repeats
 // one.
 func TestHistories(t *testing.T) {
-	first, n := rand.Uint64(), 500
+	first, n := rand.Uint64(), sample.Size(150, 500)
 	if s := os.Getenv("COLTEC_SEED"); s != "" {
 		var err error
 		if first, err = strconv.ParseUint(s, 10, 64); err != nil {

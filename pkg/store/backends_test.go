@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/rclone"
 )
 
@@ -146,7 +147,7 @@ const racers = 6
 // each other is told who that is.
 func TestLeaseRacesOnServer(t *testing.T) {
 	r := serverRemote(t)
-	for round := range 8 {
+	for round := range sample.Size(3, 8) {
 		root := r.At(fmt.Sprint("round", round))
 		leases := make([]*Lease, racers)
 		errs := make([]error, racers)
