@@ -547,6 +547,9 @@ func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Sta
 // commit publishes all prepared replicas as one generation, with other changes of
 // the head in the same write.
 func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(*store.Head)) error {
+	if err := e.lease.Settle(ctx); err != nil { // a renewal beside the work may be in doubt
+		return err
+	}
 	nonce := store.NewID()
 	refs := map[string]store.Ref{}
 	for _, p := range steps {

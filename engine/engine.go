@@ -266,11 +266,11 @@ func (e *Engine) Once(ctx context.Context) error {
 		e.collectAt = time.Time{}
 		e.collect(ctx)
 	}
-	outcome := e.outcome(e.members)
-	if e.writers() {
-		outcome = errors.Join(outcome, e.leaseError())
+	last := e.finish() // what failed before may be done by that
+	if last == nil && e.writers() {
+		last = e.leaseErr
 	}
-	return errors.Join(outcome, context.Cause(ctx), e.finish())
+	return errors.Join(e.outcome(e.members), context.Cause(ctx), last)
 }
 
 // unsettled says whether another round at once brings things further.

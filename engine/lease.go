@@ -467,11 +467,12 @@ func (e *Engine) regain(ctx context.Context) error {
 	if e.lease != nil && e.lease.InDoubt() {
 		// Not before it is known: a pending generation that counted must not
 		// be dropped.
-		if err := e.lease.Settle(ctx); err != nil {
-			e.leased(err)
-			return err
+		err := e.lease.Settle(ctx)
+		e.leased(err)
+		if err == nil {
+			err = e.resolve(ctx)
 		}
-		if err := e.resolve(ctx); err != nil {
+		if err != nil {
 			return err
 		}
 	}
