@@ -24,6 +24,7 @@ import (
 
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -102,7 +103,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 	all, seed := len(kills), seedFromEnv(t)
 	rand.New(rand.NewPCG(uint64(seed), 0)).Shuffle(all, func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
-	kills = kills[:min(fromEnv(t, "COLTEC_STEPS", 40), all)]
+	kills = kills[:min(fromEnv(t, "COLTEC_STEPS", sample.Size(20, 40)), all)]
 	t.Logf("%d of %d steps; COLTEC_SEED=%d repeats them", len(kills), all, seed)
 	for _, k := range kills {
 		t.Run(k.name+"/"+strings.ReplaceAll(k.at, ":", "-"), func(t *testing.T) {
@@ -604,7 +605,7 @@ func (w *world) contents(replica, manifest string, found map[string]bool) {
 //
 // COLTEC_CRASHES is the number of rounds, COLTEC_SEED repeats a run.
 func TestRandomKills(t *testing.T) {
-	rounds, seed := fromEnv(t, "COLTEC_CRASHES", 50), seedFromEnv(t)
+	rounds, seed := fromEnv(t, "COLTEC_CRASHES", sample.Size(25, 50)), seedFromEnv(t)
 	t.Logf("%d rounds; COLTEC_SEED=%d repeats them as far as chance allows", rounds, seed)
 	h := newHavoc(t, uint64(seed))
 	for range rounds {
