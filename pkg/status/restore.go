@@ -45,6 +45,8 @@ func (d Document) RestoreOf(r Replica) Restore {
 		switch {
 		case r.State != ReplicaSynced && r.LastSync == nil:
 			return RestoreUnderway
+		case len(r.Unplaced) > 0 && r.Progress != nil: // it is being tried again
+			return RestoreUnderway
 		case len(r.Unplaced) > 0:
 			return RestoreStuck
 		}

@@ -63,6 +63,10 @@ func TestRestoreWithoutRoom(t *testing.T) {
 			t.Errorf("%s: %s, services start: %v", state, d.Restore(), d.ServicesMayStart())
 		}
 	}
+	again := Replica{State: ReplicaSynced, LastSync: &synced, Unplaced: []string{"f"}, Progress: &Progress{}}
+	if d := (Document{Replicas: []Replica{again}}); d.Restore() != RestoreUnderway {
+		t.Errorf("while it is tried again: %s", d.Restore())
+	}
 	restoring := Document{Replicas: []Replica{{State: ReplicaRestoring, LastSync: &synced, Unplaced: []string{"f"}}}}
 	if restoring.ServicesMayStart() {
 		t.Error("services start in the middle of a restore")

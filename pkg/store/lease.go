@@ -260,11 +260,21 @@ func (l *Lease) Seize(ctx context.Context) error {
 	if err := l.look(ctx); err != nil {
 		return err
 	}
-	if l.head == nil {
-		return l.create(ctx)
+	for try := 1; ; try++ {
+		if l.head == nil {
+			return l.create(ctx)
+		}
+		// The holder may renew between the look and the write; what it wrote is known then.
+		err := l.next(ctx)
+		if !errors.As(err, new(*HeldByOther)) || try == seizures {
+			return err
+		}
 	}
-	return l.next(ctx)
 }
+
+// seizures is how often a lease is tried to be taken by force: its holder does not write
+// the head more than once in a second or so.
+const seizures = 5
 
 // LeftBehind is what other machines left behind, as the head says.
 func (l *Lease) LeftBehind() []LeftBehind {

@@ -479,6 +479,34 @@ func TestLeaseBestEffort(t *testing.T) {
 	wantErr(t, second.Release(t.Context(), nil), nil)
 }
 
+// crossed is a store in which something happens right before a write.
+type crossed struct {
+	Root
+	before func()
+}
+
+func (c crossed) PutIf(ctx context.Context, key string, body []byte, cond rclone.Cond) error {
+	c.before()
+	return c.Root.PutIf(ctx, key, body, cond)
+}
+
+// The holder renews between the look and the write of who takes its lease by force: that
+// is no reason to give up.
+func TestLeaseIsSeizedInTheMiddleOfARenewal(t *testing.T) {
+	b := storetest.New()
+	first := machineOf(t, b, "a")
+	mustAcquire(t, first)
+	var once sync.Once
+	second := NewLease(crossed{b, func() { once.Do(func() { wantErr(t, first.Renew(t.Context()), nil) }) }}, LeaseOptions{
+		Workspace: workspace, Self: Holder{Host: "b", Instance: NewID()}, TTL: time.Minute, Renew: time.Second,
+	})
+	wantErr(t, second.Seize(t.Context()), nil)
+	if !second.Holds() {
+		t.Error("it does not have it")
+	}
+	wantErr(t, first.Renew(t.Context()), ErrFenced)
+}
+
 // Where the store knows no conditions, who is asked for the lease still has it, sees that
 // it was asked, and takes nobody for its twin.
 func TestLeaseBestEffortIsAsked(t *testing.T) {
