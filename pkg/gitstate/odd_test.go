@@ -138,7 +138,8 @@ func TestWhatIsNoFileElsewhere(t *testing.T) {
 	a.history("work", 3)
 	a.capture("work/.git")
 	idx, _ := filepath.Glob(filepath.Join(globEscape(a.k.Shadow), "work/.git/objects/pack/*.idx"))
-	for _, path := range append([]string{".coltec/git/work/.git/" + Mark, ".coltec/git/work/.git/packed-refs"}, ".coltec/git/work/.git/objects/pack/"+filepath.Base(idx[0])) {
+	for _, file := range []string{Mark, "packed-refs", filepath.Join("objects/pack", filepath.Base(idx[0]))} {
+		path := filepath.Join(".coltec/git", "work", ".git", file)
 		a.fifo(path)
 		a.git("work", "commit", "-q", "--allow-empty", "-m", "c")
 		a.k.seen = map[string]listing{}
@@ -297,7 +298,7 @@ func TestStateBehindLinks(t *testing.T) {
 	if err := a.tried("work/.git"); !errors.As(err, new(*PartialError)) {
 		t.Errorf("it said %v", err)
 	}
-	for _, up := range []string{"../..", "..", ".", "../../..", a.root + "/work/.git"} {
+	for _, up := range []string{"../..", "..", ".", "../../..", filepath.Join(a.root, "work", ".git")} {
 		a.link(up, "work/.git/modules/x")
 		if nested, err := a.k.Nested("work/.git"); len(nested) > 0 {
 			t.Errorf("by a link to %s there are %d repositories in it: %v", up, len(nested), err)
