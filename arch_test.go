@@ -13,6 +13,7 @@ var lower = map[string]string{
 	"pkg/hint":         "",
 	"pkg/killpoint":    "",
 	"pkg/sparse":       "",
+	"pkg/wholefile":    "",
 	"pkg/tree":         "",
 	"pkg/backoff":      "",
 	"pkg/secret":       "pkg/hint",

@@ -1,0 +1,66 @@
+// Package wholefile reads files that somebody else may have put there: an agent in a
+// container, a store. Such a file may be a named pipe that nobody writes, a device
+// without an end, or larger than the memory.
+package wholefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+var (
+	// ErrIrregular is of what is no regular file: a named pipe, a socket, a device.
+	ErrIrregular = errors.New("it is not a regular file")
+	// ErrTooLarge is of a file with more bytes than the reader takes.
+	ErrTooLarge = errors.New("it is too large")
+)
+
+// mode opens whatever it is without waiting for another side, and without making a
+// terminal ours.
+const mode = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
+
+// Read returns what the file has, of at most limit bytes. A link is followed: path is
+// from somebody who is trusted, or its reader does not mind where it leads; else
+// [ReadIn]. The error is a [*fs.PathError], of [ErrIrregular] or [ErrTooLarge] too.
+func Read(path string, limit int64) ([]byte, error) {
+	f, err := os.OpenFile(path, mode, 0)
+	return read(f, err, path, limit)
+}
+
+// ReadIn is Read of a file below root: a link that leads out of it is an error.
+func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
+	f, err := root.OpenFile(name, mode, 0)
+	return read(f, err, name, limit)
+}
+
+func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
+	if errors.Is(err, syscall.ENXIO) { // a socket, or a device without a driver
+		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
+	}
+	// The size is asked of the reading: it may grow, and of some files it is 0.
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limit)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}

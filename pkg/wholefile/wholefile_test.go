@@ -1,0 +1,68 @@
+package wholefile
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func TestRead(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(at("file"), []byte("twelve bytes"), 0o644))
+	must(os.WriteFile(at("empty"), nil, 0o644))
+	must(os.Truncate(at("empty"), 0))
+	must(os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o644))
+	must(os.Symlink("file", at("link")))
+	must(os.Symlink(filepath.Join(outside, "secret"), at("out")))
+	must(os.Symlink("/dev/zero", at("device")))
+	must(syscall.Mkfifo(at("pipe"), 0o644))
+	must(os.Symlink("pipe", at("to pipe")))
+	l, err := net.Listen("unix", at("socket"))
+	must(err)
+	defer l.Close()
+	root, err := os.OpenRoot(dir)
+	must(err)
+	defer root.Close()
+
+	for name, want := range map[string]struct {
+		limit    int64
+		here, in error
+	}{
+		"file":    {12, nil, nil},
+		"link":    {12, nil, nil},
+		"empty":   {0, nil, nil},
+		"out":     {12, nil, errors.New("it leads out")},
+		"device":  {12, ErrIrregular, errors.New("it leads out")},
+		"pipe":    {12, ErrIrregular, ErrIrregular},
+		"to pipe": {12, ErrIrregular, ErrIrregular},
+		"socket":  {12, ErrIrregular, ErrIrregular},
+		".":       {12, syscall.EISDIR, syscall.EISDIR},
+		"none":    {12, fs.ErrNotExist, fs.ErrNotExist},
+	} {
+		_, err := Read(at(name), want.limit)
+		if !errors.Is(err, want.here) {
+			t.Errorf("%s: %v, want %v", name, err, want.here)
+		}
+		_, err = ReadIn(root, name, want.limit)
+		if !errors.Is(err, want.in) && (err == nil || errors.Is(want.in, ErrIrregular)) {
+			t.Errorf("%s below a root: %v, want %v", name, err, want.in)
+		}
+	}
+	if _, err := Read(at("file"), 11); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("of 12 bytes with a limit of 11: %v", err)
+	}
+	if b, err := ReadIn(root, "link", 99); err != nil || string(b) != "twelve bytes" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
