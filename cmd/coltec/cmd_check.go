@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 const answersName = ".devcontainer/.coltec/answers.yaml"
@@ -133,9 +134,12 @@ func mountedTop(folder string) string {
 	}
 }
 
+// readLimit bounds what is read of a workspace's file, which its agents may write.
+const readLimit = 4 << 20
+
 // optional reads a file that need not be there.
 func optional(name string) ([]byte, error) {
-	b, err := os.ReadFile(name)
+	b, err := wholefile.Read(name, readLimit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

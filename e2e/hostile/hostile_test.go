@@ -1,8 +1,7 @@
 // Package hostile attacks the built programs: as an agent in a container that writes
 // what it likes into its workspace, as somebody who can write the bucket, as another
 // user of the container. Each attack is tried on real rclone, a real S3 server and real
-// git; a marker that it would leave is looked for afterwards. docs/security.md says who
-// may do what, and names the tests here.
+// git, and judged by what the system says of the programs afterwards.
 package hostile
 
 import (

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/coltec/coltec/features"
 	"github.com/coltec/coltec/pkg/hint"
@@ -182,7 +183,10 @@ func put(root *os.Root, name string, r io.ReadSeeker, mode fs.FileMode) error {
 		return err
 	}
 	temp := name + ".new"
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) { // a pipe in its place would take no end
+		return err
+	}
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
@@ -198,8 +202,8 @@ func put(root *os.Root, name string, r io.ReadSeeker, mode fs.FileMode) error {
 }
 
 func equal(root *os.Root, name string, r io.Reader, mode fs.FileMode) (bool, error) {
-	f, err := root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)     // it may be a pipe
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENXIO) { // or a socket
 		return false, nil
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // entry is one secret of a file, or of the merged configuration.
@@ -133,6 +134,9 @@ func load(folder, profile, global string) (*config, error) {
 	return c, nil
 }
 
+// readLimit bounds a fnox.toml: one may lie in a workspace, where agents write.
+const readLimit = 4 << 20
+
 func read(path string) (file, error) {
 	f, _, err := parse(path)
 	return f, err
@@ -140,7 +144,7 @@ func read(path string) (file, error) {
 
 func parse(path string) (file, toml.MetaData, error) {
 	var f file
-	b, err := os.ReadFile(path)
+	b, err := wholefile.Read(path, readLimit)
 	if err != nil {
 		return f, toml.MetaData{}, err
 	}

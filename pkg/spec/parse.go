@@ -25,6 +25,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 //go:generate go run ./internal/genschema workspace-spec.schema.json
@@ -40,6 +41,8 @@ const (
 	// square of the size in the worst case (2.6 s at 64 KiB, seen with a key a line) and
 	// stack in proportion to it.
 	sizeLimit = 64 << 10
+	// readLimit is enough to say how much too large a spec is that somebody wrote by hand.
+	readLimit = 4 << 20
 	// depthLimit of nested brackets and dashes. The format needs 8; the YAML
 	// parser recurses, and a stack overflow cannot be recovered.
 	depthLimit = 64
@@ -47,9 +50,12 @@ const (
 
 // Load reads and parses the spec at path.
 func Load(path string) (*Spec, error) {
-	src, err := os.ReadFile(path)
+	src, err := wholefile.Read(path, readLimit)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, hint.Wrap(fmt.Errorf("cannot read spec %q: %w", path, os.ErrNotExist), `make one with "coltec new", or name another with COLTEC_CONFIG`)
+	}
+	if errors.Is(err, wholefile.ErrIrregular) || errors.Is(err, wholefile.ErrTooLarge) {
+		return nil, hint.Wrap(fmt.Errorf("cannot read spec %q: %w", path, errors.Unwrap(err)), "something else is in its place: see ls -l %s", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read spec %q: %w", path, errors.Unwrap(err))

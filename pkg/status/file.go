@@ -5,11 +5,16 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // FileName is the file in the log directory that coltecd keeps the document in, for
 // those who cannot ask it: its time says how old that is.
 const FileName = "status.json"
+
+// readLimit bounds what is read of the file: an agent in the container could write it.
+const readLimit = 16 << 20
 
 // ReadFile reads the document that the coltecd of a log directory wrote last, and
 // when it did.
@@ -20,7 +25,7 @@ func ReadFile(logDir string) (Document, time.Time, error) {
 	if err != nil {
 		return doc, time.Time{}, err
 	}
-	b, err := os.ReadFile(path)
+	b, err := wholefile.Read(path, readLimit)
 	if err == nil {
 		err = json.Unmarshal(b, &doc)
 	}

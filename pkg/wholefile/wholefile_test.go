@@ -10,6 +10,10 @@ import (
 	"testing"
 )
 
+// errOut stands for any error of a link that leads out of a root: package os has no name
+// for it.
+var errOut = errors.New("it leads out")
+
 func TestRead(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -21,7 +25,6 @@ func TestRead(t *testing.T) {
 	}
 	must(os.WriteFile(at("file"), []byte("twelve bytes"), 0o644))
 	must(os.WriteFile(at("empty"), nil, 0o644))
-	must(os.Truncate(at("empty"), 0))
 	must(os.WriteFile(filepath.Join(outside, "secret"), []byte("x"), 0o644))
 	must(os.Symlink("file", at("link")))
 	must(os.Symlink(filepath.Join(outside, "secret"), at("out")))
@@ -42,8 +45,8 @@ func TestRead(t *testing.T) {
 		"file":    {12, nil, nil},
 		"link":    {12, nil, nil},
 		"empty":   {0, nil, nil},
-		"out":     {12, nil, errors.New("it leads out")},
-		"device":  {12, ErrIrregular, errors.New("it leads out")},
+		"out":     {12, nil, errOut},
+		"device":  {12, ErrIrregular, errOut},
 		"pipe":    {12, ErrIrregular, ErrIrregular},
 		"to pipe": {12, ErrIrregular, ErrIrregular},
 		"socket":  {12, ErrIrregular, ErrIrregular},
@@ -55,7 +58,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, want.here)
 		}
 		_, err = ReadIn(root, name, want.limit)
-		if !errors.Is(err, want.in) && (err == nil || errors.Is(want.in, ErrIrregular)) {
+		if out := errors.Is(want.in, errOut); out && err == nil || !out && !errors.Is(err, want.in) {
 			t.Errorf("%s below a root: %v, want %v", name, err, want.in)
 		}
 	}
