@@ -528,6 +528,7 @@ func (e *Engine) flush(ctx context.Context) (released bool) {
 			again, released = e.flushStep(ctx, m, i == len(due)-1, tries > 0)
 			if m.here.Of(account.Moving) > 0 {
 				tries--
+				m.soon() // the watches have ended: what moved may have another name
 			}
 		}
 	}

@@ -200,8 +200,9 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		switch {
 		case errors.As(err, new(fileError)) && absent(err):
 			// Gone since, or it has another name now that the scan had passed by: the
-			// next scan says so.
+			// next scan says so, whatever it is of.
 			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
+			r.doubts = append(r.doubts, s.Path)
 		case errors.As(err, new(fileError)):
 			out.Unsettled = append(out.Unsettled, Unknown{
 				Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})

@@ -172,3 +172,32 @@ func TestMountOfTheSameDevice(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 }
+
+// A file was removed before it could be read, and was there again, or was not, when the
+// next walk looked at what was touched alone. That walk found nothing, and a stop said
+// that everything was in the bucket, which had the version before.
+func TestWhatWasGoneWhenItWasReadIsLookedAtAgain(t *testing.T) {
+	for name, again := range map[string]string{"there again": "newer", "still gone": ""} {
+		m := newWorld(t).machine("m")
+		m.mustAcquire()
+		m.write(map[string]string{"d/file": "first", "d/other": "x"})
+		m.pushAll()
+		m.put("d/file", "second, that nobody read")
+		found, err := m.Scan(t.Context())
+		m.w.must(errorsJoin(err, os.Remove(m.at("d/file"))))
+		staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), found.Edited)
+		if err != nil || len(staged.Unsettled) != 1 || !staged.Unsettled[0].Moving {
+			t.Fatalf("%s: %+v, %v", name, staged, err)
+		}
+		if again != "" {
+			m.put("d/file", again)
+		}
+		found, err = m.ScanIn(t.Context(), map[string]bool{})
+		m.w.must(err)
+		edited := slices.ContainsFunc(found.Edited, func(e Edit) bool { return e.Path == "d/file" })
+		gone := slices.ContainsFunc(found.Gone, func(e tree.Entry) bool { return e.Path == "d/file" })
+		if edited != (again != "") || gone != (again == "") {
+			t.Errorf("%s: the next walk of nothing finds %+v", name, found)
+		}
+	}
+}
