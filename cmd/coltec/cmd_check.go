@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 const answersName = ".devcontainer/.coltec/answers.yaml"
@@ -105,11 +106,11 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := optional(filepath.Join(w.folder, configName))
+	config, err := optional(w.folder, configName)
 	if err != nil {
 		return nil, err
 	}
-	answers, err := optional(filepath.Join(w.folder, answersName))
+	answers, err := optional(w.folder, answersName)
 	if err != nil {
 		return nil, err
 	}
@@ -133,9 +134,14 @@ func mountedTop(folder string) string {
 	}
 }
 
-// optional reads a file that need not be there.
-func optional(name string) ([]byte, error) {
-	b, err := os.ReadFile(name)
+// optional reads a file of a workspace that need not be there.
+func optional(folder, name string) ([]byte, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	b, err := wholefile.ReadIn(root, name, fileMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // entry is one secret of a file, or of the merged configuration.
@@ -67,7 +68,11 @@ type config struct {
 	files           []string // that were read, the weakest first
 	only            string   // what only fnox itself understands
 	known           bool     // the profile is in one of the files
+	drawn           []drawn  // files that are named in these
 }
+
+// drawn is a file that another one names.
+type drawn struct{ by, file string }
 
 // files are the names in a directory, the weakest first. A profile's lie
 // between the plain and the local ones.
@@ -133,6 +138,22 @@ func load(folder, profile, global string) (*config, error) {
 	return c, nil
 }
 
+// entries are the names in a directory; none where there is none.
+func entries(dir string) []string {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// fileMost bounds a fnox.toml.
+const fileMost = 4 << 20
+
 func read(path string) (file, error) {
 	f, _, err := parse(path)
 	return f, err
@@ -140,7 +161,7 @@ func read(path string) (file, error) {
 
 func parse(path string) (file, toml.MetaData, error) {
 	var f file
-	b, err := os.ReadFile(path)
+	b, err := wholefile.Read(path, fileMost)
 	if err != nil {
 		return f, toml.MetaData{}, err
 	}
@@ -181,6 +202,7 @@ func (c *config) merge(path, profile string, from []string) error {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
+		c.drawn = append(c.drawn, drawn{path, name})
 		if err := c.merge(name, profile, append(from, path)); err != nil {
 			return fmt.Errorf("cannot import into %s: %w", path, err)
 		}
@@ -188,6 +210,7 @@ func (c *config) merge(path, profile string, from []string) error {
 	c.files = append(c.files, path)
 	if f.AgeKeyFile != "" {
 		c.ageKeyFile = relativeTo(path, f.AgeKeyFile)
+		c.drawn = append(c.drawn, drawn{path, c.ageKeyFile})
 	}
 	if err := c.lay(path, meta, f.DefaultProvider, f.Providers, f.Secrets); err != nil {
 		return err
