@@ -355,6 +355,7 @@ func (w *writer) move() {
 	case first:
 		w.make(func() error { return os.Rename(w.abs(first), w.abs(second)) }, append(states(first, 0), states(second, cycle)...)...)
 	case second:
+		insist(os.RemoveAll(outside)) // a writer that was killed had moved it, and it came back from the bucket
 		w.make(func() error { return os.Rename(w.abs(second), outside) }, states(second, 0)...)
 	default:
 		cycle = w.last[first+"/0"].N + 1 // grows, whatever is there

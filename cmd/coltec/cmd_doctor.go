@@ -178,6 +178,9 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	}
 	values, err := p.collect(c, w.folder, w.spec, nil)
 	secrets := f.check("secrets", err)
+	if secrets { // also of those that it can do without
+		f.check("secrets agreed to", p.withheld(c, w))
+	}
 	bin, err := p.rclone(c.Context)
 	hasRclone := f.check(findRclone, err)
 	switch {

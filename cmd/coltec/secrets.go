@@ -118,6 +118,21 @@ func (p *program) collect(c *cli.Context, folder string, sp *spec.Spec, given se
 	return values, nil
 }
 
+// withheld is the error of secrets that this host has, and that the user did not agree
+// to hand over.
+func (p *program) withheld(c *cli.Context, w *workspace) error {
+	record, err := p.agreed(w.folder)
+	if err != nil {
+		return err
+	}
+	h, err := p.held(c, w.folder, w.spec, nil)
+	names := slices.DeleteFunc(h.names(), func(name string) bool { return record.Granted(secretAct(name)) })
+	if err == nil && len(names) > 0 {
+		err = untrusted(w.folder, fmt.Errorf("you have not agreed to give it %s", strings.Join(names, ", ")))
+	}
+	return err
+}
+
 // collectMade is collect for a spec that a template has just made from what the user
 // said: all of it is agreed to.
 func (p *program) collectMade(c *cli.Context, folder string, sp *spec.Spec) (secret.Values, error) {
