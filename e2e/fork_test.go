@@ -23,6 +23,14 @@ func (m *machine) host(args ...string) (string, error) {
 	return string(out), err
 }
 
+// trust agrees to what the machine's workspace, which was written by hand, does on its host.
+func (m *machine) trust() {
+	m.t.Helper()
+	if out, err := m.host("trust", m.dir); err != nil {
+		m.t.Fatalf("%v: %s", err, out)
+	}
+}
+
 // coltec new --fork begins a workspace with the files of another one, exactly, under
 // a name of its own, and leaves the other one as it was.
 func TestFork(t *testing.T) {

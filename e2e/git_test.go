@@ -103,6 +103,7 @@ func TestUnpushedWorkTravels(t *testing.T) {
 	sameAnswers(t, a, b, "repo")
 	sameTree(t, a.files(), b.files())
 	out := filepath.Join(t.TempDir(), "exported")
+	a.trust()
 	cmd := a.command(t.Context(), "export", a.dir, out)
 	cmd.Path = coltec
 	if text, err := cmd.CombinedOutput(); err != nil {

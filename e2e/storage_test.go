@@ -133,6 +133,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("coltec export %q ended with %d, want %d and %q:\n%s", args, got, code, words, out)
 		}
 	}
+	m.trust()
 	now, then := filepath.Join(t.TempDir(), "now it is"), filepath.Join(t.TempDir(), "then")
 	export(0, "workspace: ", m.dir, now)
 	sameTree(t, tree(m.dir), tree(now))

@@ -35,6 +35,7 @@ var codes = []struct {
 	{cmdline.CodeOnlyHere, "down: the container is stopped, but something is in the folder only, or may be; what is known of it is named"},
 	{cmdline.CodeTimeout, "up: not restored within --timeout; it continues in the background"},
 	{cmdline.CodeKept, "down: the container is stopped and everything is in the bucket, but the lease could not be given back; another machine waits until it runs out"},
+	{cmdline.CodeUntrusted, "nothing was done: the workspace asks something of this host that you have not agreed to; coltec trust does"},
 	{cmdline.CodeInterrupted, "interrupted (Ctrl-C)"},
 }
 
@@ -45,6 +46,8 @@ var variables = []struct{ name, text string }{
 	{"FNOX_AGE_KEY_FILE", "the file with the age key"},
 	{"FNOX_CONFIG_DIR", "where config.toml and age.txt are (default: ~/.config/fnox)"},
 	{"FNOX_PROFILE", "the profile of fnox.toml"},
+	{"XDG_STATE_HOME", "what you agreed to is kept in coltec/trust there (default: ~/.local/state)"},
+	{"COLTEC_RCLONE_ALLOW", "the file with options of rclone that a spec may have on this host too (default: /etc/coltec/rclone.allow)"},
 	{"NO_COLOR", "set: no colour"},
 }
 
@@ -66,7 +69,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdNew(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p),
-			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p),
+			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
 			cmdVersion(p),
 		},
 		Action: cmdline.NoVerb,
@@ -93,7 +96,7 @@ func helpTail() string {
 	var b strings.Builder
 	b.WriteString("\nENVIRONMENT:\n")
 	for _, v := range variables {
-		fmt.Fprintf(&b, "   %-18s %s\n", v.name, v.text)
+		fmt.Fprintf(&b, "   %-20s %s\n", v.name, v.text)
 	}
 	b.WriteString("\nEXIT CODES:\n")
 	for _, c := range codes {

@@ -106,11 +106,11 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := optional(filepath.Join(w.folder, configName))
+	config, err := optional(w.folder, configName)
 	if err != nil {
 		return nil, err
 	}
-	answers, err := optional(filepath.Join(w.folder, answersName))
+	answers, err := optional(w.folder, answersName)
 	if err != nil {
 		return nil, err
 	}
@@ -134,12 +134,14 @@ func mountedTop(folder string) string {
 	}
 }
 
-// readLimit bounds what is read of a workspace's file, which its agents may write.
-const readLimit = 4 << 20
-
-// optional reads a file that need not be there.
-func optional(name string) ([]byte, error) {
-	b, err := wholefile.Read(name, readLimit)
+// optional reads a file of a workspace that need not be there.
+func optional(folder, name string) ([]byte, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	b, err := wholefile.ReadIn(root, name, wholefile.ByHand)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

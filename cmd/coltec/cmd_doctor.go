@@ -176,8 +176,11 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	if f.check("devcontainer.json", err) {
 		f.check("paths of the replicas", pathsFault(w))
 	}
-	values, err := p.collect(c.Context, c, w.folder, w.spec, nil)
+	values, err := p.collect(c, w.folder, w.spec, nil)
 	secrets := f.check("secrets", err)
+	if secrets { // also of those that it can do without
+		f.check("secrets agreed to", p.withheld(c, w))
+	}
 	bin, err := p.rclone(c.Context)
 	hasRclone := f.check(findRclone, err)
 	switch {

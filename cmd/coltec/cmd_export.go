@@ -43,7 +43,10 @@ func (p *program) export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	values, err := p.collect(c.Context, c, w.folder, w.spec, nil)
+	if err := p.trustsRemotes(w); err != nil {
+		return err
+	}
+	values, err := p.collect(c, w.folder, w.spec, nil)
 	if err != nil {
 		return err
 	}
@@ -71,13 +74,7 @@ func (p *program) export(c *cli.Context) error {
 
 // reader reads the workspace of a spec with these secrets.
 func (p *program) reader(sp *spec.Spec, values secret.Values) (*engine.Reader, []engine.Replica, error) {
-	opener := remote.NewOpener(sp, func(name string) (string, bool) {
-		if v, ok := values[name]; ok && !v.Empty() {
-			return v.Reveal(), true
-		}
-		v, ok := cmdline.Lookup(p.environ, name)
-		return v, ok && v != ""
-	}, nil)
+	opener := remote.NewOpener(sp, p.policy(), revealed(values), p.lookup, nil)
 	o := engine.Options{
 		Workspace: status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name},
 		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {

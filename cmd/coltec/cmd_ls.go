@@ -124,6 +124,7 @@ const (
 // the current folder, or of the first one here whose secrets are at hand.
 func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
 	ctx := c.Context
+	var refused error
 	folders := []string{c.Args().First()} // "" is the current one
 	if folders[0] == "" {
 		for _, l := range local {
@@ -142,6 +143,10 @@ func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet
 		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && !c.Args().Present() {
 			continue
 		}
+		if cmdline.CodeOf(err) == cmdline.CodeUntrusted && !c.Args().Present() {
+			refused = err // another one may do
+			continue
+		}
 		if err != nil {
 			return nil, true, err
 		}
@@ -151,7 +156,7 @@ func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet
 		}
 		return seen, true, err
 	}
-	return nil, false, nil
+	return nil, refused != nil, refused
 }
 
 // headsAtOnce is how many heads are read at a time. They are small: what counts is
@@ -165,7 +170,7 @@ func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*
 	if !w.hasBucket() {
 		return nil, errNoRemote
 	}
-	values, err := p.collect(ctx, c, w.folder, w.spec, nil)
+	values, err := p.collect(c, w.folder, w.spec, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -178,17 +183,43 @@ func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*
 
 // headRemote is the root of the remote that has the head of a workspace with a
 // bucket.
+//
+// What is asked of it goes only where its user agreed.
 func (p *program) headRemote(w *workspace, values secret.Values, bin rclone.Binary) (*rclone.Remote, error) {
-	get := func(name string) (string, bool) {
-		v, ok := values[name]
-		return v.Reveal(), ok && !v.Empty()
+	if err := p.trustsRemotes(w); err != nil {
+		return nil, err
 	}
-	r, err := w.spec.Persistence.Remotes[w.spec.HeadRemote()].Expand(get)
+	r, err := w.spec.Persistence.Remotes[w.spec.HeadRemote()].Expand(revealed(values))
 	if err != nil {
 		return nil, err
 	}
-	env := func(name string) (string, bool) { return cmdline.Lookup(p.environ, name) }
-	return rclone.NewRemote(bin, remote.Backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), rclone.Options{Env: env})
+	return p.policy().Open(bin, &spec.Target{Remotes: []*spec.Remote{r}}, rclone.Options{Env: p.lookup})
+}
+
+// revealed gives the variables that remotes ask for: those that were handed over, and
+// none of this host's others.
+func revealed(values secret.Values) spec.Lookup {
+	return func(name string) (string, bool) {
+		v, ok := values[name]
+		return v.Reveal(), ok && !v.Empty()
+	}
+}
+
+// policy says what a spec may tell rclone on this host.
+func (p *program) policy() remote.Policy { return remote.NewPolicy(rclone.Store, p.lookup) }
+
+// trustsRemotes is the error of remotes that the user did not agree to.
+func (p *program) trustsRemotes(w *workspace) error {
+	record, err := p.agreed(w.folder)
+	if err != nil {
+		return err
+	}
+	for _, a := range remoteActs(w.spec) {
+		if !record.Granted(a) {
+			return untrusted(w.folder, fmt.Errorf("you have not agreed to speak to a store for %s: %s", w.spec.ID(), a))
+		}
+	}
+	return nil
 }
 
 // rclone finds the rclone of this host: beside coltec, or in PATH.
@@ -198,7 +229,7 @@ func (p *program) rclone(ctx context.Context) (rclone.Binary, error) {
 			return rclone.Check(ctx, dir+"/rclone")
 		}
 	}
-	return rclone.Find(ctx, func(name string) (string, bool) { return cmdline.Lookup(p.environ, name) })
+	return rclone.Find(ctx, p.lookup)
 }
 
 // rowsText is the table for people.

@@ -96,6 +96,9 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.trustMade(folder, ref, sp, nil); err != nil {
+		return err
+	}
 	if c.Bool("json") {
 		return p.printJSON(struct {
 			Folder   string            `json:"folder"`

@@ -31,7 +31,7 @@ func (p *program) exportSecrets(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	values, err := p.collect(c.Context, c, w.folder, w.spec, nil)
+	values, err := p.collect(c, w.folder, w.spec, nil)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scaffold"
+	"github.com/coltec/coltec/pkg/spec"
 )
 
 func cmdUpdate(p *program) *cli.Command {
@@ -60,13 +61,19 @@ func (p *program) update(c *cli.Context) error {
 			p.say("%s: changed here since an update that was interrupted; the template's version is in %s.new", name, name)
 		}
 	}
-	plan, t, err := p.planUpdate(c, folder)
+	record, inOrder := p.inOrder(folder)
+	plan, t, made, err := p.planUpdate(c, folder)
 	if err != nil {
 		return err
 	}
 	if !look {
 		if err := plan.Write(folder); err != nil {
 			return err
+		}
+		if inOrder {
+			if err := p.trustMade(folder, made.ref, made.spec, record); err != nil {
+				return err
+			}
 		}
 	}
 	if err := p.showUpdate(c, shown, t, plan, look); err != nil {
@@ -81,24 +88,32 @@ func (p *program) update(c *cli.Context) error {
 	return nil
 }
 
-func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, error) {
+// rendered is what a template made, before it is merged with what is in the workspace.
+type rendered struct {
+	ref  string // of the template
+	spec *spec.Spec
+}
+
+func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, rendered, error) {
 	record, err := scaffold.ReadRecord(folder)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, rendered{}, err
 	}
 	given, err := data(c)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, rendered{}, err
 	}
 	ref := record.Template
 	if to := c.String("template"); to != "" {
 		if ref, err = fromFolder(folder, to); err != nil {
-			return nil, nil, err
+			return nil, nil, rendered{}, err
 		}
+	} else if err := p.trustsTemplate(folder, ref); err != nil {
+		return nil, nil, rendered{}, err
 	}
 	t, err := carried.Open(ref, folder)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, rendered{}, err
 	}
 	// Answers to questions that are asked no longer are dropped; new ones count.
 	all := map[string]string{}
@@ -110,14 +125,18 @@ func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *sc
 	maps.Copy(all, given)
 	answers, err := t.Answer(all, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, rendered{}, err
 	}
 	tree, err := t.Render(answers)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, rendered{}, err
+	}
+	sp, err := spec.Parse(filepath.Join(folder, specName), tree[specName].Data)
+	if err != nil {
+		return nil, nil, rendered{}, err
 	}
 	plan, err := scaffold.PlanUpdate(folder, tree, scaffold.NewRecord(ref, t, answers))
-	return plan, t, err
+	return plan, t, rendered{ref, sp}, err
 }
 
 func (p *program) showUpdate(c *cli.Context, shown string, t *scaffold.Template, plan *scaffold.Plan, look bool) error {

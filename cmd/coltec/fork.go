@@ -80,7 +80,7 @@ func (f *fork) workspace() string { return filepath.Join(f.stage, "new") }
 // fill brings the files of the other workspace's newest generation into the new one.
 // The other one is only read; its .devcontainer stays out: that names it.
 func (p *program) fill(c *cli.Context, f *fork) error {
-	values, err := p.collect(c.Context, c, f.folder, f.source, nil)
+	values, err := p.collectMade(c, f.folder, f.source)
 	if err != nil {
 		return err
 	}

@@ -2,16 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/fnox"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/tailnet"
+	"github.com/coltec/coltec/pkg/trust"
 )
 
 // secretFlags say where secrets are looked for.
@@ -52,7 +54,8 @@ func wanted(sp *spec.Spec) []secret.Wanted {
 }
 
 // sources are asked in this order: what was said now counts over what is kept.
-func (p *program) sources(c *cli.Context, folder string, given secret.Values) []secret.Source {
+// Without being told for this call a name is looked for only if may says so.
+func (p *program) sources(c *cli.Context, folder string, given secret.Values, may func(name string) bool) []secret.Source {
 	var list []secret.Source
 	if len(given) > 0 {
 		list = append(list, secret.Given{From: "--remote-env", Values: given})
@@ -60,14 +63,80 @@ func (p *program) sources(c *cli.Context, folder string, given secret.Values) []
 	if file := c.String("secrets-file"); file != "" {
 		list = append(list, secret.File(file))
 	}
-	return append(list, secret.Environment(p.environ), fnox.Source{
-		Folder: folder, Environ: p.environ, AgeKeyFile: c.String("age-key-file"), Profile: c.String("profile"),
-	})
+	return append(list, granted{secret.Environment(p.environ), may}, granted{p.fnox(c, folder), may})
 }
 
-// collect gets the secrets of the workspace in folder.
-func (p *program) collect(ctx context.Context, c *cli.Context, folder string, sp *spec.Spec, given secret.Values) (secret.Values, error) {
-	values, err := secret.Collect(ctx, wanted(sp), p.sources(c, folder, given)...)
+// granted is a source that is asked for some names only.
+type granted struct {
+	secret.Source
+	may func(name string) bool
+}
+
+// Get gives those of the names that may be had.
+func (g granted) Get(ctx context.Context, names []string) (secret.Values, error) {
+	var some []string
+	for _, name := range names {
+		if g.may(name) {
+			some = append(some, name)
+		}
+	}
+	if len(some) == 0 {
+		return nil, nil
+	}
+	return g.Source.Get(ctx, some)
+}
+
+// collect gets the secrets of the workspace in folder, of what this host keeps those
+// alone that its user agreed to hand over. What is not agreed to is an error where the
+// workspace cannot do without.
+func (p *program) collect(c *cli.Context, folder string, sp *spec.Spec, given secret.Values) (secret.Values, error) {
+	record, err := p.agreed(folder)
+	if err != nil {
+		return nil, err
+	}
+	h, err := p.held(c, folder, sp, given)
+	if err != nil {
+		return nil, fmt.Errorf("workspace %s: %w", sp.ID(), err)
+	}
+	for _, ask := range h.asks {
+		if !record.Granted(trust.Act{On: trust.Fnox, Text: ask}) {
+			return nil, untrusted(folder, fmt.Errorf("workspace %s: you have not agreed to what its secrets take: %s", sp.ID(), ask))
+		}
+	}
+	may := func(name string) bool { return record.Granted(secretAct(name)) }
+	values, err := secret.Collect(c.Context, wanted(sp), p.sources(c, folder, given, may)...)
+	var lost *secret.MissingError
+	if errors.As(err, &lost) {
+		kept := slices.DeleteFunc(slices.Clone(lost.Names), func(name string) bool { return !slices.Contains(h.names(), name) || may(name) })
+		if len(kept) > 0 {
+			err = untrusted(folder, fmt.Errorf("you have not agreed to give it %s", strings.Join(kept, ", ")))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("workspace %s: %w", sp.ID(), err)
+	}
+	return values, nil
+}
+
+// withheld is the error of secrets that this host has, and that the user did not agree
+// to hand over.
+func (p *program) withheld(c *cli.Context, w *workspace) error {
+	record, err := p.agreed(w.folder)
+	if err != nil {
+		return err
+	}
+	h, err := p.held(c, w.folder, w.spec, nil)
+	names := slices.DeleteFunc(h.names(), func(name string) bool { return record.Granted(secretAct(name)) })
+	if err == nil && len(names) > 0 {
+		err = untrusted(w.folder, fmt.Errorf("you have not agreed to give it %s", strings.Join(names, ", ")))
+	}
+	return err
+}
+
+// collectMade is collect for a spec that a template has just made from what the user
+// said: all of it is agreed to.
+func (p *program) collectMade(c *cli.Context, folder string, sp *spec.Spec) (secret.Values, error) {
+	values, err := secret.Collect(c.Context, wanted(sp), p.sources(c, folder, nil, func(string) bool { return true })...)
 	if err != nil {
 		return nil, fmt.Errorf("workspace %s: %w", sp.ID(), err)
 	}

@@ -63,9 +63,15 @@ func (p *program) up(c *cli.Context) error {
 	if err := p.writeFeature(w); err != nil {
 		return err
 	}
-	secrets, err := p.collect(c.Context, c, w.folder, w.spec, given)
+	if err := p.consent(c, w, configName, given); err != nil {
+		return err
+	}
+	secrets, err := p.collect(c, w.folder, w.spec, given)
 	if err != nil {
 		return err
+	}
+	if h, err := p.held(c, w.folder, w.spec, given); err == nil && h.String() != "" {
+		p.say("%s: secrets: %s", w.name(), h)
 	}
 	if plain["COLTEC_HOST"] == "" { // a container's own name says nothing to anyone
 		if host, err := os.Hostname(); err == nil {
@@ -115,9 +121,11 @@ func errUnless(said bool, text string) error {
 // name is how the workspace is called in lines for people.
 func (w *workspace) name() string { return w.spec.Metadata.Environment }
 
+var errNoConfig = errors.New("no " + configName)
+
 // noConfig is the error of a workspace that nothing can be brought up from.
 func noConfig(folder string) error {
-	return hint.Wrap(fmt.Errorf("no %s in %s", configName, folder), "coltec new writes one")
+	return hint.Wrap(fmt.Errorf("%w in %s", errNoConfig, folder), "coltec new writes one")
 }
 
 // writeFeature brings the Feature beside devcontainer.json up to date.

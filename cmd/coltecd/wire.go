@@ -271,8 +271,13 @@ func (s setting) mounted(m spec.Mountpoint, rc func() (rclone.Binary, error)) (*
 	if err != nil {
 		return nil, err
 	}
-	top := t.Remotes[0]
-	return rclone.NewRemote(bin, remote.Backends(t), rclone.Root(top.Name, top.Root(), t.Path), rclone.Options{
+	return s.policy().Open(bin, t, rclone.Options{
 		Env: rclone.Lookup(get), Transfers: m.Transfer.Transfers, Checkers: m.Transfer.Checkers, BwLimit: m.Transfer.BwLimit,
 	})
+}
+
+// policy says what the spec may tell rclone: those who write it may be other users of
+// this container than coltecd's.
+func (s setting) policy() remote.Policy {
+	return remote.NewPolicy(rclone.Container, rclone.Lookup(lookup(s.environ)))
 }

@@ -170,7 +170,8 @@ func (s setting) rendered(path string) string {
 
 // opener opens the remotes of the spec.
 func (s setting) opener() *remote.Opener {
-	return remote.NewOpener(s.spec, lookup(s.environ), s.marker(engineUnit))
+	get := lookup(s.environ)
+	return remote.NewOpener(s.spec, s.policy(), get, rclone.Lookup(get), s.marker(engineUnit))
 }
 
 // headRoot says where heads are, for the claims: no name of a remote, which

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/unit"
@@ -120,8 +119,9 @@ func TestBackends(t *testing.T) {
 			"remote": "primary:b/sealed", "filename_encryption": "standard", "directory_name_encryption": "true"}},
 		{Name: "primary", Type: "s3", Options: map[string]string{"access_key_id": "i", "secret_access_key": "k", "session_token": "none"}},
 	}
-	if diff := cmp.Diff(want, remote.Backends(target)); diff != "" {
-		t.Error(diff)
+	got, err := s.policy().Backends(target)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(diff, err)
 	}
 }
 

@@ -104,7 +104,7 @@ func newGround(t *testing.T) *ground {
 	if err := os.Mkdir(g.dir+"/tmp", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	g.env = append(g.env, "FNOX_AGE_KEY_FILE="+g.dir+"/key.txt", "TMPDIR="+g.dir+"/tmp")
+	g.env = append(g.env, "FNOX_AGE_KEY_FILE="+g.dir+"/key.txt", "TMPDIR="+g.dir+"/tmp", "XDG_STATE_HOME="+g.dir+"/state")
 	return g
 }
 
@@ -126,6 +126,7 @@ func (g *ground) make(folder, env string, edits ...string) string {
 	g.write(folder+"/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
 	g.write(folder+"/.devcontainer/devcontainer.json", fmt.Sprintf(configText, env, os.Getenv("COLTEC_E2E_IMAGE")))
 	dir := g.own(folder)
+	g.trust(dir)
 	for i := 0; i < len(edits); i += 2 {
 		g.edit(dir, edits[i], edits[i+1])
 	}
@@ -145,6 +146,15 @@ func (g *ground) edit(dir, old, text string) {
 	}
 	if err := os.WriteFile(path, []byte(strings.Replace(string(b), old, text, 1)), 0o644); err != nil {
 		g.t.Fatal(err)
+	}
+	g.trust(dir)
+}
+
+// trust agrees to what a workspace that was written by hand does on this host.
+func (g *ground) trust(dir string) {
+	g.t.Helper()
+	if out, err := g.run(g.root+"/bin/coltec", "trust", dir); err != nil {
+		g.t.Fatalf("%v: %s", err, out)
 	}
 }
 

@@ -166,6 +166,7 @@ func TestLsOfFifty(t *testing.T) {
 		dir := filepath.Join(g.dir, "here", env)
 		g.write("here/"+env+"/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
 		g.write("here/"+env+"/.devcontainer/logs/status.json", string(doc))
+		g.trust(dir)
 		out, err := g.run("docker", "create", "--network=none", "--label=devcontainer.local_folder="+dir, "--label=coltec.org=acme",
 			"--label=coltec.project=widget", "--label=coltec.env="+env, os.Getenv("COLTEC_E2E_IMAGE"), "true")
 		if err != nil {

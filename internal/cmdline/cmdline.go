@@ -23,6 +23,7 @@ const (
 	CodeOnlyHere    = 6 // done as far as it went: something is on this machine only, and what is known of it was named
 	CodeTimeout     = 7 // what was waited for did not come within the time given
 	CodeKept        = 8 // everything is in the bucket, but the lease could not be given back
+	CodeUntrusted   = 9 // nothing was done: the workspace asks for what the host's user has not agreed to
 	CodeInterrupted = 130
 )
 

@@ -13,13 +13,17 @@ import (
 	"github.com/coltec/coltec/pkg/spec"
 )
 
-// Backends are the remotes of a target as rclone knows them.
-func Backends(t *spec.Target) []rclone.Backend {
+// Backends are the remotes of a target as rclone knows them, or why the policy takes
+// one of them for no remote of a spec's.
+func (p Policy) Backends(t *spec.Target) ([]rclone.Backend, error) {
 	var list []rclone.Backend
 	for i, r := range t.Remotes {
 		b := rclone.Backend{Name: r.Name, Type: r.Type, Options: map[string]string{}}
 		for k, v := range r.Options {
 			b.Options[k] = v.Reveal()
+		}
+		if err := p.check(b); err != nil { // before what is added here, which no spec said
+			return nil, err
 		}
 		if r.Crypt != nil && i+1 < len(t.Remotes) {
 			inner := t.Remotes[i+1]
@@ -33,7 +37,7 @@ func Backends(t *spec.Target) []rclone.Backend {
 		}
 		list = append(list, b)
 	}
-	return list
+	return list, nil
 }
 
 // Opener opens the prefixes of a spec's replicas, and the root that its head
@@ -41,7 +45,9 @@ func Backends(t *spec.Target) []rclone.Backend {
 // workspace never has more at a time.
 type Opener struct {
 	spec      *spec.Spec
+	policy    Policy
 	get       spec.Lookup
+	env       rclone.Lookup
 	extra     []string
 	all, bulk rclone.Limiter
 
@@ -49,10 +55,10 @@ type Opener struct {
 	bin rclone.Binary // once it was found: asking an rclone for its version is a process
 }
 
-// NewOpener makes an opener. get gives the variables that remotes ask for; extra
-// goes into the environment of each rclone.
-func NewOpener(sp *spec.Spec, get spec.Lookup, extra []string) *Opener {
-	return &Opener{spec: sp, get: get, extra: extra, all: rclone.NewLimiter(2), bulk: rclone.NewLimiter(1)}
+// NewOpener makes an opener. get gives the variables that remotes ask for, env those
+// of this process that an rclone may see; extra goes into the environment of each rclone.
+func NewOpener(sp *spec.Spec, policy Policy, get spec.Lookup, env rclone.Lookup, extra []string) *Opener {
+	return &Opener{spec: sp, policy: policy, get: get, env: env, extra: extra, all: rclone.NewLimiter(2), bulk: rclone.NewLimiter(1)}
 }
 
 // binary is the rclone that all remotes run.
@@ -62,7 +68,7 @@ func (o *Opener) binary(ctx context.Context) (rclone.Binary, error) {
 	if o.bin.Path != "" {
 		return o.bin, nil
 	}
-	bin, err := rclone.Find(ctx, rclone.Lookup(o.get))
+	bin, err := rclone.Find(ctx, o.env)
 	if err == nil {
 		o.bin = bin
 	}
@@ -82,13 +88,13 @@ func (o *Opener) Open(ctx context.Context, replica string, plain bool, spent fun
 	if err != nil {
 		return nil, err
 	}
-	opts := rclone.Options{Env: rclone.Lookup(o.get), All: o.all, Bulk: o.bulk, Extra: o.extra, Spent: spent}
+	opts := rclone.Options{Env: o.env, All: o.all, Bulk: o.bulk, Extra: o.extra, Spent: spent}
 	if replica == "" {
 		r, err := o.Head()
 		if err != nil {
 			return nil, err
 		}
-		return rclone.NewRemote(bin, Backends(&spec.Target{Remotes: []*spec.Remote{r}}), rclone.Root(r.Name, r.Root()), opts)
+		return o.policy.Open(bin, &spec.Target{Remotes: []*spec.Remote{r}}, opts)
 	}
 	y := o.spec.Persistence.Sync[slices.IndexFunc(o.spec.Persistence.Sync, func(y spec.Sync) bool { return y.Name == replica })]
 	target, err := o.spec.Target(y.Remote, y.RemotePath, o.get)
@@ -96,12 +102,21 @@ func (o *Opener) Open(ctx context.Context, replica string, plain bool, spent fun
 		return nil, err
 	}
 	opts.Transfers, opts.Checkers, opts.BwLimit = y.Transfers, y.Checkers, y.BwLimit
-	top := target.Remotes[0]
-	r, err := rclone.NewRemote(bin, Backends(target), rclone.Root(top.Name, top.Root(), target.Path), opts)
+	r, err := o.policy.Open(bin, target, opts)
 	if err == nil && plain {
 		r = r.Metadata()
 	}
 	return r, err
+}
+
+// Open opens a target with an rclone, if the policy takes it.
+func (p Policy) Open(bin rclone.Binary, target *spec.Target, opts rclone.Options) (*rclone.Remote, error) {
+	backends, err := p.Backends(target)
+	if err != nil {
+		return nil, err
+	}
+	top := target.Remotes[0]
+	return rclone.NewRemote(bin, backends, rclone.Root(top.Name, top.Root(), target.Path), opts)
 }
 
 // sayEvery is how often progress is worth a line.

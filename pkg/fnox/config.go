@@ -68,7 +68,11 @@ type config struct {
 	files           []string // that were read, the weakest first
 	only            string   // what only fnox itself understands
 	known           bool     // the profile is in one of the files
+	drawn           []drawn  // files that are named in these
 }
+
+// drawn is a file that another one names.
+type drawn struct{ by, file string }
 
 // files are the names in a directory, the weakest first. A profile's lie
 // between the plain and the local ones.
@@ -134,8 +138,18 @@ func load(folder, profile, global string) (*config, error) {
 	return c, nil
 }
 
-// readLimit bounds a fnox.toml: one may lie in a workspace, where agents write.
-const readLimit = 4 << 20
+// entries are the names in a directory; none where there is none.
+func entries(dir string) []string {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names
+}
 
 func read(path string) (file, error) {
 	f, _, err := parse(path)
@@ -144,7 +158,7 @@ func read(path string) (file, error) {
 
 func parse(path string) (file, toml.MetaData, error) {
 	var f file
-	b, err := wholefile.Read(path, readLimit)
+	b, err := wholefile.Read(path, wholefile.ByHand)
 	if err != nil {
 		return f, toml.MetaData{}, err
 	}
@@ -185,6 +199,7 @@ func (c *config) merge(path, profile string, from []string) error {
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(filepath.Dir(path), name)
 		}
+		c.drawn = append(c.drawn, drawn{path, name})
 		if err := c.merge(name, profile, append(from, path)); err != nil {
 			return fmt.Errorf("cannot import into %s: %w", path, err)
 		}
@@ -192,6 +207,7 @@ func (c *config) merge(path, profile string, from []string) error {
 	c.files = append(c.files, path)
 	if f.AgeKeyFile != "" {
 		c.ageKeyFile = relativeTo(path, f.AgeKeyFile)
+		c.drawn = append(c.drawn, drawn{path, c.ageKeyFile})
 	}
 	if err := c.lay(path, meta, f.DefaultProvider, f.Providers, f.Secrets); err != nil {
 		return err

@@ -71,11 +71,7 @@ func (s Source) Get(ctx context.Context, names []string) (secret.Values, error) 
 	if strings.ContainsAny(s.profile(), ", /") { // a stack of profiles
 		return s.run(ctx, names, fmt.Sprintf("the profiles %q", s.profile()))
 	}
-	global := ""
-	if dir := s.configDir(); dir != "" {
-		global = filepath.Join(dir, "config.toml")
-	}
-	c, err := load(s.Folder, s.profile(), global)
+	c, err := s.load()
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +87,15 @@ func (s Source) Get(ctx context.Context, names []string) (secret.Values, error) 
 		return s.run(ctx, names, why)
 	}
 	return s.open(c, names)
+}
+
+// load reads and merges the files that count.
+func (s Source) load() (*config, error) {
+	global := ""
+	if dir := s.configDir(); dir != "" {
+		global = filepath.Join(dir, "config.toml")
+	}
+	return load(s.Folder, s.profile(), global)
 }
 
 // needsProgram says what of the names only fnox itself can give.

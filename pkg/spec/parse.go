@@ -41,8 +41,6 @@ const (
 	// square of the size in the worst case (2.6 s at 64 KiB, seen with a key a line) and
 	// stack in proportion to it.
 	sizeLimit = 64 << 10
-	// readLimit is enough to say how much too large a spec is that somebody wrote by hand.
-	readLimit = 4 << 20
 	// depthLimit of nested brackets and dashes. The format needs 8; the YAML
 	// parser recurses, and a stack overflow cannot be recovered.
 	depthLimit = 64
@@ -50,7 +48,7 @@ const (
 
 // Load reads and parses the spec at path.
 func Load(path string) (*Spec, error) {
-	src, err := wholefile.Read(path, readLimit)
+	src, err := wholefile.Read(path, wholefile.ByHand)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, hint.Wrap(fmt.Errorf("cannot read spec %q: %w", path, os.ErrNotExist), `make one with "coltec new", or name another with COLTEC_CONFIG`)
 	}

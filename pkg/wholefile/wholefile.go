@@ -12,6 +12,9 @@ import (
 	"syscall"
 )
 
+// ByHand is the limit, in bytes, of files that people write by hand: none comes near it.
+const ByHand = 4 << 20
+
 var (
 	// ErrIrregular is of what is no regular file: a named pipe, a socket, a device.
 	ErrIrregular = errors.New("it is not a regular file")

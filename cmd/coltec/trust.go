@@ -1,0 +1,418 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/fnox"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/scaffold"
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/trust"
+	"github.com/coltec/coltec/pkg/wholefile"
+)
+
+// records is where this user's agreements are kept.
+func (p *program) records() trust.Store {
+	if dir := p.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return trust.Store(filepath.Join(dir, "coltec/trust"))
+	}
+	return trust.Store(filepath.Join(p.env("HOME"), ".local/state/coltec/trust"))
+}
+
+// agreed loads what the user agreed to for a folder; nil: nothing.
+func (p *program) agreed(folder string) (*trust.Record, error) {
+	real, err := realPath(folder)
+	if err != nil {
+		return nil, err
+	}
+	return p.records().Load(real)
+}
+
+// untrusted is the error of what nobody agreed to.
+func untrusted(folder string, err error) error {
+	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s", folder)}
+}
+
+// containerActs are what bringing the container of a folder up does on this host. at is
+// the path of its devcontainer.json in the folder.
+func containerActs(folder, at string) ([]trust.Act, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	files := func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) }
+	src, err := files(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, noConfig(folder)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+	}
+	return trust.Container(src, at, files)
+}
+
+// remoteAct is what this host does with a remote of a spec: where it goes, and as whom.
+func remoteAct(r *spec.Remote) trust.Act {
+	text := r.Type
+	if r.Bucket != "" {
+		text += ", bucket " + r.Bucket
+	}
+	if r.PathPrefix != "" {
+		text += ", path_prefix " + r.PathPrefix
+	}
+	for _, option := range []string{"endpoint", "url", "host", "port", "user", "download_url", "ibm_iam_endpoint", "socks_proxy", "http_proxy"} {
+		if v, ok := r.Options[option]; ok {
+			text += fmt.Sprintf(", %s %s", option, v.Reveal()) // as it is written, before any variable
+		}
+	}
+	if v, ok := r.Options["env_auth"]; ok && v.Reveal() == "true" {
+		text += ", with this host's own AWS credentials"
+	}
+	return trust.Act{On: trust.Remote + " " + r.Name, Text: text}
+}
+
+// remoteActs are those of all remotes.
+func remoteActs(sp *spec.Spec) (acts []trust.Act) {
+	for _, name := range slices.Sorted(maps.Keys(sp.Persistence.Remotes)) {
+		acts = append(acts, remoteAct(sp.Persistence.Remotes[name]))
+	}
+	return acts
+}
+
+// secretAct is the handing over of a variable.
+func secretAct(name string) trust.Act { return trust.Act{On: trust.Secret, Text: name} }
+
+// demands are what a workspace asks of this host: the acts of its container, each
+// remote, each secret that this host has and that was not given for this call, and
+// what its fnox.toml makes the host do.
+func (p *program) demands(c *cli.Context, w *workspace, at string, given secret.Values) (trust.Demands, error) {
+	var d trust.Demands
+	var err error
+	if d.Container, err = containerActs(w.folder, at); err != nil && !errors.Is(err, errNoConfig) {
+		return d, err
+	}
+	d.Grants = remoteActs(w.spec)
+	h, err := p.held(c, w.folder, w.spec, given)
+	if err != nil {
+		return d, err
+	}
+	for _, name := range h.names() {
+		d.Grants = append(d.Grants, secretAct(name))
+	}
+	for _, ask := range h.asks {
+		d.Grants = append(d.Grants, trust.Act{On: trust.Fnox, Text: ask})
+	}
+	return d, nil
+}
+
+// holdings are the wanted secrets that a host would have to hand over by itself: nobody
+// gave them for this call.
+type holdings struct {
+	environment []string
+	files       []string // of fnox
+	asks        []string // what the folder's fnox files make the host do for that
+}
+
+func (h holdings) names() []string { return slices.Concat(h.environment, h.files) }
+
+// String says what comes from where, "" where there is nothing.
+func (h holdings) String() string {
+	var parts []string
+	if len(h.environment) > 0 {
+		parts = append(parts, strings.Join(h.environment, ", ")+" from the environment")
+	}
+	if len(h.files) > 0 {
+		parts = append(parts, strings.Join(h.files, ", ")+" from fnox.toml")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// held finds out what this host has of a spec's secrets, without opening anything.
+func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secret.Values) (holdings, error) {
+	var h holdings
+	told := secret.Values{}
+	if file := c.String("secrets-file"); file != "" {
+		var err error
+		if told, err = secret.File(file).Get(c.Context, nil); err != nil {
+			return h, fmt.Errorf("cannot get secrets from %s: %w", file, err)
+		}
+	}
+	var rest []string
+	for _, w := range wanted(sp) {
+		_, env := p.lookup(w.Name)
+		switch {
+		case !given[w.Name].Empty(), !told[w.Name].Empty():
+		case env:
+			h.environment = append(h.environment, w.Name)
+		default:
+			rest = append(rest, w.Name)
+		}
+	}
+	look, err := p.fnox(c, folder).Look(rest)
+	h.files, h.asks = look.Has, look.Asks
+	return h, err
+}
+
+func (p *program) lookup(name string) (string, bool) { return cmdline.Lookup(p.environ, name) }
+
+// fnox is the fnox.toml that counts in a folder.
+func (p *program) fnox(c *cli.Context, folder string) fnox.Source {
+	return fnox.Source{Folder: folder, Environ: p.environ, AgeKeyFile: c.String("age-key-file"), Profile: c.String("profile")}
+}
+
+// consent asks for what nobody agreed to yet: on a terminal; elsewhere it is an error.
+func (p *program) consent(c *cli.Context, w *workspace, at string, given secret.Values) error {
+	record, err := p.agreed(w.folder)
+	if err != nil {
+		return err
+	}
+	d, err := p.demands(c, w, at, given)
+	if err != nil {
+		return err
+	}
+	missing := record.Missing(d)
+	if missing.Empty() {
+		return nil
+	}
+	p.showChanges(w.folder, record, missing)
+	in, ok := p.in.(*os.File)
+	if !ok || !cmdline.IsTerminal(in) {
+		return untrusted(w.folder, fmt.Errorf("%s asks more of this host than you agreed to", w.folder))
+	}
+	yes, err := p.askYes(c.Context, in, "Agree, and go on?")
+	if err != nil {
+		return err
+	}
+	if !yes {
+		return untrusted(w.folder, fmt.Errorf("%s is not brought up: you did not agree", w.folder))
+	}
+	return p.keep(w.folder, record, d)
+}
+
+// showChanges says what a workspace asks, beside what was agreed to.
+func (p *program) showChanges(folder string, record *trust.Record, missing trust.Demands) {
+	if record == nil {
+		p.say("%s has not been trusted on this host. It would do this here:", folder)
+	} else {
+		p.say("%s asks something else of this host than you agreed to on %s:", folder, record.At.Local().Format(time.DateOnly))
+	}
+	for _, line := range record.Changes(missing) {
+		p.say("  %s", oneLine(line))
+	}
+}
+
+// lineMost is how much of an act a person is shown; the rest is in the file that it names.
+const lineMost = 500
+
+// oneLine shows a text of others as one line that ends.
+func oneLine(s string) string {
+	s = strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(s)
+	if r := []rune(s); len(r) > lineMost {
+		s = fmt.Sprintf("%s… (%d characters)", string(r[:lineMost]), len(r))
+	}
+	return s
+}
+
+// askYes asks a person; only a word for yes is one.
+func (p *program) askYes(ctx context.Context, in *os.File, question string) (bool, error) {
+	fmt.Fprintf(p.err, "%s [y/N] ", question)
+	type line struct {
+		text string
+		err  error
+	}
+	got := make(chan line, 1)
+	go func() { // Ctrl-C must end a read of the terminal
+		s, err := bufio.NewReader(in).ReadString('\n')
+		got <- line{s, err}
+	}()
+	select {
+	case <-ctx.Done():
+		fmt.Fprintln(p.err)
+		return false, context.Cause(ctx)
+	case l := <-got:
+		if l.err != nil && !errors.Is(l.err, io.EOF) {
+			return false, fmt.Errorf("cannot read the answer: %w", l.err)
+		}
+		word := strings.ToLower(strings.TrimSpace(l.text))
+		return word == "y" || word == "yes", nil
+	}
+}
+
+// keep records an agreement to all demands. Grants that are not asked for now stay: a
+// secret may be given by a file today and by the environment tomorrow.
+func (p *program) keep(folder string, record *trust.Record, d trust.Demands) error {
+	real, err := realPath(folder)
+	if err != nil {
+		return err
+	}
+	next := trust.Record{Folder: real, At: time.Now(), Demands: trust.Demands{Container: d.Container}}
+	if record != nil {
+		next.Grants = record.Grants
+	}
+	for _, a := range d.Grants {
+		if !slices.Contains(next.Grants, a) {
+			next.Grants = append(next.Grants, a)
+		}
+	}
+	if next.Answers, err = answersHash(folder); err != nil {
+		return err
+	}
+	return p.records().Save(next)
+}
+
+// trustMade agrees to a workspace that the user has just had made from a template, or
+// brought up to date with it while it was in order: to what it does on this host, and to
+// each remote and secret of the spec as the template rendered it, without what others
+// wrote into the workspace's. record is what was agreed to before.
+func (p *program) trustMade(folder, template string, rendered *spec.Spec, record *trust.Record) error {
+	acts, err := containerActs(folder, configName)
+	if err != nil && !errors.Is(err, errNoConfig) {
+		return err
+	}
+	d := trust.Demands{Container: acts, Grants: append(remoteActs(rendered), trust.Act{On: trust.Template, Text: template})}
+	for _, x := range wanted(rendered) {
+		d.Grants = append(d.Grants, secretAct(x.Name))
+	}
+	return p.keep(folder, record, d)
+}
+
+// answersHash tells answers from others; "" without any.
+func answersHash(folder string) (string, error) {
+	b, err := optional(folder, answersName)
+	if err != nil || b == nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(b)), nil
+}
+
+// trustsTemplate is the error of a template that answers.yaml names and nobody agreed
+// to: opening it could clone what an agent wrote there. Those that coltec carries are
+// free.
+func (p *program) trustsTemplate(folder, ref string) error {
+	if slices.Contains(carried.Names(), ref) {
+		return nil
+	}
+	record, err := p.agreed(folder)
+	if err != nil || record.Granted(trust.Act{On: trust.Template, Text: ref}) {
+		return err
+	}
+	return untrusted(folder, fmt.Errorf("%s says that it was made from the template %q, which you have not agreed to", path.Join(folder, answersName), ref))
+}
+
+// inOrder reports whether what a folder does on this host, and the answers that it is
+// rendered from, are what the user agreed to.
+func (p *program) inOrder(folder string) (*trust.Record, bool) {
+	record, err := p.agreed(folder)
+	if err != nil || record == nil {
+		return nil, false
+	}
+	acts, err := containerActs(folder, configName)
+	if err != nil {
+		return record, false
+	}
+	answers, err := answersHash(folder)
+	return record, err == nil && answers == record.Answers && slices.Equal(acts, record.Container)
+}
+
+func cmdTrust(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "trust",
+		Usage:     "agree to what a workspace does on this host, and to the secrets that it is given",
+		ArgsUsage: "[DIR]",
+		Description: `Whoever writes into a workspace, an agent in its container for one, writes what the next up does on
+this host. So up asks when that is not what you agreed to; this agrees without a terminal.`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show all of it, and agree to nothing"},
+			&cli.BoolFlag{Name: "revoke", Usage: "agree to nothing any more"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+		}, secretFlags()...),
+		Action: func(c *cli.Context) error { return p.trust(c) },
+	}
+}
+
+func (p *program) trust(c *cli.Context) error {
+	w, err := open(c.Args().First())
+	if err != nil {
+		return err
+	}
+	if c.Bool("revoke") {
+		return p.revoke(w)
+	}
+	if _, err := scaffold.Recover(w.folder); err != nil && !c.Bool("dry-run") {
+		return err
+	}
+	record, err := p.agreed(w.folder)
+	if err != nil {
+		return err
+	}
+	d, err := p.demands(c, w, configName, nil)
+	if err != nil {
+		return err
+	}
+	for _, x := range wanted(w.spec) { // also those that this host has not got yet
+		if a := secretAct(x.Name); !slices.Contains(d.Grants, a) {
+			d.Grants = append(d.Grants, a)
+		}
+	}
+	if ref, err := scaffold.ReadRecord(w.folder); err == nil {
+		d.Grants = append(d.Grants, trust.Act{On: trust.Template, Text: ref.Template})
+	}
+	missing := record.Missing(d)
+	if c.Bool("json") {
+		if err := p.printJSON(struct {
+			Folder  string        `json:"folder"`
+			Trusted bool          `json:"trusted"`
+			Demands trust.Demands `json:"demands"`
+			Missing trust.Demands `json:"missing"`
+		}{w.folder, missing.Empty() || !c.Bool("dry-run"), d, missing}); err != nil {
+			return err
+		}
+	} else {
+		for _, a := range slices.Concat(d.Container, d.Grants) {
+			fmt.Fprintln(p.out, cmdline.Plain(oneLine(a.String())))
+		}
+	}
+	if c.Bool("dry-run") {
+		return nil
+	}
+	if err := p.keep(w.folder, nil, d); err != nil {
+		return err
+	}
+	p.say("%s: agreed to", w.folder)
+	return nil
+}
+
+func (p *program) revoke(w *workspace) error {
+	real, err := realPath(w.folder)
+	if err != nil {
+		return err
+	}
+	was, err := p.records().Forget(real)
+	switch {
+	case err != nil:
+		return err
+	case !was:
+		p.say("%s: was not trusted", w.folder)
+	default:
+		p.say("%s: not trusted any more", w.folder)
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/wholefile"
+)
+
+const (
+	// AllowFile is where the owner of a machine takes options that no spec may say by
+	// itself: lines TYPE.OPTION, or TYPE for a back end with the options known to be
+	// harmless.
+	AllowFile = "/etc/coltec/rclone.allow"
+	// AllowVariable names another file in its place.
+	AllowVariable = "COLTEC_RCLONE_ALLOW"
+
+	allowMost = 64 << 10
+)
+
+// Policy says what a spec may tell rclone.
+type Policy struct {
+	Reach   rclone.Reach
+	allowed []string
+	file    string // for the hint
+	err     error  // why the file cannot be read
+}
+
+// NewPolicy reads the allow file that the environment names. There need not be one; of
+// one that cannot be read every remote says so.
+func NewPolicy(reach rclone.Reach, env rclone.Lookup) Policy {
+	p := Policy{Reach: reach, file: AllowFile}
+	if file, ok := env(AllowVariable); ok {
+		p.file = file
+	}
+	b, err := wholefile.Read(p.file, allowMost)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p
+	}
+	for _, name := range []string{p.file, filepath.Dir(p.file)} {
+		if err == nil {
+			err = ownedHere(name)
+		}
+	}
+	if err != nil {
+		p.err = fmt.Errorf("cannot read what rclone may be told: %w", err)
+		return p
+	}
+	for line := range strings.Lines(string(b)) {
+		if word, _, _ := strings.Cut(line, "#"); strings.TrimSpace(word) != "" {
+			p.allowed = append(p.allowed, strings.TrimSpace(word))
+		}
+	}
+	return p
+}
+
+// ownedHere refuses what somebody else could have written.
+func ownedHere(name string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	sticky := st.Mode&unix.S_ISVTX != 0
+	if st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 && !sticky {
+		return hint.Wrap(fmt.Errorf("others can write %s", name), "it must belong to root or to you, and nobody else may write it: chmod go-w %s", name)
+	}
+	return nil
+}
+
+// check refuses a back end that a spec must not ask for.
+func (p Policy) check(b rclone.Backend) error {
+	if p.err != nil {
+		return p.err
+	}
+	err := b.Check(p.Reach, p.allowed)
+	if err == nil {
+		return nil
+	}
+	return hint.Wrap(err, "whoever owns this machine can take it: a line TYPE.OPTION, or TYPE, in %s", p.file)
+}

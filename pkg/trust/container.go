@@ -1,0 +1,377 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/tailscale/hujson"
+)
+
+// Files reads a file of the workspace by its path below the workspace's folder, with
+// slashes. It follows nothing out of the folder and does not block.
+type Files func(name string) ([]byte, error)
+
+// inside are the keys of devcontainer.json that act in the container alone. All
+// others act on the host, also those that a later dev container CLI may know.
+var inside = set("$schema", "name", "remoteUser", "containerUser", "workspaceFolder", "containerEnv", "remoteEnv",
+	"forwardPorts", "portsAttributes", "otherPortsAttributes", "customizations", "secrets", "init", "overrideCommand",
+	"shutdownAction", "updateRemoteUserUID", "userEnvProbe", "waitFor", "service", "runServices", "overrideFeatureInstallOrder",
+	"onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
+
+// insideFeature are those of devcontainer-feature.json.
+var insideFeature = set("$schema", "id", "version", "name", "documentationURL", "licenseURL", "description", "keywords", "options",
+	"containerEnv", "customizations", "installsAfter", "legacyIds", "deprecated", "entrypoint", "init",
+	"onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
+
+// insideBuild are those of build in devcontainer.json.
+var insideBuild = set("target", "args")
+
+// OurFeature is the Feature that coltec writes anew before each start.
+const OurFeature = "./coltec"
+
+const (
+	// filesMost bounds the files that one configuration may draw in.
+	filesMost = 50
+	// deepest is how far Features may depend on each other.
+	deepest = 10
+)
+
+func set(names ...string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// Container returns what a dev container does on its host: the text of its
+// devcontainer.json is src, at is its path. Files of the workspace that it names count
+// with it. The order is that of the text, because it has a meaning in runArgs.
+func Container(src []byte, at string, files Files) ([]Act, error) {
+	top, err := object(src)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+	}
+	r := &reader{files: files, dir: path.Dir(at), left: filesMost, variables: map[string]bool{}}
+	for _, key := range slices.Sorted(maps.Keys(top)) {
+		raw := top[key]
+		switch key {
+		case "features":
+			err = r.features(raw, 0)
+		case "build":
+			err = r.build(raw)
+		case "dockerFile":
+			err = r.dockerfile(key, raw)
+		case "dockerComposeFile":
+			err = r.compose(key, raw)
+		case "hostRequirements":
+			r.requirements(raw)
+		default:
+			if !inside[key] {
+				r.add(key, raw)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", at, err)
+		}
+		r.mentions(raw)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.variables)) {
+		r.acts = append(r.acts, Act{"variable of this host", name})
+	}
+	return r.acts, nil
+}
+
+// object reads JSON with comments. Of a key that is there twice the last counts, as
+// for the dev container CLI.
+func object(src []byte) (map[string]json.RawMessage, error) {
+	b, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
+	if err != nil {
+		return nil, err
+	}
+	var top map[string]json.RawMessage
+	return top, json.Unmarshal(b, &top)
+}
+
+// reader collects acts.
+type reader struct {
+	files     Files
+	dir       string // that paths are relative to
+	left      int    // files that may still be read
+	acts      []Act
+	variables map[string]bool // of the host, that are handed in
+}
+
+// add notes a value: each element of a list by itself, so that a difference names it.
+func (r *reader) add(on string, raw json.RawMessage) {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		list = []json.RawMessage{raw}
+	}
+	for _, v := range list {
+		r.acts = append(r.acts, Act{on, compact(v)})
+	}
+}
+
+// compact is a value on one line; a text without its quotes.
+func compact(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+// hostVariable is how devcontainer.json hands in a variable of the host.
+var hostVariable = regexp.MustCompile(`\$\{(?:localEnv|env):([^}:]*)`)
+
+// mentions notes the host's variables in all texts of a value.
+func (r *reader) mentions(raw json.RawMessage) {
+	var v any
+	if json.Unmarshal(raw, &v) == nil {
+		r.texts(v)
+	}
+}
+
+func (r *reader) texts(v any) {
+	switch v := v.(type) {
+	case string:
+		for _, m := range hostVariable.FindAllStringSubmatch(v, -1) {
+			r.variables[m[1]] = true
+		}
+	case []any:
+		for _, x := range v {
+			r.texts(x)
+		}
+	case map[string]any:
+		for k, x := range v {
+			r.texts(k)
+			r.texts(x)
+		}
+	}
+}
+
+// requirements are met by the host without a word, but for its graphics cards.
+func (r *reader) requirements(raw json.RawMessage) {
+	var o map[string]json.RawMessage
+	if json.Unmarshal(raw, &o) == nil && o["gpu"] != nil {
+		r.add("hostRequirements.gpu", o["gpu"])
+	}
+}
+
+// features notes each Feature by its name, and what those in the workspace ask for.
+func (r *reader) features(raw json.RawMessage, depth int) error {
+	var list map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &list); err != nil {
+		return fmt.Errorf("features: %w", err)
+	}
+	if depth > deepest {
+		return fmt.Errorf("Features depend on each other more than %d deep", deepest)
+	}
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if name == OurFeature {
+			continue
+		}
+		r.acts = append(r.acts, Act{"feature", name})
+		if !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "../") {
+			continue
+		}
+		file := path.Join(r.dir, name, "devcontainer-feature.json")
+		b, ok, err := r.read(file)
+		if err != nil || !ok {
+			return err
+		}
+		if err := r.feature(file, b, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) feature(file string, src []byte, depth int) error {
+	top, err := object(src)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(top)) {
+		switch {
+		case key == "dependsOn":
+			if err := r.features(top[key], depth+1); err != nil {
+				return err
+			}
+		case !insideFeature[key]:
+			r.add(file+": "+key, top[key])
+		}
+		r.mentions(top[key])
+	}
+	return nil
+}
+
+func (r *reader) build(raw json.RawMessage) error {
+	var o map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(o)) {
+		switch {
+		case key == "dockerfile":
+			if err := r.dockerfile("build.dockerfile", o[key]); err != nil {
+				return err
+			}
+		case !insideBuild[key]:
+			r.add("build."+key, o[key])
+		}
+	}
+	return nil
+}
+
+// recipe are the lines of a Dockerfile that reach beyond the image: what it is made
+// from, the labels that the dev container CLI obeys, and a build that leaves its walls.
+var recipe = regexp.MustCompile(`(?i)^(from|label|onbuild|arg)\b|^run\b.*--(security|network|mount)|^#\s*(syntax|check)\s*=`)
+
+func (r *reader) dockerfile(on string, raw json.RawMessage) error {
+	var name string
+	if json.Unmarshal(raw, &name) != nil {
+		r.add(on, raw)
+		return nil
+	}
+	r.acts = append(r.acts, Act{on, name})
+	file, ok := r.inFolder(name)
+	if !ok {
+		return nil
+	}
+	b, ok, err := r.read(file)
+	if err != nil || !ok {
+		return err
+	}
+	text := regexp.MustCompile("[\\\\`][ \t]*\r?\n").ReplaceAllString(string(b), " ")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); recipe.MatchString(line) {
+			r.acts = append(r.acts, Act{file, line})
+		}
+	}
+	return nil
+}
+
+// compose notes compose files by their content: each of their lines may reach the host.
+func (r *reader) compose(on string, raw json.RawMessage) error {
+	r.add(on, raw)
+	var names []string
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		names = []string{one}
+	} else if json.Unmarshal(raw, &names) != nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	for i, name := range names {
+		file, ok := r.inFolder(name)
+		if !ok {
+			continue
+		}
+		if i == 0 { // compose takes variables from the project's .env
+			if err := r.content(path.Join(path.Dir(file), ".env"), seen); err != nil {
+				return err
+			}
+		}
+		if err := r.composeFile(file, seen); err != nil {
+			return err
+		}
+	}
+	return r.content(".env", seen)
+}
+
+func (r *reader) composeFile(file string, seen map[string]bool) error {
+	if seen[file] {
+		return nil
+	}
+	if err := r.content(file, seen); err != nil {
+		return err
+	}
+	b, ok, err := r.read(file)
+	if err != nil || !ok {
+		return err
+	}
+	var tree any
+	if err := yaml.Unmarshal(b, &tree); err != nil {
+		return nil // the whole of its text is noted already; compose will complain
+	}
+	for _, name := range drawnIn(tree, false) {
+		next := path.Join(path.Dir(file), name)
+		if path.IsAbs(name) || strings.Contains(name, "$") || !fs.ValidPath(next) {
+			continue
+		}
+		if err := r.composeFile(next, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drawnIn are the files that a compose file includes or extends, or that its
+// variables come from.
+func drawnIn(v any, wanted bool) (names []string) {
+	switch v := v.(type) {
+	case string:
+		if wanted {
+			names = append(names, v)
+		}
+	case []any:
+		for _, x := range v {
+			names = append(names, drawnIn(x, wanted)...)
+		}
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			here := wanted && set("file", "path", "env_file")[k]
+			names = append(names, drawnIn(v[k], here || set("include", "extends", "env_file")[k])...)
+		}
+	}
+	return names
+}
+
+// content notes a file by its hash, if it is there.
+func (r *reader) content(file string, seen map[string]bool) error {
+	if seen[file] {
+		return nil
+	}
+	seen[file] = true
+	b, ok, err := r.read(file)
+	if err != nil || !ok {
+		return err
+	}
+	r.acts = append(r.acts, Act{file, fmt.Sprintf("as it is now (sha256 %x)", sha256.Sum256(b))})
+	return nil
+}
+
+// inFolder is a path that devcontainer.json names, below the workspace's folder. One
+// that leads out of it is none of the workspace's files.
+func (r *reader) inFolder(name string) (string, bool) {
+	file := path.Join(r.dir, name)
+	return file, name != "" && !path.IsAbs(name) && fs.ValidPath(file)
+}
+
+// read reads a file that may be missing.
+func (r *reader) read(file string) ([]byte, bool, error) {
+	if r.left--; r.left < 0 {
+		return nil, false, fmt.Errorf("it draws in more than %d files", filesMost)
+	}
+	b, err := r.files(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	return b, err == nil, err
+}

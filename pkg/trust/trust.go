@@ -1,0 +1,220 @@
+// Package trust says what a workspace does on the host that its container runs on,
+// and keeps what the host's user agreed to, outside of the workspace. Whoever writes
+// into a workspace, an agent in its container or another machine by way of the bucket,
+// could else run what it likes on the host with the next `coltec up`.
+package trust
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/wholefile"
+)
+
+// Act is one thing that a workspace does on the host, or is given by it.
+type Act struct {
+	On   string `json:"on"`   // the key, the file, or the kind
+	Text string `json:"text"` // what it says
+}
+
+// String is the act in a line for people.
+func (a Act) String() string { return a.On + ": " + a.Text }
+
+// Kinds of grants.
+const (
+	Secret   = "secret"   // the name of a variable that the host hands over
+	Remote   = "remote"   // a place that the host speaks to for the workspace
+	Template = "template" // what the workspace is rendered from
+	Fnox     = "fnox"     // what its fnox.toml makes the host do
+)
+
+// Demands are all acts of a workspace.
+type Demands struct {
+	// Container is what bringing its container up does, in order.
+	Container []Act `json:"container"`
+	// Grants stand each by itself.
+	Grants []Act `json:"grants"`
+}
+
+// Record is what the user agreed to.
+type Record struct {
+	Format int       `json:"format"`
+	Folder string    `json:"folder"`
+	At     time.Time `json:"at"`
+	Demands
+	// Answers is a hash of the answers that the workspace was rendered from.
+	Answers string `json:"answers,omitempty"`
+}
+
+// format is that of records.
+const format = 1
+
+// Missing returns what of the demands nobody agreed to. A nil record has nothing.
+func (r *Record) Missing(d Demands) Demands {
+	if r == nil {
+		r = &Record{}
+	}
+	var m Demands
+	if !slices.Equal(r.Container, d.Container) {
+		m.Container = d.Container
+	}
+	for _, a := range d.Grants {
+		if !r.Granted(a) {
+			m.Grants = append(m.Grants, a)
+		}
+	}
+	return m
+}
+
+// Granted reports whether the user agreed to a grant.
+func (r *Record) Granted(a Act) bool { return r != nil && slices.Contains(r.Grants, a) }
+
+// Empty reports whether there is nothing to agree to.
+func (d Demands) Empty() bool { return len(d.Container) == 0 && len(d.Grants) == 0 }
+
+// Changes says in lines for people how missing demands differ from the record: what
+// is new, and what of the container's acts is gone.
+func (r *Record) Changes(missing Demands) []string {
+	var old []Act
+	if r != nil {
+		old = r.Container
+	}
+	var lines []string
+	if missing.Container != nil {
+		for _, a := range without(old, missing.Container) {
+			lines = append(lines, "- "+a.String())
+		}
+		for _, a := range without(missing.Container, old) {
+			lines = append(lines, "+ "+a.String())
+		}
+		if len(lines) == 0 {
+			lines = append(lines, "~ the same in another order, which may mean something else")
+		}
+	}
+	for _, a := range missing.Grants {
+		lines = append(lines, "+ "+a.String())
+	}
+	return lines
+}
+
+// without returns what of list is not in other, counted: of two in list and one in
+// other, one.
+func without(list, other []Act) []Act {
+	count := map[Act]int{}
+	for _, a := range other {
+		count[a]++
+	}
+	var left []Act
+	for _, a := range list {
+		if count[a] > 0 {
+			count[a]--
+			continue
+		}
+		left = append(left, a)
+	}
+	return left
+}
+
+// Store is the directory of the records. It must not lie where a container can write.
+type Store string
+
+// file is where the record of a folder is.
+func (s Store) file(folder string) string {
+	sum := sha256.Sum256([]byte(folder))
+	return filepath.Join(string(s), fmt.Sprintf("%x.json", sum[:16]))
+}
+
+// Load returns the record of a folder, an absolute path without links; nil where there
+// is none.
+func (s Store) Load(folder string) (*Record, error) {
+	b, err := wholefile.Read(s.file(folder), wholefile.ByHand)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var r Record
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	if err == nil && (r.Format != format || r.Folder != folder) {
+		err = fmt.Errorf("it is of format %d and for %q", r.Format, r.Folder)
+	}
+	if err != nil {
+		return nil, hint.Wrap(fmt.Errorf("cannot read what is trusted of %s: %w", folder, err), "remove %s, and look at what coltec trust shows then", s.file(folder))
+	}
+	return &r, nil
+}
+
+// Save keeps a record, whole or not at all.
+func (s Store) Save(r Record) error {
+	if err := s.apart(r.Folder); err != nil {
+		return err
+	}
+	r.Format = format
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(string(s), 0o700)
+	}
+	if err == nil {
+		err = write(s.file(r.Folder), b)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep what is trusted: %w", err)
+	}
+	return nil
+}
+
+// apart refuses a store that lies in the workspace: its container could write there.
+func (s Store) apart(folder string) error {
+	dir, err := filepath.Abs(string(s))
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(folder, dir); err == nil && filepath.IsLocal(rel) {
+		return hint.Wrap(fmt.Errorf("what is trusted would be kept in %s, in the workspace itself", dir), "set XDG_STATE_HOME to a directory outside of it")
+	}
+	return nil
+}
+
+// Forget removes the record of a folder, and reports whether there was one.
+func (s Store) Forget(folder string) (bool, error) {
+	err := os.Remove(s.file(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func write(file string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".trust-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// Names are the texts of the grants of a kind.
+func (d Demands) Names(kind string) []string {
+	var names []string
+	for _, a := range d.Grants {
+		if a.On == kind {
+			names = append(names, a.Text)
+		}
+	}
+	return names
+}
