@@ -3,6 +3,7 @@
 package fnox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -139,16 +140,39 @@ func read(path string) (file, error) {
 }
 
 func parse(path string) (file, toml.MetaData, error) {
-	var f file
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return f, toml.MetaData{}, err
+		return file{}, toml.MetaData{}, err
+	}
+	f, meta, err := decode(b)
+	if err != nil {
+		err = fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return f, meta, err
+}
+
+// What a fnox.toml has at most: the parser takes a time that grows with the square of
+// how deep tables are.
+const (
+	mostBrackets = 4000
+	mostDots     = 100 // in a line
+)
+
+func decode(b []byte) (file, toml.MetaData, error) {
+	var f file
+	if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) > mostBrackets {
+		return f, toml.MetaData{}, errors.New("it has more lists and tables than any such file")
+	}
+	for line := range bytes.Lines(b) {
+		if bytes.Count(line, []byte(".")) > mostDots {
+			return f, toml.MetaData{}, errors.New("it has a key of more parts than any such file")
+		}
 	}
 	meta, err := toml.Decode(string(b), &f)
 	if err != nil {
-		return f, meta, fmt.Errorf("cannot read %s: %w", path, tomlError(err))
+		err = tomlError(err)
 	}
-	return f, meta, nil
+	return f, meta, err
 }
 
 // tomlError says where, without the source line that may hold a value.
