@@ -21,6 +21,16 @@ func Find(root *os.Root) []Found {
 	return all
 }
 
+// In is Find of the folder at a path.
+func In(dir string) []Found {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil
+	}
+	defer root.Close()
+	return Find(root)
+}
+
 // find looks through one directory. above are the names in the one that it is in.
 func find(root *os.Root, dir string, above []fs.DirEntry, all *[]Found) {
 	f, err := root.Open(dir)
