@@ -455,7 +455,7 @@ func TestACollectionWaitsForAReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if _, err := r.Export(t.Context(), r.o.Replicas[0], "", g, dir, nil); err != nil {
+	if _, err := r.Export(t.Context(), r.o.Replicas[0], "", g, dir, ExportOptions{}); err != nil {
 		t.Fatalf("under a reader: %v", err)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || string(got) != y.trees[old.Number]["f"] {

@@ -280,9 +280,15 @@ func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.
 // ErrNotThere says that a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")
 
+// ExportOptions say how a generation is written to a directory of its own.
+type ExportOptions struct {
+	PlainModes bool // without setuid, setgid and sticky bits
+	Progress   func(replica string) store.Progress
+}
+
 // Export writes a path of a generation ("" for all) to a directory that is
 // empty or not there yet.
-func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Generation, dir string, progress store.Progress) (*Placed, error) {
+func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Generation, dir string, o ExportOptions) (*Placed, error) {
 	t, layout, err := r.Tree(ctx, x, g)
 	if err != nil {
 		return nil, err
@@ -292,14 +298,27 @@ func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Gen
 			return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 		}
 	}
-	out, err := replica.Export(ctx, dir, t, layout, progress)
+	var progress store.Progress
+	if o.Progress != nil {
+		progress = o.Progress(x.Name)
+	}
+	out, err := replica.Export(ctx, dir, t, layout, o.PlainModes, progress)
 	return placedOf(x, g, out, t.Older.Within(path)), err
 }
 
 // ExportAll writes a generation of several replicas to a directory: the first
 // one at the top, others where they lie in it, or by their name. left are those
-// that the generation has no tree of.
-func (r *Reader) ExportAll(ctx context.Context, replicas []Replica, g store.Generation, dir string, progress func(replica string) store.Progress) (placed []*Placed, left []string, err error) {
+// that the generation has no tree of. A tree that has a link where another one lies
+// leads that nowhere.
+func (r *Reader) ExportAll(ctx context.Context, replicas []Replica, g store.Generation, dir string, o ExportOptions) (placed []*Placed, left []string, err error) {
+	if err := errors.Join(replica.Vacant(dir), os.MkdirAll(dir, 0o755)); err != nil {
+		return nil, nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer root.Close()
 	for _, x := range replicas {
 		if g.Replicas[x.Name].Manifest == "" {
 			left = append(left, x.Name)
@@ -309,7 +328,10 @@ func (r *Reader) ExportAll(ctx context.Context, replicas []Replica, g store.Gene
 		if err != nil || !filepath.IsLocal(rel) {
 			rel = x.Name
 		}
-		p, err := r.Export(ctx, x, "", g, filepath.Join(dir, rel), progress(x.Name))
+		if err := replica.MakeIn(root, rel); err != nil {
+			return placed, left, fmt.Errorf("cannot export replica %q: %w", x.Name, err)
+		}
+		p, err := r.Export(ctx, x, "", g, filepath.Join(dir, rel), o)
 		if err != nil {
 			return placed, left, err
 		}

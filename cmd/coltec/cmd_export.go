@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,6 +21,7 @@ import (
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/trigger"
 )
 
 func cmdExport(p *program) *cli.Command {
@@ -25,9 +30,10 @@ func cmdExport(p *program) *cli.Command {
 		Usage:     "write what the bucket has of a workspace to a directory, without a container",
 		ArgsUsage: "WORKSPACE DIR",
 		Description: `WORKSPACE is the workspace's folder on this host; what is in it besides its spec is not looked at.
-DIR must be empty, or not there yet. T is a generation's number, how long ago (2h, 3d), or a time.`,
+DIR must be empty, or not there yet. What in it makes tools run programs by themselves is named. T is a generation's number, how long ago (2h, 3d), or a time.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`, instead of the newest one"},
+			keepModesFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.export(c) },
@@ -39,7 +45,7 @@ func (p *program) export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(c.Args().Get(1))
+	dir, err := destination(c.Args().Get(1))
 	if err != nil {
 		return err
 	}
@@ -60,16 +66,56 @@ func (p *program) export(c *cli.Context) error {
 		return err
 	}
 	p.say("generation %d of %s", g.Number, g.Time.Local().Format(time.DateTime))
-	placed, left, err := r.ExportAll(c.Context, replicas, g, dir, func(name string) store.Progress {
-		return remote.Progress(name, func(line string) { p.say("%s", line) })
-	})
+	placed, left, err := r.ExportAll(c.Context, replicas, g, dir, p.exportOptions(c))
 	if err != nil {
 		return err
 	}
+	p.sayTriggers(dir, trigger.In(dir))
 	for _, name := range left {
 		p.say("%s: left out: it is not in generation %d, or is kept as plain objects, which rclone copy reads", name, g.Number)
 	}
 	return p.printPlaced(placed, dir, c.Bool("json"))
+}
+
+func keepModesFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "keep-modes", Usage: "with the setuid, setgid and sticky bits that the files have in the workspace"}
+}
+
+// exportOptions are how files of a workspace come to this host: not with the power to
+// run as somebody else.
+func (p *program) exportOptions(c *cli.Context) engine.ExportOptions {
+	return engine.ExportOptions{
+		PlainModes: !c.Bool("keep-modes"),
+		Progress: func(name string) store.Progress {
+			return remote.Progress(name, func(line string) { p.say("%s", line) })
+		},
+	}
+}
+
+// mostNamed is how many names a person reads through.
+const mostNamed = 20
+
+// sayTriggers names what runs by itself in files that came to dir.
+func (p *program) sayTriggers(dir string, found []trigger.Found) {
+	if len(found) == 0 {
+		return
+	}
+	var names []string
+	for _, f := range found[:min(len(found), mostNamed)] {
+		names = append(names, printable(f.String()))
+	}
+	if more := len(found) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	p.say("note: tools that work in %s may run programs because of %s; look at them first", printable(dir), strings.Join(names, ", "))
+}
+
+// printable is a name in a line for people: quoted where it would not stay one line.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) || !utf8.ValidString(name) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // reader reads the workspace of a spec with these secrets.

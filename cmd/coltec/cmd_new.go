@@ -37,6 +37,7 @@ func cmdNew(p *program) *cli.Command {
 			dataFlag(),
 			&cli.BoolFlag{Name: "defaults", Usage: "ask nothing: what has no answer takes its default"},
 			&cli.StringFlag{Name: "fork", Usage: "begin with the files of the workspace `ORG/PROJECT/ENV` in the same bucket, as they are there now; it is only read"},
+			keepModesFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
 		Description: "Secrets are looked for only to read what is forked.",
@@ -89,6 +90,9 @@ func (p *program) newWorkspace(c *cli.Context) error {
 				}
 				return p.fill(c, f)
 			})
+			if err == nil {
+				p.sayTriggers(folder, f.found)
+			}
 		}
 	} else {
 		plan, err = p.render(folder, tree, record, sp)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,19 +17,21 @@ import (
 
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/trigger"
 )
 
 // fork is a new workspace that begins with the files of another one. It is made
 // beside its folder and moved there as a whole: a workspace that has only a part of
 // its files would be pushed like that.
 type fork struct {
-	source *spec.Spec // of the other one, as the template would have made it
-	folder string     // of the new one
-	stage  string     // beside it
+	source *spec.Spec      // of the other one, as the template would have made it
+	folder string          // of the new one
+	stage  string          // beside it
+	found  []trigger.Found // what runs by itself in the files that came
 }
 
 // newFork finds out what of the template's answers is the other workspace, org/project/env.
@@ -59,6 +62,9 @@ func (f *fork) make(fill func() error) error {
 	if _, err := os.Lstat(f.folder); err == nil {
 		return hint.Wrap(fmt.Errorf("cannot fork into %s: it is there already", f.folder), "name a folder that is not there yet")
 	}
+	if _, err := destination(f.folder); err != nil {
+		return err
+	}
 	parent := filepath.Dir(f.folder)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("cannot make the workspace: %w", err)
@@ -75,7 +81,9 @@ func (f *fork) make(fill func() error) error {
 }
 
 // workspace is the folder of the new workspace while it is put together.
-func (f *fork) workspace() string { return filepath.Join(f.stage, "new") }
+func (f *fork) workspace() string { return filepath.Join(f.stage, newName) }
+
+const newName = "new"
 
 // fill brings the files of the other workspace's newest generation into the new one.
 // The other one is only read; its .devcontainer stays out: that names it.
@@ -95,6 +103,11 @@ func (p *program) fill(c *cli.Context, f *fork) error {
 	}
 	p.say("%s: from generation %d of %s, %s", filepath.Base(f.folder), g.Number, f.source.ID(), g.Time.Local().Format(time.DateTime))
 	slices.SortFunc(replicas, func(a, b engine.Replica) int { return cmp.Compare(len(a.Path), len(b.Path)) }) // a tree before those in it
+	root, err := os.OpenRoot(f.stage)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for _, x := range replicas {
 		rel, err := filepath.Rel(f.source.Devcontainer.WorkspaceFolder, x.Path)
 		switch {
@@ -105,65 +118,88 @@ func (p *program) fill(c *cli.Context, f *fork) error {
 			p.say("note: %s is left out: it is not in that generation, or is kept as plain objects", x.Name)
 			continue
 		}
-		dir := filepath.Join(f.stage, "from", x.Name)
-		placed, err := r.Export(c.Context, x, "", g, dir, remote.Progress(x.Name, func(line string) { p.say("%s", line) }))
+		from := filepath.Join("from", x.Name)
+		placed, err := r.Export(c.Context, x, "", g, filepath.Join(f.stage, from), p.exportOptions(c))
 		if err == nil && len(placed.Problems) > 0 {
 			err = fmt.Errorf("cannot fork %s: %s", f.source.ID(), strings.Join(placed.Problems, "; "))
 		}
 		if err == nil && rel == "." {
-			err = os.RemoveAll(filepath.Join(dir, ".devcontainer"))
-		}
-		if err == nil {
-			err = into(c.Context, dir, f.workspace(), rel)
+			err = leaveOwn(root, from)
 		}
 		if err != nil {
 			return err
+		}
+		for _, found := range trigger.In(filepath.Join(f.stage, from)) {
+			found.Path = filepath.Join(rel, found.Path)
+			f.found = append(f.found, found)
+		}
+		if err := into(c.Context, root, from, filepath.Join(newName, rel)); err != nil {
+			return fmt.Errorf("cannot fork replica %q: %w", x.Name, err)
 		}
 		p.say("%s: %d files and directories", x.Name, placed.Placed)
 	}
 	return nil
 }
 
-// into moves the tree in dir to rel in a workspace that was just rendered: what has
-// a name there already gives way to it. A link on the way is not followed.
-func into(ctx context.Context, dir, workspace, rel string) error {
-	root, err := os.OpenRoot(workspace)
-	if err != nil {
-		return err
+// leaveOwn removes what a workspace has for itself from its tree, however a file system
+// may spell it: what names it, and what says what is in the bucket of it.
+func leaveOwn(root *os.Root, dir string) error {
+	names, err := namesIn(root, dir)
+	for _, name := range names {
+		if trigger.Folds(name, ".devcontainer") || trigger.Folds(name, ".coltec") {
+			err = errors.Join(err, root.RemoveAll(filepath.Join(dir, name)))
+		}
 	}
-	defer root.Close()
-	if err := root.MkdirAll(rel, 0o755); err != nil {
-		return err
-	}
-	if info, err := root.Lstat(rel); err != nil || !info.IsDir() {
-		return errors.Join(fmt.Errorf("cannot put files into %s: not a directory", rel), err)
-	}
-	return merge(ctx, dir, filepath.Join(workspace, rel))
+	return err
 }
 
-func merge(ctx context.Context, from, to string) error {
-	entries, err := os.ReadDir(from)
+// namesIn lists a folder. Package fs knows no names that are not UTF-8.
+func namesIn(root *os.Root, dir string) ([]string, error) {
+	f, err := root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// into moves a tree into a workspace that was just rendered: what has a name there
+// already gives way to it. Both are below root, and a link on the way is not followed:
+// an earlier tree may have put it there.
+func into(ctx context.Context, root *os.Root, from, to string) error {
+	if err := replica.MakeIn(root, to); err != nil {
+		return err
+	}
+	return merge(ctx, root, from, to)
+}
+
+func merge(ctx context.Context, root *os.Root, from, to string) error {
+	names, err := namesIn(root, from)
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
+	for _, name := range names {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		src, dst := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
-		there, err := os.Lstat(dst)
-		if err == nil && there.IsDir() && e.IsDir() {
-			err = merge(ctx, src, dst)
+		src, dst := filepath.Join(from, name), filepath.Join(to, name)
+		comes, err := root.Lstat(src)
+		if err != nil {
+			return err
+		}
+		there, err := root.Lstat(dst)
+		if err == nil && there.IsDir() && comes.IsDir() {
+			err = merge(ctx, root, src, dst)
 		} else {
-			err = errors.Join(os.RemoveAll(dst), os.Rename(src, dst))
+			err = errors.Join(root.RemoveAll(dst), root.Rename(src, dst))
 		}
 		if err != nil {
 			return err
 		}
 	}
-	info, err := os.Stat(from)
+	info, err := root.Lstat(from)
 	if err == nil {
-		err = os.Chmod(to, info.Mode().Perm())
+		err = root.Chmod(to, info.Mode()&^fs.ModeType)
 	}
 	return err
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -203,15 +202,15 @@ func (l *lines) Write(b []byte) (int, error) {
 
 // masked hides the values of secrets in lines of others.
 func masked(secrets secret.Values, say func(string)) func(string) {
-	var pairs []string
-	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+	var values []string
+	for name := range secrets {
 		// Shorter ones are parts of everything, and are no secrets.
 		if v := secrets[name].Reveal(); len(v) >= 8 && !spelled(name) {
-			pairs = append(pairs, v, secret.Redacted)
+			values = append(values, v)
 		}
 	}
-	r := strings.NewReplacer(pairs...)
-	return func(line string) { say(r.Replace(line)) }
+	r := secret.NewRedactor(values...)
+	return func(line string) { say(string(r.Redact([]byte(line)))) }
 }
 
 // spelled tells a name of a place, which every message has, from a key to it.

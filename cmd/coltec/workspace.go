@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
@@ -25,6 +26,48 @@ type workspace struct {
 }
 
 var errNoWorkspace = errors.New("no workspace")
+
+// destination is the absolute path of a folder that files of a workspace are to be
+// written to. A link in another workspace, which its container may have put there,
+// leads nowhere; other links on the way are the person's own.
+func destination(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	at := string(filepath.Separator)
+	for name := range strings.SplitSeq(strings.TrimPrefix(abs, at), at) {
+		next := filepath.Join(at, name)
+		info, err := os.Lstat(next)
+		if err != nil {
+			break // what is not there is made
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if inWorkspace(at) {
+				return "", hint.Wrap(fmt.Errorf("cannot write to %s: %s is a link in a workspace", abs, next), "name the folder that is meant")
+			}
+			if next, err = filepath.EvalSymlinks(next); err != nil {
+				break
+			}
+		}
+		at = next
+	}
+	return abs, nil
+}
+
+// inWorkspace says whether a folder is a workspace's, or below one.
+func inWorkspace(dir string) bool {
+	for {
+		if _, err := os.Lstat(filepath.Join(dir, specName)); err == nil {
+			return true
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return false
+		}
+		dir = parent
+	}
+}
 
 // hasBucket tells whether anything of the workspace is kept in a bucket.
 func (w *workspace) hasBucket() bool {

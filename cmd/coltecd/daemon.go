@@ -24,6 +24,7 @@ import (
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/supervisor"
@@ -39,7 +40,7 @@ type daemon struct {
 	logDir   string
 	log      *slog.Logger
 	logs     *logfile.Logs
-	redactor *logfile.Redactor
+	redactor *secret.Redactor
 	since    time.Time
 	lastSeen time.Time   // of a coltecd before this one that was killed, see killed
 	rest     *time.Timer // to slim, when nothing was asked for a while
@@ -99,7 +100,7 @@ func newDaemon(p *program, path string, sp *spec.Spec, seat *control.Seat, o dae
 	}
 	d := &daemon{
 		p: p, path: path, seat: seat, logDir: logDir, since: time.Now(), daemonOptions: o,
-		redactor: &logfile.Redactor{}, lastSeen: o.killed(logDir),
+		redactor: &secret.Redactor{}, lastSeen: o.killed(logDir),
 		seen:  fingerprint(path),
 		stops: make(chan stopRequest, 1), fatal: make(chan error, 1), ended: make(chan struct{}), hooks: make(chan hookRequest, hooksQueued),
 		news:    make(chan struct{}, 1),

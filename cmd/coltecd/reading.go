@@ -172,7 +172,7 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 	out := []*engine.Placed{}
 	var left []string
 	if req.To != "" {
-		out, left, err = r.ExportAll(ctx, r.replicas, g, req.To, func(name string) store.Progress { return remote.Progress(name, r.say) })
+		out, left, err = r.ExportAll(ctx, r.replicas, g, req.To, r.export())
 	} else {
 		for _, x := range r.replicas {
 			if g.Replicas[x.Name].Manifest == "" {
@@ -192,11 +192,16 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 	return out, err
 }
 
+// export is how a generation is written to a directory of its own: exactly.
+func (r reading) export() engine.ExportOptions {
+	return engine.ExportOptions{Progress: func(name string) store.Progress { return remote.Progress(name, r.say) }}
+}
+
 func (r reading) bring(ctx context.Context, x engine.Replica, path string, g store.Generation, to string, deleted bool) (*engine.Placed, error) {
-	progress := remote.Progress(x.Name, r.say)
 	if to != "" {
-		return r.Export(ctx, x, path, g, to, progress)
+		return r.Export(ctx, x, path, g, to, r.export())
 	}
+	progress := remote.Progress(x.Name, r.say)
 	place := r.Place
 	if deleted {
 		place = r.Undelete

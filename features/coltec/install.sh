@@ -68,8 +68,9 @@ if [ "${TAILSCALE-}" = true ]; then
 	fi
 fi
 
-# 0711 and root's: a program that its user cannot read is not dumpable, so no
-# other process of that user can read its environment, where the credentials are.
+# 0711 and root's: a program that its user cannot read is not dumpable, so that no
+# other process of that user reads the credentials in its environment by the way. It is
+# no wall: the same user writes the spec, which can hand them to any service.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for name in $programs; do

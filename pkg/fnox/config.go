@@ -3,12 +3,14 @@
 package fnox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -157,16 +159,42 @@ func read(path string) (file, error) {
 }
 
 func parse(path string) (file, toml.MetaData, error) {
-	var f file
 	b, err := wholefile.Read(path, wholefile.ByHand)
 	if err != nil {
-		return f, toml.MetaData{}, err
+		return file{}, toml.MetaData{}, err
+	}
+	f, meta, err := decode(b)
+	if err != nil {
+		err = fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return f, meta, err
+}
+
+// What a fnox.toml has at most: the parser takes a time that grows with the square of
+// how deep tables are.
+const (
+	mostBrackets = 4000
+	mostDots     = 100 // in a line, outside of strings
+)
+
+// quoted is a string within a line: its dots part no keys.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
+
+func decode(b []byte) (file, toml.MetaData, error) {
+	var f file
+	if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) > mostBrackets {
+		return f, toml.MetaData{}, errors.New("it has more lists and tables than any such file")
+	}
+	for line := range bytes.Lines(b) {
+		if bytes.Count(quoted.ReplaceAll(line, nil), []byte(".")) > mostDots {
+			return f, toml.MetaData{}, errors.New("it has a key of more parts than any such file")
+		}
 	}
 	meta, err := toml.Decode(string(b), &f)
 	if err != nil {
-		return f, meta, fmt.Errorf("cannot read %s: %w", path, tomlError(err))
+		err = tomlError(err)
 	}
-	return f, meta, nil
+	return f, meta, err
 }
 
 // tomlError says where, without the source line that may hold a value.

@@ -3,6 +3,7 @@ package isolation
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -10,9 +11,16 @@ import (
 	"github.com/tailscale/hujson"
 )
 
+// mostBrackets is far above what a devcontainer.json has. The parser calls itself for
+// each one within another, and a stack that is full ends the program.
+const mostBrackets = 10000
+
 // ReadContainer reads devcontainer.json, comments and all.
 func ReadContainer(src []byte) (Container, error) {
 	var c Container
+	if bytes.Count(src, []byte("["))+bytes.Count(src, []byte("{")) > mostBrackets {
+		return c, errors.New("it has more lists and objects than any such file")
+	}
 	b, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
 	if err != nil {
 		return c, err

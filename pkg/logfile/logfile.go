@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/coltec/coltec/pkg/secret"
 )
 
 // Format of the lines.
@@ -49,8 +51,8 @@ type Options struct {
 	MaxAgeDays int  // rotated files older than this are removed; negative: none
 	Compress   bool // rotated files are gzipped
 	Format     Format
-	MaxLine    int       // longer lines are split
-	Redactor   *Redactor // nil hides nothing
+	MaxLine    int              // longer lines are split
+	Redactor   *secret.Redactor // nil hides nothing
 }
 
 // Logs is a directory of logs.
@@ -80,7 +82,7 @@ func (l *Logs) Path(name string) string { return filepath.Join(l.opts.Dir, name+
 
 // Sink opens the log called name.
 func (l *Logs) Sink(name string) *Sink {
-	return &Sink{name: name, path: l.Path(name), opts: l.opts, file: l.file(name), lose: l.lose}
+	return &Sink{name: name, path: l.Path(name), opts: l.opts, file: l.file(name), lose: l.lose, clear: secret.Stream{Redactor: l.opts.Redactor}}
 }
 
 // Bare opens the log called name for a writer whose lines have stamps of their own:
@@ -135,10 +137,11 @@ type Sink struct {
 	file io.WriteCloser
 	lose func(lines int, err error) // tells the Logs
 
-	mu      sync.Mutex // guards what follows: a restarted child may overlap the drain of the last one
-	partial []byte     // the line that is not finished
-	stamp   []byte     // of the lines that are put together
-	cut     bool       // the line was split: partial continues it
+	mu      sync.Mutex    // guards what follows: a restarted child may overlap the drain of the last one
+	clear   secret.Stream // takes what comes, and gives it without secrets
+	partial []byte        // the line that is not finished
+	stamp   []byte        // of the lines that are put together
+	cut     bool          // the line was split: partial continues it
 	dropped int
 	err     error
 }
@@ -156,15 +159,20 @@ const storeAt = 64 << 10
 func (s *Sink) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.take(s.clear.Next(p))
+	return len(p), nil
+}
+
+// take writes the lines of a text.
+func (s *Sink) take(text []byte) {
 	s.stamp = stamped(s.stamp)
 	buf := scratch.Get().(*[]byte)
 	defer scratch.Put(buf)
 	out := (*buf)[:0]
-	clear := !s.opts.Redactor.within(p) // of all lines at once: a value holds no newline
-	for rest := p; len(rest) > 0; {
+	for rest := text; len(rest) > 0; {
 		line, after, whole := bytes.Cut(rest, []byte{'\n'})
 		rest = after
-		if whole && clear && len(s.partial) == 0 && len(line) <= s.opts.MaxLine && !s.cut {
+		if whole && len(s.partial) == 0 && len(line) <= s.opts.MaxLine && !s.cut {
 			out = s.line(out, bytes.TrimSuffix(line, []byte{'\r'})) // the usual case copies nothing
 			continue
 		}
@@ -180,38 +188,25 @@ func (s *Sink) Write(p []byte) (int, error) {
 	}
 	s.store(out)
 	*buf = out
-	return len(p), nil
 }
 
 // stamped is the time of now, in the place of the last stamp.
 func stamped(old []byte) []byte { return time.Now().UTC().AppendFormat(old[:0], stampLayout) }
 
-// split moves what is too long from partial to out. It keeps back enough that a
-// secret which has come only in part is not cut in two.
+// split moves what is too long from partial to out.
 func (s *Sink) split(out []byte) []byte {
-	hold := max(0, s.opts.Redactor.longest()-1)
-	for len(s.partial) > s.opts.MaxLine+hold {
-		clear := s.opts.Redactor.Redact(s.partial)
-		n := min(s.opts.MaxLine, len(clear)-hold)
-		if n <= 0 { // one long run of secrets, much shorter once masked
-			s.partial = append(s.partial[:0], clear...)
-			break
-		}
-		out = s.line(out, clear[:n])
-		s.partial = append(s.partial[:0], clear[n:]...)
-		s.cut = true
+	rest := s.partial
+	for len(rest) > s.opts.MaxLine {
+		out = s.line(out, rest[:s.opts.MaxLine])
+		rest, s.cut = rest[s.opts.MaxLine:], true
 	}
+	s.partial = append(s.partial[:0], rest...)
 	return out
 }
 
 // finish ends a line.
 func (s *Sink) finish(out, line []byte) []byte {
-	line = s.opts.Redactor.Redact(bytes.TrimSuffix(line, []byte{'\r'}))
-	for len(line) > s.opts.MaxLine { // masks may be longer than what they hide
-		out = s.line(out, line[:s.opts.MaxLine])
-		line, s.cut = line[s.opts.MaxLine:], true
-	}
-	out = s.line(out, line)
+	out = s.line(out, bytes.TrimSuffix(line, []byte{'\r'}))
 	s.cut = false
 	return out
 }
@@ -296,6 +291,9 @@ func (s *Sink) LastError() error {
 func (s *Sink) Flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if rest := s.clear.Flush(); len(rest) > 0 {
+		s.take(rest)
+	}
 	if len(s.partial) > 0 {
 		s.stamp = stamped(s.stamp)
 		s.store(s.finish(nil, s.partial))

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/secret"
 )
 
 var stamp = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z `)
@@ -51,11 +53,7 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-func secrets(values ...string) *Redactor {
-	r := &Redactor{}
-	r.Set(values)
-	return r
-}
+func secrets(values ...string) *secret.Redactor { return secret.NewRedactor(values...) }
 
 func TestSink(t *testing.T) {
 	short := Options{MaxLine: 10}
@@ -118,9 +116,9 @@ func FuzzSink(f *testing.F) {
 			}
 		}
 		joined := strings.ReplaceAll(got, "\n"+continued, "")
-		for _, secret := range []string{"hunter2", "terhun"} {
-			if strings.Contains(joined, secret) {
-				t.Errorf("%q shows in %q of %q", secret, got, chunks)
+		for _, value := range []string{"hunter2", "terhun"} {
+			if strings.Contains(joined, value) {
+				t.Errorf("%q shows in %q of %q", value, got, chunks)
 			}
 		}
 	})

@@ -7,10 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -113,7 +111,7 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 		environ = append(environ, name+"="+value)
 	}
 	slices.Sort(environ)
-	return environ, variants(secrets), nil
+	return environ, secrets, nil
 }
 
 // variable is how rclone reads an option of a remote from the environment: a
@@ -183,32 +181,6 @@ func (b Backend) secrets(options map[string]string) []string {
 		}
 	}
 	return values
-}
-
-// variants returns the values as they may show up in a log line, longest first,
-// so that one which contains another is hidden whole.
-func variants(values []string) []string {
-	seen := map[string]bool{}
-	for _, v := range values {
-		if v == "" {
-			continue
-		}
-		quoted, _ := json.Marshal(v) // a string always marshals
-		for _, form := range []string{v, url.QueryEscape(v), url.PathEscape(v), strings.Trim(string(quoted), `"`)} {
-			seen[form] = true
-		}
-	}
-	return slices.SortedFunc(maps.Keys(seen), func(a, b string) int {
-		return len(b) - len(a)
-	})
-}
-
-// scrub hides the secrets in a text.
-func scrub(text string, secrets []string) string {
-	for _, s := range secrets {
-		text = strings.ReplaceAll(text, s, "********")
-	}
-	return text
 }
 
 // obscureKey is rclone's, and public: obscuring keeps a password from being

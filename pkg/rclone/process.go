@@ -118,7 +118,7 @@ func (r *Remote) verdict(ctx context.Context, j job, log *journal, err error) er
 	cause := log.cause()
 	e := &Error{Op: j.op, Key: j.key, Exit: exit.ExitCode()}
 	e.Class = classify(cause, e.Exit)
-	e.Text = tidy(scrub(cause, r.secrets)) // in this order: half a secret is one too
+	e.Text = tidy(string(r.redactor.Redact([]byte(cause)))) // in this order: half a secret is one too
 	if e.Text == "" {
 		e.Text = exit.String() // "signal: killed", "exit status 1"
 	}

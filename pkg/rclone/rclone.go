@@ -20,18 +20,20 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/coltec/coltec/pkg/secret"
 )
 
 // Remote is a place in a store: a binary, the environment it runs in, and a
 // root. Its methods may be called from any goroutine.
 type Remote struct {
-	bin     Binary
-	root    string
-	opts    Options
-	environ []string
-	secrets []string // scrubbed from every text
-	store   string   // see Identity
-	service string   // see Service
+	bin      Binary
+	root     string
+	opts     Options
+	environ  []string
+	redactor *secret.Redactor // of every text
+	store    string           // see Identity
+	service  string           // see Service
 }
 
 // Options of a remote. The zero value is good.
@@ -98,7 +100,7 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 	}
 	opts.noHash, opts.overS3 = backends[at].Type == "crypt", overS3(backends, name)
 	return &Remote{
-		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), secrets: secrets,
+		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), redactor: secret.NewRedactor(secrets...),
 		store: identity(bin, backends[at], root), service: identity(bin, backends[at], ""),
 	}, nil
 }

@@ -32,6 +32,8 @@ type Options struct {
 	Filter    *filter.Filter
 	Layout    store.Layout
 	PushOnly  bool // the remote side is never placed here
+	// PlainModes leaves out setuid, setgid and sticky bits of what is placed.
+	PlainModes bool
 	// Pristine says that a local file is still as a template rendered it. nil
 	// means none is.
 	Pristine func(path string, sum tree.Sum) bool

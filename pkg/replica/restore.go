@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,24 +145,58 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]Unknown
 
 // Export writes a tree to a directory that is empty or not there yet, and
 // leaves nothing else in it. Repositories are put in their places; versions that
-// were kept aside are left out.
-func Export(ctx context.Context, dir string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
-	if err := vacant(dir); err != nil {
+// were kept aside are left out. plain leaves setuid, setgid and sticky bits out.
+func Export(ctx context.Context, dir string, t *store.Tree, source store.Layout, plain bool, progress store.Progress) (*Outcome, error) {
+	if err := Vacant(dir); err != nil {
 		return nil, err
 	}
-	r := New(Options{Path: dir, Filter: &filter.Filter{}, Layout: source})
+	r := New(Options{Path: dir, Filter: &filter.Filter{}, Layout: source, PlainModes: plain})
 	out, err := r.Restore(ctx, "", withRepositories(t), source, progress)
 	return out, errors.Join(err, os.RemoveAll(filepath.Join(dir, Dir)))
 }
 
-// vacant refuses a directory with something in it.
-func vacant(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+// Vacant refuses a directory with something in it, and what is none: a link there may
+// be somebody else's, and lead anywhere.
+func Vacant(dir string) error {
+	info, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err == nil && !info.IsDir() {
+		err = errNoFolder
+	}
+	if err == nil {
+		var entries []fs.DirEntry
+		if entries, err = os.ReadDir(dir); err == nil && len(entries) == 0 {
+			return nil
+		}
 	}
 	if err == nil {
 		err = errors.New("it is not empty")
 	}
 	return fmt.Errorf("cannot write to %q: %w", dir, err)
+}
+
+var errNoFolder = errors.New("it is a link or a file, and no folder")
+
+// MakeIn makes a folder below one that is being written, and those above it. What was
+// written before may be hostile: a link in the place of one of them is an error.
+func MakeIn(root *os.Root, path string) error {
+	for i := range len(path) + 1 {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		dir := path[:i]
+		info, err := root.Lstat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			err = root.Mkdir(dir, 0o755)
+		case err == nil && !info.IsDir():
+			err = errNoFolder
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write to %q: %w", dir, err)
+		}
+	}
+	return nil
 }

@@ -367,6 +367,9 @@ func (p *placement) chmodIn(root FileSystem, path string, mode uint32) error {
 	if p.r.traits.noModes {
 		return nil
 	}
+	if p.r.PlainModes {
+		mode &= 0o777
+	}
 	return root.Chmod(path, mode)
 }
 

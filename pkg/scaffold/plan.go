@@ -102,9 +102,17 @@ func ReadRecord(folder string) (*Record, error) {
 	if !ok {
 		return nil, hint.Wrap(fmt.Errorf("no template made %s: %w", folder, ErrNoRecord), "make a workspace: coltec new DIR")
 	}
-	var r Record
-	if err := yaml.UnmarshalWithOptions(f.Data, &r, yaml.Strict()); err != nil {
+	r, err := parseRecord(f.Data)
+	if err != nil {
 		return nil, fmt.Errorf("cannot read %s/%s: %w", folder, answersName, err)
+	}
+	return r, nil
+}
+
+func parseRecord(b []byte) (*Record, error) {
+	var r Record
+	if err := unmarshal(b, &r, yaml.Strict()); err != nil {
+		return nil, err
 	}
 	return &r, nil
 }

@@ -4,7 +4,6 @@
 package scaffold
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -239,7 +238,7 @@ func readLayer(f fs.FS) (*layer, error) {
 		return nil, err
 	}
 	l := &layer{files: map[string][]byte{}}
-	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&l.manifest); err != nil {
+	if err := unmarshal(b, &l.manifest, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
 	if l.Name == "" || l.Version == "" {

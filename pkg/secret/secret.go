@@ -1,7 +1,8 @@
 // Package secret holds values that must not be printed: credentials of a
 // remote, passwords, the environment of a service. A Value redacts itself under
 // every verb of fmt, in JSON, in text encodings and in log/slog. Any package may
-// use it; only code that hands the value to a child process calls Reveal.
+// use it; only code that hands the value to a child process calls Reveal. A Redactor
+// hides values in texts of others.
 package secret
 
 import (

@@ -174,10 +174,7 @@ func (j Join) tell(ctx context.Context, args ...string) error {
 	var talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &talk, &talk
 	if err := cmd.Run(); err != nil {
-		text := lastLine(talk.String())
-		if key := j.Key.Reveal(); key != "" {
-			text = strings.ReplaceAll(text, key, secret.Redacted)
-		}
+		text := lastLine(string(secret.NewRedactor(j.Key.Reveal()).Redact(talk.Bytes())))
 		if text == "" {
 			return fmt.Errorf("tailscale %s: %w", args[0], err)
 		}
