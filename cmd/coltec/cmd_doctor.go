@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,10 +168,7 @@ const (
 
 // examine looks at what one workspace needs.
 func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
-	_, err := os.Stat(filepath.Join(w.folder, configName))
-	if err != nil {
-		err = noConfig(w.folder)
-	}
+	_, err := readConfig(w.folder, configName)
 	if f.check("devcontainer.json", err) {
 		f.check("paths of the replicas", pathsFault(w))
 	}

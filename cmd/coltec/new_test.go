@@ -95,8 +95,14 @@ func onTerminal(t *testing.T, name string, args ...string) *terminal {
 // asks waits until the program asks for something, and answers.
 func (x *terminal) asks(question, answer string) {
 	x.t.Helper()
+	x.answers(question+": ", ": ", answer)
+}
+
+// answers waits until the program has said something, and ends a line with prompt.
+func (x *terminal) answers(question, prompt, answer string) {
+	x.t.Helper()
 	var b [1]byte
-	for from := x.said.Len(); !strings.Contains(x.said.String()[from:], question+": ") || !strings.HasSuffix(x.said.String(), ": "); {
+	for from := x.said.Len(); !strings.Contains(x.said.String()[from:], question) || !strings.HasSuffix(x.said.String(), prompt); {
 		if _, err := x.pty.Read(b[:]); err != nil {
 			x.t.Fatalf("it does not ask for %s: %v\n%s", question, err, x.said.String()[from:])
 		}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -50,23 +49,75 @@ func untrusted(folder string, err error) error {
 	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s", folder)}
 }
 
-// containerActs are what bringing the container of a folder up does on this host. at is
-// the path of its devcontainer.json in the folder.
-func containerActs(folder, at string) ([]trust.Act, error) {
+// config is a devcontainer.json, read once: what is agreed to is what the dev container
+// CLI gets, whatever is written into the workspace meanwhile.
+type config struct {
+	at   string // its path in the workspace
+	text []byte
+}
+
+// readConfig reads the one at a path in a folder.
+func readConfig(folder, at string) (*config, error) {
+	text, err := optional(folder, at)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+	}
+	if text == nil {
+		return nil, noConfig(folder, at)
+	}
+	return &config{at, text}, nil
+}
+
+// acts are what bringing the container of a folder up does on this host.
+func (f *config) acts(folder string) ([]trust.Act, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	files := func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) }
-	src, err := files(at)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noConfig(folder)
+	return trust.Container(f.text, f.at, func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) })
+}
+
+// containerActs are those by the devcontainer.json that coltec writes; none without it.
+func containerActs(folder string) ([]trust.Act, error) {
+	f, err := readConfig(folder, configName)
+	if errors.Is(err, errNoConfig) {
+		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+		return nil, err
 	}
-	return trust.Container(src, at, files)
+	return f.acts(folder)
+}
+
+// configArg takes --config out of the arguments for the dev container CLI, and returns
+// the path of the devcontainer.json that counts in the workspace. One that lies elsewhere
+// names files that nobody looks at, and --override-config is how ours gets there.
+func configArg(folder string, args []string) (at string, rest []string, err error) {
+	at = configName
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(args[i], "=")
+		switch name {
+		case "--override-config", "--workspace-folder":
+			return "", nil, cmdline.Usage("%s is not for coltec up: the workspace's own devcontainer.json is what was agreed to", name)
+		case "--config":
+		default:
+			rest = append(rest, args[i])
+			continue
+		}
+		if !joined && i+1 < len(args) {
+			i++
+			value = args[i]
+		}
+		abs, err := filepath.Abs(value)
+		if err != nil {
+			return "", nil, err
+		}
+		if at, err = filepath.Rel(folder, abs); err != nil || !filepath.IsLocal(at) {
+			return "", nil, cmdline.Usage("--config %s: it must lie in the workspace", value)
+		}
+	}
+	return at, rest, nil
 }
 
 // remoteAct is what this host does with a remote of a spec: where it goes, and as whom.
@@ -102,14 +153,9 @@ func secretAct(name string) trust.Act { return trust.Act{On: trust.Secret, Text:
 
 // demands are what a workspace asks of this host: the acts of its container, each
 // remote, each secret that this host has and that was not given for this call, and
-// what its fnox.toml makes the host do.
-func (p *program) demands(c *cli.Context, w *workspace, at string, given secret.Values) (trust.Demands, error) {
-	var d trust.Demands
-	var err error
-	if d.Container, err = containerActs(w.folder, at); err != nil && !errors.Is(err, errNoConfig) {
-		return d, err
-	}
-	d.Grants = remoteActs(w.spec)
+// what its fnox.toml makes the host do. acts are those of its container.
+func (p *program) demands(c *cli.Context, w *workspace, acts []trust.Act, given secret.Values) (trust.Demands, error) {
+	d := trust.Demands{Container: acts, Grants: remoteActs(w.spec)}
 	h, err := p.held(c, w.folder, w.spec, given)
 	if err != nil {
 		return d, err
@@ -179,12 +225,16 @@ func (p *program) fnox(c *cli.Context, folder string) fnox.Source {
 }
 
 // consent asks for what nobody agreed to yet: on a terminal; elsewhere it is an error.
-func (p *program) consent(c *cli.Context, w *workspace, at string, given secret.Values) error {
+func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.Values) error {
+	acts, err := f.acts(w.folder)
+	if err != nil {
+		return err
+	}
 	record, err := p.agreed(w.folder)
 	if err != nil {
 		return err
 	}
-	d, err := p.demands(c, w, at, given)
+	d, err := p.demands(c, w, acts, given)
 	if err != nil {
 		return err
 	}
@@ -283,8 +333,8 @@ func (p *program) keep(folder string, record *trust.Record, d trust.Demands) err
 // each remote and secret of the spec as the template rendered it, without what others
 // wrote into the workspace's. record is what was agreed to before.
 func (p *program) trustMade(folder, template string, rendered *spec.Spec, record *trust.Record) error {
-	acts, err := containerActs(folder, configName)
-	if err != nil && !errors.Is(err, errNoConfig) {
+	acts, err := containerActs(folder)
+	if err != nil {
 		return err
 	}
 	d := trust.Demands{Container: acts, Grants: append(remoteActs(rendered), trust.Act{On: trust.Template, Text: template})}
@@ -324,7 +374,7 @@ func (p *program) inOrder(folder string) (*trust.Record, bool) {
 	if err != nil || record == nil {
 		return nil, false
 	}
-	acts, err := containerActs(folder, configName)
+	acts, err := containerActs(folder)
 	if err != nil {
 		return record, false
 	}
@@ -363,7 +413,11 @@ func (p *program) trust(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := p.demands(c, w, configName, nil)
+	acts, err := containerActs(w.folder)
+	if err != nil {
+		return err
+	}
+	d, err := p.demands(c, w, acts, nil)
 	if err != nil {
 		return err
 	}

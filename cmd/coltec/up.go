@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -37,6 +38,10 @@ func (p *program) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	at, args, err := configArg(w.folder, c.Args().Tail())
+	if err != nil {
+		return err
+	}
 	tools, err := devcontainer.Find(p.environ)
 	if err != nil {
 		return err
@@ -59,10 +64,14 @@ func (p *program) up(c *cli.Context) error {
 	for _, f := range isolation.Misplaced(*own) { // coltecd blocks them, but a build may take minutes until it says so
 		p.say("note: %s; %s", f.Text, f.Fix)
 	}
+	conf, err := readConfig(w.folder, at)
+	if err != nil {
+		return err
+	}
 	if err := p.writeFeature(w); err != nil {
 		return err
 	}
-	if err := p.consent(c, w, configName, given); err != nil {
+	if err := p.consent(c, w, conf, given); err != nil {
 		return err
 	}
 	secrets, err := p.collect(c, w.folder, w.spec, given)
@@ -79,7 +88,7 @@ func (p *program) up(c *cli.Context) error {
 	}
 	say := masked(secrets, func(line string) { p.say("%s: %s", w.name(), line) })
 	_, upErr := tools.Up(c.Context, devcontainer.Up{
-		Folder: w.folder, RemoteEnv: plain, Secrets: secrets, Args: c.Args().Tail(), Say: say,
+		Folder: w.folder, Config: conf.at, ConfigText: conf.text, RemoteEnv: plain, Secrets: secrets, Args: args, Say: say,
 	})
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
@@ -120,18 +129,15 @@ func errUnless(said bool, text string) error {
 // name is how the workspace is called in lines for people.
 func (w *workspace) name() string { return w.spec.Metadata.Environment }
 
-var errNoConfig = errors.New("no " + configName)
+var errNoConfig = errors.New("no devcontainer.json")
 
 // noConfig is the error of a workspace that nothing can be brought up from.
-func noConfig(folder string) error {
-	return hint.Wrap(fmt.Errorf("%w in %s", errNoConfig, folder), "coltec new writes one")
+func noConfig(folder, at string) error {
+	return hint.Wrap(fmt.Errorf("%w: %s is not there", errNoConfig, filepath.Join(folder, at)), "coltec new writes one")
 }
 
 // writeFeature brings the Feature beside devcontainer.json up to date.
 func (p *program) writeFeature(w *workspace) error {
-	if _, err := os.Stat(w.folder + "/" + configName); err != nil {
-		return noConfig(w.folder)
-	}
 	found := feature.Find(p.binDirs()...)
 	if len(found) == 0 {
 		p.say("note: %v; the image gets what the Feature has or downloads", feature.Missing(p.binDirs()...))

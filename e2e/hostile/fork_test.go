@@ -22,24 +22,25 @@ type forkWorld struct {
 	s3      *s3test.Server
 	name    string // of the workspace's environment
 	outside string // on the host; nothing may come to be in it
+	state   string // what the person agreed to
 }
 
 func newForkWorld(t *testing.T) *forkWorld {
 	t.Helper()
-	return &forkWorld{t: t, s3: s3test.Start(t), name: "dev", outside: t.TempDir()}
+	return &forkWorld{t: t, s3: s3test.Start(t), name: "dev", outside: t.TempDir(), state: t.TempDir()}
 }
 
 // beside is another workspace in the same bucket, for a test within the test.
 func (w *forkWorld) beside(t *testing.T, name string) *forkWorld {
 	t.Helper()
-	return &forkWorld{t: t, s3: w.s3, name: strings.ReplaceAll(strings.TrimPrefix(name, "."), " ", "-"), outside: t.TempDir()}
+	return &forkWorld{t: t, s3: w.s3, name: strings.ReplaceAll(strings.TrimPrefix(name, "."), " ", "-"), outside: t.TempDir(), state: t.TempDir()}
 }
 
 // env is the environment of a program.
 func (w *forkWorld) env() []string {
 	run := w.t.TempDir()
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + run, "XDG_RUNTIME_DIR=" + run, "TMPDIR=" + w.t.TempDir(), "COLTEC_RCLONE=" + rclonePath,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + run, "XDG_RUNTIME_DIR=" + run, "TMPDIR=" + w.t.TempDir(), "COLTEC_RCLONE=" + rclonePath, "XDG_STATE_HOME=" + w.state,
 		"RCLONE_BUCKET=" + w.s3.Bucket, "RCLONE_S3_ENDPOINT=" + w.s3.Endpoint,
 		"RCLONE_S3_ACCESS_KEY_ID=" + w.s3.AccessKey, "RCLONE_S3_SECRET_ACCESS_KEY=" + w.s3.SecretKey,
 	}
@@ -94,6 +95,9 @@ func (w *forkWorld) host(dir string, args ...string) (string, error) {
 func (w *forkWorld) workspace(replicas ...string) string {
 	dir := w.t.TempDir()
 	forkPut(w.t, dir, ".devcontainer/workspace-spec.yaml", w.spec(replicas...), 0o644)
+	if out, err := w.host(dir, "trust"); err != nil {
+		w.t.Fatalf("%v\n%s", err, out)
+	}
 	return dir
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,11 +21,13 @@ import (
 
 // Up says what to bring up.
 type Up struct {
-	Folder    string            // of the workspace, absolute
-	RemoteEnv map[string]string // for hooks; no secrets
-	Secrets   secret.Values     // for hooks; through a pipe
-	Args      []string          // of the CLI, added to ours
-	Say       func(line string) // is told how it goes; nil: nobody
+	Folder     string            // of the workspace, absolute
+	Config     string            // path of devcontainer.json in it
+	ConfigText []byte            // what the CLI takes for its text, whatever is written there meanwhile
+	RemoteEnv  map[string]string // for hooks; no secrets
+	Secrets    secret.Values     // for hooks; through a pipe
+	Args       []string          // of the CLI, added to ours
+	Say        func(line string) // is told how it goes; nil: nobody
 }
 
 // Result is what the CLI brought up.
@@ -42,10 +45,11 @@ type Result struct {
 // whatever happens.
 const secretsFD = "/dev/fd/3"
 
-// argv is the CLI's command line.
-func (u Up) argv() []string {
+// argv is the CLI's command line. text is the file that ConfigText is in.
+func (u Up) argv(text string) []string {
 	args := []string{
 		"up", "--workspace-folder", u.Folder, "--log-format", "json",
+		"--config", filepath.Join(u.Folder, u.Config), "--override-config", text,
 		"--container-data-folder", DataFolder,
 	}
 	if len(u.Secrets) > 0 {
@@ -67,7 +71,11 @@ func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
 		return Result{}, fmt.Errorf("cannot run the dev container CLI: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	cmd := t.command(ctx, t.CLI, u.argv()...)
+	text := filepath.Join(temp, "devcontainer.json")
+	if err := os.WriteFile(text, u.ConfigText, 0o600); err != nil {
+		return Result{}, fmt.Errorf("cannot run the dev container CLI: %w", err)
+	}
+	cmd := t.command(ctx, t.CLI, u.argv(text)...)
 	cmd.Env = append(slices.Clone(t.Environ), "TMPDIR="+temp)
 	var feed func()
 	if len(u.Secrets) > 0 {

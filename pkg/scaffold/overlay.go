@@ -3,41 +3,21 @@ package scaffold
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"reflect"
 	"slices"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // ordered reads JSON or YAML and keeps the order of keys.
 func ordered(b []byte) (any, error) {
 	var v any
-	err := unmarshal(b, &v, yaml.UseOrderedMap())
+	err := yamlfile.Unmarshal(b, &v, yaml.UseOrderedMap())
 	return v, err
-}
-
-// mostBrackets is far above what such a file has. The parser takes a time that grows
-// with the square of their depth.
-const mostBrackets = 4000
-
-// unmarshal reads YAML. Its errors say where, and do not quote the lines there, as the
-// parser's own do: one may hold what nobody should see.
-func unmarshal(b []byte, v any, opts ...yaml.DecodeOption) (err error) {
-	if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{"))+bytes.Count(b, []byte("- ")) > mostBrackets {
-		return errors.New("it has more lists and maps than any such file")
-	}
-	defer func() {
-		if recover() != nil { // the parser's own
-			err = errors.New("it is no YAML")
-		}
-	}()
-	if err := yaml.UnmarshalWithOptions(b, v, opts...); err != nil {
-		return errors.New(yaml.FormatError(err, false, false))
-	}
-	return nil
 }
 
 // overlay lays upper over lower by keys: objects are merged, lists get what they

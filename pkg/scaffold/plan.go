@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // errNotDir is what a path below a file gives.
@@ -111,7 +112,7 @@ func ReadRecord(folder string) (*Record, error) {
 
 func parseRecord(b []byte) (*Record, error) {
 	var r Record
-	if err := unmarshal(b, &r, yaml.Strict()); err != nil {
+	if err := yamlfile.Unmarshal(b, &r, yaml.Strict()); err != nil {
 		return nil, err
 	}
 	return &r, nil

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // Question is one thing that a template wants to know. Secrets are never asked.
@@ -238,7 +239,7 @@ func readLayer(f fs.FS) (*layer, error) {
 		return nil, err
 	}
 	l := &layer{files: map[string][]byte{}}
-	if err := unmarshal(b, &l.manifest, yaml.Strict()); err != nil {
+	if err := yamlfile.Unmarshal(b, &l.manifest, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
 	if l.Name == "" || l.Version == "" {

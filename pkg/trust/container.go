@@ -13,8 +13,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/tailscale/hujson"
+
+	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // Files reads a file of the workspace by its path below the workspace's folder, with
@@ -307,10 +308,14 @@ func (r *reader) composeFile(file string, seen map[string]bool) error {
 		return err
 	}
 	var tree any
-	if err := yaml.Unmarshal(b, &tree); err != nil {
-		return nil // the whole of its text is noted already; compose will complain
+	if err := yamlfile.Unmarshal(b, &tree); err != nil {
+		return fmt.Errorf("%s: %w", file, err) // it may draw in files that were not looked at
 	}
-	for _, name := range drawnIn(tree, false) {
+	var names drawn
+	if !names.in(tree, false) {
+		return fmt.Errorf("%s: it is larger than any such file by what it repeats", file)
+	}
+	for _, name := range names.files {
 		next := path.Join(path.Dir(file), name)
 		if path.IsAbs(name) || strings.Contains(name, "$") || !fs.ValidPath(next) {
 			continue
@@ -322,25 +327,42 @@ func (r *reader) composeFile(file string, seen map[string]bool) error {
 	return nil
 }
 
-// drawnIn are the files that a compose file includes or extends, or that its
-// variables come from.
-func drawnIn(v any, wanted bool) (names []string) {
+// drawn are the files that a compose file includes or extends, or that its variables
+// come from.
+type drawn struct {
+	files []string
+	seen  int // values: aliases make many of few bytes
+}
+
+// valuesMost is far above what a compose file has.
+const valuesMost = 100_000
+
+// in collects those of a value. wanted says that its texts name files. It gives up, and
+// returns false, where there is no end of values.
+func (d *drawn) in(v any, wanted bool) bool {
+	if d.seen++; d.seen > valuesMost {
+		return false
+	}
 	switch v := v.(type) {
 	case string:
 		if wanted {
-			names = append(names, v)
+			d.files = append(d.files, v)
 		}
 	case []any:
 		for _, x := range v {
-			names = append(names, drawnIn(x, wanted)...)
+			if !d.in(x, wanted) {
+				return false
+			}
 		}
 	case map[string]any:
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			here := wanted && set("file", "path", "env_file")[k]
-			names = append(names, drawnIn(v[k], here || set("include", "extends", "env_file")[k])...)
+			here := wanted && set("file", "path", "env_file")[k] || set("include", "extends", "env_file")[k]
+			if !d.in(v[k], here) {
+				return false
+			}
 		}
 	}
-	return names
+	return true
 }
 
 // content notes a file by its hash, if it is there.
