@@ -70,7 +70,7 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	if err != nil {
 		return nil, err
 	}
-	recorded, err := readListing(ctx, m.remote, head.Adopted[m.Name])
+	recorded, err := m.readListing(ctx, head.Adopted[m.Name])
 	if err != nil {
 		return nil, err
 	}
@@ -338,19 +338,41 @@ func (e *Engine) recordListing(ctx context.Context, p *prepared) error {
 	return nil
 }
 
-func readListing(ctx context.Context, remote Remote, key string) ([]tree.Entry, error) {
-	body, err := remote.Get(ctx, key)
+// readListing reads what a prefix of plain objects held. It comes to a file first: of a
+// large one it is a hundred megabytes.
+func (m *member) readListing(ctx context.Context, key string) ([]tree.Entry, error) {
+	tmp := filepath.Join(m.rep.Stage(), "listing")
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	var out []tree.Entry
+	_, err := m.remote.Download(ctx, []string{key}, tmp, nil)
+	if err == nil {
+		out, err = parseListing(filepath.Join(tmp, filepath.FromSlash(key)))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what was adopted: %w", err)
 	}
-	var out []tree.Entry
-	for r := tree.NewReader(bytes.NewReader(body)); ; {
+	return out, nil
+}
+
+func parseListing(file string) (out []tree.Entry, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for r := tree.NewReader(f); ; {
 		rec, err := r.Next()
 		if err == io.EOF {
 			return out, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read what was adopted: %w", err)
+			return nil, store.Impossible("%w", err)
+		}
+		if n := len(out); n == store.MaxRows || n > 0 && tree.Compare(out[n-1].Path, rec.Path) >= 0 {
+			return nil, store.Impossible("its rows are out of order, or too many")
 		}
 		out = append(out, rec.Entry)
 	}

@@ -55,7 +55,7 @@ func TestAdoptionInSteps(t *testing.T) {
 		t.Fatal("it fitted into one step")
 	}
 	a.round()
-	record, err := readListing(t.Context(), m.remote, a.e.lease.Head().Adopted["r"])
+	record, err := m.readListing(t.Context(), a.e.lease.Head().Adopted["r"])
 	if err != nil || len(record) != 2 {
 		t.Errorf("recorded are %v, %v", record, err)
 	}

@@ -239,7 +239,7 @@ func (b *blockedError) Unwrap() error { return b.error }
 // blocked says whether an error will not go away by itself soon.
 func blocked(err error) bool {
 	var b *blockedError
-	if errors.As(err, &b) || errors.Is(err, store.ErrClaimed) || errors.Is(err, store.ErrNoStrongLease) {
+	if errors.As(err, &b) || errors.Is(err, store.ErrClaimed) || errors.Is(err, store.ErrImpossible) || errors.Is(err, store.ErrNoStrongLease) {
 		return true
 	}
 	var r *rclone.Error

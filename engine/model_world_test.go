@@ -524,8 +524,8 @@ func (w *wire) put(ctx context.Context, key string, body []byte, cond rclone.Con
 	return w.Remote.PutIf(ctx, key, body, cond)
 }
 
-func (w *wire) Get(ctx context.Context, key string) (body []byte, err error) {
-	err = w.op("get "+key, func() error { body, err = w.Remote.Get(ctx, key); return err })
+func (w *wire) Get(ctx context.Context, key string, limit int64) (body []byte, err error) {
+	err = w.op("get "+key, func() error { body, err = w.Remote.Get(ctx, key, limit); return err })
 	return body, err
 }
 

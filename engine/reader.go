@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,7 +145,7 @@ func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Genera
 }
 
 func numbered(gens []store.Generation, n int64) (store.Generation, error) {
-	i, ok := slices.BinarySearchFunc(gens, n, func(g store.Generation, n int64) int { return int(g.Number - n) })
+	i, ok := slices.BinarySearchFunc(gens, n, func(g store.Generation, n int64) int { return cmp.Compare(g.Number, n) })
 	if ok {
 		return gens[i], nil
 	}

@@ -72,8 +72,8 @@ func (p *program) check(c *cli.Context) error {
 		}
 	} else {
 		for _, f := range found {
-			fmt.Fprintln(p.out, cmdline.Plain(fmt.Sprintf("%s: %s: %s: %s", f.Severity, f.Code, strings.Join(f.Folders, ", "), f.Text)))
-			fmt.Fprintln(p.out, cmdline.Plain("  fix: "+f.Fix))
+			fmt.Fprintf(p.out, "%s: %s: %s: %s\n", f.Severity, f.Code, strings.Join(f.Folders, ", "), f.Text)
+			fmt.Fprintln(p.out, "  fix: "+f.Fix)
 		}
 		if len(found) == 0 {
 			p.say("%d workspaces: valid, and apart from each other", len(seen))

@@ -89,11 +89,11 @@ func (f *findings) String() string {
 	for _, x := range f.list {
 		fmt.Fprintf(&b, "%-5s %s", words[x.State], x.Name)
 		if x.Problem != "" {
-			fmt.Fprintf(&b, ": %s", cmdline.Plain(x.Problem))
+			fmt.Fprintf(&b, ": %s", x.Problem)
 		}
 		b.WriteString("\n")
 		for _, fix := range x.Fix {
-			fmt.Fprintf(&b, "      fix: %s\n", cmdline.Plain(fix))
+			fmt.Fprintf(&b, "      fix: %s\n", fix)
 		}
 	}
 	return b.String()

@@ -70,8 +70,8 @@ func (p *program) inside(c *cli.Context, argv []string) error {
 		return err
 	}
 	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
-		Argv: argv, Dir: ct.Workspace(), TTY: isTerminal(p.in) && cmdline.IsTerminal(p.out),
-		Stdin: p.in, Stdout: p.out, Stderr: p.err,
+		Argv: argv, Dir: ct.Workspace(), TTY: isTerminal(p.in) && cmdline.IsTerminal(p.raw.out),
+		Stdin: p.in, Stdout: p.raw.out, Stderr: p.raw.err,
 	})
 	if err != nil || code == 0 {
 		return err

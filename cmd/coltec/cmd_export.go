@@ -154,9 +154,9 @@ func (p *program) printPlaced(placed []*engine.Placed, dir string, asJSON bool) 
 		if asJSON {
 			continue
 		}
-		fmt.Fprintf(p.out, "%s: %d files and directories in %s\n", cmdline.Plain(x.Replica), x.Placed, cmdline.Plain(dir))
+		fmt.Fprintf(p.out, "%s: %d files and directories in %s\n", x.Replica, x.Placed, dir)
 		for _, problem := range x.Problems {
-			fmt.Fprintf(p.out, "  not written: %s\n", cmdline.Plain(problem))
+			fmt.Fprintf(p.out, "  not written: %s\n", problem)
 		}
 	}
 	if problems > 0 {

@@ -150,9 +150,13 @@ func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet
 		if err != nil {
 			return nil, true, err
 		}
-		seen, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), c.Duration("wait"), readPatience)
+		var left int
+		seen, left, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), c.Duration("wait"), readPatience)
 		if errors.Is(err, fleet.ErrNoAnswer) {
 			err = hint.Wrap(err, "--wait 10s gives it longer; --local asks none")
+		}
+		if left > 0 {
+			p.say("note: %d heads of the bucket are not shown: those that were written last are", left)
 		}
 		return seen, true, err
 	}
@@ -251,7 +255,7 @@ func rowsText(rows []fleet.Row, now time.Time) string {
 		}
 		attention := "-"
 		if n := len(r.Attention); n > 0 {
-			attention = cmdline.Plain(strings.Join(strings.Fields(r.Attention[0]), " "))
+			attention = strings.Join(strings.Fields(r.Attention[0]), " ")
 			if n > 1 {
 				attention += fmt.Sprintf(" (and %d more)", n-1)
 			}
@@ -260,7 +264,7 @@ func rowsText(rows []fleet.Row, now time.Time) string {
 		if where == "" {
 			where = "-"
 		}
-		t = append(t, []string{cmdline.Plain(r.Workspace), r.State, cmdline.Plain(where), ago(r.Since), ago(r.LastSeen), lag, attention})
+		t = append(t, []string{r.Workspace, r.State, where, ago(r.Since), ago(r.LastSeen), lag, attention})
 	}
 	return t.String()
 }

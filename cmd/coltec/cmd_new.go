@@ -299,7 +299,7 @@ func cmdSchema(p *program) *cli.Command {
 		Name:  "schema",
 		Usage: "print the JSON Schema of workspace-spec.yaml",
 		Action: func(*cli.Context) error {
-			_, err := p.out.Write(spec.Schema())
+			_, err := p.raw.out.Write(spec.Schema())
 			return err
 		},
 	}

@@ -37,7 +37,7 @@ func (p *program) exportSecrets(c *cli.Context) error {
 	}
 	b := devcontainer.Flat(values)
 	if c.String("output") == "-" {
-		_, err := p.out.Write(b)
+		_, err := p.raw.out.Write(b)
 		return err
 	}
 	if err := writePrivate(c.String("output"), b); err != nil {

@@ -27,19 +27,27 @@ type stdio struct {
 
 // program is one call of coltec: who called, with what.
 type program struct {
-	stdio
+	stdio         // what others wrote goes through out and err, and comes out as text
+	raw     stdio // as they are: for JSON, colours, and what a file or a program is to get
 	environ []string
+}
+
+// newProgram makes one that cannot write more than text to a terminal by mistake.
+func newProgram(io stdio, environ []string) *program {
+	raw := io
+	io.out, io.err = cmdline.PlainWriter{Writer: io.out}, cmdline.PlainWriter{Writer: io.err}
+	return &program{stdio: io, raw: raw, environ: environ}
 }
 
 // run is the whole program. Its result is the exit code (see codes).
 func run(ctx context.Context, args []string, io stdio, environ []string) int {
-	p := &program{stdio: io, environ: environ}
+	p := newProgram(io, environ)
 	return cmdline.Run(ctx, newApp(p), args, cmdline.CodeOf, syscall.SIGINT, syscall.SIGTERM)
 }
 
 // say tells a person what goes on.
 func (p *program) say(format string, args ...any) {
-	fmt.Fprintln(p.err, cmdline.Plain(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(p.err, format+"\n", args...)
 }
 
 // env gives a variable of the environment, "" when it is not set.
@@ -49,7 +57,7 @@ func (p *program) env(name string) string {
 }
 
 // printJSON answers in JSON.
-func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.out, v) }
+func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.raw.out, v) }
 
 // binDirs are where the programs for containers may be: COLTEC_BIN, or beside
 // this program.

@@ -441,7 +441,7 @@ func (p *program) trust(c *cli.Context) error {
 		}
 	} else {
 		for _, a := range slices.Concat(d.Container, d.Grants) {
-			fmt.Fprintln(p.out, cmdline.Plain(oneLine(a.String())))
+			fmt.Fprintln(p.out, oneLine(a.String()))
 		}
 	}
 	if c.Bool("dry-run") {

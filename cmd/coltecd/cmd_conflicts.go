@@ -53,13 +53,13 @@ func (p *program) conflicts(c *cli.Context) error {
 	}
 	switch verb {
 	case "take":
-		fmt.Fprintf(p.out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", cmdline.Plain(answer.Path), cmdline.Plain(answer.Host))
+		fmt.Fprintf(p.out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", answer.Path, answer.Host)
 	case "drop":
-		fmt.Fprintf(p.out, "dropped %s\n", cmdline.Plain(answer.ID))
+		fmt.Fprintf(p.out, "dropped %s\n", answer.ID)
 	case "show":
-		fmt.Fprint(p.out, cmdline.Plain(answer.Diff))
+		fmt.Fprint(p.out, answer.Diff)
 		if answer.Note != "" {
-			fmt.Fprintf(p.out, "%s: %s\n", cmdline.Plain(answer.ID), cmdline.Plain(answer.Note))
+			fmt.Fprintf(p.out, "%s: %s\n", answer.ID, answer.Note)
 		}
 	}
 	return nil
@@ -83,7 +83,7 @@ func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
 		if !k.Here {
 			host += " (in the bucket)"
 		}
-		t = append(t, []string{cmdline.Plain(k.Replica), cmdline.Plain(k.Path), k.Time.Local().Format(time.DateTime), cmdline.Plain(host), size(k.Size), cmdline.Plain(k.ID)})
+		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, size(k.Size), k.ID})
 	}
 	_, err := fmt.Fprint(p.out, t)
 	return err

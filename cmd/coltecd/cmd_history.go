@@ -88,7 +88,7 @@ func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
 		for name, ref := range g.Replicas {
 			files, bytes, older = files+ref.Files, bytes+ref.Bytes, older+ref.Older
 			if i == 0 || gens[i-1].Replicas[name] != ref {
-				changed = append(changed, cmdline.Plain(name))
+				changed = append(changed, name)
 			}
 		}
 		slices.Sort(changed)
@@ -116,9 +116,9 @@ func (p *program) tellOlder(replica string, o *store.Older) {
 	if o == nil {
 		return
 	}
-	fmt.Fprintf(p.out, "%s: %d paths are older than this generation, or missing from it:\n", cmdline.Plain(replica), o.Count)
+	fmt.Fprintf(p.out, "%s: %d paths are older than this generation, or missing from it:\n", replica, o.Count)
 	for _, x := range o.Paths[:min(len(o.Paths), olderTold)] {
-		fmt.Fprintf(p.out, "  %s: %s\n", cmdline.Plain(strconv.Quote(x.Path)), cmdline.Plain(x.Why))
+		fmt.Fprintf(p.out, "  %s: %s\n", strconv.Quote(x.Path), x.Why)
 	}
 	if more := o.Count - olderTold; more > 0 {
 		fmt.Fprintf(p.out, "  and %d more (--json names up to 1000)\n", more)
@@ -156,7 +156,7 @@ func (p *program) versions(c *cli.Context, req control.ReadRequest, path string)
 		case v.Gone:
 			row = append(row, "gone")
 		case v.Link != "":
-			row = append(row, v.Kind, "", "", "-> "+cmdline.Plain(v.Link))
+			row = append(row, v.Kind, "", "", "-> "+v.Link)
 		case v.Kind == "file":
 			row = append(row, v.Kind, v.Mode, size(v.Size), v.SHA256[:12])
 		default:
@@ -186,7 +186,7 @@ func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
 	slices.Sort(names)
 	for _, name := range names {
 		for _, change := range answer.Changes[name] {
-			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, cmdline.Plain(name), cmdline.Plain(strconv.Quote(change.Path)))
+			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, name, strconv.Quote(change.Path))
 		}
 		p.tellOlder(name, answer.Older[name])
 	}
@@ -214,12 +214,12 @@ func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) 
 	problems := 0
 	for _, x := range placed {
 		if req.Deleted {
-			fmt.Fprintf(p.out, "%s: %d files of generation %d are back\n", cmdline.Plain(x.Replica), x.Placed, x.Generation)
+			fmt.Fprintf(p.out, "%s: %d files of generation %d are back\n", x.Replica, x.Placed, x.Generation)
 		} else {
-			fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", cmdline.Plain(x.Replica), x.Generation, x.Placed, x.Removed)
+			fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", x.Replica, x.Generation, x.Placed, x.Removed)
 		}
 		for _, problem := range x.Problems {
-			fmt.Fprintf(p.out, "  not restored: %s\n", cmdline.Plain(problem))
+			fmt.Fprintf(p.out, "  not restored: %s\n", problem)
 			problems++
 		}
 		p.tellOlder(x.Replica, x.Older)

@@ -109,7 +109,7 @@ func (p *program) showLogs(dir string, names []string, lines int) error {
 		slices.SortStableFunc(all, func(a, b string) int { return strings.Compare(a[skip:], b[skip:]) })
 	}
 	for _, line := range all {
-		if _, err := fmt.Fprintln(p.out, p.clean(line)); err != nil {
+		if _, err := fmt.Fprintln(p.raw.out, p.clean(line)); err != nil {
 			return err
 		}
 	}
@@ -130,7 +130,7 @@ func prefix(names []string, name string) string {
 
 // clean keeps control characters from a terminal; a pipe gets what was logged.
 func (p *program) clean(line string) string {
-	if cmdline.IsTerminal(p.out) {
+	if cmdline.IsTerminal(p.raw.out) {
 		return cmdline.Plain(line)
 	}
 	return line
@@ -145,7 +145,7 @@ func (p *program) followLogs(ctx context.Context, dir string, names []string, li
 			mu.Lock()
 			defer mu.Unlock()
 			for line := range strings.Lines(string(b)) {
-				if _, err := io.WriteString(p.out, prefix(names, name)+p.clean(line)); err != nil {
+				if _, err := io.WriteString(p.raw.out, prefix(names, name)+p.clean(line)); err != nil {
 					return 0, err
 				}
 			}

@@ -126,23 +126,23 @@ func (p *program) absent(sp *spec.Spec) status.Document {
 // statusPrinter shows one document after the other.
 func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error {
 	if asJSON && watch {
-		return func(doc status.Document) error { return compactJSON(p.out, doc) }
+		return func(doc status.Document) error { return compactJSON(p.raw.out, doc) }
 	}
 	if asJSON {
 		return func(doc status.Document) error { return p.printJSON(doc) }
 	}
-	r := renderer{color: cmdline.IsTerminal(p.out) && p.env("NO_COLOR") == "", now: time.Now}
-	clear := watch && cmdline.IsTerminal(p.out)
+	r := renderer{color: cmdline.IsTerminal(p.raw.out) && p.env("NO_COLOR") == "", now: time.Now}
+	clear := watch && cmdline.IsTerminal(p.raw.out)
 	first := true
 	return func(doc status.Document) error {
 		switch {
 		case clear:
-			fmt.Fprint(p.out, "\x1b[H\x1b[2J")
+			fmt.Fprint(p.raw.out, "\x1b[H\x1b[2J")
 		case !first:
-			fmt.Fprintln(p.out)
+			fmt.Fprintln(p.raw.out)
 		}
 		first = false
-		_, err := io.WriteString(p.out, r.document(doc))
+		_, err := io.WriteString(p.raw.out, r.document(doc))
 		return err
 	}
 }
@@ -153,7 +153,7 @@ func (p *program) printBrief(doc status.Document) error {
 		return nil
 	}
 	for _, a := range doc.Attention {
-		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", cmdline.Plain(oneLine(a))); err != nil {
+		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", oneLine(a)); err != nil {
 			return err
 		}
 	}

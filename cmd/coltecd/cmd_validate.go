@@ -96,4 +96,4 @@ func silence(err error) error {
 }
 
 // printJSON answers in JSON.
-func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.out, v) }
+func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.raw.out, v) }

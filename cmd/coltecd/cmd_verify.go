@@ -7,7 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/engine"
-	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -56,14 +55,14 @@ func (p *program) verify(c *cli.Context) error {
 
 // printVerdict is what verify says of one replica.
 func (p *program) printVerdict(v *engine.Verdict) {
-	name := cmdline.Plain(v.Replica)
+	name := v.Replica
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
 	} else {
 		fmt.Fprintf(p.out, "%s: %d generations refer to %d objects, %s; %d orphans, %s\n", name, v.Generations, v.Objects, size(v.Bytes), v.Orphans, size(v.OrphanBytes))
 	}
 	for _, key := range v.Missing {
-		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, cmdline.Plain(key))
+		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, key)
 	}
 	for _, l := range v.Lost {
 		what := "all of it"
@@ -74,12 +73,12 @@ func (p *program) printVerdict(v *engine.Verdict) {
 		if l.Now {
 			now = ", the newest one among them"
 		}
-		fmt.Fprintf(p.out, "%s: %s cannot be had in %d generations%s\n", name, cmdline.Plain(what), len(l.Generations), now)
+		fmt.Fprintf(p.out, "%s: %s cannot be had in %d generations%s\n", name, what, len(l.Generations), now)
 	}
 	for _, path := range v.Damaged {
-		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, cmdline.Plain(fmt.Sprintf("%q", path)))
+		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, fmt.Sprintf("%q", path))
 	}
 	for _, path := range v.Repaired {
-		fmt.Fprintf(p.out, "%s: repaired %s\n", name, cmdline.Plain(fmt.Sprintf("%q", path)))
+		fmt.Fprintf(p.out, "%s: repaired %s\n", name, fmt.Sprintf("%q", path))
 	}
 }

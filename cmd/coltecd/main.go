@@ -28,21 +28,30 @@ type stdio struct {
 
 // program is one call of coltecd: who called, with what.
 type program struct {
-	name string // as called: coltecd or coltec-daemon
-	stdio
+	name    string // as called: coltecd or coltec-daemon
+	stdio          // what others wrote goes through out and err, and comes out as text
+	raw     stdio  // as they are: for JSON, colours, and what a file or a program is to get
 	environ []string
+}
+
+// newProgram makes one that cannot write more than text to a terminal by mistake.
+func newProgram(io stdio, environ []string) *program {
+	raw := io
+	io.out, io.err = cmdline.PlainWriter{Writer: io.out}, cmdline.PlainWriter{Writer: io.err}
+	return &program{stdio: io, raw: raw, environ: environ}
 }
 
 // run is the whole program. Its result is the exit code (see codes). The verbs that
 // supervise take signals over (see daemon.run).
 func run(ctx context.Context, args []string, io stdio, environ []string) int {
-	p := &program{name: filepath.Base(args[0]), stdio: io, environ: environ}
+	p := newProgram(io, environ)
+	p.name = filepath.Base(args[0])
 	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
 }
 
 // say tells a person what goes on.
 func (p *program) say(format string, args ...any) {
-	fmt.Fprintln(p.err, cmdline.Plain(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(p.err, format+"\n", args...)
 }
 
 // lookup gives a variable of the environment. An empty one counts as unset.

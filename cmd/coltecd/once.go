@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -116,7 +115,7 @@ func (p *program) previewReplicas(ctx context.Context, s setting) error {
 	var failed []error
 	for _, preview := range engine.Preview(ctx) {
 		for _, step := range preview.Steps {
-			fmt.Fprintf(p.out, "replica %s: would %s %s\n", preview.Replica, step.Do, cmdline.Plain(strconv.Quote(step.Path)))
+			fmt.Fprintf(p.out, "replica %s: would %s %s\n", preview.Replica, step.Do, strconv.Quote(step.Path))
 		}
 		if preview.Err != nil {
 			failed = append(failed, fmt.Errorf("cannot tell what replica %q would do: %w", preview.Replica, preview.Err))
@@ -132,7 +131,7 @@ func (p *program) previewUnits(s setting) {
 		if u.Point != "" {
 			what = "hook " + u.Name + " at " + u.Point
 		}
-		fmt.Fprintf(p.out, "%s: %s", what, cmdline.Plain(strings.Join(u.Argv, " ")))
+		fmt.Fprintf(p.out, "%s: %s", what, strings.Join(u.Argv, " "))
 		if u.Blocked != "" {
 			fmt.Fprintf(p.out, "; blocked: %s", u.Blocked)
 		}

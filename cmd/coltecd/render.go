@@ -128,7 +128,7 @@ func (r renderer) units(units []status.Unit) string {
 			next = u.NextRetry
 		}
 		t = append(t, []string{
-			cmdline.Plain(u.Name), u.Kind, r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
+			cmdline.Plain(u.Name), cmdline.Plain(u.Kind), r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
 			r.in(next), oneLine(firstOf(u.LastError, u.LastExit)),
 		})
 	}
@@ -143,7 +143,7 @@ func (r renderer) replicas(replicas []status.Replica) string {
 			last = r.ago(p.LastSync) + " ago"
 		}
 		t = append(t, []string{
-			cmdline.Plain(p.Name), p.Direction, r.state(string(p.State)) + progress(p.Progress) + doing(p.Doing), last,
+			cmdline.Plain(p.Name), cmdline.Plain(p.Direction), r.state(string(p.State)) + progress(p.Progress) + doing(p.Doing), last,
 			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), spent(p.Cost), r.in(p.NextRun), oneLine(p.LastError),
 		})
 	}

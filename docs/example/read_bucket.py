@@ -5,8 +5,11 @@
 
 BUCKET is a directory with the bucket's objects (`rclone copy remote:bucket/prefix
 BUCKET`), at the place that path_prefix names. Each replica of the newest
-generation, or of GENERATION, is written to OUT/NAME. It needs Python's standard
+generation, or of GENERATION, is written to OUT/NAME, which must not be there. It needs Python's standard
 library and the zstd command, and follows docs/storage.md line by line.
+
+Whoever can write the bucket decides what is in it: no name leads out of OUT, no link is
+followed, and what is read is held to the limits that docs/storage.md has.
 """
 
 import hashlib
@@ -15,15 +18,36 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 
-def read(bucket, key):
-    with open(os.path.join(bucket, *key.split("/")), "rb") as f:
-        return f.read()
+def clean(path):
+    """A relative path whose names lead nowhere else; bytes or text."""
+    names = os.fsencode(path).split(b"/")
+    if b"\0" in os.fsencode(path) or any(n in (b"", b".", b"..") for n in names):
+        sys.exit("%r is no path" % path)
+    return path
 
 
-def unzstd(data):
-    return subprocess.run(["zstd", "-dcq"], input=data, stdout=subprocess.PIPE, check=True).stdout
+def read(bucket, key, limit=1 << 26):
+    with open(os.path.join(bucket, clean(key)), "rb") as f:
+        data = f.read(limit + 1)
+    if len(data) > limit:
+        sys.exit("%s has more than %d bytes" % (key, limit))
+    return data
+
+
+def unzstd(data, limit):
+    with tempfile.TemporaryFile() as packed:
+        packed.write(data)
+        packed.seek(0)
+        run = subprocess.Popen(["zstd", "-dcq", "-M8MB"], stdin=packed, stdout=subprocess.PIPE)
+        out = run.stdout.read(limit + 1)
+        run.stdout.close()
+        if len(out) > limit or run.wait() != 0:
+            run.kill()
+            sys.exit("a zstd frame is not what it should be")
+    return out
 
 
 def unescape(text):
@@ -34,8 +58,9 @@ def unescape(text):
 def generations(bucket, head):
     """All that the head and its log name, newest last."""
     found = list(head["recent"])
-    key = head.get("log")
-    while key:
+    key, seen = head.get("log"), set()
+    while key and key not in seen:
+        seen.add(key)
         segment = json.loads(read(bucket, key))
         found = segment["generations"] + found
         key = segment.get("before")
@@ -47,8 +72,7 @@ def prefixes(bucket, workspace):
     found = {}
     for top, dirs, files in os.walk(bucket):
         if os.path.basename(top) == ".coltec" and "claim.json" in files:
-            with open(os.path.join(top, "claim.json"), "rb") as f:
-                claim = json.load(f)
+            claim = json.loads(read(top, "claim.json"))
             if claim["workspace"] == workspace:
                 found[claim["replica"]] = os.path.relpath(os.path.dirname(top), bucket)
         dirs[:] = [d for d in dirs if not (os.path.basename(top) == ".coltec" and d in ("o", "m"))]
@@ -58,7 +82,8 @@ def prefixes(bucket, workspace):
 def lines(bucket, prefix, key):
     """The header of a manifest, and its rows by path: kind, mode, mtime, size,
     sum, where, link, path; None for a path that is gone."""
-    text = unzstd(read(bucket, prefix + "/.coltec/" + key)).split(b"\n")
+    data = read(bucket, prefix + "/.coltec/" + key, 1 << 30)
+    text = unzstd(data, (16 << 20) + 1024 * len(data)).split(b"\n")
     header = json.loads(text[0])
     if header.get("format") != 1:
         sys.exit("%s: this reader knows format 1, not %s" % (key, text[0].decode()))
@@ -95,44 +120,48 @@ def manifest(bucket, prefix, key):
 
 
 def content(bucket, prefix, extents, cache):
-    parts = []
+    """The pieces of a file."""
     for key, at, stored, size, codec in extents:
         name = prefix + "/.coltec/" + key
         if name not in cache:
             cache.clear()  # one object at a time: rows of one object mostly stand together
             cache[name] = read(bucket, name)
         part = cache[name][at:at + stored]
-        part = unzstd(part) if codec == "z" else part
+        part = unzstd(part, min(size, 1 << 26)) if codec == "z" else part
         if len(part) != size:
             sys.exit("%s: %d bytes at %d, not %d" % (name, len(part), at, size))
-        parts.append(part)
-    return b"".join(parts)
+        yield part
 
 
 def write(bucket, prefix, rows, out):
     cache, dirs = {}, []
-    out = os.fsencode(out)
-    os.makedirs(out, exist_ok=True)
+    os.makedirs(out)
+    out = os.path.realpath(os.fsencode(out))
     for kind, mode, mtime, size, digest, extents, link, path in rows:
         if path.startswith(b".coltec/git/") and not path.endswith(b"/coltec.json"):
             path = path[len(b".coltec/git/"):]  # of a repository: what the tree has there
         elif path.startswith(b".coltec/"):
             continue  # versions that lost their name: part of the generation, placed nowhere
-        target = os.path.join(out, path)
+        target = os.path.join(out, clean(path))
+        place = target if kind == b"d" else os.path.dirname(target)
+        if os.path.realpath(place) != place:
+            sys.exit("%r lies below a link" % path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if kind == b"d":
             os.makedirs(target, exist_ok=True)
-            dirs.append((target, int(mode, 8), int(mtime)))
+            dirs.append((target, int(mode, 8) & 0o3777, int(mtime)))
         elif kind == b"l":
             os.symlink(link, target)
             os.utime(target, ns=(int(mtime), int(mtime)), follow_symlinks=False)
         else:
-            body = content(bucket, prefix, extents, cache)
-            if len(body) != int(size) or hashlib.sha256(body).hexdigest() != digest.decode():
-                sys.exit("%r is not what its row says" % path)
-            with open(target, "wb") as f:
-                f.write(body)
-            os.chmod(target, int(mode, 8))
+            found = hashlib.sha256()
+            with open(target, "xb") as f:
+                for part in content(bucket, prefix, extents, cache):
+                    found.update(part)
+                    f.write(part)
+                if f.tell() != int(size) or found.hexdigest() != digest.decode():
+                    sys.exit("%r is not what its row says" % path)
+            os.chmod(target, int(mode, 8) & 0o777)  # setuid is for who asks for it
             os.utime(target, ns=(int(mtime), int(mtime)))
     for target, mode, mtime in reversed(dirs):
         if mtime:
@@ -157,10 +186,12 @@ def main():
             print("%s: plain objects at %s" % (name, where[name]))
             continue
         rows, older = manifest(bucket, where[name], ref["manifest"])
+        if "/" in clean(name):
+            sys.exit("%r is no name" % name)
         write(bucket, where[name], rows, os.path.join(out, name))
-        print("%s: %d rows" % (name, len(rows)))
+        print("%s: %d rows" % (ascii(name), len(rows)))
         for path in older["paths"]:
-            print("%s: %s is older than the generation: %s" % (name, path["path"], path["why"]))
+            print("%s: %s is older than the generation: %s" % (ascii(name), ascii(path["path"]), ascii(path["why"])))
 
 
 if __name__ == "__main__":

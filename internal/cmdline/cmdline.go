@@ -68,14 +68,14 @@ func CodeOf(err error) int {
 	}
 }
 
-// Fail prints an error and its hints.
+// Fail prints an error and its hints to a [PlainWriter].
 func Fail(w io.Writer, err error) {
 	if err == nil || err.Error() == "" {
 		return
 	}
-	fmt.Fprintf(w, "error: %s\n", Plain(err.Error()))
+	fmt.Fprintf(w, "error: %s\n", err)
 	for _, h := range hint.Of(err) {
-		fmt.Fprintf(w, "hint: %s\n", Plain(h))
+		fmt.Fprintf(w, "hint: %s\n", h)
 	}
 }
 
@@ -90,15 +90,30 @@ func Lookup(environ []string, name string) (string, bool) {
 	return value, value != ""
 }
 
-// Plain takes the control characters out of text for a terminal: names and
-// messages of others must not move the cursor.
+// Plain takes out of text for a terminal what is no text: control characters, those
+// that turn the direction of what follows or end a line, and bytes that are not UTF-8. Names and
+// messages of others must neither move the cursor nor look like something else.
 func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && (r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0) {
+		switch {
+		case r == '\n' || r == '\t':
+			return r
+		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x61c:
 			return '?'
 		}
-		return r
+		return r // of a byte that is none, utf8.RuneError
 	}, s)
+}
+
+// PlainWriter makes all that is written to a writer Plain. Each Write is a whole text.
+type PlainWriter struct{ io.Writer }
+
+// Write implements io.Writer.
+func (w PlainWriter) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, Plain(string(b))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // PrintJSON writes an answer for programs.

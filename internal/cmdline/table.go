@@ -15,6 +15,11 @@ type Table [][]string
 
 // String aligns the columns. The last one is as long as it likes.
 func (t Table) String() string {
+	for _, row := range t {
+		for i := range row {
+			row[i] = strings.Map(inRow, row[i])
+		}
+	}
 	width := make([]int, len(t[0]))
 	for _, row := range t {
 		for i, cell := range row {
@@ -34,6 +39,14 @@ func (t Table) String() string {
 	return b.String()
 }
 
+// inRow keeps a cell in its row.
+func inRow(r rune) rune {
+	if r == '\n' || r == '\t' {
+		return ' '
+	}
+	return r
+}
+
 // visible is the width of a cell without its colours.
 func visible(s string) int {
 	n := utf8.RuneCountInString(s)
@@ -43,6 +56,9 @@ func visible(s string) int {
 			return n
 		}
 		end := i + strings.IndexByte(s[i:], 'm') + 1
+		if end <= i { // none of ours
+			return n
+		}
 		n -= end - i
 		s = s[end:]
 	}

@@ -13,10 +13,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Local is what this host knows of a workspace.
@@ -32,8 +35,25 @@ type Local struct {
 // Seen is a head in the bucket, and when it was last written by the store's clock.
 type Seen struct {
 	Head store.Head // of one that cannot be read the name alone
+	Left []string   // what machines left behind, in words
 	At   time.Time
 	Bad  error // why it cannot be read
+}
+
+// leftMost is how many bytes of such words are kept: a thousand heads are held at a time.
+const leftMost = 2 << 10
+
+// see keeps of a head what a row shows.
+func see(h *store.Head, at time.Time) Seen {
+	s := Seen{At: at, Head: store.Head{Workspace: h.Workspace, State: h.State, Holder: h.Holder, TTL: h.TTL, Dirty: h.Dirty}}
+	for _, b := range h.LeftBehind {
+		text := b.String()
+		if len(text) > leftMost {
+			text = strings.ToValidUTF8(text[:leftMost], "") + "…"
+		}
+		s.Left = append(s.Left, text)
+	}
+	return s
 }
 
 // State of a workspace, as a row shows it: coltecd's own, or one of these.
@@ -159,9 +179,7 @@ func (s Seen) row(now time.Time) Row {
 		row.State, row.Attention = Unreadable, append(row.Attention, s.Bad.Error())
 		return row
 	}
-	for _, b := range h.LeftBehind {
-		row.Attention = append(row.Attention, b.String())
-	}
+	row.Attention = append(row.Attention, s.Left...)
 	switch h.State {
 	case store.Held:
 		row.State, row.Where = Elsewhere, place(h.Holder)
@@ -173,7 +191,7 @@ func (s Seen) row(now time.Time) Row {
 			row.Attention = append(row.Attention, fmt.Sprintf("%s was last seen %s ago: the next machine that wants it takes it", row.Where, now.Sub(s.At).Round(time.Second)))
 		}
 	case store.Dirty:
-		if len(h.LeftBehind) == 0 { // an older coltecd named nothing
+		if len(s.Left) == 0 { // an older coltecd named nothing
 			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %d changes that are not in the bucket", place(h.Holder), h.Dirty))
 		}
 	}
@@ -192,53 +210,87 @@ const fleetPrefix = ".coltec/fleet"
 // ErrNoAnswer says that a bucket did not answer in time.
 var ErrNoAnswer = errors.New("it did not answer")
 
-// Heads reads all heads of a bucket: one listing, and all in one batch. It is
+// headsMost is how many heads are read, those that were written last: more than that is
+// no list that a person reads.
+const headsMost = 1000
+
+// Heads reads the heads of a bucket: one listing, and all in one batch. left is how many
+// were not read, because there are more than anybody has. It is
 // [ErrNoAnswer] when the listing takes longer than answer; read bounds the batch.
-func Heads(ctx context.Context, b Bucket, answer, read time.Duration) ([]Seen, error) {
-	keys, times, err := list(ctx, b, answer)
-	if err != nil || len(keys) == 0 {
-		return nil, err
+func Heads(ctx context.Context, b Bucket, answer, read time.Duration) (seen []Seen, left int, err error) {
+	found, left, err := list(ctx, b, answer)
+	if err != nil || len(found) == 0 {
+		return nil, left, err
+	}
+	var keys []string
+	for _, o := range found {
+		if name := nameOf(o.Key); !named(name) {
+			seen = append(seen, Seen{Head: store.Head{Workspace: name}, At: o.ModTime, Bad: store.Impossible("no workspace has the name %q", name)})
+		} else if o.Size > store.MaxHead {
+			seen = append(seen, Seen{Head: store.Head{Workspace: name}, At: o.ModTime, Bad: store.Impossible("a head of %d bytes", o.Size)})
+		} else {
+			keys = append(keys, o.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return seen, left, nil
 	}
 	dir, err := os.MkdirTemp("", "coltec-fleet-*")
 	if err != nil {
-		return nil, err
+		return nil, left, err
 	}
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeoutCause(ctx, read, fmt.Errorf("%w the question for %d heads within %s", ErrNoAnswer, len(keys), read))
 	defer cancel()
-	if _, err := b.Download(ctx, keys, dir, nil); err != nil {
-		return nil, err
+	// A head that is gone meanwhile, or cannot be had, is one that cannot.
+	_, err = b.Download(ctx, keys, dir, nil)
+	if err != nil && !errors.Is(err, rclone.ErrNotFound) {
+		return nil, left, err
 	}
-	var seen []Seen
+	times := map[string]time.Time{}
+	for _, o := range found {
+		times[o.Key] = o.ModTime
+	}
 	for _, key := range keys {
-		body, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(key)))
+		body, err := wholefile.Read(filepath.Join(dir, filepath.FromSlash(key)), store.MaxHead)
 		if err != nil {
 			continue // it is never deleted; a listing may be ahead
 		}
-		name := path.Dir(strings.TrimPrefix(key, fleetPrefix+"/"))
-		s := Seen{Head: store.Head{Workspace: name}, At: times[key]}
-		if head, err := store.ParseHead(body, name); err != nil {
-			s.Bad = err
+		head, err := store.ParseHead(body, nameOf(key))
+		if err != nil {
+			seen = append(seen, Seen{Head: store.Head{Workspace: nameOf(key)}, At: times[key], Bad: err})
 		} else {
-			s.Head = *head
+			seen = append(seen, see(head, times[key]))
 		}
-		seen = append(seen, s)
 	}
-	return seen, nil
+	return seen, left, nil
 }
 
-// list gives the keys of all heads, and when each was written.
-func list(ctx context.Context, b Bucket, patience time.Duration) (keys []string, times map[string]time.Time, err error) {
+// nameOf is the workspace of a head's key.
+func nameOf(key string) string { return path.Dir(strings.TrimPrefix(key, fleetPrefix+"/")) }
+
+// named reports whether a name may be a workspace's: rclone is asked for no other, and
+// one that it cannot write to a file would end the batch.
+func named(workspace string) bool {
+	return len(workspace) <= 3*255 && utf8.ValidString(workspace) && !strings.ContainsFunc(workspace, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// list gives the heads that were written last, and how many more there are.
+func list(ctx context.Context, b Bucket, patience time.Duration) (found []rclone.Object, more int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w within %s", ErrNoAnswer, patience))
 	defer cancel()
-	times = map[string]time.Time{}
+	last := func(a, b rclone.Object) int { return b.ModTime.Compare(a.ModTime) }
 	err = b.ListEach(ctx, fleetPrefix, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
 		if path.Base(o.Key) == "head.json" && strings.Count(o.Key, "/") == 3 {
-			key := path.Join(fleetPrefix, o.Key)
-			keys = append(keys, key)
-			times[key] = o.ModTime
+			o.Key = path.Join(fleetPrefix, o.Key)
+			if found = append(found, o); len(found) == 2*headsMost {
+				slices.SortStableFunc(found, last)
+				found, more = found[:headsMost], more+headsMost
+			}
 		}
 		return nil
 	})
-	return keys, times, err
+	slices.SortStableFunc(found, last)
+	n := min(len(found), headsMost)
+	return found[:n], more + len(found) - n, err
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,9 +70,12 @@ func TestHeads(t *testing.T) {
 	put("workspaces/acme/widget/x/head.json", "a file of somebody")
 
 	root, runs := counted(t, s, s.Endpoint)
-	seen, err := Heads(t.Context(), root, patience, patience)
+	seen, left, err := Heads(t.Context(), root, patience, patience)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if left != 0 {
+		t.Errorf("%d were left", left)
 	}
 	good := 0
 	bad := map[string]string{}
@@ -105,12 +109,54 @@ func TestHeadsOfASilentStore(t *testing.T) {
 	defer l.Close()
 	root, _ := counted(t, s, "http://"+l.Addr().String())
 	began := time.Now()
-	if _, err := Heads(t.Context(), root, time.Second, patience); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "within 1s") {
+	if _, _, err := Heads(t.Context(), root, time.Second, patience); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "within 1s") {
 		t.Errorf("a silent store: %v", err)
 	}
 	t.Logf("after %.1f s", time.Since(began).Seconds())
 	root, _ = counted(t, s, "http://127.0.0.1:9")
-	if _, err := Heads(t.Context(), root, patience, patience); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
+	if _, _, err := Heads(t.Context(), root, patience, patience); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
 		t.Errorf("a closed port: %v", err)
+	}
+}
+
+// listing is a bucket of heads that are listed, and counts those that are read.
+type listing struct {
+	n, read int
+}
+
+func (l *listing) ListEach(_ context.Context, _ string, _ rclone.ListOptions, f func(rclone.Object) error) error {
+	for i := range l.n {
+		if err := f(rclone.Object{Key: fmt.Sprintf("acme/widget/dev-%d/head.json", i), ModTime: time.Unix(int64(i*7919%l.n), 0)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *listing) Download(_ context.Context, keys []string, dir string, _ func(rclone.Progress)) (rclone.Transfer, error) {
+	l.read += len(keys)
+	for _, key := range keys {
+		file := filepath.Join(dir, key)
+		name := strings.TrimSuffix(strings.TrimPrefix(key, ".coltec/fleet/"), "/head.json")
+		body := fmt.Appendf(nil, `{"format":1,"workspace":%q}`, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, body, 0o600)); err != nil {
+			return rclone.Transfer{}, err
+		}
+	}
+	return rclone.Transfer{}, nil
+}
+
+// A hundred thousand heads hide no workspace that was written a while ago, and are no
+// hundred thousand downloads.
+func TestMoreHeadsThanAnybodyHas(t *testing.T) {
+	l := &listing{n: 100_000}
+	seen, left, err := Heads(t.Context(), l, patience, patience)
+	if err != nil || len(seen) != headsMost || left != l.n-headsMost || l.read != headsMost {
+		t.Fatalf("%d heads, %d left, %d read, %v", len(seen), left, l.read, err)
+	}
+	for _, s := range seen {
+		if s.Bad != nil || s.At.Unix() < int64(l.n-headsMost) {
+			t.Fatalf("%+v is not among the last", s)
+		}
 	}
 }

@@ -257,11 +257,11 @@ func (r *Remote) named(tags []string, body []byte) bool {
 // readBack makes sure of a write for which the store named no ETag of the body:
 // under SSE-KMS and SSE-C it is none, and an rclone may log otherwise than ours.
 func (r *Remote) readBack(ctx context.Context, key string, body []byte) error {
-	got, err := r.Get(ctx, key)
+	got, err := r.Get(ctx, key, int64(len(body))+1)
 	switch {
 	case err == nil && bytes.Equal(got, body):
 		return nil
-	case err == nil, ClassOf(err) == NotFound: // it may have arrived, and been written over since
+	case err == nil, ClassOf(err) == NotFound, ClassOf(err) == TooLarge: // it may have arrived, and been written over since
 		return &Error{Op: "put", Key: key, Class: Foreign, Text: "the write was said to be done, and the store holds something else"}
 	case errors.Is(err, ErrUnknown):
 		return err

@@ -53,7 +53,7 @@ func most(t *testing.T, r *Remote) map[string]error {
 	ctx, all := t.Context(), map[string]error{}
 	all["put"] = r.PutIf(ctx, "new", []byte("body"), IfAbsent)
 	_, all["upload"] = r.Upload(ctx, tree(t, map[string]string{"a": "1", "b/c": "2"}), []string{"a", "b/c"}, nil)
-	_, all["get gone"] = r.Get(ctx, "gone")
+	_, all["get gone"] = r.Get(ctx, "gone", 1<<30)
 	_, all["stat there"] = r.Stat(ctx, "there")
 	_, all["list"] = r.List(ctx, "")
 	return all
@@ -66,7 +66,7 @@ func everything(t *testing.T, r *Remote) map[string]error {
 	all["large put"] = r.PutIf(ctx, "large", []byte(strings.Repeat("body", memory)), Cond{})
 	_, all["upload of a mirror"] = r.Metadata().Upload(ctx, tree(t, map[string]string{"a": "1"}), []string{"a"}, nil)
 	for _, key := range []string{"there", "gone"} {
-		_, all["get "+key] = r.Get(ctx, key)
+		_, all["get "+key] = r.Get(ctx, key, 1<<30)
 		_, all["stat "+key] = r.Stat(ctx, key)
 		_, all["download "+key] = r.Download(ctx, []string{key}, t.TempDir(), nil)
 	}

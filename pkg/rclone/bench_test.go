@@ -21,7 +21,7 @@ func BenchmarkOperations(b *testing.B) {
 		do   func(i int) error
 	}{
 		{"put", func(int) error { return s.PutIf(ctx, "k", body, Cond{}) }},
-		{"get", func(int) error { _, err := s.Get(ctx, "k"); return err }},
+		{"get", func(int) error { _, err := s.Get(ctx, "k", 1<<30); return err }},
 		{"stat", func(int) error { _, err := s.Stat(ctx, "k"); return err }},
 		{"probe", func(i int) error {
 			p, err := s.Probe(ctx, fmt.Sprint("probe", i))

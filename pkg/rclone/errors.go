@@ -28,6 +28,7 @@ const (
 	Foreign       Class = "foreign"       // something on the way answered in the store's place
 	Conflict      Class = "conflict"      // 409: another write to the key was under way
 	Corrupted     Class = "corrupted"     // what arrived is not what was sent
+	TooLarge      Class = "too-large"     // an object has more bytes than who asked takes
 	StoreFull     Class = "store-full"    // a quota of the store
 	LocalDiskFull Class = "local-full"    // the disk here
 	LocalChanged  Class = "local-changed" // a local file vanished or changed under the upload
@@ -58,6 +59,7 @@ var about = map[Class]struct {
 	Foreign:       {true, true, "the answer did not come from the store, but from something on the way (a captive portal or a proxy)", "log in to the network, or use https for the remote's endpoint"},
 	Conflict:      {true, true, "the store was busy with another write to it", ""},
 	Corrupted:     {true, false, "what arrived differs from what was sent", ""},
+	TooLarge:      {false, false, "it is too large", ""},
 	StoreFull:     {false, false, "the store is full", "make room in the bucket, or raise its quota"},
 	LocalDiskFull: {true, false, "the disk of this machine is full", "make room on the disk"},
 	LocalChanged:  {true, false, "a local file changed or vanished meanwhile", ""},
@@ -88,6 +90,7 @@ type Error struct {
 var (
 	ErrPrecondition = errors.New("precondition failed")
 	ErrNotFound     = errors.New("object not found")
+	ErrTooLarge     = errors.New("object too large")
 	// ErrUnknown matches errors after which a write may have happened all the
 	// same: send the identical body again, or read.
 	ErrUnknown = errors.New("unknown answer")
@@ -137,6 +140,8 @@ func (e *Error) Is(target error) bool {
 		return e.Class == Precondition
 	case ErrNotFound:
 		return e.Class == NotFound
+	case ErrTooLarge:
+		return e.Class == TooLarge
 	case ErrUnknown:
 		return about[e.Class].unknown
 	}

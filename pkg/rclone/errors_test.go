@@ -71,12 +71,12 @@ func TestEachClassIsDescribed(t *testing.T) {
 		}
 	}
 	for _, class := range []Class{Precondition, NotFound, Unauthorized, ClockSkew, NoBucket, Unreachable, Throttled, Server,
-		Foreign, Conflict, Corrupted, StoreFull, LocalDiskFull, LocalChanged, LocalDenied, Canceled, Unsupported, Config, Unclassified} {
+		Foreign, Conflict, Corrupted, TooLarge, StoreFull, LocalDiskFull, LocalChanged, LocalDenied, Canceled, Unsupported, Config, Unclassified} {
 		if about[class].text == "" {
 			t.Errorf("no words for %s", class)
 		}
 	}
-	if len(about) != 19 {
+	if len(about) != 20 {
 		t.Errorf("%d classes are described", len(about))
 	}
 }

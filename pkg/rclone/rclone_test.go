@@ -96,14 +96,14 @@ func TestSmallObjects(t *testing.T) {
 	must(s.PutIf(ctx, "a/head.json", []byte("three"), IfMatch(ETag([]byte("one")))))
 	s.counts(t, map[s3test.Kind]int{s3test.Put: 1})
 
-	got, err := s.Get(ctx, "a/head.json")
+	got, err := s.Get(ctx, "a/head.json", 1<<30)
 	must(err)
 	if string(got) != "three" {
 		t.Errorf("got %q", got)
 	}
 	s.counts(t, map[s3test.Kind]int{s3test.Get: 1})
 
-	if _, err := s.Get(ctx, "a/none"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Get(ctx, "a/none", 1<<30); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a missing object: %v", err)
 	}
 	s.counts(t, map[s3test.Kind]int{s3test.Get: 1})

@@ -80,8 +80,12 @@ func TestNamesGoThereAndBack(t *testing.T) {
 		if i%8 != 0 && name != "new\nline" && name != "\xff\xfe not utf-8" {
 			continue // a process each: some will do
 		}
-		if got, err := s.Get(ctx, name); err != nil || string(got) != files[name] {
+		size := int64(len(files[name]))
+		if got, err := s.Get(ctx, name, size); err != nil || string(got) != files[name] {
 			t.Errorf("get %q: %q %v", name, got, err)
+		}
+		if got, err := s.Get(ctx, name, size-1); !errors.Is(err, ErrTooLarge) || got != nil {
+			t.Errorf("get %q with a byte less: %q %v", name, got, err)
 		}
 		if o, err := s.Stat(ctx, name); err != nil || o.Key != name {
 			t.Errorf("stat %q: %q %v", name, o.Key, err)
@@ -128,7 +132,7 @@ func TestConditionHoldsAtAnySize(t *testing.T) {
 			t.Errorf("%d again: %v", size, err)
 		}
 		s.counts(t, map[s3test.Kind]int{s3test.Put: 2})
-		if got, err := s.Get(t.Context(), key); err != nil || !bytes.Equal(got, body) {
+		if got, err := s.Get(t.Context(), key, 1<<30); err != nil || !bytes.Equal(got, body) {
 			t.Errorf("%d: got %d bytes, %v", size, len(got), err)
 		}
 		s.proxy.Reset()
@@ -192,7 +196,7 @@ func TestBadCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, getErr := r.Get(t.Context(), "k")
+		_, getErr := r.Get(t.Context(), "k", 1<<30)
 		_, listErr := r.List(t.Context(), "")
 		for op, err := range map[string]error{"put": r.PutIf(t.Context(), "k", nil, Cond{}), "get": getErr, "list": listErr} {
 			if ClassOf(err) != Unauthorized || strings.Contains(err.Error(), secret) || len(hint.Of(err)) == 0 {
@@ -259,7 +263,7 @@ func TestInjectedFaults(t *testing.T) {
 				t.Errorf("%d PUTs, want %d", n, puts)
 			}
 			remove()
-			_, err = s.Get(t.Context(), name)
+			_, err = s.Get(t.Context(), name, 1<<30)
 			if written := err == nil; written != tt.fault.DropResponse {
 				t.Errorf("written: %v", written)
 			}
@@ -274,7 +278,7 @@ func TestTruncatedAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	remove := s.proxy.Inject(s3test.Fault{Kind: s3test.Get, Truncate: true})
-	if got, err := s.Get(t.Context(), "k"); ClassOf(err) != Unreachable {
+	if got, err := s.Get(t.Context(), "k", 1<<30); ClassOf(err) != Unreachable {
 		t.Errorf("get: %d bytes, %v", len(got), err)
 	}
 	dir := t.TempDir()
@@ -432,11 +436,11 @@ func conform(t *testing.T, r *Remote) {
 		t.Errorf("list: %v %s", err, diff)
 	}
 	for _, key := range keys {
-		if got, err := r.Get(ctx, key); err != nil || string(got) != files[key] {
+		if got, err := r.Get(ctx, key, 1<<30); err != nil || string(got) != files[key] {
 			t.Errorf("get %q: %d bytes, %v", key, len(got), err)
 		}
 	}
-	if _, err := r.Get(ctx, "gone"); !errors.Is(err, ErrNotFound) {
+	if _, err := r.Get(ctx, "gone", 1<<30); !errors.Is(err, ErrNotFound) {
 		t.Errorf("get: %v", err)
 	}
 	var e *Error
@@ -576,8 +580,8 @@ func TestSpent(t *testing.T) {
 	}{
 		{"put", func() error { return s.PutIf(ctx, "one", []byte("12345"), IfAbsent) }, 5},
 		{"put that is refused", func() error { _ = s.PutIf(ctx, "one", []byte("12345"), IfAbsent); return nil }, -1},
-		{"get", func() error { _, err := s.Get(ctx, "one"); return err }, 5},
-		{"get what is not there", func() error { _, _ = s.Get(ctx, "two"); return nil }, -1},
+		{"get", func() error { _, err := s.Get(ctx, "one", 1<<30); return err }, 5},
+		{"get what is not there", func() error { _, _ = s.Get(ctx, "two", 1<<30); return nil }, -1},
 		{"stat", func() error { _, err := s.StatAll(ctx, []string{"one", "two"}); return err }, 0},
 		{"upload", func() error { _, err := s.Upload(ctx, dir, keys, nil); return err }, 1200 * 7},
 		{"upload in parts", func() error { _, err := s.Upload(ctx, dir, []string{"large"}, nil); return err }, uploadThreads + 1},

@@ -493,14 +493,22 @@ func (p *placement) asPlanned(path string, now *Sighting) bool {
 		was.MTime == now.MTime && was.Mode == now.Mode
 }
 
-// parents makes the directories above a path that are missing.
+// parents makes the directories above a path that are missing. It begins at the
+// nearest one, which most often is there: of a deep tree each step from the top is
+// long.
 func parents(root FileSystem, path string) error {
-	for dir := range tree.Parents(path) {
-		if err := mkdir(root, dir); err != nil {
-			return err
-		}
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return nil
 	}
-	return nil
+	dir := path[:i]
+	if s, err := root.Lstat(dir); err == nil && s != nil && s.Kind == tree.Dir {
+		return nil
+	}
+	if err := parents(root, dir); err != nil {
+		return err
+	}
+	return mkdir(root, dir)
 }
 
 func mkdir(root FileSystem, path string) error {

@@ -315,16 +315,21 @@ func (r *Replica) excludeFromGit() error {
 
 // carries says whether a path is the replica's to carry.
 func (r *Replica) carries(path string, dir bool) bool {
-	if tree.Within(path, Dir) {
+	if top, _, _ := strings.Cut(path, "/"); isOwn(top) {
 		return false
 	}
 	return r.Filter.Carries(path, dir)
 }
 
+// isOwn says whether a name at the top of a tree is that of the replica's own directory
+// on some file system: where names fold they are one.
+func isOwn(name string) bool { return strings.EqualFold(name, Dir) }
+
 // carried is the Matcher of a walk, which meets a path's parents first.
 type carried struct{ *filter.Filter }
 
-func (c carried) Dir(path string) bool { return path != Dir && c.Filter.Dir(path) }
+func (c carried) Dir(path string) bool  { return !isOwn(path) && c.Filter.Dir(path) }
+func (c carried) File(path string) bool { return !isOwn(path) && c.Filter.File(path) }
 
 // Carried says which paths of a tree a replica with that filter carries, to one
 // who meets a path's parents first.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -157,6 +158,10 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
+// longPath is a length up to which a path is none too long: of shorter ones it is not
+// asked.
+const longPath = 255
+
 func (w *walker) child(dirfd int, path, name string, dev uint64) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(dirfd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -168,6 +173,10 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 	s, err := sightingOf(path, &st, dirfd, name)
 	if err != nil {
 		w.skip(path, err)
+		return
+	}
+	if len(path) > longPath && !store.ValidPath(path) {
+		w.skip(path, unix.ENAMETOOLONG)
 		return
 	}
 	s.Mount = s.Kind == tree.Dir && (st.Dev != dev || mountRoot(dirfd, name))

@@ -47,6 +47,32 @@ func TestWalkOrder(t *testing.T) {
 	}
 }
 
+// What is called as the replica's own directory in other letters is the same where names
+// fold: it is carried nowhere. A path that no reader takes is named.
+func TestWalkOfOddNames(t *testing.T) {
+	m := newWorld(t).machine("m")
+	m.write(map[string]string{"a": "", ".COLTEC": "", ".Coltec/base": "", "d/.COLTEC": "", "d/.Coltec/x": ""})
+	deep := strings.Repeat(strings.Repeat("n", 250)+"/", 70)
+	t.Chdir(m.Path)
+	for name := range strings.SplitSeq(strings.TrimSuffix(deep, "/"), "/") {
+		m.w.must(os.Mkdir(name, 0o755))
+		t.Chdir(name)
+	}
+	paths, unknown := walkAll(t, m.Path, m.matcher())
+	if !slices.Contains(paths, "d/.Coltec/x") || slices.Contains(paths, ".COLTEC") || slices.Contains(paths, ".Coltec") {
+		t.Errorf("%q", paths[:min(len(paths), 8)])
+	}
+	long := 0
+	for path, why := range unknown {
+		if len(path) > 16<<10 && strings.Contains(why, "too long") {
+			long++
+		}
+	}
+	if long != 1 {
+		t.Errorf("%d paths are too long", long)
+	}
+}
+
 // Not to be carried: named, and nothing is concluded from them.
 func TestWalkUnknown(t *testing.T) {
 	m := newWorld(t).machine("m", "node_modules/**", "*.tmp")

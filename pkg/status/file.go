@@ -1,7 +1,6 @@
 package status
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +15,9 @@ const FileName = "status.json"
 // readLimit bounds what is read of the file: an agent in the container could write it.
 const readLimit = 16 << 20
 
+// valuesMost is what a few hundred replicas come to, each with all that is only here.
+const valuesMost = 1 << 16
+
 // ReadFile reads the document that the coltecd of a log directory wrote last, and
 // when it did.
 func ReadFile(logDir string) (Document, time.Time, error) {
@@ -27,7 +29,12 @@ func ReadFile(logDir string) (Document, time.Time, error) {
 	}
 	b, err := wholefile.Read(path, readLimit)
 	if err == nil {
-		err = json.Unmarshal(b, &doc)
+		doc, err = parse(b)
 	}
 	return doc, info.ModTime(), err
+}
+
+func parse(b []byte) (doc Document, err error) {
+	err = wholefile.Unmarshal(b, &doc, valuesMost)
+	return doc, err
 }

@@ -73,7 +73,7 @@ func newAssembler(dir string) (*assembler, error) {
 	}
 	a := &assembler{dir: fd, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}, zeros: map[int64]string{}}
 	if a.whole, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(smallFrame)); err == nil {
-		a.stream, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+		a.stream, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	}
 	if err != nil {
 		a.close()

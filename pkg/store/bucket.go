@@ -17,8 +17,9 @@ type Bucket interface {
 	// PutIf writes a small object when cond holds; class Precondition when
 	// it does not.
 	PutIf(ctx context.Context, key string, body []byte, cond rclone.Cond) error
-	// Get reads a small object; class NotFound when there is none.
-	Get(ctx context.Context, key string) ([]byte, error)
+	// Get reads an object of at most limit bytes; class NotFound when there is none,
+	// TooLarge when it has more.
+	Get(ctx context.Context, key string, limit int64) ([]byte, error)
 	// Stat tells of one object, by the store's own clock.
 	Stat(ctx context.Context, key string) (rclone.Object, error)
 	// Upload sends dir/KEY for each key, each in one request.

@@ -74,12 +74,25 @@ func stake(ctx context.Context, b Bucket, c Claim, seen Look) (*Claim, error) {
 // ReadClaim reads the claim of the prefix that the bucket is rooted at. The
 // error wraps rclone.ErrNotFound when there is none.
 func ReadClaim(ctx context.Context, b Bucket) (*Claim, error) {
-	body, err := b.Get(ctx, claimKey)
+	body, err := Get(ctx, b, claimKey, maxClaim)
 	if err != nil {
 		return nil, err
 	}
+	return parseClaim(body)
+}
+
+func parseClaim(body []byte) (*Claim, error) {
 	var c Claim
-	if err := json.Unmarshal(body, &c); err != nil {
+	err := json.Unmarshal(body, &c)
+	switch {
+	case err != nil:
+		err = Impossible("%w", err)
+	case c.Format != headFormat:
+		err = fmt.Errorf("format %d %w", c.Format, errLater)
+	case max(len(c.Workspace), len(c.Replica), len(c.Lineage), len(c.Head)) > maxWord:
+		err = Impossible("a name in it has more than %d bytes", maxWord)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", claimKey, err)
 	}
 	return &c, nil

@@ -72,7 +72,7 @@ func on(t testing.TB, root *rclone.Remote) place {
 			return keys
 		},
 		body: func(key string) []byte {
-			body, err := r.Get(t.Context(), key)
+			body, err := r.Get(t.Context(), key, 1<<30)
 			must(err)
 			return body
 		},

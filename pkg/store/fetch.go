@@ -163,7 +163,8 @@ func (f *fetch) work(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			if err := a.put(p); err != nil {
-				return cmp.Or(f.damaged(p), p.file.wrap(err))
+				// An object that is what its name promises was written so.
+				return cmp.Or(f.damaged(p), p.file.wrap(impossible(err)))
 			}
 		}
 		if err := f.unpacked(a, some); err != nil {

@@ -443,3 +443,23 @@ func entriesOf(t *Tree) (entries []*tree.Entry) {
 	}
 	return entries
 }
+
+// Rows that refer to what an object does not have, or that unpack to something else than
+// they say, are a fault of whoever wrote them: the object is what its name promises.
+func TestFetchOfImpossibleExtents(t *testing.T) {
+	for name, change := range map[string]func(x *tree.Extent){
+		"beyond the object":   func(x *tree.Extent) { x.Offset += 1 << 29 },
+		"of another codec":    func(x *tree.Extent) { x.Codec = 'q' },
+		"packed and not raw":  func(x *tree.Extent) { x.Codec = tree.Zstd + tree.Raw - x.Codec },
+		"shorter than stored": func(x *tree.Extent) { x.Stored /= 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, s, entries := fetched(t)
+			e := *entries[0]
+			e.Where = slices.Clone(e.Where)
+			change(&e.Where[0])
+			err := s.Fetch(t.Context(), []*tree.Entry{&e}, t.TempDir(), nil, nil)
+			wantImpossible(t, err)
+		})
+	}
+}

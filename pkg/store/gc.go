@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +16,7 @@ import (
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Garbage is collected by the holder alone, in two phases. *Mark*: what no
@@ -74,24 +74,21 @@ func (l *Lease) Collected(ctx context.Context, change func(*Head)) error {
 	return l.write(ctx, change)
 }
 
-// recentKept is what a collection leaves in the head itself of the log.
-const recentKept = recentMax / 2
+// segmentRefs is how many replicas, of all its generations, one segment has that a
+// collection writes: some 10 MB.
+const segmentRefs = 1 << 15
 
 // Compact writes the log anew, with the given generations alone, and returns
 // the change that makes it the head's. What is in the head's Recent and not
 // given is dropped too.
 func (l *Lease) Compact(ctx context.Context, kept []Generation) (func(*Head), error) {
-	n := max(len(kept)-recentKept, 0)
+	n := max(len(kept)-l.head.room()/2, 0)
 	older, recent := kept[:n], kept[n:]
 	key := ""
-	if len(older) > 0 {
-		key = path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, older[n-1].Number, NewID()))
-		body, err := encodeJSON(logSegment{Format: headFormat, Generations: older})
-		if err != nil {
+	for part := range slices.Chunk(older, max(1, segmentRefs/max(1, len(l.head.Replicas)))) {
+		var err error
+		if key, err = l.putSegment(ctx, key, part); err != nil {
 			return nil, err
-		}
-		if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
-			return nil, fmt.Errorf("cannot write the log of generations: %w", err)
 		}
 	}
 	return func(h *Head) { h.Log, h.Recent = key, slices.Clone(recent) }, nil
@@ -134,7 +131,7 @@ func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now tim
 			sizes[o.Key] = o.Size
 		}
 		// A store that tells no time tells no age.
-		if y.Ours(o.Key) && !needed(o.Key) && !o.ModTime.IsZero() && now.Sub(o.ModTime) >= Grace {
+		if len(o.Key) <= ownKey && y.Ours(o.Key) && !needed(o.Key) && !o.ModTime.IsZero() && now.Sub(o.ModTime) >= Grace {
 			keys = append(keys, o.Key)
 		}
 		return nil
@@ -143,8 +140,15 @@ func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now tim
 		return nil, nil, fmt.Errorf("cannot look for garbage: %w", err)
 	}
 	slices.Sort(keys)
-	return keys, sizes, nil
+	return keys[:min(len(keys), condemnedMost)], sizes, nil
 }
+
+const (
+	// condemnedMost is how many keys one list has: what is left is found again.
+	condemnedMost = 100_000
+	// ownKey is longer than all keys of ours: so many of them fit into a list.
+	ownKey = 128
+)
 
 // condemnation is the object that lists condemned keys. Immutable.
 type condemnation struct {
@@ -197,7 +201,7 @@ func (y Yard) Sweep(ctx context.Context, c Condemned, needed func(key string) bo
 // list reads a list of condemned keys. One that is gone, or is not as it was
 // written, condemns nothing.
 func (y Yard) list(ctx context.Context, c Condemned) ([]string, error) {
-	body, err := y.Bucket.Get(ctx, path.Join(y.Dir, c.List))
+	body, err := Get(ctx, y.Bucket, path.Join(y.Dir, c.List), maxList)
 	if errors.Is(err, rclone.ErrNotFound) {
 		return nil, nil
 	}
@@ -205,7 +209,7 @@ func (y Yard) list(ctx context.Context, c Condemned) ([]string, error) {
 		return nil, fmt.Errorf("cannot read the list of garbage: %w", err)
 	}
 	var l condemnation
-	if !strings.HasSuffix(c.List, fmt.Sprintf("-%x", sha256.Sum256(body))) || json.Unmarshal(body, &l) != nil || l.Format != headFormat {
+	if !strings.HasSuffix(c.List, fmt.Sprintf("-%x", sha256.Sum256(body))) || wholefile.Unmarshal(body, &l, listValues) != nil || l.Format != headFormat {
 		return nil, nil
 	}
 	return l.Keys, nil

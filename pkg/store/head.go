@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // headFormat is the version of the head's format.
@@ -133,6 +134,30 @@ func (h *Head) leave(by Holder, left []account.Left, now time.Time) {
 	h.LeftBehind = h.LeftBehind[max(0, len(h.LeftBehind)-leftBehindMax):]
 }
 
+// thin drops the names of what was left and what is held, where they alone make the head
+// larger than one can be: their counts stay.
+func (h *Head) thin() {
+	h.LeftBehind = slices.Clone(h.LeftBehind)
+	for i := range h.LeftBehind {
+		left := slices.Clone(h.LeftBehind[i].Left)
+		for j := range left {
+			left[j].Parts = slices.Clone(left[j].Parts)
+			for k := range left[j].Parts {
+				left[j].Parts[k].Names = nil
+			}
+		}
+		h.LeftBehind[i].Left = left
+	}
+	h.Deletions = maps.Clone(h.Deletions)
+	for name, d := range h.Deletions {
+		d.Held = slices.Clone(d.Held)
+		for i := range d.Held {
+			d.Held[i].Names = nil
+		}
+		h.Deletions[name] = d
+	}
+}
+
 // keepCount keeps what a coltecd of a version before LeftBehind counted, and did not
 // name.
 func (h *Head) keepCount(now time.Time) {
@@ -212,16 +237,39 @@ func (h *Head) Commit(refs map[string]Ref, now time.Time) {
 // writes is refused.
 func ParseHead(b []byte, workspace string) (*Head, error) {
 	var h Head
-	if err := json.Unmarshal(b, &h); err != nil {
+	err := wholefile.Unmarshal(b, &h, headValues)
+	switch {
+	case len(b) > MaxHead:
+		err = Impossible("it has %d bytes", len(b))
+	case err != nil:
+		err = Impossible("%w", err)
+	case h.Format != headFormat:
+		err = fmt.Errorf("format %d %w", h.Format, errLater)
+	case h.Workspace != workspace:
+		return nil, fmt.Errorf("cannot use head: %w", Impossible("it belongs to workspace %s, not %q", short(h.Workspace), workspace))
+	default:
+		err = impossible(h.check())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
 	}
-	if h.Format != headFormat {
-		return nil, fmt.Errorf("cannot read head of %q: format %d is not known to this version of coltecd", workspace, h.Format)
-	}
-	if h.Workspace != workspace {
-		return nil, fmt.Errorf("cannot use head: it belongs to workspace %q, not %q", h.Workspace, workspace)
-	}
 	return &h, nil
+}
+
+// encode makes the body of a head. One that nobody could read again is not written.
+func (h *Head) encode() ([]byte, error) {
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("cannot write head: %w", impossible(err))
+	}
+	body, err := encodeJSON(h)
+	if err == nil && len(body) > MaxHead {
+		h.thin()
+		body, err = encodeJSON(h)
+	}
+	if err == nil && len(body) > MaxHead {
+		err = fmt.Errorf("cannot write head: it has %d bytes, and may have %d", len(body), MaxHead)
+	}
+	return body, err
 }
 
 // etagOf is the entity tag that S3 gives an object that was sent in one piece.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Log is the log of generations that a head leads to.
@@ -25,13 +26,13 @@ const segmentsAtOnce = 3
 // ReadLog reads all generations that a head names. The bucket is the one that
 // the head is in; tmp is a local directory for a long log on its way.
 func ReadLog(ctx context.Context, b Bucket, h *Head, tmp string) (*Log, error) {
-	r := logReader{bucket: b, dir: path.Dir(HeadKey(h.Workspace))}
+	r := logReader{bucket: b, dir: path.Dir(HeadKey(h.Workspace)), left: maxLog, rows: logRows}
 	l := &Log{}
 	seen := map[string]bool{}
 	var segments [][]Generation
 	for key := h.Log; key != ""; {
-		if seen[key] {
-			return nil, fmt.Errorf("cannot read the log of generations: segment %q leads to itself", key)
+		if seen[key] || len(seen) == maxSegments || !r.holds(key) {
+			return nil, fmt.Errorf("cannot read the log of generations: %w", Impossible("segment %s leads to itself, or to nothing of the log", short(key)))
 		}
 		seen[key] = true
 		if len(l.Segments) == segmentsAtOnce {
@@ -53,10 +54,8 @@ func ReadLog(ctx context.Context, b Bucket, h *Head, tmp string) (*Log, error) {
 		l.Generations = append(l.Generations, segments[i]...)
 	}
 	l.Generations = append(l.Generations, h.Recent...)
-	for i := 1; i < len(l.Generations); i++ {
-		if l.Generations[i-1].Number >= l.Generations[i].Number {
-			return nil, fmt.Errorf("cannot read the log of generations: %d comes after %d", l.Generations[i].Number, l.Generations[i-1].Number)
-		}
+	if _, err := checkGenerations(l.Generations); err != nil {
+		return nil, fmt.Errorf("cannot read the log of generations: %w", impossible(err))
 	}
 	return l, nil
 }
@@ -66,6 +65,13 @@ type logReader struct {
 	bucket Bucket
 	dir    string // where segments lie in the bucket
 	local  string // a copy of them, "" for none
+	left   int64  // bytes that may come
+	rows   int64  // generations, and replicas in them, that may come
+}
+
+// holds says whether a key is one that segments have.
+func (r *logReader) holds(key string) bool {
+	return ValidPath(key) && path.Dir(key) == r.dir && strings.HasPrefix(path.Base(key), logPrefix)
 }
 
 // fetchAll copies all segments that there are.
@@ -74,10 +80,14 @@ func (r *logReader) fetchAll(ctx context.Context, tmp string) (stop func(), err 
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the log of generations: %w", err)
 	}
+	// What more there is than a log can have is read one by one, or found out.
 	var keys []string
+	room := r.left
 	for _, o := range objects {
-		if strings.HasPrefix(o.Key, logPrefix) {
-			keys = append(keys, path.Join(r.dir, o.Key))
+		key := path.Join(r.dir, o.Key)
+		if r.holds(key) && o.Size >= 0 && o.Size <= min(room, maxSegment) {
+			room -= o.Size
+			keys = append(keys, key)
 		}
 	}
 	local, err := os.MkdirTemp(tmp, "log-")
@@ -96,22 +106,39 @@ func (r *logReader) fetchAll(ctx context.Context, tmp string) (stop func(), err 
 func (r *logReader) read(ctx context.Context, key string) (*logSegment, error) {
 	var body []byte
 	err := errors.New("no copy")
+	most := min(r.left, maxSegment)
 	if r.local != "" {
-		body, err = os.ReadFile(filepath.Join(r.local, key))
+		body, err = wholefile.Read(filepath.Join(r.local, key), most)
 	}
 	if err != nil {
-		if body, err = r.bucket.Get(ctx, key); err != nil {
+		if body, err = Get(ctx, r.bucket, key, most); err != nil {
 			return nil, fmt.Errorf("cannot read the log of generations: %w", err)
 		}
 	}
-	var s logSegment
-	if err := json.Unmarshal(body, &s); err != nil {
+	r.left -= int64(len(body))
+	s, err := parseSegment(body)
+	if err != nil {
 		return nil, fmt.Errorf("cannot read the log of generations %q: %w", key, err)
 	}
-	if s.Format != headFormat {
-		return nil, fmt.Errorf("cannot read the log of generations %q: format %d is not known to this version of coltecd", key, s.Format)
+	for i := range s.Generations {
+		r.rows -= int64(1 + len(s.Generations[i].Replicas))
 	}
-	return &s, nil
+	if r.rows < 0 {
+		return nil, fmt.Errorf("cannot read the log of generations: %w", Impossible("it has more than any workspace comes to"))
+	}
+	return s, nil
+}
+
+func parseSegment(body []byte) (*logSegment, error) {
+	var s logSegment
+	if err := wholefile.Unmarshal(body, &s, segmentValues); err != nil {
+		return nil, Impossible("%w", err)
+	}
+	if s.Format != headFormat {
+		return nil, fmt.Errorf("format %d %w", s.Format, errLater)
+	}
+	_, err := checkGenerations(s.Generations)
+	return &s, impossible(err)
 }
 
 // Until these ages, of the time since a generation was replaced by the next,

@@ -63,14 +63,14 @@ type Tree struct {
 }
 
 // ValidPath says whether a path can be one of a tree: relative, with clean
-// elements. What comes from a bucket is held to it: ".." must not lead out of
-// the local tree.
+// elements, and not endlessly long or deep. What comes from a bucket is held to it: ".."
+// must not lead out of the local tree.
 func ValidPath(path string) bool {
-	if strings.ContainsRune(path, 0) {
+	if len(path) > maxPath || strings.ContainsRune(path, 0) || strings.Count(path, "/") >= maxDepth {
 		return false
 	}
 	for elem := range strings.SplitSeq(path, "/") {
-		if elem == "" || elem == "." || elem == ".." {
+		if elem == "" || elem == "." || elem == ".." || len(elem) > maxName {
 			return false
 		}
 	}

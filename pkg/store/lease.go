@@ -319,16 +319,18 @@ func (l *Lease) create(ctx context.Context) error {
 // ReadHead reads a workspace's head. The error wraps rclone.ErrNotFound when
 // there is none.
 func ReadHead(ctx context.Context, b Bucket, workspace string) (*Head, error) {
-	body, err := b.Get(ctx, HeadKey(workspace))
+	body, err := Get(ctx, b, HeadKey(workspace), MaxHead)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
 	}
 	return ParseHead(body, workspace)
 }
 
+func (l *Lease) get(ctx context.Context) ([]byte, error) { return Get(ctx, l.bucket, l.key, MaxHead) }
+
 // read reads the head anew; head is nil when there is none.
 func (l *Lease) read(ctx context.Context) error {
-	body, err := l.bucket.Get(ctx, l.key)
+	body, err := l.get(ctx)
 	if errors.Is(err, rclone.ErrNotFound) {
 		l.head, l.etag, l.held = nil, "", false
 		return nil
@@ -416,8 +418,17 @@ func (l *Lease) mine() error {
 var pointSpilled = killpoint.New("commit:spilled")
 
 // recentMax bounds what the head carries of the log of generations; half of it
-// goes to an object of its own when it is full.
-const recentMax = 64
+// goes to an object of its own when it is full. With many replicas it is less: a
+// generation names each of them in 300 bytes.
+const (
+	recentMax  = 64
+	recentRefs = 1 << 10
+)
+
+// room is how many generations the head has room for.
+func (h *Head) room() int {
+	return min(recentMax, max(2, recentRefs/max(1, len(h.Replicas))))
+}
 
 // logSegment is a stretch of the log of generations, oldest first. Immutable.
 type logSegment struct {
@@ -429,23 +440,34 @@ type logSegment struct {
 // spill moves the older half of the head's generations to an object, so that
 // the head stays small. The head names it from the next write on.
 func (l *Lease) spill(ctx context.Context) error {
-	if len(l.head.Recent) < recentMax {
+	n := l.head.room()
+	if len(l.head.Recent) < n {
 		return nil
 	}
-	old := l.head.Recent[:recentMax/2]
-	key := path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, old[len(old)-1].Number, NewID()))
-	body, err := encodeJSON(logSegment{Format: headFormat, Before: l.head.Log, Generations: old})
+	n = len(l.head.Recent) - n/2
+	old := l.head.Recent[:n]
+	key, err := l.putSegment(ctx, l.head.Log, old)
 	if err != nil {
 		return err
 	}
-	if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
-		return fmt.Errorf("cannot write the log of generations: %w", err)
-	}
 	pointSpilled.Reach()
 	h := l.head.Clone()
-	h.Log, h.Recent = key, h.Recent[recentMax/2:]
+	h.Log, h.Recent = key, h.Recent[n:]
 	l.head = &h
 	return nil
+}
+
+// putSegment writes the stretch of the log that follows the one of key before.
+func (l *Lease) putSegment(ctx context.Context, before string, gens []Generation) (key string, err error) {
+	key = path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, gens[len(gens)-1].Number, NewID()))
+	body, err := encodeJSON(logSegment{Format: headFormat, Before: before, Generations: gens})
+	if err != nil {
+		return "", err
+	}
+	if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
+		return "", fmt.Errorf("cannot write the log of generations: %w", err)
+	}
+	return key, nil
 }
 
 // write changes the head by compare-and-swap. A request that was added to our
@@ -499,7 +521,7 @@ func (l *Lease) send(ctx context.Context, h Head, cond rclone.Cond) error {
 	if l.proof != nil {
 		h.Proven = l.proof
 	}
-	body, err := encodeJSON(&h)
+	body, err := h.encode()
 	if err != nil {
 		return err
 	}
@@ -539,7 +561,7 @@ func (l *Lease) glance(ctx context.Context, a *attempt) (done bool, err error) {
 	if l.strong {
 		return false, nil
 	}
-	body, err := l.bucket.Get(ctx, l.key)
+	body, err := l.get(ctx)
 	switch {
 	case errors.Is(err, rclone.ErrNotFound):
 		return false, nil
@@ -565,7 +587,7 @@ func (l *Lease) won(a *attempt) {
 // lost.
 func (l *Lease) refused(ctx context.Context, a *attempt) error {
 	l.inDoubt = a // should the read fail
-	body, err := l.bucket.Get(ctx, l.key)
+	body, err := l.get(ctx)
 	if errors.Is(err, rclone.ErrNotFound) { // the bucket was emptied: the next Acquire begins anew
 		l.inDoubt, l.held, l.head, l.etag = nil, false, nil, ""
 		return errHeadGone

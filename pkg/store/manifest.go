@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -32,25 +33,6 @@ type manifestHeader struct {
 	Base       string        `json:"base,omitempty"` // the full manifest that this one is a difference from
 	Rows       int           `json:"rows"`           // of the tree
 	Older      *Older        `json:"older,omitempty"`
-}
-
-// checkEntry refuses what no tree has, or what would be content that nobody
-// can read again.
-func checkEntry(e *tree.Entry) error {
-	if !ValidPath(e.Path) {
-		return fmt.Errorf("%q is no path", e.Path)
-	}
-	size := int64(0)
-	for _, x := range e.Where {
-		if !ValidPath(x.Object) || x.Offset < 0 || x.Stored < 0 || x.Size < 0 {
-			return fmt.Errorf("the content of %q is said to lie where nothing can", e.Path)
-		}
-		size += x.Size
-	}
-	if e.Kind == tree.File && size != e.Size {
-		return fmt.Errorf("%q has %d bytes and %d are stored", e.Path, e.Size, size)
-	}
-	return nil
 }
 
 // writeManifest writes a manifest of so many rows: all of them, or with base the ones
@@ -92,13 +74,15 @@ func writeTree(w *tree.Writer, entries iter.Seq2[*tree.Entry, error], rows int) 
 	return nil
 }
 
-// manifest is one being read.
+// manifest is one being read. Its bytes are those that its name promises, so what is
+// wrong in it was written so: see [impossible].
 type manifest struct {
 	manifestHeader
 	file *os.File
 	zstd *zstd.Decoder
 	rows *tree.Reader
 	last string // path
+	read int    // rows
 }
 
 // openManifest reads the header of a manifest's file.
@@ -107,30 +91,77 @@ func openManifest(file string) (_ *manifest, err error) {
 	if m.file, err = os.Open(file); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			m.close()
-		}
-	}()
-	if m.zstd, err = zstd.NewReader(m.file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true)); err != nil {
-		return nil, err
+	if err = m.open(); err != nil {
+		m.close()
+		return nil, impossible(err)
 	}
-	r := bufio.NewReaderSize(m.zstd, 64<<10)
-	line, err := r.ReadBytes('\n')
+	return m, nil
+}
+
+func (m *manifest) open() error {
+	info, err := m.file.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("no header: %w", err)
+		return err
 	}
-	if err := json.Unmarshal(line, &m.manifestHeader); err != nil {
-		return nil, fmt.Errorf("no header: %w", err)
+	m.zstd, err = zstd.NewReader(m.file, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return err
 	}
-	if m.Format != manifestFormat {
-		return nil, fmt.Errorf("format %d is not known to this version of coltecd", m.Format)
+	r := bufio.NewReaderSize(&limited{r: m.zstd, left: maxRatioFixed + maxRatio*info.Size()}, 64<<10)
+	line, err := readHeader(r)
+	if err != nil {
+		return fmt.Errorf("no header: %w", err)
 	}
-	if m.Base != "" && !IsManifest(m.Base) {
-		return nil, fmt.Errorf("it is said to differ from %q, which is no manifest", m.Base)
+	if err := wholefile.Unmarshal(line, &m.manifestHeader, manifestValues); err != nil {
+		return fmt.Errorf("no header: %w", err)
 	}
 	m.rows = tree.NewReader(r)
-	return m, nil
+	return m.check()
+}
+
+// check refuses a header that no coltecd writes.
+func (h *manifestHeader) check() error {
+	switch {
+	case h.Format != manifestFormat:
+		return fmt.Errorf("format %d %w", h.Format, errLater)
+	case h.Base != "" && !IsManifest(h.Base):
+		return fmt.Errorf("it is said to differ from %s, which is no manifest", short(h.Base))
+	case h.Rows < 0 || h.Rows > MaxRows:
+		return fmt.Errorf("it is said to have %d rows", h.Rows)
+	case h.Epoch < 0 || h.Epoch > maxNumber || h.Generation < 0 || h.Generation > maxNumber:
+		return fmt.Errorf("it is of generation %d of epoch %d", h.Generation, h.Epoch)
+	case h.Older != nil && (h.Older.Count < len(h.Older.Paths) || len(h.Older.Paths) > olderMost):
+		return fmt.Errorf("it names %d of %d older paths", len(h.Older.Paths), h.Older.Count)
+	}
+	return nil
+}
+
+// readHeader reads the first line.
+func readHeader(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxHeader:
+			return nil, fmt.Errorf("it is longer than %d bytes", maxHeader)
+		case err != bufio.ErrBufferFull:
+			return line, err
+		}
+	}
+}
+
+// limited fails where more comes than can be.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(b []byte) (int, error) {
+	n, err := l.r.Read(b)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, errors.New("unpacked it has more bytes than what is packed into so few")
+	}
+	return n, err
 }
 
 func (m *manifest) close() {
@@ -151,7 +182,10 @@ func (m *manifest) next() (*tree.Record, error) {
 // advance goes to the next row, and says whether there is one.
 func (m *manifest) advance() (bool, error) {
 	err := m.rows.Advance()
-	return err == nil, ignoreEOF(err)
+	if m.read++; err == nil && m.read > MaxRows {
+		err = fmt.Errorf("it has more than %d rows", MaxRows)
+	}
+	return err == nil, impossible(ignoreEOF(err))
 }
 
 func ignoreEOF(err error) error {
@@ -164,20 +198,28 @@ func ignoreEOF(err error) error {
 // row is the one that the reader is at.
 func (m *manifest) row() (*tree.Record, error) {
 	rec, err := m.rows.Record()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = m.follows(&rec)
 	}
+	if err != nil {
+		return nil, impossible(err)
+	}
+	return &rec, nil
+}
+
+// follows refuses a row that cannot stand where it does.
+func (m *manifest) follows(rec *tree.Record) error {
 	if m.last != "" && tree.Compare(m.last, rec.Path) >= 0 {
-		return nil, fmt.Errorf("the row of %q is out of order", rec.Path)
+		return fmt.Errorf("the row of %s is out of order", short(rec.Path))
 	}
 	m.last = rec.Path
-	if rec.Gone && m.Base == "" {
-		return nil, fmt.Errorf("%q is gone from nothing", rec.Path)
+	switch {
+	case !rec.Gone:
+		return checkEntry(&rec.Entry)
+	case m.Base == "":
+		return fmt.Errorf("%s is gone from nothing", short(rec.Path))
 	}
-	if rec.Gone {
-		return &rec, nil
-	}
-	return &rec, checkEntry(&rec.Entry)
+	return nil
 }
 
 // each calls f for all rows that are left.
@@ -195,12 +237,22 @@ func (m *manifest) each(f func(*tree.Record)) error {
 // nil for nothing.
 func readTree(m, full *manifest) (*Tree, error) {
 	t := &Tree{Filters: m.Filters, Base: m.Base, Older: m.Older}
-	err := merge(m, full, func(e *tree.Entry) { t.Entries = append(t.Entries, *e) })
+	var misplaced error
+	leaf := "" // the last file or link
+	err := merge(m, full, func(e *tree.Entry) {
+		if leaf != "" && tree.Within(e.Path, leaf) && misplaced == nil {
+			misplaced = fmt.Errorf("%s lies below %s, which is no directory", short(e.Path), short(leaf))
+		}
+		if e.Kind != tree.Dir {
+			leaf = e.Path
+		}
+		t.Entries = append(t.Entries, *e)
+	})
 	if err == nil && len(t.Entries) != m.Rows {
 		err = fmt.Errorf("%d rows where %d were written", len(t.Entries), m.Rows)
 	}
-	if err != nil {
-		return nil, err
+	if err = errors.Join(err, misplaced); err != nil {
+		return nil, impossible(err)
 	}
 	return t, nil
 }
@@ -211,6 +263,9 @@ func merge(m, full *manifest, each func(*tree.Entry)) error {
 	if full != nil {
 		if full.Base != "" {
 			return fmt.Errorf("it differs from %s, which differs from another", m.Base)
+		}
+		if full.Workspace != m.Workspace || full.Replica != m.Replica {
+			return fmt.Errorf("it differs from %s, which is of replica %s of %s", m.Base, short(full.Replica), short(full.Workspace))
 		}
 		old = full.next
 	}

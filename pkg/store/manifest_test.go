@@ -265,10 +265,11 @@ func (c *chain) rewrite(rows []tree.Entry, d *difference, base string) string {
 }
 
 // FuzzManifest: whatever is in a manifest, and in the one that it is a
-// difference from, it is a valid tree or an error.
+// difference from, it is a valid tree or an error; a tree is written, and read again
+// as the same.
 func FuzzManifest(f *testing.F) {
 	full := "{\"format\":1,\"rows\":2}\nf\t644\t1\t0\t\t\t\t\ta\nd\t755\t0\t0\t\t\t\t\tb\n"
-	f.Add([]byte("{\"format\":1,\"base\":\"m/1\",\"rows\":2}\n-\ta\no\tk\nf\t644\t1\t2\t\t0:1:1:2:r\t\t\tc\n"), []byte(full))
+	f.Add([]byte("{\"format\":1,\"base\":\"m/1\",\"rows\":2}\n-\ta\no\to/k\nf\t644\t1\t2\t\t0:1:1:2:r\t\t\tc\n"), []byte(full))
 	f.Add([]byte(full), []byte(""))
 	f.Add([]byte("{\"format\":1,\"base\":\"m/1\",\"rows\":1}\n-\tb\n-\tx\n"), []byte(full))
 	dir := f.TempDir()
@@ -301,7 +302,14 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			return
 		}
+		at := map[string]tree.Kind{}
 		for i := range got.Entries {
+			at[got.Entries[i].Path] = got.Entries[i].Kind
+			for dir := range tree.Parents(got.Entries[i].Path) {
+				if kind, there := at[dir]; there && kind != tree.Dir {
+					t.Errorf("%q lies below %q", got.Entries[i].Path, dir)
+				}
+			}
 			if i > 0 && tree.Compare(got.Entries[i-1].Path, got.Entries[i].Path) >= 0 {
 				t.Errorf("%q comes after %q", got.Entries[i].Path, got.Entries[i-1].Path)
 			}
@@ -311,6 +319,23 @@ func FuzzManifest(f *testing.F) {
 		}
 		if len(got.Entries) != m.Rows {
 			t.Errorf("%d rows, %d said", len(got.Entries), m.Rows)
+		}
+		var buf bytes.Buffer
+		w := tree.NewWriter(&buf)
+		if err := errors.Join(writeTree(w, tree.All(got.Entries), len(got.Entries)), w.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		written := open("again", append([]byte(header(len(got.Entries))), buf.Bytes()...))
+		if written == nil {
+			t.Fatal("cannot open what was written")
+		}
+		defer written.close()
+		again, err := readTree(written, nil)
+		if err != nil {
+			t.Fatalf("cannot read what was written: %v", err)
+		}
+		if diff := cmp.Diff(got.Entries, again.Entries); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

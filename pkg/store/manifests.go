@@ -60,6 +60,9 @@ func (s *Snapshot) fetchManifest(ctx context.Context, ref string) (*manifest, er
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if !IsManifest(ref) {
+		return nil, Impossible("a generation names the manifest %s", short(ref))
+	}
 	if err := s.download(ctx, []string{ref}, s.local, nil); err != nil {
 		return nil, err
 	}
@@ -193,13 +196,15 @@ func (s *Snapshot) Forget() error { return s.keepLocal() }
 // IsManifest says whether a key is one that manifests have.
 func IsManifest(ref string) bool {
 	name, ok := strings.CutPrefix(ref, "m/")
-	return ok && ValidPath(ref) && !strings.Contains(name, "/")
+	return ok && len(ref) <= maxName && ValidPath(ref) && !strings.Contains(name, "/")
 }
 
 // ManifestEpoch is the epoch that a manifest was written in; 0 for what is none.
 func ManifestEpoch(ref string) int64 {
 	var epoch int64
-	_, _ = fmt.Sscanf(ref, "m/%d-", &epoch)
+	if n, _ := fmt.Sscanf(ref, "m/%d-", &epoch); n != 1 || epoch > maxNumber {
+		return 0
+	}
 	return epoch
 }
 
@@ -220,7 +225,7 @@ func Manifests(ctx context.Context, b Bucket) ([]string, error) {
 	var found []manifest
 	for _, o := range objects {
 		m := manifest{ref: "m/" + path.Base(o.Key)}
-		if n, _ := fmt.Sscanf(m.ref, "m/%d-%d-", &m.epoch, &m.generation); n == 2 {
+		if n, _ := fmt.Sscanf(m.ref, "m/%d-%d-", &m.epoch, &m.generation); n == 2 && m.epoch < maxNumber && m.generation < maxNumber {
 			found = append(found, m)
 		}
 	}

@@ -58,8 +58,11 @@ func (m *Mirror) Tree(ctx context.Context, _ string) (*Tree, error) {
 	t := &Tree{Listed: true}
 	dirs := map[string]bool{}
 	for _, o := range objects {
-		if tree.Within(o.Key, Dir) || !ValidPath(o.Key) {
+		if top, _, _ := strings.Cut(o.Key, "/"); strings.EqualFold(top, Dir) || !ValidPath(o.Key) {
 			continue // ours, or a key that is no path of a tree
+		}
+		if o.Size < 0 || o.Size > maxPlain {
+			return nil, Impossible("%s has %d bytes", short(o.Key), o.Size)
 		}
 		for dir := range tree.Parents(o.Key) {
 			if !dirs[dir] {

@@ -24,10 +24,16 @@ import (
 // meaning the writer of the file gives. docs/storage.md is the page for
 // readers in other languages.
 
+// ErrTooLarge is of a tree that nobody could read again: one of its files, or all of
+// them, have too many parts.
+var ErrTooLarge = errors.New("the files have more parts than one tree can have")
+
 // Writer writes the text form.
 type Writer struct {
 	w       *bufio.Writer
 	objects map[string]int
+	rows    int
+	extents int
 	line    []byte
 }
 
@@ -38,6 +44,10 @@ func NewWriter(w io.Writer) *Writer {
 
 // Entry writes one entry and its further columns.
 func (w *Writer) Entry(e *Entry, more ...int64) error {
+	w.rows++
+	if w.extents += len(e.Where); w.extents > MaxExtents+w.rows*MaxExtentsPerRow {
+		return ErrTooLarge
+	}
 	for i := range e.Where {
 		key := e.Where[i].Object
 		if _, ok := w.objects[key]; !ok {
@@ -52,6 +62,9 @@ func (w *Writer) Entry(e *Entry, more ...int64) error {
 		b = strconv.AppendInt(append(b, '\t'), n, 10)
 	}
 	w.line = append(b, '\n')
+	if len(w.line) > MaxLine || len(w.objects) > MaxObjects+w.extents {
+		return ErrTooLarge
+	}
 	_, err := w.w.Write(w.line)
 	return err
 }
@@ -108,11 +121,29 @@ type Record struct {
 	More []int64 // good until the next record is read
 }
 
+// What a text is held to, whoever wrote it: nothing is allocated for more.
+const (
+	// MaxLine bounds a line in bytes: a file of 200 GB, in parts of 600 KiB whose rows
+	// take 95 bytes each.
+	MaxLine = 32 << 20
+	// MaxExtents bounds the extents of a text, beside MaxExtentsPerRow for each of its
+	// rows: 600 GB in large files. An extent takes 100 bytes of memory, and may take 10
+	// of the text.
+	MaxExtents       = 1 << 20
+	MaxExtentsPerRow = 64
+	// MaxObjects bounds the objects that are named, beside one for each extent that was
+	// read.
+	MaxObjects = 1 << 16
+	maxKey     = 1 << 10
+)
+
 // Reader reads the text form.
 type Reader struct {
 	r       *bufio.Reader
 	objects []string
 	numbers map[string]int // of the objects
+	rows    int            // that were read
+	extents int            // of them
 	line    int
 	text    []byte // of the record
 	would   []byte // be the text of another
@@ -146,6 +177,9 @@ func (r *Reader) Advance() error {
 		if !ok {
 			return nil
 		}
+		if len(key) > maxKey || len(r.objects) >= MaxObjects+r.extents {
+			return fmt.Errorf("cannot read line %d: %w: it names one object too many, or by too long a name", r.line, ErrFormat)
+		}
 		r.numbers[string(key)] = len(r.objects)
 		r.objects = append(r.objects, string(key))
 	}
@@ -156,6 +190,9 @@ func (r *Reader) readLine() error {
 	text, err := r.r.ReadSlice('\n')
 	r.text = append(r.text[:0], text...)
 	for err == bufio.ErrBufferFull {
+		if len(r.text) > MaxLine {
+			return fmt.Errorf("cannot read line %d: %w: it is longer than %d bytes", r.line+1, ErrFormat, MaxLine)
+		}
 		text, err = r.r.ReadSlice('\n')
 		r.text = append(r.text, text...)
 	}
@@ -202,11 +239,14 @@ func (r *Reader) parse(text []byte) (rec Record, err error) {
 		return rec, ErrFormat
 	}
 	rec.Kind = Kind(kind[0])
-	rec.Mode = uint32(p.number(p.column(), 8))
+	rec.Mode = p.mode(p.column())
 	rec.MTime = p.number(p.column(), 10)
 	rec.Size = p.number(p.column(), 10)
 	rec.Sum = p.sum(p.column())
+	r.rows++
+	p.room = MaxExtents + r.rows*MaxExtentsPerRow - r.extents
 	rec.Where = p.where(p.column(), r.objects)
+	r.extents += len(rec.Where)
 	rec.Link = p.unescape(p.column())
 	rec.Tag = p.unescape(p.column())
 	rec.Path = p.unescape(p.column())
@@ -228,6 +268,7 @@ func (r *Reader) parse(text []byte) (rec Record, err error) {
 type parser struct {
 	rest []byte
 	more bool // rest is a column, and not the end
+	room int  // how many extents may come
 	err  error
 }
 
@@ -259,6 +300,14 @@ func (p *parser) number(s []byte, base int) int64 {
 	return n
 }
 
+func (p *parser) mode(s []byte) uint32 {
+	n, err := strconv.ParseUint(string(s), 8, 32)
+	if err != nil {
+		p.fail()
+	}
+	return uint32(n)
+}
+
 func (p *parser) sum(s []byte) (sum Sum) {
 	if len(s) == 0 {
 		return sum
@@ -285,7 +334,12 @@ func (p *parser) where(s []byte, objects []string) []Extent {
 	if len(s) == 0 {
 		return nil
 	}
-	out := make([]Extent, 0, 1+bytes.Count(s, []byte{','}))
+	n := 1 + bytes.Count(s, []byte{','})
+	if n > p.room {
+		p.fail()
+		return nil
+	}
+	out := make([]Extent, 0, n)
 	for more := true; more; {
 		var part []byte
 		part, s, more = bytes.Cut(s, []byte{','})

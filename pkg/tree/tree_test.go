@@ -106,6 +106,32 @@ func TestReaderIs(t *testing.T) {
 	}
 }
 
+// What a writer takes is read again, and what a reader would refuse is not written.
+func TestBoundsOfParts(t *testing.T) {
+	many := func(n int) []Extent {
+		where := make([]Extent, n)
+		for i := range where {
+			where[i] = Extent{Object: "o/1", Stored: 1, Size: 1, Codec: Raw}
+		}
+		return where
+	}
+	for n, want := range map[int]error{MaxExtents: nil, MaxExtents + MaxExtentsPerRow: nil, MaxExtents + MaxExtentsPerRow + 1: ErrTooLarge} {
+		var buf bytes.Buffer
+		w := NewWriter(&buf)
+		e := Entry{Path: "a", Kind: File, Where: many(n)}
+		if err := errors.Join(w.Entry(&e), w.Flush()); !errors.Is(err, want) {
+			t.Errorf("%d: %v", n, err)
+		}
+		if got, err := readAll(&buf); want == nil && (err != nil || len(got[0].Where) != n) {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	w := NewWriter(io.Discard)
+	if err := w.Entry(&Entry{Path: strings.Repeat("x", MaxLine), Kind: File}); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a long line: %v", err)
+	}
+}
+
 func readAll(r io.Reader) ([]Record, error) {
 	var got []Record
 	for rd := NewReader(r); ; {

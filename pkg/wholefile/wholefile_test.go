@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -67,5 +68,28 @@ func TestRead(t *testing.T) {
 	}
 	if b, err := ReadIn(root, "link", 99); err != nil || string(b) != "twelve bytes" {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestUnmarshal(t *testing.T) {
+	const most = 100
+	for text, want := range map[string]bool{
+		`[` + strings.Repeat(`0,`, most) + `0]`:                                    false,
+		`[` + strings.Repeat(`null,`, most) + `0]`:                                 false,
+		`{"a":[` + strings.Repeat(`{},`, most/2) + `{}]}`:                          false,
+		strings.Repeat(`[`, most+1) + strings.Repeat(`]`, most+1):                  false,
+		`["\\",` + strings.Repeat(`0,`, most) + `0]`:                               false,
+		`["` + strings.Repeat(`,[{\"`, most) + `",1]`:                              true,
+		`[` + strings.TrimSuffix(strings.Repeat(`"a,b",`, most-1), ",") + `]`:      true,
+		`{"a":[` + strings.TrimSuffix(strings.Repeat(`{},`, most/2-1), ",") + `]}`: true,
+	} {
+		var v any
+		err := Unmarshal([]byte(text), &v, most)
+		if (err == nil) != want || !want && !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%.30s: %v", text, err)
+		}
+	}
+	if err := Unmarshal([]byte(`{"a"`), new(any), most); err == nil || errors.Is(err, ErrTooLarge) {
+		t.Errorf("no JSON: %v", err)
 	}
 }

@@ -391,7 +391,7 @@ func (b *Bucket) PutIf(ctx context.Context, key string, body []byte, cond rclone
 }
 
 // Get reads an object.
-func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
+func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	c, err := b.begin(ctx, Get, "", key)
 	if err != nil {
 		return nil, err
@@ -401,6 +401,8 @@ func (b *Bucket) Get(ctx context.Context, key string) ([]byte, error) {
 	b.mu.Unlock()
 	if !there {
 		err = fail(Get, rclone.NotFound, key)
+	} else if int64(len(o.body)) > limit {
+		err = fail(Get, rclone.TooLarge, key)
 	}
 	if err = c.end(err); err != nil {
 		return nil, err

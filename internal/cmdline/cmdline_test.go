@@ -1,0 +1,51 @@
+package cmdline
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// What others wrote comes to a terminal as text, whichever way.
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"a\x1b[31mb\r\n\tc":            "a?[31mb?\n\tc",
+		"c1 \u009b31m":                 "c1 ?31m",
+		"del \x7f nul \x00":            "del ? nul ?",
+		"turned \u202egpj\u202c.":      "turned ?gpj?.",
+		"apart \u2066x\u2069":          "apart ?x?",
+		"bytes \xff\xc3":               "bytes \ufffd\ufffd",
+		"one byte of C1 \x9b":          "one byte of C1 \ufffd",
+		"words é 文字 \U0001f600 \u05d0": "words é 文字 \U0001f600 \u05d0",
+	} {
+		if got := Plain(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+		var b strings.Builder
+		if n, err := (PlainWriter{&b}).Write([]byte(in)); n != len(in) || err != nil || b.String() != want {
+			t.Errorf("%q: %d, %v, %q", in, n, err, b.String())
+		}
+	}
+}
+
+// A name of two lines is no second row.
+func TestTableRows(t *testing.T) {
+	text := Table{{"NAME", "STATE"}, {"a\nb\tc", "held"}}.String()
+	if strings.Count(text, "\n") != 2 || !strings.Contains(text, "a b c  held") {
+		t.Errorf("%q", text)
+	}
+	// A colour without an end was looked for forever.
+	if text := (Table{{"NAME", "STATE"}, {"\x1b[2J", "held"}}).String(); !strings.Contains(text, "held") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestFailIsPlain(t *testing.T) {
+	var b strings.Builder
+	Fail(PlainWriter{&b}, hint.Wrap(errors.New("a\x1bb"), "c\u202ed"))
+	if b.String() != "error: a?b\nhint: c?d\n" {
+		t.Errorf("%q", b.String())
+	}
+}
