@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
@@ -41,6 +42,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 		keeper: gitstate.New(gitstate.Options{
 			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: filepath.Join(m.Path, replica.Dir, "stage/git"),
 			Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
+			Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
 			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 		}),
 	}
@@ -293,12 +295,18 @@ func (g *repositories) vanished(ctx context.Context, dir string) error {
 		return nil
 	}
 	to := filepath.Join(g.m.rep.ReplacedDir(g.e.clock.Now()), dir)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(here, to), g.keeper.Remove(dir)); err != nil {
+	err = g.area().Move(here, to)
+	if err == nil {
+		err = g.keeper.Remove(dir)
+	}
+	if errors.Is(err, area.ErrLink) { // what it leads to is somebody else's
+		g.e.o.Log.Warn("repository not removed", "replica", g.m.Name, "repository", dir, "error", err)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("cannot remove the repository %q: %w", dir, err)
 	}
-	for up := filepath.Dir(dir); up != "." && os.Remove(filepath.Join(g.m.Path, up)) == nil; {
-		up = filepath.Dir(up)
-	}
+	g.area().Prune(g.m.Path, filepath.Dir(here))
 	g.e.o.Log.Info("repository removed", "replica", g.m.Name, "repository", dir, "kept", to)
 	return nil
 }
@@ -311,20 +319,22 @@ func (g *repositories) placeFiles(ctx context.Context) error {
 		return nil
 	}
 	stage := filepath.Join(g.m.Path, replica.Dir, "stage/git-in")
-	defer os.RemoveAll(stage)
+	defer g.area().RemoveAll(stage)
 	for _, dir := range sorted(files) {
 		to := filepath.Join(g.m.Path, dir)
 		if _, err := os.Lstat(to); err == nil {
 			continue
 		}
 		made := filepath.Join(stage, "whole")
-		err := errors.Join(os.RemoveAll(stage), os.MkdirAll(made, 0o755))
+		err := errors.Join(g.area().RemoveAll(stage), g.area().Mkdir(made))
 		if err == nil {
 			err = g.fetch(ctx, dir+"/", files[dir], made, stage)
 		}
 		if err == nil {
-			err = errors.Join(os.MkdirAll(filepath.Join(made, "refs"), 0o755), // a store may keep no empty directories
-				os.MkdirAll(filepath.Dir(to), 0o755), os.Rename(made, to))
+			err = g.area().Mkdir(filepath.Join(made, "refs")) // a store may keep no empty directories
+		}
+		if err == nil {
+			err = g.area().Move(made, to)
 		}
 		var fetch *fetchError
 		if errors.As(err, &fetch) {
@@ -345,7 +355,7 @@ type fetchError struct{ error }
 // the repository.
 func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entry) error {
 	stage := filepath.Join(g.m.Path, replica.Dir, "stage/git-in")
-	defer os.RemoveAll(stage)
+	defer g.area().RemoveAll(stage)
 	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.m.rep.GitAgreed(dir)}
 	prefix := filepath.Join(replica.Dir, "git", dir) + "/"
 	state, packs := parted(rows)
@@ -405,7 +415,7 @@ func (g *repositories) agreed(ctx context.Context, dir, to, stage string) (strin
 }
 
 // fetch brings rows of a shadow to where they lie in it.
-func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Entry, to, stage string) error {
+func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Entry, to, stage string) (err error) {
 	var files []*tree.Entry
 	for i := range rows {
 		target := filepath.Join(to, strings.TrimPrefix(rows[i].Path, prefix))
@@ -413,38 +423,48 @@ func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Ent
 		case tree.File:
 			files = append(files, &rows[i])
 		case tree.Dir:
-			if err := os.MkdirAll(target, 0o755); err != nil {
-				return err
-			}
+			err = g.area().Mkdir(target)
 		case tree.Link:
-			if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Symlink(rows[i].Link, target)); err != nil {
-				return err
-			}
+			err = g.area().Link(rows[i].Link, target)
+		}
+		if err != nil {
+			return cannotPlace(&rows[i], err)
 		}
 	}
 	if len(files) == 0 {
 		return nil
 	}
 	dir := filepath.Join(stage, "fetched")
-	defer os.RemoveAll(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	defer g.area().RemoveAll(dir)
+	if err := g.area().Mkdir(dir); err != nil {
 		return err
 	}
 	if err := g.m.source.Fetch(ctx, files, dir, nil, g.e.progress(g.m)); err != nil {
 		return &fetchError{err}
 	}
 	for i, e := range files {
-		target := filepath.Join(to, strings.TrimPrefix(e.Path, prefix))
 		staged := filepath.Join(dir, fmt.Sprint(i))
-		mode := os.FileMode(e.Mode & 0o777)
-		if e.Mode == tree.NoMode {
-			mode = 0o644
+		err := g.area().Do(staged, func(root *os.Root, path string) error {
+			mode := os.FileMode(e.Mode & 0o777)
+			if e.Mode == tree.NoMode {
+				mode = 0o644
+			}
+			return errors.Join(root.Chmod(path, mode), root.Chtimes(path, time.Time{}, time.Unix(0, e.MTime)))
+		})
+		if err == nil {
+			err = g.area().Move(staged, filepath.Join(to, strings.TrimPrefix(e.Path, prefix)))
 		}
-		err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Chmod(staged, mode),
-			os.Chtimes(staged, time.Time{}, time.Unix(0, e.MTime)), os.Rename(staged, target))
 		if err != nil {
-			return err
+			return cannotPlace(e, err)
 		}
 	}
 	return nil
 }
+
+// cannotPlace is of a row that lies where it cannot: below a link, most likely.
+func cannotPlace(row *tree.Entry, err error) error {
+	return fmt.Errorf("cannot place %q: %w", row.Path, err)
+}
+
+// area is the tree, in which the bucket and others put links.
+func (g *repositories) area() area.Dir { return area.Dir(g.m.Path) }

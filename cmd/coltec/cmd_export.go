@@ -14,7 +14,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/engine"
-	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"

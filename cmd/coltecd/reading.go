@@ -279,7 +279,7 @@ func (r reading) keptRef(ctx context.Context, req control.ReadRequest) (answer c
 				err = hint.Wrap(fmt.Errorf("cannot take %q: what is checked out goes with a branch", k.Ref),
 					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", gitDir, k.Ref)
 			case askDrop:
-				err = r.alone(ctx, x.Name, func(ctx context.Context) error { return gitstate.Drop(ctx, gitDir, k.Ref) })
+				err = r.alone(ctx, x.Name, func(context.Context) error { return gitstate.Drop(x.Path, k.Repository, k.Ref) })
 			}
 			return answer, true, err
 		}

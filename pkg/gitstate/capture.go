@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // lockYoung is the age below which a lock means that git is at work. An older
@@ -28,7 +30,7 @@ const tries = 3
 //
 // A [PartialError] says that it is what the repository is now but for some of it.
 func (k *Keeper) Capture(ctx context.Context, dir string) (changed bool, err error) {
-	src, err := k.source(dir)
+	src, err := k.carried(dir)
 	if err != nil {
 		return false, err
 	}
@@ -80,6 +82,10 @@ func unreadable(err error) error {
 
 // check says why a repository cannot be captured at all.
 func (s source) check() error {
+	objects := s.file("objects")
+	if l, err := os.Lstat(objects); err == nil && l.Mode()&fs.ModeSymlink != 0 && !mayLead(filepath.Dir(objects), objects) {
+		return foreign("objects", objects)
+	}
 	if s.common == "" {
 		return whyNone(s.dir)
 	}
@@ -240,7 +246,7 @@ func (c *capture) take(f *item) error {
 	if sameFile(from, to) || isIndex(f.path) && !f.link && sameIndex(from, to, c.width()) {
 		return nil
 	}
-	err := copyFile(from, c.stage(f.path))
+	err := c.k.area().Copy(from, c.stage(f.path))
 	if errors.Is(err, fs.ErrPermission) && !needed(f.path) {
 		c.broken = append(c.broken, fmt.Sprintf("%s cannot be read: permission denied", f.path))
 		c.here = true
@@ -254,20 +260,19 @@ func (c *capture) take(f *item) error {
 // where the repository is in its own working tree.
 func (c *capture) takeConfig(from string) error {
 	to := c.stage("config")
-	if err := copyFile(from, to); err != nil {
+	if err := c.k.area().Copy(from, to); err != nil {
 		return err
 	}
-	git, err := Git()
+	r, err := nowhere()
 	if err != nil {
 		return err
 	}
-	r := &runner{git: git, dir: "/", env: []string{"GIT_DIR=/nonexistent"}}
 	_ = r.run(context.Background(), nil, nil, "config", "--file", to, "--unset-all", "core.worktree") // there may be none
 	if err := r.run(context.Background(), nil, nil, "config", "--file", to, "core.bare", "false"); err != nil {
 		return err
 	}
 	if sameFile(to, filepath.Join(c.shadow, "config")) {
-		return os.Remove(to)
+		return c.k.area().Remove(to)
 	}
 	c.staged = append(c.staged, "config")
 	return nil
@@ -276,7 +281,7 @@ func (c *capture) takeConfig(from string) error {
 // width is that of the names of objects. A wrong guess makes indexes differ that
 // do not.
 func (c *capture) width() int {
-	head, _ := readFile(c.src.file("config"))
+	head, _ := readFile(c.src.file("config"), textMost)
 	if bytes.Contains(bytes.ToLower(head), []byte("sha256")) {
 		return 32
 	}
@@ -285,11 +290,11 @@ func (c *capture) width() int {
 
 // put stages content of our own making, unless the shadow has the same.
 func (c *capture) put(path string, body []byte) error {
-	if old, err := readFile(filepath.Join(c.shadow, path)); err == nil && bytes.Equal(old, body) {
+	if old, err := readFile(filepath.Join(c.shadow, path), textMost); err == nil && bytes.Equal(old, body) {
 		return nil
 	}
 	c.staged = append(c.staged, path)
-	return writeWhole(c.stage(path), body, 0o644)
+	return c.k.area().Write(c.stage(path), body, 0o644)
 }
 
 // loose says that a ref stays a file of its own: it points to another ref, or
@@ -350,7 +355,7 @@ func packedIn(body []byte) map[string]string {
 	refs := map[string]string{}
 	for line := range strings.Lines(string(body)) {
 		oid, ref, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		if ok && isOID(oid) {
+		if ok && isOID(oid) && isRef(ref) {
 			refs[ref] = oid
 		}
 	}
@@ -360,7 +365,7 @@ func packedIn(body []byte) map[string]string {
 // readRefs reads the refs of a repository: name → object, or "ref: NAME"; and lists
 // those that are neither.
 func readRefs(src source, l listing) (refs map[string]string, damaged []string, err error) {
-	packed, err := readFile(src.file("packed-refs"))
+	packed, err := readFile(src.file("packed-refs"), textMost)
 	if errors.Is(err, errKind) {
 		return nil, nil, refused("packed-refs is %s, not a file: its refs cannot be read", kindAt(src.file("packed-refs")))
 	}
@@ -370,11 +375,11 @@ func readRefs(src source, l listing) (refs map[string]string, damaged []string, 
 	refs = packedIn(packed)
 	for i := range l.items {
 		f := &l.items[i]
-		if !strings.HasPrefix(f.path, "refs/") {
+		if !isRef(f.path) {
 			continue
 		}
-		body, err := readFile(src.file(f.path))
-		if absent(err) || errors.Is(err, errKind) || errors.Is(err, fs.ErrPermission) {
+		body, err := readFile(src.file(f.path), smallMost)
+		if absent(err) || errors.Is(err, errKind) || errors.Is(err, fs.ErrPermission) || errors.Is(err, wholefile.ErrTooLarge) {
 			damaged = append(damaged, f.path)
 			continue
 		}
@@ -431,30 +436,28 @@ func (c *capture) publish(ctx context.Context) (bool, error) {
 	if len(c.staged)+len(c.gone) == 0 && !c.deep && c.k.Whole(c.dir) {
 		return false, nil
 	}
-	if found := irregular(c.src.file("objects")); found != "" {
-		return false, refused("%s: git would wait for it for ever", found)
+	if err := askable(c.src.file("objects")); err != nil {
+		return false, err
 	}
 	if err := c.packNew(ctx); err != nil {
 		return false, err
 	}
 	pointPacked.Reach()
-	if err := removeIfThere(filepath.Join(c.shadow, Mark)); err != nil {
+	if err := c.k.area().Remove(filepath.Join(c.shadow, Mark)); err != nil {
 		return false, err
 	}
 	pointOpened.Reach()
 	for _, path := range c.gone { // first: one may be a directory that becomes a link
-		if err := removeIfThere(filepath.Join(c.shadow, path)); err != nil {
+		if err := c.k.drop(c.shadow, path); err != nil {
 			return false, err
 		}
-		prune(c.shadow, filepath.Dir(path))
 	}
 	for _, path := range c.staged {
-		to := filepath.Join(c.shadow, path)
-		if err := place(c.stage(path), to); err != nil {
+		if err := c.k.area().Place(c.stage(path), c.shadow, path); err != nil {
 			return false, err
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(c.shadow, "refs"), 0o755); err != nil { // git takes it for no repository without
+	if err := c.k.area().Mkdir(filepath.Join(c.shadow, "refs")); err != nil { // git takes it for no repository without
 		return false, err
 	}
 	err := errors.Join(c.writeMissing(), c.k.writeMark(c.shadow))
@@ -462,33 +465,12 @@ func (c *capture) publish(ctx context.Context) (bool, error) {
 	return true, err
 }
 
-// place renames a file into a tree in which a directory may have its name, or a
-// file that of one above it.
-func place(from, to string) error {
-	if s, err := os.Lstat(to); err == nil && s.IsDir() {
-		if err := os.RemoveAll(to); err != nil {
-			return err
-		}
-	}
-	err := os.MkdirAll(filepath.Dir(to), 0o755)
-	if err != nil {
-		for dir := filepath.Dir(to); len(dir) > 1; dir = filepath.Dir(dir) {
-			if s, e := os.Lstat(dir); e == nil && !s.IsDir() {
-				err = errors.Join(os.Remove(dir), os.MkdirAll(filepath.Dir(to), 0o755))
-				break
-			}
-		}
-	}
-	return errors.Join(err, os.Rename(from, to))
-}
-
-// prune removes the directories on the way up that have nothing in them.
-func prune(root, dir string) {
-	for ; dir != "." && dir != "/"; dir = filepath.Dir(dir) {
-		if os.Remove(filepath.Join(root, dir)) != nil {
-			return
-		}
-	}
+// drop removes a file of a shadow, and the directories on the way that have nothing else
+// in them.
+func (k *Keeper) drop(shadow, path string) error {
+	err := k.area().Remove(filepath.Join(shadow, path))
+	k.area().Prune(shadow, filepath.Join(shadow, filepath.Dir(path)))
+	return err
 }
 
 // mentions says whether a file of a git directory may name objects that nothing
@@ -602,7 +584,7 @@ func (c *capture) packNew(ctx context.Context) error {
 		return err
 	}
 	width := widthOf(format)
-	all, err := openPacks(c.shadow, width)
+	all, err := c.k.openPacks(c.shadow, width)
 	if err != nil {
 		return err
 	}
@@ -611,13 +593,13 @@ func (c *capture) packNew(ctx context.Context) error {
 		c.whole = false // none can be used: all that is named is packed
 		c.missing = map[string]string{}
 	}
-	r, err := scratchGit(filepath.Join(c.k.Stage, "scratch.git"), format,
+	r, err := c.k.scratchGit("scratch.git", format,
 		filepath.Join(c.shadow, "objects"), c.src.file("objects"))
 	if err != nil {
 		return err
 	}
 	r.told = c.k.progress(ctx, c.dir)
-	if err := os.MkdirAll(filepath.Join(c.shadow, "objects/pack"), 0o755); err != nil {
+	if err := c.k.area().Mkdir(filepath.Join(c.shadow, "objects/pack")); err != nil {
 		return err
 	}
 	if err := c.lend(r); err != nil {
@@ -639,11 +621,11 @@ func (c *capture) packNew(ctx context.Context) error {
 			return err
 		}
 		all.close()
-		if all, err = openPacks(c.shadow, width); err != nil {
+		if all, err = c.k.openPacks(c.shadow, width); err != nil {
 			return err
 		}
 	}
-	return r.join(ctx, c.k.Stage, c.shadow, all)
+	return c.k.join(ctx, r, c.shadow, all)
 }
 
 func widthOf(format string) int {
@@ -658,7 +640,7 @@ func (c *capture) lend(r *runner) error {
 	for i := range c.now.items {
 		path := c.now.items[i].path
 		if base := filepath.Base(path); path == "shallow" || strings.HasPrefix(base, "sharedindex.") {
-			if err := copyFile(c.current(path), filepath.Join(r.dir, base)); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := c.k.area().Copy(c.current(path), filepath.Join(r.dir, base)); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 		}
@@ -701,7 +683,7 @@ func (c *capture) tips(ctx context.Context, r *runner, all packs, width int) (t 
 			fresh[oid] = true
 		}
 	}
-	refs, err := readFile(c.current("packed-refs"))
+	refs, err := readFile(c.current("packed-refs"), textMost)
 	if err != nil {
 		return t, err
 	}

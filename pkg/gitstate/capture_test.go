@@ -106,7 +106,7 @@ func (p *placed) arrival(from *placed, dir string) Arrival {
 		files = append(files, missingMark)
 	}
 	for _, path := range append(files, Mark) {
-		if err := copyFile(filepath.Join(shadow, path), filepath.Join(a.From, path)); err != nil {
+		if err := p.k.area().Copy(filepath.Join(shadow, path), filepath.Join(a.From, path)); err != nil {
 			p.t.Fatal(err)
 		}
 	}
@@ -121,7 +121,7 @@ func (p *placed) bring(from *placed, a Arrival) int {
 		p.t.Fatal(err)
 	}
 	for _, pack := range need {
-		if err := copyFile(filepath.Join(from.k.Shadow, a.Dir, pack), filepath.Join(a.From, pack)); err != nil {
+		if err := p.k.area().Copy(filepath.Join(from.k.Shadow, a.Dir, pack), filepath.Join(a.From, pack)); err != nil {
 			p.t.Fatal(err)
 		}
 	}

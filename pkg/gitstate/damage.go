@@ -24,7 +24,7 @@ const missingMark = "coltec.missing"
 
 func readMissing(shadow string) map[string]string {
 	missing := map[string]string{}
-	body, _ := readFile(filepath.Join(shadow, missingMark))
+	body, _ := readFile(filepath.Join(shadow, missingMark), textMost)
 	for line := range strings.Lines(string(body)) {
 		if oid, from, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "); isOID(oid) {
 			missing[oid] = from
@@ -37,16 +37,16 @@ func readMissing(shadow string) map[string]string {
 func (c *capture) writeMissing() error {
 	file := filepath.Join(c.shadow, missingMark)
 	if len(c.missing) == 0 {
-		return removeIfThere(file)
+		return c.k.area().Remove(file)
 	}
 	var b bytes.Buffer
 	for _, oid := range sortedKeys(c.missing) {
 		b.WriteString(strings.TrimSpace(oid+" "+c.missing[oid]) + "\n")
 	}
-	if old, err := readFile(file); err == nil && bytes.Equal(old, b.Bytes()) {
+	if old, err := readFile(file, textMost); err == nil && bytes.Equal(old, b.Bytes()) {
 		return nil
 	}
-	return writeWhole(file, b.Bytes(), 0o644)
+	return c.k.area().Write(file, b.Bytes(), 0o644)
 }
 
 // recall reads what was missing when the shadow was made, and looks whether some of
@@ -60,7 +60,7 @@ func (c *capture) recall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := scratchGit(filepath.Join(c.k.Stage, "recall.git"), format, c.src.file("objects"))
+	r, err := c.k.scratchGit("recall.git", format, c.src.file("objects"))
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (l *reachable) pack(ctx context.Context, r *runner) error {
 	if s, err := os.Stat(l.file); err != nil || s.Size() == 0 {
 		return err
 	}
-	_, err := r.pack(ctx, l.file, l.c.k.Stage, l.c.shadow)
+	_, err := l.c.k.pack(ctx, r, l.file, l.c.shadow)
 	return err
 }
 
@@ -178,7 +178,7 @@ func (l *reachable) thorough(ctx context.Context, r *runner, tips []string, from
 	objects := &objectReader{ctx: ctx, r: r}
 	defer objects.end()
 	borders := map[string]bool{} // where history ends, in a shallow clone
-	shallow, _ := readFile(filepath.Join(r.dir, "shallow"))
+	shallow, _ := readFile(filepath.Join(r.dir, "shallow"), textMost)
 	for _, oid := range strings.Fields(string(shallow)) {
 		borders[oid] = true
 	}

@@ -18,46 +18,70 @@ import (
 )
 
 // runner runs git for one repository, in a scratch git directory of ours that
-// borrows objects: nothing of the user's is written, locked or configured.
+// borrows objects: nothing of the user's is written or locked, and nothing counts
+// that the user, or who else wrote the repository, configured: no filter, hook,
+// monitor, helper or remote.
 type runner struct {
-	git     string
-	dir     string // the scratch git directory
-	objects []string
-	env     []string // beside what all have
-	told    func(done, total int64)
+	git  string
+	dir  string   // the scratch git directory
+	env  []string // beside what all have
+	told func(done, total int64)
 }
 
 // killAfter is how long a git that was told to end may take.
 const killAfter = 3 * time.Second
 
+// unarmed are the settings by which git starts a program, and what makes each start none.
+// They are above those of the scratch directory: that is in the tree, where others write.
+var unarmed = [][2]string{
+	{"core.alternateRefsCommand", "false"}, {"core.askPass", "false"}, {"core.editor", "false"},
+	{"core.fsmonitor", "false"}, {"core.gitProxy", "false"}, {"core.hooksPath", "/dev/null"},
+	{"core.pager", "cat"}, {"core.sshCommand", "false"}, {"core.attributesFile", "/dev/null"},
+	{"credential.helper", ""}, {"commit.gpgSign", "false"}, {"diff.external", "false"},
+	{"gpg.program", "false"}, {"gpg.ssh.program", "false"}, {"gpg.x509.program", "false"},
+	{"gc.auto", "0"}, {"maintenance.auto", "false"}, {"protocol.allow", "never"},
+	{"uploadpack.packObjectsHook", "false"},
+}
+
 // cleanEnv keeps what is set for people and other repositories away from git.
 func cleanEnv() []string {
-	return []string{
+	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "LC_ALL=C",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1",
 		"GIT_OPTIONAL_LOCKS=0", "GIT_NO_REPLACE_OBJECTS=1", "GIT_TERMINAL_PROMPT=0", "GIT_NO_LAZY_FETCH=1",
+		"GIT_ALLOW_PROTOCOL=", "GIT_CONFIG_COUNT=" + strconv.Itoa(len(unarmed)),
 	}
+	for i, set := range unarmed {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, set[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, set[1]))
+	}
+	return env
 }
 
-// scratchGit makes a scratch git directory at dir that borrows objects from
+// scratchGit makes a scratch git directory in the stage that borrows objects from
 // others. format is the object format, "sha1" or "sha256".
-func scratchGit(dir, format string, objects ...string) (*runner, error) {
+func (k *Keeper) scratchGit(name, format string, objects ...string) (*runner, error) {
 	git, err := Git()
 	if err != nil {
 		return nil, err
 	}
-	config := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = " + format + "\n" +
-		"[gc]\n\tauto = 0\n[pack]\n\tthreads = 1\n\twindowMemory = 64m\n\tdeltaCacheSize = 32m\n\twriteReverseIndex = false\n"
-	err = errors.Join(os.MkdirAll(filepath.Join(dir, "refs"), 0o700), os.MkdirAll(filepath.Join(dir, "objects/info"), 0o700),
-		os.WriteFile(filepath.Join(dir, "HEAD"), []byte("ref: refs/heads/none\n"), 0o600),
-		os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600),
-		os.WriteFile(filepath.Join(dir, "objects/info/alternates"), []byte(strings.Join(objects, "\n")+"\n"), 0o600))
 	for _, o := range objects {
 		if strings.ContainsAny(o, "\n\"#") {
 			return nil, refused("its path has a character that git's list of alternates cannot hold")
 		}
 	}
-	return &runner{git: git, dir: dir, objects: objects}, err
+	dir := filepath.Join(k.Stage, name)
+	if err := k.area().RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	config := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = " + format + "\n" +
+		"[gc]\n\tauto = 0\n[pack]\n\tthreads = 1\n\twindowMemory = 64m\n\tdeltaCacheSize = 32m\n\twriteReverseIndex = false\n"
+	err = k.area().Mkdir(filepath.Join(dir, "refs"))
+	for path, body := range map[string]string{
+		"HEAD": "ref: refs/heads/none\n", "config": config, "objects/info/alternates": strings.Join(objects, "\n") + "\n",
+	} {
+		err = errors.Join(err, k.area().Write(filepath.Join(dir, path), []byte(body), 0o600))
+	}
+	return &runner{git: git, dir: dir}, err
 }
 
 // command is git in a process group of its own.
@@ -114,15 +138,24 @@ func verb(args []string) string {
 	return ""
 }
 
-// settings reads a file of configuration, one "key=value" a line. git looks at no
-// repository for it: one that arrives has no working tree yet.
-func settings(ctx context.Context, file string, line func(string) error) error {
+// nowhere is a git that looks at no repository.
+func nowhere() (*runner, error) {
 	git, err := Git()
+	return &runner{git: git, dir: "/", env: []string{"GIT_DIR=/nonexistent"}}, err
+}
+
+// settings reads a file of configuration, one "key=value" a line, as it stands: what it
+// includes lies elsewhere.
+func settings(ctx context.Context, file string, line func(string) error) error {
+	body, err := readFile(file, textMost)
 	if err != nil {
 		return err
 	}
-	r := &runner{git: git, dir: "/", env: []string{"GIT_DIR=/nonexistent"}}
-	return r.run(ctx, nil, line, "config", "--file", file, "--list")
+	r, err := nowhere()
+	if err != nil {
+		return err
+	}
+	return r.run(ctx, bytes.NewReader(body), line, "config", "--file", "-", "--no-includes", "--list")
 }
 
 // splitter cuts an output into lines.

@@ -7,9 +7,13 @@
 // objects as files, its refs in one packed-refs, its objects in packs of the
 // shadow's own. So a shadow can be put in a repository's place as it is.
 //
-// The user's repository is only read while it is captured: git runs in a
-// scratch directory of ours that borrows its objects, takes no lock and writes
-// no ref. Cost is in proportion to what is new: when nothing moved no git runs.
+// A repository is input, be it here or from elsewhere: others wrote it. Git never
+// runs in it, but in a scratch directory of ours that borrows its objects, so that
+// nothing it is set up with counts, and nothing it names is run. What is written,
+// in it or in a shadow, is written below an [area.Dir], and by no link.
+//
+// The user's repository is only read while it is captured. Cost is in proportion to
+// what is new: when nothing moved no git runs.
 package gitstate
 
 import (
@@ -23,6 +27,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/killpoint"
 )
 
@@ -54,12 +59,15 @@ const markFormat = 1
 // Options say which tree's repositories are kept, and where.
 type Options struct {
 	Root   string // absolute path of the tree
-	Shadow string // directory of the shadows, on the same file system
-	Stage  string // directory for what is being made, on the same file system; emptied at will
+	Shadow string // directory of the shadows, in the tree
+	Stage  string // directory for what is being made, in the tree; emptied at will
 	Env    string // names what is kept aside: the workspace's environment or the host
-	// Kept gives the directory in which local versions of files are kept that
-	// lost their name to the remote side's. nil: what would lose it is refused.
+	// Kept gives the directory, in the tree, in which local versions of files are kept
+	// that lost their name to the remote side's. nil: what would lose it is refused.
 	Kept func() string
+	// Came says whether what is at a path of the tree may have come from elsewhere: what
+	// leads out of the tree there is not followed. nil: nothing has.
+	Came func(path string) bool
 	// Progress is told how far a long step is. May be nil.
 	Progress func(Progress)
 	// Now names what is kept aside. nil: time.Now.
@@ -100,11 +108,16 @@ var ErrBusy = errors.New("git is at work in it: what it was before that is carri
 
 // RefusedError says that a repository cannot be captured as it is set up, or as
 // this machine is.
-type RefusedError struct{ Reason string }
+type RefusedError struct {
+	Reason  string
+	foreign bool // it lies where coltecd does not look
+}
 
 func (e *RefusedError) Error() string { return e.Reason }
 
-func refused(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
+func refused(format string, args ...any) error {
+	return &RefusedError{Reason: fmt.Sprintf(format, args...)}
+}
 
 // Git is the git that is found in PATH. An error means that there is none.
 func Git() (string, error) {
@@ -122,7 +135,7 @@ func (k *Keeper) Whole(dir string) bool {
 }
 
 func readMark(shadow string) (m mark, err error) {
-	body, err := readFile(filepath.Join(shadow, Mark))
+	body, err := readFile(filepath.Join(shadow, Mark), smallMost)
 	if err != nil {
 		return m, err
 	}
@@ -140,22 +153,11 @@ func (k *Keeper) writeMark(shadow string) error {
 	if err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(shadow, Mark), append(body, '\n'), 0o644)
+	return k.area().Write(filepath.Join(shadow, Mark), append(body, '\n'), 0o644)
 }
 
-// writeWhole writes a file that is there whole or not at all.
-func writeWhole(file string, body []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".coltec-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(body)
-	return errors.Join(err, tmp.Chmod(mode), tmp.Close(), os.Rename(tmp.Name(), file))
-}
+// area is the tree, in which the shadows and the stage lie too.
+func (k *Keeper) area() area.Dir { return area.Dir(k.Root) }
 
 // isRepository says whether a directory is a git directory.
 func isRepository(dir string) bool {
@@ -176,7 +178,7 @@ func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // scratch makes the stage empty.
 func (k *Keeper) scratch() error {
-	return errors.Join(os.RemoveAll(k.Stage), os.MkdirAll(k.Stage, 0o700))
+	return errors.Join(k.area().RemoveAll(k.Stage), k.area().Mkdir(k.Stage))
 }
 
 func (k *Keeper) progress(ctx context.Context, repository string) func(done, total int64) {

@@ -57,10 +57,10 @@ func (k *Keeper) Forget(dir string) error {
 	if err := k.Remove(dir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(shadow, "objects/pack"), 0o755); err != nil {
+	if err := k.area().Mkdir(filepath.Join(shadow, "objects/pack")); err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(shadow, goneMark), nil, 0o644)
+	return k.area().Write(filepath.Join(shadow, goneMark), nil, 0o644)
 }
 
 // Remove removes a shadow, and leaves those of repositories in it.
@@ -74,20 +74,17 @@ func (k *Keeper) Remove(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := removeIfThere(filepath.Join(shadow, Mark)); err != nil { // first: it is not whole from now on
-		return err
-	}
-	if err := removeIfThere(filepath.Join(shadow, missingMark)); err != nil {
-		return err
-	}
+	paths := []string{Mark, missingMark} // first: it is not whole from now on
 	for i := range l.items {
-		if err := removeIfThere(filepath.Join(shadow, l.items[i].path)); err != nil {
+		paths = append(paths, l.items[i].path)
+	}
+	for _, path := range paths {
+		if err := k.drop(shadow, path); err != nil {
 			return err
 		}
-		prune(shadow, filepath.Dir(l.items[i].path))
 	}
-	err = os.RemoveAll(filepath.Join(shadow, "objects"))
-	_ = os.Remove(filepath.Join(shadow, "refs"))
-	prune(k.Shadow, dir)
+	err = k.area().RemoveAll(filepath.Join(shadow, "objects"))
+	k.area().Prune(shadow, filepath.Join(shadow, "refs"))
+	k.area().Prune(k.Shadow, shadow)
 	return err
 }

@@ -9,8 +9,8 @@ import (
 // files' times and sizes does not count: git status writes that anew, and each
 // machine has its own.
 func sameIndex(a, b string, width int) bool {
-	x, errX := readFile(a)
-	y, errY := readFile(b)
+	x, errX := readFile(a, textMost)
+	y, errY := readFile(b, textMost)
 	if errX != nil || errY != nil {
 		return false
 	}
@@ -22,45 +22,57 @@ func sameIndex(a, b string, width int) bool {
 	return okX && okY && bytes.Equal(xs, ys)
 }
 
-// statSize is what an entry of an index has of a file's stat before its mode,
-// and between mode and object.
+// What an entry of an index has of a file's stat: two times, device and inode before its
+// mode; owner and size between mode and object.
 const (
 	statSize  = 24
 	ownerSize = 12
 )
 
-// stagedIn gives the entries of an index without the files' stat. It knows
-// versions 2 to 4 that stand alone; ok is false for others.
-func stagedIn(index []byte, width int) (out []byte, ok bool) {
+// indexEntry is one entry of an index, where it lies in it.
+type indexEntry struct {
+	fixed []byte // stat, mode, owner, size, object and flags
+	name  []byte
+}
+
+// eachIn calls do with the entries of an index. It knows versions 2 to 4 that stand alone;
+// ok is false for others.
+func eachIn(index []byte, width int, do func(indexEntry)) (ok bool) {
 	if len(index) < 12+width || string(index[:4]) != "DIRC" {
-		return nil, false
+		return false
 	}
 	version, count := binary.BigEndian.Uint32(index[4:]), binary.BigEndian.Uint32(index[8:])
 	if version < 2 || version > 4 {
-		return nil, false
+		return false
 	}
 	rest := index[12 : len(index)-width]
 	var name []byte
 	for range count {
 		fixed := statSize + 4 + ownerSize + width + 2
 		if len(rest) < fixed+8 {
-			return nil, false
+			return false
 		}
-		flags := binary.BigEndian.Uint16(rest[fixed-2:])
-		out = append(out, rest[statSize:statSize+4]...)
-		out = append(out, rest[statSize+4+ownerSize:fixed]...)
-		if flags&0x4000 != 0 { // more flags
-			out = append(out, rest[fixed:fixed+2]...)
+		if binary.BigEndian.Uint16(rest[fixed-2:])&moreFlags != 0 {
 			fixed += 2
 		}
 		size := 0
 		if name, size, ok = nameIn(rest[fixed:], name, version, fixed); !ok || len(rest) < fixed+size {
-			return nil, false
+			return false
 		}
-		out = append(append(out, name...), 0)
+		do(indexEntry{rest[:fixed], name})
 		rest = rest[fixed+size:]
 	}
-	return out, !bytes.HasPrefix(rest, []byte("link")) // a part of another index
+	return !bytes.HasPrefix(rest, []byte("link")) // a part of another index
+}
+
+// stagedIn gives the entries of an index without the files' stat.
+func stagedIn(index []byte, width int) (out []byte, ok bool) {
+	ok = eachIn(index, width, func(e indexEntry) {
+		out = append(out, e.fixed[statSize:statSize+4]...)
+		out = append(out, e.fixed[statSize+4+ownerSize:]...)
+		out = append(append(out, e.name...), 0)
+	})
+	return out, ok
 }
 
 // nameIn reads the name of an entry, and how many bytes it takes with what fills the

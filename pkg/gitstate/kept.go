@@ -1,7 +1,7 @@
 package gitstate
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -48,15 +48,14 @@ func keptRef(ref string) (k KeptRef, ok bool) {
 	return KeptRef{Ref: ref, Env: parts[0], Time: t, Name: parts[2]}, err == nil
 }
 
-// Drop removes a ref that keeps something from the repository with that git
-// directory.
-func Drop(ctx context.Context, gitDir, ref string) error {
-	git, err := Git()
-	if err != nil {
-		return fmt.Errorf("cannot drop %q: %w", ref, err)
+// Drop removes a ref that keeps something from a repository of the tree at root, and its
+// log.
+func Drop(root, repository, ref string) error {
+	src, err := New(Options{Root: root}).source(repository)
+	if err == nil {
+		err = errors.Join(src.delete(map[string]string{ref: anything}), src.remove("logs/"+ref))
 	}
-	r := &runner{git: git, dir: gitDir}
-	if err := r.run(ctx, nil, nil, "-c", "core.hooksPath=/dev/null", "update-ref", "-d", ref); err != nil {
+	if err != nil {
 		return fmt.Errorf("cannot drop %q: %w", ref, err)
 	}
 	return nil

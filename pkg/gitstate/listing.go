@@ -1,7 +1,6 @@
 package gitstate
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -111,6 +110,9 @@ func (l *lister) entry(path string, info fs.FileInfo, hops int) error {
 	if info.Mode()&fs.ModeSymlink != 0 && l.follows {
 		there, err := os.Stat(filepath.Join(l.dir, path))
 		switch {
+		case err == nil && needed(path) && !mayLead(filepath.Dir(filepath.Join(l.dir, path)), filepath.Join(l.dir, path)):
+			l.odd = append(l.odd, oddity{path, "a link to what is not its owner's"})
+			return nil
 		case err == nil && there.IsDir() && l.submodule(path): // on another disk
 			l.nested = append(l.nested, path)
 			return nil
@@ -273,44 +275,3 @@ func readExactly(f *os.File, b []byte) (int, error) {
 	}
 	return total, nil
 }
-
-// copyTarget is copyFile of what a link leads to.
-func copyTarget(from, to string) error {
-	real, err := filepath.EvalSymlinks(from)
-	if err != nil {
-		return err
-	}
-	return copyFile(real, to)
-}
-
-// copyFile copies a file or a link as it is, with its mode.
-func copyFile(from, to string) error {
-	s, err := os.Lstat(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	if s.Mode()&fs.ModeSymlink != 0 {
-		target, err := os.Readlink(from)
-		return errors.Join(err, os.Symlink(target, to))
-	}
-	if !s.Mode().IsRegular() {
-		return errMoved
-	}
-	in, err := openFile(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = out.ReadFrom(in)
-	return errors.Join(err, out.Chmod(s.Mode().Perm()), out.Close())
-}
-
-// errMoved says that a repository changed while it was read.
-var errMoved = errors.New("it changes while it is read")

@@ -113,7 +113,7 @@ func (j *joining) mergeLogs(ctx context.Context) error {
 			paths[path] = true
 		}
 	}
-	if err := j.mergeStash(ctx); err != nil {
+	if err := j.mergeStash(); err != nil {
 		return err
 	}
 	for _, path := range sortedKeys(paths) {
@@ -145,9 +145,7 @@ func (j *joining) log(path string, body []byte) error {
 		body = nil
 	}
 	if body == nil {
-		err := removeIfThere(j.local.file(path))
-		j.local.prune(path)
-		return err
+		return j.local.src.remove(path)
 	}
 	if now := j.local.read(path); now != nil && bytes.Equal(now, body) {
 		return nil
@@ -156,7 +154,7 @@ func (j *joining) log(path string, body []byte) error {
 }
 
 // mergeStash joins the stashes: each has all that either has.
-func (j *joining) mergeStash(ctx context.Context) error {
+func (j *joining) mergeStash() error {
 	base, local, remote := j.base.read(stashLog), j.logs[stashLog], j.remote.read(stashLog)
 	shall := local
 	switch j.decided(base, local, remote) {
@@ -175,14 +173,15 @@ func (j *joining) mergeStash(ctx context.Context) error {
 		shall = written(list)
 	}
 	list := entries(shall)
-	quiet := []string{"-c", "core.hooksPath=/dev/null", "update-ref", "--no-deref"}
 	if len(list) == 0 {
-		if err := j.git.run(ctx, nil, nil, append(quiet, "-d", stashRef)...); err != nil {
+		if err := j.local.src.delete(map[string]string{stashRef: anything}); err != nil {
 			return err
 		}
-		return removeIfThere(j.local.file(stashLog))
+		return j.local.src.remove(stashLog)
 	}
-	if err := j.git.run(ctx, nil, nil, append(quiet, stashRef, list[len(list)-1].now)...); err != nil {
+	if now := list[len(list)-1].now; !isOID(now) {
+		return refused("%s names no object", stashLog)
+	} else if err := j.local.src.write(stashRef, anything, now, nil); err != nil {
 		return err
 	}
 	return j.replace(stashLog, shall, 0o644)

@@ -3,14 +3,18 @@ package gitstate
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/coltec/coltec/pkg/area"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // KeptRefs is where values of refs are kept that lost their name to the remote
@@ -53,13 +57,21 @@ const (
 // file gives the path of a file of the side.
 func (s *side) file(path string) string { return s.src.file(path) }
 
-// prune removes the directories above a file of the side that have nothing in them.
-func (s *side) prune(path string) {
-	prune(strings.TrimSuffix(s.file(path), "/"+path), filepath.Dir(path))
+// format is that of the side's objects, as the names in it tell.
+func (s *side) format() string {
+	if len(s.head("")) == 64 {
+		return "sha256"
+	}
+	for _, oid := range s.refs {
+		if len(oid) == 64 && isOID(oid) {
+			return "sha256"
+		}
+	}
+	return "sha1"
 }
 
 // read gives the content of a file of the side; nil when there is none. A link
-// is its target.
+// is its target, and of what is no text of git's there is the hash.
 func (s *side) read(path string) []byte {
 	if s == nil {
 		return nil
@@ -68,7 +80,10 @@ func (s *side) read(path string) []byte {
 		target, _ := os.Readlink(s.file(path))
 		return []byte("-> " + target)
 	}
-	body, err := readFile(s.file(path))
+	body, err := readFile(s.file(path), textMost)
+	if errors.Is(err, wholefile.ErrTooLarge) {
+		return sumOf(s.file(path))
+	}
 	if err != nil {
 		return nil
 	}
@@ -76,6 +91,20 @@ func (s *side) read(path string) []byte {
 		body = []byte{}
 	}
 	return body
+}
+
+// sumOf is the hash of a file; nil of one that cannot be read.
+func sumOf(file string) []byte {
+	f, err := openFile(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return nil
+	}
+	return sum.Sum(nil)
 }
 
 // merge joins what arrived with the repository here. What both sides have, or
@@ -102,13 +131,12 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	if err != nil {
 		return err
 	}
-	git, err := Git()
+	git, err := k.scratchGit("joining.git", local.format(), src.file("objects"))
 	if err != nil {
 		return err
 	}
 	j := &joining{
-		k: k, a: a, base: base, local: local, remote: remote,
-		git:   &runner{git: git, dir: src.dir, env: []string{"GIT_WORK_TREE=" + src.dir}}, // a submodule's own may not be there
+		k: k, a: a, base: base, local: local, remote: remote, git: git,
 		stamp: k.Now().UTC().Format(keptStamp), held: src.held(),
 		refs: map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
 	}
@@ -116,7 +144,7 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	if err != nil {
 		return err
 	}
-	if err := linkPacks(a.From, filepath.Dir(src.file("objects"))); err != nil {
+	if err := linkPacks(a.From, src); err != nil {
 		return err
 	}
 	if !bytes.Equal(shallow, local.read("shallow")) {
@@ -124,8 +152,11 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 			return err
 		}
 	}
+	if err := k.area().Write(filepath.Join(git.dir, "shallow"), shallow, 0o644); err != nil {
+		return err
+	}
 	if len(shallow) == 0 {
-		if err := removeIfThere(local.file("shallow")); err != nil {
+		if err := src.remove("shallow"); err != nil {
 			return err
 		}
 	}
@@ -153,7 +184,7 @@ func (k *Keeper) base(a Arrival) (*side, error) {
 
 // localSide reads the repository here, in which git can work.
 func (k *Keeper) localSide(dir string) (*side, error) {
-	src, err := k.source(dir)
+	src, err := k.carried(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +198,8 @@ func (k *Keeper) localSide(dir string) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found := irregular(src.file("objects")); found != "" {
-		return nil, refused("%s: git would wait for it for ever", found)
+	if err := askable(src.file("objects")); err != nil {
+		return nil, err
 	}
 	if k.Now().Sub(now.lock) < lockYoung {
 		return nil, ErrBusy
@@ -180,8 +211,8 @@ func (k *Keeper) localSide(dir string) (*side, error) {
 type joining struct {
 	k                   *Keeper
 	a                   Arrival
-	base, local, remote *side // base is nil where nothing is agreed
-	git                 *runner
+	base, local, remote *side   // base is nil where nothing is agreed
+	git                 *runner // sees the objects that are here
 	stamp               string
 	held                map[string]bool // branches that other working trees here have checked out
 
@@ -223,7 +254,7 @@ func (j *joining) run(ctx context.Context) error {
 			}
 		}
 	}
-	if err := j.writeRefs(ctx); err != nil {
+	if err := j.writeRefs(); err != nil {
 		return err
 	}
 	pointRefs.Reach()
@@ -388,21 +419,13 @@ func (j *joining) staged(ctx context.Context, s *side, path string) ([]byte, err
 
 // reading is a git that reads an index of a side with the objects that are here.
 func (j *joining) reading(s *side, index string) (*runner, error) {
-	dir := filepath.Join(j.k.Stage, "reading.git")
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, err
-	}
-	format := "sha1"
-	if len(s.head("")) == 64 {
-		format = "sha256"
-	}
-	r, err := scratchGit(dir, format, j.local.file("objects"))
+	r, err := j.k.scratchGit("reading.git", s.format(), j.local.file("objects"))
 	if err != nil {
 		return nil, err
 	}
 	for i := range s.files.items {
 		if path := s.files.items[i].path; filepath.Dir(path) == filepath.Dir(index) && strings.HasPrefix(filepath.Base(path), "sharedindex.") {
-			if err := copyFile(s.file(path), filepath.Join(dir, filepath.Base(path))); err != nil {
+			if err := j.k.area().Copy(s.file(path), filepath.Join(r.dir, filepath.Base(path))); err != nil {
 				return nil, err
 			}
 		}
@@ -480,11 +503,10 @@ func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error 
 		return err
 	}
 	copied := filepath.Join(r.dir, "index")
-	if err := copyFile(j.local.file(tree+"index"), copied); err != nil {
+	if err := j.k.area().Copy(j.local.file(tree+"index"), copied); err != nil {
 		return err
 	}
-	// New objects go to the repository: they are what is kept.
-	r.env = []string{"GIT_INDEX_FILE=" + copied, "GIT_OBJECT_DIRECTORY=" + j.local.file("objects"),
+	r.env = []string{"GIT_INDEX_FILE=" + copied,
 		"GIT_AUTHOR_NAME=coltecd", "GIT_AUTHOR_EMAIL=coltecd@localhost", "GIT_COMMITTER_NAME=coltecd", "GIT_COMMITTER_EMAIL=coltecd@localhost"}
 	var written, before string
 	first := func(into *string) func(string) error { return func(line string) error { *into = line; return nil } }
@@ -503,6 +525,9 @@ func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error 
 	}
 	var commit string
 	if err := r.run(ctx, nil, first(&commit), args...); err != nil {
+		return err
+	}
+	if err := lodge(r.dir, j.local.src); err != nil {
 		return err
 	}
 	return j.keep(ctx, strings.TrimSuffix(name, "HEAD")+"index", commit)
@@ -683,78 +708,65 @@ func ended(ctx context.Context, err error) bool {
 }
 
 // writeRefs makes the refs what they shall be: first what keeps, then what
-// goes, then what comes. Git refuses where a value is not the one that was
-// decided on.
-func (j *joining) writeRefs(ctx context.Context) error {
-	var kept, gone, come strings.Builder
-	var links []string // refs that name another, and those that git refuses to write: they lead to nothing here or there
-	there, err := j.git.existing(ctx, j.objects())
+// goes, then what comes. Where a value is not the one that was decided on, somebody
+// else is at work.
+func (j *joining) writeRefs() error {
+	if err := together(j.refs); err != nil {
+		return err
+	}
+	src := j.local.src
+	list, err := src.packedRefs()
 	if err != nil {
 		return err
 	}
+	packed, gone := packedIn(list), map[string]string{}
 	for _, ref := range sortedKeys(j.kept) {
-		fmt.Fprintf(&kept, "update %s %s\n", ref, j.kept[ref])
-	}
-	for _, ref := range sortedKeys(j.local.refs) {
-		if old := j.local.refs[ref]; j.refs[ref] == "" && isOID(old) && !ofTree("", ref) {
-			fmt.Fprintf(&gone, "delete %s %s\n", ref, old)
-		}
-	}
-	for _, ref := range sortedKeys(j.refs) {
-		value, old := j.refs[ref], j.local.refs[ref]
-		switch {
-		case value == old || ofTree("", ref):
-		case !isOID(value) || old != "" && !isOID(old), !there[value], slices.Contains(j.local.damaged, ref):
-			links = append(links, ref)
-		case old == "":
-			fmt.Fprintf(&come, "create %s %s\n", ref, value)
-		default:
-			fmt.Fprintf(&come, "update %s %s %s\n", ref, value, old)
-		}
-	}
-	for _, text := range []string{kept.String(), gone.String(), come.String()} {
-		if text == "" {
-			continue
-		}
-		err := j.git.run(ctx, strings.NewReader(text), nil, "-c", "core.hooksPath=/dev/null", "-c", "core.logAllRefUpdates=false",
-			"update-ref", "--no-deref", "--stdin")
-		if err != nil {
+		if err := src.write(ref, anything, j.kept[ref], packed); err != nil {
 			return err
 		}
 	}
-	for _, ref := range links {
-		if err := j.replace(ref, []byte(j.refs[ref]+"\n"), 0o644); err != nil {
+	for ref, old := range j.local.refs {
+		if j.refs[ref] == "" && isOID(old) && !ofTree("", ref) {
+			gone[ref] = old
+		}
+	}
+	if err := src.delete(gone); err != nil {
+		return err
+	}
+	for _, ref := range sortedKeys(j.refs) {
+		value, old := j.refs[ref], j.local.refs[ref]
+		if value == old || ofTree("", ref) {
+			continue
+		}
+		if slices.Contains(j.local.damaged, ref) {
+			old = anything
+		}
+		if err := src.write(ref, old, value, packed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// objects lists what the refs shall lead to.
-func (j *joining) objects() (oids []string) {
-	for _, ref := range sortedKeys(j.refs) {
-		if isOID(j.refs[ref]) {
-			oids = append(oids, j.refs[ref])
-		}
-	}
-	return oids
-}
-
 // clear makes the way to a file free that is going to be written: a link in the place
 // of a directory would lead the file to somebody else's, and a directory with the
 // file's name would keep it out. They are kept as any version that loses its name.
 func (j *joining) clear(path string) error {
-	for up := filepath.Dir(path); up != "." && !needed(up); up = filepath.Dir(up) {
-		if s, err := os.Lstat(j.local.file(up)); err == nil && !s.IsDir() {
-			if err := j.keepFile(up); err != nil {
-				return err
-			}
-			if err := os.Remove(j.local.file(up)); err != nil {
-				return err
-			}
+	for _, up := range area.Upwards(filepath.Dir(path)) { // the uppermost first: what is below a link is not of the repository
+		if s, err := os.Lstat(j.local.file(up)); needed(up) || err != nil || s.IsDir() {
+			continue
+		}
+		if err := j.keepFile(up); err != nil {
+			return err
+		}
+		if err := j.local.src.remove(up); err != nil {
+			return err
 		}
 	}
-	file := j.local.file(path)
+	a, file, err := j.local.src.place(path)
+	if err != nil {
+		return err
+	}
 	if s, err := os.Lstat(file); err != nil || !s.IsDir() {
 		return nil
 	}
@@ -770,65 +782,47 @@ func (j *joining) clear(path string) error {
 			return err
 		}
 	}
-	return os.RemoveAll(file) // samples of git's may be left in it
+	return a.RemoveAll(file) // samples of git's may be left in it
 }
 
-// replace writes a file of the repository as git does: under its lock.
+// replace writes a file of the repository.
 func (j *joining) replace(path string, body []byte, mode os.FileMode) error {
 	if err := j.clear(path); err != nil {
 		return err
 	}
-	file := j.local.file(path)
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return ErrBusy
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(body)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
-	if err == nil {
-		err = os.Rename(file+".lock", file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file+".lock"))
-	}
-	return nil
+	return j.local.src.replace(path, mode, text(body))
 }
 
 // bring makes a file of the repository the remote side's; it goes when that has
 // none.
 func (j *joining) bring(path string) error {
-	f := j.remote.files.find(path)
+	f, src := j.remote.files.find(path), j.local.src
 	if f == nil {
 		if j.local.files.find(path) == nil {
 			return nil
 		}
-		if err := removeIfThere(j.local.file(path)); err != nil {
-			return err
-		}
-		j.local.prune(path)
-		return nil
+		return src.remove(path)
+	}
+	if err := j.clear(path); err != nil {
+		return err
 	}
 	if f.link {
-		if err := j.clear(path); err != nil {
-			return err
-		}
-		if err := errors.Join(removeIfThere(j.local.file(path)), os.MkdirAll(filepath.Dir(j.local.file(path)), 0o755)); err != nil {
-			return err
-		}
 		target, err := os.Readlink(j.remote.file(path))
-		return errors.Join(err, os.Symlink(target, j.local.file(path)))
+		if err != nil {
+			return err
+		}
+		a, file, err := src.place(path)
+		return errors.Join(err, a.Remove(file), a.Link(target, file))
 	}
-	body, err := readFile(j.remote.file(path))
+	in, err := openFile(j.remote.file(path))
 	if err != nil {
 		return err
 	}
-	return j.replace(path, body, f.mode)
+	defer in.Close()
+	return src.replace(path, f.mode, func(w io.Writer) (bool, error) {
+		_, err := io.Copy(w, in)
+		return true, err
+	})
 }
 
 // writeTree makes a working tree's state the remote side's: the index before
@@ -881,9 +875,7 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 	for _, path := range sortedKeys(paths) {
 		base, local, remote := j.base.read(path), j.local.read(path), j.remote.read(path)
 		switch d := j.decided(base, local, remote); {
-		case d == ours, path == "FETCH_HEAD":
-		case d == both && derived(path):
-			_ = j.git.run(ctx, nil, nil, "update-server-info") // nothing depends on it
+		case d == ours, path == "FETCH_HEAD", d == both && derived(path):
 		case d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(others, theirs)):
 			if err := j.keepFile(path); err != nil {
 				return err
@@ -935,10 +927,7 @@ func (j *joining) keepFile(path string) error {
 		return refused("%s differs on both sides", path)
 	}
 	to := filepath.Join(j.k.Kept(), j.a.Dir, path)
-	if err := removeIfThere(to); err != nil {
-		return err
-	}
-	return copyFile(j.local.file(path), to)
+	return errors.Join(j.k.area().Remove(to), j.k.area().Copy(j.local.file(path), to))
 }
 
 // keepRemotes adds to the configuration the remotes that only the local side
@@ -954,15 +943,39 @@ func (j *joining) keepRemotes(ctx context.Context, mine map[string][][2]string) 
 			return err
 		}
 	}
+	var add [][2]string
 	for _, name := range sortedKeys(mine) {
-		if theirs[name] != nil || before[name] != nil { // it is there, or the other side removed it
-			continue
-		}
-		for _, pair := range mine[name] {
-			if err := j.git.run(ctx, nil, nil, "config", "--file", j.local.file("config"), "--add", pair[0], pair[1]); err != nil {
-				return err
-			}
+		if theirs[name] == nil && before[name] == nil { // else it is there, or the other side removed it
+			add = append(add, mine[name]...)
 		}
 	}
-	return nil
+	return j.configure(ctx, add)
+}
+
+// configure adds to the configuration.
+func (j *joining) configure(ctx context.Context, add [][2]string) error {
+	if len(add) == 0 {
+		return nil
+	}
+	body, err := readFile(j.local.file("config"), textMost)
+	if err != nil {
+		return err
+	}
+	mode := os.FileMode(0o644)
+	if s, err := os.Stat(j.local.file("config")); err == nil {
+		mode = s.Mode().Perm()
+	}
+	file := filepath.Join(j.git.dir, "theirs")
+	if err := j.k.area().Write(file, body, 0o600); err != nil {
+		return err
+	}
+	for _, pair := range add {
+		if err := j.git.run(ctx, nil, nil, "config", "--file", file, "--add", pair[0], pair[1]); err != nil {
+			return err
+		}
+	}
+	if body, err = readFile(file, textMost); err != nil {
+		return err
+	}
+	return j.replace("config", body, mode)
 }

@@ -202,7 +202,7 @@ func TestFilesThatDiffer(t *testing.T) {
 	b.hop(a, true, "work/.git")
 	a.git("work", "config", "user.nickname", "here")
 	b.git("work", "config", "user.nickname", "there")
-	aside := filepath.Join(t.TempDir(), "aside")
+	aside := filepath.Join(a.root, ".coltec/conflicts")
 	a.k.Kept = func() string { return aside }
 	a.hop(b, true, "work/.git")
 	if got := a.git("work", "config", "user.nickname"); got != "there\n" {

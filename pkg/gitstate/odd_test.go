@@ -163,22 +163,29 @@ func TestWhatIsNoFileElsewhere(t *testing.T) {
 	}
 }
 
+// asks has git itself read a file of configuration.
+func (p *placed) asks(ctx context.Context, file string) error {
+	r, err := nowhere()
+	if err != nil {
+		return err
+	}
+	return r.run(ctx, nil, nil, "config", "--file", filepath.Join(p.root, file), "--list")
+}
+
 // Git that sleeps for nothing is ended; git that has been told to end, is not.
 func TestStalledGit(t *testing.T) {
 	defer func(d time.Duration) { stallAfter = d }(stallAfter)
 	stallAfter = time.Second
 	a := newPlace(t)
 	a.fifo("config")
-	err := soon(t, func() error {
-		return settings(t.Context(), filepath.Join(a.root, "config"), func(string) error { return nil })
-	})
+	err := soon(t, func() error { return a.asks(t.Context(), "config") })
 	if !errors.Is(err, errStalled) {
 		t.Errorf("it said %v", err)
 	}
 	stallAfter = time.Hour
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	err = soon(t, func() error { return settings(ctx, filepath.Join(a.root, "config"), func(string) error { return nil }) })
+	err = soon(t, func() error { return a.asks(ctx, "config") })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("it said %v", err)
 	}
@@ -196,9 +203,7 @@ func TestAPauseIsNoStall(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	err := soon(t, func() error {
-		return settings(t.Context(), filepath.Join(a.root, "config"), func(string) error { return nil })
-	})
+	err := soon(t, func() error { return a.asks(t.Context(), "config") })
 	if err != nil {
 		t.Errorf("it said %v", err)
 		_ = cmd.Process.Kill() // it waits for a reader

@@ -117,7 +117,7 @@ func openIndexes(shadow string, width int) (packs, error) {
 //
 // What the packs have they have with all that it reaches: what is known needs no
 // walk. So where one index cannot be used none counts, and all is packed anew.
-func openPacks(shadow string, width int) (packs, error) {
+func (k *Keeper) openPacks(shadow string, width int) (packs, error) {
 	p, _ := openIndexes(shadow, width)
 	indexed := map[string]bool{}
 	for _, x := range p {
@@ -129,7 +129,7 @@ func openPacks(shadow string, width int) (packs, error) {
 	}
 	for _, e := range entries {
 		if !indexed[strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))] {
-			err = errors.Join(err, removeIfThere(filepath.Join(shadow, "objects/pack", e.Name())))
+			err = errors.Join(err, k.area().RemoveAll(filepath.Join(shadow, "objects/pack", e.Name())))
 		}
 	}
 	if err != nil {
@@ -137,13 +137,6 @@ func openPacks(shadow string, width int) (packs, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); err != nil && !absent(err) {
-		return err
-	}
-	return nil
 }
 
 // globEscape makes a path literal in a pattern.
@@ -173,13 +166,13 @@ func (p packs) has(oid string) bool {
 
 // pack makes a pack of the objects listed in file, one "OID [NAME]" a line, and
 // puts it into the shadow. Its files appear whole, the index last.
-func (r *runner) pack(ctx context.Context, file, stage, shadow string) (made []string, err error) {
+func (k *Keeper) pack(ctx context.Context, r *runner, file, shadow string) (made []string, err error) {
 	in, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	args := []string{"pack-objects", "--delta-base-offset", "--non-empty", "--quiet", filepath.Join(stage, "pack")}
+	args := []string{"pack-objects", "--delta-base-offset", "--non-empty", "--quiet", filepath.Join(k.Stage, "pack")}
 	if r.told != nil {
 		args[3] = "--progress"
 	}
@@ -191,12 +184,9 @@ func (r *runner) pack(ctx context.Context, file, stage, shadow string) (made []s
 		return nil, err
 	}
 	to := filepath.Join(shadow, "objects/pack")
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return nil, err
-	}
 	for _, name := range made {
 		for _, suffix := range []string{".pack", ".idx"} {
-			if err := os.Rename(filepath.Join(stage, name+suffix), filepath.Join(to, name+suffix)); err != nil {
+			if err := k.area().Move(filepath.Join(k.Stage, name+suffix), filepath.Join(to, name+suffix)); err != nil {
 				return nil, err
 			}
 		}
@@ -212,7 +202,7 @@ const packsMost = 24
 // that stays is at least twice as large as all smaller ones together. A commit
 // is so packed again a number of times that grows with the logarithm of the
 // history only.
-func (r *runner) join(ctx context.Context, stage, shadow string, all packs) error {
+func (k *Keeper) join(ctx context.Context, r *runner, shadow string, all packs) error {
 	if len(all) <= packsMost {
 		return nil
 	}
@@ -233,7 +223,7 @@ func (r *runner) join(ctx context.Context, stage, shadow string, all packs) erro
 	if n < 2 || total == 0 {
 		return nil
 	}
-	file := filepath.Join(stage, "joined")
+	file := filepath.Join(k.Stage, "joined")
 	seen := map[string]bool{}
 	w, err := newList(file)
 	if err != nil {
@@ -254,7 +244,7 @@ func (r *runner) join(ctx context.Context, stage, shadow string, all packs) erro
 	if err := w.close(); err != nil {
 		return err
 	}
-	made, err := r.pack(ctx, file, stage, shadow)
+	made, err := k.pack(ctx, r, file, shadow)
 	if err != nil {
 		return err
 	}
@@ -263,7 +253,7 @@ func (r *runner) join(ctx context.Context, stage, shadow string, all packs) erro
 			continue
 		}
 		base := filepath.Join(shadow, "objects/pack", x.name)
-		if err := errors.Join(os.Remove(base+".idx"), removeIfThere(base+".pack")); err != nil {
+		if err := errors.Join(k.area().Remove(base+".idx"), k.area().Remove(base+".pack")); err != nil {
 			return err
 		}
 	}

@@ -3,12 +3,12 @@ package gitstate
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/wholefile"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,35 +42,26 @@ func wrongKind(path, kind string) error { return fmt.Errorf("%s is %s, %w", path
 
 // openFile opens a regular file, also by a link to it. It waits for nothing.
 func openFile(file string) (*os.File, error) {
-	s, err := os.Stat(file)
-	if err != nil {
-		return nil, err
+	f, err := wholefile.Open(file)
+	if errors.Is(err, wholefile.ErrIrregular) || errors.Is(err, unix.EISDIR) {
+		return nil, wrongKind(file, kindAt(file))
 	}
-	if kind := kindOf(s.Mode()); kind != "" {
-		return nil, wrongKind(file, kind)
-	}
-	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, err
-	}
-	if s, err = f.Stat(); err == nil && !s.Mode().IsRegular() { // it became that in between
-		err = wrongKind(file, kindOf(s.Mode()))
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return f, err
 }
 
-// readFile reads a regular file, also by a link to it.
-func readFile(file string) ([]byte, error) {
-	f, err := openFile(file)
-	if err != nil {
-		return nil, err
+// What is read whole has a size that git would give it: more is no file of git's.
+const (
+	smallMost = 64 << 10  // a ref, a HEAD, a file that leads elsewhere
+	textMost  = 128 << 20 // refs, a log, an index: of a million files
+)
+
+// readFile reads a regular file, also by a link to it, of at most limit bytes.
+func readFile(file string, limit int64) ([]byte, error) {
+	body, err := wholefile.Read(file, limit)
+	if errors.Is(err, wholefile.ErrIrregular) || errors.Is(err, unix.EISDIR) {
+		return nil, wrongKind(file, kindAt(file))
 	}
-	defer f.Close()
-	return io.ReadAll(f)
+	return body, err
 }
 
 // kindAt names what is at a path.
@@ -82,15 +73,28 @@ func kindAt(file string) string {
 	return kindOf(s.Mode())
 }
 
-// irregular finds what is no file among the objects of a git directory, by which
-// git would wait for ever: "" for nothing. Only names and kinds are read.
-func irregular(objects string) string {
-	found := ""
+// alternatesMost bounds the list of whom a repository borrows from: git reads it whole.
+const alternatesMost = 1 << 20
+
+// askable says why git cannot be asked for the objects of a git directory: what is no file
+// among them it would wait for for ever, and a list without an end it would read. Only
+// names, kinds and sizes are read.
+func askable(objects string) error {
+	var found error
 	look := func(dir string) {
 		entries, _ := os.ReadDir(filepath.Join(objects, dir)) // what cannot be read git says
 		for _, e := range entries {
-			if kind := kindOf(e.Type()); found == "" && kind != "" && !e.IsDir() && e.Type()&(fs.ModeNamedPipe|fs.ModeDevice) != 0 {
-				found = wrongKind(filepath.Join("objects", dir, e.Name()), kind).Error()
+			list := dir == "info" && e.Name() == "alternates"
+			if e.IsDir() || e.Type().IsRegular() && !list || found != nil {
+				continue
+			}
+			s, err := os.Stat(filepath.Join(objects, dir, e.Name()))
+			switch {
+			case err != nil:
+			case s.Mode()&(fs.ModeNamedPipe|fs.ModeDevice) != 0:
+				found = refused("%s: git would wait for it for ever", wrongKind(filepath.Join("objects", dir, e.Name()), kindOf(s.Mode())))
+			case list && s.Size() > alternatesMost:
+				found = refused("objects/info/alternates has %d bytes: git would read them all", s.Size())
 			}
 		}
 	}

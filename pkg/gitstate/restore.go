@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Arrival is a shadow that came from elsewhere: its files, but for packs that
@@ -27,6 +25,9 @@ type Arrival struct {
 // Needed lists the packs of an arrival, as names of files below From, whose
 // content is not in the repository here: all of them where there is none.
 func (k *Keeper) Needed(ctx context.Context, a Arrival) ([]string, error) {
+	if _, err := k.arrived(a); err != nil {
+		return nil, err
+	}
 	format, err := k.arrivalFormat(ctx, a)
 	if err != nil {
 		return nil, err
@@ -36,19 +37,19 @@ func (k *Keeper) Needed(ctx context.Context, a Arrival) ([]string, error) {
 		return nil, err
 	}
 	defer all.close()
-	src, err := k.source(a.Dir)
-	if err != nil || src.check() != nil || irregular(src.file("objects")) != "" {
+	src, err := k.carried(a.Dir)
+	if err != nil || src.check() != nil || askable(src.file("objects")) != nil {
 		var names []string
 		for _, x := range all {
 			names = append(names, packFile(x))
 		}
 		return names, nil
 	}
-	r, err := scratchGit(filepath.Join(k.Stage, "scratch.git"), format, src.file("objects"))
+	r, err := k.scratchGit("scratch.git", format, src.file("objects"))
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(r.dir)
+	defer k.area().RemoveAll(r.dir)
 	var names []string
 	for _, x := range all {
 		var oids []string
@@ -79,7 +80,8 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 	if _, err := Git(); err != nil {
 		return err
 	}
-	if err := k.inTree(a.Dir); err != nil {
+	l, err := k.arrived(a)
+	if err != nil {
 		return err
 	}
 	m, err := readMark(a.From)
@@ -87,7 +89,7 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 		return err
 	}
 	to := filepath.Join(k.Root, a.Dir)
-	if s, err := os.Lstat(to); err == nil && (!s.IsDir() && !k.leadsNowhere(a.Dir) || s.IsDir() && os.Remove(to) != nil) { // an empty directory is none
+	if s, err := os.Lstat(to); err == nil && (!s.IsDir() && !k.leadsNowhere(a.Dir) || s.IsDir() && k.area().Remove(to) != nil) { // an empty directory is none
 		if err := k.merge(ctx, a, m); err != nil {
 			return err
 		}
@@ -95,7 +97,7 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 		if err := k.adopt(a); err != nil {
 			return err
 		}
-	} else if err := k.make(a, m, to); err != nil {
+	} else if err := k.make(a, l, m, to); err != nil {
 		return err
 	}
 	return k.settle(ctx, a.Dir, m.Root)
@@ -103,35 +105,31 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 
 // make makes the repository of an arrival. It is there whole or not at all, and
 // not before its shadow is: that tells later what was changed since.
-func (k *Keeper) make(a Arrival, m mark, to string) error {
+func (k *Keeper) make(a Arrival, l listing, m mark, to string) error {
 	made := filepath.Join(k.Stage, "made")
-	if err := errors.Join(os.RemoveAll(made), os.MkdirAll(made, 0o755)); err != nil {
-		return err
-	}
-	l, err := list(a.From)
-	if err != nil {
+	if err := errors.Join(k.area().RemoveAll(made), k.area().Mkdir(made)); err != nil {
 		return err
 	}
 	for i := range l.items {
-		if err := copyFile(filepath.Join(a.From, l.items[i].path), filepath.Join(made, l.items[i].path)); err != nil {
+		if err := k.area().Copy(filepath.Join(a.From, l.items[i].path), filepath.Join(made, l.items[i].path)); err != nil {
 			return err
 		}
 	}
 	for _, dir := range []string{"refs/heads", "refs/tags", "objects/info", "objects/pack"} {
-		if err := os.MkdirAll(filepath.Join(made, dir), 0o755); err != nil {
+		if err := k.area().Mkdir(filepath.Join(made, dir)); err != nil {
 			return err
 		}
 	}
-	if err := linkPacks(a.From, made); err != nil {
+	if err := linkPacks(a.From, source{tree: k.Root, dir: made}); err != nil {
 		return err
 	}
 	if err := k.moved(made, m.Root); err != nil {
 		return err
 	}
-	if err := errors.Join(k.adopt(a), os.MkdirAll(filepath.Dir(to), 0o755)); err != nil {
+	if err := errors.Join(k.adopt(a), k.area().Mkdir(filepath.Dir(to))); err != nil {
 		return err
 	}
-	if err := putInPlace(made, to); err != nil {
+	if err := k.area().Exchange(made, to); err != nil {
 		return fmt.Errorf("cannot put the repository in its place: %w", err)
 	}
 	pointMade.Reach()
@@ -146,24 +144,12 @@ func (k *Keeper) leadsNowhere(dir string) bool {
 	return errors.As(err, &away) && absent(away.cause) && !k.contains(away.at)
 }
 
-// putInPlace puts a directory at a path at which there may be a file or a link. There
-// is something at each moment: that nothing is there would be a deletion.
-func putInPlace(made, to string) error {
-	if _, err := os.Lstat(to); absent(err) {
-		return os.Rename(made, to)
-	}
-	if err := unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE); err != nil {
-		return err
-	}
-	return os.Remove(made)
-}
-
 // adopt makes the shadow here the one that arrived. Packs that did not have to
 // come are left out: their indexes say what they have.
 func (k *Keeper) adopt(a Arrival) error {
 	shadow := filepath.Join(k.Shadow, a.Dir)
 	delete(k.seen, a.Dir)
-	if err := removeIfThere(filepath.Join(shadow, Mark)); err != nil {
+	if err := k.area().Remove(filepath.Join(shadow, Mark)); err != nil {
 		return err
 	}
 	old, err := list(shadow)
@@ -176,72 +162,57 @@ func (k *Keeper) adopt(a Arrival) error {
 	}
 	for i := range old.items {
 		if path := old.items[i].path; now.find(path) == nil {
-			if err := removeIfThere(filepath.Join(shadow, path)); err != nil {
+			if err := k.drop(shadow, path); err != nil {
 				return err
 			}
-			prune(shadow, filepath.Dir(path))
 		}
 	}
 	for i := range now.items {
-		if err := place(filepath.Join(a.From, now.items[i].path), filepath.Join(shadow, now.items[i].path)); err != nil {
+		if err := k.area().Place(filepath.Join(a.From, now.items[i].path), shadow, now.items[i].path); err != nil {
 			return err
 		}
 	}
-	if err := adoptPacks(filepath.Join(a.From, "objects/pack"), filepath.Join(shadow, "objects/pack")); err != nil {
+	if err := k.adoptPacks(a.From, shadow); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(shadow, "refs"), 0o755); err != nil {
+	if err := k.area().Mkdir(filepath.Join(shadow, "refs")); err != nil {
 		return err
 	}
-	lacks := filepath.Join(shadow, missingMark)
-	if err := place(filepath.Join(a.From, missingMark), lacks); absent(err) {
-		err = removeIfThere(lacks)
+	if err := k.area().Place(filepath.Join(a.From, missingMark), shadow, missingMark); absent(err) {
+		err = k.area().Remove(filepath.Join(shadow, missingMark))
 	} else if err != nil {
 		return err
 	}
-	err = place(filepath.Join(a.From, Mark), filepath.Join(shadow, Mark))
+	err = k.area().Place(filepath.Join(a.From, Mark), shadow, Mark)
 	pointAdopted.Reach()
 	return err
 }
 
-// adoptPacks makes the packs of a directory those of another.
-func adoptPacks(from, to string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
+// adoptPacks makes the packs of a shadow those that arrived.
+func (k *Keeper) adoptPacks(from, shadow string) error {
+	const packs = "objects/pack"
+	if err := k.area().Mkdir(filepath.Join(shadow, packs)); err != nil {
 		return err
 	}
-	old, err := os.ReadDir(to)
+	old, err := os.ReadDir(filepath.Join(shadow, packs))
 	if err != nil {
 		return err
 	}
 	for _, e := range old {
 		index := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name())) + ".idx"
-		if _, err := os.Lstat(filepath.Join(from, index)); absent(err) {
-			if err := os.Remove(filepath.Join(to, e.Name())); err != nil {
+		if _, err := os.Lstat(filepath.Join(from, packs, index)); absent(err) {
+			if err := k.area().RemoveAll(filepath.Join(shadow, packs, e.Name())); err != nil {
 				return err
 			}
 		}
 	}
-	entries, err := os.ReadDir(from)
+	entries, err := os.ReadDir(filepath.Join(from, packs))
 	if err != nil && !absent(err) {
 		return err
 	}
 	for _, e := range entries {
-		if err := place(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+		if err := k.area().Place(filepath.Join(from, packs, e.Name()), shadow, filepath.Join(packs, e.Name())); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// inTree refuses a path that leads out of the tree, by its name or by a link on
-// the way.
-func (k *Keeper) inTree(path string) error {
-	if !filepath.IsLocal(path) || filepath.Clean(path) != path {
-		return refused("its path %q leads out of the tree", path)
-	}
-	for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
-		if s, err := os.Lstat(filepath.Join(k.Root, dir)); err == nil && !s.IsDir() {
-			return refused("%q is no directory here", dir)
 		}
 	}
 	return nil
@@ -249,26 +220,41 @@ func (k *Keeper) inTree(path string) error {
 
 // linkPacks puts the packs of a shadow into a repository. Both never change a
 // pack, so they may share the bytes.
-func linkPacks(from, to string) error {
+func linkPacks(from string, to source) error {
 	packs, err := filepath.Glob(filepath.Join(globEscape(from), "objects/pack/pack-*.pack"))
 	if err != nil {
 		return err
 	}
 	for _, pack := range packs {
 		for _, file := range []string{pack, strings.TrimSuffix(pack, ".pack") + ".idx"} { // git looks for indexes: they come last
-			target := filepath.Join(to, "objects/pack", filepath.Base(file))
-			if _, err := os.Lstat(target); err == nil {
-				continue
-			}
-			if os.Link(file, target) == nil {
-				continue
-			}
-			if err := copyFile(file, target); err != nil {
+			if err := to.lodge("objects/pack/"+filepath.Base(file), file); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// lodge puts a file that nobody changes into a repository that has none at that path.
+func (s source) lodge(path, from string) error {
+	a, to, err := s.place(path)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return nil
+	}
+	return a.Share(from, to)
+}
+
+// lodge puts the objects that git made in a scratch directory into a repository.
+func lodge(scratch string, to source) error {
+	made, err := filepath.Glob(filepath.Join(globEscape(scratch), "objects/??/*"))
+	for _, file := range made {
+		path, _ := filepath.Rel(scratch, file)
+		err = errors.Join(err, to.lodge(path, file))
+	}
+	return err
 }
 
 // moved makes the links between a repository and its linked working trees lead
@@ -279,7 +265,7 @@ func (k *Keeper) moved(gitDir, was string) error {
 		return err
 	}
 	for _, file := range files {
-		if err := rebase(file, "", was, k.Root); err != nil {
+		if err := k.rebase(file, "", was, k.Root); err != nil {
 			return err
 		}
 	}
@@ -287,8 +273,8 @@ func (k *Keeper) moved(gitDir, was string) error {
 }
 
 // rebase makes the path in a file, after a prefix, begin with another root.
-func rebase(file, prefix, was, now string) error {
-	body, err := readFile(file)
+func (k *Keeper) rebase(file, prefix, was, now string) error {
+	body, err := readFile(file, smallMost)
 	if err != nil {
 		return err
 	}
@@ -296,7 +282,7 @@ func rebase(file, prefix, was, now string) error {
 	if !ok {
 		return nil
 	}
-	return writeWhole(file, []byte(prefix+now+"/"+rest), 0o644)
+	return k.area().Write(file, []byte(prefix+now+"/"+rest), 0o644)
 }
 
 // settle makes what is in the tree beside the git directory agree with it: the
@@ -309,10 +295,8 @@ func (k *Keeper) settle(ctx context.Context, dir, was string) error {
 	if err != nil {
 		return err
 	}
-	if filepath.Base(dir) == ".git" {
-		k.refresh(ctx, src.dir, "--work-tree="+filepath.Dir(gitDir))
-	} else {
-		k.refresh(ctx, src.dir) // a submodule's configuration says where its working tree is
+	if top, err := src.workTree(ctx, gitDir); err == nil {
+		k.refresh(ctx, src, "index", top)
 	}
 	if src.dir != gitDir {
 		return nil
@@ -322,38 +306,57 @@ func (k *Keeper) settle(ctx context.Context, dir, was string) error {
 		return err
 	}
 	for _, file := range files {
-		body, err := readFile(file)
-		if err != nil {
+		if err := k.settleTree(ctx, src, file, was); err != nil {
 			return err
 		}
-		door := strings.TrimSpace(string(body))
-		if below, ok := strings.CutPrefix(door, k.Root+"/"); !ok || k.inTree(below) != nil {
-			continue
-		}
-		if s, err := os.Stat(filepath.Dir(door)); err != nil || !s.IsDir() {
-			continue
-		}
-		if _, err := os.Lstat(door); absent(err) {
-			err = writeWhole(door, []byte("gitdir: "+filepath.Dir(file)+"\n"), 0o644)
-			if err != nil {
-				return err
-			}
-		}
-		if err := rebase(door, "gitdir: ", was, k.Root); err != nil {
-			return err
-		}
-		k.refresh(ctx, filepath.Dir(file), "--work-tree="+filepath.Dir(door))
 	}
 	return nil
 }
 
-// refresh brings what an index says of the files' times up to date.
-func (k *Keeper) refresh(ctx context.Context, gitDir string, more ...string) {
-	git, err := Git()
+// settleTree is settle for a linked working tree; file says where it is.
+func (k *Keeper) settleTree(ctx context.Context, src source, file, was string) error {
+	body, err := readFile(file, smallMost)
 	if err != nil {
-		return
+		return err
 	}
-	r := &runner{git: git, dir: gitDir}
-	args := append([]string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"}, more...)
-	_ = r.run(ctx, nil, nil, append(args, "update-index", "-q", "--refresh")...)
+	door := strings.TrimSpace(string(body))
+	below, ok := strings.CutPrefix(door, k.Root+"/")
+	if !ok || filepath.Base(door) != ".git" || k.inTree(below) != nil {
+		return nil
+	}
+	if s, err := os.Stat(filepath.Dir(door)); err != nil || !s.IsDir() {
+		return nil
+	}
+	if _, err := os.Lstat(door); absent(err) {
+		if err := k.area().Write(door, []byte("gitdir: "+filepath.Dir(file)+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := k.rebase(door, "gitdir: ", was, k.Root); err != nil {
+		return err
+	}
+	k.refresh(ctx, src, "worktrees/"+filepath.Base(filepath.Dir(file))+"/index", filepath.Dir(door))
+	return nil
+}
+
+// workTree is where the files of a repository are: beside it, or where a submodule's
+// configuration says.
+func (s source) workTree(ctx context.Context, gitDir string) (string, error) {
+	if filepath.Base(gitDir) == ".git" {
+		return filepath.Dir(gitDir), nil
+	}
+	top := ""
+	err := settings(ctx, s.file("config"), func(line string) error {
+		if value, ok := strings.CutPrefix(line, "core.worktree="); ok {
+			top = value
+		}
+		return nil
+	})
+	if err == nil && top == "" {
+		return "", refused("its configuration does not say where its working tree is")
+	}
+	if !filepath.IsAbs(top) {
+		top = filepath.Join(s.dir, top)
+	}
+	return filepath.Clean(top), err
 }

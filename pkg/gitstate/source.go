@@ -7,12 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"github.com/coltec/coltec/pkg/area"
 )
 
 // source is where the files of a repository lie. For most that is one directory. What
 // the tree has at its path may also be a link, or a file that names the directory; and
 // what that names may be a linked working tree's, whose repository is elsewhere.
 type source struct {
+	tree    string // that it is a repository of; "" for a shadow
 	dir     string
 	common  string // of a linked working tree: the repository that it is of; "" for others
 	outside bool   // it lies outside of the tree
@@ -50,7 +54,7 @@ func (k *Keeper) source(dir string) (source, error) {
 		return source{}, fmt.Errorf("cannot read it: %w", err)
 	}
 	if s.IsDir() {
-		return source{dir: here}, nil
+		return source{tree: k.Root, dir: here}, nil
 	}
 	target := here
 	if s.Mode()&fs.ModeSymlink == 0 {
@@ -67,8 +71,11 @@ func (k *Keeper) source(dir string) (source, error) {
 		}
 		return source{}, &awayError{target, err}
 	}
-	src := source{dir: real, outside: !k.contains(real)}
-	if body, err := readFile(filepath.Join(real, "commondir")); err == nil {
+	if !mayLead(filepath.Dir(here), real) {
+		return source{}, foreign(dir, real)
+	}
+	src := source{tree: k.Root, dir: real, outside: !k.contains(real)}
+	if body, err := readFile(filepath.Join(real, "commondir"), smallMost); err == nil {
 		common := strings.TrimSpace(string(body))
 		if !filepath.IsAbs(common) {
 			common = filepath.Join(real, common)
@@ -76,13 +83,101 @@ func (k *Keeper) source(dir string) (source, error) {
 		if src.common, err = filepath.EvalSymlinks(common); err != nil {
 			return src, &awayError{common, err}
 		}
+		if !mayLead(real, src.common) {
+			return src, foreign("commondir", src.common)
+		}
+		src.outside = src.outside || !k.contains(src.common)
 	}
 	return src, nil
 }
 
+// carried is source for who reads the repository into the bucket, or writes it.
+func (k *Keeper) carried(dir string) (source, error) {
+	src, err := k.source(dir)
+	if err == nil && src.outside && !k.agreed(dir, src.dir) {
+		return source{}, stranger(src.dir)
+	}
+	return src, err
+}
+
+// agreed says whether a repository outside of the tree is to be the tree's: somebody here
+// has led there. Whoever writes the bucket can name any repository of this machine. One
+// that has a copy here was led to before; and a linked working tree is known where its
+// repository is.
+func (k *Keeper) agreed(dir, real string) bool {
+	if k.Came == nil || !k.Came(dir) || k.Whole(dir) {
+		return true
+	}
+	door, err := readFile(filepath.Join(real, "gitdir"), smallMost)
+	return err == nil && !k.contains(real) && strings.TrimSpace(string(door)) == filepath.Join(k.Root, dir)
+}
+
+func stranger(at string) error {
+	return refused("its git directory is outside of the tree, at %s, and what leads there may have come from the bucket: "+
+		"coltecd reads and writes nothing there for it; to have it carried, remove what leads there, sync, and make it anew", at)
+}
+
+// mayLead says whether what leads from a directory to somewhere else is to be followed.
+// Where coltecd may do more than who owns the directory, it shall not do it for them.
+func mayLead(dir, to string) bool {
+	owner, target := ownerOf(dir), ownerOf(to)
+	return owner == os.Geteuid() || owner == target
+}
+
+// ownerOf is the user that owns a directory or a file; none owns what is not there.
+func ownerOf(file string) int {
+	s, err := os.Stat(file)
+	if err != nil {
+		return -1
+	}
+	if st, ok := s.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
+}
+
+func foreign(path, to string) error {
+	return &RefusedError{foreign: true, Reason: fmt.Sprintf("%s leads to %s, which is not its owner's: coltecd reads and writes nothing there for them", path, to)}
+}
+
+// place gives where a file of the repository is written, and the area that it is in. What
+// holds its state may lie behind a link, as for git; one that leads out of all that is
+// the repository's is followed where its owner could write there as well.
+func (s source) place(path string) (area.Dir, string, error) {
+	file := s.file(path)
+	dir, err := realDir(filepath.Dir(file))
+	if err != nil {
+		return "", "", err
+	}
+	file = filepath.Join(dir, filepath.Base(file))
+	for _, top := range []string{s.tree, s.dir, s.common} {
+		if top, err := filepath.EvalSymlinks(top); top != "" && err == nil && (dir == top || strings.HasPrefix(dir, top+"/")) {
+			return area.Dir(top), file, nil
+		}
+	}
+	if !mayLead(s.dir, dir) {
+		return "", "", foreign(filepath.Dir(path), dir)
+	}
+	return area.Dir(dir), file, nil
+}
+
+// realDir is where a directory lies, whatever links lead there; what of it is not there
+// yet is to be made.
+func realDir(dir string) (string, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if !absent(err) || dir == "/" {
+		return real, err
+	}
+	if _, err := os.Lstat(dir); err == nil {
+		return "", refused("%s is a link that leads nowhere", dir)
+	}
+	up, err := realDir(filepath.Dir(dir))
+	return filepath.Join(up, filepath.Base(dir)), err
+}
+
 // doorTo reads the file that leads from a working tree to its git directory.
 func doorTo(file string) (string, error) {
-	body, err := readFile(file)
+	body, err := readFile(file, smallMost)
 	if err != nil {
 		return "", refused("%s", err)
 	}
@@ -142,7 +237,8 @@ func (k *Keeper) outside(dir string) bool {
 	if errors.As(err, &away) {
 		return !k.contains(away.at)
 	}
-	return err == nil && src.outside
+	var no *RefusedError
+	return err == nil && src.outside || errors.As(err, &no) && no.foreign
 }
 
 // list lists a repository of a person.
@@ -184,7 +280,7 @@ func (s source) head() string {
 }
 
 func headOf(dir string) string {
-	body, _ := readFile(filepath.Join(dir, "HEAD"))
+	body, _ := readFile(filepath.Join(dir, "HEAD"), smallMost)
 	ref, _ := strings.CutPrefix(strings.TrimSpace(string(body)), "ref: ")
 	return ref
 }
@@ -210,7 +306,7 @@ func (s source) left() map[string]string {
 		return nil
 	}
 	left := map[string]string{}
-	log, _ := readFile(s.file("logs/HEAD"))
+	log, _ := readFile(s.file("logs/HEAD"), textMost)
 	for _, e := range entries(log) {
 		if _, what, ok := strings.Cut(e.rest, "\tcheckout: moving from "); ok {
 			branch, _, _ := strings.Cut(what, " to ")

@@ -60,7 +60,7 @@ func watch(pid int, told func() int64) (ended func() bool) {
 // activity reads how much a process has worked, and whether it sleeps in a wait that
 // may have no end. One of which nothing can be read is at work.
 func activity(pid int) (work string, sleeps bool) {
-	body, err := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	body, err := readFile("/proc/"+strconv.Itoa(pid)+"/stat", smallMost)
 	if err != nil {
 		return "", false
 	}

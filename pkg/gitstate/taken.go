@@ -111,14 +111,17 @@ func (k *Keeper) reader(ctx context.Context, dir string) (*takenReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := scratchGit(filepath.Join(k.Stage, "taken.git"), format, filepath.Join(shadow, "objects"), src.file("objects"))
+	if err := askable(src.file("objects")); err != nil {
+		return nil, err
+	}
+	r, err := k.scratchGit("taken.git", format, filepath.Join(shadow, "objects"), src.file("objects"))
 	if err != nil {
 		return nil, err
 	}
 	for i := range s.files.items {
 		base := filepath.Base(s.files.items[i].path)
 		if s.files.items[i].path == base && (base == "shallow" || strings.HasPrefix(base, "sharedindex.")) {
-			if err := copyFile(s.file(base), filepath.Join(r.dir, base)); err != nil {
+			if err := k.area().Copy(s.file(base), filepath.Join(r.dir, base)); err != nil {
 				return nil, err
 			}
 		}

@@ -2,6 +2,7 @@ package gitstate
 
 import (
 	"context"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -54,29 +55,54 @@ func (k *Keeper) Unpushed(ctx context.Context, dir string) (Unpushed, error) {
 	if err != nil {
 		return Unpushed{}, err
 	}
-	git, err := Git()
-	if err != nil {
-		return Unpushed{}, err
+	u := Unpushed{Stashes: len(entries(s.read(stashLog)))}
+	if u.Commits, err = k.commits(ctx, s); err != nil {
+		return u, err
 	}
-	tips := s.head("") + "\n"
+	k.counted[dir], k.counts[dir] = now, u
+	return u, nil
+}
+
+// commits counts those of branches, and of what is checked out, that no remote has.
+func (k *Keeper) commits(ctx context.Context, s *side) (n int, err error) {
+	var tips, far []string
+	if head := s.head(""); isOID(head) {
+		tips = append(tips, head)
+	}
 	for ref, oid := range s.refs {
-		if strings.HasPrefix(ref, "refs/heads/") && src.carries(src.head(), ref) {
-			tips += oid + "\n"
+		switch {
+		case !isOID(oid):
+		case strings.HasPrefix(ref, "refs/remotes/"):
+			far = append(far, oid)
+		case strings.HasPrefix(ref, "refs/heads/") && s.src.carries(s.src.head(), ref):
+			tips = append(tips, oid)
 		}
 	}
-	var u Unpushed
-	if log, err := readFile(s.file(stashLog)); err == nil {
-		u.Stashes = len(entries(log))
+	if len(tips) == 0 {
+		return 0, nil
 	}
-	if strings.TrimSpace(tips) != "" {
-		r := &runner{git: git, dir: src.dir, env: []string{"GIT_WORK_TREE=" + src.dir}}
-		err = r.run(ctx, strings.NewReader(strings.TrimLeft(tips, "\n")), func(line string) (err error) {
-			u.Commits, err = strconv.Atoi(line)
-			return err
-		}, "rev-list", "--count", "--stdin", "--not", "--remotes")
+	if err := askable(s.file("objects")); err != nil {
+		return 0, err
 	}
-	if err == nil {
-		k.counted[dir], k.counts[dir] = now, u
+	r, err := k.scratchGit("unpushed.git", s.format(), s.file("objects"))
+	if err != nil {
+		return 0, err
 	}
-	return u, err
+	defer k.area().RemoveAll(r.dir)
+	if err := k.area().Write(filepath.Join(r.dir, "shallow"), s.read("shallow"), 0o644); err != nil {
+		return 0, err
+	}
+	there, err := r.existing(ctx, far)
+	if err != nil {
+		return 0, err
+	}
+	in := strings.Join(tips, "\n") + "\n"
+	for _, oid := range sortedKeys(there) {
+		in += "^" + oid + "\n"
+	}
+	err = r.run(ctx, strings.NewReader(in), func(line string) (err error) {
+		n, err = strconv.Atoi(line)
+		return err
+	}, "rev-list", "--count", "--stdin")
+	return n, err
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Repositories are not carried as files: each has a copy, its shadow, in the
@@ -233,6 +233,17 @@ func (r *Replica) GitAgreed(repository string) bool {
 	return r.shows(repository, r.base.Entries()) || r.shows(repository, r.base.Remote())
 }
 
+// Agrees says whether the base has a file or a link at a path: it was pushed from here, or
+// came from the remote side. Where the base cannot be asked, it may have.
+func (r *Replica) Agrees(path string) bool {
+	if r.base == nil {
+		return true
+	}
+	rows, err := r.base.Lookup(map[string]bool{path: true})
+	row, ok := rows[path]
+	return err != nil || ok && row.Kind != tree.Dir
+}
+
 // GitBase gives the rows of a repository's shadow that both sides last agreed on.
 func (r *Replica) GitBase(repository string) ([]tree.Entry, error) {
 	if err := r.base.Wake(); err != nil {
@@ -430,7 +441,7 @@ func GitRow(path string) bool { return tree.Within(path, gitDir) }
 
 // sumOf hashes a file; the zero sum stands for one that cannot be read.
 func sumOf(file string) tree.Sum {
-	f, err := os.Open(file)
+	f, err := wholefile.Open(file)
 	if err != nil {
 		return tree.Sum{}
 	}

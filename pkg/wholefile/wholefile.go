@@ -41,23 +41,40 @@ func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	return read(f, err, name, limit)
 }
 
-func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
+// Open opens the file at path for who reads it bit by bit. The errors are those of Read.
+func Open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, mode, 0)
+	return regular(f, err, path)
+}
+
+// regular lets no other file pass.
+func regular(f *os.File, err error, path string) (*os.File, error) {
 	if errors.Is(err, syscall.ENXIO) { // a socket, or a device without a driver
 		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
 	case info.IsDir():
-		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
+		err = &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
 	case !info.Mode().IsRegular():
-		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
+		err = &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
 	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
+	if f, err = regular(f, err, path); err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	// The size is asked of the reading: it may grow, and of some files it is 0.
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(b)) > limit {

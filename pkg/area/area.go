@@ -1,0 +1,241 @@
+// Package area writes below a directory in which others write too: an agent, a bucket,
+// another user. They put links where they like, or a file where a directory was. No such
+// link is followed, and nothing outside of the directory is written, replaced or removed.
+package area
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/coltec/coltec/pkg/wholefile"
+	"golang.org/x/sys/unix"
+)
+
+// Dir is the absolute path of such a directory. All paths that its methods take are
+// absolute too; one that is not below it is an internal error.
+type Dir string
+
+// ErrChanged says that a file became another one while it was read.
+var ErrChanged = errors.New("it changes while it is read")
+
+// Do opens the area for something that is done with a file in it: op is given the file's
+// path below root.
+func (d Dir) Do(file string, op func(root *os.Root, path string) error) error {
+	path, err := filepath.Rel(string(d), file)
+	if err != nil || !filepath.IsLocal(path) {
+		return fmt.Errorf("internal error: %s is not in %s", file, d)
+	}
+	root, err := os.OpenRoot(string(d))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := Straight(root, filepath.Dir(path)); err != nil {
+		return err
+	}
+	return op(root, path)
+}
+
+// Straight refuses a directory that is behind a link, or behind a file. What of it is not
+// there is to be made. (A link that comes later leads out of the area for nobody: the
+// root does not follow it.)
+func Straight(root *os.Root, dir string) error {
+	for _, up := range Upwards(dir) {
+		s, err := root.Lstat(up)
+		switch {
+		case absent(err):
+			return nil
+		case err != nil:
+			return err
+		case s.Mode()&fs.ModeSymlink != 0:
+			return &fs.PathError{Op: "enter", Path: filepath.Join(root.Name(), up), Err: ErrLink}
+		case !s.IsDir():
+			return &fs.PathError{Op: "enter", Path: filepath.Join(root.Name(), up), Err: unix.ENOTDIR}
+		}
+	}
+	return nil
+}
+
+// ErrLink says that a link has the name of a directory that others may have put it at.
+var ErrLink = errors.New("it is a link where only a directory can be")
+
+// Upwards lists a directory and those that it is in, the uppermost first.
+func Upwards(dir string) (dirs []string) {
+	for ; dir != "."; dir = filepath.Dir(dir) {
+		dirs = append([]string{dir}, dirs...)
+	}
+	return dirs
+}
+
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// Mkdir makes a directory, and those that it is in.
+func (d Dir) Mkdir(dir string) error {
+	return d.Do(dir, func(root *os.Root, path string) error {
+		if err := root.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+		return Straight(root, path)
+	})
+}
+
+// Remove removes a file, a link or an empty directory, where there is one.
+func (d Dir) Remove(file string) error {
+	err := d.Do(file, func(root *os.Root, path string) error { return root.Remove(path) })
+	if absent(err) {
+		return nil
+	}
+	return err
+}
+
+// RemoveAll removes what is at a path.
+func (d Dir) RemoveAll(file string) error {
+	return d.Do(file, func(root *os.Root, path string) error { return root.RemoveAll(path) })
+}
+
+// Prune removes a directory, and those up to another that it is in, as long as nothing
+// is in them.
+func (d Dir) Prune(top, dir string) {
+	for ; dir != top && len(dir) > len(top); dir = filepath.Dir(dir) {
+		err := d.Do(dir, func(root *os.Root, path string) error {
+			if s, err := root.Lstat(path); err != nil || !s.IsDir() {
+				return errors.Join(err, unix.ENOTDIR)
+			}
+			return root.Remove(path)
+		})
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Write writes a file that is there whole or not at all.
+func (d Dir) Write(file string, body []byte, mode fs.FileMode) error {
+	return d.Do(file, func(root *os.Root, path string) error {
+		if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		tmp := filepath.Join(filepath.Dir(path), ".coltec-"+strconv.FormatUint(rand.Uint64(), 36))
+		err := create(root, tmp, body, mode)
+		if err == nil {
+			err = root.Rename(tmp, path)
+		}
+		if err != nil {
+			_ = root.Remove(tmp)
+		}
+		return err
+	})
+}
+
+// create makes a file that is not there.
+func create(root *os.Root, path string, body []byte, mode fs.FileMode) error {
+	f, err := root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}
+
+// Copy copies a file or a link, from wherever it is, as it is and with its mode, to a
+// path at which nothing is.
+func (d Dir) Copy(from, to string) error {
+	s, err := os.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if s.Mode()&fs.ModeSymlink != 0 {
+		target, err := os.Readlink(from)
+		return errors.Join(err, d.Link(target, to))
+	}
+	in, err := wholefile.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if now, err := in.Stat(); err != nil || !os.SameFile(now, s) {
+		return errors.Join(err, ErrChanged)
+	}
+	return d.Do(to, func(root *os.Root, path string) error {
+		if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		out, err := root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = out.ReadFrom(in)
+		return errors.Join(err, out.Chmod(s.Mode().Perm()), out.Close())
+	})
+}
+
+// Link makes a symlink.
+func (d Dir) Link(target, file string) error {
+	return d.Do(file, func(root *os.Root, path string) error {
+		return errors.Join(root.MkdirAll(filepath.Dir(path), 0o755), root.Symlink(target, path))
+	})
+}
+
+// Share makes a file have the bytes of another, which nobody changes. It copies them
+// where both cannot be one.
+func (d Dir) Share(from, to string) error {
+	err := d.two(from, to, (*os.Root).Link)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return d.Copy(from, to)
+}
+
+// Move renames a file or a directory.
+func (d Dir) Move(from, to string) error { return d.two(from, to, (*os.Root).Rename) }
+
+// two does something with two files of the area. The second one's directory is made.
+func (d Dir) two(from, to string, op func(root *os.Root, from, to string) error) error {
+	return d.Do(from, func(root *os.Root, path string) error {
+		return d.Do(to, func(_ *os.Root, there string) error {
+			return errors.Join(root.MkdirAll(filepath.Dir(there), 0o755), op(root, path, there))
+		})
+	})
+}
+
+// Place is Move into a directory in which there may be another directory at that path,
+// or a file or a link that has the name of a directory on the way: they go first.
+func (d Dir) Place(from, dir, path string) error {
+	for _, up := range Upwards(path) {
+		s, err := os.Lstat(filepath.Join(dir, up))
+		if err != nil || s.IsDir() == (up != path) {
+			continue
+		}
+		if err := d.RemoveAll(filepath.Join(dir, up)); err != nil {
+			return err
+		}
+	}
+	return d.Move(from, filepath.Join(dir, path))
+}
+
+// Exchange puts a directory at a path at which there may be a file or a link, which goes.
+// There is something at each moment: that nothing is there would be a deletion.
+func (d Dir) Exchange(made, to string) error {
+	return d.two(made, to, func(root *os.Root, path, there string) error {
+		if _, err := root.Lstat(there); absent(err) {
+			return root.Rename(path, there)
+		}
+		from, errF := root.Open(filepath.Dir(path))
+		into, errI := root.Open(filepath.Dir(there))
+		if err := errors.Join(errF, errI); err != nil {
+			return err
+		}
+		defer from.Close()
+		defer into.Close()
+		err := unix.Renameat2(int(from.Fd()), filepath.Base(path), int(into.Fd()), filepath.Base(there), unix.RENAME_EXCHANGE)
+		if err != nil {
+			return err
+		}
+		return root.Remove(path)
+	})
+}

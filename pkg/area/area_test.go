@@ -1,0 +1,112 @@
+package area
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// world is an area, and a directory beside it that nothing may come to.
+func world(t *testing.T) (d Dir, outside string) {
+	t.Helper()
+	top := t.TempDir()
+	d, outside = Dir(filepath.Join(top, "area")), filepath.Join(top, "outside")
+	for _, file := range []string{string(d) + "/from/file", outside + "/file", outside + "/dir/file"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("theirs\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d, outside
+}
+
+// Each of what can be done is refused where a link, or a file, is on the way: at the top,
+// in the middle, and just above.
+func TestNoWayByALink(t *testing.T) {
+	for level, link := range map[string]string{"top": "a", "middle": "a/b", "above": "a/b/dir"} {
+		for does, do := range map[string]func(d Dir, file string) error{
+			"mkdir":    Dir.Mkdir,
+			"remove":   Dir.Remove,
+			"all":      Dir.RemoveAll,
+			"write":    func(d Dir, file string) error { return d.Write(file, []byte("ours\n"), 0o644) },
+			"copy":     func(d Dir, file string) error { return d.Copy(string(d)+"/from/file", file) },
+			"link":     func(d Dir, file string) error { return d.Link("x", file) },
+			"share":    func(d Dir, file string) error { return d.Share(string(d)+"/from/file", file) },
+			"move":     func(d Dir, file string) error { return d.Move(string(d)+"/from/file", file) },
+			"exchange": func(d Dir, file string) error { return d.Exchange(string(d)+"/from", file) },
+			"away":     func(d Dir, file string) error { return d.Move(file, string(d)+"/taken") },
+		} {
+			t.Run(does+" "+level, func(t *testing.T) {
+				d, outside := world(t)
+				at := filepath.Join(string(d), link)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.MkdirAll(filepath.Join(outside, "b/dir"), 0o755), os.Symlink(outside, at)); err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range []string{"file", "new"} {
+					if err := do(d, filepath.Join(string(d), "a/b/dir", name)); !errors.Is(err, ErrLink) {
+						t.Errorf("%s: it said %v", name, err)
+					}
+				}
+				if body, err := os.ReadFile(filepath.Join(outside, "file")); err != nil || string(body) != "theirs\n" {
+					t.Errorf("outside: %q %v", body, err)
+				}
+				if _, err := os.Lstat(filepath.Join(outside, "new")); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("outside: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// What has the name of a directory on the way, or of the file itself, goes before a file
+// comes; nothing goes of what a link leads to.
+func TestPlaceOverAnotherKind(t *testing.T) {
+	for name, before := range map[string]func(d Dir, outside string) error{
+		"a link on the way":     func(d Dir, outside string) error { return os.Symlink(outside, string(d)+"/to/dir") },
+		"a file on the way":     func(d Dir, _ string) error { return os.WriteFile(string(d)+"/to/dir", nil, 0o644) },
+		"a link in its place":   func(d Dir, outside string) error { return d.Link(outside+"/file", string(d)+"/to/dir/file") },
+		"a directory there":     func(d Dir, _ string) error { return d.Mkdir(string(d) + "/to/dir/file/deep") },
+		"a link in a directory": func(d Dir, outside string) error { return d.Link(outside, string(d)+"/to/dir/file/deep") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, outside := world(t)
+			if err := errors.Join(d.Mkdir(string(d)+"/to"), before(d, outside)); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Place(string(d)+"/from/file", string(d)+"/to", "dir/file"); err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range []string{string(d) + "/to/dir/file", outside + "/file", outside + "/dir/file"} {
+				if s, err := os.Lstat(file); err != nil || !s.Mode().IsRegular() {
+					t.Errorf("%s: %v", file, err)
+				}
+			}
+		})
+	}
+}
+
+// A file that cannot be written whole leaves the one that was.
+func TestWriteIsWholeOrNotAtAll(t *testing.T) {
+	d, _ := world(t)
+	file := string(d) + "/from/file"
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	err := d.Write(file, make([]byte, 100), 0o644)
+	if back := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err == nil || back != nil {
+		t.Errorf("it said %v, %v", err, back)
+	}
+	if body, err := os.ReadFile(file); string(body) != "theirs\n" {
+		t.Errorf("%q %v", body, err)
+	}
+	if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 1 {
+		t.Errorf("%d files are left", len(left))
+	}
+}

@@ -1,0 +1,168 @@
+package gitstate
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/area"
+)
+
+// What arrives is from a bucket, and whoever can write there may have made it. So it is
+// held to what a capture makes before anything of it is put in a place.
+
+// arrived lists what arrived, but for its packs. It refuses what no capture makes.
+func (k *Keeper) arrived(a Arrival) (listing, error) {
+	if err := k.inTree(a.Dir); err != nil {
+		return listing{}, err
+	}
+	l, err := list(a.From)
+	if err != nil {
+		return l, err
+	}
+	if l.find("HEAD") == nil {
+		return l, uncaptured("it has no HEAD")
+	}
+	for i := range l.items {
+		if err := capturable(a.From, &l.items[i]); err != nil {
+			return l, err
+		}
+	}
+	return l, regularPacks(filepath.Join(a.From, "objects"))
+}
+
+func uncaptured(format string, args ...any) error {
+	return refused("what the bucket has of it is no repository that was captured: "+format, args...)
+}
+
+// capturable refuses a file that no capture makes. A link where git looks for a
+// repository's state would have whoever writes there next, git or coltecd, write
+// elsewhere; a ref's value is a path for both.
+func capturable(dir string, f *item) error {
+	if f.link {
+		target, err := os.Readlink(filepath.Join(dir, f.path))
+		if err == nil && !Carried(f.path, target) {
+			err = uncaptured("%q is a link to %q", f.path, target)
+		}
+		return err
+	}
+	below := f.path
+	if _, rest, ok := cutTree(f.path); ok {
+		below = rest
+	}
+	switch {
+	case f.path == "packed-refs":
+		return namesRefs(filepath.Join(dir, f.path))
+	case strings.HasPrefix(below, "refs/") && !isRef(below):
+		return uncaptured("%q is no name of a ref", below)
+	case strings.HasPrefix(below, "refs/"), below == "HEAD":
+		return leadsToRef(dir, f.path)
+	}
+	return nil
+}
+
+// leadsToRef refuses a ref that points to what is no ref.
+func leadsToRef(dir, path string) error {
+	body, err := readFile(filepath.Join(dir, path), smallMost)
+	if err != nil {
+		return err
+	}
+	ref, points := strings.CutPrefix(strings.TrimRight(string(body), "\n"), "ref:")
+	if ref = strings.TrimLeft(ref, " \t"); points && !isRef(ref) {
+		return uncaptured("%s points to %q, which is no name of a ref", path, ref)
+	}
+	return nil
+}
+
+// namesRefs refuses a list of refs with what is none.
+func namesRefs(file string) error {
+	body, err := readFile(file, textMost)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(body)) {
+		if line[0] == '#' || line[0] == '^' {
+			continue
+		}
+		oid, ref, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if !isOID(oid) || !isRef(ref) {
+			return uncaptured("packed-refs has %q, which is no name of a ref", ref)
+		}
+	}
+	return nil
+}
+
+// Carried says whether a link in a git directory is carried as one: git does not look
+// for the repository behind it.
+func Carried(path, target string) bool {
+	top, _, _ := strings.Cut(path, "/")
+	return path == "HEAD" && isRef(target) || top != "objects" && top != "commondir" && top != "gitdir" && !needed(path)
+}
+
+// regularPacks refuses objects that are anything but packs and their indexes.
+func regularPacks(objects string) error {
+	return filepath.WalkDir(objects, func(file string, d fs.DirEntry, err error) error {
+		path, relErr := filepath.Rel(objects, file)
+		switch {
+		case absent(err) && file == objects:
+			return nil
+		case err != nil || relErr != nil:
+			return errors.Join(err, relErr)
+		case d.IsDir() && (path == "." || path == "pack" || path == "info"), d.Type().IsRegular() && filepath.Dir(path) == "pack":
+			return nil
+		}
+		return uncaptured("%q is no pack", filepath.Join("objects", path))
+	})
+}
+
+// inTree refuses a path at which no repository of the tree can be: it leads out of it,
+// by its name or by a link on the way, it is one of coltecd's own, or no git directory's.
+func (k *Keeper) inTree(path string) error {
+	if !filepath.IsLocal(path) || filepath.Clean(path) != path || path == "." {
+		return refused("its path %q leads out of the tree", path)
+	}
+	own, err := filepath.Rel(k.Root, k.Shadow)
+	if top := area.Upwards(path)[0]; err == nil && folded(top) == folded(area.Upwards(own)[0]) {
+		return refused("its path %q is in %s, which is coltecd's", path, top)
+	}
+	git := strings.HasSuffix(path, ".git")
+	for name := range strings.SplitSeq(path, "/") {
+		if git = git || name == ".git"; name != ".git" && isDotGit(name) {
+			return refused("its path %q has %q, which some file systems take for .git", path, name)
+		}
+	}
+	if !git {
+		return refused("its path %q is none of a git directory", path)
+	}
+	for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
+		if s, err := os.Lstat(filepath.Join(k.Root, dir)); err == nil && !s.IsDir() {
+			return refused("%q is no directory here", dir)
+		}
+	}
+	return nil
+}
+
+// isDotGit says whether some file system takes a name for .git.
+func isDotGit(name string) bool {
+	name = folded(name)
+	return name == ".git" || name == "git~1"
+}
+
+// folded is what a name comes to where file systems know least of it: letters fold, HFS+
+// ignores some characters, NTFS cuts off dots, spaces and what names a stream. See git's
+// utf8.c and path.c.
+func folded(name string) string {
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 0x200c && r <= 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x206a && r <= 0x206f, r == 0xfeff:
+			return -1
+		case r == '\\':
+			return ':'
+		}
+		return r
+	}, name)
+	name, _, _ = strings.Cut(name, ":")
+	return strings.ToLower(strings.TrimRight(name, ". "))
+}
