@@ -23,37 +23,56 @@ var (
 // terminal ours.
 const mode = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
 
+// Open opens a regular file to read, for who does not hold all of it at once. A link is
+// followed. The error is as of [Read].
+func Open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, mode, 0)
+	return regular(f, err, path)
+}
+
 // Read returns what the file has, of at most limit bytes. A link is followed: path is
 // from somebody who is trusted, or its reader does not mind where it leads; else
 // [ReadIn]. The error is a [*fs.PathError], of [ErrIrregular] or [ErrTooLarge] too.
 func Read(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, mode, 0)
+	f, err := Open(path)
 	return read(f, err, path, limit)
 }
 
 // ReadIn is Read of a file below root: a link that leads out of it is an error.
 func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	f, err := root.OpenFile(name, mode, 0)
+	f, err = regular(f, err, name)
 	return read(f, err, name, limit)
 }
 
-func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
+// regular closes what was opened and is no file.
+func regular(f *os.File, err error, path string) (*os.File, error) {
 	if errors.Is(err, syscall.ENXIO) { // a socket, or a device without a driver
 		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
 	case info.IsDir():
-		return nil, &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
+		err = &fs.PathError{Op: "read", Path: path, Err: syscall.EISDIR}
 	case !info.Mode().IsRegular():
-		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
+		err = &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
 	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
 	// The size is asked of the reading: it may grow, and of some files it is 0.
 	b, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(b)) > limit {
