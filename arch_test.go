@@ -14,6 +14,7 @@ var lower = map[string]string{
 	"pkg/killpoint":    "",
 	"pkg/sparse":       "",
 	"pkg/wholefile":    "",
+	"pkg/anchor":       "pkg/hint",
 	"pkg/tree":         "",
 	"pkg/backoff":      "",
 	"pkg/secret":       "pkg/hint",
