@@ -2,6 +2,7 @@ package status
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -30,4 +31,20 @@ func ReadFile(logDir string) (Document, time.Time, error) {
 		err = json.Unmarshal(b, &doc)
 	}
 	return doc, info.ModTime(), err
+}
+
+// WriteFile writes a document, as JSON, to a log directory: whole, and over whatever has
+// the name.
+func WriteFile(logs *os.Root, doc []byte) error {
+	const temp = FileName + ".new"
+	_ = logs.Remove(temp)
+	f, err := logs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(doc, '\n'))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return logs.Rename(temp, FileName)
 }
