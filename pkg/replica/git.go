@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Repositories are not carried as files: each has a copy, its shadow, in the
@@ -428,9 +428,9 @@ func withRepositories(t *store.Tree) *store.Tree {
 // deletion of a file.
 func GitRow(path string) bool { return tree.Within(path, gitDir) }
 
-// sumOf hashes a file; the zero sum stands for one that cannot be read.
+// sumOf hashes a file; the zero sum stands for one that cannot be read, or is none.
 func sumOf(file string) tree.Sum {
-	f, err := os.Open(file)
+	f, err := wholefile.Open(file)
 	if err != nil {
 		return tree.Sum{}
 	}
