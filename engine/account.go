@@ -136,7 +136,8 @@ func (e *Engine) survey(ctx context.Context, m *member) (account.Account, error)
 	}
 	rep := m.rep
 	if rep == nil {
-		rep = replica.New(e.replicaOptions(m, e.layout(m, nil)))
+		rep = replica.New(e.replicaOptions(m))
+		rep.Layout = e.layout(m, rep, nil)
 	}
 	var head replica.Agreed
 	if e.lease != nil && e.lease.Head() != nil {

@@ -166,16 +166,12 @@ func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirro
 		return err
 	}
 	var paths []string
-	into := m.rep.ConflictDir(e.now(), "plain")
+	now := e.now()
 	for i, c := range clashes {
 		if ours := tree.Find(head, c.Path); ours != nil && ours.SameContent(c) {
 			continue
 		}
-		to := filepath.Join(into, c.Path)
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			return err
-		}
-		if err := os.Rename(filepath.Join(tmp, strconv.Itoa(i)), to); err != nil {
+		if err := m.rep.PutAside(path.Join("plain", strconv.Itoa(i)), now, "plain", c.Path); err != nil {
 			return err
 		}
 		paths = append(paths, c.Path)

@@ -88,23 +88,13 @@ func (r *Reader) AsideFile(ctx context.Context, x Replica, k replica.KeptAside, 
 // TakeAside gives a kept version its name back; what has the name now is kept
 // with what was replaced. Nobody else may place there meanwhile.
 func (r *Reader) TakeAside(ctx context.Context, x Replica, k replica.KeptAside) error {
-	staged := ""
-	if !k.Here {
-		dir := filepath.Join(replica.Dir, "stage", "aside")
-		defer os.RemoveAll(filepath.Join(x.Path, dir))
-		file, err := r.AsideFile(ctx, x, k, filepath.Join(x.Path, dir))
-		if err != nil {
-			return err
-		}
-		if k.Entry.Kind == tree.File {
+	return replica.TakeAside(x.Path, k, func(dir string) (string, error) {
+		file, err := r.AsideFile(ctx, x, k, dir)
+		if err == nil && k.Entry.Kind == tree.File {
 			err = errors.Join(os.Chmod(file, os.FileMode(k.Entry.Mode&0o777)), os.Chtimes(file, time.Time{}, time.Unix(0, k.Entry.MTime)))
 		}
-		if err != nil {
-			return fmt.Errorf("cannot take %q: %w", k.ID, err)
-		}
-		staged = filepath.Join(dir, filepath.Base(file))
-	}
-	return replica.TakeAside(x.Path, k, staged)
+		return file, err
+	})
 }
 
 // Alone runs do in the engine's own goroutine, so that no cycle runs meanwhile,

@@ -41,24 +41,37 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 		return &blockedError{err}
 	}
 	m.remote = remote
-	m.layout = e.layout(m, remote)
-	m.rep = replica.New(e.replicaOptions(m, m.layout))
+	m.rep = replica.New(e.replicaOptions(m))
+	m.layout = e.layout(m, m.rep, remote)
+	m.rep.Layout = m.layout
 	return nil
 }
 
-func (e *Engine) replicaOptions(m *member, layout store.Layout) replica.Options {
+func (e *Engine) replicaOptions(m *member) replica.Options {
 	return replica.Options{
 		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
-		Filter: m.Filter, Layout: layout, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
+		Filter: m.Filter, Within: e.around(m), PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
 		FileSystem: e.clock.files, Now: e.clock.Now, Git: e.repositories(m),
 	}
 }
 
-func (e *Engine) layout(m *member, remote Remote) store.Layout {
+// around is the outermost tree of another member that one lies in; "" is none.
+func (e *Engine) around(m *member) string {
+	path := ""
+	for _, other := range e.members {
+		rel, err := filepath.Rel(other.Path, m.Path)
+		if err == nil && rel != "." && filepath.IsLocal(rel) && (path == "" || len(other.Path) < len(path)) {
+			path = other.Path
+		}
+	}
+	return path
+}
+
+func (e *Engine) layout(m *member, rep *replica.Replica, remote Remote) store.Layout {
 	if m.Layout == "mirror" {
 		return store.NewMirror(remote)
 	}
-	return store.NewSnapshot(remote, filepath.Join(m.Path, replica.Dir, "manifests"))
+	return store.NewSnapshot(remote, filepath.Join(rep.Dir(), "manifests"))
 }
 
 // restore brings every writer that is not ready to the state of the head.

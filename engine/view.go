@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,11 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // view is what Status shows: a copy, so that nobody waits for a transfer.
@@ -150,7 +151,7 @@ func withHints(what string, err error) string {
 // often failed for the same reason.
 func oneLine(err error) string {
 	var lines []string
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	for line := range strings.SplitSeq(anchor.Plain(err.Error()), "\n") {
 		if !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
@@ -224,9 +225,10 @@ func unknownNotes(name string, unknown []replica.Unknown) []string {
 	return out
 }
 
-// sumOfFile hashes a file; the zero sum stands for one that cannot be read.
+// sumOfFile hashes a file; the zero sum stands for one that cannot be read, or is none:
+// a pipe may have its name by now, which nobody writes.
 func sumOfFile(file string) tree.Sum {
-	f, err := os.Open(file)
+	f, err := wholefile.Open(file)
 	if err != nil {
 		return tree.Sum{}
 	}

@@ -170,11 +170,9 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // crashFile is opened for the standard error of a daemon; /dev/null will do.
-func crashFile(dir string) *os.File {
-	if err := os.MkdirAll(dir, 0o755); err == nil {
-		if f, err := os.OpenFile(filepath.Join(dir, crashName+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
-			return f
-		}
+func crashFile(dir, folder string) *os.File {
+	if f, err := logfile.OpenAppend(dir, folder, crashName); err == nil {
+		return f
 	}
 	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {

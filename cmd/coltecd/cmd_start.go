@@ -100,7 +100,7 @@ func (p *program) start(ctx context.Context, path string, sp *spec.Spec, only []
 	if err != nil {
 		return err
 	}
-	began, err := p.spawn(ctx, logDir, []string{"keep", "--config", path}, only)
+	began, err := p.spawn(ctx, crashFile(logDir, workspaceFolder(path)), []string{"keep", "--config", path}, only)
 	if err != nil {
 		return fmt.Errorf("cannot start coltecd: %w", err)
 	}
@@ -189,8 +189,9 @@ func (b beginning) err() error {
 }
 
 // spawn runs coltecd again as a daemon: own session, nothing inherited but the
-// environment, and a pipe that it reports to.
-func (p *program) spawn(ctx context.Context, logDir string, args, only []string) (beginning, error) {
+// environment, and a pipe that it reports to. crash is where it dies aloud.
+func (p *program) spawn(ctx context.Context, crash *os.File, args, only []string) (beginning, error) {
+	defer crash.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return beginning{}, err
@@ -201,7 +202,6 @@ func (p *program) spawn(ctx context.Context, logDir string, args, only []string)
 	if err := unix.CloseRange(3, 1<<30, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		p.say("cannot close inherited files: %v", err)
 	}
-	crash := crashFile(logDir)
 	cmd := exec.Command("/proc/self/exe", append(args, onlyArgs(only)...)...)
 	cmd.Args[0] = p.name
 	cmd.Env, cmd.Dir = p.environ, "/"
@@ -210,7 +210,6 @@ func (p *program) spawn(ctx context.Context, logDir string, args, only []string)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = cmd.Start()
 	w.Close()
-	crash.Close()
 	if err != nil {
 		return beginning{}, err
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/process"
@@ -408,9 +409,12 @@ func (d *daemon) apply(s setting) error {
 	s.only = d.only
 	d.redactor.Set(secretValues(s.spec, s.environ))
 	for _, m := range s.spec.Mountpoints() {
-		if err := os.MkdirAll(m.Path, 0o755); err != nil {
+		f, err := anchor.Open(m.Path, "", 0o755)
+		if err != nil {
 			d.log.Warn("cannot make a mount point", "path", m.Path, "error", err)
+			continue
 		}
+		f.Close()
 	}
 	if err := d.sup.Set(s.units(d.rclone)); err != nil {
 		return fmt.Errorf("cannot take over the units of the spec: %w", err)

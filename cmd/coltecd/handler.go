@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tailnet"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // The daemon is the control.Handler of its socket.
@@ -269,10 +269,13 @@ func (d *daemon) changedSpec() bool {
 	return now != "" && now != d.seen
 }
 
+// specMost is far above what a spec may have.
+const specMost = 1 << 20
+
 // fingerprint stands for the content of the spec, "" without one: a touch is
 // no change.
 func fingerprint(path string) string {
-	b, err := os.ReadFile(path)
+	b, err := wholefile.Read(path, specMost)
 	if err != nil {
 		return ""
 	}

@@ -80,7 +80,7 @@ type ground struct {
 // another has it, or where a directory cannot be locked (NFS). Children do not get
 // the descriptor.
 func takeGround(path string) *ground {
-	dir, err := os.Open(path)
+	dir, err := openDir(path)
 	if err != nil {
 		return nil
 	}

@@ -120,7 +120,7 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 	if ready == nil {
 		ready, _ = os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	}
-	crash := crashFile(k.logDir)
+	crash := crashFile(k.logDir, workspaceFolder(k.path))
 	cmd := k.command(ready, crashed)
 	cmd.Stdout, cmd.Stderr = crash, crash
 	err := cmd.Start()

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/spec"
@@ -32,15 +32,25 @@ func (d *daemon) openLogs(sp *spec.Spec) error {
 	if err != nil {
 		return err
 	}
-	d.logFault = os.MkdirAll(d.logDir, 0o755)
+	folder := workspaceFolder(d.path)
+	d.logFault = makeLogDir(d.logDir, folder)
 	d.redactor.Set(secretValues(sp, d.p.environ))
 	d.logs = logfile.New(logfile.Options{
-		Dir: d.logDir, MaxSizeMB: max(1, int(sp.Logs.MaxSize>>20)), MaxBackups: sp.Logs.MaxBackups,
+		Dir: d.logDir, Within: folder, MaxSizeMB: max(1, int(sp.Logs.MaxSize>>20)), MaxBackups: sp.Logs.MaxBackups,
 		MaxAgeDays: max(1, int(sp.Logs.MaxAge.Hours()/24)), Compress: sp.Logs.Compress,
 		Format: format, Redactor: d.redactor,
 	})
 	d.log = slog.New(d.handler(level, format))
 	return nil
+}
+
+// makeLogDir makes the directory of the logs, and says why none can be kept there.
+func makeLogDir(dir, folder string) error {
+	f, err := anchor.Open(dir, folder, 0o755)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // handler writes coltecd's own log, in the foreground to standard error too.

@@ -141,9 +141,12 @@ func there(path string) bool {
 	return err == nil
 }
 
+// openDir opens a directory. A pipe that has its name is not waited for.
+func openDir(path string) (*os.File, error) { return os.OpenFile(path, unix.O_DIRECTORY, 0) }
+
 // bare reports whether a directory is empty. What cannot be listed is not.
 func bare(dir string) bool {
-	f, err := os.Open(dir)
+	f, err := openDir(dir)
 	if err != nil {
 		return false
 	}

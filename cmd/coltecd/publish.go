@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -77,9 +76,9 @@ func (d *daemon) writeStatusUnless(last []byte, state status.State) []byte {
 	if err != nil || bytes.Equal(b, last) {
 		return last
 	}
-	path := filepath.Join(d.logDir, status.FileName)
-	if err := os.WriteFile(path+".new", append(b, '\n'), 0o644); err == nil {
-		_ = os.Rename(path+".new", path)
+	if logs, err := anchor.OpenRoot(d.logDir, workspaceFolder(d.path), 0o755); err == nil {
+		_ = status.WriteFile(logs, b)
+		_ = logs.Close()
 	}
 	return b
 }

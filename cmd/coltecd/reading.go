@@ -21,6 +21,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // What a reading is asked: control.ReadRequest.Ask.
@@ -364,12 +365,10 @@ func textOf(file string) (string, error) {
 		return "", err
 	case info.Mode().Type() == os.ModeSymlink:
 		return os.Readlink(file)
-	case !info.Mode().IsRegular():
-		return "", errors.New("it is no file")
 	case info.Size() > diffMost:
 		return "", fmt.Errorf("too large to compare: %s", size(info.Size()))
 	}
-	b, err := os.ReadFile(file)
+	b, err := wholefile.Read(file, diffMost)
 	if bytes.IndexByte(b, 0) >= 0 {
 		return "", errors.New("binary files differ")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -85,13 +86,23 @@ func (s setting) engineOptions() (engine.Options, error) {
 }
 
 // real is the setting with the paths of its replicas free of links: what lies in what,
-// and where the folder's own files are, is told by paths.
+// and where the folder's own files are, is told by paths. A link below the tree of another
+// replica may have come with it, and one that others can put somewhere leads where they
+// like: their paths stay, and the engine does not follow them.
 func (s setting) real() setting {
 	sp := *s.spec
 	sp.Persistence.Sync = slices.Clone(sp.Persistence.Sync)
 	for i := range sp.Persistence.Sync {
 		y := &sp.Persistence.Sync[i]
-		y.Path = realPlace(y.Path)
+		around := y.Path
+		for _, other := range s.spec.Persistence.Sync {
+			if len(other.Path) < len(around) && within(y.Path, other.Path) {
+				around = other.Path
+			}
+		}
+		if real, err := anchor.Real(filepath.Clean(around)); err == nil {
+			y.Path = filepath.Join(real, strings.TrimPrefix(filepath.Clean(y.Path), filepath.Clean(around)))
+		}
 	}
 	s.spec = &sp
 	return s

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 const (
@@ -27,6 +28,7 @@ const (
 
 	lockName   = "lock"
 	noteName   = "instance.json"
+	noteMost   = 64 << 10 // some paths
 	socketName = "sock"
 
 	// lockPatience outlasts a Find that holds a lock for the instant it looks.
@@ -148,7 +150,7 @@ func (i Instance) Alive() bool { return held(i.dir) }
 
 func readNote(dir string) (Instance, error) {
 	note := Instance{dir: dir}
-	b, err := os.ReadFile(filepath.Join(dir, noteName))
+	b, err := wholefile.Read(filepath.Join(dir, noteName), noteMost)
 	if err == nil {
 		err = json.Unmarshal(b, &note)
 	}
@@ -157,7 +159,7 @@ func readNote(dir string) (Instance, error) {
 
 // held tells whether somebody has the lock in dir.
 func held(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, lockName))
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return false
 	}

@@ -83,7 +83,7 @@ func (f *follower) advance(lines int) error {
 // openCurrent opens the current log.
 func (f *follower) openCurrent(lines int) error {
 	old := backups(f.path) // before the file: a rotation in between is seen as one
-	file, err := os.Open(f.path)
+	file, err := open(f.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -119,12 +119,12 @@ func (f *follower) openNext() error {
 // openBackup opens a whole backup. It is compressed behind our back, and removed
 // when there are too many: what is gone is gone.
 func (f *follower) openBackup(name string) (bool, error) {
-	file, err := os.Open(name)
+	file, err := open(name)
 	if err == nil {
 		f.file, f.text, f.name = file, file, name
 		return true, nil
 	}
-	if file, err = os.Open(name + compressed); err != nil {
+	if file, err = open(name + compressed); err != nil {
 		return false, nil
 	}
 	text, err := gzip.NewReader(file)
@@ -154,7 +154,7 @@ func (f *follower) rotated() (bool, error) {
 		return false, err
 	}
 	old := backups(f.path) // while ours is current, if it is
-	current, err := os.Stat(f.path)
+	current, err := os.Lstat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return false, nil // between rename and create, or removed: wait for the new one
@@ -242,18 +242,20 @@ func (f *follower) drain() error {
 	}
 }
 
-// seekLines moves f to the start of its last lines; below 0, to its start.
+// seekLines moves f to the start of its last lines; below 0, to its start, or to where so
+// much follows as a reader may hold.
 func seekLines(f *os.File, lines int) error {
-	if lines < 0 {
-		return nil
-	}
 	at, err := f.Seek(0, io.SeekEnd)
 	if err != nil || lines == 0 {
 		return err
 	}
+	first := max(0, at-readMost)
+	if lines < 0 {
+		return seekTo(f, first)
+	}
 	buf := make([]byte, 16<<10)
-	for end := at; at > 0; {
-		n := min(at, int64(len(buf)))
+	for end := at; at > first; {
+		n := min(at-first, int64(len(buf)))
 		at -= n
 		if _, err := f.ReadAt(buf[:n], at); err != nil {
 			return err

@@ -7,14 +7,15 @@ package logfile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"gopkg.in/natefinch/lumberjack.v2"
-
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/secret"
 )
 
@@ -46,10 +47,11 @@ const stampLayout = "2006-01-02T15:04:05.000Z07:00"
 // Options of a directory of logs. Zero values mean the defaults.
 type Options struct {
 	Dir        string
-	MaxSizeMB  int  // of one file, before it is rotated
-	MaxBackups int  // rotated files kept; negative: all
-	MaxAgeDays int  // rotated files older than this are removed; negative: none
-	Compress   bool // rotated files are gzipped
+	Within     string // a folder that others may write: no link below it leads to Dir
+	MaxSizeMB  int    // of one file, before it is rotated
+	MaxBackups int    // rotated files kept; negative: all
+	MaxAgeDays int    // rotated files older than this are removed; negative: none
+	Compress   bool   // rotated files are gzipped
 	Format     Format
 	MaxLine    int              // longer lines are split
 	Redactor   *secret.Redactor // nil hides nothing
@@ -59,7 +61,7 @@ type Options struct {
 type Logs struct {
 	opts  Options
 	mu    sync.Mutex
-	files map[string]*lumberjack.Logger // by name, for ever: see file
+	files map[string]*file // by name
 	lost  int
 	err   error
 }
@@ -74,15 +76,17 @@ func New(o Options) *Logs {
 	}
 	// Half of a file at most: lumberjack refuses a write that is larger than a file.
 	o.MaxLine = min(o.MaxLine, o.MaxSizeMB<<20/2)
-	return &Logs{opts: o, files: map[string]*lumberjack.Logger{}}
+	return &Logs{opts: o, files: map[string]*file{}}
 }
 
 // Path of the log called name.
-func (l *Logs) Path(name string) string { return filepath.Join(l.opts.Dir, name+".log") }
+func (l *Logs) Path(name string) string { return l.opts.path(name) }
+
+func (o *Options) path(name string) string { return filepath.Join(o.Dir, name+extension) }
 
 // Sink opens the log called name.
 func (l *Logs) Sink(name string) *Sink {
-	return &Sink{name: name, path: l.Path(name), opts: l.opts, file: l.file(name), lose: l.lose, clear: secret.Stream{Redactor: l.opts.Redactor}}
+	return &Sink{name: name, opts: l.opts, file: l.file(name), lose: l.lose, clear: secret.Stream{Redactor: l.opts.Redactor}}
 }
 
 // Bare opens the log called name for a writer whose lines have stamps of their own:
@@ -112,17 +116,12 @@ func (l *Logs) Lost() (lines int, err error) {
 	return l.lost, l.err
 }
 
-// file is the rotating file of name. A lumberjack.Logger keeps a goroutine after
-// Close, and works again after it: one per name, and they do not pile up over
-// reloads.
-func (l *Logs) file(name string) *lumberjack.Logger {
+// file is the rotating file of name: one, whoever writes it.
+func (l *Logs) file(name string) *file {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.files[name] == nil {
-		l.files[name] = &lumberjack.Logger{
-			Filename: l.Path(name), Compress: l.opts.Compress, MaxSize: l.opts.MaxSizeMB,
-			MaxBackups: max(0, l.opts.MaxBackups), MaxAge: max(0, l.opts.MaxAgeDays),
-		}
+		l.files[name] = &file{opts: &l.opts, name: name}
 	}
 	return l.files[name]
 }
@@ -131,7 +130,6 @@ func (l *Logs) file(name string) *lumberjack.Logger {
 // io.WriteCloser that never fails: what cannot be written is counted.
 type Sink struct {
 	name string
-	path string
 	opts Options
 	bare bool // lines have stamps of their own
 	file io.WriteCloser
@@ -251,20 +249,12 @@ func (s *Sink) storeFull(out []byte) []byte {
 	return out[:0]
 }
 
-// store writes lines to the file. lumberjack fails a write when it cannot chown
-// the new file to the owner of the old one, but has rotated by then: a second try
-// succeeds.
+// store writes lines to the file.
 func (s *Sink) store(lines []byte) {
 	if len(lines) == 0 {
 		return
 	}
-	if _, err := os.Lstat(s.path); os.IsNotExist(err) {
-		s.file.Close() // somebody removed it: a new one, not a file without a name
-	}
 	n, err := s.file.Write(lines)
-	if err != nil && n == 0 {
-		n, err = s.file.Write(lines)
-	}
 	if err != nil {
 		lost := bytes.Count(lines[n:], []byte{'\n'})
 		s.dropped += lost
@@ -309,10 +299,10 @@ func (s *Sink) Close() error {
 }
 
 // Read writes the last lines of the log at path to w; lines < 0 means all of the
-// current file. A log that does not exist yet is empty.
+// current file, but no more than its last 16 MiB. A log that does not exist yet is empty.
 func Read(path string, lines int, w io.Writer) error {
-	f, err := os.Open(path)
-	if os.IsNotExist(err) {
+	f, err := open(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -322,6 +312,19 @@ func Read(path string, lines int, w io.Writer) error {
 	if err := seekLines(f, lines); err != nil {
 		return err
 	}
-	_, err = io.Copy(w, f)
+	_, err = io.Copy(w, io.LimitReader(f, readMost))
 	return err
+}
+
+// readMost is what a reader may hold in memory: more than a file has at most by default.
+const readMost = 16 << 20
+
+// open opens a log to read. What is none is an error, and not waited for.
+func open(path string) (*os.File, error) {
+	dir, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return anchor.OpenFile(dir, filepath.Base(path), os.O_RDONLY, 0)
 }

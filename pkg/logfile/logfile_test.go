@@ -1,7 +1,6 @@
 package logfile
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -194,7 +193,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A write beyond the size of a file must not fail as lumberjack's does.
+// A write beyond the size of a file failed.
 func TestOneHugeWrite(t *testing.T) {
 	got := written(t, Options{MaxSizeMB: 1, MaxBackups: -1}, strings.Repeat("y", 5<<20)+"\nend\n")
 	if !strings.HasSuffix(got, "end\n") {
@@ -236,34 +235,7 @@ func TestARemovedLogIsMadeAnew(t *testing.T) {
 	}
 }
 
-// failing fails each rotation once, as lumberjack does when it may not chown.
-type failing struct {
-	bytes.Buffer
-	next error
-}
-
-func (f *failing) Write(p []byte) (int, error) {
-	if err := f.next; err != nil {
-		f.next = nil
-		return 0, err
-	}
-	return f.Buffer.Write(p)
-}
-
-func (f *failing) Close() error { return nil }
-
-func TestAFailedRotationIsTriedAgain(t *testing.T) {
-	file := &failing{next: errors.New("operation not permitted")}
-	s := New(Options{}).Sink("web")
-	s.file = file
-	_, _ = s.Write([]byte("kept\n"))
-	if s.Dropped() != 0 || !strings.HasSuffix(file.String(), "kept\n") {
-		t.Errorf("%d dropped; file %q", s.Dropped(), file.String())
-	}
-}
-
-// A log that root has left, and we are not root any more: lumberjack cannot chown
-// the new file and refuses the line.
+// A log that root has left, and we are not root any more: the line was refused.
 func TestALogOfRoot(t *testing.T) {
 	if dir := os.Getenv("LOGFILE_TEST_DIR"); dir != "" {
 		s := New(Options{Dir: dir}).Sink("web")

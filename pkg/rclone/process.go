@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/process"
 )
 
@@ -62,6 +63,22 @@ type job struct {
 	stdout  io.Writer      // nil: thrown away
 	onStats func(counters) // may be nil
 	bulk    bool           // it may take long
+	dir     *os.File       // what argv names as handedDir; nil: nothing
+}
+
+// handedDir is the directory that a job hands to its child.
+const handedDir = "/proc/self/fd/3"
+
+// hand gives the name by which a child finds a directory. One that this process reaches
+// through a descriptor is nothing to the child before it is handed over.
+func (j *job) hand(dir string) (name string, err error) {
+	if _, _, held := anchor.Number(dir); !held {
+		return dir, nil
+	}
+	if j.dir, err = os.Open(dir); err != nil {
+		return "", &Error{Op: j.op, Key: j.key, Exit: -1, Class: localClass(err), cause: err}
+	}
+	return handedDir, nil
 }
 
 // run runs a job to its end and returns what its log told.
@@ -88,6 +105,9 @@ func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 	cmd := command(ctx, r.bin.Path, j.argv...)
 	cmd.Env = r.environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, j.stdout, log
+	if j.dir != nil {
+		cmd.ExtraFiles = []*os.File{j.dir}
+	}
 	release, err := process.StartCmd(cmd) // coltecd reaps orphans: this is none
 	if err == nil {
 		defer release()

@@ -359,10 +359,14 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 		return Transfer{}, err
 	}
 	total := distinct(keys)
-	log, err := r.run(ctx, job{
-		op: "upload", key: dir, bulk: true, stdin: list,
-		argv: r.opts.uploadArgv(dir, r.root), onStats: reporter(total, progress),
-	})
+	j := job{op: "upload", key: dir, bulk: true, stdin: list, onStats: reporter(total, progress)}
+	local, err := j.hand(dir)
+	if err != nil {
+		return Transfer{}, err
+	}
+	defer j.dir.Close() // of none too
+	j.argv = r.opts.uploadArgv(local, r.root)
+	log, err := r.run(ctx, j)
 	if log == nil {
 		return Transfer{}, err
 	}
@@ -404,10 +408,14 @@ func (r *Remote) Download(ctx context.Context, keys []string, dir string, progre
 		return Transfer{}, err
 	}
 	total := distinct(keys)
-	log, err := r.run(ctx, job{
-		op: "download", key: dir, bulk: true, stdin: list,
-		argv: r.opts.downloadArgv(r.root, dir), onStats: reporter(total, progress),
-	})
+	j := job{op: "download", key: dir, bulk: true, stdin: list, onStats: reporter(total, progress)}
+	local, err := j.hand(dir)
+	if err != nil {
+		return Transfer{}, err
+	}
+	defer j.dir.Close() // of none too
+	j.argv = r.opts.downloadArgv(r.root, local)
+	log, err := r.run(ctx, j)
 	if log == nil {
 		return Transfer{}, err
 	}

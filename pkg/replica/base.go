@@ -228,7 +228,7 @@ type baseFile struct {
 }
 
 func openBase(file string) (*baseFile, error) {
-	f, err := os.Open(file)
+	f, err := openOwnFile(file, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -729,7 +729,7 @@ func (b *Base) writeRows(w io.Writer, open func() (func() (*Row, error), func(),
 
 // syncDir makes the names in a directory durable.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}

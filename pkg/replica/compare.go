@@ -81,7 +81,7 @@ func (r *Replica) meet(ctx context.Context, in scope, c *comparison) (next func(
 	root, real := r.root.(*Root)
 	if real && r.traits == (traits{grain: r.traits.grain}) {
 		return ahead(ctx, func(ctx context.Context, visit func(*met)) error {
-			return r.rootError(ctx, walk(ctx, root.Path, r.matcher(), in, visit))
+			return r.rootError(ctx, root.walk(ctx, "", r.matcher(), in, visit))
 		}), nil
 	}
 	// What a file system that falls short cannot show takes both trees as a whole.

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -46,22 +48,43 @@ func asideOf(path string) (k KeptAside, ok bool) {
 // counterpart, oldest first.
 func ListAside(root string, remote []tree.Entry) ([]KeptAside, error) {
 	known := map[string]KeptAside{}
-	dropped := droppedIn(filepath.Join(root, Dir))
+	own, err := openOwn(root, 0)
+	var dropped map[string]bool
+	if err == nil {
+		defer own.Close()
+		dropped = droppedIn(anchor.At(own))
+	}
 	for _, e := range remote {
 		if k, ok := asideOf(e.Path); ok && !dropped[e.Path] {
 			k.Entry = e
 			known[k.ID] = k
 		}
 	}
-	base := filepath.Join(root, Dir, conflictsDir)
-	err := filepath.WalkDir(base, func(file string, d fs.DirEntry, err error) error {
+	if err == nil {
+		err = asideIn(anchor.At(own), known)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
+	}
+	var out []KeptAside
+	for _, k := range known {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b KeptAside) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// asideIn adds the versions that an own directory has.
+func asideIn(own string, known map[string]KeptAside) error {
+	return filepath.WalkDir(filepath.Join(own, conflictsDir), func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		rel, err := filepath.Rel(root, file)
+		rel, err := filepath.Rel(own, file)
 		if err != nil {
 			return err
 		}
+		rel = filepath.Join(Dir, rel)
 		k, ok := asideOf(rel)
 		info, err := d.Info()
 		if !ok || err != nil {
@@ -76,15 +99,6 @@ func ListAside(root string, remote []tree.Entry) ([]KeptAside, error) {
 		known[k.ID] = k
 		return err
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
-	}
-	var out []KeptAside
-	for _, k := range known {
-		out = append(out, k)
-	}
-	slices.SortFunc(out, func(a, b KeptAside) int { return strings.Compare(a.ID, b.ID) })
-	return out, nil
 }
 
 // Kept versions are never read as gone: those of other machines are not here.
@@ -93,9 +107,14 @@ func ListAside(root string, remote []tree.Entry) ([]KeptAside, error) {
 const droppedFile = "dropped"
 
 func droppedIn(dir string) map[string]bool {
-	body, err := os.ReadFile(filepath.Join(dir, droppedFile))
+	f, err := openOwnFile(filepath.Join(dir, droppedFile), os.O_RDONLY)
 	if err != nil {
 		return nil // there is none
+	}
+	defer f.Close()
+	body, err := io.ReadAll(f)
+	if err != nil {
+		return nil
 	}
 	out := map[string]bool{}
 	for line := range strings.Lines(string(body)) {
@@ -110,21 +129,24 @@ func (r *Replica) dropped() map[string]bool { return droppedIn(r.Dir()) }
 
 // DropAside removes a kept version here, and from the next generation.
 func DropAside(root string, k KeptAside) error {
-	f, err := os.OpenFile(filepath.Join(root, Dir, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	err := withOwn(root, 0, func(files *Root, own string) error { return dropAside(files, own, k) })
 	if err != nil {
 		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+	}
+	return nil
+}
+
+func dropAside(files *Root, own string, k KeptAside) error {
+	f, err := openOwnFile(filepath.Join(own, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	if err != nil {
+		return err
 	}
 	_, err = f.WriteString(tree.Escape(conflictsPath(k.ID)) + "\n")
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+		return err
 	}
-	files, err := OpenRoot(root)
-	if err != nil {
-		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
-	}
-	defer files.Close()
 	if err := files.Remove(conflictsPath(k.ID)); err != nil && !absent(err) {
-		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
+		return err
 	}
 	sweepEmpty(files, conflictsPath(k.ID))
 	return nil
@@ -140,18 +162,30 @@ func sweepEmpty(files *Root, path string) {
 	}
 }
 
-// TakeAside gives a kept version its name back: staged is a file with its
-// content and meta, within the tree; "" for the kept one itself. What has the
-// name now is kept with what was replaced.
-func TakeAside(root string, k KeptAside, staged string) error {
-	files, err := OpenRoot(root)
+// TakeAside gives a kept version its name back. Of one that is not here fetch makes a
+// file, with its content and meta, in a directory. What has the name now is kept with what
+// was replaced.
+func TakeAside(root string, k KeptAside, fetch func(dir string) (file string, err error)) error {
+	err := withOwn(root, 0, func(files *Root, own string) error {
+		staged := conflictsPath(k.ID)
+		if !k.Here {
+			const dir = "stage/aside"
+			defer os.RemoveAll(filepath.Join(own, dir))
+			file, err := fetch(filepath.Join(own, dir))
+			if err != nil {
+				return err
+			}
+			staged = join(Dir+"/"+dir, filepath.Base(file))
+		}
+		return takeAside(files, own, k, staged)
+	})
 	if err != nil {
 		return fmt.Errorf("cannot take %q: %w", k.ID, err)
 	}
-	defer files.Close()
-	if staged == "" {
-		staged = conflictsPath(k.ID)
-	}
+	return nil
+}
+
+func takeAside(files *Root, own string, k KeptAside, staged string) error {
 	now, err := files.Lstat(k.Path)
 	if err == nil && now != nil {
 		if now.Kind == tree.Dir {
@@ -170,9 +204,19 @@ func TakeAside(root string, k KeptAside, staged string) error {
 		err = files.Rename(staged, k.Path, false)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot take %q: %w", k.ID, err)
+		return err
 	}
-	return DropAside(root, k)
+	return dropAside(files, own, k)
+}
+
+// PutAside keeps a file of the stage as the version that a path lost at a moment.
+func (r *Replica) PutAside(staged string, t time.Time, host, path string) error {
+	r.root.Forget() // the stage is made anew each time
+	to := join(r.conflictsOf(t, host), path)
+	if err := r.root.MkdirAll(parentOf(to), 0o700); err != nil {
+		return err
+	}
+	return r.root.Rename(Dir+"/stage/"+staged, to, true)
 }
 
 // retire puts away a kept version that was dropped on another machine: it would
@@ -207,5 +251,5 @@ func (r *Replica) trimDropped() error {
 	if lines.Len() == 0 {
 		return os.Remove(file)
 	}
-	return os.WriteFile(file, []byte(lines.String()), 0o600)
+	return writeOwnFile(file, []byte(lines.String()))
 }

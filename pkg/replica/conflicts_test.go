@@ -85,7 +85,7 @@ func TestConflictDropped(t *testing.T) {
 
 func TestConflictTaken(t *testing.T) {
 	_, b := clash(t)
-	if err := TakeAside(b.Path, aside(t, b)[0], ""); err != nil {
+	if err := TakeAside(b.Path, aside(t, b)[0], nil); err != nil {
 		t.Fatal(err)
 	}
 	body, err := os.ReadFile(filepath.Join(b.Path, "d/f"))

@@ -1,9 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"io"
-	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +58,16 @@ func (f openFile) Seen() (Seen, error) { return fstat(f.File) }
 
 // Walk lists what is under a directory of the tree.
 func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
-	return Walk(ctx, join(r.Path, dir), match)
+	return sightings(func(visit func(*met)) error { return r.walk(ctx, dir, match, nil, visit) })
+}
+
+// walk is Walk, path by path, of the directories in a scope.
+func (r *Root) walk(ctx context.Context, dir string, match Matcher, in scope, visit func(*met)) error {
+	fd, err := r.openDir(cmp.Or(dir, "."))
+	if err != nil {
+		return err
+	}
+	return walkIn(ctx, fd, join(r.Path, dir), match, in, visit)
 }
 
 // Sync flushes files, or the file system that the tree is on.
@@ -67,14 +76,16 @@ func (r *Root) Sync(files ...string) error {
 		return unix.Syncfs(r.fd)
 	}
 	for _, path := range files {
-		fd, err := unix.Openat(r.fd, path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		err := r.in("flush", path, func(dir int, name string) error {
+			fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Fsync(fd)
+		})
 		if err != nil {
-			return &fs.PathError{Op: "open", Path: path, Err: err}
-		}
-		err = unix.Fsync(fd)
-		unix.Close(fd)
-		if err != nil {
-			return &fs.PathError{Op: "flush", Path: path, Err: err}
+			return err
 		}
 	}
 	return nil

@@ -439,7 +439,7 @@ func withRepositories(t *store.Tree) *store.Tree {
 // deletion of a file.
 func GitRow(path string) bool { return tree.Within(path, gitDir) }
 
-// sumOf hashes a file; the zero sum stands for one that cannot be read.
+// sumOf hashes a file; the zero sum stands for one that cannot be read, or is none.
 func sumOf(file string) tree.Sum {
 	f, err := wholefile.Open(file)
 	if err != nil {

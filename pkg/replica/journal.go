@@ -51,7 +51,7 @@ func (f frame) sum(rows io.Reader) (uint32, error) {
 
 // append writes one step to the journal, durably.
 func (b *Base) append(f frame, d *Delta) error {
-	j, err := os.OpenFile(b.journalFile(), os.O_RDWR|os.O_CREATE, 0o600)
+	j, err := openOwnFile(b.journalFile(), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return fmt.Errorf("cannot write journal: %w", err)
 	}
@@ -137,7 +137,7 @@ type replayed struct {
 // replay reads the journal's whole steps, up to a place in it. A step that was cut
 // by a crash is the last one, and is dropped.
 func (b *Base) replay(to int64) (r replayed, err error) {
-	j, err := os.Open(b.journalFile())
+	j, err := openOwnFile(b.journalFile(), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}

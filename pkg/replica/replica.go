@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/store"
@@ -41,6 +42,9 @@ type Options struct {
 	Git Git
 	// FileSystem opens the local tree. nil: OpenRoot.
 	FileSystem func(path string) (FileSystem, error)
+	// Within is a tree around this one that a bucket fills too: no link below it leads
+	// here. "" is none.
+	Within string
 	// Now names what is kept aside. nil: time.Now.
 	Now func() time.Time
 }
@@ -50,6 +54,7 @@ type Replica struct {
 	Options
 	base      *Base
 	root      FileSystem
+	held      *os.File           // the own directory, see place; nil: it is reached by its path
 	traits    traits             // of the file system, as it was found when the tree was opened
 	probed    [2]uint64          // device and inode of the tree that traits are of
 	left      string             // why the base that was found does not count
@@ -74,11 +79,12 @@ type Replica struct {
 
 // New makes a replica; Open it before use.
 func New(o Options) *Replica {
-	return &Replica{Options: o, merge: Plan, spoolAfter: spoolMany, stageBytes: usualStage}
+	r := &Replica{Options: o, merge: Plan, spoolAfter: spoolMany, stageBytes: usualStage}
+	if o.FileSystem == nil {
+		r.held = place(o.Path)
+	}
+	return r
 }
-
-// Dir is the replica's own directory.
-func (r *Replica) Dir() string { return filepath.Join(r.Path, Dir) }
 
 // Stage is the directory for content on its way.
 func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
@@ -97,10 +103,7 @@ var ErrRoot = errors.New("the local tree is not there")
 // The base counts only when it is that of this workspace, replica and lineage
 // and not newer than the head.
 func (r *Replica) Open(lineage string, generation int64) error {
-	if err := os.MkdirAll(r.Path, 0o755); err != nil {
-		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
-	}
-	root, err := r.openRoot()
+	root, err := r.openRoot(0o755)
 	if err != nil {
 		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
 	}
@@ -156,12 +159,17 @@ func (r *Replica) StartOver(lineage string, generation int64) error {
 	return nil
 }
 
-// openRoot opens the local tree.
-func (r *Replica) openRoot() (FileSystem, error) {
-	if r.FileSystem != nil {
-		return r.FileSystem(r.Path)
+// openRoot opens the local tree. perm is what a missing one is made with, 0 makes none.
+func (r *Replica) openRoot(perm os.FileMode) (FileSystem, error) {
+	if r.FileSystem == nil {
+		return openRoot(r.Path, r.Within, perm)
 	}
-	return OpenRoot(r.Path)
+	if perm != 0 {
+		if err := os.MkdirAll(r.Path, perm); err != nil {
+			return nil, err
+		}
+	}
+	return r.FileSystem(r.Path)
 }
 
 // probe finds out what the file system of the open tree can do, once for each
@@ -170,7 +178,7 @@ func (r *Replica) probe(dev, inode uint64) (err error) {
 	if r.probed == [2]uint64{dev, inode} {
 		return nil
 	}
-	if r.traits, err = probeTraits(r.root, r.Path); err != nil {
+	if r.traits, err = probeTraits(r.root, r.Dir()); err != nil {
 		return fmt.Errorf("cannot find out what the file system can do: %w", err)
 	}
 	r.probed = [2]uint64{dev, inode}
@@ -194,7 +202,11 @@ func (r *Replica) Totals() (files, bytes int64, conflicts int) {
 
 // ConflictDir is where local versions of a moment are kept aside.
 func (r *Replica) ConflictDir(t time.Time, host string) string {
-	return filepath.Join(r.Dir(), conflictsDir, stampOf(t)+"-"+host)
+	return filepath.Join(r.Path, r.conflictsOf(t, host))
+}
+
+func (r *Replica) conflictsOf(t time.Time, host string) string {
+	return join(Dir+"/"+conflictsDir, stampOf(t)+"-"+host)
 }
 
 // stampOf names a moment in a path.
@@ -208,6 +220,7 @@ func (r *Replica) Close() {
 		r.root.Close()
 		r.root = nil
 	}
+	r.letGo()
 }
 
 // stranger says why the base is none for this replica and head; "" when it is
@@ -241,7 +254,7 @@ func (b *Base) distrust() {
 
 // Lost says whether the base or the root vanished under the running program.
 func (r *Replica) Lost() bool {
-	if r.root == nil || r.base == nil || !r.base.Intact() {
+	if r.root == nil || r.base == nil || !r.base.Intact() || !r.stands() {
 		return true
 	}
 	s, err := os.Lstat(r.Path)
@@ -267,13 +280,13 @@ func (r *Replica) Present() error {
 // in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
 // for another repository alone.
 func (r *Replica) prepareDir() error {
-	for _, dir := range []string{"", "stage", ".git", ".git/objects", ".git/refs"} {
+	if err := r.holdOwn(0o700); err != nil {
+		return err
+	}
+	for _, dir := range []string{"stage", ".git", ".git/objects", ".git/refs"} {
 		if err := os.Mkdir(filepath.Join(r.Dir(), dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-	}
-	if s, err := os.Lstat(r.Dir()); err != nil || !s.IsDir() {
-		return fmt.Errorf("%q is not a directory", r.Dir()) // a link would lead the base elsewhere
 	}
 	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(baseTemp, name); return ok })
 	if err != nil {
@@ -289,29 +302,33 @@ func (r *Replica) prepareDir() error {
 // excludeFromGit names the directory in the repository's own list of what it
 // does not show.
 func (r *Replica) excludeFromGit() error {
-	info := filepath.Join(r.Path, ".git", "info")
-	if s, err := os.Stat(info); err != nil || !s.IsDir() {
+	info, err := anchor.OpenRoot(filepath.Join(r.Path, ".git", "info"), r.Path, 0)
+	if err != nil {
 		return nil // no repository here, or one of another shape
 	}
-	file := filepath.Join(info, "exclude")
-	old, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	line := "/" + Dir + "/"
-	if strings.Contains("\n"+string(old)+"\n", "\n"+line+"\n") {
+	defer info.Close()
+	f, err := anchor.OpenFile(info, "exclude", os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+	if errors.Is(err, anchor.ErrPlanted) {
 		return nil
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
+		return err
+	}
+	defer f.Close()
+	old, err := io.ReadAll(io.LimitReader(f, excludesMost))
+	line := "/" + Dir + "/"
+	if err != nil || len(old) == excludesMost || strings.Contains("\n"+string(old)+"\n", "\n"+line+"\n") {
 		return err
 	}
 	if len(old) > 0 && !strings.HasSuffix(string(old), "\n") {
 		line = "\n" + line
 	}
 	_, err = f.WriteString(line + "\n")
-	return errors.Join(err, f.Close())
+	return err
 }
+
+// excludesMost is what is read of git's list: far above what anybody writes.
+const excludesMost = 1 << 20
 
 // carries says whether a path is the replica's to carry.
 func (r *Replica) carries(path string, dir bool) bool {

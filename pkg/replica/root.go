@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -17,6 +19,7 @@ import (
 type Root struct {
 	Path string
 	fd   int
+	own  int // what is below Dir is looked for in this directory; -1: where the tree has it
 	// The two directories that were used last, the later one first: trees are
 	// worked through in order, so that the next path is most often in the same
 	// one, and what is renamed comes from the same one too.
@@ -36,13 +39,20 @@ func (d *openDir) close() {
 	*d = openDir{}
 }
 
-// OpenRoot opens the tree at an absolute path.
-func OpenRoot(path string) (*Root, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// OpenRoot opens the tree at an absolute path. A link on the way to it is followed where
+// nobody but root and our own user can have put it.
+func OpenRoot(path string) (*Root, error) { return openRoot(path, "", 0) }
+
+// openRoot opens the tree at a path. No link is followed below within, "" for none; perm
+// is what a missing one is made with, 0 makes none.
+func openRoot(path, within string, perm os.FileMode) (*Root, error) {
+	f, err := anchor.Open(path, within, perm)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
-	return &Root{Path: path, fd: fd}, nil
+	defer f.Close()
+	r := Root{Path: path, fd: int(f.Fd()), own: -1}
+	return r.Fork()
 }
 
 // Close releases the tree.
@@ -58,7 +68,7 @@ func (r *Root) Fork() (*Root, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "dup", Path: r.Path, Err: err}
 	}
-	return &Root{Path: r.Path, fd: fd}, nil
+	return &Root{Path: r.Path, fd: fd, own: r.own}, nil
 }
 
 // Forget drops the cached directories: they may have been removed or replaced.
@@ -106,10 +116,14 @@ func (r *Root) parent(path string) (fd int, name string, err error) {
 }
 
 func (r *Root) openDir(path string) (int, error) {
-	fd := r.fd
-	for name := range strings.SplitSeq(path, "/") {
+	fd, way := r.fd, path
+	if r.own >= 0 && tree.Within(path, Dir) {
+		fd, way = r.own, "."+strings.TrimPrefix(path, Dir)
+	}
+	first := fd
+	for name := range strings.SplitSeq(way, "/") {
 		next, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if fd != r.fd {
+		if fd != first {
 			unix.Close(fd)
 		}
 		if err != nil {
@@ -209,6 +223,9 @@ func (r *Root) MkdirAll(path string, perm uint32) error {
 
 // Mkdir makes one directory; one that is there already will do.
 func (r *Root) Mkdir(path string, perm uint32) error {
+	if path == Dir && r.own >= 0 {
+		return nil
+	}
 	return r.in("mkdir", path, func(fd int, name string) error {
 		err := unix.Mkdirat(fd, name, perm)
 		if errors.Is(err, unix.EEXIST) {
@@ -262,7 +279,22 @@ func (r *Root) Rename(from, to string, replace bool) error {
 
 // Chmod sets the permission bits of a file or directory.
 func (r *Root) Chmod(path string, mode uint32) error {
-	return r.in("chmod", path, func(fd int, name string) error { return unix.Fchmodat(fd, name, mode, 0) })
+	return r.in("chmod", path, func(dir int, name string) error {
+		// Linux has a chmod that follows no link since 6.6.
+		fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return unix.ELOOP
+		}
+		return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), mode)
+	})
 }
 
 // SetTime sets the modification time, of a link too.

@@ -53,7 +53,18 @@ type Matcher interface {
 // or shall not see is in unknown, and nothing under an unknown directory is
 // listed. An error means that the root itself could not be read.
 func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unknown []Unknown, err error) {
-	err = walk(ctx, root, match, nil, func(m *met) {
+	return sightings(func(visit func(*met)) error {
+		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: root, Err: err}
+		}
+		return walkIn(ctx, fd, root, match, nil, visit)
+	})
+}
+
+// sightings collects what a walk meets.
+func sightings(walk func(visit func(*met)) error) (seen []Sighting, unknown []Unknown, err error) {
+	err = walk(func(m *met) {
 		if m.unknown != nil {
 			unknown = append(unknown, *m.unknown)
 		} else {
@@ -92,13 +103,9 @@ func (s scope) add(dir string, whole bool) {
 	s[dir] = s[dir] || whole
 }
 
-// walk is Walk, path by path, of the directories in a scope. After an error nothing
-// of what was met counts.
-func walk(ctx context.Context, root string, match Matcher, in scope, visit func(*met)) error {
-	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: root, Err: err}
-	}
+// walkIn walks an open directory, which it closes. After an error nothing of what was
+// met counts.
+func walkIn(ctx context.Context, fd int, root string, match Matcher, in scope, visit func(*met)) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)

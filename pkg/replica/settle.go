@@ -371,12 +371,8 @@ func (d *Decision) Changed() bool {
 // Peek plans against a remote tree and writes nothing, neither here nor
 // there. A local tree that is missing counts as empty.
 func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) ([]Decision, error) {
-	base, err := LoadBase(r.Dir())
-	if err != nil || base.stranger(r, lineage, generation) != "" {
-		base = NewBase(r.Dir(), Header{})
-	}
-	r.base = base
-	root, err := r.openRoot()
+	r.base = NewBase(r.Dir(), Header{})
+	root, err := r.openRoot(0)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.note(t, "", 0, generation)
 		return Plan(Sides{Remote: r.base.Remote()}), nil
@@ -386,6 +382,9 @@ func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t 
 	}
 	r.Close()
 	r.root = root
+	if base, err := r.loadBase(); err == nil && base.stranger(r, lineage, generation) == "" {
+		r.base = base
+	}
 	r.note(t, "", 0, generation)
 	return r.Plan(ctx)
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 )
 
@@ -39,20 +40,31 @@ func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 
 // peer opens the tree and its base for reading.
 func (r *Replica) peer() error {
-	base, err := LoadBase(r.Dir())
-	switch {
-	case errors.Is(err, ErrNoBase):
-		base = NewBase(r.Dir(), Header{})
-	case err != nil:
-		return err
-	}
-	root, err := r.openRoot()
+	root, err := r.openRoot(0)
 	if err != nil {
 		return err
 	}
 	r.Close()
-	r.root, r.base = root, base
+	r.root, r.base = root, NewBase(r.Dir(), Header{})
+	base, err := r.loadBase()
+	switch {
+	case err == nil:
+		r.base = base
+	case errors.Is(err, ErrNoBase), errors.Is(err, fs.ErrNotExist):
+	default:
+		r.Close()
+		r.base = nil
+		return err
+	}
 	return nil
+}
+
+// loadBase reads the base of the open tree, and makes nothing.
+func (r *Replica) loadBase() (*Base, error) {
+	if err := r.holdOwn(0); err != nil {
+		return nil, err
+	}
+	return LoadBase(r.Dir())
 }
 
 // RepositoryOf gives the git directory that a path of a shadow is of, below the

@@ -30,10 +30,10 @@ type traits struct {
 // probeDir is where traits are found out, within the replica's own directory.
 const probeDir = Dir + "/probe"
 
-// probeTraits finds out what the file system of a tree can do, by trying. root
-// is the absolute path of the tree.
-func probeTraits(files FileSystem, root string) (traits, error) {
-	dir := filepath.Join(root, probeDir)
+// probeTraits finds out what the file system of a tree can do, by trying, in its own
+// directory.
+func probeTraits(files FileSystem, own string) (traits, error) {
+	dir := filepath.Join(own, filepath.Base(probeDir))
 	if err := os.RemoveAll(dir); err != nil {
 		return traits{}, err
 	}

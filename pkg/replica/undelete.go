@@ -9,12 +9,16 @@ import (
 	"path/filepath"
 
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // returning is the file that names what a person brought back while its deletion still
 // waits here: the next placement leaves it, so that it is pushed again. A file, because
 // who restores need not be who places.
 const returning = "returning"
+
+// returningMost is more than its content: a path has 4096 bytes, of which JSON makes six each at most.
+const returningMost = 64 << 10
 
 // comesBack is its content.
 type comesBack struct {
@@ -27,8 +31,7 @@ type comesBack struct {
 func Return(root, under string, generation int64) error {
 	body, err := json.Marshal(comesBack{under, generation})
 	if err == nil {
-		dir := filepath.Join(root, Dir)
-		err = errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, returning), body, 0o600))
+		err = withOwn(root, 0o700, func(_ *Root, own string) error { return writeOwnFile(filepath.Join(own, returning), body) })
 	}
 	if err != nil {
 		return fmt.Errorf("cannot note what comes back: %w", err)
@@ -38,7 +41,7 @@ func Return(root, under string, generation int64) error {
 
 // returns has a plan leave what was brought back, and reports whether there is any.
 func (r *Replica) returns(plan []Decision) (found bool) {
-	body, err := os.ReadFile(filepath.Join(r.base.dir, returning))
+	body, err := wholefile.Read(filepath.Join(r.base.dir, returning), returningMost)
 	var back comesBack
 	if err != nil || json.Unmarshal(body, &back) != nil || r.base.Header.Generation > back.Generation {
 		return false

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -37,4 +38,20 @@ func ReadFile(logDir string) (Document, time.Time, error) {
 func parse(b []byte) (doc Document, err error) {
 	err = wholefile.Unmarshal(b, &doc, valuesMost)
 	return doc, err
+}
+
+// WriteFile writes a document, as JSON, to a log directory: whole, and over whatever has
+// the name.
+func WriteFile(logs *os.Root, doc []byte) error {
+	const temp = FileName + ".new"
+	_ = logs.Remove(temp)
+	f, err := logs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(doc, '\n'))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return logs.Rename(temp, FileName)
 }

@@ -27,27 +27,29 @@ var (
 // terminal ours.
 const mode = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
 
+// Open opens a regular file to read, for who does not hold all of it at once. A link is
+// followed. The error is as of [Read].
+func Open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, mode, 0)
+	return regular(f, err, path)
+}
+
 // Read returns what the file has, of at most limit bytes. A link is followed: path is
 // from somebody who is trusted, or its reader does not mind where it leads; else
 // [ReadIn]. The error is a [*fs.PathError], of [ErrIrregular] or [ErrTooLarge] too.
 func Read(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, mode, 0)
+	f, err := Open(path)
 	return read(f, err, path, limit)
 }
 
 // ReadIn is Read of a file below root: a link that leads out of it is an error.
 func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	f, err := root.OpenFile(name, mode, 0)
+	f, err = regular(f, err, name)
 	return read(f, err, name, limit)
 }
 
-// Open opens the file at path for who reads it bit by bit. The errors are those of Read.
-func Open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, mode, 0)
-	return regular(f, err, path)
-}
-
-// regular lets no other file pass.
+// regular closes what was opened and is no file.
 func regular(f *os.File, err error, path string) (*os.File, error) {
 	if errors.Is(err, syscall.ENXIO) { // a socket, or a device without a driver
 		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}
@@ -71,7 +73,7 @@ func regular(f *os.File, err error, path string) (*os.File, error) {
 }
 
 func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
-	if f, err = regular(f, err, path); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	defer f.Close()

@@ -58,6 +58,11 @@ func TestRead(t *testing.T) {
 		if !errors.Is(err, want.here) {
 			t.Errorf("%s: %v, want %v", name, err, want.here)
 		}
+		f, err := Open(at(name))
+		if !errors.Is(err, want.here) {
+			t.Errorf("Open %s: %v, want %v", name, err, want.here)
+		}
+		f.Close()
 		_, err = ReadIn(root, name, want.limit)
 		if out := errors.Is(want.in, errOut); out && err == nil || !out && !errors.Is(err, want.in) {
 			t.Errorf("%s below a root: %v, want %v", name, err, want.in)

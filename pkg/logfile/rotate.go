@@ -1,0 +1,185 @@
+package logfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/coltec/coltec/pkg/anchor"
+)
+
+// Agents and other users may write the workspace, and put a link, a pipe or somebody's
+// file in the place of a log, or a link in the place of their directory. So the directory
+// is opened by package anchor and held, it is one in which nobody else can put names, and
+// lumberjack works below it by a path that nobody can redirect.
+
+const (
+	extension = ".log"
+	// asideMark is in the names of what is moved out of the way of a log.
+	asideMark  = ".aside-"
+	asideStamp = "2006-01-02T15-04-05.000"
+)
+
+// file is a log that rotates.
+type file struct {
+	opts *Options
+	name string // without extension
+
+	mu     sync.Mutex
+	dir    *os.File           // that logger works in; nil before the first Write
+	logger *lumberjack.Logger // a closed one works again
+	info   fs.FileInfo        // of what was written last
+}
+
+// Write adds to the log, to a new one when it has no room.
+func (l *file) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.current() { // somebody removed or replaced it: a new one, not a file without a name
+		if err := l.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := l.logger.Write(p)
+	if err != nil && n == 0 {
+		// lumberjack fails a write when it cannot chown the new file to the owner of the
+		// old one, but has rotated by then: a second try succeeds.
+		n, err = l.logger.Write(p)
+	}
+	l.info, _ = os.Lstat(l.logger.Filename) // it may have rotated
+	return n, err
+}
+
+// current says whether the path of the log leads to the file that was written last.
+func (l *file) current() bool {
+	if l.info == nil || !l.info.Mode().IsRegular() {
+		return false
+	}
+	there, err := os.Lstat(l.opts.path(l.name))
+	return err == nil && os.SameFile(there, l.info)
+}
+
+// open makes the logger work where the path leads by now.
+func (l *file) open() error {
+	_ = l.close() // what it has open may have no name any more
+	dir, err := directory(l.opts.Dir, l.opts.Within)
+	if err != nil {
+		return err
+	}
+	if err := vacate(dir, l.name+extension); err != nil {
+		return errors.Join(err, dir.Close())
+	}
+	if l.dir != nil && same(dir, l.dir) {
+		return dir.Close()
+	}
+	// An old logger's goroutine may still compress in its directory, which stays open
+	// for it: descriptors are given out again.
+	l.dir, l.logger = dir, &lumberjack.Logger{
+		Filename: filepath.Join(anchor.At(dir), l.name+extension), Compress: l.opts.Compress, MaxSize: l.opts.MaxSizeMB,
+		MaxBackups: max(0, l.opts.MaxBackups), MaxAge: max(0, l.opts.MaxAgeDays),
+	}
+	return nil
+}
+
+func same(a, b *os.File) bool {
+	x, err := a.Stat()
+	y, err2 := b.Stat()
+	return err == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// Close closes the file. The next Write opens it again.
+func (l *file) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.close()
+}
+
+func (l *file) close() error {
+	if l.logger == nil {
+		return nil
+	}
+	return l.logger.Close()
+}
+
+// OpenAppend opens the log called name, below a directory and within a folder as
+// [Options] has them, for who writes it without a Sink.
+func OpenAppend(dir, within, name string) (*os.File, error) {
+	d, err := directory(dir, within)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	if err := vacate(d, name+extension); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(filepath.Join(anchor.At(d), name+extension), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+}
+
+// directory opens the directory of the logs, and makes it where it is missing. One in the
+// workspace in which others can put names is moved aside.
+func directory(path, within string) (*os.File, error) {
+	dir, err := anchor.Open(path, within, 0o755)
+	if err != nil || anchor.Own(dir) {
+		return dir, err
+	}
+	err = errors.Join(fmt.Errorf("others can write in %s", path), dir.Close())
+	rel, outside := filepath.Rel(within, path)
+	if within == "" || outside != nil || !filepath.IsLocal(rel) {
+		return nil, err
+	}
+	above, opened := anchor.OpenRoot(filepath.Dir(path), within, 0)
+	if opened != nil {
+		return nil, errors.Join(err, opened)
+	}
+	defer above.Close()
+	if moved := aside(above, filepath.Base(path)); moved != nil {
+		return nil, errors.Join(err, moved)
+	}
+	if dir, err = anchor.Open(path, within, 0o755); err != nil {
+		return nil, err
+	}
+	if !anchor.Own(dir) {
+		return nil, errors.Join(fmt.Errorf("others can write in %s", path), dir.Close())
+	}
+	return dir, nil
+}
+
+// vacate holds that a log to append to is a file of its own, and there. What is none is
+// moved out of its way, and so is one that another user left, which we may not write.
+func vacate(dir *os.File, name string) error {
+	root, err := os.OpenRoot(anchor.At(dir))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for range 2 {
+		var f *os.File
+		f, err = anchor.OpenFile(root, name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err == nil {
+			return f.Close()
+		}
+		if !errors.Is(err, anchor.ErrPlanted) && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+		if moved := aside(root, name); moved != nil {
+			return errors.Join(err, moved)
+		}
+	}
+	return err
+}
+
+// aside gives what has a name another one, that nothing has yet.
+func aside(dir *os.Root, name string) error {
+	for now := time.Now().UTC(); ; now = now.Add(time.Millisecond) {
+		next := name + asideMark + now.Format(asideStamp)
+		if _, err := dir.Lstat(next); err != nil {
+			return dir.Rename(name, next)
+		}
+	}
+}

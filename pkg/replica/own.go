@@ -1,0 +1,278 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/hint"
+	"golang.org/x/sys/unix"
+)
+
+// A replica's own directory lies in a tree that others may write. What is in it is ours
+// alone, because it belongs to us and nobody else may write it; but who can rename it
+// can put another in its place. In a tree that only we can lead elsewhere it is reached
+// by its path. In all others it is held open, and reached through that.
+
+// place reserves a descriptor for the own directory of a tree that others can redirect.
+// The path through it stays the same, whatever is opened on it.
+func place(path string) *os.File {
+	if anchor.Fixed(filepath.Join(path, Dir)) {
+		return nil
+	}
+	f, err := os.Open(os.DevNull) // nothing is below it
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// Dir is where the replica's own directory is reached, for this process and for who
+// gets the directory from it.
+func (r *Replica) Dir() string {
+	if r.held != nil {
+		return anchor.At(r.held)
+	}
+	return filepath.Join(r.Path, Dir)
+}
+
+// holdOwn opens the own directory, and holds that it is ours and has nothing that another
+// put there. perm is what it is made with; 0 makes none.
+func (r *Replica) holdOwn(perm os.FileMode) error {
+	own, err := openOwn(r.Path, perm)
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if root, real := r.root.(*Root); real {
+		if err := root.has(own); err != nil {
+			return err
+		}
+		if r.held != nil {
+			root.own = int(r.held.Fd())
+		}
+	}
+	if r.held == nil {
+		return nil
+	}
+	return unix.Dup3(int(own.Fd()), int(r.held.Fd()), unix.O_CLOEXEC)
+}
+
+// letGo gives the own directory free, so that its volume can be unmounted.
+func (r *Replica) letGo() {
+	if r.held == nil {
+		return
+	}
+	if null, err := os.Open(os.DevNull); err == nil {
+		_ = unix.Dup3(int(null.Fd()), int(r.held.Fd()), unix.O_CLOEXEC)
+		null.Close()
+	}
+}
+
+// stands says that the tree still has the directory that is held.
+func (r *Replica) stands() bool {
+	if r.held == nil {
+		return true
+	}
+	root, real := r.root.(*Root)
+	return !real || root.has(r.held) == nil
+}
+
+// has holds that the tree's own directory is the one that is open.
+func (r *Root) has(own *os.File) error {
+	var here, there unix.Stat_t
+	err := errors.Join(unix.Fstatat(r.fd, Dir, &here, unix.AT_SYMLINK_NOFOLLOW), unix.Fstat(int(own.Fd()), &there))
+	if err == nil && (here.Dev != there.Dev || here.Ino != there.Ino) {
+		err = errors.New("another directory is there by now")
+	}
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: filepath.Join(r.Path, Dir), Err: err}
+	}
+	return nil
+}
+
+// openOwn opens the own directory of the tree at a path.
+func openOwn(path string, perm os.FileMode) (*os.File, error) {
+	own, err := anchor.Open(filepath.Join(path, Dir), path, perm)
+	if errors.Is(err, anchor.ErrRedirected) {
+		return nil, notOurs(filepath.Join(path, Dir), "a link")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(own); err != nil {
+		own.Close()
+		return nil, err
+	}
+	return own, nil
+}
+
+// ours holds that an own directory is ours alone, and what is in it of our making. Of
+// what was fetched before, what is not goes.
+func ours(own *os.File) error {
+	info, err := own.Stat()
+	if err != nil {
+		return err
+	}
+	if err := belongs(own, info); err != nil {
+		return err
+	}
+	for _, dir := range []string{".", ".git", "manifests", "manifests/.coltec", "manifests/.coltec/m", "stage"} {
+		if err := made(own, dir); err != nil {
+			return err
+		}
+	}
+	return sift(filepath.Join(anchor.At(own), "stage/in"))
+}
+
+// belongs holds that a directory belongs to whom all belongs that we make there: that is
+// another user where a file system says one for all.
+func belongs(own *os.File, info fs.FileInfo) error {
+	owner := ownerOf(info)
+	if owner == os.Geteuid() || owner == 0 {
+		return nil
+	}
+	f, err := os.CreateTemp(anchor.At(own), baseTemp)
+	if err != nil {
+		return err
+	}
+	mine, err := f.Stat()
+	err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	if err != nil || ownerOf(mine) == owner {
+		return err
+	}
+	return hint.Wrap(fmt.Errorf("%q belongs to uid %d, and coltecd runs as uid %d", own.Name(), owner, os.Geteuid()),
+		"run coltecd as that user, or move the directory away; conflicts and replaced versions may be in it")
+}
+
+func ownerOf(info fs.FileInfo) int {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1
+	}
+	return int(st.Uid)
+}
+
+// made holds that what is directly in a directory of ours is what we make: directories,
+// and files that have no other name. Nobody else may put anything there from then on: a
+// bucket may have had the directory made with all rights, below another name.
+func made(own *os.File, dir string) error {
+	d, err := os.OpenFile(anchor.At(own)+"/"+dir, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	info, err := d.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o022 != 0 { // a file system without modes says so of all
+		_ = d.Chmod(0o700)
+	}
+	entries, err := d.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			continue // gone
+		}
+		if kind := alien(info); kind != "" {
+			return notOurs(filepath.Join(own.Name(), dir, e.Name()), kind)
+		}
+	}
+	return nil
+}
+
+func notOurs(path, kind string) error {
+	return hint.Wrap(fmt.Errorf("%q is %s: coltecd has not made it", path, kind), "remove it")
+}
+
+// alien says what it is that we do not make; "" for what we do.
+func alien(info fs.FileInfo) string {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return "a link"
+	case info.IsDir():
+		return ""
+	case !info.Mode().IsRegular():
+		return "neither a file nor a directory"
+	case ok && st.Nlink > 1:
+		return "a file that has another name too"
+	}
+	return ""
+}
+
+// sift removes from a directory what we do not make.
+func sift(dir string) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || alien(info) == "" {
+			return err
+		}
+		return os.Remove(path)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// withOwn calls do with the own directory of the tree at a path, for who has no replica.
+func withOwn(path string, perm os.FileMode, do func(files *Root, own string) error) error {
+	files, err := OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	held, err := openOwn(path, perm)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	if err := files.has(held); err != nil {
+		return err
+	}
+	files.own = int(held.Fd())
+	return do(files, anchor.At(held))
+}
+
+// openOwnFile opens a file of an own directory: whatever has its name, nothing is waited
+// for, and no link is followed.
+func openOwnFile(path string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && alien(info) != "" {
+		err = notOurs(path, alien(info))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// writeOwnFile writes a file of an own directory.
+func writeOwnFile(path string, body []byte) error {
+	f, err := openOwnFile(path, os.O_WRONLY|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(body)
+	return errors.Join(err, f.Truncate(int64(len(body))), f.Close())
+}

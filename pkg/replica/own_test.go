@@ -1,0 +1,168 @@
+package replica
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/coltec/coltec/pkg/filter"
+	"golang.org/x/sys/unix"
+)
+
+// openAt opens a replica at a path.
+func openAt(path string) (*Replica, error) {
+	r := New(Options{Name: "r", Workspace: "o/p/e", Path: path, Filter: &filter.Filter{}})
+	return r, r.Open("lineage", 0)
+}
+
+// Links, pipes and second names in the place of what a replica makes led its writes and
+// removals elsewhere, or held it up.
+func TestWhatIsPlantedInTheOwnDirectory(t *testing.T) {
+	link := func(target, path string) error { return os.Symlink(target, path) }
+	pipe := func(_, path string) error { return unix.Mkfifo(path, 0o600) }
+	second := func(target, path string) error { return os.Link(filepath.Join(target, "file"), path) }
+	for _, x := range []struct {
+		path  string
+		plant func(target, path string) error
+		fine  bool // it goes, and the replica goes on
+	}{
+		{".coltec", link, false}, {".coltec", pipe, false}, {".coltec", second, false},
+		{".coltec/stage", link, false}, {".coltec/stage", pipe, false}, {".coltec/replaced", link, false}, {".coltec/conflicts", link, false},
+		{".coltec/manifests", link, false}, {".coltec/git", link, false}, {".coltec/.git", link, false}, {".coltec/probe", link, false},
+		{".coltec/stage/in", link, false}, {".coltec/stage/out", link, false}, {".coltec/stage/restore", link, false},
+		{".coltec/base", link, false}, {".coltec/base", pipe, false}, {".coltec/base", second, false},
+		{".coltec/journal", link, false}, {".coltec/journal", pipe, false}, {".coltec/journal", second, false},
+		{".coltec/manifests/.coltec", link, false}, {".coltec/manifests/.coltec/m", link, false}, {".coltec/manifests/.coltec/m/x", pipe, false}, {".coltec/.git/HEAD", link, false}, {".coltec/.git/refs", link, false},
+		{".coltec/dropped", link, false}, {".coltec/dropped", second, false}, {".coltec/returning", second, false},
+		{".coltec/stage/in/0", link, true}, {".coltec/stage/in/0", pipe, true}, {".coltec/stage/in/.coltec/o/a", second, true},
+		{".git/info", link, true}, {".git/info/exclude", link, true}, {".git/info/exclude", pipe, true}, {".git/info/exclude", second, true},
+	} {
+		root, elsewhere := t.TempDir(), t.TempDir()
+		planted := filepath.Join(root, x.path)
+		err := errors.Join(os.WriteFile(filepath.Join(elsewhere, "file"), []byte("as it was"), 0o644), os.Mkdir(filepath.Join(elsewhere, "20200101T000000.000Z"), 0o755),
+			os.MkdirAll(filepath.Dir(planted), 0o700), x.plant(elsewhere, planted))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := LastSettled(root)
+		r, err := openAt(root)
+		if err == nil {
+			err = errors.Join(r.Base().Save(), r.Base().Apply(Delta{Header: &r.Base().Header}), r.Tidy(r.now()))
+			r.Leave()
+			r.Close()
+		}
+		switch {
+		case x.fine && err != nil:
+			t.Errorf("%s: %v", x.path, err)
+		case !x.fine && (err == nil || !strings.Contains(err.Error(), planted)):
+			t.Errorf("%s: %v does not name it", x.path, err)
+		case !before.IsZero():
+			t.Errorf("%s: settled at %s", x.path, before)
+		}
+		entries, err := os.ReadDir(elsewhere)
+		body, err2 := os.ReadFile(filepath.Join(elsewhere, "file"))
+		if errors.Join(err, err2) != nil || len(entries) != 2 || string(body) != "as it was" {
+			t.Errorf("%s: elsewhere is %v, %q", x.path, entries, body)
+		}
+	}
+}
+
+// Who owns the tree puts another directory in the place of ours while it is used: what is
+// done goes to ours, and is noticed.
+func TestOwnDirectoryIsHeld(t *testing.T) {
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI runs this as root")
+		}
+		t.Skip("only root can be two users")
+	}
+	root, elsewhere := t.TempDir(), t.TempDir()
+	at := func(path string) string { return filepath.Join(root, path) }
+	must := func(errs ...error) {
+		t.Helper()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Chown(root, 65534, 65534))
+	r, err := openAt(root)
+	must(err)
+	defer r.Close()
+	must(r.Base().Save(), os.WriteFile(filepath.Join(r.Stage(), "mine"), []byte("mine"), 0o600))
+	if r.Lost() {
+		t.Error("it is lost before anything happened")
+	}
+
+	must(os.Rename(at(Dir), at("ours")), os.Symlink(elsewhere, at(Dir)), os.WriteFile(filepath.Join(elsewhere, "stage"), []byte("x"), 0o644))
+	if !r.Lost() {
+		t.Error("that another directory is there was not noticed")
+	}
+	must(r.Base().Save(), os.WriteFile(filepath.Join(r.Stage(), "more"), nil, 0o600))
+	must(r.root.MkdirAll(Dir+"/conflicts/x", 0o755), r.root.Chmod(Dir+"/stage/mine", 0o644), r.root.Rename(Dir+"/stage/mine", "placed", false))
+	for _, path := range []string{"ours/stage/more", "ours/conflicts/x", "placed"} {
+		if _, err := os.Lstat(at(path)); err != nil {
+			t.Error(err)
+		}
+	}
+	if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) != 1 {
+		t.Errorf("elsewhere is %v, %v", entries, err)
+	}
+	if err := r.Open("lineage", 0); err == nil || !strings.Contains(err.Error(), at(Dir)) {
+		t.Errorf("it was opened again: %v", err)
+	}
+
+	// A directory of theirs is not ours, whatever is in it.
+	must(os.Remove(at(Dir)), os.Mkdir(at(Dir), 0o755), os.Chown(at(Dir), 65534, 65534))
+	if err := r.Open("lineage", 0); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
+		t.Errorf("a directory of theirs was taken: %v", err)
+	}
+	must(os.Remove(at(Dir)), os.Rename(at("ours"), at(Dir)), r.Open("lineage", 0))
+	if r.Lost() {
+		t.Error("its own directory is back, and it is lost")
+	}
+}
+
+// A link in the place of what was staged had its target's mode changed.
+func TestChmodFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	target := filepath.Join(t.TempDir(), "file")
+	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := root.Chmod("link", 0o777); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("chmod of a link: %v", err)
+	}
+	if info, err := os.Stat(target); err != nil || info.Mode() != fs.FileMode(0o600) {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// A bucket had a directory made that all may write, and who owns the tree gave it the name
+// of ours.
+func TestOwnDirectoryIsClosedToOthers(t *testing.T) {
+	root := t.TempDir()
+	dirs := []string{Dir, Dir + "/stage", Dir + "/manifests", Dir + "/manifests/.coltec/m", Dir + "/.git"}
+	for _, dir := range dirs {
+		if err := errors.Join(os.MkdirAll(filepath.Join(root, dir), 0o777), os.Chmod(filepath.Join(root, dir), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := openAt(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, dir := range dirs {
+		if info, err := os.Stat(filepath.Join(root, dir)); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
+		}
+	}
+}
