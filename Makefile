@@ -60,12 +60,13 @@ e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI
 	@scripts/e2e-devcontainer.sh -v
 
 .PHONY: check
-check: ## formatting, vet, modules, shell scripts
+check: ## formatting, vet, modules, shell scripts; advisories, licences, staticcheck, dead code (RELEASE=1: with the Go of a release)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@go vet ./...
 	@cd tools && go vet ./...
 	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
+	@cd tools/check && go vet ./... && go mod tidy -diff && go test ./... && go run . $(if $(RELEASE),-release)
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
 
@@ -130,6 +131,7 @@ soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and 
 .PHONY: generate
 generate: ## write generated documents and schemas anew
 	@go generate ./...
+	@go run -C tools/check . -write
 	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/scaffold ./pkg/replica -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 

@@ -123,7 +123,6 @@ func TestAdoptedPrefixIsWatched(t *testing.T) {
 	w.put("new dir/new", "new of the earlier tool")
 	w.rclone("deletefile", at("dir/file02"))
 	w.rclone("deletefile", at("run.sh"))
-	plainly := w.plainKeys()
 	b.once()
 	want := map[string]string{
 		"dir/file00": "written by the earlier tool", "new dir/new": "new of the earlier tool",
@@ -165,7 +164,7 @@ func TestAdoptedPrefixIsWatched(t *testing.T) {
 	b.stop()
 
 	// The earlier tool's copy is cleaned up at last.
-	plainly = w.plainKeys()
+	plainly := w.plainKeys()
 	w.rclone("delete", at(""), "--exclude", "/.coltec/**")
 	if left := w.plainKeys(); len(plainly) == 0 || len(left) > 0 {
 		t.Fatalf("the clean-up left %q", slices.Sorted(maps.Keys(left)))

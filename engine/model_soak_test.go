@@ -96,9 +96,6 @@ func (s *server) inject(rnd *rand.Rand) {
 func (s *server) land()           {}
 func (s *server) heal()           { s.proxy.Reset() }
 func (s *server) drop(key string) { must(os.Remove(filepath.Join(s.dir, s.prefix, key))) }
-func (s *server) set(key string, body []byte) {
-	must(os.WriteFile(filepath.Join(s.dir, s.prefix, key), body, 0o644))
-}
 
 // clocked is a prefix whose objects have the model's times.
 type clocked struct {

@@ -52,7 +52,6 @@ type backing interface {
 	land() // what was sent late arrives
 	heal()
 	drop(key string) // removes an object behind everybody's back
-	set(key string, body []byte)
 }
 
 // memory is a bucket in memory.
@@ -68,12 +67,11 @@ func (m memory) remote(t Target) (Remote, error) {
 	}
 	return b, nil
 }
-func (m memory) advance(d time.Duration)     { m.Bucket.Advance(d) }
-func (m memory) body(key string) []byte      { return m.Bucket.Body(key) }
-func (m memory) land()                       { m.Bucket.Land() }
-func (m memory) heal()                       { m.Bucket.Heal() }
-func (m memory) drop(key string)             { m.Bucket.Drop(key) }
-func (m memory) set(key string, body []byte) { m.Bucket.Set(key, body) }
+func (m memory) advance(d time.Duration) { m.Bucket.Advance(d) }
+func (m memory) body(key string) []byte  { return m.Bucket.Body(key) }
+func (m memory) land()                   { m.Bucket.Land() }
+func (m memory) heal()                   { m.Bucket.Heal() }
+func (m memory) drop(key string)         { m.Bucket.Drop(key) }
 func (m memory) inject(rnd *rand.Rand) {
 	kinds := []storetest.Kind{storetest.Before, storetest.After, storetest.Halfway, storetest.Late}
 	classes := []rclone.Class{rclone.Server, rclone.Throttled, rclone.Unreachable}

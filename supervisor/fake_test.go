@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/unit"
@@ -168,7 +170,7 @@ func (c *fakeChild) Signal(sig syscall.Signal) {
 	c.runner.mu.Lock()
 	defer c.runner.mu.Unlock()
 	if c.counted {
-		c.runner.note(c.name, unit.SignalName(sig))
+		c.runner.note(c.name, strings.TrimPrefix(unix.SignalName(sig), "SIG"))
 	}
 	if c.gone || c.stubborn && sig != syscall.SIGKILL {
 		return

@@ -74,14 +74,6 @@ func Under(dir string) []Rule {
 	return []Rule{{Pattern: literal}, {Pattern: literal + "/**"}}
 }
 
-// Matcher is what a Filter and a Union have in common.
-type Matcher interface {
-	File(path string) bool
-	Dir(path string) bool
-	Carries(path string, dir bool) bool
-	Hash() string
-}
-
 // Filter is a compiled list of rules. The zero value and nil include everything.
 type Filter struct {
 	rules []Rule
@@ -229,49 +221,6 @@ func first(rules []compiled, name string) bool {
 	for i := range rules {
 		if rules[i].matcher.match(name) {
 			return rules[i].include
-		}
-	}
-	return true
-}
-
-// all includes what each of its filters includes.
-type all []*Filter
-
-// Union returns a matcher that includes only what all filters include: it
-// unites what they take out. A nil filter takes nothing out.
-func Union(filters ...*Filter) Matcher {
-	return all(append([]*Filter(nil), filters...))
-}
-
-// File implements Matcher.
-func (a all) File(path string) bool {
-	return a.every(func(f *Filter) bool { return f.File(path) })
-}
-
-// Dir implements Matcher.
-func (a all) Dir(path string) bool {
-	return a.every(func(f *Filter) bool { return f.Dir(path) })
-}
-
-// Carries implements Matcher.
-func (a all) Carries(path string, dir bool) bool {
-	return a.every(func(f *Filter) bool { return f.Carries(path, dir) })
-}
-
-// Hash implements Matcher.
-func (a all) Hash() string {
-	var hashes strings.Builder
-	for _, f := range a {
-		hashes.WriteString(f.Hash() + "\n")
-	}
-	return digest(hashes.String())
-}
-
-// every says whether ok holds for all filters.
-func (a all) every(ok func(*Filter) bool) bool {
-	for _, f := range a {
-		if !ok(f) {
-			return false
 		}
 	}
 	return true

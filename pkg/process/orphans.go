@@ -110,30 +110,10 @@ func (r *registry) collectOrphan(pid int) {
 // ends. Only one supervisor of a marker may run; a lock must see to that.
 func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) {
 	prefix := []byte(MarkerVar + "=" + marker + "/")
-	return endAll(ctx, grace, func() []proc { return leftovers(prefix) })
-}
-
-// EndOrphans ends the orphans that Adopt has brought and nobody has registered,
-// with all that descends from them: daemons that left their group and cleared
-// their environment. TERM first, KILL after grace. It is for the very end, when
-// only strangers to every unit can be left; it would end an unregistered child of
-// os/exec too.
-func EndOrphans(ctx context.Context, grace time.Duration) (ended int) {
-	return endAll(ctx, grace, func() []proc {
-		in := map[int]bool{}
-		for _, p := range orphans() {
-			in[p.pid] = true
-		}
-		return family(procs(), in, nil)
-	})
-}
-
-// endAll ends what find finds until it finds nothing.
-func endAll(ctx context.Context, grace time.Duration, find func() []proc) (ended int) {
 	told := map[proc]bool{}
 	deadline := time.Now().Add(grace)
 	for pause := pollMin; ; pause = min(pause*2, pollMax) {
-		left := find()
+		left := leftovers(prefix)
 		for _, p := range left {
 			switch late := time.Now().After(deadline); {
 			case late:

@@ -47,23 +47,6 @@ func TestAdopt(t *testing.T) {
 		}
 		gone(t, orphan)
 	})
-	t.Run("at the end they end", func(t *testing.T) {
-		c, out := startBad(t, spec("leave stubborn daemon", nil)) // no marker: nobody's
-		daemon := out.grandchild(t)
-		registered, other := startBad(t, spec("sleeper", nil))
-		other.expect(t, "up")
-		within(t, "the leader", func() { c.Wait(); c.Reap() })
-		within(t, "the end", func() {
-			if n := EndOrphans(t.Context(), 50*time.Millisecond); n != 1 {
-				t.Errorf("%d ended, want 1", n)
-			}
-		})
-		if runs(daemon) || !runs(registered.PID()) {
-			t.Errorf("the daemon runs: %v; a registered child runs: %v", runs(daemon), runs(registered.PID()))
-		}
-		registered.Signal(syscall.SIGKILL)
-		within(t, "the end", func() { registered.Wait(); registered.Reap() })
-	})
 	t.Run("no exit status is stolen", func(t *testing.T) {
 		for range 20 { // by plain os/exec, unregistered
 			err := exec.Command("sh", "-c", "exit 7").Run()

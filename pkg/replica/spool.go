@@ -15,7 +15,6 @@ type Spool struct {
 	w    *tree.Writer
 	n    int
 	last string
-	err  error
 }
 
 // spoolMany is how many rows of a step are in memory at least before some are

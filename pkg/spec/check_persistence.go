@@ -171,14 +171,6 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 	}
 }
 
-// given returns path if a value was given there.
-func given(s *Spec, path string) string {
-	if s.src.has(path) {
-		return path
-	}
-	return ""
-}
-
 // someRemote says that remotes must be defined when there are none.
 func (c checker) someRemote() string {
 	if len(c.s.Persistence.Remotes) == 0 {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -115,22 +114,6 @@ func TestEqual(t *testing.T) {
 				t.Error(diff)
 			}
 		})
-	}
-}
-
-func TestParseSignal(t *testing.T) {
-	for in, want := range map[string]syscall.Signal{"": 0, "TERM": 15, "SIGTERM": 15, "int": 2, "9": 9, "usr1": 10} {
-		if got, err := ParseSignal(in); err != nil || got != want {
-			t.Errorf("ParseSignal(%q) = %v, %v", in, got, err)
-		}
-	}
-	for _, in := range []string{"0", "65", "-1", "STOPPED"} {
-		if _, err := ParseSignal(in); err == nil {
-			t.Errorf("ParseSignal(%q) passes", in)
-		}
-	}
-	if got := SignalName(syscall.SIGTERM) + SignalName(33); got != "TERM33" {
-		t.Errorf("got %q", got)
 	}
 }
 

@@ -1,14 +1,11 @@
 package unit
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
@@ -155,37 +152,6 @@ func circle(units []Unit, byName map[string]Unit) []string {
 		}
 	}
 	return nil
-}
-
-// signals by name, those that people stop a service with first.
-var signals = map[string]syscall.Signal{
-	"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
-	"KILL": syscall.SIGKILL, "USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "WINCH": syscall.SIGWINCH,
-	"ABRT": syscall.SIGABRT, "ALRM": syscall.SIGALRM, "CONT": syscall.SIGCONT, "PWR": syscall.SIGPWR,
-}
-
-// ParseSignal reads TERM, SIGTERM, term or 15. The empty string is 0, the default.
-func ParseSignal(s string) (syscall.Signal, error) {
-	if s == "" {
-		return 0, nil
-	}
-	if n, err := strconv.Atoi(s); err == nil && n >= 1 && n <= 64 {
-		return syscall.Signal(n), nil
-	}
-	if sig, ok := signals[strings.TrimPrefix(strings.ToUpper(s), "SIG")]; ok {
-		return sig, nil
-	}
-	return 0, fmt.Errorf("cannot read signal %q: %w", s, errors.New("not a name such as TERM, nor a number from 1 to 64"))
-}
-
-// SignalName is the short name of sig, as people write it in a spec.
-func SignalName(sig syscall.Signal) string {
-	for name, s := range signals {
-		if s == sig {
-			return name
-		}
-	}
-	return strconv.Itoa(int(sig))
 }
 
 // GraceOf is how long a stop of u may take before KILL.
