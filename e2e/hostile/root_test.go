@@ -313,7 +313,9 @@ func TestRootPlantedLogs(t *testing.T) {
 func (b *rootBox) logged(name string) {
 	b.t.Helper()
 	path, from := b.at(".devcontainer/logs/"+name+".log"), int64(-1)
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
 		info, err := os.Lstat(path)
 		switch {
 		case err != nil || !info.Mode().IsRegular() || info.Sys().(*syscall.Stat_t).Nlink > 1:
