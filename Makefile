@@ -55,6 +55,10 @@ e2e: build ## run whole programs on real parts: hops, faults, kills, drills (som
 test-all: build ## run all tests, random ones whole (half an hour)
 	@COLTEC_WHOLE=1 go test -p 1 -parallel 4 -timeout 90m ./...
 
+.PHONY: test-hostile
+test-hostile: build ## every attack of e2e/hostile, of which make e2e draws some (root: as another user too)
+	@COLTEC_WHOLE=1 go test -count=1 -parallel 4 -timeout 20m ./e2e/hostile
+
 .PHONY: e2e-devcontainer
 e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI when missing (Debian, root)
 	@scripts/e2e-devcontainer.sh -v

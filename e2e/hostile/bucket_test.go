@@ -21,6 +21,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -452,7 +453,7 @@ func TestBucketManifests(t *testing.T) {
 		"an object elsewhere":            {rows: bucketExtent("a", 1, "../../../../other/.coltec/o/1", "0:0:1:1:r")},
 		"a base with capitals":           {rows: bucketRow('f', ".Coltec/base")},
 	}
-	for name, f := range attacks {
+	for name, f := range sample.Cases(t, 8, attacks) {
 		t.Run(name, func(t *testing.T) {
 			w.forge(f)
 			m := w.machine()
@@ -561,7 +562,7 @@ func TestBucketHeads(t *testing.T) {
 		"a log of generations":    {bucketForgery{objects: map[string][]byte{segment(98): fmt.Appendf(nil, `{"format":1,"generations":[%s{}]}`, bytes.Repeat([]byte("{},"), 8<<20))}, change: func(h map[string]any) { h["log"] = segment(98) }}, read},
 	}
 	claim := w.get(bucketPrefix + "/.coltec/claim.json")
-	for name, a := range attacks {
+	for name, a := range sample.Cases(t, 8, attacks) {
 		t.Run(name, func(t *testing.T) {
 			defer w.put(map[string][]byte{bucketPrefix + "/.coltec/claim.json": claim})
 			w.forge(a.bucketForgery)
@@ -686,6 +687,7 @@ func TestBucketFleet(t *testing.T) {
 	w.put(many)
 	m := w.machine()
 	m.write(".devcontainer/logs/status.json", `{"replicas":[`+strings.Repeat("{},", 4<<20)+`{}]}`)
+	m.run(coltec, "trust", m.dir)
 	end := m.run(coltec, "ls", "--wait", "4m", m.dir)
 	m.bounded(t, end)
 	rows := map[string]string{}
