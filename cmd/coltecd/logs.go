@@ -64,7 +64,7 @@ func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
 		return kept
 	}
 	shown := writerFunc(func(b []byte) (int, error) {
-		_, err := io.WriteString(d.p.err, string(d.redactor.Redact(b)))
+		_, err := d.p.err.Write(d.redactor.Redact(b))
 		return len(b), err
 	})
 	if format == logfile.JSON {

@@ -178,9 +178,11 @@ func (k *Keeper) adopt(a Arrival) error {
 	if err := k.area().Mkdir(filepath.Join(shadow, "refs")); err != nil {
 		return err
 	}
-	if err := k.area().Place(filepath.Join(a.From, missingMark), shadow, missingMark); absent(err) {
+	err := k.area().Place(filepath.Join(a.From, missingMark), shadow, missingMark)
+	if absent(err) {
 		err = k.area().Remove(filepath.Join(shadow, missingMark))
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
 	err = k.area().Place(filepath.Join(a.From, Mark), shadow, Mark)

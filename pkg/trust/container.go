@@ -181,7 +181,7 @@ func (r *reader) features(raw json.RawMessage, depth int) error {
 		return fmt.Errorf("features: %w", err)
 	}
 	if depth > deepest {
-		return fmt.Errorf("Features depend on each other more than %d deep", deepest)
+		return fmt.Errorf("the depth of Features that depend on each other is more than %d", deepest)
 	}
 	for _, name := range slices.Sorted(maps.Keys(list)) {
 		if name == OurFeature {
