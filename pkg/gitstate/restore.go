@@ -178,7 +178,7 @@ func (k *Keeper) adopt(a Arrival) error {
 	if err := k.area().Mkdir(filepath.Join(shadow, "refs")); err != nil {
 		return err
 	}
-	err := k.area().Place(filepath.Join(a.From, missingMark), shadow, missingMark)
+	err = k.area().Place(filepath.Join(a.From, missingMark), shadow, missingMark)
 	if absent(err) {
 		err = k.area().Remove(filepath.Join(shadow, missingMark))
 	}
