@@ -43,7 +43,7 @@ var lower = map[string]string{
 	"features":         "",
 	"templates":        "",
 	"extensions":       "",
-	"pkg/scaffold":     "pkg/hint pkg/killpoint pkg/spec pkg/yamlfile",
+	"pkg/scaffold":     "pkg/hint pkg/killpoint pkg/spec pkg/wholefile pkg/yamlfile",
 	"pkg/isolation":    "pkg/spec",
 	"pkg/feature":      "features pkg/hint",
 	"pkg/devcontainer": "pkg/hint pkg/secret",

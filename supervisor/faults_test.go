@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -217,8 +218,9 @@ func TestFaultLogs(t *testing.T) {
 		spoil func(t *testing.T, path string)
 		lost  bool
 	}{
-		"a disk that is full": {func(t *testing.T, path string) {
-			if err := os.Symlink("/dev/full", path); err != nil {
+		"a file in the place of its folder": {func(t *testing.T, path string) {
+			dir := filepath.Dir(path)
+			if err := errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 		}, true},
@@ -236,8 +238,11 @@ func TestFaultLogs(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			logs := logfile.New(logfile.Options{Dir: t.TempDir()})
+			logs := logfile.New(logfile.Options{Dir: filepath.Join(t.TempDir(), "logs")})
 			path := logs.Path("web")
+			if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
 			tt.spoil(t, path)
 			l := newLab(t, Options{Sink: func(name string) io.WriteCloser { return logs.Sink(name) }})
 			u := real("web", "talks")

@@ -220,7 +220,7 @@ func (p *program) trustsRemotes(w *workspace) error {
 	}
 	for _, a := range remoteActs(w.spec) {
 		if !record.Granted(a) {
-			return untrusted(w.folder, fmt.Errorf("you have not agreed to speak to a store for %s: %s", w.spec.ID(), a))
+			return untrusted(w.folder, "", fmt.Errorf("you have not agreed to speak to a store for %s: %s", w.spec.ID(), a))
 		}
 	}
 	return nil

@@ -100,7 +100,7 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.trustMade(folder, ref, sp, nil); err != nil {
+	if err := p.trustMade(folder, rendered{ref, sp, tree}, nil); err != nil {
 		return err
 	}
 	if c.Bool("json") {

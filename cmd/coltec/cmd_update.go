@@ -71,7 +71,7 @@ func (p *program) update(c *cli.Context) error {
 			return err
 		}
 		if inOrder {
-			if err := p.trustMade(folder, made.ref, made.spec, record); err != nil {
+			if err := p.trustMade(folder, made, record); err != nil {
 				return err
 			}
 		}
@@ -92,6 +92,7 @@ func (p *program) update(c *cli.Context) error {
 type rendered struct {
 	ref  string // of the template
 	spec *spec.Spec
+	tree scaffold.Tree
 }
 
 func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, rendered, error) {
@@ -136,7 +137,7 @@ func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *sc
 		return nil, nil, rendered{}, err
 	}
 	plan, err := scaffold.PlanUpdate(folder, tree, scaffold.NewRecord(ref, t, answers))
-	return plan, t, rendered{ref, sp}, err
+	return plan, t, rendered{ref, sp, tree}, err
 }
 
 func (p *program) showUpdate(c *cli.Context, shown string, t *scaffold.Template, plan *scaffold.Plan, look bool) error {

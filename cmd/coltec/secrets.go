@@ -100,7 +100,7 @@ func (p *program) collect(c *cli.Context, folder string, sp *spec.Spec, given se
 	}
 	for _, ask := range h.asks {
 		if !record.Granted(trust.Act{On: trust.Fnox, Text: ask}) {
-			return nil, untrusted(folder, fmt.Errorf("workspace %s: you have not agreed to what its secrets take: %s", sp.ID(), ask))
+			return nil, untrusted(folder, "", fmt.Errorf("workspace %s: you have not agreed to what its secrets take: %s", sp.ID(), ask))
 		}
 	}
 	may := func(name string) bool { return record.Granted(secretAct(name)) }
@@ -109,7 +109,7 @@ func (p *program) collect(c *cli.Context, folder string, sp *spec.Spec, given se
 	if errors.As(err, &lost) {
 		kept := slices.DeleteFunc(slices.Clone(lost.Names), func(name string) bool { return !slices.Contains(h.names(), name) || may(name) })
 		if len(kept) > 0 {
-			err = untrusted(folder, fmt.Errorf("you have not agreed to give it %s", strings.Join(kept, ", ")))
+			err = untrusted(folder, "", fmt.Errorf("you have not agreed to give it %s", strings.Join(kept, ", ")))
 		}
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (p *program) withheld(c *cli.Context, w *workspace) error {
 	h, err := p.held(c, w.folder, w.spec, nil)
 	names := slices.DeleteFunc(h.names(), func(name string) bool { return record.Granted(secretAct(name)) })
 	if err == nil && len(names) > 0 {
-		err = untrusted(w.folder, fmt.Errorf("you have not agreed to give it %s", strings.Join(names, ", ")))
+		err = untrusted(w.folder, "", fmt.Errorf("you have not agreed to give it %s", strings.Join(names, ", ")))
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -44,9 +45,14 @@ func (p *program) agreed(folder string) (*trust.Record, error) {
 	return p.records().Load(real)
 }
 
-// untrusted is the error of what nobody agreed to.
-func untrusted(folder string, err error) error {
-	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s", folder)}
+// untrusted is the error of what nobody agreed to. at is the devcontainer.json that it is
+// about, "" for none.
+func untrusted(folder, at string, err error) error {
+	option := ""
+	if at != "" && at != configName {
+		option = "--config " + filepath.Join(folder, at) + " "
+	}
+	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, folder)}
 }
 
 // config is a devcontainer.json, read once: what is agreed to is what the dev container
@@ -60,10 +66,14 @@ type config struct {
 func readConfig(folder, at string) (*config, error) {
 	text, err := optional(folder, at)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+		return nil, hint.Wrap(fmt.Errorf("cannot read %s: %w", at, err), "it must lie in the workspace: a link that leads out of it is not followed")
 	}
 	if text == nil {
 		return nil, noConfig(folder, at)
+	}
+	// The CLI ends comments elsewhere, and takes what is no JSON: it gets neither.
+	if text, err = trust.Standard(text); err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", at, err)
 	}
 	return &config{at, text}, nil
 }
@@ -75,7 +85,7 @@ func (f *config) acts(folder string) ([]trust.Act, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return trust.Container(f.text, f.at, func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) })
+	return trust.Container(folder, f.text, f.at, func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) })
 }
 
 // containerActs are those by the devcontainer.json that coltec writes; none without it.
@@ -129,12 +139,12 @@ func remoteAct(r *spec.Remote) trust.Act {
 	if r.PathPrefix != "" {
 		text += ", path_prefix " + r.PathPrefix
 	}
-	for _, option := range []string{"endpoint", "url", "host", "port", "user", "download_url", "ibm_iam_endpoint", "socks_proxy", "http_proxy"} {
+	for _, option := range []string{"endpoint", "url", "host", "port", "user", "download_url", "ibm_iam_endpoint", "socks_proxy", "http_proxy", "role_arn"} {
 		if v, ok := r.Options[option]; ok {
 			text += fmt.Sprintf(", %s %s", option, v.Reveal()) // as it is written, before any variable
 		}
 	}
-	if v, ok := r.Options["env_auth"]; ok && v.Reveal() == "true" {
+	if v, ok := r.Options["env_auth"]; ok && v.Reveal() != "false" {
 		text += ", with this host's own AWS credentials"
 	}
 	return trust.Act{On: trust.Remote + " " + r.Name, Text: text}
@@ -244,15 +254,15 @@ func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.
 	}
 	p.showChanges(w.folder, record, missing)
 	in, ok := p.in.(*os.File)
-	if !ok || !cmdline.IsTerminal(in) {
-		return untrusted(w.folder, fmt.Errorf("%s asks more of this host than you agreed to", w.folder))
+	if !ok || !cmdline.IsForeground(in) {
+		return untrusted(w.folder, f.at, fmt.Errorf("%s asks more of this host than you agreed to", w.folder))
 	}
 	yes, err := p.askYes(c.Context, in, "Agree, and go on?")
 	if err != nil {
 		return err
 	}
 	if !yes {
-		return untrusted(w.folder, fmt.Errorf("%s is not brought up: you did not agree", w.folder))
+		return untrusted(w.folder, f.at, fmt.Errorf("%s is not brought up: you did not agree", w.folder))
 	}
 	return p.keep(w.folder, record, d)
 }
@@ -329,16 +339,35 @@ func (p *program) keep(folder string, record *trust.Record, d trust.Demands) err
 }
 
 // trustMade agrees to a workspace that the user has just had made from a template, or
-// brought up to date with it while it was in order: to what it does on this host, and to
-// each remote and secret of the spec as the template rendered it, without what others
-// wrote into the workspace's. record is what was agreed to before.
-func (p *program) trustMade(folder, template string, rendered *spec.Spec, record *trust.Record) error {
+// brought up to date with it while it was in order: to what it does on this host, as far as
+// the template says it or it was agreed to before, and to each remote and secret of the
+// spec as the template rendered it. What others wrote into the workspace's files, which an
+// update merges, is not agreed to. record is what was agreed to before; nil for a new one,
+// in which there is nothing else.
+func (p *program) trustMade(folder string, made rendered, record *trust.Record) error {
 	acts, err := containerActs(folder)
 	if err != nil {
 		return err
 	}
-	d := trust.Demands{Container: acts, Grants: append(remoteActs(rendered), trust.Act{On: trust.Template, Text: template})}
-	for _, x := range wanted(rendered) {
+	known, err := trust.Container(folder, made.tree[configName].Data, configName, func(name string) ([]byte, error) {
+		if f, ok := made.tree[name]; ok {
+			return f.Data, nil
+		}
+		return nil, fs.ErrNotExist
+	})
+	if err != nil {
+		return err
+	}
+	d := trust.Demands{Container: acts, Grants: append(remoteActs(made.spec), trust.Act{On: trust.Template, Text: made.ref})}
+	var before []trust.Act
+	if record != nil {
+		before = record.Container
+	}
+	known = append(known, before...)
+	if slices.ContainsFunc(acts, func(a trust.Act) bool { return !slices.Contains(known, a) }) {
+		d.Container = before // up asks for the rest
+	}
+	for _, x := range wanted(made.spec) {
 		d.Grants = append(d.Grants, secretAct(x.Name))
 	}
 	return p.keep(folder, record, d)
@@ -364,7 +393,7 @@ func (p *program) trustsTemplate(folder, ref string) error {
 	if err != nil || record.Granted(trust.Act{On: trust.Template, Text: ref}) {
 		return err
 	}
-	return untrusted(folder, fmt.Errorf("%s says that it was made from the template %q, which you have not agreed to", path.Join(folder, answersName), ref))
+	return untrusted(folder, "", fmt.Errorf("%s says that it was made from the template %q, which you have not agreed to", path.Join(folder, answersName), ref))
 }
 
 // inOrder reports whether what a folder does on this host, and the answers that it is
@@ -392,6 +421,7 @@ this host. So up asks when that is not what you agreed to; this agrees without a
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show all of it, and agree to nothing"},
 			&cli.BoolFlag{Name: "revoke", Usage: "agree to nothing any more"},
+			&cli.StringFlag{Name: "config", Usage: "agree to the container of this devcontainer.json, `FILE` in the workspace, as for up -- --config FILE", Value: configName},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.trust(c) },
@@ -413,7 +443,7 @@ func (p *program) trust(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	acts, err := containerActs(w.folder)
+	acts, err := p.actsFor(c, w.folder)
 	if err != nil {
 		return err
 	}
@@ -452,6 +482,22 @@ func (p *program) trust(c *cli.Context) error {
 	}
 	p.say("%s: agreed to", w.folder)
 	return nil
+}
+
+// actsFor are the acts that coltec trust is asked about.
+func (p *program) actsFor(c *cli.Context, folder string) ([]trust.Act, error) {
+	if !c.IsSet("config") {
+		return containerActs(folder)
+	}
+	at, _, err := configArg(folder, []string{"--config", c.String("config")})
+	if err != nil {
+		return nil, err
+	}
+	f, err := readConfig(folder, at)
+	if err != nil {
+		return nil, err
+	}
+	return f.acts(folder)
 }
 
 func (p *program) revoke(w *workspace) error {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -23,6 +24,7 @@ import (
 type Up struct {
 	Folder     string            // of the workspace, absolute
 	Config     string            // path of devcontainer.json in it
+	GitRoot    bool              // the CLI may mount the git repository that the folder is in
 	ConfigText []byte            // what the CLI takes for its text, whatever is written there meanwhile
 	RemoteEnv  map[string]string // for hooks; no secrets
 	Secrets    secret.Values     // for hooks; through a pipe
@@ -50,7 +52,7 @@ func (u Up) argv(text string) []string {
 	args := []string{
 		"up", "--workspace-folder", u.Folder, "--log-format", "json",
 		"--config", filepath.Join(u.Folder, u.Config), "--override-config", text,
-		"--container-data-folder", DataFolder,
+		"--container-data-folder", DataFolder, "--mount-workspace-git-root", strconv.FormatBool(u.GitRoot),
 	}
 	if len(u.Secrets) > 0 {
 		args = append(args, "--secrets-file", secretsFD)

@@ -71,6 +71,7 @@ type config struct {
 	only            string   // what only fnox itself understands
 	known           bool     // the profile is in one of the files
 	drawn           []drawn  // files that are named in these
+	merged          int      // files, each as often as it was
 }
 
 // drawn is a file that another one names.
@@ -206,11 +207,17 @@ func tomlError(err error) error {
 	return errors.New("not a fnox.toml: a field has another type than fnox writes")
 }
 
+// filesMost is far above what somebody imports; a file may be imported more than once.
+const filesMost = 100
+
 // merge lays the file at path over what was read before it; its imports come
 // first. from are the files that import it.
 func (c *config) merge(path, profile string, from []string) error {
 	if slices.Contains(from, path) {
 		return fmt.Errorf("cannot read %s: it imports itself", path)
+	}
+	if c.merged++; c.merged > filesMost {
+		return fmt.Errorf("cannot read %s: more than %d files are imported", path, filesMost)
 	}
 	f, meta, err := parse(path)
 	if err != nil {

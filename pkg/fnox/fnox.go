@@ -21,6 +21,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Source is the fnox.toml that counts in a folder. It is a [secret.Source].
@@ -214,6 +215,14 @@ func decrypt(value string, ids []age.Identity) (string, error) {
 	return string(b), nil
 }
 
+// readKey reads an age key. A shell's <(…) is a pipe, which the user alone can name.
+func readKey(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 && strings.HasPrefix(path, "/dev/fd/") {
+		return os.ReadFile(path)
+	}
+	return wholefile.Read(path, wholefile.ByHand)
+}
+
 // identities finds the age key as fnox does: --age-key-file, FNOX_AGE_KEY,
 // FNOX_AGE_KEY_FILE, the configuration's age_key_file, then age.txt beside the
 // user's configuration.
@@ -232,7 +241,7 @@ func (s Source) identities(c *config) ([]age.Identity, error) {
 		if rest, ok := strings.CutPrefix(path, "~/"); ok {
 			path = filepath.Join(s.env("HOME"), rest)
 		}
-		b, err := os.ReadFile(path)
+		b, err := readKey(path)
 		if errors.Is(err, fs.ErrNotExist) && i == 3 {
 			looked = append(looked, path)
 			break

@@ -21,6 +21,9 @@ type Look struct {
 
 // Look says what getting these names would take. It opens no value and starts nothing.
 func (s Source) Look(names []string) (Look, error) {
+	if len(names) == 0 {
+		return Look{}, nil
+	}
 	own := s.own()
 	if strings.ContainsAny(s.profile(), ", /") {
 		l := Look{Has: names} // only fnox knows
@@ -48,6 +51,9 @@ func (s Source) Look(names []string) (Look, error) {
 		}
 	}
 	for _, in := range c.drawn {
+		if real, err := filepath.EvalSymlinks(in.file); err == nil && s.inFolder(in.file) && !s.inFolder(real) {
+			l.Asks = append(l.Asks, fmt.Sprintf("%s reads %s, a link to %s", in.by, in.file, real))
+		}
 		if s.inFolder(in.by) && !s.inFolder(in.file) && !s.users(in.file) {
 			l.Asks = append(l.Asks, fmt.Sprintf("%s reads %s", in.by, in.file))
 		}

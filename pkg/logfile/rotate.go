@@ -122,24 +122,26 @@ func OpenAppend(dir, within, name string) (*os.File, error) {
 }
 
 // directory opens the directory of the logs, and makes it where it is missing. One in the
-// workspace in which others can put names is moved aside.
+// workspace in which others can put names is moved aside, where a new one can be closed to
+// them: some file systems have no modes, and one owner for all. One elsewhere was named by
+// who started coltecd.
 func directory(path, within string) (*os.File, error) {
 	dir, err := anchor.Open(path, within, 0o755)
-	if err != nil || anchor.Own(dir) {
+	rel, outside := filepath.Rel(within, path)
+	if err != nil || anchor.Own(dir) || within == "" || outside != nil || !filepath.IsLocal(rel) {
 		return dir, err
 	}
-	err = errors.Join(fmt.Errorf("others can write in %s", path), dir.Close())
-	rel, outside := filepath.Rel(within, path)
-	if within == "" || outside != nil || !filepath.IsLocal(rel) {
-		return nil, err
-	}
-	above, opened := anchor.OpenRoot(filepath.Dir(path), within, 0)
-	if opened != nil {
-		return nil, errors.Join(err, opened)
+	above, err := anchor.OpenRoot(filepath.Dir(path), within, 0)
+	if err != nil {
+		return nil, errors.Join(err, dir.Close())
 	}
 	defer above.Close()
-	if moved := aside(above, filepath.Base(path)); moved != nil {
-		return nil, errors.Join(err, moved)
+	if closes, err := closable(above); !closes {
+		return dir, err
+	}
+	dir.Close()
+	if err := aside(above, filepath.Base(path)); err != nil {
+		return nil, err
 	}
 	if dir, err = anchor.Open(path, within, 0o755); err != nil {
 		return nil, err
@@ -148,6 +150,26 @@ func directory(path, within string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("others can write in %s", path), dir.Close())
 	}
 	return dir, nil
+}
+
+// closable says whether a directory can be made in one in which nobody else can put names.
+func closable(in *os.Root) (bool, error) {
+	top, err := in.Open(".")
+	if err != nil {
+		return false, err
+	}
+	defer top.Close()
+	name, err := os.MkdirTemp(anchor.At(top), asideMark) // 0700
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(name)
+	dir, err := os.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	return anchor.Own(dir), nil
 }
 
 // vacate holds that a log to append to is a file of its own, and there. What is none is

@@ -92,6 +92,9 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 			if _, taken := vars[name]; taken {
 				return nil, nil, configError(fmt.Errorf("two remotes or options share the variable %s", name), "rename the remote %q", b.Name)
 			}
+			if other, is := another(backends, b, name); is {
+				return nil, nil, configError(fmt.Errorf("the option %s of the remote %q would be one of the remote %q", option, b.Name, other), "rename the remote %q", other)
+			}
 			vars[name] = value
 		}
 		secrets = append(secrets, b.secrets(options)...)
@@ -112,6 +115,17 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 	}
 	slices.Sort(environ)
 	return environ, secrets, nil
+}
+
+// another is the remote whose option a variable would be, too: a's option b_c is the
+// option c of a remote called a_b.
+func another(backends []Backend, of Backend, variable string) (string, bool) {
+	for _, b := range backends {
+		if b.Name != of.Name && strings.HasPrefix(variable, "RCLONE_CONFIG_"+strings.ToUpper(b.Name)+"_") && len(b.Name) > len(of.Name) {
+			return b.Name, true
+		}
+	}
+	return "", false
 }
 
 // variable is how rclone reads an option of a remote from the environment: a

@@ -61,7 +61,7 @@ func (b Backend) Check(reach Reach, allowed []string) error {
 		}
 		value := b.Options[name]
 		switch {
-		case commandOption(name):
+		case commandOption(b.Type, name):
 			return configError(fmt.Errorf("the remote %q has the option %s, which names a command: a spec cannot", b.Name, name), "")
 		case wrapsAnother(name) && connection(value):
 			return configError(fmt.Errorf("the option %s of the remote %q describes another remote with options of its own: a spec cannot", name, b.Name), "name one of its remotes")
@@ -74,9 +74,11 @@ func (b Backend) Check(reach Reach, allowed []string) error {
 	return nil
 }
 
-// commandOption reports whether rclone, or the server, runs what the option says, in
-// any back end.
-func commandOption(name string) bool { return name == "ssh" || strings.HasSuffix(name, "command") }
+// commandOption reports whether rclone runs what the option says, in any back end. What an
+// SFTP server runs is no program here.
+func commandOption(kind, name string) bool {
+	return name == "ssh" || strings.HasSuffix(name, "command") && kind != "sftp"
+}
 
 // wrapsAnother reports whether an option names the remote that a back end lies in.
 func wrapsAnother(name string) bool {

@@ -146,7 +146,7 @@ func belongs(own *os.File, info fs.FileInfo) error {
 		return err
 	}
 	return hint.Wrap(fmt.Errorf("%q belongs to uid %d, and coltecd runs as uid %d", own.Name(), owner, os.Geteuid()),
-		"run coltecd as that user, or move the directory away; conflicts and replaced versions may be in it")
+		"run coltecd as that user, or give it the directory: chown -R %d %s", os.Geteuid(), own.Name())
 }
 
 func ownerOf(info fs.FileInfo) int {
@@ -185,6 +185,13 @@ func made(own *os.File, dir string) error {
 		if err != nil {
 			continue // gone
 		}
+		if dir == "stage" && e.Name() == linkName && info.Mode()&fs.ModeSymlink != 0 {
+			// A link that was about to be placed when coltecd was killed.
+			if err := unix.Unlinkat(int(d.Fd()), e.Name(), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			continue
+		}
 		if kind := alien(info); kind != "" {
 			return notOurs(filepath.Join(own.Name(), dir, e.Name()), kind)
 		}
@@ -193,8 +200,13 @@ func made(own *os.File, dir string) error {
 }
 
 func notOurs(path, kind string) error {
+	if kind == anotherName {
+		return hint.Wrap(fmt.Errorf("%q is %s, and what is written there is written to that too", path, kind), "give it a file of its own: cp -p %s %s.own && mv %s.own %s", path, path, path, path)
+	}
 	return hint.Wrap(fmt.Errorf("%q is %s: coltecd has not made it", path, kind), "remove it")
 }
+
+const anotherName = "a file that has another name too"
 
 // alien says what it is that we do not make; "" for what we do.
 func alien(info fs.FileInfo) string {
@@ -207,7 +219,7 @@ func alien(info fs.FileInfo) string {
 	case !info.Mode().IsRegular():
 		return "neither a file nor a directory"
 	case ok && st.Nlink > 1:
-		return "a file that has another name too"
+		return anotherName
 	}
 	return ""
 }

@@ -37,7 +37,7 @@ func TestWhatIsPlantedInTheOwnDirectory(t *testing.T) {
 		{".coltec/journal", link, false}, {".coltec/journal", pipe, false}, {".coltec/journal", second, false},
 		{".coltec/manifests/.coltec", link, false}, {".coltec/manifests/.coltec/m", link, false}, {".coltec/manifests/.coltec/m/x", pipe, false}, {".coltec/.git/HEAD", link, false}, {".coltec/.git/refs", link, false},
 		{".coltec/dropped", link, false}, {".coltec/dropped", second, false}, {".coltec/returning", second, false},
-		{".coltec/stage/in/0", link, true}, {".coltec/stage/in/0", pipe, true}, {".coltec/stage/in/.coltec/o/a", second, true},
+		{".coltec/stage/link", link, true}, {".coltec/stage/in/0", link, true}, {".coltec/stage/in/0", pipe, true}, {".coltec/stage/in/.coltec/o/a", second, true},
 		{".git/info", link, true}, {".git/info/exclude", link, true}, {".git/info/exclude", pipe, true}, {".git/info/exclude", second, true},
 	} {
 		root, elsewhere := t.TempDir(), t.TempDir()

@@ -303,12 +303,15 @@ func (p *placement) take(d *Decision, staged string) error {
 	return err
 }
 
+// linkName is that of a link in the stage that has no place yet.
+const linkName = "link"
+
 // putLink makes a link and gives it its place.
 func (p *placement) putLink(root FileSystem, d *Decision, staged string) (Seen, error) {
 	if staged != "" {
 		_ = root.Remove(staged)
 	}
-	staged = Dir + "/stage/link"
+	staged = Dir + "/stage/" + linkName
 	_ = root.Remove(staged)
 	if err := root.Symlink(d.Entry.Link, staged); err != nil {
 		return Seen{}, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // What coltec keeps of a workspace, below its folder.
@@ -64,7 +65,7 @@ func read(root *os.Root, name string) (f File, ok bool, err error) {
 	case info.Size() > maxWorkspaceFile:
 		return File{}, false, fmt.Errorf("%s has more than %d MiB", name, maxWorkspaceFile>>20)
 	}
-	b, err := root.ReadFile(name)
+	b, err := wholefile.ReadIn(root, name, maxWorkspaceFile)
 	return File{b, info.Mode().Perm()}, err == nil, err
 }
 
@@ -157,7 +158,7 @@ func Recover(folder string) (left []string, err error) {
 
 // complete makes the steps of a decided update. Doing it twice is doing it once.
 func complete(root *os.Root) (left []string, err error) {
-	b, err := root.ReadFile(path.Join(readyDir, "journal.json"))
+	b, err := wholefile.ReadIn(root, path.Join(readyDir, "journal.json"), maxWorkspaceFile)
 	if err != nil {
 		return nil, err
 	}

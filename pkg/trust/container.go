@@ -35,10 +35,14 @@ var insideFeature = set("$schema", "id", "version", "name", "documentationURL", 
 	"onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
 
 // insideBuild are those of build in devcontainer.json.
-var insideBuild = set("target", "args")
+var insideBuild = set("target") // args may name what the image is made from
 
-// OurFeature is the Feature that coltec writes anew before each start.
-const OurFeature = "./coltec"
+// OurFeature is the Feature that coltec writes anew before each start, beside the
+// devcontainer.json in ours.
+const (
+	OurFeature = "./coltec"
+	ours       = ".devcontainer"
+)
 
 const (
 	// filesMost bounds the files that one configuration may draw in.
@@ -55,15 +59,15 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
-// Container returns what a dev container does on its host: the text of its
-// devcontainer.json is src, at is its path. Files of the workspace that it names count
+// Container returns what a dev container of a workspace's folder does on its host: the
+// text of its devcontainer.json is src, at is its path in the folder. Files of the workspace that it names count
 // with it. The order is that of the text, because it has a meaning in runArgs.
-func Container(src []byte, at string, files Files) ([]Act, error) {
+func Container(folder string, src []byte, at string, files Files) ([]Act, error) {
 	top, err := object(src)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", at, err)
 	}
-	r := &reader{files: files, dir: path.Dir(at), left: filesMost, variables: map[string]bool{}}
+	r := &reader{files: files, folder: folder, dir: path.Dir(at), left: filesMost, variables: map[string]bool{}, seen: map[string]bool{}}
 	for _, key := range slices.Sorted(maps.Keys(top)) {
 		raw := top[key]
 		switch key {
@@ -96,7 +100,7 @@ func Container(src []byte, at string, files Files) ([]Act, error) {
 // object reads JSON with comments. Of a key that is there twice the last counts, as
 // for the dev container CLI.
 func object(src []byte) (map[string]json.RawMessage, error) {
-	b, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
+	b, err := Standard(src)
 	if err != nil {
 		return nil, err
 	}
@@ -104,13 +108,24 @@ func object(src []byte) (map[string]json.RawMessage, error) {
 	return top, json.Unmarshal(b, &top)
 }
 
+// Standard is the JSON of a text with comments, for programs that may take the end of a
+// comment to be elsewhere.
+func Standard(src []byte) ([]byte, error) {
+	if bytes.Contains(bytes.ReplaceAll(src, []byte("\r\n"), nil), []byte("\r")) {
+		return nil, errors.New("it has a carriage return that ends no line: some programs take a comment to end there")
+	}
+	return hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
+}
+
 // reader collects acts.
 type reader struct {
 	files     Files
+	folder    string // of the workspace, on the host
 	dir       string // that paths are relative to
 	left      int    // files that may still be read
 	acts      []Act
 	variables map[string]bool // of the host, that are handed in
+	seen      map[string]bool // files that are noted by their content
 }
 
 // add notes a value: each element of a list by itself, so that a difference names it.
@@ -184,7 +199,7 @@ func (r *reader) features(raw json.RawMessage, depth int) error {
 		return fmt.Errorf("the depth of Features that depend on each other is more than %d", deepest)
 	}
 	for _, name := range slices.Sorted(maps.Keys(list)) {
-		if name == OurFeature {
+		if name == OurFeature && r.dir == ours {
 			continue
 		}
 		r.acts = append(r.acts, Act{"feature", name})
@@ -193,10 +208,10 @@ func (r *reader) features(raw json.RawMessage, depth int) error {
 		}
 		file := path.Join(r.dir, name, "devcontainer-feature.json")
 		b, ok, err := r.read(file)
-		if err != nil || !ok {
-			return err
+		if err == nil && ok {
+			err = r.feature(file, b, depth)
 		}
-		if err := r.feature(file, b, depth); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -240,10 +255,8 @@ func (r *reader) build(raw json.RawMessage) error {
 	return nil
 }
 
-// recipe are the lines of a Dockerfile that reach beyond the image: what it is made
-// from, the labels that the dev container CLI obeys, and a build that leaves its walls.
-var recipe = regexp.MustCompile(`(?i)^(from|label|onbuild|arg)\b|^run\b.*--(security|network|mount)|^#\s*(syntax|check)\s*=`)
-
+// dockerfile notes a Dockerfile by its content: what an image is made from may say what its
+// container does on the host, and only Docker knows which of its lines is which.
 func (r *reader) dockerfile(on string, raw json.RawMessage) error {
 	var name string
 	if json.Unmarshal(raw, &name) != nil {
@@ -251,21 +264,11 @@ func (r *reader) dockerfile(on string, raw json.RawMessage) error {
 		return nil
 	}
 	r.acts = append(r.acts, Act{on, name})
-	file, ok := r.inFolder(name)
-	if !ok {
-		return nil
-	}
-	b, ok, err := r.read(file)
-	if err != nil || !ok {
+	file, err := r.inFolder(name)
+	if err != nil || file == "" {
 		return err
 	}
-	text := regexp.MustCompile("[\\\\`][ \t]*\r?\n").ReplaceAllString(string(b), " ")
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); recipe.MatchString(line) {
-			r.acts = append(r.acts, Act{file, line})
-		}
-	}
-	return nil
+	return r.content(file)
 }
 
 // compose notes compose files by their content: each of their lines may reach the host.
@@ -278,29 +281,34 @@ func (r *reader) compose(on string, raw json.RawMessage) error {
 	} else if json.Unmarshal(raw, &names) != nil {
 		return nil
 	}
-	seen := map[string]bool{}
+	if len(names) == 0 {
+		return fmt.Errorf("%s names no file: what Docker looks for then is not known", on)
+	}
 	for i, name := range names {
-		file, ok := r.inFolder(name)
-		if !ok {
+		file, err := r.inFolder(name)
+		if err != nil {
+			return err
+		}
+		if file == "" {
 			continue
 		}
 		if i == 0 { // compose takes variables from the project's .env
-			if err := r.content(path.Join(path.Dir(file), ".env"), seen); err != nil {
+			if err := r.content(path.Join(path.Dir(file), ".env")); err != nil {
 				return err
 			}
 		}
-		if err := r.composeFile(file, seen); err != nil {
+		if err := r.composeFile(file); err != nil {
 			return err
 		}
 	}
-	return r.content(".env", seen)
+	return r.content(".env")
 }
 
-func (r *reader) composeFile(file string, seen map[string]bool) error {
-	if seen[file] {
+func (r *reader) composeFile(file string) error {
+	if r.seen[file] {
 		return nil
 	}
-	if err := r.content(file, seen); err != nil {
+	if err := r.content(file); err != nil {
 		return err
 	}
 	b, ok, err := r.read(file)
@@ -311,53 +319,65 @@ func (r *reader) composeFile(file string, seen map[string]bool) error {
 	if err := yamlfile.Unmarshal(b, &tree); err != nil {
 		return fmt.Errorf("%s: %w", file, err) // it may draw in files that were not looked at
 	}
-	var names drawn
-	if !names.in(tree, false) {
+	d := drawn{dir: path.Dir(file)}
+	if !d.in(tree, "") {
 		return fmt.Errorf("%s: it is larger than any such file by what it repeats", file)
 	}
-	for _, name := range names.files {
-		next := path.Join(path.Dir(file), name)
-		if path.IsAbs(name) || strings.Contains(name, "$") || !fs.ValidPath(next) {
-			continue
+	for _, name := range d.plain {
+		if fs.ValidPath(name) {
+			if err := r.content(name); err != nil {
+				return err
+			}
 		}
-		if err := r.composeFile(next, seen); err != nil {
-			return err
+	}
+	for _, name := range d.compose {
+		if fs.ValidPath(name) {
+			if err := r.composeFile(name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// drawn are the files that a compose file includes or extends, or that its variables
-// come from.
+// drawn are the files that a compose file draws in, by their paths in the workspace: those
+// that it includes or extends, and plain ones, that variables come from or images are
+// built by. A path with a variable, or one that leads elsewhere, is in the compose file's
+// own text.
 type drawn struct {
-	files []string
-	seen  int // values: aliases make many of few bytes
+	dir            string // of the compose file
+	compose, plain []string
+	seen           int // values: aliases make many of few bytes
 }
 
 // valuesMost is far above what a compose file has.
 const valuesMost = 100_000
 
-// in collects those of a value. wanted says that its texts name files. It gives up, and
-// returns false, where there is no end of values.
-func (d *drawn) in(v any, wanted bool) bool {
+// in collects those of a value below a key. It gives up, and returns false, where there is
+// no end of values.
+func (d *drawn) in(v any, key string) bool {
 	if d.seen++; d.seen > valuesMost {
 		return false
 	}
 	switch v := v.(type) {
 	case string:
-		if wanted {
-			d.files = append(d.files, v)
-		}
+		d.name(key, v)
 	case []any:
 		for _, x := range v {
-			if !d.in(x, wanted) {
+			if !d.in(x, key) {
 				return false
 			}
 		}
 	case map[string]any:
+		if key == "build" {
+			d.build(v)
+		}
 		for _, k := range slices.Sorted(maps.Keys(v)) {
-			here := wanted && set("file", "path", "env_file")[k] || set("include", "extends", "env_file")[k]
-			if !d.in(v[k], here) {
+			below := k
+			if key == "env_file" || (key == "include" || key == "extends") && (k == "file" || k == "path") {
+				below = key
+			}
+			if !d.in(v[k], below) {
 				return false
 			}
 		}
@@ -365,12 +385,32 @@ func (d *drawn) in(v any, wanted bool) bool {
 	return true
 }
 
+func (d *drawn) name(key, name string) {
+	switch key {
+	case "include", "extends":
+		d.compose = append(d.compose, path.Join(d.dir, name))
+	case "env_file":
+		d.plain = append(d.plain, path.Join(d.dir, name))
+	case "build":
+		d.plain = append(d.plain, path.Join(d.dir, name, "Dockerfile"))
+	}
+}
+
+func (d *drawn) build(v map[string]any) {
+	context, _ := v["context"].(string)
+	file, ok := v["dockerfile"].(string)
+	if !ok {
+		file = "Dockerfile"
+	}
+	d.plain = append(d.plain, path.Join(d.dir, context, file))
+}
+
 // content notes a file by its hash, if it is there.
-func (r *reader) content(file string, seen map[string]bool) error {
-	if seen[file] {
+func (r *reader) content(file string) error {
+	if r.seen[file] {
 		return nil
 	}
-	seen[file] = true
+	r.seen[file] = true
 	b, ok, err := r.read(file)
 	if err != nil || !ok {
 		return err
@@ -379,11 +419,22 @@ func (r *reader) content(file string, seen map[string]bool) error {
 	return nil
 }
 
-// inFolder is a path that devcontainer.json names, below the workspace's folder. One
-// that leads out of it is none of the workspace's files.
-func (r *reader) inFolder(name string) (string, bool) {
+// inFolder is the path in the workspace of a file that devcontainer.json names; "" of one
+// that leads out of it, which is none of the workspace's.
+func (r *reader) inFolder(name string) (string, error) {
 	file := path.Join(r.dir, name)
-	return file, name != "" && !path.IsAbs(name) && fs.ValidPath(file)
+	for _, folder := range []string{"${localWorkspaceFolder}", r.folder} {
+		if below, ok := strings.CutPrefix(name, folder+"/"); ok {
+			file, name = path.Clean(below), below
+		}
+	}
+	if strings.Contains(name, "$") {
+		return "", fmt.Errorf("the file %q has a variable in its name: it cannot be looked at", name)
+	}
+	if name == "" || path.IsAbs(name) || !fs.ValidPath(file) {
+		return "", nil
+	}
+	return file, nil
 }
 
 // read reads a file that may be missing.

@@ -13,7 +13,7 @@ import (
 // acts reads a configuration, with files of the workspace by their names.
 func acts(t *testing.T, config string, files map[string]string) []string {
 	t.Helper()
-	list, err := Container([]byte(config), ".devcontainer/devcontainer.json", func(name string) ([]byte, error) {
+	list, err := Container("/w", []byte(config), ".devcontainer/devcontainer.json", func(name string) ([]byte, error) {
 		if text, ok := files[name]; ok {
 			return []byte(text), nil
 		}
@@ -51,13 +51,22 @@ func TestContainer(t *testing.T) {
 		"cards":           {`{"hostRequirements": {"cpus": 2, "gpu": true}}`, nil, "hostRequirements.gpu: true"},
 		"image":           {`{"image": "x"}`, nil, "image: x"},
 		"variable":        {`{"containerEnv": {"A": "${localEnv:SECRET:x}", "B": "\u0024{env:OTHER}"}}`, nil, "variable of this host: OTHER|variable of this host: SECRET"},
-		"build":           {`{"build": {"context": "../..", "args": {"A": "${localEnv:S}"}, "options": ["--network=host"], "target": "t"}}`, nil, "build.context: ../..|build.options: --network=host|variable of this host: S"},
+		"build":           {`{"build": {"context": "../..", "args": {"A": "${localEnv:S}"}, "options": ["--network=host"], "target": "t"}}`, nil, `build.args: {"A":"${localEnv:S}"}|build.context: ../..|build.options: --network=host|variable of this host: S`},
 		"recipe": {`{"build": {"dockerfile": "Dockerfile"}}`, map[string]string{".devcontainer/Dockerfile": "# syntax=evil/frontend\nRUN make\nfrom a\nLABEL \\\n devcontainer.metadata='[{\"privileged\":true}]'\nRUN --security=insecure x\n"},
-			"build.dockerfile: Dockerfile|.devcontainer/Dockerfile: # syntax=evil/frontend|.devcontainer/Dockerfile: from a|.devcontainer/Dockerfile: LABEL|.devcontainer/Dockerfile: RUN --security"},
+			"build.dockerfile: Dockerfile|.devcontainer/Dockerfile: as it is now"},
+		"recipe by its place": {`{"dockerFile": "${localWorkspaceFolder}/a/Dockerfile", "build": {"dockerfile": "/w/b/Dockerfile"}}`, map[string]string{"a/Dockerfile": "FROM a", "b/Dockerfile": "FROM b"},
+			"build.dockerfile: /w/b/Dockerfile|b/Dockerfile: as it is now|dockerFile: ${localWorkspaceFolder}/a/Dockerfile|a/Dockerfile: as it is now"},
+		"recipe of nobody here": {`{"dockerFile": "/elsewhere/Dockerfile"}`, map[string]string{"elsewhere/Dockerfile": "FROM a"}, "dockerFile: /elsewhere/Dockerfile"},
 		"features": {`{"features": {"./coltec": {}, "./mine": {}, "ghcr.io/x/y": {}}}`, map[string]string{".devcontainer/mine/devcontainer-feature.json": `{"id": "mine", "privileged": true, "dependsOn": {"ghcr.io/z": {}}}`},
 			"feature: ./mine|feature: ghcr.io/z|.devcontainer/mine/devcontainer-feature.json: privileged: true|feature: ghcr.io/x/y"},
 		"compose": {`{"dockerComposeFile": "../compose.yml", "service": "s"}`, map[string]string{"compose.yml": "include: [{path: more.yml}]\nservices: {s: {extends: {file: base.yml}}}", "more.yml": "a: 1", "base.yml": "b: 1", ".env": "X=/"},
 			"dockerComposeFile: ../compose.yml|.env: as it is now|compose.yml: as it is now|more.yml: as it is now|base.yml: as it is now"},
+		"compose that builds": {`{"dockerComposeFile": ["a.yml"], "service": "s"}`, map[string]string{
+			".devcontainer/a.yml":        "services:\n  a: {build: ., env_file: a.env}\n  b: {build: {context: ../b, dockerfile: D}, env_file: [{path: b.env}]}\n  c: {build: {context: c}}\n  d: {build: 'https://x/y.git'}\n",
+			".devcontainer/Dockerfile":   "FROM a",
+			".devcontainer/c/Dockerfile": "FROM c", "b/D": "FROM b", ".devcontainer/a.env": "A=1\n# said: x\nB: 2\n", ".devcontainer/b.env": "\tB",
+		}, "dockerComposeFile: a.yml|.devcontainer/a.yml: as it is now|.devcontainer/Dockerfile: as|.devcontainer/a.env: as|b/D: as|.devcontainer/b.env: as|.devcontainer/c/Dockerfile: as"},
+		"features that are not there": {`{"features": {"./a": {}, "ghcr.io/b": {}}}`, nil, "feature: ./a|feature: ghcr.io/b"},
 	} {
 		got := acts(t, c.config, c.files)
 		want := strings.Split(c.want, "|")
@@ -77,8 +86,8 @@ func TestContainerThatIsBroken(t *testing.T) {
 	for i := range 20 {
 		deep[fmt.Sprintf(".devcontainer/f%d/devcontainer-feature.json", i)] = fmt.Sprintf(`{"dependsOn": {"./f%d": {}}}`, i+1)
 	}
-	for _, config := range []string{"", "[]", `{"a": `, `{"privileged": true`, `{"features": []}`, `{"features": {"./f0": {}}}`} {
-		_, err := Container([]byte(config), ".devcontainer/devcontainer.json", func(name string) ([]byte, error) {
+	for _, config := range []string{"", "[]", `{"a": `, `{"privileged": true`, `{"features": []}`, `{"dockerComposeFile": []}`, `{"dockerFile": "$X/Dockerfile"}`, `{"dockerComposeFile": "${localEnv:X}/c.yml"}`, "{} // said\r\"privileged\": true,\n", `{"features": {"./f0": {}}}`} {
+		_, err := Container("/w", []byte(config), ".devcontainer/devcontainer.json", func(name string) ([]byte, error) {
 			if text, ok := deep[name]; ok {
 				return []byte(text), nil
 			}
