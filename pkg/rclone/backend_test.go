@@ -84,7 +84,7 @@ func TestRefusedBackends(t *testing.T) {
 		"bucket":     {[]Backend{{Name: "a", Type: "s3", Options: map[string]string{"bucket": "x"}}}, "a:", `the s3 remote "a" has a bucket among its options`, "the bucket is the first element of the root"},
 		"joined":     {[]Backend{{Name: "a", Type: "crypt", Options: map[string]string{"b_ssh": "x"}}, {Name: "A_b", Type: "sftp"}}, "a:", `the option b_ssh of the remote "a" would be one of the remote "A_b"`, `rename the remote "A_b"`},
 		"same":       {[]Backend{{Name: "a", Type: "s3"}, {Name: "A", Type: "s3"}}, "a:", "two remotes or options share the variable RCLONE_CONFIG_A_", `rename the remote "A"`},
-		"collision":  {[]Backend{{Name: "a", Type: "s3", Options: map[string]string{"b_type": "x"}}, {Name: "a_b", Type: "s3"}}, "a:", "RCLONE_CONFIG_A_B_TYPE", `rename the remote "a_b"`},
+		"collision":  {[]Backend{{Name: "a", Type: "s3", Options: map[string]string{"b_type": "x"}}, {Name: "a_b", Type: "s3"}}, "a:", `the option b_type of the remote "a" would be one of the remote "a_b"`, `rename the remote "a_b"`},
 		"unknown":    {[]Backend{{Name: "a", Type: "s3"}}, "b:x", `no remote is named "b"`, "name one of the remotes"},
 		"zero bytes": {[]Backend{{Name: "a", Type: "s3", Options: map[string]string{"region": "a\x00b"}}}, "a:", "holds a zero byte", ""},
 	}
