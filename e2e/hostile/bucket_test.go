@@ -453,7 +453,7 @@ func TestBucketManifests(t *testing.T) {
 		"an object elsewhere":            {rows: bucketExtent("a", 1, "../../../../other/.coltec/o/1", "0:0:1:1:r")},
 		"a base with capitals":           {rows: bucketRow('f', ".Coltec/base")},
 	}
-	for name, f := range sample.Cases(t, 8, attacks) {
+	for name, f := range sample.Cases(t, 5, attacks) {
 		t.Run(name, func(t *testing.T) {
 			w.forge(f)
 			m := w.machine()
@@ -562,7 +562,7 @@ func TestBucketHeads(t *testing.T) {
 		"a log of generations":    {bucketForgery{objects: map[string][]byte{segment(98): fmt.Appendf(nil, `{"format":1,"generations":[%s{}]}`, bytes.Repeat([]byte("{},"), 8<<20))}, change: func(h map[string]any) { h["log"] = segment(98) }}, read},
 	}
 	claim := w.get(bucketPrefix + "/.coltec/claim.json")
-	for name, a := range sample.Cases(t, 8, attacks) {
+	for name, a := range sample.Cases(t, 5, attacks) {
 		t.Run(name, func(t *testing.T) {
 			defer w.put(map[string][]byte{bucketPrefix + "/.coltec/claim.json": claim})
 			w.forge(a.bucketForgery)

@@ -494,7 +494,7 @@ func TestGitRunsNothing(t *testing.T) {
 	t.Parallel()
 	g := newGitGround(t)
 	a, b := g.machine(), g.machine()
-	armed := sample.Cases(t, 4, gitArmed)
+	armed := sample.Cases(t, 3, gitArmed)
 	for name, config := range armed {
 		gittest.History(t, filepath.Join(a.dir, name), 3, 3)
 		a.git(name, "worktree", "add", "-q", "../"+name+"-linked")
@@ -621,7 +621,7 @@ func TestGitOwnDirectories(t *testing.T) {
 			}
 		}
 	}
-	for i, level := range sample.Some(t, 4, []string{
+	for i, level := range sample.Some(t, 3, []string{
 		".coltec/git", ".coltec/git/r", ".coltec/git/r/.git", ".coltec/git/r/.git/refs", ".coltec/git/r/.git/hooks", ".coltec/git/r/.git/logs",
 		".coltec/git/r/.git/objects", ".coltec/git/r/.git/objects/pack", ".coltec/git/r/.git/worktrees", ".coltec/stage/git",
 	}) {
