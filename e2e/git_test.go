@@ -275,7 +275,7 @@ func TestRepositoryThatLiesAsFiles(t *testing.T) {
 // One commit costs the same in a repository of any size: what is new, in the
 // requests that a push of one file has.
 func TestWhatACommitCosts(t *testing.T) {
-	t.Parallel()
+	// Not beside others: it takes the time.
 	for _, commits := range []int{200, 20_000} {
 		w := newWorld(t)
 		m := w.machine("a")

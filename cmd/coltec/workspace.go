@@ -52,9 +52,6 @@ func destination(dir string) (string, error) {
 		}
 		at = next
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		return real, nil
-	}
 	return abs, nil
 }
 
