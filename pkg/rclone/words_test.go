@@ -60,7 +60,7 @@ func TestCheck(t *testing.T) {
 		{"s3", "endpoint", "https://s3.example.com", "", "", ""},
 		{"sftp", "ssh", "/bin/sh -c x", "names a command", "names a command", ""},
 		{"sftp", "ssh", "/bin/sh -c x", "", "", "sftp.ssh"},
-		{"sftp", "SSH", "/bin/sh -c x", "not known", "", ""}, // no spec can say it, see spec
+		{"sftp", "SSH", "/bin/sh -c x", "not known", "", ""},                          // no spec can say it, see spec
 		{"sftp", "server_command", "x", "names a file here, or is not known", "", ""}, // the server runs it
 		{"sftp", "key_file", "/root/.ssh/id", "names a file", "", ""},
 		{"sftp", "key_use_agent", "true", "names a file", "", ""},
