@@ -355,6 +355,9 @@ func TestRootReadsOfPlantedLogs(t *testing.T) {
 // Who owns the tree leads the replica's own directory elsewhere under a running coltecd.
 func TestRootSwappedWhileItRuns(t *testing.T) {
 	if len(rootAs(t)) < 2 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI runs this as root")
+		}
 		t.Skip("only root can be two users")
 	}
 	b := newRootBox(t, s3test.Start(t), "swapped", 0)

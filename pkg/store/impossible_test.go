@@ -120,9 +120,6 @@ func TestImpossibleManifests(t *testing.T) {
 
 // What is packed well, or is counted and not there, takes no memory.
 func TestImpossibleManifestsInMemory(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it packs some GB of zeros")
-	}
 	line := "f\t644\t1\t0\t\t\t\t\t"
 	for name, text := range map[string]string{
 		"a row of 600 MiB":       header(1) + line + strings.Repeat("x", 600<<20) + "\n",
@@ -319,9 +316,6 @@ func TestManyReplicasAndGenerations(t *testing.T) {
 		if err != nil || len(log.Generations) != recentMax+5 {
 			t.Fatalf("%d replicas: %v", replicas, err)
 		}
-	}
-	if testing.Short() {
-		t.Skip("a log of 60 MB")
 	}
 	b := storetest.New()
 	l := machineOf(t, b, "a")
