@@ -40,7 +40,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 	m.git = &repositories{
 		e: e, m: m, captures: map[string]error{}, restores: map[string]error{},
 		keeper: gitstate.New(gitstate.Options{
-			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: filepath.Join(m.Path, replica.Dir, "stage/git"),
+			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: func() string { return filepath.Join(m.rep.Stage(), "git") },
 			Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
 			Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
 			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
@@ -318,7 +318,7 @@ func (g *repositories) placeFiles(ctx context.Context) error {
 	if len(files) == 0 {
 		return nil
 	}
-	stage := filepath.Join(g.m.Path, replica.Dir, "stage/git-in")
+	stage := filepath.Join(g.m.rep.Stage(), "git-in")
 	defer g.area().RemoveAll(stage)
 	for _, dir := range sorted(files) {
 		to := filepath.Join(g.m.Path, dir)
@@ -354,7 +354,7 @@ type fetchError struct{ error }
 // restore brings the remote shadow of a repository here, and what it says into
 // the repository.
 func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entry) error {
-	stage := filepath.Join(g.m.Path, replica.Dir, "stage/git-in")
+	stage := filepath.Join(g.m.rep.Stage(), "git-in")
 	defer g.area().RemoveAll(stage)
 	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.m.rep.GitAgreed(dir)}
 	prefix := filepath.Join(replica.Dir, "git", dir) + "/"

@@ -87,7 +87,7 @@ func (b *rootBox) spec(services ...string) {
 	var units, trees []map[string]any
 	for name, path := range b.trees {
 		trees = append(trees, map[string]any{
-			"name": name, "path": path, "remote_path": "workspaces/{org}/{project}/{env}/" + name, "interval": 10, "watch": false, "exclude": []string{"/was/**"},
+			"name": name, "path": path, "remote_path": "workspaces/{org}/{project}/{env}/" + name, "interval": 10, "watch": false,
 		})
 	}
 	for _, name := range services {

@@ -93,11 +93,16 @@ func single(fd int) error {
 
 // At is the path of an open directory that nobody can redirect. It is one of this
 // process alone, and only while the directory is open.
-func At(f *os.File) string { return "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) }
+func At(f *os.File) string { return Path(int(f.Fd())) }
+
+const openFiles = "/proc/self/fd/"
+
+// Path is At for a descriptor.
+func Path(fd int) string { return openFiles + strconv.Itoa(fd) }
 
 // Number gives the descriptor of a path of [At], and what is below it.
 func Number(path string) (fd int, below string, ok bool) {
-	rest, ok := strings.CutPrefix(path, "/proc/self/fd/")
+	rest, ok := strings.CutPrefix(path, openFiles)
 	if !ok {
 		return 0, "", false
 	}
@@ -130,7 +135,7 @@ func Real(path string) (string, error) {
 	if err != nil {
 		return "", &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return os.Readlink("/proc/self/fd/" + strconv.Itoa(w.fd))
+	return os.Readlink(Path(w.fd))
 }
 
 // Fixed says that nobody but root and our own user can lead the path elsewhere. What of

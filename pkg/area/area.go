@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/wholefile"
 	"golang.org/x/sys/unix"
 )
 
 // Dir is the absolute path of such a directory. All paths that its methods take are
-// absolute too; one that is not below it is an internal error.
+// absolute too: of what is below it, or below an open directory, as [anchor.At] names it.
+// Another is an internal error.
 type Dir string
 
 // ErrChanged says that a file became another one while it was read.
@@ -26,11 +28,15 @@ var ErrChanged = errors.New("it changes while it is read")
 // Do opens the area for something that is done with a file in it: op is given the file's
 // path below root.
 func (d Dir) Do(file string, op func(root *os.Root, path string) error) error {
-	path, err := filepath.Rel(string(d), file)
+	top := string(d)
+	if fd, _, held := anchor.Number(file); held {
+		top = anchor.Path(fd)
+	}
+	path, err := filepath.Rel(top, file)
 	if err != nil || !filepath.IsLocal(path) {
 		return fmt.Errorf("internal error: %s is not in %s", file, d)
 	}
-	root, err := os.OpenRoot(string(d))
+	root, err := os.OpenRoot(top)
 	if err != nil {
 		return err
 	}
@@ -132,6 +138,15 @@ func (d Dir) Write(file string, body []byte, mode fs.FileMode) error {
 	})
 }
 
+// Create makes a file that is not there, and opens it to be written.
+func (d Dir) Create(file string) (f *os.File, err error) {
+	err = d.Do(file, func(root *os.Root, path string) error {
+		f, err = root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		return err
+	})
+	return f, err
+}
+
 // create makes a file that is not there.
 func create(root *os.Root, path string, body []byte, mode fs.FileMode) error {
 	f, err := root.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -184,7 +199,7 @@ func (d Dir) Link(target, file string) error {
 // Share makes a file have the bytes of another, which nobody changes. It copies them
 // where both cannot be one.
 func (d Dir) Share(from, to string) error {
-	err := d.two(from, to, (*os.Root).Link)
+	err := d.two(from, to, func(from, to entry) error { return unix.Linkat(from.fd(), from.name, to.fd(), to.name, 0) })
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -192,15 +207,51 @@ func (d Dir) Share(from, to string) error {
 }
 
 // Move renames a file or a directory.
-func (d Dir) Move(from, to string) error { return d.two(from, to, (*os.Root).Rename) }
-
-// two does something with two files of the area. The second one's directory is made.
-func (d Dir) two(from, to string, op func(root *os.Root, from, to string) error) error {
-	return d.Do(from, func(root *os.Root, path string) error {
-		return d.Do(to, func(_ *os.Root, there string) error {
-			return errors.Join(root.MkdirAll(filepath.Dir(there), 0o755), op(root, path, there))
-		})
+func (d Dir) Move(from, to string) error {
+	return d.two(from, to, func(from, to entry) error {
+		return unix.Renameat(from.fd(), from.name, to.fd(), to.name)
 	})
+}
+
+// entry is a name in an open directory.
+type entry struct {
+	dir  *os.File
+	name string
+}
+
+func (e entry) fd() int { return int(e.dir.Fd()) }
+
+// entry opens the directory that a file is in. With made it is made where it is missing.
+func (d Dir) entry(file string, made bool) (e entry, err error) {
+	err = d.Do(file, func(root *os.Root, path string) (err error) {
+		if made {
+			if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return err
+			}
+		}
+		e.name = filepath.Base(path)
+		e.dir, err = root.OpenFile(filepath.Dir(path), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		return err
+	})
+	return e, err
+}
+
+// two does something with two files. The second one's directory is made.
+func (d Dir) two(from, to string, op func(from, to entry) error) error {
+	a, err := d.entry(from, false)
+	if err != nil {
+		return err
+	}
+	defer a.dir.Close()
+	b, err := d.entry(to, true)
+	if err != nil {
+		return err
+	}
+	defer b.dir.Close()
+	if err := op(a, b); err != nil {
+		return &os.LinkError{Op: "move", Old: from, New: to, Err: err}
+	}
+	return nil
 }
 
 // Place is Move into a directory in which there may be another directory at that path,
@@ -221,21 +272,14 @@ func (d Dir) Place(from, dir, path string) error {
 // Exchange puts a directory at a path at which there may be a file or a link, which goes.
 // There is something at each moment: that nothing is there would be a deletion.
 func (d Dir) Exchange(made, to string) error {
-	return d.two(made, to, func(root *os.Root, path, there string) error {
-		if _, err := root.Lstat(there); absent(err) {
-			return root.Rename(path, there)
+	return d.two(made, to, func(from, at entry) error {
+		var there unix.Stat_t
+		if err := unix.Fstatat(at.fd(), at.name, &there, unix.AT_SYMLINK_NOFOLLOW); absent(err) {
+			return unix.Renameat(from.fd(), from.name, at.fd(), at.name)
 		}
-		from, errF := root.Open(filepath.Dir(path))
-		into, errI := root.Open(filepath.Dir(there))
-		if err := errors.Join(errF, errI); err != nil {
+		if err := unix.Renameat2(from.fd(), from.name, at.fd(), at.name, unix.RENAME_EXCHANGE); err != nil {
 			return err
 		}
-		defer from.Close()
-		defer into.Close()
-		err := unix.Renameat2(int(from.Fd()), filepath.Base(path), int(into.Fd()), filepath.Base(there), unix.RENAME_EXCHANGE)
-		if err != nil {
-			return err
-		}
-		return root.Remove(path)
+		return d.Remove(made)
 	})
 }

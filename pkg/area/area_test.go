@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/anchor"
 )
 
 // world is an area, and a directory beside it that nothing may come to.
@@ -58,6 +60,39 @@ func TestNoWayByALink(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What is below a directory that is held open is there, wherever its name leads by then.
+func TestHeld(t *testing.T) {
+	d, outside := world(t)
+	own, err := os.Open(string(d) + "/from")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if err := errors.Join(os.Rename(string(d)+"/from", string(d)+"/was"), os.Symlink(outside, string(d)+"/from")); err != nil {
+		t.Fatal(err)
+	}
+	held := anchor.At(own)
+	f, err := d.Create(held + "/list")
+	if err == nil {
+		err = f.Close()
+	}
+	if err := errors.Join(err, d.Write(held+"/written", nil, 0o644), d.Share(held+"/list", string(d)+"/shared"),
+		d.Mkdir(held+"/made/in"), d.Exchange(held+"/made", string(d)+"/made"), d.Move(held+"/written", string(d)+"/moved")); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"was/file", "was/list", "shared", "made/in", "moved"} {
+		if _, err := os.Lstat(filepath.Join(string(d), file)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := d.Create(held + "/list"); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a file that is there is made: %v", err)
+	}
+	if left, _ := os.ReadDir(outside); len(left) != 2 {
+		t.Errorf("outside is %v", left)
 	}
 }
 

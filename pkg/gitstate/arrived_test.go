@@ -2,10 +2,13 @@ package gitstate
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // Names that no repository of a tree has, on any file system that the tree may lie on.
@@ -69,7 +72,7 @@ func TestArmedScratchDirectory(t *testing.T) {
 		if err := errors.Join(err, a.k.area().Remove(index), a.k.area().Copy(filepath.Join(a.root, "work/.git/index"), index)); err != nil {
 			t.Fatal(err)
 		}
-		r.env = []string{"GIT_INDEX_FILE=" + index}
+		r.index = index
 		if err := r.run(t.Context(), nil, nil, "write-tree"); err != nil {
 			t.Fatal(err)
 		}
@@ -77,4 +80,57 @@ func TestArmedScratchDirectory(t *testing.T) {
 			t.Errorf("%q ran", config)
 		}
 	}
+}
+
+// Whoever owns the tree leads the way to the stage elsewhere while git is at work there:
+// nothing comes there.
+func TestStageLedElsewhere(t *testing.T) {
+	a := newPlace(t)
+	a.history("work", 3)
+	a.git("work", "update-ref", "refs/remotes/origin/main", "HEAD~1")
+	a.write("work/new", "staged\n")
+	a.git("work", "add", "new")
+	outside := t.TempDir()
+	real, err := Git()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"objects", "scratch.git/HEAD", "scratch.git/objects/info/alternates", "state/index"} {
+		file = filepath.Join(outside, "stage/git", file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("theirs\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := filesOf(t, outside)
+	path, own := t.TempDir(), filepath.Join(a.root, ".coltec")
+	script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = rev-list ] && [ ! -L '%[1]s' ]; then mv '%[1]s' '%[1]s.was' && ln -s '%[2]s' '%[1]s'; fi\nexec '%[3]s' \"$@\"\n", own, outside, real)
+	if err := os.WriteFile(filepath.Join(path, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", path+":"+os.Getenv("PATH"))
+	_, err = a.k.Capture(t.Context(), "work/.git")
+	if _, swapped := os.Readlink(own); swapped != nil {
+		t.Fatalf("nothing was led elsewhere: %v", swapped)
+	}
+	if diff := cmp.Diff(before, filesOf(t, outside)); diff != "" {
+		t.Errorf("outside (-was +is), and the capture said %v:\n%s", err, diff)
+	}
+}
+
+// filesOf gives what is in all files below a directory.
+func filesOf(t *testing.T, top string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		files[path] = string(body)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }

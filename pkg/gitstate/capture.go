@@ -181,7 +181,7 @@ type capture struct {
 	deep    bool              // some of those that were missing are there now
 }
 
-func (c *capture) stage(path string) string { return filepath.Join(c.k.Stage, "state", path) }
+func (c *capture) stage(path string) string { return filepath.Join(c.k.Stage(), "state", path) }
 
 // read copies what differs from the shadow into the stage. The refs go into one
 // packed-refs.
@@ -267,8 +267,9 @@ func (c *capture) takeConfig(from string) error {
 	if err != nil {
 		return err
 	}
-	_ = r.run(context.Background(), nil, nil, "config", "--file", to, "--unset-all", "core.worktree") // there may be none
-	if err := r.run(context.Background(), nil, nil, "config", "--file", to, "core.bare", "false"); err != nil {
+	r.dir = filepath.Dir(to)
+	_ = r.run(context.Background(), nil, nil, "config", "--file", "config", "--unset-all", "core.worktree") // there may be none
+	if err := r.run(context.Background(), nil, nil, "config", "--file", "config", "core.bare", "false"); err != nil {
 		return err
 	}
 	if sameFile(to, filepath.Join(c.shadow, "config")) {
@@ -555,8 +556,11 @@ type objectList struct {
 	n int
 }
 
-func newList(file string) (*objectList, error) {
-	f, err := os.Create(file)
+func (k *Keeper) newList(file string) (*objectList, error) {
+	if err := k.area().Remove(file); err != nil {
+		return nil, err
+	}
+	f, err := k.area().Create(file)
 	if err != nil {
 		return nil, err
 	}
@@ -731,7 +735,7 @@ func (c *capture) kept(oids, there map[string]bool, from map[string]string) (out
 // packReachable packs what is reachable from tips and indexes and not packed yet.
 // Where something of that is missing or damaged, all else is.
 func (c *capture) packReachable(ctx context.Context, r *runner, all packs, tips []string, t tips, indexes []string) error {
-	list := &reachable{c: c, all: all, seen: map[string]bool{}, file: filepath.Join(c.k.Stage, "objects")}
+	list := &reachable{c: c, all: all, seen: map[string]bool{}, file: filepath.Join(c.k.Stage(), "objects")}
 	if !c.deep {
 		err := list.quick(ctx, r, tips, t.known, indexes)
 		if err == nil || ctx.Err() != nil || errors.Is(err, errStalled) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -24,11 +25,22 @@ type placed struct {
 func newPlace(t *testing.T) *placed {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "a tree: [x]")
-	if err := os.MkdirAll(filepath.Join(root, ".coltec"), 0o755); err != nil {
+	for _, dir := range []string{"objects", "refs"} { // git clean and git stash leave it alone
+		if err := os.MkdirAll(filepath.Join(root, ".coltec/.git", dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, ".coltec/.git/HEAD"), []byte("ref: refs/heads/coltec\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	own, err := os.Open(filepath.Join(root, ".coltec")) // as where others can redirect it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { own.Close() })
+	stage := filepath.Join(anchor.At(own), "stage/git")
 	return &placed{t, root, New(Options{
-		Root: root, Shadow: filepath.Join(root, ".coltec/git"), Stage: filepath.Join(root, ".coltec/stage/git"), Env: "dev",
+		Root: root, Shadow: filepath.Join(root, ".coltec/git"), Stage: func() string { return stage }, Env: "dev",
 	})}
 }
 

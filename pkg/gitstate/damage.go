@@ -117,7 +117,7 @@ type reachable struct {
 // quick lists what is reachable as git finds it, and packs it. It fails where an
 // object is missing or damaged.
 func (l *reachable) quick(ctx context.Context, r *runner, tips, known, indexes []string) error {
-	w, err := newList(l.file)
+	w, err := l.c.k.newList(l.file)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (l *reachable) quick(ctx context.Context, r *runner, tips, known, indexes [
 	for _, index := range indexes {
 		if err == nil {
 			with := *r
-			with.env = []string{"GIT_INDEX_FILE=" + index}
+			with.index = index
 			err = with.run(ctx, nil, add, "rev-list", "--objects", "--indexed-objects")
 		}
 	}
@@ -170,7 +170,7 @@ type node struct{ oid, path, from string }
 // thorough lists what is reachable and can be read, and notes what cannot: it reads
 // each object.
 func (l *reachable) thorough(ctx context.Context, r *runner, tips []string, from map[string]string, indexes []string) error {
-	w, err := newList(l.file)
+	w, err := l.c.k.newList(l.file)
 	if err != nil {
 		return err
 	}
@@ -223,7 +223,7 @@ func (l *reachable) thorough(ctx context.Context, r *runner, tips []string, from
 // staged lists what an index names. One that is damaged names nothing, and is said.
 func (l *reachable) staged(ctx context.Context, r *runner, index string) ([]node, error) {
 	with := *r
-	with.env = []string{"GIT_INDEX_FILE=" + index}
+	with.index = index
 	var out []node
 	err := with.run(ctx, nil, func(line string) error {
 		for entry := range strings.SplitSeq(line, "\x00") {

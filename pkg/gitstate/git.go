@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/coltec/coltec/pkg/anchor"
 )
 
 // runner runs git for one repository, in a scratch git directory of ours that
@@ -22,17 +24,18 @@ import (
 // that the user, or who else wrote the repository, configured: no filter, hook,
 // monitor, helper or remote.
 type runner struct {
-	git  string
-	dir  string   // the scratch git directory
-	env  []string // beside what all have
-	told func(done, total int64)
+	git   string
+	dir   string   // the scratch git directory
+	index string   // that it reads; "" for the one in dir
+	env   []string // beside what all have
+	told  func(done, total int64)
 }
 
 // killAfter is how long a git that was told to end may take.
 const killAfter = 3 * time.Second
 
 // unarmed are the settings by which git starts a program, and what makes each start none.
-// They are above those of the scratch directory: that is in the tree, where others write.
+// They are above those of the scratch directory.
 var unarmed = [][2]string{
 	{"core.alternateRefsCommand", "false"}, {"core.askPass", "false"}, {"core.editor", "false"},
 	{"core.fsmonitor", "false"}, {"core.gitProxy", "false"}, {"core.hooksPath", "/dev/null"},
@@ -69,7 +72,7 @@ func (k *Keeper) scratchGit(name, format string, objects ...string) (*runner, er
 			return nil, refused("its path has a character that git's list of alternates cannot hold")
 		}
 	}
-	dir := filepath.Join(k.Stage, name)
+	dir := filepath.Join(k.Stage(), name)
 	if err := k.area().RemoveAll(dir); err != nil {
 		return nil, err
 	}
@@ -84,15 +87,33 @@ func (k *Keeper) scratchGit(name, format string, objects ...string) (*runner, er
 	return &runner{git: git, dir: dir}, err
 }
 
-// command is git in a process group of its own.
+// command is git in a process group of its own. It enters its directory by the way that
+// this process has to it, and what is to be written it reaches from there.
 func (r *runner) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, r.git, args...)
 	cmd.Dir = r.dir
-	cmd.Env = append(append(cleanEnv(), "GIT_DIR="+r.dir), r.env...)
+	cmd.Env = append(append(cleanEnv(), "GIT_DIR=."), r.env...)
+	if r.index != "" {
+		cmd.Env = append(cmd.Env, "GIT_INDEX_FILE="+r.way(r.index))
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = killAfter
 	return cmd
+}
+
+// way is how git reaches a file. A descriptor of this process is not one of git's, but its
+// directory is below the same one.
+func (r *runner) way(file string) string {
+	here, _, held := anchor.Number(r.dir)
+	if there, _, through := anchor.Number(file); !held || !through || here != there {
+		return file
+	}
+	way, err := filepath.Rel(r.dir, file)
+	if err != nil {
+		return file
+	}
+	return way
 }
 
 // run runs git to its end. lines, if any, is given each line of its output.

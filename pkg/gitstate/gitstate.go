@@ -60,8 +60,10 @@ const markFormat = 1
 type Options struct {
 	Root   string // absolute path of the tree
 	Shadow string // directory of the shadows, in the tree
-	Stage  string // directory for what is being made, in the tree; emptied at will
-	Env    string // names what is kept aside: the workspace's environment or the host
+	// Stage gives the directory for what is being made, in the tree or through a descriptor
+	// of it; emptied at will. Git works there: nobody else may lead the way to it elsewhere.
+	Stage func() string
+	Env   string // names what is kept aside: the workspace's environment or the host
 	// Kept gives the directory, in the tree, in which local versions of files are kept
 	// that lost their name to the remote side's. nil: what would lose it is refused.
 	Kept func() string
@@ -156,7 +158,7 @@ func (k *Keeper) writeMark(shadow string) error {
 	return k.area().Write(filepath.Join(shadow, Mark), append(body, '\n'), 0o644)
 }
 
-// area is the tree, in which the shadows and the stage lie too.
+// area is the tree, in which the shadows lie too, and the stage.
 func (k *Keeper) area() area.Dir { return area.Dir(k.Root) }
 
 // isRepository says whether a directory is a git directory.
@@ -178,7 +180,7 @@ func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // scratch makes the stage empty.
 func (k *Keeper) scratch() error {
-	return errors.Join(k.area().RemoveAll(k.Stage), k.area().Mkdir(k.Stage))
+	return errors.Join(k.area().RemoveAll(k.Stage()), k.area().Mkdir(k.Stage()))
 }
 
 func (k *Keeper) progress(ctx context.Context, repository string) func(done, total int64) {

@@ -430,7 +430,7 @@ func (j *joining) reading(s *side, index string) (*runner, error) {
 			}
 		}
 	}
-	r.env = []string{"GIT_INDEX_FILE=" + s.file(index)}
+	r.index = s.file(index)
 	return r, nil
 }
 
@@ -506,8 +506,9 @@ func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error 
 	if err := j.k.area().Copy(j.local.file(tree+"index"), copied); err != nil {
 		return err
 	}
-	r.env = []string{"GIT_INDEX_FILE=" + copied,
-		"GIT_AUTHOR_NAME=coltecd", "GIT_AUTHOR_EMAIL=coltecd@localhost", "GIT_COMMITTER_NAME=coltecd", "GIT_COMMITTER_EMAIL=coltecd@localhost"}
+	r.index, r.env = copied, []string{
+		"GIT_AUTHOR_NAME=coltecd", "GIT_AUTHOR_EMAIL=coltecd@localhost", "GIT_COMMITTER_NAME=coltecd", "GIT_COMMITTER_EMAIL=coltecd@localhost",
+	}
 	var written, before string
 	first := func(into *string) func(string) error { return func(line string) error { *into = line; return nil } }
 	if err := r.run(ctx, nil, first(&written), "write-tree"); err != nil {
@@ -970,7 +971,7 @@ func (j *joining) configure(ctx context.Context, add [][2]string) error {
 		return err
 	}
 	for _, pair := range add {
-		if err := j.git.run(ctx, nil, nil, "config", "--file", file, "--add", pair[0], pair[1]); err != nil {
+		if err := j.git.run(ctx, nil, nil, "config", "--file", filepath.Base(file), "--add", pair[0], pair[1]); err != nil {
 			return err
 		}
 	}

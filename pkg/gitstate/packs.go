@@ -172,7 +172,7 @@ func (k *Keeper) pack(ctx context.Context, r *runner, file, shadow string) (made
 		return nil, err
 	}
 	defer in.Close()
-	args := []string{"pack-objects", "--delta-base-offset", "--non-empty", "--quiet", filepath.Join(k.Stage, "pack")}
+	args := []string{"pack-objects", "--delta-base-offset", "--non-empty", "--quiet", "pack"} // in the scratch directory
 	if r.told != nil {
 		args[3] = "--progress"
 	}
@@ -186,7 +186,7 @@ func (k *Keeper) pack(ctx context.Context, r *runner, file, shadow string) (made
 	to := filepath.Join(shadow, "objects/pack")
 	for _, name := range made {
 		for _, suffix := range []string{".pack", ".idx"} {
-			if err := k.area().Move(filepath.Join(k.Stage, name+suffix), filepath.Join(to, name+suffix)); err != nil {
+			if err := k.area().Move(filepath.Join(r.dir, name+suffix), filepath.Join(to, name+suffix)); err != nil {
 				return nil, err
 			}
 		}
@@ -223,9 +223,9 @@ func (k *Keeper) join(ctx context.Context, r *runner, shadow string, all packs) 
 	if n < 2 || total == 0 {
 		return nil
 	}
-	file := filepath.Join(k.Stage, "joined")
+	file := filepath.Join(k.Stage(), "joined")
 	seen := map[string]bool{}
-	w, err := newList(file)
+	w, err := k.newList(file)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (k *Keeper) Restore(ctx context.Context, a Arrival) error {
 // make makes the repository of an arrival. It is there whole or not at all, and
 // not before its shadow is: that tells later what was changed since.
 func (k *Keeper) make(a Arrival, l listing, m mark, to string) error {
-	made := filepath.Join(k.Stage, "made")
+	made := filepath.Join(k.Stage(), "made")
 	if err := errors.Join(k.area().RemoveAll(made), k.area().Mkdir(made)); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func (k *Keeper) reader(ctx context.Context, dir string) (*takenReader, error) {
 			}
 		}
 	}
-	r.env = []string{"GIT_INDEX_FILE=" + s.file("index")}
+	r.index = s.file("index")
 	return &takenReader{r, s, contentMost}, nil
 }
 
