@@ -158,7 +158,7 @@ func (p *program) showUpdate(c *cli.Context, shown string, t *scaffold.Template,
 	for _, a := range plan.Actions {
 		if c.Bool("diff") {
 			if a.Kind != scaffold.Keep {
-				fmt.Fprint(p.out, udiff.Unified("a/"+a.Path, "b/"+a.Path, string(a.Old), string(a.New)))
+				fmt.Fprint(p.verbatim(), udiff.Unified("a/"+a.Path, "b/"+a.Path, string(a.Old), string(a.New)))
 			}
 			continue
 		}

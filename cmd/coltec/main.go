@@ -56,6 +56,15 @@ func (p *program) env(name string) string {
 	return v
 }
 
+// verbatim is where the bytes of files go: as they are to a file or a program, as text to a
+// terminal.
+func (p *program) verbatim() io.Writer {
+	if cmdline.IsTerminal(p.raw.out) {
+		return p.out
+	}
+	return p.raw.out
+}
+
 // printJSON answers in JSON.
 func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.raw.out, v) }
 
