@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/secret"
 )
 
 func main() {
@@ -30,6 +31,7 @@ type program struct {
 	stdio         // what others wrote goes through out and err, and comes out as text
 	raw     stdio // as they are: for JSON, colours, and what a file or a program is to get
 	environ []string
+	told    secret.Values // what --secrets-file has, once it was read
 }
 
 // newProgram makes one that cannot write more than text to a terminal by mistake.

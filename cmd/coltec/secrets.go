@@ -53,17 +53,40 @@ func wanted(sp *spec.Spec) []secret.Wanted {
 	return list
 }
 
+// secretsFile has what --secrets-file names. It is read once in a call: a shell's <(…) is a
+// pipe, which has it once.
+func (p *program) secretsFile(c *cli.Context) (secret.Given, error) {
+	file := secret.File(c.String("secrets-file"))
+	if file != "" && p.told == nil {
+		var err error
+		if p.told, err = file.Get(c.Context, nil); err != nil {
+			return secret.Given{}, fmt.Errorf("cannot get secrets from %s: %w", file, err)
+		}
+	}
+	return secret.Given{From: file.String(), Values: p.told}, nil
+}
+
 // sources are asked in this order: what was said now counts over what is kept.
 // Without being told for this call a name is looked for only if may says so.
-func (p *program) sources(c *cli.Context, folder string, given secret.Values, may func(name string) bool) []secret.Source {
+func (p *program) sources(c *cli.Context, folder string, given secret.Values, may func(name string) bool) ([]secret.Source, error) {
 	var list []secret.Source
 	if len(given) > 0 {
 		list = append(list, secret.Given{From: "--remote-env", Values: given})
 	}
-	if file := c.String("secrets-file"); file != "" {
-		list = append(list, secret.File(file))
+	file, err := p.secretsFile(c)
+	if c.String("secrets-file") != "" {
+		list = append(list, file)
 	}
-	return append(list, granted{secret.Environment(p.environ), may}, granted{p.fnox(c, folder), may})
+	return append(list, granted{secret.Environment(p.environ), may}, granted{p.fnox(c, folder), may}), err
+}
+
+// gather gets the secrets of a spec from all sources.
+func (p *program) gather(c *cli.Context, folder string, sp *spec.Spec, given secret.Values, may func(name string) bool) (secret.Values, error) {
+	sources, err := p.sources(c, folder, given, may)
+	if err != nil {
+		return nil, err
+	}
+	return secret.Collect(c.Context, wanted(sp), sources...)
 }
 
 // granted is a source that is asked for some names only.
@@ -104,7 +127,7 @@ func (p *program) collect(c *cli.Context, folder string, sp *spec.Spec, given se
 		}
 	}
 	may := func(name string) bool { return record.Granted(secretAct(name)) }
-	values, err := secret.Collect(c.Context, wanted(sp), p.sources(c, folder, given, may)...)
+	values, err := p.gather(c, folder, sp, given, may)
 	var lost *secret.MissingError
 	if errors.As(err, &lost) {
 		kept := slices.DeleteFunc(slices.Clone(lost.Names), func(name string) bool { return !slices.Contains(h.names(), name) || may(name) })
@@ -136,7 +159,7 @@ func (p *program) withheld(c *cli.Context, w *workspace) error {
 // collectMade is collect for a spec that a template has just made from what the user
 // said: all of it is agreed to.
 func (p *program) collectMade(c *cli.Context, folder string, sp *spec.Spec) (secret.Values, error) {
-	values, err := secret.Collect(c.Context, wanted(sp), p.sources(c, folder, nil, func(string) bool { return true })...)
+	values, err := p.gather(c, folder, sp, nil, func(string) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("workspace %s: %w", sp.ID(), err)
 	}

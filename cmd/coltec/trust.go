@@ -204,18 +204,15 @@ func (h holdings) String() string {
 // held finds out what this host has of a spec's secrets, without opening anything.
 func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secret.Values) (holdings, error) {
 	var h holdings
-	told := secret.Values{}
-	if file := c.String("secrets-file"); file != "" {
-		var err error
-		if told, err = secret.File(file).Get(c.Context, nil); err != nil {
-			return h, fmt.Errorf("cannot get secrets from %s: %w", file, err)
-		}
+	told, err := p.secretsFile(c)
+	if err != nil {
+		return h, err
 	}
 	var rest []string
 	for _, w := range wanted(sp) {
 		_, env := p.lookup(w.Name)
 		switch {
-		case !given[w.Name].Empty(), !told[w.Name].Empty():
+		case !given[w.Name].Empty(), !told.Values[w.Name].Empty():
 		case env:
 			h.environment = append(h.environment, w.Name)
 		default:
