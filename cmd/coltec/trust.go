@@ -130,7 +130,12 @@ func configArg(folder string, args []string) (at string, rest []string, err erro
 	return at, rest, nil
 }
 
-// remoteAct is what this host does with a remote of a spec: where it goes, and as whom.
+// placeOptions are the options of rclone that say where a remote is, and as whom it is
+// spoken to.
+var placeOptions = []string{"endpoint", "url", "host", "port", "user", "download_url", "ibm_iam_endpoint", "socks_proxy", "http_proxy", "role_arn"}
+
+// remoteAct is what this host does with a remote of a spec: where it goes, and as whom, as
+// it is written: what variables make of it is asked for where the workspace says it.
 func remoteAct(r *spec.Remote) trust.Act {
 	text := r.Type
 	if r.Bucket != "" {
@@ -139,15 +144,28 @@ func remoteAct(r *spec.Remote) trust.Act {
 	if r.PathPrefix != "" {
 		text += ", path_prefix " + r.PathPrefix
 	}
-	for _, option := range []string{"endpoint", "url", "host", "port", "user", "download_url", "ibm_iam_endpoint", "socks_proxy", "http_proxy", "role_arn"} {
+	for _, option := range placeOptions {
 		if v, ok := r.Options[option]; ok {
-			text += fmt.Sprintf(", %s %s", option, v.Reveal()) // as it is written, before any variable
+			text += fmt.Sprintf(", %s %s", option, v.Reveal())
 		}
 	}
 	if v, ok := r.Options["env_auth"]; ok && v.Reveal() != "false" {
 		text += ", with this host's own AWS credentials"
 	}
 	return trust.Act{On: trust.Remote + " " + r.Name, Text: text}
+}
+
+// places are the variables that say where a spec's remotes are.
+func places(sp *spec.Spec) (names []string) {
+	for _, r := range sp.Persistence.Remotes {
+		place := &spec.Remote{Bucket: r.Bucket, PathPrefix: r.PathPrefix, Options: maps.Clone(r.Options)}
+		maps.DeleteFunc(place.Options, func(option string, _ secret.Value) bool { return !slices.Contains(placeOptions, option) })
+		_, _ = place.Expand(func(name string) (string, bool) { // for the names that it asks for
+			names = append(names, name)
+			return "", false
+		})
+	}
+	return names
 }
 
 // remoteActs are those of all remotes.
@@ -219,7 +237,7 @@ func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secre
 			rest = append(rest, w.Name)
 		}
 	}
-	look, err := p.fnox(c, folder).Look(rest)
+	look, err := p.fnox(c, folder).Look(rest, places(sp))
 	h.files, h.asks = look.Has, look.Asks
 	return h, err
 }

@@ -56,6 +56,10 @@ func (s Source) profile() string {
 	return ""
 }
 
+// stacked reports whether there are several profiles, one over the other: only fnox itself
+// understands that.
+func (s Source) stacked() bool { return strings.ContainsAny(s.profile(), ", /") }
+
 // configDir is where the user's own fnox files are.
 func (s Source) configDir() string {
 	if dir := s.env("FNOX_CONFIG_DIR"); dir != "" {
@@ -69,7 +73,7 @@ func (s Source) configDir() string {
 
 // Get gives those of the names that the files have.
 func (s Source) Get(ctx context.Context, names []string) (secret.Values, error) {
-	if strings.ContainsAny(s.profile(), ", /") { // a stack of profiles
+	if s.stacked() {
 		return s.run(ctx, names, fmt.Sprintf("the profiles %q", s.profile()))
 	}
 	c, err := s.load()

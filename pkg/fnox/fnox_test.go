@@ -301,3 +301,43 @@ secrets = { A = { default = "fnox" }, B = { default = "fnox" } }`)
 		t.Errorf("%v", err)
 	}
 }
+
+// What is agreed to is all that fnox would be run with: a file that one of the folder
+// imports, too, and with several profiles, too. Which secret it is for, and by what way the
+// folder was reached, makes no other.
+func TestLookHasWhatFnoxReads(t *testing.T) {
+	dir := t.TempDir()
+	folder, link := filepath.Join(dir, "w"), filepath.Join(dir, "link")
+	write(t, filepath.Join(folder, "fnox.toml"), "root = true\nimport = [\"./sub/x.toml\"]\n[providers.op]\ntype = \"1password\"\n[secrets]\nA = {value = \"a\"}\nB = {value = \"b\"}\n[profiles.p.secrets]\n[profiles.q.secrets]\n")
+	write(t, filepath.Join(folder, "fnox.q.toml"), "import = [\"../outside.toml\"]\n")
+	write(t, filepath.Join(folder, "sub/x.toml"), "[secrets]\n")
+	write(t, filepath.Join(dir, "outside.toml"), "[secrets]\n")
+	if err := os.Symlink(folder, link); err != nil {
+		t.Fatal(err)
+	}
+	asks := func(s Source, names ...string) string {
+		t.Helper()
+		l, err := s.Look(names, nil)
+		if err != nil || len(l.Asks) == 0 {
+			t.Fatal(l, err)
+		}
+		return strings.Join(l.Asks, "\n")
+	}
+	for _, profile := range []string{"", "p", "p,q"} {
+		s := Source{Folder: folder, Profile: profile}
+		was := asks(s, "A", "B")
+		if !strings.Contains(was, "fnox.q.toml, fnox.toml, sub/x.toml as it is now") || !strings.Contains(was, "fnox.q.toml reads "+filepath.Join(dir, "outside.toml")) || strings.Contains(was, folder) {
+			t.Errorf("profile %q: %s", profile, was)
+		}
+		for what, other := range map[string]string{"another secret": asks(s, "B"), "a link": asks(Source{Folder: link, Profile: profile}, "A")} {
+			if other != was {
+				t.Errorf("profile %q: %s is asked for as another thing: %s, and not %s", profile, what, other, was)
+			}
+		}
+		write(t, filepath.Join(folder, "sub/x.toml"), "[providers.evil]\ntype = \"custom\"\n")
+		if asks(s, "A", "B") == was {
+			t.Errorf("profile %q: what is imported may change", profile)
+		}
+		write(t, filepath.Join(folder, "sub/x.toml"), "[secrets]\n")
+	}
+}

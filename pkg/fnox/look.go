@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -20,14 +21,15 @@ type Look struct {
 }
 
 // Look says what getting these names would take. It opens no value and starts nothing.
-func (s Source) Look(names []string) (Look, error) {
+// places are those of them that say where something of the user's goes to: what the
+// folder's own files make them is asked for, too.
+func (s Source) Look(names, places []string) (Look, error) {
 	if len(names) == 0 {
 		return Look{}, nil
 	}
-	own := s.own()
-	if strings.ContainsAny(s.profile(), ", /") {
+	if s.stacked() {
 		l := Look{Has: names} // only fnox knows
-		return l, l.run(own, fmt.Sprintf("the profiles %q", s.profile()))
+		return l, l.runs(s, &config{})
 	}
 	c, err := s.load()
 	if err != nil {
@@ -35,58 +37,108 @@ func (s Source) Look(names []string) (Look, error) {
 	}
 	var l Look
 	for _, name := range names {
-		if _, ok := c.secrets[name]; ok || c.only != "" {
+		e, ok := c.secrets[name]
+		if ok || c.only != "" {
 			l.Has = append(l.Has, name)
+		}
+		if ok && slices.Contains(places, name) && s.inFolder(e.file) {
+			l.Asks = append(l.Asks, fmt.Sprintf("%s of %s, which says where a remote is: %s", name, s.relative(e.file), c.shown(e)))
 		}
 	}
 	for _, file := range c.files {
-		if !s.inFolder(file) {
-			continue
-		}
-		if !slices.Contains(own, file) {
-			own = append(own, file)
-		}
-		if real, err := filepath.EvalSymlinks(file); err == nil && !s.inFolder(real) {
-			l.Asks = append(l.Asks, fmt.Sprintf("%s is a link to %s", file, real))
+		if real, err := filepath.EvalSymlinks(file); err == nil && s.inFolder(file) && !s.inFolder(real) {
+			l.Asks = append(l.Asks, fmt.Sprintf("%s is a link to %s", s.relative(file), real))
 		}
 	}
-	for _, in := range c.drawn {
-		if real, err := filepath.EvalSymlinks(in.file); err == nil && s.inFolder(in.file) && !s.inFolder(real) {
-			l.Asks = append(l.Asks, fmt.Sprintf("%s reads %s, a link to %s", in.by, in.file, real))
-		}
-		if s.inFolder(in.by) && !s.inFolder(in.file) && !s.users(in.file) {
-			l.Asks = append(l.Asks, fmt.Sprintf("%s reads %s", in.by, in.file))
-		}
-	}
-	if why := c.needsProgram(names); why != "" {
-		err = l.run(own, why)
+	l.draws(s, c)
+	if c.needsProgram(names) != "" {
+		err = l.runs(s, c)
 	}
 	return l, err
 }
 
-// run notes that fnox would run, with these files of the folder. Any change of them may
-// make it run something else.
-func (l *Look) run(own []string, why string) error {
+// shown is a value as far as a person may read it: sealed ones by a hash.
+func (c *config) shown(e entry) string {
+	if e.Value == "" {
+		return strconv.Quote(e.Default)
+	}
+	if _, p, err := c.providerOf(e); err == nil && p.Type == "plain" {
+		return strconv.Quote(e.Value)
+	}
+	return fmt.Sprintf("sealed (sha256 %x)", sha256.Sum256([]byte(e.Value)))
+}
+
+// draws notes what files of the folder read outside of it.
+func (l *Look) draws(s Source, c *config) {
+	for _, in := range c.drawn {
+		ask := ""
+		real, err := filepath.EvalSymlinks(in.file)
+		switch {
+		case !s.inFolder(in.file) && s.inFolder(in.by) && !s.users(in.file):
+			ask = fmt.Sprintf("%s reads %s", s.relative(in.by), in.file)
+		case s.inFolder(in.file) && err == nil && !s.inFolder(real):
+			ask = fmt.Sprintf("%s reads %s, a link to %s", s.relative(in.by), s.relative(in.file), real)
+		}
+		if ask != "" && !slices.Contains(l.Asks, ask) {
+			l.Asks = append(l.Asks, ask)
+		}
+	}
+}
+
+// runs notes that fnox would run, with the files of the folder that it may read: those of c,
+// which count, and those that lie there for a profile, with all that they import. Any change
+// of them may make it run something else.
+func (l *Look) runs(s Source, c *config) error {
+	all := &config{providers: map[string]provider{}, secrets: map[string]entry{}}
+	for _, file := range s.own() {
+		if err := all.merge(file, "", nil); err != nil {
+			return err
+		}
+	}
+	l.draws(s, all)
+	own := slices.DeleteFunc(slices.Concat(all.files, c.files), func(file string) bool { return !s.inFolder(file) })
 	if len(own) == 0 {
 		return nil // with the user's own files alone
 	}
+	slices.Sort(own)
+	own = slices.Compact(own)
 	h := sha256.New()
-	for _, file := range own {
+	for i, file := range own {
 		b, err := wholefile.Read(file, wholefile.ByHand)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(h, "%s %d\n%s", file, len(b), b)
+		own[i] = s.relative(file)
+		fmt.Fprintf(h, "%s %d\n%s", own[i], len(b), b)
 	}
-	l.Asks = append(l.Asks, fmt.Sprintf("%s: the program fnox is run with %s as it is now (sha256 %x)", why, strings.Join(own, ", "), h.Sum(nil)[:16]))
+	l.Asks = append(l.Asks, fmt.Sprintf("the program fnox is run with %s as it is now (sha256 %x)", strings.Join(own, ", "), h.Sum(nil)[:16]))
 	return nil
+}
+
+// relative is a file of the folder by its path below it, whatever way led there.
+func (s Source) relative(file string) string {
+	folder, err := filepath.Abs(s.Folder)
+	if err != nil {
+		return file
+	}
+	real, err := filepath.EvalSymlinks(folder)
+	for _, dir := range []string{folder, real} {
+		if rel, relErr := filepath.Rel(dir, file); err == nil && relErr == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return file
 }
 
 // own are the fnox files of the folder itself.
 func (s Source) own() []string {
+	folder, err := filepath.Abs(s.Folder)
+	if err != nil {
+		return nil
+	}
 	var files []string
 	for _, pattern := range []string{"fnox*.toml", ".fnox*.toml", filepath.Join(".config", "fnox*.toml")} {
-		dir, base := filepath.Split(filepath.Join(s.Folder, pattern))
+		dir, base := filepath.Split(filepath.Join(folder, pattern))
 		for _, name := range entries(dir) {
 			if ok, _ := filepath.Match(base, name); ok { // the pattern is ours, and good
 				files = append(files, filepath.Join(dir, name))
