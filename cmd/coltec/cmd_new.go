@@ -100,9 +100,7 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.trustMade(folder, rendered{ref, sp, tree}, nil); err != nil {
-		return err
-	}
+	p.trustMade(folder, rendered{ref, sp, tree}, nil)
 	if c.Bool("json") {
 		return p.printJSON(struct {
 			Folder   string            `json:"folder"`

@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/trust"
 )
 
 func cmdUpdate(p *program) *cli.Command {
@@ -71,9 +72,7 @@ func (p *program) update(c *cli.Context) error {
 			return err
 		}
 		if inOrder {
-			if err := p.trustMade(folder, made, record); err != nil {
-				return err
-			}
+			p.trustMade(folder, made, record)
 		}
 	}
 	if err := p.showUpdate(c, shown, t, plan, look); err != nil {
@@ -93,6 +92,24 @@ type rendered struct {
 	ref  string // of the template
 	spec *spec.Spec
 	tree scaffold.Tree
+}
+
+// acts are what the container of what was made does on the host of a folder.
+func (r rendered) acts(folder string) ([]trust.Act, error) {
+	file, ok := r.tree[configName]
+	if !ok {
+		return nil, nil
+	}
+	f, err := newConfig(folder, configName, file.Data)
+	if err != nil {
+		return nil, err
+	}
+	return f.actsWith(func(name string) ([]byte, error) {
+		if f, ok := r.tree[name]; ok {
+			return f.Data, nil
+		}
+		return nil, fs.ErrNotExist
+	})
 }
 
 func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, rendered, error) {

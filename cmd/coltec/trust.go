@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -19,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/fnox"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scaffold"
@@ -29,11 +29,16 @@ import (
 )
 
 // records is where this user's agreements are kept.
-func (p *program) records() trust.Store {
-	if dir := p.env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return trust.Store(filepath.Join(dir, "coltec/trust"))
+func (p *program) records() (trust.Store, error) {
+	state := p.env("XDG_STATE_HOME")
+	if home := p.env("HOME"); !filepath.IsAbs(state) {
+		if !filepath.IsAbs(home) {
+			return "", hint.Wrap(fmt.Errorf("cannot know where what you agreed to is kept: HOME is %q", home), "set HOME, or XDG_STATE_HOME, to an absolute path")
+		}
+		state = filepath.Join(home, ".local/state")
 	}
-	return trust.Store(filepath.Join(p.env("HOME"), ".local/state/coltec/trust"))
+	dir, err := realPath(filepath.Join(state, "coltec/trust"))
+	return trust.Store(dir), err
 }
 
 // agreed loads what the user agreed to for a folder; nil: nothing.
@@ -42,7 +47,11 @@ func (p *program) agreed(folder string) (*trust.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.records().Load(real)
+	store, err := p.records()
+	if err != nil {
+		return nil, err
+	}
+	return store.Load(real)
 }
 
 // untrusted is the error of what nobody agreed to. at is the devcontainer.json that it is
@@ -58,8 +67,29 @@ func untrusted(folder, at string, err error) error {
 // config is a devcontainer.json, read once: what is agreed to is what the dev container
 // CLI gets, whatever is written into the workspace meanwhile.
 type config struct {
-	at   string // its path in the workspace
-	text []byte
+	at     string // its path in the workspace
+	folder string // the workspace's
+	text   []byte
+	mounts string // the folder of the host that it mounts if it does not say another
+}
+
+// newConfig is that of a text.
+func newConfig(folder, at string, text []byte) (*config, error) {
+	// The CLI ends comments elsewhere, and takes what is no JSON: it gets neither.
+	text, err := trust.Standard(text)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+	}
+	f := &config{at, folder, text, folder}
+	top := mountedTop(folder)
+	text, mounts, err := devcontainer.Mounting(text, folder, top)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+	}
+	if f.text = text; mounts {
+		f.mounts = top
+	}
+	return f, nil
 }
 
 // readConfig reads the one at a path in a folder.
@@ -71,21 +101,22 @@ func readConfig(folder, at string) (*config, error) {
 	if text == nil {
 		return nil, noConfig(folder, at)
 	}
-	// The CLI ends comments elsewhere, and takes what is no JSON: it gets neither.
-	if text, err = trust.Standard(text); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", at, err)
-	}
-	return &config{at, text}, nil
+	return newConfig(folder, at, text)
 }
 
-// acts are what bringing the container of a folder up does on this host.
-func (f *config) acts(folder string) ([]trust.Act, error) {
-	root, err := os.OpenRoot(folder)
+// acts are what bringing its container up does on this host.
+func (f *config) acts() ([]trust.Act, error) {
+	root, err := os.OpenRoot(f.folder)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	return trust.Container(folder, f.text, f.at, func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) })
+	return f.actsWith(func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) })
+}
+
+// actsWith are those with the files that it draws in from elsewhere.
+func (f *config) actsWith(files trust.Files) ([]trust.Act, error) {
+	return trust.Container(f.folder, f.text, f.at, files)
 }
 
 // containerActs are those by the devcontainer.json that coltec writes; none without it.
@@ -97,7 +128,7 @@ func containerActs(folder string) ([]trust.Act, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.acts(folder)
+	return f.acts()
 }
 
 // configArg takes --config out of the arguments for the dev container CLI, and returns
@@ -110,6 +141,8 @@ func configArg(folder string, args []string) (at string, rest []string, err erro
 		switch name {
 		case "--override-config", "--workspace-folder":
 			return "", nil, cmdline.Usage("%s is not for coltec up: the workspace's own devcontainer.json is what was agreed to", name)
+		case "--mount-git-worktree-common-dir": // wherever .git says
+			return "", nil, cmdline.Usage(`%s is not for coltec up: name the directory in "mounts" of devcontainer.json`, name)
 		case "--config":
 		default:
 			rest = append(rest, args[i])
@@ -251,7 +284,7 @@ func (p *program) fnox(c *cli.Context, folder string) fnox.Source {
 
 // consent asks for what nobody agreed to yet: on a terminal; elsewhere it is an error.
 func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.Values) error {
-	acts, err := f.acts(w.folder)
+	acts, err := f.acts()
 	if err != nil {
 		return err
 	}
@@ -259,15 +292,19 @@ func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.
 	if err != nil {
 		return err
 	}
+	if err := p.keptApart(f); err != nil {
+		return err
+	}
 	d, err := p.demands(c, w, acts, given)
 	if err != nil {
 		return err
 	}
-	missing := record.Missing(d)
+	before := record.For(f.at)
+	missing := before.Missing(d)
 	if missing.Empty() {
 		return nil
 	}
-	p.showChanges(w.folder, record, missing)
+	p.showChanges(w.folder, before, missing)
 	in, ok := p.in.(*os.File)
 	if !ok || !cmdline.IsForeground(in) {
 		return untrusted(w.folder, f.at, fmt.Errorf("%s asks more of this host than you agreed to", w.folder))
@@ -279,7 +316,23 @@ func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.
 	if !yes {
 		return untrusted(w.folder, f.at, fmt.Errorf("%s is not brought up: you did not agree", w.folder))
 	}
-	return p.keep(w.folder, record, d)
+	return p.keep(w.folder, record.Agree(f.at, d))
+}
+
+// keptApart is the error of a container that could write what was agreed to.
+func (p *program) keptApart(f *config) error {
+	store, err := p.records()
+	if err != nil {
+		return err
+	}
+	real, err := realPath(f.mounts)
+	if err == nil {
+		err = store.Apart(real)
+	}
+	if err != nil && f.mounts != f.folder {
+		err = hint.Wrap(err, `or mount the workspace alone: "workspaceMount" and "workspaceFolder" in %s`, f.at)
+	}
+	return err
 }
 
 // showChanges says what a workspace asks, beside what was agreed to.
@@ -331,61 +384,59 @@ func (p *program) askYes(ctx context.Context, in *os.File, question string) (boo
 	}
 }
 
-// keep records an agreement to all demands. Grants that are not asked for now stay: a
-// secret may be given by a file today and by the environment tomorrow.
-func (p *program) keep(folder string, record *trust.Record, d trust.Demands) error {
-	real, err := realPath(folder)
+// keep keeps an agreement for a folder.
+func (p *program) keep(folder string, next trust.Record) error {
+	store, err := p.records()
 	if err != nil {
 		return err
 	}
-	next := trust.Record{Folder: real, At: time.Now(), Demands: trust.Demands{Container: d.Container}}
-	if record != nil {
-		next.Grants = record.Grants
-	}
-	for _, a := range d.Grants {
-		if !slices.Contains(next.Grants, a) {
-			next.Grants = append(next.Grants, a)
-		}
-	}
-	if next.Answers, err = answersHash(folder); err != nil {
+	if next.Folder, err = realPath(folder); err != nil {
 		return err
 	}
-	return p.records().Save(next)
+	next.At = time.Now()
+	return store.Save(next)
 }
 
 // trustMade agrees to a workspace that the user has just had made from a template, or
 // brought up to date with it while it was in order: to what it does on this host, as far as
 // the template says it or it was agreed to before, and to each remote and secret of the
 // spec as the template rendered it. What others wrote into the workspace's files, which an
-// update merges, is not agreed to. record is what was agreed to before; nil for a new one,
-// in which there is nothing else.
-func (p *program) trustMade(folder string, made rendered, record *trust.Record) error {
-	acts, err := containerActs(folder)
+// update merges, is not agreed to; nor are answers that they wrote, by any other agreement
+// than this. record is what was agreed to before; nil for a new one, in which there is
+// nothing else. Where it cannot be kept, the next up asks.
+func (p *program) trustMade(folder string, made rendered, record *trust.Record) {
+	err := p.agreeMade(folder, made, record)
+	if err == nil {
+		return
+	}
+	p.say("note: the next coltec up will ask: %v", err)
+	for _, h := range hint.Of(err) {
+		p.say("hint: %s", h)
+	}
+}
+
+func (p *program) agreeMade(folder string, made rendered, record *trust.Record) error {
+	known, err := made.acts(folder)
 	if err != nil {
 		return err
 	}
-	known, err := trust.Container(folder, made.tree[configName].Data, configName, func(name string) ([]byte, error) {
-		if f, ok := made.tree[name]; ok {
-			return f.Data, nil
-		}
-		return nil, fs.ErrNotExist
-	})
-	if err != nil {
-		return err
-	}
-	d := trust.Demands{Container: acts, Grants: append(remoteActs(made.spec), trust.Act{On: trust.Template, Text: made.ref})}
-	var before []trust.Act
+	d := trust.Demands{Grants: append(remoteActs(made.spec), trust.Act{On: trust.Template, Text: made.ref})}
 	if record != nil {
-		before = record.Container
+		d.Container = record.Container
+		known = append(known, record.Container...)
 	}
-	known = append(known, before...)
-	if slices.ContainsFunc(acts, func(a trust.Act) bool { return !slices.Contains(known, a) }) {
-		d.Container = before // up asks for the rest
+	acts, err := containerActs(folder)
+	if err == nil && !slices.ContainsFunc(acts, func(a trust.Act) bool { return !slices.Contains(known, a) }) {
+		d.Container = acts // up asks for others, or says why they cannot be read
 	}
 	for _, x := range wanted(made.spec) {
 		d.Grants = append(d.Grants, secretAct(x.Name))
 	}
-	return p.keep(folder, record, d)
+	next := record.Agree(configName, d)
+	if next.Answers, err = answersHash(folder); err != nil {
+		return err
+	}
+	return p.keep(folder, next)
 }
 
 // answersHash tells answers from others; "" without any.
@@ -458,7 +509,7 @@ func (p *program) trust(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	acts, err := p.actsFor(c, w.folder)
+	at, acts, err := actsFor(c, w.folder)
 	if err != nil {
 		return err
 	}
@@ -474,7 +525,7 @@ func (p *program) trust(c *cli.Context) error {
 	if ref, err := scaffold.ReadRecord(w.folder); err == nil {
 		d.Grants = append(d.Grants, trust.Act{On: trust.Template, Text: ref.Template})
 	}
-	missing := record.Missing(d)
+	missing := record.For(at).Missing(d)
 	if c.Bool("json") {
 		if err := p.printJSON(struct {
 			Folder  string        `json:"folder"`
@@ -492,27 +543,33 @@ func (p *program) trust(c *cli.Context) error {
 	if c.Bool("dry-run") {
 		return nil
 	}
-	if err := p.keep(w.folder, nil, d); err != nil {
+	if record != nil {
+		record.Grants = nil // what is not asked for now is not agreed to any more
+	}
+	if err := p.keep(w.folder, record.Agree(at, d)); err != nil {
 		return err
 	}
 	p.say("%s: agreed to", w.folder)
 	return nil
 }
 
-// actsFor are the acts that coltec trust is asked about.
-func (p *program) actsFor(c *cli.Context, folder string) ([]trust.Act, error) {
+// actsFor are the acts that coltec trust is asked about, and the path of their
+// devcontainer.json.
+func actsFor(c *cli.Context, folder string) (at string, acts []trust.Act, err error) {
 	if !c.IsSet("config") {
-		return containerActs(folder)
+		acts, err = containerActs(folder)
+		return configName, acts, err
 	}
-	at, _, err := configArg(folder, []string{"--config", c.String("config")})
+	at, _, err = configArg(folder, []string{"--config", c.String("config")})
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	f, err := readConfig(folder, at)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	return f.acts(folder)
+	acts, err = f.acts()
+	return at, acts, err
 }
 
 func (p *program) revoke(w *workspace) error {
@@ -520,7 +577,11 @@ func (p *program) revoke(w *workspace) error {
 	if err != nil {
 		return err
 	}
-	was, err := p.records().Forget(real)
+	store, err := p.records()
+	if err != nil {
+		return err
+	}
+	was, err := store.Forget(real)
 	switch {
 	case err != nil:
 		return err

@@ -88,7 +88,7 @@ func (p *program) up(c *cli.Context) error {
 	}
 	say := masked(secrets, func(line string) { p.say("%s: %s", w.name(), line) })
 	_, upErr := tools.Up(c.Context, devcontainer.Up{
-		Folder: w.folder, Config: conf.at, ConfigText: conf.text, GitRoot: mountedTop(w.folder) != w.folder, RemoteEnv: plain, Secrets: secrets, Args: args, Say: say,
+		Folder: w.folder, Config: conf.at, ConfigText: conf.text, RemoteEnv: plain, Secrets: secrets, Args: args, Say: say,
 	})
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)

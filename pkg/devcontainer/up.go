@@ -10,10 +10,10 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -24,12 +24,59 @@ import (
 type Up struct {
 	Folder     string            // of the workspace, absolute
 	Config     string            // path of devcontainer.json in it
-	GitRoot    bool              // the CLI may mount the git repository that the folder is in
 	ConfigText []byte            // what the CLI takes for its text, whatever is written there meanwhile
 	RemoteEnv  map[string]string // for hooks; no secrets
 	Secrets    secret.Values     // for hooks; through a pipe
 	Args       []string          // of the CLI, added to ours
 	Say        func(line string) // is told how it goes; nil: nobody
+}
+
+// Mounting is the text of a devcontainer.json, JSON without comments, that says itself what
+// the CLI would else find out by git: that top, the repository that a folder of the host is
+// in, is mounted at /workspaces/NAME. What git says is up to files that the container can
+// write. mounts tells whether top is mounted.
+func Mounting(text []byte, folder, top string) (whole []byte, mounts bool, err error) {
+	var keys map[string]json.RawMessage
+	if err := json.Unmarshal(text, &keys); err != nil || keys == nil {
+		return text, false, err
+	}
+	if _, compose := keys["dockerComposeFile"]; compose || top == folder {
+		return text, false, nil
+	}
+	target := path.Join("/workspaces", filepath.Base(top))
+	below, err := filepath.Rel(top, folder)
+	if err != nil {
+		return nil, false, err
+	}
+	_, placed := keys["workspaceFolder"]
+	_, mounted := keys["workspaceMount"]
+	if !placed {
+		keys["workspaceFolder"] = quoted(path.Join(target, filepath.ToSlash(below)))
+	}
+	if !mounted {
+		keys["workspaceMount"] = quoted(fmt.Sprintf("type=bind,%s,%s", field("source="+top), field("target="+target)))
+	}
+	if placed && mounted {
+		return text, false, nil
+	}
+	whole, err = json.Marshal(keys)
+	return whole, !mounted, err
+}
+
+// field is one of a mount, which are parted by commas.
+func field(s string) string {
+	if strings.Contains(s, ",") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+func quoted(s string) json.RawMessage {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a text
+	}
+	return b
 }
 
 // Result is what the CLI brought up.
@@ -52,7 +99,7 @@ func (u Up) argv(text string) []string {
 	args := []string{
 		"up", "--workspace-folder", u.Folder, "--log-format", "json",
 		"--config", filepath.Join(u.Folder, u.Config), "--override-config", text,
-		"--container-data-folder", DataFolder, "--mount-workspace-git-root", strconv.FormatBool(u.GitRoot),
+		"--container-data-folder", DataFolder, "--mount-workspace-git-root", "false", // see Mounting
 	}
 	if len(u.Secrets) > 0 {
 		args = append(args, "--secrets-file", secretsFD)

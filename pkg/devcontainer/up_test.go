@@ -29,3 +29,34 @@ func TestEachUpHasItsOwnTemporaryFiles(t *testing.T) {
 		}
 	}
 }
+
+// What the dev container CLI 0.89.0 makes of a folder in a repository, with git's word for
+// it: the same is said to it, and only where the file does not.
+func TestMounting(t *testing.T) {
+	for name, c := range map[string]struct {
+		text, top, want string // want "": as it was
+		mounts          bool
+	}{
+		"alone":        {`{"image": "x"}`, "/r/a/w", "", false},
+		"below":        {`{"image": "x"}`, "/r/a", `{"image":"x","workspaceFolder":"/workspaces/a/w","workspaceMount":"type=bind,source=/r/a,target=/workspaces/a"}`, true},
+		"far below":    {`{}`, "/r", `{"workspaceFolder":"/workspaces/r/a/w","workspaceMount":"type=bind,source=/r,target=/workspaces/r"}`, true},
+		"mount only":   {`{"workspaceMount": "m"}`, "/r", `{"workspaceFolder":"/workspaces/r/a/w","workspaceMount":"m"}`, false},
+		"no mount":     {`{"workspaceMount": null}`, "/r", `{"workspaceFolder":"/workspaces/r/a/w","workspaceMount":null}`, false},
+		"folder only":  {`{"workspaceFolder": "/f"}`, "/r", `{"workspaceFolder":"/f","workspaceMount":"type=bind,source=/r,target=/workspaces/r"}`, true},
+		"both":         {`{"workspaceFolder": "/f", "workspaceMount": ""}`, "/r", "", false},
+		"compose":      {`{"dockerComposeFile": null}`, "/r", "", false},
+		"another case": {`{"WorkspaceMount": "m", "workspaceFolder": "/f"}`, "/r", `{"WorkspaceMount":"m","workspaceFolder":"/f","workspaceMount":"type=bind,source=/r,target=/workspaces/r"}`, true},
+	} {
+		if c.want == "" {
+			c.want = c.text
+		}
+		got, mounts, err := Mounting([]byte(c.text), "/r/a/w", c.top)
+		if string(got) != c.want || mounts != c.mounts || err != nil {
+			t.Errorf("%s: %s, %v, %v", name, got, mounts, err)
+		}
+	}
+	got, _, err := Mounting([]byte("{}"), "/a,b/w", "/a,b")
+	if want := `{"workspaceFolder":"/workspaces/a,b/w","workspaceMount":"type=bind,\"source=/a,b\",\"target=/workspaces/a,b\""}`; string(got) != want || err != nil {
+		t.Errorf("%s, %v", got, err)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,12 +51,52 @@ type Record struct {
 	Folder string    `json:"folder"`
 	At     time.Time `json:"at"`
 	Demands
-	// Answers is a hash of the answers that the workspace was rendered from.
+	// Others are the acts of other containers of the workspace, by the paths of their
+	// devcontainer.json: Demands has those of the one that coltec writes.
+	Others map[string][]Act `json:"others,omitempty"`
+	// Answers is a hash of the answers that the user had the workspace rendered from.
 	Answers string `json:"answers,omitempty"`
 }
 
-// format is that of records.
-const format = 1
+const (
+	format    = 1 // of records
+	ourConfig = ours + "/devcontainer.json"
+)
+
+// For is the record as it is about the container of the devcontainer.json at a path.
+func (r *Record) For(at string) *Record {
+	if r == nil || at == ourConfig {
+		return r
+	}
+	one := *r
+	one.Container = r.Others[at]
+	return &one
+}
+
+// Agree is the record with further demands agreed to, where the container is that of the
+// devcontainer.json at a path. Grants that are not asked for now stay: a secret may be
+// given by a file today and by the environment tomorrow.
+func (r *Record) Agree(at string, d Demands) Record {
+	var next Record
+	if r != nil {
+		next = *r
+	}
+	next.Others, next.Grants = maps.Clone(next.Others), slices.Clone(next.Grants)
+	switch {
+	case at == ourConfig:
+		next.Container = d.Container
+	case next.Others == nil:
+		next.Others = map[string][]Act{at: d.Container}
+	default:
+		next.Others[at] = d.Container
+	}
+	for _, a := range d.Grants {
+		if !slices.Contains(next.Grants, a) {
+			next.Grants = append(next.Grants, a)
+		}
+	}
+	return next
+}
 
 // Missing returns what of the demands nobody agreed to. A nil record has nothing.
 func (r *Record) Missing(d Demands) Demands {
@@ -123,7 +164,8 @@ func without(list, other []Act) []Act {
 	return left
 }
 
-// Store is the directory of the records. It must not lie where a container can write.
+// Store is the directory of the records, an absolute path without links. One that lies where a container
+// can write is neither written nor believed.
 type Store string
 
 // file is where the record of a folder is.
@@ -135,6 +177,9 @@ func (s Store) file(folder string) string {
 // Load returns the record of a folder, an absolute path without links; nil where there
 // is none.
 func (s Store) Load(folder string) (*Record, error) {
+	if err := s.Apart(folder); err != nil {
+		return nil, err
+	}
 	b, err := wholefile.Read(s.file(folder), wholefile.ByHand)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -154,7 +199,7 @@ func (s Store) Load(folder string) (*Record, error) {
 
 // Save keeps a record, whole or not at all.
 func (s Store) Save(r Record) error {
-	if err := s.apart(r.Folder); err != nil {
+	if err := s.Apart(r.Folder); err != nil {
 		return err
 	}
 	r.Format = format
@@ -171,14 +216,12 @@ func (s Store) Save(r Record) error {
 	return nil
 }
 
-// apart refuses a store that lies in the workspace: its container could write there.
-func (s Store) apart(folder string) error {
-	dir, err := filepath.Abs(string(s))
-	if err != nil {
-		return err
-	}
-	if rel, err := filepath.Rel(folder, dir); err == nil && filepath.IsLocal(rel) {
-		return hint.Wrap(fmt.Errorf("what is trusted would be kept in %s, in the workspace itself", dir), "set XDG_STATE_HOME to a directory outside of it")
+// Apart refuses a store that lies in a folder that a container has, an absolute path
+// without links.
+func (s Store) Apart(folder string) error {
+	dir := string(s)
+	if rel, err := filepath.Rel(folder, dir); !filepath.IsAbs(dir) || err == nil && filepath.IsLocal(rel) {
+		return hint.Wrap(fmt.Errorf("what is trusted would be kept in %s, which the container can write: it has %s", dir, folder), "set XDG_STATE_HOME to a directory outside of it")
 	}
 	return nil
 }

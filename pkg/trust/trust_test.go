@@ -134,7 +134,30 @@ func TestRecord(t *testing.T) {
 	if _, err := s.Load(folder); err == nil {
 		t.Error("a damaged record counts")
 	}
-	if err := Store(filepath.Join(folder, "state")).Save(Record{Folder: folder}); err == nil {
-		t.Error("a record is kept where the container can write it")
+	for _, s := range []Store{Store(filepath.Join(folder, "state")), "state", ""} {
+		if err := s.Save(Record{Folder: folder}); err == nil {
+			t.Errorf("a record is kept in %q, where the container may write it", s)
+		}
+		if r, err := s.Load(folder); err == nil {
+			t.Errorf("what is in %q is believed: %v", s, r)
+		}
+	}
+}
+
+// Each container of a workspace is agreed to by itself.
+func TestRecordOfSeveralContainers(t *testing.T) {
+	const other = ".devcontainer/gpu/devcontainer.json"
+	own, gpu := []Act{{"image", "x"}}, []Act{{"privileged", "true"}}
+	var none *Record
+	r := none.Agree(ourConfig, Demands{Container: own, Grants: []Act{{Secret, "A"}}})
+	if r.For(other).Missing(Demands{Container: own}).Empty() {
+		t.Error("what one container does is agreed to for another one")
+	}
+	both := r.Agree(other, Demands{Container: gpu, Grants: []Act{{Secret, "A"}, {Secret, "B"}}})
+	if !both.For(other).Missing(Demands{Container: gpu}).Empty() || !both.For(ourConfig).Missing(Demands{Container: own}).Empty() || len(both.Grants) != 2 {
+		t.Errorf("%+v", both)
+	}
+	if len(r.Others) != 0 || len(r.Grants) != 1 {
+		t.Errorf("the record before is changed: %+v", r)
 	}
 }
