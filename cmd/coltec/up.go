@@ -68,9 +68,6 @@ func (p *program) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.writeFeature(w); err != nil {
-		return err
-	}
 	if err := p.consent(c, w, conf, given); err != nil {
 		return err
 	}
@@ -85,6 +82,9 @@ func (p *program) up(c *cli.Context) error {
 		if host, err := os.Hostname(); err == nil {
 			plain["COLTEC_HOST"] = host
 		}
+	}
+	if err := p.writeFeature(w); err != nil {
+		return err
 	}
 	say := masked(secrets, func(line string) { p.say("%s: %s", w.name(), line) })
 	_, upErr := tools.Up(c.Context, devcontainer.Up{
