@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -14,9 +15,12 @@ import (
 )
 
 // started are the programs that a host verb may start; lsb_release is started by rclone, to
-// say what it runs on. fnox and git are not among them: nobody agreed to what the workspaces
-// here ask.
+// say what it runs on. fnox and git are not among them before somebody agreed to what the
+// workspaces here ask.
 var started = []string{"coltec", "docker", "devcontainer", "rclone", "lsb_release"}
+
+// startedTrusted are those for a workspace that is trusted.
+var startedTrusted = append([]string{"fnox", "git"}, started...)
 
 // commands are specs' options of rclone that name a program, and places that lead to one.
 // EVIL stands for a program that leaves a mark.
@@ -27,7 +31,7 @@ var commands = map[string]string{
 	"alias of sftp":         `{type: alias, options: {remote: ":sftp,ssh=EVIL,host=h:"}}`,
 	"union with sftp":       `{type: union, options: {upstreams: ":sftp,ssh=EVIL,host=h:x"}}`,
 	"combine with webdav":   `{type: combine, options: {upstreams: "a=:webdav,bearer_token_command=EVIL:x"}}`,
-	"crypt of webdav":       `{type: crypt, options: {remote: ":webdav,bearer_token_command=EVIL:x", password: p}}`,
+	"crypt of webdav":       `{type: crypt, wrap_remote: inner, crypt: {password_env: GITHUB_TOKEN}}, inner: {type: webdav, options: {url: "http://127.0.0.1:9", bearer_token_command: "EVIL"}}`,
 	"chunker of sftp":       `{type: chunker, options: {remote: ":sftp,ssh=EVIL,host=h:x"}}`,
 	"archive of sftp":       `{type: archive, options: {remote: ":sftp,ssh=EVIL,host=h:x"}}`,
 	"hasher of sftp":        `{type: hasher, options: {remote: ":sftp,ssh=EVIL,host=h:x"}}`,
@@ -43,6 +47,16 @@ var commands = map[string]string{
 	"an unknown type":       `{type: "EVIL"}`,
 	"a connection string":   `{type: ":sftp,ssh=EVIL,host=h:"}`,
 	"a bucket elsewhere":    `{type: s3, bucket: "x:/,ssh=EVIL"}`,
+}
+
+// refused are the sentences about those that no spec can have anywhere; the others are
+// remotes that a spec cannot have on a host.
+var refused = map[string]string{
+	"s3 with a plug-in":   "has the option sdk_log_mode, which is coltecd's own",
+	"a global option":     "has a key that is no option of rclone",
+	"an unknown type":     "type must be the name of one of rclone's back ends",
+	"a connection string": "type must be the name of one of rclone's back ends",
+	"a bucket elsewhere":  "bucket has a slash",
 }
 
 // files are other files of a workspace that make tools run programs.
@@ -69,17 +83,25 @@ func TestNoVerbRunsTheWorkspacesWords(t *testing.T) {
 		t.Skip("apt-get install strace")
 	}
 	tools := tooled(t)
-	for name, path := range map[string]string{"rclone": rclonePath, "coltecd": coltecd} {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range map[string]string{"rclone": rclonePath, "coltecd": coltecd, "git": git} {
 		if err := os.Symlink(path, filepath.Join(tools, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(tools, "fnox"), []byte("#!/bin/sh\necho '{\"FROM_PLUGIN\": \"x\", \"FROM_AGE\": \"x\"}'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, remote := range commands {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			home := t.TempDir()
 			mark := filepath.Join(home, "mark")
 			evil := filepath.Join(home, "evil")
-			for at, text := range map[string]string{evil: "#!/bin/sh\n: >" + mark + "\n", filepath.Join(tools, "fnox"): "#!/bin/sh\n", filepath.Join(tools, "git"): "#!/bin/sh\n"} {
+			for at, text := range map[string]string{evil: "#!/bin/sh\n: >" + mark + "\n", mark + ".toml": "[secrets]\n"} {
 				if err := os.WriteFile(at, []byte(text), 0o755); err != nil {
 					t.Fatal(err)
 				}
@@ -99,21 +121,33 @@ persistence:
   remotes: {primary: %s}
   sync: [{name: files, path: /workspace}]
 `, map[string]string{"local": ", {name: FROM_PLUGIN}, {name: FROM_AGE}"}[name], named.Replace(remote)), 0o644)
-			verbs := [][]string{{"doctor", dir}, {"ls", dir}, {"export", dir, filepath.Join(home, "out")}, {"up", dir}} // they speak to the remote
+			speak := [][]string{{"doctor", dir}, {"ls", dir}, {"export", dir, filepath.Join(home, "out")}} // to the remote
+			var others [][]string
 			if name == "sftp ssh" {
-				verbs = append(verbs, [][]string{
-					{"check", dir}, {"ls"}, {"ls", "--local"}, {"status", dir}, {"logs", dir}, {"exec", dir, "--", "true"},
+				others = [][]string{
+					{"up", dir}, {"check", dir}, {"ls"}, {"ls", "--local"}, {"status", dir}, {"logs", dir}, {"exec", dir, "--", "true"},
 					{"secrets", "export", dir, "-o", "-"}, {"update", "--check", dir}, {"update", dir},
 					{"trust", "--dry-run", dir}, {"down", dir}, {"new", filepath.Join(home, "n"), "--defaults", "--template", dir},
-				}...)
-			}
-			for _, args := range verbs {
-				said := traced(t, strace, tools, dir, args...)
-				if _, err := os.Stat(mark); err == nil {
-					t.Errorf("coltec %s ran what the workspace names:\n%s", args[0], said)
-					_ = os.Remove(mark)
 				}
 			}
+			try := func(may []string, wants string, verbs ...[]string) {
+				t.Helper()
+				for _, args := range verbs {
+					said := traced(t, strace, tools, dir, may, args...)
+					if _, err := os.Stat(mark); err == nil {
+						t.Errorf("coltec %s ran what the workspace names:\n%s", args[0], said)
+						_ = os.Remove(mark)
+					}
+					if !strings.Contains(said, wants) {
+						t.Errorf("coltec %s does not say %q:\n%s", args[0], wants, said)
+					}
+				}
+			}
+			try(started, "", slices.Concat(speak, others)...)
+			// Whoever says yes to all has the remote refused all the same.
+			try(started, "", []string{"trust", dir})
+			try(startedTrusted, cmp.Or(refused[name], "a spec cannot"), speak...)
+			try(startedTrusted, "", others...)
 		})
 	}
 }
@@ -121,8 +155,8 @@ persistence:
 // execve is a line of strace for a program that was started.
 var execve = regexp.MustCompile(`execve\("([^"]*)".* = 0$`)
 
-// traced runs a verb under strace, and fails for each program that it should not start.
-func traced(t *testing.T, strace, tools, dir string, args ...string) string {
+// traced runs a verb under strace, and fails for each program that it may not start.
+func traced(t *testing.T, strace, tools, dir string, may []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -145,7 +179,7 @@ func traced(t *testing.T, strace, tools, dir string, args ...string) string {
 		if m != nil {
 			seen++
 		}
-		if m != nil && !slices.Contains(started, filepath.Base(m[1])) {
+		if m != nil && !slices.Contains(may, filepath.Base(m[1])) {
 			t.Errorf("coltec %q starts %s", args, m[1])
 		}
 	}
