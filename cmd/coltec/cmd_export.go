@@ -44,7 +44,7 @@ func (p *program) export(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	dir, err := destination(c.Args().Get(1))
+	dir, err := p.destination(c.Args().Get(1))
 	if err != nil {
 		return err
 	}

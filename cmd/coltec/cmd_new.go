@@ -84,6 +84,9 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if of := c.String("fork"); of != "" {
 		var f *fork
 		if f, err = newFork(of, folder, t, answers); err == nil {
+			_, err = p.destination(folder)
+		}
+		if err == nil {
 			err = f.make(func() (err error) {
 				if plan, err = p.render(f.workspace(), tree, record, sp); err != nil {
 					return err

@@ -62,9 +62,6 @@ func (f *fork) make(fill func() error) error {
 	if _, err := os.Lstat(f.folder); err == nil {
 		return hint.Wrap(fmt.Errorf("cannot fork into %s: it is there already", f.folder), "name a folder that is not there yet")
 	}
-	if _, err := destination(f.folder); err != nil {
-		return err
-	}
 	parent := filepath.Dir(f.folder)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("cannot make the workspace: %w", err)

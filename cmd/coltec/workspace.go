@@ -21,7 +21,7 @@ const (
 
 // workspace is a folder on this host with its spec.
 type workspace struct {
-	folder string // absolute, without links: as the CLI names it
+	folder string // absolute, as it was named: the CLI's label of the container has it, too
 	spec   *spec.Spec
 }
 
@@ -30,7 +30,7 @@ var errNoWorkspace = errors.New("no workspace")
 // destination is the absolute path of a folder that files of a workspace are to be
 // written to. A link in another workspace, which its container may have put there,
 // leads nowhere; other links on the way are the person's own.
-func destination(dir string) (string, error) {
+func (p *program) destination(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -43,7 +43,7 @@ func destination(dir string) (string, error) {
 			break // what is not there is made
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
-			if inWorkspace(at) {
+			if p.inWorkspace(at) {
 				return "", hint.Wrap(fmt.Errorf("cannot write to %s: %s is a link in a workspace", abs, next), "name the folder that is meant")
 			}
 			if next, err = filepath.EvalSymlinks(next); err != nil {
@@ -55,10 +55,13 @@ func destination(dir string) (string, error) {
 	return abs, nil
 }
 
-// inWorkspace says whether a folder is a workspace's, or below one.
-func inWorkspace(dir string) bool {
+// inWorkspace says whether a folder is a workspace's, or below one: it has a spec, or was
+// agreed to. The spec alone is the container's to take away.
+func (p *program) inWorkspace(dir string) bool {
+	store, err := p.records()
+	kept := err == nil
 	for {
-		if _, err := os.Lstat(filepath.Join(dir, specName)); err == nil {
+		if _, err := os.Lstat(filepath.Join(dir, specName)); err == nil || kept && store.Has(dir) {
 			return true
 		}
 		parent := filepath.Dir(dir)

@@ -197,6 +197,13 @@ func (s Store) Load(folder string) (*Record, error) {
 	return &r, nil
 }
 
+// Has reports whether there is a record of a folder, an absolute path without links,
+// readable or not.
+func (s Store) Has(folder string) bool {
+	_, err := os.Lstat(s.file(folder))
+	return err == nil
+}
+
 // Save keeps a record, whole or not at all.
 func (s Store) Save(r Record) error {
 	if err := s.Apart(r.Folder); err != nil {
