@@ -121,8 +121,8 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	return own, err
 }
 
-// mountedTop is what the dev container CLI mounts of a folder when nothing is said: the
-// git repository that it is in, or the folder.
+// mountedTop is what is mounted of a folder whose devcontainer.json does not say, as the
+// dev container CLI would by itself: the git repository that it is in, or the folder.
 func mountedTop(folder string) string {
 	for dir := folder; ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {

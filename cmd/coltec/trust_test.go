@@ -96,6 +96,30 @@ func TestUpAsksAPerson(t *testing.T) {
 	}
 }
 
+// A difference is a patch where a program takes it, and text to a person: what the workspace
+// says works no terminal.
+func TestDiffOnATerminal(t *testing.T) {
+	coltec, dir, _ := untrustedWorkspace(t)
+	path := filepath.Join(dir, configName)
+	was, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	label := []byte(`"--label=coltec.project=widget",`)
+	if err := os.WriteFile(path, bytes.Replace(was, label, append(label, " // \x1b[2K"...), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"update", "--diff", dir, "--data", "run_args=--cap-add=SYS_PTRACE"}
+	out, err := exec.Command(coltec, args...).Output()
+	if err != nil || !bytes.Contains(out, append(label, " // \x1b[2K"...)) {
+		t.Errorf("a program gets %q, %v", out, err)
+	}
+	x := onTerminal(t, coltec, args...)
+	if code := x.ends(); code != 0 || !strings.Contains(x.said.String(), string(label)) || strings.Contains(x.said.String(), "\x1b") {
+		t.Errorf("exit %d, %q", code, x.said.String())
+	}
+}
+
 // What stands after -- cannot bring in a devcontainer.json that nobody agreed to.
 func TestConfigOfTheArguments(t *testing.T) {
 	for _, c := range []struct {
