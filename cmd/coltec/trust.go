@@ -21,6 +21,7 @@ import (
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/fnox"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/jsonc"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
@@ -76,7 +77,7 @@ type config struct {
 // newConfig is that of a text.
 func newConfig(folder, at string, text []byte) (*config, error) {
 	// The CLI ends comments elsewhere, and takes what is no JSON: it gets neither.
-	text, err := trust.Standard(text)
+	text, err := jsonc.Standard(text)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", at, err)
 	}

@@ -1,27 +1,18 @@
 package isolation
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 
-	"github.com/tailscale/hujson"
+	"github.com/coltec/coltec/pkg/jsonc"
 )
-
-// mostBrackets is far above what a devcontainer.json has. The parser calls itself for
-// each one within another, and a stack that is full ends the program.
-const mostBrackets = 10000
 
 // ReadContainer reads devcontainer.json, comments and all.
 func ReadContainer(src []byte) (Container, error) {
 	var c Container
-	if bytes.Count(src, []byte("["))+bytes.Count(src, []byte("{")) > mostBrackets {
-		return c, errors.New("it has more lists and objects than any such file")
-	}
-	b, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
+	b, err := jsonc.Standard(src)
 	if err != nil {
 		return c, err
 	}

@@ -1,14 +1,13 @@
 package trigger
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/tailscale/hujson"
+	"github.com/coltec/coltec/pkg/jsonc"
 )
 
 // gitRuns are the keys of git's configuration whose value git runs, or reads further
@@ -89,18 +88,11 @@ func settingKeys(content []byte) []string {
 	return jsonKeys(content, func(key string, _ any) bool { return programSetting.MatchString(key) })
 }
 
-// mostBrackets bounds how deep a text can be: the parser calls itself for each.
-const mostBrackets = 10000
-
 // jsonKeys lists the keys of a JSON text with comments that are asked for, at any depth.
 func jsonKeys(content []byte, wanted func(key string, value any) bool) []string {
 	var doc any
-	ok := content != nil && bytes.Count(content, []byte("["))+bytes.Count(content, []byte("{")) <= mostBrackets
-	if ok {
-		b, err := hujson.Standardize(append(bytes.TrimPrefix(bytes.Clone(content), []byte("\ufeff")), '\n'))
-		ok = err == nil && json.Unmarshal(b, &doc) == nil
-	}
-	if !ok {
+	b, err := jsonc.Standard(content)
+	if err != nil || json.Unmarshal(b, &doc) != nil {
 		return []string{unreadable}
 	}
 	found := map[string]bool{}

@@ -13,8 +13,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tailscale/hujson"
-
+	"github.com/coltec/coltec/pkg/jsonc"
 	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
@@ -100,21 +99,12 @@ func Container(folder string, src []byte, at string, files Files) ([]Act, error)
 // object reads JSON with comments. Of a key that is there twice the last counts, as
 // for the dev container CLI.
 func object(src []byte) (map[string]json.RawMessage, error) {
-	b, err := Standard(src)
+	b, err := jsonc.Standard(src)
 	if err != nil {
 		return nil, err
 	}
 	var top map[string]json.RawMessage
 	return top, json.Unmarshal(b, &top)
-}
-
-// Standard is the JSON of a text with comments, for programs that may take the end of a
-// comment to be elsewhere.
-func Standard(src []byte) ([]byte, error) {
-	if bytes.Contains(bytes.ReplaceAll(src, []byte("\r\n"), nil), []byte("\r")) {
-		return nil, errors.New("it has a carriage return that ends no line: some programs take a comment to end there")
-	}
-	return hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
 }
 
 // reader collects acts.
