@@ -2,39 +2,93 @@ package trust
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/jsonc"
-	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // Files reads a file of the workspace by its path below the workspace's folder, with
 // slashes. It follows nothing out of the folder and does not block.
 type Files func(name string) ([]byte, error)
 
-// inside are the keys of devcontainer.json that act in the container alone. All
-// others act on the host, also those that a later dev container CLI may know.
+// inside are the keys of devcontainer.json that act in the container alone, if their values
+// are plain. All others act on the host, also those that a later dev container CLI may know,
+// and overrideFeatureInstallOrder, whose names the CLI looks up in their registries.
 var inside = set("$schema", "name", "remoteUser", "containerUser", "workspaceFolder", "containerEnv", "remoteEnv",
 	"forwardPorts", "portsAttributes", "otherPortsAttributes", "customizations", "secrets", "init", "overrideCommand",
-	"shutdownAction", "updateRemoteUserUID", "userEnvProbe", "waitFor", "service", "runServices", "overrideFeatureInstallOrder",
+	"shutdownAction", "updateRemoteUserUID", "userEnvProbe", "waitFor", "service", "runServices",
 	"onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
 
-// insideFeature are those of devcontainer-feature.json.
+// insideFeature are those of devcontainer-feature.json; not installsAfter, as above.
 var insideFeature = set("$schema", "id", "version", "name", "documentationURL", "licenseURL", "description", "keywords", "options",
-	"containerEnv", "customizations", "installsAfter", "legacyIds", "deprecated", "entrypoint", "init",
+	"containerEnv", "customizations", "legacyIds", "deprecated", "entrypoint", "init",
 	"onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
 
 // insideBuild are those of build in devcontainer.json.
 var insideBuild = set("target") // args may name what the image is made from
+
+// written are those of all three that the dev container CLI writes as they are into YAML,
+// a Dockerfile, a path or a command line of the host, with what is plain there.
+var written = map[string]func(raw json.RawMessage) bool{
+	"remoteUser": isWord, "containerUser": isWord, "service": isWord, "target": isWord, "entrypoint": isWord, "workspaceFolder": isWord,
+	"runServices": areWords, "containerEnv": isEnvironment, "id": isID,
+}
+
+// plain reports whether a value is no more than a value where it is written.
+func plain(key string, raw json.RawMessage) bool {
+	check := written[key]
+	return check == nil || check(raw)
+}
+
+var (
+	word    = regexp.MustCompile(`^(?:[\w.@+/]|\$\{[\w.:@+/-]*\})(?:[\w.@+/:-]|\$\{[\w.:@+/-]*\})*$`)
+	envName = regexp.MustCompile(`^[A-Za-z_][\w.-]*$`)
+	id      = regexp.MustCompile(`^[\w-]+$`)
+)
+
+func isText(raw json.RawMessage, of *regexp.Regexp) bool {
+	var s *string
+	return json.Unmarshal(raw, &s) == nil && (s == nil || *s == "" || of.MatchString(*s))
+}
+
+func isWord(raw json.RawMessage) bool { return isText(raw, word) }
+func isID(raw json.RawMessage) bool   { return isText(raw, id) }
+
+func areWords(raw json.RawMessage) bool {
+	var list []json.RawMessage
+	return json.Unmarshal(raw, &list) == nil && !slices.ContainsFunc(list, func(x json.RawMessage) bool { return !isWord(x) })
+}
+
+// isEnvironment allows any text of one line: the CLI escapes what ends a value, and no ends
+// of lines.
+func isEnvironment(raw json.RawMessage) bool {
+	var m map[string]any
+	if json.Unmarshal(raw, &m) != nil {
+		return false
+	}
+	for name, v := range m {
+		switch v := v.(type) {
+		case string:
+			if strings.ContainsFunc(v, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+				return false
+			}
+		case map[string]any, []any:
+			return false
+		}
+		if !envName.MatchString(name) {
+			return false
+		}
+	}
+	return true
+}
 
 // OurFeature is the Feature that coltec writes anew before each start, beside the
 // devcontainer.json in ours.
@@ -43,12 +97,8 @@ const (
 	ours       = ".devcontainer"
 )
 
-const (
-	// filesMost bounds the files that one configuration may draw in.
-	filesMost = 50
-	// deepest is how far Features may depend on each other.
-	deepest = 10
-)
+// deepest is how far Features may depend on each other.
+const deepest = 10
 
 func set(names ...string) map[string]bool {
 	m := map[string]bool{}
@@ -59,41 +109,72 @@ func set(names ...string) map[string]bool {
 }
 
 // Container returns what a dev container of a workspace's folder does on its host: the
-// text of its devcontainer.json is src, at is its path in the folder. Files of the workspace that it names count
-// with it. The order is that of the text, because it has a meaning in runArgs.
+// text of its devcontainer.json is src, at is its path in the folder. Files that it names
+// count with it, also those outside of the workspace. The order is that of the text,
+// because it has a meaning in runArgs.
 func Container(folder string, src []byte, at string, files Files) ([]Act, error) {
+	wrong := func(err error) ([]Act, error) {
+		var of *fileError
+		if !errors.As(err, &of) {
+			err = &fileError{at, err}
+		}
+		return nil, err
+	}
 	top, err := object(src)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", at, err)
+		return wrong(err)
 	}
-	r := &reader{files: files, folder: folder, dir: path.Dir(at), left: filesMost, variables: map[string]bool{}, seen: map[string]bool{}}
+	real, err := resolve(folder)
+	if err != nil {
+		return wrong(err)
+	}
+	r := &reader{
+		in: files, folder: filepath.Clean(folder), real: real, dir: filepath.Join(folder, path.Dir(at)),
+		variables: map[string]bool{}, found: map[string]found{}, noted: map[string]bool{}, looked: map[[2]string]bool{},
+	}
 	for _, key := range slices.Sorted(maps.Keys(top)) {
-		raw := top[key]
-		switch key {
-		case "features":
-			err = r.features(raw, 0)
-		case "build":
-			err = r.build(raw)
-		case "dockerFile":
-			err = r.dockerfile(key, raw)
-		case "dockerComposeFile":
-			err = r.compose(key, raw)
-		case "hostRequirements":
-			r.requirements(raw)
-		default:
-			if !inside[key] {
-				r.add(key, raw)
-			}
+		if err := r.key(key, top[key]); err != nil {
+			return wrong(err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", at, err)
-		}
-		r.mentions(raw)
+		r.mentions(top[key])
 	}
+	if err := r.lock(at); err != nil {
+		return wrong(err)
+	}
+	r.containerFolder(top["workspaceFolder"])
 	for _, name := range slices.Sorted(maps.Keys(r.variables)) {
 		r.acts = append(r.acts, Act{"variable of this host", name})
 	}
 	return r.acts, nil
+}
+
+// containerFolder notes workspaceFolder where it is a part of other acts.
+func (r *reader) containerFolder(raw json.RawMessage) {
+	in := func(a Act) bool { return strings.Contains(a.Text, "${containerWorkspaceFolder") }
+	if raw != nil && plain("workspaceFolder", raw) && slices.ContainsFunc(r.acts, in) {
+		r.add("workspaceFolder", raw)
+	}
+}
+
+// key notes what a key of devcontainer.json does.
+func (r *reader) key(key string, raw json.RawMessage) error {
+	switch key {
+	case "features":
+		return r.features(raw, 0)
+	case "build":
+		return r.build(raw)
+	case "dockerFile":
+		return r.dockerfile(key, raw)
+	case "dockerComposeFile":
+		return r.compose(key, raw)
+	case "hostRequirements":
+		r.requirements(raw)
+	default:
+		if !inside[key] || !plain(key, raw) {
+			r.add(key, raw)
+		}
+	}
+	return nil
 }
 
 // object reads JSON with comments. Of a key that is there twice the last counts, as
@@ -109,19 +190,21 @@ func object(src []byte) (map[string]json.RawMessage, error) {
 
 // reader collects acts.
 type reader struct {
-	files     Files
-	folder    string // of the workspace, on the host
-	dir       string // that paths are relative to
-	left      int    // files that may still be read
-	acts      []Act
-	variables map[string]bool // of the host, that are handed in
-	seen      map[string]bool // files that are noted by their content
+	in           Files
+	folder, real string // of the workspace on the host, as it is called and without links
+	dir          string // of devcontainer.json, on the host
+	acts         []Act
+	variables    map[string]bool    // of the host, that are handed in
+	found        map[string]found   // files, by their absolute paths
+	files, bytes int                // of those that are there
+	noted        map[string]bool    // files that are acts
+	looked       map[[2]string]bool // compose files, and what their names are relative to; Features
 }
 
 // add notes a value: each element of a list by itself, so that a difference names it.
 func (r *reader) add(on string, raw json.RawMessage) {
 	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) != nil {
+	if json.Unmarshal(raw, &list) != nil || len(list) == 0 { // null, too: the key is there
 		list = []json.RawMessage{raw}
 	}
 	for _, v := range list {
@@ -131,9 +214,9 @@ func (r *reader) add(on string, raw json.RawMessage) {
 
 // compact is a value on one line; a text without its quotes.
 func compact(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
+	var text *string
+	if json.Unmarshal(raw, &text) == nil && text != nil {
+		return *text
 	}
 	var b bytes.Buffer
 	if json.Compact(&b, raw) != nil {
@@ -189,18 +272,14 @@ func (r *reader) features(raw json.RawMessage, depth int) error {
 		return fmt.Errorf("the depth of Features that depend on each other is more than %d", deepest)
 	}
 	for _, name := range slices.Sorted(maps.Keys(list)) {
-		if name == OurFeature && r.dir == ours {
+		if name == OurFeature && r.label(r.dir) == ours {
 			continue
 		}
 		r.acts = append(r.acts, Act{"feature", name})
 		if !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "../") {
 			continue
 		}
-		file := path.Join(r.dir, name, "devcontainer-feature.json")
-		b, ok, err := r.read(file)
-		if err == nil && ok {
-			err = r.feature(file, b, depth)
-		}
+		err := r.feature(filepath.Join(r.dir, name, "devcontainer-feature.json"), depth)
 		if err != nil {
 			return err
 		}
@@ -208,21 +287,74 @@ func (r *reader) features(raw json.RawMessage, depth int) error {
 	return nil
 }
 
-func (r *reader) feature(file string, src []byte, depth int) error {
-	top, err := object(src)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+// feature notes what a Feature of the workspace asks for. Its install.sh runs in the build
+// alone, in a container as the workspace's own.
+func (r *reader) feature(file string, depth int) error {
+	src, _, err := r.read(file)
+	if missing(err) || r.looked[[2]string{file}] {
+		return nil
 	}
+	label := r.label(file)
+	var top map[string]json.RawMessage
+	if err == nil {
+		top, err = object(src)
+	}
+	if err != nil {
+		return &fileError{label, err}
+	}
+	r.looked[[2]string{file}] = true
 	for _, key := range slices.Sorted(maps.Keys(top)) {
 		switch {
 		case key == "dependsOn":
 			if err := r.features(top[key], depth+1); err != nil {
 				return err
 			}
-		case !insideFeature[key]:
-			r.add(file+": "+key, top[key])
+		case !insideFeature[key] || !plain(key, top[key]):
+			r.add(label+": "+key, top[key])
 		}
 		r.mentions(top[key])
+	}
+	return nil
+}
+
+// lock notes where the lock file beside devcontainer.json says something else than the digest
+// that a Feature is named by: the CLI takes its word. What it says of a name without a
+// digest it may say: the CLI of each host writes it, and such a name says no more itself.
+func (r *reader) lock(at string) error {
+	name := "devcontainer-lock.json"
+	if strings.HasPrefix(path.Base(at), ".") {
+		name = "." + name
+	}
+	file := filepath.Join(r.dir, name)
+	label := r.label(file)
+	dir, err := resolve(r.dir)
+	if err != nil {
+		return &fileError{label, err}
+	}
+	src, real, err := r.read(file)
+	switch {
+	case real != "" && real != filepath.Join(dir, name):
+		return &fileError{label, fmt.Errorf("it is a link to %s, and the dev container CLI writes to it", r.label(real))}
+	case missing(err):
+		return nil
+	case err != nil:
+		return &fileError{label, err}
+	}
+	if len(bytes.TrimSpace(src)) == 0 {
+		return nil
+	}
+	var top, features map[string]json.RawMessage // with the case of their keys
+	if json.Unmarshal(src, &top) != nil || top["features"] != nil && json.Unmarshal(top["features"], &features) != nil {
+		_, _, err := r.content(file, true)
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(features)) {
+		var entry map[string]json.RawMessage
+		_ = json.Unmarshal(features[name], &entry) // what is no map has no integrity
+		_, digest, ok := strings.Cut(name, "@")
+		if pin := entry["integrity"]; ok && pin != nil && compact(pin) != digest {
+			r.acts = append(r.acts, Act{label + ": " + name, compact(pin)})
+		}
 	}
 	return nil
 }
@@ -238,7 +370,7 @@ func (r *reader) build(raw json.RawMessage) error {
 			if err := r.dockerfile("build.dockerfile", o[key]); err != nil {
 				return err
 			}
-		case !insideBuild[key]:
+		case !insideBuild[key] || !plain(key, o[key]):
 			r.add("build."+key, o[key])
 		}
 	}
@@ -248,193 +380,14 @@ func (r *reader) build(raw json.RawMessage) error {
 // dockerfile notes a Dockerfile by its content: what an image is made from may say what its
 // container does on the host, and only Docker knows which of its lines is which.
 func (r *reader) dockerfile(on string, raw json.RawMessage) error {
-	var name string
-	if json.Unmarshal(raw, &name) != nil {
-		r.add(on, raw)
-		return nil
-	}
-	r.acts = append(r.acts, Act{on, name})
-	file, err := r.inFolder(name)
-	if err != nil || file == "" {
-		return err
-	}
-	return r.content(file)
-}
-
-// compose notes compose files by their content: each of their lines may reach the host.
-func (r *reader) compose(on string, raw json.RawMessage) error {
 	r.add(on, raw)
-	var names []string
-	var one string
-	if json.Unmarshal(raw, &one) == nil {
-		names = []string{one}
-	} else if json.Unmarshal(raw, &names) != nil {
+	var name string
+	if json.Unmarshal(raw, &name) != nil || name == "" {
 		return nil
 	}
-	if len(names) == 0 {
-		return fmt.Errorf("%s names no file: what Docker looks for then is not known", on)
+	file, err := r.named(name)
+	if err == nil {
+		_, _, err = r.content(file, true)
 	}
-	for i, name := range names {
-		file, err := r.inFolder(name)
-		if err != nil {
-			return err
-		}
-		if file == "" {
-			continue
-		}
-		if i == 0 { // compose takes variables from the project's .env
-			if err := r.content(path.Join(path.Dir(file), ".env")); err != nil {
-				return err
-			}
-		}
-		if err := r.composeFile(file); err != nil {
-			return err
-		}
-	}
-	return r.content(".env")
-}
-
-func (r *reader) composeFile(file string) error {
-	if r.seen[file] {
-		return nil
-	}
-	if err := r.content(file); err != nil {
-		return err
-	}
-	b, ok, err := r.read(file)
-	if err != nil || !ok {
-		return err
-	}
-	var tree any
-	if err := yamlfile.Unmarshal(b, &tree); err != nil {
-		return fmt.Errorf("%s: %w", file, err) // it may draw in files that were not looked at
-	}
-	d := drawn{dir: path.Dir(file)}
-	if !d.in(tree, "") {
-		return fmt.Errorf("%s: it is larger than any such file by what it repeats", file)
-	}
-	for _, name := range d.plain {
-		if fs.ValidPath(name) {
-			if err := r.content(name); err != nil {
-				return err
-			}
-		}
-	}
-	for _, name := range d.compose {
-		if fs.ValidPath(name) {
-			if err := r.composeFile(name); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// drawn are the files that a compose file draws in, by their paths in the workspace: those
-// that it includes or extends, and plain ones, that variables come from or images are
-// built by. A path with a variable, or one that leads elsewhere, is in the compose file's
-// own text.
-type drawn struct {
-	dir            string // of the compose file
-	compose, plain []string
-	seen           int // values: aliases make many of few bytes
-}
-
-// valuesMost is far above what a compose file has.
-const valuesMost = 100_000
-
-// in collects those of a value below a key. It gives up, and returns false, where there is
-// no end of values.
-func (d *drawn) in(v any, key string) bool {
-	if d.seen++; d.seen > valuesMost {
-		return false
-	}
-	switch v := v.(type) {
-	case string:
-		d.name(key, v)
-	case []any:
-		for _, x := range v {
-			if !d.in(x, key) {
-				return false
-			}
-		}
-	case map[string]any:
-		if key == "build" {
-			d.build(v)
-		}
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			below := k
-			if key == "env_file" || (key == "include" || key == "extends") && (k == "file" || k == "path") {
-				below = key
-			}
-			if !d.in(v[k], below) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func (d *drawn) name(key, name string) {
-	switch key {
-	case "include", "extends":
-		d.compose = append(d.compose, path.Join(d.dir, name))
-	case "env_file":
-		d.plain = append(d.plain, path.Join(d.dir, name))
-	case "build":
-		d.plain = append(d.plain, path.Join(d.dir, name, "Dockerfile"))
-	}
-}
-
-func (d *drawn) build(v map[string]any) {
-	context, _ := v["context"].(string)
-	file, ok := v["dockerfile"].(string)
-	if !ok {
-		file = "Dockerfile"
-	}
-	d.plain = append(d.plain, path.Join(d.dir, context, file))
-}
-
-// content notes a file by its hash, if it is there.
-func (r *reader) content(file string) error {
-	if r.seen[file] {
-		return nil
-	}
-	r.seen[file] = true
-	b, ok, err := r.read(file)
-	if err != nil || !ok {
-		return err
-	}
-	r.acts = append(r.acts, Act{file, fmt.Sprintf("as it is now (sha256 %x)", sha256.Sum256(b))})
-	return nil
-}
-
-// inFolder is the path in the workspace of a file that devcontainer.json names; "" of one
-// that leads out of it, which is none of the workspace's.
-func (r *reader) inFolder(name string) (string, error) {
-	file := path.Join(r.dir, name)
-	for _, folder := range []string{"${localWorkspaceFolder}", r.folder} {
-		if below, ok := strings.CutPrefix(name, folder+"/"); ok {
-			file, name = path.Clean(below), below
-		}
-	}
-	if strings.Contains(name, "$") {
-		return "", fmt.Errorf("the file %q has a variable in its name: it cannot be looked at", name)
-	}
-	if name == "" || path.IsAbs(name) || !fs.ValidPath(file) {
-		return "", nil
-	}
-	return file, nil
-}
-
-// read reads a file that may be missing.
-func (r *reader) read(file string) ([]byte, bool, error) {
-	if r.left--; r.left < 0 {
-		return nil, false, fmt.Errorf("it draws in more than %d files", filesMost)
-	}
-	b, err := r.files(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	return b, err == nil, err
+	return err
 }

@@ -43,6 +43,9 @@ type Demands struct {
 	Container []Act `json:"container"`
 	// Grants stand each by itself.
 	Grants []Act `json:"grants"`
+	// Differs is for what is missing: Container is another list than was agreed to,
+	// also where it is empty.
+	Differs bool `json:"differs,omitempty"`
 }
 
 // Record is what the user agreed to.
@@ -105,7 +108,7 @@ func (r *Record) Missing(d Demands) Demands {
 	}
 	var m Demands
 	if !slices.Equal(r.Container, d.Container) {
-		m.Container = d.Container
+		m.Container, m.Differs = d.Container, true
 	}
 	for _, a := range d.Grants {
 		if !r.Granted(a) {
@@ -119,7 +122,7 @@ func (r *Record) Missing(d Demands) Demands {
 func (r *Record) Granted(a Act) bool { return r != nil && slices.Contains(r.Grants, a) }
 
 // Empty reports whether there is nothing to agree to.
-func (d Demands) Empty() bool { return len(d.Container) == 0 && len(d.Grants) == 0 }
+func (d Demands) Empty() bool { return !d.Differs && len(d.Container) == 0 && len(d.Grants) == 0 }
 
 // Changes says in lines for people how missing demands differ from the record: what
 // is new, and what of the container's acts is gone.
@@ -129,7 +132,7 @@ func (r *Record) Changes(missing Demands) []string {
 		old = r.Container
 	}
 	var lines []string
-	if missing.Container != nil {
+	if missing.Differs {
 		for _, a := range without(old, missing.Container) {
 			lines = append(lines, "- "+a.String())
 		}
