@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -171,31 +170,94 @@ func parse(path string) (file, toml.MetaData, error) {
 	return f, meta, err
 }
 
-// What a fnox.toml has at most: the parser takes a time that grows with the square of
-// how deep tables are.
+// What a fnox.toml has at most, outside of strings and comments. The parser takes a time
+// that grows with the square of how deep tables are, for each key.
 const (
-	mostBrackets = 4000
-	mostDots     = 100 // in a line, outside of strings
+	mostKeys = 10_000
+	mostDots = 6 // in a line
+	mostDeep = 4 // lists and inline tables, one in another
 )
-
-// quoted is a string within a line: its dots part no keys.
-var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
 
 func decode(b []byte) (file, toml.MetaData, error) {
 	var f file
-	if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) > mostBrackets {
-		return f, toml.MetaData{}, errors.New("it has more lists and tables than any such file")
-	}
-	for line := range bytes.Lines(b) {
-		if bytes.Count(quoted.ReplaceAll(line, nil), []byte(".")) > mostDots {
-			return f, toml.MetaData{}, errors.New("it has a key of more parts than any such file")
-		}
+	if err := shallow(bare(b)); err != nil {
+		return f, toml.MetaData{}, err
 	}
 	meta, err := toml.Decode(string(b), &f)
 	if err != nil {
 		err = tomlError(err)
 	}
 	return f, meta, err
+}
+
+// shallow refuses keys and tables that are deeper than any.
+func shallow(bare []byte) error {
+	keys, dots, deep := 0, 0, 0
+	for _, c := range bare {
+		switch c {
+		case '=':
+			keys++
+		case '.':
+			dots++
+		case '\n':
+			dots = 0
+		case '[', '{':
+			deep++
+		case ']', '}':
+			deep--
+		}
+		if deep > mostDeep || keys > mostKeys {
+			return errors.New("it has more lists and tables than any such file")
+		}
+		if dots > mostDots {
+			return errors.New("it has a key of more parts than any such file")
+		}
+	}
+	return nil
+}
+
+// bare is TOML without what is in strings and comments.
+func bare(b []byte) []byte {
+	var out []byte
+	for len(b) > 0 {
+		n := 1
+		switch c := b[0]; c {
+		case '#':
+			if n = bytes.IndexByte(b, '\n'); n < 0 {
+				n = len(b)
+			}
+		case '"', '\'':
+			n = text(b)
+		default:
+			out = append(out, c)
+		}
+		b = b[n:]
+	}
+	return out
+}
+
+// text is the length of the string that b begins with. One that does not end, which the
+// parser refuses, has what is left of its line, or of all.
+func text(b []byte) int {
+	quote, most := b[:1], 1
+	if triple := bytes.Repeat(quote, 3); bytes.HasPrefix(b, triple) {
+		quote, most = triple, 5 // the last two may be its own
+	}
+	for i := len(quote); i < len(b); i++ {
+		switch {
+		case b[i] == '\\' && b[0] == '"':
+			i++
+		case b[i] == '\n' && len(quote) == 1:
+			return i
+		case bytes.HasPrefix(b[i:], quote):
+			n := 0
+			for n < most && i+n < len(b) && b[i+n] == b[0] {
+				n++
+			}
+			return i + n
+		}
+	}
+	return len(b)
 }
 
 // tomlError says where, without the source line that may hold a value.

@@ -1,6 +1,7 @@
 package fnox
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,11 +12,37 @@ import (
 // A fnox.toml of 40 kB held coltec up for a quarter of a minute, and one of a megabyte
 // for hours.
 func TestDeepFile(t *testing.T) {
-	for _, src := range []string{"a = " + strings.Repeat("{a=", 1<<18), strings.Repeat("a.", 1<<18) + "a = 1", "[" + strings.Repeat("a.", 1<<18) + "a]", "a = " + strings.Repeat("[", 1<<19)} {
+	long := strings.Repeat("c.", 20_000) + "c = 1"
+	var keys strings.Builder
+	for i := range 40_000 {
+		fmt.Fprintf(&keys, "k%d = 1\n", i)
+	}
+	for _, src := range []string{
+		"a = " + strings.Repeat("{a=", 1<<18), strings.Repeat("a.", 1<<18) + "a = 1", "[" + strings.Repeat("a.", 1<<18) + "a]", "a = " + strings.Repeat("[", 1<<19), strings.Repeat("a = {\n", 100),
+		`x = {a = """b"""", ` + long + `, d = """"""}`, `x = {a = '''b'''', ` + long + `, d = ''''''}`, `x = {a = """\""""", ` + long + `}`, `x = {a = "\\", ` + long + `}`, `x = {a = '\', ` + long + `}`, `x = {a = "", ` + long + `, b = ""}`,
+		"x = \"\n" + long + "\n\"", "# \"\"\"\n" + long, "# '''\n[" + strings.Repeat("a.", 99) + "a]\n" + keys.String(), keys.String(), "x = ]]]]]]]]]]]]]]]]\n" + long,
+	} {
 		if _, _, err := decode([]byte(src)); err == nil || !strings.Contains(err.Error(), "than any such file") {
-			t.Errorf("%.9s…: %v", src, err)
+			t.Errorf("%.30s…: %v", src, err)
 		}
 	}
+}
+
+// What is deep in strings and comments alone is not deep.
+func TestFlatFile(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# ....................................... [[[[[[[[[[[[\n[profiles.prod.secrets]\n")
+	for i := range 2000 {
+		fmt.Fprintf(&b, "A%d = {provider = 'age', value = \"%s=\\\"{[{[{[{[{[\"} # \"x\n", i, strings.Repeat("ab.cd/", 60))
+	}
+	b.WriteString("J = \"\"\"{\"a\": [[[[[[[[[[[[1.2.3.4.5.6.7.8.9.10.11.12.13\n[[[[[[[[[[[[[[[[....................\\\"\"\"\"\"\nK = '''{{{{{{{{{{{{'....................\\''''\n")
+	b.WriteString("[profiles.prod.providers.age]\ntype = 'age'\nrecipients = ['a',\n 'b']\n")
+	began := time.Now()
+	f, _, err := decode([]byte(b.String()))
+	if err != nil || len(f.Profiles["prod"].Secrets) != 2002 {
+		t.Errorf("%d secrets, %v", len(f.Profiles["prod"].Secrets), err)
+	}
+	t.Log(b.Len(), time.Since(began))
 }
 
 // FuzzFile holds what every fnox.toml gives: an error that shows no value, soon, or the
