@@ -1,10 +1,13 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,7 +34,7 @@ func (r *reader) compose(on string, raw json.RawMessage) error {
 		}
 		if i == 0 { // where its variables come from, and where the names in all of the files count from
 			project = filepath.Dir(file)
-			if _, _, err := r.content(filepath.Join(project, ".env"), false); err != nil {
+			if err := r.variablesOf(filepath.Join(project, ".env"), filepath.Join(r.folder, ".env")); err != nil {
 				return err
 			}
 		}
@@ -39,8 +42,22 @@ func (r *reader) compose(on string, raw json.RawMessage) error {
 			return err
 		}
 	}
-	_, _, err := r.content(filepath.Join(r.folder, ".env"), false)
-	return err
+	return nil
+}
+
+// variablesOf notes files that Docker takes variables from, where they are there.
+func (r *reader) variablesOf(files ...string) error {
+	for _, file := range files {
+		if file == os.DevNull { // how a compose file says that there is none
+			continue
+		}
+		text, _, err := r.content(file, false)
+		if err != nil {
+			return err
+		}
+		r.env = append(r.env, text)
+	}
+	return nil
 }
 
 // composeFile notes a compose file, and what it draws in. The names in it are relative to
@@ -225,13 +242,35 @@ func (d *drawn) texts(on string, n ast.Node) (names []string, err error) {
 func (d *drawn) paths(on string, n ast.Node) (files []string, err error) {
 	names, err := d.texts(on, n)
 	for _, name := range names {
-		file, err := d.path(d.dir, name, name)
+		file, err := d.name(d.dir, name)
 		if err != nil {
 			return nil, err
 		}
 		files = append(files, file)
 	}
 	return files, err
+}
+
+// composeVariable is what Docker fills in: a name, and what it is by default.
+var composeVariable = regexp.MustCompile(`\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)(?:(:?)-([^{}$]*))?\})`)
+
+// name is the absolute path of a name in a compose file. A variable counts where it cannot
+// come from a file: what those say, only Docker knows.
+func (d *drawn) name(dir, name string) (string, error) {
+	full := composeVariable.ReplaceAllStringFunc(name, func(written string) string {
+		m := composeVariable.FindStringSubmatch(written)
+		variable := m[1] + m[2]
+		value, ok := os.LookupEnv(variable)
+		if !ok && slices.ContainsFunc(d.env, func(text []byte) bool { return bytes.Contains(text, []byte(variable)) }) {
+			return written
+		}
+		d.variables[variable] = true
+		if !ok || value == "" && m[3] == ":" {
+			value = m[4]
+		}
+		return value
+	})
+	return d.path(dir, full, name)
 }
 
 // file notes what a compose file draws in.
@@ -274,7 +313,7 @@ func (d *drawn) include(entry ast.Node) error {
 // included is one entry of include.
 type included struct {
 	*drawn
-	files, env, dirs []string
+	files, from, dirs []string
 }
 
 func (in *included) field(key string, value ast.Node) (err error) {
@@ -285,7 +324,7 @@ func (in *included) field(key string, value ast.Node) (err error) {
 		in.files = append(in.files, more...)
 	case "env_file":
 		more, err = in.paths("env_file", value)
-		in.env = append(in.env, more...)
+		in.from = append(in.from, more...)
 	case "project_directory":
 		more, err = in.paths("project_directory", value)
 		in.dirs = append(in.dirs, more...)
@@ -299,13 +338,11 @@ func (in *included) note() error {
 	if len(in.dirs) == 0 && len(in.files) > 0 {
 		in.dirs = []string{filepath.Dir(in.files[0])}
 	}
-	for _, file := range in.env {
-		if _, _, err := in.content(file, file != "/dev/null"); err != nil {
-			return err
-		}
+	if err := in.variablesOf(in.from...); err != nil {
+		return err
 	}
 	for _, dir := range in.dirs {
-		if _, _, err := in.content(filepath.Join(dir, ".env"), false); err != nil {
+		if err := in.variablesOf(filepath.Join(dir, ".env")); err != nil {
 			return err
 		}
 		for _, file := range in.files {
@@ -420,7 +457,7 @@ func (d *drawn) build(item ast.Node) error {
 	}
 	for _, context := range contexts {
 		for _, name := range recipes {
-			file, err := d.path(context, name, name)
+			file, err := d.name(context, name)
 			if err != nil {
 				return err
 			}

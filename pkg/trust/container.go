@@ -198,6 +198,7 @@ type reader struct {
 	found        map[string]found   // files, by their absolute paths
 	files, bytes int                // of those that are there
 	noted        map[string]bool    // files that are acts
+	env          [][]byte           // files that Docker takes variables from
 	looked       map[[2]string]bool // compose files, and what their names are relative to; Features
 }
 

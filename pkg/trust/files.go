@@ -180,7 +180,7 @@ func (r *reader) named(name string) (string, error) {
 // path is a name that is relative to a folder. What is left of variables another program
 // fills in.
 func (r *reader) path(dir, name, written string) (string, error) {
-	if strings.ContainsFunc(name, func(c rune) bool { return c == '$' || c < ' ' || c == 0x7f }) {
+	if strings.ContainsFunc(name, func(c rune) bool { return strings.ContainsRune("${}", c) || c < ' ' || c == 0x7f }) {
 		return "", hint.Wrap(fmt.Errorf("the file %q has a variable in its name: it cannot be looked at", written), "write the file's own name there")
 	}
 	if filepath.IsAbs(name) {
