@@ -238,7 +238,8 @@ func (d *drawn) texts(on string, n ast.Node) (names []string, err error) {
 	return names, err
 }
 
-// paths are the absolute paths of those.
+// paths are the absolute paths of those: two of one below ~, which Docker takes for the
+// home of the user in some places.
 func (d *drawn) paths(on string, n ast.Node) (files []string, err error) {
 	names, err := d.texts(on, n)
 	for _, name := range names {
@@ -247,6 +248,16 @@ func (d *drawn) paths(on string, n ast.Node) (files []string, err error) {
 			return nil, err
 		}
 		files = append(files, file)
+		if below, ok := strings.CutPrefix(name, "~"); ok {
+			home, err := os.UserHomeDir()
+			if err == nil {
+				file, err = d.name(home, "."+below)
+			}
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, file)
+		}
 	}
 	return files, err
 }
@@ -270,6 +281,9 @@ func (d *drawn) name(dir, name string) (string, error) {
 		}
 		return value
 	})
+	if full != name && strings.HasPrefix(full, "~") {
+		full = name // refused
+	}
 	return d.path(dir, full, name)
 }
 

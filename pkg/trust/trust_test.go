@@ -37,6 +37,7 @@ func acts(t *testing.T, config string, files map[string]string) []string {
 func TestContainer(t *testing.T) {
 	t.Setenv("COLTEC_TEST_PLACE", "sub")
 	t.Setenv("COLTEC_TEST_EMPTY", "")
+	t.Setenv("HOME", "/w")
 	for name, c := range map[string]struct {
 		config string
 		files  map[string]string
@@ -108,6 +109,8 @@ func TestContainer(t *testing.T) {
 		}, "dockerComposeFile: ../c.yml|c.yml: as|sub/.env: as|sub/c.yml: as|sub/x/Dockerfile: as|v.env: as|at/.env: as|p/a.yml: as|at/Dockerfile: as|q/b.yml: as|at/b.env: as"},
 		"compose with variables": {`{"dockerComposeFile": "../c.yml"}`, map[string]string{"c.yml": "include: ['${COLTEC_TEST_X:-i}.yml']\nservices: {s: {env_file: $COLTEC_TEST_X/a.env, build: {context: '${COLTEC_TEST_PLACE:-.}', dockerfile: '${COLTEC_TEST_EMPTY-x}Dockerfile'}}}\n", ".env": "OTHER=1"},
 			"dockerComposeFile: ../c.yml|.env: as|c.yml: as|i.yml: not there|/a.env: not there|sub/Dockerfile: not there|variable of this host: COLTEC_TEST_EMPTY|variable of this host: COLTEC_TEST_PLACE|variable of this host: COLTEC_TEST_X"},
+		"compose with a home": {`{"dockerComposeFile": "../c.yml"}`, map[string]string{"c.yml": "services: {s: {build: ~/x}, t: {env_file: a~}}\n", "x/Dockerfile": "FROM a", "a~": ""},
+			"dockerComposeFile: ../c.yml|c.yml: as|~/x/Dockerfile: not there|x/Dockerfile: as|a~: as"},
 		"compose with anchors": {`{"dockerComposeFile": "../c.yml"}`, map[string]string{
 			"c.yml": "x-a: &a {build: a}\nx-b: &b\n  build: b\nx-l: &l [l.env]\nservices:\n  s:\n    build: &s s\n    <<: *a\n  t:\n    <<: [*a, *b]\n  u: !override\n    build: !!str u\n    env_file: *l\n    extends: s\n    environment: {build: y, include: z}\n",
 		}, "dockerComposeFile: ../c.yml|c.yml: as|s/Dockerfile: not|a/Dockerfile: not|b/Dockerfile: not|u/Dockerfile: not|l.env: not"},
@@ -144,7 +147,7 @@ func TestContainerThatIsBroken(t *testing.T) {
 		"compose true":     {`{"dockerComposeFile": true}`, nil}, "compose 1": {`{"dockerComposeFile": 1}`, nil}, "compose map": {`{"dockerComposeFile": {}}`, nil}, "compose list": {`{"dockerComposeFile": []}`, nil}, "compose text": {`{"dockerComposeFile": ""}`, nil}, "compose texts": {`{"dockerComposeFile": ["a.yml", ""]}`, nil}, "compose null in a list": {`{"dockerComposeFile": [null]}`, nil},
 		"variable": {`{"dockerFile": "$X/Dockerfile"}`, nil}, "variable of the container": {`{"dockerComposeFile": "${containerWorkspaceFolder}/c.yml"}`, nil},
 		"variable in include": {composed, map[string]string{".devcontainer/c.yml": `include: ["${COLTEC_TEST_X:-other.yml}"]`, ".env": "export COLTEC_TEST_X = more.yml"}},
-		"variable within one": {composed, compose(`include: ["${COLTEC_TEST_X:-${COLTEC_TEST_Y:-other.yml}}"]`)}, "variable with an alternative": {composed, compose(`include: ["${COLTEC_TEST_X:+other.yml}"]`)}, "variable in extends": {composed, compose(`services: {s: {extends: {file: "$$X"}}}`)},
+		"variable within one": {composed, compose(`include: ["${COLTEC_TEST_X:-${COLTEC_TEST_Y:-other.yml}}"]`)}, "home by default": {composed, compose(`services: {s: {build: "${COLTEC_TEST_X:-~/x}"}}`)}, "variable with an alternative": {composed, compose(`include: ["${COLTEC_TEST_X:+other.yml}"]`)}, "variable in extends": {composed, compose(`services: {s: {extends: {file: "$$X"}}}`)},
 		"second document": {composed, compose("a: 1\n---\ninclude: [other.yml]\n")}, "bytes": {composed, compose("include: !!binary b3RoZXIueW1s")}, "bytes as a key": {composed, compose("!!binary aW5jbHVkZQ==: [other.yml]")},
 		"another end of a line": {composed, compose("# said\u0085include: [other.yml]\n")}, "include of a number": {composed, compose("include: [1]")}, "include of tomorrow": {composed, compose("include: [{path: a.yml, paths: [b.yml]}]")},
 		"no end":           {composed, compose("a: &a\n  <<: *a\nservices: {s: *a}\n")},
