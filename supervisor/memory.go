@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/unit"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // past is what has to outlive a supervisor that was killed: a unit that keeps
@@ -107,17 +108,14 @@ func (m memory) load() (units map[string]past, err error) {
 	return units, nil
 }
 
-// save writes the file anew. It need not survive a power cut: no fsync.
+// save writes the file anew. No unit survives a power cut.
 func (m memory) save(units map[string]past) error {
 	if m == "" {
 		return nil
 	}
 	b, err := json.Marshal(units)
 	if err == nil {
-		err = os.WriteFile(string(m)+".new", b, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(string(m)+".new", string(m))
+		err = wholefile.Write(string(m), b, 0o600, wholefile.Volatile)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remember what units did: %w", err)

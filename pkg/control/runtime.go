@@ -308,10 +308,7 @@ func (s *Seat) Note(i Instance) error {
 	}
 	for _, lock := range s.locks {
 		path := filepath.Join(filepath.Dir(lock.Name()), noteName)
-		if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-			return fmt.Errorf("cannot write %s: %w", path, err)
-		}
-		if err := os.Rename(path+".new", path); err != nil {
+		if err := wholefile.Write(path, b, 0o600, wholefile.Volatile); err != nil {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}

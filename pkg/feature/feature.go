@@ -18,6 +18,7 @@ import (
 
 	"github.com/coltec/coltec/features"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Dir is where the Feature lies, below the folder of a workspace.
@@ -182,23 +183,7 @@ func put(root *os.Root, name string, r io.ReadSeeker, mode fs.FileMode) error {
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	temp := name + ".new"
-	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) { // a pipe in its place would take no end
-		return err
-	}
-	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
-	if err == nil {
-		err = root.Rename(temp, name)
-	}
-	if err != nil {
-		_ = root.Remove(temp)
-	}
-	return err
+	return wholefile.WriteIn(root, name, r, mode, wholefile.Durable)
 }
 
 func equal(root *os.Root, name string, r io.Reader, mode fs.FileMode) (bool, error) {

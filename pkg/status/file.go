@@ -1,7 +1,7 @@
 package status
 
 import (
-	"errors"
+	"bytes"
 	"os"
 	"path/filepath"
 	"time"
@@ -43,15 +43,5 @@ func parse(b []byte) (doc Document, err error) {
 // WriteFile writes a document, as JSON, to a log directory: whole, and over whatever has
 // the name.
 func WriteFile(logs *os.Root, doc []byte) error {
-	const temp = FileName + ".new"
-	_ = logs.Remove(temp)
-	f, err := logs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(doc, '\n'))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return logs.Rename(temp, FileName)
+	return wholefile.WriteIn(logs, FileName, bytes.NewReader(append(doc, '\n')), 0o644, wholefile.Volatile)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Join is one run of the job.
@@ -275,10 +276,7 @@ func write(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return wholefile.Write(path, b, 0o600, wholefile.Volatile)
 }
 
 func lastLine(text string) string {

@@ -1,6 +1,7 @@
-// Package wholefile reads files that somebody else may have put there: an agent in a
-// container, a store. Such a file may be a named pipe that nobody writes, a device
-// without an end, or larger than the memory.
+// Package wholefile reads and writes files whole. One that is read somebody else may have
+// put there, an agent in a container, a store: it may be a named pipe that nobody writes, a
+// device without an end, or larger than the memory. One that is written may be read by
+// others meanwhile, or its writer killed.
 package wholefile
 
 import (
