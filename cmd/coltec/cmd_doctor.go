@@ -21,9 +21,9 @@ import (
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
-	"github.com/coltec/coltec/pkg/tailnet"
 )
 
 func cmdDoctor(p *program) *cli.Command {
@@ -258,15 +258,15 @@ func skew(server, now time.Time) error {
 // tailnetFault is what keeps a workspace out of its tailnet: no key, or what
 // coltecd said last.
 func tailnetFault(w *workspace, values secret.Values) error {
-	hasKey := slices.ContainsFunc(tailnet.KeyVars, func(name string) bool { return !values[name].Empty() })
+	hasKey := slices.ContainsFunc(spec.TailnetKeys, func(name string) bool { return !values[name].Empty() })
 	doc, _, err := readStatus(w.folder)
 	known := err == nil && doc.Network != nil
 	switch {
 	case known && doc.Network.State == status.NetworkRunning:
 		return nil // its node keeps its own key
 	case !hasKey:
-		return hint.Wrap(fmt.Errorf("%s is not set", tailnet.KeyVars[0]),
-			"make an auth key in the admin console of the tailnet, and give it as a secret: fnox set %s", tailnet.KeyVars[0])
+		return hint.Wrap(fmt.Errorf("%s is not set", spec.TailnetKeys[0]),
+			"make an auth key in the admin console of the tailnet, and give it as a secret: fnox set %s", spec.TailnetKeys[0])
 	case known && doc.Network.State == status.NetworkOffline:
 		return hint.Wrap(errors.New("joined, and the control server is not reached"), "see coltec logs %s tailscaled; it goes on trying", w.folder)
 	case known && doc.Network.State == status.NetworkBlocked:

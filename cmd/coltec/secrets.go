@@ -12,7 +12,6 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
-	"github.com/coltec/coltec/pkg/tailnet"
 	"github.com/coltec/coltec/pkg/trust"
 )
 
@@ -29,25 +28,9 @@ func secretFlags() []cli.Flag {
 // remotes, services, hooks and tailnet cannot do without.
 func wanted(sp *spec.Spec) []secret.Wanted {
 	var list []secret.Wanted
-	seen := map[string]bool{}
-	add := func(name string, required bool) {
-		if name != "" && !seen[name] {
-			seen[name] = true
-			list = append(list, secret.Wanted{Name: name, Required: required})
-		}
-	}
-	for _, name := range sp.RequiredSecrets() {
-		add(name, true)
-	}
-	for _, s := range sp.Secrets {
-		add(s.Name, false)
-	}
-	for _, name := range sp.Variables() {
-		add(name, false)
-	}
-	if sp.Networking.Enabled {
-		for _, name := range tailnet.KeyVars {
-			add(name, false)
+	for _, v := range sp.Variables() {
+		if v.Needed || v.Declared {
+			list = append(list, secret.Wanted{Name: v.Name, Required: v.Required})
 		}
 	}
 	return list

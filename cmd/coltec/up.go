@@ -211,17 +211,12 @@ func masked(secrets secret.Values, say func(string)) func(string) {
 	var values []string
 	for name := range secrets {
 		// Shorter ones are parts of everything, and are no secrets.
-		if v := secrets[name].Reveal(); len(v) >= 8 && !spelled(name) {
+		if v := secrets[name].Reveal(); len(v) >= 8 && !spec.NamesPlace(name) {
 			values = append(values, v)
 		}
 	}
 	r := secret.NewRedactor(values...)
 	return func(line string) { say(string(r.Redact([]byte(line)))) }
-}
-
-// spelled tells a name of a place, which every message has, from a key to it.
-func spelled(name string) bool {
-	return strings.Contains(name, "BUCKET") || strings.Contains(name, "ENDPOINT") || strings.Contains(name, "REGION")
 }
 
 // ask gets the status document of a container's coltecd.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/tailnet"
 )
 
@@ -38,7 +39,7 @@ func cmdTailnetUp(p *program) *cli.Command {
 			defer stop()
 			return tailnet.Join{
 				Tailscale: c.String("tailscale"), Socket: c.String("socket"), State: c.String("state"), Report: c.String("report"),
-				Up: c.Args().Slice(), Key: secret.New(p.env(tailnet.KeyVars[0])), Env: p.environ,
+				Up: c.Args().Slice(), Key: secret.New(p.env(spec.TailnetKeys[0])), Env: p.environ,
 			}.Run(ctx)
 		},
 	}

@@ -16,7 +16,6 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
-	"github.com/coltec/coltec/pkg/tailnet"
 	"github.com/coltec/coltec/pkg/wholefile"
 )
 
@@ -171,22 +170,11 @@ func (d *daemon) Provide(ctx context.Context, req control.ProvideRequest, say fu
 
 // wanted are the variables that start may hand to a running coltecd.
 func wanted(sp *spec.Spec) []string {
-	names := credentials(sp)
-	names[hostVar] = true
-	for _, name := range sp.Variables() {
-		names[name] = true
+	names := []string{hostVar}
+	for _, v := range sp.Variables() {
+		names = append(names, v.Name)
 	}
-	for _, s := range sp.Secrets {
-		if s.Name != "" {
-			names[s.Name] = true
-		}
-	}
-	if sp.Networking.Enabled {
-		for _, name := range tailnet.KeyVars {
-			names[name] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
+	return names
 }
 
 // reload takes over the spec on the disk, and further variables.

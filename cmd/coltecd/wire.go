@@ -17,7 +17,6 @@ import (
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
-	"github.com/coltec/coltec/pkg/tailnet"
 	"github.com/coltec/coltec/pkg/unit"
 )
 
@@ -186,19 +185,13 @@ func homeOf(name string) []string {
 	return []string{"HOME=" + u.HomeDir, "USER=" + u.Username, "LOGNAME=" + u.Username}
 }
 
-// credentials are the names of the variables that the remotes are made of: each
-// that a remote asks for, a default in the spec or not.
+// credentials are the names of the variables that open the remotes and the tailnet.
 func credentials(sp *spec.Spec) map[string]bool {
 	names := map[string]bool{}
-	record := func(name string) (string, bool) {
-		names[name] = true
-		return "", false
-	}
-	for _, r := range sp.Persistence.Remotes {
-		_, _ = r.Expand(record) // for the questions that it asks
-	}
-	for _, name := range tailnet.KeyVars { // they join the tailnet: nobody else's business
-		names[name] = true
+	for _, v := range sp.Variables() {
+		if v.Credential {
+			names[v.Name] = true
+		}
 	}
 	return names
 }
@@ -206,15 +199,11 @@ func credentials(sp *spec.Spec) map[string]bool {
 // secretValues are the values that no log may hold: of the remotes' variables
 // and of the secrets that the spec declares.
 func secretValues(sp *spec.Spec, environ []string) []string {
-	names := credentials(sp)
-	for _, s := range sp.Secrets {
-		names[s.Name] = true
-	}
 	get := lookup(environ)
 	var values []string
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if v, ok := get(name); ok && !isPlace(name) {
-			values = append(values, v)
+	for _, v := range sp.Variables() {
+		if value, ok := get(v.Name); ok && v.Secret() {
+			values = append(values, value)
 		}
 	}
 	for _, r := range sp.Persistence.Remotes {
@@ -225,17 +214,6 @@ func secretValues(sp *spec.Spec, environ []string) []string {
 		}
 	}
 	return values
-}
-
-// isPlace tells a variable that names a place from one that opens it: bucket,
-// endpoint and region are in every message, and no secret.
-func isPlace(name string) bool {
-	for _, word := range []string{"BUCKET", "ENDPOINT", "REGION", "PROVIDER", "PREFIX", "PATH"} {
-		if strings.Contains(strings.ToUpper(name), word) {
-			return true
-		}
-	}
-	return false
 }
 
 // fuseDevice is what a mount needs of the container.

@@ -333,9 +333,9 @@ func (s *Spec) RemoteVariables(remote string) []string {
 	return slices.Compact(names)
 }
 
-// Variables returns the names that must be set for everything in the spec to
-// run, sorted: of the remotes in use, of services and hooks, and required secrets.
-func (s *Spec) Variables() []string {
+// needed returns the names that must be set for everything in the spec to run: of the
+// remotes in use, of services and hooks, and required secrets.
+func (s *Spec) needed() []string {
 	var names []string
 	none := func(string) (string, bool) { return "", false }
 	for _, y := range s.Replicas() {
@@ -359,9 +359,7 @@ func (s *Spec) Variables() []string {
 			names = append(names, missingNames(err)...)
 		}
 	}
-	names = append(names, s.RequiredSecrets()...)
-	slices.Sort(names)
-	return slices.Compact(names)
+	return append(names, s.RequiredSecrets()...)
 }
 
 // RequiredSecrets returns the names of the secrets that must be set.

@@ -159,7 +159,7 @@ func TestVariableNames(t *testing.T) {
 		"a chain":  {s.RemoteVariables("sealed"), []string{"BUCKET", "KEY", "PASSWORD", "SALT"}},
 		"alone":    {s.Persistence.Remotes["sealed"].Variables(), []string{"PASSWORD", "SALT"}},
 		"none":     {s.RemoteVariables("nothing"), nil},
-		"all":      {s.Variables(), []string{"BUCKET", "HOOK_KEY", "KEY", "KEY2", "PASSWORD", "SALT", "TEAM", "TOKEN", "WEB_KEY"}},
+		"all":      {needs(s), []string{"BUCKET", "HOOK_KEY", "KEY", "KEY2", "PASSWORD", "SALT", "TEAM", "TOKEN", "WEB_KEY"}},
 	}
 	for name, tt := range tests {
 		if diff := cmp.Diff(tt.want, tt.got); diff != "" {

@@ -95,9 +95,9 @@ func checkPromises(t *testing.T, src string, s *Spec) {
 		}
 	}
 	set := func(string) (string, bool) { return "value", true }
-	for _, name := range s.Variables() {
-		if !isVariable(name) {
-			t.Errorf("variable %q", name)
+	for _, v := range s.Variables() {
+		if !isVariable(v.Name) {
+			t.Errorf("variable %q", v.Name)
 		}
 	}
 	for _, y := range s.Replicas() {

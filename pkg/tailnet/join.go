@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/wholefile"
 )
@@ -189,7 +190,7 @@ func (j Join) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, j.Tailscale, append([]string{"--socket=" + j.Socket}, args...)...)
 	cmd.Env = slices.DeleteFunc(slices.Clone(j.Env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
-		return slices.Contains(KeyVars, name)
+		return slices.Contains(spec.TailnetKeys, name)
 	})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
@@ -204,7 +205,7 @@ func reason(s state, said error) error {
 	}
 	switch lower := strings.ToLower(text); {
 	case strings.Contains(lower, "invalid key"), strings.Contains(lower, "invalid authkey"), strings.Contains(lower, "not valid"):
-		return fmt.Errorf("invalid key: the control server refuses the one in %s (%s)", KeyVars[0], text)
+		return fmt.Errorf("invalid key: the control server refuses the one in %s (%s)", spec.TailnetKeys[0], text)
 	case text == "" && len(s.Health) > 0:
 		text = s.Health[0]
 	case text == "":

@@ -32,9 +32,6 @@ const (
 	EnvProxy        = "COLTEC_NET_PROXY"
 )
 
-// KeyVars may hold the key that joins; the first that is set counts.
-var KeyVars = []string{"COLTEC_TAILSCALE_AUTH_KEY", "TAILSCALE_AUTH_KEY", "TS_AUTHKEY"}
-
 // DefaultProxy is where tailscaled listens for SOCKS5 and HTTP in mode userspace.
 const DefaultProxy = "localhost:1055"
 
@@ -76,7 +73,7 @@ func Resolve(sp *spec.Spec, get spec.Lookup) (Config, error) {
 	if args := r.text(EnvExtraArgs, ""); args != "" {
 		c.ExtraArgs = strings.Fields(args)
 	}
-	for _, name := range KeyVars {
+	for _, name := range spec.TailnetKeys {
 		if key := strings.TrimSpace(r.text(name, "")); key != "" {
 			c.Key = secret.New(key)
 			break
@@ -105,7 +102,7 @@ func (r *reader) check(c Config) {
 	for _, arg := range c.ExtraArgs {
 		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 		if name == "auth-key" || name == "authkey" {
-			r.err = hint.Wrap(fmt.Errorf("extra_args holds --%s: a key on a command line is seen by every user", name), "set %s instead", KeyVars[0])
+			r.err = hint.Wrap(fmt.Errorf("extra_args holds --%s: a key on a command line is seen by every user", name), "set %s instead", spec.TailnetKeys[0])
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestArgv(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c, err := Resolve(workspace(), environ(KeyVars[0]+"=tskey", tt.env))
+			c, err := Resolve(workspace(), environ(spec.TailnetKeys[0]+"=tskey", tt.env))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -84,7 +84,7 @@ func (c Config) Units(p Place) []unit.Unit {
 	}
 	joiner := unit.Unit{
 		Name: Joiner, Kind: unit.Job, Argv: c.joinArgv(p), Dir: "/", After: []string{Daemon},
-		Env:      append(slices.Clone(p.Env), KeyVars[0]+"="+c.Key.Reveal()),
+		Env:      append(slices.Clone(p.Env), spec.TailnetKeys[0]+"="+c.Key.Reveal()),
 		Schedule: unit.Schedule{Every: lookEvery}, Timeout: joinTimeout,
 		Restart: unit.OnFailure, Backoff: unit.Backoff{Base: time.Second, Max: time.Minute}, StartLimit: unit.StartLimit{Burst: -1},
 	}
@@ -101,7 +101,7 @@ func (c Config) Units(p Place) []unit.Unit {
 		return []unit.Unit{daemon}
 	case c.Key.Empty():
 		joiner.Env, joiner.After = nil, nil
-		joiner.Blocked = KeyVars[0] + " is not set"
+		joiner.Blocked = spec.TailnetKeys[0] + " is not set"
 		return []unit.Unit{joiner}
 	}
 	return []unit.Unit{daemon, joiner}
