@@ -27,13 +27,16 @@ func secretFlags() []cli.Flag {
 // wanted are the secrets that a spec declares, and the variables that its
 // remotes, services, hooks and tailnet cannot do without.
 func wanted(sp *spec.Spec) []secret.Wanted {
-	var list []secret.Wanted
+	var required, list []secret.Wanted
 	for _, v := range sp.Variables() {
-		if v.Needed || v.Declared {
-			list = append(list, secret.Wanted{Name: v.Name, Required: v.Required})
+		switch {
+		case v.Required:
+			required = append(required, secret.Wanted{Name: v.Name, Required: true})
+		case v.Needed || v.Declared:
+			list = append(list, secret.Wanted{Name: v.Name})
 		}
 	}
-	return list
+	return append(required, list...) // what must be had is asked for first
 }
 
 // secretsFile has what --secrets-file names. It is read once in a call: a shell's <(…) is a

@@ -239,7 +239,7 @@ func (l *Lease) next(ctx context.Context) error {
 		h.TTL, h.Renew = l.ttl.Seconds(), l.renew.Seconds()
 	})
 	if errors.Is(err, ErrFenced) {
-		return l.lost()
+		return l.lost(err)
 	}
 	return err
 }
@@ -293,10 +293,10 @@ func (l *Lease) Behind(left []account.Left) func(*Head) {
 	return func(h *Head) { h.leave(l.self, left, l.clock.Now()) }
 }
 
-// lost is the answer to a race for a free lease that another won.
-func (l *Lease) lost() error {
+// lost is the answer to a race for a free lease that another won; err where none did.
+func (l *Lease) lost(err error) error {
 	if l.head == nil {
-		return ErrFenced
+		return err
 	}
 	return &HeldByOther{Holder: l.head.Holder, LastSeen: l.clock.Now(), Free: l.ttl, Renew: seconds(l.head.Renew)}
 }
@@ -311,7 +311,7 @@ func (l *Lease) create(ctx context.Context) error {
 	}
 	err := l.send(ctx, h, rclone.IfAbsent)
 	if errors.Is(err, ErrFenced) {
-		return l.lost()
+		return l.lost(err)
 	}
 	return err
 }
@@ -588,8 +588,13 @@ func (l *Lease) won(a *attempt) {
 func (l *Lease) refused(ctx context.Context, a *attempt) error {
 	l.inDoubt = a // should the read fail
 	body, err := l.get(ctx)
-	if errors.Is(err, rclone.ErrNotFound) { // the bucket was emptied: the next Acquire begins anew
+	if errors.Is(err, rclone.ErrNotFound) { // the next Acquire begins anew
+		was := l.head
 		l.inDoubt, l.held, l.head, l.etag = nil, false, nil, ""
+		if was == nil {
+			return hint.Wrap(fmt.Errorf("cannot write head: the store refuses to make %q as if it were there, and has none to be read", l.key),
+				"if this stays, the store has half of it: remove it there")
+		}
 		return errHeadGone
 	}
 	if err != nil {

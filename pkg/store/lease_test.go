@@ -259,6 +259,27 @@ func TestLeaseCreateInDoubt(t *testing.T) {
 	}
 }
 
+// contrary says of the head that there is one to who makes it, and that there is none to who
+// reads it, as a server did in whose files a write that was cut off had left half.
+type contrary struct{ *storetest.Bucket }
+
+func (contrary) Get(context.Context, string, int64) ([]byte, error) { return nil, rclone.ErrNotFound }
+
+// A store that contradicts itself is no other holder, and no bucket that was emptied.
+func TestLeaseOfAContraryStore(t *testing.T) {
+	b := storetest.New()
+	b.Set(HeadKey(workspace), []byte("half"))
+	l := NewLease(contrary{b}, LeaseOptions{Workspace: workspace, TTL: time.Minute, Self: Holder{Host: "a", Instance: NewID()}})
+	for range 2 {
+		err := l.Acquire(t.Context())
+		if err == nil || errors.Is(err, ErrFenced) || l.Holds() || l.InDoubt() || !strings.Contains(err.Error(), "none to be read") {
+			t.Errorf("it said %v", err)
+		}
+	}
+	b.Drop(HeadKey(workspace))
+	mustAcquire(t, l)
+}
+
 func TestLeaseEmptiedBucket(t *testing.T) {
 	b := storetest.New()
 	l := machineOf(t, b, "a")
