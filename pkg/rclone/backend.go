@@ -92,6 +92,9 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 			if _, taken := vars[name]; taken {
 				return nil, nil, configError(fmt.Errorf("two remotes or options share the variable %s", name), "rename the remote %q", b.Name)
 			}
+			if other, is := unknown(backends, option, value); is {
+				return nil, nil, configError(fmt.Errorf("the option %s of the remote %q names the remote %q, which is not here", option, b.Name, other), "")
+			}
 			if other, is := another(backends, b, name); is {
 				return nil, nil, configError(fmt.Errorf("the option %s of the remote %q would be one of the remote %q", option, b.Name, other), "rename the remote %q", other)
 			}
@@ -128,6 +131,20 @@ func another(backends []Backend, of Backend, variable string) (string, bool) {
 	return "", false
 }
 
+// unknown is a remote that an option names and that none of these back ends is. rclone
+// would find one all the same: a's options b_type and b_c make a remote called a_b.
+func unknown(backends []Backend, option, value string) (string, bool) {
+	if !wrapsAnother(optionName(option)) {
+		return "", false
+	}
+	for _, name := range wrapped(optionName(option), value) {
+		if name != "" && !slices.ContainsFunc(backends, func(b Backend) bool { return b.Name == name }) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
 // variable is how rclone reads an option of a remote from the environment: a
 // dash stays in the remote's name, and no shell could set it.
 func variable(remote, option string) string {
@@ -157,7 +174,12 @@ func (b Backend) options() (map[string]string, error) {
 		// Else rclone asks for the bucket, or makes it, before it writes.
 		all["no_check_bucket"] = "true"
 	}
-	maps.Copy(all, b.Options)
+	for given, value := range b.Options {
+		if err := b.checkName(given); err != nil {
+			return nil, err
+		}
+		all[given] = value
+	}
 	for name, plain := range b.Passwords {
 		obscured, err := obscure(plain)
 		if err != nil {

@@ -3,6 +3,7 @@ package rclone
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,7 +17,8 @@ const (
 	// option names a command, a file, or a section of a file.
 	Store Reach = iota
 	// Container is for rclone beside those who wrote the options: no option names a
-	// command, because rclone may run as another user than they do.
+	// command, or a file that names one, because rclone may run as another user than
+	// they do.
 	Container
 )
 
@@ -55,14 +57,15 @@ func (b Backend) Check(reach Reach, allowed []string) error {
 	if reach == Store && !isKnown && !may(b.Type) {
 		return configError(fmt.Errorf("the remote %q is of type %s, which a spec cannot have on a host: it may name files and commands here", b.Name, b.Type), "")
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.Options)) {
-		if may(b.Type, name) {
-			continue
+	for _, given := range slices.Sorted(maps.Keys(b.Options)) {
+		if err := b.checkName(given); err != nil {
+			return err
 		}
-		value := b.Options[name]
+		name, value := optionName(given), b.Options[given]
 		switch {
+		case may(b.Type, name):
 		case commandOption(b.Type, name):
-			return configError(fmt.Errorf("the remote %q has the option %s, which names a command: a spec cannot", b.Name, name), "")
+			return configError(fmt.Errorf("the remote %q has the option %s, which names a command, or what can name one: a spec cannot", b.Name, name), "")
 		case wrapsAnother(name) && connection(value):
 			return configError(fmt.Errorf("the option %s of the remote %q describes another remote with options of its own: a spec cannot", name, b.Name), "name one of its remotes")
 		case name == "sdk_log_mode":
@@ -74,10 +77,34 @@ func (b Backend) Check(reach Reach, allowed []string) error {
 	return nil
 }
 
-// commandOption reports whether rclone runs what the option says, in any back end. What an
-// SFTP server runs is no program here.
+// optionName is the one name that rclone takes all spellings of an option for.
+func optionName(given string) string { return strings.ToLower(strings.ReplaceAll(given, "-", "_")) }
+
+// anOption matches the name of an option. One with a dot (override.x, global.x) sets what
+// rclone's flags set.
+var anOption = regexp.MustCompile(`^[a-z0-9_]+$`)
+
+// checkName refuses what is no option of a back end, whatever its value.
+func (b Backend) checkName(given string) error {
+	switch name := optionName(given); {
+	case name == "type": // else it decides what the other options mean
+		return configError(fmt.Errorf("the remote %q has a type among its options", b.Name), "the type stands beside the options, and is the one that they are options of")
+	case !anOption.MatchString(name):
+		return configError(fmt.Errorf("the remote %q has %q among its options, which is no option of a back end", b.Name, given), "")
+	}
+	return nil
+}
+
+// onServer are the options that name commands of an SFTP server, which are no programs here.
+const onServer = "server_command md5sum_command sha1sum_command crc32sum_command sha256sum_command blake3sum_command xxh3sum_command xxh128sum_command"
+
+// commandOption reports whether rclone may run what the option says, in any back end. In
+// the files that the AWS tools read, a profile can have a credential_process.
 func commandOption(kind, name string) bool {
-	return name == "ssh" || strings.HasSuffix(name, "command") && kind != "sftp"
+	if kind == "sftp" && slices.Contains(strings.Fields(onServer), name) {
+		return false
+	}
+	return name == "ssh" || strings.HasSuffix(name, "command") || kind == "s3" && (name == "shared_credentials_file" || name == "profile")
 }
 
 // wrapsAnother reports whether an option names the remote that a back end lies in.
@@ -89,5 +116,21 @@ func wrapsAnother(name string) bool {
 // `:sftp,ssh=…:path`, `name,option=…:path`, and the same behind `dir=`.
 func connection(text string) bool {
 	return strings.HasPrefix(text, ":") || strings.Contains(text, "=:") || strings.Contains(text, " :") ||
-		strings.ContainsAny(text, ",\"'")
+		strings.ContainsAny(text, ",\"'\t\r\n")
+}
+
+// wrapped names the remotes that an option of a wrapping back end says: NAME:PATH, or, for
+// upstreams, several, some as DIR=NAME:PATH.
+func wrapped(option, value string) (names []string) {
+	places := []string{value}
+	if option == "upstreams" {
+		places = strings.Fields(value)
+	}
+	for _, place := range places {
+		name, _, is := strings.Cut(place, ":")
+		if name = name[strings.LastIndex(name, "=")+1:]; is && !strings.Contains(name, "/") {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -1,7 +1,9 @@
 package rclone
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,14 +62,26 @@ func TestCheck(t *testing.T) {
 		{"s3", "endpoint", "https://s3.example.com", "", "", ""},
 		{"sftp", "ssh", "/bin/sh -c x", "names a command", "names a command", ""},
 		{"sftp", "ssh", "/bin/sh -c x", "", "", "sftp.ssh"},
-		{"sftp", "SSH", "/bin/sh -c x", "not known", "", ""},                          // no spec can say it, see spec
+		{"sftp", "SSH", "/bin/sh -c x", "names a command", "names a command", ""},
+		{"sftp", "type", "webdav", "a type among", "a type among", ""},
+		{"sftp", "type", "webdav", "a type among", "a type among", "sftp.type"},
+		{"sftp", "TYPE", "webdav", "a type among", "a type among", ""},
+		{"sftp", "bearer_token_command", "touch x", "names a command", "names a command", ""},
+		{"sftp", "override.metadata_mapper", "touch x", "no option", "no option", ""},
+		{"sftp", "global.password_command", "touch x", "no option", "no option", "sftp.global.password_command"},
 		{"sftp", "server_command", "x", "names a file here, or is not known", "", ""}, // the server runs it
 		{"sftp", "key_file", "/root/.ssh/id", "names a file", "", ""},
 		{"sftp", "key_use_agent", "true", "names a file", "", ""},
 		{"webdav", "bearer_token_command", "touch x", "names a command", "names a command", ""},
 		{"webdav", "bearer_token_command", "touch x", "names a command", "names a command", "webdav"},
 		{"webdav", "unix_socket", "/var/run/docker.sock", "names a file", "", ""},
-		{"s3", "shared_credentials_file", "/x", "names a file", "", ""},
+		{"webdav", "bearer-token-command", "touch x", "names a command", "names a command", ""},
+		{"s3", "env_auth", "true", "", "", ""},
+		{"s3", "shared_credentials_file", "/x", "what can name one", "what can name one", ""},
+		{"s3", "shared-credentials-file", "/x", "what can name one", "what can name one", ""},
+		{"s3", "shared_credentials_file", "/x", "", "", "s3.shared_credentials_file"},
+		{"s3", "profile", "x", "what can name one", "what can name one", ""},
+		{"s3", "profile", "x", "", "", "s3.profile"},
 		{"s3", "sdk_log_mode", "Signing", "coltecd's own", "coltecd's own", ""},
 		{"local", "links", "true", "of type local", "", ""},
 		{"local", "links", "true", "", "", "local"},
@@ -76,6 +90,7 @@ func TestCheck(t *testing.T) {
 		{"union", "upstreams", "a: :sftp,ssh=x:", "of type union", "describes another remote", ""},
 		{"combine", "upstreams", `dir=:webdav,bearer_token_command="x":`, "of type combine", "describes another remote", ""},
 		{"chunker", "remote", "primary,ssh=x:", "of type chunker", "describes another remote", ""},
+		{"combine", "upstreams", "a=p:\tb=:sftp,ssh=x:", "of type combine", "describes another remote", ""},
 		{"cache", "plex_remote", ":sftp,ssh=x:", "of type cache", "describes another remote", ""},
 	} {
 		b := Backend{Name: "p", Type: c.kind, Options: map[string]string{c.option: c.value}}
@@ -85,5 +100,47 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%s.%s=%s, allowed %q, reach %d: %v, want %q", c.kind, c.option, c.value, c.allowed, reach, err, want)
 			}
 		}
+	}
+}
+
+// Whoever wrote a spec could have rclone run a program in the container, as another user:
+// by a second type among the options, by the profile of a file, and by options that make
+// a remote of their own.
+func TestASpecsOptionsRunNothing(t *testing.T) {
+	bin := realBinary(t)
+	mark := filepath.Join(t.TempDir(), "mark")
+	credentials := filepath.Join(t.TempDir(), "credentials")
+	touch := "touch " + mark
+	if err := os.WriteFile(credentials, []byte("[default]\ncredential_process = "+touch+"\n[p]\ncredential_process = "+touch+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const nowhere = "http://127.0.0.1:9"
+	for name, b := range map[string]Backend{
+		"a second type":     {Type: "sftp", Options: map[string]string{"type": "webdav", "url": nowhere, "bearer_token_command": touch}},
+		"a file's command":  {Type: "s3", Options: map[string]string{"env_auth": "true", "endpoint": nowhere, "shared_credentials_file": credentials}},
+		"a profile's":       {Type: "s3", Options: map[string]string{"env_auth": "true", "endpoint": nowhere, "shared-credentials-file": credentials, "profile": "p"}},
+		"a phantom":         {Type: "alias", Options: map[string]string{"remote": "p_q:", "q_type": "sftp", "q_ssh": touch, "q_host": "h"}},
+		"a phantom of sftp": {Type: "sftp", Options: map[string]string{"type": "alias", "remote": "p_q:", "q_type": "webdav", "q_url": nowhere, "q_bearer_token_command": touch}},
+		"a flag":            {Type: "local", Options: map[string]string{"override.metadata": "true", "global.password_command": touch, "override.metadata_mapper": touch}},
+	} {
+		b.Name = "p"
+		err := b.Check(Container, nil)
+		var environ []string
+		if err == nil {
+			environ, _, err = environment([]Backend{b}, os.LookupEnv)
+		}
+		if err == nil {
+			cmd := exec.Command(bin.Path, "lsf", "--retries=1", "--low-level-retries=1", "--contimeout=1s", "p:bucket")
+			cmd.Env = environ
+			out, _ := cmd.CombinedOutput()
+			t.Logf("%s: %s", name, out)
+		}
+		if _, ran := os.Stat(mark); ran == nil {
+			t.Errorf("%s: it ran", name)
+		}
+		if err == nil {
+			t.Errorf("%s: it is taken", name)
+		}
+		_ = os.Remove(mark)
 	}
 }

@@ -50,6 +50,9 @@ func (c checker) remote(at string, r *Remote) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Options)) {
+		if key == "type" {
+			c.bad(at+".options", "has a type: it stands beside the options, and is the one that they are options of")
+		}
 		if !isOption(key) {
 			c.add(c.s.src.key(c.s.src.path(at+".options", key)), "%s.options has a key that is no option of rclone: options are lower-case letters, digits and underscores", at)
 		}
