@@ -14,6 +14,7 @@ import (
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/store/storetest"
+	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 )
@@ -416,4 +417,43 @@ func FuzzLogSegment(f *testing.F) {
 			t.Errorf("%v", err)
 		}
 	})
+}
+
+// An object with the suffix of a link was read whole, whatever its size, and what is
+// before the suffix was taken for a path without a look.
+func TestWhatIsNoLinkOfAMirror(t *testing.T) {
+	b := storetest.New().Metadata()
+	target := []byte(strings.Repeat("t", maxPath))
+	for key, body := range map[string][]byte{
+		"link.rclonelink": []byte("to"), "longest.rclonelink": target, "long.rclonelink": append(target, 't'), "grown.rclonelink": []byte("to"),
+		"...rclonelink": {'x'}, "a/...rclonelink": {'x'}, "..rclonelink": {'x'}, ".rclonelink": {'x'}, "a/.rclonelink": {'x'}, ".COLTEC.rclonelink": {'x'},
+	} {
+		b.Set(key, body)
+	}
+	m := NewMirror(b)
+	got, err := m.Tree(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Set("grown.rclonelink", append(target, 't'))
+	kinds := map[string]tree.Kind{}
+	for _, e := range got.Entries {
+		kinds[e.Path] = e.Kind
+		if e.Kind == tree.Dir {
+			continue
+		}
+		if err := m.Fetch(t.Context(), []*tree.Entry{&e}, t.TempDir(), nil, nil); (err == nil) != (e.Path != "grown") {
+			t.Errorf("%s: %v", e.Path, err)
+		}
+		if len(e.Link) > maxPath || e.Path == "link" && e.Link != "to" {
+			t.Errorf("%s has a target of %d bytes", e.Path, len(e.Link))
+		}
+	}
+	want := map[string]tree.Kind{
+		"link": tree.Link, "longest": tree.Link, "grown": tree.Link, "long.rclonelink": tree.File, "...rclonelink": tree.File, "a": tree.Dir,
+		"a/...rclonelink": tree.File, "..rclonelink": tree.File, ".rclonelink": tree.File, "a/.rclonelink": tree.File, ".COLTEC.rclonelink": tree.File,
+	}
+	if diff := cmp.Diff(want, kinds); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/wholefile"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,8 +59,8 @@ func (m *Mirror) Tree(ctx context.Context, _ string) (*Tree, error) {
 	t := &Tree{Listed: true}
 	dirs := map[string]bool{}
 	for _, o := range objects {
-		if top, _, _ := strings.Cut(o.Key, "/"); strings.EqualFold(top, Dir) || !ValidPath(o.Key) {
-			continue // ours, or a key that is no path of a tree
+		if outside(o.Key) {
+			continue
 		}
 		if o.Size < 0 || o.Size > maxPlain {
 			return nil, Impossible("%s has %d bytes", short(o.Key), o.Size)
@@ -82,14 +83,21 @@ func (m *Mirror) Tree(ctx context.Context, _ string) (*Tree, error) {
 	return t, nil
 }
 
-// listed makes an entry of what a listing tells.
+// outside says of a key that it is ours, or no path of a tree.
+func outside(key string) bool {
+	top, _, _ := strings.Cut(key, "/")
+	return strings.EqualFold(top, Dir) || !ValidPath(key)
+}
+
+// listed makes an entry of what a listing tells. What has the suffix of a link, and is too
+// long for a target or is none of a path, is a file.
 func listed(o rclone.Object) tree.Entry {
 	e := tree.Entry{Path: o.Key, Kind: tree.File, Mode: tree.NoMode, Size: o.Size, Tag: o.MD5}
 	if e.Tag == "" { // sent in parts by somebody else
 		e.Tag = fmt.Sprintf("%d@%d", o.Size, o.ModTime.UnixNano())
 	}
 	e.Sum = sha256.Sum256([]byte("listed:" + o.Key + ":" + e.Tag))
-	if p, ok := strings.CutSuffix(o.Key, linkSuffix); ok && p != "" && !strings.HasSuffix(p, "/") {
+	if p, ok := strings.CutSuffix(o.Key, linkSuffix); ok && o.Size <= maxPath && !outside(p) {
 		e.Path, e.Kind, e.Size, e.Sum = p, tree.Link, 0, tree.Sum{}
 		e.Link = "listed:" + e.Tag
 	}
@@ -172,7 +180,7 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 	stripAttributes(file)
 	_ = os.Lchown(file, os.Geteuid(), os.Getegid())
 	if e.Kind == tree.Link {
-		target, err := os.ReadFile(file)
+		target, err := wholefile.Read(file, maxPath)
 		e.Link, e.Tag, e.MTime = string(target), MirrorTag(target), s.ModTime().UnixNano()
 		return err
 	}
