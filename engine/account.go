@@ -72,8 +72,11 @@ func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits [
 	a := m.seen(&replica.Changes{Edited: staged.Rest, Unknown: found.Unknown, Awaited: found.Awaited}, account.Deferred, "it did not fit into a step")
 	for _, u := range staged.Unsettled {
 		reason := account.Unread
-		if u.Moving {
+		switch {
+		case u.Moving:
 			reason = account.Moving
+		case u.Beyond:
+			reason = account.Uncaptured
 		}
 		a.Add(reason, u.Path, u.Bytes, u.Reason)
 	}

@@ -15,7 +15,7 @@ func (m *member) older(waits []replica.Edit, unknown ...[]replica.Unknown) *stor
 	}
 	for _, list := range unknown {
 		for _, u := range list {
-			if u.Unread || u.Moving {
+			if u.Unread || u.Moving || u.Beyond {
 				o.Add(u.Path, u.Reason)
 			}
 		}

@@ -156,7 +156,7 @@ type Staged struct {
 	Spool     *Spool    // more of them, once there are many; nil for none
 	Refreshed []*Change // rows that are as agreed; only what is seen of them differs
 	Touched   []*Change // of directories that have another time: they go along with the rest, if there is any
-	Unsettled []Unknown // files that changed while they were read, or cannot be read
+	Unsettled []Unknown // files that changed while they were read, cannot be read, or are more than a replica can have
 	Rest      []Edit    // what did not fit
 }
 
@@ -186,6 +186,11 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 	if err != nil {
 		return out, err
 	}
+	allowed := r.allowance()
+	leaveOut := func(s *Edit, why string) {
+		out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: why, Beyond: true, Bytes: s.Size})
+		r.doubts = append(r.doubts, s.Path)
+	}
 	plain := 0 // of the changes, those at the front that may be spooled
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -196,8 +201,18 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			out.Rest = edited[i:]
 			break
 		}
+		if why := allowed.refuses(s); why != "" {
+			leaveOut(s, why)
+			continue
+		}
 		c, err := r.stage(ctx, b, s, known)
+		why := ""
+		if err == nil {
+			why = allowed.takes(s, c)
+		}
 		switch {
+		case why != "":
+			leaveOut(s, why)
 		case errors.As(err, new(fileError)) && absent(err):
 			// Gone since, or it has another name now that the scan had passed by: the
 			// next scan says so, whatever it is of.

@@ -75,11 +75,14 @@ type Replica struct {
 	spoolAfter int   // rows of a step in memory before some are spooled
 	care       care  // of files that move, in this staging
 	stageBytes int64 // what lies in the stage at a time, or one file
+
+	limits      limits
+	cutTooOften map[string]Seen // files that were read and have too many parts, as they were
 }
 
 // New makes a replica; Open it before use.
 func New(o Options) *Replica {
-	r := &Replica{Options: o, merge: Plan, spoolAfter: spoolMany, stageBytes: usualStage}
+	r := &Replica{Options: o, merge: Plan, spoolAfter: spoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]Seen{}}
 	if o.FileSystem == nil {
 		r.held = place(o.Path)
 	}

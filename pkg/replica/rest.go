@@ -18,11 +18,13 @@ type Totals struct {
 	// Contentless counts the files that lie nowhere in the replica's layout: they
 	// were adopted from plain objects, and are to be sent.
 	Contentless int
+	Parts       int // of files, beyond those that each row may have
 }
 
 // add counts a row.
 func (t *Totals) add(row *Row) {
 	t.Rows++
+	t.Parts += over(len(row.Where))
 	if contentless(&row.Entry) {
 		t.Contentless++
 	}

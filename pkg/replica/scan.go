@@ -40,6 +40,7 @@ type Unknown struct {
 	Quiet  bool // not worth a word to a person: a deliberate exclusion
 	Unread bool // it may have something that is nowhere else: it cannot be read
 	Moving bool // it changed while it was read, each time
+	Beyond bool // it is more than a replica can have
 	Bytes  int64
 }
 

@@ -46,7 +46,7 @@ func NewWriter(w io.Writer) *Writer {
 func (w *Writer) Entry(e *Entry, more ...int64) error {
 	w.rows++
 	if w.extents += len(e.Where); w.extents > MaxExtents+w.rows*MaxExtentsPerRow {
-		return ErrTooLarge
+		return fmt.Errorf("cannot write the row of %q: %w", e.Path, ErrTooLarge)
 	}
 	for i := range e.Where {
 		key := e.Where[i].Object
@@ -63,7 +63,7 @@ func (w *Writer) Entry(e *Entry, more ...int64) error {
 	}
 	w.line = append(b, '\n')
 	if len(w.line) > MaxLine || len(w.objects) > MaxObjects+w.extents {
-		return ErrTooLarge
+		return fmt.Errorf("cannot write the row of %q: %w", e.Path, ErrTooLarge)
 	}
 	_, err := w.w.Write(w.line)
 	return err
@@ -123,14 +123,16 @@ type Record struct {
 
 // What a text is held to, whoever wrote it: nothing is allocated for more.
 const (
-	// MaxLine bounds a line in bytes: a file of 200 GB, in parts of 600 KiB whose rows
-	// take 95 bytes each.
+	// MaxLine bounds a line in bytes: that of a file with MaxFileExtents, whose texts have
+	// some 95 bytes each.
 	MaxLine = 32 << 20
 	// MaxExtents bounds the extents of a text, beside MaxExtentsPerRow for each of its
 	// rows: 600 GB in large files. An extent takes 100 bytes of memory, and may take 10
 	// of the text.
 	MaxExtents       = 1 << 20
 	MaxExtentsPerRow = 64
+	// MaxFileExtents bounds the extents of one file: their line is no longer than MaxLine.
+	MaxFileExtents = 300_000
 	// MaxObjects bounds the objects that are named, beside one for each extent that was
 	// read.
 	MaxObjects = 1 << 16
