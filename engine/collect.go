@@ -108,6 +108,7 @@ type collection struct {
 	rules
 	now       time.Time
 	kept      []store.Generation
+	cut       bool     // the log goes on, with more than can be read
 	segments  []string // of the log as it is
 	dropped   int      // generations that are not kept
 	condemned map[string]store.Condemned
@@ -130,6 +131,9 @@ func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 			return err
 		}
 		c.kept = c.keep(log.Generations, now, e.o.KeepReplaced)
+		if c.cut = log.Cut != nil; c.cut {
+			e.o.Log.Warn("the oldest generations are dropped", "error", log.Cut)
+		}
 		c.segments, c.dropped = log.Segments, len(log.Generations)-len(c.kept)
 		for _, m := range e.members {
 			if err := e.collectMember(ctx, m, head, c); err != nil {
@@ -333,7 +337,7 @@ func (c *collection) in(ctx context.Context, y store.Yard, name string, needed f
 // and what is condemned.
 func (e *Engine) publishCollection(ctx context.Context, head *store.Head, c *collection) error {
 	rewrite := func(*store.Head) {}
-	if c.dropped > 0 || len(c.segments) > 1 {
+	if c.dropped > 0 || c.cut || len(c.segments) > 1 {
 		var err error
 		if rewrite, err = e.lease.Compact(ctx, c.kept); err != nil {
 			return err

@@ -81,6 +81,9 @@ func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
 			return nil, err
 		}
 	}
+	if errors.Is(r.log.Cut, store.ErrImpossible) {
+		return nil, r.log.Cut
+	}
 	return r.log.Generations, nil
 }
 

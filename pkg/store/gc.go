@@ -74,20 +74,23 @@ func (l *Lease) Collected(ctx context.Context, change func(*Head)) error {
 	return l.write(ctx, change)
 }
 
-// segmentRefs is how many replicas, of all its generations, one segment has that a
-// collection writes: some 10 MB.
-const segmentRefs = 1 << 15
-
 // Compact writes the log anew, with the given generations alone, and returns
 // the change that makes it the head's. What is in the head's Recent and not
-// given is dropped too.
+// given is dropped too, and so are the oldest of more than a log can have.
 func (l *Lease) Compact(ctx context.Context, kept []Generation) (func(*Head), error) {
+	rows := int64(0)
+	for i := len(kept) - 1; i >= 0; i-- {
+		if rows += kept[i].rows(); rows > usualLog.rows {
+			kept = kept[i+1:]
+			break
+		}
+	}
 	n := max(len(kept)-l.head.room()/2, 0)
 	older, recent := kept[:n], kept[n:]
 	key := ""
-	for part := range slices.Chunk(older, max(1, segmentRefs/max(1, len(l.head.Replicas)))) {
+	if len(older) > 0 {
 		var err error
-		if key, err = l.putSegment(ctx, key, part); err != nil {
+		if key, err = l.putSegments(ctx, "", older); err != nil {
 			return nil, err
 		}
 	}

@@ -158,6 +158,20 @@ func (h *Head) thin() {
 	}
 }
 
+// thinMore leaves of what each machine left behind a count for each reason: many replicas
+// have many.
+func (h *Head) thinMore() {
+	for i := range h.LeftBehind {
+		var all account.Account
+		for _, left := range h.LeftBehind[i].Left {
+			for _, p := range left.Parts {
+				all.AddCount(p.Reason, p.Count, p.Why)
+			}
+		}
+		h.LeftBehind[i].Left = []account.Left{{Replica: "all", Parts: all.Parts()}}
+	}
+}
+
 // keepCount keeps what a coltecd of a version before LeftBehind counted, and did not
 // name.
 func (h *Head) keepCount(now time.Time) {
@@ -261,13 +275,16 @@ func (h *Head) encode() ([]byte, error) {
 	if err := h.check(); err != nil {
 		return nil, fmt.Errorf("cannot write head: %w", impossible(err))
 	}
+	fits := func(body []byte) bool { return len(body) <= MaxHead && wholefile.Values(body) <= headValues }
 	body, err := encodeJSON(h)
-	if err == nil && len(body) > MaxHead {
-		h.thin()
-		body, err = encodeJSON(h)
+	for _, thin := range []func(){h.thin, h.thinMore} {
+		if err == nil && !fits(body) {
+			thin()
+			body, err = encodeJSON(h)
+		}
 	}
-	if err == nil && len(body) > MaxHead {
-		err = fmt.Errorf("cannot write head: it has %d bytes, and may have %d", len(body), MaxHead)
+	if err == nil && !fits(body) {
+		err = fmt.Errorf("cannot write head: it has %d bytes and %d values, and may have %d and %d", len(body), wholefile.Values(body), MaxHead, headValues)
 	}
 	return body, err
 }

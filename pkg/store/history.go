@@ -17,6 +17,9 @@ import (
 type Log struct {
 	Generations []Generation // oldest first; the last one is the head's
 	Segments    []string     // keys of the objects that hold the older ones
+	// Cut says why generations older than these are not read: there are more than a log
+	// can have. A log grows while nothing is collected, and who collects drops them.
+	Cut error
 }
 
 // segmentsAtOnce is the number of segments from which they are fetched by one
@@ -26,12 +29,12 @@ const segmentsAtOnce = 3
 // ReadLog reads all generations that a head names. The bucket is the one that
 // the head is in; tmp is a local directory for a long log on its way.
 func ReadLog(ctx context.Context, b Bucket, h *Head, tmp string) (*Log, error) {
-	r := logReader{bucket: b, dir: path.Dir(HeadKey(h.Workspace)), left: maxLog, rows: logRows}
+	r := logReader{logBounds: usualLog, bucket: b, dir: path.Dir(HeadKey(h.Workspace))}
 	l := &Log{}
 	seen := map[string]bool{}
 	var segments [][]Generation
 	for key := h.Log; key != ""; {
-		if seen[key] || len(seen) == maxSegments || !r.holds(key) {
+		if seen[key] || !r.holds(key) {
 			return nil, fmt.Errorf("cannot read the log of generations: %w", Impossible("segment %s leads to itself, or to nothing of the log", short(key)))
 		}
 		seen[key] = true
@@ -43,6 +46,10 @@ func ReadLog(ctx context.Context, b Bucket, h *Head, tmp string) (*Log, error) {
 			defer stop()
 		}
 		s, err := r.read(ctx, key)
+		if errors.Is(err, errBeyond) {
+			l.Cut = fmt.Errorf("cannot read all of the log of generations: %w", err)
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -60,13 +67,25 @@ func ReadLog(ctx context.Context, b Bucket, h *Head, tmp string) (*Log, error) {
 	return l, nil
 }
 
+// logBounds are what a log may have in all.
+type logBounds struct {
+	segments int
+	left     int64 // bytes
+	rows     int64 // generations, and replicas in them
+}
+
+// usualLog may be lowered by a test.
+var usualLog = logBounds{segments: maxSegments, left: maxLog, rows: logRows}
+
+// errBeyond is of a segment that is more than a log can have.
+var errBeyond = errors.New("it goes on, with more than can be read")
+
 // logReader reads segments, from a local copy where there is one.
 type logReader struct {
-	bucket Bucket
-	dir    string // where segments lie in the bucket
-	local  string // a copy of them, "" for none
-	left   int64  // bytes that may come
-	rows   int64  // generations, and replicas in them, that may come
+	bucket    Bucket
+	dir       string // where segments lie in the bucket
+	local     string // a copy of them, "" for none
+	logBounds        // what may still come
 }
 
 // holds says whether a key is one that segments have.
@@ -104,6 +123,9 @@ func (r *logReader) fetchAll(ctx context.Context, tmp string) (stop func(), err 
 }
 
 func (r *logReader) read(ctx context.Context, key string) (*logSegment, error) {
+	if r.segments--; r.segments < 0 || r.left <= 0 {
+		return nil, errBeyond
+	}
 	var body []byte
 	err := errors.New("no copy")
 	most := min(r.left, maxSegment)
@@ -111,23 +133,36 @@ func (r *logReader) read(ctx context.Context, key string) (*logSegment, error) {
 		body, err = wholefile.Read(filepath.Join(r.local, key), most)
 	}
 	if err != nil {
-		if body, err = Get(ctx, r.bucket, key, most); err != nil {
+		body, err = Get(ctx, r.bucket, key, most)
+		switch {
+		case errors.Is(err, ErrImpossible) && most < maxSegment: // the log is too long, not this segment
+			return nil, errBeyond
+		case errors.Is(err, ErrImpossible):
+			return nil, fmt.Errorf("%w: %w", errBeyond, err)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("cannot read the log of generations: %w", err)
 		}
 	}
 	r.left -= int64(len(body))
 	s, err := parseSegment(body)
+	if errors.Is(err, wholefile.ErrTooLarge) {
+		return nil, fmt.Errorf("%w: %w", errBeyond, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the log of generations %q: %w", key, err)
 	}
 	for i := range s.Generations {
-		r.rows -= int64(1 + len(s.Generations[i].Replicas))
+		r.rows -= s.Generations[i].rows()
 	}
 	if r.rows < 0 {
-		return nil, fmt.Errorf("cannot read the log of generations: %w", Impossible("it has more than any workspace comes to"))
+		return nil, errBeyond
 	}
 	return s, nil
 }
+
+// rows is how much a generation counts in a log.
+func (g *Generation) rows() int64 { return int64(1 + len(g.Replicas)) }
 
 func parseSegment(body []byte) (*logSegment, error) {
 	var s logSegment

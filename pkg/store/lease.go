@@ -12,6 +12,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/wholefile"
 	"golang.org/x/sys/unix"
 )
 
@@ -446,7 +447,7 @@ func (l *Lease) spill(ctx context.Context) error {
 	}
 	n = len(l.head.Recent) - n/2
 	old := l.head.Recent[:n]
-	key, err := l.putSegment(ctx, l.head.Log, old)
+	key, err := l.putSegments(ctx, l.head.Log, old)
 	if err != nil {
 		return err
 	}
@@ -457,13 +458,40 @@ func (l *Lease) spill(ctx context.Context) error {
 	return nil
 }
 
-// putSegment writes the stretch of the log that follows the one of key before.
-func (l *Lease) putSegment(ctx context.Context, before string, gens []Generation) (key string, err error) {
-	key = path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, gens[len(gens)-1].Number, NewID()))
-	body, err := encodeJSON(logSegment{Format: headFormat, Before: before, Generations: gens})
-	if err != nil {
-		return "", err
+// segmentBounds are what a segment may have.
+type segmentBounds struct {
+	rows   int64 // that one is written with: some 10 MB
+	bytes  int
+	values int
+}
+
+// usualSegment may be lowered by a test.
+var usualSegment = segmentBounds{rows: 1 << 15, bytes: maxSegment, values: segmentValues}
+
+// putSegments writes the stretch of the log that follows the segment of key before, in as
+// many as it takes, and gives the key of the last.
+func (l *Lease) putSegments(ctx context.Context, before string, gens []Generation) (key string, err error) {
+	rows := int64(0)
+	for i := range gens {
+		rows += gens[i].rows()
 	}
+	b := usualSegment
+	split := len(gens) > 1 && rows > b.rows
+	var body []byte
+	if !split {
+		if body, err = encodeJSON(logSegment{Format: headFormat, Before: before, Generations: gens}); err != nil {
+			return "", err
+		}
+		split = len(gens) > 1 && (len(body) > b.bytes || wholefile.Values(body) > b.values)
+	}
+	if split {
+		half := len(gens) / 2
+		if before, err = l.putSegments(ctx, before, gens[:half]); err != nil {
+			return "", err
+		}
+		return l.putSegments(ctx, before, gens[half:])
+	}
+	key = path.Join(path.Dir(l.key), fmt.Sprintf("%s%d-%d-%s", logPrefix, l.head.Epoch, gens[len(gens)-1].Number, NewID()))
 	if err := l.bucket.PutIf(ctx, key, body, rclone.Cond{}); err != nil {
 		return "", fmt.Errorf("cannot write the log of generations: %w", err)
 	}

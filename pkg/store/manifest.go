@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
 	"github.com/klauspost/compress/zstd"
@@ -46,7 +47,11 @@ func writeManifest(w io.Writer, p Publication, rows int, base string, d *differe
 		Format: manifestFormat, Workspace: p.Workspace, Replica: p.Replica, Epoch: p.Epoch, Generation: p.Generation,
 		Time: now.UTC(), Filters: p.Filters, Base: base, Rows: rows, Older: p.Older,
 	}
-	if err := json.NewEncoder(z).Encode(h); err != nil {
+	line, err := h.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := z.Write(line); err != nil {
 		return err
 	}
 	t := tree.NewWriter(z)
@@ -56,6 +61,26 @@ func writeManifest(w io.Writer, p Publication, rows int, base string, d *differe
 		err = writeTree(t, p.Entries, rows)
 	}
 	return errors.Join(err, t.Flush(), z.Close())
+}
+
+// encode makes the first line. Of the older paths it names as many as it can have: all are
+// counted.
+func (h *manifestHeader) encode() ([]byte, error) {
+	if err := h.check(); err != nil {
+		return nil, fmt.Errorf("cannot write the manifest: %w", err)
+	}
+	for {
+		line, err := json.Marshal(h)
+		if err != nil || len(line) < maxHeader && wholefile.Values(line) <= manifestValues {
+			return append(line, '\n'), err
+		}
+		if h.Older == nil || len(h.Older.Paths) == 0 {
+			return nil, hint.Wrap(fmt.Errorf("cannot write the manifest: its first line has %d bytes, and may have %d", len(line), maxHeader), "have fewer or shorter filters")
+		}
+		fewer := *h.Older
+		fewer.Paths = fewer.Paths[:len(fewer.Paths)/2]
+		h.Older = &fewer
+	}
 }
 
 func writeTree(w *tree.Writer, entries iter.Seq2[*tree.Entry, error], rows int) error {

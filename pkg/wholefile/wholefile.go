@@ -92,15 +92,15 @@ func read(f *os.File, err error, path string, limit int64) ([]byte, error) {
 // Unmarshal decodes JSON of at most so many values. An element of an array may take two
 // bytes, and hundreds when it is decoded: a bound of the bytes alone is none of the memory.
 func Unmarshal(b []byte, v any, most int) error {
-	if n := values(b); n > most {
+	if n := Values(b); n > most {
 		return fmt.Errorf("%w: %d values in JSON", ErrTooLarge, n)
 	}
 	return json.Unmarshal(b, v)
 }
 
-// values counts what begins a value in JSON. A name counts as one where it is not the
+// Values counts what begins a value in JSON. A name counts as one where it is not the
 // first of its object.
-func values(b []byte) (n int) {
+func Values(b []byte) (n int) {
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
 		case ',', '[', '{':
