@@ -126,10 +126,7 @@ func (p *program) fill(c *cli.Context, f *fork) error {
 		if err != nil {
 			return err
 		}
-		for _, found := range trigger.In(filepath.Join(f.stage, from)) {
-			found.Path = filepath.Join(rel, found.Path)
-			f.found = append(f.found, found)
-		}
+		f.found = append(f.found, trigger.At(filepath.Join(f.stage, from), rel)...)
 		if err := into(c.Context, root, from, filepath.Join(newName, rel)); err != nil {
 			return fmt.Errorf("cannot fork replica %q: %w", x.Name, err)
 		}

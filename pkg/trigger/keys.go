@@ -28,28 +28,15 @@ func init() {
 	}
 }
 
-var (
-	gitSection = regexp.MustCompile(`^\[\s*([A-Za-z0-9-]+)(?:\.[^\]"]*|\s+"(?:[^"\\]|\\.)*")?\s*\](.*)$`)
-	gitPair    = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*)\s*(?:=\s*(.*))?$`)
-)
-
 // gitKeys lists the keys of a git configuration that run something.
 func gitKeys(content []byte) []string {
 	if content == nil {
 		return []string{unreadable}
 	}
-	text := strings.NewReplacer("\r\n", "\n", "\\\r\n", "", "\\\n", "").Replace(strings.TrimPrefix(string(content), "\ufeff"))
 	found := map[string]bool{}
-	section := ""
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if m := gitSection.FindStringSubmatch(line); m != nil {
-			section, line = strings.ToLower(m[1]), strings.TrimSpace(m[2])
-		}
-		if m := gitPair.FindStringSubmatch(line); m != nil {
-			if key := section + "." + strings.ToLower(m[1]); gitRunsIt(section, key, strings.Trim(strings.TrimSpace(m[2]), `"`)) {
-				found[key] = true
-			}
+	for _, x := range gitSettings(string(content)) {
+		if gitRunsIt(x.section, x.key, x.value) {
+			found[x.key] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(found))

@@ -6,6 +6,7 @@ package trigger
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -52,6 +53,17 @@ var rules = []rule{
 	{names: []string{".zed/settings.json"}, keys: settingKeys},
 	{names: []string{".idea/startup.xml", ".idea/watcherTasks.xml"}},
 	{names: []string{".nvim.lua", ".nvimrc", ".exrc", ".vimrc", "_vimrc", ".lvimrc"}},
+}
+
+// leads says whether a directory at a path is one that a rule looks into, or git.
+func leads(place string) bool {
+	p := fold(place)
+	if path.Base(p) == ".git" || path.Base(path.Dir(p)) == ".devcontainer" {
+		return true
+	}
+	return slices.ContainsFunc(rules, func(r rule) bool {
+		return slices.ContainsFunc(r.names, func(name string) bool { return path.Dir(name) != "." && path.Base(p) == fold(path.Dir(name)) })
+	})
 }
 
 // Of says whether something runs a file, or what is in it, by itself.

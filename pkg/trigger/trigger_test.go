@@ -1,11 +1,14 @@
 package trigger
 
 import (
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -24,7 +27,11 @@ func TestOf(t *testing.T) {
 		"big letters":                  {".GIT/CONFIG", "[CORE]\nSSHCOMMAND=x", false, true, ".GIT/CONFIG (core.sshcommand)"},
 		"a filter, a diff, a merge":    {".git/config", "[filter \"a.b \\\" c\"]\n clean = x\n[diff \"d\"]\ntextconv=x\n[merge \"m\"]\ndriver=x %A\n", false, true, ".git/config (diff.textconv, filter.clean, merge.driver)"},
 		"the old form of a subsection": {".git/config", "[filter.x]\nprocess=y", false, true, ".git/config (filter.process)"},
-		"wrapped":                      {".git/config", "[core]\nhooks\\\nPath = \\\n x", false, true, ".git/config (core.hookspath)"},
+		"wrapped":                      {".git/config", "[core]\nhooksPath = \\\n x", false, true, ".git/config (core.hookspath)"},
+		"behind a comment that wraps":  {".git/config", "[core]\n#\\\nfsmonitor = x\n", false, true, ".git/config (core.fsmonitor)"},
+		"a comment behind a value":     {".git/config", "[core]\nbare = false ;\\\nfsmonitor = x\n", false, true, ".git/config (core.fsmonitor)"},
+		"two sections on a line":       {".git/config", "[a] [core] fsmonitor = x", false, true, ".git/config (core.fsmonitor)"},
+		"in quotes":                    {".git/config", "[core]\nfsmonitor = \"tr\"ue\n[alias]\nx = \"\"!y\n", false, true, ".git/config (alias.x)"},
 		"an alias":                     {".git/config", "[alias]\nst = status\nx = \"!sh -c id\"\n", false, true, ".git/config (alias.x)"},
 		"an alias of git's":            {".git/config", "[alias]\nst = status\n", false, true, ""},
 		"includes":                     {".git/config", "[include]\npath=x\n[includeIf \"gitdir:/\"]\npath = y\n", false, true, ".git/config (include.path, includeif.path)"},
@@ -111,4 +118,141 @@ func TestFind(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// Links that git and editors follow hid what runs: a hook, a directory of hooks, and one of
+// settings. A place within another folder hid the names above it.
+func TestFindBehindLinks(t *testing.T) {
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(name, content string, mode os.FileMode) {
+		t.Helper()
+		must(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		must(os.WriteFile(filepath.Join(dir, name), []byte(content), mode))
+	}
+	link := func(to, name string) {
+		t.Helper()
+		must(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		must(os.Symlink(to, filepath.Join(dir, name)))
+	}
+	put(".git/HEAD", "ref: refs/heads/main\n", 0o644)
+	put("x/run", "#!/bin/sh\n", 0o755)
+	put("x/text", "", 0o644)
+	put("x/settings.json", `{"git.path": "./x"}`, 0o644)
+	put("x/devcontainer.json", `{"initializeCommand": "x"}`, 0o644)
+	put("y/pre-push", "#!/bin/sh\n", 0o755)
+	put("y/HEAD", "", 0o644)
+	put("bare/HEAD", "", 0o644)
+	link("../../x/run", ".git/hooks/pre-commit")
+	link("../../x/text", ".git/hooks/post-commit")
+	link("/usr/bin/true", ".git/hooks/post-merge")
+	link("../y", "bare/hooks")
+	link("x", ".vscode")
+	link("../x", ".devcontainer/one")
+	link("/elsewhere", "sub/.vscode")
+	link(".", "sub/.idea")
+	link("x", "honest")
+	var got []string
+	for _, f := range In(dir) {
+		got = append(got, f.String())
+	}
+	slices.Sort(got)
+	want := []string{
+		".devcontainer/one/devcontainer.json (initializeCommand)", ".git/hooks/post-merge", ".git/hooks/pre-commit",
+		".vscode/settings.json (git.path)", "bare/hooks/pre-push",
+		"sub/.idea/.vscode (cannot be read here)", "sub/.vscode (cannot be read here)",
+	}
+	for i, name := range got { // a link to itself is followed as often as package os does
+		if strings.Contains(name, ".idea/.idea") {
+			got[i] = ""
+		}
+	}
+	got = slices.DeleteFunc(got, func(name string) bool { return name == "" })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for place, want := range map[string]string{".vscode": ".vscode/settings.json (git.path)", ".git/hooks": ".git/hooks/run", "a/.devcontainer": "a/.devcontainer/devcontainer.json (initializeCommand)"} {
+		if found := At(filepath.Join(dir, "x"), place); len(found) != 1 || found[0].String() != want {
+			t.Errorf("at %s: %v", place, found)
+		}
+	}
+}
+
+// dangerous are the keys of a configuration that git sees and runs, by git itself.
+func dangerous(t *testing.T, file string) (keys []string, ok bool) {
+	out, err := exec.Command("git", "config", "--file", file, "--no-includes", "--list", "--null").Output()
+	for one := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		key, value, _ := strings.Cut(one, "\n")
+		first, last := strings.Index(key, "."), strings.LastIndex(key, ".")
+		if first < 0 {
+			continue
+		}
+		key = strings.ToLower(key[:first] + key[last:])
+		if gitRunsIt(strings.ToLower(one[:first]), key, value) && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys, err == nil
+}
+
+// checkGitKeys compares what is found with what git sees: all of it, and where git takes
+// the file, nothing else.
+func checkGitKeys(t *testing.T, content string) (taken bool) {
+	file := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want, taken := dangerous(t, file)
+	got := gitKeys([]byte(content))
+	for _, key := range want {
+		if !slices.Contains(got, key) {
+			t.Errorf("git sees %s in %q, found are %q", key, content, got)
+		}
+	}
+	if taken && len(got) > len(want) && !strings.Contains(content, "\x00") {
+		t.Errorf("git sees %q in %q, found are %q", want, content, got)
+	}
+	return taken
+}
+
+// gitPieces are what a configuration is made of, and what may lead a reader astray.
+var gitPieces = []string{
+	"[core]\n", "[core] ", "[CORE]\r\n", "[a] ", "[filter \"x\"]\n", "[filter \"\\\"]\"] ", "[filter.y]\n", "[alias]\n", "[remote \"o]\"]\n",
+	"#\\\n", "; x \\\n", "# [a]\n", "\n", "\t \\v", "bare = false ;\\\n", "bare = false #\\\r\n", "x = \"a;\\\nb\"\n", "x = a \\\n", "x = \"#\" \\\n",
+	"fsmonitor = x\n", "fsmonitor=\"x\"\r\n", "fsmonitor\n", "fsmonitor = true\n", "fsmonitor = \\\n", "FSMonitor = tr\"ue\" ; x\n", "editor = \\\"\n",
+	"clean = x\n", "clean = \n", "url = ext::sh\n", "url = https://x\n", "x = \\\\!y\n", "x = \"\"!y\n", "x = \"!y\"\n", "process = \\t#\n", "x-1 = [core]\n",
+}
+
+// Every key that git sees and runs is found, whatever a configuration looks like.
+func TestGitKeysAreThoseOfGit(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	const rounds = 200
+	taken := 0
+	for range rounds {
+		text := gitPieces[r.IntN(9)]
+		for range r.IntN(12) {
+			text += gitPieces[r.IntN(len(gitPieces))]
+		}
+		if checkGitKeys(t, text) {
+			taken++
+		}
+	}
+	if taken < rounds/4 {
+		t.Errorf("git took %d of %d", taken, rounds)
+	}
+}
+
+func FuzzGitKeys(f *testing.F) {
+	f.Add("[core]\n#\\\nfsmonitor = x\n")
+	f.Add("[a] [core] fsmonitor = x")
+	f.Add("[filter \"a\\\"b\"]\nclean = \"x;y\" # z\\\n")
+	f.Fuzz(func(t *testing.T, content string) { checkGitKeys(t, content) })
 }
