@@ -167,3 +167,54 @@ func TestHeadsAreHeldToWhatIsRead(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Rows of next to no bytes each took gigabytes of memory, of an object of 500 KB. What of
+// our own packs that well is padded.
+func TestRowsAreBoundedByTheObject(t *testing.T) {
+	const rows = rowsFixed + 1000
+	write := func(entries func(func(*tree.Entry, error) bool)) (string, int64) {
+		path := filepath.Join(t.TempDir(), "m")
+		f, err := os.Create(path)
+		wantErr(t, err, nil)
+		p := Publication{Workspace: "a/b/c", Replica: "r", Entries: entries}
+		c, err := measure(entries)
+		wantErr(t, err, nil)
+		wantErr(t, errors.Join(writeManifest(f, p, c.rows, "", nil, aHead().Collected), f.Close()), nil)
+		info, err := os.Stat(path)
+		wantErr(t, err, nil)
+		return path, info.Size()
+	}
+	path, size := write(func(yield func(*tree.Entry, error) bool) {
+		for i := range rows {
+			if !yield(&tree.Entry{Path: fmt.Sprintf("%06d", i), Kind: tree.Dir}, nil) {
+				return
+			}
+		}
+	})
+	if got, err := readFile(path); err != nil || len(got.Entries) != rows || size < rows/4 {
+		t.Errorf("an honest tree, of %d bytes: %v", size, err)
+	}
+	zeros := &tree.Entry{Path: "zeros", Kind: tree.File}
+	for range tree.MaxFileExtents {
+		zeros.Where = append(zeros.Where, tree.Extent{Object: "o/1.0-x", Stored: 100, Size: 2 << 20, Codec: tree.Zstd, Sum: strings.Repeat("s", 32)})
+		zeros.Size += 2 << 20
+	}
+	path, size = write(func(yield func(*tree.Entry, error) bool) { yield(zeros, nil) })
+	got, err := readFile(path)
+	if err != nil || len(got.Entries) != 1 || len(got.Entries[0].Where) != tree.MaxFileExtents {
+		t.Errorf("a file of zeros, in %d bytes: %v", size, err)
+	}
+
+	var b bytes.Buffer
+	wantErr(t, pad(&counted{Writer: &b}, 0, rowsFixed+80_000), nil)
+	if b.Len() != 10_000+1+8 {
+		t.Errorf("%d bytes where 10 000 are wanted", b.Len())
+	}
+	m := manifest{most: 1}
+	m.rows = tree.NewReader(strings.NewReader("d\t755\t0\t0\t\t\t\t\ta\nd\t755\t0\t0\t\t\t\t\tb\n"))
+	if _, err := m.next(); err != nil {
+		t.Error(err)
+	}
+	_, err = m.next()
+	wantImpossible(t, err)
+}

@@ -68,16 +68,20 @@ const (
 	// comes to some 100 times.
 	maxRatio      = 1024
 	maxRatioFixed = 16 << 20
-	maxHeader     = 4 << 20  // bytes of its first line: it names a thousand paths
-	MaxRows       = 1 << 24  // of a tree
-	maxWindow     = 8 << 20  // of a zstd frame: what is read back takes so much memory
-	maxPath       = 16 << 10 // bytes
-	maxName       = 1 << 10  // bytes, where Linux has 255
-	maxDepth      = 1 << 10  // names in a path: a walk has a directory open for each
-	maxExtent     = 64 << 20 // bytes of content, or stored
-	maxObject     = 1 << 30  // bytes, where ours have 18 MiB
-	maxPlain      = 1 << 43  // size of a plain object: S3 has 5 TiB
-	maxNotFile    = 1 << 20  // size of a directory or link
+	// And so many rows for each of its bytes: a row takes some 160 bytes of memory, and
+	// half a byte of the object where all are alike but for a number.
+	rowsPerByte = 8
+	rowsFixed   = 1 << 16
+	maxHeader   = 4 << 20  // bytes of its first line: it names a thousand paths
+	MaxRows     = 1 << 24  // of a tree
+	maxWindow   = 8 << 20  // of a zstd frame: what is read back takes so much memory
+	maxPath     = 16 << 10 // bytes
+	maxName     = 1 << 10  // bytes, where Linux has 255
+	maxDepth    = 1 << 10  // names in a path: a walk has a directory open for each
+	maxExtent   = 64 << 20 // bytes of content, or stored
+	maxObject   = 1 << 30  // bytes, where ours have 18 MiB
+	maxPlain    = 1 << 43  // size of a plain object: S3 has 5 TiB
+	maxNotFile  = 1 << 20  // size of a directory or link
 )
 
 // Get reads an object of at most so many bytes.

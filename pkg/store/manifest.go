@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,8 @@ type manifestHeader struct {
 // writeManifest writes a manifest of so many rows: all of them, or with base the ones
 // of d.
 func writeManifest(w io.Writer, p Publication, rows int, base string, d *difference, now time.Time) error {
-	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+	packed := &counted{Writer: w}
+	z, err := zstd.NewWriter(packed, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
 	if err != nil {
 		return err
 	}
@@ -51,16 +53,47 @@ func writeManifest(w io.Writer, p Publication, rows int, base string, d *differe
 	if err != nil {
 		return err
 	}
-	if _, err := z.Write(line); err != nil {
+	text := &counted{Writer: z}
+	if _, err := text.Write(line); err != nil {
 		return err
 	}
-	t := tree.NewWriter(z)
+	t, lines := tree.NewWriter(text), rows
 	if base != "" {
+		lines = len(d.lines)
 		err = d.write(t)
 	} else {
 		err = writeTree(t, p.Entries, rows)
 	}
-	return errors.Join(err, t.Flush(), z.Close())
+	if err := errors.Join(err, t.Flush(), z.Close()); err != nil {
+		return err
+	}
+	return pad(packed, text.n, int64(lines))
+}
+
+// counted counts what is written.
+type counted struct {
+	io.Writer
+	n int64
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// pad makes a manifest as large as a reader wants it to be for what it unpacks to. A tree
+// of very many equal rows, or a file of very many equal parts, packs into less.
+func pad(packed *counted, text, lines int64) error {
+	least := max((text-maxRatioFixed)/maxRatio, (lines-rowsFixed)/rowsPerByte) + 1
+	if least <= packed.n {
+		return nil
+	}
+	frame := make([]byte, 8+least-packed.n)
+	binary.LittleEndian.PutUint32(frame, 0x184D2A50) // a frame that decoders skip
+	binary.LittleEndian.PutUint32(frame[4:], uint32(len(frame)-8))
+	_, err := packed.Write(frame)
+	return err
 }
 
 // encode makes the first line. Of the older paths it names as many as it can have: all are
@@ -108,6 +141,7 @@ type manifest struct {
 	rows *tree.Reader
 	last string // path
 	read int    // rows
+	most int    // of them
 }
 
 // openManifest reads the header of a manifest's file.
@@ -132,6 +166,7 @@ func (m *manifest) open() error {
 	if err != nil {
 		return err
 	}
+	m.most = int(min(MaxRows, rowsFixed+rowsPerByte*info.Size()))
 	r := bufio.NewReaderSize(&limited{r: m.zstd, left: maxRatioFixed + maxRatio*info.Size()}, 64<<10)
 	line, err := readHeader(r)
 	if err != nil {
@@ -207,8 +242,8 @@ func (m *manifest) next() (*tree.Record, error) {
 // advance goes to the next row, and says whether there is one.
 func (m *manifest) advance() (bool, error) {
 	err := m.rows.Advance()
-	if m.read++; err == nil && m.read > MaxRows {
-		err = fmt.Errorf("it has more than %d rows", MaxRows)
+	if m.read++; err == nil && m.read > m.most {
+		err = fmt.Errorf("it has more than %d rows", m.most)
 	}
 	return err == nil, impossible(ignoreEOF(err))
 }
