@@ -29,7 +29,7 @@ func (r *Reader) Aside(ctx context.Context, x Replica) ([]replica.KeptAside, err
 	if errors.Is(err, ErrNoGeneration) || errors.Is(err, ErrNothingCommitted) || errors.Is(err, ErrHeadLost) {
 		err = nil
 	}
-	list, local := replica.ListAside(x.Path, remote)
+	list, local := replica.ListAside(x.Path, x.Within, remote)
 	return list, errors.Join(err, local)
 }
 
@@ -88,13 +88,18 @@ func (r *Reader) AsideFile(ctx context.Context, x Replica, k replica.KeptAside, 
 // TakeAside gives a kept version its name back; what has the name now is kept
 // with what was replaced. Nobody else may place there meanwhile.
 func (r *Reader) TakeAside(ctx context.Context, x Replica, k replica.KeptAside) error {
-	return replica.TakeAside(x.Path, k, func(dir string) (string, error) {
+	return replica.TakeAside(x.Path, x.Within, k, func(dir string) (string, error) {
 		file, err := r.AsideFile(ctx, x, k, dir)
 		if err == nil && k.Entry.Kind == tree.File {
 			err = errors.Join(os.Chmod(file, os.FileMode(k.Entry.Mode&0o777)), os.Chtimes(file, time.Time{}, time.Unix(0, k.Entry.MTime)))
 		}
 		return file, err
 	})
+}
+
+// DropAside removes a kept version here, and from the next generation.
+func (r *Reader) DropAside(x Replica, k replica.KeptAside) error {
+	return replica.DropAside(x.Path, x.Within, k)
 }
 
 // Alone runs do in the engine's own goroutine, so that no cycle runs meanwhile,

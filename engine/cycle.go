@@ -50,21 +50,9 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 func (e *Engine) replicaOptions(m *member) replica.Options {
 	return replica.Options{
 		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
-		Filter: m.Filter, Within: e.around(m), PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
+		Filter: m.Filter, Within: m.Within, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
 		FileSystem: e.clock.files, Now: e.clock.Now, Git: e.repositories(m),
 	}
-}
-
-// around is the outermost tree of another member that one lies in; "" is none.
-func (e *Engine) around(m *member) string {
-	path := ""
-	for _, other := range e.members {
-		rel, err := filepath.Rel(other.Path, m.Path)
-		if err == nil && rel != "." && filepath.IsLocal(rel) && (path == "" || len(other.Path) < len(path)) {
-			path = other.Path
-		}
-	}
-	return path
 }
 
 func (e *Engine) layout(m *member, rep *replica.Replica, remote Remote) store.Layout {

@@ -39,6 +39,7 @@ type Remote interface{ store.Root }
 type Replica struct {
 	Name      string
 	Path      string // absolute, of the local tree
+	Within    string // the outermost tree around it that a bucket fills too; "" or itself is none
 	Remote    string // for people: remote:bucket/prefix
 	Direction Direction
 	Layout    string // snapshot or mirror

@@ -372,10 +372,9 @@ func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.G
 	if err != nil {
 		return nil, err
 	}
-	local := replica.New(replica.Options{Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout})
-	out, err := local.Undelete(ctx, path, t, layout, progress)
+	out, err := r.local(x, layout).Undelete(ctx, path, t, layout, progress)
 	if err == nil {
-		err = replica.Return(x.Path, path, head.Generation)
+		err = replica.Return(x.Path, x.Within, path, head.Generation)
 	}
 	return placedOf(x, g, out, t.Older.Within(path)), err
 }
@@ -390,11 +389,15 @@ func (r *Reader) Place(ctx context.Context, x Replica, path string, g store.Gene
 	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 {
 		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 	}
-	local := replica.New(replica.Options{
-		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout,
-	})
-	out, err := local.Restore(ctx, path, t, layout, progress)
+	out, err := r.local(x, layout).Restore(ctx, path, t, layout, progress)
 	return placedOf(x, g, out, t.Older.Within(path)), err
+}
+
+// local is the tree of a replica as a restore has it.
+func (r *Reader) local(x Replica, layout store.Layout) *replica.Replica {
+	return replica.New(replica.Options{
+		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout,
+	})
 }
 
 func (x Replica) filter() *filter.Filter {

@@ -44,7 +44,7 @@ func (v *Verdict) OK() bool { return len(v.Missing)+len(v.Damaged) == 0 }
 func (r *Reader) Verify(ctx context.Context, x Replica, deep bool) (*Verdict, error) {
 	v := &Verdict{Replica: x.Name}
 	var err error
-	if v.Damaged, err = replica.Damaged(ctx, x.Path, nil); err != nil {
+	if v.Damaged, err = replica.Damaged(ctx, x.Path, x.Within, nil); err != nil {
 		return nil, err
 	}
 	layout, err := r.layout(ctx, x)
@@ -203,7 +203,7 @@ func (e *Engine) Repair(ctx context.Context, r *Reader, v *Verdict) error {
 // putBack places a damaged file as the bucket has it. The verification may have been
 // long ago: what was edited since is not put back.
 func (r *Reader) putBack(ctx context.Context, x Replica, path string, g store.Generation) error {
-	still, err := replica.Damaged(ctx, x.Path, func(p string) bool { return p == path })
+	still, err := replica.Damaged(ctx, x.Path, x.Within, func(p string) bool { return p == path })
 	if err != nil || len(still) == 0 {
 		return err
 	}

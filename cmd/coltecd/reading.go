@@ -302,7 +302,7 @@ func (r reading) conflict(ctx context.Context, req control.ReadRequest) (any, er
 	case askTake:
 		err = r.alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeAside(ctx, x, k) })
 	case askDrop:
-		err = r.alone(ctx, x.Name, func(context.Context) error { return replica.DropAside(x.Path, k) })
+		err = r.alone(ctx, x.Name, func(context.Context) error { return r.DropAside(x, k) })
 	default:
 		answer.Diff, answer.Note, err = r.diff(ctx, x, k)
 	}

@@ -77,7 +77,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 			return o, fmt.Errorf("cannot use the excludes of replica %q: %w", y.Name, err)
 		}
 		o.Replicas = append(o.Replicas, engine.Replica{
-			Name: y.Name, Path: filepath.Clean(y.Path), Remote: s.place(y), Filter: f,
+			Name: y.Name, Path: filepath.Clean(y.Path), Within: s.around(y.Path), Remote: s.place(y), Filter: f,
 			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
 			Git: gitOf(y), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
 		})
@@ -94,18 +94,26 @@ func (s setting) real() setting {
 	sp.Persistence.Sync = slices.Clone(sp.Persistence.Sync)
 	for i := range sp.Persistence.Sync {
 		y := &sp.Persistence.Sync[i]
-		around := y.Path
-		for _, other := range s.spec.Persistence.Sync {
-			if len(other.Path) < len(around) && within(y.Path, other.Path) {
-				around = other.Path
-			}
-		}
-		if real, err := anchor.Real(filepath.Clean(around)); err == nil {
-			y.Path = filepath.Join(real, strings.TrimPrefix(filepath.Clean(y.Path), filepath.Clean(around)))
+		around := s.around(y.Path)
+		if real, err := anchor.Real(around); err == nil {
+			y.Path = filepath.Join(real, strings.TrimPrefix(filepath.Clean(y.Path), around))
 		}
 	}
 	s.spec = &sp
 	return s
+}
+
+// around is the outermost tree of a replica that a path is in, one that is not wanted now
+// too: a bucket filled it.
+func (s setting) around(path string) string {
+	path = filepath.Clean(path)
+	out := path
+	for _, y := range s.spec.Persistence.Sync {
+		if other := filepath.Clean(y.Path); len(other) < len(out) && within(path, other) {
+			out = other
+		}
+	}
+	return out
 }
 
 // gitOf says how the repositories of a replica are carried.

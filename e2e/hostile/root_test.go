@@ -352,6 +352,36 @@ func TestRootReadsOfPlantedLogs(t *testing.T) {
 	}
 }
 
+// A bucket makes a link of a folder that another tree lies below. coltecd's own user made
+// it, and the verbs that place are held to what the daemon is.
+func TestRestoreBelowALink(t *testing.T) {
+	t.Parallel()
+	b := newRootBox(t, s3test.Start(t), "below", os.Getuid())
+	b.trees["inner"] = b.at("tree/x/data")
+	b.spec()
+	rootDo(t, os.MkdirAll(b.at("tree/x/data/sub"), 0o755), os.WriteFile(b.at("tree/x/data/file"), []byte("inner\n"), 0o644))
+	if said, exit := b.run(coltecd, "run", "--once"); exit != 0 {
+		t.Fatalf("run ends with %d:\n%s", exit, said)
+	}
+	kept := filepath.Join(b.elsewhere, "data/.coltec/conflicts/20200101T000000.000Z-other")
+	rootDo(t, os.RemoveAll(b.at("tree/x")), os.Symlink(b.elsewhere, b.at("tree/x")), os.MkdirAll(kept, 0o700), os.WriteFile(filepath.Join(kept, "secret"), []byte("a secret\n"), 0o600))
+	was := rootState(t, b.elsewhere)
+	for _, args := range [][]string{
+		{"run", "--once", "--only", "inner"},
+		{"history", "restore", b.at("tree/x/data"), "--at", "0s"},
+		{"history", "restore", b.at("tree/x/data/file"), "--at", "0s"},
+		{"history", "restore", b.at("tree/x/data"), "--at", "0s", "--deleted"},
+		{"conflicts", "take", b.at("tree/x/data/secret")},
+		{"conflicts", "drop", b.at("tree/x/data/secret")},
+		{"run", "--once"},
+	} {
+		if said, exit := b.run(coltecd, args...); exit == 0 || !strings.Contains(said, "tree/x") {
+			t.Errorf("%q ends with %d:\n%s", args, exit, said)
+		}
+		b.untouched(was)
+	}
+}
+
 // Who owns the tree leads the replica's own directory elsewhere under a running coltecd.
 func TestRootSwappedWhileItRuns(t *testing.T) {
 	if len(rootAs(t)) < 2 {

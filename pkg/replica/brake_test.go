@@ -136,11 +136,11 @@ func TestReturn(t *testing.T) {
 	if out := two.mustAcquire(); len(out.Held) != 20 {
 		t.Fatalf("%+v", out)
 	}
-	one.w.must(Return(two.Path, "d", two.base.Header.Generation-1))
+	one.w.must(Return(two.Path, "", "d", two.base.Header.Generation-1))
 	if out, err := two.settle(SettleOptions{}); err != nil || len(out.Held) != 20 {
 		t.Errorf("an old word counts: %+v, %v", out, err)
 	}
-	one.w.must(Return(two.Path, "d", two.base.Header.Generation))
+	one.w.must(Return(two.Path, "", "d", two.base.Header.Generation))
 	if out, err := two.settle(SettleOptions{}); err != nil || len(out.Held) != 0 || out.Deleted != 0 {
 		t.Errorf("%+v, %v", out, err)
 	}

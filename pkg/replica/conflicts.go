@@ -45,10 +45,10 @@ func asideOf(path string) (k KeptAside, ok bool) {
 }
 
 // ListAside lists the versions kept aside in the tree at path and in its remote
-// counterpart, oldest first.
-func ListAside(root string, remote []tree.Entry) ([]KeptAside, error) {
+// counterpart, oldest first. No link below within ("" for none) leads to the tree.
+func ListAside(root, within string, remote []tree.Entry) ([]KeptAside, error) {
 	known := map[string]KeptAside{}
-	own, err := openOwn(root, 0)
+	own, err := openOwn(root, within, 0)
 	var dropped map[string]bool
 	if err == nil {
 		defer own.Close()
@@ -128,8 +128,8 @@ func droppedIn(dir string) map[string]bool {
 func (r *Replica) dropped() map[string]bool { return droppedIn(r.Dir()) }
 
 // DropAside removes a kept version here, and from the next generation.
-func DropAside(root string, k KeptAside) error {
-	err := withOwn(root, 0, func(files *Root, own string) error { return dropAside(files, own, k) })
+func DropAside(root, within string, k KeptAside) error {
+	err := withOwn(root, within, 0, func(files *Root, own string) error { return dropAside(files, own, k) })
 	if err != nil {
 		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
 	}
@@ -165,8 +165,8 @@ func sweepEmpty(files *Root, path string) {
 // TakeAside gives a kept version its name back. Of one that is not here fetch makes a
 // file, with its content and meta, in a directory. What has the name now is kept with what
 // was replaced.
-func TakeAside(root string, k KeptAside, fetch func(dir string) (file string, err error)) error {
-	err := withOwn(root, 0, func(files *Root, own string) error {
+func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file string, err error)) error {
+	err := withOwn(root, within, 0, func(files *Root, own string) error {
 		staged := conflictsPath(k.ID)
 		if !k.Here {
 			const dir = "stage/aside"

@@ -43,7 +43,7 @@ func (r *Replica) Dir() string {
 // holdOwn opens the own directory, and holds that it is ours and has nothing that another
 // put there. perm is what it is made with; 0 makes none.
 func (r *Replica) holdOwn(perm os.FileMode) error {
-	own, err := openOwn(r.Path, perm)
+	own, err := openOwn(r.Path, r.Within, perm)
 	if err != nil {
 		return err
 	}
@@ -95,9 +95,13 @@ func (r *Root) has(own *os.File) error {
 	return nil
 }
 
-// openOwn opens the own directory of the tree at a path.
-func openOwn(path string, perm os.FileMode) (*os.File, error) {
-	own, err := anchor.Open(filepath.Join(path, Dir), path, perm)
+// openOwn opens the own directory of the tree at a path, to which no link below within
+// leads; "" is none.
+func openOwn(path, within string, perm os.FileMode) (*os.File, error) {
+	if within == "" {
+		within = path
+	}
+	own, err := anchor.Open(filepath.Join(path, Dir), within, perm)
 	if errors.Is(err, anchor.ErrRedirected) {
 		return nil, notOurs(filepath.Join(path, Dir), "a link")
 	}
@@ -243,13 +247,14 @@ func sift(dir string) error {
 }
 
 // withOwn calls do with the own directory of the tree at a path, for who has no replica.
-func withOwn(path string, perm os.FileMode, do func(files *Root, own string) error) error {
-	files, err := OpenRoot(path)
+// No link below within leads there; "" is none.
+func withOwn(path, within string, perm os.FileMode, do func(files *Root, own string) error) error {
+	files, err := openRoot(path, within, 0)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	held, err := openOwn(path, perm)
+	held, err := openOwn(path, within, perm)
 	if err != nil {
 		return err
 	}

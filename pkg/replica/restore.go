@@ -64,7 +64,7 @@ func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, sou
 	if len(whole.Entries) == 0 {
 		return out, nil
 	}
-	all := New(Options{Path: r.Path, Host: r.Host, Filter: &filter.Filter{}, Layout: r.Layout})
+	all := New(Options{Path: r.Path, Within: r.Within, Host: r.Host, Filter: &filter.Filter{}, Layout: r.Layout})
 	more, err := all.bringMissing(ctx, under, whole, source, progress)
 	if more != nil {
 		out.Placed += more.Placed

@@ -27,11 +27,11 @@ type comesBack struct {
 }
 
 // Return notes that deletions at and below a path ("" for all), of generations up to one,
-// are taken back where they still wait.
-func Return(root, under string, generation int64) error {
+// are taken back where they still wait. No link below within ("" for none) leads to root.
+func Return(root, within, under string, generation int64) error {
 	body, err := json.Marshal(comesBack{under, generation})
 	if err == nil {
-		err = withOwn(root, 0o700, func(_ *Root, own string) error { return writeOwnFile(filepath.Join(own, returning), body) })
+		err = withOwn(root, within, 0o700, func(_ *Root, own string) error { return writeOwnFile(filepath.Join(own, returning), body) })
 	}
 	if err != nil {
 		return fmt.Errorf("cannot note what comes back: %w", err)

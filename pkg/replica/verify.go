@@ -12,7 +12,7 @@ import (
 // Damaged names the files of the tree at root whose content is not what its
 // base says, although nothing else of them changed: no program did that. Files
 // that were edited are none of them. Only the wanted ones are looked at; nil: all.
-func Damaged(ctx context.Context, root string, wanted func(path string) bool) ([]string, error) {
+func Damaged(ctx context.Context, root, within string, wanted func(path string) bool) ([]string, error) {
 	base, err := LoadBase(filepath.Join(root, Dir))
 	if errors.Is(err, ErrNoBase) {
 		return nil, nil
@@ -20,7 +20,7 @@ func Damaged(ctx context.Context, root string, wanted func(path string) bool) ([
 	if err != nil {
 		return nil, err
 	}
-	files, err := OpenRoot(root)
+	files, err := openRoot(root, within, 0)
 	if err != nil {
 		return nil, err
 	}
