@@ -48,7 +48,21 @@ func OpenRoot(path, within string, perm os.FileMode) (*os.Root, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return os.OpenRoot(At(f))
+	// By its path, which errors name; the slash has nothing but a directory opened.
+	root, err := os.OpenRoot(path + "/")
+	if err != nil {
+		return nil, err
+	}
+	there, err := root.Stat(".")
+	here, err2 := f.Stat()
+	if err = errors.Join(err, err2); err == nil && !os.SameFile(here, there) {
+		err = &fs.PathError{Op: "open", Path: path, Err: redirected(filepath.Base(path))}
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
 }
 
 // ErrPlanted is of a name that is something else than a file: a link, a pipe, a folder; or

@@ -28,15 +28,16 @@ var ErrChanged = errors.New("it changes while it is read")
 // Do opens the area for something that is done with a file in it: op is given the file's
 // path below root.
 func (d Dir) Do(file string, op func(root *os.Root, path string) error) error {
-	top := string(d)
+	top, open := string(d), d.open
 	if fd, _, held := anchor.Number(file); held {
 		top = anchor.Path(fd)
+		open = func() (*os.Root, error) { return os.OpenRoot(top) }
 	}
 	path, err := filepath.Rel(top, file)
 	if err != nil || !filepath.IsLocal(path) {
 		return fmt.Errorf("internal error: %s is not in %s", file, d)
 	}
-	root, err := os.OpenRoot(top)
+	root, err := open()
 	if err != nil {
 		return err
 	}
@@ -46,6 +47,9 @@ func (d Dir) Do(file string, op func(root *os.Root, path string) error) error {
 	}
 	return op(root, path)
 }
+
+// open opens the top. Whoever owns what the area is in may lead its path elsewhere.
+func (d Dir) open() (*os.Root, error) { return anchor.OpenRoot(string(d), "", 0) }
 
 // Straight refuses a directory that is behind a link, or behind a file. What of it is not
 // there is to be made. (A link that comes later leads out of the area for nobody: the

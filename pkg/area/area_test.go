@@ -145,3 +145,28 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("%d files are left", len(left))
 	}
 }
+
+// Whoever owns what the area is in puts a link in its place.
+func TestTheAreaItselfIsLedElsewhere(t *testing.T) {
+	d, outside := world(t)
+	if err := errors.Join(os.Chmod(filepath.Dir(string(d)), 0o777), os.RemoveAll(string(d)), os.Symlink(outside, string(d))); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(string(d), name) }
+	for does, err := range map[string]error{
+		"mkdir": d.Mkdir(at("new")), "write": d.Write(at("new"), nil, 0o644), "remove": d.RemoveAll(at("dir")),
+		"move": d.Move(at("dir"), at("new")), "place": d.Place(at("dir"), string(d), "file"), "exchange": d.Exchange(at("dir"), at("file")),
+	} {
+		if !errors.Is(err, anchor.ErrRedirected) {
+			t.Errorf("%s: it said %v", does, err)
+		}
+	}
+	for _, file := range []string{"file", "dir/file"} {
+		if body, err := os.ReadFile(filepath.Join(outside, file)); err != nil || string(body) != "theirs\n" {
+			t.Errorf("outside: %q %v", body, err)
+		}
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) != 2 {
+		t.Errorf("outside: %v %v", entries, err)
+	}
+}

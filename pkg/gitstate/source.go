@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/area"
 )
 
@@ -151,7 +152,14 @@ func (s source) place(path string) (area.Dir, string, error) {
 	}
 	file = filepath.Join(dir, filepath.Base(file))
 	for _, top := range []string{s.tree, s.dir, s.common} {
-		if top, err := filepath.EvalSymlinks(top); top != "" && err == nil && (dir == top || strings.HasPrefix(dir, top+"/")) {
+		if top == "" {
+			continue
+		}
+		top, err := anchor.Real(top) // who owns what it is in may have led it elsewhere since
+		if errors.Is(err, anchor.ErrRedirected) {
+			return "", "", err
+		}
+		if err == nil && (dir == top || strings.HasPrefix(dir, top+"/")) {
 			return area.Dir(top), file, nil
 		}
 	}
