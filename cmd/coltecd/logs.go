@@ -110,15 +110,20 @@ func logFormat(name, fallback string) (logfile.Format, error) {
 	return "", hint.Wrap(cmdline.Usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
 }
 
-// logAttention is about logs that are not kept, coltecd's own or a unit's.
+// logAttention is about logs that are not kept, coltecd's own or a unit's, and about what
+// is none of them any more.
 func (d *daemon) logAttention() []string {
+	var out []string
 	lost, err := d.logs.Lost()
 	what := fmt.Sprintf("%d lines are lost", lost)
 	if err == nil {
 		err, what = d.logFault, "logs are not kept"
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		out = append(out, fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, d.logDir))
 	}
-	return []string{fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, d.logDir)}
+	if aside := d.logs.Aside(); len(aside) > 0 {
+		out = append(out, fmt.Sprintf("%d files or folders were moved out of the way of the logs, as others can write there or what is written goes elsewhere too: look at %q, and remove it", len(aside), aside[0]))
+	}
+	return out
 }

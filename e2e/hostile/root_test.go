@@ -290,6 +290,9 @@ func TestRootPlantedLogs(t *testing.T) {
 			for _, name := range append(services, "coltecd") {
 				b.logged(name)
 			}
+			if said, _ := b.run(coltecd, "status"); !strings.Contains(said, ".aside-") {
+				t.Errorf("status does not say what was moved aside:\n%s", said)
+			}
 			b.untouched(was)
 			// Under the running coltecd the folder of the logs, and the one above it,
 			// lead elsewhere.

@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/coltec/coltec/pkg/anchor"
@@ -72,25 +74,21 @@ func (l *file) open() error {
 	if err != nil {
 		return err
 	}
-	if err := vacate(dir, l.name+extension); err != nil {
+	log, err := vacate(dir, l.name+extension)
+	if err != nil {
 		return errors.Join(err, dir.Close())
 	}
-	if l.dir != nil && same(dir, l.dir) {
-		return dir.Close()
+	log.Close()
+	if l.dir != nil {
+		// The logger goes on with the number that it knows. One that was let go would be
+		// somebody else's soon, and its goroutine may still compress below it.
+		return errors.Join(unix.Dup3(int(dir.Fd()), int(l.dir.Fd()), unix.O_CLOEXEC), dir.Close())
 	}
-	// An old logger's goroutine may still compress in its directory, which stays open
-	// for it: descriptors are given out again.
 	l.dir, l.logger = dir, &lumberjack.Logger{
 		Filename: filepath.Join(anchor.At(dir), l.name+extension), Compress: l.opts.Compress, MaxSize: l.opts.MaxSizeMB,
 		MaxBackups: max(0, l.opts.MaxBackups), MaxAge: max(0, l.opts.MaxAgeDays),
 	}
 	return nil
-}
-
-func same(a, b *os.File) bool {
-	x, err := a.Stat()
-	y, err2 := b.Stat()
-	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // Close closes the file. The next Write opens it again.
@@ -115,10 +113,22 @@ func OpenAppend(dir, within, name string) (*os.File, error) {
 		return nil, err
 	}
 	defer d.Close()
-	if err := vacate(d, name+extension); err != nil {
-		return nil, err
+	return vacate(d, name+extension)
+}
+
+// Aside lists what was moved out of the way of the logs, by this process or an earlier
+// one: nothing reads it, and it stays until a person removes it.
+func (l *Logs) Aside() []string {
+	var out []string
+	for _, names := range []string{asideMark + "*", "/*" + extension + asideMark + "*"} {
+		found, _ := filepath.Glob(escapeGlob(l.opts.Dir) + names)
+		for _, path := range found {
+			if _, err := time.Parse(asideStamp, path[strings.LastIndex(path, asideMark)+len(asideMark):]); err == nil {
+				out = append(out, path)
+			}
+		}
 	}
-	return os.OpenFile(filepath.Join(anchor.At(d), name+extension), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	return out
 }
 
 // directory opens the directory of the logs, and makes it where it is missing. One in the
@@ -172,28 +182,24 @@ func closable(in *os.Root) (bool, error) {
 	return anchor.Own(dir), nil
 }
 
-// vacate holds that a log to append to is a file of its own, and there. What is none is
-// moved out of its way, and so is one that another user left, which we may not write.
-func vacate(dir *os.File, name string) error {
+// vacate opens a log to append to, which is a file of its own. What is none is moved out
+// of its way, and so is one that another user left, which we may not write.
+func vacate(dir *os.File, name string) (log *os.File, err error) {
 	root, err := os.OpenRoot(anchor.At(dir))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer root.Close()
 	for range 2 {
-		var f *os.File
-		f, err = anchor.OpenFile(root, name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-		if err == nil {
-			return f.Close()
-		}
-		if !errors.Is(err, anchor.ErrPlanted) && !errors.Is(err, fs.ErrPermission) {
-			return err
+		log, err = anchor.OpenFile(root, name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err == nil || !errors.Is(err, anchor.ErrPlanted) && !errors.Is(err, fs.ErrPermission) {
+			return log, err
 		}
 		if moved := aside(root, name); moved != nil {
-			return errors.Join(err, moved)
+			return nil, errors.Join(err, moved)
 		}
 	}
-	return err
+	return nil, err
 }
 
 // aside gives what has a name another one, that nothing has yet.

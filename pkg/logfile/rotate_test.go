@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -45,6 +46,9 @@ func TestPlantedLogs(t *testing.T) {
 				if info, err := os.Lstat(log); err != nil || !info.Mode().IsRegular() {
 					t.Errorf("the log is %v, %v", info, err)
 				}
+				if aside := logs.Aside(); len(aside) != 1 || !strings.HasPrefix(aside[0], log) {
+					t.Errorf("moved aside is %q", aside)
+				}
 				untouched(t, elsewhere)
 			})
 		}
@@ -78,9 +82,8 @@ func TestDirectoryOfOthers(t *testing.T) {
 					t.Errorf("within %q the log has %q, %v", within, got, err)
 				}
 			}
-			old, err := filepath.Glob(dir + asideMark + "*/web.log")
-			must(t, err)
-			if len(old) != 1 || !strings.HasPrefix(read(t, old[0]), "theirs\n") {
+			old := New(Options{Dir: dir}).Aside()
+			if len(old) != 1 || !strings.HasPrefix(read(t, filepath.Join(old[0], "web.log")), "theirs\n") {
 				t.Errorf("what was there is %q", old)
 			}
 		})
@@ -109,6 +112,32 @@ func TestRedirectedDirectory(t *testing.T) {
 			t.Errorf("%s: the log has %q", name, got)
 		}
 		must(t, s.Close())
+	}
+}
+
+// A folder that is no more the log's was closed some time, and its number given out again,
+// while what rotates there still went by it.
+func TestNumberOfAnOldDirectory(t *testing.T) {
+	folder := t.TempDir()
+	dir := filepath.Join(folder, "logs")
+	logs := New(Options{Dir: dir, Within: folder})
+	s := logs.Sink("web")
+	defer s.Close()
+	fmt.Fprintln(s, "before")
+	old := filepath.Dir(logs.file("web").logger.Filename)
+	for range 3 {
+		must(t, os.RemoveAll(dir))
+		fmt.Fprintln(s, "after")
+		collected := make(chan struct{})
+		runtime.AddCleanup(new(strings.Builder), func(c chan struct{}) { close(c) }, collected)
+		runtime.GC()
+		<-collected
+	}
+	if at, err := os.Readlink(old); !strings.HasPrefix(at, dir) {
+		t.Errorf("it is %q, %v", at, err)
+	}
+	if got := read(t, logs.Path("web")); !strings.HasSuffix(got, "after\n") {
+		t.Errorf("the log has %q", got)
 	}
 }
 
