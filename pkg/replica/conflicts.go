@@ -48,7 +48,7 @@ func asideOf(path string) (k KeptAside, ok bool) {
 // counterpart, oldest first. No link below within ("" for none) leads to the tree.
 func ListAside(root, within string, remote []tree.Entry) ([]KeptAside, error) {
 	known := map[string]KeptAside{}
-	own, err := openOwn(root, within, 0)
+	own, err := readOwn(root, within, 0)
 	var dropped map[string]bool
 	if err == nil {
 		defer own.Close()

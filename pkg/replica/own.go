@@ -40,10 +40,10 @@ func (r *Replica) Dir() string {
 	return filepath.Join(r.Path, Dir)
 }
 
-// holdOwn opens the own directory, and holds that it is ours and has nothing that another
-// put there. perm is what it is made with; 0 makes none.
-func (r *Replica) holdOwn(perm os.FileMode) error {
-	own, err := openOwn(r.Path, r.Within, perm)
+// holdOwn opens the own directory with open, and holds it. perm is what it is made with; 0
+// makes none.
+func (r *Replica) holdOwn(open ownOpener, perm os.FileMode) error {
+	own, err := open(r.Path, r.Within, perm)
 	if err != nil {
 		return err
 	}
@@ -96,15 +96,9 @@ func (r *Root) has(own *os.File) error {
 }
 
 // openOwn opens the own directory of the tree at a path, to which no link below within
-// leads; "" is none.
+// leads ("" is none), and holds that it is ours and has nothing that another put there.
 func openOwn(path, within string, perm os.FileMode) (*os.File, error) {
-	if within == "" {
-		within = path
-	}
-	own, err := anchor.Open(filepath.Join(path, Dir), within, perm)
-	if errors.Is(err, anchor.ErrRedirected) {
-		return nil, notOurs(filepath.Join(path, Dir), "a link")
-	}
+	own, err := readOwn(path, within, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +107,19 @@ func openOwn(path, within string, perm os.FileMode) (*os.File, error) {
 		return nil, err
 	}
 	return own, nil
+}
+
+// readOwn is openOwn for who writes nothing: what another user's coltecd made tells root
+// too what is there.
+func readOwn(path, within string, perm os.FileMode) (*os.File, error) {
+	if within == "" {
+		within = path
+	}
+	own, err := anchor.Open(filepath.Join(path, Dir), within, perm)
+	if errors.Is(err, anchor.ErrRedirected) {
+		return nil, notOurs(filepath.Join(path, Dir), "a link")
+	}
+	return own, err
 }
 
 // ours holds that an own directory is ours alone, and what is in it of our making. Of
@@ -150,7 +157,7 @@ func belongs(own *os.File, info fs.FileInfo) error {
 		return err
 	}
 	return hint.Wrap(fmt.Errorf("%q belongs to uid %d, and coltecd runs as uid %d", own.Name(), owner, os.Geteuid()),
-		"run coltecd as that user, or give it the directory: chown -R %d %s", os.Geteuid(), own.Name())
+		"run coltecd as that user; or, where that user runs none here any more, give it the directory: chown -R %d %s", os.Geteuid(), own.Name())
 }
 
 func ownerOf(info fs.FileInfo) int {

@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/store"
 	"golang.org/x/sys/unix"
 )
 
@@ -164,5 +166,52 @@ func TestOwnDirectoryIsClosedToOthers(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(root, dir)); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
 		}
+	}
+}
+
+// What another user's coltecd made counted for nothing when root looked at it, without a
+// word: the plan was that of a tree that was never synced.
+func TestReadersOfAnothersDirectory(t *testing.T) {
+	if os.Getuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI runs this as root")
+		}
+		t.Skip("only root can be two users")
+	}
+	a, _ := clash(t)
+	if err := os.Remove(filepath.Join(a.Path, "d/f")); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(a.Path, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Lchown(path, 65534, 65534))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	peek := func() ([]Decision, error) {
+		r := New(Options{Name: a.Name, Workspace: a.Workspace, Path: a.Path, Filter: &filter.Filter{}, Layout: a.Layout})
+		defer r.Close()
+		h := a.base.Header
+		return r.Peek(t.Context(), h.Lineage, h.Generation, &store.Tree{Entries: a.base.Remote()})
+	}
+	plan, err := peek()
+	if err != nil || !slices.ContainsFunc(plan, func(d Decision) bool { return d.Path == "d/f" && d.Op == Withdraw }) {
+		t.Errorf("the plan is %+v, %v", plan, err)
+	}
+	if _, err := ListAside(a.Path, "", nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := Damaged(t.Context(), a.Path, "", nil); err != nil {
+		t.Error(err)
+	}
+	if err := DropAside(a.Path, "", KeptAside{ID: "20200101T000000.000Z-b/d/f"}); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
+		t.Errorf("root dropped it: %v", err)
+	}
+	own := filepath.Join(a.Path, Dir)
+	if err := errors.Join(os.Rename(own, own+".was"), os.Symlink(own+".was", own), os.Lchown(own, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := peek(); err == nil || !strings.Contains(err.Error(), own) {
+		t.Errorf("of a link the plan says %v", err)
 	}
 }

@@ -283,7 +283,7 @@ func (r *Replica) Present() error {
 // in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
 // for another repository alone.
 func (r *Replica) prepareDir() error {
-	if err := r.holdOwn(0o700); err != nil {
+	if err := r.holdOwn(openOwn, 0o700); err != nil {
 		return err
 	}
 	for _, dir := range []string{"stage", ".git", ".git/objects", ".git/refs"} {

@@ -371,19 +371,17 @@ func (d *Decision) Changed() bool {
 // Peek plans against a remote tree and writes nothing, neither here nor
 // there. A local tree that is missing counts as empty.
 func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) ([]Decision, error) {
-	r.base = NewBase(r.Dir(), Header{})
-	root, err := r.openRoot(0)
+	err := r.peer(readOwn)
 	if errors.Is(err, fs.ErrNotExist) {
+		r.base = NewBase(r.Dir(), Header{})
 		r.note(t, "", 0, generation)
 		return Plan(Sides{Remote: r.base.Remote()}), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	r.Close()
-	r.root = root
-	if base, err := r.loadBase(); err == nil && base.stranger(r, lineage, generation) == "" {
-		r.base = base
+	if r.base.stranger(r, lineage, generation) != "" {
+		r.base = NewBase(r.Dir(), Header{})
 	}
 	r.note(t, "", 0, generation)
 	return r.Plan(ctx)

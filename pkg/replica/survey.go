@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ type Agreed struct {
 // for the head counts for nothing.
 func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	if r.base == nil || r.root == nil {
-		if err := r.peer(); err != nil {
+		if err := r.peer(openOwn); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -38,15 +39,18 @@ func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	return r.Scan(ctx)
 }
 
-// peer opens the tree and its base for reading.
-func (r *Replica) peer() error {
+// ownOpener is [openOwn] or [readOwn].
+type ownOpener func(path, within string, perm os.FileMode) (*os.File, error)
+
+// peer opens the tree and its base for reading, and makes nothing.
+func (r *Replica) peer(open ownOpener) error {
 	root, err := r.openRoot(0)
 	if err != nil {
 		return err
 	}
 	r.Close()
 	r.root, r.base = root, NewBase(r.Dir(), Header{})
-	base, err := r.loadBase()
+	base, err := r.loadBase(open)
 	switch {
 	case err == nil:
 		r.base = base
@@ -59,9 +63,8 @@ func (r *Replica) peer() error {
 	return nil
 }
 
-// loadBase reads the base of the open tree, and makes nothing.
-func (r *Replica) loadBase() (*Base, error) {
-	if err := r.holdOwn(0); err != nil {
+func (r *Replica) loadBase(open ownOpener) (*Base, error) {
+	if err := r.holdOwn(open, 0); err != nil {
 		return nil, err
 	}
 	return LoadBase(r.Dir())

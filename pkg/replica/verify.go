@@ -3,9 +3,10 @@ package replica
 import (
 	"context"
 	"errors"
-	"path/filepath"
+	"io/fs"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -13,7 +14,15 @@ import (
 // base says, although nothing else of them changed: no program did that. Files
 // that were edited are none of them. Only the wanted ones are looked at; nil: all.
 func Damaged(ctx context.Context, root, within string, wanted func(path string) bool) ([]string, error) {
-	base, err := LoadBase(filepath.Join(root, Dir))
+	own, err := readOwn(root, within, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	base, err := LoadBase(anchor.At(own))
 	if errors.Is(err, ErrNoBase) {
 		return nil, nil
 	}
