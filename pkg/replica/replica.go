@@ -62,6 +62,7 @@ type Replica struct {
 	moved     bool               // the tree has another device or inode than the base saw
 	hurried   bool               // steps are small: an end is near
 	flushed   map[string]bool    // paths that were staged since
+	capitals  int                // rows of the remote tree that are placed nowhere
 	late      bool               // the last of them put a large edit off: it is first in the next one
 	surveying bool               // a scan is for a survey
 	doubts    []string           // what the last scan could not tell, and the git directories it met
@@ -343,13 +344,18 @@ func (r *Replica) carries(path string, dir bool) bool {
 
 // isOwn says whether a name at the top of a tree is that of the replica's own directory
 // on some file system: where names fold they are one.
-func isOwn(name string) bool { return strings.EqualFold(name, Dir) }
+func isOwn(name string) bool { return name == Dir || store.Capital(name) }
 
 // carried is the Matcher of a walk, which meets a path's parents first.
 type carried struct{ *filter.Filter }
 
 func (c carried) Dir(path string) bool  { return !isOwn(path) && c.Filter.Dir(path) }
 func (c carried) File(path string) bool { return !isOwn(path) && c.Filter.File(path) }
+
+// reserves says that a path is not carried for its name alone.
+func (c carried) reserves(path string, dir bool) bool {
+	return isOwn(path) && c.Filter.Carries(path, dir)
+}
 
 // Carried says which paths of a tree a replica with that filter carries, to one
 // who meets a path's parents first.

@@ -33,6 +33,9 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 		return nil, err
 	}
 	part := &store.Tree{Filters: t.Filters}
+	if under == "" || store.Capital(under) {
+		part.Capitals = t.Capitals
+	}
 	for _, e := range t.Entries {
 		if within(e.Path) && !tree.Within(e.Path, Dir) && !slices.ContainsFunc(unread, func(u Unknown) bool { return u.Path == e.Path }) {
 			part.Entries = append(part.Entries, e)

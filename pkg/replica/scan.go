@@ -193,7 +193,7 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		included = w.match.Dir
 	}
 	if !included(path) {
-		w.unknown(Unknown{Path: path, Reason: "excluded", Quiet: true})
+		w.unknown(w.leftOut(dirfd, s, &st))
 		return
 	}
 	if s.Kind != tree.Dir {
@@ -201,6 +201,23 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		return
 	}
 	w.enter(dirfd, name, s, st.Dev)
+}
+
+// leftOut is of what is not carried: on purpose, but for what has the name of our own
+// directory with capitals, where that is another one.
+func (w *walker) leftOut(dirfd int, s *Sighting, st *unix.Stat_t) Unknown {
+	out := Unknown{Path: s.Path, Reason: "excluded", Quiet: true}
+	reserves, _ := w.match.(interface {
+		reserves(path string, dir bool) bool
+	})
+	if !store.Capital(s.Path) || reserves == nil || !reserves.reserves(s.Path, s.Kind == tree.Dir) {
+		return out
+	}
+	var own unix.Stat_t
+	if unix.Fstatat(dirfd, Dir, &own, unix.AT_SYMLINK_NOFOLLOW) == nil && own.Dev == st.Dev && own.Ino == st.Ino {
+		return out
+	}
+	return Unknown{Path: s.Path, Reason: "where capitals do not count it has the name of coltecd's own directory: give it another one, or exclude it", Unread: true}
 }
 
 // mountRoot says that something is mounted at a directory, which may be of the device

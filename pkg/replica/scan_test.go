@@ -59,6 +59,11 @@ func TestWalkOfOddNames(t *testing.T) {
 		t.Chdir(name)
 	}
 	paths, unknown := walkAll(t, m.Path, m.matcher())
+	for _, path := range []string{".COLTEC", ".Coltec"} {
+		if !strings.Contains(unknown[path], "give it another") {
+			t.Errorf("of %s it says %q", path, unknown[path])
+		}
+	}
 	if !slices.Contains(paths, "d/.Coltec/x") || slices.Contains(paths, ".COLTEC") || slices.Contains(paths, ".Coltec") {
 		t.Errorf("%q", paths[:min(len(paths), 8)])
 	}
@@ -499,5 +504,32 @@ func TestYoungTimesAreNotTrusted(t *testing.T) {
 		if (s.CTime != 0) != tt.want {
 			t.Errorf("%s: kept %d", name, s.CTime)
 		}
+	}
+}
+
+// An older version carried a folder that is called as the own directory with capitals. What
+// it agreed on is forgotten, and the folder stays where it is, and is told of.
+func TestCapitalsOfAnOlderVersion(t *testing.T) {
+	m := newWorld(t).machine("m")
+	m.write(map[string]string{"a": "", "b": "", ".COLTEC/x": "theirs"})
+	m.mustAcquire()
+	m.pushAll()
+	row := *m.base.Row("a")
+	row.Path = ".COLTEC/x"
+	dir := Row{Entry: tree.Entry{Path: ".COLTEC", Kind: tree.Dir, Mode: 0o755}}
+	if err := m.base.Apply(Delta{Changes: []Change{{Row: dir}, {Row: row}}}); err != nil {
+		t.Fatal(err)
+	}
+	m.write(map[string]string{"b": "edited"})
+	m.pushAll()
+	if tree.Find(m.base.Entries(), ".COLTEC/x") != nil || tree.Find(m.base.Entries(), "a") == nil {
+		t.Errorf("the base has %+v", m.base.Entries())
+	}
+	found, err := m.Scan(t.Context())
+	if err != nil || !slices.ContainsFunc(found.Unknown, func(u Unknown) bool { return u.Path == ".COLTEC" && u.Unread }) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if body, err := os.ReadFile(filepath.Join(m.Path, ".COLTEC/x")); err != nil || string(body) != "theirs" {
+		t.Errorf("%q, %v", body, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/store"
@@ -21,6 +22,7 @@ func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) er
 	if err := r.base.Wake(); err != nil {
 		return err
 	}
+	r.capitals = t.Capitals
 	r.note(t, ref, epoch, generation)
 	return r.base.Save()
 }
@@ -304,7 +306,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		if err := r.emptyStage(); err != nil { // of a placement that was killed
 			return nil, err
 		}
-		return &Outcome{}, r.restored(o.Allowed)
+		return &Outcome{Problems: r.misnamed()}, r.restored(o.Allowed)
 	}
 	p, err := r.plan(ctx)
 	if err != nil {
@@ -320,7 +322,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		}
 	}
 	pl := &placement{r: r, o: o, out: out, plan: p, late: r.giveNames(p), stayed: map[string]string{}}
-	out.Problems = p.unshown
+	out.Problems = append(p.unshown, r.misnamed()...)
 	if err := pl.run(ctx); err != nil {
 		if noRoom(err) { // what is staged must not keep the disk full
 			err = errors.Join(err, r.emptyStage())
@@ -333,6 +335,14 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	}
 	// What is held or failed stays unplaced, path by path; the rest may be pushed.
 	return out, errors.Join(r.restored(allowed), r.returned())
+}
+
+// misnamed is what of the remote tree has no place anywhere.
+func (r *Replica) misnamed() []Unknown {
+	if r.capitals == 0 {
+		return nil
+	}
+	return []Unknown{{Path: strings.ToUpper(Dir), Reason: fmt.Sprintf("%d paths have the name of coltecd's own directory with capitals, which an older version carried: they are left out, and stay where they are now", r.capitals)}}
 }
 
 // restored notes that all of the generation was placed, as far as that can be, and which

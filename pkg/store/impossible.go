@@ -99,16 +99,23 @@ func checkPath(path string, kind tree.Kind) error {
 		return fmt.Errorf("%s is no path", short(path))
 	}
 	top, below, _ := strings.Cut(path, "/")
-	if !strings.EqualFold(top, Dir) {
+	if top != Dir {
 		return nil
 	}
-	// What else is there is this machine's own; a file system may take capitals for the
-	// same name.
+	// What else is there is this machine's own.
 	dir, rest, _ := strings.Cut(below, "/")
-	if top != Dir || dir != "" && dir != "conflicts" && dir != "git" || rest == "" && kind != tree.Dir {
+	if dir != "" && dir != "conflicts" && dir != "git" || rest == "" && kind != tree.Dir {
 		return fmt.Errorf("%s is a path of coltecd's own", short(path))
 	}
 	return nil
+}
+
+// Capital says of a path of a tree that a file system may take its first name, with
+// capitals in it, for that of coltecd's own directory: it is placed nowhere, and not
+// carried. Older versions carried it.
+func Capital(path string) bool {
+	top, _, _ := strings.Cut(path, "/")
+	return top != Dir && strings.EqualFold(top, Dir)
 }
 
 // short quotes the beginning of a long text.

@@ -60,6 +60,8 @@ type Tree struct {
 	// Older is what in it was not the newest state; nil for nothing, or when that is
 	// not known.
 	Older *Older
+	// Capitals counts the rows that are left out: see [Capital].
+	Capitals int
 }
 
 // ValidPath says whether a path can be one of a tree: relative, with clean

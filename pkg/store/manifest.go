@@ -299,7 +299,12 @@ func readTree(m, full *manifest) (*Tree, error) {
 	t := &Tree{Filters: m.Filters, Base: m.Base, Older: m.Older}
 	var misplaced error
 	leaf := "" // the last file or link
+	rows := 0
 	err := merge(m, full, func(e *tree.Entry) {
+		if rows++; Capital(e.Path) {
+			t.Capitals++
+			return
+		}
 		if leaf != "" && tree.Within(e.Path, leaf) && misplaced == nil {
 			misplaced = fmt.Errorf("%s lies below %s, which is no directory", short(e.Path), short(leaf))
 		}
@@ -308,8 +313,8 @@ func readTree(m, full *manifest) (*Tree, error) {
 		}
 		t.Entries = append(t.Entries, *e)
 	})
-	if err == nil && len(t.Entries) != m.Rows {
-		err = fmt.Errorf("%d rows where %d were written", len(t.Entries), m.Rows)
+	if err == nil && rows != m.Rows {
+		err = fmt.Errorf("%d rows where %d were written", rows, m.Rows)
 	}
 	if err = errors.Join(err, misplaced); err != nil {
 		return nil, impossible(err)

@@ -313,12 +313,12 @@ func FuzzManifest(f *testing.F) {
 			if i > 0 && tree.Compare(got.Entries[i-1].Path, got.Entries[i].Path) >= 0 {
 				t.Errorf("%q comes after %q", got.Entries[i].Path, got.Entries[i-1].Path)
 			}
-			if err := checkEntry(&got.Entries[i]); err != nil {
-				t.Error(err)
+			if err := checkEntry(&got.Entries[i]); err != nil || Capital(got.Entries[i].Path) {
+				t.Errorf("%q: %v", got.Entries[i].Path, err)
 			}
 		}
-		if len(got.Entries) != m.Rows {
-			t.Errorf("%d rows, %d said", len(got.Entries), m.Rows)
+		if n := len(got.Entries) + got.Capitals; n != m.Rows {
+			t.Errorf("%d rows, %d said", n, m.Rows)
 		}
 		var buf bytes.Buffer
 		w := tree.NewWriter(&buf)

@@ -119,7 +119,10 @@ func checked(entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error
 	return func(yield func(*tree.Entry, error) bool) {
 		for e, err := range entries {
 			if err == nil {
-				if err = checkEntry(e); err != nil {
+				if err = checkEntry(e); err == nil && Capital(e.Path) {
+					err = fmt.Errorf("%s has the name of coltecd's own directory", short(e.Path))
+				}
+				if err != nil {
 					err = fmt.Errorf("internal error: %w", err)
 				}
 			}
