@@ -67,15 +67,23 @@ func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
 		return len(b), err
 	})
 	if format == logfile.JSON {
-		return slog.NewMultiHandler(kept, slog.NewJSONHandler(shown, &slog.HandlerOptions{Level: level}))
+		return slog.NewMultiHandler(kept, slog.NewJSONHandler(shown, &slog.HandlerOptions{Level: level, ReplaceAttr: plain}))
 	}
-	return slog.NewMultiHandler(kept, slog.NewTextHandler(shown, &slog.HandlerOptions{Level: level}))
+	return slog.NewMultiHandler(kept, slog.NewTextHandler(shown, &slog.HandlerOptions{Level: level, ReplaceAttr: plain}))
 }
 
 // withoutTime leaves the time to the sink, which stamps every line.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}
+	}
+	return plain(groups, a)
+}
+
+// plain names the directories of errors that are reached by a descriptor.
+func plain(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(anchor.Plain(err.Error()))
 	}
 	return a
 }
@@ -85,7 +93,7 @@ func stampTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.String(a.Key, logfile.Stamp(a.Value.Time()))
 	}
-	return a
+	return plain(groups, a)
 }
 
 func logLevel(name string) (slog.Level, error) {

@@ -62,7 +62,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 			s.event(spec.OnConflict, "COLTEC_REPLICA="+name, "COLTEC_CONFLICTS="+someLines(paths))
 		},
 		Failed: func(name string, err error) {
-			s.event(spec.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+err.Error())
+			s.event(spec.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
 		},
 		Rested: slim,
 	}

@@ -137,6 +137,23 @@ func Plain(text string) string {
 	})
 }
 
+// Told is an error whose text is [Plain] as of now, for who closes the directory before
+// anybody reads it.
+func Told(err error) error {
+	if err == nil || !held.MatchString(err.Error()) {
+		return err
+	}
+	return &told{Plain(err.Error()), err}
+}
+
+type told struct {
+	text string
+	error
+}
+
+func (e *told) Error() string { return e.text }
+func (e *told) Unwrap() error { return e.error }
+
 // Real is a path without links, as far as it is there. Those that [Open] does not follow
 // are an error.
 func Real(path string) (string, error) {

@@ -204,3 +204,18 @@ func TestOpenFile(t *testing.T) {
 		t.Error("a file was made through a link")
 	}
 }
+
+// An error was told after its directory was closed, and its number named another.
+func TestToldOfAClosedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, cause := os.Open(At(f) + "/none")
+	err = Told(cause)
+	f.Close()
+	if want := "open " + dir + "/none: no such file or directory"; err.Error() != want || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}

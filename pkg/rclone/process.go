@@ -81,6 +81,14 @@ func (j *job) hand(dir string) (name string, err error) {
 	return handedDir, nil
 }
 
+// told gives a text of the child's the name of the directory that it was handed.
+func (j *job) told(text string) string {
+	if j.dir == nil {
+		return text
+	}
+	return strings.ReplaceAll(text, handedDir, anchor.Plain(j.dir.Name()))
+}
+
 // run runs a job to its end and returns what its log told.
 func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 	if j.bulk { // first: who waits for the long one keeps no short one out
@@ -135,7 +143,7 @@ func (r *Remote) verdict(ctx context.Context, j job, log *journal, err error) er
 		return &Error{Op: j.op, Key: j.key, Exit: -1, Class: localClass(err), cause: err,
 			step: "check that " + r.bin.Path + " is there and may be run"}
 	}
-	cause := log.cause()
+	cause := j.told(log.cause())
 	e := &Error{Op: j.op, Key: j.key, Exit: exit.ExitCode()}
 	e.Class = classify(cause, e.Exit)
 	e.Text = tidy(string(r.redactor.Redact([]byte(cause)))) // in this order: half a secret is one too

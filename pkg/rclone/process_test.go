@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -284,5 +285,27 @@ func TestExtraEnvironment(t *testing.T) {
 	r := fakeRemote(t, stored("")+`test "$MARKER" = here || exit 9`, Options{Extra: []string{"MARKER=here"}})
 	if err := r.PutIf(t.Context(), "k", nil, Cond{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What rclone said of the directory that it was handed named a descriptor of its own.
+func TestNameOfTheHandedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	j := job{op: "download"}
+	defer func() { j.dir.Close() }()
+	name, err := j.hand(anchor.At(f))
+	if err != nil || name != handedDir {
+		t.Fatalf("%q, %v", name, err)
+	}
+	if got := j.told("write " + name + "/in/0: no space left on device"); got != "write "+dir+"/in/0: no space left on device" {
+		t.Error(got)
+	}
+	if got := (&job{}).told("as it is"); got != "as it is" {
+		t.Error(got)
 	}
 }

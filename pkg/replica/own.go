@@ -270,7 +270,7 @@ func withOwn(path, within string, perm os.FileMode, do func(files *Root, own str
 		return err
 	}
 	files.own = int(held.Fd())
-	return do(files, anchor.At(held))
+	return anchor.Told(do(files, anchor.At(held)))
 }
 
 // openOwnFile opens a file of an own directory: whatever has its name, nothing is waited

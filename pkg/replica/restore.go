@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -19,11 +20,12 @@ import (
 // as one. Local versions that it replaces are kept aside. It uses the stage, so
 // that nobody else may place meanwhile, and leaves the tree's own base alone.
 // The replica must be a fresh one.
-func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
+func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (out *Outcome, err error) {
+	defer r.Close()
+	defer func() { err = anchor.Told(err) }()
 	if err := r.Open("", 0); err != nil {
 		return nil, err
 	}
-	defer r.Close()
 	dir := filepath.Join(r.Stage(), "restore")
 	defer os.RemoveAll(dir)
 	r.base = NewBase(dir, Header{})
@@ -44,7 +46,7 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	if err := r.Receive(part, "", 0, 0); err != nil {
 		return nil, err
 	}
-	out, err := r.Settle(ctx, SettleOptions{Source: source, AllowDelete: true, Progress: progress})
+	out, err = r.Settle(ctx, SettleOptions{Source: source, AllowDelete: true, Progress: progress})
 	if out != nil {
 		out.Problems = append(out.Problems, unread...)
 	}
@@ -83,11 +85,12 @@ func (r *Replica) has(path string) bool {
 }
 
 // bringMissing places what the filter carries and is not here.
-func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
+func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (out *Outcome, err error) {
+	defer r.Close()
+	defer func() { err = anchor.Told(err) }()
 	if err := r.Open("", 0); err != nil {
 		return nil, err
 	}
-	defer r.Close()
 	dir := filepath.Join(r.Stage(), "restore")
 	defer os.RemoveAll(dir)
 	r.base = NewBase(dir, Header{})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -306,7 +307,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		if err := r.emptyStage(); err != nil { // of a placement that was killed
 			return nil, err
 		}
-		return &Outcome{Problems: r.misnamed()}, r.restored(o.Allowed)
+		return &Outcome{Problems: r.Misnamed()}, r.restored(o.Allowed)
 	}
 	p, err := r.plan(ctx)
 	if err != nil {
@@ -322,7 +323,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		}
 	}
 	pl := &placement{r: r, o: o, out: out, plan: p, late: r.giveNames(p), stayed: map[string]string{}}
-	out.Problems = append(p.unshown, r.misnamed()...)
+	out.Problems = append(p.unshown, r.Misnamed()...)
 	if err := pl.run(ctx); err != nil {
 		if noRoom(err) { // what is staged must not keep the disk full
 			err = errors.Join(err, r.emptyStage())
@@ -337,8 +338,8 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	return out, errors.Join(r.restored(allowed), r.returned())
 }
 
-// misnamed is what of the remote tree has no place anywhere.
-func (r *Replica) misnamed() []Unknown {
+// Misnamed is what of the remote tree has no place anywhere.
+func (r *Replica) Misnamed() []Unknown {
 	if r.capitals == 0 {
 		return nil
 	}
@@ -380,8 +381,9 @@ func (d *Decision) Changed() bool {
 
 // Peek plans against a remote tree and writes nothing, neither here nor
 // there. A local tree that is missing counts as empty.
-func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) ([]Decision, error) {
-	err := r.peer(readOwn)
+func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) (plan []Decision, err error) {
+	defer func() { err = anchor.Told(err) }()
+	err = r.peer(readOwn)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.base = NewBase(r.Dir(), Header{})
 		r.note(t, "", 0, generation)

@@ -23,6 +23,7 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 	}
 	defer own.Close()
 	base, err := LoadBase(anchor.At(own))
+	err = anchor.Told(err)
 	if errors.Is(err, ErrNoBase) {
 		return nil, nil
 	}
