@@ -215,7 +215,7 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 	}
 	defer func() { m.placesAgain = false }()
 	if m.rep.Base().Header.Restored && !m.rep.Waiting() {
-		m.settleNotes, m.unplaced = nil, nil
+		m.settleNotes, m.unplaced = unknownNotes(m.Name, m.rep.Misnamed()), nil
 		e.holdsHere(m, []string{})
 		return e.restoreGit(ctx, m)
 	}
