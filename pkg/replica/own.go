@@ -137,7 +137,27 @@ func ours(own *os.File) error {
 			return err
 		}
 	}
-	return sift(filepath.Join(anchor.At(own), "stage/in"))
+	return errors.Join(clearStage(own), sift(filepath.Join(anchor.At(own), "stage/in")))
+}
+
+// clearStage empties the stage but for what was fetched before: a bucket may have had any of it
+// made, at any depth and for all to write, below another name.
+func clearStage(own *os.File) error {
+	stage, err := os.OpenRoot(anchor.At(own) + "/stage") // no link, as was looked at
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer stage.Close()
+	entries, err := fs.ReadDir(stage.FS(), ".")
+	for _, e := range entries {
+		if e.Name() != "in" {
+			err = errors.Join(err, stage.RemoveAll(e.Name()))
+		}
+	}
+	return err
 }
 
 // belongs holds that a directory belongs to whom all belongs that we make there: that is
@@ -235,13 +255,16 @@ func alien(info fs.FileInfo) string {
 	return ""
 }
 
-// sift removes from a directory what we do not make.
+// sift removes from a directory what we do not make, and closes it to others.
 func sift(dir string) error {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil {
 			return err
 		}
 		info, err := d.Info()
+		if err == nil && d.IsDir() && info.Mode().Perm()&0o022 != 0 { // before it is read
+			_ = os.Chmod(path, 0o700)
+		}
 		if err != nil || alien(info) == "" {
 			return err
 		}

@@ -215,3 +215,33 @@ func TestReadersOfAnothersDirectory(t *testing.T) {
 		t.Errorf("of a link the plan says %v", err)
 	}
 }
+
+// A bucket had a stage made below another name, with links deep in it, and folders for all to
+// write, and who owns the tree gave it the name of ours.
+func TestStageOfAnothersMaking(t *testing.T) {
+	root, elsewhere := t.TempDir(), t.TempDir()
+	stage := filepath.Join(root, Dir, "stage")
+	err := errors.Join(os.MkdirAll(filepath.Join(stage, "git/scratch.git"), 0o755), os.MkdirAll(filepath.Join(stage, "aside"), 0o755), os.MkdirAll(filepath.Join(stage, "in/sub"), 0o755),
+		os.Symlink(filepath.Join(elsewhere, "profile"), filepath.Join(stage, "aside/0")), os.Symlink(elsewhere, filepath.Join(stage, "git/scratch.git/objects")),
+		os.WriteFile(filepath.Join(elsewhere, "profile"), nil, 0o600), os.WriteFile(filepath.Join(stage, "in/sub/0"), nil, 0o600), os.Chmod(filepath.Join(stage, "git"), 0o777), os.Chmod(filepath.Join(stage, "in/sub"), 0o777))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openAt(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	entries, err := os.ReadDir(stage)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "in" {
+		t.Errorf("the stage has %v, %v", entries, err)
+	}
+	if info, err := os.Stat(filepath.Join(stage, "in/sub")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("what was fetched is in %v, %v", info, err)
+	}
+	for _, path := range []string{filepath.Join(elsewhere, "profile"), filepath.Join(stage, "in/sub/0")} {
+		if _, err := os.Lstat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
