@@ -130,7 +130,7 @@ func (d Dir) Write(file string, body []byte, mode fs.FileMode) error {
 		if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		tmp := filepath.Join(filepath.Dir(path), ".coltec-"+strconv.FormatUint(rand.Uint64(), 36))
+		tmp := beside(path)
 		err := create(root, tmp, body, mode)
 		if err == nil {
 			err = root.Rename(tmp, path)
@@ -140,6 +140,12 @@ func (d Dir) Write(file string, body []byte, mode fs.FileMode) error {
 		}
 		return err
 	})
+}
+
+// beside names a file that is being made, in the directory that it is going to be in. git
+// removes what has such a name among its objects.
+func beside(path string) string {
+	return filepath.Join(filepath.Dir(path), "tmp_coltec-"+strconv.FormatUint(rand.Uint64(), 36))
 }
 
 // Create makes a file that is not there, and opens it to be written.
@@ -162,7 +168,7 @@ func create(root *os.Root, path string, body []byte, mode fs.FileMode) error {
 }
 
 // Copy copies a file or a link, from wherever it is, as it is and with its mode, to a
-// path at which nothing is.
+// path at which nothing is. It is there whole or not at all.
 func (d Dir) Copy(from, to string) error {
 	s, err := os.Lstat(from)
 	if err != nil {
@@ -172,6 +178,27 @@ func (d Dir) Copy(from, to string) error {
 		target, err := os.Readlink(from)
 		return errors.Join(err, d.Link(target, to))
 	}
+	tmp := beside(to)
+	if err = d.fill(tmp, from, s); err == nil {
+		err = d.two(tmp, to, func(from, to entry) error {
+			err := unix.Renameat2(from.fd(), from.name, to.fd(), to.name, unix.RENAME_NOREPLACE)
+			if errors.Is(err, unix.EINVAL) { // a file system that cannot promise it
+				if err := unix.Fstatat(to.fd(), to.name, new(unix.Stat_t), unix.AT_SYMLINK_NOFOLLOW); err == nil {
+					return unix.EEXIST
+				}
+				return unix.Renameat(from.fd(), from.name, to.fd(), to.name)
+			}
+			return err
+		})
+	}
+	if err != nil {
+		_ = d.Remove(tmp)
+	}
+	return err
+}
+
+// fill makes a file with the bytes of another, of which s is known.
+func (d Dir) fill(file, from string, s fs.FileInfo) error {
 	in, err := wholefile.Open(from)
 	if err != nil {
 		return err
@@ -180,7 +207,7 @@ func (d Dir) Copy(from, to string) error {
 	if now, err := in.Stat(); err != nil || !os.SameFile(now, s) {
 		return errors.Join(err, ErrChanged)
 	}
-	return d.Do(to, func(root *os.Root, path string) error {
+	return d.Do(file, func(root *os.Root, path string) error {
 		if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
@@ -201,13 +228,17 @@ func (d Dir) Link(target, file string) error {
 }
 
 // Share makes a file have the bytes of another, which nobody changes. It copies them
-// where both cannot be one.
+// where both cannot be one. What was there goes.
 func (d Dir) Share(from, to string) error {
-	err := d.two(from, to, func(from, to entry) error { return unix.Linkat(from.fd(), from.name, to.fd(), to.name, 0) })
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return nil
+	tmp := beside(to)
+	err := d.two(from, tmp, func(from, to entry) error { return unix.Linkat(from.fd(), from.name, to.fd(), to.name, 0) })
+	if err != nil {
+		err = d.Copy(from, tmp)
 	}
-	return d.Copy(from, to)
+	if err == nil {
+		err = d.Move(tmp, to)
+	}
+	return errors.Join(err, d.Remove(tmp)) // it is still there where both were one already
 }
 
 // Move renames a file or a directory.

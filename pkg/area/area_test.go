@@ -123,10 +123,37 @@ func TestPlaceOverAnotherKind(t *testing.T) {
 	}
 }
 
-// A file that cannot be written whole leaves the one that was.
-func TestWriteIsWholeOrNotAtAll(t *testing.T) {
-	d, _ := world(t)
-	file := string(d) + "/from/file"
+// A file that cannot be written whole leaves the one that was, and none where none was.
+func TestWholeOrNotAtAll(t *testing.T) {
+	for does, do := range map[string]func(d Dir, from, file string) error{
+		"write": func(d Dir, _, file string) error { return d.Write(file, make([]byte, 100), 0o644) },
+		"copy":  Dir.Copy,
+		"share": Dir.Share, // of another disk
+	} {
+		t.Run(does, func(t *testing.T) {
+			d, outside := world(t)
+			from := outside + "/large"
+			if err := os.WriteFile(from, make([]byte, 100), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"file", "new"} {
+				if err := limited(t, func() error { return do(d, from, string(d)+"/from/"+name) }); err == nil {
+					t.Errorf("%s: it said nothing", name)
+				}
+			}
+			if body, err := os.ReadFile(string(d) + "/from/file"); string(body) != "theirs\n" {
+				t.Errorf("%q %v", body, err)
+			}
+			if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 1 {
+				t.Errorf("these are left: %v", left)
+			}
+		})
+	}
+}
+
+// limited does something while no file may have more than ten bytes.
+func limited(t *testing.T, do func() error) error {
+	t.Helper()
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
@@ -134,15 +161,34 @@ func TestWriteIsWholeOrNotAtAll(t *testing.T) {
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: was.Max}); err != nil {
 		t.Fatal(err)
 	}
-	err := d.Write(file, make([]byte, 100), 0o644)
-	if back := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err == nil || back != nil {
-		t.Errorf("it said %v, %v", err, back)
+	err := do()
+	if back := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); back != nil {
+		t.Fatal(back)
 	}
-	if body, err := os.ReadFile(file); string(body) != "theirs\n" {
-		t.Errorf("%q %v", body, err)
+	return err
+}
+
+// A copy replaces nothing; what is shared replaces what was there, which may be a part of it.
+func TestOverAnother(t *testing.T) {
+	d, outside := world(t)
+	at := func(name string) string { return string(d) + "/from/" + name }
+	if err := errors.Join(d.Write(at("whole"), []byte("whole\n"), 0o644), os.WriteFile(outside+"/away", []byte("away\n"), 0o644)); err != nil {
+		t.Fatal(err)
 	}
-	if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 1 {
-		t.Errorf("%d files are left", len(left))
+	if err := d.Copy(at("whole"), at("file")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("copy: %v", err)
+	}
+	for _, from := range []string{at("whole"), outside + "/away", at("whole"), at("whole")} {
+		want, err := os.ReadFile(from)
+		if err := errors.Join(err, d.Share(from, at("file"))); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := os.ReadFile(at("file")); string(body) != string(want) {
+			t.Errorf("%q, not %q: %v", body, want, err)
+		}
+	}
+	if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 2 {
+		t.Errorf("these are left: %v", left)
 	}
 }
 

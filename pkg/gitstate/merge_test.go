@@ -212,3 +212,30 @@ func TestFilesThatDiffer(t *testing.T) {
 		t.Errorf("not kept: %v %s", err, body)
 	}
 }
+
+// A coltecd that ended while it copied a pack into a repository on another disk left a part
+// of it with the pack's name. The next one took that for the pack, and added the index.
+func TestAPartOfAPackIsNone(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 3)
+	b.hop(a, false, "work/.git")
+	a.write("work/d0/f0", "more\n")
+	a.git("work", "commit", "-q", "-am", "more")
+	a.capture("work/.git")
+	arrives := b.arrival(a, "work/.git")
+	b.bring(a, arrives)
+	packs, err := filepath.Glob(filepath.Join(globEscape(arrives.From), "objects/pack/*.pack"))
+	if err != nil || len(packs) == 0 {
+		t.Fatal("no pack came", err)
+	}
+	for _, pack := range packs {
+		b.write("work/.git/objects/pack/"+filepath.Base(pack), "PACK")
+	}
+	if err := b.k.Restore(t.Context(), arrives); err != nil {
+		t.Fatal(err)
+	}
+	if x, y := a.git("work", "log", "-p"), b.git("work", "log", "-p"); x != y {
+		t.Errorf("it is\n%s, not\n%s", y, x)
+	}
+	fsck(t, filepath.Join(b.root, "work"))
+}
