@@ -68,27 +68,25 @@ func (s source) remove(path string) error {
 	if err := a.Remove(file); err != nil {
 		return err
 	}
-	s.prune(filepath.Dir(path))
+	s.prune(path)
 	return nil
 }
 
-// prune removes a directory of the repository and those that it is in, as long as nothing
+// prune removes the directories of the repository that a file was in, as long as nothing
 // is in them. git needs refs, and those of its kinds.
-func (s source) prune(dir string) {
-	for ; dir != "." && dir != "refs" && filepath.Dir(dir) != "refs"; dir = filepath.Dir(dir) {
-		a, file, err := s.place(dir)
-		if err != nil {
-			return
-		}
-		err = a.Do(file, func(root *os.Root, path string) error {
-			if there, err := root.Lstat(path); err != nil || !there.IsDir() {
-				return fs.ErrExist
-			}
-			return root.Remove(path)
-		})
-		if err != nil {
-			return
-		}
+func (s source) prune(path string) {
+	stop := "."
+	if rest, ok := strings.CutPrefix(path, "refs/"); ok {
+		kind, _, _ := strings.Cut(rest, "/")
+		stop = filepath.Join("refs", kind)
+	}
+	a, file, err := s.place(path)
+	if err != nil {
+		return
+	}
+	top, err := realDir(filepath.Join(strings.TrimSuffix(s.file(path), path), stop))
+	if err == nil && strings.HasPrefix(file, top+"/") { // else it lies behind a link
+		a.Prune(top, filepath.Dir(file))
 	}
 }
 
@@ -206,7 +204,7 @@ func (s source) delete(refs map[string]string) error {
 		if err != nil {
 			return err
 		}
-		s.prune(filepath.Dir(ref))
+		s.prune(ref)
 	}
 	return nil
 }
