@@ -858,6 +858,7 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 	mine, others, err := j.config(ctx, j.local)
 	if err != nil {
 		return err
+	config := j.local.read("config")
 	}
 	_, theirs, err := j.config(ctx, j.remote)
 	if err != nil {
@@ -875,20 +876,25 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 	}
 	for _, path := range sortedKeys(paths) {
 		base, local, remote := j.base.read(path), j.local.read(path), j.remote.read(path)
-		switch d := j.decided(base, local, remote); {
-		case d == ours, path == "FETCH_HEAD", d == both && derived(path):
-		case d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(others, theirs)):
+		d := j.decided(base, local, remote)
+		if d == ours || path == "FETCH_HEAD" || d == both && derived(path) {
+			continue
+		}
+		if d == both && path != "description" && !within(lines(local), lines(remote)) && !(path == "config" && within(others, theirs)) {
 			if err := j.keepFile(path); err != nil {
 				return err
 			}
-			fallthrough
-		default:
-			if err := j.bring(path); err != nil {
-				return err
-			}
+		}
+		if path == "config" && remote != nil {
+			err = j.bringConfig(ctx, config, mine)
+		} else {
+			err = j.bring(path)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	return j.keepRemotes(ctx, mine)
+	return nil
 }
 
 // derived says that git makes a file from others, for those who fetch without git: that
@@ -931,10 +937,14 @@ func (j *joining) keepFile(path string) error {
 	return errors.Join(j.k.area().Remove(to), j.k.area().Copy(j.local.file(path), to))
 }
 
-// keepRemotes adds to the configuration the remotes that only the local side
-// had.
-func (j *joining) keepRemotes(ctx context.Context, mine map[string][][2]string) error {
-	theirs, _, err := j.config(ctx, j.local)
+// bringConfig makes the configuration the remote side's, with the remotes that only the
+// local side had, unless it is not the one any more that these were read from.
+func (j *joining) bringConfig(ctx context.Context, read []byte, mine map[string][][2]string) error {
+	body, err := readFile(j.remote.file("config"), textMost)
+	if err != nil {
+		return err
+	}
+	theirs, _, err := j.config(ctx, j.remote)
 	if err != nil {
 		return err
 	}
@@ -950,33 +960,33 @@ func (j *joining) keepRemotes(ctx context.Context, mine map[string][][2]string) 
 			add = append(add, mine[name]...)
 		}
 	}
-	return j.configure(ctx, add)
-}
-
-// configure adds to the configuration.
-func (j *joining) configure(ctx context.Context, add [][2]string) error {
-	if len(add) == 0 {
-		return nil
-	}
-	body, err := readFile(j.local.file("config"), textMost)
-	if err != nil {
+	if body, err = j.configured(ctx, body, add); err != nil {
 		return err
 	}
-	mode := os.FileMode(0o644)
-	if s, err := os.Stat(j.local.file("config")); err == nil {
-		mode = s.Mode().Perm()
+	if err := j.clear("config"); err != nil {
+		return err
+	}
+	return j.local.src.replace("config", j.remote.files.find("config").mode, func(w io.Writer) (bool, error) {
+		if !bytes.Equal(j.local.read("config"), read) {
+			return true, ErrBusy
+		}
+		return text(body)(w)
+	})
+}
+
+// configured is a configuration with more settings.
+func (j *joining) configured(ctx context.Context, body []byte, add [][2]string) ([]byte, error) {
+	if len(add) == 0 {
+		return body, nil
 	}
 	file := filepath.Join(j.git.dir, "theirs")
 	if err := j.k.area().Write(file, body, 0o600); err != nil {
-		return err
+		return nil, err
 	}
 	for _, pair := range add {
 		if err := j.git.run(ctx, nil, nil, "config", "--file", filepath.Base(file), "--add", pair[0], pair[1]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if body, err = readFile(file, textMost); err != nil {
-		return err
-	}
-	return j.replace("config", body, mode)
+	return readFile(file, textMost)
 }

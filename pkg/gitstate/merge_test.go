@@ -2,6 +2,7 @@ package gitstate
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,4 +239,42 @@ func TestAPartOfAPackIsNone(t *testing.T) {
 		t.Errorf("it is\n%s, not\n%s", y, x)
 	}
 	fsck(t, filepath.Join(b.root, "work"))
+}
+
+// A remote that somebody added while the configuration was joined was lost.
+func TestConfigurationThatChangesMeanwhile(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 3)
+	b.hop(a, false, "work/.git")
+	b.git("work", "remote", "add", "mine", "https://example.org/mine")
+	a.git("work", "remote", "add", "theirs", "https://example.org/theirs")
+	a.capture("work/.git")
+	arrives := b.arrival(a, "work/.git")
+	b.bring(a, arrives)
+	real, err := Git()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, config := t.TempDir(), filepath.Join(b.root, "work/.git/config")
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *--add*) printf '[remote \"late\"]\\n\\turl = https://example.org/late\\n' >>'%s';; esac\nexec '%s' \"$@\"\n", config, real)
+	if err := os.WriteFile(filepath.Join(path, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	was := os.Getenv("PATH")
+	t.Setenv("PATH", path+":"+was)
+	err = b.k.Restore(t.Context(), arrives)
+	t.Setenv("PATH", was)
+	if body, _ := os.ReadFile(config); !strings.Contains(string(body), "late") {
+		t.Fatalf("it said %v, and the configuration is\n%s", err, body)
+	}
+	if !errors.Is(err, ErrBusy) {
+		t.Errorf("it said %v", err)
+	}
+	if err := os.RemoveAll(arrives.From); err != nil {
+		t.Fatal(err)
+	}
+	b.join(a, false, "work/.git")
+	if got := b.git("work", "remote"); got != "late\nmine\ntheirs\n" {
+		t.Errorf("the remotes are\n%s", got)
+	}
 }
