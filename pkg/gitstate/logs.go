@@ -120,6 +120,12 @@ func (j *joining) mergeLogs(ctx context.Context) error {
 		if path == stashLog {
 			continue
 		}
+		if j.large(path) {
+			if err := j.largeLog(path); err != nil {
+				return err
+			}
+			continue
+		}
 		local, remote := j.logs[path], j.remote.read(path)
 		shall := local
 		switch j.decidedOf(strings.TrimPrefix(path, "logs/"), j.base.read(path), local, remote) {
@@ -136,15 +142,63 @@ func (j *joining) mergeLogs(ctx context.Context) error {
 	return nil
 }
 
-// log writes a log; that of a ref or working tree that is none any more goes.
-func (j *joining) log(path string, body []byte) error {
+// large says that a log is too large to be read whole, on one of both sides.
+func (j *joining) large(path string) bool {
+	for _, s := range []*side{j.local, j.remote} {
+		if f := s.files.find(path); f != nil && f.size > textMost {
+			return true
+		}
+	}
+	return false
+}
+
+// joinable refuses logs that are to be joined, and are too large to be read.
+func (j *joining) joinable() error {
+	for _, s := range []*side{j.local, j.remote} {
+		for i := range s.files.items {
+			path := s.files.items[i].path
+			if !isLog(path) || !j.large(path) {
+				continue
+			}
+			word := j.largeWord(path)
+			if word == both || word == theirs && path == stashLog {
+				return refused("%s grew on both sides and has more than %d MiB: shorten it with git reflog expire", path, textMost>>20)
+			}
+		}
+	}
+	return nil
+}
+
+// largeWord says whose version of a large log counts, by their hashes.
+func (j *joining) largeWord(path string) word {
+	return j.decidedOf(strings.TrimPrefix(path, "logs/"), j.base.read(path), j.local.read(path), j.remote.read(path))
+}
+
+// largeLog makes a large log what it shall be: one of both.
+func (j *joining) largeLog(path string) error {
+	switch word := j.largeWord(path); {
+	case j.logGoes(path):
+		return j.local.src.remove(path)
+	case word == theirs:
+		return j.bring(path)
+	case word == both: // since it was looked at
+		return ErrBusy
+	}
+	return nil
+}
+
+// logGoes says that a log is of a ref or a working tree that is none any more.
+func (j *joining) logGoes(path string) bool {
 	if ref, ok := strings.CutPrefix(path, "logs/"); ok && strings.HasPrefix(ref, "refs/") && j.refs[ref] == "" && !ofTree("", ref) {
-		body = nil
+		return true
 	}
-	if name, _, ok := cutTree(path); ok && j.after("worktrees/"+name+"/").read("worktrees/"+name+"/HEAD") == nil {
-		body = nil
-	}
-	if body == nil {
+	name, _, ok := cutTree(path)
+	return ok && j.after("worktrees/"+name+"/").read("worktrees/"+name+"/HEAD") == nil
+}
+
+// log writes a log.
+func (j *joining) log(path string, body []byte) error {
+	if body == nil || j.logGoes(path) {
 		return j.local.src.remove(path)
 	}
 	if now := j.local.read(path); now != nil && bytes.Equal(now, body) {

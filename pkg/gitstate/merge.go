@@ -232,6 +232,9 @@ const (
 )
 
 func (j *joining) run(ctx context.Context) error {
+	if err := j.joinable(); err != nil {
+		return err
+	}
 	for i := range j.local.files.items {
 		if path := j.local.files.items[i].path; isLog(path) {
 			j.logs[path] = j.local.read(path)
@@ -855,10 +858,10 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 	if j.local.src.outside {
 		return nil // what it is set up as is not the tree's
 	}
+	config := j.local.read("config")
 	mine, others, err := j.config(ctx, j.local)
 	if err != nil {
 		return err
-	config := j.local.read("config")
 	}
 	_, theirs, err := j.config(ctx, j.remote)
 	if err != nil {

@@ -278,3 +278,39 @@ func TestConfigurationThatChangesMeanwhile(t *testing.T) {
 		t.Errorf("the remotes are\n%s", got)
 	}
 }
+
+// A log that is too large to be read whole was replaced by 32 bytes.
+func TestLargeLogs(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 3)
+	b.hop(a, false, "work/.git")
+	const log = "work/.git/logs/refs/heads/main"
+	if err := os.Truncate(filepath.Join(a.root, log), textMost+1); err != nil {
+		t.Fatal(err)
+	}
+	b.hop(a, true, "work/.git")
+	if x, y := hashAt(t, a, log), hashAt(t, b, log); x != y {
+		t.Errorf("the log that came is another")
+	}
+	a.git("work", "commit", "-q", "--allow-empty", "-m", "there")
+	b.git("work", "commit", "-q", "--allow-empty", "-m", "here")
+	before := hashAt(t, b, log)
+	a.capture("work/.git")
+	arrives := b.arrival(a, "work/.git")
+	b.bring(a, arrives)
+	if err := b.k.Restore(t.Context(), arrives); !errors.As(err, new(*RefusedError)) || !strings.Contains(err.Error(), "git reflog expire") {
+		t.Errorf("it said %v", err)
+	}
+	if hashAt(t, b, log) != before {
+		t.Error("the log here is another")
+	}
+}
+
+func hashAt(t *testing.T, p *placed, path string) string {
+	t.Helper()
+	sum := sumOf(filepath.Join(p.root, path))
+	if sum == nil {
+		t.Fatalf("%s cannot be read", path)
+	}
+	return string(sum)
+}
