@@ -264,6 +264,30 @@ func (f *gitForgery) without(path string) []gitRow {
 
 // rename has the repository's copy at another path.
 func (f *gitForgery) rename(to string) {
+// directory has an empty directory at a path.
+func (f *gitForgery) directory(path string) {
+	f.rows = append(f.without(path), gitRow{"d", "755", "1700000000000000000", "0", "", "", "", "", path})
+}
+
+// asFiles has no copy of the repository, but the repository itself, file by file.
+func (f *gitForgery) asFiles() {
+	for i, row := range f.rows {
+		f.rows[i][gitRowPath] = strings.TrimPrefix(row[gitRowPath], ".coltec/git/")
+	}
+	f.rows = f.without(f.name + "/.git/coltec.json")
+}
+
+// lying has a repository as files where no git directory is, with a link in it.
+func (f *gitForgery) lying(at, link string) {
+	for _, path := range []string{"HEAD", "config"} {
+		f.file(f.name+at+"/"+path, gitShadow+path)
+	}
+	for _, path := range []string{"objects", "refs"} {
+		f.directory(f.name + at + "/" + path)
+	}
+	f.link(f.name+at+link, f.outside)
+}
+
 	for i, row := range f.rows {
 		if below, ok := strings.CutPrefix(row[gitRowPath], f.shadow("/")); ok {
 			f.rows[i][gitRowPath] = ".coltec/git/" + to + "/" + below
@@ -407,6 +431,13 @@ func TestGitGenerations(t *testing.T) {
 func attackWithGit(t *testing.T, attacks map[string]gitAttack) (b *gitMachine, said string) {
 	t.Helper()
 	g := newGitGround(t)
+		"led": {func(f *gitForgery) { f.link(f.name+"/.git", "in"); f.lying("/in", "/refs/heads") }, "leads to another place in the tree", ""},
+		"led-file": {func(f *gitForgery) {
+			f.file(f.name+"/.git", "inside")
+			f.file(f.shadow("/worktrees/w/HEAD"), "main")
+			f.lying("/in", "/worktrees")
+		}, "leads to another place in the tree", ""},
+		"bare": {func(f *gitForgery) { f.rename(f.name + "/bare.git"); f.lying("/bare.git", "/refs/heads") }, "none of a git directory", ""},
 	a, b := g.machine(), g.machine()
 	gittest.History(t, filepath.Join(a.dir, "r"), 3, 3)
 	a.write("r/.git/hooks/pre-commit", "#!/bin/sh\n")
@@ -424,6 +455,7 @@ func attackWithGit(t *testing.T, attacks map[string]gitAttack) (b *gitMachine, s
 			gittest.History(t, theirs, 2, 2)
 			a.write("doors/"+name, "gitdir: "+theirs+"/.git\n")
 			a.write("common/"+name, theirs+"/.git\n")
+	a.write("inside", "gitdir: in\n")
 		}
 	}
 	if said := a.once(); strings.Contains(said, "not carried") {

@@ -18,6 +18,9 @@ func (k *Keeper) arrived(a Arrival) (listing, error) {
 	if err := k.inTree(a.Dir); err != nil {
 		return listing{}, err
 	}
+	if err := k.ownPlace(a.Dir); err != nil {
+		return listing{}, err
+	}
 	l, err := list(a.From)
 	if err != nil {
 		return l, err
@@ -31,6 +34,22 @@ func (k *Keeper) arrived(a Arrival) (listing, error) {
 		}
 	}
 	return l, regularPacks(filepath.Join(a.From, "objects"))
+}
+
+// ownPlace refuses a path at which something leads to another place of the tree: that is
+// carried as files, links and all, and whoever writes there follows them.
+func (k *Keeper) ownPlace(dir string) error {
+	if strings.Contains("/"+filepath.Dir(dir)+"/", "/.git/") { // in a repository, whose links were made here
+		return nil
+	}
+	s, err := os.Lstat(filepath.Join(k.Root, dir))
+	if err != nil || s.IsDir() {
+		return nil
+	}
+	if src, err := k.source(dir); err == nil && !src.outside {
+		return refused("it leads to another place in the tree, %s, and coltecd writes to a repository at its own path alone: remove what leads there, or what is there", src.dir)
+	}
+	return nil
 }
 
 func uncaptured(format string, args ...any) error {
@@ -117,17 +136,16 @@ func regularPacks(objects string) error {
 	})
 }
 
-// inTree refuses a path at which no repository of the tree can be: it leads out of it,
-// by its name or by a link on the way, it is one of coltecd's own, or no git directory's.
+// inTree refuses a path at which no repository of the tree can be: it leads out of it, or is
+// no git directory's. (One whose name is another is files to coltecd, links and all.)
 func (k *Keeper) inTree(path string) error {
-	if !filepath.IsLocal(path) || filepath.Clean(path) != path || path == "." {
+	if path == "." {
 		return refused("its path %q leads out of the tree", path)
 	}
-	own, err := filepath.Rel(k.Root, k.Shadow)
-	if top := area.Upwards(path)[0]; err == nil && folded(top) == folded(area.Upwards(own)[0]) {
-		return refused("its path %q is in %s, which is coltecd's", path, top)
+	if err := k.straight(path); err != nil {
+		return err
 	}
-	git := strings.HasSuffix(path, ".git")
+	git := false
 	for name := range strings.SplitSeq(path, "/") {
 		if git = git || name == ".git"; name != ".git" && isDotGit(name) {
 			return refused("its path %q has %q, which some file systems take for .git", path, name)
@@ -136,7 +154,23 @@ func (k *Keeper) inTree(path string) error {
 	if !git {
 		return refused("its path %q is none of a git directory", path)
 	}
-	for dir := filepath.Dir(path); dir != "."; dir = filepath.Dir(dir) {
+	return nil
+}
+
+// straight refuses a path that leads out of the tree, by its name or by a link on the way,
+// and one of coltecd's own.
+func (k *Keeper) straight(path string) error {
+	if !filepath.IsLocal(path) || filepath.Clean(path) != path {
+		return refused("its path %q leads out of the tree", path)
+	}
+	if path == "." {
+		return nil
+	}
+	own, err := filepath.Rel(k.Root, k.Shadow)
+	if top := area.Upwards(path)[0]; err == nil && folded(top) == folded(area.Upwards(own)[0]) {
+		return refused("its path %q is in %s, which is coltecd's", path, top)
+	}
+	for _, dir := range area.Upwards(filepath.Dir(path)) {
 		if s, err := os.Lstat(filepath.Join(k.Root, dir)); err == nil && !s.IsDir() {
 			return refused("%q is no directory here", dir)
 		}

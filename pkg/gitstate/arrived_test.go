@@ -16,12 +16,12 @@ func TestPathsOfRepositories(t *testing.T) {
 	p := newPlace(t)
 	p.link("/", "link")
 	for path, good := range map[string]bool{
-		".git": true, "lib/.git": true, ".git/modules/lib": true, "mirror.git": true, "a.GIT.b/.git": true, "git/.git": true,
+		".git": true, "lib/.git": true, ".git/modules/lib": true, ".git/modules/lib.git": true, "a.GIT.b/.git": true, "git/.git": true,
 		"": false, ".": false, "..": false, "../x/.git": false, "/x/.git": false, "x/../.git": false, "x//.git": false, "x\x00/.git/..": false,
 		".GIT": false, "x/.Git": false, "x/.g\u200cit": false, "x/\ufeff.git": false, "x/.gi\u206ft": false, "GIT~1/.git": false, "x/git~1": false,
 		"x/.git.": false, "x/.git ": false, "x/.git::$INDEX_ALLOCATION": false, `x/.git\hooks`: false, ".GIT/modules/x.git": false,
 		".coltec/x/.git": false, ".Coltec/x/.git": false, ".col\u200dtec/.git": false, "link/.git": false,
-		".devcontainer": false, "src": false,
+		".devcontainer": false, "src": false, "mirror.git": false,
 	} {
 		if err := p.k.inTree(path); (err == nil) != good {
 			t.Errorf("%q: %v", path, err)

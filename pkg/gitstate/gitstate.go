@@ -2,7 +2,7 @@
 // moment. It knows git, and nothing of replicas or buckets.
 //
 // A repository is named by the path of its git directory in the tree: ".git",
-// "lib/.git", ".git/modules/lib", "mirror.git". Its copy, the shadow, is a git
+// "lib/.git", ".git/modules/lib". Its copy, the shadow, is a git
 // directory too, at the same path below SHADOW: all that the repository has but
 // objects as files, its refs in one packed-refs, its objects in packs of the
 // shadow's own. So a shadow can be put in a repository's place as it is.
