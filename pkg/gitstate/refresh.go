@@ -33,7 +33,10 @@ const (
 // repository's tell: what is another file for them it finds out when it is asked next.
 func (k *Keeper) refresh(ctx context.Context, src source, index, top string) {
 	below, err := filepath.Rel(k.Root, top)
-	if err != nil || below != "." && k.inTree(below) != nil {
+	if err != nil || k.straight(below) != nil {
+		return
+	}
+	if s, err := os.Lstat(top); err != nil || !s.IsDir() {
 		return
 	}
 	body, err := readFile(src.file(index), textMost)
