@@ -44,6 +44,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 			Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
 			Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
 			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
+			Doors:    filepath.Join(m.Path, replica.Dir, "doors"),
 		}),
 	}
 	if m.Git == GitCounted {

@@ -70,6 +70,9 @@ type Options struct {
 	// Came says whether what is at a path of the tree may have come from elsewhere: what
 	// leads out of the tree there is not followed. nil: nothing has.
 	Came func(path string) bool
+	// Doors is the file, in the tree, that remembers where somebody here has led out of it.
+	// "": nothing is remembered.
+	Doors string
 	// Progress is told how far a long step is. May be nil.
 	Progress func(Progress)
 	// Now names what is kept aside. nil: time.Now.

@@ -1,9 +1,11 @@
 package gitstate
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,22 +97,73 @@ func (k *Keeper) source(dir string) (source, error) {
 // carried is source for who reads the repository into the bucket, or writes it.
 func (k *Keeper) carried(dir string) (source, error) {
 	src, err := k.source(dir)
-	if err == nil && src.outside && !k.agreed(dir, src.dir) {
-		return source{}, stranger(src.dir)
+	if err != nil || !src.outside {
+		return src, err
+	}
+	ok, err := k.agreed(dir, src.dir)
+	if err == nil && !ok {
+		err = stranger(src.dir)
 	}
 	return src, err
 }
 
 // agreed says whether a repository outside of the tree is to be the tree's: somebody here
-// has led there. Whoever writes the bucket can name any repository of this machine. One
-// that has a copy here was led to before; and a linked working tree is known where its
-// repository is.
-func (k *Keeper) agreed(dir, real string) bool {
-	if k.Came == nil || !k.Came(dir) || k.Whole(dir) {
-		return true
+// has led there. Whoever writes the bucket can name any repository of this machine. That
+// is seen before what leads there is pushed, and remembered. A linked working tree is known
+// where its repository is.
+func (k *Keeper) agreed(dir, real string) (bool, error) {
+	if k.Came == nil {
+		return true, nil
+	}
+	doors, err := k.doors()
+	if err != nil {
+		return false, err
+	}
+	known, noted := doors[dir]
+	switch {
+	case known == real:
+		return true, nil
+	case !k.Came(dir), !noted && k.Whole(dir): // whose copy was made before anything was remembered
+		doors[dir] = real
+		return true, k.writeDoors(doors)
 	}
 	door, err := readFile(filepath.Join(real, "gitdir"), smallMost)
-	return err == nil && !k.contains(real) && strings.TrimSpace(string(door)) == filepath.Join(k.Root, dir)
+	return err == nil && !k.contains(real) && strings.TrimSpace(string(door)) == filepath.Join(k.Root, dir), nil
+}
+
+// doors are the paths at which somebody here has led out of the tree, and where to.
+func (k *Keeper) doors() (map[string]string, error) {
+	doors := map[string]string{}
+	if k.Doors == "" {
+		return doors, nil
+	}
+	body, err := readFile(k.Doors, textMost)
+	if absent(err) {
+		return doors, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &doors)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", k.Doors, err)
+	}
+	return doors, nil
+}
+
+// writeDoors remembers them, but for those that are gone.
+func (k *Keeper) writeDoors(doors map[string]string) error {
+	if k.Doors == "" {
+		return nil
+	}
+	maps.DeleteFunc(doors, func(dir, _ string) bool {
+		_, err := os.Lstat(filepath.Join(k.Root, dir))
+		return absent(err)
+	})
+	body, err := json.Marshal(doors)
+	if err != nil {
+		return err
+	}
+	return k.area().Write(k.Doors, append(body, '\n'), 0o600)
 }
 
 func stranger(at string) error {

@@ -1,6 +1,7 @@
 package gitstate
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -268,5 +269,53 @@ func TestOutsideAndNotThere(t *testing.T) {
 	a.write("text/.git", "no such file\n")
 	if got := a.k.Repositories([]string{"linked/.git", "text/.git", "main/.git", "none/.git"}); len(got) != 1 || got[0] != "main/.git" {
 		t.Errorf("ours are %q", got)
+	}
+}
+
+// A repository outside of the tree was busy when what leads to it was first seen, or its copy
+// was lost: from then on that counted as something from the bucket. What was led to from here
+// once is known; what leads elsewhere since, and came, is not.
+func TestWhatLedOutsideIsKnown(t *testing.T) {
+	a, away := newPlace(t), t.TempDir()
+	came := false
+	again := func() {
+		o := a.k.Options
+		o.Doors, o.Came = filepath.Join(a.root, ".coltec/doors"), func(string) bool { return came }
+		a.k = New(o)
+	}
+	again()
+	a.history("work", 3)
+	a.git("work", "init", "-q", "--separate-git-dir", filepath.Join(away, "mine"))
+	gittest.History(t, filepath.Join(away, "theirs"), 3, 3)
+	lock := filepath.Join(away, "mine/index.lock")
+	if err := os.WriteFile(lock, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.tried("work/.git"); !errors.Is(err, ErrBusy) {
+		t.Fatalf("it said %v", err)
+	}
+	came = true // it was pushed
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{"nothing", ".coltec/git"} {
+		again()
+		if err := os.RemoveAll(filepath.Join(a.root, lost)); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.tried("work/.git"); err != nil {
+			t.Errorf("without %s: %v", lost, err)
+		}
+	}
+	a.write("work/.git", "gitdir: "+filepath.Join(away, "theirs/.git")+"\n")
+	if err := a.tried("work/.git"); err == nil || !strings.Contains(err.Error(), "may have come from the bucket") {
+		t.Errorf("it said %v", err)
+	}
+	came = false // somebody here has led there
+	for range 2 {
+		if err := a.tried("work/.git"); err != nil {
+			t.Error(err)
+		}
+		came = true
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -233,15 +234,33 @@ func (r *Replica) GitAgreed(repository string) bool {
 	return r.shows(repository, r.base.Entries()) || r.shows(repository, r.base.Remote())
 }
 
-// Agrees says whether the base has a file or a link at a path: it was pushed from here, or
-// came from the remote side. Where the base cannot be asked, it may have.
+// Agrees says whether the file or the link at a path is one that was pushed from here, or
+// came from the remote side, or is just coming: what somebody here has made since is
+// another. Where the base cannot be asked, it may be.
 func (r *Replica) Agrees(path string) bool {
 	if r.base == nil {
 		return true
 	}
 	rows, err := r.base.Lookup(map[string]bool{path: true})
-	row, ok := rows[path]
-	return err != nil || ok && row.Kind != tree.Dir
+	if err != nil {
+		return true
+	}
+	row, known := rows[path]
+	coming := r.remoteAt(path)
+	return known && r.looks(&row.Entry) || coming != nil && !coming.Gone && r.looks(&coming.Entry)
+}
+
+// looks says whether what is here at the path of a file or a link is as an entry says.
+func (r *Replica) looks(e *tree.Entry) bool {
+	file := filepath.Join(r.Path, e.Path)
+	switch e.Kind {
+	case tree.File:
+		return e.Sum == tree.Sum{} || e.Sum == sumOf(file) // of a plain object nobody knows
+	case tree.Link:
+		target, err := os.Readlink(file)
+		return err == nil && target == e.Link
+	}
+	return false
 }
 
 // GitBase gives the rows of a repository's shadow that both sides last agreed on.
