@@ -27,6 +27,7 @@ type repositories struct {
 	keeper   *gitstate.Keeper
 	captures map[string]error // of each repository, what its last capture said
 	restores map[string]error // and its last restore
+	unfit    map[string]error // those that the remote side has as files, and are not placed
 	kept     map[string]int   // how many refs keep what lost its name
 	unpushed map[string]gitstate.Unpushed
 }
@@ -38,13 +39,13 @@ func (e *Engine) repositories(m *member) replica.Git {
 		return nil
 	}
 	m.git = &repositories{
-		e: e, m: m, captures: map[string]error{}, restores: map[string]error{},
+		e: e, m: m, captures: map[string]error{}, restores: map[string]error{}, unfit: map[string]error{},
 		keeper: gitstate.New(gitstate.Options{
 			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: func() string { return filepath.Join(m.rep.Stage(), "git") },
 			Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
 			Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
-			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 			Doors:    filepath.Join(m.Path, replica.Dir, "doors"),
+			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 		}),
 	}
 	if m.Git == GitCounted {
@@ -199,6 +200,7 @@ func (g *repositories) notes(name string) []string {
 	}
 	say("is not carried as it is now", g.captures)
 	say("is not what the bucket has", g.restores)
+	say("is not brought here, and the generation that has it as files keeps it", g.unfit)
 	for _, dir := range sorted(g.unpushed) {
 		out = append(out, fmt.Sprintf("replica %s: of the repository %q %d commits and %d stashes are only here, and git is off: push them, or set git: auto",
 			name, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
@@ -313,40 +315,53 @@ func (g *repositories) vanished(ctx context.Context, dir string) error {
 }
 
 // placeFiles places the repositories that the remote side has as files, where
-// there are none here.
+// there are none here. One that cannot be placed is for attention, and keeps nothing else
+// from going on.
 func (g *repositories) placeFiles(ctx context.Context) error {
 	files := g.m.rep.GitFiles()
 	if len(files) == 0 {
 		return nil
 	}
-	stage := filepath.Join(g.m.rep.Stage(), "git-in")
-	defer g.area().RemoveAll(stage)
 	for _, dir := range sorted(files) {
-		to := filepath.Join(g.m.Path, dir)
-		if _, err := os.Lstat(to); err == nil {
+		if _, err := os.Lstat(filepath.Join(g.m.Path, dir)); err == nil {
 			continue
 		}
-		made := filepath.Join(stage, "whole")
-		err := errors.Join(g.area().RemoveAll(stage), g.area().Mkdir(made))
-		if err == nil {
-			err = g.fetch(ctx, dir+"/", files[dir], made, stage)
-		}
-		if err == nil {
-			err = g.area().Mkdir(filepath.Join(made, "refs")) // a store may keep no empty directories
-		}
-		if err == nil {
-			err = g.area().Move(made, to)
-		}
+		err := g.placeAsFiles(ctx, dir, files[dir])
 		var fetch *fetchError
-		if errors.As(err, &fetch) {
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &fetch):
 			return fetch.error
+		case err != nil:
+			g.unfit[dir] = err
+			g.e.o.Log.Warn("repository not placed", "replica", g.m.Name, "repository", dir, "error", err)
+		default:
+			delete(g.unfit, dir)
+			g.e.o.Log.Info("repository placed", "replica", g.m.Name, "repository", dir)
 		}
-		if err != nil {
-			return fmt.Errorf("cannot place the repository %q: %w", dir, err)
-		}
-		g.e.o.Log.Info("repository placed", "replica", g.m.Name, "repository", dir)
 	}
-	return g.m.rep.GitFilesPlaced()
+	return g.m.rep.GitFilesPlaced(len(g.unfit) == 0)
+}
+
+// placeAsFiles places one of them.
+func (g *repositories) placeAsFiles(ctx context.Context, dir string, rows []tree.Entry) error {
+	stage := filepath.Join(g.m.rep.Stage(), "git-in")
+	defer g.area().RemoveAll(stage)
+	made := filepath.Join(stage, "whole")
+	if err := errors.Join(g.area().RemoveAll(stage), g.area().Mkdir(made)); err != nil {
+		return err
+	}
+	if err := g.fetch(ctx, dir+"/", rows, made, stage); err != nil {
+		return err
+	}
+	if err := g.keeper.Admit(dir, made); err != nil {
+		return err
+	}
+	if err := g.area().Mkdir(filepath.Join(made, "refs")); err != nil { // a store may keep no empty directories
+		return err
+	}
+	return g.area().Move(made, filepath.Join(g.m.Path, dir))
 }
 
 // fetchError is the store's fault, and no repository's.

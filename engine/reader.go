@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
@@ -270,12 +271,12 @@ type Placed struct {
 	Older *store.Older `json:"older,omitempty"`
 }
 
-func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.Older) *Placed {
+func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.Older, left ...replica.Unknown) *Placed {
 	if out == nil {
 		return nil
 	}
 	p := &Placed{Replica: x.Name, Generation: g.Number, Placed: out.Placed, Removed: out.Deleted, Older: older}
-	for _, u := range out.Problems {
+	for _, u := range append(out.Problems, left...) {
 		p.Problems = append(p.Problems, fmt.Sprintf("%q: %s", u.Path, u.Reason))
 	}
 	return p
@@ -306,8 +307,9 @@ func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Gen
 	if o.Progress != nil {
 		progress = o.Progress(x.Name)
 	}
+	t, left := harmless(t)
 	out, err := replica.Export(ctx, dir, t, layout, o.PlainModes, progress)
-	return placedOf(x, g, out, t.Older.Within(path)), err
+	return placedOf(x, g, out, t.Older.Within(path), left...), err
 }
 
 // ExportAll writes a generation of several replicas to a directory: the first
@@ -372,11 +374,32 @@ func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.G
 	if err != nil {
 		return nil, err
 	}
+	t, left := harmless(t)
 	out, err := r.local(x, layout).Undelete(ctx, path, t, layout, progress)
 	if err == nil {
 		err = replica.Return(x.Path, x.Within, path, head.Generation)
 	}
-	return placedOf(x, g, out, t.Older.Within(path)), err
+	left = slices.DeleteFunc(left, func(u replica.Unknown) bool { return path != "" && !tree.Within(u.Path, path) })
+	return placedOf(x, g, out, t.Older.Within(path), left...), err
+}
+
+// harmless leaves out of a tree what would lead whoever finds it in a repository elsewhere:
+// what is put in its place file by file is read as something that its user made.
+func harmless(t *store.Tree) (*store.Tree, []replica.Unknown) {
+	var left []replica.Unknown
+	out := *t
+	out.Entries = slices.DeleteFunc(slices.Clone(t.Entries), func(e tree.Entry) bool {
+		path, shadow := strings.CutPrefix(e.Path, replica.Shadows("")+"/")
+		_, below, within := strings.Cut("/"+path, "/.git/")
+		switch {
+		case within && gitstate.Harmless(below, e.Kind == tree.Link, e.Link),
+			!within && !(shadow && e.Kind == tree.Link && filepath.Base(path) == ".git"): // a link that is said to be a repository
+			return false
+		}
+		left = append(left, replica.Unknown{Path: path, Reason: "it would lead git elsewhere: left out; make it anew where it is yours"})
+		return true
+	})
+	return &out, left
 }
 
 // Place makes a path of the local tree what it was in a generation. Nobody else

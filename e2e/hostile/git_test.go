@@ -159,9 +159,15 @@ func (m *gitMachine) git(dir string, args ...string) {
 // once is a whole session. It has to end by itself.
 func (m *gitMachine) once() (said string) {
 	m.g.t.Helper()
+	return m.coltecd("run", "--once")
+}
+
+// coltecd runs a verb.
+func (m *gitMachine) coltecd(args ...string) (said string) {
+	m.g.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, coltecd, "run", "--once")
+	cmd := exec.CommandContext(ctx, coltecd, args...)
 	cmd.Dir = m.dir
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + m.runtime, "TMPDIR=" + m.runtime, "XDG_RUNTIME_DIR=" + m.runtime,
@@ -258,12 +264,6 @@ func (f *gitForgery) file(path, like string) {
 	f.rows = append(f.without(path), row)
 }
 
-func (f *gitForgery) without(path string) []gitRow {
-	return slices.DeleteFunc(f.rows, func(row gitRow) bool { return row[gitRowPath] == path })
-}
-
-// rename has the repository's copy at another path.
-func (f *gitForgery) rename(to string) {
 // directory has an empty directory at a path.
 func (f *gitForgery) directory(path string) {
 	f.rows = append(f.without(path), gitRow{"d", "755", "1700000000000000000", "0", "", "", "", "", path})
@@ -288,6 +288,12 @@ func (f *gitForgery) lying(at, link string) {
 	f.link(f.name+at+link, f.outside)
 }
 
+func (f *gitForgery) without(path string) []gitRow {
+	return slices.DeleteFunc(f.rows, func(row gitRow) bool { return row[gitRowPath] == path })
+}
+
+// rename has the repository's copy at another path.
+func (f *gitForgery) rename(to string) {
 	for i, row := range f.rows {
 		if below, ok := strings.CutPrefix(row[gitRowPath], f.shadow("/")); ok {
 			f.rows[i][gitRowPath] = ".coltec/git/" + to + "/" + below
@@ -351,6 +357,11 @@ func (g *gitGround) publish(rows []gitRow) {
 	}
 	head["seq"], head["generation"], head["nonce"] = head["seq"].(float64)+10, generation, "forged"
 	head["replicas"].(map[string]any)["workspace"].(map[string]any)["manifest"] = ref
+	if recent, _ := head["recent"].([]any); len(recent) > 0 { // what can be restored by its number
+		last := maps.Clone(recent[len(recent)-1].(map[string]any))
+		last["generation"], last["nonce"], last["replicas"] = generation, "forged", head["replicas"]
+		head["recent"] = append(recent, last)
+	}
 	forged, err := json.Marshal(head)
 	if err != nil {
 		g.t.Fatal(err)
@@ -420,6 +431,13 @@ func TestGitGenerations(t *testing.T) {
 			f.file(f.name+"/in/HEAD", "main")
 			f.file(f.name+"/in/commondir", "common/door-common")
 		}, "may have come from the bucket", ""},
+		"led": {func(f *gitForgery) { f.link(f.name+"/.git", "in"); f.lying("/in", "/refs/heads") }, "leads to another place in the tree", ""},
+		"led-file": {func(f *gitForgery) {
+			f.file(f.name+"/.git", "inside")
+			f.file(f.shadow("/worktrees/w/HEAD"), "main")
+			f.lying("/in", "/worktrees")
+		}, "leads to another place in the tree", ""},
+		"bare": {func(f *gitForgery) { f.rename(f.name + "/bare.git"); f.lying("/bare.git", "/refs/heads") }, "none of a git directory", ""},
 	})
 	if out, err := gittest.Run(filepath.Join(b.dir, "r"), "log", "--format=%s"); err != nil || strings.Count(out, "\n") != 3 {
 		t.Errorf("the honest repository: %v\n%s\nit said\n%s", err, out, said)
@@ -431,19 +449,13 @@ func TestGitGenerations(t *testing.T) {
 func attackWithGit(t *testing.T, attacks map[string]gitAttack) (b *gitMachine, said string) {
 	t.Helper()
 	g := newGitGround(t)
-		"led": {func(f *gitForgery) { f.link(f.name+"/.git", "in"); f.lying("/in", "/refs/heads") }, "leads to another place in the tree", ""},
-		"led-file": {func(f *gitForgery) {
-			f.file(f.name+"/.git", "inside")
-			f.file(f.shadow("/worktrees/w/HEAD"), "main")
-			f.lying("/in", "/worktrees")
-		}, "leads to another place in the tree", ""},
-		"bare": {func(f *gitForgery) { f.rename(f.name + "/bare.git"); f.lying("/bare.git", "/refs/heads") }, "none of a git directory", ""},
 	a, b := g.machine(), g.machine()
 	gittest.History(t, filepath.Join(a.dir, "r"), 3, 3)
 	a.write("r/.git/hooks/pre-commit", "#!/bin/sh\n")
 	a.write("r/.git/lfs/cache/x", "x\n")
 	a.write("planted", "planted\n")
 	a.write("main", "ref: refs/heads/main\n")
+	a.write("inside", "gitdir: in\n")
 	a.write("head", "ref: ../../../../../outside/made\n")
 	a.write("packed", strings.Repeat("a", 40)+" refs/heads/../../../made\n")
 	changes := map[string]func(*gitForgery){}
@@ -455,7 +467,6 @@ func attackWithGit(t *testing.T, attacks map[string]gitAttack) (b *gitMachine, s
 			gittest.History(t, theirs, 2, 2)
 			a.write("doors/"+name, "gitdir: "+theirs+"/.git\n")
 			a.write("common/"+name, theirs+"/.git\n")
-	a.write("inside", "gitdir: in\n")
 		}
 	}
 	if said := a.once(); strings.Contains(said, "not carried") {
@@ -674,6 +685,88 @@ func TestGitOwnDirectories(t *testing.T) {
 		}
 		if x, y := gitAnswer(t, a, "r"), gitAnswer(t, b, "r"); x != y {
 			t.Errorf("(-a +b):\n%s", cmp.Diff(x, y))
+		}
+	}
+}
+
+// A generation that has repositories as files, as one of a coltecd that carried no wholes,
+// and in them a link in the place of what git reads: who captures the repository would
+// follow it, and bring what lies there into the bucket.
+func TestGitRepositoriesAsFiles(t *testing.T) {
+	t.Parallel()
+	attacks := map[string]gitAttack{
+		"alternates": {func(f *gitForgery) { f.asFiles(); f.file(f.name+"/.git/objects/info/alternates", "planted") }, "borrows", "/.git"},
+		"submodule": {func(f *gitForgery) {
+			f.asFiles()
+			for _, path := range []string{"HEAD", "packed-refs", "config"} {
+				f.file(f.name+"/.git/modules/lib/"+path, gitShadow+path)
+			}
+			f.directory(f.name + "/.git/modules/lib/objects/pack")
+			f.link(f.name+"/.git/modules/lib/refs", f.outside)
+		}, "is a link to", "/.git"},
+	}
+	for _, part := range []string{"worktrees", "logs", "refs", "refs/heads", "modules", "objects", "objects/pack", "description", "config", "packed-refs", "index"} {
+		attacks["files-"+strings.ReplaceAll(part, "/", "-")] = gitAttack{func(f *gitForgery) {
+			f.asFiles()
+			f.rows = slices.DeleteFunc(f.rows, func(row gitRow) bool { return tree.Within(row[gitRowPath], f.name+"/.git/"+part) })
+			target := f.outside
+			if slices.Contains([]string{"description", "config", "packed-refs", "index"}, part) {
+				target += "/main"
+			}
+			f.link(f.name+"/.git/"+part, target)
+		}, "is a link to", "/.git"}
+	}
+	b, _ := attackWithGit(t, sample.Cases(t, 5, attacks))
+	for path, body := range gitSeen(t, filepath.Join(b.dir, ".coltec/git")) {
+		if body == "mine\n" {
+			t.Errorf("%s has what lies outside", path)
+		}
+	}
+}
+
+// What was deleted comes back, and a generation is written to a directory of its own, file
+// by file: links that git would follow are left out of it, and said, hooks and all else come.
+func TestGitBroughtBack(t *testing.T) {
+	t.Parallel()
+	g := newGitGround(t)
+	g.restock()
+	a := g.machine()
+	gittest.History(t, filepath.Join(a.dir, "r"), 3, 3)
+	a.write("r/.git/lfs/cache/x", "x\n")
+	if err := os.Symlink("../../hooks", filepath.Join(a.dir, "r/.git/hooks.d")); err != nil {
+		t.Fatal(err)
+	}
+	a.write("planted", "planted\n")
+	a.once()
+	g.read()
+	links := []string{"worktrees", "description", "modules/x", "refs/heads/main"}
+	g.forge(map[string]func(*gitForgery){"evil": func(f *gitForgery) {
+		for _, link := range links {
+			f.link(f.shadow("/"+link), g.outside)
+		}
+		f.link(f.name+"/.git/logs", g.outside)
+		f.rows = slices.DeleteFunc(f.rows, func(row gitRow) bool { return strings.HasPrefix(row[gitRowPath], f.shadow("/logs/")) })
+		f.file(f.shadow("/objects/info/alternates"), "planted")
+	}})
+	b := g.machine()
+	said := g.untouched(t, func() string { return b.coltecd("history", "restore", "--at", "2", "--deleted") })
+	to := filepath.Join(t.TempDir(), "to")
+	said += g.untouched(t, func() string { return b.coltecd("history", "restore", "--at", "2", "--to", to) })
+	for _, dir := range []string{b.dir, to} {
+		for _, link := range append(links, "logs", "objects/info/alternates") {
+			file := filepath.Join(dir, "evil/.git", link)
+			if s, err := os.Lstat(file); err == nil && !s.IsDir() {
+				t.Errorf("%s is there", file)
+			}
+			if !strings.Contains(said, "evil/.git/"+link) {
+				t.Errorf("no word of %s in\n%s", link, said)
+			}
+		}
+		if target, err := os.Readlink(filepath.Join(dir, "r/.git/hooks.d")); err != nil || target != "../../hooks" {
+			t.Errorf("in %s hooks.d leads to %q: %v", dir, target, err)
+		}
+		if out, err := gittest.Run(filepath.Join(dir, "r"), "log", "--format=%s"); err != nil || strings.Count(out, "\n") != 3 {
+			t.Errorf("%s: %v\n%s", dir, err, out)
 		}
 	}
 }

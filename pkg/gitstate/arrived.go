@@ -120,6 +120,58 @@ func Carried(path, target string) bool {
 	return path == "HEAD" && isRef(target) || top != "objects" && top != "commondir" && top != "gitdir" && !needed(path)
 }
 
+// Admit says why a repository that arrived as files, and lies in from, is not put in its
+// place at dir. Unlike a shadow it may have objects and refs of any kind: it is read as one
+// that somebody here wrote, whose links are followed. So it has none that git would follow,
+// and borrows from no other repository.
+func (k *Keeper) Admit(dir, from string) error {
+	if err := k.inTree(dir); err != nil {
+		return err
+	}
+	return admit(from, ".")
+}
+
+// admit is Admit for a git directory in another.
+func admit(from, below string) error {
+	l, err := list(filepath.Join(from, below))
+	if err != nil {
+		return err
+	}
+	for i := range l.items {
+		if f := &l.items[i]; f.link {
+			if err := capturable(filepath.Join(from, below), f); err != nil {
+				return err
+			}
+		}
+	}
+	err = filepath.WalkDir(filepath.Join(from, below, "objects"), func(file string, d fs.DirEntry, err error) error {
+		if absent(err) {
+			return nil
+		}
+		path, relErr := filepath.Rel(from, file)
+		if err == nil && relErr == nil && !Harmless(path, d.Type()&fs.ModeSymlink != 0, "") {
+			return uncaptured("%q is a link to objects, or borrows them", path)
+		}
+		return errors.Join(err, relErr)
+	})
+	for _, dir := range l.nested {
+		err = errors.Join(err, admit(from, filepath.Join(below, dir)))
+	}
+	return err
+}
+
+// Harmless says whether a file or a link below a git directory, or below one that is in
+// it, leads nobody elsewhere who reads the repository as its user's.
+func Harmless(path string, link bool, target string) bool {
+	switch {
+	case strings.HasSuffix("/"+path, "/objects/info/alternates"), strings.HasSuffix("/"+path, "/objects/info/http-alternates"):
+		return false
+	case link:
+		return Carried(path, target) && !strings.Contains("/"+path+"/", "/objects/")
+	}
+	return true
+}
+
 // regularPacks refuses objects that are anything but packs and their indexes.
 func regularPacks(objects string) error {
 	return filepath.WalkDir(objects, func(file string, d fs.DirEntry, err error) error {

@@ -421,9 +421,12 @@ func gitDirOf(path string) string {
 // are placed.
 func (r *Replica) GitFiles() map[string][]tree.Entry { return r.gitFiles }
 
-// GitFilesPlaced notes that they are.
-func (r *Replica) GitFilesPlaced() error {
+// GitFilesPlaced notes that they are; where not all could be, a later start tries again.
+func (r *Replica) GitFilesPlaced(all bool) error {
 	r.gitFiles = nil
+	if !all {
+		return nil
+	}
 	h := r.base.Header
 	h.Carries = r.Filter.Hash()
 	return r.base.Apply(Delta{Header: &h})
