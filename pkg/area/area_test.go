@@ -123,37 +123,10 @@ func TestPlaceOverAnotherKind(t *testing.T) {
 	}
 }
 
-// A file that cannot be written whole leaves the one that was, and none where none was.
-func TestWholeOrNotAtAll(t *testing.T) {
-	for does, do := range map[string]func(d Dir, from, file string) error{
-		"write": func(d Dir, _, file string) error { return d.Write(file, make([]byte, 100), 0o644) },
-		"copy":  Dir.Copy,
-		"share": Dir.Share, // of another disk
-	} {
-		t.Run(does, func(t *testing.T) {
-			d, outside := world(t)
-			from := outside + "/large"
-			if err := os.WriteFile(from, make([]byte, 100), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range []string{"file", "new"} {
-				if err := limited(t, func() error { return do(d, from, string(d)+"/from/"+name) }); err == nil {
-					t.Errorf("%s: it said nothing", name)
-				}
-			}
-			if body, err := os.ReadFile(string(d) + "/from/file"); string(body) != "theirs\n" {
-				t.Errorf("%q %v", body, err)
-			}
-			if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 1 {
-				t.Errorf("these are left: %v", left)
-			}
-		})
-	}
-}
-
-// limited does something while no file may have more than ten bytes.
-func limited(t *testing.T, do func() error) error {
-	t.Helper()
+// A file that cannot be written whole leaves the one that was.
+func TestWriteIsWholeOrNotAtAll(t *testing.T) {
+	d, _ := world(t)
+	file := string(d) + "/from/file"
 	var was unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
@@ -161,11 +134,35 @@ func limited(t *testing.T, do func() error) error {
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 10, Max: was.Max}); err != nil {
 		t.Fatal(err)
 	}
-	err := do()
-	if back := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); back != nil {
-		t.Fatal(back)
+	err := d.Write(file, make([]byte, 100), 0o644)
+	if back := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err == nil || back != nil {
+		t.Errorf("it said %v, %v", err, back)
 	}
-	return err
+	if body, err := os.ReadFile(file); string(body) != "theirs\n" {
+		t.Errorf("%q %v", body, err)
+	}
+	if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 1 {
+		t.Errorf("%d files are left", len(left))
+	}
+}
+
+// So does one that cannot be read to its end, and where none was there is none.
+func TestCopyIsWholeOrNotAtAll(t *testing.T) {
+	const unreadable = "/proc/self/mem" // at its begin nothing is mapped
+	for does, do := range map[string]func(d Dir, from, to string) error{"copy": Dir.Copy, "share": Dir.Share} {
+		d, _ := world(t)
+		for _, name := range []string{"file", "new"} {
+			if err := do(d, unreadable, string(d)+"/from/"+name); err == nil {
+				t.Errorf("%s %s: it said nothing", does, name)
+			}
+		}
+		if body, err := os.ReadFile(string(d) + "/from/file"); string(body) != "theirs\n" {
+			t.Errorf("%s: %q %v", does, body, err)
+		}
+		if left, _ := os.ReadDir(string(d) + "/from"); len(left) != 1 {
+			t.Errorf("%s: these are left: %v", does, left)
+		}
+	}
 }
 
 // A copy replaces nothing; what is shared replaces what was there, which may be a part of it.
