@@ -178,27 +178,6 @@ func (d Dir) Copy(from, to string) error {
 		target, err := os.Readlink(from)
 		return errors.Join(err, d.Link(target, to))
 	}
-	tmp := beside(to)
-	if err = d.fill(tmp, from, s); err == nil {
-		err = d.two(tmp, to, func(from, to entry) error {
-			err := unix.Renameat2(from.fd(), from.name, to.fd(), to.name, unix.RENAME_NOREPLACE)
-			if errors.Is(err, unix.EINVAL) { // a file system that cannot promise it
-				if err := unix.Fstatat(to.fd(), to.name, new(unix.Stat_t), unix.AT_SYMLINK_NOFOLLOW); err == nil {
-					return unix.EEXIST
-				}
-				return unix.Renameat(from.fd(), from.name, to.fd(), to.name)
-			}
-			return err
-		})
-	}
-	if err != nil {
-		_ = d.Remove(tmp)
-	}
-	return err
-}
-
-// fill makes a file with the bytes of another, of which s is known.
-func (d Dir) fill(file, from string, s fs.FileInfo) error {
 	in, err := wholefile.Open(from)
 	if err != nil {
 		return err
@@ -206,6 +185,40 @@ func (d Dir) fill(file, from string, s fs.FileInfo) error {
 	defer in.Close()
 	if now, err := in.Stat(); err != nil || !os.SameFile(now, s) {
 		return errors.Join(err, ErrChanged)
+	}
+	return d.Fill(in, to)
+}
+
+// Fill is Copy of a file that is open.
+func (d Dir) Fill(in *os.File, to string) error {
+	tmp := beside(to)
+	err := d.fill(in, tmp)
+	if err == nil {
+		err = d.two(tmp, to, moveNew)
+	}
+	if err != nil {
+		_ = d.Remove(tmp)
+	}
+	return err
+}
+
+// moveNew renames a file, and replaces nothing.
+func moveNew(from, to entry) error {
+	err := unix.Renameat2(from.fd(), from.name, to.fd(), to.name, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// A file system that cannot promise it.
+	if err := unix.Fstatat(to.fd(), to.name, new(unix.Stat_t), unix.AT_SYMLINK_NOFOLLOW); err == nil {
+		return unix.EEXIST
+	}
+	return unix.Renameat(from.fd(), from.name, to.fd(), to.name)
+}
+
+func (d Dir) fill(in *os.File, file string) error {
+	s, err := in.Stat()
+	if err != nil {
+		return err
 	}
 	return d.Do(file, func(root *os.Root, path string) error {
 		if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/wholefile"
 )
 
@@ -241,12 +242,12 @@ func (c *capture) take(f *item) error {
 		from = real
 	}
 	if f.path == "config" && c.src.outside {
-		return c.takeConfig(from)
+		return c.takeConfig(f)
 	}
 	if sameFile(from, to) || isIndex(f.path) && !f.link && sameIndex(from, to, c.width()) {
 		return nil
 	}
-	err := c.k.area().Copy(from, c.stage(f.path))
+	err := c.copy(f)
 	if errors.Is(err, fs.ErrPermission) && !needed(f.path) {
 		c.broken = append(c.broken, fmt.Sprintf("%s cannot be read: permission denied", f.path))
 		c.here = true
@@ -256,11 +257,31 @@ func (c *capture) take(f *item) error {
 	return err
 }
 
+// copy brings a file into the stage: the one that was listed, and no other.
+func (c *capture) copy(f *item) error {
+	if f.link {
+		return c.src.copy(c.k.area(), f.path, c.stage(f.path))
+	}
+	in, err := c.src.open(f.path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	now, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if is := itemOf(f.path, now); is.inode != f.inode || is.size != f.size {
+		return area.ErrChanged
+	}
+	return c.k.area().Fill(in, c.stage(f.path))
+}
+
 // takeConfig copies the configuration of a repository that lies elsewhere, as it is
 // where the repository is in its own working tree.
-func (c *capture) takeConfig(from string) error {
+func (c *capture) takeConfig(f *item) error {
 	to := c.stage("config")
-	if err := c.k.area().Copy(from, to); err != nil {
+	if err := c.copy(f); err != nil {
 		return err
 	}
 	r, err := nowhere()

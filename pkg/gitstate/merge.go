@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/coltec/coltec/pkg/area"
-	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // KeptRefs is where values of refs are kept that lost their name to the remote
@@ -80,27 +79,20 @@ func (s *side) read(path string) []byte {
 		target, _ := os.Readlink(s.file(path))
 		return []byte("-> " + target)
 	}
-	body, err := readFile(s.file(path), textMost)
-	if errors.Is(err, wholefile.ErrTooLarge) {
-		return sumOf(s.file(path))
-	}
-	if err != nil {
-		return nil
-	}
-	if body == nil {
-		body = []byte{}
-	}
-	return body
-}
-
-// sumOf is the hash of a file; nil of one that cannot be read.
-func sumOf(file string) []byte {
-	f, err := openFile(file)
+	f, err := s.src.open(path)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
+	body, err := io.ReadAll(io.LimitReader(f, textMost+1))
+	if err != nil {
+		return nil
+	}
+	if len(body) <= textMost {
+		return body
+	}
 	sum := sha256.New()
+	sum.Write(body)
 	if _, err := io.Copy(sum, f); err != nil {
 		return nil
 	}
@@ -428,7 +420,7 @@ func (j *joining) reading(s *side, index string) (*runner, error) {
 	}
 	for i := range s.files.items {
 		if path := s.files.items[i].path; filepath.Dir(path) == filepath.Dir(index) && strings.HasPrefix(filepath.Base(path), "sharedindex.") {
-			if err := j.k.area().Copy(s.file(path), filepath.Join(r.dir, filepath.Base(path))); err != nil {
+			if err := s.src.copy(j.k.area(), path, filepath.Join(r.dir, filepath.Base(path))); err != nil {
 				return nil, err
 			}
 		}
@@ -506,7 +498,7 @@ func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error 
 		return err
 	}
 	copied := filepath.Join(r.dir, "index")
-	if err := j.k.area().Copy(j.local.file(tree+"index"), copied); err != nil {
+	if err := j.local.src.copy(j.k.area(), tree+"index", copied); err != nil {
 		return err
 	}
 	r.index, r.env = copied, []string{
@@ -937,7 +929,7 @@ func (j *joining) keepFile(path string) error {
 		return refused("%s differs on both sides", path)
 	}
 	to := filepath.Join(j.k.Kept(), j.a.Dir, path)
-	return errors.Join(j.k.area().Remove(to), j.k.area().Copy(j.local.file(path), to))
+	return errors.Join(j.k.area().Remove(to), j.local.src.copy(j.k.area(), path, to))
 }
 
 // bringConfig makes the configuration the remote side's, with the remotes that only the

@@ -1,6 +1,7 @@
 package gitstate
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -306,11 +307,11 @@ func TestLargeLogs(t *testing.T) {
 	}
 }
 
-func hashAt(t *testing.T, p *placed, path string) string {
+func hashAt(t *testing.T, p *placed, path string) (sum [sha256.Size]byte) {
 	t.Helper()
-	sum := sumOf(filepath.Join(p.root, path))
-	if sum == nil {
-		t.Fatalf("%s cannot be read", path)
+	body, err := os.ReadFile(filepath.Join(p.root, path))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return string(sum)
+	return sha256.Sum256(body)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -95,6 +96,8 @@ func askable(objects string) error {
 				found = refused("%s: git would wait for it for ever", wrongKind(filepath.Join("objects", dir, e.Name()), kindOf(s.Mode())))
 			case list && s.Size() > alternatesMost:
 				found = refused("objects/info/alternates has %d bytes: git would read them all", s.Size())
+			case list:
+				found = lendable(objects, lendersMost)
 			}
 		}
 	}
@@ -106,6 +109,58 @@ func askable(objects string) error {
 	}
 	look(filepath.Join("info", "commit-graphs"))
 	return found
+}
+
+// lendersMost is how far git goes from one that lends to the next.
+const lendersMost = 5
+
+// lendable refuses objects that a repository borrows, where they are not its owner's, nor
+// everybody's to read: git would read them as coltecd's user.
+func lendable(objects string, more int) error {
+	body, err := readFile(filepath.Join(objects, "info/alternates"), alternatesMost)
+	if absent(err) || more == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(body)) {
+		from := strings.TrimSuffix(line, "\n")
+		if plain, err := strconv.Unquote(from); err == nil {
+			from = plain
+		}
+		if from == "" || from[0] == '#' {
+			continue
+		}
+		if !filepath.IsAbs(from) {
+			from = filepath.Join(objects, from)
+		}
+		real, err := filepath.EvalSymlinks(from)
+		if err != nil {
+			continue // git says so
+		}
+		if !mayLead(objects, real) && !public(real) {
+			return foreign("objects/info/alternates", real)
+		}
+		if err := lendable(real, more-1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// public says that everybody may read a directory, and enter those that it is in.
+func public(dir string) bool {
+	s, err := os.Stat(dir)
+	if err != nil || s.Mode()&0o005 != 0o005 {
+		return false
+	}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		if s, err := os.Stat(filepath.Dir(dir)); err != nil || s.Mode()&0o001 == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // whyNone says why a directory is no git directory that can be captured.

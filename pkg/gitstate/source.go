@@ -23,6 +23,7 @@ type source struct {
 	dir     string
 	common  string // of a linked working tree: the repository that it is of; "" for others
 	outside bool   // it lies outside of the tree
+	owner   int    // the user who could have put it where it is
 }
 
 // file gives the path of a file of the repository.
@@ -31,6 +32,53 @@ func (s source) file(path string) string {
 		return filepath.Join(s.common, path)
 	}
 	return filepath.Join(s.dir, path)
+}
+
+// open opens a file of the repository, also by a link to it. Whoever owns the repository
+// can put a link anywhere on the way, at any moment: what is another user's, and reached
+// by leaving the tree, is not opened for them.
+func (s source) open(path string) (*os.File, error) {
+	f, err := openFile(s.file(path))
+	if err != nil || s.tree == "" || s.owner == os.Geteuid() {
+		return f, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == s.owner || s.hasIn(path, info) {
+			return f, nil
+		}
+		err = foreign(path, s.file(path))
+	}
+	f.Close()
+	return nil, err
+}
+
+// hasIn says whether a file is what the tree has at a path, by no link out of it.
+func (s source) hasIn(path string, f fs.FileInfo) bool {
+	below, err := filepath.Rel(s.tree, s.file(path))
+	if err != nil || !filepath.IsLocal(below) {
+		return false
+	}
+	root, err := os.OpenRoot(s.tree)
+	if err != nil {
+		return false
+	}
+	defer root.Close()
+	there, err := root.Stat(below)
+	return err == nil && os.SameFile(there, f)
+}
+
+// copy copies a file of the repository, or a link that is one to git, to a path of an area.
+func (s source) copy(a area.Dir, path, to string) error {
+	if target, err := os.Readlink(s.file(path)); err == nil {
+		return a.Link(target, to)
+	}
+	in, err := s.open(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return a.Fill(in, to)
 }
 
 // shared says that linked working trees have a file from their repository.
@@ -56,8 +104,12 @@ func (k *Keeper) source(dir string) (source, error) {
 	if err != nil {
 		return source{}, fmt.Errorf("cannot read it: %w", err)
 	}
+	owner := ownerOf(filepath.Dir(here))
 	if s.IsDir() {
-		return source{tree: k.Root, dir: here}, nil
+		if st, ok := s.Sys().(*syscall.Stat_t); ok && owner == os.Geteuid() {
+			owner = int(st.Uid)
+		}
+		return source{tree: k.Root, dir: here, owner: owner}, nil
 	}
 	target := here
 	if s.Mode()&fs.ModeSymlink == 0 {
@@ -77,7 +129,7 @@ func (k *Keeper) source(dir string) (source, error) {
 	if !mayLead(filepath.Dir(here), real) {
 		return source{}, foreign(dir, real)
 	}
-	src := source{tree: k.Root, dir: real, outside: !k.contains(real)}
+	src := source{tree: k.Root, dir: real, outside: !k.contains(real), owner: owner}
 	if body, err := readFile(filepath.Join(real, "commondir"), smallMost); err == nil {
 		common := strings.TrimSpace(string(body))
 		if !filepath.IsAbs(common) {

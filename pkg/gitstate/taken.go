@@ -121,7 +121,7 @@ func (k *Keeper) reader(ctx context.Context, dir string) (*takenReader, error) {
 	for i := range s.files.items {
 		base := filepath.Base(s.files.items[i].path)
 		if s.files.items[i].path == base && (base == "shallow" || strings.HasPrefix(base, "sharedindex.")) {
-			if err := k.area().Copy(s.file(base), filepath.Join(r.dir, base)); err != nil {
+			if err := s.src.copy(k.area(), base, filepath.Join(r.dir, base)); err != nil {
 				return nil, err
 			}
 		}
