@@ -433,7 +433,7 @@ func TestGitGenerations(t *testing.T) {
 		}, "may have come from the bucket", ""},
 		"led": {func(f *gitForgery) { f.link(f.name+"/.git", "in"); f.lying("/in", "/refs/heads") }, "leads to another place in the tree", ""},
 		"led-file": {func(f *gitForgery) {
-			f.file(f.name+"/.git", "inside")
+			f.file(f.name+"/.git", "leads")
 			f.file(f.shadow("/worktrees/w/HEAD"), "main")
 			f.lying("/in", "/worktrees")
 		}, "leads to another place in the tree", ""},
@@ -455,7 +455,7 @@ func attackWithGit(t *testing.T, attacks map[string]gitAttack) (b *gitMachine, s
 	a.write("r/.git/lfs/cache/x", "x\n")
 	a.write("planted", "planted\n")
 	a.write("main", "ref: refs/heads/main\n")
-	a.write("inside", "gitdir: in\n")
+	a.write("leads", "gitdir: in\n")
 	a.write("head", "ref: ../../../../../outside/made\n")
 	a.write("packed", strings.Repeat("a", 40)+" refs/heads/../../../made\n")
 	changes := map[string]func(*gitForgery){}
