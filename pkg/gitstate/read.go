@@ -122,7 +122,7 @@ func lendable(objects string, more int) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return refused("%s: git would read it, and all that it is given there", err)
 	}
 	for line := range strings.Lines(string(body)) {
 		from := strings.TrimSuffix(line, "\n")
