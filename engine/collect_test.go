@@ -138,15 +138,20 @@ func (y *yard) note(e *Engine) {
 		return
 	}
 	for _, g := range e.lease.Head().Recent {
-		if y.trees[g.Number] != nil {
-			continue
-		}
-		files, err := y.fetch(g)
-		if err != nil {
-			y.t.Fatalf("generation %d cannot be read when it is new: %v", g.Number, err)
-		}
-		y.gens, y.trees[g.Number] = append(y.gens, g), files
+		y.remember(g)
 	}
+}
+
+// remember remembers what a generation has, when it is seen first.
+func (y *yard) remember(g store.Generation) {
+	if y.trees[g.Number] != nil {
+		return
+	}
+	files, err := y.fetch(g)
+	if err != nil {
+		y.t.Fatalf("generation %d cannot be read when it is new: %v", g.Number, err)
+	}
+	y.gens, y.trees[g.Number] = append(y.gens, g), files
 }
 
 // fetch reads all files of a generation.
@@ -291,6 +296,7 @@ func (y *yard) history(steps int) error {
 			log, err := store.ReadLog(y.t.Context(), y.bucket, a.e.lease.Head(), y.t.TempDir())
 			if err == nil && len(log.Generations) > 0 && a.e.lease.Holds() {
 				reading, since = &log.Generations[y.rnd.IntN(len(log.Generations))], y.past
+				y.remember(*reading) // it may be of a commit whose answer was lost
 			}
 		}
 	}
