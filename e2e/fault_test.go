@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -94,6 +95,32 @@ func TestFaultMissingCredentials(t *testing.T) {
 			a.goesOn()
 			still()
 		})
+	}
+}
+
+// A repository is looked at before there was ever a way to the bucket.
+func TestFaultMissingCredentialsAndARepository(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.history("repo", 3)
+	name := "RCLONE_S3_ACCESS_KEY_ID"
+	value := a.env[name]
+	a.env[name] = ""
+	a.must("start")
+	a.await("what is only here is told", func(doc status.Document) bool {
+		return slices.ContainsFunc(replicaIn(t, doc, "workspace").OnlyHere, func(p account.Part) bool { return slices.Contains(p.Names, "repo/.git") })
+	})
+	a.env[name] = value
+	a.must("start")
+	a.sync()
+	a.stop()
+	b := w.machine("b")
+	b.spec(nil)
+	b.once()
+	if here, there := a.git("repo", "rev-parse", "main"), b.git("repo", "rev-parse", "main"); here != there {
+		t.Errorf("%s came as %s", here, there)
 	}
 }
 

@@ -139,7 +139,7 @@ func (e *Engine) survey(ctx context.Context, m *member) (account.Account, error)
 	}
 	rep := m.rep
 	if rep == nil {
-		rep = replica.New(e.replicaOptions(m))
+		rep = e.newReplica(m)
 		rep.Layout = e.layout(m, rep, nil)
 	}
 	var head replica.Agreed

@@ -41,10 +41,19 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 		return &blockedError{err}
 	}
 	m.remote = remote
-	m.rep = replica.New(e.replicaOptions(m))
+	m.rep = e.newReplica(m)
 	m.layout = e.layout(m, m.rep, remote)
 	m.rep.Layout = m.layout
 	return nil
+}
+
+// newReplica makes the replica of a member, and what carries its repositories.
+func (e *Engine) newReplica(m *member) *replica.Replica {
+	rep := replica.New(e.replicaOptions(m))
+	if m.git != nil {
+		m.git.rep = rep
+	}
+	return rep
 }
 
 func (e *Engine) replicaOptions(m *member) replica.Options {

@@ -24,6 +24,7 @@ import (
 type repositories struct {
 	e        *Engine
 	m        *member
+	rep      *replica.Replica // that is looked at: the member's, or that of a survey before there is one
 	keeper   *gitstate.Keeper
 	captures map[string]error // of each repository, what its last capture said
 	restores map[string]error // and its last restore
@@ -38,20 +39,18 @@ func (e *Engine) repositories(m *member) replica.Git {
 	if m.Git == GitAsFiles {
 		return nil
 	}
-	m.git = &repositories{
-		e: e, m: m, captures: map[string]error{}, restores: map[string]error{}, unfit: map[string]error{},
-		keeper: gitstate.New(gitstate.Options{
-			Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: func() string { return filepath.Join(m.rep.Stage(), "git") },
-			Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
-			Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
-			Doors:    filepath.Join(m.Path, replica.Dir, "doors"),
-			Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return m.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
-		}),
+	g := &repositories{e: e, m: m, captures: map[string]error{}, restores: map[string]error{}, unfit: map[string]error{}}
+	g.keeper = gitstate.New(gitstate.Options{
+		Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: func() string { return filepath.Join(g.rep.Stage(), "git") },
+		Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
+		Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
+		Doors:    filepath.Join(m.Path, replica.Dir, "doors"),
+		Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return g.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
+	})
+	if m.git = g; m.Git == GitCounted {
+		return (*countedRepositories)(g)
 	}
-	if m.Git == GitCounted {
-		return (*countedRepositories)(m.git)
-	}
-	return m.git
+	return g
 }
 
 // countedRepositories are not carried: what is only here is counted.
@@ -61,7 +60,12 @@ type countedRepositories repositories
 // is only here.
 func (g *countedRepositories) Capture(ctx context.Context, dirs []string, _ func(string) bool) error {
 	g.unpushed = map[string]gitstate.Unpushed{}
-	for _, dir := range g.keeper.Repositories(dirs) {
+	if dirs = g.keeper.Repositories(dirs); len(dirs) > 0 {
+		if err := g.rep.HoldOwn(); err != nil {
+			return err
+		}
+	}
+	for _, dir := range dirs {
 		nested, _ := g.keeper.Nested(dir)
 		for _, dir := range append([]string{dir}, nested...) {
 			u, err := g.keeper.Unpushed(ctx, dir)
@@ -86,7 +90,11 @@ func (g *countedRepositories) Whole() bool { return false }
 // of them lacks is for attention, and keeps nothing else from going on.
 func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(path string) bool) error {
 	said := map[string]error{}
-	dirs = g.keeper.Repositories(dirs)
+	if dirs = g.keeper.Repositories(dirs); len(dirs) > 0 {
+		if err := g.rep.HoldOwn(); err != nil {
+			return err
+		}
+	}
 	for len(dirs) > 0 {
 		dir := dirs[0]
 		dirs = dirs[1:]
@@ -324,6 +332,7 @@ func (g *repositories) placeFiles(ctx context.Context) error {
 	}
 	for _, dir := range sorted(files) {
 		if _, err := os.Lstat(filepath.Join(g.m.Path, dir)); err == nil {
+			delete(g.unfit, dir)
 			continue
 		}
 		err := g.placeAsFiles(ctx, dir, files[dir])
@@ -333,6 +342,8 @@ func (g *repositories) placeFiles(ctx context.Context) error {
 			return context.Cause(ctx)
 		case errors.As(err, &fetch):
 			return fetch.error
+		case err != nil && !errors.As(err, new(*gitstate.RefusedError)) && !errors.Is(err, area.ErrLink): // what is wrong here passes
+			return fmt.Errorf("cannot place the repository %q: %w", dir, err)
 		case err != nil:
 			g.unfit[dir] = err
 			g.e.o.Log.Warn("repository not placed", "replica", g.m.Name, "repository", dir, "error", err)

@@ -379,7 +379,10 @@ func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.G
 	if err == nil {
 		err = replica.Return(x.Path, x.Within, path, head.Generation)
 	}
-	left = slices.DeleteFunc(left, func(u replica.Unknown) bool { return path != "" && !tree.Within(u.Path, path) })
+	left = slices.DeleteFunc(left, func(u replica.Unknown) bool {
+		_, err := os.Lstat(filepath.Join(x.Path, u.Path))
+		return path != "" && !tree.Within(u.Path, path) || err == nil // nothing is missing there
+	})
 	return placedOf(x, g, out, t.Older.Within(path), left...), err
 }
 

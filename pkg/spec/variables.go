@@ -25,12 +25,10 @@ var TailnetKeys = []string{"COLTEC_TAILSCALE_AUTH_KEY", "TAILSCALE_AUTH_KEY", "T
 // NamesPlace reports whether a variable says where something is, and not what opens it:
 // bucket, endpoint and region are in every message.
 func NamesPlace(variable string) bool {
-	for _, word := range []string{"BUCKET", "ENDPOINT", "REGION", "PROVIDER", "PREFIX", "PATH"} {
-		if strings.Contains(strings.ToUpper(variable), word) {
-			return true
-		}
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(strings.ToUpper(variable), word) })
 	}
-	return false
+	return has("BUCKET", "ENDPOINT", "REGION", "PROVIDER", "PREFIX", "PATH") && !has("KEY", "SECRET", "TOKEN", "PASS", "CREDENTIAL")
 }
 
 // Variables returns all that the spec asks for, with a default or without, by name.

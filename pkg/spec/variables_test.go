@@ -46,6 +46,11 @@ persistence:
 	if diff := cmp.Diff(want, s.Variables()); diff != "" {
 		t.Error(diff)
 	}
+	for name, is := range map[string]bool{"S3_ENDPOINT": true, "bucket": true, "OAUTH_PROVIDER_SECRET": false, "PATHWAY_API_KEY": false, "REGION_PASSWORD": false} {
+		if NamesPlace(name) != is {
+			t.Errorf("%s names a place: %v", name, !is)
+		}
+	}
 	secret := map[string]bool{}
 	for _, v := range s.Variables() {
 		secret[v.Name] = v.Secret()

@@ -63,15 +63,19 @@ func (f *finder) find(dir string, above []fs.DirEntry, deep int) {
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
 		place := path.Join(f.place, name)
-		info, err := f.root.Stat(name) // of what a link leads to
+		if e.IsDir() {
+			if deep != 0 {
+				f.find(name, entries, max(deep-1, everywhere))
+			}
+			continue
+		}
 		link := e.Type()&fs.ModeSymlink != 0
-		switch {
-		case e.IsDir() && deep == 0:
-			continue
-		case e.IsDir():
-			f.find(name, entries, max(deep-1, everywhere))
-			continue
-		case link && (leads(place) || inGitDir && Folds(e.Name(), "hooks")) && (err != nil || info.IsDir()):
+		stat := e.Info
+		if link { // of what it leads to
+			stat = func() (fs.FileInfo, error) { return f.root.Stat(name) }
+		}
+		info, err := stat()
+		if link && (leads(place) || inGitDir && Folds(e.Name(), "hooks")) && (err != nil || info.IsDir()) {
 			f.follow(name, err, entries)
 			continue
 		}

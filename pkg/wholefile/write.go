@@ -48,7 +48,7 @@ func WriteIn(root *os.Root, name string, r io.Reader, mode fs.FileMode, d Durabi
 	}
 	_, err = io.Copy(f, r)
 	if err == nil {
-		err = f.Chmod(mode) // whatever the umask is
+		err = chmod(f, mode)
 	}
 	if err == nil && d == Durable {
 		err = f.Sync()
@@ -63,6 +63,16 @@ func WriteIn(root *os.Root, name string, r io.Reader, mode fs.FileMode, d Durabi
 		return syncDir(root, dir)
 	}
 	return nil
+}
+
+// chmod gives a file its mode, whatever the umask is. A file system without modes has
+// one for all.
+func chmod(f *os.File, mode fs.FileMode) error {
+	err := f.Chmod(mode)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
 }
 
 func syncDir(root *os.Root, dir string) error {
