@@ -445,7 +445,9 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 	return p, err
 }
 
-func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (p *prepared, err error) {
+// scan walks what is to be walked of a member's tree, and notes what is only here; nil
+// where nothing of that is to be sent now.
+func (e *Engine) scan(ctx context.Context, m *member) (*replica.Changes, error) {
 	// What follows reads the base in order: its rows need not be in memory.
 	if err := m.rep.Base().Rest(); err != nil {
 		e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
@@ -473,8 +475,18 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 		return nil, nil
 	}
 	m.motion.step(found, e.now())
+	return found, nil
+}
+
+// stage makes the next generation of a member, and brings all of it but its name in the
+// head to the bucket; nil where there is nothing new.
+func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) (p *prepared, err error) {
+	found, err := e.scan(ctx, m)
+	if found == nil || err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(m.rep.Stage(), "out")
-	if err := os.RemoveAll(dir); err != nil {
+	if err = os.RemoveAll(dir); err != nil {
 		return nil, err
 	}
 	batch := m.layout.Begin(dir, epoch, e.progress(m))
@@ -483,7 +495,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	staged, err := m.rep.StageEdits(ctx, batch, found.Staging())
+	staged, err := e.send(ctx, m, batch, found)
 	if err != nil {
 		return nil, err
 	}
@@ -492,20 +504,14 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 			staged.Spool.Close()
 		}
 	}()
-	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, unread(staged.Unsettled))...)
-	pointStaged.Reach()
-	if err := batch.Send(ctx); err != nil {
-		return nil, err
-	}
-	pointSent.Reach()
 	gone, passing, err := e.deletions(ctx, m, found, staged)
 	if err == nil {
 		err = e.trust(m)
 	}
-	if err != nil {
-		return nil, err
+	var waits []replica.Unknown
+	if err == nil {
+		waits, err = m.rep.Withhold(staged, gone, found.Forgotten)
 	}
-	waits, err := m.rep.Withhold(staged, gone, found.Forgotten)
 	if err != nil {
 		return nil, err
 	}
@@ -514,18 +520,33 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	m.leftOver = len(staged.Rest)+len(unread(staged.Unsettled))+len(waits)+m.held > 0
 	m.behind = m.older(staged.Rest, staged.Unsettled, found.Unknown, waits)
 	p, err = e.publishStep(ctx, m, staged, gone, found.Forgotten, epoch, generation)
-	if p != nil {
-		p.passing = passing
-		p.step.Delta.Header.Allowed += passing.allowed
+	if err != nil {
+		return nil, err
 	}
-	switch left := m.remains(found, staged, waits); {
-	case err != nil:
-	case p == nil:
+	left := m.remains(found, staged, waits)
+	if p == nil {
 		m.know(left, e.now())
-	default:
-		p.left = left
+		return nil, nil
 	}
-	return p, err
+	p.left, p.passing = left, passing
+	p.step.Delta.Header.Allowed += passing.allowed
+	return p, nil
+}
+
+// send stages what was edited, and brings its content to the bucket.
+func (e *Engine) send(ctx context.Context, m *member, batch store.Batch, found *replica.Changes) (*replica.Staged, error) {
+	staged, err := m.rep.StageEdits(ctx, batch, found.Staging())
+	if err != nil {
+		return nil, err
+	}
+	m.scanNotes = append(m.scanNotes, unknownNotes(m.Name, unread(staged.Unsettled))...)
+	pointStaged.Reach()
+	if err := batch.Send(ctx); err != nil {
+		staged.Spool.Close()
+		return nil, err
+	}
+	pointSent.Reach()
+	return staged, nil
 }
 
 func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (_ *prepared, err error) {

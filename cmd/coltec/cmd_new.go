@@ -79,26 +79,14 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	record := scaffold.NewRecord(ref, t, answers)
-	plan := &scaffold.Plan{}
+	render := func(to string) (*scaffold.Plan, error) {
+		return p.render(to, tree, scaffold.NewRecord(ref, t, answers), sp)
+	}
+	var plan *scaffold.Plan
 	if of := c.String("fork"); of != "" {
-		var f *fork
-		if f, err = newFork(of, folder, t, answers); err == nil {
-			_, err = p.destination(folder)
-		}
-		if err == nil {
-			err = f.make(func() (err error) {
-				if plan, err = p.render(f.workspace(), tree, record, sp); err != nil {
-					return err
-				}
-				return p.fill(c, f)
-			})
-			if err == nil {
-				p.sayTriggers(folder, f.found)
-			}
-		}
+		plan, err = p.forkInto(c, of, folder, t, answers, render)
 	} else {
-		plan, err = p.render(folder, tree, record, sp)
+		plan, err = render(folder)
 	}
 	if err != nil {
 		return err
@@ -114,6 +102,27 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	}
 	p.say("%s: made from template %s %s (%d files)", c.Args().First(), t.Name(), t.Version(), len(plan.Actions))
 	return nil
+}
+
+// forkInto makes a workspace in folder that has the files of another.
+func (p *program) forkInto(c *cli.Context, of, folder string, t *scaffold.Template, answers scaffold.Answers, render func(to string) (*scaffold.Plan, error)) (plan *scaffold.Plan, err error) {
+	f, err := newFork(of, folder, t, answers)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := p.destination(folder); err != nil {
+		return nil, err
+	}
+	err = f.make(func() (err error) {
+		if plan, err = render(f.workspace()); err != nil {
+			return err
+		}
+		return p.fill(c, f)
+	})
+	if err == nil {
+		p.sayTriggers(folder, f.found)
+	}
+	return plan, err
 }
 
 // render writes a workspace into folder: what the template makes, and the Feature.

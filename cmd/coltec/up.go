@@ -25,6 +25,18 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
+// ascent is what one call of up was asked for, and what it goes by.
+type ascent struct {
+	w       *workspace
+	tools   devcontainer.Tools
+	config  *config
+	args    []string          // for the dev container CLI
+	given   secret.Values     // on the command line
+	plain   map[string]string // variables that are no secrets
+	secrets secret.Values
+	say     func(string)
+}
+
 // up brings a workspace up.
 func (p *program) up(c *cli.Context) error {
 	w, err := open(c.Args().First())
@@ -34,16 +46,16 @@ func (p *program) up(c *cli.Context) error {
 	if c.Duration("timeout") < 0 {
 		return cmdline.Usage("--timeout must not be less than 0")
 	}
-	given, plain, err := remoteEnv(c.StringSlice("remote-env"), w.spec)
-	if err != nil {
+	a := &ascent{w: w}
+	if a.given, a.plain, err = remoteEnv(c.StringSlice("remote-env"), w.spec); err != nil {
 		return err
 	}
 	at, args, err := configArg(w.folder, c.Args().Tail())
 	if err != nil {
 		return err
 	}
-	tools, err := devcontainer.Find(p.environ)
-	if err != nil {
+	a.args = args
+	if a.tools, err = devcontainer.Find(p.environ); err != nil {
 		return err
 	}
 	release, err := p.lock(c.Context, w.folder)
@@ -51,66 +63,78 @@ func (p *program) up(c *cli.Context) error {
 		return err
 	}
 	defer release()
-	if _, err := scaffold.Recover(w.folder); err != nil {
+	if err := p.mayUp(c, a, at); err != nil {
 		return err
 	}
-	own, err := lookAt(w.folder)
+	if err := p.writeFeature(w); err != nil {
+		return err
+	}
+	return p.bringUp(c, a)
+}
+
+// mayUp looks whether a workspace can come up and the user agrees, and gets its secrets. at
+// is where its devcontainer.json lies.
+func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
+	folder := a.w.folder
+	if _, err := scaffold.Recover(folder); err != nil {
+		return err
+	}
+	own, err := lookAt(folder)
 	if err != nil {
 		return err
 	}
-	if err := p.refuse(w.folder, own); err != nil {
+	if err := p.refuse(folder, own); err != nil {
 		return err
 	}
 	for _, f := range isolation.Misplaced(*own) { // coltecd blocks them, but a build may take minutes until it says so
 		p.say("note: %s; %s", f.Text, f.Fix)
 	}
-	conf, err := readConfig(w.folder, at)
-	if err != nil {
+	if a.config, err = readConfig(folder, at); err != nil {
 		return err
 	}
-	if err := p.consent(c, w, conf, given); err != nil {
+	if err := p.consent(c, a.w, a.config, a.given); err != nil {
 		return err
 	}
-	secrets, err := p.collect(c, w.folder, w.spec, given)
-	if err != nil {
+	if a.secrets, err = p.collect(c, folder, a.w.spec, a.given); err != nil {
 		return err
 	}
-	if h, err := p.held(c, w.folder, w.spec, given); err == nil && h.String() != "" {
-		p.say("%s: secrets: %s", w.name(), h)
+	if h, err := p.held(c, folder, a.w.spec, a.given); err == nil && h.String() != "" {
+		p.say("%s: secrets: %s", a.w.name(), h)
 	}
-	if plain["COLTEC_HOST"] == "" { // a container's own name says nothing to anyone
+	if a.plain["COLTEC_HOST"] == "" { // a container's own name says nothing to anyone
 		if host, err := os.Hostname(); err == nil {
-			plain["COLTEC_HOST"] = host
+			a.plain["COLTEC_HOST"] = host
 		}
 	}
-	if err := p.writeFeature(w); err != nil {
-		return err
-	}
-	say := masked(secrets, func(line string) { p.say("%s: %s", w.name(), line) })
-	_, upErr := tools.Up(c.Context, devcontainer.Up{
-		Folder: w.folder, Config: conf.at, ConfigText: conf.text, RemoteEnv: plain, Secrets: secrets, Args: args, Say: say,
+	a.say = masked(a.secrets, func(line string) { p.say("%s: %s", a.w.name(), line) })
+	return nil
+}
+
+// bringUp has the dev container CLI bring the container up, and waits until its coltecd has
+// settled. A hook that failed leaves a container that works: coltecd is started there all
+// the same, and the error is told at the end.
+func (p *program) bringUp(c *cli.Context, a *ascent) error {
+	_, upErr := a.tools.Up(c.Context, devcontainer.Up{
+		Folder: a.w.folder, Config: a.config.at, ConfigText: a.config.text, RemoteEnv: a.plain, Secrets: a.secrets, Args: a.args, Say: a.say,
 	})
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
-	// A hook that failed leaves a container that works: coltecd is started there
-	// all the same, and the error is told at the end.
-	ct, ok, err := tools.Of(c.Context, w.folder)
+	ct, ok, err := a.tools.Of(c.Context, a.w.folder)
 	if err != nil || !ok || !ct.Running {
 		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container is not running"))
 	}
-	if err := p.handOver(c.Context, tools, ct, secrets, plain, say); err != nil {
+	if err := p.handOver(c.Context, a.tools, ct, a.secrets, a.plain, a.say); err != nil {
 		return errors.Join(upErr, err)
 	}
-	doc, late, err := p.awaitSettled(c.Context, tools, ct, plain, c.Duration("timeout"), say)
+	doc, late, err := p.awaitSettled(c.Context, a.tools, ct, a.plain, c.Duration("timeout"), a.say)
 	if err != nil {
 		return errors.Join(upErr, err)
 	}
-	healthy := p.report(w, doc)
-	if upErr != nil {
-		return upErr
-	}
+	healthy := p.report(a.w, doc)
 	switch {
+	case upErr != nil:
+		return upErr
 	case late:
 		return cmdline.Exit{Code: cmdline.CodeTimeout}
 	case !healthy:

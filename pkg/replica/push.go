@@ -186,11 +186,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 	if err != nil {
 		return out, err
 	}
-	allowed := r.allowance()
-	leaveOut := func(s *Edit, why string) {
-		out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: why, Beyond: true, Bytes: s.Size})
-		r.doubts = append(r.doubts, s.Path)
-	}
+	one := staging{r: r, batch: b, known: known, allowed: r.allowance(), out: out}
 	plain := 0 // of the changes, those at the front that may be spooled
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -201,42 +197,12 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			out.Rest = edited[i:]
 			break
 		}
-		if why := allowed.refuses(s); why != "" {
-			leaveOut(s, why)
-			continue
-		}
-		c, err := r.stage(ctx, b, s, known)
-		why := ""
-		if err == nil {
-			why = allowed.takes(s, c)
-		}
-		switch {
-		case why != "":
-			leaveOut(s, why)
-		case errors.As(err, new(fileError)) && absent(err):
-			// Gone since, or it has another name now that the scan had passed by: the
-			// next scan says so, whatever it is of.
-			out.Unsettled = append(out.Unsettled, Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
-			r.doubts = append(r.doubts, s.Path)
-		case errors.As(err, new(fileError)):
-			out.Unsettled = append(out.Unsettled, Unknown{
-				Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})
-			r.doubts = append(r.doubts, s.Path)
-		case err != nil:
+		before := len(out.Changes)
+		if err := one.edit(ctx, s); err != nil {
 			return out, fmt.Errorf("cannot stage %q: %w", s.Path, err)
-		case r.agreed(c, s.Was) && c.Kind == tree.Dir && c.MTime != s.Was.MTime:
-			out.touch(c, s.Was)
-		case r.agreed(c, s.Was):
-			out.Refreshed = append(out.Refreshed, c)
-		default:
-			known.add(&c.Entry)
-			if r.hurried {
-				r.flushed[s.Path] = true
-			}
-			if plain == len(out.Changes) && r.plain(s) {
-				plain++
-			}
-			out.Changes = append(out.Changes, c)
+		}
+		if plain == before && len(out.Changes) > before && r.plain(s) {
+			plain++
 		}
 		if plain >= r.spoolAfter {
 			n, err := r.spool(out, plain)
@@ -248,6 +214,57 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 	}
 	r.gitWhole(out)
 	return out, nil
+}
+
+// staging is what the edits of one step go by.
+type staging struct {
+	r       *Replica
+	batch   store.Batch
+	known   *content
+	allowed *allowance
+	out     *Staged
+}
+
+// edit stages one edit, or notes why it is not.
+func (x *staging) edit(ctx context.Context, s *Edit) error {
+	r, out := x.r, x.out
+	why := x.allowed.refuses(s)
+	var c *Change
+	var err error
+	if why == "" {
+		if c, err = r.stage(ctx, x.batch, s, x.known); err == nil {
+			why = x.allowed.takes(s, c)
+		}
+	}
+	switch {
+	case why != "":
+		x.without(Unknown{Path: s.Path, Reason: why, Beyond: true, Bytes: s.Size})
+	case errors.As(err, new(fileError)) && absent(err):
+		// Gone since, or it has another name now that the scan had passed by: the
+		// next scan says so, whatever it is of.
+		x.without(Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
+	case errors.As(err, new(fileError)):
+		x.without(Unknown{Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})
+	case err != nil:
+		return err
+	case r.agreed(c, s.Was) && c.Kind == tree.Dir && c.MTime != s.Was.MTime:
+		out.touch(c, s.Was)
+	case r.agreed(c, s.Was):
+		out.Refreshed = append(out.Refreshed, c)
+	default:
+		x.known.add(&c.Entry)
+		if r.hurried {
+			r.flushed[s.Path] = true
+		}
+		out.Changes = append(out.Changes, c)
+	}
+	return nil
+}
+
+// without notes what is not staged now.
+func (x *staging) without(u Unknown) {
+	x.out.Unsettled = append(x.out.Unsettled, u)
+	x.r.doubts = append(x.r.doubts, u.Path)
 }
 
 // touch notes a directory that has another time. The base must not have it before the
