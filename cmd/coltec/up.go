@@ -66,14 +66,11 @@ func (p *program) up(c *cli.Context) error {
 	if err := p.mayUp(c, a, at); err != nil {
 		return err
 	}
-	if err := p.writeFeature(w); err != nil {
-		return err
-	}
 	return p.bringUp(c, a)
 }
 
-// mayUp looks whether a workspace can come up and the user agrees, and gets its secrets. at
-// is where its devcontainer.json lies.
+// mayUp looks whether a workspace can come up and the user agrees, writes its Feature, and
+// gets its secrets. at is where its devcontainer.json lies.
 func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 	folder := a.w.folder
 	if _, err := scaffold.Recover(folder); err != nil {
@@ -93,6 +90,9 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 		return err
 	}
 	if err := p.consent(c, a.w, a.config, a.given); err != nil {
+		return err
+	}
+	if err := p.writeFeature(a.w); err != nil { // the dev container CLI needs it by itself, too
 		return err
 	}
 	if a.secrets, err = p.collect(c, folder, a.w.spec, a.given); err != nil {
