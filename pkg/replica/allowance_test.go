@@ -54,9 +54,6 @@ func TestWhatIsTooLargeIsLeftOut(t *testing.T) {
 		return string(b)
 	}
 	m := newWorld(t).machine("m")
-	if !m.Layout.ByContent() {
-		t.Skip("only parts are counted")
-	}
 	m.mustAcquire()
 	m.limits = limits{rows: 1000, fileParts: 10, parts: 10}
 	sparse, err := os.Create(m.at("sparse")) // no place to cut in, and 5 parts of zeros
@@ -104,9 +101,6 @@ func TestWhatIsTooLargeIsLeftOut(t *testing.T) {
 // All files together were bounded in the manifest alone.
 func TestLargeFilesTogether(t *testing.T) {
 	m := newWorld(t).machine("m")
-	if !m.Layout.ByContent() {
-		t.Skip("only parts are counted")
-	}
 	m.mustAcquire()
 	m.limits = limits{rows: 1000, fileParts: 1000, parts: 14}
 	for i, name := range []string{"a", "b", "c"} { // of zeros, 70 parts each
