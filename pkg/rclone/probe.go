@@ -61,13 +61,17 @@ func (r *Remote) remove(ctx context.Context, key string) (wait func() error) {
 
 // questions asks at once what changes nothing where the answer is the hoped for,
 // and then, with no other write under way that a store might call a conflict,
-// what changes something.
+// what changes something. Where objects are files, as on a disk, two writes of one
+// at once spoil each other: there it asks in turn.
 func (r *Remote) questions(ctx context.Context, key string, first, second []byte, result *ProbeResult) error {
 	var (
 		all    sync.WaitGroup
 		failed [4]error
 	)
 	all.Go(func() { result.Create, failed[0] = r.refused(ctx, key, second, IfAbsent) })
+	if !r.opts.overS3 {
+		all.Wait()
+	}
 	all.Go(func() {
 		result.Match, failed[1] = r.refused(ctx, key, second, IfMatch(ETag([]byte("another"))))
 	})

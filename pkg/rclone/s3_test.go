@@ -380,13 +380,23 @@ func TestProbeWithoutConditions(t *testing.T) {
 		t.Errorf("the probe stays: %v", err)
 	}
 
-	local, err := NewRemote(s.bin, []Backend{{Name: "l", Type: "local"}}, Root("l", t.TempDir()), Options{})
+}
+
+// A disk ignores conditions, and two writes of one file at once spoil each other: one
+// of them would be said to have been corrupted on its way.
+func TestProbeOfADirectory(t *testing.T) {
+	lock := filepath.Join(t.TempDir(), "lock")
+	alone := fake(t, fmt.Sprintf(`mkdir %q || exit 9; %q "$@"; code=$?; rmdir %q; exit $code`, lock, realBinary(t).Path, lock))
+	local, err := NewRemote(alone, []Backend{{Name: "l", Type: "local"}}, Root("l", t.TempDir()), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = local.Probe(t.Context(), "probe")
+	got, err := local.Probe(t.Context(), "probe")
 	if err != nil || got.Create || got.Match || got.ETagIsMD5 {
-		t.Errorf("a directory: %+v %v", got, err)
+		t.Fatalf("%+v %v", got, err)
+	}
+	if err := got.Gone(); err != nil {
+		t.Error(err)
 	}
 }
 
