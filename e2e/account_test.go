@@ -294,7 +294,7 @@ func TestOnceNamesProblems(t *testing.T) {
 	}
 }
 
-// Deletions that wait for a word are in no generation: neither sync nor stop said so.
+// Deletions that wait for a decision are in no generation: neither sync nor stop said so.
 func TestStopNamesWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

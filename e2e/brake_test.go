@@ -222,7 +222,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 	a.start()
 	a.remove("src")
 	a.refused(cmdline.CodeOnlyHere, "src", "sync")
-	held(a, "30 deletions at once wait for your word")
+	held(a, "30 deletions at once wait for your decision")
 	a.refused(cmdline.CodeOnlyHere, "src", "stop", "--timeout", "60s")
 	b.start()
 	sameTree(t, want, b.workingTree())
@@ -231,7 +231,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 	b.stop()
 
 	a.start()
-	held(a, "30 deletions at once wait for your word")
+	held(a, "30 deletions at once wait for your decision")
 	a.undoes()
 	a.sync()
 	a.unasked()
@@ -277,7 +277,7 @@ func TestHeldWhereTheyCome(t *testing.T) {
 			b.start()
 			for range 2 {
 				b.refused(cmdline.CodeOnlyHere, "first/", "sync")
-				b.says("74 deletions at once that were made elsewhere wait for your word", "--allow-delete")
+				b.says("74 deletions at once that were made elsewhere wait for your decision", "--allow-delete")
 			}
 			b.refused(cmdline.CodeOnlyHere, "first/", "stop", "--timeout", "60s")
 			a.start()

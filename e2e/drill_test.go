@@ -120,7 +120,7 @@ var drills = map[string]struct {
 			d.copied(d.b.path("data/notes"), d.a.path("data/notes"))
 			d.copied(d.b.path("data/edit.txt"), d.a.path("data/edit.txt"))
 		},
-		says: []string{"14 deletions at once wait for your word", "--allow-delete"},
+		says: []string{"14 deletions at once wait for your decision", "--allow-delete"},
 	},
 	"unreadable": {
 		prepare: func(a *machine) { a.asUser() },

@@ -198,7 +198,7 @@ func TestNestedReplicaComes(t *testing.T) {
 	wantEqual(t, "conflicts in the outer tree", 0, len(kept(t, a.dir, "conflicts"))+len(kept(t, b.dir, "conflicts")))
 }
 
-// TestNestedReplicaGoes: that a tree is no replica of its own any more deletes
+// TestNestedReplicaGoes: that a tree is not a replica of its own any more deletes
 // nothing, here or where it still is one, nor that it becomes one again.
 func TestNestedReplicaGoes(t *testing.T) {
 	t.Parallel()
@@ -347,7 +347,7 @@ func TestScaffoldedFolder(t *testing.T) {
 }
 
 // TestClonedFolder: a folder that holds the same files already, from a clone or
-// a copy, is no conflict, and what it has beside them is pushed.
+// a copy, is not a conflict, and what it has beside them is pushed.
 func TestClonedFolder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

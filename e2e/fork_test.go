@@ -88,7 +88,7 @@ func TestFork(t *testing.T) {
 			t.Errorf("%v left %v, %v", args, left, err)
 		}
 	}
-	refused("it is there already", dir, "--fork", "acme/widget/dev")
+	refused("it already exists", dir, "--fork", "acme/widget/dev")
 	refused("nothing was ever committed", filepath.Join(parent, "x"), "--fork", "acme/widget/nix")
 	refused("--fork takes org/project/env", filepath.Join(parent, "x"), "--fork", "dev")
 	secret := a.env["RCLONE_S3_SECRET_ACCESS_KEY"]

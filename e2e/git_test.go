@@ -165,7 +165,7 @@ func TestRepositoriesHop(t *testing.T) {
 		t.Errorf("main is %s, not what the bucket had, %s", got, lost["b"])
 	}
 	a.sync()
-	if said := strings.Join(a.status().Attention, "\n"); !strings.Contains(said, "both sides of the repository \"repo/.git\" went on") {
+	if said := strings.Join(a.status().Attention, "\n"); !strings.Contains(said, "both sides of the repository \"repo/.git\" have new commits") {
 		t.Errorf("attention says nothing of it:\n%s", said)
 	}
 	kept := strings.Fields(a.git("repo", "for-each-ref", "--format=%(refname)", "refs/coltec"))
@@ -177,7 +177,7 @@ func TestRepositoriesHop(t *testing.T) {
 	}
 	a.must("conflicts", "drop", kept[0])
 	a.sync()
-	if said := strings.Join(a.status().Attention, "\n"); strings.Contains(said, "went on") {
+	if said := strings.Join(a.status().Attention, "\n"); strings.Contains(said, "have new commits") {
 		t.Errorf("attention still speaks of what was dropped:\n%s", said)
 	}
 	a.stop()

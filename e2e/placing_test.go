@@ -182,5 +182,5 @@ func TestDirectoryTimes(t *testing.T) {
 	pushed := w.objects()
 	a.touch("empty")
 	a.once()
-	onlyHead(t, pushed, w.objects()) // the time alone is no change
+	onlyHead(t, pushed, w.objects()) // the time alone is not a change
 }

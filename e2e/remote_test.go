@@ -57,7 +57,7 @@ func TestRemoteFaults(t *testing.T) {
 	}
 }
 
-// A store that answers late is no fault: nothing is said, everything arrives.
+// A store that answers late is not a fault: nothing is said, everything arrives.
 func TestSlowStore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -111,7 +111,7 @@ func TestTakeoverTells(t *testing.T) {
 	k.until("a has seen the request: it pushes what it has")
 	k.until("still waiting, for")
 	mend()
-	k.until("the lease is here, epoch 2")
+	k.until("this machine now holds the lease, epoch 2")
 	took := time.Since(from)
 	k.until("")
 	if code := k.cmd.ProcessState.ExitCode(); code != 0 {
@@ -181,7 +181,7 @@ func TestTakeoverOfADeadHolder(t *testing.T) {
 	})
 	k := b.talks("takeover")
 	k.until("a has not renewed the lease for")
-	k.until("the lease is here, epoch 2")
+	k.until("this machine now holds the lease, epoch 2")
 	took := time.Since(last)
 	k.until("")
 	if took < ttl || took > ttl*3/2-2*time.Second {

@@ -72,7 +72,7 @@ type truth struct {
 	read    map[string]int
 	paths   map[string]*tracked // by replica and path
 	recent  []string            // directories that are not removed yet
-	emptied bool                // the pile was, and the deletions may wait for a word
+	emptied bool                // the pile was, and the deletions may wait for a decision
 	aside   map[string]bool     // conflicts that were told
 	did     map[string]int
 	words   map[string]int

@@ -383,7 +383,7 @@ func (w *writer) delete() {
 }
 
 // pileFiles is how many files a small tree has at most: of more than ten, all
-// together, a deletion waits for a word.
+// together, a deletion waits for a decision.
 const pileFiles = 14
 
 // pile adds files to a small tree, and goes on with them.

@@ -87,7 +87,7 @@ func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits [
 	return a
 }
 
-// addHeld adds the deletions made here that wait for a word.
+// addHeld adds the deletions made here that wait for a decision.
 func (m *member) addHeld(a *account.Account, gone []tree.Entry) {
 	named := 0
 	for i := 0; i < len(gone) && named < m.held; i++ {

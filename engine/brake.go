@@ -281,7 +281,7 @@ func paths(entries []tree.Entry) []string {
 	return out
 }
 
-// deletionNotes say which deletions wait here for a word, and the command for each way.
+// deletionNotes say which deletions wait here for a decision, and the command for each way.
 func (e *Engine) deletionNotes(m *member) (out []string) {
 	say := func(text string, args ...any) {
 		out = append(out, fmt.Sprintf("replica %s: ", m.Name)+fmt.Sprintf(text, args...))
@@ -292,19 +292,19 @@ func (e *Engine) deletionNotes(m *member) (out []string) {
 	}
 	word, back := "coltecd sync "+m.Name+" --allow-delete", undo(m.Name, generation)
 	if m.held > 0 {
-		say("%d deletions at once wait for your word: %s deletes the files everywhere; %s puts them back", m.held, word, back)
+		say("%d deletions at once wait for your decision: %s deletes the files everywhere; %s puts them back", m.held, word, back)
 	}
 	switch {
 	case m.heldHere > 0 && !m.writes(): // what others have deleted is not ours to bring back there
-		say("%d deletions at once that were made elsewhere wait for your word: %s deletes the files here too", m.heldHere, word)
+		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too", m.heldHere, word)
 	case m.heldHere > 0:
-		say("%d deletions at once that were made elsewhere wait for your word: %s deletes the files here too; %s keeps them, and brings them back everywhere",
+		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too; %s keeps them, and brings them back everywhere",
 			m.heldHere, word, back)
 	}
 	return out
 }
 
-// elsewhereNotes say which deletions wait for a word on other machines.
+// elsewhereNotes say which deletions wait for a decision on other machines.
 func (e *Engine) elsewhereNotes(m *member) (out []string) {
 	if e.lease == nil || e.lease.Head() == nil {
 		return nil
@@ -317,11 +317,11 @@ func (e *Engine) elsewhereNotes(m *member) (out []string) {
 	for _, d := range head.Deletions[m.Name].Elsewhere(e.o.Self) {
 		since := d.Since.Local().Format(time.DateTime)
 		if d.Made > 0 {
-			say("%d deletions that were made on %s wait there for a word since %s (%s): there, %s deletes the files everywhere; %s puts them back",
+			say("%d deletions that were made on %s have waited there for a decision since %s (%s): there, %s deletes the files everywhere; %s puts them back",
 				d.Made, d.Host, since, firstOf(d.Names, d.Made), word, back)
 		}
 		if d.Came > 0 {
-			say("%d files that were deleted elsewhere are still on %s, and wait there for a word since %s: there, %s deletes them; %s brings them back everywhere",
+			say("%d files that were deleted elsewhere are still on %s, and have waited there for a decision since %s: there, %s deletes them; %s brings them back everywhere",
 				d.Came, d.Host, since, word, back)
 		}
 	}

@@ -159,7 +159,7 @@ type member struct {
 	behind      *store.Older // what the bucket has in a state that is not the newest one
 	leftOver    bool         // and left something to the next one
 	failures    int
-	held        int // deletions made here that wait for a word
+	held        int // deletions made here that wait for a decision
 	heldHere    int // and those that came from the bucket
 	brake       brake
 	here        account.Account // what only this machine has
@@ -415,7 +415,7 @@ func (e *Engine) isDue(m *member) bool {
 func (e *Engine) cycle(ctx context.Context, m *member, step func(context.Context, *member) error) {
 	err := step(ctx, m)
 	if ctx.Err() != nil && err != nil {
-		return // stopping is no failure
+		return // stopping is not a failure
 	}
 	e.note(m, err)
 }

@@ -72,7 +72,7 @@ func (g *countedRepositories) Capture(ctx context.Context, dirs []string, _ func
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err == nil && u != (gitstate.Unpushed{}) { // what is no repository has nothing
+			if err == nil && u != (gitstate.Unpushed{}) { // what is not a repository has nothing
 				g.unpushed[dir] = u
 			}
 		}
@@ -214,7 +214,7 @@ func (g *repositories) notes(name string) []string {
 			name, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
 	}
 	for _, dir := range sorted(g.kept) {
-		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q went on: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
+		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q have new commits: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
 			name, dir, g.kept[dir], gitstate.KeptRefs))
 	}
 	return out

@@ -37,7 +37,7 @@ func (e *Engine) keepLease(ctx context.Context) {
 }
 
 // asked notes how asking for the lease went, but for an attempt that a stop cut off:
-// that is no failure, and the end makes one of its own.
+// that is not a failure, and the end makes one of its own.
 func (e *Engine) asked(ctx context.Context, err error) {
 	if err != nil && ctx.Err() != nil && !errors.As(err, new(*store.HeldByOther)) && !errors.Is(err, store.ErrFenced) {
 		return

@@ -114,7 +114,7 @@ func TestForcedLeaseInDoubtMergesFirst(t *testing.T) {
 }
 
 // A directory of all that there was became a link: its files were deletions
-// that waited for a word, and the link did not wait. The generation had a file
+// that waited for a decision, and the link did not wait. The generation had a file
 // in a link, and no machine could show it.
 func TestALinkInPlaceOfADirectoryWaitsForItsDeletions(t *testing.T) {
 	s := newScene(t, "A", "B")

@@ -213,7 +213,7 @@ func TestGatherKeepsWhatIsPending(t *testing.T) {
 }
 
 // TestGatherElsewhere: a machine that had it all fetches no content again, and what
-// was edited there meanwhile is no conflict.
+// was edited there meanwhile is not a conflict.
 func TestGatherElsewhere(t *testing.T) {
 	y := newYard(t, 1)
 	a, b := y.box("a"), y.box("b")

@@ -167,7 +167,7 @@ func explained(m *member, err error) error {
 	case errors.As(err, &told): // it has its own words
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return hint.Wrap(fmt.Errorf("the disk of %s is full: %w", m.Path, err),
-			"make room on the disk; it goes on by itself then")
+			"free up space on the disk; it then continues by itself")
 	case errors.Is(err, unix.EROFS):
 		return hint.Wrap(fmt.Errorf("%s cannot be written: %w", m.Path, err), "mount its file system for writing")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):

@@ -126,7 +126,7 @@ func TestFaultWhatIsPrintedWithoutASupervisorIsKept(t *testing.T) {
 	l.printed("last words", 1)
 }
 
-// fifo is a pipe with a name, to wait for a word of a process that is not ours.
+// fifo is a pipe with a name, to wait for a decision of a process that is not ours.
 func fifo(t *testing.T) *os.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fifo")

@@ -692,7 +692,7 @@ func (t *turn) replace() {
 func (t *turn) runHook(ev evHook) {
 	switch {
 	case t.def.Kind != unit.Hook:
-		t.do(actReply{ev.id, fmt.Errorf("internal error: unit %q is no hook", t.def.Name)})
+		t.do(actReply{ev.id, fmt.Errorf("internal error: unit %q is not a hook", t.def.Name)})
 	case t.def.Blocked != "":
 		t.do(actReply{ev.id, fmt.Errorf("cannot run hook %q: %s", t.def.Name, t.def.Blocked)})
 	case t.hook != 0 || t.up() || t.ending() || t.want == wantRemoved:

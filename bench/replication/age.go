@@ -286,7 +286,7 @@ func lastLine(content []byte) (time.Time, error) {
 	}
 	text := content[bytes.LastIndexByte(content[:end], '\n')+1 : end]
 	if i := bytes.LastIndex(text, []byte(`{"n":`)); i > 0 {
-		text = text[i:] // the first one follows what is no line
+		text = text[i:] // the first one follows what is not a line
 	}
 	if err := json.Unmarshal(text, &line); err != nil {
 		return time.Time{}, err

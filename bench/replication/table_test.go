@@ -83,15 +83,15 @@ func TestHeads(t *testing.T) {
 		requests []s3test.Request
 		want     heads
 	}{
-		"nothing":            {nil, heads{}},
-		"a save":             {[]s3test.Request{{Kind: put, Key: tree + "o/1"}, {Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}}, heads{}},
-		"a deletion":         {[]s3test.Request{{Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}}, heads{}},
-		"a renewal":          {[]s3test.Request{{Kind: put, Key: head}}, heads{1, 0}},
-		"one in a save":      {[]s3test.Request{{Kind: put, Key: tree + "o/1"}, {Kind: put, Key: head}, {Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}, {Kind: put, Key: head}}, heads{1, 0}},
-		"others' and reads":  {[]s3test.Request{{Kind: put, Key: "rclone/o/head.json"}, {Kind: get, Key: head}, {Kind: get, Key: tree + "o/1"}}, heads{}},
-		"a read is no save":  {[]s3test.Request{{Kind: get, Key: tree + "o/1"}, {Kind: put, Key: head}}, heads{1, 0}},
-		"the log":            {[]s3test.Request{{Kind: put, Key: tree + "m/1"}, {Kind: put, Key: ".coltec/fleet/o/p/e/log-3-16-6903"}, {Kind: put, Key: head}}, heads{0, 1}},
-		"one after each two": {[]s3test.Request{{Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}, {Kind: put, Key: head}, {Kind: put, Key: head}}, heads{2, 0}},
+		"nothing":              {nil, heads{}},
+		"a save":               {[]s3test.Request{{Kind: put, Key: tree + "o/1"}, {Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}}, heads{}},
+		"a deletion":           {[]s3test.Request{{Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}}, heads{}},
+		"a renewal":            {[]s3test.Request{{Kind: put, Key: head}}, heads{1, 0}},
+		"one in a save":        {[]s3test.Request{{Kind: put, Key: tree + "o/1"}, {Kind: put, Key: head}, {Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}, {Kind: put, Key: head}}, heads{1, 0}},
+		"others' and reads":    {[]s3test.Request{{Kind: put, Key: "rclone/o/head.json"}, {Kind: get, Key: head}, {Kind: get, Key: tree + "o/1"}}, heads{}},
+		"a read is not a save": {[]s3test.Request{{Kind: get, Key: tree + "o/1"}, {Kind: put, Key: head}}, heads{1, 0}},
+		"the log":              {[]s3test.Request{{Kind: put, Key: tree + "m/1"}, {Kind: put, Key: ".coltec/fleet/o/p/e/log-3-16-6903"}, {Kind: put, Key: head}}, heads{0, 1}},
+		"one after each two":   {[]s3test.Request{{Kind: put, Key: tree + "m/1"}, {Kind: put, Key: head}, {Kind: put, Key: head}, {Kind: put, Key: head}}, heads{2, 0}},
 	} {
 		if got := headsOf(tt.requests); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)

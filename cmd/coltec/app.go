@@ -108,7 +108,7 @@ func helpTail() string {
 func cmdVersion(p *program) *cli.Command {
 	return &cli.Command{
 		Name:  "version",
-		Usage: "say which coltec this is",
+		Usage: "print the version of coltec",
 		Action: func(*cli.Context) error {
 			_, err := fmt.Fprintln(p.out, "coltec version "+release())
 			return err

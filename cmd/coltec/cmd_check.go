@@ -23,7 +23,7 @@ const answersName = ".devcontainer/.coltec/answers.yaml"
 func cmdCheck(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "check",
-		Usage:     "say whether workspaces are valid and apart from each other",
+		Usage:     "check that workspaces are valid and apart from each other",
 		ArgsUsage: "DIR…",
 		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
 		Action:    func(c *cli.Context) error { return p.check(c) },

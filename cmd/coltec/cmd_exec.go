@@ -15,7 +15,7 @@ func cmdExec(p *program) *cli.Command {
 		Name:        "exec",
 		Usage:       "run a program in the container of a workspace",
 		ArgsUsage:   "DIR PROGRAM [ARG…]",
-		Description: "Flags of the program stand after --: coltec exec DIR -- ls -l",
+		Description: "Flags of the program go after --: coltec exec DIR -- ls -l",
 		Action: func(c *cli.Context) error {
 			return p.inside(c, c.Args().Tail())
 		},
@@ -28,8 +28,8 @@ func cmdLogs(p *program) *cli.Command {
 		Usage:     "show the log of a unit of a workspace, or of all of them and coltecd",
 		ArgsUsage: "DIR [UNIT]",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is added, until Ctrl-C"},
-			&cli.StringFlag{Name: "lines", Aliases: []string{"n"}, Usage: "begin with the last `N` lines of each; -1: all", Value: "100"},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
+			&cli.StringFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: "100"},
 		},
 		Action: func(c *cli.Context) error {
 			argv := []string{"coltecd", "logs", "--lines", c.String("lines")}
@@ -44,11 +44,11 @@ func cmdLogs(p *program) *cli.Command {
 func cmdStatus(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "status",
-		Usage:     "say how a workspace is",
+		Usage:     "show the state of a workspace",
 		ArgsUsage: "[DIR]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "go on until Ctrl-C, with each change"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "print the state again at each change, until Ctrl-C"},
 		},
 		Action: func(c *cli.Context) error {
 			argv := []string{"coltecd", "status"}

@@ -13,7 +13,7 @@ func cmdUp(p *program) *cli.Command {
 			&cli.StringSliceFlag{Name: "remote-env", Usage: "give `NAME=value` to the container's hooks; a declared secret joins the secrets (may be repeated)"},
 			&cli.DurationFlag{Name: "timeout", Usage: "wait this `DURATION` for the restore, which continues in the background after it; 0: until it is done", Value: restorePatience},
 		}, secretFlags()...),
-		Description: "What stands after -- goes to devcontainer up.",
+		Description: "Arguments after -- are passed on to devcontainer up.",
 		Action:      func(c *cli.Context) error { return p.up(c) },
 	}
 }

@@ -60,7 +60,7 @@ func newFork(of, folder string, t *scaffold.Template, answers scaffold.Answers) 
 // there yet. Nothing is left of it after an error.
 func (f *fork) make(fill func() error) error {
 	if _, err := os.Lstat(f.folder); err == nil {
-		return hint.Wrap(fmt.Errorf("cannot fork into %s: it is there already", f.folder), "name a folder that is not there yet")
+		return hint.Wrap(fmt.Errorf("cannot fork into %s: it already exists", f.folder), "name a folder that does not exist yet")
 	}
 	parent := filepath.Dir(f.folder)
 	if err := os.MkdirAll(parent, 0o755); err != nil {

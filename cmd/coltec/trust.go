@@ -97,7 +97,7 @@ func newConfig(folder, at string, text []byte) (*config, error) {
 func readConfig(folder, at string) (*config, error) {
 	text, err := optional(folder, at)
 	if err != nil {
-		return nil, hint.Wrap(fmt.Errorf("cannot read %s: %w", at, err), "it must lie in the workspace: a link that leads out of it is not followed")
+		return nil, hint.Wrap(fmt.Errorf("cannot read %s: %w", at, err), "it must be inside the workspace: a link that leads out of it is not followed")
 	}
 	if text == nil {
 		return nil, noConfig(folder, at)
@@ -158,7 +158,7 @@ func configArg(folder string, args []string) (at string, rest []string, err erro
 			return "", nil, err
 		}
 		if at, err = filepath.Rel(folder, abs); err != nil || !filepath.IsLocal(at) {
-			return "", nil, cmdline.Usage("--config %s: it must lie in the workspace", value)
+			return "", nil, cmdline.Usage("--config %s: it must be inside the workspace", value)
 		}
 	}
 	return at, rest, nil
@@ -487,7 +487,7 @@ func cmdTrust(p *program) *cli.Command {
 this host. So up asks when that is not what you agreed to; this agrees without a terminal.`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show all of it, and agree to nothing"},
-			&cli.BoolFlag{Name: "revoke", Usage: "agree to nothing any more"},
+			&cli.BoolFlag{Name: "revoke", Usage: "withdraw what was agreed to"},
 			&cli.StringFlag{Name: "config", Usage: "agree to the container of this devcontainer.json, `FILE` in the workspace, as for up -- --config FILE", Value: configName},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),

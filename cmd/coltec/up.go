@@ -250,7 +250,7 @@ func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, e
 	var doc status.Document
 	if err == nil {
 		if err = json.Unmarshal(out.Bytes(), &doc); err != nil {
-			err = fmt.Errorf("coltecd gives no status: %s", strings.TrimSpace(errs.String()))
+			err = fmt.Errorf("cannot read coltecd's status: %s", strings.TrimSpace(errs.String()))
 		}
 	}
 	return doc, err

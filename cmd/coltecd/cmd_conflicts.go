@@ -37,7 +37,7 @@ func (p *program) conflicts(c *cli.Context) error {
 	ask, ok := asks[verb]
 	switch {
 	case !ok:
-		return hint.Wrap(cmdline.Usage("conflicts cannot %q", verb), "see %s conflicts --help", p.name)
+		return hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.name)
 	case verb != "" && name == "":
 		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
 	}

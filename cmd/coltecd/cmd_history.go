@@ -68,7 +68,7 @@ func (p *program) history(c *cli.Context) error {
 	case "restore":
 		return p.restore(c, req, arg)
 	}
-	return hint.Wrap(cmdline.Usage("history cannot %q", verb), "see %s history --help", p.name)
+	return hint.Wrap(cmdline.Usage("unknown history command %q", verb), "see %s history --help", p.name)
 }
 
 func (p *program) generations(c *cli.Context, req control.ReadRequest) error {

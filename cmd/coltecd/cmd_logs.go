@@ -25,8 +25,8 @@ func cmdLogs(p *program) *cli.Command {
 		Usage:     "show the log of a unit, or of all of them and coltecd",
 		ArgsUsage: "[UNIT]",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with what is added, until Ctrl-C"},
-			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "begin with the last `N` lines of each; -1: all", Value: 100},
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
+			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: 100},
 		},
 		Action: func(c *cli.Context) error {
 			dir, err := p.logsOf(c)

@@ -30,7 +30,7 @@ func cmdRun(p *program) *cli.Command {
 		Usage: "supervise in the foreground",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "once", Usage: "restore, push what is pending, release the lease, and end; no services"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and change nothing"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done and change nothing"},
 			onlyFlag(),
 		},
 		Action: func(c *cli.Context) error {

@@ -27,11 +27,11 @@ const (
 func cmdStatus(p *program) *cli.Command {
 	return &cli.Command{
 		Name:  "status",
-		Usage: "say how the workspace is",
+		Usage: "show the state of the workspace",
 		Flags: []cli.Flag{
 			jsonFlag(),
 			&cli.BoolFlag{Name: "brief", Usage: "a line for each thing that needs attention, and nothing when all is well"},
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "go on until Ctrl-C, with each change"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "print the state again at each change, until Ctrl-C"},
 		},
 		Action: func(c *cli.Context) error {
 			show := p.statusPrinter(c.Bool("json"), c.Bool("watch"))

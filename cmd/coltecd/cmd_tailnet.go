@@ -23,7 +23,7 @@ func cmdTailnetUp(p *program) *cli.Command {
 			&cli.StringFlag{Name: "socket", Required: true},
 			&cli.StringFlag{Name: "state"},
 			&cli.StringFlag{Name: "report"},
-			&cli.BoolFlag{Name: "ready", Usage: "only tell whether tailscaled answers"},
+			&cli.BoolFlag{Name: "ready", Usage: "only report whether tailscaled answers"},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("ready") {

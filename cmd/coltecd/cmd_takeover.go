@@ -42,7 +42,7 @@ func afterInterrupt(client *control.Client) string {
 	case err != nil:
 		return "whether the lease was asked for is not known: see coltecd status"
 	case l.State == status.LeaseHeld || l.State == status.LeaseBestEffort:
-		return "the lease is here already"
+		return "this machine holds the lease already"
 	case l.Request == nil:
 		return "the lease was not asked for"
 	case l.Holder == nil:

@@ -11,7 +11,7 @@ func cmdPause(p *program) *cli.Command {
 }
 
 func cmdResume(p *program) *cli.Command {
-	return actOn(p, "resume", "resumed", "let a paused unit or replica go on")
+	return actOn(p, "resume", "resumed", "resume a paused unit or replica")
 }
 
 func cmdRestart(p *program) *cli.Command {

@@ -14,7 +14,7 @@ import (
 func cmdVerify(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "verify",
-		Usage:     "look whether everything is there that the kept generations refer to",
+		Usage:     "check that everything that the kept generations refer to is there",
 		ArgsUsage: "[REPLICA]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quick", Usage: "compare names and sizes alone; else everything is fetched and hashed"},
@@ -48,7 +48,7 @@ func (p *program) verify(c *cli.Context) error {
 	case left:
 		return hint.Wrap(errors.New("not everything is as it should be"), "%s verify --repair brings back what the other side has", p.name)
 	case wrong:
-		return hint.Wrap(errors.New("not everything was as it should be"), "%s verify says what is left", p.name)
+		return hint.Wrap(errors.New("not everything was as it should be"), "%s verify shows what is left", p.name)
 	}
 	return nil
 }

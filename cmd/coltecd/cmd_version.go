@@ -25,7 +25,7 @@ func release() string {
 func cmdVersion(p *program) *cli.Command {
 	return &cli.Command{
 		Name:  "version",
-		Usage: "say which coltecd this is",
+		Usage: "print the version of coltecd",
 		Action: func(*cli.Context) error {
 			_, err := fmt.Fprintf(p.out, "%s version %s\n", p.name, release())
 			return err

@@ -133,7 +133,7 @@ func unitAttention(units []status.Unit, program string) []string {
 		case supervisor.Blocked:
 			list = append(list, fmt.Sprintf("%s %s is blocked: %s", u.Kind, u.Name, why))
 		case supervisor.Paused:
-			list = append(list, fmt.Sprintf("%s %s is paused: %s resume %s lets it go on", u.Kind, u.Name, program, u.Name))
+			list = append(list, fmt.Sprintf("%s %s is paused: %s resume %s starts it again", u.Kind, u.Name, program, u.Name))
 		}
 	}
 	return list

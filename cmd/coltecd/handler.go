@@ -195,7 +195,7 @@ func (d *daemon) reload(vars []string, say func(string)) error {
 			"to make this another workspace, run %s stop and %s start", d.p.name, d.p.name)
 	}
 	if err != nil {
-		d.log.Error("spec refused, what runs goes on", "error", err)
+		d.log.Error("spec refused; what runs keeps running", "error", err)
 		d.note(fmt.Errorf("the spec on the disk is refused, the last good one is in force: %w", err))
 		return err
 	}

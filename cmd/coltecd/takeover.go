@@ -45,7 +45,7 @@ func (d *daemon) awaitLease(ctx context.Context, say func(string)) error {
 		lease, _, attention := engine.Status()
 		switch lease.State {
 		case status.LeaseHeld, status.LeaseBestEffort:
-			say(fmt.Sprintf("the lease is here, epoch %d", lease.Epoch))
+			say(fmt.Sprintf("this machine now holds the lease, epoch %d", lease.Epoch))
 			return nil
 		}
 		if line := w.line(lease, attention, time.Now()); line != "" {

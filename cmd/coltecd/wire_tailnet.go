@@ -133,7 +133,7 @@ func networkAttention(n *status.Network, now time.Time) []string {
 	}
 	var list []string
 	if n.State == status.NetworkOffline {
-		list = append(list, "tailnet: node "+n.Name+" does not reach its control server, and goes on trying: who joins or leaves is not seen meanwhile")
+		list = append(list, "tailnet: node "+n.Name+" cannot reach its control server and keeps trying: until then it does not learn who joins or leaves")
 	}
 	if n.KeyExpiry != nil && n.KeyExpiry.Sub(now) <= expirySoon {
 		list = append(list, "tailnet: the key of node "+n.Name+" expires at "+n.KeyExpiry.UTC().Format(time.RFC3339)+": disable its expiry in the admin console, or give the container a new auth key")

@@ -168,7 +168,7 @@ func TestNetworkAttention(t *testing.T) {
 		"no network":      {nil, nil},
 		"well":            {&status.Network{State: status.NetworkRunning, KeyExpiry: in(8 * 24 * time.Hour)}, nil},
 		"expires":         {&status.Network{State: status.NetworkRunning, Name: "a", KeyExpiry: in(6 * 24 * time.Hour)}, []string{"tailnet: the key of node a expires at 2026-01-07T00:00:00Z"}},
-		"offline":         {&status.Network{State: status.NetworkOffline, Name: "a"}, []string{"tailnet: node a does not reach its control server"}},
+		"offline":         {&status.Network{State: status.NetworkOffline, Name: "a"}, []string{"tailnet: node a cannot reach its control server"}},
 		"health is shown": {&status.Network{State: status.NetworkRunning, Health: []string{"slow"}}, nil},
 	}
 	for name, tt := range tests {

@@ -25,7 +25,7 @@ def clean(path):
     """A relative path whose names lead nowhere else; bytes or text."""
     names = os.fsencode(path).split(b"/")
     if b"\0" in os.fsencode(path) or any(n in (b"", b".", b"..") for n in names):
-        sys.exit("%r is no path" % path)
+        sys.exit("%r is not a path" % path)
     return path
 
 

@@ -56,7 +56,7 @@ var read = map[string]string{
 	".devcontainer/start.sh":              "",
 }
 
-// TestIrregularFiles puts what is no file, or has no end, in the place of each file: every
+// TestIrregularFiles puts what is not a file, or has no end, in the place of each file: every
 // host verb ends by itself, in little memory, and does not crash.
 func TestIrregularFiles(t *testing.T) {
 	tools := tooled(t)

@@ -30,7 +30,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// A name of two lines is no second row.
+// A name of two lines is not a second row.
 func TestTableRows(t *testing.T) {
 	text := Table{{"NAME", "STATE"}, {"a\nb\tc", "held"}}.String()
 	if strings.Count(text, "\n") != 2 || !strings.Contains(text, "a b c  held") {

@@ -141,7 +141,7 @@ func FromParts(parts []Part) Account { return Account{slices.Clone(parts)} }
 // sentences say what a part is of, for one and for many.
 var sentences = map[Reason][2]string{
 	Moving:     {"file that changes while it is read", "files that change while they are read"},
-	Held:       {"deletion that waits for your word", "deletions that wait for your word"},
+	Held:       {"deletion that waits for your decision", "deletions that wait for your decision"},
 	Uncaptured: {"repository or file that could not be captured", "repositories and files that could not be captured"},
 	Deferred:   {"change that there was no time for", "changes that there was no time for"},
 	Waiting:    {"change that waits for the lease", "changes that wait for the lease"},

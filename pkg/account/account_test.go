@@ -20,7 +20,7 @@ func TestWords(t *testing.T) {
 	for i := range NamesMax + 5 {
 		a.Add(Moving, fmt.Sprint("f", i), 2, "it changes while it is read")
 	}
-	want := `25 files that change while they are read: "f0", "f1", "f2", …; 1 file that cannot be read: "secret" (permission denied); 1 deletion that waits for your word: "x"`
+	want := `25 files that change while they are read: "f0", "f1", "f2", …; 1 file that cannot be read: "secret" (permission denied); 1 deletion that waits for your decision: "x"`
 	if diff := cmp.Diff(want, a.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -196,7 +196,7 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 		}
 		list = append(list, c)
 	}
-	if err != nil && len(list) == 0 { // one that went meanwhile is no error
+	if err != nil && len(list) == 0 { // one that went meanwhile is not an error
 		return nil, err
 	}
 	return list, nil

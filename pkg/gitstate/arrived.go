@@ -53,7 +53,7 @@ func (k *Keeper) ownPlace(dir string) error {
 }
 
 func uncaptured(format string, args ...any) error {
-	return refused("what the bucket has of it is no repository that was captured: "+format, args...)
+	return refused("what the bucket has of it is not a repository that was captured: "+format, args...)
 }
 
 // capturable refuses a file that no capture makes. A link where git looks for a
@@ -75,14 +75,14 @@ func capturable(dir string, f *item) error {
 	case f.path == "packed-refs":
 		return namesRefs(filepath.Join(dir, f.path))
 	case strings.HasPrefix(below, "refs/") && !isRef(below):
-		return uncaptured("%q is no name of a ref", below)
+		return uncaptured("%q is not a valid ref name", below)
 	case strings.HasPrefix(below, "refs/"), below == "HEAD":
 		return leadsToRef(dir, f.path)
 	}
 	return nil
 }
 
-// leadsToRef refuses a ref that points to what is no ref.
+// leadsToRef refuses a ref that points to what is not a ref.
 func leadsToRef(dir, path string) error {
 	body, err := readFile(filepath.Join(dir, path), smallMost)
 	if err != nil {
@@ -90,7 +90,7 @@ func leadsToRef(dir, path string) error {
 	}
 	ref, points := strings.CutPrefix(strings.TrimRight(string(body), "\n"), "ref:")
 	if ref = strings.TrimLeft(ref, " \t"); points && !isRef(ref) {
-		return uncaptured("%s points to %q, which is no name of a ref", path, ref)
+		return uncaptured("%s points to %q, which is not a valid ref name", path, ref)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func namesRefs(file string) error {
 		}
 		oid, ref, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 		if !isOID(oid) || !isRef(ref) {
-			return uncaptured("packed-refs has %q, which is no name of a ref", ref)
+			return uncaptured("packed-refs has %q, which is not a valid ref name", ref)
 		}
 	}
 	return nil
@@ -184,7 +184,7 @@ func regularPacks(objects string) error {
 		case d.IsDir() && (path == "." || path == "pack" || path == "info"), d.Type().IsRegular() && filepath.Dir(path) == "pack":
 			return nil
 		}
-		return uncaptured("%q is no pack", filepath.Join("objects", path))
+		return uncaptured("%q is not a pack", filepath.Join("objects", path))
 	})
 }
 
@@ -224,7 +224,7 @@ func (k *Keeper) straight(path string) error {
 	}
 	for _, dir := range area.Upwards(filepath.Dir(path)) {
 		if s, err := os.Lstat(filepath.Join(k.Root, dir)); err == nil && !s.IsDir() {
-			return refused("%q is no directory here", dir)
+			return refused("%q is not a directory here", dir)
 		}
 	}
 	return nil

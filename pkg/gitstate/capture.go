@@ -138,7 +138,7 @@ func (k *Keeper) nested(dir string, around []string) ([]string, error) {
 	}
 	around = append(slices.Clone(around), real)
 	s, err := os.Stat(filepath.Join(k.Root, dir))
-	if err != nil || !s.IsDir() { // a file that leads elsewhere is no path to what is there
+	if err != nil || !s.IsDir() { // a file that leads elsewhere is not a path to what is there
 		return nil, err
 	}
 	src, err := k.source(dir)
@@ -230,7 +230,7 @@ func (c *capture) carriesLog(path string) bool {
 	return !ok || ref == "HEAD" || c.src.carries(c.src.head(), ref) || c.left[ref]
 }
 
-// take copies one file, unless the shadow has the same. What is no link for us is
+// take copies one file, unless the shadow has the same. What is not a link for us is
 // what a link leads to.
 func (c *capture) take(f *item) error {
 	from, to := c.src.file(f.path), filepath.Join(c.shadow, f.path)
@@ -543,7 +543,7 @@ func named(file string, width int) ([]string, error) {
 	return out, scan.Err()
 }
 
-// splitWords cuts at everything that is no letter and no digit.
+// splitWords cuts at everything that is not a letter and no digit.
 func splitWords(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	word := func(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 	start := 0

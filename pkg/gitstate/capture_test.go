@@ -216,7 +216,7 @@ func TestNothingMovedNothingDone(t *testing.T) {
 	}
 }
 
-// What git status writes into an index is no change.
+// What git status writes into an index is not a change.
 func TestARefreshedIndexIsNoChange(t *testing.T) {
 	a := newPlace(t)
 	a.history("work", 20)

@@ -26,7 +26,7 @@ type listing struct {
 	items  []item    // sorted
 	nested []string  // git directories in it that are repositories of their own
 	lock   time.Time // when the youngest lock in it was made
-	odd    []oddity  // sorted: what is no file where only a file can be carried
+	odd    []oddity  // sorted: what is not a file where only a file can be carried
 }
 
 // usable says why git cannot work with a repository that was listed.

@@ -70,7 +70,7 @@ func (s *side) format() string {
 }
 
 // read gives the content of a file of the side; nil when there is none. A link
-// is its target, and of what is no text of git's there is the hash.
+// is its target, and of what is not text of git's there is the hash.
 func (s *side) read(path string) []byte {
 	if s == nil {
 		return nil
@@ -342,7 +342,7 @@ func ofTree(tree, path string) bool {
 		strings.HasPrefix(rest, "refs/bisect/") || strings.HasPrefix(rest, "refs/worktree/") || strings.HasPrefix(rest, "refs/rewritten/")
 }
 
-// fleeting files tell of what was done last; that one differs is no change of
+// fleeting files tell of what was done last; that one differs is not a change of
 // what is checked out.
 func fleeting(path string) bool {
 	switch filepath.Base(path) {
@@ -507,7 +507,7 @@ func (j *joining) keepIndex(ctx context.Context, tree, name, head string) error 
 	var written, before string
 	first := func(into *string) func(string) error { return func(line string) error { *into = line; return nil } }
 	if err := r.run(ctx, nil, first(&written), "write-tree"); err != nil {
-		return nil // with unmerged paths an index is no tree; its files are in the working tree
+		return nil // with unmerged paths an index is not a tree; its files are in the working tree
 	}
 	args := []string{"commit-tree", "-m", "what was staged", written}
 	if isOID(head) {
@@ -893,7 +893,7 @@ func (j *joining) mergeFiles(ctx context.Context) error {
 }
 
 // derived says that git makes a file from others, for those who fetch without git: that
-// it differs is no work of anybody's.
+// it differs is not the work of anybody's.
 func derived(path string) bool { return path == "info/refs" }
 
 // config reads a side's configuration: the remotes that it names, with their

@@ -48,7 +48,7 @@ func openIndex(file string, width int) (*packIndex, error) {
 	x.count = int(binary.BigEndian.Uint32(data[idxHeader-4:]))
 	if !bytes.HasPrefix(data, []byte{0xff, 't', 'O', 'c', 0, 0, 0, 2}) || int64(x.count)*int64(width+8)+int64(idxHeader+2*width) > s.Size() {
 		x.close()
-		return nil, fmt.Errorf("%s is no index of a pack", file)
+		return nil, fmt.Errorf("%s is not a pack index", file)
 	}
 	return x, nil
 }

@@ -17,7 +17,7 @@ import (
 // FIFO waits until somebody writes into it, and a device may do anything: so all
 // files are opened here, and only those that are files.
 
-// kindOf names what is no regular file; "" for one that is.
+// kindOf names what is not a regular file; "" for one that is.
 func kindOf(mode fs.FileMode) string {
 	switch {
 	case mode.IsRegular():
@@ -36,7 +36,7 @@ func kindOf(mode fs.FileMode) string {
 	return "of an unknown kind"
 }
 
-// errKind says that something is no file.
+// errKind says that something is not a file.
 var errKind = errors.New("not a file")
 
 func wrongKind(path, kind string) error { return fmt.Errorf("%s is %s, %w", path, kind, errKind) }
@@ -50,7 +50,7 @@ func openFile(file string) (*os.File, error) {
 	return f, err
 }
 
-// What is read whole has a size that git would give it: more is no file of git's.
+// What is read whole has a size that git would give it: more is not a file of git's.
 const (
 	smallMost = 64 << 10  // a ref, a HEAD, a file that leads elsewhere
 	textMost  = 128 << 20 // refs, a log, an index: of a million files
@@ -77,7 +77,7 @@ func kindAt(file string) string {
 // alternatesMost bounds the list of whom a repository borrows from: git reads it whole.
 const alternatesMost = 1 << 20
 
-// askable says why git cannot be asked for the objects of a git directory: what is no file
+// askable says why git cannot be asked for the objects of a git directory: what is not a file
 // among them it would wait for for ever, and a list without an end it would read. Only
 // names, kinds and sizes are read.
 func askable(objects string) error {
@@ -163,7 +163,7 @@ func public(dir string) bool {
 	return true
 }
 
-// whyNone says why a directory is no git directory that can be captured.
+// whyNone says why a directory is not a git directory that can be captured.
 func whyNone(dir string) error {
 	for _, part := range []string{"HEAD", "objects", "refs"} {
 		s, err := os.Stat(filepath.Join(dir, part))
@@ -174,13 +174,13 @@ func whyNone(dir string) error {
 		}
 		switch {
 		case absent(err):
-			return refused("it is no git directory, or one that is damaged: %s is missing", part)
+			return refused("it is not a git directory, or one that is damaged: %s is missing", part)
 		case err != nil:
 			return refused("it cannot be read: %s", lastWord(err))
 		case part == "HEAD" && !s.Mode().IsRegular():
-			return refused("it is no git directory, or one that is damaged: HEAD is %s, not a file", kindOf(s.Mode()))
+			return refused("it is not a git directory, or one that is damaged: HEAD is %s, not a file", kindOf(s.Mode()))
 		case part != "HEAD" && !s.IsDir():
-			return refused("it is no git directory, or one that is damaged: %s is not a directory", part)
+			return refused("it is not a git directory, or one that is damaged: %s is not a directory", part)
 		}
 	}
 	return nil

@@ -127,7 +127,7 @@ const anything = "*"
 // write makes a ref lead to something, if it leads to what it was taken to.
 func (s source) write(ref, old, shall string, packed map[string]string) error {
 	if !isRef(ref) {
-		return refused("%q is no name of a ref", ref)
+		return refused("%q is not a valid ref name", ref)
 	}
 	if err := s.clearRef(ref); err != nil {
 		return err

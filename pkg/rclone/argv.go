@@ -90,7 +90,7 @@ func join(root, key string) string {
 func dir(root string) string { return join(root, "") }
 
 // putArgv writes one object from standard input, whole or not at all: one PUT.
-// `copyto` is no lock (it looks first), and a HEAD after the PUT would turn a
+// `copyto` is not a lock (it looks first), and a HEAD after the PUT would turn a
 // write that was won into an error once somebody else wrote over it.
 func (o *Options) putArgv(root, key string, size int, cond Cond) []string {
 	argv := append([]string{"rcat", join(root, encodeKey(key))}, cond.header()...)

@@ -61,7 +61,7 @@ var about = map[Class]struct {
 	Corrupted:     {true, false, "what arrived differs from what was sent", ""},
 	TooLarge:      {false, false, "it is too large", ""},
 	StoreFull:     {false, false, "the store is full", "make room in the bucket, or raise its quota"},
-	LocalDiskFull: {true, false, "the disk of this machine is full", "make room on the disk"},
+	LocalDiskFull: {true, false, "the disk of this machine is full", "free up space on the disk"},
 	LocalChanged:  {true, false, "a local file changed or vanished meanwhile", ""},
 	LocalDenied:   {false, false, "a local file cannot be read or written", "check the owner and the rights of the local tree"},
 	Canceled:      {false, true, "stopped", ""},

@@ -383,7 +383,7 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 }
 
 // shortUpload is the error about an upload that moved too little. A listed file
-// that has vanished is no error to rclone.
+// that has vanished is not an error to rclone.
 func shortUpload(dir string, keys []string, moved int) error {
 	e := &Error{Op: "upload", Key: dir, Class: LocalChanged,
 		Text: fmt.Sprintf("%d of %d files were sent", moved, distinct(keys))}
@@ -428,7 +428,7 @@ func (r *Remote) Download(ctx context.Context, keys []string, dir string, progre
 }
 
 // shortDownload is the error about a download that moved too little: where an
-// object is looked for before it is read, a missing one is no error to rclone.
+// object is looked for before it is read, a missing one is not an error to rclone.
 func shortDownload(dir string, keys []string, moved int) error {
 	e := &Error{Op: "download", Key: dir, Exit: 0, Class: NotFound,
 		Text: fmt.Sprintf("%d of %d objects came", moved, distinct(keys))}

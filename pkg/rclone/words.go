@@ -84,13 +84,13 @@ func optionName(given string) string { return strings.ToLower(strings.ReplaceAll
 // rclone's flags set.
 var anOption = regexp.MustCompile(`^[a-z0-9_]+$`)
 
-// checkName refuses what is no option of a back end, whatever its value.
+// checkName refuses what is not an option of a back end, whatever its value.
 func (b Backend) checkName(given string) error {
 	switch name := optionName(given); {
 	case name == "type": // else it decides what the other options mean
-		return configError(fmt.Errorf("the remote %q has a type among its options", b.Name), "the type stands beside the options, and is the one that they are options of")
+		return configError(fmt.Errorf("the remote %q has a type among its options", b.Name), "write the type beside the options, not among them")
 	case !anOption.MatchString(name):
-		return configError(fmt.Errorf("the remote %q has %q among its options, which is no option of a back end", b.Name, given), "")
+		return configError(fmt.Errorf("the remote %q has %q among its options, which is not an option of a back end", b.Name, given), "")
 	}
 	return nil
 }

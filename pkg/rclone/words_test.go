@@ -67,8 +67,8 @@ func TestCheck(t *testing.T) {
 		{"sftp", "type", "webdav", "a type among", "a type among", "sftp.type"},
 		{"sftp", "TYPE", "webdav", "a type among", "a type among", ""},
 		{"sftp", "bearer_token_command", "touch x", "names a command", "names a command", ""},
-		{"sftp", "override.metadata_mapper", "touch x", "no option", "no option", ""},
-		{"sftp", "global.password_command", "touch x", "no option", "no option", "sftp.global.password_command"},
+		{"sftp", "override.metadata_mapper", "touch x", "not an option", "not an option", ""},
+		{"sftp", "global.password_command", "touch x", "not an option", "not an option", "sftp.global.password_command"},
 		{"sftp", "server_command", "x", "names a file here, or is not known", "", ""}, // the server runs it
 		{"sftp", "key_file", "/root/.ssh/id", "names a file", "", ""},
 		{"sftp", "key_use_agent", "true", "names a file", "", ""},

@@ -287,7 +287,7 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 	mounted := s != nil && s.Mount
 	switch {
 	case row.Kind == tree.Dir && row.Seen.Mount && !mounted:
-		c.unseen(Unknown{Path: row.Path, Reason: "it was a mount point and is none now; what was in it is kept in the bucket"})
+		c.unseen(Unknown{Path: row.Path, Reason: "it was a mount point and no longer is; what was in it is kept in the bucket"})
 		if s == nil {
 			c.gone(row)
 		}

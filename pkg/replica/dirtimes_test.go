@@ -86,7 +86,7 @@ func TestDirectoryTimesTravel(t *testing.T) {
 	}
 }
 
-// A directory's time alone is no change: it waits for one.
+// A directory's time alone is not a change: it waits for one.
 func TestDirectoryTimeAloneIsNoChange(t *testing.T) {
 	one, two := started(t, map[string]string{"d/f": "1", "e/f": "2"})
 	two.mustAcquire()

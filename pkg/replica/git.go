@@ -28,7 +28,7 @@ const (
 	// gitMark is the file that makes a shadow whole.
 	gitMark = "coltec.json"
 	// gitGone is the file of a shadow whose repository was removed: all its rows
-	// go. It is no row.
+	// go. It is not a row.
 	gitGone = "coltec.gone"
 	// gitPacks are the only files of a shadow that may be missing here: they
 	// were not needed.

@@ -361,7 +361,7 @@ func (h *history) checkAgreed(side int) {
 		}
 	}
 	// A time stamp so young that a further edit could have the same makes a
-	// scan read once more: that is no change.
+	// scan read once more: that is not a change.
 	if n := m.pushAll(); n > 0 {
 		h.broken("%s: a second push made %d generations", m.Host, n)
 	}

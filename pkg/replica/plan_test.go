@@ -241,7 +241,7 @@ func checkPlan(t *testing.T, s Sides, plan []Decision) {
 	for _, e := range local {
 		for dir := range tree.Parents(e.Path) {
 			if p := tree.Find(local, dir); p == nil || p.Kind != tree.Dir {
-				t.Errorf("%s stays and %s is no directory", e.Path, dir)
+				t.Errorf("%s stays and %s is not a directory", e.Path, dir)
 			}
 		}
 	}

@@ -385,7 +385,7 @@ func (r *Replica) Hurry() {
 
 // Withhold takes out of what is staged, and names, what would put a file or link in
 // the place of a directory that, for the remote side, still has something in it: a
-// deletion that waits for a word, or what this file system cannot show.
+// deletion that waits for a decision, or what this file system cannot show.
 func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []Unknown, err error) {
 	replaced := map[string]bool{}
 	for _, c := range staged.Changes {

@@ -88,9 +88,9 @@ func crowdedWords(size, room int64, err error) string {
 	case errors.Is(err, unix.EFBIG):
 		return fmt.Sprintf("the file system here takes no file of its size (%s)", amount(size))
 	case room >= size:
-		return fmt.Sprintf("the disk of this machine is full, or its quota: it takes %s; make room on the disk", amount(size))
+		return fmt.Sprintf("the disk of this machine is full, or its quota: it takes %s; free up space on the disk", amount(size))
 	}
-	return fmt.Sprintf("the disk of this machine is full: it takes %s, and %s are free; make room on the disk", amount(size), amount(room))
+	return fmt.Sprintf("the disk of this machine is full: it takes %s, and %s are free; free up space on the disk", amount(size), amount(room))
 }
 
 // amount writes bytes for a person.

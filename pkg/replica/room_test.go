@@ -40,7 +40,7 @@ func (m *machine) resize(options string) {
 func refusedOf(t *testing.T, out *Outcome) (paths []string) {
 	t.Helper()
 	for _, p := range out.Problems {
-		if !strings.Contains(p.Reason, "the disk of this machine is full") || !strings.Contains(p.Reason, "make room on the disk") {
+		if !strings.Contains(p.Reason, "the disk of this machine is full") || !strings.Contains(p.Reason, "free up space on the disk") {
 			t.Errorf("%s: %s", p.Path, p.Reason)
 		}
 		paths = append(paths, p.Path)
@@ -183,9 +183,9 @@ func TestCrowded(t *testing.T) {
 
 func TestCrowdedWords(t *testing.T) {
 	for want, got := range map[string]string{
-		"the disk of this machine is full: it takes 3.0 GiB, and 1.5 MiB are free; make room on the disk": crowdedWords(3<<30, 3<<19, unix.ENOSPC),
-		"the disk of this machine is full, or its quota: it takes 900 bytes; make room on the disk":       crowdedWords(900, 1<<30, unix.EDQUOT),
-		"the file system here takes no file of its size (4.0 GiB)":                                        crowdedWords(4<<30, 1<<40, unix.EFBIG),
+		"the disk of this machine is full: it takes 3.0 GiB, and 1.5 MiB are free; free up space on the disk": crowdedWords(3<<30, 3<<19, unix.ENOSPC),
+		"the disk of this machine is full, or its quota: it takes 900 bytes; free up space on the disk":       crowdedWords(900, 1<<30, unix.EDQUOT),
+		"the file system here takes no file of its size (4.0 GiB)":                                            crowdedWords(4<<30, 1<<40, unix.EFBIG),
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

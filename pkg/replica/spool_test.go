@@ -61,7 +61,7 @@ func TestLargeStep(t *testing.T) {
 	}
 }
 
-// What is pending at rest is no row yet, and is one after the commit, whatever else
+// What is pending at rest is not a row yet, and is one after the commit, whatever else
 // is in the journal.
 func TestStepAtRest(t *testing.T) {
 	for _, size := range []int{1, restJournal} {

@@ -163,7 +163,7 @@ func TestMountOfTheSameDevice(t *testing.T) {
 	m.write(map[string]string{"v/a": "1", "v/b": "2"})
 	m.pushAll()
 	if s, err := m.root.Lstat("v"); err != nil || !s.Mount || !m.base.Row("v").Seen.Mount {
-		t.Errorf("it is no mount: %+v, %v", s, err)
+		t.Errorf("it is not a mount: %+v, %v", s, err)
 	}
 	unmount()
 	found, err := m.Scan(t.Context())

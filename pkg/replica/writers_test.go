@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// writer writes a file until it is killed; state says why content is no state of it.
+// writer writes a file until it is killed; state says why content is not a state of it.
 type writer struct {
 	write func(file string) error
 	state func(content []byte) error

@@ -41,7 +41,7 @@ func piece(out *bytes.Buffer, o, a, b [][]byte, yours, theirs string) int {
 	case same(o, a):
 		write(out, b)
 	default:
-		// What both begin or end with is no conflict.
+		// What both begin or end with is not a conflict.
 		head := 0
 		for head < min(len(a), len(b)) && bytes.Equal(a[head], b[head]) {
 			head++

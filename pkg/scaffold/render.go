@@ -64,7 +64,7 @@ func (t *Template) Answer(given map[string]string, ask Ask) (Answers, error) {
 			for _, q := range questions {
 				names = append(names, q.Name)
 			}
-			errs = multierror.Append(errs, hint.Wrap(fmt.Errorf("cannot take %s: template %s asks no such question", name, t.Name()), "it asks for: %s", strings.Join(names, ", ")))
+			errs = multierror.Append(errs, hint.Wrap(fmt.Errorf("cannot take %s: template %s has no such question", name, t.Name()), "it asks for: %s", strings.Join(names, ", ")))
 		}
 	}
 	answers := Answers{}

@@ -61,7 +61,7 @@ func read(root *os.Root, name string) (f File, ok bool, err error) {
 	case err != nil:
 		return File{}, false, err
 	case !info.Mode().IsRegular():
-		return File{}, false, hint.Wrap(fmt.Errorf("%s is no regular file", name), "move it out of the way: a template's file goes there")
+		return File{}, false, hint.Wrap(fmt.Errorf("%s is not a regular file", name), "move it out of the way: a template's file goes there")
 	case info.Size() > maxWorkspaceFile:
 		return File{}, false, fmt.Errorf("%s has more than %d MiB", name, maxWorkspaceFile>>20)
 	}

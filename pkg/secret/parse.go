@@ -135,7 +135,7 @@ func dotenvValue(s string) (value string, used int, err error) {
 		case c == quote:
 			row, _, more := strings.Cut(body[i+1:], "\n")
 			if tail := strings.TrimSpace(row); tail != "" && tail[0] != '#' {
-				return "", 0, errors.New("goes on after its closing quote")
+				return "", 0, errors.New("has text after its closing quote")
 			}
 			used = lead + i + 1 + len(row)
 			if more {

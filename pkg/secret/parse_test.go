@@ -61,7 +61,7 @@ func TestParseDotenv(t *testing.T) {
 		"no equals":   {"A=1\nhush\n", nil, "line 2: not NAME=value"},
 		"bad name":    {"A-B=hush", nil, "line 1: not NAME=value"},
 		"open quote":  {"X=\"\n\"\nA='hush\nhush", nil, "line 3: the value of A has no closing quote"},
-		"after quote": {"A='x' hush", nil, "line 1: the value of A goes on after its closing quote"},
+		"after quote": {"A='x' hush", nil, "line 1: the value of A has text after its closing quote"},
 		"nul":         {"A=hu\x00sh", nil, "line 1: the value of A holds a NUL byte"},
 	} {
 		t.Run(name, func(t *testing.T) {

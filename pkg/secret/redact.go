@@ -222,7 +222,7 @@ func (f form) look(text []byte, at int, found []span, pending int) ([]span, int)
 // its characters are known then, and whether those are all. What ends with the text
 // may go on behind it.
 func (f form) match(text []byte, at int) (end, known int, whole bool) {
-	// What is no escape says itself alone: most places are done with after two of them.
+	// What is not an escape says itself alone: most places are done with after two of them.
 	for ; known < len(f) && at < len(text) && !introduces[text[at]]; at, known = at+1, known+1 {
 		if strings.IndexByte(f[known], text[at]) < 0 {
 			return at, known, false

@@ -211,7 +211,7 @@ func checkCut(t *testing.T, rnd *rand.Rand, name, v, brk string, width int) {
 	}
 }
 
-// What is no secret stays as it is, and a line waits for nothing but the rest of one.
+// What is not a secret stays as it is, and a line waits for nothing but the rest of one.
 func TestOtherTextStays(t *testing.T) {
 	r := NewRedactor(values...)
 	for _, text := range []string{

@@ -51,10 +51,10 @@ func (c checker) remote(at string, r *Remote) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Options)) {
 		if key == "type" {
-			c.bad(at+".options", "has a type: it stands beside the options, and is the one that they are options of")
+			c.bad(at+".options", "has a type: write it beside the options, not among them")
 		}
 		if !isOption(key) {
-			c.add(c.s.src.key(c.s.src.path(at+".options", key)), "%s.options has a key that is no option of rclone: options are lower-case letters, digits and underscores", at)
+			c.add(c.s.src.key(c.s.src.path(at+".options", key)), "%s.options has a key that is not an rclone option: options are lower-case letters, digits and underscores", at)
 		}
 	}
 	if r.Type == "crypt" {
@@ -71,7 +71,7 @@ func (c checker) crypt(at string, r *Remote) {
 	case r.WrapRemote == "":
 		c.bad(at, "needs wrap_remote: the remote that its encrypted files lie in")
 	case remotes[r.WrapRemote] == nil:
-		c.bad(at+".wrap_remote", "is %s, which is no remote%s", shown(r.WrapRemote), c.knownRemotes(r.WrapRemote))
+		c.bad(at+".wrap_remote", "is %s, which is not a remote%s", shown(r.WrapRemote), c.knownRemotes(r.WrapRemote))
 	default:
 		chain := c.s.Chain(r.Name)
 		if last := chain[len(chain)-1]; last.Type == "crypt" && remotes[last.WrapRemote] != nil {
@@ -113,7 +113,7 @@ func (c checker) persistence() {
 		c.add(c.s.src.key("persistence"), "persistence.mounts needs at least one entry in mode mounted: add one, or set persistence.enabled: false")
 	}
 	if c.s.src.has("persistence.default_remote") && p.Remotes[p.DefaultRemote] == nil {
-		c.bad("persistence.default_remote", "is %s, which is no remote%s", shown(p.DefaultRemote), c.knownRemotes(p.DefaultRemote))
+		c.bad("persistence.default_remote", "is %s, which is not a remote%s", shown(p.DefaultRemote), c.knownRemotes(p.DefaultRemote))
 	}
 	c.lease()
 	c.bwlimit("persistence.defaults.bwlimit", p.Defaults.BwLimit)
@@ -158,7 +158,7 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 	if y.Remote == "" {
 		c.bad(at, "needs a remote: name one, or set persistence.default_remote%s", c.someRemote())
 	} else if c.s.Persistence.Remotes[y.Remote] == nil && (c.s.src.has(at+".remote") || !c.s.src.has("persistence.default_remote")) {
-		c.bad(at+".remote", "is %s, which is no remote%s", shown(y.Remote), c.knownRemotes(y.Remote))
+		c.bad(at+".remote", "is %s, which is not a remote%s", shown(y.Remote), c.knownRemotes(y.Remote))
 	}
 	if y.Interval < leastInterval {
 		c.bad(at+".interval", "must be at least %s: changes are seen sooner by watching, not by a shorter interval", formatDuration(leastInterval))

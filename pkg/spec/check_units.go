@@ -76,7 +76,7 @@ func (c checker) service(at string, v *Service) {
 	}
 	c.positive(at+".start_limit.window", v.StartLimit.Window)
 	if !slices.Contains(signals, v.Stop.Signal) {
-		c.bad(at+".stop.signal", "is %s, which is no signal%s", shown(v.Stop.Signal), didYouMean(strings.ToUpper(v.Stop.Signal), signals))
+		c.bad(at+".stop.signal", "is %s, which is not a signal%s", shown(v.Stop.Signal), didYouMean(strings.ToUpper(v.Stop.Signal), signals))
 	}
 	if v.Ready != nil {
 		c.command(at+".ready.exec", v.Ready.Exec)
@@ -101,7 +101,7 @@ func (c checker) positive(at string, d time.Duration) {
 func (c checker) variableNames(at string, env map[string]secret.Value) {
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		if !isVariable(k) {
-			c.add(c.s.src.key(c.s.src.path(at, k)), "%s has a key that is no name of a variable: letters, digits and underscores", at)
+			c.add(c.s.src.key(c.s.src.path(at, k)), "%s has a key that is not a valid variable name: letters, digits and underscores", at)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (c checker) order() {
 		for j, name := range v.After {
 			at := fmt.Sprintf("services[%d].after[%d]", i, j)
 			if !slices.Contains(known, name) {
-				c.bad(at, "is %s, which is no service%s", shown(name), didYouMean(name, known))
+				c.bad(at, "is %s, which is not a service%s", shown(name), didYouMean(name, known))
 			} else if name != Restore && slices.Contains(reach(after, name), v.Name) {
 				c.bad(at, "makes a circle, since %s waits for %s: remove one of the two", shown(name), shown(v.Name))
 			}

@@ -49,7 +49,7 @@ type piece struct {
 // begins with the path, and never repeat the text.
 var (
 	errUnclosed = errors.New("has a ${ without its }: close it, or write $$ for a dollar")
-	errVariable = errors.New("has a ${…} that is no variable: write ${NAME} or ${NAME:-default}, or $$ for a dollar")
+	errVariable = errors.New("has a ${…} that is not a variable: write ${NAME} or ${NAME:-default}, or $$ for a dollar")
 	errBare     = errors.New("has a variable without braces: write ${NAME}, or $$ for a dollar")
 )
 

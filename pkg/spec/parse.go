@@ -169,11 +169,11 @@ func syntax(err error) (position, string) {
 
 // advice says in other words what the YAML parser says most often.
 var advice = []struct{ part, say string }{
-	{"found character '\t'", "a tab stands where only spaces can: indent with spaces"},
-	{"tab character", "a tab stands where only spaces can: indent with spaces"},
-	{"mapping value is not allowed", "a key stands where none can: check the indentation, and quote a text that has a colon and a space"},
+	{"found character '\t'", "a tab is not allowed here: indent with spaces"},
+	{"tab character", "a tab is not allowed here: indent with spaces"},
+	{"mapping value is not allowed", "a key is not allowed here: check the indentation, and quote a text that has a colon and a space"},
 	{"unexpected key name", "a line here has no colon, or is indented wrongly"},
-	{"value is not allowed in this context", "a value stands where none can: check the indentation here and in the line above"},
+	{"value is not allowed in this context", "a value is not allowed here: check the indentation here and in the line above"},
 	{"non-map value is specified", "a line here has no colon after its key"},
 	{"sequence end token ']'", "the bracket [ that opens here is not closed"},
 	{"flow mapping end token '}'", "the brace { that opens here is not closed"},

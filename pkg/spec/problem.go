@@ -122,7 +122,7 @@ func shown(value string) string {
 
 // nearest returns the known word that text was probably meant to be, or "".
 func nearest(text string, known []string) string {
-	best, bestAt := "", 1+max(1, len(text)/3) // a third of the letters wrong is no typing error any more
+	best, bestAt := "", 1+max(1, len(text)/3) // a third of the letters wrong is not a typing error any more
 	for _, k := range known {
 		if d := distance(strings.ToLower(text), k, bestAt); d < bestAt {
 			best, bestAt = k, d

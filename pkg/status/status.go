@@ -146,7 +146,7 @@ type Replica struct {
 	NextRun      *time.Time `json:"next_run,omitempty"`
 	LastError    string     `json:"last_error,omitempty"`
 	Progress     *Progress  `json:"progress,omitempty"`
-	Doing        string     `json:"doing,omitempty"` // what takes long at the moment and is no transfer
+	Doing        string     `json:"doing,omitempty"` // what takes long at the moment and is not a transfer
 	// SharedFileSystem is the file system of the tree, as /proc/filesystems names
 	// it, where changes made outside this machine or container send no events and
 	// are seen at each interval only; "" where all do, or nothing is watched.

@@ -614,7 +614,7 @@ func TestMirrorTree(t *testing.T) {
 		"a link":                          {[]string{"l.rclonelink", ".rclonelink"}, []string{"f .rclonelink", "l l"}},
 		"a file and files below it":       {[]string{"a", "a/b"}, []string{"d a", "f a/b"}},
 		"a file and a link":               {[]string{"a", "a.rclonelink"}, []string{"f a"}},
-		"what is no path":                 {[]string{"../a", "/b", "c//d", "e/", "f/./g", "ok"}, []string{"f ok"}},
+		"what is not a path":              {[]string{"../a", "/b", "c//d", "e/", "f/./g", "ok"}, []string{"f ok"}},
 		"nothing":                         {nil, nil},
 	}
 	for name, tt := range tests {

@@ -117,7 +117,7 @@ func (l *Lease) sight(ctx context.Context, owner Holder) error {
 }
 
 // askedAfter gives the time of the holder's own last write when the head was written
-// by who asks for the lease: to ask is no sign of the holder's life.
+// by who asks for the lease: to ask is not a sign of the holder's life.
 func (h *Head) askedAfter() (last time.Time, asked bool) {
 	if h.State != Held || h.Request == nil || h.Request.Nonce != h.Nonce || h.Request.Seen.IsZero() {
 		return time.Time{}, false

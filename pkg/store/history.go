@@ -78,7 +78,7 @@ type logBounds struct {
 var usualLog = logBounds{segments: maxSegments, left: maxLog, rows: logRows}
 
 // errBeyond is of a segment that is more than a log can have.
-var errBeyond = errors.New("it goes on, with more than can be read")
+var errBeyond = errors.New("it is longer than can be read")
 
 // logReader reads segments, from a local copy where there is one.
 type logReader struct {

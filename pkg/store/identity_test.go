@@ -123,7 +123,7 @@ func TestLeaseOfATwin(t *testing.T) {
 	}
 }
 
-// To ask is no renewal: the holder in doubt is no twin for it.
+// To ask is not a renewal: the holder in doubt is not a twin for it.
 func TestLeaseInDoubtAndAskedFor(t *testing.T) {
 	a := newAge(t)
 	mustAcquire(t, a.machine("one"))

@@ -25,7 +25,7 @@ func Impossible(format string, args ...any) error {
 }
 
 // impossible makes one of what is wrong with an object whose bytes are those that its
-// name promises: then it was written so. What went wrong on this machine is no word
+// name promises: then it was written so. What went wrong on this machine is not a word
 // about the bucket.
 func impossible(err error) error {
 	var local *fs.PathError
@@ -96,7 +96,7 @@ func Get(ctx context.Context, b Bucket, key string, limit int64) ([]byte, error)
 // checkPath refuses what no tree of ours has as a path of that kind.
 func checkPath(path string, kind tree.Kind) error {
 	if !ValidPath(path) {
-		return fmt.Errorf("%s is no path", short(path))
+		return fmt.Errorf("%s is not a path", short(path))
 	}
 	top, below, _ := strings.Cut(path, "/")
 	if top != Dir {
@@ -138,14 +138,14 @@ func checkEntry(e *tree.Entry) error {
 	}
 	if e.Kind != tree.File {
 		if e.Size < 0 || e.Size > maxNotFile || len(e.Where) > 0 {
-			return fmt.Errorf("%s is no file, and has content", short(e.Path))
+			return fmt.Errorf("%s is not a file, and has content", short(e.Path))
 		}
 		return nil
 	}
 	size := int64(0)
 	for i := range e.Where {
 		if err := checkExtent(&e.Where[i]); err != nil {
-			return fmt.Errorf("the content of %s is said to lie where nothing can: %w", short(e.Path), err)
+			return fmt.Errorf("the place named for the content of %s is impossible: %w", short(e.Path), err)
 		}
 		size += e.Where[i].Size // at most 2^25 of 2^26 bytes
 	}
@@ -159,7 +159,7 @@ func checkExtent(x *tree.Extent) error {
 	name, ours := strings.CutPrefix(x.Object, "o/")
 	switch {
 	case !ours || !ValidPath(x.Object) || strings.Contains(name, "/"):
-		return fmt.Errorf("%s is no object of content", short(x.Object))
+		return fmt.Errorf("%s is not a content object", short(x.Object))
 	case x.Offset < 0 || x.Offset > maxObject || x.Stored < 0 || x.Stored > maxExtent || x.Size < 0 || x.Size > maxExtent:
 		return fmt.Errorf("at %d, %d bytes of %d", x.Offset, x.Stored, x.Size)
 	}
@@ -216,14 +216,14 @@ func (g *Generation) check(last int64) error {
 	return checkRefs(g.Replicas)
 }
 
-// checkRefs refuses what is no word on a replica's tree.
+// checkRefs refuses what is not a word on a replica's tree.
 func checkRefs(refs map[string]Ref) error {
 	for name, ref := range refs {
 		switch {
 		case len(name) > maxName:
 			return fmt.Errorf("a replica with a name of %d bytes", len(name))
 		case ref.Manifest != "" && (!ValidPath(ref.Manifest) || len(ref.Manifest) > maxName):
-			return fmt.Errorf("%s is no manifest", short(ref.Manifest))
+			return fmt.Errorf("%s is not a manifest", short(ref.Manifest))
 		case ref.Files < 0 || ref.Bytes < 0 || ref.Older < 0:
 			return fmt.Errorf("replica %s has %d files and %d bytes", short(name), ref.Files, ref.Bytes)
 		}

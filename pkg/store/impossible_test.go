@@ -178,7 +178,7 @@ func TestWhatPacksWellIsRead(t *testing.T) {
 	}
 }
 
-// A difference from a manifest of another workspace, or from itself, is no tree.
+// A difference from a manifest of another workspace, or from itself, is not a tree.
 func TestImpossibleBases(t *testing.T) {
 	for name, texts := range map[string][2]string{
 		"of another workspace": {`{"format":1,"workspace":"a/b/c","base":"m/1"}` + "\n", `{"format":1,"workspace":"a/b/other"}` + "\n"},

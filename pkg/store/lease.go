@@ -499,7 +499,7 @@ func (l *Lease) putSegments(ctx context.Context, before string, gens []Generatio
 }
 
 // write changes the head by compare-and-swap. A request that was added to our
-// own head meanwhile is no loss: the change is made over it.
+// own head meanwhile is not a loss: the change is made over it.
 func (l *Lease) write(ctx context.Context, change func(*Head)) error {
 	for {
 		h := l.head.Clone()

@@ -469,7 +469,7 @@ func TestLeaseProof(t *testing.T) {
 	}
 }
 
-// Best effort is no lock; but a head that another wrote is seen before it is
+// Best effort is not a lock; but a head that another wrote is seen before it is
 // written over.
 func TestLeaseBestEffort(t *testing.T) {
 	b := storetest.New().Weak()

@@ -185,9 +185,9 @@ func (h *manifestHeader) check() error {
 	case h.Format != manifestFormat:
 		return fmt.Errorf("format %d %w", h.Format, errLater)
 	case h.Base != "" && !IsManifest(h.Base):
-		return fmt.Errorf("it is said to differ from %s, which is no manifest", short(h.Base))
+		return fmt.Errorf("it claims to be a delta of %s, which is not a manifest", short(h.Base))
 	case h.Rows < 0 || h.Rows > MaxRows:
-		return fmt.Errorf("it is said to have %d rows", h.Rows)
+		return fmt.Errorf("it claims %d rows", h.Rows)
 	case h.Epoch < 0 || h.Epoch > maxNumber || h.Generation < 0 || h.Generation > maxNumber:
 		return fmt.Errorf("it is of generation %d of epoch %d", h.Generation, h.Epoch)
 	case h.Older != nil && (h.Older.Count < len(h.Older.Paths) || len(h.Older.Paths) > olderMost):
@@ -306,7 +306,7 @@ func readTree(m, full *manifest) (*Tree, error) {
 			return
 		}
 		if leaf != "" && tree.Within(e.Path, leaf) && misplaced == nil {
-			misplaced = fmt.Errorf("%s lies below %s, which is no directory", short(e.Path), short(leaf))
+			misplaced = fmt.Errorf("%s is below %s, which is not a directory", short(e.Path), short(leaf))
 		}
 		if e.Kind != tree.Dir {
 			leaf = e.Path

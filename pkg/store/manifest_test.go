@@ -185,7 +185,7 @@ func TestDifferencePays(t *testing.T) {
 	}
 }
 
-// Without what it is a difference from a manifest is no tree, not even a part of
+// Without what it is a difference from a manifest is not a tree, not even a part of
 // one, and the error names what is missing.
 func TestDifferenceWithoutItsBase(t *testing.T) {
 	now := plainTree(20)

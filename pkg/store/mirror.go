@@ -173,7 +173,7 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 		return err
 	}
 	if !s.Mode().IsRegular() {
-		return errors.New("it is no regular file")
+		return errors.New("it is not a regular file")
 	}
 	// -M writes foreign metadata as attributes and may set an owner; neither
 	// belongs in the tree.

@@ -164,7 +164,7 @@ func (r *reader) flag(name string, fallback bool) bool {
 // labelLimit is what a label of DNS holds.
 const labelLimit = 63
 
-// hostname makes a label of DNS of any text: lower case, what is no letter or
+// hostname makes a label of DNS of any text: lower case, what is not a letter or
 // digit becomes a dash, no dash at the ends. A name that is too long keeps its
 // end, where the environment is, and its beginning, where the prefix is.
 func hostname(text string) string {

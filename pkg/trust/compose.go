@@ -229,7 +229,7 @@ func (d *drawn) texts(on string, n ast.Node) (names []string, err error) {
 		for _, v := range values {
 			name, ok := text(v)
 			if !ok {
-				return fmt.Errorf("its %s is no plain text", on)
+				return fmt.Errorf("its %s is not plain text", on)
 			}
 			names = append(names, name)
 		}

@@ -351,7 +351,7 @@ func (r *reader) lock(at string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(features)) {
 		var entry map[string]json.RawMessage
-		_ = json.Unmarshal(features[name], &entry) // what is no map has no integrity
+		_ = json.Unmarshal(features[name], &entry) // what is not a map has no integrity
 		_, digest, ok := strings.Cut(name, "@")
 		if pin := entry["integrity"]; ok && pin != nil && compact(pin) != digest {
 			r.acts = append(r.acts, Act{label + ": " + name, compact(pin)})

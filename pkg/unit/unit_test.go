@@ -36,7 +36,7 @@ func TestValidate(t *testing.T) {
 		"negative":        {service(func(u *Unit) { u.Backoff.Base = -1 }), "negative"},
 		"max below base":  {service(func(u *Unit) { u.Backoff = Backoff{Base: 2, Max: 1} }), "shorter"},
 		"factor":          {service(func(u *Unit) { u.Backoff.Factor = 0.5 }), "factor"},
-		"signal":          {service(func(u *Unit) { u.Stop.Signal = 99 }), "no signal"},
+		"signal":          {service(func(u *Unit) { u.Stop.Signal = 99 }), "not a signal"},
 		"probe":           {service(func(u *Unit) { u.Ready = &Probe{} }), "ready probe"},
 		"schedule":        {service(func(u *Unit) { u.Schedule.Every = time.Second }), "only a job"},
 		"point":           {service(func(u *Unit) { u.Point = "pre_stop" }), "has a point"},

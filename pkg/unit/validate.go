@@ -63,7 +63,7 @@ func (u Unit) validatePolicy(bad func(string, ...any)) {
 		bad("backoff.factor %v is less than 1", b.Factor)
 	}
 	if u.Stop.Signal < 0 || u.Stop.Signal > 64 {
-		bad("stop.signal %d is no signal", int(u.Stop.Signal))
+		bad("stop.signal %d is not a signal", int(u.Stop.Signal))
 	}
 	if p := u.Ready; p != nil && (len(p.Exec) == 0 || p.Interval < 0 || p.Timeout < 0) {
 		bad("its ready probe has no command or a negative duration")

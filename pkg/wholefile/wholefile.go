@@ -18,7 +18,7 @@ import (
 const ByHand = 4 << 20
 
 var (
-	// ErrIrregular is of what is no regular file: a named pipe, a socket, a device.
+	// ErrIrregular is of what is not a regular file: a named pipe, a socket, a device.
 	ErrIrregular = errors.New("it is not a regular file")
 	// ErrTooLarge is of a file with more bytes than the reader takes.
 	ErrTooLarge = errors.New("it is too large")
@@ -50,7 +50,7 @@ func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
 	return read(f, err, name, limit)
 }
 
-// regular closes what was opened and is no file.
+// regular closes what was opened and is not a file.
 func regular(f *os.File, err error, path string) (*os.File, error) {
 	if errors.Is(err, syscall.ENXIO) { // a socket, or a device without a driver
 		return nil, &fs.PathError{Op: "read", Path: path, Err: ErrIrregular}

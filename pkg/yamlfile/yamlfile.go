@@ -82,7 +82,7 @@ func guarded(b []byte, call func() error) (err error) {
 	}
 	defer func() {
 		if recover() != nil { // the parser's own
-			err = errors.New("it is no YAML")
+			err = errors.New("it is not YAML")
 		}
 	}()
 	if err := call(); err != nil {

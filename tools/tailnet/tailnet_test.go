@@ -200,7 +200,7 @@ func TestNetworkLoss(t *testing.T) {
 	to := b.awaitJoined().Network.Addresses[0]
 	w.shut()
 	a.await("offline, and said", func(d document) bool {
-		return d.Network.State == "offline" && strings.Contains(d.attention(), "does not reach its control server")
+		return d.Network.State == "offline" && strings.Contains(d.attention(), "cannot reach its control server")
 	})
 	a.start() // with the network gone
 	w.open()
