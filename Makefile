@@ -139,6 +139,10 @@ generate: ## write generated documents and schemas anew
 	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/scaffold ./pkg/replica -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
+.PHONY: figures
+figures: ## measure the rooms anew, for the table of docs/ARCHITECTURE.md
+	@go run -C tools/check ./figures -write
+
 .PHONY: clean
 clean: ## remove what was built
 	@rm -rf $(BIN) dist .demo

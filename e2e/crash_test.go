@@ -398,7 +398,7 @@ func crashInMirror(t *testing.T, at string) {
 	a := w.machine("a")
 	a.spec(func(o *specOptions) {
 		o.Replicas[0].Direction = "push-only"
-		o.TTL, o.Renew = "6s", "2s"
+		o.TTL, o.Renew = "12s", "2s"
 	})
 	a.seed()
 	a.remove("link") // a link's object and its file would differ in name
@@ -458,7 +458,7 @@ func crashInLongLog(t *testing.T, at string) {
 func (w *world) pair() (a, b *machine) {
 	a, b = w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew = "6s", "2s" })
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = "12s", "2s" })
 	}
 	return a, b
 }
