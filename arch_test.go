@@ -32,13 +32,14 @@ var lower = map[string]string{
 	"pkg/spec":         "pkg/backoff pkg/filter pkg/hint pkg/secret pkg/wholefile",
 	"pkg/rclone":       "pkg/anchor pkg/hint pkg/process pkg/secret",
 	"pkg/store":        "pkg/account pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/sparse pkg/tree pkg/wholefile",
-	"pkg/replica":      "pkg/anchor pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/sparse pkg/store pkg/tree pkg/wholefile",
+	"pkg/plan":         "pkg/tree",
+	"pkg/replica":      "pkg/anchor pkg/filter pkg/hint pkg/killpoint pkg/plan pkg/rclone pkg/sparse pkg/store pkg/tree pkg/wholefile",
 	"pkg/control":      "pkg/account pkg/hint pkg/status pkg/wholefile",
 	"supervisor":       "pkg/backoff pkg/hint pkg/process pkg/unit pkg/wholefile",
 	"pkg/tailnet":      "pkg/hint pkg/secret pkg/spec pkg/status pkg/unit pkg/wholefile",
 	"hooks":            "pkg/backoff pkg/hint pkg/unit",
 	"pkg/gitstate":     "pkg/anchor pkg/area pkg/killpoint pkg/wholefile",
-	"engine":           "pkg/account pkg/anchor pkg/area pkg/backoff pkg/filter pkg/gitstate pkg/hint pkg/killpoint pkg/rclone pkg/replica pkg/status pkg/store pkg/tree pkg/watch pkg/wholefile",
+	"engine":           "pkg/account pkg/anchor pkg/area pkg/backoff pkg/filter pkg/gitstate pkg/hint pkg/killpoint pkg/plan pkg/rclone pkg/replica pkg/status pkg/store pkg/tree pkg/watch pkg/wholefile",
 	"pkg/fnox":         "pkg/hint pkg/secret pkg/wholefile",
 	"pkg/trust":        "pkg/hint pkg/jsonc pkg/wholefile pkg/yamlfile",
 	"features":         "",
@@ -63,6 +64,7 @@ var lower = map[string]string{
 	"bench/replication":       "bench/internal/proc internal/s3test pkg/hint pkg/status pkg/store pkg/tree",
 	"pkg/store/storetest":     "pkg/rclone pkg/store",
 	"pkg/replica/replicatest": "pkg/replica pkg/tree",
+	"pkg/tree/treetest":       "pkg/tree",
 	"pkg/spec/internal":       "pkg/secret pkg/spec pkg/spec/internal/schema",
 }
 
@@ -78,6 +80,8 @@ var bans = []struct{ room, path, why string }{
 	{"cmd/coltecd", "invopop/jsonschema", "the schema is generated when building: it costs the daemon memory"},
 	{"pkg/tree", "os", "pure: readers and writers are given to it"},
 	{"pkg/filter", "os", "pure"},
+	{"pkg/plan", "os", "pure: what is lost or kept is decided where nothing can fail, and random trees can be tried by the million"},
+	{"pkg/plan", "context", "pure: nothing in it waits"},
 	{"pkg/backoff", "os", "pure"},
 }
 

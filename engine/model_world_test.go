@@ -127,11 +127,11 @@ type run struct {
 	inWork bool // the engine waits beside work of its own
 	inTick bool
 	ops    int // operations in this step
-	plan   plan
+	plan   interruption
 }
 
-// plan is what happens in the middle of a step.
-type plan struct {
+// interruption is what happens in the middle of a step.
+type interruption struct {
 	at int // before which operation; 0: never
 	do func()
 }
@@ -310,7 +310,7 @@ func (r *run) reach(what string) error {
 		return nil
 	}
 	do := r.plan.do
-	r.plan = plan{}
+	r.plan = interruption{}
 	r.m.say("%s, before %q:", r.id, what)
 	do()
 	if r.ended {
@@ -379,7 +379,7 @@ func (m *model) drive(r *run, what string, do func(e *Engine)) {
 		p.run = nil
 	}
 	m.stack = m.stack[:len(m.stack)-1]
-	r.plan = plan{}
+	r.plan = interruption{}
 	m.disarm()
 	m.checkStep(p, before)
 }
@@ -389,13 +389,13 @@ func (m *model) plot(r *run) {
 	at := 1 + m.rnd.IntN(1+m.rnd.IntN(60))
 	switch n := m.rnd.IntN(100); {
 	case n < 8:
-		r.plan = plan{at, r.die}
+		r.plan = interruption{at, r.die}
 	case n < 14:
 		m.arm(modelPoints[m.rnd.IntN(len(modelPoints))], 1+m.rnd.IntN(2))
 	case n < 30 && m.plans < 2:
-		r.plan = plan{at, r.held}
+		r.plan = interruption{at, r.held}
 	case n < 38:
-		r.plan = plan{at, func() { m.edit(r.at) }}
+		r.plan = interruption{at, func() { m.edit(r.at) }}
 	}
 	if m.rnd.IntN(5) == 0 {
 		m.backs.inject(m.rnd)

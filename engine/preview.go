@@ -5,8 +5,8 @@ import (
 	"errors"
 	"os"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
-	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -101,22 +101,22 @@ func (e *Engine) previewTree(ctx context.Context, m *member) (lineage string, ge
 }
 
 // says puts a decision in words; "" for none.
-func (m *member) says(d replica.Decision) string {
+func (m *member) says(d plan.Decision) string {
 	pulls, pushes := m.Direction != PushOnly, m.writes()
 	switch {
-	case d.Op == replica.Take && pulls:
+	case d.Op == plan.Take && pulls:
 		return "fetch"
-	case d.Op == replica.Delete && pulls:
+	case d.Op == plan.Delete && pulls:
 		return "delete here"
-	case d.Op == replica.Meta && pulls:
+	case d.Op == plan.Meta && pulls:
 		return "set mode and time"
-	case d.Op == replica.Conflict && pulls:
+	case d.Op == plan.Conflict && pulls:
 		return "keep aside and fetch"
-	case d.Op == replica.Aside && pulls:
+	case d.Op == plan.Aside && pulls:
 		return "keep aside"
-	case (d.Op == replica.Keep || d.Op == replica.Conflict) && pushes, d.Op == replica.Adopt && pushes && d.Changed():
+	case (d.Op == plan.Keep || d.Op == plan.Conflict) && pushes, d.Op == plan.Adopt && pushes && d.Changed():
 		return "push"
-	case d.Op == replica.Withdraw && pushes:
+	case d.Op == plan.Withdraw && pushes:
 		return "delete there"
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -26,7 +27,7 @@ func (p *placement) here() map[tree.Sum]string {
 
 // copyHere makes the staged file of a decision from one that is here, and says
 // whether it could: that may have been edited or moved since it was planned with.
-func (p *placement) copyHere(d *Decision, staged string) bool {
+func (p *placement) copyHere(d *plan.Decision, staged string) bool {
 	path, ok := p.local[d.Entry.Sum]
 	if !ok || d.Entry.Kind != tree.File || d.Entry.Size == 0 || d.Remote.Mode == tree.NoMode {
 		return false
@@ -53,7 +54,7 @@ func (p *placement) copyHere(d *Decision, staged string) bool {
 
 // gather fills the stage for decisions that need content: from here, and else by what
 // is to be fetched. It notes where the content of each will be staged.
-func (p *placement) gather(takes []*Decision, staged []string, dir string) (fetch []*Decision) {
+func (p *placement) gather(takes []*plan.Decision, staged []string, dir string) (fetch []*plan.Decision) {
 	for i, d := range takes {
 		name := "here-" + strconv.Itoa(i)
 		if !p.copyHere(d, filepath.Join(dir, name)) {
@@ -74,10 +75,10 @@ type pace struct {
 }
 
 // start counts what is to come.
-func (s *pace) start(takes []*Decision, now time.Time) {
+func (s *pace) start(takes []*plan.Decision, now time.Time) {
 	s.began = now
 	for _, d := range takes {
-		if d.fetches() {
+		if d.Fetches() {
 			s.all.TotalFiles++
 			s.all.TotalBytes += d.Entry.Size
 		}

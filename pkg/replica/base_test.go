@@ -13,12 +13,13 @@ import (
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
 
 // baseRow makes a row of a file.
 func baseRow(path, content string) Row {
-	e := parse("x=" + content)[0]
+	e := treetest.Parse("x=" + content)[0]
 	e.Path = path
 	e.Where = []tree.Extent{{Object: "o/1-" + content, Stored: 3, Size: int64(len(content)), Codec: tree.Raw}}
 	return Row{Entry: e, Seen: Seen{Mode: e.Mode, Size: e.Size, MTime: -5, CTime: 1 << 60, Inode: 1<<63 + 5, Mount: len(content) == 2}}
@@ -290,9 +291,9 @@ func replaceFile(file string) error {
 func TestBaseRemoteAndDifferences(t *testing.T) {
 	b := NewBase(t.TempDir(), Header{})
 	for _, r := range []string{"a=1", "b=1", "c=1"} {
-		b.apply(put(Row{Entry: parse(r)[0]}))
+		b.apply(put(Row{Entry: treetest.Parse(r)[0]}))
 	}
-	remote := parse("0=1 b=2 c=1 d=1")
+	remote := treetest.Parse("0=1 b=2 c=1 d=1")
 	b.Unplaced = b.Differences(remote)
 	if diff := cmp.Diff(remote, b.Remote()); diff != "" {
 		t.Errorf("the remote tree: %s", diff)
@@ -304,7 +305,7 @@ func TestBaseRemoteAndDifferences(t *testing.T) {
 	if diff := cmp.Diff([]string{"0false", "atrue", "bfalse", "dfalse"}, paths); diff != "" {
 		t.Error(diff)
 	}
-	b.apply(Delta{Changes: []Change{goneAt("a"), {Row: Row{Entry: parse("b=2")[0]}}}})
+	b.apply(Delta{Changes: []Change{goneAt("a"), {Row: Row{Entry: treetest.Parse("b=2")[0]}}}})
 	if len(b.Unplaced) != 2 {
 		t.Errorf("what was placed is still unplaced: %+v", b.Unplaced)
 	}

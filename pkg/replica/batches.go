@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -31,16 +32,16 @@ const (
 )
 
 // inTurn sorts decisions into the order in which they are carried out.
-func inTurn(takes []*Decision) []*Decision {
+func inTurn(takes []*plan.Decision) []*plan.Decision {
 	type place struct {
-		d          *Decision
+		d          *plan.Decision
 		class, key int64
 	}
 	ranks := map[string]int64{}
 	places := make([]place, 0, len(takes))
 	for _, d := range takes {
 		p := place{d: d}
-		if d.fetches() {
+		if d.Fetches() {
 			p.class = classOf(d.Entry.Size)
 		}
 		if p.class == 3 {
@@ -57,7 +58,7 @@ func inTurn(takes []*Decision) []*Decision {
 	slices.SortStableFunc(places, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.key, b.key))
 	})
-	out := make([]*Decision, len(places))
+	out := make([]*plan.Decision, len(places))
 	for i := range places {
 		out[i] = places[i].d
 	}
@@ -76,11 +77,11 @@ func classOf(size int64) int64 {
 
 // expect notes which decision is the last to need an object. A part that comes again
 // is found in the file that had it first.
-func (b *batches) expect(takes []*Decision) {
+func (b *batches) expect(takes []*plan.Decision) {
 	b.last = map[string]int{}
 	parts := map[string]bool{}
 	for i, d := range takes {
-		if !d.fetches() {
+		if !d.Fetches() {
 			continue
 		}
 		b.rest += takesUp(d)
@@ -103,10 +104,10 @@ func (b *batches) needs(object string, n int) bool {
 }
 
 // consumed notes that decisions had their turn.
-func (b *batches) consumed(takes []*Decision) {
+func (b *batches) consumed(takes []*plan.Decision) {
 	b.turn += len(takes)
 	for _, d := range takes {
-		if d.fetches() {
+		if d.Fetches() {
 			b.rest -= takesUp(d)
 		}
 	}
@@ -114,7 +115,7 @@ func (b *batches) consumed(takes []*Decision) {
 
 // bringAll brings decisions batch by batch. What was settled before an error
 // is recorded.
-func (p *placement) bringAll(ctx context.Context, takes []*Decision) error {
+func (p *placement) bringAll(ctx context.Context, takes []*plan.Decision) error {
 	for len(takes) > 0 {
 		n, err := p.batch(ctx, takes)
 		if err != nil {
@@ -127,7 +128,7 @@ func (p *placement) bringAll(ctx context.Context, takes []*Decision) error {
 }
 
 // batch fetches and places the next decisions, and says how many had their turn.
-func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
+func (p *placement) batch(ctx context.Context, takes []*plan.Decision) (int, error) {
 	n := p.portion(takes)
 	if n == 0 { // the first one is not tried
 		return 1, nil
@@ -145,9 +146,9 @@ func (p *placement) batch(ctx context.Context, takes []*Decision) (int, error) {
 
 // portion counts the decisions that come next, together: some that need no content, or
 // as much as there is room for. None: the first one has no room, and is noted.
-func (p *placement) portion(takes []*Decision) int {
-	if !takes[0].fetches() {
-		n := slices.IndexFunc(takes, (*Decision).fetches)
+func (p *placement) portion(takes []*plan.Decision) int {
+	if !takes[0].Fetches() {
+		n := slices.IndexFunc(takes, (*plan.Decision).Fetches)
 		p.pace.batch = 0
 		return cmp.Or(max(n, 0), len(takes))
 	}
@@ -159,7 +160,7 @@ func (p *placement) portion(takes []*Decision) int {
 	// What comes is there twice for a while: in objects, and in files.
 	limit := min(p.limit, room/2)
 	n, cost := 0, int64(0)
-	for p.pace.batch = 0; n < len(takes) && takes[n].fetches(); n++ {
+	for p.pace.batch = 0; n < len(takes) && takes[n].Fetches(); n++ {
 		d := takes[n]
 		cost += d.Entry.Size + fileCost
 		if n > 0 && (cost > limit || p.crowded(d, room) != "") {
@@ -175,9 +176,9 @@ const fileCost = 4096
 
 // stage gets the content of decisions into the stage and onto the disk, and names the
 // staged files.
-func (p *placement) stage(ctx context.Context, takes []*Decision) ([]string, error) {
+func (p *placement) stage(ctx context.Context, takes []*plan.Decision) ([]string, error) {
 	staged := make([]string, len(takes))
-	if !takes[0].fetches() {
+	if !takes[0].Fetches() {
 		return staged, nil
 	}
 	dir := p.r.incoming()
@@ -195,15 +196,15 @@ func (p *placement) stage(ctx context.Context, takes []*Decision) ([]string, err
 }
 
 // placeBatch gives what is staged its places, and records that.
-func (p *placement) placeBatch(takes []*Decision, staged []string) error {
+func (p *placement) placeBatch(takes []*plan.Decision, staged []string) error {
 	if err := p.bringEach(takes, staged); err != nil {
 		return err
 	}
-	if takes[0].fetches() {
+	if takes[0].Fetches() {
 		p.pace.placed(len(takes))
 	}
 	pointPlaced.Reach()
-	if takes[0].fetches() { // what is not on the disk yet need not get there
+	if takes[0].Fetches() { // what is not on the disk yet need not get there
 		if err := p.tidy(len(takes)); err != nil {
 			return err
 		}
@@ -259,7 +260,7 @@ func (r *Replica) Leave() {
 
 // takesUp is about how many bytes the content of a decision takes up on the disk: holes
 // take none.
-func takesUp(d *Decision) int64 {
+func takesUp(d *plan.Decision) int64 {
 	size := d.Entry.Size
 	for i := range d.Entry.Where {
 		if x := &d.Entry.Where[i]; store.MayBeZero(x) {

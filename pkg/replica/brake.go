@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -128,52 +129,30 @@ func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (lost []tree.Entry, 
 		note(c)
 	}
 	for _, e := range gone {
-		if !tree.Within(e.Path, Dir) && loses(&e, still) {
+		if !tree.Within(e.Path, Dir) && plan.Loses(&e, still) {
 			lost = append(lost, e)
 		}
 	}
 	return lost, nil
 }
 
-// loses says that something that goes has content that is not still there.
-func loses(e *tree.Entry, still map[tree.Sum]bool) bool {
-	return e.Kind == tree.Link || e.Kind == tree.File && !still[e.Sum]
-}
-
-// losing names the local files that a plan deletes, but for those whose content comes
-// under another name.
-func losing(plan []Decision) (lost []tree.Entry) {
-	still := map[tree.Sum]bool{}
-	for i := range plan {
-		if d := &plan[i]; d.Op == Take && d.Entry.Kind == tree.File && d.Entry.Sum != (tree.Sum{}) {
-			still[d.Entry.Sum] = true
-		}
-	}
-	for i := range plan {
-		if d := &plan[i]; d.Op == Delete && loses(d.Local, still) {
-			lost = append(lost, *d.Local)
-		}
-	}
-	return lost
-}
-
 // hold takes the deletions out of a plan that wait for a person's word, and names the
 // files that they are of. What a person brought back stays, and is pushed again.
 func (r *Replica) hold(p *planning, o SettleOptions) (held []string, err error) {
 	if r.returns(p.decisions) {
-		reconcile(p.decisions) // the directories of what stays do too
+		plan.Reconcile(p.decisions) // the directories of what stays do too
 	}
-	lost := losing(p.decisions)
+	lost := plan.Losing(p.decisions)
 	explained := min(max(o.Allowed-r.base.Header.Allowed, 0), int64(len(lost)))
 	loss, err := r.Loss(lost, int(explained), o.GivesBack && r.Layout.ByContent())
 	if err != nil || o.AllowDelete || !loss.Waits() {
 		return nil, err
 	}
-	p.decisions = slices.DeleteFunc(p.decisions, func(d Decision) bool {
-		if d.Op == Delete && d.Local.Kind != tree.Dir {
+	p.decisions = slices.DeleteFunc(p.decisions, func(d plan.Decision) bool {
+		if d.Op == plan.Delete && d.Local.Kind != tree.Dir {
 			held = append(held, d.Path)
 		}
-		return d.Op == Delete
+		return d.Op == plan.Delete
 	})
 	return held, nil
 }

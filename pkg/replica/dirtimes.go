@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -16,9 +17,9 @@ func (p *placement) dirTimes() {
 
 // dirTime is the time that a directory is to have; 0 for one that nobody knows, and for
 // what is none.
-func (p *placement) dirTime(d *Decision) int64 {
+func (p *placement) dirTime(d *plan.Decision) int64 {
 	switch d.Op {
-	case Delete, Withdraw, Forget, Aside:
+	case plan.Delete, plan.Withdraw, plan.Forget, plan.Aside:
 		return 0
 	}
 	here := d.Local != nil && d.Local.Kind == tree.Dir
@@ -28,7 +29,7 @@ func (p *placement) dirTime(d *Decision) int64 {
 		was = p.plan.seen[i].MTime
 	}
 	switch {
-	case !there || d.Op == Keep:
+	case !there || d.Op == plan.Keep:
 		return was
 	case !here:
 		return d.Remote.MTime
@@ -48,7 +49,7 @@ func (p *placement) setDirTime(path string, want int64) {
 
 // noteDir settles a directory that is as it is to be, with the time that it has now. Its
 // mode is what the plan saw: who changed it since made an edit.
-func (p *placement) noteDir(d *Decision) error {
+func (p *placement) noteDir(d *plan.Decision) error {
 	now, err := p.r.root.Lstat(d.Path)
 	if err != nil {
 		return err

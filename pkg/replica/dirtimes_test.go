@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
 )
@@ -145,11 +146,11 @@ func TestDirectoryTimesAfterACutRestore(t *testing.T) {
 	one.put("last", "1")
 	one.pushAll()
 	two.stageBytes = 256 << 10
-	two.merge = func(s Sides) []Decision { return Plan(s)[:4] }
+	two.merge = func(s plan.Sides) []plan.Decision { return plan.Merge(s)[:4] }
 	if _, err := two.acquire(SettleOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	two.merge = Plan
+	two.merge = plan.Merge
 	if _, err := two.settle(SettleOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -44,8 +45,8 @@ func TestEditsBetweenPlanAndPlacement(t *testing.T) {
 					two.put("f", "edited before")
 				}
 				var edited fileTree
-				two.merge = func(s Sides) []Decision {
-					plan := Plan(s)
+				two.merge = func(s plan.Sides) []plan.Decision {
+					plan := plan.Merge(s)
 					one.w.must(edit(two, two.at("f")))
 					edited = two.show()
 					return plan

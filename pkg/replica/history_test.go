@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -374,10 +375,10 @@ func (h *history) checkAgreed(side int) {
 			h.broken("%s: the head differs from its own base", m.Host)
 		}
 	}
-	plan, err := m.Plan(h.t.Context())
+	decisions, err := m.Plan(h.t.Context())
 	h.must(err)
-	for _, d := range plan {
-		if d.Op != Nothing {
+	for _, d := range decisions {
+		if d.Op != plan.Nothing {
 			h.broken("%s: a second pass would %s %q", m.Host, d.Op, d.Path)
 		}
 	}
@@ -449,10 +450,10 @@ func TestHistories(t *testing.T) {
 }
 
 // decide makes a mutant whose plan says another thing.
-func decide(change func(d *Decision)) func(m *machine) {
+func decide(change func(d *plan.Decision)) func(m *machine) {
 	return func(m *machine) {
-		m.merge = func(s Sides) []Decision {
-			plan := Plan(s)
+		m.merge = func(s plan.Sides) []plan.Decision {
+			plan := plan.Merge(s)
 			for i := range plan {
 				change(&plan[i])
 			}
@@ -462,8 +463,8 @@ func decide(change func(d *Decision)) func(m *machine) {
 }
 
 // swap is a mutant that takes one operation for another.
-func swap(from, to Op) func(m *machine) {
-	return decide(func(d *Decision) {
+func swap(from, to plan.Op) func(m *machine) {
+	return decide(func(d *plan.Decision) {
 		if d.Op == from {
 			d.Op = to
 		}
@@ -492,22 +493,22 @@ func TestHistoriesCatchMutants(t *testing.T) {
 		make func(m *machine)
 		want string // in what is said of it
 	}{
-		"a conflict overwrites the local version": {swap(Conflict, Take), "is lost"},
-		"an edit below a replaced directory goes": {swap(Aside, Delete), "is lost"},
-		"what the remote changed is not taken": {decide(func(d *Decision) {
-			if d.Op == Take && d.Local != nil {
-				d.Op = Keep
+		"a conflict overwrites the local version": {swap(plan.Conflict, plan.Take), "is lost"},
+		"an edit below a replaced directory goes": {swap(plan.Aside, plan.Delete), "is lost"},
+		"what the remote changed is not taken": {decide(func(d *plan.Decision) {
+			if d.Op == plan.Take && d.Local != nil {
+				d.Op = plan.Keep
 			}
 		}), "does not show the head"},
-		"what the remote deleted stays":    {swap(Delete, Keep), "does not show the head"},
-		"what was deleted here comes back": {swap(Withdraw, Take), "comes back"},
-		"a conflict where one side changed": {decide(func(d *Decision) {
-			if d.Op == Take && d.Local != nil && d.Local.Kind == tree.File && d.Entry.Kind == tree.File {
-				d.Op = Conflict
+		"what the remote deleted stays":    {swap(plan.Delete, plan.Keep), "does not show the head"},
+		"what was deleted here comes back": {swap(plan.Withdraw, plan.Take), "comes back"},
+		"a conflict where one side changed": {decide(func(d *plan.Decision) {
+			if d.Op == plan.Take && d.Local != nil && d.Local.Kind == tree.File && d.Entry.Kind == tree.File {
+				d.Op = plan.Conflict
 			}
 		}), "conflict at"},
-		"a mode is not taken":   {decide(func(d *Decision) { d.Entry.Mode |= 0o100 }), "does not show the head"},
-		"a time is not taken":   {decide(func(d *Decision) { d.Entry.MTime /= 1000 }), "does not show the head"},
+		"a mode is not taken":   {decide(func(d *plan.Decision) { d.Entry.Mode |= 0o100 }), "does not show the head"},
+		"a time is not taken":   {decide(func(d *plan.Decision) { d.Entry.MTime /= 1000 }), "does not show the head"},
 		"a generation is short": {func(m *machine) { m.Layout = forgetful{m.Layout} }, "differ"},
 	}
 	for name, mutant := range mutants {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"golang.org/x/sys/unix"
 )
@@ -188,15 +189,15 @@ func TestReadersOfAnothersDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	peek := func() ([]Decision, error) {
+	peek := func() ([]plan.Decision, error) {
 		r := New(Options{Name: a.Name, Workspace: a.Workspace, Path: a.Path, Filter: &filter.Filter{}, Layout: a.Layout})
 		defer r.Close()
 		h := a.base.Header
 		return r.Peek(t.Context(), h.Lineage, h.Generation, &store.Tree{Entries: a.base.Remote()})
 	}
-	plan, err := peek()
-	if err != nil || !slices.ContainsFunc(plan, func(d Decision) bool { return d.Path == "d/f" && d.Op == Withdraw }) {
-		t.Errorf("the plan is %+v, %v", plan, err)
+	decisions, err := peek()
+	if err != nil || !slices.ContainsFunc(decisions, func(d plan.Decision) bool { return d.Path == "d/f" && d.Op == plan.Withdraw }) {
+		t.Errorf("the plan is %+v, %v", decisions, err)
 	}
 	if _, err := ListAside(a.Path, "", nil); err != nil {
 		t.Error(err)

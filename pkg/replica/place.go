@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -44,7 +45,7 @@ type placement struct {
 	plan    *planning
 	stamp   string // of this run: names the directories of what is kept aside
 	changes []Change
-	dirs    []*Decision         // whose modes and times are set when their content is there
+	dirs    []*plan.Decision    // whose modes and times are set when their content is there
 	late    map[string]bool     // paths that take the name of one that goes, on a file system that folds
 	local   map[tree.Sum]string // files that are here, by their content
 	pace    pace
@@ -58,16 +59,16 @@ type placement struct {
 // until that is empty. Directories get their modes last.
 func (p *placement) run(ctx context.Context) error {
 	p.stamp = stampOf(p.r.now())
-	var first, last []*Decision
+	var first, last []*plan.Decision
 	for i := range p.plan.decisions {
 		switch d := &p.plan.decisions[i]; d.Op {
-		case Keep:
+		case plan.Keep:
 			p.try(d, p.keep)
-		case Withdraw, Forget:
+		case plan.Withdraw, plan.Forget:
 			p.note(d)
-		case Delete, Aside:
+		case plan.Delete, plan.Aside:
 		default:
-			if d.replacesDir() || p.late[d.Path] {
+			if d.ReplacesDir() || p.late[d.Path] {
 				last = append(last, d)
 			} else {
 				first = append(first, d)
@@ -87,7 +88,7 @@ func (p *placement) run(ctx context.Context) error {
 		return err
 	}
 	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
-		if d := &p.plan.decisions[i]; d.Op == Delete || d.Op == Aside {
+		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Aside {
 			p.try(d, p.remove)
 		}
 	}
@@ -101,26 +102,16 @@ func (p *placement) run(ctx context.Context) error {
 	return p.record()
 }
 
-// replacesDir says that a file or link takes the name of a directory here.
-func (d *Decision) replacesDir() bool {
-	return (d.Op == Take || d.Op == Conflict) && d.Local != nil && d.Local.Kind == tree.Dir && d.Entry.Kind != tree.Dir
-}
-
 // try does one thing and notes a failure of that path alone.
-func (p *placement) try(d *Decision, do func(*Decision) error) {
+func (p *placement) try(d *plan.Decision, do func(*plan.Decision) error) {
 	err := do(d)
 	switch {
 	case err == nil:
-	case noRoom(err) && d.fetches():
+	case noRoom(err) && d.Fetches():
 		p.forgo(d, p.refuse(d, err))
 	default:
 		p.forgo(d, reason(err))
 	}
-}
-
-// fetches says whether the decision needs content from the remote side.
-func (d *Decision) fetches() bool {
-	return (d.Op == Take || d.Op == Conflict) && (d.Entry.Kind == tree.File || d.Entry.Kind == tree.Link && d.Entry.Tag != "")
 }
 
 // fewFiles are flushed one by one, without the objects that they came in.
@@ -138,27 +129,27 @@ func flushed(staged []string) []string {
 // newcomer is a file that comes where nothing is: what is done with it concerns
 // no other path.
 type newcomer struct {
-	d      *Decision
+	d      *plan.Decision
 	staged string
 	seen   Seen
 	err    error
 }
 
 // isNew says that a decision is about a newcomer.
-func (p *placement) isNew(d *Decision) bool {
-	return d.Op == Take && d.Entry.Kind == tree.File && d.Local == nil && !p.late[d.Path]
+func (p *placement) isNew(d *plan.Decision) bool {
+	return d.Op == plan.Take && d.Entry.Kind == tree.File && d.Local == nil && !p.late[d.Path]
 }
 
 // bringEach brings decisions whose content is staged. Newcomers come last, a few
 // at a time: the directories that they come to are there by then.
-func (p *placement) bringEach(takes []*Decision, staged []string) error {
+func (p *placement) bringEach(takes []*plan.Decision, staged []string) error {
 	var later []newcomer
 	for i, d := range takes {
 		if p.isNew(d) {
 			later = append(later, newcomer{d: d, staged: staged[i]})
 			continue
 		}
-		p.try(d, func(d *Decision) error { return p.bring(d, staged[i]) })
+		p.try(d, func(d *plan.Decision) error { return p.bring(d, staged[i]) })
 	}
 	if err := p.placeNew(later); err != nil {
 		return err
@@ -170,9 +161,9 @@ func (p *placement) bringEach(takes []*Decision, staged []string) error {
 			p.out.Placed++
 			p.settle(c.d, c.seen)
 		case errors.Is(c.err, unix.EACCES): // another had the directory's mode changed for a moment
-			p.try(c.d, func(d *Decision) error { return p.take(d, c.staged) })
+			p.try(c.d, func(d *plan.Decision) error { return p.take(d, c.staged) })
 		default:
-			p.try(c.d, func(*Decision) error { return c.err })
+			p.try(c.d, func(*plan.Decision) error { return c.err })
 		}
 	}
 	return nil
@@ -213,12 +204,12 @@ func (p *placement) placeNew(all []newcomer) error {
 
 // fetch fetches the content of takes. A listing tells no mode, so it may tell
 // modes that the plan knew nothing of.
-func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string, later func(object string) bool) error {
+func (p *placement) fetch(ctx context.Context, takes []*plan.Decision, dir string, later func(object string) bool) error {
 	if len(takes) == 0 {
 		return nil
 	}
 	var entries []*tree.Entry
-	planned := map[*Decision]uint32{}
+	planned := map[*plan.Decision]uint32{}
 	for _, d := range takes {
 		if d.Remote.Mode == tree.NoMode {
 			planned[d], d.Entry.Mode = d.Entry.Mode, tree.NoMode
@@ -241,12 +232,12 @@ func (p *placement) fetch(ctx context.Context, takes []*Decision, dir string, la
 }
 
 // told merges the mode that a fetch told.
-func (p *placement) told(d *Decision) uint32 {
+func (p *placement) told(d *plan.Decision) uint32 {
 	remote := *d.Remote
 	remote.Mode = d.Entry.Mode
 	d.Remote = &remote
 	if row := p.r.base.Row(d.Path); row != nil && d.Local != nil && d.Local.Kind == remote.Kind {
-		return mergeMode(&row.Entry, d.Local, &remote)
+		return plan.MergeMode(&row.Entry, d.Local, &remote)
 	}
 	return remote.Mode
 }
@@ -269,18 +260,18 @@ func (p *placement) record() error {
 }
 
 // bring makes the local side show the decision's entry.
-func (p *placement) bring(d *Decision, staged string) error {
+func (p *placement) bring(d *plan.Decision, staged string) error {
 	switch d.Op {
-	case Nothing, Adopt:
+	case plan.Nothing, plan.Adopt:
 		switch {
-		case d.Op == Nothing && !p.r.unplaced(d.Path):
+		case d.Op == plan.Nothing && !p.r.unplaced(d.Path):
 		case d.Entry.Kind == tree.Dir: // its time may be another
 			p.dirs = append(p.dirs, d)
 		default:
 			p.note(d)
 		}
 		return nil
-	case Meta:
+	case plan.Meta:
 		return p.meta(d)
 	}
 	if d.Entry.Kind == tree.Dir {
@@ -290,7 +281,7 @@ func (p *placement) bring(d *Decision, staged string) error {
 }
 
 // take places a file or a link.
-func (p *placement) take(d *Decision, staged string) error {
+func (p *placement) take(d *plan.Decision, staged string) error {
 	put := p.putFile
 	if d.Entry.Kind == tree.Link {
 		put = p.putLink
@@ -307,7 +298,7 @@ func (p *placement) take(d *Decision, staged string) error {
 const linkName = "link"
 
 // putLink makes a link and gives it its place.
-func (p *placement) putLink(root FileSystem, d *Decision, staged string) (Seen, error) {
+func (p *placement) putLink(root FileSystem, d *plan.Decision, staged string) (Seen, error) {
 	if staged != "" {
 		_ = root.Remove(staged)
 	}
@@ -320,7 +311,7 @@ func (p *placement) putLink(root FileSystem, d *Decision, staged string) (Seen, 
 }
 
 // putFile gives a staged file its mode and its place.
-func (p *placement) putFile(root FileSystem, d *Decision, staged string) (Seen, error) {
+func (p *placement) putFile(root FileSystem, d *plan.Decision, staged string) (Seen, error) {
 	if err := p.chmodIn(root, staged, d.Entry.Mode); err != nil {
 		return Seen{}, err
 	}
@@ -329,7 +320,7 @@ func (p *placement) putFile(root FileSystem, d *Decision, staged string) (Seen, 
 
 // put gives what is staged its time and its place, and says what is seen of it
 // there. It changes nothing of the placement, unless something is in its place.
-func (p *placement) put(root FileSystem, d *Decision, staged string) (Seen, error) {
+func (p *placement) put(root FileSystem, d *plan.Decision, staged string) (Seen, error) {
 	if err := root.SetTime(staged, d.Entry.MTime); err != nil {
 		return Seen{}, err
 	}
@@ -385,7 +376,7 @@ func lookPlaced(root FileSystem, path string, placed Seen) (Seen, error) {
 
 // keep leaves the local version, with what changed of its mode on the remote
 // side.
-func (p *placement) keep(d *Decision) error {
+func (p *placement) keep(d *plan.Decision) error {
 	if d.Remote == nil || d.Local.Kind != tree.File || d.Remote.Kind != tree.File || d.Entry.Mode == d.Local.Mode {
 		p.note(d)
 		return nil
@@ -408,7 +399,7 @@ func (p *placement) keep(d *Decision) error {
 }
 
 // clear takes the local version of a path away, to where it is kept.
-func (p *placement) clear(d *Decision) error {
+func (p *placement) clear(d *plan.Decision) error {
 	if d.Local.Kind == tree.Dir {
 		return p.rmdir(d.Path)
 	}
@@ -426,10 +417,10 @@ var errEdited = errors.New("it was edited meanwhile")
 // moveAside renames the local version to where it is kept, and back if it is
 // not the one that the plan saw: the rename itself is the test, so that no
 // edit slips in between.
-func (p *placement) moveAside(d *Decision) error {
+func (p *placement) moveAside(d *plan.Decision) error {
 	root := p.r.root
 	kept := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, p.stamp, d.Path)
-	conflict := d.Op == Conflict || d.Op == Aside
+	conflict := d.Op == plan.Conflict || d.Op == plan.Aside
 	if conflict {
 		kept = fmt.Sprintf("%s/%s/%s-%s/%s", Dir, conflictsDir, p.stamp, p.r.Host, d.Path)
 	}
@@ -541,7 +532,7 @@ func (p *placement) rmdir(path string) error {
 }
 
 // dir makes a directory, writable for now.
-func (p *placement) dir(d *Decision) error {
+func (p *placement) dir(d *plan.Decision) error {
 	if d.Local != nil && d.Local.Kind != tree.Dir {
 		if err := p.clear(d); err != nil {
 			return err
@@ -561,8 +552,8 @@ func (p *placement) dir(d *Decision) error {
 }
 
 // dirMode gives a directory its mode, when everything is in it and it has its time.
-func (p *placement) dirMode(d *Decision) error {
-	if d.Op == Nothing || d.Op == Adopt {
+func (p *placement) dirMode(d *plan.Decision) error {
+	if d.Op == plan.Nothing || d.Op == plan.Adopt {
 		return p.noteDir(d)
 	}
 	if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
@@ -572,7 +563,7 @@ func (p *placement) dirMode(d *Decision) error {
 }
 
 // meta sets mode and time of what is there already.
-func (p *placement) meta(d *Decision) error {
+func (p *placement) meta(d *plan.Decision) error {
 	if d.Entry.Kind == tree.Dir {
 		p.dirs = append(p.dirs, d)
 		return nil
@@ -603,7 +594,7 @@ func (p *placement) meta(d *Decision) error {
 }
 
 // remove takes a local entry away.
-func (p *placement) remove(d *Decision) error {
+func (p *placement) remove(d *plan.Decision) error {
 	if d.Local.Kind == tree.Dir {
 		err := p.rmdir(d.Path)
 		if err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
@@ -619,7 +610,7 @@ func (p *placement) remove(d *Decision) error {
 		return err
 	}
 	pointDeleted.Reach()
-	if d.Op == Delete {
+	if d.Op == plan.Delete {
 		p.out.Deleted++
 	}
 	p.note(d)
@@ -627,7 +618,7 @@ func (p *placement) remove(d *Decision) error {
 }
 
 // noteSeen settles a path with what it shows now.
-func (p *placement) noteSeen(d *Decision) error {
+func (p *placement) noteSeen(d *plan.Decision) error {
 	now, err := p.r.root.Lstat(d.Path)
 	if err != nil {
 		return err
@@ -640,7 +631,7 @@ func (p *placement) noteSeen(d *Decision) error {
 }
 
 // note settles a path with what the plan saw of it.
-func (p *placement) note(d *Decision) {
+func (p *placement) note(d *plan.Decision) {
 	var seen Seen
 	if i, ok := searchSightings(p.plan.seen, d.Path); ok {
 		seen = p.plan.seen[i].Seen
@@ -654,11 +645,11 @@ func (p *placement) note(d *Decision) {
 // settle makes the base's row for a path: what is agreed from now on is what
 // the remote has. Where the local side differs on purpose, what the row says
 // was seen differs from what is there, so that the next scan pushes it.
-func (p *placement) settle(d *Decision, seen Seen) {
+func (p *placement) settle(d *plan.Decision, seen Seen) {
 	c := Change{Row: Row{Entry: d.Entry, Seen: seen}}
 	row := p.r.base.Row(d.Path)
 	switch {
-	case d.Op == Take || d.Op == Conflict:
+	case d.Op == plan.Take || d.Op == plan.Conflict:
 		// Where times are coarse, an edit right after this may show the same ones: the
 		// next scan reads the file again.
 		if time.Now().UnixNano()-seen.CTime < int64(p.r.traits.grain) {
@@ -673,11 +664,11 @@ func (p *placement) settle(d *Decision, seen Seen) {
 		return // neither side of the base knows it
 	case d.Remote == nil:
 		c.Gone = true
-	case d.Op == Keep || d.Op == Withdraw:
-		c.Entry = withMode(*d.Remote, d.Local)
+	case d.Op == plan.Keep || d.Op == plan.Withdraw:
+		c.Entry = plan.WithMode(*d.Remote, d.Local)
 		c.Seen = keptSeen(d, row, &c.Entry, seen)
 	default:
-		c.Entry = withMode(*d.Remote, d.Local)
+		c.Entry = plan.WithMode(*d.Remote, d.Local)
 		if !d.Entry.SameMeta(&c.Entry) {
 			c.Seen.Mode, c.Seen.MTime, c.Seen.CTime = c.Entry.Mode, c.Entry.MTime, 0
 		}
@@ -688,12 +679,12 @@ func (p *placement) settle(d *Decision, seen Seen) {
 
 // keptSeen is what a row shall say was seen where the local side stays as it
 // is: what the base saw, so that the difference stays one.
-func keptSeen(d *Decision, row *Row, remote *tree.Entry, now Seen) Seen {
+func keptSeen(d *plan.Decision, row *Row, remote *tree.Entry, now Seen) Seen {
 	var s Seen
 	if row != nil {
 		s = row.Seen
 	}
-	if row != nil && row.Kind == remote.Kind && d.Op == Keep {
+	if row != nil && row.Kind == remote.Kind && d.Op == plan.Keep {
 		if remote.MTime != row.MTime {
 			s.MTime = remote.MTime
 		}

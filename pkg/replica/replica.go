@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -71,8 +72,8 @@ type Replica struct {
 	// gitFiles are the repositories that the remote side has as files, from
 	// before they were wholes, by git directory.
 	gitFiles map[string][]tree.Entry
-	// merge is Plan; a test that checks the checker has another.
-	merge      func(Sides) []Decision
+	// merge is plan.Merge; a test that checks the checker has another.
+	merge      func(plan.Sides) []plan.Decision
 	spoolAfter int   // rows of a step in memory before some are spooled
 	care       care  // of files that move, in this staging
 	stageBytes int64 // what lies in the stage at a time, or one file
@@ -83,7 +84,7 @@ type Replica struct {
 
 // New makes a replica; Open it before use.
 func New(o Options) *Replica {
-	r := &Replica{Options: o, merge: Plan, spoolAfter: spoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]Seen{}}
+	r := &Replica{Options: o, merge: plan.Merge, spoolAfter: spoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]Seen{}}
 	if o.FileSystem == nil {
 		r.held = place(o.Path)
 	}

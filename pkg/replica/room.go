@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -55,7 +56,7 @@ const (
 )
 
 // crowded says why a file that comes is not even tried; "" when it is.
-func (p *placement) crowded(d *Decision, room int64) string {
+func (p *placement) crowded(d *plan.Decision, room int64) string {
 	size := takesUp(d)
 	was, refused := p.r.refused[d.Path]
 	if !refused && p.full == 0 && size <= min(smallComes, room) {
@@ -71,7 +72,7 @@ func (p *placement) crowded(d *Decision, room int64) string {
 
 // leastRoom is what a file takes at least, also where the file system compresses: as
 // much as it does in the bucket.
-func leastRoom(d *Decision) (n int64) {
+func leastRoom(d *plan.Decision) (n int64) {
 	seen := map[string]bool{}
 	for i := range d.Entry.Where {
 		if x := &d.Entry.Where[i]; x.Sum == "" || !seen[x.Sum] {
@@ -107,13 +108,13 @@ func amount(n int64) string {
 }
 
 // forgo notes that a file is not placed now.
-func (p *placement) forgo(d *Decision, why string) {
+func (p *placement) forgo(d *plan.Decision, why string) {
 	p.out.Problems = append(p.out.Problems, Unknown{Path: d.Path, Reason: why, Moving: why == errEdited.Error()})
 }
 
 // retreat is for a batch that the disk had no room for: the stage is emptied, and less
 // comes at a time, until one file is left that has none.
-func (p *placement) retreat(takes []*Decision, err error) (int, error) {
+func (p *placement) retreat(takes []*plan.Decision, err error) (int, error) {
 	kept := p.kept
 	p.kept = false
 	if err := p.r.emptyStage(); err != nil {
@@ -132,7 +133,7 @@ func (p *placement) retreat(takes []*Decision, err error) (int, error) {
 }
 
 // refuse remembers a file that had no room, and gives the sentence for it.
-func (p *placement) refuse(d *Decision, err error) string {
+func (p *placement) refuse(d *plan.Decision, err error) string {
 	room := min(p.r.room(""), p.r.room(d.Path))
 	if p.r.refused == nil {
 		p.r.refused = map[string]refusal{}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -154,14 +155,14 @@ func TestNoRoomElsewhere(t *testing.T) {
 // and after a while.
 func TestCrowded(t *testing.T) {
 	one, _ := started(t, map[string]string{"f": noise(1, 3<<20)})
-	d := &Decision{Path: "f", Op: Take, Entry: one.base.Row("f").Entry}
+	d := &plan.Decision{Path: "f", Op: plan.Take, Entry: one.base.Row("f").Entry}
 	other := *d
 	other.Entry.Sum[0]++
 	const room = 10 << 20
 	tests := map[string]struct {
 		was  refusal
 		room int64
-		d    *Decision
+		d    *plan.Decision
 		want bool
 	}{
 		"just as much":     {refusal{d.Entry.Sum, room, time.Now()}, room, d, true},

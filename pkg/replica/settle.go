@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -162,7 +163,7 @@ type Outcome struct {
 }
 
 // Plan says what Settle would do.
-func (r *Replica) Plan(ctx context.Context) ([]Decision, error) {
+func (r *Replica) Plan(ctx context.Context) ([]plan.Decision, error) {
 	p, err := r.plan(ctx)
 	if err != nil {
 		return nil, err
@@ -172,7 +173,7 @@ func (r *Replica) Plan(ctx context.Context) ([]Decision, error) {
 
 // planning is a plan with what it was made from.
 type planning struct {
-	decisions []Decision
+	decisions []plan.Decision
 	seen      []Sighting
 	local     []tree.Entry     // what is here, as the plan took it
 	read      map[string]Seen  // of files that were read for it
@@ -216,7 +217,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	p.unshown = r.unshowable(remote, seen)
 	hidden := r.hidden(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
-	s := Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
+	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool
 	if s.Local, unread, err = r.local(ctx, p, s); err != nil {
 		return nil, err
@@ -248,7 +249,7 @@ func (r *Replica) pristine(e *tree.Entry) bool {
 // local makes the local side of a plan. Only files whose content matters to
 // the plan are read: those that the base or the remote has too. The ones that
 // cannot be read are given apart.
-func (r *Replica) local(ctx context.Context, p *planning, s Sides) ([]tree.Entry, map[string]bool, error) {
+func (r *Replica) local(ctx context.Context, p *planning, s plan.Sides) ([]tree.Entry, map[string]bool, error) {
 	var out []tree.Entry
 	unread := map[string]bool{}
 	for i := range p.seen {
@@ -373,21 +374,15 @@ func (r *Replica) ownRows() []Change {
 	return out
 }
 
-// Changed says whether the local side differs from the remote one, so that a
-// push is to follow.
-func (d *Decision) Changed() bool {
-	return d.Local != nil && (d.Remote == nil || !d.Local.Same(d.Remote) && d.Remote.Mode != tree.NoMode)
-}
-
 // Peek plans against a remote tree and writes nothing, neither here nor
 // there. A local tree that is missing counts as empty.
-func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) (plan []Decision, err error) {
+func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) (decisions []plan.Decision, err error) {
 	defer func() { err = anchor.Told(err) }()
 	err = r.peer(readOwn)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.base = NewBase(r.Dir(), Header{})
 		r.note(t, "", 0, generation)
-		return Plan(Sides{Remote: r.base.Remote()}), nil
+		return plan.Merge(plan.Sides{Remote: r.base.Remote()}), nil
 	}
 	if err != nil {
 		return nil, err

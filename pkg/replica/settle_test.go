@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
@@ -592,7 +593,7 @@ func TestEditRightAfterPlacing(t *testing.T) {
 		p := &placement{r: one.Replica, plan: &planning{}, out: &Outcome{}}
 		seen, err := lookPlaced(one.root, "a", placed.Seen)
 		one.w.must(err)
-		p.settle(&Decision{Path: "a", Op: Take, Entry: e, Remote: &e}, seen)
+		p.settle(&plan.Decision{Path: "a", Op: plan.Take, Entry: e, Remote: &e}, seen)
 		row := p.changes[0].Row
 		now, err := one.root.Lstat("a")
 		one.w.must(err)
@@ -704,17 +705,17 @@ func TestPartsThatAreHereAreNotFetched(t *testing.T) {
 // A file that was edited since it was planned with is not the content that comes.
 func TestCopyOfAnEditedFile(t *testing.T) {
 	one, _ := started(t, map[string]string{"a": "content", "b": "other"})
-	plan, err := one.plan(t.Context())
+	made, err := one.plan(t.Context())
 	one.w.must(err)
-	p := &placement{r: one.Replica, plan: plan}
+	p := &placement{r: one.Replica, plan: made}
 	p.local = p.here()
 	e := one.base.Row("a").Entry
 	staged := filepath.Join(one.Stage(), "in")
-	if !p.copyHere(&Decision{Path: "new", Entry: e, Remote: &e}, staged) {
+	if !p.copyHere(&plan.Decision{Path: "new", Entry: e, Remote: &e}, staged) {
 		t.Error("it was not copied")
 	}
 	one.write(map[string]string{"a": "edited!"})
-	if p.copyHere(&Decision{Path: "new", Entry: e, Remote: &e}, staged) {
+	if p.copyHere(&plan.Decision{Path: "new", Entry: e, Remote: &e}, staged) {
 		t.Error("it was copied after an edit")
 	}
 	if _, err := os.Lstat(staged); !errors.Is(err, os.ErrNotExist) {

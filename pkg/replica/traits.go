@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/text/unicode/norm"
 )
@@ -309,15 +310,15 @@ func (r *Replica) giveNames(p *planning) (late map[string]bool) {
 		stays[r.traits.key(p.seen[i].Path)] = p.seen[i].Path
 	}
 	for i := range p.decisions {
-		if d := &p.decisions[i]; (d.Op == Delete || d.Op == Aside) && d.Local != nil {
+		if d := &p.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Aside) && d.Local != nil {
 			goes[r.traits.key(d.Path)] = true
 			delete(stays, r.traits.key(d.Path))
 		}
 	}
 	waits := map[string]bool{}
-	var kept []Decision
+	var kept []plan.Decision
 	for _, d := range p.decisions {
-		if d.Local != nil || d.Op != Take && d.Op != Conflict {
+		if d.Local != nil || d.Op != plan.Take && d.Op != plan.Conflict {
 			kept = append(kept, d)
 			continue
 		}
@@ -394,7 +395,7 @@ func (r *Replica) entryOf(s *Sighting, row *Row) tree.Entry {
 	if row != nil && row.Kind == s.Kind {
 		e.Mode = row.Mode
 	}
-	return withMode(e, nil)
+	return plan.WithMode(e, nil)
 }
 
 // settle is Seen.settle with what is known of the file system's clock.

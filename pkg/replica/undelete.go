@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
 )
@@ -40,15 +41,15 @@ func Return(root, within, under string, generation int64) error {
 }
 
 // returns has a plan leave what was brought back, and reports whether there is any.
-func (r *Replica) returns(plan []Decision) (found bool) {
+func (r *Replica) returns(decisions []plan.Decision) (found bool) {
 	body, err := wholefile.Read(filepath.Join(r.base.dir, returning), returningMost)
 	var back comesBack
 	if err != nil || json.Unmarshal(body, &back) != nil || r.base.Header.Generation > back.Generation {
 		return false
 	}
-	for i := range plan {
-		if d := &plan[i]; d.Op == Delete && (back.Under == "" || tree.Within(d.Path, back.Under)) {
-			d.Op, found = Keep, true
+	for i := range decisions {
+		if d := &decisions[i]; d.Op == plan.Delete && (back.Under == "" || tree.Within(d.Path, back.Under)) {
+			d.Op, found = plan.Keep, true
 		}
 	}
 	return found

@@ -1,4 +1,4 @@
-package replica
+package plan
 
 import (
 	"flag"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -73,7 +74,7 @@ func docRow(b *strings.Builder, words map[Op]string, known bool, l, r struct{ na
 		}
 		return "a=" + content
 	}
-	plan := Plan(Sides{Base: parse(base), Local: parse(one(local)), Remote: parse(one(remote))})
+	plan := Merge(Sides{Base: treetest.Parse(base), Local: treetest.Parse(one(local)), Remote: treetest.Parse(one(remote))})
 	word := "–"
 	if len(plan) > 0 {
 		word = words[plan[0].Op]

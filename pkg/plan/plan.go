@@ -1,10 +1,11 @@
-package replica
+// Package plan merges what two sides last agreed on, the local tree and the
+// remote one into decisions, one for each path. It is pure: it reads and writes
+// nothing. docs/planner.md holds its table.
+package plan
 
-import (
-	"github.com/coltec/coltec/pkg/tree"
-)
+import "github.com/coltec/coltec/pkg/tree"
 
-// Op is what a plan says to do with one path.
+// Op is what is to be done with one path.
 type Op string
 
 // The operations of a plan. Local and remote are the two sides; base is what
@@ -35,7 +36,7 @@ type Decision struct {
 // that is unknown: excluded, unreadable, in another replica.
 type Sides struct {
 	Base, Local, Remote []tree.Entry
-	// Pristine says that a local file without a base is still as a template
+	// Pristine reports whether a local file without a base is still as a template
 	// rendered it: nobody's work, so the remote version may replace it. nil
 	// means no file is.
 	Pristine func(*tree.Entry) bool
@@ -45,17 +46,16 @@ type Sides struct {
 	Newer bool
 }
 
-// Plan merges three trees. It is pure, and total: each path of the three
-// trees gets one decision, in the order of tree.Compare. docs/planner.md holds
-// the table.
-func Plan(s Sides) []Decision {
+// Merge plans for three trees. It is pure, and total: each path of the three
+// trees gets one decision, in the order of tree.Compare.
+func Merge(s Sides) []Decision {
 	var plan []Decision
 	b, l, r := s.Base, s.Local, s.Remote
 	for len(b)+len(l)+len(r) > 0 {
 		path := least(b, l, r)
 		plan = append(plan, s.decide(path, head(&b, path), head(&l, path), head(&r, path)))
 	}
-	reconcile(plan)
+	Reconcile(plan)
 	return plan
 }
 
@@ -105,10 +105,10 @@ func (s Sides) decide(path string, b, l, r *tree.Entry) Decision {
 		d.Op = Conflict
 	}
 	if r != nil {
-		d.Entry = withMode(*r, l)
+		d.Entry = WithMode(*r, l)
 	}
 	if b != nil && l != nil && r != nil && l.Kind == r.Kind && (d.Op == Take || d.Op == Keep) {
-		d.Entry.Mode = mergeMode(b, l, r)
+		d.Entry.Mode = MergeMode(b, l, r)
 	}
 	return d
 }
@@ -133,7 +133,7 @@ func decideGoneThere(b, l *tree.Entry) Op {
 func decideMeta(d Decision, b *tree.Entry) Decision {
 	l, r := d.Local, d.Remote
 	d.Entry = *r
-	d.Entry.Mode = mergeMode(b, l, r)
+	d.Entry.Mode = MergeMode(b, l, r)
 	d.Entry.MTime = mergeTime(b, l, r)
 	switch {
 	case !d.Entry.SameMeta(l):
@@ -146,10 +146,10 @@ func decideMeta(d Decision, b *tree.Entry) Decision {
 	return d
 }
 
-// mergeMode merges each permission bit three-way: who changed it wins, and a
+// MergeMode merges each permission bit three-way: who changed it wins, and a
 // bit cannot be changed to two different values. Without a base the remote
 // mode stays, unless the source carries none.
-func mergeMode(b, l, r *tree.Entry) uint32 {
+func MergeMode(b, l, r *tree.Entry) uint32 {
 	switch {
 	case r.Mode == tree.NoMode:
 		return l.Mode
@@ -169,8 +169,8 @@ func mergeTime(b, l, r *tree.Entry) int64 {
 	return r.MTime
 }
 
-// withMode gives an entry that carries no mode the local one, or the usual.
-func withMode(e tree.Entry, l *tree.Entry) tree.Entry {
+// WithMode gives an entry that carries no mode the local one, or the usual.
+func WithMode(e tree.Entry, l *tree.Entry) tree.Entry {
 	switch {
 	case e.Mode != tree.NoMode:
 	case l != nil && l.Kind == e.Kind:
@@ -183,13 +183,13 @@ func withMode(e tree.Entry, l *tree.Entry) tree.Entry {
 	return e
 }
 
-// survival says what a plan leaves below a directory.
+// survival is what a plan leaves below a directory, by side.
 type survival struct{ local, remote bool }
 
-// reconcile mends decisions that are right for each path alone and impossible
+// Reconcile mends decisions that are right for each path alone and impossible
 // together: a file cannot have children, and a directory that has some cannot
 // go.
-func reconcile(plan []Decision) {
+func Reconcile(plan []Decision) {
 	below := map[string]survival{}
 	for i := range plan {
 		l, r := plan[i].leaves()
@@ -216,7 +216,7 @@ func reconcile(plan []Decision) {
 	}
 }
 
-// leaves says which side's version of the path the decision leaves in place.
+// leaves reports of each side whether the decision leaves its version in place.
 func (d *Decision) leaves() (local, remote bool) {
 	switch d.Op {
 	case Keep:
@@ -249,4 +249,42 @@ func (d *Decision) giveWay() {
 	case Withdraw:
 		d.Op = Forget
 	}
+}
+
+// Loses reports whether an entry that goes has content that is not still there.
+func Loses(e *tree.Entry, still map[tree.Sum]bool) bool {
+	return e.Kind == tree.Link || e.Kind == tree.File && !still[e.Sum]
+}
+
+// Losing names the local files that a plan deletes, but for those whose content comes
+// under another name.
+func Losing(plan []Decision) (lost []tree.Entry) {
+	still := map[tree.Sum]bool{}
+	for i := range plan {
+		if d := &plan[i]; d.Op == Take && d.Entry.Kind == tree.File && d.Entry.Sum != (tree.Sum{}) {
+			still[d.Entry.Sum] = true
+		}
+	}
+	for i := range plan {
+		if d := &plan[i]; d.Op == Delete && Loses(d.Local, still) {
+			lost = append(lost, *d.Local)
+		}
+	}
+	return lost
+}
+
+// ReplacesDir reports whether a file or link takes the name of a directory here.
+func (d *Decision) ReplacesDir() bool {
+	return (d.Op == Take || d.Op == Conflict) && d.Local != nil && d.Local.Kind == tree.Dir && d.Entry.Kind != tree.Dir
+}
+
+// Fetches reports whether the decision needs content from the remote side.
+func (d *Decision) Fetches() bool {
+	return (d.Op == Take || d.Op == Conflict) && (d.Entry.Kind == tree.File || d.Entry.Kind == tree.Link && d.Entry.Tag != "")
+}
+
+// Changed reports whether the local side differs from the remote one, so that a
+// push is to follow.
+func (d *Decision) Changed() bool {
+	return d.Local != nil && (d.Remote == nil || !d.Local.Same(d.Remote) && d.Remote.Mode != tree.NoMode)
 }

@@ -1,4 +1,4 @@
-package replica
+package plan
 
 import (
 	"fmt"
@@ -7,41 +7,9 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
-
-// parse reads a tiny tree: "a=x b/ l>t" is a file a with content x, a
-// directory b and a link l to t. A file may carry a mode: "a=x:755". "" is no
-// entry at all.
-func parse(text string) []tree.Entry {
-	var out []tree.Entry
-	for word := range strings.FieldsSeq(text) {
-		e := tree.Entry{Kind: tree.File, Mode: 0o644}
-		switch name, rest, _ := cut(word); {
-		case strings.HasSuffix(word, "/"):
-			e.Path, e.Kind, e.Mode = strings.TrimSuffix(word, "/"), tree.Dir, 0o755
-		case strings.Contains(word, ">"):
-			e.Path, e.Kind, e.Link = name, tree.Link, rest
-		default:
-			content, mode, ok := strings.Cut(rest, ":")
-			if ok {
-				fmt.Sscanf(mode, "%o", &e.Mode)
-			}
-			e.Path, e.Size = name, int64(len(content))
-			copy(e.Sum[:], content)
-		}
-		out = append(out, e)
-	}
-	tree.Sort(out)
-	return out
-}
-
-func cut(word string) (string, string, bool) {
-	if i := strings.IndexAny(word, "=>"); i >= 0 {
-		return word[:i], word[i+1:], true
-	}
-	return word, "", false
-}
 
 // TestPlanTable is the table of docs/planner.md, cell by cell.
 func TestPlanTable(t *testing.T) {
@@ -74,7 +42,7 @@ func TestPlanTable(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			plan := Plan(Sides{Base: parse(tt.base), Local: parse(tt.local), Remote: parse(tt.remote)})
+			plan := Merge(Sides{Base: treetest.Parse(tt.base), Local: treetest.Parse(tt.local), Remote: treetest.Parse(tt.remote)})
 			if len(plan) != 1 || plan[0].Op != tt.want {
 				t.Errorf("got %+v, want %s", plan, tt.want)
 			}
@@ -98,7 +66,7 @@ func TestPlanMode(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := Plan(Sides{Base: parse(tt.base), Local: parse(tt.local), Remote: parse(tt.remote)})[0]
+			d := Merge(Sides{Base: treetest.Parse(tt.base), Local: treetest.Parse(tt.local), Remote: treetest.Parse(tt.remote)})[0]
 			if d.Op != tt.op || d.Entry.Mode != tt.mode {
 				t.Errorf("got %s %o, want %s %o", d.Op, d.Entry.Mode, tt.op, tt.mode)
 			}
@@ -108,7 +76,7 @@ func TestPlanMode(t *testing.T) {
 
 func TestPlanTime(t *testing.T) {
 	at := func(ns int64) []tree.Entry {
-		e := parse("a=1")
+		e := treetest.Parse("a=1")
 		e[0].MTime = ns
 		return e
 	}
@@ -123,7 +91,7 @@ func TestPlanTime(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := Plan(Sides{Base: tt.base, Local: tt.local, Remote: tt.remote})[0]
+			d := Merge(Sides{Base: tt.base, Local: tt.local, Remote: tt.remote})[0]
 			if d.Entry.MTime != tt.want || d.Op == Conflict {
 				t.Errorf("got %s at %d, want %d", d.Op, d.Entry.MTime, tt.want)
 			}
@@ -152,7 +120,7 @@ func TestPlanStructure(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, d := range Plan(Sides{Base: parse(tt.base), Local: parse(tt.local), Remote: parse(tt.remote)}) {
+			for _, d := range Merge(Sides{Base: treetest.Parse(tt.base), Local: treetest.Parse(tt.local), Remote: treetest.Parse(tt.remote)}) {
 				got = append(got, d.Path+" "+string(d.Op))
 			}
 			if diff := cmp.Diff(tt.want, strings.Join(got, ", ")); diff != "" {
@@ -177,7 +145,7 @@ func TestPlanNewer(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := Plan(Sides{Local: parse(test.local), Remote: parse(test.remote), Newer: true})
+			got := Merge(Sides{Local: treetest.Parse(test.local), Remote: treetest.Parse(test.remote), Newer: true})
 			if len(got) != 1 || got[0].Op != test.want || got[0].Entry.Mode != test.mode {
 				t.Errorf("got %+v, want %s", got, test.want)
 			}
@@ -186,7 +154,7 @@ func TestPlanNewer(t *testing.T) {
 }
 
 func TestPlanPristine(t *testing.T) {
-	plan := Plan(Sides{Local: parse("a=1 b=1"), Remote: parse("a=2 b=2"),
+	plan := Merge(Sides{Local: treetest.Parse("a=1 b=1"), Remote: treetest.Parse("a=2 b=2"),
 		Pristine: func(e *tree.Entry) bool { return e.Path == "a" }})
 	if plan[0].Op != Take || plan[1].Op != Conflict {
 		t.Errorf("got %s and %s", plan[0].Op, plan[1].Op)
@@ -225,7 +193,7 @@ func TestPlanKeepsEverything(t *testing.T) {
 		if rnd.IntN(5) == 0 {
 			s.Base = nil
 		}
-		checkPlan(t, s, Plan(s))
+		checkPlan(t, s, Merge(s))
 		if t.Failed() {
 			t.Fatalf("base   %s\nlocal  %s\nremote %s", show(s.Base), show(s.Local), show(s.Remote))
 		}
@@ -267,7 +235,7 @@ func checkPlan(t *testing.T, s Sides, plan []Decision) {
 			t.Errorf("conflict at %s, which did not change here", d.Path)
 		}
 	}
-	for _, d := range Plan(Sides{Base: local, Local: local, Remote: local}) {
+	for _, d := range Merge(Sides{Base: local, Local: local, Remote: local}) {
 		if d.Op != Nothing {
 			t.Errorf("a second plan would %s %s", d.Op, d.Path)
 		}

@@ -1,0 +1,42 @@
+// Package treetest writes trees down for tests. Only tests may import it.
+package treetest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Parse reads a tiny tree: "a=x b/ l>t" is a file a with content x, a
+// directory b and a link l to t. A file may carry a mode: "a=x:755". "" is no
+// entry at all.
+func Parse(text string) []tree.Entry {
+	var out []tree.Entry
+	for word := range strings.FieldsSeq(text) {
+		e := tree.Entry{Kind: tree.File, Mode: 0o644}
+		switch name, rest, _ := cut(word); {
+		case strings.HasSuffix(word, "/"):
+			e.Path, e.Kind, e.Mode = strings.TrimSuffix(word, "/"), tree.Dir, 0o755
+		case strings.Contains(word, ">"):
+			e.Path, e.Kind, e.Link = name, tree.Link, rest
+		default:
+			content, mode, ok := strings.Cut(rest, ":")
+			if ok {
+				fmt.Sscanf(mode, "%o", &e.Mode)
+			}
+			e.Path, e.Size = name, int64(len(content))
+			copy(e.Sum[:], content)
+		}
+		out = append(out, e)
+	}
+	tree.Sort(out)
+	return out
+}
+
+func cut(word string) (string, string, bool) {
+	if i := strings.IndexAny(word, "=>"); i >= 0 {
+		return word[:i], word[i+1:], true
+	}
+	return word, "", false
+}
