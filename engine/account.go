@@ -10,6 +10,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -55,7 +56,7 @@ func (m *member) seen(found *replica.Changes, reason account.Reason, why string)
 
 // unseen adds what could not be read or captured, and files that were deleted elsewhere
 // and are still here.
-func (m *member) unseen(a *account.Account, unknown []replica.Unknown) {
+func (m *member) unseen(a *account.Account, unknown []localfs.Unknown) {
 	for _, u := range unknown {
 		if u.Unread {
 			a.Add(account.Unread, u.Path, 0, u.Reason)
@@ -68,7 +69,7 @@ func (m *member) unseen(a *account.Account, unknown []replica.Unknown) {
 }
 
 // remains is the account of what a step does not hold.
-func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits []replica.Unknown) account.Account {
+func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits []localfs.Unknown) account.Account {
 	a := m.seen(&replica.Changes{Edited: staged.Rest, Unknown: found.Unknown, Awaited: found.Awaited}, account.Deferred, "it did not fit into a step")
 	for _, u := range staged.Unsettled {
 		reason := account.Unread
@@ -91,7 +92,7 @@ func (m *member) remains(found *replica.Changes, staged *replica.Staged, waits [
 func (m *member) addHeld(a *account.Account, gone []tree.Entry) {
 	named := 0
 	for i := 0; i < len(gone) && named < m.held; i++ {
-		if e := &gone[i]; e.Kind != tree.Dir && !tree.Within(e.Path, replica.Dir) {
+		if e := &gone[i]; e.Kind != tree.Dir && !tree.Within(e.Path, localfs.Dir) {
 			a.Add(account.Held, e.Path, e.Size, "")
 			named++
 		}

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -15,7 +15,7 @@ type clock struct {
 	random func() float64
 	ticker func(time.Duration) (tick <-chan time.Time, stop func())
 	beside func(f func())                                // runs f while its caller goes on
-	files  func(path string) (replica.FileSystem, error) // nil: the real one
+	files  func(path string) (localfs.FileSystem, error) // nil: the real one
 }
 
 var realClock = clock{

@@ -12,6 +12,7 @@ import (
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
@@ -508,7 +509,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	if err == nil {
 		err = e.trust(m)
 	}
-	var waits []replica.Unknown
+	var waits []localfs.Unknown
 	if err == nil {
 		waits, err = m.rep.Withhold(staged, gone, found.Forgotten)
 	}
@@ -670,6 +671,6 @@ func (e *Engine) underWay(m *member, change func(*status.Replica)) {
 
 // unread are those that cannot be read. What moves is in the account, and a person is
 // told when it does so for long.
-func unread(unknown []replica.Unknown) []replica.Unknown {
-	return slices.DeleteFunc(slices.Clone(unknown), func(u replica.Unknown) bool { return u.Moving })
+func unread(unknown []localfs.Unknown) []localfs.Unknown {
+	return slices.DeleteFunc(slices.Clone(unknown), func(u localfs.Unknown) bool { return u.Moving })
 }

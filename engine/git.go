@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
@@ -44,7 +45,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 		Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: func() string { return filepath.Join(g.rep.Stage(), "git") },
 		Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
 		Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
-		Doors:    filepath.Join(m.Path, replica.Dir, "doors"),
+		Doors:    filepath.Join(m.Path, localfs.Dir, "doors"),
 		Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return g.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
 	})
 	if m.git = g; m.Git == GitCounted {
@@ -384,7 +385,7 @@ func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entr
 	stage := filepath.Join(g.m.rep.Stage(), "git-in")
 	defer g.area().RemoveAll(stage)
 	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.m.rep.GitAgreed(dir)}
-	prefix := filepath.Join(replica.Dir, "git", dir) + "/"
+	prefix := filepath.Join(localfs.Dir, "git", dir) + "/"
 	state, packs := parted(rows)
 	err := g.fetch(ctx, prefix, state, a.From, stage)
 	if err == nil && !a.Agreed {
@@ -427,7 +428,7 @@ func (g *repositories) agreed(ctx context.Context, dir, to, stage string) (strin
 		return "", err
 	}
 	state, _ := parted(rows)
-	err = g.fetch(ctx, filepath.Join(replica.Dir, "git", dir)+"/", state, to, stage)
+	err = g.fetch(ctx, filepath.Join(localfs.Dir, "git", dir)+"/", state, to, stage)
 	var told *rclone.Error
 	switch {
 	case ctx.Err() != nil:

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -151,7 +152,7 @@ func (m *model) committed(h *store.Head, by *run) {
 	for path := range joined(before, files) {
 		was, wasThere := before[path]
 		is, there := files[path]
-		if was != is && !tree.Within(path, replica.Dir) {
+		if was != is && !tree.Within(path, localfs.Dir) {
 			g.changed = append(g.changed, path)
 			m.checkTouched(by.at, path, was, is, wasThere, there)
 		}
@@ -317,7 +318,7 @@ func (p *place) showUnder(dir, rel string, out map[string]shown) {
 		if rel != "" {
 			path = rel + "/" + path
 		}
-		if path == replica.Dir {
+		if path == localfs.Dir {
 			continue
 		}
 		file := filepath.Join(dir, d.Name())
@@ -345,9 +346,9 @@ func (p *place) showUnder(dir, rel string, out map[string]shown) {
 // earlier step is read once.
 func (p *place) keptAside(into map[string]bool) {
 	for _, where := range []string{"conflicts", "replaced"} {
-		stamps, _ := os.ReadDir(filepath.Join(p.path, replica.Dir, where))
+		stamps, _ := os.ReadDir(filepath.Join(p.path, localfs.Dir, where))
 		for _, s := range stamps {
-			dir := filepath.Join(p.path, replica.Dir, where, s.Name())
+			dir := filepath.Join(p.path, localfs.Dir, where, s.Name())
 			if _, there := p.aside[dir]; !there {
 				files := map[string]shown{}
 				p.showUnder(dir, "x", files)
@@ -435,7 +436,7 @@ func (m *model) sameTree(p *place, files, head map[string]shown) string {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(head)) {
-		if tree.Within(path, replica.Dir) {
+		if tree.Within(path, localfs.Dir) {
 			continue
 		}
 		name := path
@@ -629,7 +630,7 @@ func (p *place) stamps() map[string]string {
 		if err != nil || path == p.path {
 			return err
 		}
-		if d.IsDir() && d.Name() == replica.Dir {
+		if d.IsDir() && d.Name() == localfs.Dir {
 			return filepath.SkipDir
 		}
 		info, err := d.Info()

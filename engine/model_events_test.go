@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/watch"
 )
@@ -185,7 +185,7 @@ func (m *model) forget(p *place) {
 		return
 	}
 	m.say("%s: rm -rf .coltec", p.name)
-	must(os.RemoveAll(filepath.Join(p.path, replica.Dir)))
+	must(os.RemoveAll(filepath.Join(p.path, localfs.Dir)))
 	p.agreed = -1
 	m.sawEdit(p, nil)
 }
@@ -262,7 +262,7 @@ func copyDir(from, to string) error {
 
 // setTime sets the time of a file or a link.
 func setTime(path string, t time.Time) error {
-	root, err := replica.OpenRoot(filepath.Dir(path))
+	root, err := localfs.OpenRoot(filepath.Dir(path), "", 0)
 	if err != nil {
 		return err
 	}

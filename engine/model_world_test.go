@@ -11,8 +11,8 @@ import (
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
-	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/replica/replicatest"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -205,7 +205,7 @@ func (m *model) start(p *place) *run {
 	m.runs[r.id] = r
 	p.run = r
 	if m.mutant == "base forgotten" {
-		_ = os.Remove(filepath.Join(p.path, replica.Dir, "base"))
+		_ = os.Remove(filepath.Join(p.path, localfs.Dir, "base"))
 	}
 	if !p.used {
 		must(os.MkdirAll(p.path, 0o755))
@@ -249,7 +249,7 @@ func (m *model) options(r *run) Options {
 			}
 			m.checkConflicts(p, paths)
 			if m.mutant == "conflicts thrown away" {
-				_ = os.RemoveAll(filepath.Join(p.path, replica.Dir, "conflicts"))
+				_ = os.RemoveAll(filepath.Join(p.path, localfs.Dir, "conflicts"))
 			}
 		},
 		Replicas: []Replica{{
@@ -276,7 +276,7 @@ func (r *run) boot() time.Duration {
 }
 
 // files opens the tree of a run.
-func (r *run) files(path string) (replica.FileSystem, error) {
+func (r *run) files(path string) (localfs.FileSystem, error) {
 	shape := r.at.shape
 	shape.Before = func(op, path string) { _ = r.reach(op + " " + path) }
 	if r.m.mutant == "probe lies" {
@@ -287,7 +287,7 @@ func (r *run) files(path string) (replica.FileSystem, error) {
 	case err != nil:
 	case r.at.bare && r.m.mutant == "":
 		files.Close()
-		return replica.OpenRoot(path)
+		return localfs.OpenRoot(path, "", 0)
 	case r.m.mutant == "modes not placed":
 		return forgetful{files}, nil
 	case r.m.mutant == "restless times":
@@ -564,10 +564,10 @@ func (w *wire) Probe(ctx context.Context, key string) (p rclone.ProbeResult, err
 }
 
 // forgetful is a mutant: modes are not placed, and nothing says so.
-type forgetful struct{ replica.FileSystem }
+type forgetful struct{ localfs.FileSystem }
 
 func (f forgetful) Chmod(path string, mode uint32) error {
-	if strings.HasPrefix(path, replica.Dir+"/probe/") {
+	if strings.HasPrefix(path, localfs.Dir+"/probe/") {
 		return f.FileSystem.Chmod(path, mode)
 	}
 	return nil
@@ -575,11 +575,11 @@ func (f forgetful) Chmod(path string, mode uint32) error {
 
 // restless is a mutant: the times of files change by themselves.
 type restless struct {
-	replica.FileSystem
+	localfs.FileSystem
 	rnd *rand.Rand
 }
 
-func (f *restless) Walk(ctx context.Context, dir string, match replica.Matcher) ([]replica.Sighting, []replica.Unknown, error) {
+func (f *restless) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
 	seen, unknown, err := f.FileSystem.Walk(ctx, dir, match)
 	for i := range seen {
 		if seen[i].Kind == 'l' {
@@ -591,11 +591,11 @@ func (f *restless) Walk(ctx context.Context, dir string, match replica.Matcher) 
 
 // liar is a mutant: a file system that is taken for a better one than it is.
 type liar struct {
-	replica.FileSystem // the shape
-	plain              replica.FileSystem
+	localfs.FileSystem // the shape
+	plain              localfs.FileSystem
 }
 
-func lyingProbe(shape replicatest.Shape, path string) (replica.FileSystem, error) {
+func lyingProbe(shape replicatest.Shape, path string) (localfs.FileSystem, error) {
 	bent, err := shape.Open(path)
 	if err != nil {
 		return nil, err
@@ -604,8 +604,8 @@ func lyingProbe(shape replicatest.Shape, path string) (replica.FileSystem, error
 	return &liar{bent, plain}, err
 }
 
-func (l *liar) of(path string) replica.FileSystem {
-	if strings.HasPrefix(path, replica.Dir+"/probe") {
+func (l *liar) of(path string) localfs.FileSystem {
+	if strings.HasPrefix(path, localfs.Dir+"/probe") {
 		return l.plain
 	}
 	return l.FileSystem
@@ -617,7 +617,7 @@ func (l *liar) Mkdir(path string, perm uint32) error         { return l.of(path)
 func (l *liar) Chmod(path string, mode uint32) error         { return l.of(path).Chmod(path, mode) }
 func (l *liar) SetTime(path string, ns int64) error          { return l.of(path).SetTime(path, ns) }
 func (l *liar) Symlink(target, path string) error            { return l.of(path).Symlink(target, path) }
-func (l *liar) Lstat(path string) (*replica.Sighting, error) { return l.of(path).Lstat(path) }
-func (l *liar) Walk(ctx context.Context, dir string, match replica.Matcher) ([]replica.Sighting, []replica.Unknown, error) {
+func (l *liar) Lstat(path string) (*localfs.Sighting, error) { return l.of(path).Lstat(path) }
+func (l *liar) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
 	return l.of(dir).Walk(ctx, dir, match)
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/watch"
@@ -14,7 +15,7 @@ import (
 func edits(paths ...string) *replica.Changes {
 	c := &replica.Changes{}
 	for _, p := range paths {
-		c.Edited = append(c.Edited, replica.Edit{Sighting: replica.Sighting{Path: p, Kind: tree.File}})
+		c.Edited = append(c.Edited, replica.Edit{Sighting: localfs.Sighting{Path: p, Kind: tree.File}})
 	}
 	return c
 }

@@ -2,13 +2,14 @@ package engine
 
 import (
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 )
 
 // older is what a generation does not have in its newest state: so many edits wait, of
 // what was staged those files did not settle, and those paths wait for others.
-func (m *member) older(waits []replica.Edit, unknown ...[]replica.Unknown) *store.Older {
+func (m *member) older(waits []replica.Edit, unknown ...[]localfs.Unknown) *store.Older {
 	o := &store.Older{}
 	for i := range waits {
 		o.Add(waits[i].Path, "it was not sent yet")

@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
@@ -271,7 +272,7 @@ type Placed struct {
 	Older *store.Older `json:"older,omitempty"`
 }
 
-func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.Older, left ...replica.Unknown) *Placed {
+func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.Older, left ...localfs.Unknown) *Placed {
 	if out == nil {
 		return nil
 	}
@@ -379,7 +380,7 @@ func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.G
 	if err == nil {
 		err = replica.Return(x.Path, x.Within, path, head.Generation)
 	}
-	left = slices.DeleteFunc(left, func(u replica.Unknown) bool {
+	left = slices.DeleteFunc(left, func(u localfs.Unknown) bool {
 		_, err := os.Lstat(filepath.Join(x.Path, u.Path))
 		return path != "" && !tree.Within(u.Path, path) || err == nil // nothing is missing there
 	})
@@ -388,8 +389,8 @@ func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.G
 
 // harmless leaves out of a tree what would lead whoever finds it in a repository elsewhere:
 // what is put in its place file by file is read as something that its user made.
-func harmless(t *store.Tree) (*store.Tree, []replica.Unknown) {
-	var left []replica.Unknown
+func harmless(t *store.Tree) (*store.Tree, []localfs.Unknown) {
+	var left []localfs.Unknown
 	out := *t
 	out.Entries = slices.DeleteFunc(slices.Clone(t.Entries), func(e tree.Entry) bool {
 		path, shadow := strings.CutPrefix(e.Path, replica.Shadows("")+"/")
@@ -399,7 +400,7 @@ func harmless(t *store.Tree) (*store.Tree, []replica.Unknown) {
 			!within && !(shadow && e.Kind == tree.Link && filepath.Base(path) == ".git"): // a link that is said to be a repository
 			return false
 		}
-		left = append(left, replica.Unknown{Path: path, Reason: "it would lead git elsewhere: left out; make it anew where it is yours"})
+		left = append(left, localfs.Unknown{Path: path, Reason: "it would lead git elsewhere: left out; make it anew where it is yours"})
 		return true
 	})
 	return &out, left

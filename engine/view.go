@@ -9,16 +9,15 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
-	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
+	"golang.org/x/sys/unix"
 )
 
 // view is what Status shows: a copy, so that nobody waits for a transfer.
@@ -208,7 +207,7 @@ func (e *Engine) attention(m *member) []string {
 const notesMax = 5
 
 // unknownNotes makes sentences of paths that could not be seen or placed.
-func unknownNotes(name string, unknown []replica.Unknown) []string {
+func unknownNotes(name string, unknown []localfs.Unknown) []string {
 	var out []string
 	n := 0
 	for _, u := range unknown {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/watch"
 )
@@ -51,7 +52,7 @@ func (m *member) watched() watch.Matcher {
 
 // withGit has repositories watched too, as far as everything that git does to
 // them shows: their refs, HEAD and index.
-type withGit struct{ replica.Matcher }
+type withGit struct{ localfs.Matcher }
 
 func (w withGit) Dir(path string) bool {
 	below, ok := inGitDir(path)

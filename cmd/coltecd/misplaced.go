@@ -5,11 +5,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/spec"
+	"golang.org/x/sys/unix"
 )
 
 // A container's own layer goes with the container. A spec that names another path than
@@ -46,7 +45,7 @@ func (s setting) misplaced(y spec.Sync) error {
 	return hint.Wrap(
 		fmt.Errorf("%q %s, and the workspace's own folder is %q: nothing of that would be saved", path, word, folder),
 		"mount the folder at %s (workspaceMount and workspaceFolder in devcontainer.json), or set path: %s in the spec; if %s is meant: mkdir -p %s/%s, then coltecd start",
-		s.top(y), s.meant(y, folder), path, path, replica.Dir)
+		s.top(y), s.meant(y, folder), path, path, localfs.Dir)
 }
 
 // misplacements are the words for all replicas that are misplaced, by name.

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -89,7 +90,9 @@ func (a *allowance) takes(s *Edit, c *Change) string {
 }
 
 // version is a file as it was seen, but for the time that a base notes only when it is old.
-func version(s *Seen) Seen { return Seen{Size: s.Size, MTime: s.MTime, Inode: s.Inode} }
+func version(s *localfs.Seen) localfs.Seen {
+	return localfs.Seen{Size: s.Size, MTime: s.MTime, Inode: s.Inode}
+}
 
 // over says why a file with so many parts is left out.
 func (a *allowance) over(s *Edit, parts int) string {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/store"
@@ -32,7 +33,7 @@ func (p *placement) copyHere(d *plan.Decision, staged string) bool {
 	if !ok || d.Entry.Kind != tree.File || d.Entry.Size == 0 || d.Remote.Mode == tree.NoMode {
 		return false
 	}
-	i, ok := searchSightings(p.plan.seen, path)
+	i, ok := localfs.Search(p.plan.seen, path)
 	if !ok {
 		return false
 	}
@@ -41,7 +42,7 @@ func (p *placement) copyHere(d *plan.Decision, staged string) bool {
 	if err != nil {
 		return false
 	}
-	got, _, err := p.r.read(&p.plan.seen[i], func(r io.Reader) error {
+	got, _, err := p.r.reader().Read(&p.plan.seen[i], func(r io.Reader) error {
 		_, err := sparse.Copy(f, r)
 		return err
 	})
@@ -61,7 +62,7 @@ func (p *placement) gather(takes []*plan.Decision, staged []string, dir string) 
 			name = strconv.Itoa(len(fetch))
 			fetch = append(fetch, d)
 		}
-		staged[i] = join(Dir+"/stage/in", name)
+		staged[i] = localfs.Join(localfs.Dir+"/stage/in", name)
 	}
 	return fetch
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -29,9 +30,6 @@ var (
 	pointJournalWritten = killpoint.New("journal:written")
 	pointJournalSynced  = killpoint.New("journal:synced")
 )
-
-// Dir is the replica's own directory inside its tree. It is never synced.
-const Dir = ".coltec"
 
 // baseFormat is the version of the files that hold a base.
 const baseFormat = 1
@@ -66,7 +64,7 @@ type Header struct {
 // shown.
 type Row struct {
 	tree.Entry
-	Seen Seen
+	Seen localfs.Seen
 }
 
 // Change is a new row, or the word that a path left the base.
@@ -148,9 +146,6 @@ func NewBase(dir string, h Header) *Base {
 	return &Base{dir: dir, Header: h, seq: rand.Int64()}
 }
 
-// baseTemp names a base that is being written; a crash leaves one behind.
-const baseTemp = "base-*.tmp"
-
 func (b *Base) file() string        { return filepath.Join(b.dir, "base") }
 func (b *Base) journalFile() string { return filepath.Join(b.dir, "journal") }
 
@@ -199,7 +194,7 @@ func (b *Base) load() error {
 		c, row, err := f.next()
 		switch {
 		case err == io.EOF:
-			if b.inode, b.size, err = identify(f.f); err != nil {
+			if b.inode, b.size, err = localfs.Identify(f.f); err != nil {
 				return err
 			}
 			j, err := b.replay(math.MaxInt64)
@@ -228,7 +223,7 @@ type baseFile struct {
 }
 
 func openBase(file string) (*baseFile, error) {
-	f, err := openOwnFile(file, os.O_RDONLY)
+	f, err := localfs.OpenOwnFile(file, os.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -278,32 +273,10 @@ func (b *baseFile) next() (c Change, row bool, err error) {
 	return c, b.read <= b.Rows, err
 }
 
-func inode(s fs.FileInfo) uint64 {
-	if st, ok := s.Sys().(*syscall.Stat_t); ok {
-		return st.Ino
-	}
-	return 0
-}
-
-func device(s fs.FileInfo) uint64 {
-	if st, ok := s.Sys().(*syscall.Stat_t); ok {
-		return st.Dev
-	}
-	return 0
-}
-
-func identify(f *os.File) (ino uint64, size int64, err error) {
-	s, err := f.Stat()
-	if err != nil {
-		return 0, 0, err
-	}
-	return inode(s), s.Size(), nil
-}
-
 // LastSettled is when a complete restore or a push was last recorded in the
 // tree at path; the zero time when none ever was. It reads no rows.
 func LastSettled(path string) time.Time {
-	b := &Base{dir: filepath.Join(path, Dir)}
+	b := &Base{dir: filepath.Join(path, localfs.Dir)}
 	if restored, err := b.restored(); err != nil || !restored {
 		return time.Time{}
 	}
@@ -339,7 +312,7 @@ func (b *Base) restored() (bool, error) {
 // saved: false after somebody removed it under a running program.
 func (b *Base) Intact() bool {
 	s, err := os.Lstat(b.file())
-	return err == nil && inode(s) == b.inode
+	return err == nil && localfs.Inode(s) == b.inode
 }
 
 // Remove drops the base: the replica starts again without one.
@@ -648,7 +621,7 @@ func (b *Base) save(open func() (next func() (*Row, error), done func(), err err
 	if err := os.MkdirAll(b.dir, 0o700); err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
-	tmp, err := os.CreateTemp(b.dir, baseTemp)
+	tmp, err := os.CreateTemp(b.dir, localfs.OwnTemp)
 	if err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}
@@ -659,7 +632,7 @@ func (b *Base) save(open func() (next func() (*Row, error), done func(), err err
 		return fmt.Errorf("cannot save base: %w", err)
 	}
 	pointBaseWritten.Reach()
-	inode, size, err := identify(tmp)
+	inode, size, err := localfs.Identify(tmp)
 	if err := errors.Join(err, tmp.Close(), os.Rename(tmp.Name(), b.file())); err != nil {
 		return fmt.Errorf("cannot save base: %w", err)
 	}

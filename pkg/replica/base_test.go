@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +23,7 @@ func baseRow(path, content string) Row {
 	e := treetest.Parse("x=" + content)[0]
 	e.Path = path
 	e.Where = []tree.Extent{{Object: "o/1-" + content, Stored: 3, Size: int64(len(content)), Codec: tree.Raw}}
-	return Row{Entry: e, Seen: Seen{Mode: e.Mode, Size: e.Size, MTime: -5, CTime: 1 << 60, Inode: 1<<63 + 5, Mount: len(content) == 2}}
+	return Row{Entry: e, Seen: localfs.Seen{Mode: e.Mode, Size: e.Size, MTime: -5, CTime: 1 << 60, Inode: 1<<63 + 5, Mount: len(content) == 2}}
 }
 
 func put(rows ...Row) Delta {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -67,7 +68,7 @@ func (r *Replica) Loss(lost []tree.Entry, explained int, givesBack bool) (Loss, 
 		}
 	}
 	err := r.base.Each(func(row *Row) error {
-		if row.Kind != tree.Dir && !tree.Within(row.Path, Dir) && open(row.Path) {
+		if row.Kind != tree.Dir && !tree.Within(row.Path, localfs.Dir) && open(row.Path) {
 			l.Open++
 		}
 		return nil
@@ -129,7 +130,7 @@ func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (lost []tree.Entry, 
 		note(c)
 	}
 	for _, e := range gone {
-		if !tree.Within(e.Path, Dir) && plan.Loses(&e, still) {
+		if !tree.Within(e.Path, localfs.Dir) && plan.Loses(&e, still) {
 			lost = append(lost, e)
 		}
 	}

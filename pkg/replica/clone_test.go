@@ -67,27 +67,3 @@ func TestWhatIsStagedIsAClone(t *testing.T) {
 		})
 	}
 }
-
-// A clone goes away with who reads it, and one that cannot be made is done without.
-func TestClone(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("content"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	root, err := OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	f, err := root.Open("f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.(cloner).Clone(filepath.Join(dir, "nowhere")); err == nil {
-		t.Error("cloned into what is not there")
-	}
-	if _, err := f.(cloner).Clone("/proc"); err == nil {
-		t.Error("cloned to another file system")
-	}
-}

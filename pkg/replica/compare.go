@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -52,22 +53,22 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 }
 
 // scope is what a scan of some directories looks into.
-func (r *Replica) scope(dirs map[string]bool) scope {
+func (r *Replica) scope(dirs map[string]bool) localfs.Scope {
 	if dirs == nil || dirs[""] {
 		return nil
 	}
-	in := scope{}
+	in := localfs.Scope{}
 	for dir, whole := range dirs {
-		in.add(dir, whole)
+		in.Add(dir, whole)
 	}
 	for _, path := range r.doubts {
-		in.add(path, true)
+		in.Add(path, true)
 	}
 	return in
 }
 
 // doubt notes what the next scan looks at again, whatever it is a scan of.
-func (r *Replica) doubt(unknown []Unknown) {
+func (r *Replica) doubt(unknown []localfs.Unknown) {
 	r.doubts = nil
 	for _, u := range unknown {
 		if !u.Quiet || path.Base(u.Path) == ".git" {
@@ -77,11 +78,11 @@ func (r *Replica) doubt(unknown []Unknown) {
 }
 
 // meet starts a walk. next gives what it meets in order, nil at the end.
-func (r *Replica) meet(ctx context.Context, in scope, c *comparison) (next func() (*met, error), err error) {
-	root, real := r.root.(*Root)
-	if real && r.traits == (traits{grain: r.traits.grain}) {
-		return ahead(ctx, func(ctx context.Context, visit func(*met)) error {
-			return r.rootError(ctx, root.walk(ctx, "", r.matcher(), in, visit))
+func (r *Replica) meet(ctx context.Context, in localfs.Scope, c *comparison) (next func() (*localfs.Met, error), err error) {
+	root, real := r.root.(*localfs.Root)
+	if real && r.quirks == (localfs.Quirks{Grain: r.quirks.Grain}) {
+		return localfs.Prefetch(ctx, func(ctx context.Context, visit func(*localfs.Met)) error {
+			return r.rootError(ctx, root.WalkIn(ctx, "", r.matcher(), in, visit))
 		}), nil
 	}
 	// What a file system that falls short cannot show takes both trees as a whole.
@@ -97,80 +98,15 @@ func (r *Replica) meet(ctx context.Context, in scope, c *comparison) (next func(
 	for _, u := range unshown {
 		c.unseen(u)
 	}
-	return inOrder(seen, unknown), nil
+	return localfs.InOrder(seen, unknown), nil
 }
 
 // covered lists the directories that show something else than before because a
 // mount went or came: what the base knows in them is not gone.
-func (r *Replica) covered(seen []Sighting) ([]Unknown, error) {
+func (r *Replica) covered(seen []localfs.Sighting) ([]localfs.Unknown, error) {
 	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
-	err := c.run(inOrder(seen, nil))
+	err := c.run(localfs.InOrder(seen, nil))
 	return c.found.Unknown, err
-}
-
-// inOrder gives sightings and unknown paths together, nil at the end.
-func inOrder(seen []Sighting, unknown []Unknown) func() (*met, error) {
-	all := make([]met, 0, len(seen)+len(unknown))
-	for i := range seen {
-		all = append(all, met{Sighting: seen[i]})
-	}
-	for i := range unknown {
-		all = append(all, met{unknown: &unknown[i]})
-	}
-	slices.SortStableFunc(all, func(a, b met) int { return tree.Compare(a.path(), b.path()) })
-	i := -1
-	return func() (*met, error) {
-		if i++; i >= len(all) {
-			return nil, nil
-		}
-		return &all[i], nil
-	}
-}
-
-// aheadBatch is how many paths a walk hands over at a time.
-const aheadBatch = 256
-
-// ahead lets a walk run a little ahead of who asks for what it meets. It ends
-// early with ctx.
-func ahead(ctx context.Context, walk func(ctx context.Context, visit func(*met)) error) func() (*met, error) {
-	batches := make(chan []met, 4)
-	var failed error // set before the channel is closed
-	go func() {
-		defer close(batches)
-		var batch []met
-		hand := func() {
-			if len(batch) == 0 {
-				return
-			}
-			select {
-			case batches <- batch:
-			case <-ctx.Done():
-			}
-			batch = make([]met, 0, aheadBatch)
-		}
-		failed = walk(ctx, func(m *met) {
-			if batch = append(batch, *m); len(batch) == aheadBatch {
-				hand()
-			}
-		})
-		hand()
-		if failed == nil && ctx.Err() != nil { // the last ones may not have been taken
-			failed = context.Cause(ctx)
-		}
-	}()
-	var batch []met
-	i := 0
-	return func() (*met, error) {
-		if i == len(batch) {
-			var more bool
-			if batch, more = <-batches; !more {
-				return nil, failed
-			}
-			i = 0
-		}
-		i++
-		return &batch[i-1], nil
-	}
 }
 
 // comparison is a scan under way: what a walk meets and the base's rows come
@@ -194,7 +130,7 @@ type mount struct {
 	had, show bool
 }
 
-func (c *comparison) run(next func() (*met, error)) error {
+func (c *comparison) run(next func() (*localfs.Met, error)) error {
 	rows, done, err := c.r.base.reader()
 	if err != nil {
 		return err
@@ -209,7 +145,7 @@ func (c *comparison) run(next func() (*met, error)) error {
 		if err != nil {
 			return err
 		}
-		for row != nil && (m == nil || tree.Compare(row.Path, m.path()) < 0) {
+		for row != nil && (m == nil || tree.Compare(row.Path, m.At()) < 0) {
 			c.pair(row, nil)
 			if row, err = rows(); err != nil {
 				return err
@@ -219,8 +155,8 @@ func (c *comparison) run(next func() (*met, error)) error {
 		case m == nil:
 			c.leave("")
 			return nil
-		case m.unknown != nil:
-			c.unseen(*m.unknown)
+		case m.Unknown != nil:
+			c.unseen(*m.Unknown)
 		case row != nil && row.Path == m.Path:
 			c.pair(row, &m.Sighting)
 			if row, err = rows(); err != nil {
@@ -229,14 +165,14 @@ func (c *comparison) run(next func() (*met, error)) error {
 		default:
 			c.pair(nil, &m.Sighting)
 		}
-		if m.passed {
+		if m.Passed {
 			c.passed = m.Path
 		}
 	}
 }
 
 // unseen notes a path about which the walk cannot tell, before what is below it.
-func (c *comparison) unseen(u Unknown) {
+func (c *comparison) unseen(u localfs.Unknown) {
 	c.found.Unknown = append(c.found.Unknown, u)
 	c.hides[u.Path] = true
 }
@@ -249,9 +185,9 @@ func (c *comparison) hidden(path string) bool {
 
 // tells says of a path that is not there whether the walk saw that. What it did not
 // look into may be hidden: by a mount that went, say.
-func (c *comparison) tells(in scope) func(path string) bool {
+func (c *comparison) tells(in localfs.Scope) func(path string) bool {
 	if in == nil {
-		hidden := c.r.hidden(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u Unknown) bool { return u.Quiet }))
+		hidden := c.r.hidden(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u localfs.Unknown) bool { return u.Quiet }))
 		return func(path string) bool { return !hidden(path) }
 	}
 	gone := map[string]bool{}
@@ -263,7 +199,7 @@ func (c *comparison) tells(in scope) func(path string) bool {
 
 // pair takes what the base has at a path and what is seen there; one of them may
 // be nil.
-func (c *comparison) pair(row *Row, s *Sighting) {
+func (c *comparison) pair(row *Row, s *localfs.Sighting) {
 	if s != nil && s.Kind != tree.Dir && path.Base(s.Path) == ".git" {
 		c.doors = append(c.doors, s.Path)
 	}
@@ -276,7 +212,7 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 	if s == nil && c.passed != "" && tree.Within(row.Path, c.passed) {
 		return
 	}
-	if tree.Within(row.Path, Dir) {
+	if tree.Within(row.Path, localfs.Dir) {
 		c.own = append(c.own, *row)
 		return
 	}
@@ -287,7 +223,7 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 	mounted := s != nil && s.Mount
 	switch {
 	case row.Kind == tree.Dir && row.Seen.Mount && !mounted:
-		c.unseen(Unknown{Path: row.Path, Reason: "it was a mount point and no longer is; what was in it is kept in the bucket"})
+		c.unseen(localfs.Unknown{Path: row.Path, Reason: "it was a mount point and no longer is; what was in it is kept in the bucket"})
 		if s == nil {
 			c.gone(row)
 		}
@@ -303,7 +239,7 @@ func (c *comparison) pair(row *Row, s *Sighting) {
 }
 
 // editOf is what is seen where the base has a row.
-func editOf(s *Sighting, row *Row) Edit {
+func editOf(s *localfs.Sighting, row *Row) Edit {
 	was := *row // the next one takes its place
 	return Edit{*s, &was}
 }
@@ -314,7 +250,7 @@ func (c *comparison) leave(path string) {
 		m := c.mounts[n]
 		c.mounts = c.mounts[:n]
 		if m.had && !m.show {
-			c.unseen(Unknown{Path: m.Path, Reason: "something is mounted over it; what was in it is kept in the bucket"})
+			c.unseen(localfs.Unknown{Path: m.Path, Reason: "something is mounted over it; what was in it is kept in the bucket"})
 			c.found.Gone = c.found.Gone[:m.gone]
 		} else {
 			c.edited(m.Edit)
@@ -353,9 +289,9 @@ func (c *comparison) goes(row *Row) {
 // compareOwn compares what lies in the replica's own directory: the versions that
 // are kept aside, which are never read as gone (those of other machines are not
 // here), and the copies of repositories.
-func (c *comparison) compareOwn(kept []Sighting, git *shadows) {
-	seen := map[string]*Sighting{}
-	for _, list := range [][]Sighting{kept, git.seen} {
+func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
+	seen := map[string]*localfs.Sighting{}
+	for _, list := range [][]localfs.Sighting{kept, git.seen} {
 		for i := range list {
 			seen[list[i].Path] = &list[i]
 		}

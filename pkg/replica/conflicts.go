@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -26,12 +27,12 @@ type KeptAside struct {
 }
 
 // conflictsPath is where a kept version lies in the tree.
-func conflictsPath(id string) string { return Dir + "/" + conflictsDir + "/" + id }
+func conflictsPath(id string) string { return localfs.Dir + "/" + conflictsDir + "/" + id }
 
 // asideOf reads what the name of a kept version says; ok is false for other
 // paths.
 func asideOf(path string) (k KeptAside, ok bool) {
-	id, ok := strings.CutPrefix(path, Dir+"/"+conflictsDir+"/")
+	id, ok := strings.CutPrefix(path, localfs.Dir+"/"+conflictsDir+"/")
 	if !ok {
 		return k, false
 	}
@@ -48,7 +49,7 @@ func asideOf(path string) (k KeptAside, ok bool) {
 // counterpart, oldest first. No link below within ("" for none) leads to the tree.
 func ListAside(root, within string, remote []tree.Entry) ([]KeptAside, error) {
 	known := map[string]KeptAside{}
-	own, err := readOwn(root, within, 0)
+	own, err := localfs.ReadOwn(root, within, 0)
 	var dropped map[string]bool
 	if err == nil {
 		defer own.Close()
@@ -84,7 +85,7 @@ func asideIn(own string, known map[string]KeptAside) error {
 		if err != nil {
 			return err
 		}
-		rel = filepath.Join(Dir, rel)
+		rel = filepath.Join(localfs.Dir, rel)
 		k, ok := asideOf(rel)
 		info, err := d.Info()
 		if !ok || err != nil {
@@ -107,7 +108,7 @@ func asideIn(own string, known map[string]KeptAside) error {
 const droppedFile = "dropped"
 
 func droppedIn(dir string) map[string]bool {
-	f, err := openOwnFile(filepath.Join(dir, droppedFile), os.O_RDONLY)
+	f, err := localfs.OpenOwnFile(filepath.Join(dir, droppedFile), os.O_RDONLY)
 	if err != nil {
 		return nil // there is none
 	}
@@ -129,15 +130,15 @@ func (r *Replica) dropped() map[string]bool { return droppedIn(r.Dir()) }
 
 // DropAside removes a kept version here, and from the next generation.
 func DropAside(root, within string, k KeptAside) error {
-	err := withOwn(root, within, 0, func(files *Root, own string) error { return dropAside(files, own, k) })
+	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error { return dropAside(files, own, k) })
 	if err != nil {
 		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
 	}
 	return nil
 }
 
-func dropAside(files *Root, own string, k KeptAside) error {
-	f, err := openOwnFile(filepath.Join(own, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+func dropAside(files *localfs.Root, own string, k KeptAside) error {
+	f, err := localfs.OpenOwnFile(filepath.Join(own, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func dropAside(files *Root, own string, k KeptAside) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := files.Remove(conflictsPath(k.ID)); err != nil && !absent(err) {
+	if err := files.Remove(conflictsPath(k.ID)); err != nil && !localfs.Absent(err) {
 		return err
 	}
 	sweepEmpty(files, conflictsPath(k.ID))
@@ -154,8 +155,8 @@ func dropAside(files *Root, own string, k KeptAside) error {
 
 // sweepEmpty removes the directories above a path that have nothing in them any
 // more, up to the replica's own.
-func sweepEmpty(files *Root, path string) {
-	for dir := parentOf(path); tree.Within(dir, Dir+"/"+conflictsDir); dir = parentOf(dir) {
+func sweepEmpty(files *localfs.Root, path string) {
+	for dir := parentOf(path); tree.Within(dir, localfs.Dir+"/"+conflictsDir); dir = parentOf(dir) {
 		if files.Rmdir(dir) != nil {
 			return
 		}
@@ -166,7 +167,7 @@ func sweepEmpty(files *Root, path string) {
 // file, with its content and meta, in a directory. What has the name now is kept with what
 // was replaced.
 func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file string, err error)) error {
-	err := withOwn(root, within, 0, func(files *Root, own string) error {
+	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error {
 		staged := conflictsPath(k.ID)
 		if !k.Here {
 			const dir = "stage/aside"
@@ -175,7 +176,7 @@ func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file st
 			if err != nil {
 				return err
 			}
-			staged = join(Dir+"/"+dir, filepath.Base(file))
+			staged = localfs.Join(localfs.Dir+"/"+dir, filepath.Base(file))
 		}
 		return takeAside(files, own, k, staged)
 	})
@@ -185,13 +186,13 @@ func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file st
 	return nil
 }
 
-func takeAside(files *Root, own string, k KeptAside, staged string) error {
+func takeAside(files *localfs.Root, own string, k KeptAside, staged string) error {
 	now, err := files.Lstat(k.Path)
 	if err == nil && now != nil {
 		if now.Kind == tree.Dir {
 			err = errors.New("a directory has its name now: move that away first")
 		} else {
-			aside := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, stampOf(time.Now()), k.Path)
+			aside := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, stampOf(time.Now()), k.Path)
 			if err = files.MkdirAll(parentOf(aside), 0o755); err == nil {
 				err = files.Rename(k.Path, aside, false)
 			}
@@ -212,17 +213,17 @@ func takeAside(files *Root, own string, k KeptAside, staged string) error {
 // PutAside keeps a file of the stage as the version that a path lost at a moment.
 func (r *Replica) PutAside(staged string, t time.Time, host, path string) error {
 	r.root.Forget() // the stage is made anew each time
-	to := join(r.conflictsOf(t, host), path)
+	to := localfs.Join(r.conflictsOf(t, host), path)
 	if err := r.root.MkdirAll(parentOf(to), 0o700); err != nil {
 		return err
 	}
-	return r.root.Rename(Dir+"/stage/"+staged, to, true)
+	return r.root.Rename(localfs.Dir+"/stage/"+staged, to, true)
 }
 
 // retire puts away a kept version that was dropped on another machine: it would
 // be pushed again.
 func (r *Replica) retire(path string) {
-	aside := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, stampOf(time.Now()), strings.TrimPrefix(path, Dir+"/"))
+	aside := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, stampOf(time.Now()), strings.TrimPrefix(path, localfs.Dir+"/"))
 	if now, err := r.root.Lstat(path); err != nil || now == nil {
 		return
 	}
@@ -251,5 +252,5 @@ func (r *Replica) trimDropped() error {
 	if lines.Len() == 0 {
 		return os.Remove(file)
 	}
-	return writeOwnFile(file, []byte(lines.String()))
+	return localfs.WriteOwnFile(file, []byte(lines.String()))
 }

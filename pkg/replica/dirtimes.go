@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -25,7 +26,7 @@ func (p *placement) dirTime(d *plan.Decision) int64 {
 	here := d.Local != nil && d.Local.Kind == tree.Dir
 	there := d.Remote != nil && d.Remote.Kind == tree.Dir && d.Entry.Kind == tree.Dir
 	was := int64(0) // before this placement
-	if i, ok := searchSightings(p.plan.seen, d.Path); ok && here {
+	if i, ok := localfs.Search(p.plan.seen, d.Path); ok && here {
 		was = p.plan.seen[i].MTime
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +23,7 @@ func (m *machine) dirTimes() map[string]time.Time {
 			return err
 		}
 		rel, _ := filepath.Rel(m.Path, path)
-		if rel == Dir {
+		if rel == localfs.Dir {
 			return filepath.SkipDir
 		}
 		info, err := d.Info()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/google/go-cmp/cmp"
 )
@@ -56,7 +57,7 @@ func TestEditsBetweenPlanAndPlacement(t *testing.T) {
 				if diff := cmp.Diff(edited, two.show()); diff != "" {
 					t.Errorf("the edit is not where it was: %s", diff)
 				}
-				if len(out.Problems) != 1 || out.Problems[0].Path != "f" || out.Problems[0].Reason != errEdited.Error() {
+				if len(out.Problems) != 1 || out.Problems[0].Path != "f" || out.Problems[0].Reason != localfs.ErrEdited.Error() {
 					t.Errorf("problems: %+v", out.Problems)
 				}
 				if !two.unplaced("f") {

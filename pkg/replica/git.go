@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -24,7 +25,7 @@ import (
 // replica's own directory, made by somebody who knows git, and the rows of a
 // generation are those of the shadow.
 const (
-	gitDir = Dir + "/git"
+	gitDir = localfs.Dir + "/git"
 	// gitMark is the file that makes a shadow whole.
 	gitMark = "coltec.json"
 	// gitGone is the file of a shadow whose repository was removed: all its rows
@@ -52,7 +53,7 @@ func Shadows(root string) string { return filepath.Join(root, gitDir) }
 
 // captured has the repositories that a walk met captured. tells says whether the
 // walk saw that something is not there.
-func (r *Replica) captured(ctx context.Context, unknown []Unknown, doors []string, tells func(path string) bool) error {
+func (r *Replica) captured(ctx context.Context, unknown []localfs.Unknown, doors []string, tells func(path string) bool) error {
 	if r.Git == nil {
 		return nil
 	}
@@ -63,7 +64,7 @@ func (r *Replica) captured(ctx context.Context, unknown []Unknown, doors []strin
 	}
 	var dirs []string
 	for _, u := range unknown {
-		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != Dir { // not the skeleton in a nested replica's own directory
+		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			dirs = append(dirs, u.Path)
 		}
 	}
@@ -98,13 +99,13 @@ func (r *Replica) unpack(ctx context.Context) error {
 		}
 	}
 	for repo := range lost {
-		if err := r.root.Remove(gitDir + "/" + repo + "/" + gitMark); err != nil && !absent(err) {
+		if err := r.root.Remove(gitDir + "/" + repo + "/" + gitMark); err != nil && !localfs.Absent(err) {
 			return fmt.Errorf("cannot forget a pack: %w", err)
 		}
 	}
 	for _, s := range git.seen {
 		if strings.HasSuffix(s.Path, ".idx") && lost[git.repository(strings.TrimPrefix(s.Path, gitDir+"/"))] {
-			if err := r.root.Remove(s.Path); err != nil && !absent(err) {
+			if err := r.root.Remove(s.Path); err != nil && !localfs.Absent(err) {
 				return fmt.Errorf("cannot forget a pack: %w", err)
 			}
 		}
@@ -114,7 +115,7 @@ func (r *Replica) unpack(ctx context.Context) error {
 
 // shadows are the shadows as a walk met them.
 type shadows struct {
-	seen   []Sighting
+	seen   []localfs.Sighting
 	there  map[string]bool
 	whole  map[string]bool        // of repositories, whether their shadow is whole
 	hidden func(path string) bool // what the walk could not see
@@ -122,12 +123,12 @@ type shadows struct {
 
 // walkGit lists the shadows that are whole: they are pushed like any file.
 func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
-	seen, unknown, err := r.root.Walk(ctx, gitDir, everything{})
+	seen, unknown, err := r.root.Walk(ctx, gitDir, localfs.Everything{})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the copies of repositories: %w", err)
 	}
 	for i := range unknown {
-		unknown[i].Path = join(gitDir, unknown[i].Path)
+		unknown[i].Path = localfs.Join(gitDir, unknown[i].Path)
 	}
 	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}, hidden: r.hidden(unknown)}
 	gone := map[string]bool{}
@@ -149,7 +150,7 @@ func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
 		if e.Kind == tree.Dir && !empty || !s.whole[repo] || gone[repo] {
 			continue
 		}
-		e.Path = join(gitDir, e.Path)
+		e.Path = localfs.Join(gitDir, e.Path)
 		s.seen = append(s.seen, e)
 		s.there[e.Path] = true
 	}
@@ -363,7 +364,7 @@ func (r *Replica) GitSettle(repository string) error {
 // must be in the generation that they are in. What is not whole waits.
 func (r *Replica) gitWhole(staged *Staged) {
 	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return GitRow(s.Path) }) ||
-		slices.ContainsFunc(staged.Unsettled, func(u Unknown) bool { return GitRow(u.Path) })
+		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return GitRow(u.Path) })
 	if !waits {
 		return
 	}
@@ -371,7 +372,7 @@ func (r *Replica) gitWhole(staged *Staged) {
 		if !gitHeld(c.Path) {
 			return false
 		}
-		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
+		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: localfs.Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
 		return true
 	})
 }
@@ -394,7 +395,7 @@ func (r *Replica) repositoriesAsFiles(entries []tree.Entry) map[string][]tree.En
 	}
 	for _, e := range entries {
 		dir := gitDirOf(e.Path)
-		if dir == "" || tree.Within(e.Path, Dir) || e.Path == dir && e.Kind != tree.Dir || r.carries(e.Path, e.Kind == tree.Dir) {
+		if dir == "" || tree.Within(e.Path, localfs.Dir) || e.Path == dir && e.Kind != tree.Dir || r.carries(e.Path, e.Kind == tree.Dir) {
 			continue
 		}
 		if tree.Find(entries, gitDir+"/"+dir+"/"+gitMark) == nil {
@@ -449,7 +450,7 @@ func withRepositories(t *store.Tree) *store.Tree {
 		if shadow && path.Base(below) != gitMark {
 			e.Path = below
 		}
-		if !tree.Within(e.Path, Dir) {
+		if !tree.Within(e.Path, localfs.Dir) {
 			out.Entries = append(out.Entries, e)
 		}
 	}
@@ -469,7 +470,7 @@ func sumOf(file string) tree.Sum {
 	}
 	defer f.Close()
 	sum := sha256.New()
-	if err := drain(io.TeeReader(f, sum)); err != nil {
+	if err := localfs.Drain(io.TeeReader(f, sum)); err != nil {
 		return tree.Sum{}
 	}
 	return tree.Sum(sum.Sum(nil))

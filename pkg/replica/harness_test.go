@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
@@ -83,7 +84,7 @@ func (w *world) layout(path string) store.Layout {
 	if w.mirror {
 		return store.NewMirror(w.bucket.At("p").Metadata())
 	}
-	return store.NewSnapshot(w.bucket.At("p"), filepath.Join(path, Dir, "manifests"))
+	return store.NewSnapshot(w.bucket.At("p"), filepath.Join(path, localfs.Dir, "manifests"))
 }
 
 // restart is what a crash leaves: a new process over the same tree.
@@ -273,7 +274,7 @@ func showTree(t testing.TB, root string) fileTree {
 			return err
 		}
 		rel, _ := filepath.Rel(root, path)
-		if rel == Dir {
+		if rel == localfs.Dir {
 			return filepath.SkipDir
 		}
 		if d.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0 {
@@ -403,7 +404,7 @@ func (w *world) readRemote(ref string) (files fileTree, kept map[string]bool) {
 	for i, e := range fetch {
 		body, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)))
 		w.must(err)
-		if tree.Within(e.Path, Dir) {
+		if tree.Within(e.Path, localfs.Dir) {
 			kept[string(body)] = true
 			continue
 		}
@@ -411,7 +412,7 @@ func (w *world) readRemote(ref string) (files fileTree, kept map[string]bool) {
 	}
 	for i := range t.Entries {
 		switch e := &t.Entries[i]; {
-		case tree.Within(e.Path, Dir):
+		case tree.Within(e.Path, localfs.Dir):
 			if e.Kind == tree.Link {
 				kept["> "+e.Link] = true
 			}

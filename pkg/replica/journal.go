@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -51,7 +52,7 @@ func (f frame) sum(rows io.Reader) (uint32, error) {
 
 // append writes one step to the journal, durably.
 func (b *Base) append(f frame, d *Delta) error {
-	j, err := openOwnFile(b.journalFile(), os.O_RDWR|os.O_CREATE)
+	j, err := localfs.OpenOwnFile(b.journalFile(), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return fmt.Errorf("cannot write journal: %w", err)
 	}
@@ -137,7 +138,7 @@ type replayed struct {
 // replay reads the journal's whole steps, up to a place in it. A step that was cut
 // by a crash is the last one, and is dropped.
 func (b *Base) replay(to int64) (r replayed, err error) {
-	j, err := openOwnFile(b.journalFile(), os.O_RDONLY)
+	j, err := localfs.OpenOwnFile(b.journalFile(), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -240,7 +241,7 @@ func readChange(t *tree.Reader) (Change, error) {
 	}
 	c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
 	if m := rec.More; len(m) == 6 {
-		c.Seen = Seen{uint32(m[0]), m[1], m[2], m[3], uint64(m[4]), m[5] == 1}
+		c.Seen = localfs.Seen{Mode: uint32(m[0]), Size: m[1], MTime: m[2], CTime: m[3], Inode: uint64(m[4]), Mount: m[5] == 1}
 	} else if !c.Gone {
 		return Change{}, tree.ErrFormat
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"golang.org/x/sys/unix"
@@ -99,12 +100,12 @@ func TestOwnDirectoryIsHeld(t *testing.T) {
 		t.Error("it is lost before anything happened")
 	}
 
-	must(os.Rename(at(Dir), at("ours")), os.Symlink(elsewhere, at(Dir)), os.WriteFile(filepath.Join(elsewhere, "stage"), []byte("x"), 0o644))
+	must(os.Rename(at(localfs.Dir), at("ours")), os.Symlink(elsewhere, at(localfs.Dir)), os.WriteFile(filepath.Join(elsewhere, "stage"), []byte("x"), 0o644))
 	if !r.Lost() {
 		t.Error("that another directory is there was not noticed")
 	}
 	must(r.Base().Save(), os.WriteFile(filepath.Join(r.Stage(), "more"), nil, 0o600))
-	must(r.root.MkdirAll(Dir+"/conflicts/x", 0o755), r.root.Chmod(Dir+"/stage/mine", 0o644), r.root.Rename(Dir+"/stage/mine", "placed", false))
+	must(r.root.MkdirAll(localfs.Dir+"/conflicts/x", 0o755), r.root.Chmod(localfs.Dir+"/stage/mine", 0o644), r.root.Rename(localfs.Dir+"/stage/mine", "placed", false))
 	for _, path := range []string{"ours/stage/more", "ours/conflicts/x", "placed"} {
 		if _, err := os.Lstat(at(path)); err != nil {
 			t.Error(err)
@@ -113,38 +114,18 @@ func TestOwnDirectoryIsHeld(t *testing.T) {
 	if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) != 1 {
 		t.Errorf("elsewhere is %v, %v", entries, err)
 	}
-	if err := r.Open("lineage", 0); err == nil || !strings.Contains(err.Error(), at(Dir)) {
+	if err := r.Open("lineage", 0); err == nil || !strings.Contains(err.Error(), at(localfs.Dir)) {
 		t.Errorf("it was opened again: %v", err)
 	}
 
 	// A directory of theirs is not ours, whatever is in it.
-	must(os.Remove(at(Dir)), os.Mkdir(at(Dir), 0o755), os.Chown(at(Dir), 65534, 65534))
+	must(os.Remove(at(localfs.Dir)), os.Mkdir(at(localfs.Dir), 0o755), os.Chown(at(localfs.Dir), 65534, 65534))
 	if err := r.Open("lineage", 0); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
 		t.Errorf("a directory of theirs was taken: %v", err)
 	}
-	must(os.Remove(at(Dir)), os.Rename(at("ours"), at(Dir)), r.Open("lineage", 0))
+	must(os.Remove(at(localfs.Dir)), os.Rename(at("ours"), at(localfs.Dir)), r.Open("lineage", 0))
 	if r.Lost() {
 		t.Error("its own directory is back, and it is lost")
-	}
-}
-
-// A link in the place of what was staged had its target's mode changed.
-func TestChmodFollowsNoLink(t *testing.T) {
-	dir := t.TempDir()
-	target := filepath.Join(t.TempDir(), "file")
-	if err := errors.Join(os.WriteFile(target, nil, 0o600), os.Symlink(target, filepath.Join(dir, "link"))); err != nil {
-		t.Fatal(err)
-	}
-	root, err := OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := root.Chmod("link", 0o777); !errors.Is(err, unix.ELOOP) {
-		t.Errorf("chmod of a link: %v", err)
-	}
-	if info, err := os.Stat(target); err != nil || info.Mode() != fs.FileMode(0o600) {
-		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
 
@@ -152,7 +133,7 @@ func TestChmodFollowsNoLink(t *testing.T) {
 // of ours.
 func TestOwnDirectoryIsClosedToOthers(t *testing.T) {
 	root := t.TempDir()
-	dirs := []string{Dir, Dir + "/stage", Dir + "/manifests", Dir + "/manifests/.coltec/m", Dir + "/.git"}
+	dirs := []string{localfs.Dir, localfs.Dir + "/stage", localfs.Dir + "/manifests", localfs.Dir + "/manifests/.coltec/m", localfs.Dir + "/.git"}
 	for _, dir := range dirs {
 		if err := errors.Join(os.MkdirAll(filepath.Join(root, dir), 0o777), os.Chmod(filepath.Join(root, dir), 0o777)); err != nil {
 			t.Fatal(err)
@@ -208,7 +189,7 @@ func TestReadersOfAnothersDirectory(t *testing.T) {
 	if err := DropAside(a.Path, "", KeptAside{ID: "20200101T000000.000Z-b/d/f"}); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
 		t.Errorf("root dropped it: %v", err)
 	}
-	own := filepath.Join(a.Path, Dir)
+	own := filepath.Join(a.Path, localfs.Dir)
 	if err := errors.Join(os.Rename(own, own+".was"), os.Symlink(own+".was", own), os.Lchown(own, 65534, 65534)); err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +202,7 @@ func TestReadersOfAnothersDirectory(t *testing.T) {
 // write, and who owns the tree gave it the name of ours.
 func TestStageOfAnothersMaking(t *testing.T) {
 	root, elsewhere := t.TempDir(), t.TempDir()
-	stage := filepath.Join(root, Dir, "stage")
+	stage := filepath.Join(root, localfs.Dir, "stage")
 	err := errors.Join(os.MkdirAll(filepath.Join(stage, "git/scratch.git"), 0o755), os.MkdirAll(filepath.Join(stage, "aside"), 0o755), os.MkdirAll(filepath.Join(stage, "in/sub"), 0o755),
 		os.Symlink(filepath.Join(elsewhere, "profile"), filepath.Join(stage, "aside/0")), os.Symlink(elsewhere, filepath.Join(stage, "git/scratch.git/objects")),
 		os.WriteFile(filepath.Join(elsewhere, "profile"), nil, 0o600), os.WriteFile(filepath.Join(stage, "in/sub/0"), nil, 0o600), os.Chmod(filepath.Join(stage, "git"), 0o777), os.Chmod(filepath.Join(stage, "in/sub"), 0o777))

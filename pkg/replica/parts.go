@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -8,11 +9,11 @@ import (
 // machine changed, what it did not change need not be fetched. What they say they
 // hold they may not: files are edited at any time.
 type parts struct {
-	root FileSystem
+	root localfs.FileSystem
 	at   map[string]stretch // by the SHA-256 of what is there
 
-	path string // of the file that was opened last
-	file File   // nil: it cannot be read
+	path string       // of the file that was opened last
+	file localfs.File // nil: it cannot be read
 }
 
 // stretch is where a part begins in a local file.

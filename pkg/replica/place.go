@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -131,7 +131,7 @@ func flushed(staged []string) []string {
 type newcomer struct {
 	d      *plan.Decision
 	staged string
-	seen   Seen
+	seen   localfs.Seen
 	err    error
 }
 
@@ -175,8 +175,8 @@ const newcomersRun = 64
 
 // placeNew gives newcomers their places and notes what is seen of them there.
 func (p *placement) placeNew(all []newcomer) error {
-	roots := []FileSystem{p.r.root}
-	root, ok := p.r.root.(*Root) // others are not made for several goroutines
+	roots := []localfs.FileSystem{p.r.root}
+	root, ok := p.r.root.(*localfs.Root) // others are not made for several goroutines
 	for ok && len(roots) < min(runtime.GOMAXPROCS(0), 4, len(all)/newcomersRun) {
 		fork, err := root.Fork()
 		if err != nil {
@@ -294,62 +294,59 @@ func (p *placement) take(d *plan.Decision, staged string) error {
 	return err
 }
 
-// linkName is that of a link in the stage that has no place yet.
-const linkName = "link"
-
 // putLink makes a link and gives it its place.
-func (p *placement) putLink(root FileSystem, d *plan.Decision, staged string) (Seen, error) {
+func (p *placement) putLink(root localfs.FileSystem, d *plan.Decision, staged string) (localfs.Seen, error) {
 	if staged != "" {
 		_ = root.Remove(staged)
 	}
-	staged = Dir + "/stage/" + linkName
+	staged = localfs.Dir + "/stage/" + localfs.LinkName
 	_ = root.Remove(staged)
 	if err := root.Symlink(d.Entry.Link, staged); err != nil {
-		return Seen{}, err
+		return localfs.Seen{}, err
 	}
 	return p.put(root, d, staged)
 }
 
 // putFile gives a staged file its mode and its place.
-func (p *placement) putFile(root FileSystem, d *plan.Decision, staged string) (Seen, error) {
+func (p *placement) putFile(root localfs.FileSystem, d *plan.Decision, staged string) (localfs.Seen, error) {
 	if err := p.chmodIn(root, staged, d.Entry.Mode); err != nil {
-		return Seen{}, err
+		return localfs.Seen{}, err
 	}
 	return p.put(root, d, staged)
 }
 
 // put gives what is staged its time and its place, and says what is seen of it
 // there. It changes nothing of the placement, unless something is in its place.
-func (p *placement) put(root FileSystem, d *plan.Decision, staged string) (Seen, error) {
+func (p *placement) put(root localfs.FileSystem, d *plan.Decision, staged string) (localfs.Seen, error) {
 	if err := root.SetTime(staged, d.Entry.MTime); err != nil {
-		return Seen{}, err
+		return localfs.Seen{}, err
 	}
 	placed, err := root.Lstat(staged)
 	if err != nil || placed == nil {
-		return Seen{}, errors.Join(err, errEdited)
+		return localfs.Seen{}, errors.Join(err, localfs.ErrEdited)
 	}
 	if d.Local != nil {
 		if err := p.clear(d); err != nil {
-			return Seen{}, err
+			return localfs.Seen{}, err
 		}
 	}
 	rename := func() error {
-		return writable(root, d.Path, func() error { return root.Rename(staged, d.Path, false) })
+		return localfs.WithWritableParent(root, d.Path, func() error { return root.Rename(staged, d.Path, false) })
 	}
-	if err = rename(); absent(err) { // the directory is
+	if err = rename(); localfs.Absent(err) { // the directory is
 		root.Forget()
-		if err = parents(root, d.Path); err == nil {
+		if err = localfs.MakeParents(root, d.Path); err == nil {
 			err = rename()
 		}
 	}
 	if errors.Is(err, unix.EXDEV) {
-		err = writable(root, d.Path, func() (err error) {
+		err = localfs.WithWritableParent(root, d.Path, func() (err error) {
 			placed.Seen, err = root.MoveAcross(staged, d.Path, placed.Seen)
 			return err
 		})
 	}
 	if err != nil {
-		return Seen{}, err
+		return localfs.Seen{}, err
 	}
 	pointRenamed.Reach()
 	return lookPlaced(root, d.Path, placed.Seen)
@@ -358,10 +355,10 @@ func (p *placement) put(root FileSystem, d *plan.Decision, staged string) (Seen,
 // lookPlaced says what is seen of what was placed. An edit that is faster than
 // this look at it must not pass for what was placed: the rename sets the change
 // time and nothing else.
-func lookPlaced(root FileSystem, path string, placed Seen) (Seen, error) {
+func lookPlaced(root localfs.FileSystem, path string, placed localfs.Seen) (localfs.Seen, error) {
 	now, err := root.Lstat(path)
 	if err != nil {
-		return Seen{}, err
+		return localfs.Seen{}, err
 	}
 	placed.CTime = 0
 	if now != nil {
@@ -386,13 +383,13 @@ func (p *placement) keep(d *plan.Decision) error {
 		return err
 	}
 	if now == nil || !p.asPlanned(d.Path, now) {
-		return errEdited
+		return localfs.ErrEdited
 	}
 	if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
 		return err
 	}
 	if now, err = p.r.root.Lstat(d.Path); err != nil || now == nil {
-		return errors.Join(err, errEdited)
+		return errors.Join(err, localfs.ErrEdited)
 	}
 	p.settle(d, now.Seen)
 	return nil
@@ -410,24 +407,20 @@ func (p *placement) clear(d *plan.Decision) error {
 	return nil
 }
 
-// errEdited says that a path is not any more what the plan was made for. The
-// next round plans anew.
-var errEdited = errors.New("it was edited meanwhile")
-
 // moveAside renames the local version to where it is kept, and back if it is
 // not the one that the plan saw: the rename itself is the test, so that no
 // edit slips in between.
 func (p *placement) moveAside(d *plan.Decision) error {
 	root := p.r.root
-	kept := fmt.Sprintf("%s/%s/%s/%s", Dir, replacedDir, p.stamp, d.Path)
+	kept := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, p.stamp, d.Path)
 	conflict := d.Op == plan.Conflict || d.Op == plan.Aside
 	if conflict {
-		kept = fmt.Sprintf("%s/%s/%s-%s/%s", Dir, conflictsDir, p.stamp, p.r.Host, d.Path)
+		kept = fmt.Sprintf("%s/%s/%s-%s/%s", localfs.Dir, conflictsDir, p.stamp, p.r.Host, d.Path)
 	}
 	if err := root.MkdirAll(parentOf(kept), 0o755); err != nil {
 		return err
 	}
-	err := writable(root, d.Path, func() error { return root.Rename(d.Path, kept, false) })
+	err := localfs.WithWritableParent(root, d.Path, func() error { return root.Rename(d.Path, kept, false) })
 	switch {
 	case errors.Is(err, unix.EXDEV):
 		err = p.moveAcross(d.Path, kept)
@@ -447,16 +440,16 @@ func (p *placement) moveAside(d *plan.Decision) error {
 func (p *placement) renamed(path, kept string) error {
 	_, err := p.look(kept, path)
 	if err != nil {
-		err = errors.Join(err, writable(p.r.root, path, func() error { return p.r.root.Rename(kept, path, false) }))
+		err = errors.Join(err, localfs.WithWritableParent(p.r.root, path, func() error { return p.r.root.Rename(kept, path, false) }))
 	}
 	return err
 }
 
 // look sights what is at a place, which is to be what the plan saw at the path.
-func (p *placement) look(at, path string) (*Sighting, error) {
+func (p *placement) look(at, path string) (*localfs.Sighting, error) {
 	now, err := p.r.root.Lstat(at)
 	if err == nil && (now == nil || !p.asPlanned(path, now)) {
-		err = errEdited
+		err = localfs.ErrEdited
 	}
 	return now, err
 }
@@ -467,7 +460,7 @@ func (p *placement) moveAcross(path, kept string) error {
 	if err != nil {
 		return err
 	}
-	return writable(p.r.root, path, func() error {
+	return localfs.WithWritableParent(p.r.root, path, func() error {
 		_, err := p.r.root.MoveAcross(path, kept, now.Seen)
 		return err
 	})
@@ -477,8 +470,8 @@ func parentOf(path string) string { return filepath.Dir(path) }
 
 // asPlanned says whether a sighting is what the plan saw at the path. A rename
 // sets the change time, so that one cannot count.
-func (p *placement) asPlanned(path string, now *Sighting) bool {
-	i, ok := searchSightings(p.plan.seen, path)
+func (p *placement) asPlanned(path string, now *localfs.Sighting) bool {
+	i, ok := localfs.Search(p.plan.seen, path)
 	if !ok {
 		return false
 	}
@@ -487,48 +480,8 @@ func (p *placement) asPlanned(path string, now *Sighting) bool {
 		was.MTime == now.MTime && was.Mode == now.Mode
 }
 
-// parents makes the directories above a path that are missing. It begins at the
-// nearest one, which most often is there: of a deep tree each step from the top is
-// long.
-func parents(root FileSystem, path string) error {
-	i := strings.LastIndexByte(path, '/')
-	if i < 0 {
-		return nil
-	}
-	dir := path[:i]
-	if s, err := root.Lstat(dir); err == nil && s != nil && s.Kind == tree.Dir {
-		return nil
-	}
-	if err := parents(root, dir); err != nil {
-		return err
-	}
-	return mkdir(root, dir)
-}
-
-func mkdir(root FileSystem, path string) error {
-	return writable(root, path, func() error { return root.Mkdir(path, 0o755) })
-}
-
-// writable does something in the directory that holds path. Where its mode
-// forbids that, it is made writable for the moment.
-func writable(root FileSystem, path string, do func() error) error {
-	err := do()
-	i := strings.LastIndexByte(path, '/')
-	if !errors.Is(err, unix.EACCES) || i < 0 {
-		return err
-	}
-	dir, err2 := root.Lstat(path[:i])
-	if err2 != nil || dir == nil || dir.Kind != tree.Dir || dir.Mode&0o200 != 0 {
-		return err
-	}
-	if root.Chmod(dir.Path, dir.Mode|0o200) != nil {
-		return err
-	}
-	return errors.Join(do(), root.Chmod(dir.Path, dir.Mode))
-}
-
 func (p *placement) rmdir(path string) error {
-	return writable(p.r.root, path, func() error { return p.r.root.Rmdir(path) })
+	return localfs.WithWritableParent(p.r.root, path, func() error { return p.r.root.Rmdir(path) })
 }
 
 // dir makes a directory, writable for now.
@@ -538,13 +491,13 @@ func (p *placement) dir(d *plan.Decision) error {
 			return err
 		}
 	}
-	if err := parents(p.r.root, d.Path); err != nil {
+	if err := localfs.MakeParents(p.r.root, d.Path); err != nil {
 		return err
 	}
 	if err := p.recase(d.Path); err != nil {
 		return err
 	}
-	if err := mkdir(p.r.root, d.Path); err != nil {
+	if err := localfs.MakeDir(p.r.root, d.Path); err != nil {
 		return err
 	}
 	p.dirs = append(p.dirs, d)
@@ -573,7 +526,7 @@ func (p *placement) meta(d *plan.Decision) error {
 		return err
 	}
 	if now == nil || !p.asPlanned(d.Path, now) {
-		return errEdited
+		return localfs.ErrEdited
 	}
 	if d.Entry.Kind == tree.File {
 		if err := p.chmod(d.Path, d.Entry.Mode); err != nil {
@@ -586,7 +539,7 @@ func (p *placement) meta(d *plan.Decision) error {
 	p.out.Placed++
 	now, err = p.r.root.Lstat(d.Path)
 	if err != nil || now == nil {
-		return errors.Join(err, errEdited)
+		return errors.Join(err, localfs.ErrEdited)
 	}
 	now.CTime = 0 // an edit may have slipped in before the time was set: the next scan reads it
 	p.settle(d, now.Seen)
@@ -601,7 +554,7 @@ func (p *placement) remove(d *plan.Decision) error {
 			return err // with something in it that is not carried, it stays
 		}
 		if errors.Is(err, unix.ENOTEMPTY) && p.stayed != nil {
-			p.stayed[p.r.traits.key(d.Path)] = d.Path
+			p.stayed[p.r.quirks.Key(d.Path)] = d.Path
 		}
 		p.note(d)
 		return nil
@@ -624,7 +577,7 @@ func (p *placement) noteSeen(d *plan.Decision) error {
 		return err
 	}
 	if now == nil {
-		return errEdited
+		return localfs.ErrEdited
 	}
 	p.settle(d, now.Seen)
 	return nil
@@ -632,8 +585,8 @@ func (p *placement) noteSeen(d *plan.Decision) error {
 
 // note settles a path with what the plan saw of it.
 func (p *placement) note(d *plan.Decision) {
-	var seen Seen
-	if i, ok := searchSightings(p.plan.seen, d.Path); ok {
+	var seen localfs.Seen
+	if i, ok := localfs.Search(p.plan.seen, d.Path); ok {
 		seen = p.plan.seen[i].Seen
 	}
 	if read, ok := p.plan.read[d.Path]; ok {
@@ -645,14 +598,14 @@ func (p *placement) note(d *plan.Decision) {
 // settle makes the base's row for a path: what is agreed from now on is what
 // the remote has. Where the local side differs on purpose, what the row says
 // was seen differs from what is there, so that the next scan pushes it.
-func (p *placement) settle(d *plan.Decision, seen Seen) {
+func (p *placement) settle(d *plan.Decision, seen localfs.Seen) {
 	c := Change{Row: Row{Entry: d.Entry, Seen: seen}}
 	row := p.r.base.Row(d.Path)
 	switch {
 	case d.Op == plan.Take || d.Op == plan.Conflict:
 		// Where times are coarse, an edit right after this may show the same ones: the
 		// next scan reads the file again.
-		if time.Now().UnixNano()-seen.CTime < int64(p.r.traits.grain) {
+		if time.Now().UnixNano()-seen.CTime < int64(p.r.quirks.Grain) {
 			c.Seen.CTime = 0
 		}
 		// The entry as it was placed: a listing did not tell all of it. A mode
@@ -679,8 +632,8 @@ func (p *placement) settle(d *plan.Decision, seen Seen) {
 
 // keptSeen is what a row shall say was seen where the local side stays as it
 // is: what the base saw, so that the difference stays one.
-func keptSeen(d *plan.Decision, row *Row, remote *tree.Entry, now Seen) Seen {
-	var s Seen
+func keptSeen(d *plan.Decision, row *Row, remote *tree.Entry, now localfs.Seen) localfs.Seen {
+	var s localfs.Seen
 	if row != nil {
 		s = row.Seen
 	}

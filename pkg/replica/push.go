@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -21,7 +22,7 @@ type Changes struct {
 	Gone      []tree.Entry // agreed on, and not there any more; sorted, and without where their content lies
 	Forgotten []string     // agreed on, and not the replica's to carry any more
 	Touched   []Edit       // directories of which the time alone is another: no reason to push
-	Unknown   []Unknown
+	Unknown   []localfs.Unknown
 	// Awaited was changed here, and another version is to be placed there first.
 	Awaited []Edit
 }
@@ -37,21 +38,12 @@ func (c *Changes) Staging() []Edit {
 
 // Edit is a path that is new, or not as the base saw it.
 type Edit struct {
-	Sighting
+	localfs.Sighting
 	Was *Row // what the base has there; nil for nothing
 }
 
 // Empty says that there is nothing to push.
 func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotten) == 0 }
-
-func sighted(seen []Sighting, path string) bool {
-	_, ok := searchSightings(seen, path)
-	return ok
-}
-
-func searchSightings(seen []Sighting, path string) (int, bool) {
-	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
-}
 
 // unplaced says that the remote side of a path still waits to be placed: what
 // is seen there says nothing yet.
@@ -73,7 +65,7 @@ func (r *Replica) remoteAt(path string) *Change {
 
 // hidden tells the paths about which a walk cannot tell, and so must not
 // conclude anything: those in what it could not see.
-func (r *Replica) hidden(unknown []Unknown) func(path string) bool {
+func (r *Replica) hidden(unknown []localfs.Unknown) func(path string) bool {
 	at := map[string]bool{}
 	for _, u := range unknown {
 		at[u.Path] = true
@@ -93,28 +85,23 @@ func (r *Replica) hidden(unknown []Unknown) func(path string) bool {
 
 // walkConflicts lists the local versions that are kept aside: they are pushed
 // like any file, and never read as gone.
-func (r *Replica) walkConflicts(ctx context.Context) ([]Sighting, error) {
-	seen, _, err := r.root.Walk(ctx, Dir+"/"+conflictsDir, everything{})
+func (r *Replica) walkConflicts(ctx context.Context) ([]localfs.Sighting, error) {
+	seen, _, err := r.root.Walk(ctx, localfs.Dir+"/"+conflictsDir, localfs.Everything{})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
 	}
-	seen = slices.DeleteFunc(seen, func(s Sighting) bool { return s.Kind == tree.Dir })
+	seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return s.Kind == tree.Dir })
 	for i := range seen {
-		seen[i].Path = join(Dir+"/"+conflictsDir, seen[i].Path)
+		seen[i].Path = localfs.Join(localfs.Dir+"/"+conflictsDir, seen[i].Path)
 	}
 	return seen, nil
 }
 
-type everything struct{}
-
-func (everything) File(string) bool { return true }
-func (everything) Dir(string) bool  { return true }
-
 // changed says whether a sighting is not what the base saw at its path.
-func (row *Row) changed(s *Sighting) bool {
+func (row *Row) changed(s *localfs.Sighting) bool {
 	switch {
 	case s.Kind != row.Kind:
 		return true
@@ -126,12 +113,12 @@ func (row *Row) changed(s *Sighting) bool {
 	return s.Seen != row.Seen
 }
 
-// entryOf makes the entry of a sighting whose content is already known. What
+// entryOf makes the entry of a sighting whose content is already known; nil is not a row. What
 // the file system shows as it showed it right after placing is as agreed: some
 // ignore modes or round times.
-func (s *Sighting) entryOf(row *Row) tree.Entry {
+func entryOf(s *localfs.Sighting, row *Row) tree.Entry {
 	e := tree.Entry{Path: s.Path, Kind: s.Kind, Mode: s.Mode, MTime: s.MTime, Size: s.Size, Link: s.Link}
-	timeless := s.Kind == tree.Dir && tree.Within(s.Path, Dir) // of copies of repositories, which are made anew
+	timeless := s.Kind == tree.Dir && tree.Within(s.Path, localfs.Dir) // of copies of repositories, which are made anew
 	if timeless {
 		e.MTime = 0
 	}
@@ -152,12 +139,12 @@ func (s *Sighting) entryOf(row *Row) tree.Entry {
 
 // Staged is the outcome of staging.
 type Staged struct {
-	Changes   []*Change // rows that are new or differ from what was agreed
-	Spool     *Spool    // more of them, once there are many; nil for none
-	Refreshed []*Change // rows that are as agreed; only what is seen of them differs
-	Touched   []*Change // of directories that have another time: they go along with the rest, if there is any
-	Unsettled []Unknown // files that changed while they were read, cannot be read, or are more than a replica can have
-	Rest      []Edit    // what did not fit
+	Changes   []*Change         // rows that are new or differ from what was agreed
+	Spool     *Spool            // more of them, once there are many; nil for none
+	Refreshed []*Change         // rows that are as agreed; only what is seen of them differs
+	Touched   []*Change         // of directories that have another time: they go along with the rest, if there is any
+	Unsettled []localfs.Unknown // files that changed while they were read, cannot be read, or are more than a replica can have
+	Rest      []Edit            // what did not fit
 }
 
 // Len is the number of rows that are new or differ.
@@ -178,15 +165,13 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		}
 	}()
 	r.root.Forget()
-	r.care = care{waits: stateWaits}
-	defer func() { r.care = care{} }()
 	edited = r.inOrder(edited)
 	defer func() { r.late = r.hurried && len(out.Rest) > 0 && r.comes(&out.Rest[0]) > hurryBytes }()
 	known, err := r.reuse(b, edited)
 	if err != nil {
 		return out, err
 	}
-	one := staging{r: r, batch: b, known: known, allowed: r.allowance(), out: out}
+	one := staging{r: r, files: r.reader(), batch: b, known: known, allowed: r.allowance(), out: out}
 	plain := 0 // of the changes, those at the front that may be spooled
 	for i := range edited {
 		if ctx.Err() != nil {
@@ -219,6 +204,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 // staging is what the edits of one step go by.
 type staging struct {
 	r       *Replica
+	files   *localfs.Reader
 	batch   store.Batch
 	known   *content
 	allowed *allowance
@@ -232,19 +218,19 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 	var c *Change
 	var err error
 	if why == "" {
-		if c, err = r.stage(ctx, x.batch, s, x.known); err == nil {
+		if c, err = x.row(ctx, s); err == nil {
 			why = x.allowed.takes(s, c)
 		}
 	}
 	switch {
 	case why != "":
-		x.without(Unknown{Path: s.Path, Reason: why, Beyond: true, Bytes: s.Size})
-	case errors.As(err, new(fileError)) && absent(err):
+		x.without(localfs.Unknown{Path: s.Path, Reason: why, Beyond: true, Bytes: s.Size})
+	case errors.As(err, new(localfs.FileError)) && localfs.Absent(err):
 		// Gone since, or it has another name now that the scan had passed by: the
 		// next scan says so, whatever it is of.
-		x.without(Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
-	case errors.As(err, new(fileError)):
-		x.without(Unknown{Path: s.Path, Reason: reason(err), Moving: errors.Is(err, errMoved), Unread: !errors.Is(err, errMoved), Bytes: s.Size})
+		x.without(localfs.Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
+	case errors.As(err, new(localfs.FileError)):
+		x.without(localfs.Unknown{Path: s.Path, Reason: reason(err), Moving: errors.Is(err, localfs.ErrMoved), Unread: !errors.Is(err, localfs.ErrMoved), Bytes: s.Size})
 	case err != nil:
 		return err
 	case r.agreed(c, s.Was) && c.Kind == tree.Dir && c.MTime != s.Was.MTime:
@@ -262,7 +248,7 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 }
 
 // without notes what is not staged now.
-func (x *staging) without(u Unknown) {
+func (x *staging) without(u localfs.Unknown) {
 	x.out.Unsettled = append(x.out.Unsettled, u)
 	x.r.doubts = append(x.r.doubts, u.Path)
 }
@@ -280,7 +266,7 @@ func (s *Staged) touch(c *Change, was *Row) {
 
 // plain says that nothing depends on how an edit's row stands to others.
 func (r *Replica) plain(s *Edit) bool {
-	return r.rank(s) == 0 && !tree.Within(s.Path, Dir) && (s.Was == nil || s.Was.Kind == s.Kind)
+	return r.rank(s) == 0 && !tree.Within(s.Path, localfs.Dir) && (s.Was == nil || s.Was.Kind == s.Kind)
 }
 
 // spool moves the first changes to the disk, of so many those that are complete,
@@ -385,8 +371,8 @@ func (r *Replica) Hurry() {
 
 // Withhold takes out of what is staged, and names, what would put a file or link in
 // the place of a directory that, for the remote side, still has something in it: a
-// deletion that waits for a decision, or what this file system cannot show.
-func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []Unknown, err error) {
+// deletion that waits for a word, or what this file system cannot show.
+func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []localfs.Unknown, err error) {
 	replaced := map[string]bool{}
 	for _, c := range staged.Changes {
 		if c.Kind != tree.Dir && c.was == tree.Dir {
@@ -423,7 +409,7 @@ func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string
 	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *Change) bool {
 		in := holds[c.Path]
 		if in != "" {
-			waits = append(waits, Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", in)})
+			waits = append(waits, localfs.Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", in)})
 		}
 		return in != ""
 	})
@@ -446,9 +432,9 @@ func (r *Replica) agreed(c *Change, row *Row) bool {
 	return row != nil && row.Same(&c.Entry) && !r.unstored(row) && !r.stale(row) && slices.Equal(row.Where, c.Where)
 }
 
-// stage brings one edit into the batch.
-func (r *Replica) stage(ctx context.Context, b store.Batch, s *Edit, known *content) (*Change, error) {
-	row := s.Was
+// row brings one edit into the batch, and gives the row that comes of it.
+func (x *staging) row(ctx context.Context, s *Edit) (*Change, error) {
+	r, row := x.r, s.Was
 	c := &Change{Row: Row{Entry: r.entryOf(&s.Sighting, row), Seen: s.Seen}}
 	if row != nil {
 		c.was = row.Kind
@@ -461,7 +447,7 @@ func (r *Replica) stage(ctx context.Context, b store.Batch, s *Edit, known *cont
 		if row != nil && row.Same(&c.Entry) {
 			return c, nil
 		}
-		_, err := b.Add(ctx, &c.Entry, strings.NewReader(s.Link))
+		_, err := x.batch.Add(ctx, &c.Entry, strings.NewReader(s.Link))
 		return c, err
 	}
 	if gitPack(s.Path) && row != nil && row.Kind == s.Kind && r.comes(s) == 0 && !r.stale(row) && !r.unstored(row) {
@@ -470,16 +456,16 @@ func (r *Replica) stage(ctx context.Context, b store.Batch, s *Edit, known *cont
 		c.Sum, c.Where = row.Sum, row.Where
 		return c, nil
 	}
-	if known.sizes[s.Size] {
-		if done, err := r.stageKnown(ctx, c, s, known); done || err != nil {
+	if x.known.sizes[s.Size] {
+		if done, err := x.isKnown(ctx, c, s); done || err != nil {
 			return c, err
 		}
 	}
-	return c, r.stageContent(ctx, b, c, s)
+	return c, x.send(ctx, c, s)
 }
 
 // replacedTag is the tag of the object that a mirror is going to replace.
-func (r *Replica) replacedTag(s *Sighting, row *Row) string {
+func (r *Replica) replacedTag(s *localfs.Sighting, row *Row) string {
 	if r.Layout.ByContent() {
 		return ""
 	}
@@ -492,12 +478,13 @@ func (r *Replica) replacedTag(s *Sighting, row *Row) string {
 	return ""
 }
 
-// stageKnown reads a file whose content may be in the store already, and says
+// isKnown reads a file whose content may be in the store already, and reports
 // whether it is.
-func (r *Replica) stageKnown(ctx context.Context, c *Change, s *Edit, known *content) (bool, error) {
-	got, seen, err := r.readState(ctx, s.Path, func(f io.Reader, seen Seen) (func() error, error) {
+func (x *staging) isKnown(ctx context.Context, c *Change, s *Edit) (bool, error) {
+	r := x.r
+	got, seen, err := x.files.State(ctx, s.Path, func(f io.Reader, seen localfs.Seen) (func() error, error) {
 		r.become(c, s, seen)
-		return nil, drain(f)
+		return nil, localfs.Drain(f)
 	})
 	if err != nil {
 		return false, err
@@ -509,7 +496,7 @@ func (r *Replica) stageKnown(ctx context.Context, c *Change, s *Edit, known *con
 		c.Where = row.Where
 		return true, nil
 	}
-	where, ok := known.where[got]
+	where, ok := x.known.where[got]
 	if !ok || !r.Layout.ByContent() {
 		return false, nil
 	}
@@ -536,11 +523,11 @@ func contentless(e *tree.Entry) bool {
 	return e.Kind == tree.File && e.Size > 0 && len(e.Where) == 0
 }
 
-// stageContent reads a file into the batch.
-func (r *Replica) stageContent(ctx context.Context, b store.Batch, c *Change, s *Edit) error {
-	got, seen, err := r.readState(ctx, s.Path, func(f io.Reader, seen Seen) (func() error, error) {
-		r.become(c, s, seen)
-		return b.Add(ctx, &c.Entry, f)
+// send reads a file into the batch.
+func (x *staging) send(ctx context.Context, c *Change, s *Edit) error {
+	got, seen, err := x.files.State(ctx, s.Path, func(f io.Reader, seen localfs.Seen) (func() error, error) {
+		x.r.become(c, s, seen)
+		return x.batch.Add(ctx, &c.Entry, f)
 	})
 	if err != nil {
 		return err
@@ -551,8 +538,8 @@ func (r *Replica) stageContent(ctx context.Context, b store.Batch, c *Change, s 
 
 // become makes the entry that of a file as it is now: since it was sighted it may have
 // been written, or replaced.
-func (r *Replica) become(c *Change, s *Edit, seen Seen) {
-	now := Sighting{Path: s.Path, Kind: tree.File, Seen: seen}
+func (r *Replica) become(c *Change, s *Edit, seen localfs.Seen) {
+	now := localfs.Sighting{Path: s.Path, Kind: tree.File, Seen: seen}
 	c.Entry = r.entryOf(&now, s.Was)
 	c.Tag = r.replacedTag(&now, s.Was)
 	c.Where = r.grownFrom(s.Was, seen.Size)
@@ -572,7 +559,9 @@ func (r *Replica) grownFrom(row *Row, size int64) []tree.Extent {
 }
 
 // settle notes what was read.
-func (c *Change) settle(sum tree.Sum, seen Seen) { c.Sum, c.Size, c.Seen = sum, seen.Size, seen }
+func (c *Change) settle(sum tree.Sum, seen localfs.Seen) {
+	c.Sum, c.Size, c.Seen = sum, seen.Size, seen
+}
 
 // content says what is in the store already, of the sizes that matter.
 type content struct {

@@ -5,7 +5,6 @@ package replica
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +17,10 @@ import (
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
-	"golang.org/x/sys/unix"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -42,7 +41,7 @@ type Options struct {
 	// Git keeps the repositories of the tree. nil: nobody does.
 	Git Git
 	// FileSystem opens the local tree. nil: OpenRoot.
-	FileSystem func(path string) (FileSystem, error)
+	FileSystem func(path string) (localfs.FileSystem, error)
 	// Within is a tree around this one that a bucket fills too: no link below it leads
 	// here. "" is none.
 	Within string
@@ -54,9 +53,9 @@ type Options struct {
 type Replica struct {
 	Options
 	base      *Base
-	root      FileSystem
-	held      *os.File           // the own directory, see place; nil: it is reached by its path
-	traits    traits             // of the file system, as it was found when the tree was opened
+	root      localfs.FileSystem
+	own       *localfs.OwnDir
+	quirks    localfs.Quirks     // of the file system, as it was found when the tree was opened
 	probed    [2]uint64          // device and inode of the tree that traits are of
 	left      string             // why the base that was found does not count
 	newer     bool               // the bucket has lost what was made here last: see Sides.Newer
@@ -75,21 +74,26 @@ type Replica struct {
 	// merge is plan.Merge; a test that checks the checker has another.
 	merge      func(plan.Sides) []plan.Decision
 	spoolAfter int   // rows of a step in memory before some are spooled
-	care       care  // of files that move, in this staging
 	stageBytes int64 // what lies in the stage at a time, or one file
 
 	limits      limits
-	cutTooOften map[string]Seen // files that were read and have too many parts, as they were
+	cutTooOften map[string]localfs.Seen // files that were read and have too many parts, as they were
 }
 
 // New makes a replica; Open it before use.
 func New(o Options) *Replica {
-	r := &Replica{Options: o, merge: plan.Merge, spoolAfter: spoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]Seen{}}
-	if o.FileSystem == nil {
-		r.held = place(o.Path)
+	return &Replica{
+		Options: o, own: localfs.NewOwnDir(o.Path, o.Within, o.FileSystem != nil), merge: plan.Merge,
+		spoolAfter: spoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]localfs.Seen{},
 	}
-	return r
 }
+
+// Dir is where the replica's own directory is reached, for this process and for who
+// gets the directory from it.
+func (r *Replica) Dir() string { return r.own.Path() }
+
+// HoldOwn makes the own directory, where a replica was not opened yet, for who works in it.
+func (r *Replica) HoldOwn() error { return r.own.Make(r.root) }
 
 // Stage is the directory for content on its way.
 func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
@@ -165,9 +169,9 @@ func (r *Replica) StartOver(lineage string, generation int64) error {
 }
 
 // openRoot opens the local tree. perm is what a missing one is made with, 0 makes none.
-func (r *Replica) openRoot(perm os.FileMode) (FileSystem, error) {
+func (r *Replica) openRoot(perm os.FileMode) (localfs.FileSystem, error) {
 	if r.FileSystem == nil {
-		return openRoot(r.Path, r.Within, perm)
+		return localfs.OpenRoot(r.Path, r.Within, perm)
 	}
 	if perm != 0 {
 		if err := os.MkdirAll(r.Path, perm); err != nil {
@@ -183,7 +187,7 @@ func (r *Replica) probe(dev, inode uint64) (err error) {
 	if r.probed == [2]uint64{dev, inode} {
 		return nil
 	}
-	if r.traits, err = probeTraits(r.root, r.Dir()); err != nil {
+	if r.quirks, err = localfs.Probe(r.root, r.Dir()); err != nil {
 		return fmt.Errorf("cannot find out what the file system can do: %w", err)
 	}
 	r.probed = [2]uint64{dev, inode}
@@ -211,7 +215,7 @@ func (r *Replica) ConflictDir(t time.Time, host string) string {
 }
 
 func (r *Replica) conflictsOf(t time.Time, host string) string {
-	return join(Dir+"/"+conflictsDir, stampOf(t)+"-"+host)
+	return localfs.Join(localfs.Dir+"/"+conflictsDir, stampOf(t)+"-"+host)
 }
 
 // stampOf names a moment in a path.
@@ -225,7 +229,7 @@ func (r *Replica) Close() {
 		r.root.Close()
 		r.root = nil
 	}
-	r.letGo()
+	r.own.Release()
 }
 
 // stranger says why the base is none for this replica and head; "" when it is
@@ -259,13 +263,13 @@ func (b *Base) distrust() {
 
 // Lost says whether the base or the root vanished under the running program.
 func (r *Replica) Lost() bool {
-	if r.root == nil || r.base == nil || !r.base.Intact() || !r.stands() {
+	if r.root == nil || r.base == nil || !r.base.Intact() || !r.own.Stands(r.root) {
 		return true
 	}
 	s, err := os.Lstat(r.Path)
 	dev, ino, rootErr := r.root.Identity()
 	// The roots of file systems have the same inode, and copies of volumes all of them.
-	return err != nil || rootErr != nil || inode(s) != ino || device(s) != dev
+	return err != nil || rootErr != nil || localfs.Inode(s) != ino || localfs.Device(s) != dev
 }
 
 // Present says, by a nil error, that the local tree is there.
@@ -285,7 +289,7 @@ func (r *Replica) Present() error {
 // in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
 // for another repository alone.
 func (r *Replica) prepareDir() error {
-	if err := r.holdOwn(openOwn, 0o700); err != nil {
+	if err := r.own.Hold(r.root, localfs.OpenOwn, 0o700); err != nil {
 		return err
 	}
 	for _, dir := range []string{"stage", ".git", ".git/objects", ".git/refs"} {
@@ -293,7 +297,7 @@ func (r *Replica) prepareDir() error {
 			return err
 		}
 	}
-	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(baseTemp, name); return ok })
+	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(localfs.OwnTemp, name); return ok })
 	if err != nil {
 		return err
 	}
@@ -321,7 +325,7 @@ func (r *Replica) excludeFromGit() error {
 	}
 	defer f.Close()
 	old, err := io.ReadAll(io.LimitReader(f, excludesMost))
-	line := "/" + Dir + "/"
+	line := "/" + localfs.Dir + "/"
 	if err != nil || len(old) == excludesMost || strings.Contains("\n"+string(old)+"\n", "\n"+line+"\n") {
 		return err
 	}
@@ -345,7 +349,7 @@ func (r *Replica) carries(path string, dir bool) bool {
 
 // isOwn says whether a name at the top of a tree is that of the replica's own directory
 // on some file system: where names fold they are one.
-func isOwn(name string) bool { return name == Dir || store.Capital(name) }
+func isOwn(name string) bool { return name == localfs.Dir || store.Capital(name) }
 
 // carried is the Matcher of a walk, which meets a path's parents first.
 type carried struct{ *filter.Filter }
@@ -354,13 +358,13 @@ func (c carried) Dir(path string) bool  { return !isOwn(path) && c.Filter.Dir(pa
 func (c carried) File(path string) bool { return !isOwn(path) && c.Filter.File(path) }
 
 // reserves says that a path is not carried for its name alone.
-func (c carried) reserves(path string, dir bool) bool {
+func (c carried) Reserves(path string, dir bool) bool {
 	return isOwn(path) && c.Filter.Carries(path, dir)
 }
 
 // Carried says which paths of a tree a replica with that filter carries, to one
 // who meets a path's parents first.
-func Carried(f *filter.Filter) Matcher { return carried{f} }
+func Carried(f *filter.Filter) localfs.Matcher { return carried{f} }
 
 // composed is carried where names may be shown in another normal form than
 // the rules are written in.
@@ -374,94 +378,19 @@ func (c composed) File(path string) bool {
 	return c.carried.File(path) && c.carried.File(norm.NFC.String(path))
 }
 
-func (r *Replica) matcher() Matcher {
-	if r.traits.rewrites {
+func (r *Replica) matcher() localfs.Matcher {
+	if r.quirks.Rewrites {
 		return composed{carried{r.Filter}}
 	}
 	return carried{r.Filter}
 }
 
 // walk lists the local tree.
-func (r *Replica) walk(ctx context.Context) ([]Sighting, []Unknown, error) {
+func (r *Replica) walk(ctx context.Context) ([]localfs.Sighting, []localfs.Unknown, error) {
 	seen, unknown, err := r.root.Walk(ctx, "", r.matcher())
 	seen, unknown = r.asAgreed(seen, unknown)
 	return seen, unknown, r.rootError(ctx, err)
 }
 
-// errMoved says that a file changed while it was read.
-var errMoved = errors.New("it changes while it is read")
-
-// fileError is the fault of one local file, and keeps nothing else from going
-// on.
-type fileError struct{ error }
-
-func (e fileError) Unwrap() error { return e.error }
-
-// fileReader marks the errors of a local file.
-type fileReader struct{ f io.Reader }
-
-func (r fileReader) Read(p []byte) (int, error) {
-	n, err := r.f.Read(p)
-	if err != nil && err != io.EOF {
-		err = fileError{err}
-	}
-	return n, err
-}
-
-// read reads a file that was sighted, through read, and verifies that it was
-// the same file before and after. A change of mode counts too: what is pushed
-// is what the sighting says.
-func (r *Replica) read(s *Sighting, read func(f io.Reader) error) (tree.Sum, Seen, error) {
-	f, err := r.root.Open(s.Path)
-	if err != nil {
-		return tree.Sum{}, Seen{}, fileError{err}
-	}
-	defer f.Close()
-	before, err := f.Seen()
-	if err != nil {
-		return tree.Sum{}, Seen{}, fileError{err}
-	}
-	sum := sha256.New()
-	if err := read(io.TeeReader(fileReader{f}, sum)); err != nil {
-		return tree.Sum{}, Seen{}, err
-	}
-	after, err := f.Seen()
-	if err != nil {
-		return tree.Sum{}, Seen{}, fileError{err}
-	}
-	if before != after || after != s.Seen {
-		return tree.Sum{}, Seen{}, fileError{errMoved}
-	}
-	r.traits.settle(&after, time.Now())
-	return tree.Sum(sum.Sum(nil)), after, nil
-}
-
-// drain reads to the end: for who wants the hash alone.
-func drain(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	return err
-}
-
-func fstat(f *os.File) (Seen, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return Seen{}, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return Seen{}, errMoved
-	}
-	return seenOf(&st), nil
-}
-
-// settle clears the change time of a file that was changed so shortly ago that
-// a further change could show the same time. Linux stamps files with the time
-// of the last timer tick, 10 ms apart at most; some file systems keep 2 s.
-func (s *Seen) settle(now time.Time) {
-	grain := 20 * time.Millisecond
-	if s.MTime%int64(time.Second) == 0 && s.CTime%int64(time.Second) == 0 {
-		grain = 2 * time.Second
-	}
-	if now.UnixNano()-s.CTime < int64(grain) {
-		s.CTime = 0
-	}
-}
+// reader reads the files of the open tree.
+func (r *Replica) reader() *localfs.Reader { return localfs.NewReader(r.root, r.quirks, r.Stage()) }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -30,7 +31,7 @@ func (t *Totals) add(row *Row) {
 	}
 	switch {
 	case GitRow(row.Path):
-	case tree.Within(row.Path, Dir):
+	case tree.Within(row.Path, localfs.Dir):
 		t.Conflicts++
 	case row.Kind != tree.Dir:
 		t.Files++
@@ -178,7 +179,7 @@ func (b *Base) openRows(to int64) (*diskRows, error) {
 		return nil, err
 	}
 	j, err := b.replay(to)
-	ino, size, idErr := identify(file.f)
+	ino, size, idErr := localfs.Identify(file.f)
 	err = errors.Join(err, idErr)
 	if err == nil && (file.Seq != b.seq || ino != b.inode || size != b.size || j.length != min(to, b.journal) || j.pending != nil) {
 		err = errReplaced

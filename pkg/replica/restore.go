@@ -11,6 +11,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -39,7 +40,7 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 		part.Capitals = t.Capitals
 	}
 	for _, e := range t.Entries {
-		if within(e.Path) && !tree.Within(e.Path, Dir) && !slices.ContainsFunc(unread, func(u Unknown) bool { return u.Path == e.Path }) {
+		if within(e.Path) && !tree.Within(e.Path, localfs.Dir) && !slices.ContainsFunc(unread, func(u localfs.Unknown) bool { return u.Path == e.Path }) {
 			part.Entries = append(part.Entries, e)
 		}
 	}
@@ -101,13 +102,13 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 	// Both sides agree on what is here, whatever is in it: nothing is done about that.
 	part := &store.Tree{Filters: t.Filters}
 	for i := range seen {
-		row := Row{Entry: seen[i].entryOf(nil), Seen: seen[i].Seen}
+		row := Row{Entry: entryOf(&seen[i], nil), Seen: seen[i].Seen}
 		r.base.rows = append(r.base.rows, row)
 		part.Entries = append(part.Entries, row.Entry)
 	}
 	here := part.Entries
 	for _, e := range t.Entries {
-		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, Dir) && !r.has(e.Path) && room(here, e.Path) {
+		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, localfs.Dir) && !r.has(e.Path) && room(here, e.Path) {
 			part.Entries = append(part.Entries, e)
 		}
 	}
@@ -121,22 +122,23 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 // asIs makes the base say that both sides agree on what is here now. Every file
 // is read: one may be damaged that looks as it was. Those that cannot be read
 // are given back.
-func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]Unknown, error) {
+func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]localfs.Unknown, error) {
 	seen, _, err := r.walk(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var unread []Unknown
+	files := r.reader()
+	var unread []localfs.Unknown
 	for i := range seen {
 		s := &seen[i]
 		if !within(s.Path) {
 			continue
 		}
-		row := Row{Entry: s.entryOf(nil), Seen: s.Seen}
+		row := Row{Entry: entryOf(s, nil), Seen: s.Seen}
 		if s.Kind == tree.File {
-			got, now, err := r.read(s, drain)
-			if err != nil && ctx.Err() == nil && errors.As(err, new(fileError)) {
-				unread = append(unread, Unknown{Path: s.Path, Reason: reason(err)})
+			got, now, err := files.Read(s, localfs.Drain)
+			if err != nil && ctx.Err() == nil && errors.As(err, new(localfs.FileError)) {
+				unread = append(unread, localfs.Unknown{Path: s.Path, Reason: reason(err)})
 				continue
 			}
 			if err != nil {
@@ -158,7 +160,7 @@ func Export(ctx context.Context, dir string, t *store.Tree, source store.Layout,
 	}
 	r := New(Options{Path: dir, Filter: &filter.Filter{}, Layout: source, PlainModes: plain})
 	out, err := r.Restore(ctx, "", withRepositories(t), source, progress)
-	return out, errors.Join(err, os.RemoveAll(filepath.Join(dir, Dir)))
+	return out, errors.Join(err, os.RemoveAll(filepath.Join(dir, localfs.Dir)))
 }
 
 // Vacant refuses a directory with something in it, and what is none: a link there may

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/tree"
@@ -109,7 +110,7 @@ func amount(n int64) string {
 
 // forgo notes that a file is not placed now.
 func (p *placement) forgo(d *plan.Decision, why string) {
-	p.out.Problems = append(p.out.Problems, Unknown{Path: d.Path, Reason: why, Moving: why == errEdited.Error()})
+	p.out.Problems = append(p.out.Problems, localfs.Unknown{Path: d.Path, Reason: why, Moving: why == localfs.ErrEdited.Error()})
 }
 
 // retreat is for a batch that the disk had no room for: the stage is emptied, and less

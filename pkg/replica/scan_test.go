@@ -15,37 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
-
-func walkAll(t testing.TB, root string, match Matcher) (paths []string, unknown map[string]string) {
-	t.Helper()
-	seen, un, err := Walk(t.Context(), root, match)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range seen {
-		paths = append(paths, s.Path)
-	}
-	unknown = map[string]string{}
-	for _, u := range un {
-		unknown[u.Path] = u.Reason
-	}
-	return paths, unknown
-}
-
-func TestWalkOrder(t *testing.T) {
-	w := newWorld(t)
-	m := w.machine("m")
-	m.write(map[string]string{"d/a": "", "d/e/f": "", "d-x": "", "d.y/z": "", "\xff": "", "d e/": "", "l": "> d", "n\nl": ""})
-	paths, _ := walkAll(t, m.Path, everything{})
-	if !slices.IsSortedFunc(paths, tree.Compare) || len(paths) != 11 {
-		t.Errorf("%q", paths)
-	}
-}
 
 // What is called as the replica's own directory in other letters is the same where names
 // fold: it is carried nowhere. A path that no reader takes is named.
@@ -58,7 +33,16 @@ func TestWalkOfOddNames(t *testing.T) {
 		m.w.must(os.Mkdir(name, 0o755))
 		t.Chdir(name)
 	}
-	paths, unknown := walkAll(t, m.Path, m.matcher())
+	seen, un, err := localfs.Walk(t.Context(), m.Path, m.matcher())
+	m.w.must(err)
+	var paths []string
+	for _, s := range seen {
+		paths = append(paths, s.Path)
+	}
+	unknown := map[string]string{}
+	for _, u := range un {
+		unknown[u.Path] = u.Reason
+	}
 	for _, path := range []string{".COLTEC", ".Coltec"} {
 		if !strings.Contains(unknown[path], "give it another") {
 			t.Errorf("of %s it says %q", path, unknown[path])
@@ -78,28 +62,6 @@ func TestWalkOfOddNames(t *testing.T) {
 	}
 }
 
-// Not to be carried: named, and nothing is concluded from them.
-func TestWalkUnknown(t *testing.T) {
-	m := newWorld(t).machine("m", "node_modules/**", "*.tmp")
-	m.write(map[string]string{"a": "1", "node_modules/x/y": "1", "b.tmp": "", "d/b.tmp": "", "d/ok": ""})
-	for _, name := range []string{"fifo", "d/fifo"} {
-		m.w.must(unix.Mkfifo(filepath.Join(m.Path, name), 0o600))
-	}
-	sock, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	m.w.must(err)
-	defer unix.Close(sock)
-	m.w.must(unix.Bind(sock, &unix.SockaddrUnix{Name: filepath.Join(m.Path, "sock")}))
-	paths, unknown := walkAll(t, m.Path, carried{m.Filter})
-	if diff := cmp.Diff([]string{"a", "d", "d/ok"}, paths); diff != "" {
-		t.Error(diff)
-	}
-	want := map[string]string{"node_modules": "excluded", "b.tmp": "excluded", "d/b.tmp": "excluded",
-		"fifo": errKind.Error(), "d/fifo": errKind.Error(), "sock": errKind.Error()}
-	if diff := cmp.Diff(want, unknown); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestWalkRootMissing(t *testing.T) {
 	m := newWorld(t).machine("m")
 	m.mustAcquire()
@@ -111,16 +73,6 @@ func TestWalkRootMissing(t *testing.T) {
 	}
 	if !m.Lost() {
 		t.Error("nothing is lost")
-	}
-}
-
-func TestWalkCanceled(t *testing.T) {
-	m := newWorld(t).machine("m")
-	m.write(map[string]string{"a/b": "1"})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, _, err := Walk(ctx, m.Path, everything{}); err == nil {
-		t.Error("a walk that was stopped passed for a whole one")
 	}
 }
 
@@ -180,7 +132,7 @@ func TestUnreadableIsNotGone(t *testing.T) {
 		w.must(errorsJoin(os.Chmod(d, 0), os.WriteFile(f, []byte("changed"), 0o644), os.Chmod(f, 0)))
 		found, err := m.Scan(t.Context())
 		w.must(err)
-		if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u Unknown) bool { return u.Path == "d" }) {
+		if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "d" }) {
 			t.Errorf("%+v", found)
 		}
 		batch := m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil)
@@ -442,7 +394,7 @@ func TestMountsThatComeAndGo(t *testing.T) {
 			m.pushAll()
 			found, err := m.Scan(t.Context())
 			m.w.must(err)
-			if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u Unknown) bool { return u.Path == "v" && !u.Quiet }) {
+			if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "v" && !u.Quiet }) {
 				t.Errorf("%+v", found)
 			}
 		}
@@ -455,11 +407,11 @@ func TestMountsThatComeAndGo(t *testing.T) {
 		m := prepared(t)
 		seen, _, err := m.walk(t.Context())
 		m.w.must(err)
-		i, _ := searchSightings(seen, "v")
+		i, _ := localfs.Search(seen, "v")
 		seen[i].Mount = true
 		scan := func() *Changes {
 			c := comparison{r: m.Replica, found: &Changes{}, hides: map[string]bool{}}
-			m.w.must(c.run(inOrder(seen, nil)))
+			m.w.must(c.run(localfs.InOrder(seen, nil)))
 			return c.found
 		}
 		edited := func(c *Changes) bool {
@@ -468,43 +420,15 @@ func TestMountsThatComeAndGo(t *testing.T) {
 		if c := scan(); len(c.Unknown) != 0 || !edited(c) {
 			t.Errorf("the same files under a mount: %+v", c)
 		}
-		seen = slices.DeleteFunc(seen, func(s Sighting) bool { return strings.HasPrefix(s.Path, "v/") })
+		seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return strings.HasPrefix(s.Path, "v/") })
 		if c := scan(); len(c.Unknown) != 1 || c.Unknown[0].Path != "v" || len(c.Gone) > 0 || edited(c) {
 			t.Errorf("%+v", c)
 		}
-		seen = slices.DeleteFunc(seen, func(s Sighting) bool { return s.Path == "w/d" })
+		seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return s.Path == "w/d" })
 		if c := scan(); len(c.Gone) != 1 || c.Gone[0].Path != "w/d" {
 			t.Errorf("what is gone beside a mount: %+v", c)
 		}
 	})
-}
-
-// A change time so young that a further edit could show the same is not
-// trusted. The kernels that tests run on may stamp finer than that.
-func TestYoungTimesAreNotTrusted(t *testing.T) {
-	now := time.Unix(1000, 500e6)
-	tests := map[string]struct {
-		ctime time.Time
-		whole bool // the file system keeps seconds
-		want  bool // trusted
-	}{
-		"old":                   {ctime: now.Add(-time.Second - 1), want: true},
-		"just now":              {ctime: now.Add(-time.Millisecond)},
-		"a tick ago":            {ctime: now.Add(-10 * time.Millisecond)},
-		"of the future":         {ctime: now.Add(time.Minute)},
-		"seconds, just now":     {ctime: time.Unix(999, 0), whole: true},
-		"seconds, a while back": {ctime: time.Unix(997, 0), whole: true, want: true},
-	}
-	for name, tt := range tests {
-		s := Seen{CTime: tt.ctime.UnixNano(), MTime: 1}
-		if tt.whole {
-			s.MTime = 0
-		}
-		s.settle(now)
-		if (s.CTime != 0) != tt.want {
-			t.Errorf("%s: kept %d", name, s.CTime)
-		}
-	}
 }
 
 // An older version carried a folder that is called as the own directory with capitals. What
@@ -526,7 +450,7 @@ func TestCapitalsOfAnOlderVersion(t *testing.T) {
 		t.Errorf("the base has %+v", m.base.Entries())
 	}
 	found, err := m.Scan(t.Context())
-	if err != nil || !slices.ContainsFunc(found.Unknown, func(u Unknown) bool { return u.Path == ".COLTEC" && u.Unread }) {
+	if err != nil || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == ".COLTEC" && u.Unread }) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	if body, err := os.ReadFile(filepath.Join(m.Path, ".COLTEC/x")); err != nil || string(body) != "theirs" {

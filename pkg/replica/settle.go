@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -55,7 +56,7 @@ func (r *Replica) Received(ref string) bool {
 // carry differs from the base.
 func (r *Replica) differences(t *store.Tree) []Change {
 	t.Entries = pick(t.Entries, func(e *tree.Entry) bool {
-		return tree.Within(e.Path, Dir) || r.carries(e.Path, e.Kind == tree.Dir)
+		return tree.Within(e.Path, localfs.Dir) || r.carries(e.Path, e.Kind == tree.Dir)
 	})
 	r.localise(t.Entries)
 	if t.Listed {
@@ -121,7 +122,7 @@ func (r *Replica) withUnlisted(entries []tree.Entry) []tree.Entry {
 	var more []tree.Entry
 	for i := range r.base.Rows() {
 		row := &r.base.Rows()[i]
-		if (row.Kind == tree.Dir || tree.Within(row.Path, Dir)) && tree.Find(entries, row.Path) == nil && room(entries, row.Path) {
+		if (row.Kind == tree.Dir || tree.Within(row.Path, localfs.Dir)) && tree.Find(entries, row.Path) == nil && room(entries, row.Path) {
 			more = append(more, row.Entry)
 		}
 	}
@@ -153,13 +154,13 @@ type SettleOptions struct {
 
 // Outcome is what Settle did.
 type Outcome struct {
-	Placed    int       // files and links that were brought here or changed
-	Deleted   int       // files and links that were removed here
-	Conflicts []string  // paths whose local version lies aside now
-	Held      []string  // files whose deletion waits for a person's word
-	Forgotten int       // paths that the filters do not carry any more: kept, and not synced
-	Problems  []Unknown // what could not be placed, and why
-	Unknown   []Unknown // what could not be seen, and why
+	Placed    int               // files and links that were brought here or changed
+	Deleted   int               // files and links that were removed here
+	Conflicts []string          // paths whose local version lies aside now
+	Held      []string          // files whose deletion waits for a person's word
+	Forgotten int               // paths that the filters do not carry any more: kept, and not synced
+	Problems  []localfs.Unknown // what could not be placed, and why
+	Unknown   []localfs.Unknown // what could not be seen, and why
 }
 
 // Plan says what Settle would do.
@@ -174,13 +175,13 @@ func (r *Replica) Plan(ctx context.Context) ([]plan.Decision, error) {
 // planning is a plan with what it was made from.
 type planning struct {
 	decisions []plan.Decision
-	seen      []Sighting
-	local     []tree.Entry     // what is here, as the plan took it
-	read      map[string]Seen  // of files that were read for it
-	times     map[string]int64 // of directories, as the base has them
-	forgotten []Change         // rows that are nobody's to carry any more
-	unknown   []Unknown
-	unshown   []Unknown // what the file system here cannot show
+	seen      []localfs.Sighting
+	local     []tree.Entry            // what is here, as the plan took it
+	read      map[string]localfs.Seen // of files that were read for it
+	times     map[string]int64        // of directories, as the base has them
+	forgotten []Change                // rows that are nobody's to carry any more
+	unknown   []localfs.Unknown
+	unshown   []localfs.Unknown // what the file system here cannot show
 }
 
 // plan looks at the three sides and plans.
@@ -197,7 +198,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the filters of generation %d: %w", r.base.Header.Generation, err)
 	}
-	p := &planning{seen: seen, read: map[string]Seen{}, unknown: unknown}
+	p := &planning{seen: seen, read: map[string]localfs.Seen{}, unknown: unknown}
 	remote := r.base.Remote()
 	// What the remote side has it has, whatever its filters; only what it lacks
 	// says nothing where they do not carry it.
@@ -205,7 +206,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		return r.carries(path, dir) && (theirs.Carries(path, dir) || tree.Find(remote, path) != nil)
 	}
 	for i := range r.base.Rows() {
-		if row := &r.base.Rows()[i]; !tree.Within(row.Path, Dir) && !carried(row.Path, row.Kind == tree.Dir) {
+		if row := &r.base.Rows()[i]; !tree.Within(row.Path, localfs.Dir) && !carried(row.Path, row.Kind == tree.Dir) {
 			p.forgotten = append(p.forgotten, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
@@ -251,7 +252,7 @@ func (r *Replica) pristine(e *tree.Entry) bool {
 // cannot be read are given apart.
 func (r *Replica) local(ctx context.Context, p *planning, s plan.Sides) ([]tree.Entry, map[string]bool, error) {
 	var out []tree.Entry
-	unread := map[string]bool{}
+	unread, files := map[string]bool{}, r.reader()
 	for i := range p.seen {
 		if ctx.Err() != nil {
 			return nil, nil, context.Cause(ctx)
@@ -272,14 +273,14 @@ func (r *Replica) local(ctx context.Context, p *planning, s plan.Sides) ([]tree.
 			continue
 		}
 		tag := md5.New() // what a mirror's store calls it
-		got, now, err := r.read(sight, func(f io.Reader) error {
+		got, now, err := files.Read(sight, func(f io.Reader) error {
 			_, err := io.Copy(tag, f)
 			return err
 		})
 		if err != nil {
 			unread[e.Path] = true
-			if !absent(err) {
-				p.unknown = append(p.unknown, Unknown{Path: e.Path, Reason: reason(err)})
+			if !localfs.Absent(err) {
+				p.unknown = append(p.unknown, localfs.Unknown{Path: e.Path, Reason: reason(err)})
 			}
 			continue
 		}
@@ -340,11 +341,11 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 }
 
 // Misnamed is what of the remote tree has no place anywhere.
-func (r *Replica) Misnamed() []Unknown {
+func (r *Replica) Misnamed() []localfs.Unknown {
 	if r.capitals == 0 {
 		return nil
 	}
-	return []Unknown{{Path: strings.ToUpper(Dir), Reason: fmt.Sprintf("%d paths have the name of coltecd's own directory with capitals, which an older version carried: they are left out, and stay where they are now", r.capitals)}}
+	return []localfs.Unknown{{Path: strings.ToUpper(localfs.Dir), Reason: fmt.Sprintf("%d paths have the name of coltecd's own directory with capitals, which an older version carried: they are left out, and stay where they are now", r.capitals)}}
 }
 
 // restored notes that all of the generation was placed, as far as that can be, and which
@@ -364,7 +365,7 @@ func (r *Replica) restored(allowed int64) error {
 func (r *Replica) ownRows() []Change {
 	var out []Change
 	for _, u := range r.base.Unplaced {
-		if tree.Within(u.Path, Dir) && !tree.Within(u.Path, gitDir) {
+		if tree.Within(u.Path, localfs.Dir) && !tree.Within(u.Path, gitDir) {
 			out = append(out, u)
 			if u.Gone {
 				r.retire(u.Path)
@@ -378,7 +379,7 @@ func (r *Replica) ownRows() []Change {
 // there. A local tree that is missing counts as empty.
 func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t *store.Tree) (decisions []plan.Decision, err error) {
 	defer func() { err = anchor.Told(err) }()
-	err = r.peer(readOwn)
+	err = r.peer(localfs.ReadOwn)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.base = NewBase(r.Dir(), Header{})
 		r.note(t, "", 0, generation)

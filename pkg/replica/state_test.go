@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -99,11 +100,11 @@ func TestWhatIsStagedWasThere(t *testing.T) {
 
 // shallow is a tree whose files hide something from who reads them.
 type shallow struct {
-	*Root
-	open func(File) File
+	*localfs.Root
+	open func(localfs.File) localfs.File
 }
 
-func (s shallow) Open(path string) (File, error) {
+func (s shallow) Open(path string) (localfs.File, error) {
 	f, err := s.Root.Open(path)
 	if err != nil {
 		return nil, err
@@ -113,11 +114,11 @@ func (s shallow) Open(path string) (File, error) {
 
 // blindToTimes is a file that always looks as it did when it was opened.
 type blindToTimes struct {
-	File
-	seen *Seen
+	localfs.File
+	seen *localfs.Seen
 }
 
-func (f blindToTimes) Seen() (Seen, error) {
+func (f blindToTimes) Seen() (localfs.Seen, error) {
 	if f.seen.Inode != 0 {
 		return *f.seen, nil
 	}
@@ -129,7 +130,7 @@ func (f blindToTimes) Seen() (Seen, error) {
 
 // readOnlyOnce is a file that gives what it was read as, read again.
 type readOnlyOnce struct {
-	File
+	localfs.File
 	read map[int64]byte
 }
 
@@ -150,15 +151,15 @@ func (f readOnlyOnce) ReadAt(b []byte, at int64) (int, error) {
 func TestWhatIsStagedWasThereMutants(t *testing.T) {
 	for name, tt := range map[string]struct {
 		kind string
-		open func(File) File
+		open func(localfs.File) localfs.File
 	}{
-		"no look at the times": {"in place", func(f File) File { return blindToTimes{f, &Seen{}} }},
-		"no second reading":    {"mapped", func(f File) File { return readOnlyOnce{f, map[int64]byte{}} }},
+		"no look at the times": {"in place", func(f localfs.File) localfs.File { return blindToTimes{f, &localfs.Seen{}} }},
+		"no second reading":    {"mapped", func(f localfs.File) localfs.File { return readOnlyOnce{f, map[int64]byte{}} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newWorld(t).machineAt(filepath.Join(t.TempDir(), "m"))
-			m.FileSystem = func(path string) (FileSystem, error) {
-				root, err := OpenRoot(path)
+			m.FileSystem = func(path string) (localfs.FileSystem, error) {
+				root, err := localfs.OpenRoot(path, "", 0)
 				return shallow{root, tt.open}, err
 			}
 			m.mustAcquire()

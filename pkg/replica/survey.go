@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
+
+	"github.com/coltec/coltec/pkg/localfs"
 )
 
 // Agreed is the head that a base is held against; the zero value is none that is known.
@@ -21,7 +22,7 @@ type Agreed struct {
 // for the head counts for nothing.
 func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	if r.base == nil || r.root == nil {
-		if err := r.peer(openOwn); err != nil {
+		if err := r.peer(localfs.OpenOwn); err != nil {
 			return nil, err
 		}
 		defer func() {
@@ -39,11 +40,8 @@ func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	return r.Scan(ctx)
 }
 
-// ownOpener is [openOwn] or [readOwn].
-type ownOpener func(path, within string, perm os.FileMode) (*os.File, error)
-
 // peer opens the tree and its base for reading, and makes nothing.
-func (r *Replica) peer(open ownOpener) error {
+func (r *Replica) peer(open localfs.OwnOpener) error {
 	root, err := r.openRoot(0)
 	if err != nil {
 		return err
@@ -63,8 +61,8 @@ func (r *Replica) peer(open ownOpener) error {
 	return nil
 }
 
-func (r *Replica) loadBase(open ownOpener) (*Base, error) {
-	if err := r.holdOwn(open, 0); err != nil {
+func (r *Replica) loadBase(open localfs.OwnOpener) (*Base, error) {
+	if err := r.own.Hold(r.root, open, 0); err != nil {
 		return nil, err
 	}
 	return LoadBase(r.Dir())

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -32,7 +33,9 @@ type comesBack struct {
 func Return(root, within, under string, generation int64) error {
 	body, err := json.Marshal(comesBack{under, generation})
 	if err == nil {
-		err = withOwn(root, within, 0o700, func(_ *Root, own string) error { return writeOwnFile(filepath.Join(own, returning), body) })
+		err = localfs.WithOwn(root, within, 0o700, func(_ *localfs.Root, own string) error {
+			return localfs.WriteOwnFile(filepath.Join(own, returning), body)
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("cannot note what comes back: %w", err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -55,18 +56,18 @@ func TestRepositoriesUnderAMountThatWent(t *testing.T) {
 
 // blind is a tree of which one path cannot be seen.
 type blind struct {
-	*Root
+	*localfs.Root
 	path string
 }
 
-func (b blind) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
+func (b blind) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
 	seen, unknown, err := b.Root.Walk(ctx, dir, match)
 	rel, ok := strings.CutPrefix(b.path, dir+"/")
 	if !ok {
 		return seen, unknown, err
 	}
-	seen = slices.DeleteFunc(seen, func(s Sighting) bool { return tree.Within(s.Path, rel) })
-	return seen, append(unknown, Unknown{Path: rel, Reason: "input/output error"}), err
+	seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return tree.Within(s.Path, rel) })
+	return seen, append(unknown, localfs.Unknown{Path: rel, Reason: "input/output error"}), err
 }
 
 // What of a repository's copy could not be read for a moment was taken for removed.
@@ -78,7 +79,7 @@ func TestCopiesThatCannotBeRead(t *testing.T) {
 		shadow + gitMark: "{}", shadow + "HEAD": "ref", shadow + "objects/pack/p.idx": "i", shadow + "objects/pack/p.pack": "p",
 	})
 	m.pushAll()
-	root := m.root.(*Root)
+	root := m.root.(*localfs.Root)
 	for _, path := range []string{"objects", "objects/pack/p.idx", "objects/pack/p.pack", "HEAD"} {
 		m.root = blind{root, shadow + path}
 		found, err := m.Scan(t.Context())
@@ -97,7 +98,7 @@ func TestCopiesThatCannotBeRead(t *testing.T) {
 }
 
 // elsewhere is a tree on another device.
-type elsewhere struct{ *Root }
+type elsewhere struct{ *localfs.Root }
 
 func (e elsewhere) Identity() (dev, inode uint64, err error) {
 	dev, inode, err = e.Root.Identity()
@@ -112,7 +113,7 @@ func TestLostToAnotherDevice(t *testing.T) {
 	if m.Lost() {
 		t.Error("it is lost")
 	}
-	if m.root = (elsewhere{m.root.(*Root)}); !m.Lost() {
+	if m.root = (elsewhere{m.root.(*localfs.Root)}); !m.Lost() {
 		t.Error("it is not lost")
 	}
 }
@@ -168,7 +169,7 @@ func TestMountOfTheSameDevice(t *testing.T) {
 	unmount()
 	found, err := m.Scan(t.Context())
 	m.w.must(err)
-	if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u Unknown) bool { return u.Path == "v" }) {
+	if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "v" }) {
 		t.Errorf("%+v", found)
 	}
 }

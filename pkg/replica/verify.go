@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -14,7 +15,7 @@ import (
 // base says, although nothing else of them changed: no program did that. Files
 // that were edited are none of them. Only the wanted ones are looked at; nil: all.
 func Damaged(ctx context.Context, root, within string, wanted func(path string) bool) ([]string, error) {
-	own, err := readOwn(root, within, 0)
+	own, err := localfs.ReadOwn(root, within, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -30,12 +31,12 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 	if err != nil {
 		return nil, err
 	}
-	files, err := openRoot(root, within, 0)
+	files, err := localfs.OpenRoot(root, within, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer files.Close()
-	r := Replica{root: files}
+	r := localfs.NewReader(files, localfs.Quirks{}, "")
 	var out []string
 	for i := range base.Rows() {
 		row := &base.Rows()[i]
@@ -52,8 +53,8 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 		if err != nil || s == nil || row.changed(s) {
 			continue
 		}
-		got, _, err := r.read(s, drain)
-		if err == nil && got != row.Sum || err != nil && !errors.Is(err, errMoved) && !absent(err) {
+		got, _, err := r.Read(s, localfs.Drain)
+		if err == nil && got != row.Sum || err != nil && !errors.Is(err, localfs.ErrMoved) && !localfs.Absent(err) {
 			out = append(out, row.Path)
 		}
 	}

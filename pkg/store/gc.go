@@ -184,7 +184,7 @@ func (y Yard) Sweep(ctx context.Context, c Condemned, needed func(key string) bo
 	if err != nil {
 		return 0, err
 	}
-	keys = slices.DeleteFunc(keys, func(key string) bool { return needed(key) || !y.Ours(key) || !ValidPath(key) })
+	keys = slices.DeleteFunc(keys, func(key string) bool { return needed(key) || !y.Ours(key) || !tree.ValidPath(key) })
 	for chunk := range slices.Chunk(keys, sweepAtOnce) {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)

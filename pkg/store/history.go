@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
 )
 
@@ -90,7 +91,7 @@ type logReader struct {
 
 // holds says whether a key is one that segments have.
 func (r *logReader) holds(key string) bool {
-	return ValidPath(key) && path.Dir(key) == r.dir && strings.HasPrefix(path.Base(key), logPrefix)
+	return tree.ValidPath(key) && path.Dir(key) == r.dir && strings.HasPrefix(path.Base(key), logPrefix)
 }
 
 // fetchAll copies all segments that there are.

@@ -75,9 +75,6 @@ const (
 	maxHeader   = 4 << 20  // bytes of its first line: it names a thousand paths
 	MaxRows     = 1 << 24  // of a tree
 	maxWindow   = 8 << 20  // of a zstd frame: what is read back takes so much memory
-	maxPath     = 16 << 10 // bytes
-	maxName     = 1 << 10  // bytes, where Linux has 255
-	maxDepth    = 1 << 10  // names in a path: a walk has a directory open for each
 	maxExtent   = 64 << 20 // bytes of content, or stored
 	maxObject   = 1 << 30  // bytes, where ours have 18 MiB
 	maxPlain    = 1 << 43  // size of a plain object: S3 has 5 TiB
@@ -95,7 +92,7 @@ func Get(ctx context.Context, b Bucket, key string, limit int64) ([]byte, error)
 
 // checkPath refuses what no tree of ours has as a path of that kind.
 func checkPath(path string, kind tree.Kind) error {
-	if !ValidPath(path) {
+	if !tree.ValidPath(path) {
 		return fmt.Errorf("%s is not a path", short(path))
 	}
 	top, below, _ := strings.Cut(path, "/")
@@ -133,7 +130,7 @@ func checkEntry(e *tree.Entry) error {
 	if err := checkPath(e.Path, e.Kind); err != nil {
 		return err
 	}
-	if e.Mode > 0o7777 && e.Mode != tree.NoMode || len(e.Link) > maxPath || len(e.Tag) > maxName {
+	if e.Mode > 0o7777 && e.Mode != tree.NoMode || len(e.Link) > tree.MaxPath || len(e.Tag) > tree.MaxName {
 		return fmt.Errorf("%s has a mode, a target or a tag that nothing has", short(e.Path))
 	}
 	if e.Kind != tree.File {
@@ -158,7 +155,7 @@ func checkEntry(e *tree.Entry) error {
 func checkExtent(x *tree.Extent) error {
 	name, ours := strings.CutPrefix(x.Object, "o/")
 	switch {
-	case !ours || !ValidPath(x.Object) || strings.Contains(name, "/"):
+	case !ours || !tree.ValidPath(x.Object) || strings.Contains(name, "/"):
 		return fmt.Errorf("%s is not a content object", short(x.Object))
 	case x.Offset < 0 || x.Offset > maxObject || x.Stored < 0 || x.Stored > maxExtent || x.Size < 0 || x.Size > maxExtent:
 		return fmt.Errorf("at %d, %d bytes of %d", x.Offset, x.Stored, x.Size)
@@ -220,9 +217,9 @@ func (g *Generation) check(last int64) error {
 func checkRefs(refs map[string]Ref) error {
 	for name, ref := range refs {
 		switch {
-		case len(name) > maxName:
+		case len(name) > tree.MaxName:
 			return fmt.Errorf("a replica with a name of %d bytes", len(name))
-		case ref.Manifest != "" && (!ValidPath(ref.Manifest) || len(ref.Manifest) > maxName):
+		case ref.Manifest != "" && (!tree.ValidPath(ref.Manifest) || len(ref.Manifest) > tree.MaxName):
 			return fmt.Errorf("%s is not a manifest", short(ref.Manifest))
 		case ref.Files < 0 || ref.Bytes < 0 || ref.Older < 0:
 			return fmt.Errorf("replica %s has %d files and %d bytes", short(name), ref.Files, ref.Bytes)

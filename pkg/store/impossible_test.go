@@ -83,9 +83,9 @@ func TestImpossibleManifests(t *testing.T) {
 		"absolute":                header(1) + row("/x"),
 		"NUL":                     header(1) + row("a%00"),
 		"no name":                 header(1) + row("a//b"),
-		"a long name":             header(1) + row(strings.Repeat("x", maxName+1)),
-		"a long path":             header(1) + row(strings.Repeat("xxxxxxx/", maxPath/8)+"x"),
-		"a deep path":             header(1) + row(strings.Repeat("x/", maxDepth)+"x"),
+		"a long name":             header(1) + row(strings.Repeat("x", tree.MaxName+1)),
+		"a long path":             header(1) + row(strings.Repeat("xxxxxxx/", tree.MaxPath/8)+"x"),
+		"a deep path":             header(1) + row(strings.Repeat("x/", tree.MaxDepth)+"x"),
 		"the base":                header(1) + row(".coltec/base"),
 		"a link for .coltec":      header(1) + "l\t777\t1\t0\t\t\t/etc\t\t.coltec\n",
 		"a link for repositories": header(1) + "l\t777\t1\t0\t\t\t/etc\t\t.coltec/git\n",
@@ -100,7 +100,7 @@ func TestImpossibleManifests(t *testing.T) {
 		"a file of 2^62":          header(1) + "f\t644\t1\t4611686018427387904\t\t\t\t\ta\n",
 		"a directory of 2^62":     header(1) + "d\t755\t1\t4611686018427387904\t\t\t\t\ta\n",
 		"a link with content":     header(1) + "o\to/1-a\nl\t777\t1\t0\t\t0:0:1:1:r\tx\t\ta\n",
-		"a long target":           header(1) + "l\t777\t1\t0\t\t\t" + strings.Repeat("x", maxPath+1) + "\t\ta\n",
+		"a long target":           header(1) + "l\t777\t1\t0\t\t\t" + strings.Repeat("x", tree.MaxPath+1) + "\t\ta\n",
 		"sizes that add up to 5":  header(1) + "o\to/1-a\nf\t644\t1\t5\t\t0:0:1:9223372036854775807:z,0:0:1:9223372036854775807:z,0:0:1:7:z\t\t\ta\n",
 		"a negative offset":       header(1) + where("0:-1:5:5:r"),
 		"an offset of 2^62":       header(1) + where("0:4611686018427387904:5:5:r"),
@@ -421,7 +421,7 @@ func FuzzLogSegment(f *testing.F) {
 // before the suffix was taken for a path without a look.
 func TestWhatIsNoLinkOfAMirror(t *testing.T) {
 	b := storetest.New().Metadata()
-	target := []byte(strings.Repeat("t", maxPath))
+	target := []byte(strings.Repeat("t", tree.MaxPath))
 	for key, body := range map[string][]byte{
 		"link.rclonelink": []byte("to"), "longest.rclonelink": target, "long.rclonelink": append(target, 't'), "grown.rclonelink": []byte("to"),
 		"...rclonelink": {'x'}, "a/...rclonelink": {'x'}, "..rclonelink": {'x'}, ".rclonelink": {'x'}, "a/.rclonelink": {'x'}, ".COLTEC.rclonelink": {'x'},
@@ -443,7 +443,7 @@ func TestWhatIsNoLinkOfAMirror(t *testing.T) {
 		if err := m.Fetch(t.Context(), []*tree.Entry{&e}, t.TempDir(), nil, nil); (err == nil) != (e.Path != "grown") {
 			t.Errorf("%s: %v", e.Path, err)
 		}
-		if len(e.Link) > maxPath || e.Path == "link" && e.Link != "to" {
+		if len(e.Link) > tree.MaxPath || e.Path == "link" && e.Link != "to" {
 			t.Errorf("%s has a target of %d bytes", e.Path, len(e.Link))
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"iter"
-	"strings"
 
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/tree"
@@ -62,21 +61,6 @@ type Tree struct {
 	Older *Older
 	// Capitals counts the rows that are left out: see [Capital].
 	Capitals int
-}
-
-// ValidPath says whether a path can be one of a tree: relative, with clean
-// elements, and not endlessly long or deep. What comes from a bucket is held to it: ".."
-// must not lead out of the local tree.
-func ValidPath(path string) bool {
-	if len(path) > maxPath || strings.ContainsRune(path, 0) || strings.Count(path, "/") >= maxDepth {
-		return false
-	}
-	for elem := range strings.SplitSeq(path, "/") {
-		if elem == "" || elem == "." || elem == ".." || len(elem) > maxName {
-			return false
-		}
-	}
-	return true
 }
 
 // Publication is one step of a remote tree.

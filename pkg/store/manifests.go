@@ -199,7 +199,7 @@ func (s *Snapshot) Forget() error { return s.keepLocal() }
 // IsManifest says whether a key is one that manifests have.
 func IsManifest(ref string) bool {
 	name, ok := strings.CutPrefix(ref, "m/")
-	return ok && len(ref) <= maxName && ValidPath(ref) && !strings.Contains(name, "/")
+	return ok && len(ref) <= tree.MaxName && tree.ValidPath(ref) && !strings.Contains(name, "/")
 }
 
 // ManifestEpoch is the epoch that a manifest was written in; 0 for what is none.

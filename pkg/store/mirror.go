@@ -86,7 +86,7 @@ func (m *Mirror) Tree(ctx context.Context, _ string) (*Tree, error) {
 // outside says of a key that it is ours, or no path of a tree.
 func outside(key string) bool {
 	top, _, _ := strings.Cut(key, "/")
-	return strings.EqualFold(top, Dir) || !ValidPath(key)
+	return strings.EqualFold(top, Dir) || !tree.ValidPath(key)
 }
 
 // listed makes an entry of what a listing tells. What has the suffix of a link, and is too
@@ -97,7 +97,7 @@ func listed(o rclone.Object) tree.Entry {
 		e.Tag = fmt.Sprintf("%d@%d", o.Size, o.ModTime.UnixNano())
 	}
 	e.Sum = sha256.Sum256([]byte("listed:" + o.Key + ":" + e.Tag))
-	if p, ok := strings.CutSuffix(o.Key, linkSuffix); ok && o.Size <= maxPath && !outside(p) {
+	if p, ok := strings.CutSuffix(o.Key, linkSuffix); ok && o.Size <= tree.MaxPath && !outside(p) {
 		e.Path, e.Kind, e.Size, e.Sum = p, tree.Link, 0, tree.Sum{}
 		e.Link = "listed:" + e.Tag
 	}
@@ -180,7 +180,7 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 	stripAttributes(file)
 	_ = os.Lchown(file, os.Geteuid(), os.Getegid())
 	if e.Kind == tree.Link {
-		target, err := wholefile.Read(file, maxPath)
+		target, err := wholefile.Read(file, tree.MaxPath)
 		e.Link, e.Tag, e.MTime = string(target), MirrorTag(target), s.ModTime().UnixNano()
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 	"golang.org/x/text/unicode/norm"
@@ -28,8 +28,8 @@ type Shape struct {
 }
 
 // Open opens a tree; it is an Options.FileSystem.
-func (s Shape) Open(path string) (replica.FileSystem, error) {
-	root, err := replica.OpenRoot(path)
+func (s Shape) Open(path string) (localfs.FileSystem, error) {
+	root, err := localfs.OpenRoot(path, "", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s Shape) stored(dir, name string) string {
 }
 
 // seen is what the file system says where the one below says so.
-func (s Shape) seen(seen replica.Seen) replica.Seen {
+func (s Shape) seen(seen localfs.Seen) localfs.Seen {
 	if s.NoModes {
 		seen.Mode = 0o777
 	}
@@ -92,7 +92,7 @@ func mod(a, b int64) int64 { return ((a % b) + b) % b }
 
 // shaped is a real tree seen through a shape.
 type shaped struct {
-	*replica.Root
+	*localfs.Root
 	shape Shape
 }
 
@@ -104,7 +104,7 @@ func (f *shaped) at(op, path string) string {
 	return f.shape.Real(f.Path, path)
 }
 
-func (f *shaped) Walk(ctx context.Context, dir string, match replica.Matcher) ([]replica.Sighting, []replica.Unknown, error) {
+func (f *shaped) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
 	seen, unknown, err := f.Root.Walk(ctx, f.at("walk", dir), match)
 	for i := range seen {
 		seen[i].Seen = f.shape.seen(seen[i].Seen)
@@ -112,7 +112,7 @@ func (f *shaped) Walk(ctx context.Context, dir string, match replica.Matcher) ([
 	return seen, unknown, err
 }
 
-func (f *shaped) Lstat(path string) (*replica.Sighting, error) {
+func (f *shaped) Lstat(path string) (*localfs.Sighting, error) {
 	s, err := f.Root.Lstat(f.at("lstat", path))
 	if s != nil {
 		s.Path, s.Seen = path, f.shape.seen(s.Seen)
@@ -122,16 +122,16 @@ func (f *shaped) Lstat(path string) (*replica.Sighting, error) {
 
 // file is an open file seen through a shape.
 type file struct {
-	replica.File
+	localfs.File
 	shape Shape
 }
 
-func (f file) Seen() (replica.Seen, error) {
+func (f file) Seen() (localfs.Seen, error) {
 	s, err := f.File.Seen()
 	return f.shape.seen(s), err
 }
 
-func (f *shaped) Open(path string) (replica.File, error) {
+func (f *shaped) Open(path string) (localfs.File, error) {
 	real, err := f.Root.Open(f.at("open", path))
 	if err != nil || f.shape.plain() {
 		return real, err

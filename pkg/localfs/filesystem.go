@@ -1,4 +1,7 @@
-package replica
+// Package localfs is the local side of a replica: an open tree that no link leads out of,
+// walks of it, files that are read while others write them, moves between mounts, and what
+// its file system cannot do. It knows neither what was agreed nor what a remote has.
+package localfs
 
 import (
 	"cmp"
@@ -58,16 +61,16 @@ func (f openFile) Seen() (Seen, error) { return fstat(f.File) }
 
 // Walk lists what is under a directory of the tree.
 func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
-	return sightings(func(visit func(*met)) error { return r.walk(ctx, dir, match, nil, visit) })
+	return sightings(func(visit func(*Met)) error { return r.WalkIn(ctx, dir, match, nil, visit) })
 }
 
-// walk is Walk, path by path, of the directories in a scope.
-func (r *Root) walk(ctx context.Context, dir string, match Matcher, in scope, visit func(*met)) error {
+// WalkIn is Walk, path by path, of the directories in a scope.
+func (r *Root) WalkIn(ctx context.Context, dir string, match Matcher, in Scope, visit func(*Met)) error {
 	fd, err := r.openDir(cmp.Or(dir, "."))
 	if err != nil {
 		return err
 	}
-	return walkIn(ctx, fd, join(r.Path, dir), match, in, visit)
+	return walkIn(ctx, fd, Join(r.Path, dir), match, in, visit)
 }
 
 // Sync flushes files, or the file system that the tree is on.

@@ -1,4 +1,4 @@
-package replica
+package localfs
 
 import (
 	"errors"
@@ -56,7 +56,7 @@ func unchanged(dir int, name string, was Seen) (*unix.Stat_t, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if err == nil && seenOf(&st) != was {
-		err = errEdited
+		err = ErrEdited
 	}
 	return &st, err
 }

@@ -1,4 +1,4 @@
-package replica
+package localfs
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -44,7 +43,7 @@ type Unknown struct {
 	Bytes  int64
 }
 
-// Matcher says which paths a replica carries.
+// Matcher tells the paths that a walk is to list from the others.
 type Matcher interface {
 	File(path string) bool
 	Dir(path string) bool
@@ -54,7 +53,7 @@ type Matcher interface {
 // or shall not see is in unknown, and nothing under an unknown directory is
 // listed. An error means that the root itself could not be read.
 func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unknown []Unknown, err error) {
-	return sightings(func(visit func(*met)) error {
+	return sightings(func(visit func(*Met)) error {
 		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return &fs.PathError{Op: "open", Path: root, Err: err}
@@ -64,10 +63,10 @@ func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unk
 }
 
 // sightings collects what a walk meets.
-func sightings(walk func(visit func(*met)) error) (seen []Sighting, unknown []Unknown, err error) {
-	err = walk(func(m *met) {
-		if m.unknown != nil {
-			unknown = append(unknown, *m.unknown)
+func sightings(walk func(visit func(*Met)) error) (seen []Sighting, unknown []Unknown, err error) {
+	err = walk(func(m *Met) {
+		if m.Unknown != nil {
+			unknown = append(unknown, *m.Unknown)
 		} else {
 			seen = append(seen, m.Sighting)
 		}
@@ -78,26 +77,27 @@ func sightings(walk func(visit func(*met)) error) (seen []Sighting, unknown []Un
 	return seen, unknown, nil
 }
 
-// met is what a walk comes upon: a sighting, or a path that is unknown.
-type met struct {
+// Met is what a walk comes upon: a sighting, or a path that is unknown.
+type Met struct {
 	Sighting
-	unknown *Unknown
-	passed  bool // a directory that was not looked into
+	Unknown *Unknown
+	Passed  bool // a directory that was not looked into
 }
 
-func (m *met) path() string {
-	if m.unknown != nil {
-		return m.unknown.Path
+// At is the path.
+func (m *Met) At() string {
+	if m.Unknown != nil {
+		return m.Unknown.Path
 	}
 	return m.Path
 }
 
-// scope are the directories that a walk looks into, with all above them; true: and
+// Scope are the directories that a walk looks into, with all above them; true: and
 // into all below. nil: into every one.
-type scope map[string]bool
+type Scope map[string]bool
 
-// add adds a directory.
-func (s scope) add(dir string, whole bool) {
+// Add adds a directory.
+func (s Scope) Add(dir string, whole bool) {
 	for up := range tree.Parents(dir) {
 		s[up] = s[up] || false
 	}
@@ -106,7 +106,7 @@ func (s scope) add(dir string, whole bool) {
 
 // walkIn walks an open directory, which it closes. After an error nothing of what was
 // met counts.
-func walkIn(ctx context.Context, fd int, root string, match Matcher, in scope, visit func(*met)) error {
+func walkIn(ctx context.Context, fd int, root string, match Matcher, in Scope, visit func(*Met)) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		unix.Close(fd)
@@ -128,10 +128,10 @@ func walkIn(ctx context.Context, fd int, root string, match Matcher, in scope, v
 type walker struct {
 	ctx   context.Context
 	match Matcher
-	in    scope
+	in    Scope
 	whole string // the directory around where we are that is in scope with all below; "" for none
-	visit func(*met)
-	met   met
+	visit func(*Met)
+	met   Met
 }
 
 // namesIn lists a directory in order.
@@ -155,11 +155,12 @@ func (w *walker) dir(fd int, path string, names []string, dev uint64) {
 		if w.ctx.Err() != nil {
 			return
 		}
-		w.child(fd, join(path, name), name, dev)
+		w.child(fd, Join(path, name), name, dev)
 	}
 }
 
-func join(dir, name string) string {
+// Join puts a name below a directory, "" for the root.
+func Join(dir, name string) string {
 	if dir == "" {
 		return name
 	}
@@ -183,7 +184,7 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		w.skip(path, err)
 		return
 	}
-	if len(path) > longPath && !store.ValidPath(path) {
+	if len(path) > longPath && !tree.ValidPath(path) {
 		w.skip(path, unix.ENAMETOOLONG)
 		return
 	}
@@ -208,9 +209,9 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 func (w *walker) leftOut(dirfd int, s *Sighting, st *unix.Stat_t) Unknown {
 	out := Unknown{Path: s.Path, Reason: "excluded", Quiet: true}
 	reserves, _ := w.match.(interface {
-		reserves(path string, dir bool) bool
+		Reserves(path string, dir bool) bool
 	})
-	if !store.Capital(s.Path) || reserves == nil || !reserves.reserves(s.Path, s.Kind == tree.Dir) {
+	if s.Path == Dir || reserves == nil || !reserves.Reserves(s.Path, s.Kind == tree.Dir) {
 		return out
 	}
 	var own unix.Stat_t
@@ -220,7 +221,7 @@ func (w *walker) leftOut(dirfd int, s *Sighting, st *unix.Stat_t) Unknown {
 	return Unknown{Path: s.Path, Reason: "where capitals do not count it has the name of coltecd's own directory: give it another one, or exclude it", Unread: true}
 }
 
-// mountRoot says that something is mounted at a directory, which may be of the device
+// mountRoot reports whether something is mounted at a directory, which may be of the device
 // that is around it: a volume of Docker's, another directory. Linux tells since 5.8.
 func mountRoot(dirfd int, name string) bool {
 	var st unix.Statx_t
@@ -228,7 +229,7 @@ func mountRoot(dirfd int, name string) bool {
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
-// looksInto says whether a directory is in scope. What is mounted is, as a whole:
+// looksInto reports whether a directory is in scope. What is mounted is, as a whole:
 // what it hides is known of all or nothing.
 func (w *walker) looksInto(s *Sighting) bool {
 	if w.in == nil || w.whole != "" && tree.Within(s.Path, w.whole) {
@@ -245,7 +246,7 @@ func (w *walker) looksInto(s *Sighting) bool {
 // enter walks a directory below. One that cannot be read is unknown as a whole.
 func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
 	if !w.looksInto(s) {
-		w.met = met{Sighting: *s, passed: true}
+		w.met = Met{Sighting: *s, Passed: true}
 		w.visit(&w.met)
 		return
 	}
@@ -265,12 +266,12 @@ func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
 }
 
 func (w *walker) see(s *Sighting) {
-	w.met = met{Sighting: *s}
+	w.met = Met{Sighting: *s}
 	w.visit(&w.met)
 }
 
 func (w *walker) unknown(u Unknown) {
-	w.met = met{unknown: &u}
+	w.met = Met{Unknown: &u}
 	w.visit(&w.met)
 }
 
@@ -295,6 +296,27 @@ func readlink(dirfd int, name string, size int64) (string, error) {
 	return string(buf[:max(n, 0)]), err
 }
 
-func sortSightings(seen []Sighting) {
+// Sort sorts sightings, as a walk gives them.
+func Sort(seen []Sighting) {
 	slices.SortFunc(seen, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
 }
+
+// Sighted reports whether a path is among sorted sightings.
+func Sighted(seen []Sighting, path string) bool {
+	_, ok := Search(seen, path)
+	return ok
+}
+
+// Search finds a path among sorted sightings.
+func Search(seen []Sighting, path string) (int, bool) {
+	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
+}
+
+// Everything is the Matcher of a walk that leaves nothing out.
+type Everything struct{}
+
+// File reports that a file is listed.
+func (Everything) File(string) bool { return true }
+
+// Dir reports that a directory is walked.
+func (Everything) Dir(string) bool { return true }

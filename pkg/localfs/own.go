@@ -1,4 +1,4 @@
-package replica
+package localfs
 
 import (
 	"errors"
@@ -13,84 +13,97 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A replica's own directory lies in a tree that others may write. What is in it is ours
-// alone, because it belongs to us and nobody else may write it; but who can rename it
-// can put another in its place. In a tree that only we can lead elsewhere it is reached
-// by its path. In all others it is held open, and reached through that.
+// Dir is the replica's own directory inside its tree. It is never synced.
+const Dir = ".coltec"
 
-// place reserves a descriptor for the own directory of a tree that others can redirect.
-// The path through it stays the same, whatever is opened on it.
-func place(path string) *os.File {
-	if anchor.Fixed(filepath.Join(path, Dir)) {
-		return nil
-	}
-	f, err := os.Open(os.DevNull) // nothing is below it
-	if err != nil {
-		return nil
-	}
-	return f
+// OwnDir is the own directory of a tree. It lies in one that others may write. What is in
+// it is ours alone, because it belongs to us and nobody else may write it; but who can
+// rename it can put another in its place. In a tree that only we can lead elsewhere it is
+// reached by its path. In all others it is held open, and reached through that.
+type OwnDir struct {
+	tree   string
+	within string   // no link below it leads to the tree; "" is none
+	held   *os.File // nil: it is reached by its path
 }
 
-// Dir is where the replica's own directory is reached, for this process and for who
-// gets the directory from it.
-func (r *Replica) Dir() string {
-	if r.held != nil {
-		return anchor.At(r.held)
+// NewOwnDir is the own directory of the tree at a path. byPath has it reached by its path
+// whoever can lead that elsewhere. Else a descriptor is reserved where others can: the
+// path through it stays the same, whatever is opened on it.
+func NewOwnDir(tree, within string, byPath bool) *OwnDir {
+	o := &OwnDir{tree: tree, within: within}
+	if byPath || anchor.Fixed(filepath.Join(tree, Dir)) {
+		return o
 	}
-	return filepath.Join(r.Path, Dir)
+	if f, err := os.Open(os.DevNull); err == nil { // nothing is below it
+		o.held = f
+	}
+	return o
 }
 
-// holdOwn opens the own directory with open, and holds it. perm is what it is made with; 0
-// makes none.
-func (r *Replica) holdOwn(open ownOpener, perm os.FileMode) error {
-	own, err := open(r.Path, r.Within, perm)
+// Path is where the directory is reached, for this process and for who gets the path from
+// it.
+func (o *OwnDir) Path() string {
+	if o.held != nil {
+		return anchor.At(o.held)
+	}
+	return filepath.Join(o.tree, Dir)
+}
+
+// OwnOpener is [OpenOwn] or [ReadOwn].
+type OwnOpener func(path, within string, perm os.FileMode) (*os.File, error)
+
+// Hold opens the directory with open, and holds it, and has the open tree look there for
+// what is below it. perm is what it is made with; 0 makes none.
+func (o *OwnDir) Hold(files FileSystem, open OwnOpener, perm os.FileMode) error {
+	own, err := open(o.tree, o.within, perm)
 	if err != nil {
 		return err
 	}
 	defer own.Close()
-	if root, real := r.root.(*Root); real {
+	if root, real := files.(*Root); real {
 		if err := root.has(own); err != nil {
 			return err
 		}
-		if r.held != nil {
-			root.own = int(r.held.Fd())
+		if o.held != nil {
+			root.own = int(o.held.Fd())
 		}
 	}
-	if r.held == nil {
+	if o.held == nil {
 		return nil
 	}
-	return unix.Dup3(int(own.Fd()), int(r.held.Fd()), unix.O_CLOEXEC)
+	return unix.Dup3(int(own.Fd()), int(o.held.Fd()), unix.O_CLOEXEC)
 }
 
-// HoldOwn makes the own directory, where a replica was not opened yet, for who works in it.
-func (r *Replica) HoldOwn() error {
-	if r.held == nil {
+// Make makes the directory where it is to be held and is not yet, for who works in it
+// before the tree is opened.
+func (o *OwnDir) Make(files FileSystem) error {
+	if o.held == nil {
 		return nil
 	}
-	if info, err := r.held.Stat(); err == nil && info.IsDir() {
+	if info, err := o.held.Stat(); err == nil && info.IsDir() {
 		return nil
 	}
-	return r.holdOwn(openOwn, 0o700)
+	return o.Hold(files, OpenOwn, 0o700)
 }
 
-// letGo gives the own directory free, so that its volume can be unmounted.
-func (r *Replica) letGo() {
-	if r.held == nil {
+// Release gives the directory free, so that its volume can be unmounted.
+func (o *OwnDir) Release() {
+	if o.held == nil {
 		return
 	}
 	if null, err := os.Open(os.DevNull); err == nil {
-		_ = unix.Dup3(int(null.Fd()), int(r.held.Fd()), unix.O_CLOEXEC)
+		_ = unix.Dup3(int(null.Fd()), int(o.held.Fd()), unix.O_CLOEXEC)
 		null.Close()
 	}
 }
 
-// stands says that the tree still has the directory that is held.
-func (r *Replica) stands() bool {
-	if r.held == nil {
+// Stands reports whether the open tree still has the directory that is held.
+func (o *OwnDir) Stands(files FileSystem) bool {
+	if o.held == nil {
 		return true
 	}
-	root, real := r.root.(*Root)
-	return !real || root.has(r.held) == nil
+	root, real := files.(*Root)
+	return !real || root.has(o.held) == nil
 }
 
 // has holds that the tree's own directory is the one that is open.
@@ -106,10 +119,10 @@ func (r *Root) has(own *os.File) error {
 	return nil
 }
 
-// openOwn opens the own directory of the tree at a path, to which no link below within
+// OpenOwn opens the own directory of the tree at a path, to which no link below within
 // leads ("" is none), and holds that it is ours and has nothing that another put there.
-func openOwn(path, within string, perm os.FileMode) (*os.File, error) {
-	own, err := readOwn(path, within, perm)
+func OpenOwn(path, within string, perm os.FileMode) (*os.File, error) {
+	own, err := ReadOwn(path, within, perm)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +133,9 @@ func openOwn(path, within string, perm os.FileMode) (*os.File, error) {
 	return own, nil
 }
 
-// readOwn is openOwn for who writes nothing: what another user's coltecd made tells root
+// ReadOwn is OpenOwn for who writes nothing: what another user's coltecd made tells root
 // too what is there.
-func readOwn(path, within string, perm os.FileMode) (*os.File, error) {
+func ReadOwn(path, within string, perm os.FileMode) (*os.File, error) {
 	if within == "" {
 		within = path
 	}
@@ -171,6 +184,13 @@ func clearStage(own *os.File) error {
 	return err
 }
 
+// OwnTemp names a file of an own directory that is being written; a crash leaves one
+// behind.
+const OwnTemp = "base-*.tmp"
+
+// LinkName is that of a link in the stage that has no place yet.
+const LinkName = "link"
+
 // belongs holds that a directory belongs to whom all belongs that we make there: that is
 // another user where a file system says one for all.
 func belongs(own *os.File, info fs.FileInfo) error {
@@ -178,7 +198,7 @@ func belongs(own *os.File, info fs.FileInfo) error {
 	if owner == os.Geteuid() || owner == 0 {
 		return nil
 	}
-	f, err := os.CreateTemp(anchor.At(own), baseTemp)
+	f, err := os.CreateTemp(anchor.At(own), OwnTemp)
 	if err != nil {
 		return err
 	}
@@ -227,7 +247,7 @@ func made(own *os.File, dir string) error {
 		if err != nil {
 			continue // gone
 		}
-		if dir == "stage" && e.Name() == linkName && info.Mode()&fs.ModeSymlink != 0 {
+		if dir == "stage" && e.Name() == LinkName && info.Mode()&fs.ModeSymlink != 0 {
 			// A link that was about to be placed when coltecd was killed.
 			if err := unix.Unlinkat(int(d.Fd()), e.Name(), 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -287,15 +307,15 @@ func sift(dir string) error {
 	return err
 }
 
-// withOwn calls do with the own directory of the tree at a path, for who has no replica.
+// WithOwn calls do with the own directory of the tree at a path, for who has no replica.
 // No link below within leads there; "" is none.
-func withOwn(path, within string, perm os.FileMode, do func(files *Root, own string) error) error {
-	files, err := openRoot(path, within, 0)
+func WithOwn(path, within string, perm os.FileMode, do func(files *Root, own string) error) error {
+	files, err := OpenRoot(path, within, 0)
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	held, err := openOwn(path, within, perm)
+	held, err := OpenOwn(path, within, perm)
 	if err != nil {
 		return err
 	}
@@ -307,9 +327,9 @@ func withOwn(path, within string, perm os.FileMode, do func(files *Root, own str
 	return anchor.Told(do(files, anchor.At(held)))
 }
 
-// openOwnFile opens a file of an own directory: whatever has its name, nothing is waited
+// OpenOwnFile opens a file of an own directory: whatever has its name, nothing is waited
 // for, and no link is followed.
-func openOwnFile(path string, flag int) (*os.File, error) {
+func OpenOwnFile(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
@@ -325,9 +345,9 @@ func openOwnFile(path string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// writeOwnFile writes a file of an own directory.
-func writeOwnFile(path string, body []byte) error {
-	f, err := openOwnFile(path, os.O_WRONLY|os.O_CREATE)
+// WriteOwnFile writes a file of an own directory.
+func WriteOwnFile(path string, body []byte) error {
+	f, err := OpenOwnFile(path, os.O_WRONLY|os.O_CREATE)
 	if err != nil {
 		return err
 	}

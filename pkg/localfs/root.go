@@ -1,4 +1,4 @@
-package replica
+package localfs
 
 import (
 	"errors"
@@ -6,9 +6,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/coltec/coltec/pkg/anchor"
-	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -40,12 +40,9 @@ func (d *openDir) close() {
 }
 
 // OpenRoot opens the tree at an absolute path. A link on the way to it is followed where
-// nobody but root and our own user can have put it.
-func OpenRoot(path string) (*Root, error) { return openRoot(path, "", 0) }
-
-// openRoot opens the tree at a path. No link is followed below within, "" for none; perm
-// is what a missing one is made with, 0 makes none.
-func openRoot(path, within string, perm os.FileMode) (*Root, error) {
+// nobody but root and our own user can have put it, and none below within, "" for none.
+// perm is what a missing tree is made with, 0 makes none.
+func OpenRoot(path, within string, perm os.FileMode) (*Root, error) {
 	f, err := anchor.Open(path, within, perm)
 	if err != nil {
 		return nil, err
@@ -92,7 +89,7 @@ func (r *Root) Identity() (dev, inode uint64, err error) {
 // parent gives a descriptor of the directory that holds path, valid until the
 // next call but one, and the name in it.
 func (r *Root) parent(path string) (fd int, name string, err error) {
-	if !store.ValidPath(path) {
+	if !tree.ValidPath(path) {
 		return -1, "", &fs.PathError{Op: "open", Path: path, Err: fs.ErrInvalid}
 	}
 	i := strings.LastIndexByte(path, '/')
@@ -166,14 +163,14 @@ func (r *Root) Lstat(path string) (*Sighting, error) {
 		s.Mount = above.Dev != st.Dev || mountRoot(fd, name)
 		return err
 	})
-	if absent(err) {
+	if Absent(err) {
 		return nil, nil
 	}
 	return s, err
 }
 
-// absent says that an error means: nothing is at this path.
-func absent(err error) bool {
+// Absent reports whether an error means that nothing is at the path.
+func Absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
@@ -303,4 +300,74 @@ func (r *Root) SetTime(path string, ns int64) error {
 		ts := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(ns)}
 		return unix.UtimesNanoAt(fd, name, ts, unix.AT_SYMLINK_NOFOLLOW)
 	})
+}
+
+// Inode is that of a file; 0 where nobody tells.
+func Inode(s fs.FileInfo) uint64 {
+	if st, ok := s.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
+// Device is that which a file is on; 0 where nobody tells.
+func Device(s fs.FileInfo) uint64 {
+	if st, ok := s.Sys().(*syscall.Stat_t); ok {
+		return st.Dev
+	}
+	return 0
+}
+
+// Identify gives what tells an open file from another one of its name.
+func Identify(f *os.File) (ino uint64, size int64, err error) {
+	s, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	return Inode(s), s.Size(), nil
+}
+
+// ErrEdited is the error where a path is not any more what was planned with. The
+// next round plans anew.
+var ErrEdited = errors.New("it was edited meanwhile")
+
+// MakeParents makes the directories above a path that are missing. It begins at the
+// nearest one, which most often is there: of a deep tree each step from the top is
+// long.
+func MakeParents(root FileSystem, path string) error {
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return nil
+	}
+	dir := path[:i]
+	if s, err := root.Lstat(dir); err == nil && s != nil && s.Kind == tree.Dir {
+		return nil
+	}
+	if err := MakeParents(root, dir); err != nil {
+		return err
+	}
+	return MakeDir(root, dir)
+}
+
+// MakeDir makes one directory, in one that may be read-only.
+func MakeDir(root FileSystem, path string) error {
+	return WithWritableParent(root, path, func() error { return root.Mkdir(path, 0o755) })
+}
+
+// WithWritableParent does something in the directory that holds path. Where its mode
+// forbids that, it is made writable for the moment.
+func WithWritableParent(root FileSystem, path string, do func() error) error {
+	err := do()
+	i := strings.LastIndexByte(path, '/')
+	if !errors.Is(err, unix.EACCES) || i < 0 {
+		return err
+	}
+	dir, err2 := root.Lstat(path[:i])
+	if err2 != nil || dir == nil || dir.Kind != tree.Dir || dir.Mode&0o200 != 0 {
+		return err
+	}
+	if root.Chmod(dir.Path, dir.Mode|0o200) != nil {
+		return err
+	}
+	return errors.Join(do(), root.Chmod(dir.Path, dir.Mode))
 }

@@ -3,7 +3,6 @@ package replica
 import (
 	"os"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -68,35 +67,5 @@ func TestVolumesWithinATree(t *testing.T) {
 	}
 	if n := two.pushAll(); n != 0 {
 		t.Errorf("%d generations come of it", n)
-	}
-}
-
-// What is edited while it is moved stays where it is, and no second one is left.
-func TestMoveAcrossSeesEdits(t *testing.T) {
-	m := newWorld(t).machine("m")
-	m.mustAcquire()
-	m.write(map[string]string{"v/": "", "f": "1", "l": "> f"})
-	m.mountAt("v", "tmpfs")
-	for name, edit := range map[string]func() error{
-		"f": func() error { return os.WriteFile(m.at("f"), []byte("22"), 0o644) },
-		"l": func() error { return os.Chtimes(m.at("f"), time.Now(), time.Now()) },
-	} {
-		s, err := m.root.Lstat(name)
-		m.w.must(err)
-		m.w.must(edit())
-		_, err = m.root.MoveAcross(name, "v/"+name, s.Seen)
-		_, there := os.Lstat(m.at("v/" + name))
-		if edited := name == "f"; edited != (err != nil) || edited != (there != nil) {
-			t.Errorf("%s: %v, there: %v", name, err, there)
-		}
-	}
-	m.write(map[string]string{"g": "new", "v/g": "old"})
-	s, err := m.root.Lstat("g")
-	m.w.must(err)
-	if _, err := m.root.MoveAcross("g", "v/g", s.Seen); err == nil {
-		t.Error("it replaces what is there")
-	}
-	if body, err := os.ReadFile(m.at("v/g")); err != nil || string(body) != "old" {
-		t.Errorf("%q, %v", body, err)
 	}
 }

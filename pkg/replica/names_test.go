@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/replica/replicatest"
 	"github.com/coltec/coltec/pkg/store"
@@ -316,4 +317,4 @@ func TestLocalFileWhereALinkIs(t *testing.T) {
 	}
 }
 
-var _ replica.FileSystem = (*replica.Root)(nil)
+var _ localfs.FileSystem = (*localfs.Root)(nil)

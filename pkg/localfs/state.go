@@ -1,4 +1,4 @@
-package replica
+package localfs
 
 import (
 	"context"
@@ -22,7 +22,7 @@ const (
 	// first time: a save is over by then, and who writes all the time has a pause.
 	stateTries  = 3
 	stateWithin = 200 * time.Millisecond
-	// stateWaits bounds what one staging waits for all files that move.
+	// stateWaits bounds what one Reader waits for all files that move.
 	stateWaits = 2 * time.Second
 	// followRounds is how often a reader that comes to the end of a file looks
 	// whether it goes on by now. Who writes slower than we read is caught up with
@@ -36,7 +36,7 @@ const (
 	againBuffer = 128 << 10
 )
 
-// care is what one staging has for files that move.
+// care is what a Reader has for files that move.
 type care struct {
 	waits  time.Duration // that are left
 	buffer []byte        // for reading again
@@ -45,25 +45,25 @@ type care struct {
 // pauses are before each further try.
 var pauses = [stateTries]time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond}
 
-// reader takes the content of a file; seen is how it looked before. undo takes it back.
-type reader func(content io.Reader, seen Seen) (undo func() error, err error)
+// Consumer takes the content of a file; seen is how it looked before. undo takes it back.
+type Consumer func(content io.Reader, seen Seen) (undo func() error, err error)
 
-// readState reads a file in a state that it had, through read: once as a rule, again
+// State reads a file in a state that it had, through read: once as a rule, again
 // when it moved meanwhile. What it was seen as is what a later look is compared with:
 // when the file may be another by now, no look is equal to it.
-func (r *Replica) readState(ctx context.Context, path string, read reader) (tree.Sum, Seen, error) {
+func (r *Reader) State(ctx context.Context, path string, read Consumer) (tree.Sum, Seen, error) {
 	began := time.Now()
 	for try := 0; ; try++ {
 		late := try > 0 && time.Since(began) > stateWithin
 		sum, seen, err := r.readOnce(path, read, try > 0, late)
-		if !errors.Is(err, errMoved) || late || try+1 == stateTries || !r.pause(ctx, pauses[try+1]) {
+		if !errors.Is(err, ErrMoved) || late || try+1 == stateTries || !r.pause(ctx, pauses[try+1]) {
 			return sum, seen, err
 		}
 	}
 }
 
-// pause waits before another try, as long as this staging may.
-func (r *Replica) pause(ctx context.Context, d time.Duration) bool {
+// pause waits before another try, as long as this Reader may.
+func (r *Reader) pause(ctx context.Context, d time.Duration) bool {
 	if r.care.waits < d {
 		return false
 	}
@@ -80,21 +80,21 @@ func (r *Replica) pause(ctx context.Context, d time.Duration) bool {
 
 // readOnce is one try. A file that moved before is read from a clone, where the file
 // system makes one; late says that it is read from nothing else.
-func (r *Replica) readOnce(path string, read reader, moved, late bool) (tree.Sum, Seen, error) {
-	f, err := r.root.Open(path)
+func (r *Reader) readOnce(path string, read Consumer, moved, late bool) (tree.Sum, Seen, error) {
+	f, err := r.files.Open(path)
 	if err != nil {
-		return tree.Sum{}, Seen{}, fileError{err}
+		return tree.Sum{}, Seen{}, FileError{err}
 	}
 	defer f.Close()
 	p := passage{file: f, now: time.Now(), care: &r.care}
 	if p.began, err = f.Seen(); err != nil {
-		return tree.Sum{}, Seen{}, fileError{err}
+		return tree.Sum{}, Seen{}, FileError{err}
 	}
 	if clone := r.clone(f, moved); clone != nil {
 		defer clone.Close()
 		p.file, p.of = clone, f
 	} else if late {
-		return tree.Sum{}, Seen{}, fileError{errMoved}
+		return tree.Sum{}, Seen{}, FileError{ErrMoved}
 	}
 	undo, err := p.run(read)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r *Replica) readOnce(path string, read reader, moved, late bool) (tree.Sum
 		return tree.Sum{}, Seen{}, err
 	}
 	if seen.CTime != 0 {
-		r.traits.settle(&seen, time.Now())
+		r.quirks.DistrustCTime(&seen, time.Now())
 	}
 	return tree.Sum(p.sum.Sum(nil)), seen, nil
 }
@@ -120,12 +120,12 @@ type cloner interface {
 }
 
 // clone clones a file into the stage; nil where that cannot be done, or need not.
-func (r *Replica) clone(f File, moved bool) File {
+func (r *Reader) clone(f File, moved bool) File {
 	c, ok := f.(cloner)
 	if !ok || !moved {
 		return nil
 	}
-	clone, err := c.Clone(r.Stage())
+	clone, err := c.Clone(r.stage)
 	if err != nil {
 		return nil
 	}
@@ -160,12 +160,12 @@ type passage struct {
 }
 
 // run hands the content to who reads it.
-func (p *passage) run(read reader) (undo func() error, err error) {
+func (p *passage) run(read Consumer) (undo func() error, err error) {
 	in := &follower{file: p.file, end: p.began.Size, rounds: followRounds}
 	if p.of != nil {
 		s, err := p.file.Seen()
 		if err != nil {
-			return nil, fileError{err}
+			return nil, FileError{err}
 		}
 		in.end, in.rounds = s.Size, 0
 	}
@@ -181,7 +181,7 @@ func (p *passage) run(read reader) (undo func() error, err error) {
 	return undo, nil
 }
 
-// stood says whether what was read is a state that the file had, and how that looked.
+// stood reports whether what was read is a state that the file had, and how that looked.
 func (p *passage) stood() (Seen, error) {
 	if p.of != nil {
 		return p.cloned()
@@ -194,20 +194,20 @@ func (p *passage) stood() (Seen, error) {
 	// One that did not grow was written in place, cut short or touched. Some write two
 	// contents by turns, of which two readings can have the same mixture.
 	if !still && !p.renamed() && p.ended.Size <= p.began.Size || p.ended.Size < p.size {
-		return Seen{}, fileError{errMoved}
+		return Seen{}, FileError{ErrMoved}
 	}
 	// All bytes were read before the moment of ended, and all are read again behind
 	// it: when they are the same, they stood together at that moment.
 	same, err := p.again()
 	if err == nil && !same {
-		err = fileError{errMoved}
+		err = FileError{ErrMoved}
 	}
 	if err != nil {
 		return Seen{}, err
 	}
 	now, err := p.file.Seen()
 	if err != nil {
-		return Seen{}, fileError{err}
+		return Seen{}, FileError{err}
 	}
 	if !still || now != p.began {
 		seen.Size, seen.CTime = p.size, 0
@@ -215,7 +215,7 @@ func (p *passage) stood() (Seen, error) {
 	return seen, nil
 }
 
-// renamed says that no more than the names of the inode changed: another file has got
+// renamed reports whether no more than the names of the inode changed: another file has got
 // its name, as editors save. A write changes the time of the content too.
 func (p *passage) renamed() bool {
 	now := p.ended
@@ -227,7 +227,7 @@ func (p *passage) renamed() bool {
 func (p *passage) cloned() (Seen, error) {
 	now, err := p.of.Seen()
 	if err != nil {
-		return Seen{}, fileError{err}
+		return Seen{}, FileError{err}
 	}
 	seen := p.began
 	if now != p.began || p.size != p.began.Size {
@@ -236,11 +236,11 @@ func (p *passage) cloned() (Seen, error) {
 	return seen, nil
 }
 
-// young says that the file may have changed without a sign since it was opened. By a
+// young reports whether the file may have changed without a sign since it was opened. By a
 // clock that is ahead of ours it is too.
 func (p *passage) young() bool { return p.now.UnixNano()-p.began.CTime < int64(youngFor) }
 
-// again reads what was read once more and says whether it is the same.
+// again reads what was read once more and reports whether it is the same.
 func (p *passage) again() (bool, error) {
 	var quick maphash.Hash
 	quick.SetSeed(p.quick.Seed())
@@ -249,7 +249,7 @@ func (p *passage) again() (bool, error) {
 	}
 	n, err := io.CopyBuffer(&quick, io.NewSectionReader(p.file, 0, p.size), p.care.buffer)
 	if err != nil {
-		return false, fileError{err}
+		return false, FileError{err}
 	}
 	return n == p.size && quick.Sum64() == p.quick.Sum64(), nil
 }
@@ -272,7 +272,7 @@ func (r *follower) Read(b []byte) (int, error) {
 		}
 		now, err := r.file.Seen()
 		if err != nil {
-			return 0, fileError{err}
+			return 0, FileError{err}
 		}
 		if r.seen, r.done = now, now.Size <= r.end || r.rounds == 0; r.done {
 			return 0, io.EOF
@@ -286,7 +286,7 @@ func (r *follower) Read(b []byte) (int, error) {
 	case n > 0 || len(b) == 0:
 		return n, nil
 	case err == nil || err == io.EOF: // it was cut short
-		return 0, fileError{errMoved}
+		return 0, FileError{ErrMoved}
 	}
-	return 0, fileError{err}
+	return 0, FileError{err}
 }

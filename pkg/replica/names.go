@@ -1,0 +1,267 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/plan"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// asAgreed gives sightings the names that the sides agreed on, where the file
+// system shows others than it was given.
+func (r *Replica) asAgreed(seen []localfs.Sighting, unknown []localfs.Unknown) ([]localfs.Sighting, []localfs.Unknown) {
+	if !r.quirks.Rewrites || r.base == nil {
+		return seen, unknown
+	}
+	names := agreedNames{key: r.quirks.Key, remote: map[string]string{}, placed: map[string]string{}, exact: map[string]bool{}}
+	for _, e := range r.base.Remote() {
+		names.exact[e.Path] = true
+		if key := names.keyOf(e.Path); names.remote[key] == "" {
+			names.remote[key] = e.Path
+		}
+	}
+	for i := range r.base.Rows() {
+		path := r.base.Rows()[i].Path
+		names.placed[names.keyOf(path)] = path
+	}
+	for i := range seen {
+		seen[i].Path = names.of(seen[i].Path)
+	}
+	for i := range unknown {
+		unknown[i].Path = names.of(unknown[i].Path)
+	}
+	localfs.Sort(seen)
+	return seen, unknown
+}
+
+// agreedNames are the paths that the sides agreed on, by what they are shown
+// as. A directory is named before what is in it: two that are one here may hold
+// the same name, and what is in the one that is here is not the other's.
+type agreedNames struct {
+	key    func(string) string
+	remote map[string]string // path by keyOf, the first one of several
+	placed map[string]string // of those, what was placed here has the name
+	exact  map[string]bool   // paths of the remote side
+}
+
+// keyOf is the same for all paths in one directory that are one here.
+func (n *agreedNames) keyOf(path string) string {
+	cut := strings.LastIndexByte(path, '/') + 1
+	return path[:cut] + n.key(path[cut:])
+}
+
+// of is the agreed path of a sighting.
+func (n *agreedNames) of(path string) string {
+	agreed := ""
+	for i, name := range strings.Split(path, "/") {
+		if i > 0 {
+			agreed += "/"
+		}
+		shown := agreed + name
+		key := agreed + n.key(name)
+		switch {
+		case n.placed[key] != "":
+			agreed = n.placed[key]
+		case n.remote[key] != "" && !n.exact[shown]:
+			agreed = n.remote[key]
+		default:
+			agreed = shown
+		}
+	}
+	return agreed
+}
+
+// unshowable names the topmost paths of the remote tree that this file system
+// cannot show. They, and what is below them, are unknown here: they stay in
+// the remote tree, and that they are not seen says nothing.
+func (r *Replica) unshowable(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
+	var out []localfs.Unknown
+	if r.quirks.NoLinks {
+		for i := range remote {
+			e := &remote[i]
+			if n, ok := localfs.Search(seen, e.Path); e.Kind == tree.Link && !tree.Within(e.Path, localfs.Dir) && (!ok || seen[n].Kind != tree.Link) {
+				out = append(out, localfs.Unknown{Path: e.Path, Reason: "it is a symlink, and the file system here has none; it stays in the bucket"})
+			}
+		}
+	}
+	if r.quirks.MergeNames() {
+		out = append(out, r.twins(remote, seen)...)
+	}
+	return out
+}
+
+// twins names the paths of a tree that are one with another's name here. One
+// of them can be shown: the one that is.
+func (r *Replica) twins(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
+	groups := map[string][]string{}
+	for i := range remote {
+		if key := r.quirks.Key(remote[i].Path); !tree.Within(remote[i].Path, localfs.Dir) {
+			groups[key] = append(groups[key], remote[i].Path)
+		}
+	}
+	lost := map[string]bool{}
+	var out []localfs.Unknown
+	for i := range remote { // parents come first
+		key := r.quirks.Key(remote[i].Path)
+		group := groups[key]
+		delete(groups, key)
+		rivals := group[:0]
+		for _, path := range group {
+			if !below(path, lost) {
+				rivals = append(rivals, path)
+			}
+		}
+		owner := r.owner(rivals, seen)
+		for _, path := range rivals {
+			if path != owner {
+				lost[path] = true
+				out = append(out, localfs.Unknown{Path: path, Reason: twinReason(owner)})
+			}
+		}
+	}
+	return out
+}
+
+func twinReason(owner string) string {
+	return fmt.Sprintf("its name is one with %q on the file system here; it stays in the bucket", owner)
+}
+
+// below says whether a path lies under one of a set.
+func below(path string, set map[string]bool) bool {
+	if len(set) == 0 {
+		return false
+	}
+	for dir := range tree.Parents(path) {
+		if set[dir] {
+			return true
+		}
+	}
+	return false
+}
+
+// owner picks the path that has a name which several want: the one that is
+// shown, then the one that was, then the first.
+func (r *Replica) owner(paths []string, seen []localfs.Sighting) string {
+	if len(paths) < 2 {
+		return strings.Join(paths, "")
+	}
+	best, score := "", -1
+	for _, path := range paths {
+		s := 0
+		if r.base.Row(path) != nil {
+			s++
+		}
+		if localfs.Sighted(seen, path) {
+			s += 2
+		}
+		if s > score {
+			best, score = path, s
+		}
+	}
+	return best
+}
+
+// giveNames lets each name go to one path. What comes, and would be one here
+// with something that stays, waits; what comes in the place of something that
+// goes comes after it.
+func (r *Replica) giveNames(p *planning) (late map[string]bool) {
+	if !r.quirks.MergeNames() {
+		return nil
+	}
+	late = map[string]bool{}
+	stays, goes := map[string]string{}, map[string]bool{}
+	for i := range p.seen {
+		stays[r.quirks.Key(p.seen[i].Path)] = p.seen[i].Path
+	}
+	for i := range p.decisions {
+		if d := &p.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Aside) && d.Local != nil {
+			goes[r.quirks.Key(d.Path)] = true
+			delete(stays, r.quirks.Key(d.Path))
+		}
+	}
+	waits := map[string]bool{}
+	var kept []plan.Decision
+	for _, d := range p.decisions {
+		if d.Local != nil || d.Op != plan.Take && d.Op != plan.Conflict {
+			kept = append(kept, d)
+			continue
+		}
+		key := r.quirks.Key(d.Path)
+		owner, taken := stays[key]
+		switch {
+		case below(d.Path, waits):
+			continue
+		case taken && owner != d.Path:
+			waits[d.Path] = true
+			p.unshown = append(p.unshown, localfs.Unknown{Path: d.Path, Reason: twinReason(owner)})
+			continue
+		case goes[key] || below(d.Path, late):
+			late[d.Path] = true
+		}
+		stays[key] = d.Path
+		kept = append(kept, d)
+	}
+	p.decisions = kept
+	return late
+}
+
+// recase gives a directory that could not be removed the name, in another
+// case, that comes in its place.
+func (p *placement) recase(path string) error {
+	if !p.r.quirks.MergeNames() {
+		return nil
+	}
+	key := p.r.quirks.Key(path)
+	was, there := p.stayed[key]
+	if !there || was == path {
+		return nil
+	}
+	delete(p.stayed, key)
+	err := p.r.root.Rename(was, path, true)
+	p.r.root.Forget()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// chmod sets permission bits where there are any.
+func (p *placement) chmod(path string, mode uint32) error { return p.chmodIn(p.r.root, path, mode) }
+
+func (p *placement) chmodIn(root localfs.FileSystem, path string, mode uint32) error {
+	if p.r.quirks.NoModes {
+		return nil
+	}
+	if p.r.PlainModes {
+		mode &= 0o777
+	}
+	return root.Chmod(path, mode)
+}
+
+// changed says whether a sighting is not what the base saw at its path.
+func (r *Replica) changed(row *Row, s *localfs.Sighting) bool {
+	if r.quirks.NoModes && row.Kind == s.Kind {
+		as := *s
+		as.Mode = row.Seen.Mode
+		return row.changed(&as)
+	}
+	return row.changed(s)
+}
+
+// entryOf makes the entry of a sighting; row is what the base has there. A mode
+// that the file system made up is none.
+func (r *Replica) entryOf(s *localfs.Sighting, row *Row) tree.Entry {
+	e := entryOf(s, row)
+	if !r.quirks.NoModes || s.Kind == tree.Link {
+		return e
+	}
+	e.Mode = tree.NoMode
+	if row != nil && row.Kind == s.Kind {
+		e.Mode = row.Mode
+	}
+	return plan.WithMode(e, nil)
+}
