@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -68,7 +68,7 @@ func TestHistory(t *testing.T) {
 	if text := m.must("history"); !strings.Contains(text, "GENERATION") || !strings.Contains(text, "context, workspace") {
 		t.Error(text)
 	}
-	versions := answer[struct{ Versions []engine.Version }](m, "history", "ls", "notes.txt").Versions
+	versions := answer[struct{ Versions []history.Version }](m, "history", "ls", "notes.txt").Versions
 	if len(versions) != 2 || versions[0].SHA256 != sumOf("one") || versions[1].SHA256 != sumOf("two") {
 		t.Errorf("versions: %+v", versions)
 	}
@@ -109,7 +109,7 @@ func TestHistory(t *testing.T) {
 	})
 	b.once()
 	sameTree(t, first, tree(b))
-	if versions := answer[struct{ Versions []engine.Version }](b, "history", "ls", b.path("agent context/memory")).Versions; len(versions) != 3 {
+	if versions := answer[struct{ Versions []history.Version }](b, "history", "ls", b.path("agent context/memory")).Versions; len(versions) != 3 {
 		t.Errorf("versions elsewhere: %+v", versions)
 	}
 

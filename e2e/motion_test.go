@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -159,7 +159,7 @@ func TestHistoryNamesWhatIsOlder(t *testing.T) {
 			t.Errorf("%q does not name what is older:\n%s", args, text)
 		}
 	}
-	placed := answer[[]engine.Placed](m, "history", "restore", m.path("d/other"), "--at", at, "--to", m.path("../other"))
+	placed := answer[[]history.Placed](m, "history", "restore", m.path("d/other"), "--at", at, "--to", m.path("../other"))
 	if placed[0].Older != nil {
 		t.Errorf("of another path %+v is older", placed[0].Older)
 	}

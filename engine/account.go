@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
-	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
@@ -62,7 +62,7 @@ func (m *member) unseen(a *account.Account, unknown []localfs.Unknown) {
 			a.Add(account.Unread, u.Path, 0, u.Reason)
 		}
 	}
-	m.git.account(a)
+	m.git.Account(a)
 	for _, name := range m.brake.waiting() {
 		a.Add(account.Held, name, 0, "it was deleted elsewhere")
 	}
@@ -111,7 +111,7 @@ func (e *Engine) pushes(m *member) bool {
 // by an end it is not known what is here.
 func (e *Engine) stock(ctx context.Context) {
 	for _, m := range e.members {
-		if !m.writes() || !m.unsure && (e.pushes(m) || e.now().Before(m.stockAt)) {
+		if !m.Writes() || !m.unsure && (e.pushes(m) || e.now().Before(m.stockAt)) {
 			continue
 		}
 		m.stockAt = e.now().Add(m.Interval)
@@ -121,7 +121,7 @@ func (e *Engine) stock(ctx context.Context) {
 			m.unsure = false
 		case m.unsure:
 			a = account.FromParts(m.here.Parts())
-			a.Add(account.Blocked, ".", 0, "there was no time to look at it: "+oneLine(err))
+			a.Add(account.Blocked, ".", 0, "there was no time to look at it: "+anchor.OneLine(err))
 		case !m.here.Empty():
 			e.o.Log.Debug("cannot tell what is only here", "replica", m.Name, "error", err)
 			continue // what was known before is the best there is
@@ -154,7 +154,7 @@ func (e *Engine) survey(ctx context.Context, m *member) (account.Account, error)
 		return err
 	})
 	if err != nil {
-		a.Add(account.Blocked, ".", 0, "it cannot be looked at: "+oneLine(err))
+		a.Add(account.Blocked, ".", 0, "it cannot be looked at: "+anchor.OneLine(err))
 		return a, err
 	}
 	return m.seen(e.withoutRendered(m, found), reason, why), nil
@@ -175,8 +175,8 @@ func (e *Engine) withoutRendered(m *member, found *replica.Changes) *replica.Cha
 			}
 		}
 		if s.Was == nil && s.Kind == tree.File {
-			rendered := sumOfFile(e.o.Rendered(filepath.Join(m.Path, s.Path)))
-			if rendered != (tree.Sum{}) && rendered == sumOfFile(filepath.Join(m.Path, s.Path)) {
+			rendered := replica.SumOf(e.o.Rendered(filepath.Join(m.Path, s.Path)))
+			if rendered != (tree.Sum{}) && rendered == replica.SumOf(filepath.Join(m.Path, s.Path)) {
 				continue
 			}
 		}
@@ -194,11 +194,11 @@ func (e *Engine) unpushed(m *member) (account.Reason, string) {
 	case m.paused:
 		return account.Blocked, "the replica is paused"
 	case m.err != nil:
-		return account.Blocked, oneLine(m.err)
+		return account.Blocked, anchor.OneLine(m.err)
 	case e.leaseless(m) && errors.As(e.leaseErr, &other):
-		return account.Waiting, oneLine(e.leaseErr)
+		return account.Waiting, anchor.OneLine(e.leaseErr)
 	case e.leaseless(m) && e.leaseErr != nil:
-		return account.Blocked, oneLine(e.leaseErr)
+		return account.Blocked, anchor.OneLine(e.leaseErr)
 	case !m.ready:
 		return account.Blocked, "the restore is not finished"
 	}
@@ -210,7 +210,7 @@ func (e *Engine) unpushed(m *member) (account.Reason, string) {
 func (e *Engine) left(steps ...*prepared) []account.Left {
 	var out []account.Left
 	for _, m := range e.members {
-		if !m.writes() {
+		if !m.Writes() {
 			continue
 		}
 		a := m.here
@@ -242,25 +242,11 @@ func (e *Engine) amended(steps []*prepared) func(*store.Head) {
 func withOnlyHere(failed error, members []*member) error {
 	var left []account.Left
 	for _, m := range members {
-		if m.writes() {
+		if m.Writes() {
 			left = append(left, account.Left{Replica: m.Name, Parts: m.here.Parts()})
 		}
 	}
 	return account.Join(failed, account.ErrorOf(left))
-}
-
-// account adds the repositories that are not carried as they are now.
-func (g *repositories) account(a *account.Account) {
-	if g == nil {
-		return
-	}
-	for _, errs := range []map[string]error{g.captures, g.restores} {
-		for _, dir := range sorted(errs) {
-			if err := errs[dir]; err != nil && !errors.Is(err, errOrphan) && !gitstate.Lost(err) {
-				a.Add(account.Uncaptured, dir, 0, oneLine(err))
-			}
-		}
-	}
 }
 
 // stateOf is the state of a member that is pushed, by its account.

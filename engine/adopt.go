@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -87,8 +88,8 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 }
 
 // connectPlain opens a member's prefix for plain objects.
-func (e *Engine) connectPlain(ctx context.Context, m *member) (Remote, error) {
-	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: true, Spent: e.spending(&m.cost)})
+func (e *Engine) connectPlain(ctx context.Context, m *member) (scope.Remote, error) {
+	remote, err := e.o.Connect(ctx, scope.Target{Replica: m.Name, Plain: true, Spent: e.spending(&m.cost)})
 	if err != nil {
 		return nil, &blockedError{err}
 	}

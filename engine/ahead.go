@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -36,10 +38,10 @@ func (e *Engine) lookAhead(ctx context.Context) (drop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var reads []func()
 	for _, m := range e.members {
-		if !m.writes() || m.paused || m.Blocked != "" || e.connect(ctx, m) != nil {
+		if !m.Writes() || m.paused || m.Blocked != "" || e.connect(ctx, m) != nil {
 			continue
 		}
-		var plain Remote
+		var plain scope.Remote
 		if m.Layout == "snapshot" {
 			plain, _ = e.connectPlain(ctx, m) // whoever needs it says what is wrong
 		}
@@ -64,7 +66,7 @@ func (e *Engine) lookAhead(ctx context.Context) (drop func()) {
 	}
 }
 
-func (f *foreseen) read(ctx context.Context, remote, plain Remote) {
+func (f *foreseen) read(ctx context.Context, remote, plain scope.Remote) {
 	f.claim, f.failed = store.ReadClaim(ctx, remote)
 	if !errors.Is(f.failed, rclone.ErrNotFound) || plain == nil {
 		return
@@ -93,7 +95,7 @@ func (m *member) forget() {
 func (e *Engine) stake(ctx context.Context, m *member) (*store.Claim, error) {
 	head, seen := e.lease.Head(), m.foresight()
 	return store.Stake(ctx, m.remote, store.Claim{
-		Workspace: head.Workspace, Replica: m.Name, Lineage: head.Lineage, Head: e.headAt(head.Workspace),
+		Workspace: head.Workspace, Replica: m.Name, Lineage: head.Lineage, Head: history.HeadAt(e.o.HeadRoot(), head.Workspace),
 	}, store.Look{
 		Found: seen.claim,
 		// Of the head's own store it is known what it makes of conditions.

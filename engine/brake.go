@@ -2,16 +2,15 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"path"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
-	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -97,7 +96,7 @@ func (b *brake) waiting() []string {
 // tellHeld says in each head that is written which deletions wait here.
 func (e *Engine) tellHeld(h *store.Head) {
 	for _, m := range e.members {
-		if !m.writes() {
+		if !m.Writes() {
 			continue
 		}
 		if held, ok := m.brake.held(); ok {
@@ -120,7 +119,7 @@ func tellPassed(steps []*prepared) func(*store.Head) {
 func (e *Engine) deletions(ctx context.Context, m *member, found *replica.Changes, staged *replica.Staged) ([]tree.Entry, passing, error) {
 	for i := range staged.Rest {
 		if !staged.Rest[i].Replaces() {
-			return gitDeletions(found, staged, false), passing{}, nil
+			return repositories.Deletions(found, staged, false), passing{}, nil
 		}
 	}
 	lost, err := m.rep.Losing(found.Gone, staged)
@@ -136,7 +135,7 @@ func (e *Engine) deletions(ctx context.Context, m *member, found *replica.Change
 		return found.Gone, pass, nil
 	}
 	e.holds(m, paths(lost))
-	return gitDeletions(found, staged, true), passing{}, nil
+	return repositories.Deletions(found, staged, true), passing{}, nil
 }
 
 // judge says whether what a step would lose may go, and what there is to say of it.
@@ -154,13 +153,9 @@ func (e *Engine) judge(ctx context.Context, m *member, lost []tree.Entry) (goes 
 	case m.allowDelete:
 		loss.Explained, taken = loss.Gone, loss.Gone
 	case loss.Many() || loss.Waits():
-		removal, err := e.removal(ctx, m, lost)
+		taken, loss.Explained, err = m.explained(ctx, lost, loss.GivesBack)
 		if err != nil {
 			return false, pass, err
-		}
-		loss.Explained, taken = removal.Taken, removal.Taken
-		if loss.GivesBack {
-			loss.Explained += removal.Untracked
 		}
 	}
 	if loss.Waits() {
@@ -176,66 +171,20 @@ func (e *Engine) judge(ctx context.Context, m *member, lost []tree.Entry) (goes 
 	return true, pass, nil
 }
 
-// removal is what the repositories of a member say of files that went.
-func (e *Engine) removal(ctx context.Context, m *member, lost []tree.Entry) (out gitstate.Removal, err error) {
-	if m.Git != GitWhole {
-		return out, nil
+// explained counts those of the files that went of which the repositories say why: taken
+// are those that a person had git take away.
+func (m *member) explained(ctx context.Context, lost []tree.Entry, givesBack bool) (taken, all int, err error) {
+	if m.Git != scope.GitWhole {
+		return 0, 0, nil
 	}
-	dirs, err := m.git.keeper.Copies()
-	if err != nil {
-		return out, err
+	removal, err := m.git.Removal(ctx, lost, func(workingTree string, tracked map[string]bool) (int, error) {
+		return m.agreed(workingTree, tracked, lost)
+	})
+	taken, all = removal.Taken, removal.Taken
+	if givesBack {
+		all += removal.Untracked
 	}
-	known := map[string]bool{}
-	for _, dir := range dirs {
-		known[dir] = m.git.captures[dir] == nil && m.git.restores[dir] == nil
-	}
-	missing := map[string][]gitstate.Missing{}
-	for i := range lost {
-		if dir := around(lost[i].Path, known); dir != "" {
-			missing[dir] = append(missing[dir], missingOf(&lost[i], path.Dir(dir)))
-		}
-	}
-	for _, dir := range sorted(missing) {
-		tree := path.Dir(dir)
-		agreed := func(tracked map[string]bool) (int, error) { return m.agreed(tree, tracked, lost) }
-		got, err := m.git.keeper.Removed(ctx, dir, missing[dir], agreed)
-		if ctx.Err() != nil {
-			return out, context.Cause(ctx)
-		}
-		if err != nil { // it has no say then
-			e.o.Log.Info("git does not tell why files went", "replica", m.Name, "repository", dir, "error", err)
-			continue
-		}
-		out.Taken += got.Taken
-		out.Untracked += got.Untracked
-	}
-	return out, nil
-}
-
-// around is the repository in whose working tree a path lies, the deepest one; "" where
-// that has no say.
-func around(file string, known map[string]bool) (dir string) {
-	for at := path.Dir(file); ; at = path.Dir(at) {
-		dir := path.Join(at, ".git")
-		if says, is := known[dir]; is {
-			if !says {
-				return ""
-			}
-			return dir
-		}
-		if at == "." {
-			return ""
-		}
-	}
-}
-
-// missingOf is a row as git is asked for it, below a working tree.
-func missingOf(e *tree.Entry, workingTree string) gitstate.Missing {
-	m := gitstate.Missing{Path: strings.TrimPrefix(e.Path, workingTree+"/"), Size: e.Size, Sum: e.Sum}
-	if e.Kind == tree.Link {
-		m.Size, m.Sum = int64(len(e.Link)), sha256.Sum256([]byte(e.Link))
-	}
-	return m
+	return taken, all, err
 }
 
 // agreed counts those of a working tree's paths that both sides agreed on, and that are
@@ -295,8 +244,8 @@ func (e *Engine) deletionNotes(m *member) (out []string) {
 		say("%d deletions at once wait for your decision: %s deletes the files everywhere; %s puts them back", m.held, word, back)
 	}
 	switch {
-	case m.heldHere > 0 && !m.writes(): // what others have deleted is not ours to bring back there
-		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too", m.heldHere, word)
+	case m.heldHere > 0 && !m.Writes(): // what others have deleted is not ours to bring back there
+		say("%d deletions at once that were made elsewhere wait for your word: %s deletes the files here too", m.heldHere, word)
 	case m.heldHere > 0:
 		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too; %s keeps them, and brings them back everywhere",
 			m.heldHere, word, back)

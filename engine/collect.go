@@ -155,7 +155,7 @@ func (e *Engine) collectNow(ctx context.Context, now time.Time) error {
 func (e *Engine) collectMember(ctx context.Context, m *member, head *store.Head, c *collection) error {
 	snapshot, ok := m.layout.(*store.Snapshot)
 	switch {
-	case !m.writes() || !m.ready:
+	case !m.Writes() || !m.ready:
 		return nil
 	case !ok:
 		return store.TrimHistory(ctx, m.remote, c.now.Add(-e.o.KeepReplaced))
@@ -195,7 +195,7 @@ func (e *Engine) gather(ctx context.Context, many int) error {
 	err := e.work(ctx, func(ctx context.Context) error {
 		for _, m := range e.members {
 			snapshot, ok := m.layout.(*store.Snapshot)
-			if !m.writes() || !m.ready || !ok || m.vanished() {
+			if !m.Writes() || !m.ready || !ok || m.vanished() {
 				continue
 			}
 			live, err := m.rep.Live()

@@ -14,6 +14,7 @@ import (
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -51,14 +52,14 @@ func (y *weeks) start() {
 		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev"},
 		Self:      store.Holder{Host: "h", Instance: store.NewID(), Place: "p"},
 		HeadRoot:  func() string { return "s3:b" },
-		Connect: func(_ context.Context, t Target) (Remote, error) {
+		Connect: func(_ context.Context, t scope.Target) (scope.Remote, error) {
 			return y.bucket.At(t.Replica), nil
 		},
 		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: time.Minute,
 		KeepReplaced: 7 * 24 * time.Hour,
 		Dead:         func(store.Holder) bool { return true },
-		Replicas: []Replica{{
-			Name: "w", Path: y.dir, Direction: Bidirectional, Layout: "snapshot", Interval: time.Minute, Filter: &filter.Filter{},
+		Replicas: []scope.Replica{{
+			Name: "w", Path: y.dir, Direction: scope.Bidirectional, Layout: "snapshot", Interval: time.Minute, Filter: &filter.Filter{},
 		}},
 	})
 	e.rules.small = eager

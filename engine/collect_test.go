@@ -14,6 +14,8 @@ import (
 
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -63,7 +65,7 @@ func (y *yard) advance(d time.Duration) {
 	y.bucket.Advance(d)
 }
 
-func (y *yard) connect(_ context.Context, t Target) (Remote, error) {
+func (y *yard) connect(_ context.Context, t scope.Target) (scope.Remote, error) {
 	if t.Replica == "" {
 		return y.bucket, nil
 	}
@@ -99,8 +101,8 @@ func (b *box) restart() {
 		Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Self: b.self,
 		HeadRoot: func() string { return "mem:" }, Connect: y.connect, Dead: func(store.Holder) bool { return true },
 		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: time.Minute, KeepReplaced: 7 * 24 * time.Hour,
-		Replicas: []Replica{{
-			Name: "r", Path: b.dir, Direction: Bidirectional, Layout: "snapshot", Interval: time.Second, Filter: &filter.Filter{},
+		Replicas: []scope.Replica{{
+			Name: "r", Path: b.dir, Direction: scope.Bidirectional, Layout: "snapshot", Interval: time.Second, Filter: &filter.Filter{},
 		}},
 	})
 	b.e.rules = y.rules
@@ -439,7 +441,7 @@ func TestACollectionWaitsForAReader(t *testing.T) {
 	a.write(strings.Repeat("old ", 20<<10))
 	old := y.gens[len(y.gens)-1]
 	a.write("new")
-	var r *Reader
+	var r *history.Reader
 	for kept := true; kept; {
 		if y.advance(25 * time.Hour); y.past > 20*24*time.Hour {
 			t.Fatal("it is never dropped")
@@ -461,7 +463,7 @@ func TestACollectionWaitsForAReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if _, err := r.Export(t.Context(), r.o.Replicas[0], "", g, dir, ExportOptions{}); err != nil {
+	if _, err := r.Export(t.Context(), a.e.o.Replicas[0], "", g, dir, history.ExportOptions{}); err != nil {
 		t.Fatalf("under a reader: %v", err)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || string(got) != y.trees[old.Number]["f"] {
@@ -477,9 +479,9 @@ func TestACollectionWaitsForAReader(t *testing.T) {
 }
 
 // reader reads the bucket as a program of its own.
-func (y *yard) reader(b *box) *Reader {
+func (y *yard) reader(b *box) *history.Reader {
 	y.t.Helper()
-	r, err := NewReader(b.e.o)
+	r, err := history.NewReader(history.Options{Workspace: b.e.o.Workspace, Replicas: b.e.o.Replicas, Host: b.e.o.Self.Host, Connect: b.e.o.Connect})
 	if err != nil {
 		y.t.Fatal(err)
 	}

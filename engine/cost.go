@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -79,9 +80,9 @@ func (e *Engine) idle() float64 {
 func (m *member) idle(files int) float64 {
 	cycles := perMonth(m.Interval)
 	switch {
-	case m.Blocked != "", m.Direction == PushOnly, m.writes() && m.Layout != "mirror":
+	case m.Blocked != "", m.Direction == scope.PushOnly, m.Writes() && m.Layout != "mirror":
 		return 0
-	case m.writes():
+	case m.Writes():
 		return cycles
 	case m.Layout == "mirror":
 		return cycles * float64(1+files/1000)

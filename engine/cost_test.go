@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -33,23 +34,23 @@ func TestMeter(t *testing.T) {
 
 func TestIdleCost(t *testing.T) {
 	for name, tt := range map[string]struct {
-		replica Replica
+		replica scope.Replica
 		files   int
 		want    float64
 	}{
-		"snapshot":          {Replica{Direction: Bidirectional, Layout: "snapshot"}, 100_000, 0},
-		"pushed":            {Replica{Direction: PushOnly, Layout: "mirror"}, 100_000, 0},
-		"mirror":            {Replica{Direction: Bidirectional, Layout: "mirror"}, 100_000, 43_200},
-		"followed mirror":   {Replica{Direction: PullOnly, Layout: "mirror"}, 2500, 3 * 43_200},
-		"followed snapshot": {Replica{Direction: PullOnly, Layout: "snapshot"}, 100_000, 3 * 43_200},
-		"blocked":           {Replica{Direction: PullOnly, Layout: "snapshot", Blocked: "no remote"}, 10, 0},
+		"snapshot":          {scope.Replica{Direction: scope.Bidirectional, Layout: "snapshot"}, 100_000, 0},
+		"pushed":            {scope.Replica{Direction: scope.PushOnly, Layout: "mirror"}, 100_000, 0},
+		"mirror":            {scope.Replica{Direction: scope.Bidirectional, Layout: "mirror"}, 100_000, 43_200},
+		"followed mirror":   {scope.Replica{Direction: scope.PullOnly, Layout: "mirror"}, 2500, 3 * 43_200},
+		"followed snapshot": {scope.Replica{Direction: scope.PullOnly, Layout: "snapshot"}, 100_000, 3 * 43_200},
+		"blocked":           {scope.Replica{Direction: scope.PullOnly, Layout: "snapshot", Blocked: "no remote"}, 10, 0},
 	} {
 		tt.replica.Interval = time.Minute
 		if got := (&member{Replica: tt.replica}).idle(tt.files); got != tt.want {
 			t.Errorf("%s: %v a month, want %v", name, got, tt.want)
 		}
 	}
-	e := New(Options{LeaseRenew: time.Minute, Replicas: []Replica{{Direction: Bidirectional}}})
+	e := New(Options{LeaseRenew: time.Minute, Replicas: []scope.Replica{{Direction: scope.Bidirectional}}})
 	if got := e.idle(); got != 43_200 {
 		t.Errorf("the head: %v a month", got)
 	}

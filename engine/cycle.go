@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
-	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -37,7 +39,7 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 	if m.remote != nil {
 		return nil
 	}
-	remote, err := e.o.Connect(ctx, Target{Replica: m.Name, Plain: m.Layout == "mirror", Spent: e.spending(&m.cost)})
+	remote, err := e.o.Connect(ctx, scope.Target{Replica: m.Name, Plain: m.Layout == "mirror", Spent: e.spending(&m.cost)})
 	if err != nil {
 		return &blockedError{err}
 	}
@@ -51,21 +53,37 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 // newReplica makes the replica of a member, and what carries its repositories.
 func (e *Engine) newReplica(m *member) *replica.Replica {
 	rep := replica.New(e.replicaOptions(m))
-	if m.git != nil {
-		m.git.rep = rep
-	}
+	m.git.Serve(rep)
 	return rep
 }
 
 func (e *Engine) replicaOptions(m *member) replica.Options {
 	return replica.Options{
 		Name: m.Name, Workspace: e.o.Workspace.String(), Path: m.Path, Host: e.o.Self.Host,
-		Filter: m.Filter, Within: m.Within, PushOnly: m.Direction == PushOnly, Pristine: e.pristine(m.Path),
+		Filter: m.Filter, Within: m.Within, PushOnly: m.Direction == scope.PushOnly, Pristine: replica.AsRendered(m.Path, e.o.Rendered),
 		FileSystem: e.clock.files, Now: e.clock.Now, Git: e.repositories(m),
 	}
 }
 
-func (e *Engine) layout(m *member, rep *replica.Replica, remote Remote) store.Layout {
+// repositories makes what carries a member's repositories; a nil interface when nothing
+// does.
+func (e *Engine) repositories(m *member) replica.Git {
+	if m.Git == scope.GitAsFiles {
+		return nil
+	}
+	m.git = repositories.New(repositories.Options{
+		Replica: m.Name, Path: m.Path, Env: e.o.Workspace.Env, Host: e.o.Self.Host, Log: e.o.Log, Now: e.clock.Now,
+		Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
+		Progress: e.progress(m),
+		Doing:    func(what string) { e.underWay(m, func(r *status.Replica) { r.Doing = what }) },
+	})
+	if m.Git == scope.GitCounted {
+		return m.git.Counted()
+	}
+	return m.git
+}
+
+func (e *Engine) layout(m *member, rep *replica.Replica, remote scope.Remote) store.Layout {
 	if m.Layout == "mirror" {
 		return store.NewMirror(remote)
 	}
@@ -79,7 +97,7 @@ func (e *Engine) restore(ctx context.Context) {
 		if !e.writable() {
 			return
 		}
-		if m.writes() && !m.ready && e.isDue(m) && ctx.Err() == nil {
+		if m.Writes() && !m.ready && e.isDue(m) && ctx.Err() == nil {
 			e.cycle(ctx, m, e.acquireOne)
 			if m.err == nil {
 				m.soon() // what was edited meanwhile goes at once
@@ -187,7 +205,7 @@ func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error
 	}
 	m.source = source
 	pointReceived.Reach()
-	if m.Direction == PushOnly {
+	if m.Direction == scope.PushOnly {
 		return m.rep.Disown()
 	}
 	return e.settle(ctx, m)
@@ -220,18 +238,18 @@ func (e *Engine) receiveListing(ctx context.Context, m *member, head *store.Head
 // settle places what waits to be placed. Files that were edited while it ran
 // are planned once more.
 func (e *Engine) settle(ctx context.Context, m *member) error {
-	if m.Direction == PushOnly {
+	if m.Direction == scope.PushOnly {
 		return nil
 	}
 	defer func() { m.placesAgain = false }()
 	if m.rep.Base().Header.Restored && !m.rep.Waiting() {
 		m.settleNotes, m.unplaced = unknownNotes(m.Name, m.rep.Misnamed()), nil
 		e.holdsHere(m, []string{})
-		return e.restoreGit(ctx, m)
+		return m.settleRepositories(ctx)
 	}
 	out, err := m.rep.Settle(ctx, replica.SettleOptions{
 		Source: m.source, AllowDelete: m.allowDelete, Progress: e.progress(m),
-		Allowed: m.brake.allowed, GivesBack: m.writes(),
+		Allowed: m.brake.allowed, GivesBack: m.Writes(),
 	})
 	if out != nil {
 		e.settled(m, out)
@@ -239,7 +257,15 @@ func (e *Engine) settle(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
-	return e.restoreGit(ctx, m)
+	return m.settleRepositories(ctx)
+}
+
+// settleRepositories settles those that are carried as wholes.
+func (m *member) settleRepositories(ctx context.Context) error {
+	if m.Git != scope.GitWhole {
+		return nil
+	}
+	return m.git.Settle(ctx, m.source)
 }
 
 // settled notes what a placement did, for status and hooks.
@@ -275,16 +301,16 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		return err
 	}
 	return e.work(ctx, func(ctx context.Context) error {
-		ref, err := e.pullRef(ctx, m)
+		ref, err := history.Follow(ctx, &m.Replica, m.remote, e.root, e.o.HeadRoot)
 		if err != nil {
 			return err
 		}
-		if m.rep.Base() == nil || m.rep.Lost() || m.rep.Base().Header.Lineage != ref.lineage {
-			if err := e.open(m, ref.lineage, ref.generation); err != nil {
+		if m.rep.Base() == nil || m.rep.Lost() || m.rep.Base().Header.Lineage != ref.Lineage {
+			if err := e.open(m, ref.Lineage, ref.Generation); err != nil {
 				return err
 			}
 		}
-		t, err := m.layout.Tree(ctx, ref.manifest)
+		t, err := m.layout.Tree(ctx, ref.Manifest)
 		if err != nil {
 			return err
 		}
@@ -296,12 +322,12 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		}
 		differs, err := m.rep.Differs(t)
 		if err == nil && differs {
-			err = m.rep.Receive(t, ref.manifest, 0, ref.generation)
+			err = m.rep.Receive(t, ref.Manifest, 0, ref.Generation)
 		}
 		if err != nil {
 			return err
 		}
-		m.source, m.brake.allowed = m.layout, ref.allowed
+		m.source, m.brake.allowed = m.layout, ref.Allowed
 		if err := e.settle(ctx, m); err != nil {
 			return err
 		}
@@ -311,45 +337,6 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		m.ready = true // not before all is placed: who waits for the restore looks at it
 		return nil
 	})
-}
-
-// pullSource says which tree a pull-only replica follows.
-type pullSource struct {
-	manifest   string
-	lineage    string
-	generation int64
-	allowed    int64 // deletions that somebody had a say in
-}
-
-// pullRef finds the manifest that a snapshot prefix is at: its claim leads to
-// the head that names it. A mirror needs none.
-func (e *Engine) pullRef(ctx context.Context, m *member) (pullSource, error) {
-	if m.Layout == "mirror" {
-		return pullSource{lineage: "mirror"}, nil
-	}
-	claim, err := store.ReadClaim(ctx, m.remote)
-	if errors.Is(err, rclone.ErrNotFound) {
-		return pullSource{}, &blockedError{hint.Wrap(
-			fmt.Errorf("cannot follow %s: no workspace has published there yet", m.Remote), "set layout: mirror for plain objects")}
-	}
-	if err != nil {
-		return pullSource{}, err
-	}
-	if err := e.connectRoot(ctx); err != nil {
-		return pullSource{}, err
-	}
-	if claim.Head != e.headAt(claim.Workspace) {
-		return pullSource{}, &blockedError{fmt.Errorf("cannot follow %s: its head is at %q, on another remote than this workspace's", m.Remote, claim.Head)}
-	}
-	head, err := store.ReadHead(ctx, e.head, claim.Workspace)
-	if err != nil {
-		return pullSource{}, err
-	}
-	ref, ok := head.Replicas[claim.Replica]
-	if !ok {
-		return pullSource{}, &blockedError{fmt.Errorf("cannot follow %s: %s has not published replica %q yet", m.Remote, claim.Workspace, claim.Replica)}
-	}
-	return pullSource{ref.Manifest, head.Lineage, head.Generation, head.Deletions[claim.Replica].Allowed}, nil
 }
 
 // push brings what changed into the bucket: every replica that is due, and one
@@ -362,7 +349,7 @@ func (e *Engine) push(ctx context.Context) (more bool) {
 			abandon(ready)
 			return false
 		}
-		if !m.writes() || !m.ready || !e.isDue(m) || ctx.Err() != nil {
+		if !m.Writes() || !m.ready || !e.isDue(m) || ctx.Err() != nil {
 			continue
 		}
 		e.cycle(ctx, m, func(ctx context.Context, m *member) error {
@@ -432,7 +419,7 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 		s.SetCollection(head.Collection)
 	}
 	err := e.work(ctx, func(ctx context.Context) (err error) {
-		if m.Layout == "mirror" && m.Direction == Bidirectional && !e.now().Before(m.listAt) {
+		if m.Layout == "mirror" && m.Direction == scope.Bidirectional && !e.now().Before(m.listAt) {
 			if err := e.receiveListing(ctx, m, head); err != nil {
 				return err
 			}

@@ -14,73 +14,26 @@ import (
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/backoff"
-	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
-	"github.com/coltec/coltec/pkg/tree"
 )
-
-// Direction says which way a replica goes.
-type Direction string
-
-// The directions.
-const (
-	Bidirectional Direction = "bidirectional"
-	PushOnly      Direction = "push-only"
-	PullOnly      Direction = "pull-only"
-)
-
-// Remote is a prefix of the user's bucket. *rclone.Remote is the real one.
-type Remote interface{ store.Root }
-
-// Replica says what one replica is.
-type Replica struct {
-	Name      string
-	Path      string // absolute, of the local tree
-	Within    string // the outermost tree around it that a bucket fills too; "" or itself is none
-	Remote    string // for people: remote:bucket/prefix
-	Direction Direction
-	Layout    string // snapshot or mirror
-	Interval  time.Duration
-	Watch     bool // push a change soon after it was made, and not at the next interval
-	Filter    *filter.Filter
-	Git       Git    // how repositories are carried
-	Blocked   string // a word for a person when the replica cannot run as it is set up
-	// Ground says why the tree must not be opened where it is: what is missing is made.
-	// nil: it may.
-	Ground func() error
-}
-
-// Git says how the repositories of a replica are carried.
-type Git string
-
-// The ways to carry repositories.
-const (
-	GitAsFiles Git = ""      // those that the filter lets through
-	GitWhole   Git = "whole" // each as one, with what was never pushed
-	GitCounted Git = "off"   // as files, and a person is told what is only here
-)
-
-// Target names a prefix to connect to.
-type Target struct {
-	Replica string             // "" for the root of the remote that holds the head
-	Plain   bool               // as plain objects with metadata
-	Spent   func(rclone.Spent) // to be told what each run costs
-}
 
 // Options say what an engine keeps.
 type Options struct {
 	Workspace status.Workspace
-	Replicas  []Replica // in order of priority
+	Replicas  []scope.Replica // in order of priority
 	Self      store.Holder
 	// HeadRoot says where heads are, for the claims: type:bucket/prefix. It is
 	// asked once a remote could be connected.
 	HeadRoot func() string
 	// Connect opens a prefix. It is asked again after a failure, so that what
 	// was missing may come.
-	Connect func(ctx context.Context, t Target) (Remote, error)
+	Connect func(ctx context.Context, t scope.Target) (scope.Remote, error)
 
 	LeaseTTL   time.Duration
 	LeaseRenew time.Duration
@@ -121,7 +74,7 @@ type Engine struct {
 	// Owned by the goroutine of Run.
 	members   []*member
 	lease     *store.Lease
-	head      Remote
+	head      scope.Remote
 	renewAt   time.Time
 	leaseAt   time.Time // when to ask for the lease again
 	leaseFail int
@@ -141,9 +94,9 @@ type Engine struct {
 
 // member is one replica at run time.
 type member struct {
-	Replica
+	scope.Replica
 	rep    *replica.Replica
-	remote Remote
+	remote scope.Remote
 	layout store.Layout
 
 	paused      bool
@@ -171,27 +124,24 @@ type member struct {
 	bytes       int64
 	conflicts   int
 	err         error
-	settleNotes []string      // for attention, of the last placement
-	unplaced    []string      // what it could not place, and why
-	placesAgain bool          // somebody asked for another try
-	scanNotes   []string      // and of the last scan
-	git         *repositories // that are carried as wholes; nil for none
-	unwatched   error         // why changes may go unseen until the next interval
-	sharedOn    string        // file system on which changes from elsewhere do
-	nudged      atomic.Bool   // is in Engine.touched
-	restored    chan struct{} // closed when it was ready for the first time
-	listAt      time.Time     // when a mirror that others write into is listed again
-	anew        bool          // the manifest is damaged: the next step is published, whatever changed
-	source      store.Layout  // where content that waits to be placed comes from
-	plain       *plainPrefix  // plain objects that are being adopted
-	orphan      string        // the manifest that was taken because its head was lost
-	ahead       *foreseen     // what was read before the lease was there; nil: nothing
-	left        int64         // the highest epoch of the manifests that it left
+	settleNotes []string                   // for attention, of the last placement
+	unplaced    []string                   // what it could not place, and why
+	placesAgain bool                       // somebody asked for another try
+	scanNotes   []string                   // and of the last scan
+	git         *repositories.Repositories // that are carried as wholes; nil for none
+	unwatched   error                      // why changes may go unseen until the next interval
+	sharedOn    string                     // file system on which changes from elsewhere do
+	nudged      atomic.Bool                // is in Engine.touched
+	restored    chan struct{}              // closed when it was ready for the first time
+	listAt      time.Time                  // when a mirror that others write into is listed again
+	anew        bool                       // the manifest is damaged: the next step is published, whatever changed
+	source      store.Layout               // where content that waits to be placed comes from
+	plain       *plainPrefix               // plain objects that are being adopted
+	orphan      string                     // the manifest that was taken because its head was lost
+	ahead       *foreseen                  // what was read before the lease was there; nil: nothing
+	left        int64                      // the highest epoch of the manifests that it left
 	cost        meter
 }
-
-// writes says whether the replica writes its prefix, and so needs the lease.
-func (m *member) writes() bool { return m.Direction != PullOnly }
 
 // command is something asked of the engine's goroutine.
 type command struct {
@@ -239,8 +189,7 @@ func (b *blockedError) Unwrap() error { return b.error }
 
 // blocked says whether an error will not go away by itself soon.
 func blocked(err error) bool {
-	var b *blockedError
-	if errors.As(err, &b) || errors.Is(err, store.ErrClaimed) || errors.Is(err, store.ErrImpossible) || errors.Is(err, store.ErrNoStrongLease) {
+	if errors.As(err, new(*blockedError)) || errors.As(err, new(*history.FollowError)) || errors.Is(err, store.ErrClaimed) || errors.Is(err, store.ErrImpossible) || errors.Is(err, store.ErrNoStrongLease) {
 		return true
 	}
 	var r *rclone.Error
@@ -278,7 +227,7 @@ func (e *Engine) Once(ctx context.Context) error {
 func (e *Engine) unsettled() bool {
 	holds := e.writable() || e.lapsed()
 	for _, m := range e.members {
-		if m.err == nil && e.isDue(m) && (holds || !m.writes()) {
+		if m.err == nil && e.isDue(m) && (holds || !m.Writes()) {
 			return true
 		}
 	}
@@ -367,7 +316,7 @@ func (e *Engine) due() time.Time {
 		earlier(e.leaseAt)
 	}
 	for _, m := range e.members {
-		if !m.paused && m.Blocked == "" && (holds || !m.writes()) {
+		if !m.paused && m.Blocked == "" && (holds || !m.Writes()) {
 			earlier(m.next)
 		}
 	}
@@ -377,7 +326,7 @@ func (e *Engine) due() time.Time {
 // writers says whether any replica needs the lease.
 func (e *Engine) writers() bool {
 	for _, m := range e.members {
-		if m.writes() && m.Blocked == "" {
+		if m.Writes() && m.Blocked == "" {
 			return true
 		}
 	}
@@ -397,7 +346,7 @@ func (e *Engine) cycles(ctx context.Context) {
 		e.handOver(ctx)
 	}
 	for _, m := range e.members {
-		if !m.writes() && e.isDue(m) {
+		if !m.Writes() && e.isDue(m) {
 			e.cycle(ctx, m, e.pull)
 		}
 	}
@@ -433,7 +382,7 @@ func (e *Engine) note(m *member, err error) {
 		e.publish()
 		return
 	}
-	m.err = explained(m, err)
+	m.err = withReason(m, err)
 	m.failures++
 	m.wholeAt = time.Time{} // what was touched may not have come through
 	m.next = e.now().Add(e.policy.Delay(m.failures, e.clock.random))
@@ -515,7 +464,7 @@ func (e *Engine) syncAll(ctx context.Context, members []*member) {
 		e.cycles(ctx)
 		again, goesOn := false, tries > 0 || e.generation() > before
 		for _, m := range members {
-			if e.pushes(m) && m.writes() {
+			if e.pushes(m) && m.Writes() {
 				again = again || goesOn && m.here.Of(account.Deferred) > 0 || tries > 0 && m.here.Of(account.Moving) > 0
 			}
 		}
@@ -580,6 +529,19 @@ func (e *Engine) change(ctx context.Context, name string, f func(*member)) error
 	})
 }
 
+// Alone runs do in the engine's own goroutine, so that no cycle runs meanwhile,
+// and the replica's next one at once after it.
+func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Context) error) error {
+	var outcome error
+	err := e.call(ctx, func() {
+		outcome = e.work(ctx, do)
+		if m := e.member(name); m != nil {
+			m.soon()
+		}
+	})
+	return errors.Join(err, outcome)
+}
+
 // Retry tries everything that failed or is blocked again, at once: a person may
 // have mended it. Until it was tried Status does not repeat what went wrong before.
 func (e *Engine) Retry(ctx context.Context) error {
@@ -599,17 +561,4 @@ func (e *Engine) Retry(ctx context.Context) error {
 		}
 		e.publish()
 	})
-}
-
-// headAt is where a workspace's head is, as claims say it.
-func (e *Engine) headAt(workspace string) string {
-	return e.o.HeadRoot() + "/" + store.HeadKey(workspace)
-}
-
-// pristine says whether a local file is still as the template rendered it.
-func (e *Engine) pristine(root string) func(path string, sum tree.Sum) bool {
-	if e.o.Rendered == nil {
-		return nil
-	}
-	return func(path string, sum tree.Sum) bool { return sumOfFile(e.o.Rendered(root+"/"+path)) == sum }
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/coltec/coltec/pkg/scope"
 )
 
 // TestAFollowerOfAnotherHistory: the bucket that a replica follows was emptied and
@@ -13,7 +15,7 @@ import (
 func TestAFollowerOfAnotherHistory(t *testing.T) {
 	y := newYard(t, 1)
 	a, b := y.box("a"), y.box("b")
-	b.e.members[0].Direction = PullOnly
+	b.e.members[0].Direction = scope.PullOnly
 	for i := range 10 {
 		a.put(fmt.Sprint("f", i), []byte{byte(i)})
 	}

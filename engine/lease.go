@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -83,7 +85,7 @@ func (e *Engine) renewed() { e.renewAt = e.now().Add(e.jitter(e.o.LeaseRenew)) }
 // fenced stops everything that writes: another holder is there.
 func (e *Engine) fenced() {
 	for _, m := range e.members {
-		if m.writes() {
+		if m.Writes() {
 			m.ready = false
 		}
 	}
@@ -94,7 +96,7 @@ func (e *Engine) fenced() {
 // at any moment, and others may have written since the epoch before.
 func (e *Engine) unready() {
 	for _, m := range e.members {
-		if m.writes() && e.writable() && m.epoch != e.lease.Head().Epoch {
+		if m.Writes() && e.writable() && m.epoch != e.lease.Head().Epoch {
 			m.ready = false
 		}
 	}
@@ -141,7 +143,7 @@ func (e *Engine) acquired() {
 	e.fenced()
 	e.collectAt = e.now().Add(collectAfter)
 	for _, m := range e.members {
-		if m.writes() {
+		if m.Writes() {
 			m.soon()
 		}
 	}
@@ -219,32 +221,30 @@ func (e *Engine) takeOver(ctx context.Context, force bool) error {
 	return nil
 }
 
-// connectHead opens the remote that holds the head.
+// connectHead makes the lease of the head.
 func (e *Engine) connectHead(ctx context.Context) error {
-	if err := e.connectRoot(ctx); err != nil {
+	root, err := e.root(ctx)
+	if err != nil || e.lease != nil {
 		return err
 	}
-	if e.lease != nil {
-		return nil
-	}
-	e.lease = store.NewLease(e.head, store.LeaseOptions{
+	e.lease = store.NewLease(root, store.LeaseOptions{
 		Workspace: e.o.Workspace.String(), Self: e.o.Self, TTL: e.o.LeaseTTL, Renew: e.o.LeaseRenew, Dead: e.o.Dead, Tell: e.tellHeld,
 		BestEffort: e.o.BestEffort, Clock: e.clock.Clock,
 	})
 	return nil
 }
 
-// connectRoot opens the remote that holds the head.
-func (e *Engine) connectRoot(ctx context.Context) error {
+// root is the remote that holds the head; it is opened once.
+func (e *Engine) root(ctx context.Context) (scope.Remote, error) {
 	if e.head != nil {
-		return nil
+		return e.head, nil
 	}
-	head, err := e.o.Connect(ctx, Target{Spent: e.spending(&e.heads)})
+	head, err := e.o.Connect(ctx, scope.Target{Spent: e.spending(&e.heads)})
 	if err != nil {
-		return &blockedError{err}
+		return nil, &blockedError{err}
 	}
 	e.head = head
-	return nil
+	return head, nil
 }
 
 func (e *Engine) renew(ctx context.Context) error {
@@ -430,9 +430,9 @@ func (e *Engine) disbelieve(why error) {
 		return
 	}
 	for _, m := range e.members {
-		if m.writes() {
+		if m.Writes() {
 			a := account.FromParts(m.here.Parts())
-			a.Add(account.Blocked, ".", 0, oneLine(why))
+			a.Add(account.Blocked, ".", 0, anchor.OneLine(why))
 			m.know(a, e.now())
 		}
 	}
@@ -513,11 +513,11 @@ func (e *Engine) flush(ctx context.Context) (released bool) {
 	var due []*member
 	for _, m := range e.members {
 		m.soon()
-		if m.writes() && !m.ready && !m.here.Empty() && e.isDue(m) && ctx.Err() == nil {
+		if m.Writes() && !m.ready && !m.here.Empty() && e.isDue(m) && ctx.Err() == nil {
 			e.cycle(ctx, m, e.acquireOne) // it has something that can be pushed only then
 			m.soon()
 		}
-		if m.writes() && m.ready && e.isDue(m) {
+		if m.Writes() && m.ready && e.isDue(m) {
 			due = append(due, m)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 )
 
 // server is a real S3 server behind a proxy with faults, reached by real
@@ -50,7 +51,7 @@ func (s *server) begin(name string) {
 	s.now = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 }
 
-func (s *server) remote(t Target) (Remote, error) {
+func (s *server) remote(t scope.Target) (scope.Remote, error) {
 	under := s.prefix
 	if t.Replica != "" {
 		under += "/" + modelPrefix
@@ -99,7 +100,7 @@ func (s *server) drop(key string) { must(os.Remove(filepath.Join(s.dir, s.prefix
 
 // clocked is a prefix whose objects have the model's times.
 type clocked struct {
-	Remote
+	scope.Remote
 	s     *server
 	under string
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica/replicatest"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -45,7 +46,7 @@ type model struct {
 // backing is what the machines share: a bucket in memory, or a real server.
 type backing interface {
 	// remote is what a machine's rclone reaches: the root, or a replica's prefix.
-	remote(target Target) (Remote, error)
+	remote(target scope.Target) (scope.Remote, error)
 	advance(d time.Duration)
 	body(key string) []byte // of an object, from the root; nil when there is none
 	inject(rnd *rand.Rand)
@@ -57,7 +58,7 @@ type backing interface {
 // memory is a bucket in memory.
 type memory struct{ *storetest.Bucket }
 
-func (m memory) remote(t Target) (Remote, error) {
+func (m memory) remote(t scope.Target) (scope.Remote, error) {
 	if t.Replica == "" {
 		return m.Bucket, nil
 	}
@@ -237,7 +238,7 @@ func (m *model) options(r *run) Options {
 			Host: p.name, Container: p.name, Instance: r.id, Place: fmt.Sprint(p.inode),
 		},
 		HeadRoot: func() string { return "s3:b" },
-		Connect: func(_ context.Context, t Target) (Remote, error) {
+		Connect: func(_ context.Context, t scope.Target) (scope.Remote, error) {
 			remote, err := m.backs.remote(t)
 			return &wire{Remote: remote, r: r, root: t.Replica == ""}, err
 		},
@@ -252,8 +253,8 @@ func (m *model) options(r *run) Options {
 				_ = os.RemoveAll(filepath.Join(p.path, localfs.Dir, "conflicts"))
 			}
 		},
-		Replicas: []Replica{{
-			Name: "ws", Path: p.path, Remote: "primary:b/" + modelPrefix, Direction: Bidirectional, Layout: "snapshot",
+		Replicas: []scope.Replica{{
+			Name: "ws", Path: p.path, Remote: "primary:b/" + modelPrefix, Direction: scope.Bidirectional, Layout: "snapshot",
 			Interval: 10 * time.Second, Filter: &filter.Filter{},
 		}},
 	}
@@ -474,7 +475,7 @@ func makeRemovable(dir string) error {
 
 // wire is the way from a run to the bucket.
 type wire struct {
-	Remote
+	scope.Remote
 	r    *run
 	root bool
 }

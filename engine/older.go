@@ -22,7 +22,7 @@ func (m *member) older(waits []replica.Edit, unknown ...[]localfs.Unknown) *stor
 		}
 	}
 	var git account.Account
-	m.git.account(&git)
+	m.git.Account(&git)
 	for _, p := range git.Parts() {
 		for _, name := range p.Names {
 			o.Add(name, p.Why)

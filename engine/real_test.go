@@ -11,13 +11,14 @@ import (
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/google/go-cmp/cmp"
 )
 
 // realRemotes connects to a real S3 server through real rclone.
-func realRemotes(t *testing.T, s *s3test.Server) func(context.Context, Target) (Remote, error) {
+func realRemotes(t *testing.T, s *s3test.Server) func(context.Context, scope.Target) (scope.Remote, error) {
 	t.Helper()
 	path, err := s3test.Rclone()
 	if err != nil {
@@ -28,7 +29,7 @@ func realRemotes(t *testing.T, s *s3test.Server) func(context.Context, Target) (
 		t.Fatal(err)
 	}
 	backend := rclone.Backend{Name: "primary", Type: "s3", Options: s.Options(s.Endpoint)}
-	return func(_ context.Context, target Target) (Remote, error) {
+	return func(_ context.Context, target scope.Target) (scope.Remote, error) {
 		root := rclone.Root("primary", s.Bucket)
 		if target.Replica != "" {
 			root = rclone.Root("primary", s.Bucket, "workspaces/acme/widget/dev", target.Replica)
@@ -44,14 +45,14 @@ func realRemotes(t *testing.T, s *s3test.Server) func(context.Context, Target) (
 	}
 }
 
-func optionsAt(path string, connect func(context.Context, Target) (Remote, error)) Options {
+func optionsAt(path string, connect func(context.Context, scope.Target) (scope.Remote, error)) Options {
 	return Options{
 		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev", Name: "dev"},
 		Self:      store.Holder{Host: "test", Instance: store.NewID(), Place: path},
 		HeadRoot:  func() string { return "s3:bucket" }, Connect: connect,
 		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: 9 * time.Second,
-		Replicas: []Replica{{
-			Name: "workspace", Path: path, Remote: "primary:bucket", Direction: Bidirectional, Layout: "snapshot",
+		Replicas: []scope.Replica{{
+			Name: "workspace", Path: path, Remote: "primary:bucket", Direction: scope.Bidirectional, Layout: "snapshot",
 			Interval: 10 * time.Second, Filter: &filter.Filter{},
 		}},
 	}
@@ -82,7 +83,7 @@ func TestRealHop(t *testing.T) {
 // them where they are.
 func TestRealFinishAdoption(t *testing.T) {
 	connect := realRemotes(t, s3test.Start(t))
-	plain, err := connect(t.Context(), Target{Replica: "workspace", Plain: true})
+	plain, err := connect(t.Context(), scope.Target{Replica: "workspace", Plain: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +175,7 @@ func files(t *testing.T, dir string) map[string]string {
 func TestRetryForgetsTheDelay(t *testing.T) {
 	connect := realRemotes(t, s3test.Start(t))
 	broken := true
-	o := optionsAt(filepath.Join(t.TempDir(), "a"), func(ctx context.Context, target Target) (Remote, error) {
+	o := optionsAt(filepath.Join(t.TempDir(), "a"), func(ctx context.Context, target scope.Target) (scope.Remote, error) {
 		if broken {
 			return nil, errors.New("KEY is not set")
 		}
@@ -218,7 +219,7 @@ func TestRetryForgetsTheDelay(t *testing.T) {
 // sleeper is a prefix whose first claim of it takes so long that the lease runs
 // out.
 type sleeper struct {
-	Remote
+	scope.Remote
 	sleep func()
 }
 
@@ -232,7 +233,7 @@ func (s sleeper) PutIf(ctx context.Context, key string, body []byte, cond rclone
 func TestOnceTakesALeaseThatRanOutAgain(t *testing.T) {
 	real := realRemotes(t, s3test.Start(t))
 	slept := time.Duration(0)
-	connect := func(ctx context.Context, target Target) (Remote, error) {
+	connect := func(ctx context.Context, target scope.Target) (scope.Remote, error) {
 		r, err := real(ctx, target)
 		if err == nil && target.Replica != "" {
 			r = sleeper{r, func() { slept = time.Hour }}

@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
@@ -15,8 +12,6 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
-	"github.com/coltec/coltec/pkg/tree"
-	"github.com/coltec/coltec/pkg/wholefile"
 	"golang.org/x/sys/unix"
 )
 
@@ -78,7 +73,7 @@ func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 		r.NextRun = moment(next)
 	}
 	if err != nil {
-		r.LastError = oneLine(err)
+		r.LastError = anchor.OneLine(err)
 	}
 	return r
 }
@@ -93,7 +88,7 @@ func moment(t time.Time) *time.Time {
 
 // leaseless says that a member waits for the lease.
 func (e *Engine) leaseless(m *member) bool {
-	return m.writes() && (e.lease == nil || !e.lease.Holds())
+	return m.Writes() && (e.lease == nil || !e.lease.Holds())
 }
 
 // state sorts a member into the states of status.
@@ -139,28 +134,16 @@ func (e *Engine) leftElsewhere() []string {
 
 // withHints makes one sentence of an error and its next steps.
 func withHints(what string, err error) string {
-	text := what + ": " + oneLine(err)
+	text := what + ": " + anchor.OneLine(err)
 	for _, h := range hint.Of(err) {
 		text += "; " + h
 	}
 	return text
 }
 
-// oneLine makes one line of an error that several steps may have joined, which
-// often failed for the same reason.
-func oneLine(err error) string {
-	var lines []string
-	for line := range strings.SplitSeq(anchor.Plain(err.Error()), "\n") {
-		if !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, "; ")
-}
-
-// explained gives an error of the local file system, which names a file and
+// withReason gives an error of the local file system, which names a file and
 // nothing else, its reason and the next step.
-func explained(m *member, err error) error {
+func withReason(m *member, err error) error {
 	var told *rclone.Error
 	switch {
 	case errors.As(err, &told): // it has its own words
@@ -195,7 +178,7 @@ func (e *Engine) attention(m *member) []string {
 	if e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
-	for _, note := range slices.Concat(e.accountNotes(m), m.settleNotes, m.scanNotes, m.git.notes(m.Name)) {
+	for _, note := range slices.Concat(e.accountNotes(m), m.settleNotes, m.scanNotes, m.git.Notes()) {
 		if !slices.Contains(out, note) { // a scan and a placement may say the same
 			out = append(out, note)
 		}
@@ -222,19 +205,4 @@ func unknownNotes(name string, unknown []localfs.Unknown) []string {
 		out = append(out, fmt.Sprintf("replica %s: and %d more paths are not synced", name, n-notesMax))
 	}
 	return out
-}
-
-// sumOfFile hashes a file; the zero sum stands for one that cannot be read, or is none:
-// a pipe may have its name by now, which nobody writes.
-func sumOfFile(file string) tree.Sum {
-	f, err := wholefile.Open(file)
-	if err != nil {
-		return tree.Sum{}
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return tree.Sum{}
-	}
-	return tree.Sum(h.Sum(nil))
 }

@@ -2,11 +2,11 @@ package engine
 
 import (
 	"context"
-	"strings"
 	"sync"
 
-	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/watch"
 )
 
@@ -17,7 +17,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watchers sync.WaitGroup
 	for _, m := range e.members {
-		if !m.Watch || !m.writes() || m.Blocked != "" {
+		if !m.Watch || !m.Writes() || m.Blocked != "" {
 			continue
 		}
 		watchers.Go(func() {
@@ -44,48 +44,10 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 
 // watched says what of the member's tree is watched.
 func (m *member) watched() watch.Matcher {
-	if m.Git == GitWhole {
-		return withGit{replica.Carried(m.Filter)}
+	if m.Git == scope.GitWhole {
+		return repositories.Watched{Matcher: replica.Carried(m.Filter)}
 	}
 	return replica.Carried(m.Filter)
-}
-
-// withGit has repositories watched too, as far as everything that git does to
-// them shows: their refs, HEAD and index.
-type withGit struct{ localfs.Matcher }
-
-func (w withGit) Dir(path string) bool {
-	below, ok := inGitDir(path)
-	if !ok {
-		return w.Matcher.Dir(path)
-	}
-	return below == "" || below == "refs" || strings.HasPrefix(below, "refs/") || below == "worktrees" || strings.HasPrefix(below, "worktrees/")
-}
-
-func (w withGit) File(path string) bool {
-	below, ok := inGitDir(path)
-	if !ok {
-		return w.Matcher.File(path)
-	}
-	return below != "" && !strings.HasSuffix(below, ".lock")
-}
-
-// inGitDir gives what of a path is below the git directory in it; a submodule's
-// is in that of another.
-func inGitDir(path string) (below string, ok bool) {
-	in := "/" + path + "/"
-	i := strings.LastIndex(in, "/.git/")
-	if i < 0 {
-		return "", false
-	}
-	below = strings.Trim(in[i+len("/.git"):], "/")
-	for strings.HasPrefix(below, "modules/") {
-		_, below, _ = strings.Cut(strings.TrimPrefix(below, "modules/"), "/")
-	}
-	if below == "modules" {
-		below = ""
-	}
-	return below, true
 }
 
 // watchable says that the member's tree is there.

@@ -13,9 +13,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
@@ -82,8 +83,8 @@ func keepModesFlag() cli.Flag {
 
 // exportOptions are how files of a workspace come to this host: not with the power to
 // run as somebody else.
-func (p *program) exportOptions(c *cli.Context) engine.ExportOptions {
-	return engine.ExportOptions{
+func (p *program) exportOptions(c *cli.Context) history.ExportOptions {
+	return history.ExportOptions{
 		PlainModes: !c.Bool("keep-modes"),
 		Progress: func(name string) store.Progress {
 			return remote.Progress(name, func(line string) { p.say("%s", line) })
@@ -118,11 +119,11 @@ func printable(name string) string {
 }
 
 // reader reads the workspace of a spec with these secrets.
-func (p *program) reader(sp *spec.Spec, values secret.Values) (*engine.Reader, []engine.Replica, error) {
+func (p *program) reader(sp *spec.Spec, values secret.Values) (*history.Reader, []scope.Replica, error) {
 	opener := remote.NewOpener(sp, p.policy(), revealed(values), p.lookup, nil)
-	o := engine.Options{
+	o := history.Options{
 		Workspace: status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name},
-		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {
+		Connect: func(ctx context.Context, t scope.Target) (scope.Remote, error) {
 			r, err := opener.Open(ctx, t.Replica, t.Plain, t.Spent)
 			if err != nil {
 				return nil, err // not a nil *Remote in an interface
@@ -131,17 +132,17 @@ func (p *program) reader(sp *spec.Spec, values secret.Values) (*engine.Reader, [
 		},
 	}
 	for _, y := range sp.Replicas() {
-		o.Replicas = append(o.Replicas, engine.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Layout: y.Layout})
+		o.Replicas = append(o.Replicas, scope.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Layout: y.Layout})
 	}
 	if len(o.Replicas) == 0 {
 		return nil, nil, hint.Wrap(fmt.Errorf("cannot export %s: it has no replicas", sp.ID()), "enable persistence in its spec")
 	}
-	r, err := engine.NewReader(o)
+	r, err := history.NewReader(o)
 	return r, o.Replicas, err
 }
 
 // printPlaced is the answer.
-func (p *program) printPlaced(placed []*engine.Placed, dir string, asJSON bool) error {
+func (p *program) printPlaced(placed []*history.Placed, dir string, asJSON bool) error {
 	if asJSON {
 		if err := p.printJSON(placed); err != nil {
 			return err

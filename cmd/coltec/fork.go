@@ -15,11 +15,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scaffold"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/trigger"
 )
@@ -99,7 +99,7 @@ func (p *program) fill(c *cli.Context, f *fork) error {
 		return err
 	}
 	p.say("%s: from generation %d of %s, %s", filepath.Base(f.folder), g.Number, f.source.ID(), g.Time.Local().Format(time.DateTime))
-	slices.SortFunc(replicas, func(a, b engine.Replica) int { return cmp.Compare(len(a.Path), len(b.Path)) }) // a tree before those in it
+	slices.SortFunc(replicas, func(a, b scope.Replica) int { return cmp.Compare(len(a.Path), len(b.Path)) }) // a tree before those in it
 	root, err := os.OpenRoot(f.stage)
 	if err != nil {
 		return err

@@ -10,10 +10,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -204,7 +204,7 @@ func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) 
 	if req.To, err = absolute(c.String("to")); err != nil {
 		return err
 	}
-	var placed []*engine.Placed
+	var placed []*history.Placed
 	if err := p.ask(c, req, &placed); err != nil {
 		return err
 	}

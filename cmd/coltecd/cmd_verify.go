@@ -6,9 +6,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/history"
 )
 
 func cmdVerify(p *program) *cli.Command {
@@ -27,7 +27,7 @@ func cmdVerify(p *program) *cli.Command {
 
 func (p *program) verify(c *cli.Context) error {
 	req := control.ReadRequest{Ask: askVerify, Replica: c.Args().First(), Deep: !c.Bool("quick"), Repair: c.Bool("repair")}
-	var verdicts []*engine.Verdict
+	var verdicts []*history.Verdict
 	if err := p.ask(c, req, &verdicts); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (p *program) verify(c *cli.Context) error {
 }
 
 // printVerdict is what verify says of one replica.
-func (p *program) printVerdict(v *engine.Verdict) {
+func (p *program) printVerdict(v *history.Verdict) {
 	name := v.Replica
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/supervisor"
@@ -77,7 +77,7 @@ func unpushed(replicas []status.Replica) string {
 		case r.FoundAtStart != nil:
 			found += *r.FoundAtStart
 			pending += r.Pending
-		case r.Direction != string(engine.PullOnly):
+		case r.Direction != string(scope.PullOnly):
 			return "what it had not pushed is pushed as soon as it can be"
 		}
 	}

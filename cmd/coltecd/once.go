@@ -12,6 +12,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/preview"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 )
@@ -108,17 +109,19 @@ func (p *program) previewReplicas(ctx context.Context, s setting) error {
 			fmt.Fprintf(p.out, "replica %s: %s %s %s:%s (%s), every %s\n", r.Name, r.Path, arrow(r.Direction), r.Remote, r.RemotePath, r.Layout, r.Interval)
 		}
 	}
-	engine, err := newReplicator(s)
-	if err != nil || engine == nil {
+	o, err := s.engineOptions()
+	if err != nil {
 		return err
 	}
 	var failed []error
-	for _, preview := range engine.Preview(ctx) {
-		for _, step := range preview.Steps {
-			fmt.Fprintf(p.out, "replica %s: would %s %s\n", preview.Replica, step.Do, strconv.Quote(step.Path))
+	for _, would := range preview.Of(ctx, preview.Options{
+		Workspace: o.Workspace, Replicas: o.Replicas, Host: o.Self.Host, HeadRoot: o.HeadRoot, Connect: o.Connect, Rendered: o.Rendered,
+	}) {
+		for _, step := range would.Steps {
+			fmt.Fprintf(p.out, "replica %s: would %s %s\n", would.Replica, step.Do, strconv.Quote(step.Path))
 		}
-		if preview.Err != nil {
-			failed = append(failed, fmt.Errorf("cannot tell what replica %q would do: %w", preview.Replica, preview.Err))
+		if would.Err != nil {
+			failed = append(failed, fmt.Errorf("cannot tell what replica %q would do: %w", would.Replica, would.Err))
 		}
 	}
 	return errors.Join(failed...)

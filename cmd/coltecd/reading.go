@@ -14,12 +14,13 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/wholefile"
 )
@@ -43,10 +44,10 @@ type alone func(ctx context.Context, replica string, do func(ctx context.Context
 // reading answers what is asked of the bucket and its past. The daemon answers
 // for a client; without one a verb answers itself.
 type reading struct {
-	*engine.Reader
-	replicas []engine.Replica
+	*history.Reader
+	replicas []scope.Replica
 	alone    alone
-	repair   func(ctx context.Context, r *engine.Reader, v *engine.Verdict) error // nil: nobody is there to do it
+	repair   func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
 	now      time.Time
 	say      func(string)
 }
@@ -60,7 +61,7 @@ func (s setting) read(ctx context.Context, req control.ReadRequest, r reading) (
 	if len(o.Replicas) == 0 {
 		return nil, hint.Wrap(fmt.Errorf("cannot read: %w", errNoReplicas), "enable persistence in the spec")
 	}
-	if r.Reader, err = engine.NewReader(o); err != nil {
+	if r.Reader, err = history.NewReader(history.Options{Workspace: o.Workspace, Replicas: o.Replicas, Host: o.Self.Host, Connect: o.Connect}); err != nil {
 		return nil, err
 	}
 	defer r.Close()
@@ -104,15 +105,15 @@ func (r *reading) only(name string) error {
 		}
 		return control.NotFound(name, known)
 	}
-	r.replicas = []engine.Replica{x}
+	r.replicas = []scope.Replica{x}
 	return nil
 }
 
 // versionsAnswer is how a path was in the kept generations.
 type versionsAnswer struct {
-	Replica  string           `json:"replica"`
-	Path     string           `json:"path"` // within the replica
-	Versions []engine.Version `json:"versions"`
+	Replica  string            `json:"replica"`
+	Path     string            `json:"path"` // within the replica
+	Versions []history.Version `json:"versions"`
 }
 
 func (r reading) versions(ctx context.Context, req control.ReadRequest) (any, error) {
@@ -126,9 +127,9 @@ func (r reading) versions(ctx context.Context, req control.ReadRequest) (any, er
 
 // changesAnswer is what a generation changed.
 type changesAnswer struct {
-	Generation store.Generation           `json:"generation"`
-	Changes    map[string][]engine.Change `json:"changes"` // by replica
-	Older      map[string]*store.Older    `json:"older,omitempty"`
+	Generation store.Generation            `json:"generation"`
+	Changes    map[string][]history.Change `json:"changes"` // by replica
+	Older      map[string]*store.Older     `json:"older,omitempty"`
 }
 
 func (r reading) changes(ctx context.Context, req control.ReadRequest) (any, error) {
@@ -136,7 +137,7 @@ func (r reading) changes(ctx context.Context, req control.ReadRequest) (any, err
 	if err != nil {
 		return nil, err
 	}
-	out := changesAnswer{g, map[string][]engine.Change{}, map[string]*store.Older{}}
+	out := changesAnswer{g, map[string][]history.Change{}, map[string]*store.Older{}}
 	for _, x := range r.replicas {
 		if g.Replicas[x.Name].Manifest == "" {
 			continue // not in it yet, or kept as plain objects
@@ -168,9 +169,9 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 		if err != nil {
 			return nil, err
 		}
-		return []*engine.Placed{placed}, nil
+		return []*history.Placed{placed}, nil
 	}
-	out := []*engine.Placed{}
+	out := []*history.Placed{}
 	var left []string
 	if req.To != "" {
 		out, left, err = r.ExportAll(ctx, r.replicas, g, req.To, r.export())
@@ -180,7 +181,7 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 				left = append(left, x.Name)
 				continue
 			}
-			var placed *engine.Placed
+			var placed *history.Placed
 			if placed, err = r.bring(ctx, x, "", g, "", req.Deleted); err != nil {
 				break
 			}
@@ -194,11 +195,11 @@ func (r reading) restore(ctx context.Context, req control.ReadRequest) (any, err
 }
 
 // export is how a generation is written to a directory of its own: exactly.
-func (r reading) export() engine.ExportOptions {
-	return engine.ExportOptions{Progress: func(name string) store.Progress { return remote.Progress(name, r.say) }}
+func (r reading) export() history.ExportOptions {
+	return history.ExportOptions{Progress: func(name string) store.Progress { return remote.Progress(name, r.say) }}
 }
 
-func (r reading) bring(ctx context.Context, x engine.Replica, path string, g store.Generation, to string, deleted bool) (*engine.Placed, error) {
+func (r reading) bring(ctx context.Context, x scope.Replica, path string, g store.Generation, to string, deleted bool) (*history.Placed, error) {
 	if to != "" {
 		return r.Export(ctx, x, path, g, to, r.export())
 	}
@@ -207,7 +208,7 @@ func (r reading) bring(ctx context.Context, x engine.Replica, path string, g sto
 	if deleted {
 		place = r.Undelete
 	}
-	var placed *engine.Placed
+	var placed *history.Placed
 	err := r.alone(ctx, x.Name, func(ctx context.Context) (err error) {
 		placed, err = place(ctx, x, path, g, progress)
 		return err
@@ -228,7 +229,7 @@ type conflictAnswer struct {
 	Note    string    `json:"note,omitempty"` // why there is no diff
 }
 
-func answerOf(x engine.Replica, k replica.KeptAside) conflictAnswer {
+func answerOf(x scope.Replica, k replica.KeptAside) conflictAnswer {
 	return conflictAnswer{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
 }
 
@@ -255,7 +256,7 @@ func (r reading) conflicts(ctx context.Context) (any, error) {
 
 // refAnswer says of a ref that keeps what lost its name, in a repository, how to
 // look at it.
-func refAnswer(x engine.Replica, k gitstate.KeptRef) conflictAnswer {
+func refAnswer(x scope.Replica, k gitstate.KeptRef) conflictAnswer {
 	return conflictAnswer{
 		Replica: x.Name, ID: k.Ref, Path: k.Repository + "/" + k.Name, Time: k.Time, Host: k.Env, Here: true,
 		Note: fmt.Sprintf("git --git-dir=%s log %s", filepath.Join(x.Path, k.Repository), k.Ref),
@@ -310,7 +311,7 @@ func (r reading) conflict(ctx context.Context, req control.ReadRequest) (any, er
 }
 
 // findConflict finds a version by its ID or path, in whichever replica it is.
-func (r reading) findConflict(ctx context.Context, name string) (engine.Replica, replica.KeptAside, error) {
+func (r reading) findConflict(ctx context.Context, name string) (scope.Replica, replica.KeptAside, error) {
 	if filepath.IsAbs(name) {
 		x, path, err := r.Find(name)
 		if err != nil {
@@ -329,14 +330,14 @@ func (r reading) findConflict(ctx context.Context, name string) (engine.Replica,
 			first = err
 		}
 	}
-	return engine.Replica{}, replica.KeptAside{}, first
+	return scope.Replica{}, replica.KeptAside{}, first
 }
 
 // diffMost bounds the size of what a diff is made of: a larger one helps nobody.
 const diffMost = 1 << 20
 
 // diff compares what has the name now with the version that is kept aside.
-func (r reading) diff(ctx context.Context, x engine.Replica, k replica.KeptAside) (diff, note string, err error) {
+func (r reading) diff(ctx context.Context, x scope.Replica, k replica.KeptAside) (diff, note string, err error) {
 	tmp, err := os.MkdirTemp("", "coltec-diff-")
 	if err != nil {
 		return "", "", err
@@ -380,7 +381,7 @@ func (r reading) verify(ctx context.Context, req control.ReadRequest) (any, erro
 	if req.Repair && r.repair == nil {
 		return nil, hint.Wrap(errors.New("cannot repair: coltecd is not running"), "it is done with the lease held: start it, then verify --repair")
 	}
-	out := []*engine.Verdict{}
+	out := []*history.Verdict{}
 	for _, x := range r.replicas {
 		r.say(fmt.Sprintf("%s: looking at what its generations refer to", x.Name))
 		v, err := r.Verify(ctx, x, req.Deep)

@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -20,7 +20,6 @@ import (
 type replicator interface {
 	Run(ctx context.Context) error
 	Once(ctx context.Context) error
-	Preview(ctx context.Context) []engine.Preview
 	Status() (status.Lease, []status.Replica, []string)
 	Sync(ctx context.Context, names []string, allowDelete bool) error
 	Retry(ctx context.Context) error
@@ -29,7 +28,7 @@ type replicator interface {
 	Takeover(ctx context.Context, force bool) error
 	FinishAdoption(ctx context.Context, names []string) error
 	Alone(ctx context.Context, replica string, do func(ctx context.Context) error) error
-	Repair(ctx context.Context, r *engine.Reader, v *engine.Verdict) error
+	Repair(ctx context.Context, r *history.Reader, v *history.Verdict) error
 	SetStopTimeout(d time.Duration)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/spec"
 )
 
@@ -40,7 +41,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Workspace: workspaceOf(s.spec),
 		Self:      s.holder(),
 		HeadRoot:  func() string { return headRoot(opener) },
-		Connect: func(ctx context.Context, t engine.Target) (engine.Remote, error) {
+		Connect: func(ctx context.Context, t scope.Target) (scope.Remote, error) {
 			r, err := opener.Open(ctx, t.Replica, t.Plain, t.Spent)
 			if err != nil {
 				return nil, err // not a nil *Remote in an interface
@@ -76,9 +77,9 @@ func (s setting) engineOptions() (engine.Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("cannot use the excludes of replica %q: %w", y.Name, err)
 		}
-		o.Replicas = append(o.Replicas, engine.Replica{
+		o.Replicas = append(o.Replicas, scope.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Within: s.around(y.Path), Remote: s.place(y), Filter: f,
-			Direction: engine.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
+			Direction: scope.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
 			Git: gitOf(y), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
 		})
 	}
@@ -117,14 +118,14 @@ func (s setting) around(path string) string {
 }
 
 // gitOf says how the repositories of a replica are carried.
-func gitOf(y spec.Sync) engine.Git {
+func gitOf(y spec.Sync) scope.Git {
 	switch {
 	case y.CarriesGit():
-		return engine.GitWhole
+		return scope.GitWhole
 	case y.Git == spec.GitOff:
-		return engine.GitCounted
+		return scope.GitCounted
 	}
-	return engine.GitAsFiles
+	return scope.GitAsFiles
 }
 
 // place is where a replica lies, for people: with bucket and prefix, once the

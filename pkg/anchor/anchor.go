@@ -137,6 +137,18 @@ func Plain(text string) string {
 	})
 }
 
+// OneLine makes one line of an error that several steps may have joined, which
+// often failed for the same reason.
+func OneLine(err error) string {
+	var lines []string
+	for line := range strings.SplitSeq(Plain(err.Error()), "\n") {
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
 // Told is an error whose text is [Plain] as of now, for who closes the directory before
 // anybody reads it.
 func Told(err error) error {

@@ -2,10 +2,8 @@ package replica
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -18,7 +16,6 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
-	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Repositories are not carried as files: each has a copy, its shadow, in the
@@ -256,7 +253,7 @@ func (r *Replica) looks(e *tree.Entry) bool {
 	file := filepath.Join(r.Path, e.Path)
 	switch e.Kind {
 	case tree.File:
-		return e.Sum == tree.Sum{} || e.Sum == sumOf(file) // of a plain object nobody knows
+		return e.Sum == tree.Sum{} || e.Sum == SumOf(file) // of a plain object nobody knows
 	case tree.Link:
 		target, err := os.Readlink(file)
 		return err == nil && target == e.Link
@@ -288,7 +285,7 @@ func (r *Replica) shows(repository string, entries []tree.Entry) bool {
 			continue
 		}
 		found = true
-		if sumOf(filepath.Join(r.Path, e.Path)) != e.Sum {
+		if SumOf(filepath.Join(r.Path, e.Path)) != e.Sum {
 			return false
 		}
 	}
@@ -461,17 +458,3 @@ func withRepositories(t *store.Tree) *store.Tree {
 // GitRow says that a path is one of a repository's shadow: its deletion is no
 // deletion of a file.
 func GitRow(path string) bool { return tree.Within(path, gitDir) }
-
-// sumOf hashes a file; the zero sum stands for one that cannot be read, or is none.
-func sumOf(file string) tree.Sum {
-	f, err := wholefile.Open(file)
-	if err != nil {
-		return tree.Sum{}
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if err := localfs.Drain(io.TeeReader(f, sum)); err != nil {
-		return tree.Sum{}
-	}
-	return tree.Sum(sum.Sum(nil))
-}

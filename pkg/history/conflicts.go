@@ -1,4 +1,4 @@
-package engine
+package history
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -17,7 +18,7 @@ import (
 // Aside lists the local versions of a replica that lost their name to a remote
 // one: those of this machine, and those of others that the bucket has. Where
 // the bucket cannot be read, those of this machine come with the error.
-func (r *Reader) Aside(ctx context.Context, x Replica) ([]replica.KeptAside, error) {
+func (r *Reader) Aside(ctx context.Context, x scope.Replica) ([]replica.KeptAside, error) {
 	var remote []tree.Entry
 	g, err := r.At(ctx, "", time.Time{})
 	if err == nil {
@@ -35,7 +36,7 @@ func (r *Reader) Aside(ctx context.Context, x Replica) ([]replica.KeptAside, err
 
 // FindAside finds a kept version of a replica by its ID, or by the path that it
 // had when it is the only one of it.
-func (r *Reader) FindAside(ctx context.Context, x Replica, name string) (replica.KeptAside, error) {
+func (r *Reader) FindAside(ctx context.Context, x scope.Replica, name string) (replica.KeptAside, error) {
 	list, err := r.Aside(ctx, x)
 	var found []replica.KeptAside
 	for _, k := range list {
@@ -64,7 +65,7 @@ func (r *Reader) FindAside(ctx context.Context, x Replica, name string) (replica
 
 // AsideFile gives a file with the content of a kept version: its own where it
 // is on this machine, else one that is fetched to a directory of the caller's.
-func (r *Reader) AsideFile(ctx context.Context, x Replica, k replica.KeptAside, dir string) (string, error) {
+func (r *Reader) AsideFile(ctx context.Context, x scope.Replica, k replica.KeptAside, dir string) (string, error) {
 	if k.Here {
 		return filepath.Join(x.Path, filepath.FromSlash(k.Entry.Path)), nil
 	}
@@ -87,7 +88,7 @@ func (r *Reader) AsideFile(ctx context.Context, x Replica, k replica.KeptAside, 
 
 // TakeAside gives a kept version its name back; what has the name now is kept
 // with what was replaced. Nobody else may place there meanwhile.
-func (r *Reader) TakeAside(ctx context.Context, x Replica, k replica.KeptAside) error {
+func (r *Reader) TakeAside(ctx context.Context, x scope.Replica, k replica.KeptAside) error {
 	return replica.TakeAside(x.Path, x.Within, k, func(dir string) (string, error) {
 		file, err := r.AsideFile(ctx, x, k, dir)
 		if err == nil && k.Entry.Kind == tree.File {
@@ -98,19 +99,6 @@ func (r *Reader) TakeAside(ctx context.Context, x Replica, k replica.KeptAside) 
 }
 
 // DropAside removes a kept version here, and from the next generation.
-func (r *Reader) DropAside(x Replica, k replica.KeptAside) error {
+func (r *Reader) DropAside(x scope.Replica, k replica.KeptAside) error {
 	return replica.DropAside(x.Path, x.Within, k)
-}
-
-// Alone runs do in the engine's own goroutine, so that no cycle runs meanwhile,
-// and the replica's next one at once after it.
-func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Context) error) error {
-	var outcome error
-	err := e.call(ctx, func() {
-		outcome = e.work(ctx, do)
-		if m := e.member(name); m != nil {
-			m.soon()
-		}
-	})
-	return errors.Join(err, outcome)
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/coltec/coltec/pkg/history"
 )
 
 // TestRepairOfWhatWasEditedSince: between the verification and the repair a person
@@ -13,7 +15,7 @@ func TestRepairOfWhatWasEditedSince(t *testing.T) {
 	a := y.box("a")
 	a.put("f", []byte("old"))
 	a.round()
-	v := &Verdict{Replica: "r", Damaged: []string{"f"}}
+	v := &history.Verdict{Replica: "r", Damaged: []string{"f"}}
 	r := y.reader(a)
 	if _, err := r.Log(t.Context()); err != nil {
 		t.Fatal(err)

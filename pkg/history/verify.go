@@ -1,14 +1,14 @@
-package engine
+package history
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -35,13 +35,13 @@ type Lost struct {
 	Now         bool    `json:"now"` // the newest generation is among them
 }
 
-// OK says that nothing is wrong that was not repaired.
+// OK reports that nothing is wrong that was not repaired.
 func (v *Verdict) OK() bool { return len(v.Missing)+len(v.Damaged) == 0 }
 
 // Verify looks whether everything is there that the kept generations of a
 // replica refer to, and whether the local tree is what its base says. deep
 // fetches all of it and compares hashes.
-func (r *Reader) Verify(ctx context.Context, x Replica, deep bool) (*Verdict, error) {
+func (r *Reader) Verify(ctx context.Context, x scope.Replica, deep bool) (*Verdict, error) {
 	v := &Verdict{Replica: x.Name}
 	var err error
 	if v.Damaged, err = replica.Damaged(ctx, x.Path, x.Within, nil); err != nil {
@@ -92,7 +92,7 @@ type use struct {
 	check       func(keys []string) (damaged []string, err error)
 }
 
-func (r *Reader) verifyAll(ctx context.Context, x Replica, gens []store.Generation, u *use) error {
+func (r *Reader) verifyAll(ctx context.Context, x scope.Replica, gens []store.Generation, u *use) error {
 	last := ""
 	for i, g := range slices.Backward(gens) {
 		ref, newest := g.Replicas[x.Name].Manifest, i == len(gens)-1
@@ -190,66 +190,13 @@ func (u *use) report(v *Verdict) {
 	slices.SortFunc(v.Lost, func(a, b Lost) int { return tree.Compare(a.Path, b.Path) })
 }
 
-// Repair brings back what a verification found wrong, as far as the other side
-// has it: damaged local files come from the bucket, and what is missing there
-// is sent again from here, under new names, as a new generation. Generations
-// before that one stay as they are.
-func (e *Engine) Repair(ctx context.Context, r *Reader, v *Verdict) error {
-	var outcome error
-	err := e.call(ctx, func() { outcome = e.repair(ctx, r, v) })
-	return errors.Join(err, outcome)
-}
-
-// putBack places a damaged file as the bucket has it. The verification may have been
+// PutBack places a damaged file as the bucket has it. The verification may have been
 // long ago: what was edited since is not put back.
-func (r *Reader) putBack(ctx context.Context, x Replica, path string, g store.Generation) error {
+func (r *Reader) PutBack(ctx context.Context, x scope.Replica, path string, g store.Generation) error {
 	still, err := replica.Damaged(ctx, x.Path, x.Within, func(p string) bool { return p == path })
 	if err != nil || len(still) == 0 {
 		return err
 	}
 	_, err = r.Place(ctx, x, path, g, nil)
 	return err
-}
-
-func (e *Engine) repair(ctx context.Context, r *Reader, v *Verdict) error {
-	m := e.member(v.Replica)
-	if m == nil || m.rep == nil || m.rep.Base() == nil || !m.ready || !e.writable() {
-		return fmt.Errorf("cannot repair replica %q: it is not in sync, or the lease is not ours", v.Replica)
-	}
-	lost := map[string]bool{}
-	for _, l := range v.Lost {
-		lost[l.Path] = true
-	}
-	g, err := r.At(ctx, "", e.now())
-	if err != nil {
-		return err
-	}
-	for _, path := range v.Damaged {
-		if lost[path] {
-			continue // neither side has it
-		}
-		err := e.work(ctx, func(ctx context.Context) error { return r.putBack(ctx, m.Replica, path, g) })
-		if err != nil {
-			return err
-		}
-		v.Repaired = append(v.Repaired, path)
-	}
-	bad := map[string]bool{}
-	for _, key := range v.Missing {
-		bad[key] = true
-	}
-	sent, err := m.rep.SendAgain(bad, v.Damaged)
-	if err != nil {
-		return err
-	}
-	v.Repaired = append(v.Repaired, sent...)
-	if s, ok := m.layout.(*store.Snapshot); ok && slices.ContainsFunc(v.Missing, store.IsManifest) {
-		m.anew = true
-		if err := s.Forget(); err != nil {
-			return err
-		}
-	}
-	m.soon()
-	e.push(ctx)
-	return m.err
 }

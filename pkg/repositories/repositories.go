@@ -1,9 +1,15 @@
-package engine
+// Package repositories carries the git repositories of a replica's tree as wholes: it has
+// them captured before a scan, restored after a placement, and tells of those that are
+// not carried as they are. pkg/gitstate knows what a repository is; pkg/replica carries
+// the shadows as files.
+package repositories
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,21 +17,36 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// repositories carries the git repositories of one member's tree as wholes. The
-// member's worker owns it, but for the notes, which are read between its runs.
-type repositories struct {
-	e        *Engine
-	m        *member
-	rep      *replica.Replica // that is looked at: the member's, or that of a survey before there is one
+// Options say whose repositories are carried.
+type Options struct {
+	Replica string // its name, for people
+	Path    string // of the tree
+	Env     string // of the workspace, in the names of refs that keep what lost its name
+	Host    string
+	Log     *slog.Logger
+	Now     func() time.Time
+	// Came reports whether what is at a path is what both sides agree on.
+	Came     func(path string) bool
+	Progress store.Progress    // of what is fetched
+	Doing    func(what string) // to be told what takes its time
+}
+
+// Repositories carries the git repositories of one replica's tree as wholes. The replica's
+// worker owns it, but for the notes, which are read between its runs. A nil one has none.
+type Repositories struct {
+	o        Options
+	rep      *replica.Replica // that is looked at
 	keeper   *gitstate.Keeper
 	captures map[string]error // of each repository, what its last capture said
 	restores map[string]error // and its last restore
@@ -34,32 +55,35 @@ type repositories struct {
 	unpushed map[string]gitstate.Unpushed
 }
 
-// repositories makes what carries a member's repositories; a nil interface
-// when nothing does.
-func (e *Engine) repositories(m *member) replica.Git {
-	if m.Git == GitAsFiles {
-		return nil
-	}
-	g := &repositories{e: e, m: m, captures: map[string]error{}, restores: map[string]error{}, unfit: map[string]error{}}
+// New makes what carries the repositories of a replica.
+func New(o Options) *Repositories {
+	g := &Repositories{o: o, captures: map[string]error{}, restores: map[string]error{}, unfit: map[string]error{}}
 	g.keeper = gitstate.New(gitstate.Options{
-		Root: m.Path, Shadow: replica.Shadows(m.Path), Stage: func() string { return filepath.Join(g.rep.Stage(), "git") },
-		Progress: func(p gitstate.Progress) { e.underWay(m, packing(p)) },
-		Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
-		Doors:    filepath.Join(m.Path, localfs.Dir, "doors"),
-		Env:      e.o.Workspace.Env, Now: e.clock.Now, Kept: func() string { return g.rep.ConflictDir(e.clock.Now(), e.o.Self.Host) },
+		Root: o.Path, Shadow: replica.Shadows(o.Path), Stage: func() string { return filepath.Join(g.rep.Stage(), "git") },
+		Progress: func(p gitstate.Progress) { o.Doing(packing(p)) },
+		Came:     o.Came,
+		Doors:    filepath.Join(o.Path, localfs.Dir, "doors"),
+		Env:      o.Env, Now: o.Now, Kept: func() string { return g.rep.ConflictDir(o.Now(), o.Host) },
 	})
-	if m.git = g; m.Git == GitCounted {
-		return (*countedRepositories)(g)
-	}
 	return g
 }
 
-// countedRepositories are not carried: what is only here is counted.
-type countedRepositories repositories
+// Serve has it look at a replica from now on.
+func (g *Repositories) Serve(rep *replica.Replica) {
+	if g != nil {
+		g.rep = rep
+	}
+}
+
+// Counted is what counts the repositories instead of carrying them.
+func (g *Repositories) Counted() replica.Git { return (*counted)(g) }
+
+// counted are not carried: what is only here is counted.
+type counted Repositories
 
 // Capture counts what of the repositories at dirs, and of those nested in them,
 // is only here.
-func (g *countedRepositories) Capture(ctx context.Context, dirs []string, _ func(string) bool) error {
+func (g *counted) Capture(ctx context.Context, dirs []string, _ func(string) bool) error {
 	g.unpushed = map[string]gitstate.Unpushed{}
 	if dirs = g.keeper.Repositories(dirs); len(dirs) > 0 {
 		if err := g.rep.HoldOwn(); err != nil {
@@ -82,14 +106,14 @@ func (g *countedRepositories) Capture(ctx context.Context, dirs []string, _ func
 }
 
 // Whole is true.
-func (g *repositories) Whole() bool { return true }
+func (g *Repositories) Whole() bool { return true }
 
 // Whole is false.
-func (g *countedRepositories) Whole() bool { return false }
+func (g *counted) Whole() bool { return false }
 
 // Capture captures the repositories at dirs, and those nested in them. What one
 // of them lacks is for attention, and keeps nothing else from going on.
-func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(path string) bool) error {
+func (g *Repositories) Capture(ctx context.Context, dirs []string, tells func(path string) bool) error {
 	said := map[string]error{}
 	if dirs = g.keeper.Repositories(dirs); len(dirs) > 0 {
 		if err := g.rep.HoldOwn(); err != nil {
@@ -113,7 +137,7 @@ func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(pa
 			return context.Cause(ctx)
 		}
 		if changed {
-			g.e.o.Log.Info("repository captured", "replica", g.m.Name, "repository", dir)
+			g.o.Log.Info("repository captured", "replica", g.o.Replica, "repository", dir)
 		}
 		if err != nil {
 			said[dir] = g.uncaptured(ctx, dir, err)
@@ -128,7 +152,7 @@ func (g *repositories) Capture(ctx context.Context, dirs []string, tells func(pa
 }
 
 // uncaptured adds to why a repository could not be captured what is only here for it.
-func (g *repositories) uncaptured(ctx context.Context, dir string, why error) error {
+func (g *Repositories) uncaptured(ctx context.Context, dir string, why error) error {
 	if errors.Is(why, gitstate.ErrBusy) || errors.As(why, new(*gitstate.PartialError)) {
 		return why
 	}
@@ -143,7 +167,7 @@ func (g *repositories) uncaptured(ctx context.Context, dir string, why error) er
 // around it. One whose git directory alone is gone stays: that is no way to say
 // that its work is not needed. Of one that was on a volume which is not mounted now
 // nothing is known.
-func (g *repositories) forget(said map[string]error, tells func(path string) bool) error {
+func (g *Repositories) forget(said map[string]error, tells func(path string) bool) error {
 	gone, orphans, err := g.keeper.Gone()
 	if err != nil {
 		return err
@@ -158,7 +182,7 @@ func (g *repositories) forget(said map[string]error, tells func(path string) boo
 		if err := g.keeper.Forget(dir); err != nil {
 			return err
 		}
-		g.e.o.Log.Info("repository was removed", "replica", g.m.Name, "repository", dir)
+		g.o.Log.Info("repository was removed", "replica", g.o.Replica, "repository", dir)
 	}
 	return nil
 }
@@ -166,8 +190,8 @@ func (g *repositories) forget(said map[string]error, tells func(path string) boo
 var errOrphan = errors.New("its git directory is gone; its last state stays in the bucket, and comes back on the next machine")
 
 // count counts what the repositories keep.
-func (g *repositories) count() {
-	kept, err := gitstate.Kept(replica.Shadows(g.m.Path))
+func (g *Repositories) count() {
+	kept, err := gitstate.Kept(replica.Shadows(g.o.Path))
 	if err != nil {
 		return // the walk says what cannot be read
 	}
@@ -178,10 +202,8 @@ func (g *repositories) count() {
 }
 
 // packing says how far the packing of a repository is.
-func packing(p gitstate.Progress) func(*status.Replica) {
-	return func(r *status.Replica) {
-		r.Doing = fmt.Sprintf("git: packing %s of %s objects of %s", thousands(p.Done), thousands(p.Total), p.Repository)
-	}
+func packing(p gitstate.Progress) string {
+	return fmt.Sprintf("git: packing %s of %s objects of %s", thousands(p.Done), thousands(p.Total), p.Repository)
 }
 
 // thousands writes a number as people read it.
@@ -193,47 +215,38 @@ func thousands(n int64) string {
 	return digits
 }
 
-// notes are for attention. A repository that is busy is tried again soon: that
+// Notes are for attention. A repository that is busy is tried again soon: that
 // is no news.
-func (g *repositories) notes(name string) []string {
+func (g *Repositories) Notes() []string {
 	if g == nil {
 		return nil
 	}
 	var out []string
 	say := func(what string, errs map[string]error) {
-		for _, dir := range sorted(errs) {
+		for _, dir := range slices.Sorted(maps.Keys(errs)) {
 			if err := errs[dir]; err != nil && !errors.Is(err, gitstate.ErrBusy) {
-				out = append(out, fmt.Sprintf("replica %s: the repository %q %s: %s", name, dir, what, oneLine(err)))
+				out = append(out, fmt.Sprintf("replica %s: the repository %q %s: %s", g.o.Replica, dir, what, anchor.OneLine(err)))
 			}
 		}
 	}
 	say("is not carried as it is now", g.captures)
 	say("is not what the bucket has", g.restores)
 	say("is not brought here, and the generation that has it as files keeps it", g.unfit)
-	for _, dir := range sorted(g.unpushed) {
+	for _, dir := range slices.Sorted(maps.Keys(g.unpushed)) {
 		out = append(out, fmt.Sprintf("replica %s: of the repository %q %d commits and %d stashes are only here, and git is off: push them, or set git: auto",
-			name, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
+			g.o.Replica, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
 	}
-	for _, dir := range sorted(g.kept) {
-		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q have new commits: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
-			name, dir, g.kept[dir], gitstate.KeptRefs))
+	for _, dir := range slices.Sorted(maps.Keys(g.kept)) {
+		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q went on: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
+			g.o.Replica, dir, g.kept[dir], gitstate.KeptRefs))
 	}
 	return out
 }
 
-func sorted[V any](m map[string]V) []string {
-	var keys []string
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// gitDeletions are the rows of repositories that have gone: with all else of
+// Deletions are the rows of repositories that have gone: with all else of
 // their repository, or not at all. Where deletions are held, so are those of
 // whole repositories.
-func gitDeletions(found *replica.Changes, staged *replica.Staged, held bool) []tree.Entry {
+func Deletions(found *replica.Changes, staged *replica.Staged, held bool) []tree.Entry {
 	if slices.ContainsFunc(staged.Rest, func(s replica.Edit) bool { return replica.GitRow(s.Path) }) {
 		return nil
 	}
@@ -248,33 +261,30 @@ func gitDeletions(found *replica.Changes, staged *replica.Staged, held bool) []t
 	return out
 }
 
-// restoreGit settles the repositories whose remote side was not settled here
-// yet.
-func (e *Engine) restoreGit(ctx context.Context, m *member) error {
-	if m.Git != GitWhole {
-		return nil
-	}
-	if err := m.git.placeFiles(ctx); err != nil {
+// Settle settles the repositories whose remote side was not settled here
+// yet, with content from a source.
+func (g *Repositories) Settle(ctx context.Context, source store.Layout) error {
+	if err := g.placeFiles(ctx, source); err != nil {
 		return err
 	}
-	if err := m.rep.GitMoved(); err != nil {
+	if err := g.rep.GitMoved(); err != nil {
 		return err
 	}
-	for _, dir := range m.rep.GitVanished() {
-		if err := m.git.vanished(ctx, dir); err != nil {
+	for _, dir := range g.rep.GitVanished() {
+		if err := g.vanished(ctx, dir); err != nil {
 			return err
 		}
 	}
-	waiting := m.rep.GitWaiting()
-	m.git.restores = map[string]error{}
-	for _, dir := range sorted(waiting) { // a repository before those in it
+	waiting := g.rep.GitWaiting()
+	g.restores = map[string]error{}
+	for _, dir := range slices.Sorted(maps.Keys(waiting)) { // a repository before those in it
 		if dir == "" {
-			if err := m.rep.GitSettle(dir); err != nil {
+			if err := g.rep.GitSettle(dir); err != nil {
 				return err
 			}
 			continue
 		}
-		err := m.git.restore(ctx, dir, waiting[dir])
+		err := g.restore(ctx, source, dir, waiting[dir])
 		var fetch *fetchError
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -282,23 +292,23 @@ func (e *Engine) restoreGit(ctx context.Context, m *member) error {
 		if errors.As(err, &fetch) {
 			return fetch.error
 		}
-		if m.git.restores[dir] = err; err != nil {
-			e.o.Log.Warn("repository not restored", "replica", m.Name, "repository", dir, "error", err)
+		if g.restores[dir] = err; err != nil {
+			g.o.Log.Warn("repository not restored", "replica", g.o.Replica, "repository", dir, "error", err)
 			continue
 		}
-		if err := m.rep.GitSettle(dir); err != nil {
+		if err := g.rep.GitSettle(dir); err != nil {
 			return err
 		}
-		e.o.Log.Info("repository restored", "replica", m.Name, "repository", dir)
+		g.o.Log.Info("repository restored", "replica", g.o.Replica, "repository", dir)
 	}
 	return nil
 }
 
 // vanished removes a repository that the other side removed, and keeps it with
 // what was replaced. One that went on here since stays, and is pushed again.
-func (g *repositories) vanished(ctx context.Context, dir string) error {
-	here := filepath.Join(g.m.Path, dir)
-	agreed := g.m.rep.GitAgreed(dir)
+func (g *Repositories) vanished(ctx context.Context, dir string) error {
+	here := filepath.Join(g.o.Path, dir)
+	agreed := g.rep.GitAgreed(dir)
 	changed, err := g.keeper.Capture(ctx, dir)
 	switch {
 	case ctx.Err() != nil:
@@ -306,37 +316,37 @@ func (g *repositories) vanished(ctx context.Context, dir string) error {
 	case !agreed, changed, err != nil:
 		return nil
 	}
-	to := filepath.Join(g.m.rep.ReplacedDir(g.e.clock.Now()), dir)
+	to := filepath.Join(g.rep.ReplacedDir(g.o.Now()), dir)
 	err = g.area().Move(here, to)
 	if err == nil {
 		err = g.keeper.Remove(dir)
 	}
 	if errors.Is(err, area.ErrLink) { // what it leads to is somebody else's
-		g.e.o.Log.Warn("repository not removed", "replica", g.m.Name, "repository", dir, "error", err)
+		g.o.Log.Warn("repository not removed", "replica", g.o.Replica, "repository", dir, "error", err)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remove the repository %q: %w", dir, err)
 	}
-	g.area().Prune(g.m.Path, filepath.Dir(here))
-	g.e.o.Log.Info("repository removed", "replica", g.m.Name, "repository", dir, "kept", to)
+	g.area().Prune(g.o.Path, filepath.Dir(here))
+	g.o.Log.Info("repository removed", "replica", g.o.Replica, "repository", dir, "kept", to)
 	return nil
 }
 
 // placeFiles places the repositories that the remote side has as files, where
 // there are none here. One that cannot be placed is for attention, and keeps nothing else
 // from going on.
-func (g *repositories) placeFiles(ctx context.Context) error {
-	files := g.m.rep.GitFiles()
+func (g *Repositories) placeFiles(ctx context.Context, source store.Layout) error {
+	files := g.rep.GitFiles()
 	if len(files) == 0 {
 		return nil
 	}
-	for _, dir := range sorted(files) {
-		if _, err := os.Lstat(filepath.Join(g.m.Path, dir)); err == nil {
+	for _, dir := range slices.Sorted(maps.Keys(files)) {
+		if _, err := os.Lstat(filepath.Join(g.o.Path, dir)); err == nil {
 			delete(g.unfit, dir)
 			continue
 		}
-		err := g.placeAsFiles(ctx, dir, files[dir])
+		err := g.placeAsFiles(ctx, source, dir, files[dir])
 		var fetch *fetchError
 		switch {
 		case ctx.Err() != nil:
@@ -347,24 +357,24 @@ func (g *repositories) placeFiles(ctx context.Context) error {
 			return fmt.Errorf("cannot place the repository %q: %w", dir, err)
 		case err != nil:
 			g.unfit[dir] = err
-			g.e.o.Log.Warn("repository not placed", "replica", g.m.Name, "repository", dir, "error", err)
+			g.o.Log.Warn("repository not placed", "replica", g.o.Replica, "repository", dir, "error", err)
 		default:
 			delete(g.unfit, dir)
-			g.e.o.Log.Info("repository placed", "replica", g.m.Name, "repository", dir)
+			g.o.Log.Info("repository placed", "replica", g.o.Replica, "repository", dir)
 		}
 	}
-	return g.m.rep.GitFilesPlaced(len(g.unfit) == 0)
+	return g.rep.GitFilesPlaced(len(g.unfit) == 0)
 }
 
 // placeAsFiles places one of them.
-func (g *repositories) placeAsFiles(ctx context.Context, dir string, rows []tree.Entry) error {
-	stage := filepath.Join(g.m.rep.Stage(), "git-in")
+func (g *Repositories) placeAsFiles(ctx context.Context, source store.Layout, dir string, rows []tree.Entry) error {
+	stage := filepath.Join(g.rep.Stage(), "git-in")
 	defer g.area().RemoveAll(stage)
 	made := filepath.Join(stage, "whole")
 	if err := errors.Join(g.area().RemoveAll(stage), g.area().Mkdir(made)); err != nil {
 		return err
 	}
-	if err := g.fetch(ctx, dir+"/", rows, made, stage); err != nil {
+	if err := g.fetch(ctx, source, dir+"/", rows, made, stage); err != nil {
 		return err
 	}
 	if err := g.keeper.Admit(dir, made); err != nil {
@@ -373,7 +383,7 @@ func (g *repositories) placeAsFiles(ctx context.Context, dir string, rows []tree
 	if err := g.area().Mkdir(filepath.Join(made, "refs")); err != nil { // a store may keep no empty directories
 		return err
 	}
-	return g.area().Move(made, filepath.Join(g.m.Path, dir))
+	return g.area().Move(made, filepath.Join(g.o.Path, dir))
 }
 
 // fetchError is the store's fault, and no repository's.
@@ -381,15 +391,15 @@ type fetchError struct{ error }
 
 // restore brings the remote shadow of a repository here, and what it says into
 // the repository.
-func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entry) error {
-	stage := filepath.Join(g.m.rep.Stage(), "git-in")
+func (g *Repositories) restore(ctx context.Context, source store.Layout, dir string, rows []tree.Entry) error {
+	stage := filepath.Join(g.rep.Stage(), "git-in")
 	defer g.area().RemoveAll(stage)
-	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.m.rep.GitAgreed(dir)}
+	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.rep.GitAgreed(dir)}
 	prefix := filepath.Join(localfs.Dir, "git", dir) + "/"
 	state, packs := parted(rows)
-	err := g.fetch(ctx, prefix, state, a.From, stage)
+	err := g.fetch(ctx, source, prefix, state, a.From, stage)
 	if err == nil && !a.Agreed {
-		a.Base, err = g.agreed(ctx, dir, filepath.Join(stage, "agreed"), stage)
+		a.Base, err = g.agreed(ctx, source, dir, filepath.Join(stage, "agreed"), stage)
 	}
 	if err != nil {
 		return err
@@ -401,7 +411,7 @@ func (g *repositories) restore(ctx context.Context, dir string, rows []tree.Entr
 	packs = slices.DeleteFunc(packs, func(e tree.Entry) bool {
 		return !slices.Contains(needed, strings.TrimPrefix(e.Path, prefix))
 	})
-	if err := g.fetch(ctx, prefix, packs, a.From, stage); err != nil {
+	if err := g.fetch(ctx, source, prefix, packs, a.From, stage); err != nil {
 		return err
 	}
 	return g.keeper.Restore(ctx, a)
@@ -422,13 +432,13 @@ func parted(rows []tree.Entry) (state, packs []tree.Entry) {
 // agreed brings to a directory the shadow that both sides last agreed on, where the one
 // here was captured anew since: by somebody who waits, or for a generation that never
 // was. It is in the bucket for as long as that generation is kept; "" where it is not.
-func (g *repositories) agreed(ctx context.Context, dir, to, stage string) (string, error) {
-	rows, err := g.m.rep.GitBase(dir)
+func (g *Repositories) agreed(ctx context.Context, source store.Layout, dir, to, stage string) (string, error) {
+	rows, err := g.rep.GitBase(dir)
 	if err != nil || len(rows) == 0 {
 		return "", err
 	}
 	state, _ := parted(rows)
-	err = g.fetch(ctx, filepath.Join(localfs.Dir, "git", dir)+"/", state, to, stage)
+	err = g.fetch(ctx, source, filepath.Join(localfs.Dir, "git", dir)+"/", state, to, stage)
 	var told *rclone.Error
 	switch {
 	case ctx.Err() != nil:
@@ -436,14 +446,14 @@ func (g *repositories) agreed(ctx context.Context, dir, to, stage string) (strin
 	case errors.As(err, &told) && told.Class.Retry():
 		return "", err
 	case err != nil:
-		g.e.o.Log.Warn("what both sides of a repository agreed on is not in the bucket any more", "replica", g.m.Name, "repository", dir, "error", err)
+		g.o.Log.Warn("what both sides of a repository agreed on is not in the bucket any more", "replica", g.o.Replica, "repository", dir, "error", err)
 		return "", nil
 	}
 	return to, nil
 }
 
 // fetch brings rows of a shadow to where they lie in it.
-func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Entry, to, stage string) (err error) {
+func (g *Repositories) fetch(ctx context.Context, source store.Layout, prefix string, rows []tree.Entry, to, stage string) (err error) {
 	var files []*tree.Entry
 	for i := range rows {
 		target := filepath.Join(to, strings.TrimPrefix(rows[i].Path, prefix))
@@ -467,7 +477,7 @@ func (g *repositories) fetch(ctx context.Context, prefix string, rows []tree.Ent
 	if err := g.area().Mkdir(dir); err != nil {
 		return err
 	}
-	if err := g.m.source.Fetch(ctx, files, dir, nil, g.e.progress(g.m)); err != nil {
+	if err := source.Fetch(ctx, files, dir, nil, g.o.Progress); err != nil {
 		return &fetchError{err}
 	}
 	for i, e := range files {
@@ -495,4 +505,18 @@ func cannotPlace(row *tree.Entry, err error) error {
 }
 
 // area is the tree, in which the bucket and others put links.
-func (g *repositories) area() area.Dir { return area.Dir(g.m.Path) }
+func (g *Repositories) area() area.Dir { return area.Dir(g.o.Path) }
+
+// Account adds the repositories that are not carried as they are now.
+func (g *Repositories) Account(a *account.Account) {
+	if g == nil {
+		return
+	}
+	for _, errs := range []map[string]error{g.captures, g.restores} {
+		for _, dir := range slices.Sorted(maps.Keys(errs)) {
+			if err := errs[dir]; err != nil && !errors.Is(err, errOrphan) && !gitstate.Lost(err) {
+				a.Add(account.Uncaptured, dir, 0, anchor.OneLine(err))
+			}
+		}
+	}
+}

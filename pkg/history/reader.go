@@ -1,4 +1,7 @@
-package engine
+// Package history reads what a workspace's bucket holds: its generations, what is in
+// them, and the versions that lost their name. It takes no lease, and so the host's
+// program, which keeps no replica, has it too.
+package history
 
 import (
 	"cmp"
@@ -18,9 +21,20 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
+
+// Options say whose history is read.
+type Options struct {
+	Workspace status.Workspace
+	Replicas  []scope.Replica // in order of priority
+	Host      string          // in the names of what a restore keeps here
+	// Connect opens a prefix.
+	Connect func(ctx context.Context, t scope.Target) (scope.Remote, error)
+}
 
 // Reader reads what a workspace's bucket holds. It needs no lease and writes
 // nothing there; it has remotes of its own, and may run beside an engine.
@@ -28,8 +42,8 @@ import (
 type Reader struct {
 	o       Options
 	tmp     string
-	head    Remote
-	remotes map[string]Remote
+	head    scope.Remote
+	remotes map[string]scope.Remote
 	now     *store.Head
 	log     *store.Log
 }
@@ -40,7 +54,7 @@ func NewReader(o Options) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{o: o, tmp: tmp, remotes: map[string]Remote{}}, nil
+	return &Reader{o: o, tmp: tmp, remotes: map[string]scope.Remote{}}, nil
 }
 
 // Close removes what the reader fetched.
@@ -51,7 +65,7 @@ func (r *Reader) Head(ctx context.Context) (*store.Head, error) {
 	if r.now != nil {
 		return r.now, nil
 	}
-	head, err := r.o.Connect(ctx, Target{})
+	head, err := r.o.Connect(ctx, scope.Target{})
 	if err != nil {
 		return nil, err
 	}
@@ -180,19 +194,19 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 }
 
 // Replica finds a replica by its name.
-func (r *Reader) Replica(name string) (Replica, bool) {
-	i := slices.IndexFunc(r.o.Replicas, func(x Replica) bool { return x.Name == name })
+func (r *Reader) Replica(name string) (scope.Replica, bool) {
+	i := slices.IndexFunc(r.o.Replicas, func(x scope.Replica) bool { return x.Name == name })
 	if i < 0 {
-		return Replica{}, false
+		return scope.Replica{}, false
 	}
 	return r.o.Replicas[i], true
 }
 
 // Find finds the replica that a path lies in, and the path within it. Relative
 // paths are those of the first replica; "." is all of it.
-func (r *Reader) Find(path string) (Replica, string, error) {
+func (r *Reader) Find(path string) (scope.Replica, string, error) {
 	if len(r.o.Replicas) == 0 {
-		return Replica{}, "", errors.New("this workspace has no replicas")
+		return scope.Replica{}, "", errors.New("this workspace has no replicas")
 	}
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(r.o.Replicas[0].Path, path)
@@ -209,18 +223,18 @@ func (r *Reader) Find(path string) (Replica, string, error) {
 		for _, x := range r.o.Replicas {
 			roots = append(roots, x.Path)
 		}
-		return Replica{}, "", hint.Wrap(fmt.Errorf("cannot find %q: it is in no replica", path), "replicas are at %s", strings.Join(roots, ", "))
+		return scope.Replica{}, "", hint.Wrap(fmt.Errorf("cannot find %q: it is in no replica", path), "replicas are at %s", strings.Join(roots, ", "))
 	}
 	x := r.o.Replicas[best]
 	return x, strings.TrimPrefix(strings.TrimPrefix(path, x.Path), "/"), nil
 }
 
 // remote opens a replica's prefix, once.
-func (r *Reader) remote(ctx context.Context, x Replica) (Remote, error) {
+func (r *Reader) remote(ctx context.Context, x scope.Replica) (scope.Remote, error) {
 	remote, ok := r.remotes[x.Name]
 	if !ok {
 		var err error
-		if remote, err = r.o.Connect(ctx, Target{Replica: x.Name, Plain: x.Layout == "mirror"}); err != nil {
+		if remote, err = r.o.Connect(ctx, scope.Target{Replica: x.Name, Plain: x.Layout == "mirror"}); err != nil {
 			return nil, err
 		}
 		r.remotes[x.Name] = remote
@@ -229,7 +243,7 @@ func (r *Reader) remote(ctx context.Context, x Replica) (Remote, error) {
 }
 
 // layout opens a replica's prefix for reading.
-func (r *Reader) layout(ctx context.Context, x Replica) (store.Layout, error) {
+func (r *Reader) layout(ctx context.Context, x scope.Replica) (store.Layout, error) {
 	remote, err := r.remote(ctx, x)
 	if err != nil {
 		return nil, err
@@ -242,7 +256,7 @@ func (r *Reader) layout(ctx context.Context, x Replica) (store.Layout, error) {
 
 // Tree reads a replica's tree at a generation, and where its content is to be
 // fetched from. A mirror has the tree of now alone.
-func (r *Reader) Tree(ctx context.Context, x Replica, g store.Generation) (*store.Tree, store.Layout, error) {
+func (r *Reader) Tree(ctx context.Context, x scope.Replica, g store.Generation) (*store.Tree, store.Layout, error) {
 	layout, err := r.layout(ctx, x)
 	if err != nil {
 		return nil, nil, err
@@ -272,7 +286,7 @@ type Placed struct {
 	Older *store.Older `json:"older,omitempty"`
 }
 
-func placedOf(x Replica, g store.Generation, out *replica.Outcome, older *store.Older, left ...localfs.Unknown) *Placed {
+func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *store.Older, left ...localfs.Unknown) *Placed {
 	if out == nil {
 		return nil
 	}
@@ -294,7 +308,7 @@ type ExportOptions struct {
 
 // Export writes a path of a generation ("" for all) to a directory that is
 // empty or not there yet.
-func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Generation, dir string, o ExportOptions) (*Placed, error) {
+func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g store.Generation, dir string, o ExportOptions) (*Placed, error) {
 	t, layout, err := r.Tree(ctx, x, g)
 	if err != nil {
 		return nil, err
@@ -317,7 +331,7 @@ func (r *Reader) Export(ctx context.Context, x Replica, path string, g store.Gen
 // one at the top, others where they lie in it, or by their name. left are those
 // that the generation has no tree of. A tree that has a link where another one lies
 // leads that nowhere.
-func (r *Reader) ExportAll(ctx context.Context, replicas []Replica, g store.Generation, dir string, o ExportOptions) (placed []*Placed, left []string, err error) {
+func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g store.Generation, dir string, o ExportOptions) (placed []*Placed, left []string, err error) {
 	if err := errors.Join(replica.Vacant(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return nil, nil, err
 	}
@@ -366,7 +380,7 @@ func below(entries []tree.Entry, path string) []tree.Entry {
 // Undelete brings back what a generation has at and below a path of the local tree ("" for
 // all) where nothing is any more, and takes deletions back that wait here. Nobody else may
 // place there meanwhile.
-func (r *Reader) Undelete(ctx context.Context, x Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
+func (r *Reader) Undelete(ctx context.Context, x scope.Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
 	t, layout, err := r.Tree(ctx, x, g)
 	if err != nil {
 		return nil, err
@@ -408,7 +422,7 @@ func harmless(t *store.Tree) (*store.Tree, []localfs.Unknown) {
 
 // Place makes a path of the local tree what it was in a generation. Nobody else
 // may place there meanwhile.
-func (r *Reader) Place(ctx context.Context, x Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
+func (r *Reader) Place(ctx context.Context, x scope.Replica, path string, g store.Generation, progress store.Progress) (*Placed, error) {
 	t, layout, err := r.Tree(ctx, x, g)
 	if err != nil {
 		return nil, err
@@ -421,13 +435,14 @@ func (r *Reader) Place(ctx context.Context, x Replica, path string, g store.Gene
 }
 
 // local is the tree of a replica as a restore has it.
-func (r *Reader) local(x Replica, layout store.Layout) *replica.Replica {
+func (r *Reader) local(x scope.Replica, layout store.Layout) *replica.Replica {
 	return replica.New(replica.Options{
-		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Self.Host, Filter: x.filter(), Layout: layout,
+		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Host, Filter: filterOf(x), Layout: layout,
 	})
 }
 
-func (x Replica) filter() *filter.Filter {
+// filterOf is what a replica leaves out: nothing where it has no filter.
+func filterOf(x scope.Replica) *filter.Filter {
 	if x.Filter == nil {
 		return &filter.Filter{}
 	}
@@ -467,7 +482,7 @@ func Compare(before, after []tree.Entry) []Change {
 
 // Show lists what a generation changed in a replica, against the kept one
 // before it, and what it did not have in its newest state.
-func (r *Reader) Show(ctx context.Context, x Replica, g store.Generation) ([]Change, *store.Older, error) {
+func (r *Reader) Show(ctx context.Context, x scope.Replica, g store.Generation) ([]Change, *store.Older, error) {
 	gens, err := r.Log(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -503,7 +518,7 @@ type Version struct {
 
 // Versions lists how a path was in the kept generations, oldest first; each
 // state once.
-func (r *Reader) Versions(ctx context.Context, x Replica, path string) ([]Version, error) {
+func (r *Reader) Versions(ctx context.Context, x scope.Replica, path string) ([]Version, error) {
 	gens, err := r.Log(ctx)
 	if err != nil {
 		return nil, err

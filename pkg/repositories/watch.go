@@ -1,0 +1,47 @@
+package repositories
+
+import (
+	"strings"
+
+	"github.com/coltec/coltec/pkg/localfs"
+)
+
+// Watched is of what of a tree is watched: what it matches, and repositories as far as
+// everything that git does to them shows: their refs, HEAD and index.
+type Watched struct{ localfs.Matcher }
+
+// Dir reports whether a directory is watched.
+func (w Watched) Dir(path string) bool {
+	below, ok := inGitDir(path)
+	if !ok {
+		return w.Matcher.Dir(path)
+	}
+	return below == "" || below == "refs" || strings.HasPrefix(below, "refs/") || below == "worktrees" || strings.HasPrefix(below, "worktrees/")
+}
+
+// File reports whether a file is.
+func (w Watched) File(path string) bool {
+	below, ok := inGitDir(path)
+	if !ok {
+		return w.Matcher.File(path)
+	}
+	return below != "" && !strings.HasSuffix(below, ".lock")
+}
+
+// inGitDir gives what of a path is below the git directory in it; a submodule's
+// is in that of another.
+func inGitDir(path string) (below string, ok bool) {
+	in := "/" + path + "/"
+	i := strings.LastIndex(in, "/.git/")
+	if i < 0 {
+		return "", false
+	}
+	below = strings.Trim(in[i+len("/.git"):], "/")
+	for strings.HasPrefix(below, "modules/") {
+		_, below, _ = strings.Cut(strings.TrimPrefix(below, "modules/"), "/")
+	}
+	if below == "modules" {
+		below = ""
+	}
+	return below, true
+}
