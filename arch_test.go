@@ -27,9 +27,10 @@ var lower = map[string]string{
 	"pkg/filter":       "pkg/hint",
 	"pkg/watch":        "pkg/hint",
 	"pkg/unit":         "pkg/backoff pkg/hint",
+	"hooks":            "pkg/unit", // below the spec and the supervisor: both name points, and it names neither
 	"pkg/process":      "pkg/hint",
 	"pkg/logfile":      "pkg/anchor pkg/hint pkg/secret",
-	"pkg/spec":         "pkg/backoff pkg/filter pkg/hint pkg/secret pkg/wholefile",
+	"pkg/spec":         "hooks pkg/backoff pkg/filter pkg/hint pkg/secret pkg/wholefile",
 	"pkg/rclone":       "pkg/anchor pkg/hint pkg/process pkg/secret",
 	"pkg/store":        "pkg/account pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/sparse pkg/tree pkg/wholefile",
 	"pkg/localfs":      "pkg/anchor pkg/hint pkg/sparse pkg/tree",
@@ -40,9 +41,8 @@ var lower = map[string]string{
 	"pkg/history":      "pkg/filter pkg/gitstate pkg/hint pkg/localfs pkg/rclone pkg/replica pkg/scope pkg/status pkg/store pkg/tree",
 	"pkg/preview":      "pkg/history pkg/plan pkg/rclone pkg/replica pkg/scope pkg/status pkg/store",
 	"pkg/control":      "pkg/account pkg/hint pkg/status pkg/wholefile",
-	"supervisor":       "pkg/backoff pkg/hint pkg/process pkg/unit pkg/wholefile",
+	"supervisor":       "hooks pkg/backoff pkg/hint pkg/process pkg/unit pkg/wholefile",
 	"pkg/tailnet":      "pkg/hint pkg/secret pkg/spec pkg/status pkg/unit pkg/wholefile",
-	"hooks":            "pkg/backoff pkg/hint pkg/unit",
 	"pkg/gitstate":     "pkg/anchor pkg/area pkg/killpoint pkg/wholefile",
 	"engine":           "pkg/account pkg/anchor pkg/backoff pkg/hint pkg/history pkg/killpoint pkg/localfs pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/status pkg/store pkg/tree pkg/watch",
 	"pkg/fnox":         "pkg/hint pkg/secret pkg/wholefile",
@@ -68,9 +68,8 @@ var lower = map[string]string{
 	"bench/supervisor":        "bench/internal/proc",
 	"bench/replication":       "bench/internal/proc internal/s3test pkg/hint pkg/status pkg/store pkg/tree",
 	"pkg/store/storetest":     "pkg/rclone pkg/store",
-	"pkg/replica/replicatest": "pkg/localfs pkg/tree",
-	"pkg/tree/treetest":       "pkg/tree",
-	"pkg/spec/internal":       "pkg/secret pkg/spec pkg/spec/internal/schema",
+	"pkg/replica/replicatest": "pkg/replica pkg/tree",
+	"pkg/spec/internal":       "hooks pkg/secret pkg/spec pkg/spec/internal/schema",
 }
 
 // bans are the imports that would bend a room's purpose, with the reason.

@@ -13,21 +13,19 @@ import (
 func TestUnits(t *testing.T) {
 	env := make([]string, 0, 8) // room: an append that is not careful would share it
 	env = append(env, "PATH=/bin")
-	got, err := Units(PostSync, []Def{
-		{Command: []string{"notify"}, Env: env},
-		{Command: []string{"sh", "-c", "x"}, Env: env, Dir: "/workspace", User: "vscode", Timeout: time.Second, OnFailure: unit.Fail},
+	got := Units(PostSync, []Def{
+		{Name: PostSync.HookName(0), Command: []string{"notify"}, Env: env},
+		{Name: "tell", Command: []string{"sh", "-c", "x"}, Env: env, Dir: "/workspace", User: "vscode", Timeout: time.Second, OnFailure: unit.Fail, Blocked: "KEY is not set"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := []unit.Unit{
 		{
-			Name: "post_sync-1", Kind: unit.Hook, Point: "post_sync", Argv: []string{"notify"},
+			Name: "post-sync-1", Kind: unit.Hook, Point: "post_sync", Argv: []string{"notify"},
 			Env: []string{"PATH=/bin", "COLTEC_HOOK=post_sync"}, Timeout: time.Minute, OnFailure: unit.Ignore,
 		},
 		{
-			Name: "post_sync-2", Kind: unit.Hook, Point: "post_sync", Argv: []string{"sh", "-c", "x"},
+			Name: "tell", Kind: unit.Hook, Point: "post_sync", Argv: []string{"sh", "-c", "x"},
 			Env: []string{"PATH=/bin", "COLTEC_HOOK=post_sync"}, Dir: "/workspace", User: "vscode", Timeout: time.Second, OnFailure: unit.Fail,
+			Blocked: "KEY is not set",
 		},
 	}
 	for i := range want {
@@ -38,31 +36,45 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// TestUnitsOfEachPointAreValid holds each row of the table to what a point is for.
 func TestUnitsOfEachPointAreValid(t *testing.T) {
+	seen := map[Point]bool{}
 	for _, p := range Points() {
-		units, err := Units(p, []Def{{Command: []string{"true"}}})
-		if err != nil || len(units) != 1 {
-			t.Errorf("%s: %d units, %v", p, len(units), err)
+		units := Units(p, []Def{{Name: p.HookName(0), Command: []string{"true"}}})
+		if len(units) != 1 {
+			t.Errorf("%s: %d units", p, len(units))
 		}
 		if err := unit.ValidateSet(units, nil); err != nil {
 			t.Error(err)
 		}
+		if seen[p] || p == "" || p.Runs() == "" {
+			t.Errorf("row %q: twice %v, runs %q", p, seen[p], p.Runs())
+		}
+		seen[p] = true
 	}
 }
 
+func TestUnknownPoint(t *testing.T) {
+	if p := Point("post_sink"); p.Known() || p.Runs() != "" {
+		t.Errorf("%s is known and runs %q", p, p.Runs())
+	}
+	if !PostSync.Known() {
+		t.Error("post_sync is not known")
+	}
+}
+
+// TestWrongHooks: the check of the set says what is wrong with hooks, each of them.
 func TestWrongHooks(t *testing.T) {
 	tests := map[string]struct {
-		point Point
-		defs  []Def
-		want  string
+		defs []Def
+		want string
 	}{
-		"point":        {"post_sink", []Def{{Command: []string{"true"}}}, `"post_sink": it is none of post_restore, pre_stop, post_sync`},
-		"no command":   {PreStop, []Def{{}}, `unit "pre_stop-1": it has no command`},
-		"all are said": {PreStop, []Def{{}, {}}, `unit "pre_stop-2": it has no command`},
+		"no command":   {[]Def{{Name: "pre-stop-1"}}, `unit "pre-stop-1": it has no command`},
+		"all are said": {[]Def{{Name: "pre-stop-1"}, {Name: "pre-stop-2"}}, `unit "pre-stop-2": it has no command`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Units(tt.point, tt.defs); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if err := unit.ValidateSet(Units(PreStop, tt.defs), nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})

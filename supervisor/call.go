@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/unit"
 )
 
@@ -50,7 +51,7 @@ type (
 	}
 	msgStatus struct{ reply chan []UnitStatus }
 	msgHooks  struct {
-		point string
+		point hooks.Point
 		reply chan []unit.Unit
 	}
 )
@@ -180,23 +181,23 @@ func (s *Supervisor) call(ctx context.Context, name string, msg func(uint64, cha
 // definition. A failed hook is logged; one with on_failure fail ends it with an
 // error. One point at a time: a hook that causes its own point waits for itself,
 // until its time-out.
-func (s *Supervisor) RunHooks(ctx context.Context, point string) error {
+func (s *Supervisor) RunHooks(ctx context.Context, point hooks.Point) error {
 	return s.RunHooksWith(ctx, point, nil)
 }
 
 // RunHooksWith is RunHooks with more in the environment, such as the path that
 // has a conflict.
-func (s *Supervisor) RunHooksWith(ctx context.Context, point string, env []string) error {
+func (s *Supervisor) RunHooksWith(ctx context.Context, point hooks.Point, env []string) error {
 	unlock, err := s.points.lock(ctx, point)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	hooks, err := ask(ctx, s, func(reply chan []unit.Unit) message { return msgHooks{point, reply} })
+	units, err := ask(ctx, s, func(reply chan []unit.Unit) message { return msgHooks{point, reply} })
 	if err != nil {
 		return err
 	}
-	for _, h := range hooks {
+	for _, h := range units {
 		err := s.call(ctx, h.Name, func(id uint64, reply chan error) message {
 			return msgHook{h.Name, env, id, reply}
 		})
@@ -265,16 +266,16 @@ func (s *Supervisor) status() []UnitStatus {
 // pointLocks lets one RunHooks run for each point.
 type pointLocks struct {
 	mu   sync.Mutex
-	held map[string]chan struct{} // closed on unlock
+	held map[hooks.Point]chan struct{} // closed on unlock
 }
 
-func (l *pointLocks) lock(ctx context.Context, point string) (unlock func(), err error) {
+func (l *pointLocks) lock(ctx context.Context, point hooks.Point) (unlock func(), err error) {
 	for {
 		l.mu.Lock()
 		busy := l.held[point]
 		if busy == nil {
 			if l.held == nil {
-				l.held = map[string]chan struct{}{}
+				l.held = map[hooks.Point]chan struct{}{}
 			}
 			mine := make(chan struct{})
 			l.held[point] = mine
@@ -290,7 +291,7 @@ func (l *pointLocks) lock(ctx context.Context, point string) (unlock func(), err
 	}
 }
 
-func (l *pointLocks) unlock(point string, mine chan struct{}) {
+func (l *pointLocks) unlock(point hooks.Point, mine chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.held, point)

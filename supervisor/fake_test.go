@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/unit"
 )
@@ -300,7 +301,7 @@ func job(u unit.Unit, every time.Duration) unit.Unit {
 	return u
 }
 
-func hook(point string, onFailure unit.FailurePolicy, u unit.Unit) unit.Unit {
-	u.Kind, u.Point, u.OnFailure = unit.Hook, point, onFailure
+func hook(point hooks.Point, onFailure unit.FailurePolicy, u unit.Unit) unit.Unit {
+	u.Kind, u.Point, u.OnFailure = unit.Hook, string(point), onFailure
 	return u
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/unit"
 )
@@ -312,13 +313,13 @@ func (m *machine) runHook(name string, id uint64, env []string, now time.Time) [
 }
 
 // hooksAt lists the hooks of a point in the order of their definition.
-func (m *machine) hooksAt(point string) (hooks []unit.Unit) {
+func (m *machine) hooksAt(point hooks.Point) (units []unit.Unit) {
 	for _, name := range m.order {
-		if u := m.units[name]; u.def.Kind == unit.Hook && u.def.Point == point && u.want != wantRemoved {
-			hooks = append(hooks, u.def)
+		if u := m.units[name]; u.def.Kind == unit.Hook && u.def.Point == string(point) && u.want != wantRemoved {
+			units = append(units, u.def)
 		}
 	}
-	return hooks
+	return units
 }
 
 // UnknownUnitError is for a name that no unit has.

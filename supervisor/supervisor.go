@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/unit"
 )
@@ -384,11 +385,12 @@ func (s *Supervisor) changed(a actChange) {
 	}
 }
 
-// onFailure runs the hooks for a unit that reached its start limit.
+// onFailure runs the hooks for a unit that reached its start limit. All other points
+// belong to whoever calls RunHooks.
 func (s *Supervisor) onFailure(a actChange) {
 	env := []string{"COLTEC_FAILED_UNIT=" + a.unit, "COLTEC_ERROR=" + a.why}
-	if err := s.RunHooksWith(context.Background(), unit.PointOnFailure, env); err != nil && !errors.Is(err, ErrStopped) {
-		s.opts.Logger.Error("hook failed", "point", unit.PointOnFailure, "error", err)
+	if err := s.RunHooksWith(context.Background(), hooks.OnFailure, env); err != nil && !errors.Is(err, ErrStopped) {
+		s.opts.Logger.Error("hook failed", "point", hooks.OnFailure, "error", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/unit"
 )
@@ -574,7 +575,7 @@ func TestHooksGetTheirEnvironment(t *testing.T) {
 
 func TestOnFailureHooks(t *testing.T) {
 	u := with(fake("web", "exit", "1", "0s"), func(u *unit.Unit) { u.StartLimit = unit.StartLimit{Burst: 1, Window: time.Hour} })
-	inBubble(t, []unit.Unit{u, hook(unit.PointOnFailure, unit.Ignore, fake("h", "exit", "0", "0s"))}, func(w *world) {
+	inBubble(t, []unit.Unit{u, hook(hooks.OnFailure, unit.Ignore, fake("h", "exit", "0", "0s"))}, func(w *world) {
 		w.after(10 * time.Second)
 		child := w.runner.children[len(w.runner.children)-1]
 		if child.name != "h" || !slices.Contains(child.env, "COLTEC_FAILED_UNIT=web") {

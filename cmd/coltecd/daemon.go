@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
@@ -223,7 +224,7 @@ func (d *daemon) begin(ctx context.Context) {
 		if err := d.replicas.awaitSettled(ctx); err != nil {
 			return nil // stopped meanwhile
 		}
-		if err := d.sup.RunHooks(ctx, spec.PostRestore); err != nil {
+		if err := d.sup.RunHooks(ctx, hooks.PostRestore); err != nil {
 			// on_failure: fail asked for exactly this: what waits does not start.
 			if ctx.Err() == nil {
 				d.log.Error("hook failed, services after the restore wait", "error", err)
@@ -353,7 +354,7 @@ func (d *daemon) killUnits(supervised <-chan struct{}) {
 
 // hookRequest asks for the hooks of a point.
 type hookRequest struct {
-	point string
+	point hooks.Point
 	env   []string
 }
 
@@ -362,7 +363,7 @@ type hookRequest struct {
 const hooksQueued = 32
 
 // askHooks asks for hooks on behalf of the engine, which does not wait for them.
-func (d *daemon) askHooks(point string, env []string) {
+func (d *daemon) askHooks(point hooks.Point, env []string) {
 	select {
 	case d.hooks <- hookRequest{point, env}:
 	default:
@@ -388,8 +389,8 @@ func (d *daemon) runHooks(ctx context.Context) {
 func (d *daemon) hooksBeforeStop(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New("no time is left before the push"))
 	defer cancel()
-	if err := d.sup.RunHooks(ctx, spec.PreStop); err != nil {
-		d.log.Warn("hook failed", "point", spec.PreStop, "error", err)
+	if err := d.sup.RunHooks(ctx, hooks.PreStop); err != nil {
+		d.log.Warn("hook failed", "point", hooks.PreStop, "error", err)
 	}
 }
 

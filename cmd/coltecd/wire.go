@@ -34,8 +34,8 @@ type setting struct {
 	only    []string // names of units and replicas to run; none: all
 	logDir  string
 	log     *slog.Logger
-	hooks   func(point string, env []string) // asks for the hooks of a point; nil: none
-	changed func()                           // is told that replicas are in another state; nil: nobody
+	hooks   func(point hooks.Point, env []string) // asks for the hooks of a point; nil: none
+	changed func()                                // is told that replicas are in another state; nil: nobody
 }
 
 // workspaceOf names the workspace of a spec.
@@ -79,10 +79,8 @@ func (s setting) units(rc func() (rclone.Binary, error)) []unit.Unit {
 			})
 		}
 	}
-	for _, point := range slices.Sorted(maps.Keys(s.spec.Hooks.All())) {
-		for _, h := range s.spec.Hooks.All()[point] {
-			units = append(units, s.hook(point, &h))
-		}
+	for _, point := range hooks.Points() {
+		units = append(units, hooks.Units(point, s.hooksAt(point))...)
 	}
 	return units
 }
@@ -108,20 +106,21 @@ func (s setting) service(def *spec.Service) unit.Unit {
 	return u
 }
 
-// hook is one hook, under the name that the spec has for it.
-func (s setting) hook(point string, def *spec.Hook) unit.Unit {
-	full, blocked := def.Expand(lookup(s.environ))
-	// What is wrong with a hook is found again, and said, when the set is checked.
-	made, _ := hooks.Units(hooks.Point(point), []hooks.Def{{
-		Command: def.Command, Dir: s.dir(def.Dir), User: def.User, Timeout: def.Timeout,
-		Env: s.childEnv(def.User, reveal(full.Env)), OnFailure: unit.FailurePolicy(def.OnFailure),
-	}})
-	u := made[0]
-	u.Name = def.Name
-	if blocked != nil {
-		u.Blocked = blocked.Error()
+// hooksAt are the hooks of the spec at a point.
+func (s setting) hooksAt(point hooks.Point) []hooks.Def {
+	var defs []hooks.Def
+	for _, h := range s.spec.Hooks[point] {
+		full, blocked := h.Expand(lookup(s.environ))
+		def := hooks.Def{
+			Name: h.Name, Command: h.Command, Dir: s.dir(h.Dir), User: h.User, Timeout: h.Timeout,
+			Env: s.childEnv(h.User, reveal(full.Env)), OnFailure: unit.FailurePolicy(h.OnFailure),
+		}
+		if blocked != nil {
+			def.Blocked = blocked.Error()
+		}
+		defs = append(defs, def)
 	}
-	return u
+	return defs
 }
 
 // dir is where a unit runs: in the workspace, unless its spec says otherwise.

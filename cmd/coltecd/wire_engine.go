@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
@@ -58,12 +59,12 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Distinct:     s.distinct(),
 		Log:          s.log,
 		Changed:      s.changed,
-		Synced:       func(name string) { s.event(spec.PostSync, "COLTEC_REPLICA="+name) },
+		Synced:       func(name string) { s.event(hooks.PostSync, "COLTEC_REPLICA="+name) },
 		Conflicted: func(name string, paths []string) {
-			s.event(spec.OnConflict, "COLTEC_REPLICA="+name, "COLTEC_CONFLICTS="+someLines(paths))
+			s.event(hooks.OnConflict, "COLTEC_REPLICA="+name, "COLTEC_CONFLICTS="+someLines(paths))
 		},
 		Failed: func(name string, err error) {
-			s.event(spec.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
+			s.event(hooks.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
 		},
 		Rested: slim,
 	}
@@ -139,7 +140,7 @@ func (s setting) place(y spec.Sync) string {
 }
 
 // event asks for the hooks of a point without waiting for them.
-func (s setting) event(point string, env ...string) {
+func (s setting) event(point hooks.Point, env ...string) {
 	if s.hooks != nil {
 		s.hooks(point, env)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/unit"
@@ -82,7 +83,7 @@ func TestUnits(t *testing.T) {
 		t.Errorf("db: blocked %q, dir %q", db.Blocked, db.Dir)
 	}
 	hook := units["pre-stop-1"]
-	if hook.Point != spec.PreStop || hook.OnFailure != unit.Fail || !slices.Contains(hook.Env, "COLTEC_HOOK=pre_stop") {
+	if hook.Point != string(hooks.PreStop) || hook.OnFailure != unit.Fail || !slices.Contains(hook.Env, "COLTEC_HOOK=pre_stop") {
 		t.Errorf("hook: %+v, env %q", hook, hook.Env)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/secret"
 )
 
@@ -27,9 +28,8 @@ func (c checker) units() {
 		c.unitName(at, v.Name, names)
 		c.service(at, v)
 	}
-	all := c.s.Hooks.All()
-	for _, point := range slices.Sorted(maps.Keys(all)) {
-		for i, h := range all[point] {
+	for _, point := range hooks.Points() {
+		for i, h := range c.s.Hooks[point] {
 			at := fmt.Sprintf("hooks.%s[%d]", point, i)
 			c.unitName(at, h.Name, names)
 			c.command(at+".command", h.Command)

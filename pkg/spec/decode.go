@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/secret"
 )
 
@@ -136,6 +137,7 @@ var (
 	sizeType     = reflect.TypeFor[Size]()
 	secretType   = reflect.TypeFor[secret.Value]()
 	wordsType    = reflect.TypeFor[Words]()
+	hooksType    = reflect.TypeFor[Hooks]()
 )
 
 // filled fills v from a node that is not null, an anchor, an alias or a tag.
@@ -152,6 +154,8 @@ func (d *decoder) filled(path string, n ast.Node, v reflect.Value, f field) {
 		d.filled(path, n, v.Elem(), f)
 	case v.Kind() == reflect.Slice:
 		d.list(path, n, v)
+	case v.Type() == hooksType:
+		d.points(path, n, v)
 	case v.Kind() == reflect.Map:
 		d.dictionary(path, n, v)
 	case v.Kind() == reflect.Interface:
@@ -186,7 +190,7 @@ func (d *decoder) structure(path string, n ast.Node, v reflect.Value) {
 	for _, e := range entries {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.key == e.key })
 		if i < 0 {
-			d.unknown(path, e, fields)
+			d.unknown(path, e, keysOf(fields))
 			continue
 		}
 		given[e.key] = true
@@ -216,8 +220,6 @@ func kindOf(path string) string {
 		return "sync entry"
 	case "remotes", "features", "mounts", "services", "secrets":
 		return strings.TrimSuffix(path, "s")
-	case "post_restore", "pre_stop", "post_sync", "on_conflict", "on_failure":
-		return path + " hook"
 	case "environment":
 		return "volume"
 	case "metadata":
@@ -227,15 +229,23 @@ func kindOf(path string) string {
 	case "crypt":
 		return "crypt remote"
 	}
+	if hooks.Point(path).Known() {
+		return path + " hook"
+	}
 	return path
 }
 
-// unknown says which keys there are.
-func (d *decoder) unknown(path string, e entry, fields []field) {
-	var known []string
+// keysOf lists the keys of fields.
+func keysOf(fields []field) []string {
+	var keys []string
 	for _, f := range fields {
-		known = append(known, f.key)
+		keys = append(keys, f.key)
 	}
+	return keys
+}
+
+// unknown says which keys there are.
+func (d *decoder) unknown(path string, e entry, known []string) {
 	where := ""
 	if path != "" {
 		where = " in " + path
@@ -275,6 +285,41 @@ func listAdvice(path string) string {
 		return `: write [program, argument, …], or [sh, -c, "…"] for a shell's line`
 	}
 	return ""
+}
+
+// points fills the hooks, whose keys are the points of the table.
+func (d *decoder) points(path string, n ast.Node, v reflect.Value) {
+	entries, ok := d.entries(path, n)
+	if !ok {
+		return
+	}
+	all := Hooks{}
+	for _, e := range entries {
+		point := hooks.Point(e.key)
+		if !point.Known() {
+			d.unknown(path, e, texts(hooks.Points()))
+			continue
+		}
+		at := join(path, e.key)
+		d.src.keys[at] = e.at
+		var list []Hook
+		d.value(at, e.value, reflect.ValueOf(&list).Elem(), field{})
+		if len(list) > 0 {
+			all[point] = list
+		}
+	}
+	if len(all) > 0 {
+		v.Set(reflect.ValueOf(all))
+	}
+}
+
+// texts are words as the texts that they are.
+func texts[S ~string](words []S) []string {
+	var out []string
+	for _, w := range words {
+		out = append(out, string(w))
+	}
+	return out
 }
 
 // dictionary fills a map from any text to values of one type.

@@ -353,7 +353,7 @@ func (s *Spec) needed() []string {
 		_, err := s.Services[i].Expand(none)
 		names = append(names, missingNames(err)...)
 	}
-	for _, list := range s.Hooks.All() {
+	for _, list := range s.Hooks {
 		for i := range list {
 			_, err := list[i].Expand(none)
 			names = append(names, missingNames(err)...)
@@ -397,11 +397,13 @@ func (s *Spec) Expand(lookup Lookup) (*Spec, error) {
 	for i := range out.Services {
 		out.Services[i].Env = x.values(out.Services[i].Env)
 	}
-	for _, list := range out.Hooks.lists() {
-		*list = slices.Clone(*list)
-		for i := range *list {
-			(*list)[i].Env = x.values((*list)[i].Env)
+	out.Hooks = maps.Clone(s.Hooks)
+	for point, list := range s.Hooks {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i].Env = x.values(list[i].Env)
 		}
+		out.Hooks[point] = list
 	}
 	if err := missingError(x.missing); err != nil {
 		return nil, err

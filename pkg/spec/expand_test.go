@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -180,7 +181,7 @@ func TestExpandUnits(t *testing.T) {
 	if s.Services[0].Env["KEY"].Reveal() != "${WEB_KEY}" {
 		t.Error("the spec itself was changed")
 	}
-	hook, err := s.Hooks.PreStop[0].Expand(env(map[string]string{"HOOK_KEY": "h"}))
+	hook, err := s.Hooks[hooks.PreStop][0].Expand(env(map[string]string{"HOOK_KEY": "h"}))
 	if err != nil || hook.Env["A"].Reveal() != "h" {
 		t.Errorf("%v, %v", hook, err)
 	}
@@ -204,7 +205,7 @@ func TestExpand(t *testing.T) {
 	if got := full.Persistence.Sync[1].RemotePath; got != "x/"+set["TEAM"] {
 		t.Errorf("remote path %q", got)
 	}
-	if full.Hooks.PreStop[0].Env["A"].Reveal() != set["HOOK_KEY"] || s.Hooks.PreStop[0].Env["A"].Reveal() != "${HOOK_KEY}" {
+	if full.Hooks[hooks.PreStop][0].Env["A"].Reveal() != set["HOOK_KEY"] || s.Hooks[hooks.PreStop][0].Env["A"].Reveal() != "${HOOK_KEY}" {
 		t.Error("hooks were not expanded, or in place")
 	}
 }

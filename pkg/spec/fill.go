@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/secret"
 )
 
@@ -104,9 +105,9 @@ func fill(s *Spec) {
 	for i := range s.Services {
 		fillService(f, fmt.Sprintf("services[%d]", i), &s.Services[i])
 	}
-	for point, list := range s.Hooks.lists() {
-		for i := range *list {
-			fillHook(f, point, i, &(*list)[i])
+	for point, list := range s.Hooks {
+		for i := range list {
+			fillHook(f, point, i, &list[i])
 		}
 	}
 	n := &s.Networking
@@ -217,9 +218,9 @@ func fillService(f filler, path string, v *Service) {
 	}
 }
 
-func fillHook(f filler, point string, i int, h *Hook) {
+func fillHook(f filler, point hooks.Point, i int, h *Hook) {
 	path := fmt.Sprintf("hooks.%s[%d]", point, i)
-	h.Name = or(h.Name, fmt.Sprintf("%s-%d", strings.ReplaceAll(point, "_", "-"), i+1))
+	h.Name = or(h.Name, point.HookName(i))
 	set(f, path+".timeout", &h.Timeout, 60*time.Second)
 	h.OnFailure = or(h.OnFailure, FailureIgnore)
 }

@@ -168,31 +168,6 @@ func (s *Spec) File() string { return s.src.file }
 // persistence.sync[0].path, or the nearest thing around it.
 func (s *Spec) Line(path string) int { return max(s.src.value(path).line, 1) }
 
-// Points at which hooks run.
-const (
-	PostRestore = "post_restore"
-	PreStop     = "pre_stop"
-	PostSync    = "post_sync"
-	OnConflict  = "on_conflict"
-	OnFailure   = "on_failure"
-)
-
-// lists returns the hooks by point, to be changed in place.
-func (h *Hooks) lists() map[string]*[]Hook {
-	return map[string]*[]Hook{PostRestore: &h.PostRestore, PreStop: &h.PreStop, PostSync: &h.PostSync, OnConflict: &h.OnConflict, OnFailure: &h.OnFailure}
-}
-
-// All returns the hooks by point.
-func (h *Hooks) All() map[string][]Hook {
-	all := map[string][]Hook{}
-	for point, list := range h.lists() {
-		if len(*list) > 0 {
-			all[point] = *list
-		}
-	}
-	return all
-}
-
 // Location is where a path of a remote really lies, as elements that can be
 // compared with another spec's: the store with its bucket, then the path.
 func (s *Spec) Location(remote, p string) []string {

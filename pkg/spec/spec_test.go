@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"
 )
@@ -171,7 +172,7 @@ hooks: {post_restore: [{command: [a]}, {command: [b]}]}
 		Services: []Service{{Name: "web", Command: []string{"web"}, Restart: RestartAlways,
 			Backoff: Backoff{500 * time.Millisecond, 60 * time.Second, 2}, StartLimit: StartLimit{10, 5 * time.Minute},
 			Stop: Stop{"TERM", 10 * time.Second}, Ready: &Probe{[]string{"ok"}, time.Second, 30 * time.Second}}},
-		Hooks: Hooks{PostRestore: []Hook{
+		Hooks: Hooks{hooks.PostRestore: {
 			{Name: "post-restore-1", Command: []string{"a"}, Timeout: 60 * time.Second, OnFailure: FailureIgnore},
 			{Name: "post-restore-2", Command: []string{"b"}, Timeout: 60 * time.Second, OnFailure: FailureIgnore}}},
 		Networking: Networking{HostnamePrefix: "dev-", Tags: []string{"tag:devcontainer"}, SSH: true, Tun: TunUserspace},

@@ -3,6 +3,7 @@ package spec
 import (
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/secret"
 )
 
@@ -445,18 +446,7 @@ type Probe struct {
 }
 
 // Hooks by the point at which they run.
-type Hooks struct {
-	// PostRestore runs after the restore and before services that wait for it.
-	PostRestore []Hook `yaml:"post_restore"`
-	// PreStop runs before the last push.
-	PreStop []Hook `yaml:"pre_stop"`
-	// PostSync runs after a cycle that moved something.
-	PostSync []Hook `yaml:"post_sync"`
-	// OnConflict runs after a conflict was put aside.
-	OnConflict []Hook `yaml:"on_conflict"`
-	// OnFailure runs when a service or a replica fails.
-	OnFailure []Hook `yaml:"on_failure"`
-}
+type Hooks map[hooks.Point][]Hook
 
 // What a failed hook does.
 const (

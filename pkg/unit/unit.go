@@ -44,10 +44,6 @@ const (
 	Fail   FailurePolicy = "fail"   // the caller of the hook point gets the error
 )
 
-// PointOnFailure is the hook point that the supervisor itself runs, when a unit
-// reaches its start limit. All other points belong to whoever calls RunHooks.
-const PointOnFailure = "on_failure"
-
 // Defaults, filled in by WithDefaults.
 const (
 	DefaultBackoffBase   = 500 * time.Millisecond

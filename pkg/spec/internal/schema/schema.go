@@ -11,6 +11,7 @@ import (
 
 	"github.com/invopop/jsonschema"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
 )
@@ -45,6 +46,7 @@ func Generate(dir string) ([]byte, error) {
 	for _, def := range s.Definitions {
 		name(def)
 	}
+	hookPoints(s.Definitions["Hooks"])
 	widen(s)
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
@@ -86,6 +88,17 @@ func name(s *jsonschema.Schema) {
 		if strings.EqualFold(first, strings.ReplaceAll(p.Key, "_", "")) {
 			p.Value.Description = p.Key + " " + rest
 		}
+	}
+}
+
+// hookPoints makes a key of each hook point of what is a map of hooks by their points.
+func hookPoints(s *jsonschema.Schema) {
+	list := s.AdditionalProperties
+	s.Properties, s.AdditionalProperties = jsonschema.NewProperties(), jsonschema.FalseSchema
+	for _, p := range hooks.Points() {
+		at := *list
+		at.Description = string(p) + " runs " + p.Runs() + "."
+		s.Properties.Set(string(p), &at)
 	}
 }
 

@@ -1,0 +1,61 @@
+package hooks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Point in the life of a workspace where hooks run.
+type Point string
+
+// The points. Each has a row in points.
+const (
+	PostRestore Point = "post_restore"
+	PreStop     Point = "pre_stop"
+	PostSync    Point = "post_sync"
+	OnConflict  Point = "on_conflict"
+	OnFailure   Point = "on_failure"
+)
+
+// points is the list of all points, in the order in which they come, and says when each
+// runs. What a spec may hold, its schema, the default names of hooks and the units that
+// are made of them follow from it: a new point is a row here and a call that runs it.
+var points = []struct {
+	point Point
+	runs  string
+}{
+	{PostRestore, "after the restore and before services that wait for it"},
+	{PreStop, "before the last push"},
+	{PostSync, "after a cycle that moved something"},
+	{OnConflict, "after a conflict was put aside"},
+	{OnFailure, "when a service or a replica fails"},
+}
+
+// Points are all points, in the order in which they come.
+func Points() []Point {
+	all := make([]Point, 0, len(points))
+	for _, row := range points {
+		all = append(all, row.point)
+	}
+	return all
+}
+
+// Known reports whether there is such a point.
+func (p Point) Known() bool { return slices.Contains(Points(), p) }
+
+// Runs says when the hooks of the point run, for a person: "before the last push".
+func (p Point) Runs() string {
+	for _, row := range points {
+		if row.point == p {
+			return row.runs
+		}
+	}
+	return ""
+}
+
+// HookName is what the hook at place i of a point is called unless it has a name of its
+// own: post-restore-1 is the first one. It names a log file, so it has no underscores.
+func (p Point) HookName(i int) string {
+	return fmt.Sprintf("%s-%d", strings.ReplaceAll(string(p), "_", "-"), i+1)
+}
