@@ -68,7 +68,8 @@ var lower = map[string]string{
 	"bench/supervisor":        "bench/internal/proc",
 	"bench/replication":       "bench/internal/proc internal/s3test pkg/hint pkg/status pkg/store pkg/tree",
 	"pkg/store/storetest":     "pkg/rclone pkg/store",
-	"pkg/replica/replicatest": "pkg/replica pkg/tree",
+	"pkg/replica/replicatest": "pkg/localfs pkg/tree",
+	"pkg/tree/treetest":       "pkg/tree",
 	"pkg/spec/internal":       "hooks pkg/secret pkg/spec pkg/spec/internal/schema",
 }
 
