@@ -541,10 +541,11 @@ func TestGitRunsNothing(t *testing.T) {
 	for name, config := range armed {
 		gittest.History(t, filepath.Join(a.dir, name), 3, 3)
 		a.git(name, "worktree", "add", "-q", "../"+name+"-linked")
+		// Quoted: a semicolon begins a comment in a configuration.
 		run := fmt.Sprintf("sh -c 'echo ran >%s/ran-%s; cat'", g.outside, name)
-		config = strings.ReplaceAll(config, "RUN", strings.ReplaceAll(run, `"`, `\"`))
+		config = strings.ReplaceAll(config, "RUN", `"`+run+`"`)
 		if name == "included" {
-			a.write(name+"/.git/more", strings.ReplaceAll("[filter \"x\"]\n\tclean = RUN\n", "RUN", run))
+			a.write(name+"/.git/more", "[filter \"x\"]\n\tclean = \""+run+"\"\n")
 		}
 		a.write(name+"/.git/info/attributes", "* filter=x diff=x\n")
 		for _, hook := range []string{"post-index-change", "pre-auto-gc", "reference-transaction"} {
@@ -572,6 +573,27 @@ func TestGitRunsNothing(t *testing.T) {
 	g.untouched(t, b.once)
 	g.untouched(t, a.once)
 	g.untouched(t, b.once)
+	for name := range armed {
+		gitFires(t, a, name)
+	}
+}
+
+// gitFires holds that a repository is armed: a git without settings of coltecd's runs what
+// its configuration names, without its own hooks.
+func gitFires(t *testing.T, m *gitMachine, name string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(m.dir, name, ".git/hooks")); err != nil {
+		t.Fatal(err)
+	}
+	m.write(name+"/d0/f0", "another content\n")
+	var out string
+	for _, args := range [][]string{{"diff"}, {"checkout", "-f"}} {
+		said, _ := gittest.Run(filepath.Join(m.dir, name), args...) // fails where a filter does no good
+		out += said
+	}
+	if _, err := os.Stat(filepath.Join(m.g.outside, "ran-"+name)); err != nil {
+		t.Errorf("%s runs nothing at all: %v\n%s", name, err, out)
+	}
 }
 
 // gitFirst is a commit of a repository, read without git: it would run what is armed.
@@ -593,17 +615,20 @@ func gitFirst(t *testing.T, m *gitMachine, dir string) string {
 }
 
 // A link of the repository becomes a directory, and a directory a link, between two
-// captures: nothing of what the link leads to is touched.
+// captures: nothing of what the link leads to is touched. Each place has a repository of its
+// own: one that is refused for a place would hide what is done at the others.
 func TestGitLinksAndDirectories(t *testing.T) {
 	t.Parallel()
 	g := newGitGround(t)
 	a := g.machine()
-	gittest.History(t, filepath.Join(a.dir, "r"), 3, 3)
-	places := []string{"hooks/pre-commit.d", "lfs", "annex", "info", "rr-cache/deep/er"}
+	places := map[string]string{"hooks": "hooks/pre-commit.d", "lfs": "lfs", "annex": "annex", "info": "info", "deep": "rr-cache/deep/er"}
 	files := []string{"pre-commit", "pack", "heads/main/x", "hooks", "exclude"} // some are something else outside
+	for name := range places {
+		gittest.History(t, filepath.Join(a.dir, name), 3, 3)
+	}
 	as := func(link bool) {
-		for _, path := range places {
-			file := filepath.Join(a.dir, "r/.git", path)
+		for name, path := range places {
+			file := filepath.Join(a.dir, name, ".git", path)
 			err := errors.Join(os.RemoveAll(file), os.MkdirAll(filepath.Dir(file), 0o755))
 			if err == nil && link {
 				err = os.Symlink(g.outside, file)
@@ -613,27 +638,39 @@ func TestGitLinksAndDirectories(t *testing.T) {
 			}
 			for _, below := range files {
 				if !link {
-					a.write("r/.git/"+path+"/"+below, "of the repository\n")
+					a.write(name+"/.git/"+path+"/"+below, "of the repository\n")
 				}
 			}
 		}
 	}
 	for _, link := range []bool{true, false, true, false} {
 		said := g.untouched(t, func() string { as(link); return a.once() })
-		if strings.Contains(said, "not carried") {
-			t.Errorf("link %v: %s", link, said)
+		for name := range places {
+			if !gitCaptured(said, name) {
+				t.Errorf("link %v: %s is not captured:\n%s", link, name, said)
+			}
 		}
 	}
 	b := g.machine()
 	g.untouched(t, b.once)
-	for _, path := range places {
+	for name, path := range places {
 		for _, below := range files {
-			file := filepath.Join(b.dir, "r/.git", path, below)
+			file := filepath.Join(b.dir, name, ".git", path, below)
 			if body, err := os.ReadFile(file); err != nil || string(body) != "of the repository\n" {
 				t.Errorf("%s: %v %q", file, err, body)
 			}
 		}
 	}
+}
+
+// gitCaptured says whether a session captured a repository.
+func gitCaptured(said, name string) bool {
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "repository captured") && strings.Contains(line, "repository="+name+"/.git") {
+			return true
+		}
+	}
+	return false
 }
 
 // Somebody in the tree puts a link in the place of what is coltecd's own, at each level,
