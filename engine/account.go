@@ -141,7 +141,7 @@ func (e *Engine) survey(ctx context.Context, m *member) (account.Account, error)
 	rep := m.rep
 	if rep == nil {
 		rep = e.newReplica(m)
-		rep.Layout = e.layout(m, rep, nil)
+		rep.Layout = m.layoutOf(rep, nil)
 	}
 	var head replica.Agreed
 	if e.lease != nil && e.lease.Head() != nil {
@@ -207,9 +207,9 @@ func (e *Engine) unpushed(m *member) (account.Reason, string) {
 
 // left are the accounts that are not empty, with those of steps as they will be once
 // these are committed.
-func (e *Engine) left(steps ...*prepared) []account.Left {
+func (r *roster) left(steps ...*prepared) []account.Left {
 	var out []account.Left
-	for _, m := range e.members {
+	for _, m := range r.members {
 		if !m.Writes() {
 			continue
 		}

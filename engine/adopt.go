@@ -1,37 +1,22 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 
+	"github.com/coltec/coltec/pkg/adoption"
 	"github.com/coltec/coltec/pkg/killpoint"
-	"github.com/coltec/coltec/pkg/rclone"
-	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// The steps of an adoption at which a crash test kills the process.
-var (
-	pointListed         = killpoint.New("adopt:listed")
-	pointListingWritten = killpoint.New("adopt:recorded")
-)
-
-// A prefix of plain objects that an earlier tool left is adopted: read as a
-// mirror, placed, and published in the replica's layout. Until the adoption is
-// finished the plain prefix is listed at each acquire, and what was written
-// there since counts as a remote change. A plain object that vanished does not
-// count: whoever cleans the old copy up must not empty the workspace.
+// The step of an adoption at which a crash test kills the process.
+var pointListed = killpoint.New("adopt:listed")
 
 // receivePlain receives a tree that has, or may have, plain objects in it. It
 // returns where content is to be fetched from.
@@ -59,10 +44,10 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 		return nil, err
 	}
 	pointListed.Reach()
-	source := overlaid{m.layout, mirror}
+	source := adoption.Source{Layout: m.layout, Plain: mirror}
 	if !published {
 		if len(listing.Entries) > 0 {
-			m.plain = &plainPrefix{listing: listing.Entries}
+			m.plain = adoption.New(listing.Entries)
 			e.o.Log.Info("adopting plain objects", "replica", m.Name, "objects", len(listing.Entries))
 		}
 		return source, m.rep.Receive(listing, "", head.Epoch, head.Generation)
@@ -75,15 +60,15 @@ func (e *Engine) receivePlain(ctx context.Context, m *member, head *store.Head) 
 	if err != nil {
 		return nil, err
 	}
-	merged, clashes := overlay(t.Entries, recorded, listing.Entries)
-	if len(merged)+len(clashes) == 0 {
+	plain, merged := adoption.Compare(t.Entries, recorded, listing.Entries)
+	if plain == nil {
 		return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
 	}
-	m.plain = &plainPrefix{listing: listing.Entries, recorded: recorded, clashes: clashes}
-	if err := e.keepClashes(ctx, m, mirror, clashes, t.Entries); err != nil {
+	m.plain = plain
+	if err := e.keepClashes(ctx, m, mirror, plain.Clashes(), t.Entries); err != nil {
 		return nil, err
 	}
-	t.Entries = lay(t.Entries, merged)
+	t.Entries = adoption.Lay(t.Entries, merged)
 	return source, m.rep.Receive(t, ref.Manifest, head.Epoch, head.Generation)
 }
 
@@ -94,62 +79,6 @@ func (e *Engine) connectPlain(ctx context.Context, m *member) (scope.Remote, err
 		return nil, &blockedError{err}
 	}
 	return remote, nil
-}
-
-// overlay compares a listing of the plain prefix with the one that was
-// recorded. merged is what was written there since and shall be taken; clashes
-// is what was changed on both sides.
-func overlay(head, recorded, listing []tree.Entry) (merged, clashes []*tree.Entry) {
-	for i := range listing {
-		e := &listing[i]
-		if e.Kind == tree.Dir {
-			continue
-		}
-		was := tree.Find(recorded, e.Path)
-		if was != nil && was.Tag == e.Tag {
-			continue
-		}
-		ours := tree.Find(head, e.Path)
-		if (ours == nil || was != nil && ours.SameContent(was)) && fits(head, e.Path) {
-			merged = append(merged, e)
-		} else {
-			clashes = append(clashes, e)
-		}
-	}
-	return merged, clashes
-}
-
-// fits says whether no file or link of the tree is where path needs a
-// directory.
-func fits(entries []tree.Entry, path string) bool {
-	for dir := range tree.Parents(path) {
-		if p := tree.Find(entries, dir); p != nil && p.Kind != tree.Dir {
-			return false
-		}
-	}
-	return true
-}
-
-// lay puts entries over a tree, with the directories they need.
-func lay(under []tree.Entry, over []*tree.Entry) []tree.Entry {
-	at := map[string]tree.Entry{}
-	for _, e := range under {
-		at[e.Path] = e
-	}
-	for _, e := range over {
-		at[e.Path] = *e
-		for dir := range tree.Parents(e.Path) {
-			if _, ok := at[dir]; !ok {
-				at[dir] = tree.Entry{Path: dir, Kind: tree.Dir, Mode: tree.NoMode}
-			}
-		}
-	}
-	out := make([]tree.Entry, 0, len(at))
-	for _, e := range at {
-		out = append(out, e)
-	}
-	tree.Sort(out)
-	return out
 }
 
 // keepClashes puts plain objects that were changed on both sides beside the
@@ -183,126 +112,16 @@ func (e *Engine) keepClashes(ctx context.Context, m *member, mirror *store.Mirro
 	return nil
 }
 
-// overlaid fetches listed entries from the plain prefix and all others from
-// the replica's own layout.
-type overlaid struct {
-	store.Layout
-	plain *store.Mirror
-}
-
-// Fetch asks each side for its own. Both name files by their place in the
-// list, so each gets a directory of its own.
-func (o overlaid) Fetch(ctx context.Context, entries []*tree.Entry, dir string, here *store.Here, progress store.Progress) error {
-	var own, plain []*tree.Entry
-	for _, e := range entries {
-		if e.Tag != "" {
-			plain = append(plain, e)
-		} else {
-			own = append(own, e)
-		}
-	}
-	if len(plain) == 0 {
-		return o.Layout.Fetch(ctx, own, dir, here, progress)
-	}
-	dirs := map[bool]string{false: filepath.Join(dir, "own"), true: filepath.Join(dir, "plain")}
-	for listed, part := range map[bool][]*tree.Entry{false: own, true: plain} {
-		if err := os.MkdirAll(dirs[listed], 0o700); err != nil {
-			return err
-		}
-		source := o.Layout
-		if listed {
-			source = o.plain
-		}
-		if err := source.Fetch(ctx, part, dirs[listed], here, progress); err != nil {
-			return err
-		}
-	}
-	next := map[bool]int{}
-	for i, e := range entries {
-		listed := e.Tag != ""
-		from := filepath.Join(dirs[listed], strconv.Itoa(next[listed]))
-		next[listed]++
-		if err := os.Rename(from, filepath.Join(dir, strconv.Itoa(i))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// plainPrefix is what is known of a prefix of plain objects.
-type plainPrefix struct {
-	listing  []tree.Entry          // what it holds
-	recorded []tree.Entry          // what was recorded of it the last time
-	clashes  []*tree.Entry         // of the listing: what was put aside
-	agreed   map[string]tree.Entry // what of the listing both sides agreed on, in any step
-	next     recording             // what is to be recorded now, once the head names it
-}
-
-// recording is a record of a plain prefix that was written.
-type recording struct {
-	key     string // of the object; "" for none
-	entries []tree.Entry
-	last    bool // no step is to come that adopts more
-}
-
-// adopted notes that the head names what was recorded last, if it does: the next step
-// records what that one adopts beside it.
+// adopted notes that the head names what was recorded last, if it does.
 func (e *Engine) adopted(m *member) {
-	if m.plain == nil || m.plain.next.key == "" || e.lease.Head().Adopted[m.Name] != m.plain.next.key {
-		return
-	}
-	if m.plain.next.last {
+	if m.plain != nil && m.plain.Committed(e.lease.Head().Adopted[m.Name]) {
 		m.plain = nil
-		return
 	}
-	m.plain.recorded, m.plain.next = m.plain.next.entries, recording{}
 }
 
-// paths are those of the listing.
-func (p *plainPrefix) paths() map[string]bool {
-	paths := map[string]bool{}
-	for i := range p.listing {
-		paths[p.listing[i].Path] = true
-	}
-	return paths
-}
-
-// record is what is to be recorded next: the version of each object that was
-// dealt with last. What was not, because it could not be placed, say, counts as
-// new the next time.
-func (p *plainPrefix) record(rows map[string]replica.Row, accounted map[string]bool) []tree.Entry {
-	at := map[string]tree.Entry{}
-	for _, e := range p.recorded {
-		at[e.Path] = e
-	}
-	if p.agreed == nil {
-		p.agreed = map[string]tree.Entry{}
-	}
-	for i := range p.listing {
-		l := &p.listing[i]
-		if r, known := rows[l.Path]; l.Kind != tree.Dir && known && r.Tag == l.Tag {
-			p.agreed[l.Path] = r.Entry // the row leaves the base, or its tag, with the first step
-		}
-		if e, agreed := p.agreed[l.Path]; agreed && accounted[l.Path] {
-			at[l.Path] = e
-		}
-	}
-	for _, e := range p.clashes {
-		at[e.Path] = *e
-	}
-	entries := slices.Collect(maps.Values(at))
-	tree.Sort(entries)
-	return entries
-}
-
-// recordListing writes what the plain prefix held when it was adopted, so that
-// later writes there can be told.
-// What the step does not hold yet, because it did not fit into it, counts as
-// new until a later step has it.
+// recordListing records what the plain prefix held when this step adopted it.
 func (e *Engine) recordListing(ctx context.Context, p *prepared) error {
 	m := p.member
-	var buf bytes.Buffer
-	w := tree.NewWriter(&buf)
 	accounted := map[string]bool{}
 	for e, err := range p.step.Publication.Entries {
 		if err != nil {
@@ -313,70 +132,21 @@ func (e *Engine) recordListing(ctx context.Context, p *prepared) error {
 	for _, g := range p.step.Publication.Gone {
 		accounted[g.Path] = true
 	}
-	rows, err := m.rep.Base().Lookup(m.plain.paths())
+	rows, err := m.rep.Base().Lookup(m.plain.Paths())
 	if err != nil {
 		return err
 	}
-	entries := m.plain.record(rows, accounted)
-	for i := range entries {
-		if err := w.Entry(&entries[i]); err != nil {
-			return err
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	key := path.Join(store.Dir, "plain", store.NewID())
-	if err := m.remote.PutIf(ctx, key, buf.Bytes(), rclone.Cond{}); err != nil {
-		return fmt.Errorf("cannot record the plain prefix: %w", err)
-	}
-	pointListingWritten.Reach()
-	p.adopted, m.plain.next = key, recording{key, entries, !p.more}
-	return nil
+	p.adopted, err = m.plain.Record(ctx, m.remote, rows, accounted, !p.more)
+	return err
 }
 
-// readListing reads what a prefix of plain objects held. It comes to a file first: of a
-// large one it is a hundred megabytes.
+// readListing reads what was recorded of a member's plain prefix.
 func (m *member) readListing(ctx context.Context, key string) ([]tree.Entry, error) {
-	tmp := filepath.Join(m.rep.Stage(), "listing")
-	if err := os.MkdirAll(tmp, 0o700); err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(tmp)
-	var out []tree.Entry
-	_, err := m.remote.Download(ctx, []string{key}, tmp, nil)
-	if err == nil {
-		out, err = parseListing(filepath.Join(tmp, filepath.FromSlash(key)))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read what was adopted: %w", err)
-	}
-	return out, nil
-}
-
-func parseListing(file string) (out []tree.Entry, err error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	for r := tree.NewReader(f); ; {
-		rec, err := r.Next()
-		if err == io.EOF {
-			return out, nil
-		}
-		if err != nil {
-			return nil, store.Impossible("%w", err)
-		}
-		if n := len(out); n == store.MaxRows || n > 0 && tree.Compare(out[n-1].Path, rec.Path) >= 0 {
-			return nil, store.Impossible("its rows are out of order, or too many")
-		}
-		out = append(out, rec.Entry)
-	}
+	return adoption.Read(ctx, m.remote, key, filepath.Join(m.rep.Stage(), "listing"))
 }
 
 // adoptions notes in the head what the steps adopted, or were made anew from.
-func (e *Engine) adoptions(steps []*prepared) func(*store.Head) {
+func adoptions(steps []*prepared) func(*store.Head) {
 	return func(h *store.Head) {
 		for _, p := range steps {
 			if p.member.orphan != "" {

@@ -104,10 +104,11 @@ func TestARecordThatDidNotCount(t *testing.T) {
 	a.e.keepLease(t.Context())
 	a.e.restore(t.Context())
 	m := a.e.members[0]
-	if _, err := a.e.prepare(t.Context(), m); err != nil {
+	p, err := a.e.prepare(t.Context(), m)
+	if err != nil {
 		t.Fatal(err)
 	}
-	first := m.plain.next.key
+	first := p.adopted
 	a.round()
 	key := a.e.lease.Head().Adopted["r"]
 	if key == "" || key == first || m.plain != nil {

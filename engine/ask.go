@@ -19,9 +19,9 @@ const (
 )
 
 // lookIn says when to look at another's lease again.
-func (e *Engine) lookIn(other *store.HeldByOther) time.Duration {
+func (t *tenure) lookIn(other *store.HeldByOther) time.Duration {
 	free := max(other.Free, time.Second)
-	if e.wanted.IsZero() {
+	if t.wanted.IsZero() {
 		return min(free, lookIdle)
 	}
 	late := other.Age - other.Renew // since the renewal was due
@@ -55,27 +55,27 @@ func holderView(h store.Holder) *status.Holder {
 
 // waitingView says whom the lease is waited for, and how far a request for it is. Who
 // was promised the lease is not in the head as its holder yet.
-func (e *Engine) waitingView(v *status.Lease, other *store.HeldByOther) {
+func (t *tenure) waitingView(v *status.Lease, other *store.HeldByOther) {
 	v.Holder = holderView(other.Holder)
 	v.Holder.LastSeen = moment(other.LastSeen)
 	if other.Doubt > 0 {
 		v.Doubt = other.Error()
 	}
-	if e.wanted.IsZero() {
+	if t.wanted.IsZero() {
 		return
 	}
-	v.Request = &status.Request{Time: e.wanted, Seen: other.Met}
+	v.Request = &status.Request{Time: t.wanted, Seen: other.Met}
 	if !other.Asked {
 		return
 	}
-	wrote := e.looked.Add(-other.Age)
-	v.Request.Renewed, v.Request.Free = moment(wrote), moment(e.looked.Add(other.Free))
+	wrote := t.looked.Add(-other.Age)
+	v.Request.Renewed, v.Request.Free = moment(wrote), moment(t.looked.Add(other.Free))
 	if other.Renew > 0 && !other.Met {
 		v.Request.Due = moment(wrote.Add(other.Renew + other.Renew/10))
 	}
 }
 
-// twinAttention says that another machine has our identity.
+// twinAttention warns that another machine has our identity.
 func (e *Engine) twinAttention() []string {
 	if e.lease == nil || e.lease.Rival() == "" {
 		return nil

@@ -122,7 +122,7 @@ func (e *Engine) deletions(ctx context.Context, m *member, found *replica.Change
 			return repositories.Deletions(found, staged, false), passing{}, nil
 		}
 	}
-	lost, err := m.rep.Losing(found.Gone, staged)
+	lost, err := staged.Losing(found.Gone)
 	if err != nil {
 		return nil, passing{}, err
 	}
@@ -138,7 +138,7 @@ func (e *Engine) deletions(ctx context.Context, m *member, found *replica.Change
 	return repositories.Deletions(found, staged, true), passing{}, nil
 }
 
-// judge says whether what a step would lose may go, and what there is to say of it.
+// judge reports whether what a step would lose may go, with what there is to say of it.
 func (e *Engine) judge(ctx context.Context, m *member, lost []tree.Entry) (goes bool, pass passing, err error) {
 	loss, err := m.rep.Loss(lost, 0, m.rep.GivesBack())
 	if err != nil {
@@ -215,7 +215,7 @@ func (e *Engine) holdsHere(m *member, names []string) {
 
 // trust takes a tree for the one that was synced last when a whole walk found nothing in
 // it that wants a word.
-func (e *Engine) trust(m *member) error {
+func (m *member) trust() error {
 	if m.held > 0 || m.hinted {
 		return nil
 	}
@@ -230,14 +230,14 @@ func paths(entries []tree.Entry) []string {
 	return out
 }
 
-// deletionNotes say which deletions wait here for a decision, and the command for each way.
-func (e *Engine) deletionNotes(m *member) (out []string) {
+// deletionNotes say which deletions wait here for a word, and the command for each way.
+func (t *tenure) deletionNotes(m *member) (out []string) {
 	say := func(text string, args ...any) {
 		out = append(out, fmt.Sprintf("replica %s: ", m.Name)+fmt.Sprintf(text, args...))
 	}
 	generation := int64(0)
-	if e.lease != nil && e.lease.Head() != nil {
-		generation = e.lease.Head().Generation
+	if t.lease != nil && t.lease.Head() != nil {
+		generation = t.lease.Head().Generation
 	}
 	word, back := "coltecd sync "+m.Name+" --allow-delete", undo(m.Name, generation)
 	if m.held > 0 {
@@ -245,7 +245,7 @@ func (e *Engine) deletionNotes(m *member) (out []string) {
 	}
 	switch {
 	case m.heldHere > 0 && !m.Writes(): // what others have deleted is not ours to bring back there
-		say("%d deletions at once that were made elsewhere wait for your word: %s deletes the files here too", m.heldHere, word)
+		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too", m.heldHere, word)
 	case m.heldHere > 0:
 		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too; %s keeps them, and brings them back everywhere",
 			m.heldHere, word, back)

@@ -62,7 +62,7 @@ func (y *weeks) start() {
 			Name: "w", Path: y.dir, Direction: scope.Bidirectional, Layout: "snapshot", Interval: time.Minute, Filter: &filter.Filter{},
 		}},
 	})
-	e.rules.small = eager
+	e.rules.Small = eager
 	e.clock.Now = y.now
 	e.clock.Boot = func() time.Duration { return time.Hour } // never asleep: content may come back within one epoch
 	y.engine = e
@@ -128,7 +128,8 @@ func (y *weeks) check() (generations int) {
 	kept := store.Keep(log.Generations, y.now(), 7*24*time.Hour)
 	keys := y.bucket.Keys()
 	layout := store.NewSnapshot(y.bucket.At("w"), y.t.TempDir())
-	for _, ref := range append(replicasOf(kept), head.Replicas) {
+	for _, g := range append(slices.Clone(kept), store.Generation{Replicas: head.Replicas}) {
+		ref := g.Replicas
 		if ref["w"].Manifest == "" {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/collection"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/scope"
@@ -29,7 +30,7 @@ type yard struct {
 	bucket *storetest.Bucket
 	start  time.Time
 	past   time.Duration
-	rules  rules
+	rules  collection.Rules
 	gens   []store.Generation          // all that were ever committed
 	trees  map[int64]map[string]string // what they were
 	faults func(storetest.Event) error // nil: none
@@ -46,7 +47,7 @@ type box struct {
 
 func newYard(t testing.TB, seed uint64) *yard {
 	y := &yard{
-		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), bucket: storetest.New(), rules: allRules,
+		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), bucket: storetest.New(), rules: collection.All,
 		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), trees: map[int64]map[string]string{},
 	}
 	y.bucket.Hook(func(e storetest.Event) error {
@@ -243,8 +244,8 @@ func (b *box) edit() {
 
 // history runs one random history and says what it lost.
 func (y *yard) history(steps int) error {
-	y.rules.sparse = func(live, size int64) bool { return live < size }
-	y.rules.small = eager
+	y.rules.Sparse = func(live, size int64) bool { return live < size }
+	y.rules.Small = eager
 	a := y.box("a")
 	y.box("b")
 	for range names {
@@ -346,14 +347,14 @@ func TestCollectionLosesNothing(t *testing.T) {
 
 // TestCollectionMutants holds the test above: without a rule it finds a loss.
 func TestCollectionMutants(t *testing.T) {
-	tests := map[string]func(*rules){
-		"nothing but the newest is kept": func(r *rules) {
-			r.keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
+	tests := map[string]func(*collection.Rules){
+		"nothing but the newest is kept": func(r *collection.Rules) {
+			r.Keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
 				return gens[max(len(gens)-1, 0):]
 			}
 		},
-		"what a manifest is a difference from goes": func(r *rules) { r.bases = false },
-		"deleted at once": func(r *rules) { r.wait = 0 },
+		"what a manifest is a difference from goes": func(r *collection.Rules) { r.Bases = false },
+		"deleted at once": func(r *collection.Rules) { r.Wait = 0 },
 	}
 	for name, weaken := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -384,7 +385,7 @@ func TestCondemnedContentComesBack(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			y := newYard(t, 1)
-			y.rules.remark, y.rules.renumber = tt.remark, tt.renumber
+			y.rules.Remark, y.rules.Renumber = tt.remark, tt.renumber
 			a := y.box("a")
 			a.e.clock.Boot = func() time.Duration { return 0 } // it never loses the lease: one epoch
 			once := strings.Repeat("once ", 20<<10)

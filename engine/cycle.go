@@ -45,7 +45,7 @@ func (e *Engine) connect(ctx context.Context, m *member) error {
 	}
 	m.remote = remote
 	m.rep = e.newReplica(m)
-	m.layout = e.layout(m, m.rep, remote)
+	m.layout = m.layoutOf(m.rep, remote)
 	m.rep.Layout = m.layout
 	return nil
 }
@@ -73,7 +73,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 	}
 	m.git = repositories.New(repositories.Options{
 		Replica: m.Name, Path: m.Path, Env: e.o.Workspace.Env, Host: e.o.Self.Host, Log: e.o.Log, Now: e.clock.Now,
-		Came:     func(path string) bool { return m.rep == nil || m.rep.Agrees(path) },
+		Came:     func(path string) bool { return m.rep == nil || m.rep.Repositories().Agrees(path) },
 		Progress: e.progress(m),
 		Doing:    func(what string) { e.underWay(m, func(r *status.Replica) { r.Doing = what }) },
 	})
@@ -83,7 +83,7 @@ func (e *Engine) repositories(m *member) replica.Git {
 	return m.git
 }
 
-func (e *Engine) layout(m *member, rep *replica.Replica, remote scope.Remote) store.Layout {
+func (m *member) layoutOf(rep *replica.Replica, remote scope.Remote) store.Layout {
 	if m.Layout == "mirror" {
 		return store.NewMirror(remote)
 	}
@@ -140,13 +140,13 @@ func (e *Engine) acquireOne(ctx context.Context, m *member) error {
 		return err
 	}
 	m.ready, m.epoch = true, e.lease.Head().Epoch
-	m.watchable()
-	e.count(m)
+	m.openForWatch()
+	m.count()
 	e.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation, "without", len(m.settleNotes))
 	return nil
 }
 
-// strays says that the log has another generation of the number that the base is of:
+// strays reports whether the log has another generation of the number that the base is of:
 // the bucket was set back, and somebody went on from there.
 func (m *member) strays(head *store.Head) bool {
 	base := m.rep.Base().Header
@@ -206,7 +206,7 @@ func (e *Engine) receive(ctx context.Context, m *member, head *store.Head) error
 	m.source = source
 	pointReceived.Reach()
 	if m.Direction == scope.PushOnly {
-		return m.rep.Disown()
+		return m.rep.Base().Disown()
 	}
 	return e.settle(ctx, m)
 }
@@ -230,7 +230,7 @@ func (e *Engine) receiveListing(ctx context.Context, m *member, head *store.Head
 	if empty {
 		// A store cannot tell an empty prefix from a missing one: nothing is
 		// deleted here on that evidence, and what is here goes there again.
-		return m.rep.Disown()
+		return m.rep.Base().Disown()
 	}
 	return nil
 }
@@ -314,7 +314,7 @@ func (e *Engine) pull(ctx context.Context, m *member) error {
 		if err != nil {
 			return err
 		}
-		if len(t.Entries) == 0 && m.rep.Files() > 0 {
+		if len(t.Entries) == 0 && m.rep.Base().Totals().Files > 0 {
 			// An object store cannot tell an empty prefix from a missing one.
 			m.scanNotes = []string{fmt.Sprintf("replica %s: the remote prefix is empty; nothing is deleted here on that evidence", m.Name)}
 			m.ready = true
@@ -367,7 +367,7 @@ func (e *Engine) push(ctx context.Context) (more bool) {
 		for _, p := range ready {
 			e.note(p.member, err)
 		}
-		e.leased(err)
+		e.noteLease(err)
 		return false
 	}
 	return slices.ContainsFunc(ready, func(p *prepared) bool { return p.more })
@@ -437,7 +437,7 @@ func (e *Engine) prepare(ctx context.Context, m *member) (*prepared, error) {
 // where nothing of that is to be sent now.
 func (e *Engine) scan(ctx context.Context, m *member) (*replica.Changes, error) {
 	// What follows reads the base in order: its rows need not be in memory.
-	if err := m.rep.Base().Rest(); err != nil {
+	if err := m.rep.Base().Unload(); err != nil {
 		e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
 	}
 	walked := e.toWalk(m)
@@ -456,7 +456,7 @@ func (e *Engine) scan(ctx context.Context, m *member) (*replica.Changes, error) 
 	m.behind = m.older(found.Edited, found.Unknown)
 	if found.Empty() && !m.anew {
 		e.holds(m, []string{})
-		return nil, e.trust(m)
+		return nil, m.trust()
 	}
 	if m.motion.puts(found, e.now()) {
 		m.hints.put(walked, found)
@@ -494,7 +494,7 @@ func (e *Engine) stage(ctx context.Context, m *member, epoch, generation int64) 
 	}()
 	gone, passing, err := e.deletions(ctx, m, found, staged)
 	if err == nil {
-		err = e.trust(m)
+		err = m.trust()
 	}
 	var waits []localfs.Unknown
 	if err == nil {
@@ -538,7 +538,7 @@ func (e *Engine) send(ctx context.Context, m *member, batch store.Batch, found *
 }
 
 func (e *Engine) publishStep(ctx context.Context, m *member, staged *replica.Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (_ *prepared, err error) {
-	if err := m.rep.Refresh(staged.Refreshed); err != nil {
+	if err := m.rep.Base().Refresh(staged.Refreshed); err != nil {
 		return nil, err
 	}
 	if staged.Len()+len(gone)+len(forgotten) == 0 && !m.anew {
@@ -582,7 +582,7 @@ func (e *Engine) commit(ctx context.Context, steps []*prepared, changes ...func(
 		changes = append(changes, amend)
 	}
 	if err := e.lease.Commit(ctx, nonce, refs, func(h *store.Head) {
-		e.adoptions(steps)(h)
+		adoptions(steps)(h)
 		tellPassed(steps)(h)
 		for _, change := range changes {
 			change(h)
@@ -616,7 +616,7 @@ func (e *Engine) pushed(p *prepared) {
 	if p.more {
 		m.soon()
 	}
-	e.count(m)
+	m.count()
 	e.o.Log.Info("committed", "replica", m.Name, "generation", e.lease.Head().Generation,
 		"changes", p.step.Delta.Len(), "deleted", p.step.Deleted)
 	if e.o.Synced != nil {
@@ -625,8 +625,9 @@ func (e *Engine) pushed(p *prepared) {
 }
 
 // count notes what status shows of the base.
-func (e *Engine) count(m *member) {
-	m.files, m.bytes, m.conflicts = m.rep.Totals()
+func (m *member) count() {
+	has := m.rep.Base().Totals()
+	m.files, m.bytes, m.conflicts = has.Files, has.Bytes, has.Conflicts
 }
 
 // progress reports a transfer to status.

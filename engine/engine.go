@@ -13,7 +13,10 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/adoption"
 	"github.com/coltec/coltec/pkg/backoff"
+	"github.com/coltec/coltec/pkg/base"
+	"github.com/coltec/coltec/pkg/collection"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
@@ -72,18 +75,10 @@ type Engine struct {
 	clock    clock
 
 	// Owned by the goroutine of Run.
-	members   []*member
-	lease     *store.Lease
-	head      scope.Remote
-	renewAt   time.Time
-	leaseAt   time.Time // when to ask for the lease again
-	leaseFail int
-	leaseErr  error
-	leaseTry  time.Time // when it was asked for last
-	looked    time.Time // when another's lease was looked at
-	wanted    time.Time // when we asked the holder to hand over; zero: we did not
-	collectAt time.Time // when to look for garbage
-	rules     rules     // of the collection
+	tenure
+	roster
+	collectAt time.Time        // when to look for garbage
+	rules     collection.Rules // of the collection
 
 	mu   sync.Mutex // guards what follows
 	view view       // what Status shows
@@ -92,55 +87,105 @@ type Engine struct {
 	heads meter // what the head costs: all replicas share it
 }
 
-// member is one replica at run time.
+// tenure is what is known of the lease, and when it is asked for. The goroutine of Run
+// owns it; while work is under way it waits for that, and renews alone.
+type tenure struct {
+	lease     *store.Lease
+	head      scope.Remote // the root that holds the head
+	renewAt   time.Time
+	leaseAt   time.Time // when to ask for the lease again
+	leaseFail int
+	leaseErr  error
+	leaseTry  time.Time // when it was asked for last
+	looked    time.Time // when another's lease was looked at
+	wanted    time.Time // when we asked the holder to hand over; zero: we did not
+}
+
+// roster are the replicas, in order of priority. The list itself never changes.
+type roster struct{ members []*member }
+
+// member is one replica at run time. The goroutine of Run owns it, and the worker that it
+// waits for; what others touch says so.
 type member struct {
 	scope.Replica
+	connected
+	tenancy
+	schedule
+	watching
+	deletions
+	findings
+
+	here  account.Account // what only this machine has
+	err   error
+	plain *adoption.Prefix // plain objects that are being adopted
+	anew  bool             // the manifest is damaged: the next step is published, whatever changed
+	cost  meter            // any goroutine adds to it
+}
+
+// connected is what a member works on, from its first connection on.
+type connected struct {
 	rep    *replica.Replica
 	remote scope.Remote
 	layout store.Layout
+	source store.Layout               // where content that waits to be placed comes from
+	git    *repositories.Repositories // that are carried as wholes; nil for none
+}
 
-	paused      bool
-	allowDelete bool
-	ready       bool   // acquired in this epoch: may push
-	epoch       int64  // of the lease, in which ready was set
-	lineage     string // of the head under which the prefix was claimed first
-	next        time.Time
-	wholeAt     time.Time    // when the whole tree is to be walked again, whatever was touched
-	hints       hints        // of what was touched since the last walk
-	hinted      bool         // the last walk was of that alone
-	motion      motion       // of the files that change all the time
-	behind      *store.Older // what the bucket has in a state that is not the newest one
-	leftOver    bool         // and left something to the next one
-	failures    int
-	held        int // deletions made here that wait for a decision
-	heldHere    int // and those that came from the bucket
+// tenancy is how far a member has come with the head that there is. It begins with the
+// acquisition in an epoch, and the loss of the lease ends it.
+type tenancy struct {
+	ready       bool      // acquired in this epoch: may push
+	epoch       int64     // of the lease, in which ready was set
+	lineage     string    // of the head under which the prefix was claimed first
+	ahead       *foreseen // what was read before the lease was there; nil: nothing
+	orphan      string    // the manifest that was taken because its head was lost
+	orphanEpoch int64     // the highest epoch of the manifests that a lost head left
+}
+
+// schedule is when a member has its next cycle, and of what that is.
+type schedule struct {
+	paused   bool
+	next     time.Time
+	wholeAt  time.Time // when the whole tree is to be walked again, whatever was touched
+	stockAt  time.Time // when to survey the tree, while it is not pushed
+	listAt   time.Time // when a mirror that others write into is listed again
+	hinted   bool      // the last walk was of what was touched alone
+	leftOver bool      // and left something to the next one
+	unsure   bool      // the end has begun, and the tree was not looked at since
+	failures int
+	motion   motion // of the files that change all the time
+}
+
+// watching is what comes from the watch of a tree. The watch's goroutine adds hints and
+// nudges; all else is of the loop.
+type watching struct {
+	hints     hints         // of what was touched since the last walk
+	nudged    atomic.Bool   // is in Engine.touched
+	restored  chan struct{} // closed when it was ready for the first time
+	unwatched error         // why changes may go unseen until the next interval
+	sharedOn  string        // file system on which changes from elsewhere do
+}
+
+// deletions are those that wait for a word, on either side.
+type deletions struct {
+	allowDelete bool // somebody said the word, for this cycle
+	held        int  // that were made here
+	heldHere    int  // that came from the bucket
 	brake       brake
-	here        account.Account // what only this machine has
-	stockAt     time.Time       // when to survey the tree, while it is not pushed
-	unsure      bool            // the end has begun, and the tree was not looked at since
-	found       *int            // what the first scan of this run found
-	synced      time.Time       // the last step that went through
+}
+
+// findings are what the last scan and the last placement found, for status and for people.
+type findings struct {
+	found       *int      // what the first scan of this run found
+	synced      time.Time // the last step that went through
 	files       int64
 	bytes       int64
 	conflicts   int
-	err         error
-	settleNotes []string                   // for attention, of the last placement
-	unplaced    []string                   // what it could not place, and why
-	placesAgain bool                       // somebody asked for another try
-	scanNotes   []string                   // and of the last scan
-	git         *repositories.Repositories // that are carried as wholes; nil for none
-	unwatched   error                      // why changes may go unseen until the next interval
-	sharedOn    string                     // file system on which changes from elsewhere do
-	nudged      atomic.Bool                // is in Engine.touched
-	restored    chan struct{}              // closed when it was ready for the first time
-	listAt      time.Time                  // when a mirror that others write into is listed again
-	anew        bool                       // the manifest is damaged: the next step is published, whatever changed
-	source      store.Layout               // where content that waits to be placed comes from
-	plain       *plainPrefix               // plain objects that are being adopted
-	orphan      string                     // the manifest that was taken because its head was lost
-	ahead       *foreseen                  // what was read before the lease was there; nil: nothing
-	left        int64                      // the highest epoch of the manifests that it left
-	cost        meter
+	behind      *store.Older // what the bucket has in a state that is not the newest one
+	scanNotes   []string     // for attention, of the last scan
+	settleNotes []string     // and of the last placement
+	unplaced    []string     // what that could not place, and why
+	placesAgain bool         // somebody asked for another try
 }
 
 // command is something asked of the engine's goroutine.
@@ -159,10 +204,11 @@ func New(o Options) *Engine {
 		commands: make(chan command),
 		policy:   backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 		clock:    realClock,
-		rules:    allRules,
+		rules:    collection.All,
 	}
 	for _, r := range o.Replicas {
-		m := &member{Replica: r, synced: replica.LastSettled(r.Path), restored: make(chan struct{})}
+		m := &member{Replica: r}
+		m.synced, m.restored = base.LastSettled(r.Path), make(chan struct{})
 		e.members = append(e.members, m)
 		if r.Blocked != "" {
 			m.err = &blockedError{errors.New(r.Blocked)}
@@ -187,7 +233,7 @@ type blockedError struct{ error }
 
 func (b *blockedError) Unwrap() error { return b.error }
 
-// blocked says whether an error will not go away by itself soon.
+// blocked reports whether an error will not go away by itself soon.
 func blocked(err error) bool {
 	if errors.As(err, new(*blockedError)) || errors.As(err, new(*history.FollowError)) || errors.Is(err, store.ErrClaimed) || errors.Is(err, store.ErrImpossible) || errors.Is(err, store.ErrNoStrongLease) {
 		return true
@@ -212,7 +258,7 @@ func (e *Engine) Once(ctx context.Context) error {
 	for e.unsettled() && ctx.Err() == nil {
 		e.cycles(ctx)
 	}
-	if e.writable() && e.now().Sub(collectedAt(e.lease.Head())) > collectOverdue {
+	if e.writable() && e.now().Sub(collection.Last(e.lease.Head())) > collection.Overdue {
 		e.collectAt = time.Time{}
 		e.collect(ctx)
 	}
@@ -220,10 +266,10 @@ func (e *Engine) Once(ctx context.Context) error {
 	if last == nil && e.writers() {
 		last = e.leaseErr
 	}
-	return errors.Join(e.outcome(e.members), context.Cause(ctx), last)
+	return errors.Join(failures(e.members), context.Cause(ctx), last)
 }
 
-// unsettled says whether another round at once brings things further.
+// unsettled reports whether another round at once brings things further.
 func (e *Engine) unsettled() bool {
 	holds := e.writable() || e.lapsed()
 	for _, m := range e.members {
@@ -234,8 +280,8 @@ func (e *Engine) unsettled() bool {
 	return false
 }
 
-// outcome joins what is wrong with members.
-func (e *Engine) outcome(members []*member) error {
+// failures joins what is wrong with members.
+func failures(members []*member) error {
 	var errs []error
 	for _, m := range members {
 		if m.err != nil {
@@ -266,7 +312,7 @@ func (e *Engine) rest() {
 		if m.rep == nil || m.rep.Base() == nil {
 			continue
 		}
-		if err := m.rep.Base().Rest(); err != nil {
+		if err := m.rep.Base().Unload(); err != nil {
 			e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
 		}
 	}
@@ -323,9 +369,9 @@ func (e *Engine) due() time.Time {
 	return due
 }
 
-// writers says whether any replica needs the lease.
-func (e *Engine) writers() bool {
-	for _, m := range e.members {
+// writers reports whether any replica needs the lease.
+func (r *roster) writers() bool {
+	for _, m := range r.members {
 		if m.Writes() && m.Blocked == "" {
 			return true
 		}
@@ -442,7 +488,7 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 		for _, m := range members {
 			m.allowDelete = false
 		}
-		if outcome = e.outcome(members); outcome == nil && e.writers() {
+		if outcome = failures(members); outcome == nil && e.writers() {
 			outcome = e.leaseError()
 		}
 		outcome = withOnlyHere(outcome, members)
@@ -475,20 +521,20 @@ func (e *Engine) syncAll(ctx context.Context, members []*member) {
 }
 
 // generation is the last one that is known to be committed; 0 for none.
-func (e *Engine) generation() int64 {
-	if e.lease == nil || e.lease.Head() == nil {
+func (t *tenure) generation() int64 {
+	if t.lease == nil || t.lease.Head() == nil {
 		return 0
 	}
-	return e.lease.Head().Generation
+	return t.lease.Head().Generation
 }
 
-func (e *Engine) find(names []string) ([]*member, error) {
+func (r *roster) find(names []string) ([]*member, error) {
 	if len(names) == 0 {
-		return e.members, nil
+		return r.members, nil
 	}
 	var out []*member
 	for _, name := range names {
-		m := e.member(name)
+		m := r.member(name)
 		if m == nil {
 			return nil, fmt.Errorf("cannot find replica %q", name)
 		}
@@ -499,8 +545,8 @@ func (e *Engine) find(names []string) ([]*member, error) {
 
 // member gives a replica by name; nil when there is none. The list itself
 // never changes.
-func (e *Engine) member(name string) *member {
-	for _, m := range e.members {
+func (r *roster) member(name string) *member {
+	for _, m := range r.members {
 		if m.Name == name {
 			return m
 		}

@@ -44,17 +44,17 @@ func (e *Engine) asked(ctx context.Context, err error) {
 	if err != nil && ctx.Err() != nil && !errors.As(err, new(*store.HeldByOther)) && !errors.Is(err, store.ErrFenced) {
 		return
 	}
-	e.leased(err)
+	e.noteLease(err)
 }
 
-// writable says whether prefixes may be written: the lease is held, and the
+// writable reports whether prefixes may be written: the lease is held, and the
 // outcome of the last write of the head is known.
-func (e *Engine) writable() bool {
-	return e.lease != nil && e.lease.Holds() && !e.lease.InDoubt()
+func (t *tenure) writable() bool {
+	return t.lease != nil && t.lease.Holds() && !t.lease.InDoubt()
 }
 
-// leased notes how asking for the lease went.
-func (e *Engine) leased(err error) {
+// noteLease notes how asking for the lease went.
+func (e *Engine) noteLease(err error) {
 	e.leaseTry = e.now()
 	if err == nil {
 		e.leaseFail, e.leaseErr, e.wanted = 0, nil, time.Time{}
@@ -71,7 +71,7 @@ func (e *Engine) leased(err error) {
 		e.leaseAt = e.looked.Add(e.lookIn(other))
 	}
 	if errors.Is(err, store.ErrFenced) {
-		e.fenced()
+		e.demoteWriters()
 		e.leaseAt = e.now()
 	}
 	e.o.Log.Warn("no lease", "error", err, "next", e.leaseAt)
@@ -82,8 +82,8 @@ func (e *Engine) leased(err error) {
 // do not renew together; a twentieth later is early enough for a ttl of more than twice that.
 func (e *Engine) renewed() { e.renewAt = e.now().Add(e.jitter(e.o.LeaseRenew)) }
 
-// fenced stops everything that writes: another holder is there.
-func (e *Engine) fenced() {
+// demoteWriters has every writer compare itself with the head before it writes again.
+func (e *Engine) demoteWriters() {
 	for _, m := range e.members {
 		if m.Writes() {
 			m.ready = false
@@ -103,11 +103,11 @@ func (e *Engine) unready() {
 }
 
 // leaseError says why there is no lease; nil when it is held.
-func (e *Engine) leaseError() error {
-	if e.writable() {
+func (t *tenure) leaseError() error {
+	if t.writable() {
 		return nil
 	}
-	return e.leaseErr
+	return t.leaseErr
 }
 
 // acquire takes the lease, and finds out what became of commits whose outcome
@@ -140,7 +140,7 @@ func (e *Engine) acquire(ctx context.Context) error {
 
 // acquired makes every writer compare itself with the head before it pushes.
 func (e *Engine) acquired() {
-	e.fenced()
+	e.demoteWriters()
 	e.collectAt = e.now().Add(collectAfter)
 	for _, m := range e.members {
 		if m.Writes() {
@@ -162,11 +162,11 @@ func (e *Engine) handOver(ctx context.Context) {
 	}
 	e.flushAll(ctx)
 	if err := e.lease.Release(ctx, e.left()); err != nil {
-		e.leased(err)
+		e.noteLease(err)
 		return
 	}
-	e.fenced()
-	e.leased(&store.HeldByOther{Holder: to, LastSeen: e.now(), Free: e.o.LeaseTTL})
+	e.demoteWriters()
+	e.noteLease(&store.HeldByOther{Holder: to, LastSeen: e.now(), Free: e.o.LeaseTTL})
 }
 
 // flushAll pushes all that there is, and brings the accounts up to date of what is not
@@ -217,7 +217,7 @@ func (e *Engine) takeOver(ctx context.Context, force bool) error {
 		return err
 	}
 	e.acquired()
-	e.leased(nil)
+	e.noteLease(nil)
 	return nil
 }
 
@@ -290,10 +290,10 @@ func (e *Engine) resolveOne(ctx context.Context, m *member) error {
 // errLapsed says that the lease ran out unrenewed: nobody else need have it.
 var errLapsed = errors.New("the lease ran out before it could be renewed: this machine slept, or the store did not answer")
 
-// lapsed says whether a lease that was held ran out, so that it has to be taken
+// lapsed reports whether a lease that was held ran out, so that it has to be taken
 // again.
-func (e *Engine) lapsed() bool {
-	return e.leaseErr == nil && e.lease != nil && !e.lease.Holds()
+func (t *tenure) lapsed() bool {
+	return t.leaseErr == nil && t.lease != nil && !t.lease.Holds()
 }
 
 // expiryCheck is how often work under way looks whether the lease still holds:
@@ -412,7 +412,7 @@ func (e *Engine) finish() error {
 	}
 	switch kept := e.giveBack(last); {
 	case errors.Is(kept, store.ErrFenced):
-		e.leased(kept)
+		e.noteLease(kept)
 		e.disbelieve(kept)
 		return errors.Join(err, kept)
 	case kept != nil:
@@ -468,7 +468,7 @@ func (e *Engine) regain(ctx context.Context) error {
 		// Not before it is known: a pending generation that counted must not
 		// be dropped.
 		err := e.lease.Settle(ctx)
-		e.leased(err)
+		e.noteLease(err)
 		if err == nil {
 			err = e.resolve(ctx)
 		}
@@ -483,7 +483,7 @@ func (e *Engine) regain(ctx context.Context) error {
 		return e.leaseErr
 	}
 	if err := e.connectHead(ctx); err != nil {
-		e.leased(err)
+		e.noteLease(err)
 		return err
 	}
 	if len(e.left()) == 0 {
@@ -492,7 +492,7 @@ func (e *Engine) regain(ctx context.Context) error {
 		}
 	}
 	err := e.acquire(ctx)
-	e.leased(err)
+	e.noteLease(err)
 	return err
 }
 
@@ -559,7 +559,7 @@ func (e *Engine) flushStep(ctx context.Context, m *member, last, patient bool) (
 	defer cancel()
 	if err := e.commit(bounded, []*prepared{p}, changes...); err != nil {
 		e.note(m, err)
-		e.leased(err)
+		e.noteLease(err)
 		return false, false
 	}
 	return more, last
@@ -580,26 +580,26 @@ func (e *Engine) close() {
 }
 
 // leaseView is the lease as status shows it.
-func (e *Engine) leaseView() status.Lease {
+func (t *tenure) leaseView() status.Lease {
 	v := status.Lease{State: status.LeaseNone}
-	if e.lease == nil || e.lease.Head() == nil {
+	if t.lease == nil || t.lease.Head() == nil {
 		return v
 	}
-	h := e.lease.Head()
+	h := t.lease.Head()
 	v.Epoch, v.Generation = h.Epoch, h.Generation
 	if h.State == store.Held {
 		v.Holder = holderView(h.Holder)
 	}
 	var other *store.HeldByOther
 	switch {
-	case e.lease.Holds() && !e.lease.Strong():
+	case t.lease.Holds() && !t.lease.Strong():
 		v.State = status.LeaseBestEffort
-	case e.lease.Holds():
+	case t.lease.Holds():
 		v.State = status.LeaseHeld
-	case errors.As(e.leaseErr, &other):
+	case errors.As(t.leaseErr, &other):
 		v.State = status.LeaseWaiting
-		e.waitingView(&v, other)
-	case errors.Is(e.leaseErr, store.ErrFenced):
+		t.waitingView(&v, other)
+	case errors.Is(t.leaseErr, store.ErrFenced):
 		v.State = status.LeaseFenced
 	}
 	return v

@@ -16,8 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
-	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/klauspost/compress/zstd"
@@ -183,7 +183,7 @@ func (m *model) checkTouched(p *place, path string, was, is shown, wasThere, the
 	m.broken("untouched: %s %s %q, which nobody touched there: %s, %s", p.name, verb, path, was.text(), is.text())
 }
 
-// related says whether one path is above the other, as a place has names.
+// related reports whether one path is above the other, as a place has names.
 func (m *model) related(p *place, a, b string) bool {
 	if p.shape.Folds || p.shape.Decomps {
 		a, b = modelKey(a), modelKey(b)
@@ -410,7 +410,7 @@ func (m *model) checkStep(p *place, edits int) {
 		return // what was sent may count yet: a settled commit is of before
 	}
 	h := &m.heads[len(m.heads)-1]
-	if p.agreed < 0 && replica.LastSettled(p.path).IsZero() {
+	if p.agreed < 0 && base.LastSettled(p.path).IsZero() {
 		return // alike by chance: there is no base that says so
 	}
 	if r := m.runs[h.Holder.Instance]; r != nil && r.at == p && m.sameTree(p, files, m.gens[h.Generation].files) == "" {
@@ -483,7 +483,7 @@ func (p *place) bent(s shown) shown {
 	return s
 }
 
-// unshowable says whether the place has a reason not to show a path: it, or
+// unshowable reports whether the place has a reason not to show a path: it, or
 // something above it, is a link where there are none or one of two twins.
 func (m *model) unshowable(p *place, path string, head map[string]shown, shown map[string]string) bool {
 	if m.overLink(p, path, head) {
@@ -515,7 +515,7 @@ func selfAndParents(path string) func(func(string) bool) {
 	}
 }
 
-// overLink says that the head has a link at a path or above it, and the place
+// overLink reports whether the head has a link at a path or above it, and the place
 // has none.
 func (m *model) overLink(p *place, path string, head map[string]shown) bool {
 	if !p.shape.NoLinks {
@@ -589,7 +589,7 @@ func (m *model) turn(p *place) {
 	for n := 0; ; n++ {
 		if n == 8 {
 			_, _, attention := p.run.e.Status()
-			m.broken("unequal: %s does not come to rest: %v %q", p.name, p.run.e.outcome(p.run.e.members), attention)
+			m.broken("unequal: %s does not come to rest: %v %q", p.name, failures(p.run.e.members), attention)
 			break
 		}
 		writes := len(m.heads)

@@ -224,7 +224,7 @@ func (m *model) start(p *place) *run {
 		beside: func(f func()) { f() },
 		files:  r.files,
 	}
-	e.rules.small = eager
+	e.rules.Small = eager
 	r.e = e
 	m.say("%s starts", r.id)
 	return r

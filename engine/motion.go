@@ -39,7 +39,7 @@ type motion struct {
 	waits   time.Time      // until when a step of nothing else is put off; zero: it is not
 }
 
-// puts says whether a step of what was found is put off: a watch brought it forward,
+// puts reports whether a step of what was found is put off: a watch brought it forward,
 // there is nothing in it but what changes all the time, and the last one was a moment
 // ago.
 func (o *motion) puts(found *replica.Changes, now time.Time) bool {

@@ -21,7 +21,7 @@ func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head)
 		return false, err
 	}
 	if len(refs) > 0 {
-		m.left = store.ManifestEpoch(refs[len(refs)-1])
+		m.orphanEpoch = store.ManifestEpoch(refs[len(refs)-1])
 	}
 	for _, ref := range slices.Backward(refs) {
 		t, err := m.layout.Tree(ctx, ref)
@@ -43,14 +43,14 @@ func (e *Engine) receiveOrphan(ctx context.Context, m *member, head *store.Head)
 // left in a member's prefix: manifests are found by their epoch, and should this
 // head be lost too, the newest must be its own.
 func (e *Engine) surpass(ctx context.Context, m *member) error {
-	if m.left < e.lease.Head().Epoch {
+	if m.orphanEpoch < e.lease.Head().Epoch {
 		return nil
 	}
-	return e.lease.Surpass(ctx, m.left)
+	return e.lease.Surpass(ctx, m.orphanEpoch)
 }
 
-// orphaned says whether a replica was received from a lost head's manifest in
+// orphaned reports whether a replica was received from a lost head's manifest in
 // this session; the head says it of those before, once something was committed.
-func (e *Engine) orphaned() bool {
-	return slices.ContainsFunc(e.members, func(m *member) bool { return m.orphan != "" })
+func (r *roster) orphaned() bool {
+	return slices.ContainsFunc(r.members, func(m *member) bool { return m.orphan != "" })
 }

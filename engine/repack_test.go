@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/collection"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 )
@@ -58,7 +59,7 @@ func TestRepack(t *testing.T) {
 	if fmt.Sprint(y.trees[now.Number]) != fmt.Sprint(y.trees[before.Number]) {
 		t.Error("a repacked tree is another")
 	}
-	if live, err := a.e.members[0].rep.Live(); err != nil || live[old] != 0 || len(live) != 2 {
+	if live, err := a.e.members[0].rep.Base().Live(); err != nil || live[old] != 0 || len(live) != 2 {
 		t.Errorf("the tree lies in %v, %v", live, err)
 	}
 	if err := y.lost(); err != nil {
@@ -116,7 +117,7 @@ func TestGather(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			y := newYard(t, 1)
-			y.rules.small = tt.small
+			y.rules.Small = tt.small
 			err := y.gathers(20, 8)
 			if err == nil {
 				err = y.fetches()
@@ -135,7 +136,7 @@ func TestGather(t *testing.T) {
 // go by. A person who waits for a sync does not wait for that.
 func TestGatherBetweenCollections(t *testing.T) {
 	y := newYard(t, 1)
-	y.rules.many = 20
+	y.rules.Many = 20
 	a := y.box("a")
 	if err := a.do(false); err != nil {
 		t.Fatal(err)
@@ -148,7 +149,7 @@ func TestGatherBetweenCollections(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if live, err := a.e.members[0].rep.Live(); err != nil || len(live) != want {
+		if live, err := a.e.members[0].rep.Base().Live(); err != nil || len(live) != want {
 			t.Fatalf("the tree lies in %d objects, not %d: %v", len(live), want, err)
 		}
 	}
@@ -201,7 +202,7 @@ func TestGatherKeepsWhatIsPending(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.e.rules.small = eager
+	a.e.rules.Small = eager
 	a.e.members[0].here.AddCount(account.Deferred, 7, "")
 	generation := a.e.lease.Head().Generation
 	if err := a.e.gather(t.Context(), 2); err != nil {
@@ -228,7 +229,7 @@ func TestGatherElsewhere(t *testing.T) {
 	}
 	hop(a, b)
 	hop(b, a)
-	a.e.rules.small = eager
+	a.e.rules.Small = eager
 	if err := a.e.gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +268,7 @@ func TestGatherOfNoTree(t *testing.T) {
 	if err := errors.Join(a.do(false), a.save("1"), a.save("2"), a.save("3"), os.RemoveAll(a.dir)); err != nil {
 		t.Fatal(err)
 	}
-	a.e.rules.small = eager
+	a.e.rules.Small = eager
 	generation := a.e.lease.Head().Generation
 	if err := a.e.gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
@@ -297,11 +298,11 @@ func (y *yard) gathers(saves, times int) error {
 		if err := errors.Join(a.do(true), a.do(false)); err != nil {
 			return err
 		}
-		live, err := a.e.members[0].rep.Live()
+		live, err := a.e.members[0].rep.Base().Live()
 		if err != nil {
 			return err
 		}
-		if len(live) > scatteredFew {
+		if len(live) > collection.Few {
 			return fmt.Errorf("%d objects are left of %d", len(live), saves)
 		}
 		for key := range live {
@@ -356,7 +357,7 @@ func (y *yard) fetches() error {
 	if err := b.do(false); err != nil {
 		return err
 	}
-	if downloads > 2*scatteredFew {
+	if downloads > 2*collection.Few {
 		return fmt.Errorf("a restore fetched %d objects", downloads)
 	}
 	for path, content := range y.trees[y.gens[len(y.gens)-1].Number] {

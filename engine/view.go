@@ -86,9 +86,9 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// leaseless says that a member waits for the lease.
-func (e *Engine) leaseless(m *member) bool {
-	return m.Writes() && (e.lease == nil || !e.lease.Holds())
+// leaseless reports whether a member waits for the lease.
+func (t *tenure) leaseless(m *member) bool {
+	return m.Writes() && (t.lease == nil || !t.lease.Holds())
 }
 
 // state sorts a member into the states of status.
@@ -110,23 +110,23 @@ func (e *Engine) state(m *member, lease status.Lease) status.ReplicaState {
 }
 
 // leaseAttention says what is wrong with the lease.
-func (e *Engine) leaseAttention(lease status.Lease) []string {
+func (t *tenure) leaseAttention(lease status.Lease) []string {
 	switch {
 	case lease.State == status.LeaseBestEffort:
 		return []string{"the remote cannot fence: nothing but you prevents two containers from writing this workspace at once"}
-	case e.leaseErr == nil:
-		return e.leftElsewhere()
+	case t.leaseErr == nil:
+		return t.leftElsewhere()
 	}
-	return append(e.leftElsewhere(), withHints("the lease", e.leaseErr))
+	return append(t.leftElsewhere(), withHints("the lease", t.leaseErr))
 }
 
 // leftElsewhere says what other machines left behind.
-func (e *Engine) leftElsewhere() []string {
-	if e.lease == nil {
+func (t *tenure) leftElsewhere() []string {
+	if t.lease == nil {
 		return nil
 	}
 	var out []string
-	for _, b := range e.lease.LeftBehind() {
+	for _, b := range t.lease.LeftBehind() {
 		out = append(out, b.String())
 	}
 	return out

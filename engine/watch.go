@@ -27,12 +27,12 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 			case <-m.restored: // before that there may be no tree
 			}
 			if fs := watch.Shared(m.Path); fs != "" {
-				_ = e.call(ctx, func() { e.shared(m, fs) })
+				_ = e.call(ctx, func() { e.noteShared(m, fs) })
 			}
 			watch.Run(ctx, watch.Options{
-				Root: m.Path, Match: m.watched(),
+				Root: m.Path, Match: m.watchMatcher(),
 				Changed: func(dirs watch.Touched) { m.hints.add(dirs); e.nudge(m) },
-				Trouble: func(err error) { _ = e.call(ctx, func() { e.watched(m, err) }) },
+				Trouble: func(err error) { _ = e.call(ctx, func() { e.noteWatch(m, err) }) },
 			})
 		})
 	}
@@ -42,16 +42,16 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 	}
 }
 
-// watched says what of the member's tree is watched.
-func (m *member) watched() watch.Matcher {
+// watchMatcher matches what of the member's tree is watched.
+func (m *member) watchMatcher() watch.Matcher {
 	if m.Git == scope.GitWhole {
 		return repositories.Watched{Matcher: replica.Carried(m.Filter)}
 	}
 	return replica.Carried(m.Filter)
 }
 
-// watchable says that the member's tree is there.
-func (m *member) watchable() {
+// openForWatch lets a watch of the member's tree begin: it is there.
+func (m *member) openForWatch() {
 	select {
 	case <-m.restored:
 	default:
@@ -66,8 +66,8 @@ func (e *Engine) nudge(m *member) {
 	}
 }
 
-// watched notes whether changes of a member are seen when they are made.
-func (e *Engine) watched(m *member, err error) {
+// noteWatch notes whether changes of a member are seen when they are made.
+func (e *Engine) noteWatch(m *member, err error) {
 	if (err == nil) == (m.unwatched == nil) {
 		return
 	}
@@ -78,8 +78,8 @@ func (e *Engine) watched(m *member, err error) {
 	e.publish()
 }
 
-// shared notes that a member's tree can be changed from where no watch sees it.
-func (e *Engine) shared(m *member, fs string) {
+// noteShared notes that a member's tree can be changed from where no watch sees it.
+func (e *Engine) noteShared(m *member, fs string) {
 	m.sharedOn = fs
 	e.o.Log.Info("changes made outside this machine or container are seen at each interval only", "replica", m.Name, "filesystem", fs)
 	e.publish()

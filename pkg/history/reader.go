@@ -103,7 +103,7 @@ func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
 	return r.log.Generations, nil
 }
 
-// ErrHeadLost says that a workspace has no head any more.
+// ErrHeadLost is returned where a workspace has no head any more.
 var ErrHeadLost = errors.New("its head is gone from the bucket")
 
 // leftovers says what a lost head has left in the workspace's prefixes; "" when
@@ -128,10 +128,10 @@ func (r *Reader) leftovers(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// ErrNothingCommitted says that a workspace has no head.
+// ErrNothingCommitted is returned where a workspace has no head.
 var ErrNothingCommitted = errors.New("nothing was ever committed")
 
-// ErrNoGeneration says that no kept generation is as old as was asked for.
+// ErrNoGeneration is returned where no kept generation is as old as was asked for.
 var ErrNoGeneration = errors.New("there is no such generation")
 
 // At finds a generation: by number, or by a moment, whose state is the last one
@@ -297,7 +297,7 @@ func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *
 	return p
 }
 
-// ErrNotThere says that a generation has nothing at a path.
+// ErrNotThere is returned where a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")
 
 // ExportOptions say how a generation is written to a directory of its own.

@@ -4,12 +4,8 @@
 package localfs
 
 import (
-	"cmp"
 	"context"
 	"io"
-	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // FileSystem is an open local tree, as its file system shows it. Its methods
@@ -52,44 +48,4 @@ type File interface {
 	io.ReaderAt
 	// Seen is what the file system says of it now.
 	Seen() (Seen, error)
-}
-
-// openFile is the File of a Root.
-type openFile struct{ *os.File }
-
-func (f openFile) Seen() (Seen, error) { return fstat(f.File) }
-
-// Walk lists what is under a directory of the tree.
-func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
-	return sightings(func(visit func(*Met)) error { return r.WalkIn(ctx, dir, match, nil, visit) })
-}
-
-// WalkIn is Walk, path by path, of the directories in a scope.
-func (r *Root) WalkIn(ctx context.Context, dir string, match Matcher, in Scope, visit func(*Met)) error {
-	fd, err := r.openDir(cmp.Or(dir, "."))
-	if err != nil {
-		return err
-	}
-	return walkIn(ctx, fd, Join(r.Path, dir), match, in, visit)
-}
-
-// Sync flushes files, or the file system that the tree is on.
-func (r *Root) Sync(files ...string) error {
-	if len(files) == 0 {
-		return unix.Syncfs(r.fd)
-	}
-	for _, path := range files {
-		err := r.in("flush", path, func(dir int, name string) error {
-			fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-			if err != nil {
-				return err
-			}
-			defer unix.Close(fd)
-			return unix.Fsync(fd)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

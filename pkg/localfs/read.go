@@ -90,16 +90,3 @@ func fstat(f *os.File) (Seen, error) {
 	}
 	return seenOf(&st), nil
 }
-
-// distrustCTime clears the change time of a file that was changed so shortly ago that
-// a further change could show the same time. Linux stamps files with the time
-// of the last timer tick, 10 ms apart at most; some file systems keep 2 s.
-func (s *Seen) distrustCTime(now time.Time) {
-	grain := 20 * time.Millisecond
-	if s.MTime%int64(time.Second) == 0 && s.CTime%int64(time.Second) == 0 {
-		grain = 2 * time.Second
-	}
-	if now.UnixNano()-s.CTime < int64(grain) {
-		s.CTime = 0
-	}
-}

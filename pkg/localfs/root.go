@@ -1,6 +1,8 @@
 package localfs
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -172,26 +174,6 @@ func (r *Root) Lstat(path string) (*Sighting, error) {
 // Absent reports whether an error means that nothing is at the path.
 func Absent(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
-}
-
-func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting, error) {
-	s := &Sighting{Path: path, Seen: seenOf(st)}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		s.Kind = tree.File
-	case unix.S_IFDIR:
-		s.Kind = tree.Dir
-	case unix.S_IFLNK:
-		s.Kind = tree.Link
-		target, err := readlink(dirfd, name, st.Size)
-		if err != nil {
-			return nil, err
-		}
-		s.Link = target
-	default:
-		return nil, errKind
-	}
-	return s, nil
 }
 
 // Open opens a regular file for reading.
@@ -370,4 +352,45 @@ func WithWritableParent(root FileSystem, path string, do func() error) error {
 		return err
 	}
 	return errors.Join(do(), root.Chmod(dir.Path, dir.Mode))
+}
+
+// openFile is the File of a Root.
+type openFile struct{ *os.File }
+
+// Seen is what the file system has of the file now.
+func (f openFile) Seen() (Seen, error) { return fstat(f.File) }
+
+// Walk lists what is under a directory of the tree.
+func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
+	return sightings(func(visit func(*Met)) error { return r.WalkIn(ctx, dir, match, nil, visit) })
+}
+
+// WalkIn is Walk, path by path, of the directories in a scope.
+func (r *Root) WalkIn(ctx context.Context, dir string, match Matcher, in Scope, visit func(*Met)) error {
+	fd, err := r.openDir(cmp.Or(dir, "."))
+	if err != nil {
+		return err
+	}
+	return walkIn(ctx, fd, Join(r.Path, dir), match, in, visit)
+}
+
+// Sync flushes files, or the file system that the tree is on.
+func (r *Root) Sync(files ...string) error {
+	if len(files) == 0 {
+		return unix.Syncfs(r.fd)
+	}
+	for _, path := range files {
+		err := r.in("flush", path, func(dir int, name string) error {
+			fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.Fsync(fd)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

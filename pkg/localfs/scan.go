@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -320,3 +321,36 @@ func (Everything) File(string) bool { return true }
 
 // Dir reports that a directory is walked.
 func (Everything) Dir(string) bool { return true }
+
+// distrustCTime clears the change time of a file that was changed so shortly ago that
+// a further change could show the same time. Linux stamps files with the time
+// of the last timer tick, 10 ms apart at most; some file systems keep 2 s.
+func (s *Seen) distrustCTime(now time.Time) {
+	grain := 20 * time.Millisecond
+	if s.MTime%int64(time.Second) == 0 && s.CTime%int64(time.Second) == 0 {
+		grain = 2 * time.Second
+	}
+	if now.UnixNano()-s.CTime < int64(grain) {
+		s.CTime = 0
+	}
+}
+
+func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting, error) {
+	s := &Sighting{Path: path, Seen: seenOf(st)}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		s.Kind = tree.File
+	case unix.S_IFDIR:
+		s.Kind = tree.Dir
+	case unix.S_IFLNK:
+		s.Kind = tree.Link
+		target, err := readlink(dirfd, name, st.Size)
+		if err != nil {
+			return nil, err
+		}
+		s.Link = target
+	default:
+		return nil, errKind
+	}
+	return s, nil
+}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -38,7 +39,7 @@ func (r *Replica) allowance() *allowance {
 	t := r.base.Totals()
 	for i := range r.base.Unplaced {
 		if u := &r.base.Unplaced[i]; !u.Gone {
-			t.add(&u.Row)
+			t.Add(&u.Row)
 		}
 	}
 	a := &allowance{limits: r.limits, r: r}
@@ -46,9 +47,6 @@ func (r *Replica) allowance() *allowance {
 	a.parts -= t.Parts
 	return a
 }
-
-// over are the parts of a row beyond those that each row may have.
-func over(parts int) int { return max(0, parts-tree.MaxExtentsPerRow) }
 
 // refuses says why an edit is left out before it is read; "" for one that is read.
 func (a *allowance) refuses(s *Edit) string {
@@ -71,18 +69,18 @@ func (a *allowance) estimate(s *Edit) int {
 	if s.Was != nil && s.Was.Size > 0 && len(s.Was.Where) > 1 {
 		return int(float64(len(s.Was.Where)) / float64(s.Was.Size) * float64(s.Size))
 	}
-	solid := min(s.Size, a.r.onDisk(s.Path, s.Size))
+	solid := min(s.Size, a.onDisk(s.Path, s.Size))
 	return int(solid/usualPart + (s.Size-solid)/zeroPart)
 }
 
 // takes says why a file that was read is left out, or counts what it has.
-func (a *allowance) takes(s *Edit, c *Change) string {
+func (a *allowance) takes(s *Edit, c *base.Change) string {
 	if why := a.over(s, len(c.Where)); why != "" && s.Kind == tree.File {
 		a.r.cutTooOften[s.Path] = version(&c.Seen)
 		return why
 	}
 	delete(a.r.cutTooOften, s.Path)
-	a.parts -= over(len(c.Where)) - a.had(s)
+	a.parts -= base.OverParts(len(c.Where)) - a.had(s)
 	if s.Was == nil {
 		a.rows--
 	}
@@ -99,7 +97,7 @@ func (a *allowance) over(s *Edit, parts int) string {
 	switch {
 	case parts > a.fileParts:
 		return a.tooLarge()
-	case over(parts) > max(0, a.parts)+a.had(s):
+	case base.OverParts(parts) > max(0, a.parts)+a.had(s):
 		return fmt.Sprintf("the large files of a replica can have %d parts together, of some 600 KiB", a.r.limits.parts)
 	}
 	return ""
@@ -114,12 +112,12 @@ func (a *allowance) had(s *Edit) int {
 	if s.Was == nil {
 		return 0
 	}
-	return over(len(s.Was.Where))
+	return base.OverParts(len(s.Was.Where))
 }
 
 // onDisk is how much a file takes up, as far as the file system tells: its size otherwise.
-func (r *Replica) onDisk(path string, size int64) int64 {
-	f, err := r.root.Open(path)
+func (a *allowance) onDisk(path string, size int64) int64 {
+	f, err := a.r.root.Open(path)
 	if err != nil {
 		return size
 	}

@@ -26,7 +26,7 @@ func (m *machine) leftOut() (names []string, came int64) {
 	w.must(err)
 	came = batch.Staged()
 	w.must(batch.Send(w.t.Context()))
-	w.must(m.Refresh(staged.Refreshed))
+	w.must(m.base.Refresh(staged.Refreshed))
 	for _, u := range staged.Unsettled {
 		if !u.Beyond || u.Reason == "" {
 			w.t.Errorf("%+v", u)

@@ -152,7 +152,7 @@ func (p *placement) portion(takes []*plan.Decision) int {
 		p.pace.batch = 0
 		return cmp.Or(max(n, 0), len(takes))
 	}
-	room := p.r.room("")
+	room := freeAt(p.r.Path, "")
 	if why := p.crowded(takes[0], room); why != "" {
 		p.forgo(takes[0], why)
 		return 0
@@ -226,7 +226,7 @@ func (p *placement) placeBatch(takes []*plan.Decision, staged []string) error {
 // where the disk has room for them beside all that comes.
 func (p *placement) tidy(n int) error {
 	p.kept = false
-	if p.r.room("") < 2*p.rest {
+	if freeAt(p.r.Path, "") < 2*p.rest {
 		return p.r.emptyStage()
 	}
 	dir := p.r.incoming()
@@ -240,32 +240,12 @@ func (p *placement) tidy(n int) error {
 	})
 }
 
-// emptyStage removes what came and has no place yet.
-func (r *Replica) emptyStage() error {
-	if r.root != nil {
-		r.root.Forget() // the directory of that name will be another one
-	}
-	return os.RemoveAll(r.incoming())
-}
-
 // Leave removes what is staged at an end. What a placement that was cut off goes on
 // with stays, unless it keeps the disk full.
 func (r *Replica) Leave() {
 	if r.root == nil {
 		return
 	}
-	full := r.room("") < r.stageBytes
+	full := freeAt(r.Path, "") < r.stageBytes
 	_ = removeEach(r.Stage(), func(name string) bool { return full || name != "in" }) // it is tried again at the next start
-}
-
-// takesUp is about how many bytes the content of a decision takes up on the disk: holes
-// take none.
-func takesUp(d *plan.Decision) int64 {
-	size := d.Entry.Size
-	for i := range d.Entry.Where {
-		if x := &d.Entry.Where[i]; store.MayBeZero(x) {
-			size -= x.Size
-		}
-	}
-	return size
 }

@@ -48,7 +48,7 @@ func benchmarkScan(b *testing.B, dirs map[string]bool) {
 		plant(b, m.Path, n)
 		m.mustAcquire()
 		m.pushAll()
-		m.w.must(m.base.Rest())
+		m.w.must(m.base.Unload())
 		b.ReportAllocs()
 		for b.Loop() {
 			found, err := m.ScanIn(b.Context(), dirs)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
@@ -53,12 +54,12 @@ func many(files, gone int) bool {
 // what was written since.
 func nearlyAll(files, gone int) bool { return files >= 2 && gone*10 >= files*9 }
 
-// open says that the first element of a path does not begin with a dot.
+// open reports whether the first element of a path does not begin with a dot.
 func open(path string) bool { return !strings.HasPrefix(path, ".") }
 
 // Loss counts what the deletions of lost, which Losing named, take.
 func (r *Replica) Loss(lost []tree.Entry, explained int, givesBack bool) (Loss, error) {
-	l := Loss{Files: r.Files(), Gone: len(lost), Explained: min(explained, len(lost)), GivesBack: givesBack}
+	l := Loss{Files: int(r.base.Totals().Files), Gone: len(lost), Explained: min(explained, len(lost)), GivesBack: givesBack}
 	if !l.Many() {
 		return l, nil
 	}
@@ -67,7 +68,7 @@ func (r *Replica) Loss(lost []tree.Entry, explained int, givesBack bool) (Loss, 
 			l.OpenGone++
 		}
 	}
-	err := r.base.Each(func(row *Row) error {
+	err := r.base.Each(func(row *base.Row) error {
 		if row.Kind != tree.Dir && !tree.Within(row.Path, localfs.Dir) && open(row.Path) {
 			l.Open++
 		}
@@ -94,7 +95,7 @@ func (r *Replica) Trust() error {
 	}
 	h := r.base.Header
 	h.Device, h.Inode = dev, inode
-	if err := r.base.Apply(Delta{Header: &h}); err != nil {
+	if err := r.base.Apply(base.Delta{Header: &h}); err != nil {
 		return err
 	}
 	r.moved = false
@@ -103,7 +104,7 @@ func (r *Replica) Trust() error {
 
 // Losing names those in gone that take content away which nothing staged has: a renamed
 // file is not lost.
-func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (lost []tree.Entry, err error) {
+func (s *Staged) Losing(gone []tree.Entry) (lost []tree.Entry, err error) {
 	if len(gone) == 0 {
 		return nil, nil
 	}
@@ -111,23 +112,17 @@ func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (lost []tree.Entry, 
 	for i := range gone {
 		wanted[gone[i].Sum] = true
 	}
-	note := func(c *Change) {
+	note := func(c *base.Change) error {
 		if wanted[c.Sum] {
 			still[c.Sum] = true
 		}
+		return nil
 	}
-	for _, c := range staged.Changes {
-		note(c)
+	for _, c := range s.Changes {
+		_ = note(c)
 	}
-	for next := staged.Spool.reader(); ; {
-		c, err := next()
-		if err != nil {
-			return nil, err
-		}
-		if c == nil {
-			break
-		}
-		note(c)
+	if err := s.Spool.Each(note); err != nil {
+		return nil, err
 	}
 	for _, e := range gone {
 		if !tree.Within(e.Path, localfs.Dir) && plan.Loses(&e, still) {
@@ -139,8 +134,8 @@ func (r *Replica) Losing(gone []tree.Entry, staged *Staged) (lost []tree.Entry, 
 
 // hold takes the deletions out of a plan that wait for a person's word, and names the
 // files that they are of. What a person brought back stays, and is pushed again.
-func (r *Replica) hold(p *planning, o SettleOptions) (held []string, err error) {
-	if r.returns(p.decisions) {
+func (p *planning) hold(r *Replica, o SettleOptions) (held []string, err error) {
+	if returns(r.base, p.decisions) {
 		plan.Reconcile(p.decisions) // the directories of what stays do too
 	}
 	lost := plan.Losing(p.decisions)

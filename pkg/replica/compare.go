@@ -2,10 +2,10 @@ package replica
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -22,27 +22,23 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
 	walking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := r.scope(dirs)
-	next, err := r.meet(walking, in, &c)
+	in := scopeOf(dirs, r.doubts)
+	next, err := c.meet(walking, in)
 	if err != nil {
 		return nil, err
 	}
 	if err := c.run(next); err != nil {
 		return nil, err
 	}
-	r.doubt(c.found.Unknown)
-	r.doubts = append(r.doubts, c.doors...) // what happens where they lead sends no events
-	for i := range c.found.Awaited {
-		r.doubts = append(r.doubts, c.found.Awaited[i].Path)
-	}
-	kept, err := r.walkConflicts(ctx)
+	r.doubts = c.doubts()
+	kept, err := walkConflicts(ctx, r.root)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.captured(ctx, c.found.Unknown, c.doors, c.tells(in)); err != nil {
+	if err := c.capture(ctx, c.tells(in)); err != nil {
 		return nil, err
 	}
-	git, err := r.walkGit(ctx)
+	git, err := walkGit(ctx, r.root)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +48,8 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 	return c.found, nil
 }
 
-// scope is what a scan of some directories looks into.
-func (r *Replica) scope(dirs map[string]bool) localfs.Scope {
+// scopeOf is what a scan of some directories looks into.
+func scopeOf(dirs map[string]bool, doubts []string) localfs.Scope {
 	if dirs == nil || dirs[""] {
 		return nil
 	}
@@ -61,40 +57,45 @@ func (r *Replica) scope(dirs map[string]bool) localfs.Scope {
 	for dir, whole := range dirs {
 		in.Add(dir, whole)
 	}
-	for _, path := range r.doubts {
+	for _, path := range doubts {
 		in.Add(path, true)
 	}
 	return in
 }
 
-// doubt notes what the next scan looks at again, whatever it is a scan of.
-func (r *Replica) doubt(unknown []localfs.Unknown) {
-	r.doubts = nil
-	for _, u := range unknown {
+// doubts are what the next scan looks at again, whatever it is a scan of.
+func (c *comparison) doubts() (paths []string) {
+	for _, u := range c.found.Unknown {
 		if !u.Quiet || path.Base(u.Path) == ".git" {
-			r.doubts = append(r.doubts, u.Path)
+			paths = append(paths, u.Path)
 		}
 	}
+	paths = append(paths, c.doors...) // what happens where they lead sends no events
+	for i := range c.found.Awaited {
+		paths = append(paths, c.found.Awaited[i].Path)
+	}
+	return paths
 }
 
 // meet starts a walk. next gives what it meets in order, nil at the end.
-func (r *Replica) meet(ctx context.Context, in localfs.Scope, c *comparison) (next func() (*localfs.Met, error), err error) {
+func (c *comparison) meet(ctx context.Context, in localfs.Scope) (next func() (*localfs.Met, error), err error) {
+	r := c.r
 	root, real := r.root.(*localfs.Root)
 	if real && r.quirks == (localfs.Quirks{Grain: r.quirks.Grain}) {
 		return localfs.Prefetch(ctx, func(ctx context.Context, visit func(*localfs.Met)) error {
-			return r.rootError(ctx, root.WalkIn(ctx, "", r.matcher(), in, visit))
+			return rootError(ctx, root.WalkIn(ctx, "", r.matcher(), in, visit))
 		}), nil
 	}
 	// What a file system that falls short cannot show takes both trees as a whole.
-	if err := r.base.Wake(); err != nil {
+	if err := r.base.Load(); err != nil {
 		return nil, err
 	}
 	seen, unknown, err := r.walk(ctx)
 	if err != nil {
 		return nil, err
 	}
-	unshown := r.unshowable(r.base.Remote(), seen)
-	c.withheld = r.hidden(unshown)
+	unshown := r.names().unshowable(r.base.Remote(), seen)
+	c.withheld = hiddenBy(unshown)
 	for _, u := range unshown {
 		c.unseen(u)
 	}
@@ -116,7 +117,7 @@ type comparison struct {
 	found    *Changes
 	hides    map[string]bool        // paths that are unknown, so far
 	withheld func(path string) bool // what this file system cannot show
-	own      []Row                  // of what is in the replica's own directory
+	own      []base.Row             // of what is in the replica's own directory
 	mounts   []mount                // that came, around where we are
 	passed   string                 // the last directory that was not looked into; "" for none
 	doors    []string               // files and links that lead to git directories
@@ -131,7 +132,7 @@ type mount struct {
 }
 
 func (c *comparison) run(next func() (*localfs.Met, error)) error {
-	rows, done, err := c.r.base.reader()
+	rows, done, err := c.r.base.Reader()
 	if err != nil {
 		return err
 	}
@@ -177,7 +178,7 @@ func (c *comparison) unseen(u localfs.Unknown) {
 	c.hides[u.Path] = true
 }
 
-// hidden tells the paths about which nothing is concluded: those in what the walk
+// hiddenBy tells the paths about which nothing is concluded: those in what the walk
 // could not see.
 func (c *comparison) hidden(path string) bool {
 	return len(c.hides) > 0 && (c.hides[path] || below(path, c.hides))
@@ -187,7 +188,7 @@ func (c *comparison) hidden(path string) bool {
 // look into may be hidden: by a mount that went, say.
 func (c *comparison) tells(in localfs.Scope) func(path string) bool {
 	if in == nil {
-		hidden := c.r.hidden(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u localfs.Unknown) bool { return u.Quiet }))
+		hidden := hiddenBy(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u localfs.Unknown) bool { return u.Quiet }))
 		return func(path string) bool { return !hidden(path) }
 	}
 	gone := map[string]bool{}
@@ -199,7 +200,7 @@ func (c *comparison) tells(in localfs.Scope) func(path string) bool {
 
 // pair takes what the base has at a path and what is seen there; one of them may
 // be nil.
-func (c *comparison) pair(row *Row, s *localfs.Sighting) {
+func (c *comparison) pair(row *base.Row, s *localfs.Sighting) {
 	if s != nil && s.Kind != tree.Dir && path.Base(s.Path) == ".git" {
 		c.doors = append(c.doors, s.Path)
 	}
@@ -231,7 +232,7 @@ func (c *comparison) pair(row *Row, s *localfs.Sighting) {
 		c.mounts = append(c.mounts, mount{Edit: editOf(s, row), gone: len(c.found.Gone)})
 	case s == nil:
 		c.gone(row)
-	case c.r.changed(row, s) || c.r.unstored(row):
+	case changed(c.r.quirks, row, s) || c.r.unstored(row):
 		c.edited(editOf(s, row))
 	case s.Kind == tree.Dir && s.MTime != row.Seen.MTime && !c.r.unplaced(s.Path):
 		c.found.Touched = append(c.found.Touched, editOf(s, row))
@@ -239,7 +240,7 @@ func (c *comparison) pair(row *Row, s *localfs.Sighting) {
 }
 
 // editOf is what is seen where the base has a row.
-func editOf(s *localfs.Sighting, row *Row) Edit {
+func editOf(s *localfs.Sighting, row *base.Row) Edit {
 	was := *row // the next one takes its place
 	return Edit{*s, &was}
 }
@@ -263,13 +264,13 @@ func (c *comparison) edited(s Edit) {
 	case c.withheld != nil && c.withheld(s.Path):
 	case !c.r.awaited(s.Path):
 		c.found.Edited = append(c.found.Edited, s)
-	case s.Kind != tree.Dir && !GitRow(s.Path):
+	case s.Kind != tree.Dir && !base.GitRow(s.Path):
 		c.found.Awaited = append(c.found.Awaited, s)
 	}
 }
 
 // gone sorts a row that nothing was seen of.
-func (c *comparison) gone(row *Row) {
+func (c *comparison) gone(row *base.Row) {
 	switch {
 	case c.r.awaited(row.Path):
 	case !c.r.carries(row.Path, row.Kind == tree.Dir):
@@ -280,7 +281,7 @@ func (c *comparison) gone(row *Row) {
 }
 
 // goes notes a row that is agreed on and not there any more.
-func (c *comparison) goes(row *Row) {
+func (c *comparison) goes(row *base.Row) {
 	e := row.Entry
 	e.Where = nil // there may be many
 	c.found.Gone = append(c.found.Gone, e)
@@ -296,15 +297,15 @@ func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
 			seen[list[i].Path] = &list[i]
 		}
 	}
-	dropped := c.r.dropped()
+	dropped := droppedIn(c.r.Dir())
 	for i := range c.own {
 		row := &c.own[i]
-		if dropped[row.Path] || GitRow(row.Path) && git.gone(row.Path) && !c.r.unplaced(row.Path) {
+		if dropped[row.Path] || base.GitRow(row.Path) && git.gone(row.Path) && !c.r.unplaced(row.Path) {
 			c.goes(row)
 		}
 		s := seen[row.Path]
 		delete(seen, row.Path)
-		if s != nil && (c.r.changed(row, s) || c.r.unstored(row)) {
+		if s != nil && (changed(c.r.quirks, row, s) || c.r.unstored(row)) {
 			c.edited(editOf(s, row))
 		}
 	}
@@ -313,10 +314,6 @@ func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
 	}
 }
 
-// rootError marks the error of a walk that could not read the root.
-func (r *Replica) rootError(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", ErrRoot, err)
-	}
-	return err
-}
+// awaited reports whether what is seen at a path says nothing, because a placement is
+// to come there first. A survey asks what is here all the same.
+func (r *Replica) awaited(path string) bool { return !r.surveying && r.unplaced(path) }

@@ -126,8 +126,6 @@ func droppedIn(dir string) map[string]bool {
 	return out
 }
 
-func (r *Replica) dropped() map[string]bool { return droppedIn(r.Dir()) }
-
 // DropAside removes a kept version here, and from the next generation.
 func DropAside(root, within string, k KeptAside) error {
 	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error { return dropAside(files, own, k) })
@@ -213,7 +211,7 @@ func takeAside(files *localfs.Root, own string, k KeptAside, staged string) erro
 // PutAside keeps a file of the stage as the version that a path lost at a moment.
 func (r *Replica) PutAside(staged string, t time.Time, host, path string) error {
 	r.root.Forget() // the stage is made anew each time
-	to := localfs.Join(r.conflictsOf(t, host), path)
+	to := localfs.Join(conflictsOf(t, host), path)
 	if err := r.root.MkdirAll(parentOf(to), 0o700); err != nil {
 		return err
 	}
@@ -222,23 +220,23 @@ func (r *Replica) PutAside(staged string, t time.Time, host, path string) error 
 
 // retire puts away a kept version that was dropped on another machine: it would
 // be pushed again.
-func (r *Replica) retire(path string) {
+func retire(root localfs.FileSystem, path string) {
 	aside := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, stampOf(time.Now()), strings.TrimPrefix(path, localfs.Dir+"/"))
-	if now, err := r.root.Lstat(path); err != nil || now == nil {
+	if now, err := root.Lstat(path); err != nil || now == nil {
 		return
 	}
-	if r.root.MkdirAll(parentOf(aside), 0o755) == nil {
-		_ = r.root.Rename(path, aside, false) // it stays, and is pushed again: too much is better than too little
+	if root.MkdirAll(parentOf(aside), 0o755) == nil {
+		_ = root.Rename(path, aside, false) // it stays, and is pushed again: too much is better than too little
 	}
 }
 
 // trimDropped forgets what the remote side has no more.
 func (r *Replica) trimDropped() error {
-	was := r.dropped()
+	was := droppedIn(r.Dir())
 	if len(was) == 0 {
 		return nil
 	}
-	if err := r.base.Wake(); err != nil {
+	if err := r.base.Load(); err != nil {
 		return err
 	}
 	remote := r.base.Remote()

@@ -76,7 +76,7 @@ func TestConflictDropped(t *testing.T) {
 			if list := aside(t, x); len(list) != 0 {
 				t.Errorf("here %v: %s lists %+v", here, x.Host, list)
 			}
-			if dropped := x.dropped(); x == m && len(dropped) != 0 {
+			if dropped := droppedIn(x.Dir()); x == m && len(dropped) != 0 {
 				t.Errorf("still noted: %v", dropped)
 			}
 		}

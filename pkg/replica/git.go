@@ -13,16 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// Repositories are not carried as files: each has a copy, its shadow, in the
-// replica's own directory, made by somebody who knows git, and the rows of a
-// generation are those of the shadow.
 const (
-	gitDir = localfs.Dir + "/git"
 	// gitMark is the file that makes a shadow whole.
 	gitMark = "coltec.json"
 	// gitGone is the file of a shadow whose repository was removed: all its rows
@@ -46,34 +43,35 @@ type Git interface {
 }
 
 // Shadows is where the shadows of the tree at a path are.
-func Shadows(root string) string { return filepath.Join(root, gitDir) }
+func Shadows(root string) string { return filepath.Join(root, base.GitDir) }
 
-// captured has the repositories that a walk met captured. tells says whether the
+// capture has the repositories that a walk met captured. tells says whether the
 // walk saw that something is not there.
-func (r *Replica) captured(ctx context.Context, unknown []localfs.Unknown, doors []string, tells func(path string) bool) error {
+func (c *comparison) capture(ctx context.Context, tells func(path string) bool) error {
+	r := c.r
 	if r.Git == nil {
 		return nil
 	}
 	if !r.surveying { // what is agreed on may be no more than a guess there
-		if err := r.unpack(ctx); err != nil {
+		if err := unpack(ctx, r.root, r.base); err != nil {
 			return err
 		}
 	}
 	var dirs []string
-	for _, u := range unknown {
+	for _, u := range c.found.Unknown {
 		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			dirs = append(dirs, u.Path)
 		}
 	}
-	return r.Git.Capture(ctx, append(dirs, doors...), tells)
+	return r.Git.Capture(ctx, append(dirs, c.doors...), tells)
 }
 
 // unpack forgets the packs of a shadow of which one is neither here nor in the
 // bucket: it did not have to come here, and the bucket is another one now. What
 // is known is known with all that it reaches, so without one pack none counts.
 // The next capture packs all anew.
-func (r *Replica) unpack(ctx context.Context) error {
-	git, err := r.walkGit(ctx)
+func unpack(ctx context.Context, root localfs.FileSystem, agreed *base.Base) error {
+	git, err := walkGit(ctx, root)
 	if err != nil {
 		return err
 	}
@@ -81,28 +79,28 @@ func (r *Replica) unpack(ctx context.Context) error {
 	for _, s := range git.seen {
 		pack, isIndex := strings.CutSuffix(s.Path, ".idx")
 		pack += ".pack"
-		if u := r.remoteAt(pack); isIndex && !git.there[pack] && !git.hidden(pack) && (u == nil || u.Gone) {
+		if u := agreed.RemoteAt(pack); isIndex && !git.there[pack] && !git.hidden(pack) && (u == nil || u.Gone) {
 			packs[pack] = true
 		}
 	}
-	rows, err := r.base.Lookup(packs)
+	rows, err := agreed.Lookup(packs)
 	if err != nil {
 		return err
 	}
 	lost := map[string]bool{}
 	for pack := range packs {
 		if _, agreed := rows[pack]; !agreed {
-			lost[git.repository(strings.TrimPrefix(pack, gitDir+"/"))] = true
+			lost[git.repository(strings.TrimPrefix(pack, base.GitDir+"/"))] = true
 		}
 	}
 	for repo := range lost {
-		if err := r.root.Remove(gitDir + "/" + repo + "/" + gitMark); err != nil && !localfs.Absent(err) {
+		if err := root.Remove(base.GitDir + "/" + repo + "/" + gitMark); err != nil && !localfs.Absent(err) {
 			return fmt.Errorf("cannot forget a pack: %w", err)
 		}
 	}
 	for _, s := range git.seen {
-		if strings.HasSuffix(s.Path, ".idx") && lost[git.repository(strings.TrimPrefix(s.Path, gitDir+"/"))] {
-			if err := r.root.Remove(s.Path); err != nil && !localfs.Absent(err) {
+		if strings.HasSuffix(s.Path, ".idx") && lost[git.repository(strings.TrimPrefix(s.Path, base.GitDir+"/"))] {
+			if err := root.Remove(s.Path); err != nil && !localfs.Absent(err) {
 				return fmt.Errorf("cannot forget a pack: %w", err)
 			}
 		}
@@ -119,15 +117,15 @@ type shadows struct {
 }
 
 // walkGit lists the shadows that are whole: they are pushed like any file.
-func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
-	seen, unknown, err := r.root.Walk(ctx, gitDir, localfs.Everything{})
+func walkGit(ctx context.Context, root localfs.FileSystem) (*shadows, error) {
+	seen, unknown, err := root.Walk(ctx, base.GitDir, localfs.Everything{})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the copies of repositories: %w", err)
 	}
 	for i := range unknown {
-		unknown[i].Path = localfs.Join(gitDir, unknown[i].Path)
+		unknown[i].Path = localfs.Join(base.GitDir, unknown[i].Path)
 	}
-	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}, hidden: r.hidden(unknown)}
+	s := &shadows{there: map[string]bool{}, whole: map[string]bool{}, hidden: hiddenBy(unknown)}
 	gone := map[string]bool{}
 	for i := range seen {
 		if repo, ok := strings.CutSuffix(seen[i].Path, "/"+gitPacks); ok && seen[i].Kind == tree.Dir {
@@ -147,7 +145,7 @@ func (r *Replica) walkGit(ctx context.Context) (*shadows, error) {
 		if e.Kind == tree.Dir && !empty || !s.whole[repo] || gone[repo] {
 			continue
 		}
-		e.Path = localfs.Join(gitDir, e.Path)
+		e.Path = localfs.Join(base.GitDir, e.Path)
 		s.seen = append(s.seen, e)
 		s.there[e.Path] = true
 	}
@@ -171,10 +169,10 @@ func deepest[V any](path string, set map[string]V) string {
 	}
 }
 
-// gone says whether a row of a shadow is one that the shadow has no more. A
+// gone reports whether a row of a shadow is one that the shadow has no more. A
 // pack that was not needed here is missing alone, without its index.
 func (s *shadows) gone(path string) bool {
-	below := strings.TrimPrefix(path, gitDir+"/")
+	below := strings.TrimPrefix(path, base.GitDir+"/")
 	if s.there[path] || s.hidden(path) || !s.whole[s.repository(below)] {
 		return false
 	}
@@ -182,18 +180,27 @@ func (s *shadows) gone(path string) bool {
 	return !isPack || !s.there[pack+".idx"] && !s.hidden(pack+".idx")
 }
 
-// Waiting says whether the remote side of a path waits to be placed. A
+// Waiting reports whether the remote side of a path waits to be placed. A
 // repository that waits is another's business.
 func (r *Replica) Waiting() bool {
-	return slices.ContainsFunc(r.base.Unplaced, func(u Change) bool { return !GitRow(u.Path) })
+	return slices.ContainsFunc(r.base.Unplaced, func(u base.Change) bool { return !base.GitRow(u.Path) })
 }
 
-// GitWaiting gives, for each repository whose remote shadow was not settled
+// Repositories are those of a replica, as its base and their shadows have them.
+type Repositories struct {
+	base *base.Base
+	tree string // where the replica is
+}
+
+// Repositories gives those of the replica.
+func (r *Replica) Repositories() Repositories { return Repositories{r.base, r.Path} }
+
+// Waiting gives, for each repository whose remote shadow was not settled
 // here yet, what the remote side has of it.
-func (r *Replica) GitWaiting() map[string][]tree.Entry {
+func (r Repositories) Waiting() map[string][]tree.Entry {
 	waits := false
 	for i := range r.base.Unplaced {
-		waits = waits || tree.Within(r.base.Unplaced[i].Path, gitDir)
+		waits = waits || tree.Within(r.base.Unplaced[i].Path, base.GitDir)
 	}
 	if !waits {
 		return nil
@@ -201,12 +208,12 @@ func (r *Replica) GitWaiting() map[string][]tree.Entry {
 	all := map[string][]tree.Entry{}
 	remote := r.base.Remote()
 	for i := range remote {
-		if below, ok := strings.CutPrefix(remote[i].Path, gitDir+"/"); ok && path.Base(below) == gitMark {
+		if below, ok := strings.CutPrefix(remote[i].Path, base.GitDir+"/"); ok && path.Base(below) == gitMark {
 			all[path.Dir(below)] = nil
 		}
 	}
 	for i := range remote {
-		if below, ok := strings.CutPrefix(remote[i].Path, gitDir+"/"); ok {
+		if below, ok := strings.CutPrefix(remote[i].Path, base.GitDir+"/"); ok {
 			if repo := deepest(below, all); repo != "" {
 				all[repo] = append(all[repo], remote[i])
 			}
@@ -214,7 +221,7 @@ func (r *Replica) GitWaiting() map[string][]tree.Entry {
 	}
 	waiting := map[string][]tree.Entry{}
 	for i := range r.base.Unplaced {
-		if below, ok := strings.CutPrefix(r.base.Unplaced[i].Path, gitDir+"/"); ok {
+		if below, ok := strings.CutPrefix(r.base.Unplaced[i].Path, base.GitDir+"/"); ok {
 			repo := deepest(below, all)
 			waiting[repo] = all[repo]
 		}
@@ -222,20 +229,20 @@ func (r *Replica) GitWaiting() map[string][]tree.Entry {
 	return waiting
 }
 
-// GitAgreed says whether the shadow of a repository here is what both sides
+// Agreed reports whether the shadow of a repository here is what both sides
 // last agreed on, so that it can tell who changed what since: what the base
 // has, or, after a crash, what was just brought here.
-func (r *Replica) GitAgreed(repository string) bool {
-	if r.base.Wake() != nil {
+func (r Repositories) Agreed(repository string) bool {
+	if r.base.Load() != nil {
 		return false // nothing is known
 	}
 	return r.shows(repository, r.base.Entries()) || r.shows(repository, r.base.Remote())
 }
 
-// Agrees says whether the file or the link at a path is one that was pushed from here, or
+// Agrees reports whether the file or the link at a path is one that was pushed from here, or
 // came from the remote side, or is just coming: what somebody here has made since is
 // another. Where the base cannot be asked, it may be.
-func (r *Replica) Agrees(path string) bool {
+func (r Repositories) Agrees(path string) bool {
 	if r.base == nil {
 		return true
 	}
@@ -244,13 +251,13 @@ func (r *Replica) Agrees(path string) bool {
 		return true
 	}
 	row, known := rows[path]
-	coming := r.remoteAt(path)
+	coming := r.base.RemoteAt(path)
 	return known && r.looks(&row.Entry) || coming != nil && !coming.Gone && r.looks(&coming.Entry)
 }
 
-// looks says whether what is here at the path of a file or a link is as an entry says.
-func (r *Replica) looks(e *tree.Entry) bool {
-	file := filepath.Join(r.Path, e.Path)
+// looks reports whether what is here at the path of a file or a link is as an entry says.
+func (r Repositories) looks(e *tree.Entry) bool {
+	file := filepath.Join(r.tree, e.Path)
 	switch e.Kind {
 	case tree.File:
 		return e.Sum == tree.Sum{} || e.Sum == SumOf(file) // of a plain object nobody knows
@@ -261,23 +268,24 @@ func (r *Replica) looks(e *tree.Entry) bool {
 	return false
 }
 
-// GitBase gives the rows of a repository's shadow that both sides last agreed on.
-func (r *Replica) GitBase(repository string) ([]tree.Entry, error) {
-	if err := r.base.Wake(); err != nil {
+// Base gives the rows of a repository's shadow that both sides last agreed on.
+func (r Repositories) Base(repository string) ([]tree.Entry, error) {
+	if err := r.base.Load(); err != nil {
 		return nil, err
 	}
 	var out []tree.Entry
-	for i := range r.base.rows {
-		if e := &r.base.rows[i].Entry; tree.Within(e.Path, gitDir+"/"+repository) && e.Path != gitDir+"/"+repository {
+	rows := r.base.Rows()
+	for i := range rows {
+		if e := &rows[i].Entry; tree.Within(e.Path, base.GitDir+"/"+repository) && e.Path != base.GitDir+"/"+repository {
 			out = append(out, *e)
 		}
 	}
 	return out, nil
 }
 
-// shows says whether the shadow of a repository here is the one among entries.
-func (r *Replica) shows(repository string, entries []tree.Entry) bool {
-	within := gitDir + "/" + repository
+// shows reports whether the shadow of a repository here is the one among entries.
+func (r Repositories) shows(repository string, entries []tree.Entry) bool {
+	within := base.GitDir + "/" + repository
 	found := false
 	for i := range entries {
 		e := &entries[i]
@@ -285,20 +293,20 @@ func (r *Replica) shows(repository string, entries []tree.Entry) bool {
 			continue
 		}
 		found = true
-		if SumOf(filepath.Join(r.Path, e.Path)) != e.Sum {
+		if SumOf(filepath.Join(r.tree, e.Path)) != e.Sum {
 			return false
 		}
 	}
 	return found
 }
 
-// GitVanished lists the repositories that both sides had and the remote one has
+// Vanished lists the repositories that both sides had and the remote one has
 // no more.
-func (r *Replica) GitVanished() []string {
+func (r Repositories) Vanished() []string {
 	var out []string
 	for i := range r.base.Unplaced {
 		u := &r.base.Unplaced[i]
-		below, ok := strings.CutPrefix(u.Path, gitDir+"/")
+		below, ok := strings.CutPrefix(u.Path, base.GitDir+"/")
 		if ok && u.Gone && path.Base(below) == gitMark {
 			out = append(out, path.Dir(below))
 		}
@@ -316,20 +324,20 @@ func (r *Replica) ReplacedDir(t time.Time) string {
 func GitRemoved(gone []tree.Entry) []string {
 	var out []string
 	for i := range gone {
-		if repo, ok := strings.CutSuffix(gone[i].Path, "/"+gitMark); ok && GitRow(repo) {
+		if repo, ok := strings.CutSuffix(gone[i].Path, "/"+gitMark); ok && base.GitRow(repo) {
 			out = append(out, repo+"/")
 		}
 	}
 	return out
 }
 
-// GitMoved settles what the remote side has of shadows as it was, but in
+// Moved settles what the remote side has of shadows as it was, but in
 // another place of the store.
-func (r *Replica) GitMoved() error {
-	var d Delta
+func (r Repositories) Moved() error {
+	var d base.Delta
 	for _, u := range r.base.Unplaced {
 		row := r.base.Row(u.Path)
-		if GitRow(u.Path) && !u.Gone && row != nil && row.Same(&u.Entry) {
+		if base.GitRow(u.Path) && !u.Gone && row != nil && row.Same(&u.Entry) {
 			u.Seen = row.Seen
 			d.Changes = append(d.Changes, u)
 		}
@@ -340,13 +348,13 @@ func (r *Replica) GitMoved() error {
 	return r.base.Apply(d)
 }
 
-// GitSettle notes that the remote shadow of a repository is the one here now;
+// Settle notes that the remote shadow of a repository is the one here now;
 // "" stands for those that the remote side has no more.
-func (r *Replica) GitSettle(repository string) error {
-	waiting := r.GitWaiting()
-	var d Delta
+func (r Repositories) Settle(repository string) error {
+	waiting := r.Waiting()
+	var d base.Delta
 	for _, u := range r.base.Unplaced {
-		below, ok := strings.CutPrefix(u.Path, gitDir+"/")
+		below, ok := strings.CutPrefix(u.Path, base.GitDir+"/")
 		if ok && deepest(below, waiting) == repository {
 			d.Changes = append(d.Changes, u)
 		}
@@ -359,13 +367,13 @@ func (r *Replica) GitSettle(repository string) error {
 
 // gitWhole keeps a repository's rows together: what is named by the others
 // must be in the generation that they are in. What is not whole waits.
-func (r *Replica) gitWhole(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return GitRow(s.Path) }) ||
-		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return GitRow(u.Path) })
+func (x *staging) gitWhole(staged *Staged) {
+	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.GitRow(s.Path) }) ||
+		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.GitRow(u.Path) })
 	if !waits {
 		return
 	}
-	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *Change) bool {
+	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
 		if !gitHeld(c.Path) {
 			return false
 		}
@@ -374,28 +382,28 @@ func (r *Replica) gitWhole(staged *Staged) {
 	})
 }
 
-// gitPack says that a path is a pack of a repository's shadow, or its index.
+// gitPack reports whether a path is a pack of a repository's shadow, or its index.
 func gitPack(path string) bool {
-	return GitRow(path) && strings.Contains(path, "/"+gitPacks+"/")
+	return base.GitRow(path) && strings.Contains(path, "/"+gitPacks+"/")
 }
 
-// gitHeld says that a path is a file of a repository's shadow that names what is in
+// gitHeld reports whether a path is a file of a repository's shadow that names what is in
 // its packs.
-func gitHeld(path string) bool { return GitRow(path) && !gitPack(path) }
+func gitHeld(path string) bool { return base.GitRow(path) && !gitPack(path) }
 
 // repositoriesAsFiles finds the repositories that a tree has as files, and not
 // as wholes: it was written before repositories were.
-func (r *Replica) repositoriesAsFiles(entries []tree.Entry) map[string][]tree.Entry {
+func (o *Options) repositoriesAsFiles(entries []tree.Entry) map[string][]tree.Entry {
 	found := map[string][]tree.Entry{}
-	if r.Git == nil || !r.Git.Whole() {
+	if o.Git == nil || !o.Git.Whole() {
 		return found
 	}
 	for _, e := range entries {
 		dir := gitDirOf(e.Path)
-		if dir == "" || tree.Within(e.Path, localfs.Dir) || e.Path == dir && e.Kind != tree.Dir || r.carries(e.Path, e.Kind == tree.Dir) {
+		if dir == "" || tree.Within(e.Path, localfs.Dir) || e.Path == dir && e.Kind != tree.Dir || o.carries(e.Path, e.Kind == tree.Dir) {
 			continue
 		}
-		if tree.Find(entries, gitDir+"/"+dir+"/"+gitMark) == nil {
+		if tree.Find(entries, base.GitDir+"/"+dir+"/"+gitMark) == nil {
 			found[dir] = append(found[dir], e)
 		}
 	}
@@ -427,7 +435,7 @@ func (r *Replica) GitFilesPlaced(all bool) error {
 	}
 	h := r.base.Header
 	h.Carries = r.Filter.Hash()
-	return r.base.Apply(Delta{Header: &h})
+	return r.base.Apply(base.Delta{Header: &h})
 }
 
 // withRepositories gives a tree the git directories that it has shadows of.
@@ -435,15 +443,15 @@ func withRepositories(t *store.Tree) *store.Tree {
 	out := &store.Tree{Filters: t.Filters}
 	whole := map[string]bool{} // what is a file that leads elsewhere is the directory itself then
 	for i := range t.Entries {
-		if repo, ok := strings.CutSuffix(t.Entries[i].Path, "/"+gitMark); ok && GitRow(repo) {
-			whole[strings.TrimPrefix(repo, gitDir+"/")] = true
+		if repo, ok := strings.CutSuffix(t.Entries[i].Path, "/"+gitMark); ok && base.GitRow(repo) {
+			whole[strings.TrimPrefix(repo, base.GitDir+"/")] = true
 		}
 	}
 	for _, e := range t.Entries {
 		if e.Kind != tree.Dir && whole[e.Path] {
 			continue
 		}
-		below, shadow := strings.CutPrefix(e.Path, gitDir+"/")
+		below, shadow := strings.CutPrefix(e.Path, base.GitDir+"/")
 		if shadow && path.Base(below) != gitMark {
 			e.Path = below
 		}
@@ -454,7 +462,3 @@ func withRepositories(t *store.Tree) *store.Tree {
 	tree.Sort(out.Entries)
 	return out
 }
-
-// GitRow says that a path is one of a repository's shadow: its deletion is no
-// deletion of a file.
-func GitRow(path string) bool { return tree.Within(path, gitDir) }

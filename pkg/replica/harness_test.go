@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -43,27 +44,10 @@ type machine struct {
 	w *world
 }
 
-// memDir is a temporary directory in memory where there is such a thing.
-func memDir(t testing.TB) string {
-	t.Helper()
-	if dir := os.Getenv("COLTEC_TEST_DIR"); dir != "" {
-		return t.TempDir()
-	}
-	if s, err := os.Stat("/dev/shm"); err != nil || !s.IsDir() {
-		return t.TempDir()
-	}
-	dir, err := os.MkdirTemp("/dev/shm", "coltec-test-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // machine makes a place with a tree of its own.
 func (w *world) machine(name string, excludes ...string) *machine {
 	w.t.Helper()
-	return w.machineAt(filepath.Join(memDir(w.t), name), excludes...)
+	return w.machineAt(filepath.Join(treetest.Dir(w.t), name), excludes...)
 }
 
 func (w *world) machineAt(path string, excludes ...string) *machine {
@@ -150,12 +134,12 @@ func (m *machine) mustAcquire() *Outcome {
 // with a base at rest, as most do.
 func (m *machine) push() (more bool, err error) {
 	w, ctx := m.w, m.w.t.Context()
-	if err := m.base.Rest(); err != nil {
+	if err := m.base.Unload(); err != nil {
 		return false, err
 	}
 	defer func() {
 		if err == nil {
-			err = m.base.Wake() // for the test to look at
+			err = m.base.Load() // for the test to look at
 		}
 	}()
 	found, err := m.Scan(ctx)
@@ -174,7 +158,7 @@ func (m *machine) push() (more bool, err error) {
 	if err := batch.Send(ctx); err != nil {
 		return false, err
 	}
-	if err := m.Refresh(staged.Refreshed); err != nil {
+	if err := m.base.Refresh(staged.Refreshed); err != nil {
 		return false, err
 	}
 	if staged.Len()+len(found.Gone)+len(found.Forgotten) == 0 {
@@ -383,7 +367,7 @@ func (w *world) readRemote(ref string) (files fileTree, kept map[string]bool) {
 	if ref == "" && !w.mirror {
 		return files, kept
 	}
-	tmp := memDir(w.t)
+	tmp := treetest.Dir(w.t)
 	defer os.RemoveAll(tmp) // histories read thousands of these
 	layout := w.layout(tmp)
 	t, err := layout.Tree(w.t.Context(), ref)

@@ -19,6 +19,7 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -389,7 +390,7 @@ func (h *history) checkAgreed(side int) {
 func tell(t testing.TB, seed uint64, mutant func(m *machine)) *history {
 	w := newWorld(t)
 	h := &history{world: w, rnd: rand.New(rand.NewPCG(seed, 1)), stored: map[string]bool{}, faults: seed%2 == 1}
-	dir := memDir(t)
+	dir := treetest.Dir(t)
 	defer os.RemoveAll(dir)
 	for i, name := range []string{"one", "two"} {
 		h.sides[i] = w.machineAt(filepath.Join(dir, name))

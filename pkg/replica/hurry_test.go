@@ -47,7 +47,7 @@ func TestHurryWithALogThatGrows(t *testing.T) {
 		step.Delta.Header.Ref = ref.Manifest
 		m.w.must(m.w.commit(m, step))
 	}
-	m.w.must(m.base.Wake())
+	m.w.must(m.base.Load())
 	for _, name := range []string{"log", "large.log", "large"} {
 		row, s := m.base.Row(name), m.at(name)
 		info, err := os.Stat(s)

@@ -6,26 +6,35 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
+// names are the paths of a tree as its file system shows them.
+type names struct {
+	quirks localfs.Quirks
+	base   *base.Base
+}
+
+func (r *Replica) names() names { return names{r.quirks, r.base} }
+
 // asAgreed gives sightings the names that the sides agreed on, where the file
 // system shows others than it was given.
-func (r *Replica) asAgreed(seen []localfs.Sighting, unknown []localfs.Unknown) ([]localfs.Sighting, []localfs.Unknown) {
-	if !r.quirks.Rewrites || r.base == nil {
+func (n names) asAgreed(seen []localfs.Sighting, unknown []localfs.Unknown) ([]localfs.Sighting, []localfs.Unknown) {
+	if !n.quirks.Rewrites || n.base == nil {
 		return seen, unknown
 	}
-	names := agreedNames{key: r.quirks.Key, remote: map[string]string{}, placed: map[string]string{}, exact: map[string]bool{}}
-	for _, e := range r.base.Remote() {
+	names := agreedNames{key: n.quirks.Key, remote: map[string]string{}, placed: map[string]string{}, exact: map[string]bool{}}
+	for _, e := range n.base.Remote() {
 		names.exact[e.Path] = true
 		if key := names.keyOf(e.Path); names.remote[key] == "" {
 			names.remote[key] = e.Path
 		}
 	}
-	for i := range r.base.Rows() {
-		path := r.base.Rows()[i].Path
+	for i := range n.base.Rows() {
+		path := n.base.Rows()[i].Path
 		names.placed[names.keyOf(path)] = path
 	}
 	for i := range seen {
@@ -78,9 +87,9 @@ func (n *agreedNames) of(path string) string {
 // unshowable names the topmost paths of the remote tree that this file system
 // cannot show. They, and what is below them, are unknown here: they stay in
 // the remote tree, and that they are not seen says nothing.
-func (r *Replica) unshowable(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
+func (n names) unshowable(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
 	var out []localfs.Unknown
-	if r.quirks.NoLinks {
+	if n.quirks.NoLinks {
 		for i := range remote {
 			e := &remote[i]
 			if n, ok := localfs.Search(seen, e.Path); e.Kind == tree.Link && !tree.Within(e.Path, localfs.Dir) && (!ok || seen[n].Kind != tree.Link) {
@@ -88,25 +97,25 @@ func (r *Replica) unshowable(remote []tree.Entry, seen []localfs.Sighting) []loc
 			}
 		}
 	}
-	if r.quirks.MergeNames() {
-		out = append(out, r.twins(remote, seen)...)
+	if n.quirks.MergeNames() {
+		out = append(out, n.twins(remote, seen)...)
 	}
 	return out
 }
 
 // twins names the paths of a tree that are one with another's name here. One
 // of them can be shown: the one that is.
-func (r *Replica) twins(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
+func (n names) twins(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
 	groups := map[string][]string{}
 	for i := range remote {
-		if key := r.quirks.Key(remote[i].Path); !tree.Within(remote[i].Path, localfs.Dir) {
+		if key := n.quirks.Key(remote[i].Path); !tree.Within(remote[i].Path, localfs.Dir) {
 			groups[key] = append(groups[key], remote[i].Path)
 		}
 	}
 	lost := map[string]bool{}
 	var out []localfs.Unknown
 	for i := range remote { // parents come first
-		key := r.quirks.Key(remote[i].Path)
+		key := n.quirks.Key(remote[i].Path)
 		group := groups[key]
 		delete(groups, key)
 		rivals := group[:0]
@@ -115,7 +124,7 @@ func (r *Replica) twins(remote []tree.Entry, seen []localfs.Sighting) []localfs.
 				rivals = append(rivals, path)
 			}
 		}
-		owner := r.owner(rivals, seen)
+		owner := n.owner(rivals, seen)
 		for _, path := range rivals {
 			if path != owner {
 				lost[path] = true
@@ -130,7 +139,7 @@ func twinReason(owner string) string {
 	return fmt.Sprintf("its name is one with %q on the file system here; it stays in the bucket", owner)
 }
 
-// below says whether a path lies under one of a set.
+// below reports whether a path lies under one of a set.
 func below(path string, set map[string]bool) bool {
 	if len(set) == 0 {
 		return false
@@ -145,14 +154,14 @@ func below(path string, set map[string]bool) bool {
 
 // owner picks the path that has a name which several want: the one that is
 // shown, then the one that was, then the first.
-func (r *Replica) owner(paths []string, seen []localfs.Sighting) string {
+func (n names) owner(paths []string, seen []localfs.Sighting) string {
 	if len(paths) < 2 {
 		return strings.Join(paths, "")
 	}
 	best, score := "", -1
 	for _, path := range paths {
 		s := 0
-		if r.base.Row(path) != nil {
+		if n.base.Row(path) != nil {
 			s++
 		}
 		if localfs.Sighted(seen, path) {
@@ -168,19 +177,19 @@ func (r *Replica) owner(paths []string, seen []localfs.Sighting) string {
 // giveNames lets each name go to one path. What comes, and would be one here
 // with something that stays, waits; what comes in the place of something that
 // goes comes after it.
-func (r *Replica) giveNames(p *planning) (late map[string]bool) {
-	if !r.quirks.MergeNames() {
+func (p *planning) giveNames(q localfs.Quirks) (late map[string]bool) {
+	if !q.MergeNames() {
 		return nil
 	}
 	late = map[string]bool{}
 	stays, goes := map[string]string{}, map[string]bool{}
 	for i := range p.seen {
-		stays[r.quirks.Key(p.seen[i].Path)] = p.seen[i].Path
+		stays[q.Key(p.seen[i].Path)] = p.seen[i].Path
 	}
 	for i := range p.decisions {
 		if d := &p.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Aside) && d.Local != nil {
-			goes[r.quirks.Key(d.Path)] = true
-			delete(stays, r.quirks.Key(d.Path))
+			goes[q.Key(d.Path)] = true
+			delete(stays, q.Key(d.Path))
 		}
 	}
 	waits := map[string]bool{}
@@ -190,7 +199,7 @@ func (r *Replica) giveNames(p *planning) (late map[string]bool) {
 			kept = append(kept, d)
 			continue
 		}
-		key := r.quirks.Key(d.Path)
+		key := q.Key(d.Path)
 		owner, taken := stays[key]
 		switch {
 		case below(d.Path, waits):
@@ -242,21 +251,21 @@ func (p *placement) chmodIn(root localfs.FileSystem, path string, mode uint32) e
 	return root.Chmod(path, mode)
 }
 
-// changed says whether a sighting is not what the base saw at its path.
-func (r *Replica) changed(row *Row, s *localfs.Sighting) bool {
-	if r.quirks.NoModes && row.Kind == s.Kind {
+// changed reports whether a sighting is not what the base saw at its path.
+func changed(q localfs.Quirks, row *base.Row, s *localfs.Sighting) bool {
+	if q.NoModes && row.Kind == s.Kind {
 		as := *s
 		as.Mode = row.Seen.Mode
-		return row.changed(&as)
+		return row.Changed(&as)
 	}
-	return row.changed(s)
+	return row.Changed(s)
 }
 
 // entryOf makes the entry of a sighting; row is what the base has there. A mode
 // that the file system made up is none.
-func (r *Replica) entryOf(s *localfs.Sighting, row *Row) tree.Entry {
-	e := entryOf(s, row)
-	if !r.quirks.NoModes || s.Kind == tree.Link {
+func entryOf(q localfs.Quirks, s *localfs.Sighting, row *base.Row) tree.Entry {
+	e := base.EntryOf(s, row)
+	if !q.NoModes || s.Kind == tree.Link {
 		return e
 	}
 	e.Mode = tree.NoMode

@@ -81,7 +81,7 @@ func (s *site) push(ctx context.Context) {
 	staged, err := s.StageEdits(ctx, batch, found.Edited)
 	s.must(err)
 	s.must(batch.Send(ctx))
-	s.must(s.Refresh(staged.Refreshed))
+	s.must(s.Base().Refresh(staged.Refreshed))
 	if staged.Len()+len(found.Gone) == 0 {
 		return
 	}

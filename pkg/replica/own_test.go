@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
@@ -51,10 +52,10 @@ func TestWhatIsPlantedInTheOwnDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := LastSettled(root)
+		before := base.LastSettled(root)
 		r, err := openAt(root)
 		if err == nil {
-			err = errors.Join(r.Base().Save(), r.Base().Apply(Delta{Header: &r.Base().Header}), r.Tidy(r.now()))
+			err = errors.Join(r.Base().Save(), r.Base().Apply(base.Delta{Header: &r.Base().Header}), r.Tidy(r.now()))
 			r.Leave()
 			r.Close()
 		}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -23,7 +24,7 @@ type stretch struct {
 }
 
 // partsOf looks for the parts of entries in the files that the base knows.
-func (r *Replica) partsOf(entries []*tree.Entry) *parts {
+func partsOf(root localfs.FileSystem, b *base.Base, entries []*tree.Entry) *parts {
 	at := map[string]stretch{}
 	for _, e := range entries {
 		for i := range e.Where {
@@ -32,12 +33,12 @@ func (r *Replica) partsOf(entries []*tree.Entry) *parts {
 			}
 		}
 	}
-	p := &parts{root: r.root, at: at}
+	p := &parts{root: root, at: at}
 	if len(at) == 0 {
 		return p
 	}
-	for i := range r.base.Rows() {
-		row := &r.base.Rows()[i]
+	for i := range b.Rows() {
+		row := &b.Rows()[i]
 		var offset int64
 		for _, x := range row.Where {
 			if s, comes := at[x.Sum]; comes && s.path == "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
@@ -44,62 +44,13 @@ type placement struct {
 	out     *Outcome
 	plan    *planning
 	stamp   string // of this run: names the directories of what is kept aside
-	changes []Change
+	changes []base.Change
 	dirs    []*plan.Decision    // whose modes and times are set when their content is there
 	late    map[string]bool     // paths that take the name of one that goes, on a file system that folds
 	local   map[tree.Sum]string // files that are here, by their content
 	pace    pace
 	stayed  map[string]string // directories that could not go, by what their name is folded to
 	batches
-}
-
-// run does everything in an order that is right at each point. What comes is
-// there before anything is deleted, so that a fault in between leaves too much
-// and not too little; only a file that takes a directory's name has to wait
-// until that is empty. Directories get their modes last.
-func (p *placement) run(ctx context.Context) error {
-	p.stamp = stampOf(p.r.now())
-	var first, last []*plan.Decision
-	for i := range p.plan.decisions {
-		switch d := &p.plan.decisions[i]; d.Op {
-		case plan.Keep:
-			p.try(d, p.keep)
-		case plan.Withdraw, plan.Forget:
-			p.note(d)
-		case plan.Delete, plan.Aside:
-		default:
-			if d.ReplacesDir() || p.late[d.Path] {
-				last = append(last, d)
-			} else {
-				first = append(first, d)
-			}
-		}
-	}
-	first, last = inTurn(first), inTurn(last)
-	all := slices.Concat(first, last)
-	p.limit = p.r.stageBytes
-	p.expect(all)
-	p.pace = pace{tell: p.o.Progress}
-	p.pace.start(all, time.Now())
-	if p.pace.all.TotalFiles > 0 {
-		p.local = p.here()
-	}
-	if err := p.bringAll(ctx, first); err != nil {
-		return err
-	}
-	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
-		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Aside {
-			p.try(d, p.remove)
-		}
-	}
-	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage()); err != nil {
-		return err
-	}
-	p.dirTimes()
-	for i := len(p.dirs) - 1; i >= 0; i-- {
-		p.try(p.dirs[i], p.dirMode)
-	}
-	return p.record()
 }
 
 // try does one thing and notes a failure of that path alone.
@@ -135,7 +86,7 @@ type newcomer struct {
 	err    error
 }
 
-// isNew says that a decision is about a newcomer.
+// isNew reports whether a decision is about a newcomer.
 func (p *placement) isNew(d *plan.Decision) bool {
 	return d.Op == plan.Take && d.Entry.Kind == tree.File && d.Local == nil && !p.late[d.Path]
 }
@@ -216,7 +167,7 @@ func (p *placement) fetch(ctx context.Context, takes []*plan.Decision, dir strin
 		}
 		entries = append(entries, &d.Entry)
 	}
-	parts := p.r.partsOf(entries)
+	parts := partsOf(p.r.root, p.r.base, entries)
 	defer parts.close()
 	here := &store.Here{Part: parts.read, Later: later}
 	if err := p.o.Source.Fetch(ctx, entries, dir, here, p.pace.arriving); err != nil {
@@ -254,7 +205,7 @@ func (p *placement) record() error {
 	if len(p.changes) == 0 {
 		return nil
 	}
-	err := p.r.base.Apply(Delta{Changes: p.changes})
+	err := p.r.base.Apply(base.Delta{Changes: p.changes})
 	p.changes = nil
 	return err
 }
@@ -466,9 +417,7 @@ func (p *placement) moveAcross(path, kept string) error {
 	})
 }
 
-func parentOf(path string) string { return filepath.Dir(path) }
-
-// asPlanned says whether a sighting is what the plan saw at the path. A rename
+// asPlanned reports whether a sighting is what the plan saw at the path. A rename
 // sets the change time, so that one cannot count.
 func (p *placement) asPlanned(path string, now *localfs.Sighting) bool {
 	i, ok := localfs.Search(p.plan.seen, path)
@@ -599,7 +548,7 @@ func (p *placement) note(d *plan.Decision) {
 // the remote has. Where the local side differs on purpose, what the row says
 // was seen differs from what is there, so that the next scan pushes it.
 func (p *placement) settle(d *plan.Decision, seen localfs.Seen) {
-	c := Change{Row: Row{Entry: d.Entry, Seen: seen}}
+	c := base.Change{Row: base.Row{Entry: d.Entry, Seen: seen}}
 	row := p.r.base.Row(d.Path)
 	switch {
 	case d.Op == plan.Take || d.Op == plan.Conflict:
@@ -632,7 +581,7 @@ func (p *placement) settle(d *plan.Decision, seen localfs.Seen) {
 
 // keptSeen is what a row shall say was seen where the local side stays as it
 // is: what the base saw, so that the difference stays one.
-func keptSeen(d *plan.Decision, row *Row, remote *tree.Entry, now localfs.Seen) localfs.Seen {
+func keptSeen(d *plan.Decision, row *base.Row, remote *tree.Entry, now localfs.Seen) localfs.Seen {
 	var s localfs.Seen
 	if row != nil {
 		s = row.Seen
@@ -663,19 +612,4 @@ func (r *Replica) Tidy(keep time.Time) error {
 		t, err := time.Parse(stampLayout, name)
 		return err == nil && t.Before(keep)
 	}))
-}
-
-// removeEach removes the entries of a directory that are to go.
-func removeEach(dir string, goes func(name string) bool) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	errs := []error{err}
-	for _, e := range entries {
-		if goes(e.Name()) {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
 }

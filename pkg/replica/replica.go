@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -52,7 +53,7 @@ type Options struct {
 // Replica is one local tree. One goroutine owns it.
 type Replica struct {
 	Options
-	base      *Base
+	base      *base.Base
 	root      localfs.FileSystem
 	own       *localfs.OwnDir
 	quirks    localfs.Quirks     // of the file system, as it was found when the tree was opened
@@ -84,7 +85,7 @@ type Replica struct {
 func New(o Options) *Replica {
 	return &Replica{
 		Options: o, own: localfs.NewOwnDir(o.Path, o.Within, o.FileSystem != nil), merge: plan.Merge,
-		spoolAfter: spoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]localfs.Seen{},
+		spoolAfter: base.SpoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]localfs.Seen{},
 	}
 }
 
@@ -102,9 +103,9 @@ func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
 func (r *Replica) incoming() string { return filepath.Join(r.Stage(), "in") }
 
 // Base is the open replica's base; nil when there is none.
-func (r *Replica) Base() *Base { return r.base }
+func (r *Replica) Base() *base.Base { return r.base }
 
-// ErrRoot says that the local tree cannot be told from a missing one, and
+// ErrRoot is the error where the local tree cannot be told from a missing one, and
 // therefore nothing is concluded from it.
 var ErrRoot = errors.New("the local tree is not there")
 
@@ -128,27 +129,27 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	if err := r.probe(dev, inode); err != nil {
 		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
 	}
-	base, err := LoadBase(r.Dir())
-	if err != nil && !errors.Is(err, ErrNoBase) {
+	found, err := base.Open(r.Dir())
+	if err != nil && !errors.Is(err, base.ErrNone) {
 		return err
 	}
 	before := ""
 	r.left, r.newer, r.moved = "", false, false
 	if err == nil {
-		r.left = base.stranger(r, lineage, generation)
-		if h := base.Header; h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage {
+		r.left = found.Mismatch(r.Workspace, r.Name, lineage, generation)
+		if h := found.Header; h.Workspace == r.Workspace && h.Replica == r.Name && h.Lineage == lineage {
 			before = h.Before
 		}
 	}
 	if err == nil && r.left == "" {
-		if base.Header.Device != dev || base.Header.Inode != inode {
-			base.distrust()
+		if found.Header.Device != dev || found.Header.Inode != inode {
+			found.Distrust()
 			r.moved = true
 		}
-		r.base, r.newer = base, before != "" && before == base.Header.Ref
+		r.base, r.newer = found, before != "" && before == found.Header.Ref
 		return nil
 	}
-	r.base = NewBase(r.Dir(), Header{
+	r.base = base.New(r.Dir(), base.Header{
 		Workspace: r.Workspace, Replica: r.Name, Lineage: lineage, Device: dev, Inode: inode, Before: before,
 	})
 	return nil
@@ -169,16 +170,16 @@ func (r *Replica) StartOver(lineage string, generation int64) error {
 }
 
 // openRoot opens the local tree. perm is what a missing one is made with, 0 makes none.
-func (r *Replica) openRoot(perm os.FileMode) (localfs.FileSystem, error) {
-	if r.FileSystem == nil {
-		return localfs.OpenRoot(r.Path, r.Within, perm)
+func (o *Options) openRoot(perm os.FileMode) (localfs.FileSystem, error) {
+	if o.FileSystem == nil {
+		return localfs.OpenRoot(o.Path, o.Within, perm)
 	}
 	if perm != 0 {
-		if err := os.MkdirAll(r.Path, perm); err != nil {
+		if err := os.MkdirAll(o.Path, perm); err != nil {
 			return nil, err
 		}
 	}
-	return r.FileSystem(r.Path)
+	return o.FileSystem(o.Path)
 }
 
 // probe finds out what the file system of the open tree can do, once for each
@@ -195,26 +196,19 @@ func (r *Replica) probe(dev, inode uint64) (err error) {
 }
 
 // now is the time that names what is kept aside.
-func (r *Replica) now() time.Time {
-	if r.Now != nil {
-		return r.Now()
+func (o *Options) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
 	}
 	return time.Now()
 }
 
-// Totals counts the files and links that the base has, their bytes, and the
-// local versions that are kept aside.
-func (r *Replica) Totals() (files, bytes int64, conflicts int) {
-	t := r.base.Totals()
-	return t.Files, t.Bytes, t.Conflicts
-}
-
 // ConflictDir is where local versions of a moment are kept aside.
-func (r *Replica) ConflictDir(t time.Time, host string) string {
-	return filepath.Join(r.Path, r.conflictsOf(t, host))
+func (o *Options) ConflictDir(t time.Time, host string) string {
+	return filepath.Join(o.Path, conflictsOf(t, host))
 }
 
-func (r *Replica) conflictsOf(t time.Time, host string) string {
+func conflictsOf(t time.Time, host string) string {
 	return localfs.Join(localfs.Dir+"/"+conflictsDir, stampOf(t)+"-"+host)
 }
 
@@ -232,36 +226,12 @@ func (r *Replica) Close() {
 	r.own.Release()
 }
 
-// stranger says why the base is none for this replica and head; "" when it is
-// one.
-func (b *Base) stranger(r *Replica, lineage string, generation int64) string {
-	h := b.Header
-	switch {
-	case h.Workspace != r.Workspace || h.Replica != r.Name:
-		return fmt.Sprintf("it was last synced as replica %q of %s: it is a copy, or was given another name", h.Replica, h.Workspace)
-	case h.Lineage != lineage:
-		return "it was last synced with another head: the bucket was emptied, or the spec leads to another place"
-	case h.Generation > generation:
-		return fmt.Sprintf("it was last synced with generation %d, and the bucket has %d: the bucket was set back", h.Generation, generation)
-	}
-	return ""
-}
-
 // Stranger says why what the local tree was last synced with does not count
 // for the head it was opened for; "" when it does, or when there was nothing.
 // Then nothing is known to be deleted: both sides are joined.
 func (r *Replica) Stranger() string { return r.left }
 
-// distrust makes every file be looked at again: the tree was copied or moved,
-// so that times and inodes say nothing.
-func (b *Base) distrust() {
-	for i := range b.rows {
-		b.rows[i].Seen.CTime = 0
-	}
-	b.unsaved = true
-}
-
-// Lost says whether the base or the root vanished under the running program.
+// Lost reports whether the base or the root vanished under the running program.
 func (r *Replica) Lost() bool {
 	if r.root == nil || r.base == nil || !r.base.Intact() || !r.own.Stands(r.root) {
 		return true
@@ -273,14 +243,14 @@ func (r *Replica) Lost() bool {
 }
 
 // Present says, by a nil error, that the local tree is there.
-func (r *Replica) Present() error {
-	s, err := os.Lstat(r.Path)
+func (o *Options) Present() error {
+	s, err := os.Lstat(o.Path)
 	if err == nil && !s.IsDir() {
 		err = errors.New("not a directory")
 	}
 	if err != nil {
 		return hint.Wrap(fmt.Errorf("%w, so nothing is concluded from it: %w", ErrRoot, err),
-			"mount or make %s again; an empty directory there is restored from the bucket", r.Path)
+			"mount or make %s again; an empty directory there is restored from the bucket", o.Path)
 	}
 	return nil
 }
@@ -305,13 +275,13 @@ func (r *Replica) prepareDir() error {
 	if _, err := os.Lstat(head); err == nil {
 		return nil
 	}
-	return errors.Join(os.WriteFile(head, []byte("ref: refs/heads/coltec\n"), 0o600), r.excludeFromGit())
+	return errors.Join(os.WriteFile(head, []byte("ref: refs/heads/coltec\n"), 0o600), excludeFromGit(r.Path))
 }
 
 // excludeFromGit names the directory in the repository's own list of what it
 // does not show.
-func (r *Replica) excludeFromGit() error {
-	info, err := anchor.OpenRoot(filepath.Join(r.Path, ".git", "info"), r.Path, 0)
+func excludeFromGit(root string) error {
+	info, err := anchor.OpenRoot(filepath.Join(root, ".git", "info"), root, 0)
 	if err != nil {
 		return nil // no repository here, or one of another shape
 	}
@@ -339,15 +309,15 @@ func (r *Replica) excludeFromGit() error {
 // excludesMost is what is read of git's list: far above what anybody writes.
 const excludesMost = 1 << 20
 
-// carries says whether a path is the replica's to carry.
-func (r *Replica) carries(path string, dir bool) bool {
+// carries reports whether a path is the replica's to carry.
+func (o *Options) carries(path string, dir bool) bool {
 	if top, _, _ := strings.Cut(path, "/"); isOwn(top) {
 		return false
 	}
-	return r.Filter.Carries(path, dir)
+	return o.Filter.Carries(path, dir)
 }
 
-// isOwn says whether a name at the top of a tree is that of the replica's own directory
+// isOwn reports whether a name at the top of a tree is that of the replica's own directory
 // on some file system: where names fold they are one.
 func isOwn(name string) bool { return name == localfs.Dir || store.Capital(name) }
 
@@ -357,7 +327,7 @@ type carried struct{ *filter.Filter }
 func (c carried) Dir(path string) bool  { return !isOwn(path) && c.Filter.Dir(path) }
 func (c carried) File(path string) bool { return !isOwn(path) && c.Filter.File(path) }
 
-// reserves says that a path is not carried for its name alone.
+// Reserves reports whether a path is not carried for its name alone.
 func (c carried) Reserves(path string, dir bool) bool {
 	return isOwn(path) && c.Filter.Carries(path, dir)
 }
@@ -388,9 +358,62 @@ func (r *Replica) matcher() localfs.Matcher {
 // walk lists the local tree.
 func (r *Replica) walk(ctx context.Context) ([]localfs.Sighting, []localfs.Unknown, error) {
 	seen, unknown, err := r.root.Walk(ctx, "", r.matcher())
-	seen, unknown = r.asAgreed(seen, unknown)
-	return seen, unknown, r.rootError(ctx, err)
+	seen, unknown = r.names().asAgreed(seen, unknown)
+	return seen, unknown, rootError(ctx, err)
 }
 
 // reader reads the files of the open tree.
 func (r *Replica) reader() *localfs.Reader { return localfs.NewReader(r.root, r.quirks, r.Stage()) }
+
+// emptyStage removes what came and has no place yet.
+func (r *Replica) emptyStage() error {
+	if r.root != nil {
+		r.root.Forget() // the directory of that name will be another one
+	}
+	return os.RemoveAll(r.incoming())
+}
+
+// rootError marks the error of a walk that could not read the root.
+func rootError(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrRoot, err)
+	}
+	return err
+}
+
+func parentOf(path string) string { return filepath.Dir(path) }
+
+// removeEach removes the entries of a directory that are to go.
+func removeEach(dir string, goes func(name string) bool) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		if goes(e.Name()) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hiddenBy tells the paths about which a walk cannot tell, and so must not
+// conclude anything: those in what it could not see.
+func hiddenBy(unknown []localfs.Unknown) func(path string) bool {
+	at := map[string]bool{}
+	for _, u := range unknown {
+		at[u.Path] = true
+	}
+	return func(path string) bool {
+		if len(at) == 0 {
+			return false
+		}
+		for dir := range tree.Parents(path) {
+			if at[dir] {
+				return true
+			}
+		}
+		return at[path]
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
@@ -29,7 +30,7 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	}
 	dir := filepath.Join(r.Stage(), "restore")
 	defer os.RemoveAll(dir)
-	r.base = NewBase(dir, Header{})
+	r.base = base.New(dir, base.Header{})
 	within := func(path string) bool { return under == "" || tree.Within(path, under) }
 	unread, err := r.asIs(ctx, within)
 	if err != nil {
@@ -65,7 +66,7 @@ func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, sou
 	whole := withRepositories(t)
 	whole.Entries = pick(whole.Entries, func(e *tree.Entry) bool {
 		dir := gitDirOf(e.Path)
-		return dir != "" && !r.has(dir) && tree.Find(t.Entries, gitDir+"/"+dir+"/"+gitMark) != nil
+		return dir != "" && !has(r.Path, dir) && tree.Find(t.Entries, base.GitDir+"/"+dir+"/"+gitMark) != nil
 	})
 	if len(whole.Entries) == 0 {
 		return out, nil
@@ -79,9 +80,9 @@ func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, sou
 	return out, err
 }
 
-// has says whether something is at a path of the tree.
-func (r *Replica) has(path string) bool {
-	_, err := os.Lstat(filepath.Join(r.Path, path))
+// has reports whether something is at a path of the tree.
+func has(root, path string) bool {
+	_, err := os.Lstat(filepath.Join(root, path))
 	return err == nil
 }
 
@@ -94,7 +95,7 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 	}
 	dir := filepath.Join(r.Stage(), "restore")
 	defer os.RemoveAll(dir)
-	r.base = NewBase(dir, Header{})
+	r.base = base.New(dir, base.Header{})
 	seen, _, err := r.walk(ctx)
 	if err != nil {
 		return nil, err
@@ -102,13 +103,13 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 	// Both sides agree on what is here, whatever is in it: nothing is done about that.
 	part := &store.Tree{Filters: t.Filters}
 	for i := range seen {
-		row := Row{Entry: entryOf(&seen[i], nil), Seen: seen[i].Seen}
-		r.base.rows = append(r.base.rows, row)
+		row := base.Row{Entry: base.EntryOf(&seen[i], nil), Seen: seen[i].Seen}
+		r.base.Agree(row)
 		part.Entries = append(part.Entries, row.Entry)
 	}
 	here := part.Entries
 	for _, e := range t.Entries {
-		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, localfs.Dir) && !r.has(e.Path) && room(here, e.Path) {
+		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, localfs.Dir) && !has(r.Path, e.Path) && room(here, e.Path) {
 			part.Entries = append(part.Entries, e)
 		}
 	}
@@ -134,7 +135,7 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]localfs
 		if !within(s.Path) {
 			continue
 		}
-		row := Row{Entry: entryOf(s, nil), Seen: s.Seen}
+		row := base.Row{Entry: base.EntryOf(s, nil), Seen: s.Seen}
 		if s.Kind == tree.File {
 			got, now, err := files.Read(s, localfs.Drain)
 			if err != nil && ctx.Err() == nil && errors.As(err, new(localfs.FileError)) {
@@ -146,7 +147,7 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]localfs
 			}
 			row.Sum, row.Seen = got, now
 		}
-		r.base.rows = append(r.base.rows, row)
+		r.base.Agree(row)
 	}
 	return unread, nil
 }

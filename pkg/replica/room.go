@@ -11,6 +11,7 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -25,11 +26,11 @@ func noRoom(err error) bool {
 // spare is left for the base, which has to note what was placed.
 const spare = 1 << 20
 
-// room is how many bytes are free where a path of the tree is, or will be. A file
+// freeAt is how many bytes are free where a path of the tree is, or will be. A file
 // system that does not tell has room for anything.
-func (r *Replica) room(name string) int64 {
+func freeAt(root, name string) int64 {
 	var fs unix.Statfs_t
-	for unix.Statfs(filepath.Join(r.Path, name), &fs) != nil {
+	for unix.Statfs(filepath.Join(root, name), &fs) != nil {
 		if name == "" || name == "." {
 			return math.MaxInt64
 		}
@@ -63,7 +64,7 @@ func (p *placement) crowded(d *plan.Decision, room int64) string {
 	if !refused && p.full == 0 && size <= min(smallComes, room) {
 		return "" // there may be many
 	}
-	room = min(room, p.r.room(d.Path)) // it may go to another file system
+	room = min(room, freeAt(p.r.Path, d.Path)) // it may go to another file system
 	refused = refused && was.sum == d.Entry.Sum && room < was.room+size/roomMore && time.Since(was.at) < refusedFor
 	if refused || p.full > 0 && size >= p.full || leastRoom(d) > room {
 		return crowdedWords(size, room, nil)
@@ -135,10 +136,22 @@ func (p *placement) retreat(takes []*plan.Decision, err error) (int, error) {
 
 // refuse remembers a file that had no room, and gives the sentence for it.
 func (p *placement) refuse(d *plan.Decision, err error) string {
-	room := min(p.r.room(""), p.r.room(d.Path))
+	room := min(freeAt(p.r.Path, ""), freeAt(p.r.Path, d.Path))
 	if p.r.refused == nil {
 		p.r.refused = map[string]refusal{}
 	}
 	p.r.refused[d.Path] = refusal{d.Entry.Sum, room, time.Now()}
 	return crowdedWords(takesUp(d), room, err)
+}
+
+// takesUp is about how many bytes the content of a decision takes up on the disk: holes
+// take none.
+func takesUp(d *plan.Decision) int64 {
+	size := d.Entry.Size
+	for i := range d.Entry.Where {
+		if x := &d.Entry.Where[i]; store.MayBeZero(x) {
+			size -= x.Size
+		}
+	}
+	return size
 }

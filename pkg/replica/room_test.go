@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/plan"
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +19,7 @@ import (
 // disk gives a place a disk of its own for its tree, of a size and more as mount has it.
 func (w *world) disk(name, options string) *machine {
 	w.t.Helper()
-	path := filepath.Join(memDir(w.t), name)
+	path := filepath.Join(treetest.Dir(w.t), name)
 	w.must(os.MkdirAll(path, 0o755))
 	m := w.machineAt(path)
 	if err := unix.Mount("tmpfs", path, "tmpfs", 0, options); err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -258,7 +259,7 @@ func TestStageOfAFileThatChanges(t *testing.T) {
 						t.Errorf("staged as %+v where there is %q, %v", c, body, info)
 					}
 				}
-				if !slices.ContainsFunc(staged.Changes, func(c *Change) bool { return c.Path == "g" }) {
+				if !slices.ContainsFunc(staged.Changes, func(c *base.Change) bool { return c.Path == "g" }) {
 					t.Errorf("another file was not staged: %+v", staged)
 				}
 				m.pushAll()
@@ -370,9 +371,17 @@ func TestLosing(t *testing.T) {
 	m.w.must(err)
 	staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), found.Edited)
 	m.w.must(err)
-	if lost, err := m.Losing(found.Gone, staged); err != nil || len(lost) != 2 || len(found.Gone) != 4 {
+	if lost, err := staged.Losing(found.Gone); err != nil || len(lost) != 2 || len(found.Gone) != 4 {
 		t.Errorf("losing %v of %v, %v", lost, found.Gone, err)
 	}
+}
+
+// mounted tells the base that it saw a mount point at a path.
+func (m *machine) mounted(path string) {
+	m.w.t.Helper()
+	row := *m.base.Row(path)
+	row.Seen.Mount = true
+	m.w.must(m.base.Apply(base.Delta{Changes: []base.Change{{Row: row}}}))
 }
 
 // Mounts come and go; what they hide is not gone. The base is told that there
@@ -387,7 +396,7 @@ func TestMountsThatComeAndGo(t *testing.T) {
 	}
 	t.Run("went", func(t *testing.T) {
 		m := prepared(t)
-		m.base.Row("v").Seen.Mount, m.base.unsaved = true, true
+		m.mounted("v")
 		m.w.must(os.RemoveAll(m.at("v")))
 		m.put("v/", "")
 		for range 3 { // it was forgotten after the first
@@ -440,8 +449,8 @@ func TestCapitalsOfAnOlderVersion(t *testing.T) {
 	m.pushAll()
 	row := *m.base.Row("a")
 	row.Path = ".COLTEC/x"
-	dir := Row{Entry: tree.Entry{Path: ".COLTEC", Kind: tree.Dir, Mode: 0o755}}
-	if err := m.base.Apply(Delta{Changes: []Change{{Row: dir}, {Row: row}}}); err != nil {
+	dir := base.Row{Entry: tree.Entry{Path: ".COLTEC", Kind: tree.Dir, Mode: 0o755}}
+	if err := m.base.Apply(base.Delta{Changes: []base.Change{{Row: dir}, {Row: row}}}); err != nil {
 		t.Fatal(err)
 	}
 	m.write(map[string]string{"b": "edited"})

@@ -111,8 +111,8 @@ func (h *hand) edit() {
 // trust has the base take all that it knows for as it was seen: what was written a
 // moment before is looked at once more by whoever meets it.
 func (m *machine) trust() {
-	for i := range m.base.rows {
-		row := &m.base.rows[i]
+	for i := range m.base.Rows() {
+		row := &m.base.Rows()[i]
 		if s, err := m.root.Lstat(row.Path); err == nil && s != nil && row.Seen.CTime == 0 {
 			row.Seen.CTime = s.CTime
 		}
@@ -157,7 +157,7 @@ func differs(t *testing.T, seed uint64, spoil func(dirs map[string]bool)) (diff 
 			h.edit()
 		}
 		if h.rnd.IntN(2) == 0 {
-			h.m.w.must(h.m.base.Rest())
+			h.m.w.must(h.m.base.Unload())
 		}
 		spoil(h.touched)
 		part := found(t, h.m, h.touched)
@@ -236,5 +236,21 @@ func TestScanInUntouched(t *testing.T) {
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%v: %s", tt.dirs, diff)
 		}
+	}
+}
+
+// A scan that cannot read the base to its end must not say what it found until
+// there.
+func TestScanOfALostBase(t *testing.T) {
+	one, _ := started(t, map[string]string{"a": "1", "b": "2"})
+	if err := one.base.Unload(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(one.Dir(), "base")
+	info, err := os.Stat(file)
+	one.w.must(err)
+	one.w.must(os.Truncate(file, info.Size()-1))
+	if found, err := one.Scan(t.Context()); err == nil || found != nil || !one.Lost() {
+		t.Errorf("found %+v, error %v, lost %v", found, err, one.Lost())
 	}
 }

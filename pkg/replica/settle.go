@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
@@ -22,7 +24,7 @@ import (
 // Receive notes what the remote tree of a generation is. Nothing is placed;
 // until Settle has placed it, nothing at the paths concerned is pushed.
 func (r *Replica) Receive(t *store.Tree, ref string, epoch, generation int64) error {
-	if err := r.base.Wake(); err != nil {
+	if err := r.base.Load(); err != nil {
 		return err
 	}
 	r.capitals = t.Capitals
@@ -46,7 +48,7 @@ func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
 	r.base.Unplaced = r.differences(t)
 }
 
-// Received says whether the base is that of ref already. Other filters than
+// Received reports whether the base is that of ref already. Other filters than
 // those it was seen through may show more of the same generation.
 func (r *Replica) Received(ref string) bool {
 	return r.base.Header.Ref == ref && r.base.Header.Carries == r.Filter.Hash()
@@ -54,49 +56,20 @@ func (r *Replica) Received(ref string) bool {
 
 // differences says how the part of a remote tree that is the replica's to
 // carry differs from the base.
-func (r *Replica) differences(t *store.Tree) []Change {
+func (r *Replica) differences(t *store.Tree) []base.Change {
 	t.Entries = pick(t.Entries, func(e *tree.Entry) bool {
 		return tree.Within(e.Path, localfs.Dir) || r.carries(e.Path, e.Kind == tree.Dir)
 	})
-	r.localise(t.Entries)
+	localise(r.base, t.Entries)
 	if t.Listed {
-		t.Entries = r.withUnlisted(t.Entries)
+		t.Entries = withUnlisted(r.base, t.Entries)
 	}
 	return r.base.Differences(t.Entries)
 }
 
-// Disown is Settle for a replica that only pushes: the remote side stays
-// where it is. What vanished there is pushed again.
-func (r *Replica) Disown() error {
-	if err := r.base.Wake(); err != nil {
-		return err
-	}
-	h := r.base.Header
-	h.Restored = true
-	d := Delta{Header: &h}
-	for _, u := range r.base.Unplaced {
-		if u.Gone {
-			d.Changes = append(d.Changes, u)
-		}
-	}
-	return r.base.Apply(d)
-}
-
-// Refresh notes what is seen of rows that are as agreed.
-func (r *Replica) Refresh(rows []*Change) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	d := Delta{after: r.base.counted} // they are as many, and of the same sizes
-	for _, c := range rows {
-		d.Changes = append(d.Changes, *c)
-	}
-	return r.base.Apply(d)
-}
-
-// Differs says whether Receive would find anything to place.
+// Differs reports whether Receive would find anything to place.
 func (r *Replica) Differs(t *store.Tree) (bool, error) {
-	if err := r.base.Wake(); err != nil {
+	if err := r.base.Load(); err != nil {
 		return false, err
 	}
 	return !r.base.Header.Restored || len(r.differences(t)) > 0, nil
@@ -104,10 +77,10 @@ func (r *Replica) Differs(t *store.Tree) (bool, error) {
 
 // localise gives listed entries that the base knows, by the store's own tag,
 // what a listing cannot tell.
-func (r *Replica) localise(entries []tree.Entry) {
+func localise(b *base.Base, entries []tree.Entry) {
 	for i := range entries {
 		e := &entries[i]
-		row := r.base.Row(e.Path)
+		row := b.Row(e.Path)
 		switch {
 		case row == nil || row.Kind != e.Kind:
 		case e.Mode == tree.NoMode && (e.Kind == tree.Dir || e.Tag == row.Tag):
@@ -118,10 +91,10 @@ func (r *Replica) localise(entries []tree.Entry) {
 
 // withUnlisted adds to a listing what it has no word for, and what therefore
 // must not be read as gone: directories, and what is kept aside.
-func (r *Replica) withUnlisted(entries []tree.Entry) []tree.Entry {
+func withUnlisted(b *base.Base, entries []tree.Entry) []tree.Entry {
 	var more []tree.Entry
-	for i := range r.base.Rows() {
-		row := &r.base.Rows()[i]
+	for i := range b.Rows() {
+		row := &b.Rows()[i]
 		if (row.Kind == tree.Dir || tree.Within(row.Path, localfs.Dir)) && tree.Find(entries, row.Path) == nil && room(entries, row.Path) {
 			more = append(more, row.Entry)
 		}
@@ -131,7 +104,7 @@ func (r *Replica) withUnlisted(entries []tree.Entry) []tree.Entry {
 	return out
 }
 
-// room says that nothing but directories is above a path.
+// room reports whether nothing but directories is above a path.
 func room(entries []tree.Entry, path string) bool {
 	for dir := range tree.Parents(path) {
 		if e := tree.Find(entries, dir); e != nil && e.Kind != tree.Dir {
@@ -179,7 +152,7 @@ type planning struct {
 	local     []tree.Entry            // what is here, as the plan took it
 	read      map[string]localfs.Seen // of files that were read for it
 	times     map[string]int64        // of directories, as the base has them
-	forgotten []Change                // rows that are nobody's to carry any more
+	forgotten []base.Change           // rows that are nobody's to carry any more
 	unknown   []localfs.Unknown
 	unshown   []localfs.Unknown // what the file system here cannot show
 }
@@ -187,7 +160,7 @@ type planning struct {
 // plan looks at the three sides and plans.
 func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	r.root.Forget()
-	if err := r.base.Wake(); err != nil {
+	if err := r.base.Load(); err != nil {
 		return nil, err
 	}
 	seen, unknown, err := r.walk(ctx)
@@ -207,7 +180,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	}
 	for i := range r.base.Rows() {
 		if row := &r.base.Rows()[i]; !tree.Within(row.Path, localfs.Dir) && !carried(row.Path, row.Kind == tree.Dir) {
-			p.forgotten = append(p.forgotten, Change{Row: Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
+			p.forgotten = append(p.forgotten, base.Change{Row: base.Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
 	covered, err := r.covered(seen)
@@ -215,12 +188,12 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		return nil, err
 	}
 	p.unknown = append(p.unknown, covered...)
-	p.unshown = r.unshowable(remote, seen)
-	hidden := r.hidden(slices.Concat(p.unknown, p.unshown))
+	p.unshown = r.names().unshowable(remote, seen)
+	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
 	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool
-	if s.Local, unread, err = r.local(ctx, p, s); err != nil {
+	if s.Local, unread, err = p.here(ctx, r, s); err != nil {
 		return nil, err
 	}
 	if len(unread) > 0 {
@@ -243,14 +216,14 @@ func pick(entries []tree.Entry, keep func(*tree.Entry) bool) []tree.Entry {
 	return slices.DeleteFunc(entries, func(e tree.Entry) bool { return !keep(&e) })
 }
 
-func (r *Replica) pristine(e *tree.Entry) bool {
-	return r.Pristine != nil && e.Kind == tree.File && r.Pristine(e.Path, e.Sum)
+func (o *Options) pristine(e *tree.Entry) bool {
+	return o.Pristine != nil && e.Kind == tree.File && o.Pristine(e.Path, e.Sum)
 }
 
-// local makes the local side of a plan. Only files whose content matters to
+// here makes the local side of a plan. Only files whose content matters to
 // the plan are read: those that the base or the remote has too. The ones that
 // cannot be read are given apart.
-func (r *Replica) local(ctx context.Context, p *planning, s plan.Sides) ([]tree.Entry, map[string]bool, error) {
+func (p *planning) here(ctx context.Context, r *Replica, s plan.Sides) ([]tree.Entry, map[string]bool, error) {
 	var out []tree.Entry
 	unread, files := map[string]bool{}, r.reader()
 	for i := range p.seen {
@@ -259,11 +232,11 @@ func (r *Replica) local(ctx context.Context, p *planning, s plan.Sides) ([]tree.
 		}
 		sight := &p.seen[i]
 		row := r.base.Row(sight.Path)
-		if row != nil && !r.changed(row, sight) && sight.Kind != tree.Dir {
+		if row != nil && !changed(r.quirks, row, sight) && sight.Kind != tree.Dir {
 			out = append(out, row.Entry)
 			continue
 		}
-		e := r.entryOf(sight, row)
+		e := entryOf(r.quirks, sight, row)
 		remote := tree.Find(s.Remote, e.Path)
 		if e.Kind == tree.Link {
 			matchListed(&e, remote, store.MirrorTag([]byte(e.Link)))
@@ -316,15 +289,15 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		return nil, err
 	}
 	out := &Outcome{Unknown: p.unknown, Forgotten: len(p.forgotten)}
-	if out.Held, err = r.hold(p, o); err != nil {
+	if out.Held, err = p.hold(r, o); err != nil {
 		return nil, err
 	}
-	if own := append(p.forgotten, r.ownRows()...); len(own) > 0 {
-		if err := r.base.Apply(Delta{Changes: own}); err != nil {
+	if own := append(p.forgotten, ownRows(r.base, r.root)...); len(own) > 0 {
+		if err := r.base.Apply(base.Delta{Changes: own}); err != nil {
 			return nil, err
 		}
 	}
-	pl := &placement{r: r, o: o, out: out, plan: p, late: r.giveNames(p), stayed: map[string]string{}}
+	pl := &placement{r: r, o: o, out: out, plan: p, late: p.giveNames(r.quirks), stayed: map[string]string{}}
 	out.Problems = append(p.unshown, r.Misnamed()...)
 	if err := pl.run(ctx); err != nil {
 		if noRoom(err) { // what is staged must not keep the disk full
@@ -337,7 +310,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		allowed = r.base.Header.Allowed
 	}
 	// What is held or failed stays unplaced, path by path; the rest may be pushed.
-	return out, errors.Join(r.restored(allowed), r.returned())
+	return out, errors.Join(r.restored(allowed), returned(r.base.Dir()))
 }
 
 // Misnamed is what of the remote tree has no place anywhere.
@@ -357,18 +330,18 @@ func (r *Replica) restored(allowed int64) error {
 	}
 	h.Restored, h.Allowed = true, allowed
 	pointRestored.Reach()
-	return r.base.Apply(Delta{Header: &h})
+	return r.base.Apply(base.Delta{Header: &h})
 }
 
 // ownRows settles the rows of versions kept aside on other machines: they are
 // part of every generation and are placed nowhere.
-func (r *Replica) ownRows() []Change {
-	var out []Change
-	for _, u := range r.base.Unplaced {
-		if tree.Within(u.Path, localfs.Dir) && !tree.Within(u.Path, gitDir) {
+func ownRows(b *base.Base, root localfs.FileSystem) []base.Change {
+	var out []base.Change
+	for _, u := range b.Unplaced {
+		if tree.Within(u.Path, localfs.Dir) && !tree.Within(u.Path, base.GitDir) {
 			out = append(out, u)
 			if u.Gone {
-				r.retire(u.Path)
+				retire(root, u.Path)
 			}
 		}
 	}
@@ -381,16 +354,65 @@ func (r *Replica) Peek(ctx context.Context, lineage string, generation int64, t 
 	defer func() { err = anchor.Told(err) }()
 	err = r.peer(localfs.ReadOwn)
 	if errors.Is(err, fs.ErrNotExist) {
-		r.base = NewBase(r.Dir(), Header{})
+		r.base = base.New(r.Dir(), base.Header{})
 		r.note(t, "", 0, generation)
 		return plan.Merge(plan.Sides{Remote: r.base.Remote()}), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if r.base.stranger(r, lineage, generation) != "" {
-		r.base = NewBase(r.Dir(), Header{})
+	if r.base.Mismatch(r.Workspace, r.Name, lineage, generation) != "" {
+		r.base = base.New(r.Dir(), base.Header{})
 	}
 	r.note(t, "", 0, generation)
 	return r.Plan(ctx)
+}
+
+// run does everything in an order that is right at each point. What comes is
+// there before anything is deleted, so that a fault in between leaves too much
+// and not too little; only a file that takes a directory's name has to wait
+// until that is empty. Directories get their modes last.
+func (p *placement) run(ctx context.Context) error {
+	p.stamp = stampOf(p.r.now())
+	var first, last []*plan.Decision
+	for i := range p.plan.decisions {
+		switch d := &p.plan.decisions[i]; d.Op {
+		case plan.Keep:
+			p.try(d, p.keep)
+		case plan.Withdraw, plan.Forget:
+			p.note(d)
+		case plan.Delete, plan.Aside:
+		default:
+			if d.ReplacesDir() || p.late[d.Path] {
+				last = append(last, d)
+			} else {
+				first = append(first, d)
+			}
+		}
+	}
+	first, last = inTurn(first), inTurn(last)
+	all := slices.Concat(first, last)
+	p.limit = p.r.stageBytes
+	p.expect(all)
+	p.pace = pace{tell: p.o.Progress}
+	p.pace.start(all, time.Now())
+	if p.pace.all.TotalFiles > 0 {
+		p.local = p.here()
+	}
+	if err := p.bringAll(ctx, first); err != nil {
+		return err
+	}
+	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
+		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Aside {
+			p.try(d, p.remove)
+		}
+	}
+	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage()); err != nil {
+		return err
+	}
+	p.dirTimes()
+	for i := len(p.dirs) - 1; i >= 0; i-- {
+		p.try(p.dirs[i], p.dirMode)
+	}
+	return p.record()
 }

@@ -12,11 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -237,7 +239,7 @@ func TestNothingIsWrittenThroughALink(t *testing.T) {
 			one.write(map[string]string{"d/a": "new", "d/e/b": "new"})
 			one.w.must(os.Remove(one.at("d/gone")))
 			one.pushAll()
-			outside := memDir(t)
+			outside := treetest.Dir(t)
 			w := one.w
 			w.must(errorsJoin(os.WriteFile(filepath.Join(outside, "a"), []byte("outside"), 0o644),
 				os.WriteFile(filepath.Join(outside, "gone"), []byte("outside"), 0o644)))
@@ -347,8 +349,8 @@ func TestHeldDeletions(t *testing.T) {
 // merge, delete nothing.
 func TestNoBase(t *testing.T) {
 	tests := map[string]func(m *machine){
-		"removed":    func(m *machine) { m.w.must(os.Remove(m.base.file())) },
-		"damaged":    func(m *machine) { m.w.must(os.WriteFile(m.base.file(), []byte("x\n"), 0o600)) },
+		"removed":    func(m *machine) { m.w.must(os.Remove(filepath.Join(m.Dir(), "base"))) },
+		"damaged":    func(m *machine) { m.w.must(os.WriteFile(filepath.Join(m.Dir(), "base"), []byte("x\n"), 0o600)) },
 		"all of it":  func(m *machine) { m.w.must(os.RemoveAll(m.Dir())) },
 		"another's":  func(m *machine) { m.base.Header.Workspace = "x/y/z"; m.w.must(m.base.Save()) },
 		"newer":      func(m *machine) { m.base.Header.Generation = 99; m.w.must(m.base.Save()) },
@@ -377,7 +379,7 @@ func TestNoBase(t *testing.T) {
 // A tree that was copied keeps what its base knows, and reads everything once.
 func TestCopiedTree(t *testing.T) {
 	one, _ := started(t, map[string]string{"a": "1", "d/b": "2"})
-	copied := one.w.machineAt(filepath.Join(memDir(t), "copy"))
+	copied := one.w.machineAt(filepath.Join(treetest.Dir(t), "copy"))
 	one.w.must(os.CopyFS(copied.Path, os.DirFS(one.Path)))
 	one.w.must(os.WriteFile(copied.at("a"), []byte("x"), 0o644))
 	one.w.must(os.Remove(copied.at("d/b")))
@@ -571,7 +573,7 @@ func TestEditRightAfterPlacing(t *testing.T) {
 		row := p.changes[0].Row
 		now, err := one.root.Lstat("a")
 		one.w.must(err)
-		if got := now == nil || row.changed(now); got != edits[name].want {
+		if got := now == nil || row.Changed(now); got != edits[name].want {
 			t.Errorf("%s: seen as a change: %v", name, got)
 		}
 	}
@@ -724,7 +726,7 @@ func TestSettleClearsTheStage(t *testing.T) {
 	w.must(os.MkdirAll(filepath.Join(one.incoming(), ".coltec/o"), 0o700))
 	h := one.base.Header
 	h.Restored = false
-	w.must(one.base.Apply(Delta{Header: &h}))
+	w.must(one.base.Apply(base.Delta{Header: &h}))
 	one.restart()
 	one.mustAcquire()
 	if _, err := os.Stat(one.incoming()); !os.IsNotExist(err) || !one.base.Header.Restored {

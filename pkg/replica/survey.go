@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 )
 
@@ -30,9 +31,9 @@ func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 			r.base = nil
 		}()
 	}
-	if head.Lineage != "" && r.base.stranger(r, head.Lineage, head.Generation) != "" {
+	if head.Lineage != "" && r.base.Mismatch(r.Workspace, r.Name, head.Lineage, head.Generation) != "" {
 		was := r.base
-		r.base = NewBase(r.Dir(), Header{})
+		r.base = base.New(r.Dir(), base.Header{})
 		defer func() { r.base = was }()
 	}
 	r.surveying = true
@@ -47,12 +48,16 @@ func (r *Replica) peer(open localfs.OwnOpener) error {
 		return err
 	}
 	r.Close()
-	r.root, r.base = root, NewBase(r.Dir(), Header{})
-	base, err := r.loadBase(open)
+	r.root, r.base = root, base.New(r.Dir(), base.Header{})
+	err = r.own.Hold(r.root, open, 0)
+	var found *base.Base
+	if err == nil {
+		found, err = base.Open(r.Dir())
+	}
 	switch {
 	case err == nil:
-		r.base = base
-	case errors.Is(err, ErrNoBase), errors.Is(err, fs.ErrNotExist):
+		r.base = found
+	case errors.Is(err, base.ErrNone), errors.Is(err, fs.ErrNotExist):
 	default:
 		r.Close()
 		r.base = nil
@@ -61,27 +66,16 @@ func (r *Replica) peer(open localfs.OwnOpener) error {
 	return nil
 }
 
-func (r *Replica) loadBase(open localfs.OwnOpener) (*Base, error) {
-	if err := r.own.Hold(r.root, open, 0); err != nil {
-		return nil, err
-	}
-	return LoadBase(r.Dir())
-}
-
 // RepositoryOf gives the git directory that a path of a shadow is of, below the
 // replica's root.
 func RepositoryOf(path string) (dir string, ok bool) {
-	if !GitRow(path) || path == gitDir {
+	if !base.GitRow(path) || path == base.GitDir {
 		return "", false
 	}
-	below := "/" + strings.TrimPrefix(path, gitDir+"/") + "/"
+	below := "/" + strings.TrimPrefix(path, base.GitDir+"/") + "/"
 	before, _, found := strings.Cut(below, "/.git/")
 	if !found {
 		return strings.Trim(below, "/"), true
 	}
 	return strings.TrimPrefix(before+"/.git", "/"), true
 }
-
-// awaited reports whether what is seen at a path says nothing, because a placement is
-// to come there first. A survey asks what is here all the same.
-func (r *Replica) awaited(path string) bool { return !r.surveying && r.unplaced(path) }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/tree"
@@ -44,10 +45,10 @@ func Return(root, within, under string, generation int64) error {
 }
 
 // returns has a plan leave what was brought back, and reports whether there is any.
-func (r *Replica) returns(decisions []plan.Decision) (found bool) {
-	body, err := wholefile.Read(filepath.Join(r.base.dir, returning), returningMost)
+func returns(b *base.Base, decisions []plan.Decision) (found bool) {
+	body, err := wholefile.Read(filepath.Join(b.Dir(), returning), returningMost)
 	var back comesBack
-	if err != nil || json.Unmarshal(body, &back) != nil || r.base.Header.Generation > back.Generation {
+	if err != nil || json.Unmarshal(body, &back) != nil || b.Header.Generation > back.Generation {
 		return false
 	}
 	for i := range decisions {
@@ -59,8 +60,8 @@ func (r *Replica) returns(decisions []plan.Decision) (found bool) {
 }
 
 // returned notes that what was brought back is settled.
-func (r *Replica) returned() error {
-	err := os.Remove(filepath.Join(r.base.dir, returning))
+func returned(dir string) error {
+	err := os.Remove(filepath.Join(dir, returning))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func TestRepositoriesUnderAMountThatWent(t *testing.T) {
 	m.mustAcquire()
 	m.write(map[string]string{"d/v/repo/a": "1", "d/w/repo/b": "2", "x/c": "3"})
 	m.pushAll()
-	m.base.Row("d/v").Seen.Mount, m.base.unsaved = true, true
+	m.mounted("d/v")
 	m.w.must(errorsJoin(os.RemoveAll(m.at("d/v")), os.RemoveAll(m.at("d/w"))))
 	m.put("d/v/", "")
 	tests := map[string]struct {
@@ -74,7 +75,7 @@ func (b blind) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]l
 func TestCopiesThatCannotBeRead(t *testing.T) {
 	m := newWorld(t).machine("m")
 	m.mustAcquire()
-	const shadow = gitDir + "/repo/.git/"
+	const shadow = base.GitDir + "/repo/.git/"
 	m.write(map[string]string{
 		shadow + gitMark: "{}", shadow + "HEAD": "ref", shadow + "objects/pack/p.idx": "i", shadow + "objects/pack/p.pack": "p",
 	})
@@ -130,7 +131,7 @@ func TestSentAnewIsAChange(t *testing.T) {
 	w.must(one.Open("lineage", w.generation))
 	remote, err := one.Layout.Tree(t.Context(), w.ref)
 	w.must(err)
-	w.must(errorsJoin(one.Receive(remote, w.ref, w.epoch, w.generation), one.Disown()))
+	w.must(errorsJoin(one.Receive(remote, w.ref, w.epoch, w.generation), one.base.Disown()))
 	w.must(errorsJoin(os.Chmod(one.at("f"), 0o600), os.Chmod(one.at("f"), 0o644)))
 	found, err := one.Scan(t.Context())
 	w.must(err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -23,9 +24,9 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 		return nil, err
 	}
 	defer own.Close()
-	base, err := LoadBase(anchor.At(own))
+	agreed, err := base.Open(anchor.At(own))
 	err = anchor.Told(err)
-	if errors.Is(err, ErrNoBase) {
+	if errors.Is(err, base.ErrNone) {
 		return nil, nil
 	}
 	if err != nil {
@@ -38,8 +39,8 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 	defer files.Close()
 	r := localfs.NewReader(files, localfs.Quirks{}, "")
 	var out []string
-	for i := range base.Rows() {
-		row := &base.Rows()[i]
+	for i := range agreed.Rows() {
+		row := &agreed.Rows()[i]
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -50,7 +51,7 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 			continue
 		}
 		s, err := files.Lstat(row.Path)
-		if err != nil || s == nil || row.changed(s) {
+		if err != nil || s == nil || row.Changed(s) {
 			continue
 		}
 		got, _, err := r.Read(s, localfs.Drain)
@@ -65,10 +66,10 @@ func Damaged(ctx context.Context, root, within string, wanted func(path string) 
 // given objects, under new names. Files in except are left out: theirs is not
 // what it was. It names the files.
 func (r *Replica) SendAgain(objects map[string]bool, except []string) ([]string, error) {
-	if err := r.base.Wake(); err != nil {
+	if err := r.base.Load(); err != nil {
 		return nil, err
 	}
-	var d Delta
+	var d base.Delta
 	var paths []string
 	r.shunned = objects
 	for i := range r.base.Rows() {
@@ -78,7 +79,7 @@ func (r *Replica) SendAgain(objects map[string]bool, except []string) ([]string,
 			continue
 		}
 		row.Where = nil
-		d.Changes = append(d.Changes, Change{Row: row})
+		d.Changes = append(d.Changes, base.Change{Row: row})
 		paths = append(paths, row.Path)
 	}
 	if len(d.Changes) == 0 {

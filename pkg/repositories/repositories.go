@@ -20,6 +20,7 @@ import (
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/area"
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -237,7 +238,7 @@ func (g *Repositories) Notes() []string {
 			g.o.Replica, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
 	}
 	for _, dir := range slices.Sorted(maps.Keys(g.kept)) {
-		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q went on: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
+		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q have new commits: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
 			g.o.Replica, dir, g.kept[dir], gitstate.KeptRefs))
 	}
 	return out
@@ -247,14 +248,14 @@ func (g *Repositories) Notes() []string {
 // their repository, or not at all. Where deletions are held, so are those of
 // whole repositories.
 func Deletions(found *replica.Changes, staged *replica.Staged, held bool) []tree.Entry {
-	if slices.ContainsFunc(staged.Rest, func(s replica.Edit) bool { return replica.GitRow(s.Path) }) {
+	if slices.ContainsFunc(staged.Rest, func(s replica.Edit) bool { return base.GitRow(s.Path) }) {
 		return nil
 	}
 	removed := replica.GitRemoved(found.Gone)
 	var out []tree.Entry
 	for _, row := range found.Gone {
 		within := func(repository string) bool { return strings.HasPrefix(row.Path, repository) }
-		if replica.GitRow(row.Path) && !(held && slices.ContainsFunc(removed, within)) {
+		if base.GitRow(row.Path) && !(held && slices.ContainsFunc(removed, within)) {
 			out = append(out, row)
 		}
 	}
@@ -267,19 +268,19 @@ func (g *Repositories) Settle(ctx context.Context, source store.Layout) error {
 	if err := g.placeFiles(ctx, source); err != nil {
 		return err
 	}
-	if err := g.rep.GitMoved(); err != nil {
+	if err := g.rep.Repositories().Moved(); err != nil {
 		return err
 	}
-	for _, dir := range g.rep.GitVanished() {
+	for _, dir := range g.rep.Repositories().Vanished() {
 		if err := g.vanished(ctx, dir); err != nil {
 			return err
 		}
 	}
-	waiting := g.rep.GitWaiting()
+	waiting := g.rep.Repositories().Waiting()
 	g.restores = map[string]error{}
 	for _, dir := range slices.Sorted(maps.Keys(waiting)) { // a repository before those in it
 		if dir == "" {
-			if err := g.rep.GitSettle(dir); err != nil {
+			if err := g.rep.Repositories().Settle(dir); err != nil {
 				return err
 			}
 			continue
@@ -296,7 +297,7 @@ func (g *Repositories) Settle(ctx context.Context, source store.Layout) error {
 			g.o.Log.Warn("repository not restored", "replica", g.o.Replica, "repository", dir, "error", err)
 			continue
 		}
-		if err := g.rep.GitSettle(dir); err != nil {
+		if err := g.rep.Repositories().Settle(dir); err != nil {
 			return err
 		}
 		g.o.Log.Info("repository restored", "replica", g.o.Replica, "repository", dir)
@@ -308,7 +309,7 @@ func (g *Repositories) Settle(ctx context.Context, source store.Layout) error {
 // what was replaced. One that went on here since stays, and is pushed again.
 func (g *Repositories) vanished(ctx context.Context, dir string) error {
 	here := filepath.Join(g.o.Path, dir)
-	agreed := g.rep.GitAgreed(dir)
+	agreed := g.rep.Repositories().Agreed(dir)
 	changed, err := g.keeper.Capture(ctx, dir)
 	switch {
 	case ctx.Err() != nil:
@@ -394,7 +395,7 @@ type fetchError struct{ error }
 func (g *Repositories) restore(ctx context.Context, source store.Layout, dir string, rows []tree.Entry) error {
 	stage := filepath.Join(g.rep.Stage(), "git-in")
 	defer g.area().RemoveAll(stage)
-	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.rep.GitAgreed(dir)}
+	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.rep.Repositories().Agreed(dir)}
 	prefix := filepath.Join(localfs.Dir, "git", dir) + "/"
 	state, packs := parted(rows)
 	err := g.fetch(ctx, source, prefix, state, a.From, stage)
@@ -433,7 +434,7 @@ func parted(rows []tree.Entry) (state, packs []tree.Entry) {
 // here was captured anew since: by somebody who waits, or for a generation that never
 // was. It is in the bucket for as long as that generation is kept; "" where it is not.
 func (g *Repositories) agreed(ctx context.Context, source store.Layout, dir, to, stage string) (string, error) {
-	rows, err := g.rep.GitBase(dir)
+	rows, err := g.rep.Repositories().Base(dir)
 	if err != nil || len(rows) == 0 {
 		return "", err
 	}

@@ -1,9 +1,12 @@
-// Package treetest writes trees down for tests. Only tests may import it.
+// Package treetest writes trees down for tests, and gives them a place. Only tests may
+// import it.
 package treetest
 
 import (
 	"fmt"
+	"os"
 	"strings"
+	"testing"
 
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -39,4 +42,21 @@ func cut(word string) (string, string, bool) {
 		return word[:i], word[i+1:], true
 	}
 	return word, "", false
+}
+
+// Dir is a temporary directory in memory where there is such a thing.
+func Dir(t testing.TB) string {
+	t.Helper()
+	if dir := os.Getenv("COLTEC_TEST_DIR"); dir != "" {
+		return t.TempDir()
+	}
+	if s, err := os.Stat("/dev/shm"); err != nil || !s.IsDir() {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "coltec-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

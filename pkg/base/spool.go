@@ -1,4 +1,4 @@
-package replica
+package base
 
 import (
 	"io"
@@ -17,11 +17,12 @@ type Spool struct {
 	last string
 }
 
-// spoolMany is how many rows of a step are in memory at least before some are
+// SpoolMany is how many rows of a step are in memory at least before some are
 // spooled.
-const spoolMany = 4096
+const SpoolMany = 4096
 
-func newSpool(dir string) (*Spool, error) {
+// NewSpool makes one in a directory of ours.
+func NewSpool(dir string) (*Spool, error) {
 	f, err := os.CreateTemp(dir, "spool-*")
 	if err != nil {
 		return nil, err
@@ -33,11 +34,11 @@ func newSpool(dir string) (*Spool, error) {
 	return &Spool{file: f, w: tree.NewWriter(f)}, nil
 }
 
-// takes says whether a row may be added: the ones before it have lower paths.
-func (s *Spool) takes(path string) bool { return s.n == 0 || tree.Compare(s.last, path) < 0 }
+// Takes reports whether a row may be added: the ones before it have lower paths.
+func (s *Spool) Takes(path string) bool { return s.n == 0 || tree.Compare(s.last, path) < 0 }
 
-// add adds a row.
-func (s *Spool) add(c *Change) error {
+// Add adds a row.
+func (s *Spool) Add(c *Change) error {
 	s.n, s.last = s.n+1, c.Path
 	return writeRow(s.w, &c.Row)
 }
@@ -72,6 +73,19 @@ func (s *Spool) reader() func() (*Change, error) {
 			return nil, err
 		}
 		return &c, nil
+	}
+}
+
+// Each calls f with each row, in order.
+func (s *Spool) Each(f func(*Change) error) error {
+	for next := s.reader(); ; {
+		c, err := next()
+		if c == nil || err != nil {
+			return err
+		}
+		if err := f(c); err != nil {
+			return err
+		}
 	}
 }
 

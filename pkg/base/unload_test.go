@@ -1,17 +1,16 @@
-package replica
+package base
 
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// restingBase is a base at rest whose journal has something, and its rows.
-func restingBase(t *testing.T) (*Base, []Row) {
+// unloadedBase is an unloaded base whose journal has something, and its rows.
+func unloadedBase(t *testing.T) (*Base, []Row) {
 	t.Helper()
 	b := savedBase(t)
 	for _, s := range steps {
@@ -23,17 +22,17 @@ func restingBase(t *testing.T) (*Base, []Row) {
 		t.Fatal(err)
 	}
 	rows := b.rows
-	if err := b.Rest(); err != nil {
+	if err := b.Unload(); err != nil {
 		t.Fatal(err)
 	}
-	if !b.resting || b.journal == 0 {
-		t.Fatalf("resting %v with a journal of %d bytes", b.resting, b.journal)
+	if !b.unloaded || b.journal == 0 {
+		t.Fatalf("unloaded %v with a journal of %d bytes", b.unloaded, b.journal)
 	}
 	return b, rows
 }
 
-func TestRest(t *testing.T) {
-	b, want := restingBase(t)
+func TestUnload(t *testing.T) {
+	b, want := unloadedBase(t)
 	totals := b.Totals()
 	var got []Row
 	err := b.Each(func(row *Row) error {
@@ -44,21 +43,21 @@ func TestRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("read at rest: %s", diff)
+		t.Errorf("read while unloaded: %s", diff)
 	}
 	func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("a base at rest says that it has no rows")
+				t.Error("an unloaded base says that it has no rows")
 			}
 		}()
 		b.Row("0")
 	}()
-	if err := b.Wake(); err != nil {
+	if err := b.Load(); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, b.Rows()); diff != "" {
-		t.Errorf("awake again: %s", diff)
+		t.Errorf("loaded again: %s", diff)
 	}
 	if diff := cmp.Diff(b.Totals(), totals); diff != "" {
 		t.Error(diff)
@@ -66,14 +65,14 @@ func TestRest(t *testing.T) {
 }
 
 // What the disk does not have is not forgotten.
-func TestRestWaits(t *testing.T) {
+func TestUnloadWaits(t *testing.T) {
 	tests := map[string]struct {
 		do    func(b *Base) error
 		rests bool
 	}{
 		"settled":            {func(*Base) error { return nil }, true},
-		"looked at again":    {func(b *Base) error { b.distrust(); return nil }, true},
-		"a long journal":     {func(b *Base) error { return b.Apply(put(baseRow(strings.Repeat("x", restJournal), "1"))) }, true},
+		"looked at again":    {func(b *Base) error { b.Distrust(); return nil }, true},
+		"a long journal":     {func(b *Base) error { return b.Apply(put(baseRow(strings.Repeat("x", longJournal), "1"))) }, true},
 		"pending":            {func(b *Base) error { return b.Prepare("n", put(baseRow("p", "1"))) }, false},
 		"something unplaced": {func(b *Base) error { b.Unplaced = []Change{goneAt("a")}; return nil }, false},
 	}
@@ -85,13 +84,13 @@ func TestRestWaits(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := state(b)
-			if err := b.Rest(); err != nil {
+			if err := b.Unload(); err != nil {
 				t.Fatal(err)
 			}
-			if b.resting != tt.rests {
-				t.Errorf("at rest: %v", b.resting)
+			if b.unloaded != tt.rests {
+				t.Errorf("unloaded: %v", b.unloaded)
 			}
-			if err := b.Wake(); err != nil {
+			if err := b.Load(); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, state(b)); diff != "" {
@@ -102,7 +101,7 @@ func TestRestWaits(t *testing.T) {
 }
 
 // Rows that cannot be read any more are not gone: the base counts as lost.
-func TestRowsAreLostAtRest(t *testing.T) {
+func TestRowsAreLostWhileUnloaded(t *testing.T) {
 	tests := map[string]func(b *Base) error{
 		"removed":     func(b *Base) error { return os.RemoveAll(b.dir) },
 		"another's":   func(b *Base) error { return replaceFile(b.file()) },
@@ -127,28 +126,13 @@ func TestRowsAreLostAtRest(t *testing.T) {
 	}
 	for name, do := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, _ := restingBase(t)
+			b, _ := unloadedBase(t)
 			if err := do(b); err != nil {
 				t.Fatal(err)
 			}
-			if err := b.Wake(); err == nil || b.Intact() {
+			if err := b.Load(); err == nil || b.Intact() {
 				t.Errorf("error %v, intact %v", err, b.Intact())
 			}
 		})
-	}
-}
-
-// A scan that cannot read the base to its end must not say what it found until
-// there.
-func TestScanOfALostBase(t *testing.T) {
-	one, _ := started(t, map[string]string{"a": "1", "b": "2"})
-	if err := one.base.Rest(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(filepath.Join(one.Dir(), "base"), one.base.size-1); err != nil {
-		t.Fatal(err)
-	}
-	if found, err := one.Scan(t.Context()); err == nil || found != nil || !one.Lost() {
-		t.Errorf("found %+v, error %v, lost %v", found, err, one.Lost())
 	}
 }

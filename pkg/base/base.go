@@ -1,12 +1,13 @@
-package replica
+// Package base keeps what the two sides of a replica last agreed on: rows in a file inside
+// the tree that it describes, a journal of the steps since, and what the remote side has
+// that is not placed here yet. The rows of a base that is unloaded lie on the disk alone.
+package base
 
 import (
 	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"math"
@@ -14,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -31,10 +31,7 @@ var (
 	pointJournalSynced  = killpoint.New("journal:synced")
 )
 
-// baseFormat is the version of the files that hold a base.
-const baseFormat = 1
-
-// Header says what a base is the base of.
+// Header tells what a base is the base of.
 type Header struct {
 	Format     int    `json:"format"`
 	Workspace  string `json:"workspace"` // org/project/env
@@ -59,29 +56,6 @@ type Header struct {
 	Allowed int64 `json:"allowed,omitempty"`
 }
 
-// Row is one path that both sides agreed on: what was agreed, and what this
-// file system showed right after. A local change is a difference from what was
-// shown.
-type Row struct {
-	tree.Entry
-	Seen localfs.Seen
-}
-
-// Change is a new row, or the word that a path left the base.
-type Change struct {
-	Row
-	Gone bool
-	was  tree.Kind // of the row that it takes the place of; 0 for none, or where that does not matter
-}
-
-// Delta is a step of a base. A nil Header keeps the one there is.
-type Delta struct {
-	Header  *Header
-	Changes []Change
-	Spool   *Spool  // more of them, at other paths; nil for none
-	after   *Totals // what the base has after it; nil when that was not counted
-}
-
 // Pending is a delta that becomes true if, and only if, the head or its
 // ancestry holds the nonce.
 type Pending struct {
@@ -99,10 +73,10 @@ type Base struct {
 	// is still to be placed. Gone is set where the remote has no such path.
 	Unplaced []Change
 
-	rows    []Row   // sorted
-	resting bool    // the rows are on the disk alone
-	counted *Totals // at rest; nil when they are to be counted anew
-	unsaved bool    // the disk does not have what is here
+	rows     []Row   // sorted
+	unloaded bool    // the rows are on the disk alone
+	counted  *Totals // where it is unloaded; nil when they are to be counted anew
+	unsaved  bool    // the disk does not have what is here
 
 	dir         string
 	seq         int64  // of the base file, which its journal names
@@ -112,77 +86,44 @@ type Base struct {
 	size        int64  // of the base file
 }
 
-// Rows are the agreed paths, sorted. There are none at rest: to ask then is an
+// Rows are the agreed paths, sorted. There are none while it is unloaded: to ask then is an
 // internal error, because none would read as "all is gone".
 func (b *Base) Rows() []Row {
-	if b.resting {
-		panic("internal error: the base is at rest")
+	if b.unloaded {
+		panic("internal error: the base is unloaded")
 	}
 	return b.rows
 }
 
-// ErrNoBase says that there is no base, or none that can be read.
-var ErrNoBase = errors.New("no base")
+// ErrNone is the error where there is no base, or none that can be read.
+var ErrNone = errors.New("no base")
 
-// LoadBase reads the base in the replica directory dir. The error wraps
-// ErrNoBase when there is none or it is damaged: it then is as if it never was.
+// Open reads the base in the replica directory dir. The error wraps
+// ErrNone when there is none or it is damaged: it then is as if it never was.
 // One that is there and cannot be read at the moment is another error.
-func LoadBase(dir string) (*Base, error) {
+func Open(dir string) (*Base, error) {
 	b := &Base{dir: dir}
-	err := b.load()
+	err := b.readAll()
 	switch {
 	case err == nil:
 		return b, nil
 	case errors.As(err, new(*fs.PathError)) && !errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("cannot load base in %q: %w", dir, err)
 	}
-	return nil, fmt.Errorf("cannot load base in %q: %w: %w", dir, ErrNoBase, err)
+	return nil, fmt.Errorf("cannot load base in %q: %w: %w", dir, ErrNone, err)
 }
 
-// NewBase makes an empty base. Nothing is written before Save.
-func NewBase(dir string, h Header) *Base {
+// New makes an empty base. Nothing is written before Save.
+func New(dir string, h Header) *Base {
 	h.Format = baseFormat
 	// A journal left by an earlier base must not be taken for this one's.
 	return &Base{dir: dir, Header: h, seq: rand.Int64()}
 }
 
-func (b *Base) file() string        { return filepath.Join(b.dir, "base") }
-func (b *Base) journalFile() string { return filepath.Join(b.dir, "journal") }
+// Dir is the directory that the base lies in.
+func (b *Base) Dir() string { return b.dir }
 
-// fileHeader is the first line of a base file. Seq ties the journal to it.
-type fileHeader struct {
-	Header
-	Seq      int64  `json:"seq"`
-	Rows     int    `json:"rows"`
-	Unplaced int    `json:"unplaced"`
-	CRC      uint32 `json:"crc"` // of this line with a CRC of 0, and of all that follows
-}
-
-// errDamaged says that a file is not as it was written.
-var errDamaged = errors.New("it is damaged")
-
-// begin starts the checksum of a base file, with its header.
-func (h fileHeader) begin() (hash.Hash32, error) {
-	h.CRC = 0
-	return checksum(h)
-}
-
-// checksum starts one with a value's JSON, as it is after reading it back: a
-// byte that is not UTF-8 is written in two ways.
-func checksum[T any](v T) (hash.Hash32, error) {
-	sum := crc32.NewIEEE()
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, err
-	}
-	var again T
-	if err := json.Unmarshal(text, &again); err != nil {
-		return nil, err
-	}
-	return sum, json.NewEncoder(sum).Encode(again)
-}
-
-func (b *Base) load() error {
+func (b *Base) readAll() error {
 	f, err := openBase(b.file())
 	if err != nil {
 		return err
@@ -213,66 +154,6 @@ func (b *Base) load() error {
 	}
 }
 
-// baseFile is a base file that is being read.
-type baseFile struct {
-	fileHeader
-	f    *os.File
-	sum  hash.Hash32
-	tree *tree.Reader
-	read int // changes
-}
-
-func openBase(file string) (*baseFile, error) {
-	f, err := localfs.OpenOwnFile(file, os.O_RDONLY)
-	if err != nil {
-		return nil, err
-	}
-	b := &baseFile{f: f}
-	if err := b.begin(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return b, nil
-}
-
-func (b *baseFile) close() { b.f.Close() }
-
-func (b *baseFile) begin() error {
-	r := bufio.NewReaderSize(b.f, 64<<10)
-	line, err := r.ReadBytes('\n')
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(line, &b.fileHeader); err != nil {
-		return err
-	}
-	if b.Format != baseFormat {
-		return fmt.Errorf("format %d is not known to this version", b.Format)
-	}
-	if b.Rows < 0 || b.Unplaced < 0 {
-		return errDamaged
-	}
-	if b.sum, err = b.fileHeader.begin(); err != nil {
-		return err
-	}
-	b.tree = tree.NewReader(io.TeeReader(r, b.sum))
-	return nil
-}
-
-// room is how many rows are to be expected, if the header is right.
-func (b *baseFile) room() int { return min(b.Rows, 1<<20) }
-
-// next gives the rows and then what is unplaced; io.EOF when it was all there,
-// and as it was written.
-func (b *baseFile) next() (c Change, row bool, err error) {
-	c, err = readChange(b.tree)
-	if err == io.EOF && (b.sum.Sum32() != b.CRC || b.read != b.Rows+b.Unplaced) {
-		err = errDamaged
-	}
-	b.read++
-	return c, b.read <= b.Rows, err
-}
-
 // LastSettled is when a complete restore or a push was last recorded in the
 // tree at path; the zero time when none ever was. It reads no rows.
 func LastSettled(path string) time.Time {
@@ -289,7 +170,7 @@ func LastSettled(path string) time.Time {
 	return last
 }
 
-// restored says whether the base on disk, with its journal, is of a tree that was
+// restored reports whether the base on disk, with its journal, is of a tree that was
 // restored as a whole.
 func (b *Base) restored() (bool, error) {
 	f, err := openBase(b.file())
@@ -308,7 +189,7 @@ func (b *Base) restored() (bool, error) {
 	return f.Restored, nil
 }
 
-// Intact says whether the base on disk is still the one that was loaded or
+// Intact reports whether the base on disk is still the one that was loaded or
 // saved: false after somebody removed it under a running program.
 func (b *Base) Intact() bool {
 	s, err := os.Lstat(b.file())
@@ -327,7 +208,7 @@ func (b *Base) Remove() error {
 // Apply makes a delta true, and durable.
 func (b *Base) Apply(d Delta) error {
 	if b.Pending != nil {
-		if err := b.Wake(); err != nil {
+		if err := b.Load(); err != nil {
 			return err
 		}
 	}
@@ -369,9 +250,9 @@ func (b *Base) Resolve(committed bool) error {
 }
 
 // advance makes a delta true here. The journal has it already, in what follows
-// from; at rest that is enough, unless it is long.
+// from; where the rows are unloaded that is enough, unless it is long.
 func (b *Base) advance(d Delta, from int64) error {
-	if !b.resting {
+	if !b.unloaded {
 		if err := b.apply(d); err != nil {
 			return b.lost(err)
 		}
@@ -383,7 +264,7 @@ func (b *Base) advance(d Delta, from int64) error {
 	if d.Len() > 0 {
 		b.counted = d.after
 	}
-	if b.journal <= restJournal {
+	if b.journal <= longJournal {
 		return nil
 	}
 	return b.save(func() (func() (*Row, error), func(), error) {
@@ -394,9 +275,6 @@ func (b *Base) advance(d Delta, from int64) error {
 		return overlay(rows.next, d.inOrder()), rows.file.close, nil
 	})
 }
-
-// Len is the number of changes.
-func (d *Delta) Len() int { return len(d.Changes) + d.Spool.Len() }
 
 // apply merges a delta into the rows. A change at a path settles what was
 // unplaced there.
@@ -441,115 +319,6 @@ func (b *Base) apply(d Delta) error {
 	return nil
 }
 
-// sorted are the changes in the order of paths, the last word about each.
-func (d *Delta) sorted() []Change {
-	inOrder := true
-	for i := 1; i < len(d.Changes) && inOrder; i++ {
-		inOrder = tree.Compare(d.Changes[i-1].Path, d.Changes[i].Path) < 0
-	}
-	if inOrder {
-		return d.Changes
-	}
-	changes := slices.Clone(d.Changes)
-	slices.SortStableFunc(changes, func(x, y Change) int { return tree.Compare(x.Path, y.Path) })
-	last := changes[:0]
-	for i := range changes {
-		if i+1 == len(changes) || changes[i+1].Path != changes[i].Path {
-			last = append(last, changes[i])
-		}
-	}
-	return last
-}
-
-// inOrder gives the changes in the order of paths, the last word about each; nil
-// at the end. A change is good until the next one is asked for.
-func (d *Delta) inOrder() func() (*Change, error) {
-	few, spooled := d.sorted(), d.Spool.reader()
-	var ahead *Change // of the spool
-	ended := false
-	return func() (c *Change, err error) {
-		if ahead == nil && !ended {
-			if ahead, err = spooled(); err != nil {
-				return nil, err
-			}
-			ended = ahead == nil
-		}
-		if len(few) > 0 && (ahead == nil || tree.Compare(few[0].Path, ahead.Path) < 0) {
-			c, few = &few[0], few[1:]
-			return c, nil
-		}
-		c, ahead = ahead, nil
-		return c, nil
-	}
-}
-
-// paths are those of the changes.
-func (d *Delta) paths() (map[string]bool, error) {
-	paths := map[string]bool{}
-	for next := d.inOrder(); ; {
-		c, err := next()
-		if c == nil || err != nil {
-			return paths, err
-		}
-		paths[c.Path] = true
-	}
-}
-
-// overlay gives rows with changes over them, in order; nil at the end.
-func overlay(rows func() (*Row, error), changes func() (*Change, error)) func() (*Row, error) {
-	var row *Row
-	var c *Change
-	rowsEnded, changesEnded := false, false
-	return func() (*Row, error) {
-		for {
-			var err error
-			if row == nil && !rowsEnded {
-				if row, err = rows(); err != nil {
-					return nil, err
-				}
-				rowsEnded = row == nil
-			}
-			if c == nil && !changesEnded {
-				if c, err = changes(); err != nil {
-					return nil, err
-				}
-				changesEnded = c == nil
-			}
-			switch {
-			case c == nil || row != nil && tree.Compare(row.Path, c.Path) < 0:
-				out := row
-				row = nil
-				return out, nil
-			case row != nil && row.Path == c.Path:
-				row = nil
-			}
-			out := c
-			c = nil
-			if !out.Gone {
-				return &out.Row, nil
-			}
-		}
-	}
-}
-
-// each gives changes one by one, nil at the end.
-func each(changes []Change) func() (*Change, error) {
-	return func() (c *Change, err error) {
-		if len(changes) > 0 {
-			c, changes = &changes[0], changes[1:]
-		}
-		return c, nil
-	}
-}
-
-func searchChanges(changes []Change, path string) (int, bool) {
-	return slices.BinarySearchFunc(changes, path, func(c Change, p string) int { return tree.Compare(c.Path, p) })
-}
-
-func searchRows(rows []Row, path string) (int, bool) {
-	return slices.BinarySearchFunc(rows, path, func(r Row, p string) int { return tree.Compare(r.Path, p) })
-}
-
 // Row gives the row of a path, nil when there is none.
 func (b *Base) Row(path string) *Row {
 	if i, ok := searchRows(b.Rows(), path); ok {
@@ -557,6 +326,9 @@ func (b *Base) Row(path string) *Row {
 	}
 	return nil
 }
+
+// Agree adds a row behind all others, of which the disk has nothing.
+func (b *Base) Agree(row Row) { b.rows = append(b.rows, row) }
 
 // Entries are the agreed entries, sorted.
 func (b *Base) Entries() []tree.Entry {
@@ -579,17 +351,7 @@ func (b *Base) Remote() []tree.Entry {
 	return out
 }
 
-// eachRow gives rows one by one, nil at the end.
-func eachRow(rows []Row) func() (*Row, error) {
-	return func() (row *Row, err error) {
-		if len(rows) > 0 {
-			row, rows = &rows[0], rows[1:]
-		}
-		return row, nil
-	}
-}
-
-// Differences says how remote differs from the rows: what Unplaced shall be.
+// Differences tells how remote differs from the rows: what Unplaced shall be.
 func (b *Base) Differences(remote []tree.Entry) []Change {
 	var out []Change
 	rows := b.Rows()
@@ -614,7 +376,7 @@ func (b *Base) Differences(remote []tree.Entry) []Change {
 }
 
 // Save writes the whole base anew: temporary file, fsync, rename.
-func (b *Base) Save() error { return b.save(b.reader) }
+func (b *Base) Save() error { return b.save(b.Reader) }
 
 // save does it with rows that are opened, more than once, and given in order.
 func (b *Base) save(open func() (next func() (*Row, error), done func(), err error)) error {
@@ -651,7 +413,7 @@ func (b *Base) save(open func() (next func() (*Row, error), done func(), err err
 func (b *Base) write(f io.Writer, seq int64, open func() (func() (*Row, error), func(), error)) error {
 	w := bufio.NewWriterSize(f, 64<<10)
 	h := fileHeader{Header: b.Header, Seq: seq, Rows: len(b.rows), Unplaced: len(b.Unplaced)}
-	if b.resting && b.counted != nil {
+	if b.unloaded && b.counted != nil {
 		h.Rows = b.counted.Rows
 	}
 	// Twice: number and checksum stand in the first line, and rows may be many.
@@ -700,11 +462,39 @@ func (b *Base) writeRows(w io.Writer, open func() (func() (*Row, error), func(),
 	}
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0)
-	if err != nil {
-		return err
+// Mismatch tells why the base is none for a replica and a head; "" when it is one.
+func (b *Base) Mismatch(workspace, replica, lineage string, generation int64) string {
+	h := b.Header
+	switch {
+	case h.Workspace != workspace || h.Replica != replica:
+		return fmt.Sprintf("it was last synced as replica %q of %s: it is a copy, or was given another name", h.Replica, h.Workspace)
+	case h.Lineage != lineage:
+		return "it was last synced with another head: the bucket was emptied, or the spec leads to another place"
+	case h.Generation > generation:
+		return fmt.Sprintf("it was last synced with generation %d, and the bucket has %d: the bucket was set back", h.Generation, generation)
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return ""
+}
+
+// Distrust makes every file be looked at again: the tree was copied or moved,
+// so that times and inodes say nothing.
+func (b *Base) Distrust() {
+	for i := range b.rows {
+		b.rows[i].Seen.CTime = 0
+	}
+	b.unsaved = true
+}
+
+// compactAt is the journal's size from which a base is written anew, or the
+// base's own size where that is more, so that a long restore writes what it
+// places a few times and not once a batch.
+const compactAt = 1 << 20
+
+// compact writes the base anew when the journal has grown, and nothing is
+// pending: a pending delta lives in the journal alone.
+func (b *Base) compact() error {
+	if b.Pending != nil || b.unloaded || b.journal < max(compactAt, b.size) {
+		return nil
+	}
+	return b.Save()
 }

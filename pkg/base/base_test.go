@@ -1,4 +1,4 @@
-package replica
+package base
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func state(b *Base) string {
 
 func savedBase(t testing.TB) *Base {
 	t.Helper()
-	b := NewBase(memDir(t), Header{
+	b := New(treetest.Dir(t), Header{
 		Workspace: "o/p/e", Replica: "r\xff", Lineage: "l", Device: 1, Inode: 2, Generation: 3,
 		Filters: []filter.Rule{{Pattern: "a<b\xff"}, {Include: true, Pattern: "**"}},
 	})
@@ -62,7 +62,7 @@ func savedBase(t testing.TB) *Base {
 
 func load(t testing.TB, dir string) *Base {
 	t.Helper()
-	b, err := LoadBase(dir)
+	b, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,11 +227,11 @@ func TestBaseDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		// A changed name of a column that is zero says the same as before.
-		again, err := LoadBase(b.dir)
+		again, err := Open(b.dir)
 		if err == nil && want == state(again) {
 			continue
 		}
-		if !errors.Is(err, ErrNoBase) {
+		if !errors.Is(err, ErrNone) {
 			t.Fatalf("byte %d of %q: %v", i, damaged, err)
 		}
 	}
@@ -239,7 +239,7 @@ func TestBaseDamaged(t *testing.T) {
 		if err := os.WriteFile(b.file(), whole[:i], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadBase(b.dir); !errors.Is(err, ErrNoBase) {
+		if _, err := Open(b.dir); !errors.Is(err, ErrNone) {
 			t.Fatalf("cut at %d: %v", i, err)
 		}
 	}
@@ -252,7 +252,7 @@ func TestBaseThatCannotBeRead(t *testing.T) {
 	if err := os.Mkdir(b.journalFile(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadBase(b.dir); err == nil || errors.Is(err, ErrNoBase) {
+	if _, err := Open(b.dir); err == nil || errors.Is(err, ErrNone) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -290,7 +290,7 @@ func replaceFile(file string) error {
 }
 
 func TestBaseRemoteAndDifferences(t *testing.T) {
-	b := NewBase(t.TempDir(), Header{})
+	b := New(treetest.Dir(t), Header{})
 	for _, r := range []string{"a=1", "b=1", "c=1"} {
 		b.apply(put(Row{Entry: treetest.Parse(r)[0]}))
 	}
@@ -333,7 +333,7 @@ func FuzzLoadBase(f *testing.F) {
 		dir := t.TempDir()
 		_ = os.WriteFile(filepath.Join(dir, "base"), base, 0o600)
 		_ = os.WriteFile(filepath.Join(dir, "journal"), journal, 0o600)
-		b, err := LoadBase(dir)
+		b, err := Open(dir)
 		if err != nil {
 			return
 		}

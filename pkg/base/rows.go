@@ -1,4 +1,4 @@
-package replica
+package base
 
 import (
 	"errors"
@@ -22,11 +22,11 @@ type Totals struct {
 	Parts       int // of files, beyond those that each row may have
 }
 
-// add counts a row.
-func (t *Totals) add(row *Row) {
+// Add counts a row.
+func (t *Totals) Add(row *Row) {
 	t.Rows++
-	t.Parts += over(len(row.Where))
-	if contentless(&row.Entry) {
+	t.Parts += OverParts(len(row.Where))
+	if Contentless(&row.Entry) {
 		t.Contentless++
 	}
 	switch {
@@ -42,47 +42,26 @@ func (t *Totals) add(row *Row) {
 // Totals counts what the base has. When the disk does not tell any more, they are
 // zero, and the base is not Intact.
 func (b *Base) Totals() Totals {
-	if b.resting && b.counted != nil {
+	if b.unloaded && b.counted != nil {
 		return *b.counted
 	}
 	t := &Totals{}
 	err := b.Each(func(row *Row) error {
-		t.add(row)
+		t.Add(row)
 		return nil
 	})
 	switch {
 	case err != nil:
 		return Totals{}
-	case b.resting:
+	case b.unloaded:
 		b.counted = t
 	}
 	return *t
 }
 
-// restJournal is how long the journal of a base at rest may be: it is read into
-// memory with each pass over the rows.
-const restJournal = 1 << 20
-
-// Rest gives the memory of the rows back until the next Wake, unless more is to be
-// remembered than the disk has: then the base stays awake. At rest it can be read
-// in order, and stepped forward.
-func (b *Base) Rest() error {
-	if b.resting || b.Pending != nil || len(b.Unplaced) > 0 || b.inode == 0 {
-		return nil
-	}
-	if b.unsaved || b.journal > restJournal {
-		if err := b.Save(); err != nil {
-			return err
-		}
-	}
-	t := b.Totals()
-	b.counted, b.rows, b.resting = &t, nil, true
-	return nil
-}
-
-// Wake reads the rows again. After an error the base is not Intact any more.
-func (b *Base) Wake() error {
-	if !b.resting {
+// Load reads the rows again. After an error the base is not Intact any more.
+func (b *Base) Load() error {
+	if !b.unloaded {
 		return nil
 	}
 	rows := make([]Row, 0, b.Totals().Rows)
@@ -93,15 +72,15 @@ func (b *Base) Wake() error {
 	if err != nil {
 		return err
 	}
-	b.rows, b.resting = rows, false
+	b.rows, b.unloaded = rows, false
 	return nil
 }
 
-// Each calls f with each row, in order. At rest the rows are read from the disk one
+// Each calls f with each row, in order. Where they are unloaded they are read from the disk one
 // by one, and an error after some of them says that they do not count. After such
 // an error the base is not Intact any more.
 func (b *Base) Each(f func(*Row) error) error {
-	next, done, err := b.reader()
+	next, done, err := b.Reader()
 	if err != nil {
 		return err
 	}
@@ -117,10 +96,10 @@ func (b *Base) Each(f func(*Row) error) error {
 	}
 }
 
-// reader gives the rows one by one, nil at the end. A row is good until the next
+// Reader gives the rows one by one, nil at the end. A row is good until the next
 // one is asked for.
-func (b *Base) reader() (next func() (*Row, error), done func(), err error) {
-	if !b.resting {
+func (b *Base) Reader() (next func() (*Row, error), done func(), err error) {
+	if !b.unloaded {
 		return eachRow(b.rows), func() {}, nil
 	}
 	to := int64(math.MaxInt64) // what another has added is found
@@ -161,7 +140,7 @@ func (b *Base) Lookup(paths map[string]bool) (map[string]Row, error) {
 	return found, err
 }
 
-// diskRows are the rows of a base at rest: those of its file with the changes of
+// diskRows are the rows of an unloaded base: those of its file with the changes of
 // its journal over them.
 type diskRows struct {
 	file *baseFile

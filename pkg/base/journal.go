@@ -1,7 +1,6 @@
-package replica
+package base
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -12,22 +11,7 @@ import (
 	"os"
 
 	"github.com/coltec/coltec/pkg/localfs"
-	"github.com/coltec/coltec/pkg/tree"
 )
-
-// compactAt is the journal's size from which a base is written anew, or the
-// base's own size where that is more, so that a long restore writes what it
-// places a few times and not once a batch.
-const compactAt = 1 << 20
-
-// compact writes the base anew when the journal has grown, and nothing is
-// pending: a pending delta lives in the journal alone.
-func (b *Base) compact() error {
-	if b.Pending != nil || b.resting || b.journal < max(compactAt, b.size) {
-		return nil
-	}
-	return b.Save()
-}
 
 // frame is the first line of a step in the journal; the rows follow it.
 type frame struct {
@@ -106,27 +90,6 @@ func (b *Base) writeStep(j *os.File, f frame, d *Delta) (int64, error) {
 	return room + size, err
 }
 
-// write writes the changes as text.
-func (d *Delta) write(w io.Writer) error {
-	buf := bufio.NewWriterSize(w, 64<<10)
-	t := tree.NewWriter(buf)
-	if err := writeChanges(t, d.Changes); err != nil {
-		return err
-	}
-	for next := d.Spool.reader(); ; {
-		c, err := next()
-		if err != nil {
-			return err
-		}
-		if c == nil {
-			return errors.Join(t.Flush(), buf.Flush())
-		}
-		if err := writeRow(t, &c.Row); err != nil {
-			return err
-		}
-	}
-}
-
 // replayed is what the whole steps of a journal come to.
 type replayed struct {
 	Delta
@@ -187,63 +150,4 @@ func (r *replayed) step(data []byte, seq int64) (int64, bool) {
 		r.pending = nil
 	}
 	return int64(len(line) + 1 + f.Bytes), true
-}
-
-// add makes the delta one with a later one.
-func (d *Delta) add(later Delta) {
-	if later.Header != nil {
-		d.Header = later.Header
-	}
-	d.Changes = append(d.Changes, later.Changes...)
-}
-
-func writeRow(t *tree.Writer, r *Row) error {
-	mount := int64(0)
-	if r.Seen.Mount {
-		mount = 1
-	}
-	return t.Entry(&r.Entry, int64(r.Seen.Mode), r.Seen.Size, r.Seen.MTime, r.Seen.CTime, int64(r.Seen.Inode), mount)
-}
-
-func writeChanges(t *tree.Writer, changes []Change) error {
-	for i := range changes {
-		var err error
-		if c := &changes[i]; c.Gone {
-			err = t.Gone(c.Path)
-		} else {
-			err = writeRow(t, &c.Row)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func readChanges(r io.Reader) ([]Change, error) {
-	var out []Change
-	for t := tree.NewReader(r); ; {
-		c, err := readChange(t)
-		if err == io.EOF {
-			return out, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, c)
-	}
-}
-
-func readChange(t *tree.Reader) (Change, error) {
-	rec, err := t.Next()
-	if err != nil {
-		return Change{}, err
-	}
-	c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
-	if m := rec.More; len(m) == 6 {
-		c.Seen = localfs.Seen{Mode: uint32(m[0]), Size: m[1], MTime: m[2], CTime: m[3], Inode: uint64(m[4]), Mount: m[5] == 1}
-	} else if !c.Gone {
-		return Change{}, tree.ErrFormat
-	}
-	return c, nil
 }
