@@ -1,5 +1,5 @@
 // Package hooks owns the points at which hooks run, and turns hook definitions into
-// units: pure functions, no process. The supervisor runs what it makes; cmd/coltecd maps
+// units: pure functions, no process. The supervisor runs what it makes; daemon maps
 // the spec's hooks to it.
 package hooks
 

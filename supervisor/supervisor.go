@@ -1,7 +1,7 @@
 // Package supervisor runs units: services, jobs and hooks. One pure machine
 // (step, and machine around it) decides; one goroutine, Run, owns it, feeds it
 // events and does the I/O that it asks for. It knows units only: no rclone, no
-// YAML, no socket. cmd/coltecd and the engine use it.
+// YAML, no socket. The daemon and the engine use it.
 package supervisor
 
 import (

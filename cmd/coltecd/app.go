@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 )
 
@@ -40,7 +41,7 @@ func newApp(p *program) *cli.App {
 		ExitErrHandler:        func(*cli.Context, error) {}, // the default ends the process
 		OnUsageError:          cmdline.OnUsageError,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the spec `FILE` (default: " + specName + " here or above)"},
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the spec `FILE` (default: " + daemon.SpecName + " here or above)"},
 		},
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -32,20 +33,19 @@ PATH is a file of the tree, or the ID of a version as the list shows it.`,
 
 func (p *program) conflicts(c *cli.Context) error {
 	verb, name := c.Args().Get(0), c.Args().Get(1)
-	req := control.ReadRequest{Replica: c.String("replica"), Path: name}
-	asks := map[string]string{"": askConflicts, "show": askConflict, "take": askTake, "drop": askDrop}
-	ask, ok := asks[verb]
+	ask := map[string]func(control.History, context.Context, control.ConflictRequest, func(string)) (control.Conflict, error){
+		"show": control.History.Conflict, "take": control.History.Take, "drop": control.History.Drop,
+	}[verb]
 	switch {
-	case !ok:
-		return hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.name)
-	case verb != "" && name == "":
+	case verb == "":
+		return p.listConflicts(c)
+	case ask == nil:
+		return hint.Wrap(cmdline.Usage("conflicts cannot %q", verb), "see %s conflicts --help", p.name)
+	case name == "":
 		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
 	}
-	if req.Ask = ask; verb == "" {
-		return p.listConflicts(c, req)
-	}
-	var answer conflictAnswer
-	if err := p.ask(c, req, &answer); err != nil {
+	answer, err := asked(p, c, ask, control.ConflictRequest{Replica: c.String("replica"), Path: name})
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -65,9 +65,9 @@ func (p *program) conflicts(c *cli.Context) error {
 	return nil
 }
 
-func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
-	list := []conflictAnswer{}
-	if err := p.ask(c, req, &list); err != nil {
+func (p *program) listConflicts(c *cli.Context) error {
+	list, err := asked(p, c, control.History.Conflicts, control.ConflictsRequest{Replica: c.String("replica")})
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -83,8 +83,8 @@ func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
 		if !k.Here {
 			host += " (in the bucket)"
 		}
-		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, size(k.Size), k.ID})
+		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID})
 	}
-	_, err := fmt.Fprint(p.out, t)
+	_, err = fmt.Fprint(p.out, t)
 	return err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -13,8 +14,6 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/history"
-	"github.com/coltec/coltec/pkg/store"
 )
 
 func cmdHistory(p *program) *cli.Command {
@@ -47,34 +46,28 @@ T is a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:0
 
 func (p *program) history(c *cli.Context) error {
 	verb, arg := c.Args().Get(0), c.Args().Get(1)
-	req := control.ReadRequest{Replica: c.String("replica"), At: c.String("at")}
 	if verb != "restore" && (c.String("to") != "" || c.Bool("deleted") || c.String("at") != "" && verb != "show") {
 		return cmdline.Usage("--at, --to and --deleted belong to history restore")
 	}
 	if c.String("to") != "" && c.Bool("deleted") {
 		return cmdline.Usage("--deleted is about the tree, and --to about a directory of its own")
 	}
-	req.Deleted = c.Bool("deleted")
 	switch verb {
 	case "":
-		return p.generations(c, req)
+		return p.generations(c)
 	case "ls":
-		return p.versions(c, req, arg)
+		return p.versions(c, arg)
 	case "show":
-		if arg != "" {
-			req.At = arg
-		}
-		return p.changes(c, req)
+		return p.changes(c, cmp.Or(arg, c.String("at")))
 	case "restore":
-		return p.restore(c, req, arg)
+		return p.restore(c, arg)
 	}
 	return hint.Wrap(cmdline.Usage("unknown history command %q", verb), "see %s history --help", p.name)
 }
 
-func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
-	req.Ask = askGenerations
-	var gens []store.Generation
-	if err := p.ask(c, req, &gens); err != nil {
+func (p *program) generations(c *cli.Context) error {
+	gens, err := asked(p, c, control.History.Generations, control.GenerationsRequest{Replica: c.String("replica")})
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -93,10 +86,10 @@ func (p *program) generations(c *cli.Context, req control.ReadRequest) error {
 		}
 		slices.Sort(changed)
 		t = append(t, []string{
-			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), size(bytes), countOrNone(older), strings.Join(changed, ", "),
+			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), cmdline.Size(bytes), countOrNone(older), strings.Join(changed, ", "),
 		})
 	}
-	_, err := fmt.Fprint(p.out, t)
+	_, err = fmt.Fprint(p.out, t)
 	return err
 }
 
@@ -112,7 +105,7 @@ func countOrNone(n int) string {
 const olderTold = 10
 
 // tellOlder says what of a replica was not in its newest state in a generation.
-func (p *program) tellOlder(replica string, o *store.Older) {
+func (p *program) tellOlder(replica string, o *control.Older) {
 	if o == nil {
 		return
 	}
@@ -134,16 +127,16 @@ func absolute(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-func (p *program) versions(c *cli.Context, req control.ReadRequest, path string) (err error) {
+func (p *program) versions(c *cli.Context, path string) error {
 	if path == "" {
 		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "see %s history --help", p.name)
 	}
-	req.Ask = askVersions
-	if req.Path, err = absolute(path); err != nil {
+	path, err := absolute(path)
+	if err != nil {
 		return err
 	}
-	var answer versionsAnswer
-	if err := p.ask(c, req, &answer); err != nil {
+	answer, err := asked(p, c, control.History.Versions, control.VersionsRequest{Replica: c.String("replica"), Path: path})
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -158,7 +151,7 @@ func (p *program) versions(c *cli.Context, req control.ReadRequest, path string)
 		case v.Link != "":
 			row = append(row, v.Kind, "", "", "-> "+v.Link)
 		case v.Kind == "file":
-			row = append(row, v.Kind, v.Mode, size(v.Size), v.SHA256[:12])
+			row = append(row, v.Kind, v.Mode, cmdline.Size(v.Size), v.SHA256[:12])
 		default:
 			row = append(row, v.Kind, v.Mode)
 		}
@@ -168,10 +161,9 @@ func (p *program) versions(c *cli.Context, req control.ReadRequest, path string)
 	return err
 }
 
-func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
-	req.Ask = askChanges
-	var answer changesAnswer
-	if err := p.ask(c, req, &answer); err != nil {
+func (p *program) changes(c *cli.Context, at string) error {
+	answer, err := asked(p, c, control.History.Changes, control.ChangesRequest{Replica: c.String("replica"), At: at})
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -193,19 +185,19 @@ func (p *program) changes(c *cli.Context, req control.ReadRequest) error {
 	return nil
 }
 
-func (p *program) restore(c *cli.Context, req control.ReadRequest, path string) (err error) {
+func (p *program) restore(c *cli.Context, path string) (err error) {
+	req := control.RestoreRequest{Replica: c.String("replica"), At: c.String("at"), Deleted: c.Bool("deleted")}
 	if req.At == "" {
 		return hint.Wrap(cmdline.Usage("history restore needs --at T"), "%s history lists the generations", p.name)
 	}
-	req.Ask = askRestore
 	if req.Path, err = absolute(path); err != nil {
 		return err
 	}
 	if req.To, err = absolute(c.String("to")); err != nil {
 		return err
 	}
-	var placed []*history.Placed
-	if err := p.ask(c, req, &placed); err != nil {
+	placed, err := asked(p, c, control.History.Restore, req)
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/logfile"
 )
@@ -52,10 +50,10 @@ func (p *program) logsOf(c *cli.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if i, ok, err := control.Find(p.place(path, nil)); err == nil && ok {
+	if i, ok, err := p.find(path); err == nil && ok {
 		return i.LogDir, nil
 	}
-	return p.logDir(path)
+	return p.options(path, nil).LogDir()
 }
 
 // logNames are the logs to show.
@@ -168,15 +166,3 @@ func (p *program) followLogs(ctx context.Context, dir string, names []string, li
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
-
-// crashFile is opened for the standard error of a daemon; /dev/null will do.
-func crashFile(dir, folder string) *os.File {
-	if f, err := logfile.OpenAppend(dir, folder, crashName); err == nil {
-		return f
-	}
-	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		return nil // the child gets /dev/null from os/exec
-	}
-	return f
-}

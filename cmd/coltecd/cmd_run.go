@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,11 +14,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/unit"
 )
 
 func onlyFlag() cli.Flag {
@@ -37,20 +40,62 @@ func cmdRun(p *program) *cli.Command {
 			if p.saidDisabled() {
 				return nil
 			}
-			path, sp, err := p.loadFor(c)
-			if err != nil {
-				return err
-			}
-			only := c.StringSlice("only")
+			o, err := p.loadFor(c)
 			switch {
+			case err != nil:
+				return err
 			case c.Bool("dry-run"):
-				return p.dryRun(c.Context, path, sp, only, c.Bool("once"))
+				return p.dryRun(c.Context, o, c.Bool("once"))
 			case c.Bool("once"):
-				return p.once(c.Context, path, sp, only)
+				return daemon.Once(c.Context, o)
 			}
-			return p.foreground(path, sp, only)
+			return foreground(o)
 		},
 	}
+}
+
+// dryRun says what run would do.
+func (p *program) dryRun(ctx context.Context, o daemon.Options, once bool) error {
+	preview, err := daemon.Plan(ctx, o)
+	fmt.Fprintf(p.out, "workspace %s, spec %s\n", daemon.WorkspaceOf(o.Spec), o.Path)
+	for _, r := range preview.Replicas {
+		fmt.Fprintf(p.out, "replica %s: %s %s %s:%s (%s), every %s\n", r.Name, r.Path, arrow(r.Direction), r.Remote, r.RemotePath, r.Layout, r.Interval)
+	}
+	var failed []error
+	for _, of := range preview.Steps {
+		for _, step := range of.Steps {
+			fmt.Fprintf(p.out, "replica %s: would %s %s\n", of.Replica, step.Do, strconv.Quote(step.Path))
+		}
+		if of.Err != nil {
+			failed = append(failed, fmt.Errorf("cannot tell what replica %q would do: %w", of.Replica, of.Err))
+		}
+	}
+	if err == nil {
+		err = errors.Join(failed...)
+	}
+	if !once {
+		p.previewUnits(preview.Units)
+	}
+	return err
+}
+
+// previewUnits says what would be started.
+func (p *program) previewUnits(units []unit.Unit) {
+	for _, u := range units {
+		what := "service " + u.Name
+		if u.Point != "" {
+			what = "hook " + u.Name + " at " + u.Point
+		}
+		fmt.Fprintf(p.out, "%s: %s", what, strings.Join(u.Argv, " "))
+		if u.Blocked != "" {
+			fmt.Fprintf(p.out, "; blocked: %s", u.Blocked)
+		}
+		fmt.Fprintln(p.out)
+	}
+}
+
+func arrow(direction string) string {
+	return map[string]string{spec.PushOnly: "->", spec.PullOnly: "<-", spec.Bidirectional: "<->"}[direction]
 }
 
 // saidDisabled tells whether COLTEC_DISABLED is set, and says so.
@@ -62,25 +107,35 @@ func (p *program) saidDisabled() bool {
 }
 
 // loadFor finds and reads the spec and checks --only against it.
-func (p *program) loadFor(c *cli.Context) (string, *spec.Spec, error) {
+func (p *program) loadFor(c *cli.Context) (daemon.Options, error) {
 	path, err := p.findSpec(c)
 	if err != nil {
-		return "", nil, err
+		return daemon.Options{}, err
 	}
-	sp, err := loadSpec(path)
+	o, err := p.load(path)
 	if err != nil {
-		return "", nil, err
+		return o, err
 	}
-	if err := sp.ApplyEnvironment(p.lookup); err != nil {
-		return "", nil, exit{Code: codeUsage, Cause: err}
-	}
-	known := runnable(sp)
-	for _, name := range c.StringSlice("only") {
+	o.Only = c.StringSlice("only")
+	known := runnable(o.Spec)
+	for _, name := range o.Only {
 		if !slices.Contains(known, name) {
-			return "", nil, hint.Wrap(cmdline.Usage("no unit or replica %q in %s", name, path), "known names: %s", strings.Join(known, ", "))
+			return o, hint.Wrap(cmdline.Usage("no unit or replica %q in %s", name, path), "known names: %s", strings.Join(known, ", "))
 		}
 	}
-	return path, sp, nil
+	return o, nil
+}
+
+// load reads the spec at path, with what the environment changes of it.
+func (p *program) load(path string) (daemon.Options, error) {
+	sp, err := daemon.LoadSpec(path)
+	if err != nil {
+		return daemon.Options{}, err
+	}
+	if err := sp.ApplyEnvironment(p.lookup); err != nil {
+		return daemon.Options{}, exit{Code: codeUsage, Cause: err}
+	}
+	return p.options(path, sp), nil
 }
 
 // runnable are the names that --only takes.
@@ -98,34 +153,34 @@ func runnable(sp *spec.Spec) []string {
 	return names
 }
 
-// take takes the workspace's seat.
-func (p *program) take(path string, sp *spec.Spec) (*control.Seat, error) {
-	seat, err := control.Take(p.place(path, sp))
-	if errors.Is(err, control.ErrRunning) {
-		return nil, hint.Wrap(fmt.Errorf("cannot run: coltecd is %w for %s", err, path), "see %s status, or %s stop", p.name, p.name)
-	}
-	return seat, err
-}
-
 // foreground is coltecd without a keeper, until a signal or `stop`.
-func (p *program) foreground(path string, sp *spec.Spec, only []string) error {
-	seat, err := p.take(path, sp)
-	if err != nil {
-		return err
-	}
-	defer seat.Leave()
-	d, err := newDaemon(p, path, sp, seat, daemonOptions{only: only, foreground: true})
-	if err != nil {
-		return err
-	}
-	err = d.run(func() error { return d.leaveNote(0) })
-	left := d.leaves()
-	if errors.Is(err, errAtOnce) {
-		endChildren(0)
+func foreground(o daemon.Options) error {
+	left, err := daemon.Foreground(o)
+	if errors.Is(err, daemon.ErrAtOnce) {
 		err = cmp.Or(left, err)
 		return exit{Code: codeOf(err), Cause: err} // it was the second signal, whichever the first was
 	}
 	return account.Join(err, left)
+}
+
+// cmdKeep is the keeper: not for people.
+func cmdKeep(p *program) *cli.Command {
+	return &cli.Command{
+		Name:   "keep",
+		Hidden: true,
+		Flags:  []cli.Flag{onlyFlag()},
+		Action: func(c *cli.Context) error {
+			const pipe = 3 // see spawn
+			return report(pipe, func(func() error) error {
+				signal.Ignore(syscall.SIGHUP)
+				o, err := p.loadFor(c)
+				if err != nil {
+					return err
+				}
+				return daemon.Keep(o, os.NewFile(pipe, "ready"), superviseArgs)
+			})
+		},
+	}
 }
 
 // cmdSupervise is coltecd below its keeper: not for people.
@@ -147,7 +202,7 @@ func cmdSupervise(p *program) *cli.Command {
 
 func (p *program) supervise(c *cli.Context, ready func() error) error {
 	signal.Ignore(syscall.SIGHUP)
-	path, sp, err := p.loadFor(c)
+	o, err := p.loadFor(c)
 	if err != nil {
 		return err
 	}
@@ -155,20 +210,17 @@ func (p *program) supervise(c *cli.Context, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	d, err := newDaemon(p, path, sp, seat, daemonOptions{only: c.StringSlice("only"), crashed: c.String("crashed")})
-	if err != nil {
-		return err
+	return daemon.Supervise(o, seat, c.String("crashed"), ready)
+}
+
+// superviseArgs are the arguments of a coltecd below its keeper, which reports to the
+// first descriptor that it is given, and has the seat in those of the list.
+func superviseArgs(o daemon.Options, seat, crashed string) []string {
+	args := []string{"supervise", "--config", o.Path, "--ready", "3", "--seat", seat}
+	if crashed != "" {
+		args = append(args, "--crashed", crashed)
 	}
-	keeper := os.Getppid()
-	err = d.run(func() error { return errors.Join(d.leaveNote(keeper), ready()) })
-	if os.Getppid() != keeper { // it was killed: nobody else tidies up
-		endChildren(leftGrace)
-		seat.Leave()
-	}
-	if errors.Is(err, errAtOnce) {
-		return nil // asked for: the keeper ends what is left, and does not start again
-	}
-	return err
+	return append(args, onlyArgs(o.Only)...)
 }
 
 func inheritSeat(list string) (*control.Seat, error) {

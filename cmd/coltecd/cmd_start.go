@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
@@ -47,15 +48,15 @@ func cmdStart(p *program) *cli.Command {
 			if err := p.takeSecrets(c.String("secrets-file")); err != nil {
 				return err
 			}
-			path, sp, err := p.loadFor(c)
+			o, err := p.loadFor(c)
 			if err != nil {
 				return err
 			}
-			if err := p.start(c.Context, path, sp, c.StringSlice("only")); err != nil {
+			if err := p.start(c.Context, o); err != nil {
 				return err
 			}
 			if c.Bool("wait") {
-				return p.awaitRestore(c.Context, path, c.Duration("timeout"))
+				return p.awaitRestore(c.Context, o.Path, c.Duration("timeout"))
 			}
 			return nil
 		},
@@ -90,23 +91,23 @@ func (p *program) takeSecrets(file string) error {
 }
 
 // start makes sure that coltecd runs.
-func (p *program) start(ctx context.Context, path string, sp *spec.Spec, only []string) error {
-	if i, ok, err := control.Find(p.place(path, sp)); err != nil || ok {
-		if err = p.startAgain(ctx, i, sp, err); err == nil || i.Alive() {
+func (p *program) start(ctx context.Context, o daemon.Options) error {
+	if i, ok, err := control.Find(o.Place()); err != nil || ok {
+		if err = p.startAgain(ctx, i, o.Spec, err); err == nil || i.Alive() {
 			return err
 		} // else it ended meanwhile
 	}
-	logDir, err := p.logDir(path)
+	crash, err := o.CrashFile()
 	if err != nil {
 		return err
 	}
-	began, err := p.spawn(ctx, crashFile(logDir, workspaceFolder(path)), []string{"keep", "--config", path}, only)
+	began, err := p.spawn(ctx, crash, append([]string{"keep", "--config", o.Path}, onlyArgs(o.Only)...))
 	if err != nil {
 		return fmt.Errorf("cannot start coltecd: %w", err)
 	}
 	if began.Running { // another start was faster
-		i, _, err := control.Find(p.place(path, sp))
-		return p.startAgain(ctx, i, sp, err)
+		i, _, err := control.Find(o.Place())
+		return p.startAgain(ctx, i, o.Spec, err)
 	}
 	p.say("coltecd started (pid %d)", began.PID)
 	return nil
@@ -119,7 +120,7 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 	}
 	woken := wake(i)
 	vars := map[string]string{}
-	for _, name := range wanted(sp) {
+	for _, name := range daemon.Wanted(sp) {
 		if v, ok := p.lookup(name); ok {
 			vars[name] = v
 		}
@@ -154,7 +155,7 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 
 // providePatience outlasts the end of what a killed coltecd has left, and its
 // keeper's start of the next one.
-const providePatience = 2*answerPatience + leftGrace
+const providePatience = 2*answerPatience + daemon.LeftGrace
 
 // goneAway says that nobody was there to answer.
 func goneAway(err error) bool {
@@ -165,7 +166,7 @@ func goneAway(err error) bool {
 // wake tells a keeper that waits before it starts coltecd again to do so now,
 // and whether there is one.
 func wake(i control.Instance) bool {
-	return procStart(i.PID) != i.Start && signalProcess(i.Keeper, i.KeeperStart, syscall.SIGUSR1)
+	return daemon.ProcStart(i.PID) != i.Start && signalProcess(i.Keeper, i.KeeperStart, syscall.SIGUSR1)
 }
 
 // beginning is what a started coltecd reports: that it supervises, or why not.
@@ -190,7 +191,7 @@ func (b beginning) err() error {
 
 // spawn runs coltecd again as a daemon: own session, nothing inherited but the
 // environment, and a pipe that it reports to. crash is where it dies aloud.
-func (p *program) spawn(ctx context.Context, crash *os.File, args, only []string) (beginning, error) {
+func (p *program) spawn(ctx context.Context, crash *os.File, args []string) (beginning, error) {
 	defer crash.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -202,7 +203,7 @@ func (p *program) spawn(ctx context.Context, crash *os.File, args, only []string
 	if err := unix.CloseRange(3, 1<<30, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		p.say("cannot close inherited files: %v", err)
 	}
-	cmd := exec.Command("/proc/self/exe", append(args, onlyArgs(only)...)...)
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = p.name
 	cmd.Env, cmd.Dir = p.environ, "/"
 	cmd.Stdout, cmd.Stderr = crash, crash
@@ -239,7 +240,7 @@ func awaitBeginning(ctx context.Context, r *os.File) (beginning, error) {
 		return beginning{}, context.Cause(ctx)
 	}
 	if err != nil {
-		return began, hint.Wrap(errors.New("internal error: it ended before it supervised"), "see coltecd logs %s", crashName)
+		return began, hint.Wrap(errors.New("internal error: it ended before it supervised"), "see coltecd logs %s", daemon.CrashName)
 	}
 	return began, began.err()
 }

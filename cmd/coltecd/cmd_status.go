@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/spec"
@@ -62,7 +63,7 @@ func (p *program) status(c *cli.Context) (status.Document, error) {
 		}
 		return status.Document{}, err
 	}
-	i, running, err := control.Find(p.place(path, nil))
+	i, running, err := p.find(path)
 	if err != nil {
 		return status.Document{}, err
 	}
@@ -96,7 +97,7 @@ func (p *program) askStatus(ctx context.Context, i control.Instance) (status.Doc
 
 // notRunning is the status when nobody has the seat.
 func (p *program) notRunning(path string) status.Document {
-	sp, err := loadSpec(path)
+	sp, err := daemon.LoadSpec(path)
 	doc := p.absent(sp)
 	switch {
 	case err != nil:
@@ -114,7 +115,7 @@ func (p *program) absent(sp *spec.Spec) status.Document {
 		Units: []status.Unit{}, Replicas: []status.Replica{}, Attention: []string{},
 	}
 	if sp != nil {
-		doc.Workspace = workspaceOf(sp)
+		doc.Workspace = daemon.WorkspaceOf(sp)
 	}
 	if p.disabled() {
 		doc.State = status.Disabled
@@ -153,7 +154,7 @@ func (p *program) printBrief(doc status.Document) error {
 		return nil
 	}
 	for _, a := range doc.Attention {
-		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", oneLine(a)); err != nil {
+		if _, err := fmt.Fprintf(p.out, "coltec: %s\n", cmdline.OneLine(a)); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
@@ -17,20 +18,16 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-const (
-	// stopTimeout of the whole stop: docker kills 10 s after its TERM.
-	stopTimeout = 9 * time.Second
-	// stopMargin is what coltecd may take beyond its timeout before it is
-	// taken for stuck: it kills what is left and writes its last lines.
-	stopMargin = 5 * time.Second
-)
+// stopMargin is what coltecd may take beyond its timeout before it is taken for stuck: it
+// kills what is left and writes its last lines.
+const stopMargin = 5 * time.Second
 
 func cmdStop(p *program) *cli.Command {
 	return &cli.Command{
 		Name:  "stop",
 		Usage: "push what is pending, release the lease and stop everything",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION`; the next machine is told what was not pushed", Value: stopTimeout},
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "take at most this `DURATION`; the next machine is told what was not pushed", Value: daemon.StopTimeout},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Duration("timeout") <= 0 {
@@ -40,7 +37,7 @@ func cmdStop(p *program) *cli.Command {
 			if err != nil {
 				return err
 			}
-			i, ok, err := control.Find(p.place(path, nil))
+			i, ok, err := p.find(path)
 			if err != nil {
 				return err
 			}
@@ -85,20 +82,12 @@ func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Dur
 	if err == nil {
 		return nil
 	}
-	return hint.Wrap(err, "%s: %s start", whatNext(err), p.name)
+	return hint.Wrap(err, "%s: %s start", account.Next(err), p.name)
 }
 
 // told reports whether a stop came to its end, and an error is what it has left behind.
 func told(err error) bool {
 	return errors.Is(err, account.ErrOnlyHere) || errors.Is(err, account.ErrKept)
-}
-
-// whatNext is what becomes of what a stop left behind.
-func whatNext(err error) string {
-	if errors.Is(err, account.ErrKept) && !errors.Is(err, account.ErrOnlyHere) {
-		return "another machine waits until it runs out; it is given back when coltecd runs here again"
-	}
-	return "it is pushed when coltecd runs here again"
 }
 
 // lastWords is what an instance that did not answer wrote about its end.
@@ -107,7 +96,7 @@ func lastWords(i control.Instance, began time.Time) error {
 	if err != nil || doc.State != status.Stopped || at.Before(began.Add(-time.Second)) {
 		return fmt.Errorf("%w, as far as is known: coltecd exited without reporting on its last push", account.ErrOnlyHere)
 	}
-	return onlyHere(doc.Replicas)
+	return status.OnlyHere(doc.Replicas)
 }
 
 // kill ends a stuck coltecd. Its keeper, which was told first that this is no
@@ -153,7 +142,7 @@ func signalInstance(i control.Instance, sig syscall.Signal) {
 // signalProcess signals pid if it is still the process that began at start: a
 // pid is given again.
 func signalProcess(pid int, start uint64, sig syscall.Signal) bool {
-	if pid <= 0 || procStart(pid) != start {
+	if pid <= 0 || daemon.ProcStart(pid) != start {
 		return false
 	}
 	proc, err := os.FindProcess(pid)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
@@ -32,7 +33,7 @@ func cmdTailnetUp(p *program) *cli.Command {
 			if c.String("tailscale") == "" || c.String("state") == "" || c.String("report") == "" {
 				return cmdline.Usage("tailnet-up needs --tailscale, --state and --report")
 			}
-			if err := undumpable(); err != nil { // the key is in the environment
+			if err := daemon.HideEnvironment(); err != nil { // the key is in the environment
 				return err
 			}
 			ctx, stop := signal.NotifyContext(c.Context, syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
@@ -62,7 +63,7 @@ func (p *program) specArgument(c *cli.Context) (string, error) {
 // check reads the spec and judges it.
 func check(path string) (verdict, error) {
 	v := verdict{File: path, Problems: []string{}, Hints: []string{}, Notices: []string{}}
-	sp, err := loadSpec(path)
+	sp, err := daemon.LoadSpec(path)
 	if err != nil {
 		v.Problems = problems(err)
 		v.Hints = append(v.Hints, hint.Of(err)...)
@@ -70,7 +71,7 @@ func check(path string) (verdict, error) {
 	}
 	v.Valid = true
 	for _, n := range sp.NotActedOn() {
-		v.Notices = append(v.Notices, notice(n))
+		v.Notices = append(v.Notices, n.String())
 	}
 	return v, nil
 }

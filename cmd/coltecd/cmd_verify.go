@@ -6,9 +6,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/history"
 )
 
 func cmdVerify(p *program) *cli.Command {
@@ -26,9 +26,9 @@ func cmdVerify(p *program) *cli.Command {
 }
 
 func (p *program) verify(c *cli.Context) error {
-	req := control.ReadRequest{Ask: askVerify, Replica: c.Args().First(), Deep: !c.Bool("quick"), Repair: c.Bool("repair")}
-	var verdicts []*history.Verdict
-	if err := p.ask(c, req, &verdicts); err != nil {
+	req := control.VerifyRequest{Replica: c.Args().First(), Deep: !c.Bool("quick"), Repair: c.Bool("repair")}
+	verdicts, err := asked(p, c, control.History.Verify, req)
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
@@ -54,12 +54,12 @@ func (p *program) verify(c *cli.Context) error {
 }
 
 // printVerdict is what verify says of one replica.
-func (p *program) printVerdict(v *history.Verdict) {
+func (p *program) printVerdict(v control.Verdict) {
 	name := v.Replica
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
 	} else {
-		fmt.Fprintf(p.out, "%s: %d generations refer to %d objects, %s; %d orphans, %s\n", name, v.Generations, v.Objects, size(v.Bytes), v.Orphans, size(v.OrphanBytes))
+		fmt.Fprintf(p.out, "%s: %d generations refer to %d objects, %s; %d orphans, %s\n", name, v.Generations, v.Objects, cmdline.Size(v.Bytes), v.Orphans, cmdline.Size(v.OrphanBytes))
 	}
 	for _, key := range v.Missing {
 		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, key)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -41,7 +42,7 @@ func newWorkspace(t *testing.T, services string) *workspace {
 	spec := "version: 1\nname: dev-a\nmetadata: {org: acme, project: widget}\npersistence: {enabled: false}\n" + services
 	for _, err := range []error{
 		os.Mkdir(run, 0o700), os.Mkdir(filepath.Join(w.dir, ".devcontainer"), 0o755),
-		os.WriteFile(filepath.Join(w.dir, specName), []byte(spec), 0o600),
+		os.WriteFile(filepath.Join(w.dir, daemon.SpecName), []byte(spec), 0o600),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -437,8 +438,8 @@ func TestFaultABadReloadChangesNothing(t *testing.T) {
 	w.start()
 	w.runs()
 	was := w.status()
-	path := filepath.Join(w.dir, specName)
-	good := w.file(specName)
+	path := filepath.Join(w.dir, daemon.SpecName)
+	good := w.file(daemon.SpecName)
 	if err := os.WriteFile(path, []byte(good+"\nnonsense: true\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

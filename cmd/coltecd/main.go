@@ -1,6 +1,6 @@
 // Command coltecd runs inside a dev container: it supervises what
 // .devcontainer/workspace-spec.yaml asks for and keeps the workspace in its
-// bucket. Its verbs are cmd_<verb>.go; wire.go joins the rooms.
+// bucket. Its verbs are cmd_<verb>.go; the room daemon does the work.
 package main
 
 import (

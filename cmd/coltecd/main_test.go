@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/pkg/status"
@@ -59,8 +60,8 @@ func TestScripts(t *testing.T) {
 func setup(env *testscript.Env) error {
 	env.Setenv("XDG_RUNTIME_DIR", filepath.Join(env.WorkDir, "run"))
 	env.Defer(func() {
-		specs, _ := filepath.Glob(filepath.Join(env.WorkDir, "*", specName))
-		more, _ := filepath.Glob(filepath.Join(env.WorkDir, specName))
+		specs, _ := filepath.Glob(filepath.Join(env.WorkDir, "*", daemon.SpecName))
+		more, _ := filepath.Glob(filepath.Join(env.WorkDir, daemon.SpecName))
 		for _, path := range append(specs, more...) {
 			run(context.Background(), []string{"coltecd", "stop", "--timeout", "1s", "--config", path}, stdio{nil, io.Discard, io.Discard}, env.Vars)
 		}
@@ -143,7 +144,7 @@ func pidOf(doc status.Document, who string) (pid int) {
 	case "coltecd":
 		return doc.PID
 	case "keeper":
-		if fields := stat(doc.PID); fields != nil {
+		if fields := stat(doc.PID); len(fields) > 1 {
 			pid, _ = strconv.Atoi(fields[1])
 		}
 		return pid
@@ -154,6 +155,13 @@ func pidOf(doc status.Document, who string) (pid int) {
 		}
 	}
 	return pid
+}
+
+// stat gives the fields of /proc/PID/stat after the name: the state, the parent; nil
+// where there is no such process.
+func stat(pid int) []string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }
 
 // s3 starts an S3 server and puts what opens it into variables whose names begin
@@ -190,7 +198,7 @@ func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 func ended(ts *testscript.TestScript, _ bool, args []string) {
 	pid, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	if !soon(func() bool { fields := stat(pid); return fields == nil || fields[0] == "Z" }) {
+	if !soon(func() bool { fields := stat(pid); return len(fields) == 0 || fields[0] == "Z" }) {
 		ts.Fatalf("process %d runs on", pid)
 	}
 }

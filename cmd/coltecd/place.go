@@ -10,13 +10,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/spec"
 )
-
-// specName is where a workspace has its spec, below its folder.
-const specName = ".devcontainer/workspace-spec.yaml"
 
 // findSpec gives the real path of the spec that a verb is about: --config, then
 // COLTEC_CONFIG, then the nearest one from the current directory upwards.
@@ -33,7 +31,7 @@ func (p *program) findSpec(c *cli.Context) (string, error) {
 	}
 	var looked []string
 	for {
-		path := filepath.Join(dir, specName)
+		path := filepath.Join(dir, daemon.SpecName)
 		if _, err := os.Stat(path); err == nil {
 			return realPath(path, "")
 		}
@@ -44,7 +42,7 @@ func (p *program) findSpec(c *cli.Context) (string, error) {
 		dir = filepath.Dir(dir)
 	}
 	return "", hint.Wrap(
-		fmt.Errorf("cannot find %s: looked in %s", specName, strings.Join(looked, ", ")),
+		fmt.Errorf("cannot find %s: looked in %s", daemon.SpecName, strings.Join(looked, ", ")),
 		"run this inside a workspace, or name the spec with --config FILE or COLTEC_CONFIG")
 }
 
@@ -64,50 +62,15 @@ func realPath(path, by string) (string, error) {
 	return real, nil
 }
 
-// workspaceFolder is the folder that the spec at path describes.
-func workspaceFolder(path string) string {
-	dir := filepath.Dir(path)
-	if filepath.Base(dir) == ".devcontainer" {
-		return filepath.Dir(dir)
-	}
-	return dir
+// options are this call, about the spec at path. sp may be nil: a broken spec's coltecd
+// is found too.
+func (p *program) options(path string, sp *spec.Spec) daemon.Options {
+	return daemon.Options{Name: p.name, Version: release(), Environ: p.environ, Err: p.err, Path: path, Spec: sp}
 }
 
-// logDir is where the logs of the spec at path go.
-func (p *program) logDir(path string) (string, error) {
-	if dir := p.env("COLTEC_LOG_DIR"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	return filepath.Join(filepath.Dir(path), "logs"), nil
-}
-
-// loadSpec reads a spec. What is wrong in it is control.ErrInvalidSpec; a file
-// that cannot be read is not.
-func loadSpec(path string) (*spec.Spec, error) {
-	sp, err := spec.Load(path)
-	if spec.Problems(err) != nil {
-		err = invalid{err}
-	}
-	return sp, err
-}
-
-// invalid marks an error of the spec without a word more.
-type invalid struct{ error }
-
-func (i invalid) Unwrap() []error { return []error{i.error, control.ErrInvalidSpec} }
-
-// place is where the runtime files of the spec at path are. sp may be nil: a
-// broken spec's coltecd is found too.
-func (p *program) place(path string, sp *spec.Spec) control.Place {
-	place := control.Place{Spec: path, XDG: p.env("XDG_RUNTIME_DIR"), Tmp: "/tmp", UID: os.Getuid()}
-	if sp == nil {
-		return place
-	}
-	place.Workspace = workspaceOf(sp).String()
-	for _, s := range sp.Persistence.Sync {
-		place.Avoid = append(place.Avoid, s.Path)
-	}
-	return place
+// find looks for the coltecd of the spec at path.
+func (p *program) find(path string) (control.Instance, bool, error) {
+	return control.Find(p.options(path, nil).Place())
 }
 
 // connect finds the running coltecd of the spec that a verb is about.
@@ -116,7 +79,7 @@ func (p *program) connect(c *cli.Context) (*control.Client, control.Instance, er
 	if err != nil {
 		return nil, control.Instance{}, err
 	}
-	i, ok, err := control.Find(p.place(path, nil))
+	i, ok, err := p.find(path)
 	if err != nil {
 		return nil, i, err
 	}

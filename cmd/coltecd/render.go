@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -97,7 +98,7 @@ func (r renderer) network(n *status.Network) string {
 // costs is what the workspace asks of its store.
 func costs(c status.Cost) string {
 	return fmt.Sprintf("%.0f requests and %s within the last hour, idle about %.0f requests a month",
-		c.RequestsPerHour, size(int64(c.BytesPerHour)), c.IdlePerMonth)
+		c.RequestsPerHour, cmdline.Size(int64(c.BytesPerHour)), c.IdlePerMonth)
 }
 
 func (r renderer) lease(l status.Lease) string {
@@ -129,7 +130,7 @@ func (r renderer) units(units []status.Unit) string {
 		}
 		t = append(t, []string{
 			cmdline.Plain(u.Name), cmdline.Plain(u.Kind), r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
-			r.in(next), oneLine(firstOf(u.LastError, u.LastExit)),
+			r.in(next), cmdline.OneLine(cmp.Or(u.LastError, u.LastExit, "-")),
 		})
 	}
 	return t.String()
@@ -144,7 +145,7 @@ func (r renderer) replicas(replicas []status.Replica) string {
 		}
 		t = append(t, []string{
 			cmdline.Plain(p.Name), cmdline.Plain(p.Direction), r.state(string(p.State)) + progress(p.Progress) + doing(p.Doing), last,
-			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), spent(p.Cost), r.in(p.NextRun), oneLine(p.LastError),
+			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), spent(p.Cost), r.in(p.NextRun), cmdline.OneLine(p.LastError),
 		})
 	}
 	return t.String()
@@ -169,7 +170,7 @@ func spent(c status.Cost) string {
 	if c.RequestsPerHour == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f req, %s", c.RequestsPerHour, size(int64(c.BytesPerHour)))
+	return fmt.Sprintf("%.0f req, %s", c.RequestsPerHour, cmdline.Size(int64(c.BytesPerHour)))
 }
 
 // progress is a share and the time that is left.
@@ -179,7 +180,7 @@ func progress(p *status.Progress) string {
 	}
 	text := fmt.Sprintf(" %d%%", 100*p.Bytes/p.TotalBytes)
 	if p.ETASeconds > 0 {
-		text += ", " + span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
+		text += ", " + cmdline.Span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
 	}
 	return text
 }
@@ -205,29 +206,14 @@ func (r renderer) ago(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return "-"
 	}
-	return span(r.now().Sub(*t))
+	return cmdline.Span(r.now().Sub(*t))
 }
 
 func (r renderer) in(t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return "-"
 	}
-	return "in " + span(t.Sub(r.now()))
-}
-
-// span is a duration for people: two units at most.
-func span(d time.Duration) string {
-	d = max(d, 0).Round(time.Second)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours())/24)
-	}
+	return "in " + cmdline.Span(t.Sub(r.now()))
 }
 
 func number(n int) string {
@@ -235,23 +221,6 @@ func number(n int) string {
 		return "-"
 	}
 	return strconv.Itoa(n)
-}
-
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return "-"
-}
-
-// oneLine makes any text fit for a cell.
-func oneLine(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return strings.Join(strings.Fields(cmdline.Plain(s)), " ")
 }
 
 // compactJSON writes one line.

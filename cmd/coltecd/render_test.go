@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/status"
-	"github.com/coltec/coltec/pkg/store"
 )
 
 var noon = time.Date(2025, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -97,55 +97,10 @@ func TestEveryStateHasAColour(t *testing.T) {
 	}
 }
 
-func TestSpan(t *testing.T) {
-	tests := map[string]time.Duration{
-		"0s": -time.Second, "59s": 59 * time.Second, "1m00s": time.Minute, "59m59s": time.Hour - time.Second,
-		"1h00m": time.Hour, "47h59m": 48*time.Hour - time.Minute, "2d": 49 * time.Hour,
-	}
-	for want, d := range tests {
-		if got := span(d); got != want {
-			t.Errorf("span(%v) = %q, want %q", d, got, want)
-		}
-	}
-}
-
-func TestSize(t *testing.T) {
-	tests := map[string]int64{"0 B": 0, "1023 B": 1023, "1.0 KiB": 1024, "1.5 MiB": 3 << 19, "2.0 TiB": 2 << 40, "2048.0 TiB": 2 << 50}
-	for want, n := range tests {
-		if got := size(n); got != want {
-			t.Errorf("size(%d) = %q, want %q", n, got, want)
-		}
-	}
-}
-
-func TestChanges(t *testing.T) {
-	was, is := sample(), sample()
-	is.State = status.Running
-	is.Lease.State = status.LeaseHeld
-	is.Units = append(is.Units[:1:1], status.Unit{Name: "new", State: "starting"})
-	is.Replicas[0].State = status.ReplicaSynced
-	is.Attention = append(is.Attention, "and that")
-	var got []string
-	for _, e := range changes(was, is) {
-		got = append(got, strings.Join([]string{e.Subject, e.Name, e.From, e.To, e.Text}, "|"))
-	}
-	want := []string{
-		"workspace||degraded|running|", "lease||waiting|held|",
-		"unit|new||starting|", "unit|bad|failed||removed",
-		"replica|workspace|restoring|synced|", "attention||||and that",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if again := changes(is, is); again != nil {
-		t.Errorf("changes between equal documents: %v", again)
-	}
-}
-
 func TestTellOlder(t *testing.T) {
 	var out strings.Builder
 	p := &program{stdio: stdio{out: &out}}
-	p.tellOlder("w", &store.Older{Count: 2, Paths: []store.OlderPath{{Path: "a", Why: "it changes while it is read"}}})
+	p.tellOlder("w", &control.Older{Count: 2, Paths: []control.OlderPath{{Path: "a", Why: "it changes while it is read"}}})
 	if diff := cmp.Diff("w: 2 paths are older than this generation, or missing from it:\n  \"a\": it changes while it is read\n", out.String()); diff != "" {
 		t.Error(diff)
 	}

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/status"
@@ -24,7 +24,7 @@ const restorePatience = 10 * time.Minute
 // for patience at most; 0 has no end. What counts as restored is status.Document's to
 // say. Another holder is waited for too: its lease runs out when it is silent.
 func (p *program) awaitRestore(ctx context.Context, path string, patience time.Duration) error {
-	i, ok, err := control.Find(p.place(path, nil))
+	i, ok, err := p.find(path)
 	if err != nil || !ok {
 		return errors.Join(err, errEndedBefore(ok))
 	}
@@ -90,7 +90,7 @@ func (p *program) notInTime(doc status.Document, why map[string]string, patience
 		r := &doc.Replicas[i]
 		r.LastError = cmp.Or(r.LastError, why[r.Name])
 	}
-	err := errors.New(unrestored(doc, " within "+span(patience)) + "; it continues in the background")
+	err := errors.New(unrestored(doc, " within "+cmdline.Span(patience)) + "; it continues in the background")
 	next := p.name + " start --wait --timeout 0 waits until it is done"
 	if doc.Restore() == status.RestoreElsewhere {
 		next = "stop it there, or take it over: " + p.name + " takeover"
@@ -128,11 +128,11 @@ func whyNot(doc status.Document, r status.Replica) string {
 	h := doc.Lease.Holder
 	switch restore := doc.RestoreOf(r); {
 	case restore == status.RestoreElsewhere && h != nil:
-		return fmt.Sprintf("%s has held the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
+		return h.String()
 	case r.Progress != nil:
 		return progressOf(r.Progress)
 	case r.LastError != "":
-		return oneLine(r.LastError)
+		return cmdline.OneLine(r.LastError)
 	case len(r.Unplaced) > 0:
 		return strings.Join(r.Unplaced, ", ")
 	default:
@@ -147,7 +147,7 @@ func restoreLine(doc status.Document) string {
 			return "waiting: " + doc.Lease.Doubt
 		}
 		// Without the time it was last seen: a line a renewal would be noise.
-		return fmt.Sprintf("waiting: %s; it is free when that one stops, or is silent for its ttl", holderLine(*h))
+		return fmt.Sprintf("waiting: %s; it is free when that one stops, or is silent for its ttl", h)
 	}
 	var parts []string
 	for _, r := range doc.Replicas {
@@ -155,32 +155,19 @@ func restoreLine(doc status.Document) string {
 		case r.Progress != nil:
 			parts = append(parts, r.Name+": "+progressOf(r.Progress)+left(r.Progress))
 		case r.State == status.ReplicaRetrying:
-			parts = append(parts, r.Name+": "+oneLine(r.LastError)+", trying again")
+			parts = append(parts, r.Name+": "+cmdline.OneLine(r.LastError)+", trying again")
 		}
 	}
 	return strings.Join(parts, "; ")
 }
 
 func progressOf(p *status.Progress) string {
-	return fmt.Sprintf("%d of %d files, %s of %s", p.Files, p.TotalFiles, size(p.Bytes), size(p.TotalBytes))
+	return fmt.Sprintf("%d of %d files, %s of %s", p.Files, p.TotalFiles, cmdline.Size(p.Bytes), cmdline.Size(p.TotalBytes))
 }
 
 func left(p *status.Progress) string {
 	if p.ETASeconds <= 0 {
 		return ""
 	}
-	return ", " + span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
-}
-
-// size is a number of bytes for people.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, i := float64(n), 0
-	for ; f >= 1024 && i < len(units)-1; i++ {
-		f /= 1024
-	}
-	if i == 0 {
-		return strconv.FormatInt(n, 10) + " B"
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
+	return ", " + cmdline.Span(time.Duration(p.ETASeconds*float64(time.Second))) + " left"
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -47,5 +48,26 @@ func TestFailIsPlain(t *testing.T) {
 	Fail(PlainWriter{&b}, hint.Wrap(errors.New("a\x1bb"), "c\u202ed"))
 	if b.String() != "error: a?b\nhint: c?d\n" {
 		t.Errorf("%q", b.String())
+	}
+}
+
+func TestSpan(t *testing.T) {
+	tests := map[string]time.Duration{
+		"0s": -time.Second, "59s": 59 * time.Second, "1m00s": time.Minute, "59m59s": time.Hour - time.Second,
+		"1h00m": time.Hour, "47h59m": 48*time.Hour - time.Minute, "2d": 49 * time.Hour,
+	}
+	for want, d := range tests {
+		if got := Span(d); got != want {
+			t.Errorf("Span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	tests := map[string]int64{"0 B": 0, "1023 B": 1023, "1.0 KiB": 1024, "1.5 MiB": 3 << 19, "2.0 TiB": 2 << 40, "2048.0 TiB": 2 << 50}
+	for want, n := range tests {
+		if got := Size(n); got != want {
+			t.Errorf("Size(%d) = %q, want %q", n, got, want)
+		}
 	}
 }

@@ -225,6 +225,14 @@ var ErrKept = errors.New("the lease could not be given back")
 // on this machine only.
 var ErrOnlyHere = errors.New("not everything is in the bucket")
 
+// Next says what becomes of what a stop that ended with such an error left behind.
+func Next(err error) string {
+	if errors.Is(err, ErrKept) && !errors.Is(err, ErrOnlyHere) {
+		return "another machine waits until it runs out; it is given back when coltecd runs here again"
+	}
+	return "it is pushed when coltecd runs here again"
+}
+
 // Error is the error of a verb that leaves something behind.
 type Error struct{ Left []Left }
 

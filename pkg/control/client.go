@@ -120,9 +120,67 @@ func (c *Client) Events(ctx context.Context, emit func(Event) error) error {
 	}
 }
 
-// Read asks something of what the bucket holds, and decodes the answer.
-func (c *Client) Read(ctx context.Context, req ReadRequest, answer any, say func(string)) error {
-	return c.ask(ctx, "read", req, answer, say)
+// A client is the history of its coltecd's workspace.
+var _ History = (*Client)(nil)
+
+// Generations implements [History].
+func (c *Client) Generations(ctx context.Context, req GenerationsRequest, say func(string)) ([]Generation, error) {
+	req.Ask = AskGenerations
+	return read[[]Generation](ctx, c, req, say)
+}
+
+// Versions implements [History].
+func (c *Client) Versions(ctx context.Context, req VersionsRequest, say func(string)) (Versions, error) {
+	req.Ask = AskVersions
+	return read[Versions](ctx, c, req, say)
+}
+
+// Changes implements [History].
+func (c *Client) Changes(ctx context.Context, req ChangesRequest, say func(string)) (Changes, error) {
+	req.Ask = AskChanges
+	return read[Changes](ctx, c, req, say)
+}
+
+// Restore implements [History].
+func (c *Client) Restore(ctx context.Context, req RestoreRequest, say func(string)) ([]Placed, error) {
+	req.Ask = AskRestore
+	return read[[]Placed](ctx, c, req, say)
+}
+
+// Conflicts implements [History].
+func (c *Client) Conflicts(ctx context.Context, req ConflictsRequest, say func(string)) ([]Conflict, error) {
+	req.Ask = AskConflicts
+	return read[[]Conflict](ctx, c, req, say)
+}
+
+// Conflict implements [History].
+func (c *Client) Conflict(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
+	req.Ask = AskConflict
+	return read[Conflict](ctx, c, req, say)
+}
+
+// Take implements [History].
+func (c *Client) Take(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
+	req.Ask = AskTake
+	return read[Conflict](ctx, c, req, say)
+}
+
+// Drop implements [History].
+func (c *Client) Drop(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
+	req.Ask = AskDrop
+	return read[Conflict](ctx, c, req, say)
+}
+
+// Verify implements [History].
+func (c *Client) Verify(ctx context.Context, req VerifyRequest, say func(string)) ([]Verdict, error) {
+	req.Ask = AskVerify
+	return read[[]Verdict](ctx, c, req, say)
+}
+
+// read asks a question of the history.
+func read[A any](ctx context.Context, c *Client, req any, say func(string)) (answer A, err error) {
+	err = c.ask(ctx, "read", req, &answer, say)
+	return answer, err
 }
 
 // call posts a request and follows the lines of its answer.

@@ -31,9 +31,11 @@ type Handler interface {
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
 	// FinishAdoption ends the watch over plain objects of an earlier tool.
 	FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error
-	// Pause, Resume and Restart act on one unit or replica.
+	// Pause holds one unit or replica.
 	Pause(ctx context.Context, name string) error
+	// Resume lets it go on.
 	Resume(ctx context.Context, name string) error
+	// Restart starts one unit anew; a replica runs a cycle.
 	Restart(ctx context.Context, name string) error
 	// Stop asks for the orderly end and says how it goes. It returns when the
 	// replicas have ended, with account.ErrOnlyHere when something of them is on
@@ -44,16 +46,14 @@ type Handler interface {
 	// Provide takes variables over that the spec asks for, and says what they
 	// let go on.
 	Provide(ctx context.Context, req ProvideRequest, say func(string)) error
-	// Read answers what is asked of the bucket and its past; the answer is
-	// marshalled to JSON. say carries progress.
-	Read(ctx context.Context, req ReadRequest, say func(string)) (any, error)
-	// Events calls emit for each change until the context ends or emit fails.
+	// Events tells each change, by emit, until the client goes away or emit fails.
 	Events(ctx context.Context, emit func(Event) error) error
+	History
 }
 
 // SyncRequest asks for a cycle now.
 type SyncRequest struct {
-	Names       []string `json:"names,omitempty"`
+	Names       []string `json:"names,omitempty"`        // of replicas; none: all
 	AllowDelete bool     `json:"allow_delete,omitempty"` // let the deletions that a brake holds back go through
 }
 
@@ -69,28 +69,14 @@ type StopRequest struct {
 
 // NameRequest names the unit or replica that a verb is about.
 type NameRequest struct {
-	Name string `json:"name"`
+	Name string `json:"name"` // of the unit or replica
 }
 
 // ProvideRequest hands over variables that the running coltecd lacks: a `start`
 // with credentials after one without. The socket is ours alone, and they are
 // never shown again.
 type ProvideRequest struct {
-	Variables map[string]string `json:"variables"`
-}
-
-// ReadRequest asks something of what the bucket holds.
-type ReadRequest struct {
-	// Ask is what is asked: generations, versions, changes, restore, conflicts,
-	// conflict, take, drop or verify.
-	Ask     string `json:"ask"`
-	Replica string `json:"replica,omitempty"` // "": all, or the one that Path lies in
-	Path    string `json:"path,omitempty"`    // absolute; or the name of a version kept aside
-	At      string `json:"at,omitempty"`      // number of a generation, or a moment; "": the newest one
-	To      string `json:"to,omitempty"`      // absolute; a directory to restore to, instead of the tree
-	Deleted bool   `json:"deleted,omitempty"` // restore: only what is not there any more
-	Deep    bool   `json:"deep,omitempty"`    // verify: fetch everything and compare hashes
-	Repair  bool   `json:"repair,omitempty"`
+	Variables map[string]string `json:"variables"` // by name; those that the spec does not ask for are passed over
 }
 
 // Event is one change of state.

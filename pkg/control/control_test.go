@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +21,7 @@ import (
 
 // fake is a Handler whose answers a test sets.
 type fake struct {
+	History
 	doc    status.Document
 	sync   func(ctx context.Context, req SyncRequest, say func(string)) error
 	events func(ctx context.Context, emit func(Event) error) error
@@ -67,13 +67,6 @@ func (f *fake) Provide(_ context.Context, req ProvideRequest, say func(string)) 
 	f.note("provide %v", req.Variables)
 	return nil
 }
-func (f *fake) Read(_ context.Context, req ReadRequest, say func(string)) (any, error) {
-	say("looking")
-	if req.Ask == "nothing" {
-		return nil, hint.Wrap(errors.New("cannot read"), "ask for something")
-	}
-	return []string{req.Ask, req.Path}, nil
-}
 func (f *fake) Events(ctx context.Context, emit func(Event) error) error { return f.events(ctx, emit) }
 
 // serve runs a server over f on a real socket and gives a client of it.
@@ -108,19 +101,6 @@ func TestStatusGoesThrough(t *testing.T) {
 	must(t, err)
 	if diff := cmp.Diff(f.doc, got); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestReadAnswers(t *testing.T) {
-	c, _, _ := serve(t, &fake{})
-	var got, said []string
-	must(t, c.Read(t.Context(), ReadRequest{Ask: "versions", Path: "/a"}, &got, func(s string) { said = append(said, s) }))
-	if diff := cmp.Diff([][]string{{"versions", "/a"}, {"looking"}}, [][]string{got, said}); diff != "" {
-		t.Error(diff)
-	}
-	err := c.Read(t.Context(), ReadRequest{Ask: "nothing"}, &got, nil)
-	if err == nil || err.Error() != "cannot read" || !slices.Equal(hint.Of(err), []string{"ask for something"}) {
-		t.Errorf("%v, %v", err, hint.Of(err))
 	}
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/status"
 )
 
 // maxRequest is far above any request: a list of names.
@@ -61,27 +64,97 @@ func (s *Server) Close() {
 	_ = s.http.Close()
 }
 
+// route is one call of the protocol.
+type route struct {
+	pattern string // such as "POST /v1/sync"
+	ask     Ask    // of those that share a path; "" of the others
+	method  string // of the [Handler]
+	request any    // a value of the type; nil: there is nothing to say
+	answer  any    // the same; nil: that it is done
+	serve   http.HandlerFunc
+}
+
+// table are all calls, in the order in which people read of them.
+func (s *Server) table() []route {
+	h := s.handler
+	get := func(name, method string, answer any, serve http.HandlerFunc) route {
+		return route{pattern: "GET /v1/" + name, method: method, answer: answer, serve: serve}
+	}
+	return []route{
+		get("status", "Status", status.Document{}, s.status),
+		get("events", "Events", Event{}, s.events),
+		does(s, "sync", "Sync", h.Sync),
+		does(s, "takeover", "Takeover", h.Takeover),
+		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
+		does(s, "pause", "Pause", acts(h.Pause)),
+		does(s, "resume", "Resume", acts(h.Resume)),
+		does(s, "restart", "Restart", acts(h.Restart)),
+		does(s, "stop", "Stop", h.Stop),
+		does(s, "reload", "Reload", func(ctx context.Context, _ struct{}, say func(string)) error { return h.Reload(ctx, say) }),
+		does(s, "provide", "Provide", h.Provide),
+		asks(s, AskGenerations, "Generations", h.Generations),
+		asks(s, AskVersions, "Versions", h.Versions),
+		asks(s, AskChanges, "Changes", h.Changes),
+		asks(s, AskRestore, "Restore", h.Restore),
+		asks(s, AskConflicts, "Conflicts", h.Conflicts),
+		asks(s, AskConflict, "Conflict", h.Conflict),
+		asks(s, AskTake, "Take", h.Take),
+		asks(s, AskDrop, "Drop", h.Drop),
+		asks(s, AskVerify, "Verify", h.Verify),
+	}
+}
+
+// does is the route of a call that may take long, and has nothing to tell in the end.
+func does[Q any](s *Server, verb, method string, call func(context.Context, Q, func(string)) error) route {
+	r := route{pattern: "POST /v1/" + verb, method: method, request: *new(Q)}
+	r.serve = answering(s, func(ctx context.Context, req Q, say func(string)) (any, error) { return nil, call(ctx, req, say) })
+	return r
+}
+
+// acts is a call about one unit or replica.
+func acts(act func(context.Context, string) error) func(context.Context, NameRequest, func(string)) error {
+	return func(ctx context.Context, req NameRequest, _ func(string)) error { return act(ctx, req.Name) }
+}
+
+// asks is the route of a question of the history.
+func asks[Q, A any](s *Server, ask Ask, method string, call func(context.Context, Q, func(string)) (A, error)) route {
+	r := route{pattern: "POST /v1/read", ask: ask, method: method, request: *new(Q), answer: *new(A)}
+	r.serve = answering(s, func(ctx context.Context, req Q, say func(string)) (any, error) { return call(ctx, req, say) })
+	return r
+}
+
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", s.status)
-	mux.HandleFunc("GET /v1/events", s.events)
-	mux.HandleFunc("POST /v1/sync", stream(s, s.handler.Sync))
-	mux.HandleFunc("POST /v1/takeover", stream(s, s.handler.Takeover))
-	mux.HandleFunc("POST /v1/adopt", stream(s, s.handler.FinishAdoption))
-	mux.HandleFunc("POST /v1/provide", stream(s, s.handler.Provide))
-	mux.HandleFunc("POST /v1/read", answering(s, s.handler.Read))
-	mux.HandleFunc("POST /v1/stop", stream(s, s.handler.Stop))
-	mux.HandleFunc("POST /v1/reload", stream(s, func(ctx context.Context, _ struct{}, say func(string)) error {
-		return s.handler.Reload(ctx, say)
-	}))
-	for verb, act := range map[string]func(context.Context, string) error{
-		"pause": s.handler.Pause, "resume": s.handler.Resume, "restart": s.handler.Restart,
-	} {
-		mux.HandleFunc("POST /v1/"+verb, stream(s, func(ctx context.Context, req NameRequest, _ func(string)) error {
-			return act(ctx, req.Name)
-		}))
+	questions := map[Ask]http.HandlerFunc{}
+	for _, r := range s.table() {
+		if r.ask != "" {
+			questions[r.ask] = r.serve
+			continue
+		}
+		mux.HandleFunc(r.pattern, r.serve)
 	}
+	mux.HandleFunc("POST /v1/read", func(w http.ResponseWriter, r *http.Request) { s.read(w, r, questions) })
 	return s.guard(mux)
+}
+
+// read finds out what is asked, and has that answered.
+func (s *Server) read(w http.ResponseWriter, r *http.Request, questions map[Ask]http.HandlerFunc) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	var q question
+	if err == nil {
+		err = json.Unmarshal(body, &q)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("cannot read the request: %w", err))
+		return
+	}
+	answer, known := questions[q.Ask]
+	if !known {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("cannot answer %q: no such question", q.Ask))
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	answer(w, r)
 }
 
 // guard refuses other users, and turns a panic into an internal error whose
@@ -120,15 +193,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stream makes a route of a call that may take long: the answer is lines of
-// JSON, the last of them done or error.
-func stream[T any](s *Server, call func(context.Context, T, func(string)) error) http.HandlerFunc {
-	return answering(s, func(ctx context.Context, req T, say func(string)) (any, error) {
-		return nil, call(ctx, req, say)
-	})
-}
-
-// answering is stream for a call that has something to tell in the end.
+// answering makes a handler of a call that may take long: the answer is lines of JSON,
+// the last of them done, with what there is to tell in the end, or error.
 func answering[T any](s *Server, call func(context.Context, T, func(string)) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req T

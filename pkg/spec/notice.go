@@ -2,6 +2,7 @@ package spec
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -12,6 +13,9 @@ type Notice struct {
 	Line int    // in the spec's file
 	Text string // why, and what to do instead
 }
+
+// String says it in one line.
+func (n Notice) String() string { return fmt.Sprintf("%s (line %d): %s", n.Path, n.Line, n.Text) }
 
 // NotActedOn returns the accepted fields of this spec that nothing acts on, in
 // the order of the file. Fields that only describe (description, tags,

@@ -4,6 +4,7 @@
 package status
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
@@ -77,6 +78,14 @@ type Holder struct {
 	Container string     `json:"container,omitempty"`
 	Since     time.Time  `json:"since,omitzero"` // zero: not known
 	LastSeen  *time.Time `json:"last_seen,omitempty"`
+}
+
+// String says who has the lease, and since when where that is known.
+func (h Holder) String() string {
+	if h.Since.IsZero() {
+		return h.Host + " has the lease"
+	}
+	return fmt.Sprintf("%s has held the lease since %s", h.Host, h.Since.Local().Format(time.DateTime))
 }
 
 // Request is what became of a coltecd takeover, by this machine's clock.
@@ -154,6 +163,16 @@ type Replica struct {
 	// Notices are worth a word, and no reason to call the replica unwell.
 	Notices []string `json:"notices,omitempty"`
 	Cost    Cost     `json:"cost"`
+}
+
+// OnlyHere is the error of replicas of which something is on this machine only, nil for
+// none: see account.ErrOnlyHere.
+func OnlyHere(replicas []Replica) error {
+	var left []account.Left
+	for _, r := range replicas {
+		left = append(left, account.Left{Replica: r.Name, Parts: r.OnlyHere})
+	}
+	return account.ErrorOf(left)
 }
 
 // Progress of a long transfer.

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/process"
+)
+
+// leftDir holds, in the runtime directory, what units printed between the death
+// of one coltecd and the start of the next: a file for each unit.
+const leftDir = "left"
+
+// saveLeft begins to save what the units of a killed coltecd print. wait returns
+// when they have ended and all of it is there. The keeper does it as it is: what
+// is secret, and where logs go, the next coltecd knows.
+func saveLeft(runtime, marker string) (wait func()) {
+	dir := filepath.Join(runtime, leftDir)
+	var files []*os.File
+	drained := process.Rescue(marker, func(unit string) io.Writer {
+		err := os.MkdirAll(dir, 0o700)
+		if err != nil {
+			return io.Discard
+		}
+		f, err := os.OpenFile(filepath.Join(dir, url.PathEscape(unit)), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return io.Discard // full: better to lose lines than to keep the workspace down
+		}
+		files = append(files, f)
+		return f
+	})
+	return func() {
+		drained()
+		for _, f := range files {
+			f.Close()
+		}
+	}
+}
+
+// takeLeft moves what saveLeft saved to the logs.
+func (d *daemon) takeLeft() {
+	dir := filepath.Join(d.seat.Dir(), leftDir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // the usual case: there is none
+	}
+	for _, e := range entries {
+		unit, err := url.PathUnescape(e.Name())
+		if err == nil {
+			err = d.takeOver(filepath.Join(dir, e.Name()), unit)
+		}
+		if err != nil {
+			d.log.Warn("cannot keep the last words of a unit", "unit", e.Name(), "error", err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		d.log.Warn("cannot remove the last words of units", "error", err)
+	}
+}
+
+func (d *daemon) takeOver(path, unit string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sink := d.logs.Sink(strings.TrimSuffix(unit, ":probe"))
+	defer sink.Flush()
+	_, err = io.Copy(sink, f)
+	return err
+}

@@ -1,0 +1,164 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/logfile"
+	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/spec"
+)
+
+const (
+	// logName is coltecd's own log.
+	logName = "coltecd"
+	// CrashName takes what the Go runtime prints when it gives up; nobody reads
+	// the standard error of a daemon.
+	CrashName = "coltecd.crash"
+)
+
+// openLogs makes the log directory and coltecd's own log. A directory that
+// cannot be written to costs the logs, not the workspace: sinks swallow.
+func (d *daemon) openLogs(sp *spec.Spec) error {
+	level, err := logLevel(d.o.env("COLTEC_LOG_LEVEL"))
+	if err != nil {
+		return err
+	}
+	format, err := logFormat(d.o.env("COLTEC_LOG_FORMAT"), sp.Logs.Format)
+	if err != nil {
+		return err
+	}
+	folder := d.o.folder()
+	d.logFault = makeLogDir(d.logDir, folder)
+	d.redactor.Set(secretValues(sp, d.o.Environ))
+	d.logs = logfile.New(logfile.Options{
+		Dir: d.logDir, Within: folder, MaxSizeMB: max(1, int(sp.Logs.MaxSize>>20)), MaxBackups: sp.Logs.MaxBackups,
+		MaxAgeDays: max(1, int(sp.Logs.MaxAge.Hours()/24)), Compress: sp.Logs.Compress,
+		Format: format, Redactor: d.redactor,
+	})
+	d.log = slog.New(d.handler(level, format))
+	return nil
+}
+
+// makeLogDir makes the directory of the logs, and says why none can be kept there.
+func makeLogDir(dir, folder string) error {
+	f, err := anchor.Open(dir, folder, 0o755)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// handler writes coltecd's own log, in the foreground to standard error too.
+func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
+	var kept slog.Handler = slog.NewTextHandler(d.logs.Sink(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
+	if format == logfile.JSON { // its lines are objects already, with stamps of their own
+		kept = slog.NewJSONHandler(d.logs.Bare(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: stampTime}).
+			WithAttrs([]slog.Attr{slog.String("unit", logName)})
+	}
+	if !d.foreground {
+		return kept
+	}
+	shown := redacted{d.o.Err, d.redactor}
+	if format == logfile.JSON {
+		return slog.NewMultiHandler(kept, slog.NewJSONHandler(shown, &slog.HandlerOptions{Level: level, ReplaceAttr: plain}))
+	}
+	return slog.NewMultiHandler(kept, slog.NewTextHandler(shown, &slog.HandlerOptions{Level: level, ReplaceAttr: plain}))
+}
+
+// redacted writes without what is secret.
+type redacted struct {
+	io.Writer
+	by *secret.Redactor
+}
+
+func (r redacted) Write(b []byte) (int, error) {
+	_, err := r.Writer.Write(r.by.Redact(b))
+	return len(b), err
+}
+
+// withoutTime leaves the time to the sink, which stamps every line.
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return plain(groups, a)
+}
+
+// plain names the directories of errors that are reached by a descriptor.
+func plain(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(anchor.Plain(err.Error()))
+	}
+	return a
+}
+
+// stampTime writes the time as sinks do, so that lines of several logs sort.
+func stampTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.String(a.Key, logfile.Stamp(a.Value.Time()))
+	}
+	return plain(groups, a)
+}
+
+func logLevel(name string) (slog.Level, error) {
+	var level slog.Level
+	if name == "" {
+		return slog.LevelInfo, nil
+	}
+	if err := level.UnmarshalText([]byte(name)); err != nil {
+		return 0, hint.Wrap(cmdline.Usage("cannot use COLTEC_LOG_LEVEL %q", name), "set it to debug, info, warn or error")
+	}
+	return level, nil
+}
+
+func logFormat(name, fallback string) (logfile.Format, error) {
+	if name == "" {
+		name = fallback
+	}
+	switch f := logfile.Format(strings.ToLower(name)); f {
+	case logfile.Text, logfile.JSON:
+		return f, nil
+	}
+	return "", hint.Wrap(cmdline.Usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
+}
+
+// logAttention is about logs that are not kept, coltecd's own or a unit's, and about what
+// is none of them any more.
+func (d *daemon) logAttention() []string {
+	var out []string
+	lost, err := d.logs.Lost()
+	what := fmt.Sprintf("%d lines are lost", lost)
+	if err == nil {
+		err, what = d.logFault, "logs are not kept"
+	}
+	if err != nil {
+		out = append(out, fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, d.logDir))
+	}
+	if aside := d.logs.Aside(); len(aside) > 0 {
+		out = append(out, fmt.Sprintf("%d files or folders were moved out of the way of the logs, as others can write there or what is written goes elsewhere too: look at %q, and remove it", len(aside), aside[0]))
+	}
+	return out
+}
+
+// CrashFile is opened for the standard error of a daemon; /dev/null will do.
+func (o Options) CrashFile() (*os.File, error) {
+	dir, err := o.LogDir()
+	if err != nil {
+		return nil, err
+	}
+	if f, err := logfile.OpenAppend(dir, o.folder(), CrashName); err == nil {
+		return f, nil
+	}
+	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, nil // the child gets /dev/null from os/exec
+	}
+	return f, nil
+}

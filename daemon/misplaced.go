@@ -1,0 +1,183 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/spec"
+	"golang.org/x/sys/unix"
+)
+
+// A container's own layer goes with the container. A spec that names another path than
+// the one that the project is mounted at would have an empty folder made there, which
+// is synced and never has anything, while the project is never saved. So a replica is
+// blocked where all of this is so:
+//
+//   - its path is not there, or is an empty folder of a container's layer;
+//   - the workspace's own folder is elsewhere: neither is in the other, and no replica
+//     has the folder, which would show that the paths are those of this place;
+//   - no volume is mounted at the path or above it;
+//   - it does not only pull: then nothing is to be saved.
+//
+// `mkdir -p PATH/.coltec` says that the path is meant.
+
+// misplaced is why a replica must not run as it is set up; nil: it may.
+func (s setting) misplaced(y spec.Sync) error {
+	folder, known := s.ownFolder()
+	if y.Direction == spec.PullOnly || !known {
+		return nil
+	}
+	at := realPlace(y.Path)
+	if within(at, folder) || s.has(folder) || volume(at) {
+		return nil
+	}
+	word := "is not there"
+	if there(at) {
+		if !bare(at) || !inLayer() || !volume(folder) {
+			return nil
+		}
+		word = "is empty, and goes with the container"
+	}
+	path := filepath.Clean(y.Path)
+	return hint.Wrap(
+		fmt.Errorf("%q %s, and the workspace's own folder is %q: nothing of that would be saved", path, word, folder),
+		"mount the folder at %s (workspaceMount and workspaceFolder in devcontainer.json), or set path: %s in the spec; if %s is meant: mkdir -p %s/%s, then coltecd start",
+		s.top(y), s.meant(y, folder), path, path, localfs.Dir)
+}
+
+// misplacements are the words for all replicas that are misplaced, by name.
+func (s setting) misplacements() map[string]string {
+	words := map[string]string{}
+	for _, y := range s.spec.Replicas() {
+		if err := s.misplaced(y); err != nil {
+			words[y.Name] = sentence(err)
+		}
+	}
+	return words
+}
+
+// unsaved is a word about a workspace whose own folder no replica saves anything of, "" for
+// others. That may be meant.
+func (s setting) unsaved() string {
+	folder, known := s.ownFolder()
+	if !known {
+		return ""
+	}
+	writes := false
+	for _, y := range s.spec.Replicas() {
+		at := realPlace(y.Path)
+		if within(folder, at) || within(at, folder) || s.misplaced(y) != nil {
+			return ""
+		}
+		writes = writes || y.Direction != spec.PullOnly
+	}
+	if !writes {
+		return ""
+	}
+	return fmt.Sprintf("%q, the workspace's own folder, is in no replica: nothing in it is saved", folder)
+}
+
+// ownFolder is the workspace's folder, where it is known: a spec that does not lie in a
+// .devcontainer says nothing of it.
+func (s setting) ownFolder() (folder string, known bool) {
+	info, err := os.Stat(filepath.Join(s.folder, filepath.Dir(SpecName)))
+	return realPlace(s.folder), err == nil && info.IsDir()
+}
+
+// has reports whether a replica has the folder in it.
+func (s setting) has(folder string) bool {
+	for _, y := range s.spec.Replicas() {
+		if within(folder, realPlace(y.Path)) {
+			return true
+		}
+	}
+	return false
+}
+
+// top is the path of the outermost replica that has y in it.
+func (s setting) top(y spec.Sync) string {
+	top := filepath.Clean(y.Path)
+	for _, o := range s.spec.Replicas() {
+		if outer := filepath.Clean(o.Path); within(top, outer) {
+			top = outer
+		}
+	}
+	return top
+}
+
+// meant is the path of y where the folder is what the spec has at top.
+func (s setting) meant(y spec.Sync, folder string) string {
+	rel, err := filepath.Rel(s.top(y), filepath.Clean(y.Path))
+	if err != nil {
+		return folder
+	}
+	return filepath.Join(folder, rel)
+}
+
+// within reports whether path is dir or lies in it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// realPlace is a path without links, as far as it is there.
+func realPlace(path string) string {
+	path = filepath.Clean(path)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(realPlace(dir), filepath.Base(path))
+	}
+	return path
+}
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// openDir opens a directory. A pipe that has its name is not waited for.
+func openDir(path string) (*os.File, error) { return os.OpenFile(path, unix.O_DIRECTORY, 0) }
+
+// bare reports whether a directory is empty. What cannot be listed is not.
+func bare(dir string) bool {
+	f, err := openDir(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(1)
+	return len(names) == 0
+}
+
+// volume reports whether a path is on another mount than the root of the file system, or
+// would be.
+func volume(path string) bool {
+	for !there(path) && filepath.Dir(path) != path {
+		path = filepath.Dir(path)
+	}
+	return mountOf(path) != mountOf("/")
+}
+
+// mountOf tells mounts apart: by the kernel's number for them, and before Linux 5.8 by
+// their device, which a bind mount of the same disk has too.
+func mountOf(path string) (id [3]uint64) {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_TYPE|unix.STATX_MNT_ID, &st) == nil {
+		id = [3]uint64{uint64(st.Dev_major), uint64(st.Dev_minor), st.Mnt_id}
+	}
+	return id
+}
+
+// inLayer reports whether the root of the file system is a container's.
+func inLayer() bool {
+	var st unix.Statfs_t
+	if unix.Statfs("/", &st) == nil && st.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		return true
+	}
+	return there("/.dockerenv") || there("/run/.containerenv")
+}

@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os/signal"
+	"syscall"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/preview"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/unit"
+)
+
+// Once is one full cycle without services: acquire, push, release.
+func Once(ctx context.Context, o Options) error {
+	if len(o.Spec.Replicas()) == 0 {
+		o.say("nothing to do: this workspace has no replicas")
+		return nil
+	}
+	seat, err := o.take()
+	if err != nil {
+		return err
+	}
+	defer seat.Leave()
+	d, err := newDaemon(o, seat, origin{foreground: true})
+	if err != nil {
+		return err
+	}
+	listener, err := seat.Listen()
+	if err != nil {
+		return err
+	}
+	server := control.NewServer(d, d.log)
+	defer server.Close()
+	go d.serve(server, listener)
+	if err := d.leaveNote(0); err != nil {
+		return err
+	}
+	if err := HideEnvironment(); err != nil {
+		d.log.Warn("other processes of this user can read the environment", "error", err)
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM) // the lease is given back first
+	defer stop()
+	go func() {
+		<-d.stops
+		stop()
+	}()
+	defer close(d.ended)
+	return d.once(ctx)
+}
+
+// once runs one cycle of the engine, without units.
+func (d *daemon) once(ctx context.Context) error {
+	s := d.setting
+	s.only = d.o.Only
+	engine, err := newReplicator(s)
+	if err != nil || engine == nil {
+		return err
+	}
+	d.replicas.show(engine)
+	err = guarded(d.log, func() error { return engine.Once(ctx) })
+	_, replicas, attention := engine.Status()
+	left, whole := leftBy(err, replicas), ctx.Err() == nil
+	d.setLeft(left)
+	for _, r := range replicas { // their states are those after the release
+		done := r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0
+		whole = whole && done
+		if done {
+			d.o.say("%s: done, %d files, %s", r.Name, r.Files, cmdline.Size(r.Bytes))
+		}
+	}
+	for _, a := range attention { // what status would name
+		d.o.say("attention: %s", a)
+	}
+	switch {
+	case !errors.Is(err, account.ErrKept):
+		return account.Join(err, status.OnlyHere(replicas))
+	case whole:
+		return left
+	}
+	return cmdline.Exit{Code: cmdline.CodeFailed, Cause: account.Join(err, status.OnlyHere(replicas))} // the lease is not all
+}
+
+// Preview is what a run would do.
+type Preview struct {
+	Replicas []spec.Sync // that would run
+	Steps    []preview.Preview
+	Units    []unit.Unit
+}
+
+// Plan says what a run would do, and changes nothing. Where the replicas cannot be told,
+// the units are.
+func Plan(ctx context.Context, o Options) (Preview, error) {
+	logDir, err := o.LogDir()
+	if err != nil {
+		return Preview{}, err
+	}
+	s := setting{spec: o.Spec, folder: o.folder(), environ: o.Environ, only: o.Only, logDir: logDir, log: slog.New(slog.DiscardHandler)}
+	p := Preview{Units: s.units(noRclone)}
+	for _, r := range s.spec.Replicas() {
+		if s.wants(r.Name) {
+			p.Replicas = append(p.Replicas, r)
+		}
+	}
+	e, err := s.engineOptions()
+	if err != nil {
+		return p, err
+	}
+	p.Steps = preview.Of(ctx, preview.Options{
+		Workspace: e.Workspace, Replicas: e.Replicas, Host: e.Self.Host, HeadRoot: e.HeadRoot, Connect: e.Connect, Rendered: e.Rendered,
+	})
+	return p, nil
+}
+
+// noRclone stands in for the binary: a dry run starts no process.
+func noRclone() (rclone.Binary, error) {
+	return rclone.Binary{Path: "rclone", Version: rclone.Needed}, nil
+}

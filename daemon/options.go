@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// SpecName is where a workspace has its spec, below its folder.
+const SpecName = ".devcontainer/workspace-spec.yaml"
+
+// Options are a call of coltecd: who called, and about which workspace.
+type Options struct {
+	Name    string     // as called, for what people are told to run: coltecd or coltec-daemon
+	Version string     // of the program
+	Environ []string   // of the caller, credentials included
+	Err     io.Writer  // where a person is told what goes on; what others wrote comes out as text
+	Path    string     // the one name of the spec
+	Spec    *spec.Spec // what was read there; nil: nothing, or it is not valid
+	Only    []string   // names of units and replicas to run; none: all
+}
+
+// say tells a person what goes on.
+func (o Options) say(format string, args ...any) { fmt.Fprintf(o.Err, format+"\n", args...) }
+
+func (o Options) lookup(name string) (string, bool) { return lookup(o.Environ)(name) }
+
+func (o Options) env(name string) string {
+	v, _ := o.lookup(name)
+	return v
+}
+
+// folder is the workspace's.
+func (o Options) folder() string { return workspaceFolder(o.Path) }
+
+// workspaceFolder is the folder that the spec at path describes.
+func workspaceFolder(path string) string {
+	dir := filepath.Dir(path)
+	if filepath.Base(dir) == ".devcontainer" {
+		return filepath.Dir(dir)
+	}
+	return dir
+}
+
+// LogDir is where the logs go.
+func (o Options) LogDir() (string, error) {
+	if dir := o.env("COLTEC_LOG_DIR"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	return filepath.Join(filepath.Dir(o.Path), "logs"), nil
+}
+
+// LoadSpec reads a spec. What is wrong in it is control.ErrInvalidSpec; a file
+// that cannot be read is not.
+func LoadSpec(path string) (*spec.Spec, error) {
+	sp, err := spec.Load(path)
+	if spec.Problems(err) != nil {
+		err = invalid{err}
+	}
+	return sp, err
+}
+
+// invalid marks an error of the spec without a word more.
+type invalid struct{ error }
+
+func (i invalid) Unwrap() []error { return []error{i.error, control.ErrInvalidSpec} }
+
+// Place is where the runtime files are. Without a spec too: a broken one's coltecd is
+// found.
+func (o Options) Place() control.Place {
+	place := control.Place{Spec: o.Path, XDG: o.env("XDG_RUNTIME_DIR"), Tmp: "/tmp", UID: os.Getuid()}
+	if o.Spec == nil {
+		return place
+	}
+	place.Workspace = WorkspaceOf(o.Spec).String()
+	for _, s := range o.Spec.Persistence.Sync {
+		place.Avoid = append(place.Avoid, s.Path)
+	}
+	return place
+}
+
+// take takes the workspace's seat.
+func (o Options) take() (*control.Seat, error) {
+	seat, err := control.Take(o.Place())
+	if errors.Is(err, control.ErrRunning) {
+		return nil, hint.Wrap(fmt.Errorf("cannot run: coltecd is %w for %s", err, o.Path), "see %s status, or %s stop", o.Name, o.Name)
+	}
+	return seat, err
+}
+
+// WorkspaceOf names the workspace of a spec.
+func WorkspaceOf(sp *spec.Spec) status.Workspace {
+	return status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name}
+}

@@ -1,0 +1,187 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// past answers what is asked of the bucket and its past: the daemon answers for a
+// client; without one a verb answers itself.
+type past struct {
+	// open opens the bucket for a question, and says how to close it. writes is true of one
+	// whose answer changes a tree.
+	open func(writes bool, say func(string)) (r reading, done func(), err error)
+}
+
+var _ control.History = past{}
+
+// NewHistory is that of a workspace in which no coltecd runs, opened with what o's
+// environment has of credentials.
+func NewHistory(o Options) control.History {
+	return past{func(writes bool, say func(string)) (reading, func(), error) {
+		r := reading{alone: atOnce, say: say}
+		logDir, err := o.LogDir()
+		if err != nil {
+			return r, nil, err
+		}
+		leave := func() {}
+		if writes {
+			seat, err := o.take() // no coltecd may start meanwhile
+			if err != nil {
+				return r, nil, err
+			}
+			leave = seat.Leave
+		}
+		s := setting{spec: o.Spec, folder: o.folder(), environ: o.Environ, logDir: logDir, log: slog.New(slog.DiscardHandler)}
+		if err := s.open(&r); err != nil {
+			leave()
+			return r, nil, err
+		}
+		return r, func() { r.Close(); leave() }, nil
+	}}
+}
+
+// openPast opens the bucket for a client.
+func (d *daemon) openPast(_ bool, say func(string)) (reading, func(), error) {
+	r := reading{alone: atOnce, say: say}
+	if err := d.stopping(); err != nil {
+		return r, nil, err
+	}
+	d.mu.Lock()
+	s := d.setting
+	d.mu.Unlock()
+	if e := d.replicas.current(); e != nil {
+		r.alone, r.repair = e.Alone, e.Repair
+	}
+	if err := s.open(&r); err != nil {
+		return r, nil, err
+	}
+	return r, func() { r.Close(); d.rest.Reset(restAfter) }, nil
+}
+
+// atOnce is for when no cycle can run.
+func atOnce(ctx context.Context, _ string, do func(ctx context.Context) error) error { return do(ctx) }
+
+// answer opens the bucket for one question about a replica, or about all.
+func answer[A any](p past, replica string, writes bool, say func(string), find func(reading) (A, error)) (a A, err error) {
+	r, done, err := p.open(writes, say)
+	if err != nil {
+		return a, err
+	}
+	defer done()
+	if err := r.only(replica); err != nil {
+		return a, err
+	}
+	return find(r)
+}
+
+// Generations implements [control.History].
+func (p past) Generations(ctx context.Context, req control.GenerationsRequest, say func(string)) ([]control.Generation, error) {
+	return answer(p, req.Replica, false, say, func(r reading) ([]control.Generation, error) {
+		list, err := r.Log(ctx)
+		return each(list, toGeneration), err
+	})
+}
+
+// Versions implements [control.History].
+func (p past) Versions(ctx context.Context, req control.VersionsRequest, say func(string)) (control.Versions, error) {
+	return answer(p, req.Replica, false, say, func(r reading) (control.Versions, error) { return r.versions(ctx, req) })
+}
+
+// Changes implements [control.History].
+func (p past) Changes(ctx context.Context, req control.ChangesRequest, say func(string)) (control.Changes, error) {
+	return answer(p, req.Replica, false, say, func(r reading) (control.Changes, error) { return r.changes(ctx, req) })
+}
+
+// Restore implements [control.History].
+func (p past) Restore(ctx context.Context, req control.RestoreRequest, say func(string)) ([]control.Placed, error) {
+	return answer(p, req.Replica, req.To == "", say, func(r reading) ([]control.Placed, error) {
+		list, err := r.restore(ctx, req)
+		return each(list, toPlaced), err
+	})
+}
+
+// Conflicts implements [control.History].
+func (p past) Conflicts(ctx context.Context, req control.ConflictsRequest, say func(string)) ([]control.Conflict, error) {
+	return answer(p, req.Replica, false, say, func(r reading) ([]control.Conflict, error) { return r.conflicts(ctx) })
+}
+
+// Conflict implements [control.History].
+func (p past) Conflict(ctx context.Context, req control.ConflictRequest, say func(string)) (control.Conflict, error) {
+	return p.conflict(ctx, control.AskConflict, req, say)
+}
+
+// Take implements [control.History].
+func (p past) Take(ctx context.Context, req control.ConflictRequest, say func(string)) (control.Conflict, error) {
+	return p.conflict(ctx, control.AskTake, req, say)
+}
+
+// Drop implements [control.History].
+func (p past) Drop(ctx context.Context, req control.ConflictRequest, say func(string)) (control.Conflict, error) {
+	return p.conflict(ctx, control.AskDrop, req, say)
+}
+
+func (p past) conflict(ctx context.Context, ask control.Ask, req control.ConflictRequest, say func(string)) (control.Conflict, error) {
+	return answer(p, req.Replica, ask != control.AskConflict, say, func(r reading) (control.Conflict, error) {
+		return r.conflict(ctx, ask, req.Path)
+	})
+}
+
+// Verify implements [control.History].
+func (p past) Verify(ctx context.Context, req control.VerifyRequest, say func(string)) ([]control.Verdict, error) {
+	return answer(p, req.Replica, false, say, func(r reading) ([]control.Verdict, error) {
+		list, err := r.verify(ctx, req)
+		return each(list, toVerdict), err
+	})
+}
+
+// each is a list in other words; nil stays nil, which JSON tells from an empty one.
+func each[A, B any](list []A, to func(A) B) []B {
+	if list == nil {
+		return nil
+	}
+	out := make([]B, 0, len(list))
+	for _, a := range list {
+		out = append(out, to(a))
+	}
+	return out
+}
+
+func toGeneration(g store.Generation) control.Generation {
+	out := control.Generation{Number: g.Number, Epoch: g.Epoch, Nonce: g.Nonce, Time: g.Time}
+	if g.Replicas != nil {
+		out.Replicas = map[string]control.Tree{}
+	}
+	for name, ref := range g.Replicas {
+		out.Replicas[name] = control.Tree(ref)
+	}
+	return out
+}
+
+func toOlder(o *store.Older) *control.Older {
+	if o == nil {
+		return nil
+	}
+	return &control.Older{Count: o.Count, Paths: each(o.Paths, func(p store.OlderPath) control.OlderPath { return control.OlderPath(p) })}
+}
+
+func toVersion(v history.Version) control.Version { return control.Version(v) }
+
+func toChange(c history.Change) control.Change { return control.Change(c) }
+
+func toPlaced(p *history.Placed) control.Placed {
+	return control.Placed{Replica: p.Replica, Generation: p.Generation, Placed: p.Placed, Removed: p.Removed, Problems: p.Problems, Older: toOlder(p.Older)}
+}
+
+func toVerdict(v *history.Verdict) control.Verdict {
+	return control.Verdict{
+		Replica: v.Replica, Generations: v.Generations, Objects: v.Objects, Bytes: v.Bytes,
+		Orphans: v.Orphans, OrphanBytes: v.OrphanBytes, Missing: v.Missing,
+		Lost:    each(v.Lost, func(l history.Lost) control.Lost { return control.Lost(l) }),
+		Damaged: v.Damaged, Repaired: v.Repaired, Note: v.Note,
+	}
+}

@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// What the engine says and what goes over the socket are two types: no field of the one
+// may be missing in the other, and none may change its name.
+func TestAnswersSayAll(t *testing.T) {
+	now := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+	older := &store.Older{Count: 2, Paths: []store.OlderPath{{Path: "a", Why: "b"}}}
+	g := store.Generation{Number: 1, Epoch: 2, Nonce: "c", Time: now, Replicas: map[string]store.Ref{"w": {Manifest: "d", Files: 3, Bytes: 4, Filters: "e", Older: 5}}}
+	placed := &history.Placed{Replica: "w", Generation: 1, Placed: 2, Removed: 3, Problems: []string{"a"}, Older: older}
+	verdict := &history.Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"a"},
+		Lost: []history.Lost{{Path: "b", Generations: []int64{6}, Now: true}}, Damaged: []string{"c"}, Repaired: []string{"d"}, Note: "e"}
+	version := history.Version{Generation: 1, Time: now, Gone: true, Kind: "a", Mode: "b", Size: 2, SHA256: "c", Link: "d"}
+	change := history.Change{Path: "a", What: "b", Size: 1}
+	for name, both := range map[string][2]any{
+		"generation": {g, toGeneration(g)}, "generation, empty": {store.Generation{}, toGeneration(store.Generation{})},
+		"older": {older, toOlder(older)}, "older, none": {(*store.Older)(nil), toOlder(nil)},
+		"placed": {placed, toPlaced(placed)}, "placed, empty": {&history.Placed{}, toPlaced(&history.Placed{})},
+		"verdict": {verdict, toVerdict(verdict)}, "verdict, empty": {&history.Verdict{}, toVerdict(&history.Verdict{})},
+		"version": {version, toVersion(version)}, "change": {change, toChange(change)},
+		"no list": {[]history.Change(nil), each([]history.Change(nil), toChange)}, "empty list": {[]history.Change{}, each([]history.Change{}, toChange)},
+	} {
+		was, err1 := json.Marshal(both[0])
+		is, err2 := json.Marshal(both[1])
+		if diff := cmp.Diff(string(was), string(is)); diff != "" || err1 != nil || err2 != nil {
+			t.Errorf("%s: %s %v %v", name, diff, err1, err2)
+		}
+	}
+	if engineOK, ok := verdict.OK(), toVerdict(verdict).OK(); engineOK != ok {
+		t.Errorf("a verdict is %v to the engine, and %v to a client", engineOK, ok)
+	}
+}

@@ -1,0 +1,73 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+const (
+	// publishAfter is how old the status file may be after a change. The host
+	// shows fifty of them at once, where asking each coltecd would take a
+	// container's exec: 0.1 s.
+	publishAfter = 5 * time.Second
+	// publishEvery is how old it may be where nothing tells of a change: lines
+	// that a log lost, what tailscaled says of itself. An idle coltecd sleeps
+	// meanwhile.
+	publishEvery = time.Minute
+)
+
+// publish keeps the status file in the log directory until life ends, and closes
+// the channel then.
+func (d *daemon) publish(life context.Context) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var last []byte
+		for {
+			seen := d.status.now()
+			last = d.writeStatusUnless(last, "")
+			if pause(life, publishAfter) != nil || d.status.wait(life, seen, publishEvery-publishAfter) != nil {
+				return
+			}
+		}
+	}()
+	return done
+}
+
+// pause lets time pass, however much changes. The error is that ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// writeStatus writes the status file with another state than the present one.
+func (d *daemon) writeStatus(state status.State) { d.writeStatusUnless(nil, state) }
+
+// writeStatusUnless writes the status file, if it would not be the same as last.
+// A file that cannot be written is said nowhere: the logs beside it are, and
+// nothing depends on it.
+func (d *daemon) writeStatusUnless(last []byte, state status.State) []byte {
+	doc := d.document()
+	if state != "" {
+		doc.State, doc.PID = state, 0
+		doc.Units = []status.Unit{}
+	}
+	b, err := json.Marshal(doc)
+	if err != nil || bytes.Equal(b, last) {
+		return last
+	}
+	if logs, err := anchor.OpenRoot(d.logDir, d.o.folder(), 0o755); err == nil {
+		_ = status.WriteFile(logs, b)
+		_ = logs.Close()
+	}
+	return b
+}

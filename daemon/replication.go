@@ -1,0 +1,239 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// replicator is the engine, as the daemon sees it.
+type replicator interface {
+	Run(ctx context.Context) error
+	Once(ctx context.Context) error
+	Status() (status.Lease, []status.Replica, []string)
+	Sync(ctx context.Context, names []string, allowDelete bool) error
+	Retry(ctx context.Context) error
+	Pause(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+	Takeover(ctx context.Context, force bool) error
+	FinishAdoption(ctx context.Context, names []string) error
+	Alone(ctx context.Context, replica string, do func(ctx context.Context) error) error
+	Repair(ctx context.Context, r *history.Reader, v *history.Verdict) error
+	SetStopTimeout(d time.Duration)
+}
+
+// persistence is what an engine is made of: when it is equal, the engine stays.
+type persistence struct {
+	Workspace status.Workspace
+	Section   spec.Persistence
+	Environ   map[string]string // the variables that the remotes ask for
+	Misplaced map[string]string // why replicas must not run as they are set up
+}
+
+func persistenceOf(s setting) persistence {
+	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.misplacements()}
+	get := lookup(s.environ)
+	for name := range credentials(s.spec) {
+		p.Environ[name], _ = get(name)
+	}
+	p.Environ[hostVar], _ = get(hostVar) // the lease says it
+	return p
+}
+
+// replication keeps the one engine of the daemon running, and replaces it when
+// a reload asks for another.
+type replication struct {
+	build   func(setting) (replicator, error) // nil without an error: nothing to replicate
+	log     *slog.Logger
+	fatal   func(error) // an engine that ended by itself
+	changed func()      // is told that there is another engine
+
+	mu      sync.Mutex // guards what follows
+	now     persistence
+	engine  replicator
+	refused error // why there is no engine
+	flushed error // how the engine's end went; to be read when it has ended
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the engine has ended; nil without one
+}
+
+// set makes s what is replicated.
+func (r *replication) set(s setting) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := persistenceOf(s)
+	if r.engine != nil && reflect.DeepEqual(r.now, next) {
+		return
+	}
+	r.halt()
+	r.now = next
+	r.engine, r.refused = r.build(s)
+	if r.refused != nil {
+		r.log.Error("cannot replicate", "error", r.refused)
+		r.engine = nil
+	}
+	if r.engine != nil {
+		r.start()
+	}
+	r.changed()
+}
+
+// stale reports whether s asks for another engine than the one that runs.
+func (r *replication) stale(s setting) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !reflect.DeepEqual(r.now, persistenceOf(s))
+}
+
+// start runs the engine. The caller has the lock.
+func (r *replication) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel, r.done = cancel, make(chan struct{})
+	go func(engine replicator, done chan struct{}) {
+		defer close(done)
+		err := guarded(r.log, func() error { return engine.Run(ctx) })
+		r.flushed = err // read after done is closed
+		switch {
+		case ctx.Err() == nil && err == nil:
+			r.fatal(errors.New("internal error: the engine ended by itself"))
+		case ctx.Err() == nil:
+			r.fatal(fmt.Errorf("cannot replicate: %w", err))
+		case err != nil && !errors.Is(err, context.Canceled):
+			r.log.Warn("the last flush was not complete", "error", err)
+		}
+	}(r.engine, r.done)
+}
+
+// show makes engine the one that status is asked of; who runs it is the caller.
+func (r *replication) show(engine replicator) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.engine = engine
+	r.changed()
+}
+
+// halt ends the engine after its flush. The caller has the lock.
+func (r *replication) halt() {
+	if r.done != nil {
+		r.cancel()
+		<-r.done
+		r.done, r.engine = nil, nil
+	}
+}
+
+// releaseTime is what is left of a stop's time for giving the lease back, with
+// a word about what the flush did not manage.
+const releaseTime = 2 * time.Second
+
+// stop ends the engine after its flush, but returns at the deadline. It reports
+// whether the engine has ended.
+func (r *replication) stop(ctx context.Context) bool {
+	r.mu.Lock()
+	cancel, done, engine := r.cancel, r.done, r.engine
+	r.mu.Unlock()
+	if done == nil {
+		return true
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		engine.SetStopTimeout(left - min(releaseTime, left/4))
+	}
+	cancel()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// left is the error of a stop after which something is on this machine only.
+func (r *replication) left(ended bool) error {
+	r.mu.Lock()
+	running, refused := r.engine, r.refused
+	r.mu.Unlock()
+	if refused != nil {
+		return fmt.Errorf("%w: nothing was pushed: %w", account.ErrOnlyHere, refused)
+	}
+	if running == nil {
+		return nil
+	}
+	_, replicas, _ := running.Status()
+	if !ended {
+		return unseen(errors.New("did not end in time"), status.OnlyHere(replicas))
+	}
+	return leftBy(r.flushed, replicas)
+}
+
+// leftBy is left of an engine that has ended. Whatever else it ended with, it has looked
+// at the trees: their account is true.
+func leftBy(end error, replicas []status.Replica) error {
+	err := status.OnlyHere(replicas)
+	switch {
+	case errors.Is(end, cmdline.ErrInternal):
+		return unseen(fmt.Errorf("ended with an %w", end), err)
+	case err == nil && errors.Is(end, account.ErrKept):
+		return fmt.Errorf("everything is in the bucket, but %w", end)
+	}
+	return err
+}
+
+// unseen is the error of a last push that did not come to its end; before is what was only
+// here when it began.
+func unseen(why, before error) error {
+	err := fmt.Errorf("%w: the last push %w, so more may be only here than was seen before it", account.ErrOnlyHere, why)
+	if before != nil {
+		err = fmt.Errorf("%w: %w", err, before)
+	}
+	return err
+}
+
+// current is the engine, or nil.
+func (r *replication) current() replicator {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.engine
+}
+
+// status is the engine's part of the document.
+func (r *replication) status() (status.Lease, []status.Replica, []string) {
+	r.mu.Lock()
+	engine, refused := r.engine, r.refused
+	r.mu.Unlock()
+	switch {
+	case refused != nil:
+		return status.Lease{State: status.LeaseNone}, nil, []string{refused.Error()}
+	case engine == nil:
+		return status.Lease{State: status.LeaseNone}, nil, nil
+	}
+	return engine.Status()
+}
+
+// settled reports whether the services that wait for the restore may start.
+func (r *replication) settled() bool {
+	lease, replicas, _ := r.status()
+	return status.Document{Lease: lease, Replicas: replicas}.ServicesMayStart()
+}
+
+// awaitSettled returns when the replicas are settled, or with ctx.
+func (d *daemon) awaitSettled(ctx context.Context) error {
+	for {
+		seen := d.status.now()
+		if d.replicas.settled() {
+			return nil
+		}
+		if err := d.status.wait(ctx, seen, publishEvery); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// tracker counts the changes of what status says, and wakes whoever waits for the next
+// one. Who reads the index, looks, and then waits from that index on misses none: a
+// change that comes between the look and the wait ends the wait at once. The zero value
+// is ready to use.
+type tracker struct {
+	mu    sync.Mutex
+	index uint64
+	next  chan struct{} // closed at the next change; nil: nobody waits for it
+}
+
+// changed says that status is another one. It never waits.
+func (t *tracker) changed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.index++
+	if t.next != nil {
+		close(t.next)
+		t.next = nil
+	}
+}
+
+// now is the index of the last change.
+func (t *tracker) now() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.index
+}
+
+// after gives a channel that is closed once there was a change after index.
+func (t *tracker) after(index uint64) <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.index != index {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if t.next == nil {
+		t.next = make(chan struct{})
+	}
+	return t.next
+}
+
+// wait returns after a change that is later than index, after limit, or with ctx, whose
+// cause is its error.
+func (t *tracker) wait(ctx context.Context, index uint64, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.after(index):
+	case <-timer.C:
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package control
+
+import (
+	"context"
+	"time"
+)
+
+// History answers what is asked of the bucket and its past. A coltecd does, for a
+// [Client]; where none runs, the program itself can. say carries progress.
+type History interface {
+	// Generations lists the kept generations, oldest first.
+	Generations(ctx context.Context, req GenerationsRequest, say func(string)) ([]Generation, error)
+	// Versions tells how a path was in the kept generations.
+	Versions(ctx context.Context, req VersionsRequest, say func(string)) (Versions, error)
+	// Changes tells what a generation changed.
+	Changes(ctx context.Context, req ChangesRequest, say func(string)) (Changes, error)
+	// Restore brings a path, or the whole workspace, back as it was, and tells of each
+	// replica what it did.
+	Restore(ctx context.Context, req RestoreRequest, say func(string)) ([]Placed, error)
+	// Conflicts lists the local versions that lost their name to a remote one.
+	Conflicts(ctx context.Context, req ConflictsRequest, say func(string)) ([]Conflict, error)
+	// Conflict compares one of them with what has the name now.
+	Conflict(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error)
+	// Take gives one of them its name back.
+	Take(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error)
+	// Drop removes one of them.
+	Drop(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error)
+	// Verify looks whether everything is there that the kept generations refer to.
+	Verify(ctx context.Context, req VerifyRequest, say func(string)) ([]Verdict, error)
+}
+
+// Ask names a question of the [History].
+type Ask string
+
+// The questions.
+const (
+	AskGenerations Ask = "generations"
+	AskVersions    Ask = "versions"
+	AskChanges     Ask = "changes"
+	AskRestore     Ask = "restore"
+	AskConflicts   Ask = "conflicts"
+	AskConflict    Ask = "conflict"
+	AskTake        Ask = "take"
+	AskDrop        Ask = "drop"
+	AskVerify      Ask = "verify"
+)
+
+// question is what all questions have: they go the same way. The [Client] sets it.
+type question struct {
+	Ask Ask `json:"ask"` // what is asked
+}
+
+// GenerationsRequest asks for the kept generations.
+type GenerationsRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // that must exist; the generations are those of all
+}
+
+// VersionsRequest asks how a path was.
+type VersionsRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": the one that the path lies in
+	Path    string `json:"path,omitempty"`    // absolute
+}
+
+// ChangesRequest asks what a generation changed.
+type ChangesRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all
+	At      string `json:"at,omitempty"`      // number of a generation, or a moment; "": the newest one
+}
+
+// RestoreRequest asks for an earlier state.
+type RestoreRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all, or the one that the path lies in
+	Path    string `json:"path,omitempty"`    // absolute; "": everything
+	At      string `json:"at,omitempty"`      // number of a generation, or a moment
+	To      string `json:"to,omitempty"`      // absolute; a directory to restore to, instead of the tree
+	Deleted bool   `json:"deleted,omitempty"` // only what is not there any more
+}
+
+// ConflictsRequest asks for the versions that are kept aside.
+type ConflictsRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all
+}
+
+// ConflictRequest is about one version that is kept aside.
+type ConflictRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": the one that has it
+	Path    string `json:"path,omitempty"`    // of the file, absolute; or the version's id
+}
+
+// VerifyRequest asks for a look at what the kept generations refer to.
+type VerifyRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all
+	Deep    bool   `json:"deep,omitempty"`    // fetch everything and compare hashes
+	Repair  bool   `json:"repair,omitempty"`  // bring back what is damaged on one side from the other
+}
+
+// Generation is one committed state of all replicas.
+type Generation struct {
+	Number   int64           `json:"generation"`
+	Epoch    int64           `json:"epoch"` // of the lease that it was made under
+	Nonce    string          `json:"nonce"` // of the write that committed it
+	Time     time.Time       `json:"time"`
+	Replicas map[string]Tree `json:"replicas"`
+}
+
+// Tree is what a generation has of a replica.
+type Tree struct {
+	Manifest string `json:"manifest"` // key under the replica's prefix; "" in a mirror
+	Files    int64  `json:"files"`
+	Bytes    int64  `json:"bytes"`
+	Filters  string `json:"filters"`         // hash of the rules that the tree was seen through
+	Older    int    `json:"older,omitempty"` // paths whose state was not the newest one
+}
+
+// Older is what a generation has in a state that was not the newest one when it was made.
+type Older struct {
+	Count int         `json:"count"`
+	Paths []OlderPath `json:"paths"` // the first ones
+}
+
+// OlderPath is one of them: a file, a directory with all below it, or a repository.
+type OlderPath struct {
+	Path string `json:"path"` // escaped as in manifests
+	Why  string `json:"why"`
+}
+
+// Versions is how a path was in the kept generations, oldest first, each state once.
+type Versions struct {
+	Replica  string    `json:"replica"`
+	Path     string    `json:"path"` // within the replica
+	Versions []Version `json:"versions"`
+}
+
+// Version is one version of a path.
+type Version struct {
+	Generation int64     `json:"generation"` // the first kept one that has it
+	Time       time.Time `json:"time"`
+	Gone       bool      `json:"gone,omitempty"`
+	Kind       string    `json:"kind,omitempty"` // file, directory, link
+	Mode       string    `json:"mode,omitempty"`
+	Size       int64     `json:"size"`
+	SHA256     string    `json:"sha256,omitempty"`
+	Link       string    `json:"link,omitempty"` // its target
+}
+
+// Changes is what a generation changed.
+type Changes struct {
+	Generation Generation          `json:"generation"`
+	Changes    map[string][]Change `json:"changes"` // by replica
+	Older      map[string]*Older   `json:"older,omitempty"`
+}
+
+// Change is how one path differs between two trees.
+type Change struct {
+	Path string `json:"path"`
+	What string `json:"what"` // added, changed, mode, removed
+	Size int64  `json:"size,omitempty"`
+}
+
+// Placed is what a restore did in one replica.
+type Placed struct {
+	Replica    string   `json:"replica"`
+	Generation int64    `json:"generation"`
+	Placed     int      `json:"placed"`
+	Removed    int      `json:"removed"` // that were not there then
+	Problems   []string `json:"problems,omitempty"`
+	Older      *Older   `json:"older,omitempty"` // that the generation did not have in their newest state
+}
+
+// Conflict is a local version that lost its name to a remote one.
+type Conflict struct {
+	Replica string    `json:"replica"`
+	ID      string    `json:"id"`
+	Path    string    `json:"path"` // that it had, within the replica
+	Time    time.Time `json:"time"`
+	Host    string    `json:"host"`
+	Size    int64     `json:"size"`
+	Here    bool      `json:"here"` // on this machine; else in the bucket alone
+	Diff    string    `json:"diff,omitempty"`
+	Note    string    `json:"note,omitempty"` // why there is no diff
+}
+
+// Verdict is what a verification found in one replica.
+type Verdict struct {
+	Replica     string   `json:"replica"`
+	Generations int      `json:"generations"` // that were looked at
+	Objects     int      `json:"objects"`     // that they refer to
+	Bytes       int64    `json:"bytes"`
+	Orphans     int      `json:"orphans"` // that no kept generation refers to; they are collected
+	OrphanBytes int64    `json:"orphan_bytes"`
+	Missing     []string `json:"missing,omitempty"` // objects that are gone, cut short, or damaged
+	Lost        []Lost   `json:"lost,omitempty"`    // what of generations cannot be had any more
+	Damaged     []string `json:"damaged,omitempty"` // local files whose content changed although nothing else did
+	Repaired    []string `json:"repaired,omitempty"`
+	Note        string   `json:"note,omitempty"`
+}
+
+// OK reports whether nothing is wrong that was not repaired.
+func (v Verdict) OK() bool { return len(v.Missing)+len(v.Damaged) == 0 }
+
+// Lost is a path whose content in some generations is not there any more.
+type Lost struct {
+	Path        string  `json:"path"` // "" for a whole generation
+	Generations []int64 `json:"generations"`
+	Now         bool    `json:"now"` // the newest generation is among them
+}
