@@ -2,6 +2,7 @@ package gitstate
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -103,7 +104,7 @@ func (p *placed) arrival(from *placed, dir string) Arrival {
 	a := Arrival{Dir: dir, From: filepath.Join(p.root, ".coltec/stage/arrival", dir)}
 	shadow := filepath.Join(from.k.Shadow, dir)
 	l, err := list(shadow)
-	if err != nil {
+	if err := errors.Join(err, os.RemoveAll(a.From)); err != nil {
 		p.t.Fatal(err)
 	}
 	var files []string

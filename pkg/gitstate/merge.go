@@ -722,7 +722,7 @@ func (j *joining) writeRefs() error {
 		}
 	}
 	for ref, old := range j.local.refs {
-		if j.refs[ref] == "" && isOID(old) && !ofTree("", ref) {
+		if j.refs[ref] == "" && !ofTree("", ref) {
 			gone[ref] = old
 		}
 	}
