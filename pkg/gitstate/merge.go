@@ -687,11 +687,12 @@ func (j *joining) mergeRef(ctx context.Context, ref string, checkedOut bool) (va
 	return remote, true, nil
 }
 
-// ancestor says whether a commit is reachable from another.
+// ancestor says whether a commit is reachable from another, or a tag: two of the same commit
+// are two.
 func (j *joining) ancestor(ctx context.Context, old, young string) (bool, error) {
 	reached := true
 	err := j.git.run(ctx, strings.NewReader(old+"\n^"+young+"\n"), func(string) error { reached = false; return nil },
-		"rev-list", "--max-count=1", "--stdin")
+		"rev-list", "--max-count=1", "--objects", "--filter=tree:0", "--stdin")
 	if ended(ctx, err) { // an object is missing: not that anybody knew
 		return false, nil
 	}

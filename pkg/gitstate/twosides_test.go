@@ -41,7 +41,7 @@ type twoRefs struct {
 // kindsOfRefs are those of which a repository has many; there is a ref of each, for each
 // pair of fates.
 var kindsOfRefs = map[string]string{
-	"branch": "refs/heads/", "tag": "refs/tags/", "remote": "refs/remotes/origin/",
+	"branch": "refs/heads/", "tag": "refs/tags/", "annotated": "refs/tags/annotated-", "remote": "refs/remotes/origin/",
 	"notes": "refs/notes/", "custom": "refs/tool/x/", "symbolic": "refs/heads/symbolic-",
 }
 
