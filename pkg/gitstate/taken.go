@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // Missing is a file or link that is not in a working tree any more.
@@ -271,15 +272,21 @@ func (t *takenReader) sums(ctx context.Context, blobs []string, each func(blob s
 	if err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(out, 64<<10)
+	var seen atomic.Int64
+	watched := watch(cmd.Process.Pid, seen.Load)
+	r := bufio.NewReaderSize(tally{out, &seen}, 64<<10)
 	for range blobs {
 		if err = readBlob(r, each); err != nil {
 			_ = cmd.Cancel()
 			break
 		}
 	}
-	if err = errors.Join(err, cmd.Wait()); err != nil && ctx.Err() != nil {
+	err = errors.Join(err, cmd.Wait())
+	switch stalled := watched(); {
+	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
+	case stalled:
+		return fmt.Errorf("git cat-file: %w", errStalled)
 	}
 	return err
 }

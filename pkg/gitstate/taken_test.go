@@ -2,10 +2,12 @@ package gitstate
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // shown are the files of a working tree, as a base has them.
@@ -128,6 +130,38 @@ func TestRemovedEdited(t *testing.T) {
 	}
 	if _, err := p.k.Removed(t.Context(), "none/.git", missing, nil); err == nil {
 		t.Error("a repository that is not carried has a say")
+	}
+}
+
+// Git that stands still while it is asked what it took away is ended. It was not, and held up
+// all else for ever.
+func TestRemovedAndGitStandsStill(t *testing.T) {
+	defer func(d time.Duration) { stallAfter = d }(stallAfter)
+	p := newPlace(t)
+	p.git("", "init", "-q")
+	p.write("a", "12345")
+	p.git("", "add", "a")
+	p.git("", "commit", "-q", "-m", "one")
+	missing := []Missing{p.shown()["a"]}
+	p.git("", "rm", "-q", "a")
+	p.capture(".git")
+	real, err := Git()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	script := "#!/bin/sh\ncase \"$*\" in 'cat-file --batch --buffer') exec sleep 1000;; esac\nexec " + real + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "git"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	stallAfter = time.Second
+	err = soon(t, func() error {
+		_, err := p.k.Removed(t.Context(), ".git", missing, agreed(nil, nil))
+		return err
+	})
+	if !errors.Is(err, errStalled) {
+		t.Errorf("it said %v", err)
 	}
 }
 
