@@ -116,30 +116,41 @@ func (j *joining) mergeLogs(ctx context.Context) error {
 	if err := j.mergeStash(); err != nil {
 		return err
 	}
+	var stay []string
 	for _, path := range sortedKeys(paths) {
-		if path == stashLog {
-			continue
-		}
-		if j.large(path) {
-			if err := j.largeLog(path); err != nil {
+		switch {
+		case path == stashLog:
+		case !j.logGoes(path):
+			stay = append(stay, path)
+		case j.local.files.find(path) != nil: // first: it may be in the way of what comes
+			if err := j.local.src.remove(path); err != nil {
 				return err
 			}
-			continue
 		}
-		local, remote := j.logs[path], j.remote.read(path)
-		shall := local
-		switch j.decidedOf(strings.TrimPrefix(path, "logs/"), j.base.read(path), local, remote) {
-		case theirs:
-			shall = remote
-		case both:
-			list := joinLogs(entries(j.base.read(path)), entries(local), entries(remote))
-			shall = written(endingWith(list, j.current(path)))
-		}
-		if err := j.log(path, shall); err != nil {
+	}
+	for _, path := range stay {
+		if err := j.mergeLog(path); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mergeLog makes the log of a ref that stays what it shall be.
+func (j *joining) mergeLog(path string) error {
+	if j.large(path) {
+		return j.largeLog(path)
+	}
+	local, remote := j.logs[path], j.remote.read(path)
+	shall := local
+	switch j.decidedOf(strings.TrimPrefix(path, "logs/"), j.base.read(path), local, remote) {
+	case theirs:
+		shall = remote
+	case both:
+		list := joinLogs(entries(j.base.read(path)), entries(local), entries(remote))
+		shall = written(endingWith(list, j.current(path)))
+	}
+	return j.log(path, shall)
 }
 
 // large says that a log is too large to be read whole, on one of both sides.
@@ -177,8 +188,6 @@ func (j *joining) largeWord(path string) word {
 // largeLog makes a large log what it shall be: one of both.
 func (j *joining) largeLog(path string) error {
 	switch word := j.largeWord(path); {
-	case j.logGoes(path):
-		return j.local.src.remove(path)
 	case word == theirs:
 		return j.bring(path)
 	case word == both: // since it was looked at
@@ -198,7 +207,7 @@ func (j *joining) logGoes(path string) bool {
 
 // log writes a log.
 func (j *joining) log(path string, body []byte) error {
-	if body == nil || j.logGoes(path) {
+	if body == nil {
 		return j.local.src.remove(path)
 	}
 	if now := j.local.read(path); now != nil && bytes.Equal(now, body) {

@@ -622,7 +622,7 @@ func (j *joining) mergeRefs(ctx context.Context) error {
 			lost = append(lost, ref)
 		}
 	}
-	for _, ref := range lost {
+	for _, ref := range append(lost, j.apart(out)...) {
 		value := j.local.refs[ref]
 		if value == j.refs[ref] {
 			value = j.remote.refs[ref]
@@ -635,6 +635,31 @@ func (j *joining) mergeRefs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// apart takes refs out that cannot be beside others, where one has the name of a directory of
+// the other: the remote side keeps the name, unless what is checked out would lose its branch,
+// or a repository that is not the tree's.
+func (j *joining) apart(checkedOut map[string]bool) (lost []string) {
+	for _, ref := range sortedKeys(j.refs) {
+		for _, up := range area.Upwards(filepath.Dir(ref)) {
+			if j.refs[up] == "" || j.refs[ref] == "" {
+				continue
+			}
+			loses, stays := ref, up
+			if j.remote.refs[ref] != "" {
+				loses, stays = up, ref
+			}
+			if checkedOut[loses] || j.local.src.outside && j.local.src.common != "" {
+				loses, stays = stays, loses
+			}
+			if !checkedOut[loses] { // else both are, and it is refused
+				delete(j.refs, loses)
+				lost = append(lost, loses)
+			}
+		}
+	}
+	return lost
 }
 
 // mergeRef decides what one ref shall be, and whether a value of it is to be
