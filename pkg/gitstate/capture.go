@@ -781,24 +781,9 @@ func (c *capture) packReachable(ctx context.Context, r *runner, all packs, tips 
 // format reads the object format from the repository's configuration, and
 // refuses what cannot be captured whole.
 func (c *capture) format(ctx context.Context) (string, error) {
-	format := "sha1"
-	err := settings(ctx, c.src.file("config"), func(line string) error {
-		key, value, _ := strings.Cut(line, "=")
-		switch key := strings.ToLower(key); {
-		case key == "extensions.objectformat":
-			format = value
-		case key == "extensions.refstorage" && value != "files":
-			return refused("its refs are stored as %s, which is not supported yet", value)
-		case key == "extensions.partialclone", strings.HasPrefix(key, "remote.") && strings.HasSuffix(key, ".promisor") && value == "true":
-			return refused("it is a partial clone: objects of it are on its remote alone")
-		}
-		return nil
-	})
-	if errors.As(err, new(*RefusedError)) {
-		return "", err
+	l, err := layoutOf(ctx, c.src)
+	if err == nil && l.partial {
+		err = refused("it is a partial clone: objects of it are on its remote alone")
 	}
-	if err != nil {
-		return "", refused("its configuration cannot be read: %s", err)
-	}
-	return format, nil
+	return l.objects, err
 }

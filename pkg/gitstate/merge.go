@@ -123,12 +123,16 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	if err != nil {
 		return err
 	}
-	git, err := k.scratchGit("joining.git", local.format(), src.file("objects"))
+	format, err := k.common(ctx, a, src)
+	if err != nil {
+		return err
+	}
+	git, err := k.scratchGit("joining.git", format, src.file("objects"))
 	if err != nil {
 		return err
 	}
 	j := &joining{
-		k: k, a: a, base: base, local: local, remote: remote, git: git,
+		k: k, a: a, base: base, local: local, remote: remote, git: git, format: format,
 		stamp: k.Now().UTC().Format(keptStamp), held: src.held(),
 		refs: map[string]string{}, kept: map[string]string{}, takes: map[string]word{}, logs: map[string][]byte{},
 	}
@@ -154,6 +158,19 @@ func (k *Keeper) merge(ctx context.Context, a Arrival, m mark) error {
 	}
 	pointLinked.Reach()
 	return j.run(ctx)
+}
+
+// common is the object format that both sides have.
+func (k *Keeper) common(ctx context.Context, a Arrival, here source) (string, error) {
+	mine, err := layoutOf(ctx, here)
+	if err != nil {
+		return "", err
+	}
+	theirs, err := k.arrivalFormat(ctx, a)
+	if err == nil && mine.objects != theirs {
+		err = refused("its objects have names of %s here, and of %s elsewhere: move one of the repositories aside", mine.objects, theirs)
+	}
+	return theirs, err
 }
 
 // base is the side that both last agreed on; nil where that is not known.
@@ -205,6 +222,7 @@ type joining struct {
 	a                   Arrival
 	base, local, remote *side   // base is nil where nothing is agreed
 	git                 *runner // sees the objects that are here
+	format              string  // of the objects
 	stamp               string
 	held                map[string]bool // branches that other working trees here have checked out
 
@@ -414,7 +432,7 @@ func (j *joining) staged(ctx context.Context, s *side, path string) ([]byte, err
 
 // reading is a git that reads an index of a side with the objects that are here.
 func (j *joining) reading(s *side, index string) (*runner, error) {
-	r, err := j.k.scratchGit("reading.git", s.format(), j.local.file("objects"))
+	r, err := j.k.scratchGit("reading.git", j.format, j.local.file("objects"))
 	if err != nil {
 		return nil, err
 	}
