@@ -1,6 +1,9 @@
 package gitstate
 
 import (
+	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"os"
@@ -25,8 +28,10 @@ func (k *Keeper) arrived(a Arrival) (listing, error) {
 	if err != nil {
 		return l, err
 	}
-	if l.find("HEAD") == nil {
-		return l, uncaptured("it has no HEAD")
+	for _, path := range []string{"HEAD", "config", "packed-refs"} {
+		if l.find(path) == nil {
+			return l, uncaptured("it has no %s", path)
+		}
 	}
 	for i := range l.items {
 		if err := capturable(a.From, &l.items[i]); err != nil {
@@ -110,6 +115,9 @@ func namesRefs(file string) error {
 			return uncaptured("packed-refs has %q, which is not a valid ref name", ref)
 		}
 	}
+	if !strings.HasSuffix(string(body), "\n") {
+		return uncaptured("packed-refs is cut off")
+	}
 	return nil
 }
 
@@ -170,6 +178,44 @@ func Harmless(path string, link bool, target string) bool {
 		return Carried(path, target) && !strings.Contains("/"+path+"/", "/objects/")
 	}
 	return true
+}
+
+// wholePack refuses a pack that does not end as its index says: both end with the sum of
+// what is in the pack, the index with its own after it.
+func wholePack(pack, index string) error {
+	sums, err := tail(index, 2*sha256.Size)
+	if err != nil {
+		return err
+	}
+	sum, err := tail(pack, sha256.Size)
+	if err != nil {
+		return err
+	}
+	for _, width := range []int{sha1.Size, sha256.Size} {
+		if bytes.Equal(sum[sha256.Size-width:], sums[2*(sha256.Size-width):][:width]) {
+			return nil
+		}
+	}
+	return uncaptured("%s is not what its index says", filepath.Base(pack))
+}
+
+// tail gives the last bytes of a file.
+func tail(file string, n int) ([]byte, error) {
+	f, err := openFile(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if s.Size() < int64(n) {
+		return nil, uncaptured("%s is cut off", filepath.Base(file))
+	}
+	b := make([]byte, n)
+	_, err = f.ReadAt(b, s.Size()-int64(n))
+	return b, err
 }
 
 // regularPacks refuses objects that are anything but packs and their indexes.

@@ -267,6 +267,9 @@ func (j *joining) run(ctx context.Context) error {
 			}
 		}
 	}
+	if err := j.rooted(ctx); err != nil {
+		return err
+	}
 	if err := j.writeRefs(); err != nil {
 		return err
 	}
@@ -745,6 +748,27 @@ func (j *joining) ancestor(ctx context.Context, old, young string) (bool, error)
 // ended says that git ended by itself, and with an error.
 func ended(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.As(err, new(*exec.ExitError)) && !errors.Is(err, errStalled)
+}
+
+// rooted refuses refs that would lead to nothing here, as they did not where they come from: a
+// pack did not come.
+func (j *joining) rooted(ctx context.Context) error {
+	lacks, from := readMissing(j.a.From), map[string]string{}
+	for ref, value := range j.refs {
+		if _, known := lacks[value]; isOID(value) && value != j.local.refs[ref] && !known {
+			from[value] = ref
+		}
+	}
+	there, err := j.git.existing(ctx, sortedKeys(from))
+	if err != nil {
+		return err
+	}
+	for _, oid := range sortedKeys(from) {
+		if !there[oid] {
+			return refused("what the bucket has of it lacks the object %s, which %s leads to", oid, from[oid])
+		}
+	}
+	return nil
 }
 
 // writeRefs makes the refs what they shall be: first what keeps, then what

@@ -120,6 +120,9 @@ func (k *Keeper) make(a Arrival, l listing, m mark, to string) error {
 			return err
 		}
 	}
+	if err := allPacks(a.From); err != nil {
+		return err
+	}
 	if err := linkPacks(a.From, source{tree: k.Root, dir: made}); err != nil {
 		return err
 	}
@@ -220,6 +223,17 @@ func (k *Keeper) adoptPacks(from, shadow string) error {
 	return nil
 }
 
+// allPacks refuses a shadow that lacks a pack which it has an index of.
+func allPacks(from string) error {
+	indexes, err := filepath.Glob(filepath.Join(globEscape(from), "objects/pack/pack-*.idx"))
+	for _, index := range indexes {
+		if _, statErr := os.Lstat(strings.TrimSuffix(index, ".idx") + ".pack"); statErr != nil {
+			err = errors.Join(err, uncaptured("%s has no pack", filepath.Base(index)))
+		}
+	}
+	return err
+}
+
 // linkPacks puts the packs of a shadow into a repository. Both never change a
 // pack, so they may share the bytes. git looks for indexes: they come last, and a pack
 // without one may be a part of it.
@@ -236,6 +250,9 @@ func linkPacks(from string, to source) error {
 		}
 		if there {
 			continue
+		}
+		if err := wholePack(pack, index); err != nil {
+			return err
 		}
 		for _, file := range []string{pack, index} {
 			if err := to.lodge("objects/pack/"+filepath.Base(file), file); err != nil {
