@@ -56,9 +56,12 @@ func (s Source) profile() string {
 	return ""
 }
 
+// between are the characters that may be between several profiles.
+const between = ", /"
+
 // stacked reports whether there are several profiles, one over the other: only fnox itself
 // understands that.
-func (s Source) stacked() bool { return strings.ContainsAny(s.profile(), ", /") }
+func (s Source) stacked() bool { return strings.ContainsAny(s.profile(), between) }
 
 // configDir is where the user's own fnox files are.
 func (s Source) configDir() string {

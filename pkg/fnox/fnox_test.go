@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"filippo.io/age"
@@ -299,6 +300,55 @@ secrets = { A = { default = "fnox" }, B = { default = "fnox" } }`)
 	_, err = secret.Collect(context.Background(), want, secret.Environment{}, Source{Folder: dir})
 	if err == nil || err.Error() != "C is missing: looked in the environment, fnox.toml (from "+dir+" upwards)" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A file of a profile that nobody uses could not be read, and nobody got a secret. What it
+// is counts all the same: fnox may use it tomorrow.
+func TestLookAtAFileThatNobodyUses(t *testing.T) {
+	for what, put := range map[string]func(file string) error{
+		"no TOML":           func(file string) error { return os.WriteFile(file, []byte("<<<<<<< ours\n"), 0o644) },
+		"a pipe":            func(file string) error { return syscall.Mkfifo(file, 0o644) },
+		"an import of none": func(file string) error { return os.WriteFile(file, []byte("import = [\"none.toml\"]\n"), 0o644) },
+		"a folder":          func(file string) error { return os.Mkdir(file, 0o755) },
+	} {
+		for _, name := range []string{"fnox.z.toml", ".fnox.z.toml", ".config/fnox.z.toml"} {
+			folder := filepath.Join(t.TempDir(), "w")
+			write(t, filepath.Join(folder, "fnox.toml"), "root = true\n[providers.op]\ntype = \"1password\"\n[secrets]\nA = {value = \"a\"}\n[profiles.p.secrets]\n")
+			file := filepath.Join(folder, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			seen := map[string]bool{}
+			asks := func(when, profile string) {
+				t.Helper()
+				l, err := Source{Folder: folder, Profile: profile}.Look([]string{"A"}, nil)
+				if err != nil || len(l.Asks) == 0 {
+					t.Fatalf("%s as %s, %s, profile %q: %v, %v", what, name, when, profile, l, err)
+				}
+				if seen[strings.Join(l.Asks, "\n")] {
+					t.Errorf("%s as %s, %s: asks for what was before: %q", what, name, when, l.Asks)
+				}
+				seen[strings.Join(l.Asks, "\n")] = profile == "" // for what comes later
+			}
+			asks("not there", "")
+			if err := put(file); err != nil {
+				t.Fatal(err)
+			}
+			asks("broken", "p")
+			asks("broken", "p,q")
+			asks("broken", "")
+			for _, profile := range []string{"z", "p,z", "z/p", "p z"} {
+				if l, err := (Source{Folder: folder, Profile: profile}).Look([]string{"A"}, nil); err == nil {
+					t.Errorf("%s as %s counts for profile %q: %v", what, name, profile, l)
+				}
+			}
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			write(t, file, "[providers.evil]\ntype = \"custom\"\n")
+			asks("repaired", "")
+		}
 	}
 }
 

@@ -90,9 +90,15 @@ func (l *Look) draws(s Source, c *config) {
 // of them may make it run something else.
 func (l *Look) runs(s Source, c *config) error {
 	all := &config{providers: map[string]provider{}, secrets: map[string]entry{}}
+	broken := map[string]bool{}
 	for _, file := range s.own() {
-		if err := all.merge(file, "", nil); err != nil {
+		err := all.merge(file, "", nil)
+		if err != nil && s.reads(file) {
 			return err
+		}
+		if err != nil { // of a profile that is not in use: what it is now counts, whatever it is
+			broken[file] = true
+			all.files = append(all.files, file)
 		}
 	}
 	l.draws(s, all)
@@ -105,11 +111,15 @@ func (l *Look) runs(s Source, c *config) error {
 	h := sha256.New()
 	for i, file := range own {
 		b, err := wholefile.Read(file, wholefile.ByHand)
-		if err != nil {
+		size := len(b)
+		switch {
+		case err != nil && !broken[file]:
 			return err
+		case err != nil:
+			size = -1 // as no file has
 		}
 		own[i] = s.relative(file)
-		fmt.Fprintf(h, "%s %d\n%s", own[i], len(b), b)
+		fmt.Fprintf(h, "%s %d\n%s", own[i], size, b)
 	}
 	l.Asks = append(l.Asks, fmt.Sprintf("the program fnox is run with %s as it is now (sha256 %x)", strings.Join(own, ", "), h.Sum(nil)[:16]))
 	return nil
@@ -128,6 +138,20 @@ func (s Source) relative(file string) string {
 		}
 	}
 	return file
+}
+
+// reads says whether fnox reads a file of the folder, one of own, with the profiles that are
+// in use.
+func (s Source) reads(file string) bool {
+	profiles := strings.FieldsFunc(s.profile(), func(r rune) bool { return strings.ContainsRune(between, r) })
+	for _, profile := range append(profiles, "", "default") { // as fnox calls none
+		for _, name := range fileNames(profile) {
+			if path, err := filepath.Abs(filepath.Join(s.Folder, name)); err != nil || path == file {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // own are the fnox files of the folder itself.
