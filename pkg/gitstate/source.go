@@ -152,35 +152,37 @@ func (k *Keeper) carried(dir string) (source, error) {
 	if err != nil || !src.outside {
 		return src, err
 	}
-	ok, err := k.agreed(dir, src.dir)
-	if err == nil && !ok {
-		err = stranger(src.dir)
-	}
-	return src, err
+	return src, k.agreed(dir, src.dir)
 }
 
-// agreed says whether a repository outside of the tree is to be the tree's: somebody here
+// agreed refuses a repository outside of the tree that is not to be the tree's: nobody here
 // has led there. Whoever writes the bucket can name any repository of this machine. That
 // is seen before what leads there is pushed, and remembered. A linked working tree is known
 // where its repository is.
-func (k *Keeper) agreed(dir, real string) (bool, error) {
+func (k *Keeper) agreed(dir, real string) error {
 	if k.Came == nil {
-		return true, nil
+		return nil
 	}
 	doors, err := k.doors()
 	if err != nil {
-		return false, err
+		return err
 	}
 	known, noted := doors[dir]
 	switch {
 	case known == real:
-		return true, nil
+		return nil
 	case !k.Came(dir), !noted && k.Whole(dir): // whose copy was made before anything was remembered
 		doors[dir] = real
-		return true, k.writeDoors(doors)
+		return k.writeDoors(doors)
 	}
 	door, err := readFile(filepath.Join(real, "gitdir"), smallMost)
-	return err == nil && !k.contains(real) && strings.TrimSpace(string(door)) == filepath.Join(k.Root, dir), nil
+	switch {
+	case err == nil && !k.contains(real) && strings.TrimSpace(string(door)) == filepath.Join(k.Root, dir):
+		return nil
+	case noted && !k.names(dir, real):
+		return moved(dir, known, real)
+	}
+	return stranger(real)
 }
 
 // doors are the paths at which somebody here has led out of the tree, and where to.
@@ -216,6 +218,24 @@ func (k *Keeper) writeDoors(doors map[string]string) error {
 		return err
 	}
 	return k.area().Write(k.Doors, append(body, '\n'), 0o600)
+}
+
+// names says whether what a path of the tree has names a directory itself, and no link that
+// leads there.
+func (k *Keeper) names(dir, real string) bool {
+	here := filepath.Join(k.Root, dir)
+	target, err := os.Readlink(here)
+	if err != nil {
+		target, err = doorTo(here)
+	}
+	return err == nil && filepath.Clean(target) == real
+}
+
+// moved is of what led elsewhere when somebody here made it. Its target may have been moved
+// by them, or exchanged by somebody.
+func moved(dir, was, at string) error {
+	return refused("its git directory is outside of the tree, at %s, and was at %s when somebody here led there: "+
+		"coltecd reads and writes nothing there for it; where you have moved it, have %s name %s itself", at, was, filepath.Base(dir), at)
 }
 
 func stranger(at string) error {

@@ -319,3 +319,46 @@ func TestWhatLedOutsideIsKnown(t *testing.T) {
 		came = true
 	}
 }
+
+// Whoever moved a repository, and left a link in its place, was told that the bucket may have
+// led there, and to remove and make anew what leads there. To name the new place does.
+func TestWhatWasMovedIsNamed(t *testing.T) {
+	for kind, lead := range map[string]func(door, to string) error{
+		"a file": func(door, to string) error { return os.WriteFile(door, []byte("gitdir: "+to+"\n"), 0o644) },
+		"a link": func(door, to string) error { return errors.Join(os.RemoveAll(door), os.Symlink(to, door)) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			a, away := newPlace(t), t.TempDir()
+			came := false
+			o := a.k.Options
+			o.Doors, o.Came = filepath.Join(a.root, ".coltec/doors"), func(string) bool { return came }
+			a.k = New(o)
+			was, at, door := filepath.Join(away, "was"), filepath.Join(away, "at"), filepath.Join(a.root, "work/.git")
+			a.history("work", 3)
+			if err := errors.Join(os.Rename(door, was), lead(door, was)); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.tried("work/.git"); err != nil {
+				t.Fatal(err)
+			}
+			came = true // it was pushed
+			if err := errors.Join(os.Rename(was, at), os.Symlink(at, was)); err != nil {
+				t.Fatal(err)
+			}
+			err := a.tried("work/.git")
+			if err == nil || !strings.Contains(err.Error(), "at "+at+", and was at "+was) || !strings.Contains(err.Error(), "have .git name "+at+" itself") || strings.Contains(err.Error(), "remove") {
+				t.Errorf("it said %v", err)
+			}
+			if err := lead(door, at); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.tried("work/.git"); err == nil || !strings.Contains(err.Error(), "may have come from the bucket") {
+				t.Errorf("what names another place, and has come, is said to have been moved: %v", err)
+			}
+			came = false // it is as nothing that came
+			if err := a.tried("work/.git"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
