@@ -218,7 +218,7 @@ func (s Store) Save(r Record) error {
 		err = os.MkdirAll(string(s), 0o700)
 	}
 	if err == nil {
-		err = write(s.file(r.Folder), b)
+		err = wholefile.Write(s.file(r.Folder), b, 0o600, wholefile.Durable)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot keep what is trusted: %w", err)
@@ -243,22 +243,6 @@ func (s Store) Forget(folder string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-func write(file string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".trust-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // Names are the texts of the grants of a kind.

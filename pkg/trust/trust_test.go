@@ -302,7 +302,10 @@ func TestRecord(t *testing.T) {
 	if info, err := os.Stat(string(s)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Error(info, err)
 	}
-	// In another order --privileged is not a label any more.
+	if info, err := os.Stat(s.file(folder)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Error(info, err)
+	}
+	// In another order --privileged is no label any more.
 	turned := r.Missing(Demands{Container: []Act{b, a}})
 	if lines := r.Changes(turned); len(lines) != 1 || !strings.Contains(lines[0], "another order") {
 		t.Errorf("%q", lines)
