@@ -57,17 +57,23 @@ func (p *program) conflicts(c *cli.Context) error {
 	case "drop":
 		fmt.Fprintf(p.out, "dropped %s\n", answer.ID)
 	case "show":
-		fmt.Fprint(p.out, answer.Diff)
-		if answer.Note != "" {
-			fmt.Fprintf(p.out, "%s: %s\n", answer.ID, answer.Note)
-		}
+		p.showConflict(answer)
 	}
 	return nil
 }
 
-func (p *program) listConflicts(c *cli.Context) error {
-	list, err := asked(p, c, control.History.Conflicts, control.ConflictsRequest{Replica: c.String("replica")})
-	if err != nil {
+// showConflict compares two versions. What goes to a file or a program is the content as it
+// is: somebody may apply it.
+func (p *program) showConflict(k conflictAnswer) {
+	fmt.Fprint(p.raw.out, p.clean(k.Diff))
+	if k.Note != "" {
+		fmt.Fprintf(p.out, "%s: %s\n", k.ID, k.Note)
+	}
+}
+
+func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
+	list := []conflictAnswer{}
+	if err := p.ask(c, req, &list); err != nil {
 		return err
 	}
 	if c.Bool("json") {

@@ -126,12 +126,12 @@ func prefix(names []string, name string) string {
 	return fmt.Sprintf("%-*s | ", width, name)
 }
 
-// clean keeps control characters from a terminal; a pipe gets what was logged.
-func (p *program) clean(line string) string {
+// clean keeps control characters from a terminal; a pipe gets what is there.
+func (p *program) clean(text string) string {
 	if cmdline.IsTerminal(p.raw.out) {
-		return cmdline.Plain(line)
+		return cmdline.Plain(text)
 	}
-	return line
+	return text
 }
 
 // followLogs shows the ends and what is added, until Ctrl-C.
