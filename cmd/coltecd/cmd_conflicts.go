@@ -40,7 +40,7 @@ func (p *program) conflicts(c *cli.Context) error {
 	case verb == "":
 		return p.listConflicts(c)
 	case ask == nil:
-		return hint.Wrap(cmdline.Usage("conflicts cannot %q", verb), "see %s conflicts --help", p.name)
+		return hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.name)
 	case name == "":
 		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
 	}
@@ -64,16 +64,16 @@ func (p *program) conflicts(c *cli.Context) error {
 
 // showConflict compares two versions. What goes to a file or a program is the content as it
 // is: somebody may apply it.
-func (p *program) showConflict(k conflictAnswer) {
+func (p *program) showConflict(k control.Conflict) {
 	fmt.Fprint(p.raw.out, p.clean(k.Diff))
 	if k.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", k.ID, k.Note)
 	}
 }
 
-func (p *program) listConflicts(c *cli.Context, req control.ReadRequest) error {
-	list := []conflictAnswer{}
-	if err := p.ask(c, req, &list); err != nil {
+func (p *program) listConflicts(c *cli.Context) error {
+	list, err := asked(p, c, control.History.Conflicts, control.ConflictsRequest{Replica: c.String("replica")})
+	if err != nil {
 		return err
 	}
 	if c.Bool("json") {

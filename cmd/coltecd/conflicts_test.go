@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/control"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,12 +16,12 @@ import (
 func TestShowConflict(t *testing.T) {
 	const diff = "-one\r\n+\x1b[2Jtwo\x1b[0m\u202e\r\n"
 	var out bytes.Buffer
-	newProgram(stdio{out: &out, err: &out}, nil).showConflict(conflictAnswer{Diff: diff, ID: "id\x1b", Note: "binary files differ"})
+	newProgram(stdio{out: &out, err: &out}, nil).showConflict(control.Conflict{Diff: diff, ID: "id\x1b", Note: "binary files differ"})
 	if got, want := out.String(), diff+"id?: binary files differ\n"; got != want {
 		t.Errorf("a file gets %q, want %q", got, want)
 	}
 	pty, tty := terminal(t)
-	newProgram(stdio{out: tty, err: tty}, nil).showConflict(conflictAnswer{Diff: diff})
+	newProgram(stdio{out: tty, err: tty}, nil).showConflict(control.Conflict{Diff: diff})
 	b := make([]byte, 1<<10)
 	n, err := pty.Read(b)
 	if got := string(b[:n]); err != nil || !strings.Contains(got, "+?[2Jtwo?[0m??") {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -25,7 +26,7 @@ func TestAgrees(t *testing.T) {
 	agrees := func(m *machine, what string, want bool) {
 		t.Helper()
 		for path := range doors {
-			if got := m.Agrees(path); got != want {
+			if got := m.Repositories().Agrees(path); got != want {
 				t.Errorf("%s, %s: %v, want %v", what, path, got, want)
 			}
 		}
@@ -36,8 +37,8 @@ func TestAgrees(t *testing.T) {
 	agrees(a, "made here, and not pushed", false)
 	a.pushAll()
 	agrees(a, "pushed", true)
-	w.must(a.base.Rest())
-	agrees(a, "pushed, and the base at rest", true)
+	w.must(a.base.Unload())
+	agrees(a, "pushed, and the base unloaded", true)
 	write(a, others)
 	agrees(a, "made anew", false)
 	write(a, map[string]string{"door": "> x", "link": "gitdir: x\n"})
@@ -66,9 +67,9 @@ func TestAgrees(t *testing.T) {
 	// Of a plain object nobody knows the content: it may be what has come.
 	e := *b.base.Row("door")
 	e.Sum = tree.Sum{}
-	b.base.Unplaced = []Change{{Row: e}}
+	b.base.Unplaced = []base.Change{{Row: e}}
 	write(b, others)
-	if !b.Agrees("door") || b.Agrees("link") {
+	if !b.Repositories().Agrees("door") || b.Repositories().Agrees("link") {
 		t.Error("a file whose content nobody knows is taken for one that was made here, or a link for such a file")
 	}
 }

@@ -305,7 +305,7 @@ func TestRecord(t *testing.T) {
 	if info, err := os.Stat(s.file(folder)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Error(info, err)
 	}
-	// In another order --privileged is no label any more.
+	// In another order --privileged is not a label any more.
 	turned := r.Missing(Demands{Container: []Act{b, a}})
 	if lines := r.Changes(turned); len(lines) != 1 || !strings.Contains(lines[0], "another order") {
 		t.Errorf("%q", lines)
