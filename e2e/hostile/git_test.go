@@ -707,6 +707,7 @@ func TestGitOwnDirectories(t *testing.T) {
 	}) {
 		t.Run(level, func(t *testing.T) {
 			a.git("r", "commit", "-q", "--allow-empty", "-m", level)
+			a.git("r", "update-ref", "refs/worktree/seen", "HEAD") // which stays a file below refs
 			a.write("r/.git/hooks/pre-commit", fmt.Sprintf("#!/bin/sh\n# %d\n", i))
 			attack(t, a, level)
 		})
