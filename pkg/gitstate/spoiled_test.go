@@ -80,3 +80,36 @@ func TestSpoiledCopies(t *testing.T) {
 		})
 	}
 }
+
+// A branch whose commit is damaged where it comes from is no reason to refuse all else of the
+// repository: that is said there, and the rest is joined.
+func TestADamagedBranchKeepsNothingAway(t *testing.T) {
+	a, b := newPlace(t), newPlace(t)
+	a.history("work", 4)
+	b.hop(a, true, "work/.git")
+	a.git("work", "branch", "good", a.commit("work", "good"))
+	a.git("work", "branch", "bad", a.commit("work", "bad"))
+	bad := a.objectID("work", "rev-parse", "bad")
+	file := a.loose("work", "bad")
+	if err := errors.Join(os.Chmod(file, 0o644), os.Truncate(file, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.tried("work/.git"); !errors.As(err, new(*PartialError)) {
+		t.Fatalf("it said %v", err)
+	}
+	b.join(a, true, "work/.git")
+	if x, y := a.git("work", "rev-parse", "good"), b.git("work", "rev-parse", "good"); x != y {
+		t.Errorf("good is %s, not %s", y, x)
+	}
+	if body, err := os.ReadFile(filepath.Join(b.root, "work/.git/refs/heads/bad")); err != nil || string(body) != bad+"\n" {
+		t.Errorf("bad is %q, not %s: %v", body, bad, err)
+	}
+	b.git("work", "commit", "-q", "--allow-empty", "-m", "goes on") // while the branch is as bad there
+	if err := b.tried("work/.git"); !errors.As(err, new(*PartialError)) {
+		t.Errorf("there it said %v", err)
+	}
+	a.join(b, true, "work/.git")
+	if x, y := a.git("work", "rev-parse", "HEAD"), b.git("work", "rev-parse", "HEAD"); x != y {
+		t.Errorf("HEAD is %s, not %s", x, y)
+	}
+}

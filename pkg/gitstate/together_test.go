@@ -91,3 +91,42 @@ func TestSymbolicRefThatWasRemoved(t *testing.T) {
 		t.Errorf("refs are %q", refs)
 	}
 }
+
+// Which of two refs that cannot be together stays, by who has them and what is checked out.
+func TestWhichRefStays(t *testing.T) {
+	const x, below = "refs/heads/x", "refs/heads/x/y"
+	for name, c := range map[string]struct {
+		remote     string
+		checkedOut []string
+		foreign    bool // the repository is not the tree's
+		loses      string
+	}{
+		"the remote one":                    {remote: x, loses: below},
+		"the remote one, below":             {remote: below, loses: x},
+		"what is checked out here":          {remote: x, checkedOut: []string{below}, loses: x},
+		"what is checked out here, above":   {remote: below, checkedOut: []string{x}, loses: below},
+		"what is checked out there":         {remote: x, checkedOut: []string{x}, loses: below},
+		"of a repository that is not ours":  {remote: below, foreign: true, loses: below},
+		"both, which is refused in the end": {remote: x, checkedOut: []string{x, below}},
+		"neither is the remote one":         {remote: "refs/heads/other", loses: below},
+	} {
+		j := &joining{
+			local: &side{}, remote: &side{refs: map[string]string{c.remote: "there"}},
+			refs: map[string]string{x: "1", below: "2", "refs/heads/xy": "3", "refs/tags/x": "4", "refs/tags/x-y/z": "5"},
+		}
+		if c.foreign {
+			j.local.src = source{outside: true, common: "/elsewhere"}
+		}
+		out := map[string]bool{}
+		for _, ref := range c.checkedOut {
+			out[ref] = true
+		}
+		lost := strings.Join(j.apart(out), " ")
+		if lost != c.loses || len(j.refs) != 5-len(strings.Fields(c.loses)) || c.loses != "" && j.refs[c.loses] != "" {
+			t.Errorf("%s: %q loses, not %q: %q", name, lost, c.loses, j.refs)
+		}
+		if err := together(j.refs); (err == nil) != (c.loses != "") {
+			t.Errorf("%s: together it said %v", name, err)
+		}
+	}
+}
