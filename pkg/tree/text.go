@@ -154,7 +154,11 @@ type Reader struct {
 
 // NewReader reads from r.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, 64<<10), numbers: map[string]int{}}
+	size := 64 << 10
+	if m, ok := r.(interface{ Len() int }); ok { // it lies in memory: the steps of a journal are, hundreds for each push
+		size = min(size, m.Len())
+	}
+	return &Reader{r: bufio.NewReaderSize(r, size), numbers: map[string]int{}}
 }
 
 // ErrFormat is wrapped by the error for a line that is not of the text form.

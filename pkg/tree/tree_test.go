@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,23 @@ func TestReaderIs(t *testing.T) {
 		if rec, err := r.Record(); err != nil || !r.Is(&rec.Entry) {
 			t.Errorf("record %d is not itself: %v", i, err)
 		}
+	}
+}
+
+// Each step of a journal that a push replays took a buffer of 64 KiB, to read a line.
+func TestReaderOfLittleTakesLittle(t *testing.T) {
+	text := strings.Repeat("o\tm/key\n", 3)
+	const rounds = 200
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		if _, err := NewReader(strings.NewReader(text)).Next(); err != io.EOF {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / rounds; each > 4<<10 {
+		t.Errorf("%d bytes to read %d", each, len(text))
 	}
 }
 
