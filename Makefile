@@ -42,6 +42,10 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
 	@scripts/demo.sh
 
+.PHONY: test-short
+test-short: ## the loop of edit and test: no server, no rclone, little waiting (half a minute)
+	@go test -short -ldflags '-s -w' -timeout 5m $$(go list ./... | grep -v /e2e)
+
 .PHONY: test
 test: build ## run the tests with real rclone and a real S3 server, random ones as a sample, and twenty stops (some minutes)
 	@go test -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -v /e2e)

@@ -67,7 +67,7 @@ var lower = map[string]string{
 	"internal/clidoc":         "",
 	"internal/gittest":        "",
 	"internal/sample":         "",
-	"internal/s3test":         "pkg/hint",
+	"internal/s3test":         "internal/sample pkg/hint",
 	"bench/internal/proc":     "",
 	"bench/supervisor":        "bench/internal/proc",
 	"bench/replication":       "bench/internal/proc internal/s3test pkg/hint pkg/status pkg/store pkg/tree",

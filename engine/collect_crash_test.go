@@ -152,6 +152,7 @@ func (y *weeks) check() (generations int) {
 // the middle of collections, and content that comes back after it was
 // condemned.
 func TestCollectionKeepsWhatIsNeeded(t *testing.T) {
+	sample.Long(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	deleted := 0

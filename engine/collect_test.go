@@ -336,6 +336,7 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 // hops and suspended holders, takes what a kept generation or a slow reader
 // needs.
 func TestCollectionLosesNothing(t *testing.T) {
+	sample.Long(t)
 	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(4, 15)))
 	t.Logf("%d histories from seed %d", n, first)
 	for seed := first; seed < first+n; seed++ {
@@ -347,9 +348,10 @@ func TestCollectionLosesNothing(t *testing.T) {
 
 // TestCollectionMutants holds the test above: without a rule it finds a loss.
 func TestCollectionMutants(t *testing.T) {
-	tests := map[string]func(*collection.Rules){
-		"nothing but the newest is kept": func(r *collection.Rules) {
-			r.Keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
+	sample.Long(t)
+	tests := map[string]func(*rules){
+		"nothing but the newest is kept": func(r *rules) {
+			r.keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
 				return gens[max(len(gens)-1, 0):]
 			}
 		},
@@ -544,6 +546,7 @@ func (b *box) collect() {
 
 // TestCollectionDeletes: what nothing needs any more goes, in time.
 func TestCollectionDeletes(t *testing.T) {
+	sample.Long(t)
 	y := newYard(t, 1)
 	a := y.box("a")
 	for i := range 100 {

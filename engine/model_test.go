@@ -165,6 +165,7 @@ func work(t *testing.T, first, count, step uint64) error {
 
 // TestMutants holds that each promise would be seen to be broken.
 func TestMutants(t *testing.T) {
+	sample.Long(t)
 	tests := map[string]string{ // mutant → the promise that it breaks
 		"upload loses":            "lost:",
 		"conflicts thrown away":   "lost:",

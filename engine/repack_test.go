@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/collection"
 	"github.com/coltec/coltec/pkg/store"
@@ -23,6 +24,7 @@ import (
 // old generations stay readable, and when they are not kept any more the pack
 // goes, with what it cost.
 func TestRepack(t *testing.T) {
+	sample.Long(t)
 	y := newYard(t, 1)
 	a := y.box("a")
 	rnd := rand.NewChaCha8([32]byte{1})
@@ -104,6 +106,7 @@ func (y *yard) only(part string) string {
 // same tree. What was brought together is left alone for as long as what comes
 // is small beside it.
 func TestGather(t *testing.T) {
+	sample.Long(t)
 	tests := map[string]struct {
 		small func(live, sizes map[string]int64, few int) []string
 		want  string
@@ -135,6 +138,7 @@ func TestGather(t *testing.T) {
 // TestGatherBetweenCollections: very many small objects do not wait for the day to
 // go by. A person who waits for a sync does not wait for that.
 func TestGatherBetweenCollections(t *testing.T) {
+	sample.Long(t)
 	y := newYard(t, 1)
 	y.rules.Many = 20
 	a := y.box("a")

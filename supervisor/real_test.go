@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/unit"
 )
@@ -185,6 +186,7 @@ type lab struct {
 }
 
 func newLab(t *testing.T, o Options) *lab {
+	sample.Long(t)
 	l := &lab{t: t, changes: make(chan Change, 1000), done: make(chan error, 1), more: make(chan struct{}, 1)}
 	l.marker = fmt.Sprintf("%s-%d", strings.ToLower(t.Name()), os.Getpid())
 	o.Marker = l.marker

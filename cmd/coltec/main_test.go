@@ -17,6 +17,7 @@ import (
 
 	"github.com/coltec/coltec/internal/clidoc"
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 )
 
 var update = flag.Bool("update", false, "write the generated documents anew")
@@ -108,6 +109,7 @@ func executable(t *testing.T, dir string) string {
 // TestReadmeLoop runs the README's block as it stands, in a folder with a space,
 // without git, uv or anything else on PATH but a shell's tools.
 func TestReadmeLoop(t *testing.T) {
+	sample.Long(t)
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)

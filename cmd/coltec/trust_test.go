@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // untrustedWorkspace is a workspace that the user of a new home made, and that somebody
@@ -46,6 +48,7 @@ func untrustedWorkspace(t *testing.T) (coltec, dir, ran string) {
 // and one question. No, Enter and Ctrl-C run nothing; after yes nothing is asked again,
 // and what runs is what was shown.
 func TestUpAsksAPerson(t *testing.T) {
+	sample.Long(t)
 	coltec, dir, ran := untrustedWorkspace(t)
 	path := filepath.Join(dir, configName)
 	was, err := os.ReadFile(path)
@@ -99,6 +102,7 @@ func TestUpAsksAPerson(t *testing.T) {
 // A difference is a patch where a program takes it, and text to a person: what the workspace
 // says works no terminal.
 func TestDiffOnATerminal(t *testing.T) {
+	sample.Long(t)
 	coltec, dir, _ := untrustedWorkspace(t)
 	path := filepath.Join(dir, configName)
 	was, err := os.ReadFile(path)

@@ -36,6 +36,9 @@ type workspace struct {
 // newWorkspace makes one with services, in the spec's own words.
 func newWorkspace(t *testing.T, services string) *workspace {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("long: not with -short")
+	}
 	w := &workspace{t: t, dir: t.TempDir()}
 	run := filepath.Join(t.TempDir(), "run")
 	w.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "XDG_RUNTIME_DIR=" + run, "W=" + w.dir}

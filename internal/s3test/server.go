@@ -31,6 +31,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -68,9 +69,10 @@ type Options struct {
 }
 
 // Start starts a server that ends with the test. Without an rclone the test
-// fails: a test that skips itself protects nobody.
+// fails: a test that skips itself protects nobody. With -short it is left out.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	sample.Long(t)
 	s, err := Serve(context.Background(), Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(hint.Of(err), "\n"))

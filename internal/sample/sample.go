@@ -1,5 +1,6 @@
 // Package sample says how much of a long test is done: a part by a printed seed in
-// make test, the whole in make test-all.
+// make test, the whole in make test-all, a twentieth of the part or nothing in
+// make test-short.
 package sample
 
 import (
@@ -14,12 +15,24 @@ import (
 // Variable asks for the whole.
 const Variable = "COLTEC_WHOLE"
 
-// Size is part, or whole where the whole is asked for.
+// Size is part, or whole where the whole is asked for; a twentieth of part with -short.
 func Size(part, whole int) int {
-	if os.Getenv(Variable) != "" {
+	switch {
+	case testing.Short():
+		return max(1, part/20)
+	case os.Getenv(Variable) != "":
 		return whole
 	}
 	return part
+}
+
+// Long leaves a test out with -short, which is for the loop of edit and test: one that
+// has a real server or program do its work, waits, or moves many bytes.
+func Long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long: not with -short")
+	}
 }
 
 // Some are so many of all, in their order, drawn by a seed that the test's log says and

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
@@ -186,6 +187,7 @@ func TestJournalOfAnEarlierBase(t *testing.T) {
 }
 
 func TestJournalIsCompacted(t *testing.T) {
+	sample.Long(t)
 	b := savedBase(t)
 	for i := 0; b.journal < compactAt-4096; i++ {
 		var rows []Row

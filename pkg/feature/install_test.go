@@ -11,11 +11,14 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // TestInstall runs install.sh in a root of its own, with programs that say their
 // name: what is beside the Feature, what a release has, and what is in neither.
 func TestInstall(t *testing.T) {
+	sample.Long(t)
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") != "" {
 			t.Fatal("CI is root")

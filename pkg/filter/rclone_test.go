@@ -35,6 +35,7 @@ func seeded(t *testing.T) *rand.Rand {
 // rcloneBinary finds the rclone that the project ships.
 func rcloneBinary(t *testing.T) string {
 	t.Helper()
+	sample.Long(t)
 	binary := os.Getenv("COLTEC_RCLONE")
 	if binary == "" {
 		binary = "../../bin/rclone"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/google/go-cmp/cmp"
 )
@@ -219,6 +220,7 @@ func TestNothingMovedNothingDone(t *testing.T) {
 
 // What git status writes into an index is not a change.
 func TestARefreshedIndexIsNoChange(t *testing.T) {
+	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 20)
 	for n, version := range []string{"2", "3", "4"} {
@@ -263,6 +265,7 @@ func (p *placed) file(path string) string {
 
 // A long step says how far it is.
 func TestProgress(t *testing.T) {
+	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 500)
 	var last Progress
@@ -276,6 +279,7 @@ func TestProgress(t *testing.T) {
 // One pack that is lost makes none count: what is known must be known with all
 // that it reaches.
 func TestALostPackIsPackedAgain(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 30)
 	a.capture("work/.git")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // loose takes a repository's packs apart, and gives the file of an object.
@@ -49,6 +51,7 @@ func (p *placed) objects(dir string) map[string]bool {
 // One object that is missing, or damaged, kept all of a repository from being carried.
 // All else is, the object is named, and is carried once it is there again.
 func TestDamagedObjects(t *testing.T) {
+	sample.Long(t)
 	remove := func(file string) error { return os.Remove(file) }
 	empty := func(file string) error { return errors.Join(os.Chmod(file, 0o644), os.Truncate(file, 0)) }
 	spoil := func(file string) error {
@@ -135,6 +138,7 @@ func TestDamagedObjects(t *testing.T) {
 // A ref without bytes, as a power cut leaves it, keeps its last value elsewhere; an index
 // that is damaged is carried as it is; a pack whose index is damaged has nothing for git.
 func TestDamagedFiles(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 5)
 	a.git("work", "branch", "topic")
@@ -180,6 +184,7 @@ func TestDamagedFiles(t *testing.T) {
 // it reaches, though it was being read. So was one at which git stood still: that is an
 // error, and says nothing of the object.
 func TestSlowObjects(t *testing.T) {
+	sample.Long(t)
 	defer func(d time.Duration) { stallAfter = d }(stallAfter)
 	a := newPlace(t)
 	a.history("work", 5)

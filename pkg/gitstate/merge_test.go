@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // hop brings the state of one place to another: files as the replica would,
@@ -46,6 +48,7 @@ func origin(t *testing.T, n int) string {
 }
 
 func TestBesideAFreshClone(t *testing.T) {
+	sample.Long(t)
 	url := origin(t, 300)
 	a, b := newPlace(t), newPlace(t)
 	for _, p := range []*placed{a, b} {
@@ -84,6 +87,7 @@ func TestBesideAFreshClone(t *testing.T) {
 }
 
 func TestThereAndBack(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 50)
 	a.everyKind("work")
@@ -124,6 +128,7 @@ func TestMovedHereAndCheckedOutThere(t *testing.T) {
 }
 
 func TestBothCommitted(t *testing.T) {
+	sample.Long(t)
 	for _, agreed := range []bool{true, false} {
 		a, b := newPlace(t), newPlace(t)
 		a.history("work", 30)
@@ -178,6 +183,7 @@ func (p *placed) commit(dir, message string) string {
 // A repository that moves on on one side is brought up to date on the other,
 // without a word.
 func TestOneSideGoesOn(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 10)
 	b.hop(a, true, "work/.git")
@@ -199,6 +205,7 @@ func TestOneSideGoesOn(t *testing.T) {
 
 // Configuration and hooks that differ are kept where the keeper is told.
 func TestFilesThatDiffer(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 5)
 	b.hop(a, true, "work/.git")
@@ -218,6 +225,7 @@ func TestFilesThatDiffer(t *testing.T) {
 // A coltecd that ended while it copied a pack into a repository on another disk left a part
 // of it with the pack's name. The next one took that for the pack, and added the index.
 func TestAPartOfAPackIsNone(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
 	b.hop(a, false, "work/.git")
@@ -244,6 +252,7 @@ func TestAPartOfAPackIsNone(t *testing.T) {
 
 // A remote that somebody added while the configuration was joined was lost.
 func TestConfigurationThatChangesMeanwhile(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
 	b.hop(a, false, "work/.git")
@@ -282,6 +291,7 @@ func TestConfigurationThatChangesMeanwhile(t *testing.T) {
 
 // A log that is too large to be read whole was replaced by 32 bytes.
 func TestLargeLogs(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
 	b.hop(a, false, "work/.git")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // soon runs something that must not wait for ever.
@@ -79,6 +80,7 @@ func (p *placed) socket(path string) {
 // is replicated. Nothing waits; what git cannot work with is refused, and all else is
 // carried, with a word of what is not.
 func TestWhatIsNoFile(t *testing.T) {
+	sample.Long(t)
 	type kind func(*placed, string)
 	fifo, directory, socket := (*placed).fifo, (*placed).directory, (*placed).socket
 	const loose = "objects/ab/cdef0123456789012345678901234567890123"
@@ -134,6 +136,7 @@ func TestWhatIsNoFile(t *testing.T) {
 
 // Nor does a FIFO in a shadow, or in what a repository borrows from, hold anything up.
 func TestWhatIsNoFileElsewhere(t *testing.T) {
+	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 3)
 	a.capture("work/.git")
@@ -171,6 +174,7 @@ func (p *placed) asks(ctx context.Context, file string) error {
 
 // Git that sleeps for nothing is ended; git that has been told to end, is not.
 func TestStalledGit(t *testing.T) {
+	sample.Long(t)
 	defer func(d time.Duration) { stallAfter = d }(stallAfter)
 	stallAfter = time.Second
 	a := newPlace(t)
@@ -190,6 +194,7 @@ func TestStalledGit(t *testing.T) {
 
 // Git was taken to stand still after a container had been paused: the clock had gone on.
 func TestAPauseIsNoStall(t *testing.T) {
+	sample.Long(t)
 	defer func(d time.Duration) { stallAfter = d }(stallAfter)
 	stallAfter = 3 * time.Second
 	a := newPlace(t)
@@ -223,6 +228,7 @@ func (p *placed) linkAt(path string) string {
 
 // Hooks that are a link to a directory kept a repository from being carried at all.
 func TestLinksAreCarriedAsLinks(t *testing.T) {
+	sample.Long(t)
 	links := map[string]string{
 		"hooks": "../../my hooks", "info": "/nonexistent/info", "rr-cache": "nowhere", "description": "../../text",
 		"notes": "hooks/x", "lfs": "/tmp", "commondir.txt": "config",
@@ -272,6 +278,7 @@ func TestLinksAreCarriedAsLinks(t *testing.T) {
 // A working tree as git-new-workdir makes it: its refs are a link to those of another
 // repository, and what they lead to is what is carried.
 func TestStateBehindLinks(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("main", 5)
 	a.git("main", "branch", "topic")
@@ -339,6 +346,7 @@ func TestNestedBehindALink(t *testing.T) {
 
 // Objects of a repository lie elsewhere, and its refs are many.
 func TestBorrowedObjectsAndManyRefs(t *testing.T) {
+	sample.Long(t)
 	a, b, c := newPlace(t), newPlace(t), newPlace(t)
 	a.history("main", 20)
 	b.git("", "clone", "-q", "--shared", filepath.Join(a.root, "main"), "work")

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // owned is a tree of another user's, with a repository, kept by root.
@@ -82,6 +83,7 @@ func TestDirectoryThatItsOwnerExchanges(t *testing.T) {
 // The owner of the tree has a repository borrow the objects of root's own. What is the
 // owner's too, or anybody's to read, is borrowed.
 func TestBorrowedFromAnother(t *testing.T) {
+	sample.Long(t)
 	for name, c := range map[string]struct {
 		uid  int
 		mode os.FileMode

@@ -3,12 +3,15 @@ package gitstate
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // The files of a tree are placed anew, and an index knew them by their old inodes: until
 // somebody ran git status, git diff-files and git describe --dirty said that all had changed.
 // It was so but for a repository at the top of the tree.
 func TestIndexAfterARestore(t *testing.T) {
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.write(".gitignore", "*\n")
 	a.git("", "init", "-q")

@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // A repository whose git directory lies outside of the tree was not carried, and nobody
 // said so. It is, comes out as one that is in the tree, and what was done there comes back
 // to where it lies here.
 func TestOutsideOfTheTree(t *testing.T) {
+	sample.Long(t)
 	for _, c := range []struct {
 		name string
 		make func(a *placed, away string)
@@ -111,6 +113,7 @@ func TestOutsideOfTheTree(t *testing.T) {
 // tree, were left out of its next capture, and so were deleted where they had been made;
 // and so was each branch that the working tree was switched from.
 func TestRefsOfALinkedTree(t *testing.T) {
+	sample.Long(t)
 	a, b, away := newPlace(t), newPlace(t), t.TempDir()
 	main := &placed{t: t, root: filepath.Join(away, "main")} // the repository, with a working tree of its own
 	gittest.History(t, main.root, 5, 100)
@@ -276,6 +279,7 @@ func TestOutsideAndNotThere(t *testing.T) {
 // was lost: from then on that counted as something from the bucket. What was led to from here
 // once is known; what leads elsewhere since, and came, is not.
 func TestWhatLedOutsideIsKnown(t *testing.T) {
+	sample.Long(t)
 	a, away := newPlace(t), t.TempDir()
 	came := false
 	again := func() {

@@ -7,7 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // shown are the files of a working tree, as a base has them.
@@ -38,6 +39,7 @@ func (p *placed) shown() map[string]Missing {
 // What git took away itself is told from what somebody removed, and what was cleaned away
 // from what a wiped tree lacks.
 func TestRemoved(t *testing.T) {
+	sample.Long(t)
 	tests := map[string]struct {
 		do   func(p *placed)
 		want Removal
@@ -115,6 +117,7 @@ func TestRemoved(t *testing.T) {
 
 // A file that was edited since git had it is not in git.
 func TestRemovedEdited(t *testing.T) {
+	sample.Long(t)
 	p := newPlace(t)
 	p.git("", "init", "-q")
 	p.write("a", "12345")

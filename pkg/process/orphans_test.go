@@ -29,6 +29,7 @@ func gone(t *testing.T, pid int) {
 }
 
 func TestAdopt(t *testing.T) {
+	sample.Long(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if err := Adopt(ctx); err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -290,6 +291,7 @@ func TestALeaderEndsBeforeItsGroup(t *testing.T) {
 
 // Whatever a descendant does, KILL ends it: ignores TERM, leaves the group.
 func TestNothingSurvivesAStop(t *testing.T) {
+	sample.Long(t)
 	marked := func(s *Spec) { s.Marker = "test/" + strconv.Itoa(os.Getpid()) }
 	tests := map[string]struct {
 		bad  string
@@ -453,6 +455,7 @@ func TestStartErrors(t *testing.T) {
 }
 
 func TestFailedStartsLeakNothing(t *testing.T) {
+	sample.Long(t)
 	count := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

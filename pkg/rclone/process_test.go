@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -220,6 +221,7 @@ func TestLimiters(t *testing.T) {
 // However many are asked for at once, by however many remotes of a workspace, two
 // rclones run, and one of those that take long.
 func TestTwoAtATime(t *testing.T) {
+	sample.Long(t)
 	dir := t.TempDir()
 	// Each looks who else is there while it runs.
 	script := stored("") + `mkdir ` + dir + `/$$-$1; ls ` + dir + ` | grep -c -- - >>` + dir + `/all; ls ` + dir + ` | grep -c -- -delete >>` + dir + `/bulk

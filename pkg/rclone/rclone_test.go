@@ -12,11 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // realBinary is the rclone of this repository.
 func realBinary(t testing.TB) Binary {
 	t.Helper()
+	sample.Long(t)
 	path, err := s3test.Rclone()
 	if err != nil {
 		t.Fatal(err)

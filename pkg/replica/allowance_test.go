@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -47,6 +48,7 @@ func (m *machine) leftOut() (names []string, came int64) {
 // A file with more parts than a row can have stopped its whole replica: the error was that
 // of the manifest, after all was sent, and named nothing.
 func TestWhatIsTooLargeIsLeftOut(t *testing.T) {
+	sample.Long(t)
 	random := rand.NewChaCha8([32]byte{1})
 	content := func(size int) string {
 		b := make([]byte, size)
@@ -100,6 +102,7 @@ func TestWhatIsTooLargeIsLeftOut(t *testing.T) {
 
 // All files together were bounded in the manifest alone.
 func TestLargeFilesTogether(t *testing.T) {
+	sample.Long(t)
 	m := newWorld(t).machine("m")
 	m.mustAcquire()
 	m.limits = limits{rows: 1000, fileParts: 1000, parts: 14}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/google/go-cmp/cmp"
 )
@@ -86,6 +87,7 @@ func (m *machine) staged() (files []string) {
 // made anew for each, and what was known of it was of the one before. And what several
 // batches need of an object was fetched by each.
 func TestBatches(t *testing.T) {
+	sample.Long(t)
 	const kib = 1 << 10
 	large := noise(9, 700*kib)
 	many := map[string]string{}
@@ -121,6 +123,7 @@ func TestBatches(t *testing.T) {
 // Files that many generations brought, each with an object of its own and parts of
 // several files in each.
 func TestBatchesOfManyGenerations(t *testing.T) {
+	sample.Long(t)
 	one, two := started(t, nil)
 	content := map[string][]byte{}
 	for i := range 4 {
@@ -178,6 +181,7 @@ func TestBatchesGoOn(t *testing.T) {
 
 // A large file that was cut off in the middle goes on with the parts that had come.
 func TestBatchesGoOnWithinAFile(t *testing.T) {
+	sample.Long(t)
 	one, two := started(t, map[string]string{"d/e/": "", "big": noise(1, 36<<20), "l": "> big"})
 	w := one.w
 	w.bucket.Inject(storetest.Fault{Op: storetest.Download, Key: "/o/", Kind: storetest.Halfway})

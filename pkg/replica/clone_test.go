@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // reflinking mounts a new file system of a kind whose files can share extents.
@@ -46,6 +48,7 @@ func reflinking(t *testing.T, kind string) string {
 // Where the file system clones files, one that is written in place all the time is
 // staged all the same, in a state that it had.
 func TestWhatIsStagedIsAClone(t *testing.T) {
+	sample.Long(t)
 	for _, kind := range []string{"xfs", "btrfs"} {
 		t.Run(kind, func(t *testing.T) {
 			at := reflinking(t, kind)

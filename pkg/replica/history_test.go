@@ -490,6 +490,7 @@ func (f forgetful) Publish(ctx context.Context, p store.Publication) (store.Ref,
 // TestHistoriesCatchMutants: a checker is worth what it catches. Each mutant
 // breaks one promise.
 func TestHistoriesCatchMutants(t *testing.T) {
+	sample.Long(t)
 	mutants := map[string]struct {
 		make func(m *machine)
 		want string // in what is said of it

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
@@ -154,6 +155,7 @@ var shapes = map[string]replicatest.Shape{
 // TestHopThroughAnotherFileSystem holds that a hop to a machine whose file
 // system cannot show everything, and back, changes nothing on the others.
 func TestHopThroughAnotherFileSystem(t *testing.T) {
+	sample.Long(t)
 	for name, shape := range shapes {
 		t.Run(name, func(t *testing.T) {
 			w := &workspace{bucket: storetest.New()}

@@ -14,6 +14,8 @@ import (
 	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // disk gives a place a disk of its own for its tree, of a size and more as mount has it.
@@ -54,6 +56,7 @@ func refusedOf(t *testing.T, out *Outcome) (paths []string) {
 // One file that had no room on the disk kept every other one away, and what had come of
 // it kept the disk full.
 func TestWhatHasNoRoomKeepsNothingElseAway(t *testing.T) {
+	sample.Long(t)
 	const mib = 1 << 20
 	small := map[string]string{"d/e/f": "1", "l": "> d", "z": "26", "zero": "", "empty/": "", "m": noise(3, mib)}
 	big := noise(1, 26*mib)

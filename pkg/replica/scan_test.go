@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coltec/coltec/pkg/base"
-	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
@@ -327,6 +326,7 @@ func (m *machine) objects() []string {
 // Edits of the same size within one tick of the file system's clock show
 // nothing in their times.
 func TestScanSeesFastEdits(t *testing.T) {
+	sample.Long(t)
 	m := newWorld(t).machine("m")
 	m.mustAcquire()
 	for i := range 40 {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
 )
@@ -182,6 +183,7 @@ func TestScanIn(t *testing.T) {
 
 // A watch that forgets something would be seen.
 func TestScanInMutants(t *testing.T) {
+	sample.Long(t)
 	for name, spoil := range map[string]func(map[string]bool){
 		"what came is not looked into": func(dirs map[string]bool) {
 			for dir := range dirs {

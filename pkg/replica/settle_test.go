@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coltec/coltec/pkg/base"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -621,6 +621,7 @@ func TestContentThatIsHereIsNotFetched(t *testing.T) {
 
 // Of a large file that another machine changed, only what it changed is fetched.
 func TestPartsThatAreHereAreNotFetched(t *testing.T) {
+	sample.Long(t)
 	noise := func(n int) string {
 		b := make([]byte, n)
 		_, _ = rand.NewChaCha8([32]byte{1}).Read(b)

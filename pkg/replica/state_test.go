@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -81,6 +81,7 @@ func looks(t *testing.T, m *machine, w writer, most int) (torn []error, nothing,
 // content of two moments was staged of one that is written through a mapping, and
 // nothing at all of a log.
 func TestWhatIsStagedWasThere(t *testing.T) {
+	sample.Long(t)
 	for _, kind := range slices.Sorted(maps.Keys(writers)) {
 		t.Run(kind, func(t *testing.T) {
 			m := newWorld(t).machineAt(filepath.Join(t.TempDir(), "m"))
@@ -149,6 +150,7 @@ func (f readOnlyOnce) ReadAt(b []byte, at int64) (int, error) {
 // The test above finds a reader that does not look at the times, and one that does not
 // read a second time.
 func TestWhatIsStagedWasThereMutants(t *testing.T) {
+	sample.Long(t)
 	for name, tt := range map[string]struct {
 		kind string
 		open func(localfs.File) localfs.File

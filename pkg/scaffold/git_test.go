@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 func TestSplitURL(t *testing.T) {
@@ -27,6 +29,7 @@ func TestSplitURL(t *testing.T) {
 // TestGitTemplate reads a folder of a tag of a real repository, and refuses what
 // leads out of it.
 func TestGitTemplate(t *testing.T) {
+	sample.Long(t)
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Fatal("git is not installed: it is needed to build and test, see README.md")
 	}

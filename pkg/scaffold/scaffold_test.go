@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/extensions"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/templates"
@@ -336,6 +337,7 @@ func TestMergeThatNoLongerParses(t *testing.T) {
 // TestKilledUpdate kills an update at each of its steps. What is there then is as
 // before, or becomes as after by the next call.
 func TestKilledUpdate(t *testing.T) {
+	sample.Long(t)
 	whole := made(t)
 	if err := change2(whole); err != nil {
 		t.Fatal(err)

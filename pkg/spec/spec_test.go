@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/coltec/coltec/hooks"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"
 )
@@ -430,6 +431,7 @@ func TestHostileShapes(t *testing.T) {
 
 // TestBrokenExamplesShowNoSecret breaks each example in many ways.
 func TestBrokenExamplesShowNoSecret(t *testing.T) {
+	sample.Long(t)
 	const plain = "AKIAPLAINLOOKINGSECRET"
 	for name := range valid(t) {
 		src, err := os.ReadFile("testdata/valid/" + name + ".yaml")

@@ -40,6 +40,7 @@ var sampled = []string{"TestConformNames", "TestConformNextTree", "TestConformFe
 // remoteOn joins the real rclone and back ends.
 func remoteOn(t testing.TB, root string, backends ...rclone.Backend) *rclone.Remote {
 	t.Helper()
+	sample.Long(t)
 	path, err := s3test.Rclone()
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +98,7 @@ func sftpRemote(t testing.TB) *rclone.Remote {
 // and returns the address that it says it listens at.
 func serve(t testing.TB, protocol string, listening *regexp.Regexp) string {
 	t.Helper()
+	sample.Long(t)
 	path, err := s3test.Rclone()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -60,6 +61,7 @@ var edits = map[string]func(b, more []byte, at int) []byte{
 }
 
 func TestPartsFollowAnEdit(t *testing.T) {
+	sample.Long(t)
 	for name, edit := range edits {
 		t.Run(name, func(t *testing.T) {
 			s := memorySuite(t)
@@ -93,6 +95,7 @@ func TestPartsFollowAnEdit(t *testing.T) {
 // A file that changed while it was read leaves the others as they are, however
 // many packs it went through, and nothing of its own where it can be helped.
 func TestUndoThroughPacks(t *testing.T) {
+	sample.Long(t)
 	for size, firsts := range map[int][]int{
 		smallFile + 1: {0, packSize - 10, packSize}, packSize + maxPart: {0, 10, packSize - 10}, shipSize + 2*packSize: {10},
 	} {
@@ -135,6 +138,7 @@ func TestUndoThroughPacks(t *testing.T) {
 
 // What has the same parts in one batch is sent once, taken out or not.
 func TestPartsOfOneBatch(t *testing.T) {
+	sample.Long(t)
 	s := memorySuite(t)
 	noise := s.noise(8 << 20)
 	sent := s.sending(func() {
@@ -157,6 +161,7 @@ func TestPartsOfOneBatch(t *testing.T) {
 // An upload that fails while the next packs are staged fails the batch, and
 // nothing is lost when it is sent again.
 func TestShipmentFails(t *testing.T) {
+	sample.Long(t)
 	for _, kind := range []storetest.Kind{storetest.Before, storetest.After, storetest.Halfway} {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
 			b := storetest.New()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
@@ -173,6 +174,7 @@ func TestHeadsAreHeldToWhatIsRead(t *testing.T) {
 // Rows of next to no bytes each took gigabytes of memory, of an object of 500 KB. What of
 // our own packs that well is padded.
 func TestRowsAreBoundedByTheObject(t *testing.T) {
+	sample.Long(t)
 	const rows = rowsFixed + 1000
 	write := func(entries func(func(*tree.Entry, error) bool)) (string, int64) {
 		path := filepath.Join(t.TempDir(), "m")

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
@@ -223,6 +224,7 @@ func TestFetchVerifiesParts(t *testing.T) {
 // Of a large file that was cut off, what is in its place is not fetched again, and the
 // object that brought it is not kept.
 func TestFetchGoesOnWithinAFile(t *testing.T) {
+	sample.Long(t)
 	w := &watched{Bucket: storetest.New().At("p")}
 	s := NewSnapshot(w, t.TempDir())
 	content := make([]byte, 40<<20)
