@@ -15,6 +15,7 @@ import (
 // all was in the bucket. Whatever a portal answers, nothing is taken for done, for
 // missing or for empty.
 func TestPortals(t *testing.T) {
+	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()
 	for _, key := range []string{"there", "other"} {
 		if err := s.PutIf(ctx, key, []byte("x"), Cond{}); err != nil {
@@ -79,6 +80,7 @@ func everything(t *testing.T, r *Remote) map[string]error {
 }
 
 func TestForeign(t *testing.T) {
+	t.Parallel()
 	const amz, tag, odd = "x-amz-request-id: 1\r\n", "ETag: \"0123456789abcdef0123456789ABCDEF\"\r\n", "ETag: \"65f1c3a2-2d4\"\r\n"
 	const html, xml, json = "Content-Type: text/html; charset=utf-8\r\n", "Content-Type: application/xml\r\n", "Content-Type: application/json\r\n"
 	const cloudFront, google, empty, long = "X-Amz-Cf-Id: 1\r\n", "X-GUploader-UploadID: 1\r\n", "Content-Length: 0\r\n", "Content-Length: 105\r\n"
@@ -145,6 +147,7 @@ func TestForeign(t *testing.T) {
 // An upload in parts that fails is aborted, and the store answers that with a 204: it
 // was taken for a portal's, and hid what had failed. A portal's own counts for nothing.
 func TestUploadInParts(t *testing.T) {
+	t.Parallel()
 	part := func(r s3test.Request) bool { return r.Method == "PUT" }
 	aborted := false // under the proxy's lock
 	aborts := func(r s3test.Request) bool { aborted = aborted || r.Method == "DELETE"; return r.Method == "DELETE" }
@@ -225,6 +228,7 @@ func TestWriteWithoutATag(t *testing.T) {
 
 // What an S3 back end wraps is looked at as well; the answers of others are their own.
 func TestOverS3(t *testing.T) {
+	t.Parallel()
 	backends := []Backend{
 		{Name: "s", Type: "s3"}, {Name: "d", Type: "webdav"},
 		{Name: "cs", Type: "crypt", Options: map[string]string{"remote": "s:bucket/x"}},

@@ -80,6 +80,7 @@ func tree(t testing.TB, files map[string]string) string {
 }
 
 func TestSmallObjects(t *testing.T) {
+	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -125,6 +126,7 @@ func TestSmallObjects(t *testing.T) {
 }
 
 func TestManyObjects(t *testing.T) {
+	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()
 	files := map[string]string{"empty": "", "dir/deep/er": "x"}
 	for i := range 20 {

@@ -32,6 +32,7 @@ var awkward = []string{
 }
 
 func TestNamesGoThereAndBack(t *testing.T) {
+	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()
 	files := map[string]string{}
 	for i, name := range awkward {
@@ -122,6 +123,7 @@ func TestPutNames(t *testing.T) {
 // Above 100 KiB rclone streams in parts, which carry no condition: a lease over
 // a grown head would have been no lease.
 func TestConditionHoldsAtAnySize(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	for _, size := range []int{0, 1, memory - 1, memory, memory + 1, 150_000, 200<<10 - 1, 200 << 10, 3 << 20} {
 		key, body := fmt.Sprint("k", size), bytes.Repeat([]byte("x"), size)
@@ -140,6 +142,7 @@ func TestConditionHoldsAtAnySize(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
+	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()
 	if err := s.PutIf(ctx, "there", []byte("x"), Cond{}); err != nil {
 		t.Fatal(err)
@@ -171,6 +174,7 @@ func TestMissing(t *testing.T) {
 
 // S3 tells a missing bucket as a missing object where nothing is written.
 func TestNoBucket(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	r := *s.Remote
 	r.root = "primary:no-such-bucket/x"
@@ -187,6 +191,7 @@ func TestNoBucket(t *testing.T) {
 }
 
 func TestBadCredentials(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	secret := "notthesecretatall"
 	for option, value := range map[string]string{"secret_access_key": secret, "access_key_id": secret} {
@@ -207,6 +212,7 @@ func TestBadCredentials(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +238,7 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestInjectedFaults(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		fault s3test.Fault
 		want  Class
@@ -273,6 +280,7 @@ func TestInjectedFaults(t *testing.T) {
 
 // The body that was cut short is never taken for the whole.
 func TestTruncatedAnswer(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	if err := s.PutIf(t.Context(), "k", bytes.Repeat([]byte("x"), 5000), Cond{}); err != nil {
 		t.Fatal(err)
@@ -307,6 +315,7 @@ func TestCanceledUpload(t *testing.T) {
 }
 
 func TestMove(t *testing.T) {
+	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()
 	keys := []string{"a", "d/b", "keep", "caf\xe9\n"}
 	files := map[string]string{}
@@ -346,6 +355,7 @@ func TestMove(t *testing.T) {
 }
 
 func TestProbe(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	got, err := s.Probe(t.Context(), "probe")
 	if err != nil || !got.Strong() || time.Since(got.ServerTime).Abs() > time.Minute {
@@ -365,6 +375,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestProbeWithoutConditions(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	s.proxy.Inject(s3test.Fault{Status: 501, Code: "NotImplemented", If: func(r s3test.Request) bool { return r.Header.Get("If-None-Match") != "" }})
 	got, err := s.Probe(t.Context(), "probe")
@@ -402,6 +413,7 @@ func TestProbeOfADirectory(t *testing.T) {
 
 // The same things hold on a directory, and on crypt over S3.
 func TestOtherBackends(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	backends := []Backend{
 		s.backend,
@@ -474,6 +486,7 @@ func conform(t *testing.T, r *Remote) {
 
 // What Metadata carries: the mode and the time of a file.
 func TestMetadata(t *testing.T) {
+	t.Parallel()
 	s := newStore(t, Options{})
 	r := s.Metadata()
 	dir := tree(t, map[string]string{"script": "#!/bin/sh\n"})
@@ -533,6 +546,7 @@ func TestSecretsStayInTheEnvironment(t *testing.T) {
 }
 
 func TestUploadOfAnUnreadableFile(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() == 0 {
 		// Root reads everything; a link that leads nowhere is unreadable to all.
 		s := newStore(t, Options{})
