@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -32,6 +33,7 @@ func (s *suite) grow(was *item, content string) (item, int) {
 
 // Of a log that grew the last 600 KB were sent each time.
 func TestWhatGrewIsSentAlone(t *testing.T) {
+	sample.Long(t)
 	for name, size := range map[string]int{"small": 10 << 10, "one part": 100 << 10, "large": 5 << 20} {
 		t.Run(name, func(t *testing.T) {
 			s := memorySuite(t)
@@ -55,6 +57,7 @@ func TestWhatGrewIsSentAlone(t *testing.T) {
 
 // A file that grew and is another besides is cut anew from where it is.
 func TestWhatGrewAndIsAnother(t *testing.T) {
+	sample.Long(t)
 	s := memorySuite(t)
 	noise := s.noise(3 << 20)
 	was, _ := s.grow(nil, string(noise[:2<<20]))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -119,6 +120,7 @@ func TestImpossibleManifests(t *testing.T) {
 
 // What is packed well, or is counted and not there, takes no memory.
 func TestImpossibleManifestsInMemory(t *testing.T) {
+	sample.Long(t)
 	line := "f\t644\t1\t0\t\t\t\t\t"
 	for name, text := range map[string]string{
 		"a row of 600 MiB":       header(1) + line + strings.Repeat("x", 600<<20) + "\n",
@@ -156,6 +158,7 @@ func TestManifestWindow(t *testing.T) {
 
 // Honest trees of the kind that packs best are far from the bounds.
 func TestWhatPacksWellIsRead(t *testing.T) {
+	sample.Long(t)
 	for name, row := range map[string]string{
 		"directories": "d\t755\t1700000000000000000\t0\t\t\t\t\tdir%06d\n",
 		"empty files": "f\t644\t1700000000000000000\t0\te3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\t\t\t\tf%06d\n",
@@ -297,6 +300,7 @@ func TestHeadThatIsTooLargeIsThinned(t *testing.T) {
 // A workspace of many replicas, or one that commits every five seconds for two days, is
 // none that cannot be.
 func TestManyReplicasAndGenerations(t *testing.T) {
+	sample.Long(t)
 	for _, replicas := range []int{1, 50, 1000} {
 		b := storetest.New()
 		l := machineOf(t, b, "a")

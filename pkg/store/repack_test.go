@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
 )
@@ -174,6 +175,7 @@ func TestConformRepack(t *testing.T) {
 // Those that are damaged, or gone, are left as they are, and keep nothing else
 // from it.
 func TestRepackOfMany(t *testing.T) {
+	sample.Long(t)
 	s := memorySuite(t)
 	var items []item
 	for i := range 30 {
