@@ -349,9 +349,9 @@ func TestCollectionLosesNothing(t *testing.T) {
 // TestCollectionMutants holds the test above: without a rule it finds a loss.
 func TestCollectionMutants(t *testing.T) {
 	sample.Long(t)
-	tests := map[string]func(*rules){
-		"nothing but the newest is kept": func(r *rules) {
-			r.keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
+	tests := map[string]func(*collection.Rules){
+		"nothing but the newest is kept": func(r *collection.Rules) {
+			r.Keep = func(gens []store.Generation, _ time.Time, _ time.Duration) []store.Generation {
 				return gens[max(len(gens)-1, 0):]
 			}
 		},

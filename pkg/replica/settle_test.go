@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/rclone"

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )

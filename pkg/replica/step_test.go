@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/google/go-cmp/cmp"
 )
@@ -22,6 +23,7 @@ func unloaded(b *base.Base) (is bool) {
 // A step that does not fit into memory is one generation all the same, and is
 // there after a crash between its preparation and its commit.
 func TestLargeStep(t *testing.T) {
+	sample.Long(t)
 	one, two := started(t, map[string]string{"a": "1", "b": "2", "gone": "3", "m/x": "4"})
 	one.spoolAfter = base.SpoolMany
 	w := one.w
