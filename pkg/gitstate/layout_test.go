@@ -78,7 +78,7 @@ func TestLayouts(t *testing.T) {
 			p.git("work", "replace", "--graft", "HEAD~2")
 		},
 	}
-	for name, lay := range sample.Cases(t, 5, layouts) {
+	for name, lay := range sample.Cases(t, 3, layouts) {
 		t.Run(name, func(t *testing.T) {
 			a, b := newPlace(t), newPlace(t)
 			lay(a)
