@@ -156,7 +156,7 @@ func TestCollectionKeepsWhatIsNeeded(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	deleted := 0
-	rounds := sample.Size(2, 6)
+	rounds := sample.Size(1, 6)
 	for i := range rounds {
 		y := newWeeks(t, seed+uint64(i))
 		written := map[string]bool{}

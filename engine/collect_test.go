@@ -337,7 +337,8 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 // needs.
 func TestCollectionLosesNothing(t *testing.T) {
 	sample.Long(t)
-	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(4, 15)))
+	t.Parallel()
+	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(3, 15)))
 	t.Logf("%d histories from seed %d", n, first)
 	for seed := first; seed < first+n; seed++ {
 		if err := newYard(t, seed).history(60); err != nil {
@@ -547,6 +548,7 @@ func (b *box) collect() {
 // TestCollectionDeletes: what nothing needs any more goes, in time.
 func TestCollectionDeletes(t *testing.T) {
 	sample.Long(t)
+	t.Parallel()
 	y := newYard(t, 1)
 	a := y.box("a")
 	for i := range 100 {

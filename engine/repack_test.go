@@ -107,6 +107,7 @@ func (y *yard) only(part string) string {
 // is small beside it.
 func TestGather(t *testing.T) {
 	sample.Long(t)
+	t.Parallel()
 	tests := map[string]struct {
 		small func(live, sizes map[string]int64, few int) []string
 		want  string
