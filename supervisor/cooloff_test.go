@@ -34,10 +34,10 @@ func TestCoolOffsBeginAnewWhereItWasWell(t *testing.T) {
 	}
 	other := def
 	other.Name, other.Argv = "unit", []string{"run", "otherwise"}
-	retried := func(p *played, now time.Time) time.Time {
-		now = p.nextRetry
-		p.fire(now)
-		return now
+	retried := func(p *played, _ time.Time) time.Time {
+		at := p.nextRetry
+		p.fire(at)
+		return at
 	}
 	for name, tt := range map[string]struct {
 		then func(p *played, now time.Time) time.Time // what happens after two cool-offs

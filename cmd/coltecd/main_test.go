@@ -203,14 +203,6 @@ func ended(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// try runs the program in this process.
-func try(t *testing.T, environ []string, args ...string) (code int, out, err string) {
-	t.Helper()
-	var o, e bytes.Buffer
-	code = run(t.Context(), append([]string{"coltecd"}, args...), stdio{strings.NewReader(""), &o, &e}, environ)
-	return code, o.String(), e.String()
-}
-
 func TestPanicIsAnInternalError(t *testing.T) {
 	var e bytes.Buffer
 	code := run(t.Context(), []string{"coltecd", "version"}, stdio{nil, panicker{}, &e}, nil)
