@@ -211,3 +211,60 @@ type Lost struct {
 	Generations []int64 `json:"generations"`
 	Now         bool    `json:"now"` // the newest generation is among them
 }
+
+// A client is the history of its coltecd's workspace.
+var _ History = (*Client)(nil)
+
+// Generations implements [History].
+func (c *Client) Generations(ctx context.Context, req GenerationsRequest, say func(string)) ([]Generation, error) {
+	req.Ask = AskGenerations
+	return read[[]Generation](ctx, c, req, say)
+}
+
+// Versions implements [History].
+func (c *Client) Versions(ctx context.Context, req VersionsRequest, say func(string)) (Versions, error) {
+	req.Ask = AskVersions
+	return read[Versions](ctx, c, req, say)
+}
+
+// Changes implements [History].
+func (c *Client) Changes(ctx context.Context, req ChangesRequest, say func(string)) (Changes, error) {
+	req.Ask = AskChanges
+	return read[Changes](ctx, c, req, say)
+}
+
+// Restore implements [History].
+func (c *Client) Restore(ctx context.Context, req RestoreRequest, say func(string)) ([]Placed, error) {
+	req.Ask = AskRestore
+	return read[[]Placed](ctx, c, req, say)
+}
+
+// Conflicts implements [History].
+func (c *Client) Conflicts(ctx context.Context, req ConflictsRequest, say func(string)) ([]Conflict, error) {
+	req.Ask = AskConflicts
+	return read[[]Conflict](ctx, c, req, say)
+}
+
+// Conflict implements [History].
+func (c *Client) Conflict(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
+	req.Ask = AskConflict
+	return read[Conflict](ctx, c, req, say)
+}
+
+// Take implements [History].
+func (c *Client) Take(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
+	req.Ask = AskTake
+	return read[Conflict](ctx, c, req, say)
+}
+
+// Drop implements [History].
+func (c *Client) Drop(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
+	req.Ask = AskDrop
+	return read[Conflict](ctx, c, req, say)
+}
+
+// Verify implements [History].
+func (c *Client) Verify(ctx context.Context, req VerifyRequest, say func(string)) ([]Verdict, error) {
+	req.Ask = AskVerify
+	return read[[]Verdict](ctx, c, req, say)
+}

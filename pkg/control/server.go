@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/coltec/coltec/pkg/status"
 )
 
 // maxRequest is far above any request: a list of names.
@@ -72,36 +70,6 @@ type route struct {
 	request any    // a value of the type; nil: there is nothing to say
 	answer  any    // the same; nil: that it is done
 	serve   http.HandlerFunc
-}
-
-// table are all calls, in the order in which people read of them.
-func (s *Server) table() []route {
-	h := s.handler
-	get := func(name, method string, answer any, serve http.HandlerFunc) route {
-		return route{pattern: "GET /v1/" + name, method: method, answer: answer, serve: serve}
-	}
-	return []route{
-		get("status", "Status", status.Document{}, s.status),
-		get("events", "Events", Event{}, s.events),
-		does(s, "sync", "Sync", h.Sync),
-		does(s, "takeover", "Takeover", h.Takeover),
-		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
-		does(s, "pause", "Pause", acts(h.Pause)),
-		does(s, "resume", "Resume", acts(h.Resume)),
-		does(s, "restart", "Restart", acts(h.Restart)),
-		does(s, "stop", "Stop", h.Stop),
-		does(s, "reload", "Reload", func(ctx context.Context, _ struct{}, say func(string)) error { return h.Reload(ctx, say) }),
-		does(s, "provide", "Provide", h.Provide),
-		asks(s, AskGenerations, "Generations", h.Generations),
-		asks(s, AskVersions, "Versions", h.Versions),
-		asks(s, AskChanges, "Changes", h.Changes),
-		asks(s, AskRestore, "Restore", h.Restore),
-		asks(s, AskConflicts, "Conflicts", h.Conflicts),
-		asks(s, AskConflict, "Conflict", h.Conflict),
-		asks(s, AskTake, "Take", h.Take),
-		asks(s, AskDrop, "Drop", h.Drop),
-		asks(s, AskVerify, "Verify", h.Verify),
-	}
 }
 
 // does is the route of a call that may take long, and has nothing to tell in the end.

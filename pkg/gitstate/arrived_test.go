@@ -13,6 +13,7 @@ import (
 
 // Names that no repository of a tree has, on any file system that the tree may lie on.
 func TestPathsOfRepositories(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.link("/", "link")
 	for path, good := range map[string]bool{
@@ -31,6 +32,7 @@ func TestPathsOfRepositories(t *testing.T) {
 
 // What git would not have as the name of a ref is none: it is the name of a file too.
 func TestNamesOfRefs(t *testing.T) {
+	t.Parallel()
 	for name, good := range map[string]bool{
 		"refs/heads/main": true, "refs/heads/a/b": true, "refs/heads/ümlaut": true, "refs/heads/@": true, "refs/stash": true,
 		"": false, "HEAD": false, "heads/main": false, "/refs/heads/x": false, "refs/": false, "refs/heads/": false, "refs//x": false,
@@ -48,6 +50,7 @@ func TestNamesOfRefs(t *testing.T) {
 // Whoever writes in the tree can write in the stage too, while git is at work there: what
 // a scratch directory is set up with runs nothing either.
 func TestArmedScratchDirectory(t *testing.T) {
+	t.Parallel()
 	a := newPlace(t)
 	a.history("work", 3)
 	a.write("work/new", "staged\n")

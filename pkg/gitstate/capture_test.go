@@ -193,6 +193,7 @@ func (p *placed) everyKind(dir string) {
 }
 
 func TestRestoredAsItWas(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 200)
 	a.everyKind("work")
@@ -220,6 +221,7 @@ func TestNothingMovedNothingDone(t *testing.T) {
 
 // What git status writes into an index is not a change.
 func TestARefreshedIndexIsNoChange(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 20)
@@ -265,6 +267,7 @@ func (p *placed) file(path string) string {
 
 // A long step says how far it is.
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 500)
@@ -279,6 +282,7 @@ func TestProgress(t *testing.T) {
 // One pack that is lost makes none count: what is known must be known with all
 // that it reaches.
 func TestALostPackIsPackedAgain(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 30)

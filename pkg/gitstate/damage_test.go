@@ -138,6 +138,7 @@ func TestDamagedObjects(t *testing.T) {
 // A ref without bytes, as a power cut leaves it, keeps its last value elsewhere; an index
 // that is damaged is carried as it is; a pack whose index is damaged has nothing for git.
 func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 5)

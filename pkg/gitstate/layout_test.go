@@ -13,6 +13,7 @@ import (
 
 // However git stores a repository: it comes out as it was, and what is done there comes back.
 func TestLayouts(t *testing.T) {
+	t.Parallel()
 	layouts := map[string]func(p *placed){
 		"sha256": func(p *placed) {
 			p.git("", "init", "-q", "--object-format=sha256", "work")
@@ -102,6 +103,7 @@ func TestLayouts(t *testing.T) {
 // not captured for half, and nothing is written into it. One with other names of objects, or
 // with refs in a table, had the refs and packs of the other side put in.
 func TestLayoutsThatAreNotKnown(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		config []string
 		says   string
@@ -150,6 +152,7 @@ func TestLayoutsThatAreNotKnown(t *testing.T) {
 
 // A partial clone is not captured; what others did to it comes into it.
 func TestPartialClone(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
 	b.hop(a, true, "work/.git")

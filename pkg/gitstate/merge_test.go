@@ -48,6 +48,7 @@ func origin(t *testing.T, n int) string {
 }
 
 func TestBesideAFreshClone(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	url := origin(t, 300)
 	a, b := newPlace(t), newPlace(t)
@@ -87,6 +88,7 @@ func TestBesideAFreshClone(t *testing.T) {
 }
 
 func TestThereAndBack(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 50)
@@ -110,6 +112,7 @@ func TestThereAndBack(t *testing.T) {
 // A branch that was moved here without a working tree, and checked out and committed to
 // there: its commit of here is kept, as where both had it checked out.
 func TestMovedHereAndCheckedOutThere(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 20)
 	a.git("work", "switch", "-q", "-c", "topic")
@@ -128,6 +131,7 @@ func TestMovedHereAndCheckedOutThere(t *testing.T) {
 }
 
 func TestBothCommitted(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	for _, agreed := range []bool{true, false} {
 		a, b := newPlace(t), newPlace(t)
@@ -183,6 +187,7 @@ func (p *placed) commit(dir, message string) string {
 // A repository that moves on on one side is brought up to date on the other,
 // without a word.
 func TestOneSideGoesOn(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 10)
@@ -205,6 +210,7 @@ func TestOneSideGoesOn(t *testing.T) {
 
 // Configuration and hooks that differ are kept where the keeper is told.
 func TestFilesThatDiffer(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 5)
@@ -225,6 +231,7 @@ func TestFilesThatDiffer(t *testing.T) {
 // A coltecd that ended while it copied a pack into a repository on another disk left a part
 // of it with the pack's name. The next one took that for the pack, and added the index.
 func TestAPartOfAPackIsNone(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
@@ -291,6 +298,7 @@ func TestConfigurationThatChangesMeanwhile(t *testing.T) {
 
 // A log that is too large to be read whole was replaced by 32 bytes.
 func TestLargeLogs(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)

@@ -33,6 +33,7 @@ done
 // What is captured while git writes is a state that was, with all that it reaches; else that
 // it is at work is said, and nothing is called damaged.
 func TestCapturedWhileGitWrites(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 10)
 	a.git("work", "branch", "one")

@@ -80,6 +80,7 @@ func (p *placed) socket(path string) {
 // is replicated. Nothing waits; what git cannot work with is refused, and all else is
 // carried, with a word of what is not.
 func TestWhatIsNoFile(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	type kind func(*placed, string)
 	fifo, directory, socket := (*placed).fifo, (*placed).directory, (*placed).socket
@@ -136,6 +137,7 @@ func TestWhatIsNoFile(t *testing.T) {
 
 // Nor does a FIFO in a shadow, or in what a repository borrows from, hold anything up.
 func TestWhatIsNoFileElsewhere(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 3)
@@ -228,6 +230,7 @@ func (p *placed) linkAt(path string) string {
 
 // Hooks that are a link to a directory kept a repository from being carried at all.
 func TestLinksAreCarriedAsLinks(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	links := map[string]string{
 		"hooks": "../../my hooks", "info": "/nonexistent/info", "rr-cache": "nowhere", "description": "../../text",
@@ -278,6 +281,7 @@ func TestLinksAreCarriedAsLinks(t *testing.T) {
 // A working tree as git-new-workdir makes it: its refs are a link to those of another
 // repository, and what they lead to is what is carried.
 func TestStateBehindLinks(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("main", 5)
@@ -317,6 +321,7 @@ func TestStateBehindLinks(t *testing.T) {
 
 // A submodule whose git directory lies on another disk.
 func TestNestedBehindALink(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("library", 5)
 	a.git("", "init", "-q", "super")
@@ -346,6 +351,7 @@ func TestNestedBehindALink(t *testing.T) {
 
 // Objects of a repository lie elsewhere, and its refs are many.
 func TestBorrowedObjectsAndManyRefs(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b, c := newPlace(t), newPlace(t), newPlace(t)
 	a.history("main", 20)

@@ -41,6 +41,7 @@ func (p *placed) chown(path string, uid int) {
 // was listed: none of them comes into the copy. A file that root has left in the repository
 // does.
 func TestDirectoryThatItsOwnerExchanges(t *testing.T) {
+	t.Parallel()
 	for _, swapped := range []string{"work/.git/hooks", "work/.git"} {
 		a, private := owned(t), t.TempDir()
 		hidden := filepath.Join(private, strings.TrimPrefix("work/.git/hooks/pre-commit", swapped))
@@ -83,6 +84,7 @@ func TestDirectoryThatItsOwnerExchanges(t *testing.T) {
 // The owner of the tree has a repository borrow the objects of root's own. What is the
 // owner's too, or anybody's to read, is borrowed.
 func TestBorrowedFromAnother(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	for name, c := range map[string]struct {
 		uid  int

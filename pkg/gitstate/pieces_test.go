@@ -19,6 +19,7 @@ import (
 // Whose version counts, for all that three sides can have: what one side alone did counts,
 // what both did differently is never decided in silence, and an edit outlives a removal.
 func TestDecided(t *testing.T) {
+	t.Parallel()
 	values := [][]byte{nil, {}, []byte("a"), []byte("b"), []byte("c")}
 	same := func(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 	for _, local := range values {
@@ -57,6 +58,7 @@ func TestDecided(t *testing.T) {
 // Of two logs that both grew, and of which both dropped something: what is new is in what
 // comes of it once, what one side dropped is not, and it is in the order of time.
 func TestJoinedLogs(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	if again, err := strconv.ParseUint(os.Getenv("COLTEC_SEED"), 10, 64); err == nil {
 		seed = again
@@ -118,6 +120,7 @@ func TestJoinedLogs(t *testing.T) {
 
 // An index is read as git reads it; one that is damaged, in whatever place, ends nobody.
 func TestIndexesAsGitReadsThem(t *testing.T) {
+	t.Parallel()
 	for format, width := range map[string]int{"sha1": 20, "sha256": 32} {
 		a := newPlace(t)
 		a.git("", "init", "-q", "--object-format="+format, "work")
@@ -156,6 +159,7 @@ func TestIndexesAsGitReadsThem(t *testing.T) {
 // The index of a pack, damaged or cut off in whatever place: it is refused, or asked without
 // harm.
 func TestDamagedIndexesOfPacks(t *testing.T) {
+	t.Parallel()
 	a := newPlace(t)
 	a.history("work", 3)
 	a.capture("work/.git")
@@ -199,6 +203,7 @@ func TestDamagedIndexesOfPacks(t *testing.T) {
 // A ref that git holds a lock of, or that has moved since it was looked at, is neither written
 // nor removed; no lock stays.
 func TestRefsThatGitIsAtWorkOn(t *testing.T) {
+	t.Parallel()
 	a := newPlace(t)
 	a.history("work", 3)
 	a.git("work", "tag", "-a", "v1", "-m", "annotated")
@@ -267,6 +272,7 @@ func TestRefsThatGitIsAtWorkOn(t *testing.T) {
 // What is kept is listed with where and when it lost its name, and goes when it is dropped,
 // from the files and from the list of refs.
 func TestKeptIsListedAndDropped(t *testing.T) {
+	t.Parallel()
 	a := newPlace(t)
 	a.history("work", 3)
 	one, two := KeptRefs+"dev/20260102T030405.678Z/heads/a/b", KeptRefs+"host/20260102T030405.000Z/HEAD"
@@ -304,6 +310,7 @@ func TestKeptIsListedAndDropped(t *testing.T) {
 // A repository that was removed with its directory is told from one of which the git
 // directory alone is gone; a copy that is removed leaves those in it.
 func TestCopiesOfWhatIsGone(t *testing.T) {
+	t.Parallel()
 	a := newPlace(t)
 	for _, dir := range []string{"removed", "orphan", "super", "super/.git/modules/lib"} {
 		a.history(dir, 2)

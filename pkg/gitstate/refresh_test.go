@@ -11,6 +11,7 @@ import (
 // somebody ran git status, git diff-files and git describe --dirty said that all had changed.
 // It was so but for a repository at the top of the tree.
 func TestIndexAfterARestore(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.write(".gitignore", "*\n")
@@ -38,6 +39,7 @@ func TestIndexAfterARestore(t *testing.T) {
 // What a configuration calls its working tree is read only where it is in the tree, and not
 // by a link.
 func TestIndexOfFilesElsewhere(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.link("..", "up")
 	p.write("project/f", "")

@@ -15,6 +15,7 @@ import (
 // said so. It is, comes out as one that is in the tree, and what was done there comes back
 // to where it lies here.
 func TestOutsideOfTheTree(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	for _, c := range []struct {
 		name string
@@ -113,6 +114,7 @@ func TestOutsideOfTheTree(t *testing.T) {
 // tree, were left out of its next capture, and so were deleted where they had been made;
 // and so was each branch that the working tree was switched from.
 func TestRefsOfALinkedTree(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, b, away := newPlace(t), newPlace(t), t.TempDir()
 	main := &placed{t: t, root: filepath.Join(away, "main")} // the repository, with a working tree of its own
@@ -259,6 +261,7 @@ func TestRefsOfALinkedTree(t *testing.T) {
 
 // What leads to nothing is said; what leads into the tree is carried there.
 func TestOutsideAndNotThere(t *testing.T) {
+	t.Parallel()
 	a := newPlace(t)
 	a.write("work/.git", "gitdir: /nonexistent/elsewhere\n")
 	if got := a.k.Repositories([]string{"work/.git"}); len(got) != 1 {
@@ -279,6 +282,7 @@ func TestOutsideAndNotThere(t *testing.T) {
 // was lost: from then on that counted as something from the bucket. What was led to from here
 // once is known; what leads elsewhere since, and came, is not.
 func TestWhatLedOutsideIsKnown(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	a, away := newPlace(t), t.TempDir()
 	came := false
@@ -327,6 +331,7 @@ func TestWhatLedOutsideIsKnown(t *testing.T) {
 // Whoever moved a repository, and left a link in its place, was told that the bucket may have
 // led there, and to remove and make anew what leads there. To name the new place does.
 func TestWhatWasMovedIsNamed(t *testing.T) {
+	t.Parallel()
 	for kind, lead := range map[string]func(door, to string) error{
 		"a file": func(door, to string) error { return os.WriteFile(door, []byte("gitdir: "+to+"\n"), 0o644) },
 		"a link": func(door, to string) error { return errors.Join(os.RemoveAll(door), os.Symlink(to, door)) },

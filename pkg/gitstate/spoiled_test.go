@@ -11,6 +11,7 @@ import (
 // whole. One without its list of refs was placed as a repository without a branch, and one
 // without a pack with no commits.
 func TestSpoiledCopies(t *testing.T) {
+	t.Parallel()
 	remove := func(file string) error { return os.Remove(file) }
 	cut := func(file string) error {
 		body, err := os.ReadFile(file)
@@ -84,6 +85,7 @@ func TestSpoiledCopies(t *testing.T) {
 // A branch whose commit is damaged where it comes from is no reason to refuse all else of the
 // repository: that is said there, and the rest is joined.
 func TestADamagedBranchKeepsNothingAway(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 4)
 	b.hop(a, true, "work/.git")

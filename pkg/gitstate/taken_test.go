@@ -40,6 +40,7 @@ func (p *placed) shown() map[string]Missing {
 // What git took away itself is told from what somebody removed, and what was cleaned away
 // from what a wiped tree lacks.
 func TestRemoved(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	tests := map[string]struct {
 		do   func(p *placed)
@@ -118,6 +119,7 @@ func TestRemoved(t *testing.T) {
 
 // A file that was edited since git had it is not in git.
 func TestRemovedEdited(t *testing.T) {
+	t.Parallel()
 	sample.Long(t)
 	p := newPlace(t)
 	p.git("", "init", "-q")

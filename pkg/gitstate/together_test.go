@@ -9,6 +9,7 @@ import (
 // A branch x on one side and x/y on the other made all joining fail, at each pass. The remote
 // side keeps the name, unless it is that of what is checked out here; the other is kept.
 func TestNamesThatCannotBeTogether(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		base, here, there []string // git's words, and a step each
 		stays, kept       string
@@ -76,6 +77,7 @@ func TestNamesThatCannotBeTogether(t *testing.T) {
 
 // A ref that leads to another, and was removed elsewhere, came back with the next capture here.
 func TestSymbolicRefThatWasRemoved(t *testing.T) {
+	t.Parallel()
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
 	a.git("work", "symbolic-ref", "refs/heads/alias", "refs/heads/main")
@@ -94,6 +96,7 @@ func TestSymbolicRefThatWasRemoved(t *testing.T) {
 
 // Which of two refs that cannot be together stays, by who has them and what is checked out.
 func TestWhichRefStays(t *testing.T) {
+	t.Parallel()
 	const x, below = "refs/heads/x", "refs/heads/x/y"
 	for name, c := range map[string]struct {
 		remote     string

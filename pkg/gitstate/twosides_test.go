@@ -299,6 +299,7 @@ type twoSided struct {
 // few steps of work, drawn: nothing that either side has is lost by joining, by no order of
 // it and by no cut; and both come out equal.
 func TestTwoSides(t *testing.T) {
+	t.Parallel()
 	var all []twoSided
 	for number := range 40 {
 		for _, known := range []string{"agreed", "base", ""} {

@@ -1,0 +1,182 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// Handler is what the server asks; coltecd is the only real one. Every method
+// may be called from several goroutines at once. A context ends when the
+// client went away or the server closes.
+type Handler interface {
+	// Status tells how the workspace is. It must answer at once.
+	Status(ctx context.Context) status.Document
+	// Sync runs the named replicas (all when none is named) now, and returns
+	// with their outcome. say carries progress lines to the person who waits.
+	Sync(ctx context.Context, req SyncRequest, say func(string)) error
+	// Takeover asks the holder of the lease to hand over, or takes it by force,
+	// and returns when it is ours.
+	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
+	// FinishAdoption ends the watch over plain objects of an earlier tool.
+	FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error
+	// Pause holds one unit or replica.
+	Pause(ctx context.Context, name string) error
+	// Resume lets it go on.
+	Resume(ctx context.Context, name string) error
+	// Restart starts one unit anew; a replica runs a cycle.
+	Restart(ctx context.Context, name string) error
+	// Stop asks for the orderly end and says how it goes. It returns when the
+	// replicas have ended, with account.ErrOnlyHere when something of them is on
+	// this machine only; the client watches the lock for the end of the process.
+	Stop(ctx context.Context, req StopRequest, say func(string)) error
+	// Reload reads the spec again and says what changed.
+	Reload(ctx context.Context, say func(string)) error
+	// Provide takes variables over that the spec asks for, and says what they
+	// let go on.
+	Provide(ctx context.Context, req ProvideRequest, say func(string)) error
+	// Events tells each change, by emit, until the client goes away or emit fails.
+	Events(ctx context.Context, emit func(Event) error) error
+	History
+}
+
+// SyncRequest asks for a cycle now.
+type SyncRequest struct {
+	Names       []string `json:"names,omitempty"`        // of replicas; none: all
+	AllowDelete bool     `json:"allow_delete,omitempty"` // let the deletions that a brake holds back go through
+}
+
+// TakeoverRequest asks for the lease.
+type TakeoverRequest struct {
+	Force bool `json:"force,omitempty"` // without the holder's flush
+}
+
+// StopRequest asks for the orderly end.
+type StopRequest struct {
+	Timeout Duration `json:"timeout,omitempty"` // for the final flush; 0: the daemon's own
+}
+
+// NameRequest names the unit or replica that a verb is about.
+type NameRequest struct {
+	Name string `json:"name"` // of the unit or replica
+}
+
+// ProvideRequest hands over variables that the running coltecd lacks: a `start`
+// with credentials after one without. The socket is ours alone, and they are
+// never shown again.
+type ProvideRequest struct {
+	Variables map[string]string `json:"variables"` // by name; those that the spec does not ask for are passed over
+}
+
+// Event is one change of state.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Subject string    `json:"subject"` // workspace | lease | unit | replica | attention
+	Name    string    `json:"name,omitempty"`
+	From    string    `json:"from,omitempty"`
+	To      string    `json:"to,omitempty"`
+	Text    string    `json:"text,omitempty"`
+}
+
+// table are all calls, in the order in which people read of them.
+func (s *Server) table() []route {
+	h := s.handler
+	get := func(name, method string, answer any, serve http.HandlerFunc) route {
+		return route{pattern: "GET /v1/" + name, method: method, answer: answer, serve: serve}
+	}
+	return []route{
+		get("status", "Status", status.Document{}, s.status),
+		get("events", "Events", Event{}, s.events),
+		does(s, "sync", "Sync", h.Sync),
+		does(s, "takeover", "Takeover", h.Takeover),
+		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
+		does(s, "pause", "Pause", acts(h.Pause)),
+		does(s, "resume", "Resume", acts(h.Resume)),
+		does(s, "restart", "Restart", acts(h.Restart)),
+		does(s, "stop", "Stop", h.Stop),
+		does(s, "reload", "Reload", func(ctx context.Context, _ struct{}, say func(string)) error { return h.Reload(ctx, say) }),
+		does(s, "provide", "Provide", h.Provide),
+		asks(s, AskGenerations, "Generations", h.Generations),
+		asks(s, AskVersions, "Versions", h.Versions),
+		asks(s, AskChanges, "Changes", h.Changes),
+		asks(s, AskRestore, "Restore", h.Restore),
+		asks(s, AskConflicts, "Conflicts", h.Conflicts),
+		asks(s, AskConflict, "Conflict", h.Conflict),
+		asks(s, AskTake, "Take", h.Take),
+		asks(s, AskDrop, "Drop", h.Drop),
+		asks(s, AskVerify, "Verify", h.Verify),
+	}
+}
+
+// Status asks how the workspace is.
+func (c *Client) Status(ctx context.Context) (status.Document, error) {
+	var doc status.Document
+	body, err := c.open(ctx, http.MethodGet, "status", nil)
+	if err != nil {
+		return doc, err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(&doc); err != nil {
+		return doc, fmt.Errorf("cannot read the status: %w", err)
+	}
+	return doc, nil
+}
+
+// Sync runs a cycle now and waits for its outcome.
+func (c *Client) Sync(ctx context.Context, req SyncRequest, say func(string)) error {
+	return c.call(ctx, "sync", req, say)
+}
+
+// Takeover asks for the lease and waits until it is there.
+func (c *Client) Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error {
+	return c.call(ctx, "takeover", req, say)
+}
+
+// FinishAdoption ends the watch over what an earlier tool left.
+func (c *Client) FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error {
+	return c.call(ctx, "adopt", req, say)
+}
+
+// Stop asks for the orderly end, and returns when everything is in the bucket. An
+// error that is account.ErrOnlyHere names what is not; ErrGone means that coltecd
+// ended without a word about it. Either way wait for [Instance.Alive] to turn false.
+func (c *Client) Stop(ctx context.Context, req StopRequest, say func(string)) error {
+	return c.call(ctx, "stop", req, say)
+}
+
+// Reload makes coltecd read its spec again.
+func (c *Client) Reload(ctx context.Context, say func(string)) error {
+	return c.call(ctx, "reload", nil, say)
+}
+
+// Provide hands variables over to a running coltecd.
+func (c *Client) Provide(ctx context.Context, req ProvideRequest, say func(string)) error {
+	return c.call(ctx, "provide", req, say)
+}
+
+// Act is pause, resume or restart of one unit or replica.
+func (c *Client) Act(ctx context.Context, verb, name string) error {
+	return c.call(ctx, verb, NameRequest{name}, nil)
+}
+
+// Events calls emit for each change until ctx ends, emit fails or coltecd is gone.
+func (c *Client) Events(ctx context.Context, emit func(Event) error) error {
+	body, err := c.open(ctx, http.MethodGet, "events", nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for dec := json.NewDecoder(body); ; {
+		var e Event
+		if err := dec.Decode(&e); err != nil {
+			return c.cut(ctx)
+		}
+		if err := emit(e); err != nil {
+			return err
+		}
+	}
+}
