@@ -27,7 +27,7 @@ func (m *machine) undoes() string {
 // unasked holds that a person has nothing to decide, and nothing stays here.
 func (m *machine) unasked() {
 	m.t.Helper()
-	if doc := m.status(); doc.State != status.Running || strings.Contains(words(doc), "word") {
+	if doc := m.status(); doc.State != status.Running || strings.Contains(words(doc), "decision") {
 		m.t.Errorf("%s is %s: %s", m.name, doc.State, words(doc))
 	}
 }

@@ -444,7 +444,7 @@ func TestFaultFullDisk(t *testing.T) {
 		"while staging": func(_ *testing.T, _ *world, a, _ *machine) {
 			a.write("data/big.bin", scrambled(7, 5<<20))
 			_, _, _ = a.run("sync")
-			a.says("the disk of", "is full", "make room")
+			a.says("the disk of", "is full", "free up space")
 			a.resize("data", "64m")
 		},
 		"while the base is written": func(_ *testing.T, _ *world, a, _ *machine) {
@@ -452,7 +452,7 @@ func TestFaultFullDisk(t *testing.T) {
 			a.fill("data/filler")
 			a.chmod("data/src/1.txt", 0o755)
 			_, _, _ = a.run("sync")
-			a.says("the disk of", "is full", "make room")
+			a.says("the disk of", "is full", "free up space")
 			a.remove("data/filler")
 		},
 		"while restoring": func(_ *testing.T, _ *world, a, b *machine) {
@@ -461,7 +461,7 @@ func TestFaultFullDisk(t *testing.T) {
 			a.sync()
 			a.stop()
 			b.must("start")
-			b.says("the disk of this machine is full", "make room")
+			b.says("the disk of this machine is full", "free up space")
 			b.resize("data", "64m")
 			b.await("it is restored", func(doc status.Document) bool { return doc.State == status.Running })
 			sameTree(b.t, treeOf(b.t, a.path("data"), ".coltec"), treeOf(b.t, b.path("data"), ".coltec"))

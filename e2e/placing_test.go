@@ -121,8 +121,8 @@ func TestSmallDisk(t *testing.T) {
 	a.once()
 	a.stageIsEmpty("data")
 
-	b.stuck(`"a-big.bin" is not here`, "the disk of this machine is full", "make room")
-	b.says(`"a-big.bin" is not synced`, "the disk of this machine is full", "make room")
+	b.stuck(`"a-big.bin" is not here`, "the disk of this machine is full", "free up space")
+	b.says(`"a-big.bin" is not synced`, "the disk of this machine is full", "free up space")
 	want := treeOf(t, a.path("data"), ".coltec")
 	delete(want, `"a-big.bin"`)
 	sameTree(t, want, treeOf(t, b.path("data"), ".coltec"))

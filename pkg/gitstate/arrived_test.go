@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -88,6 +89,7 @@ func TestArmedScratchDirectory(t *testing.T) {
 // Whoever owns the tree leads the way to the stage elsewhere while git is at work there:
 // nothing comes there.
 func TestStageLedElsewhere(t *testing.T) {
+	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 3)
 	a.git("work", "update-ref", "refs/remotes/origin/main", "HEAD~1")

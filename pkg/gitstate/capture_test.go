@@ -194,6 +194,7 @@ func (p *placed) everyKind(dir string) {
 
 func TestRestoredAsItWas(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 200)
 	a.everyKind("work")
@@ -206,6 +207,7 @@ func TestRestoredAsItWas(t *testing.T) {
 }
 
 func TestNothingMovedNothingDone(t *testing.T) {
+	sample.Long(t)
 	a := newPlace(t)
 	a.history("work", 20)
 	a.capture("work/.git")

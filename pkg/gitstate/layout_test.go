@@ -14,6 +14,7 @@ import (
 // However git stores a repository: it comes out as it was, and what is done there comes back.
 func TestLayouts(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	layouts := map[string]func(p *placed){
 		"sha256": func(p *placed) {
 			p.git("", "init", "-q", "--object-format=sha256", "work")
@@ -104,6 +105,7 @@ func TestLayouts(t *testing.T) {
 // with refs in a table, had the refs and packs of the other side put in.
 func TestLayoutsThatAreNotKnown(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	for name, c := range map[string]struct {
 		config []string
 		says   string

@@ -113,6 +113,7 @@ func TestThereAndBack(t *testing.T) {
 // there: its commit of here is kept, as where both had it checked out.
 func TestMovedHereAndCheckedOutThere(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 20)
 	a.git("work", "switch", "-q", "-c", "topic")

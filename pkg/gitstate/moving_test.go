@@ -34,6 +34,7 @@ done
 // it is at work is said, and nothing is called damaged.
 func TestCapturedWhileGitWrites(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 10)
 	a.git("work", "branch", "one")

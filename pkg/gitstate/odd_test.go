@@ -322,6 +322,7 @@ func TestStateBehindLinks(t *testing.T) {
 // A submodule whose git directory lies on another disk.
 func TestNestedBehindALink(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("library", 5)
 	a.git("", "init", "-q", "super")

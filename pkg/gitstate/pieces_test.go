@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -311,6 +312,7 @@ func TestKeptIsListedAndDropped(t *testing.T) {
 // directory alone is gone; a copy that is removed leaves those in it.
 func TestCopiesOfWhatIsGone(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a := newPlace(t)
 	for _, dir := range []string{"removed", "orphan", "super", "super/.git/modules/lib"} {
 		a.history(dir, 2)

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // A copy of which a part is missing, or cut off, is not made a repository as if it were
@@ -12,6 +14,7 @@ import (
 // without a pack with no commits.
 func TestSpoiledCopies(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	remove := func(file string) error { return os.Remove(file) }
 	cut := func(file string) error {
 		body, err := os.ReadFile(file)
@@ -86,6 +89,7 @@ func TestSpoiledCopies(t *testing.T) {
 // repository: that is said there, and the rest is joined.
 func TestADamagedBranchKeepsNothingAway(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 4)
 	b.hop(a, true, "work/.git")

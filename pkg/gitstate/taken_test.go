@@ -142,6 +142,7 @@ func TestRemovedEdited(t *testing.T) {
 // Git that stands still while it is asked what it took away is ended. It was not, and held up
 // all else for ever.
 func TestRemovedAndGitStandsStill(t *testing.T) {
+	sample.Long(t)
 	defer func(d time.Duration) { stallAfter = d }(stallAfter)
 	p := newPlace(t)
 	p.git("", "init", "-q")

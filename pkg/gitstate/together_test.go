@@ -4,12 +4,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // A branch x on one side and x/y on the other made all joining fail, at each pass. The remote
 // side keeps the name, unless it is that of what is checked out here; the other is kept.
 func TestNamesThatCannotBeTogether(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	for name, c := range map[string]struct {
 		base, here, there []string // git's words, and a step each
 		stays, kept       string
@@ -78,6 +81,7 @@ func TestNamesThatCannotBeTogether(t *testing.T) {
 // A ref that leads to another, and was removed elsewhere, came back with the next capture here.
 func TestSymbolicRefThatWasRemoved(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	a, b := newPlace(t), newPlace(t)
 	a.history("work", 3)
 	a.git("work", "symbolic-ref", "refs/heads/alias", "refs/heads/main")

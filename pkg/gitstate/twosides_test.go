@@ -300,6 +300,7 @@ type twoSided struct {
 // it and by no cut; and both come out equal.
 func TestTwoSides(t *testing.T) {
 	t.Parallel()
+	sample.Long(t)
 	var all []twoSided
 	for number := range 40 {
 		for _, known := range []string{"agreed", "base", ""} {
