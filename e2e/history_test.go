@@ -114,7 +114,7 @@ func TestHistory(t *testing.T) {
 	}
 
 	m.refused(2, "needs --at", "history", "restore", "notes.txt")
-	m.refused(2, "cannot", "history", "lose")
+	m.refused(2, "unknown history command", "history", "lose")
 	m.refused(1, "cannot find generation 99", "history", "restore", "notes.txt", "--at", "99")
 	m.refused(1, "cannot read the time", "history", "restore", "notes.txt", "--at", "yesteryear")
 	m.refused(1, "no kept generation", "history", "ls", "never.txt")
