@@ -227,7 +227,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 	b.start()
 	sameTree(t, want, b.workingTree())
 	b.sync()
-	held(b, "30 deletions that were made on a wait there for a word")
+	held(b, "30 deletions that were made on a have waited there for a decision")
 	b.stop()
 
 	a.start()
