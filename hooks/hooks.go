@@ -1,6 +1,6 @@
 // Package hooks owns the points at which hooks run, and turns hook definitions into
-// units: pure functions, no process. The supervisor runs what it makes; daemon maps
-// the spec's hooks to it.
+// units: pure functions, no process. The supervisor runs what it makes; the
+// daemon maps the spec's hooks to it.
 package hooks
 
 import (

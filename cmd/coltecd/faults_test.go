@@ -20,13 +20,14 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/daemon"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 )
 
 // The faults of docs/faults.md that befall the daemon and its keeper, with the
 // real program (testscript puts it into PATH).
 
-// place is a workspace with a runtime directory of its own.
+// workspace is one with a runtime directory of its own.
 type workspace struct {
 	t   *testing.T
 	dir string
@@ -36,9 +37,7 @@ type workspace struct {
 // newWorkspace makes one with services, in the spec's own words.
 func newWorkspace(t *testing.T, services string) *workspace {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("long: not with -short")
-	}
+	sample.Long(t)
 	w := &workspace{t: t, dir: t.TempDir()}
 	run := filepath.Join(t.TempDir(), "run")
 	w.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + w.dir, "XDG_RUNTIME_DIR=" + run, "W=" + w.dir}

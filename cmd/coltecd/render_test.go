@@ -18,7 +18,7 @@ func ago(d time.Duration) *time.Time {
 	return &t
 }
 
-func sample() status.Document {
+func aDocument() status.Document {
 	return status.Document{
 		Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev-a"},
 		State:     status.Degraded, PID: 42, Since: ago(90 * time.Minute), Version: "1.0.0",
@@ -56,7 +56,7 @@ agents     push-only      retrying                   2d ago     0        0      
 attention
   - do this
 `
-	if diff := cmp.Diff(want, r.document(sample())); diff != "" {
+	if diff := cmp.Diff(want, r.document(aDocument())); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -76,12 +76,12 @@ func TestNetworkForPeople(t *testing.T) {
 // With colours it is the same text: the columns stay where they are.
 func TestColoursDoNotMoveColumns(t *testing.T) {
 	now := func() time.Time { return noon }
-	colored := renderer{color: true, now: now}.document(sample())
+	colored := renderer{color: true, now: now}.document(aDocument())
 	for _, code := range []string{good, busy, warn, bad, dim, bold} {
 		colored = strings.ReplaceAll(colored, "\x1b["+code+"m", "")
 	}
 	colored = strings.ReplaceAll(colored, "\x1b[0m", "")
-	if diff := cmp.Diff(renderer{now: now}.document(sample()), colored); diff != "" {
+	if diff := cmp.Diff(renderer{now: now}.document(aDocument()), colored); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -309,9 +310,7 @@ func TestConformSizes(t *testing.T) {
 }
 
 func TestConformLargeFiles(t *testing.T) {
-	if testing.Short() {
-		t.Skip("moves some hundred MiB")
-	}
+	sample.Long(t)
 	conform(t, func(t *testing.T, s *suite) {
 		big := bytes.Repeat([]byte("0123456789abcdef"), (shipSize+smallFile)/16)
 		noise := s.noise(2*shipSize + packSize)
