@@ -51,11 +51,11 @@ func TestAdoptionInSteps(t *testing.T) {
 	m := a.e.members[0]
 	m.rep.Hurry()
 	a.e.push(t.Context())
-	if !m.next.IsZero() {
+	if !m.course.next.IsZero() {
 		t.Fatal("it fitted into one step")
 	}
 	a.round()
-	record, err := m.readListing(t.Context(), a.e.lease.Head().Adopted["r"])
+	record, err := a.e.pass(m).readListing(t.Context(), a.e.lease.Head().Adopted["r"])
 	if err != nil || len(record) != 2 {
 		t.Errorf("recorded are %v, %v", record, err)
 	}
@@ -111,7 +111,7 @@ func TestARecordThatDidNotCount(t *testing.T) {
 	first := p.adopted
 	a.round()
 	key := a.e.lease.Head().Adopted["r"]
-	if key == "" || key == first || m.plain != nil {
+	if key == "" || key == first || m.report.origin.plain != nil {
 		t.Errorf("the head names %q, after %q", key, first)
 	}
 }

@@ -120,7 +120,7 @@ func (b *box) do(collect bool) error {
 	b.e.renewAt, b.e.leaseAt = time.Time{}, time.Time{}
 	for range 3 { // acquire, place, push
 		for _, m := range b.e.members {
-			m.soon()
+			b.e.happens(m, evSoon{})
 		}
 		b.e.round(b.y.t.Context())
 	}
@@ -132,7 +132,7 @@ func (b *box) do(collect bool) error {
 		}
 		return err
 	}
-	return errors.Join(b.e.members[0].err, b.e.leaseErr)
+	return errors.Join(b.e.members[0].course.err, b.e.leaseErr)
 }
 
 // note remembers what was committed.

@@ -118,9 +118,9 @@ func (m *model) hint(p *place) {
 	}
 	m.say("%s is told of %v", p.run.id, told)
 	for _, member := range p.run.e.members {
-		member.hints.add(told)
-		if member.ready && member.err == nil {
-			member.next = time.Time{}
+		member.watch.hints.add(told)
+		if member.ready() && member.course.err == nil {
+			member.course.next = time.Time{}
 		}
 	}
 }
@@ -175,7 +175,7 @@ func (m *model) stop(p *place) {
 // allowDelete is a person's word that many deletions are right.
 func (m *model) allowDelete(p *place) {
 	for _, member := range p.run.e.members {
-		member.allowDelete = true
+		p.run.e.happens(member, evAsked{allowed: true})
 	}
 }
 

@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"maps"
-	"path"
 	"time"
 
 	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/watch"
 )
 
 // Files in continuous motion: logs, sessions of agents, what a program writes all the
@@ -29,32 +26,31 @@ const (
 	motionMost = 1000
 )
 
-// motion follows which files of a member change all the time. Its worker owns it, but
-// for waits and watched, which belong to the loop, between its runs.
+// motionTries is how often a sync or a stop looks again at files that changed while
+// they were read.
+const motionTries = 3
+
+// motion follows which files of a replica change all the time.
 type motion struct {
-	steps   map[string]int // in how many steps a file was without a break
-	began   time.Time      // the last step
-	bytes   int64          // of the files in it
-	watched bool           // what is due is so because the watch saw something
-	waits   time.Time      // until when a step of nothing else is put off; zero: it is not
+	steps map[string]int // in how many steps a file was without a break
+	began time.Time      // the last step
+	bytes int64          // of the files in it
 }
 
-// puts reports whether a step of what was found is put off: a watch brought it forward,
-// there is nothing in it but what changes all the time, and the last one was a moment
-// ago.
-func (o *motion) puts(found *replica.Changes, now time.Time) bool {
-	o.waits = time.Time{}
+// putOff is until when a step of what was found is put off; zero: it is not. It is where a
+// watch brought it forward, there is nothing in it but what changes all the time, and the
+// last one was a moment ago.
+func (o *motion) putOff(found *replica.Changes, watched bool, now time.Time) (until time.Time) {
 	due := o.began.Add(o.pace())
-	if !o.watched || !now.Before(due) || len(found.Edited) == 0 || len(found.Gone)+len(found.Forgotten) > 0 {
-		return false
+	if !watched || !now.Before(due) || len(found.Edited) == 0 || len(found.Gone)+len(found.Forgotten) > 0 {
+		return time.Time{}
 	}
 	for i := range found.Edited {
 		if o.steps[found.Edited[i].Path] < motionSteps {
-			return false
+			return time.Time{}
 		}
 	}
-	o.waits = due
-	return true
+	return due
 }
 
 // step notes what a step that began at a time has tried to bring into the bucket.
@@ -77,31 +73,4 @@ func (o *motion) step(found *replica.Changes, began time.Time) {
 // pace is how long after the last step began the next one does.
 func (o *motion) pace() time.Duration {
 	return max(motionPace, time.Duration(o.bytes/(motionRate/1000))*time.Millisecond)
-}
-
-// waited says when the next step is due, at the end of a cycle.
-func (o *motion) waited(next *time.Time) {
-	if !o.waits.IsZero() && o.waits.Before(*next) {
-		*next = o.waits
-	}
-	o.watched, o.waits = false, time.Time{}
-}
-
-// put has the next walk look at what was walked, and at what was found there, again.
-func (h *hints) put(walked map[string]bool, found *replica.Changes) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if walked == nil {
-		h.dirs = nil
-		return
-	}
-	dirs := watch.Touched(maps.Clone(walked))
-	for i := range found.Edited {
-		dir := path.Dir(found.Edited[i].Path)
-		if dir == "." {
-			dir = ""
-		}
-		dirs[dir] = dirs[dir] || false
-	}
-	h.dirs = h.dirs.Join(dirs)
 }

@@ -65,17 +65,13 @@ func TestPaceOfMotion(t *testing.T) {
 				o.step(found, now)
 			}
 			began := now
-			o.watched = !tt.asked
-			if got := o.puts(tt.found, began.Add(tt.later)); got != (tt.want > 0) {
-				t.Fatalf("it is put off: %v", got)
+			off := o.putOff(tt.found, !tt.asked, began.Add(tt.later))
+			want := time.Time{}
+			if tt.want > 0 {
+				want = began.Add(tt.want)
 			}
-			next := began.Add(time.Hour)
-			o.waited(&next)
-			if tt.want > 0 && !next.Equal(began.Add(tt.want)) {
-				t.Errorf("put off to %v after it began", next.Sub(began))
-			}
-			if o.watched || tt.want == 0 && !next.Equal(began.Add(time.Hour)) {
-				t.Errorf("watched %v, next %v", o.watched, next.Sub(began))
+			if !off.Equal(want) {
+				t.Errorf("put off to %v, want %v after it began", off, tt.want)
 			}
 		})
 	}

@@ -34,7 +34,7 @@ func TestACommitThatIsSettledBesideWork(t *testing.T) {
 		}
 		return nil
 	}
-	m.soon()
+	e.happens(m, evSoon{})
 	e.push(t.Context())
 	y.faults = nil
 	if !e.lease.InDoubt() || m.rep.Base().Pending == nil {

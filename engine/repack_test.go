@@ -208,12 +208,12 @@ func TestGatherKeepsWhatIsPending(t *testing.T) {
 		}
 	}
 	a.e.rules.Small = eager
-	a.e.members[0].here.AddCount(account.Deferred, 7, "")
+	a.e.members[0].report.here.AddCount(account.Deferred, 7, "")
 	generation := a.e.lease.Head().Generation
 	if err := a.e.gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	if n := a.e.members[0].here.Count(); n != 7 || a.e.lease.Head().Generation != generation+1 {
+	if n := a.e.members[0].report.here.Count(); n != 7 || a.e.lease.Head().Generation != generation+1 {
 		t.Errorf("%d changes are pending in generation %d", n, a.e.lease.Head().Generation)
 	}
 }
@@ -260,7 +260,7 @@ func TestGatherElsewhere(t *testing.T) {
 	if got := y.trees[b.e.lease.Head().Generation]; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the tree is %v, not %v", got, want)
 	}
-	if n := b.e.members[0].conflicts; n > 0 {
+	if n := b.e.members[0].report.totals.conflicts; n > 0 {
 		t.Errorf("%d conflicts", n)
 	}
 }
@@ -329,9 +329,9 @@ func (b *box) save(name string) error {
 	file := filepath.Join(b.dir, name)
 	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("a save of "+name), 0o644))
 	b.e.leaseAt = time.Time{}
-	b.e.members[0].soon()
+	b.e.happens(b.e.members[0], evSoon{})
 	b.e.cycles(b.y.t.Context())
-	return errors.Join(err, b.e.members[0].err, b.e.leaseErr)
+	return errors.Join(err, b.e.members[0].course.err, b.e.leaseErr)
 }
 
 // objects are all objects with content.

@@ -20,16 +20,16 @@ func (e *Engine) Repair(ctx context.Context, r *history.Reader, v *history.Verdi
 	return errors.Join(err, outcome)
 }
 
-func (e *Engine) repair(ctx context.Context, r *history.Reader, v *history.Verdict) error {
-	m := e.member(v.Replica)
-	if m == nil || m.rep == nil || m.rep.Base() == nil || !m.ready || !e.writable() {
+func (l *loop) repair(ctx context.Context, r *history.Reader, v *history.Verdict) error {
+	m := l.member(v.Replica)
+	if m == nil || m.rep == nil || m.rep.Base() == nil || !m.ready() || !l.writable() {
 		return fmt.Errorf("cannot repair replica %q: it is not in sync, or the lease is not ours", v.Replica)
 	}
 	lost := map[string]bool{}
 	for _, l := range v.Lost {
 		lost[l.Path] = true
 	}
-	g, err := r.At(ctx, "", e.now())
+	g, err := r.At(ctx, "", l.now())
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (e *Engine) repair(ctx context.Context, r *history.Reader, v *history.Verdi
 		if lost[path] {
 			continue // neither side has it
 		}
-		err := e.work(ctx, func(ctx context.Context) error { return r.PutBack(ctx, m.Replica, path, g) })
+		err := l.work(ctx, func(ctx context.Context) error { return r.PutBack(ctx, m.Replica, path, g) })
 		if err != nil {
 			return err
 		}
@@ -53,12 +53,12 @@ func (e *Engine) repair(ctx context.Context, r *history.Reader, v *history.Verdi
 	}
 	v.Repaired = append(v.Repaired, sent...)
 	if s, ok := m.layout.(*store.Snapshot); ok && slices.ContainsFunc(v.Missing, store.IsManifest) {
-		m.anew = true
+		m.report.anew = true
 		if err := s.Forget(); err != nil {
 			return err
 		}
 	}
-	m.soon()
-	e.push(ctx)
-	return m.err
+	l.happens(m, evSoon{})
+	l.push(ctx)
+	return m.course.err
 }

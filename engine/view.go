@@ -9,67 +9,35 @@ import (
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
 	"golang.org/x/sys/unix"
 )
 
-// view is what Status shows: a copy, so that nobody waits for a transfer.
-type view struct {
-	lease     status.Lease
-	replicas  []status.Replica
-	attention []string
+// view is what there is to show.
+func (b observer) view(members []*member) view {
+	v := view{lease: b.leaseView()}
+	v.attention = append(b.twinAttention(), b.leaseAttention(v.lease)...)
+	for _, m := range members {
+		v.replicas = append(v.replicas, b.replicaView(m, v.lease))
+		v.attention = append(v.attention, b.attention(m)...)
+	}
+	return v
 }
 
-// Status says how the lease and the replicas are, and what a person should
-// know. It never waits for work under way.
-func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	replicas := slices.Clone(e.view.replicas)
-	for i := range replicas {
-		if r := &replicas[i]; len(r.OnlyHere) > 0 {
-			r.LagSeconds = e.now().Sub(account.FromParts(r.OnlyHere).Oldest()).Seconds()
-		}
-	}
-	lease := e.view.lease
-	for i, m := range e.members {
-		replicas[i].Cost = m.cost.last(e.now(), m.idle(int(replicas[i].Files)))
-	}
-	lease.Cost = e.heads.last(e.now(), e.idle())
-	return lease, replicas, slices.Clone(e.view.attention)
-}
-
-// publish makes what the engine knows visible.
-func (e *Engine) publish() {
-	v := view{lease: e.leaseView()}
-	v.attention = append(e.twinAttention(), e.leaseAttention(v.lease)...)
-	for _, m := range e.members {
-		v.replicas = append(v.replicas, e.replicaView(m, v.lease))
-		v.attention = append(v.attention, e.attention(m)...)
-	}
-	e.mu.Lock()
-	e.view = v
-	e.mu.Unlock()
-	if e.o.Changed != nil {
-		e.o.Changed()
-	}
-}
-
-func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
+func (b observer) replicaView(m *member, lease status.Lease) status.Replica {
 	r := status.Replica{
 		Name: m.Name, Path: m.Path, Remote: m.Remote, Direction: string(m.Direction), Layout: m.Layout,
-		State: e.state(m, lease), Pending: m.here.Count(), OnlyHere: m.here.Parts(), Conflicts: m.conflicts, Unplaced: m.unplaced,
-		Files: m.files, Bytes: m.bytes, FoundAtStart: m.found, SharedFileSystem: m.sharedOn,
-		Notices: e.notices(m),
+		State: b.state(m, lease), Pending: m.report.here.Count(), OnlyHere: m.report.here.Parts(), Conflicts: m.report.totals.conflicts, Unplaced: m.report.unplaced,
+		Files: m.report.totals.files, Bytes: m.report.totals.bytes, FoundAtStart: m.report.found, SharedFileSystem: m.watch.sharedOn,
+		Notices: b.notices(m),
 	}
-	next, err := m.next, m.err
-	if err == nil && e.leaseless(m) && e.leaseErr != nil {
-		next, err = e.leaseAt, e.leaseErr
+	next, err := m.course.next, m.course.err
+	if err == nil && b.leaseless(m) && b.leaseErr != nil {
+		next, err = b.leaseAt, b.leaseErr
 	}
-	r.LastSync = moment(m.synced)
-	if m.Blocked == "" && !m.paused {
+	r.LastSync = moment(m.course.synced)
+	if m.Blocked == "" && !m.course.paused {
 		r.NextRun = moment(next)
 	}
 	if err != nil {
@@ -78,58 +46,68 @@ func (e *Engine) replicaView(m *member, lease status.Lease) status.Replica {
 	return r
 }
 
-// moment copies a time for a document; nil for none.
-func moment(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-// leaseless reports whether a member waits for the lease.
-func (t *tenure) leaseless(m *member) bool {
-	return m.Writes() && (t.lease == nil || !t.lease.Holds())
-}
-
 // state sorts a member into the states of status.
-func (e *Engine) state(m *member, lease status.Lease) status.ReplicaState {
-	leaseless := e.leaseless(m)
+func (b observer) state(m *member, lease status.Lease) status.ReplicaState {
+	leaseless := b.leaseless(m)
 	switch {
-	case m.paused:
+	case m.course.paused:
 		return status.ReplicaPaused
-	case m.err != nil && blocked(m.err), leaseless && e.leaseErr != nil && blocked(e.leaseErr):
+	case m.course.err != nil && blocked(m.course.err), leaseless && b.leaseErr != nil && blocked(b.leaseErr):
 		return status.ReplicaBlocked
-	case leaseless && e.leaseErr != nil && lease.State != status.LeaseWaiting, m.err != nil:
+	case leaseless && b.leaseErr != nil && lease.State != status.LeaseWaiting, m.course.err != nil:
 		return status.ReplicaRetrying
 	case leaseless:
 		return status.ReplicaWaiting
-	case !m.ready, m.placesAgain:
+	case !m.ready(), m.course.again:
 		return status.ReplicaRestoring
 	}
-	return stateOf(m.here)
+	return stateOf(m.report.here)
+}
+
+// stateOf is the state of a member that is pushed, by its account.
+func stateOf(a account.Account) status.ReplicaState {
+	switch {
+	case a.Empty():
+		return status.ReplicaSynced
+	case a.Of(account.Deferred) > 0:
+		return status.ReplicaSyncing
+	}
+	return status.ReplicaIncomplete
 }
 
 // leaseAttention says what is wrong with the lease.
-func (t *tenure) leaseAttention(lease status.Lease) []string {
+func (b observer) leaseAttention(lease status.Lease) []string {
 	switch {
 	case lease.State == status.LeaseBestEffort:
 		return []string{"the remote cannot fence: nothing but you prevents two containers from writing this workspace at once"}
-	case t.leaseErr == nil:
-		return t.leftElsewhere()
+	case b.leaseErr == nil:
+		return b.leftElsewhere()
 	}
-	return append(t.leftElsewhere(), withHints("the lease", t.leaseErr))
+	return append(b.leftElsewhere(), withHints("the lease", b.leaseErr))
 }
 
 // leftElsewhere says what other machines left behind.
-func (t *tenure) leftElsewhere() []string {
-	if t.lease == nil {
+func (b observer) leftElsewhere() []string {
+	if b.lease == nil {
 		return nil
 	}
 	var out []string
-	for _, b := range t.lease.LeftBehind() {
+	for _, b := range b.lease.LeftBehind() {
 		out = append(out, b.String())
 	}
 	return out
+}
+
+// twinAttention warns that another machine has our identity.
+func (b observer) twinAttention() []string {
+	if b.lease == nil || b.lease.Rival() == "" {
+		return nil
+	}
+	text := b.lease.Rival() + ": give each an identity of its own"
+	if b.o.Distinct != "" {
+		text += ": " + b.o.Distinct
+	}
+	return []string{text}
 }
 
 // withHints makes one sentence of an error and its next steps.
@@ -143,42 +121,42 @@ func withHints(what string, err error) string {
 
 // withReason gives an error of the local file system, which names a file and
 // nothing else, its reason and the next step.
-func withReason(m *member, err error) error {
+func withReason(path string, err error) error {
 	var told *rclone.Error
 	switch {
 	case errors.As(err, &told): // it has its own words
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return hint.Wrap(fmt.Errorf("the disk of %s is full: %w", m.Path, err),
+		return hint.Wrap(fmt.Errorf("the disk of %s is full: %w", path, err),
 			"free up space on the disk; it then continues by itself")
 	case errors.Is(err, unix.EROFS):
-		return hint.Wrap(fmt.Errorf("%s cannot be written: %w", m.Path, err), "mount its file system for writing")
+		return hint.Wrap(fmt.Errorf("%s cannot be written: %w", path, err), "mount its file system for writing")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return hint.Wrap(fmt.Errorf("%s is not ours to write: %w", m.Path, err),
+		return hint.Wrap(fmt.Errorf("%s is not ours to write: %w", path, err),
 			"give the directory, and .coltec in it, to the user that coltecd runs as")
 	}
 	return err
 }
 
 // attention says what a person should know of a replica.
-func (e *Engine) attention(m *member) []string {
+func (b observer) attention(m *member) []string {
 	var out []string
-	if m.err != nil {
-		out = append(out, withHints("replica "+m.Name, m.err))
+	if m.course.err != nil {
+		out = append(out, withHints("replica "+m.Name, m.course.err))
 	}
-	if m.unwatched != nil && m.err == nil {
-		out = append(out, withHints(fmt.Sprintf("replica %s: changes are seen every %s only", m.Name, m.Interval), m.unwatched))
+	if m.watch.unwatched != nil && m.course.err == nil {
+		out = append(out, withHints(fmt.Sprintf("replica %s: changes are seen every %s only", m.Name, m.Interval), m.watch.unwatched))
 	}
-	if m.orphan != "" {
-		out = append(out, fmt.Sprintf("replica %s: the workspace's head was gone from the bucket; the newest state that was left there (%s) was merged with what is here, and nothing was deleted", m.Name, m.orphan))
+	if m.report.origin.orphan != "" {
+		out = append(out, fmt.Sprintf("replica %s: the workspace's head was gone from the bucket; the newest state that was left there (%s) was merged with what is here, and nothing was deleted", m.Name, m.report.origin.orphan))
 	}
-	out = append(out, e.deletionNotes(m)...)
-	if m.conflicts > 0 {
-		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.conflicts, m.Path))
+	out = append(out, b.deletionNotes(m)...)
+	if m.report.totals.conflicts > 0 {
+		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.report.totals.conflicts, m.Path))
 	}
-	if e.lease != nil && e.lease.Head() != nil && e.lease.Head().Adopted[m.Name] != "" {
+	if b.lease != nil && b.lease.Head() != nil && b.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
-	for _, note := range slices.Concat(e.accountNotes(m), m.settleNotes, m.scanNotes, m.git.Notes()) {
+	for _, note := range slices.Concat(b.accountNotes(m), m.report.settled, m.report.scanned, m.git.Notes()) {
 		if !slices.Contains(out, note) { // a scan and a placement may say the same
 			out = append(out, note)
 		}
@@ -186,23 +164,26 @@ func (e *Engine) attention(m *member) []string {
 	return out
 }
 
-// notesMax bounds how many paths are named; the rest is counted.
-const notesMax = 5
+// motionPatience is for how long a file may change without a word to a person: it is
+// in the account from the first time on.
+const motionPatience = time.Minute
 
-// unknownNotes makes sentences of paths that could not be seen or placed.
-func unknownNotes(name string, unknown []localfs.Unknown) []string {
+// accountNotes say for attention what is only here and is said nowhere else.
+func (b observer) accountNotes(m *member) []string {
+	now := b.now()
 	var out []string
-	n := 0
-	for _, u := range unknown {
-		if u.Quiet {
-			continue
+	for _, p := range m.report.here.Parts() {
+		switch p.Reason {
+		case account.Moving:
+			if now.Sub(p.Since) > motionPatience {
+				out = append(out, "replica "+m.Name+": "+p.String()+": the bucket has the last settled version")
+			}
+		case account.Waiting, account.Blocked:
+			if m.course.err == nil && !m.course.paused && m.Blocked == "" && !(b.leaseless(m) && b.leaseErr != nil) {
+				continue // it is on its way
+			}
+			out = append(out, "replica "+m.Name+": only on this machine: "+p.String())
 		}
-		if n++; n <= notesMax {
-			out = append(out, fmt.Sprintf("replica %s: %q is not synced: %s", name, u.Path, u.Reason))
-		}
-	}
-	if n > notesMax {
-		out = append(out, fmt.Sprintf("replica %s: and %d more paths are not synced", name, n-notesMax))
 	}
 	return out
 }

@@ -24,14 +24,14 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-m.restored: // before that there may be no tree
+			case <-m.watch.open: // before that there may be no tree
 			}
 			if fs := watch.Shared(m.Path); fs != "" {
 				_ = e.call(ctx, func() { e.noteShared(m, fs) })
 			}
 			watch.Run(ctx, watch.Options{
 				Root: m.Path, Match: m.watchMatcher(),
-				Changed: func(dirs watch.Touched) { m.hints.add(dirs); e.nudge(m) },
+				Changed: func(dirs watch.Touched) { m.watch.hints.add(dirs); e.nudge(m) },
 				Trouble: func(err error) { _ = e.call(ctx, func() { e.noteWatch(m, err) }) },
 			})
 		})
@@ -50,70 +50,28 @@ func (m *member) watchMatcher() watch.Matcher {
 	return replica.Carried(m.Filter)
 }
 
-// openForWatch lets a watch of the member's tree begin: it is there.
-func (m *member) openForWatch() {
-	select {
-	case <-m.restored:
-	default:
-		close(m.restored)
-	}
-}
-
 // nudge has a member's next cycle run soon. It never waits.
 func (e *Engine) nudge(m *member) {
-	if !m.nudged.Swap(true) {
+	if !m.watch.nudged.Swap(true) {
 		e.touched <- m
 	}
 }
 
 // noteWatch notes whether changes of a member are seen when they are made.
-func (e *Engine) noteWatch(m *member, err error) {
-	if (err == nil) == (m.unwatched == nil) {
+func (l *loop) noteWatch(m *member, err error) {
+	if (err == nil) == (m.watch.unwatched == nil) {
 		return
 	}
-	m.unwatched = err
+	m.watch.unwatched = err
 	if err != nil {
-		e.o.Log.Warn("changes are seen at each interval only", "replica", m.Name, "error", err)
+		l.o.Log.Warn("changes are seen at each interval only", "replica", m.Name, "error", err)
 	}
-	e.publish()
+	l.publish()
 }
 
 // noteShared notes that a member's tree can be changed from where no watch sees it.
-func (e *Engine) noteShared(m *member, fs string) {
-	m.sharedOn = fs
-	e.o.Log.Info("changes made outside this machine or container are seen at each interval only", "replica", m.Name, "filesystem", fs)
-	e.publish()
-}
-
-// hints gather what a watch tells, from its own goroutine, until a walk takes it.
-// The zero value is of a tree of which everything may have changed.
-type hints struct {
-	mu   sync.Mutex
-	dirs watch.Touched
-}
-
-func (h *hints) add(dirs watch.Touched) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dirs = h.dirs.Join(dirs)
-}
-
-func (h *hints) take() watch.Touched {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	dirs := h.dirs
-	h.dirs = watch.Touched{}
-	return dirs
-}
-
-// toWalk is what the walk that begins now is of: what was touched since the last
-// one, or nil, everything. What was told is taken for either: should the walk, or
-// what comes after it, fail, the next one is of everything.
-func (e *Engine) toWalk(m *member) map[string]bool {
-	dirs := m.hints.take()
-	if !m.wholeAt.After(e.now()) {
-		dirs = nil
-	}
-	m.hinted = dirs != nil
-	return dirs
+func (l *loop) noteShared(m *member, fs string) {
+	m.watch.sharedOn = fs
+	l.o.Log.Info("changes made outside this machine or container are seen at each interval only", "replica", m.Name, "filesystem", fs)
+	l.publish()
 }

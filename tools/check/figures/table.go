@@ -26,7 +26,7 @@ type measured struct {
 }
 
 // roots are where a save and a restore begin in the engine.
-var roots = []struct{ name, typ, method string }{{"save", "Engine", "push"}, {"restore", "Engine", "acquireOne"}}
+var roots = []struct{ name, typ, method string }{{"save", "loop", "push"}, {"restore", "loop", "acquireOne"}}
 
 func measure(root string) (*measured, error) {
 	h, err := open(root)

@@ -51,11 +51,6 @@ func (m *meter) last(now time.Time, idle float64) status.Cost {
 	return c
 }
 
-// spending counts on a meter.
-func (e *Engine) spending(m *meter) func(rclone.Spent) {
-	return func(s rclone.Spent) { m.add(e.now(), s) }
-}
-
 // perMonth is how often something is done in thirty days that is done each d.
 func perMonth(d time.Duration) float64 {
 	if d <= 0 {
@@ -64,27 +59,18 @@ func perMonth(d time.Duration) float64 {
 	return (30 * 24 * time.Hour).Seconds() / d.Seconds()
 }
 
-// idle is how many requests a month takes of the head while nothing changes:
-// each renewal is one.
-func (e *Engine) idle() float64 {
-	if !e.writers() {
-		return 0
-	}
-	return perMonth(e.o.LeaseRenew)
-}
-
-// idle is the same of a replica with so many files. One that is pushed into a
+// idleOf is how many requests a month takes of a replica with so many files, while nothing changes. One that is pushed into a
 // snapshot asks nothing; a mirror is listed, once for each thousand objects and as
 // often as makes one request for each interval; one that follows another reads
 // claim, head and manifest, or lists.
-func (m *member) idle(files int) float64 {
-	cycles := perMonth(m.Interval)
+func idleOf(r *scope.Replica, files int) float64 {
+	cycles := perMonth(r.Interval)
 	switch {
-	case m.Blocked != "", m.Direction == scope.PushOnly, m.Writes() && m.Layout != "mirror":
+	case r.Blocked != "", r.Direction == scope.PushOnly, r.Writes() && r.Layout != "mirror":
 		return 0
-	case m.Writes():
+	case r.Writes():
 		return cycles
-	case m.Layout == "mirror":
+	case r.Layout == "mirror":
 		return cycles * float64(1+files/1000)
 	}
 	return cycles * 3

@@ -46,7 +46,7 @@ func TestIdleCost(t *testing.T) {
 		"blocked":           {scope.Replica{Direction: scope.PullOnly, Layout: "snapshot", Blocked: "no remote"}, 10, 0},
 	} {
 		tt.replica.Interval = time.Minute
-		if got := (&member{Replica: tt.replica}).idle(tt.files); got != tt.want {
+		if got := idleOf(&tt.replica, tt.files); got != tt.want {
 			t.Errorf("%s: %v a month, want %v", name, got, tt.want)
 		}
 	}

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"context"
+	"path"
+	"time"
+
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
+	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// deletions are those that may go with this step: none before everything that was edited
+// is in, but for what waits for them, and not those that a person should say a word to.
+func (p *pass) deletions(ctx context.Context, found *replica.Changes, staged *replica.Staged) ([]tree.Entry, passing, error) {
+	for i := range staged.Rest {
+		if !staged.Rest[i].Replaces() {
+			return repositories.Deletions(found, staged, false), passing{}, nil
+		}
+	}
+	lost, err := staged.Losing(found.Gone)
+	if err != nil {
+		return nil, passing{}, err
+	}
+	goes, pass, err := p.judge(ctx, lost)
+	if err != nil {
+		return nil, passing{}, err
+	}
+	if goes {
+		p.holds([]string{})
+		return found.Gone, pass, nil
+	}
+	p.holds(paths(lost))
+	return repositories.Deletions(found, staged, true), passing{}, nil
+}
+
+// judge reports whether what a step would lose may go, with what there is to say of it.
+func (p *pass) judge(ctx context.Context, lost []tree.Entry) (goes bool, out passing, err error) {
+	loss, err := p.rep.Loss(lost, 0, p.rep.GivesBack())
+	if err != nil {
+		return false, out, err
+	}
+	loss.Lately = p.brake.lately(loss.Files, p.now())
+	if loss.Gone == 0 {
+		return true, out, nil
+	}
+	taken := 0
+	switch {
+	case p.allowed:
+		loss.Explained, taken = loss.Gone, loss.Gone
+	case loss.Many() || loss.Waits():
+		taken, loss.Explained, err = p.explained(ctx, lost, loss.GivesBack)
+		if err != nil {
+			return false, out, err
+		}
+	}
+	if loss.Waits() {
+		return false, out, nil
+	}
+	p.brake.most = max(p.brake.most-loss.Explained, loss.Files-loss.Gone)
+	out.allowed = int64(loss.Explained)
+	if loss.Many() && taken < loss.Gone && loss.GivesBack {
+		out.many = &store.Passed{
+			Count: loss.Gone, Files: loss.Files, Host: p.o.Self.Host, Time: p.now().UTC().Truncate(time.Second),
+		}
+	}
+	return true, out, nil
+}
+
+// explained counts those of the files that went of which the repositories say why: taken
+// are those that a person had git take away.
+func (p *pass) explained(ctx context.Context, lost []tree.Entry, givesBack bool) (taken, all int, err error) {
+	if p.Git != scope.GitWhole {
+		return 0, 0, nil
+	}
+	removal, err := p.git.Removal(ctx, lost, func(workingTree string, tracked map[string]bool) (int, error) {
+		return p.agreed(workingTree, tracked, lost)
+	})
+	taken, all = removal.Taken, removal.Taken
+	if givesBack {
+		all += removal.Untracked
+	}
+	return taken, all, err
+}
+
+// agreed counts those of a working tree's paths that both sides agreed on, and that are
+// not among what went.
+func (p *pass) agreed(workingTree string, tracked map[string]bool, lost []tree.Entry) (int, error) {
+	wanted := map[string]bool{}
+	for name := range tracked {
+		wanted[path.Join(workingTree, name)] = true
+	}
+	for i := range lost {
+		delete(wanted, lost[i].Path)
+	}
+	rows, err := p.rep.Base().Lookup(wanted)
+	return len(rows), err
+}
+
+// holds notes the deletions made here that wait.
+func (p *pass) holds(names []string) {
+	p.held = len(names)
+	p.waits.hold(names, nil, p.now())
+}
+
+// holdsHere notes the deletions that came from the bucket and wait.
+func (p *pass) holdsHere(names []string) {
+	p.heldHere = len(names)
+	p.waits.hold(nil, names, p.now())
+}
+
+// trust takes a tree for the one that was synced last when a whole walk found nothing in
+// it that wants a word.
+func (p *pass) trust() error {
+	if p.held > 0 || p.walk.hinted {
+		return nil
+	}
+	return p.rep.Trust()
+}
+
+func paths(entries []tree.Entry) []string {
+	out := make([]string, len(entries))
+	for i := range entries {
+		out[i] = entries[i].Path
+	}
+	return out
+}

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coltec/coltec/pkg/collection"
+)
+
+// Run keeps the replicas until ctx ends, then flushes and releases.
+func (e *Engine) Run(ctx context.Context) error {
+	defer e.watch(ctx)()
+	for ctx.Err() == nil {
+		e.round(ctx)
+		e.await(ctx)
+	}
+	return e.finish()
+}
+
+// Once does one full cycle: acquire, restore, push, release.
+func (e *Engine) Once(ctx context.Context) error {
+	e.cycles(ctx)
+	for e.unsettled() && ctx.Err() == nil {
+		e.cycles(ctx)
+	}
+	if e.writable() && e.now().Sub(collection.Last(e.lease.Head())) > collection.Overdue {
+		e.happened(evCollect{0})
+		e.collect(ctx)
+	}
+	last := e.finish() // what failed before may be done by that
+	if last == nil && e.writers() {
+		last = e.leaseErr
+	}
+	return errors.Join(failures(e.members), context.Cause(ctx), last)
+}
+
+// unsettled reports whether another round at once brings things further.
+func (l *loop) unsettled() bool {
+	holds := l.writable() || l.lapsed()
+	for _, m := range l.members {
+		if m.course.err == nil && m.due(l.now()) && (holds || !m.Writes()) {
+			return true
+		}
+	}
+	return false
+}
+
+// await sleeps until something is due, is asked for, or ctx ends.
+func (e *Engine) await(ctx context.Context) {
+	timer := time.NewTimer(max(e.due().Sub(e.now()), 0))
+	defer timer.Stop()
+	rest := time.NewTimer(restAfter)
+	defer rest.Stop()
+	for e.asleep(ctx, timer.C, rest.C) {
+		e.rest()
+	}
+}
+
+// restAfter is how long nothing happens before the memory of bases is given back:
+// who saves files one after the other does not wait for them to be read again.
+const restAfter = 3 * time.Second
+
+// rest gives back what only the last round needed.
+func (e *Engine) rest() {
+	for _, m := range e.members {
+		if m.rep == nil || m.rep.Base() == nil {
+			continue
+		}
+		if err := m.rep.Base().Unload(); err != nil {
+			e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
+		}
+	}
+	if e.o.Rested != nil {
+		e.o.Rested()
+	}
+}
+
+// asleep sleeps until something is to be done; true: it was the time to rest.
+func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
+	select {
+	case <-rest:
+		return true
+	case <-ctx.Done():
+	case <-due:
+	case c := <-e.commands:
+		c.do()
+		close(c.done)
+	case m := <-e.touched:
+		m.watch.nudged.Store(false)
+		e.happens(m, evTouched{})
+	}
+	return false
+}
+
+// due is when the next thing is to be done.
+func (l *loop) due() time.Time {
+	due := l.now().Add(time.Hour)
+	earlier := func(t time.Time) {
+		if t.Before(due) {
+			due = t
+		}
+	}
+	holds := l.writable()
+	if holds {
+		earlier(l.renewAt)
+		earlier(l.collectAt)
+	} else if l.writers() {
+		earlier(l.leaseAt)
+	}
+	for _, m := range l.members {
+		if !m.course.paused && m.Blocked == "" && (holds || !m.Writes()) {
+			earlier(m.course.next)
+		}
+	}
+	return due
+}
+
+// round does everything that is due, once, and what nobody waits for.
+func (l *loop) round(ctx context.Context) {
+	l.cycles(ctx)
+	l.collect(ctx)
+}
+
+// cycles does everything that somebody may wait for.
+func (l *loop) cycles(ctx context.Context) {
+	if l.writers() {
+		l.keepLease(ctx)
+		l.handOver(ctx)
+	}
+	for _, m := range l.members {
+		if !m.Writes() && m.due(l.now()) {
+			l.cycle(ctx, m, l.pull)
+		}
+	}
+	l.restore(ctx)
+	l.push(ctx)
+	l.stock(ctx)
+	l.publish()
+}
