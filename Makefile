@@ -51,6 +51,10 @@ test: build ## run the tests with real rclone and a real S3 server, random ones 
 	@go test -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -v /e2e)
 	@go test -parallel 4 -timeout 40m -run 'TestTruth$$' ./e2e
 
+.PHONY: test-race
+test-race: ## the goroutines of supervisor, engine and daemon under the race detector (a minute; gcc)
+	@CGO_ENABLED=1 go test -race -short -timeout 10m ./supervisor ./engine ./daemon
+
 .PHONY: e2e
 e2e: build ## run whole programs on real parts: hops, faults, kills, drills (some minutes)
 	@go test -p 1 -parallel 4 -timeout 40m -skip 'TestTruth$$' ./e2e/...

@@ -389,9 +389,9 @@ func (u *user) write(path string) {
 
 // put writes content with the model's own time, so that a seed tells all.
 func (u *user) put(path, content string, mode fs.FileMode) {
-	u.m.now = u.m.now.Add(time.Millisecond)
+	now := u.m.clock.add(time.Millisecond)
 	must(os.WriteFile(u.at(path), []byte(content), mode))
-	must(os.Chtimes(u.at(path), time.Time{}, u.m.now.Add(u.p.skew)))
+	must(os.Chtimes(u.at(path), time.Time{}, now.Add(u.p.skew)))
 	u.touch(path)
 }
 
@@ -415,7 +415,7 @@ func (u *user) link(path string) {
 	u.m.counter++
 	u.m.say("%s: link %q", u.p.name, path)
 	must(os.Symlink(fmt.Sprintf("../t%d", u.m.counter), u.at(path)))
-	must(setTime(u.at(path), u.m.now))
+	must(setTime(u.at(path), u.m.clock.read()))
 	u.touch(path)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -29,7 +30,7 @@ type model struct {
 	rnd    *rand.Rand
 	dir    string
 	backs  backing
-	now    time.Time // the true time; the bucket's clock shows it
+	clock  modelClock // the true time; the bucket's clock shows it
 	places []*place
 	runs   map[string]*run // all that ever were
 	stack  []*run          // that are held, outermost first; the last one runs
@@ -153,9 +154,25 @@ func must(err error) {
 	}
 }
 
+// modelClock is the true time of a model: a run's loop and its worker read it.
+type modelClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *modelClock) read() time.Time { return c.add(0) }
+
+// add lets time pass, and reads the clock.
+func (c *modelClock) add(d time.Duration) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	return c.now
+}
+
 // pass lets time pass, everywhere.
 func (m *model) pass(d time.Duration) {
-	m.now = m.now.Add(d)
+	m.clock.add(d)
 	m.backs.advance(d)
 }
 
@@ -163,7 +180,7 @@ func (m *model) pass(d time.Duration) {
 func newModel(seed uint64, backs backing, dir, mutant string) *model {
 	m := &model{
 		seed: seed, rnd: rand.New(rand.NewPCG(seed, 4)), dir: dir, backs: backs, mutant: mutant,
-		now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), runs: map[string]*run{}, checker: newChecker(),
+		clock: modelClock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}, runs: map[string]*run{}, checker: newChecker(),
 	}
 	return m
 }
@@ -263,17 +280,17 @@ func (m *model) options(r *run) Options {
 // wall is the machine's wall clock. It ticks when it is read, so that no two
 // moments have one name.
 func (r *run) wall() time.Time {
-	if !r.ended {
-		r.m.now = r.m.now.Add(time.Millisecond)
+	if r.ended {
+		return r.m.clock.read().Add(r.at.skew)
 	}
-	return r.m.now.Add(r.at.skew)
+	return r.m.clock.add(time.Millisecond).Add(r.at.skew)
 }
 
 func (r *run) boot() time.Duration {
 	if r.m.mutant == "never expires" {
 		return time.Hour
 	}
-	return r.m.now.Sub(time.Date(2029, 12, 31, 0, 0, 0, 0, time.UTC))
+	return r.m.clock.read().Sub(time.Date(2029, 12, 31, 0, 0, 0, 0, time.UTC))
 }
 
 // files opens the tree of a run.
@@ -354,8 +371,8 @@ func (r *run) held() {
 		// Its own timer is the first to notice, and has done what it does
 		// when the second tick is taken.
 		r.inTick = true
-		r.ticks <- m.now
-		r.ticks <- m.now
+		r.ticks <- m.clock.read()
+		r.ticks <- m.clock.read()
 		r.inTick = false
 	}
 }
