@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/unit"
 )
 
@@ -418,7 +419,7 @@ func randomInput(seed uint64) []byte {
 }
 
 func TestMachineHoldsItsInvariants(t *testing.T) {
-	for seed := range 3000 {
+	for seed := range sample.Size(3000, 3000) {
 		if broken := newPlan(randomInput(uint64(seed)), nil).run(); len(broken) > 0 {
 			t.Fatalf("seed %d:\n%s", seed, strings.Join(broken, "\n"))
 		}

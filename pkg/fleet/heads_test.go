@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -149,6 +150,7 @@ func (l *listing) Download(_ context.Context, keys []string, dir string, _ func(
 // A hundred thousand heads hide no workspace that was written a while ago, and are no
 // hundred thousand downloads.
 func TestMoreHeadsThanAnybodyHas(t *testing.T) {
+	sample.Long(t)
 	l := &listing{n: 100_000}
 	seen, left, err := Heads(t.Context(), l, patience, patience)
 	if err != nil || len(seen) != headsMost || left != l.n-headsMost || l.read != headsMost {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
@@ -187,7 +188,7 @@ func TestPlanKeepsEverything(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 20000 {
+	for range sample.Size(20000, 20000) {
 		base := randomTree(rnd, nil)
 		s := Sides{Base: base, Local: randomTree(rnd, base), Remote: randomTree(rnd, base)}
 		if rnd.IntN(5) == 0 {

@@ -144,6 +144,7 @@ func TestNoBinary(t *testing.T) {
 
 // A grandchild that ignores TERM and holds the pipes goes with the group.
 func TestCancelLeavesNothing(t *testing.T) {
+	sample.Long(t)
 	pids := filepath.Join(t.TempDir(), "pids")
 	if err := syscall.Mkfifo(pids, 0o600); err != nil {
 		t.Fatal(err)
@@ -193,6 +194,7 @@ func alive(pid int) bool {
 
 // What rclone left running with its pipes open delays no success.
 func TestLeftoverHoldsThePipe(t *testing.T) {
+	sample.Long(t)
 	r := fakeRemote(t, stored("")+`sleep 1000 & exit 0`, Options{})
 	if err := r.PutIf(t.Context(), "k", nil, Cond{}); err != nil {
 		t.Error(err)

@@ -174,7 +174,7 @@ func differs(t *testing.T, seed uint64, spoil func(dirs map[string]bool)) (diff 
 // A scan of the directories in which something changed finds what one of the whole
 // tree does.
 func TestScanIn(t *testing.T) {
-	for range 20 {
+	for range sample.Size(20, 20) {
 		if diff := differs(t, rand.Uint64(), func(map[string]bool) {}); diff != "" {
 			t.Fatal(diff)
 		}

@@ -192,6 +192,7 @@ func TestReplacedAndConflicts(t *testing.T) {
 
 // One kind takes the place of another, with and without work of ours below.
 func TestKindsReplaceEachOther(t *testing.T) {
+	sample.Long(t)
 	kinds := map[string]map[string]string{
 		"file": {"x": "a file"}, "link": {"x": "> target"}, "dir": {"x/": ""}, "tree": {"x/a": "1", "x/b/c": "2"}, "nothing": {},
 	}

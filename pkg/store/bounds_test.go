@@ -68,6 +68,7 @@ func TestLogThatIsTooLong(t *testing.T) {
 // A segment that an earlier version wrote too large hid all before it, and could not be
 // collected.
 func TestLogWithASegmentThatIsTooLarge(t *testing.T) {
+	sample.Long(t)
 	b := storetest.New()
 	l := machineOf(t, b, "a")
 	mustAcquire(t, l)

@@ -283,6 +283,7 @@ func blocks(t *testing.T, file string) int64 {
 // A file of zeros with a little in it took its whole size on the disk where it came,
 // and each of its parts was written.
 func TestFetchLeavesHoles(t *testing.T) {
+	sample.Long(t)
 	const size = 12 << 20
 	noise := make([]byte, 600<<10)
 	for i := range noise {

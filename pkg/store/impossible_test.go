@@ -147,6 +147,7 @@ func TestImpossibleManifestsInMemory(t *testing.T) {
 
 // A manifest may need no more window than its reader has.
 func TestManifestWindow(t *testing.T) {
+	sample.Long(t)
 	var buf bytes.Buffer
 	z, err := zstd.NewWriter(&buf, zstd.WithWindowSize(64<<20), zstd.WithEncoderConcurrency(1))
 	if err != nil {

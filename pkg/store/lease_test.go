@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -311,6 +312,7 @@ func TestLeaseFaultsOfReading(t *testing.T) {
 }
 
 func TestLeaseLogOfGenerations(t *testing.T) {
+	sample.Long(t)
 	b := storetest.New()
 	l := machineOf(t, b, "a")
 	mustAcquire(t, l)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
@@ -81,7 +82,7 @@ func plainTree(n int) []tree.Entry {
 // TestDifferences: whatever happens to a tree, each of its generations is read
 // as it was written, from two objects at most.
 func TestDifferences(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(sample.Size(20, 20)) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		c := newChain(t)
 		now := plainTree(rnd.IntN(80))
@@ -159,6 +160,7 @@ func disturb(rnd *rand.Rand, entries []tree.Entry) []tree.Entry {
 // One saved file in many costs a few hundred bytes, generation after generation,
 // and a full manifest when the differences come to as much.
 func TestDifferencePays(t *testing.T) {
+	sample.Long(t)
 	c := newChain(t)
 	now := plainTree(1000)
 	full := 0
@@ -336,7 +338,7 @@ func FuzzManifest(f *testing.F) {
 // refer to, and the manifests that tell so; nothing that a difference took away
 // from under all of them.
 func TestNeedsAreExact(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(sample.Size(20, 20)) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		c := newChain(t)
 		now := plainTree(40)

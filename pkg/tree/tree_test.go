@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -47,7 +48,7 @@ func TestParents(t *testing.T) {
 	}
 }
 
-func sample() []Entry {
+func sampleRows() []Entry {
 	return []Entry{
 		{Path: "d", Kind: Dir, Mode: 0o2755},
 		{Path: "d/tab\tnew\nline", Kind: File, Mode: 0o600, MTime: -1, Size: 0, Sum: Sum{1}},
@@ -61,7 +62,7 @@ func sample() []Entry {
 func TestTextRoundTrip(t *testing.T) {
 	var buf bytes.Buffer
 	w := NewWriter(&buf)
-	for _, e := range sample() {
+	for _, e := range sampleRows() {
 		if err := w.Entry(&e, 1, -2); err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +71,7 @@ func TestTextRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []Record
-	for _, e := range sample() {
+	for _, e := range sampleRows() {
 		want = append(want, Record{Entry: e, More: []int64{1, -2}})
 	}
 	want = append(want, Record{Entry: Entry{Path: "a\nb"}, Gone: true})
@@ -87,16 +88,16 @@ func TestTextRoundTrip(t *testing.T) {
 func TestReaderIs(t *testing.T) {
 	var buf bytes.Buffer
 	w := NewWriter(&buf)
-	for _, e := range sample() {
+	for _, e := range sampleRows() {
 		_ = w.Entry(&e)
 	}
 	_ = w.Flush()
 	r := NewReader(&buf)
-	for i := range sample() {
+	for i := range sampleRows() {
 		if err := r.Advance(); err != nil {
 			t.Fatal(err)
 		}
-		for j, e := range sample() {
+		for j, e := range sampleRows() {
 			if got := r.Is(&e); got != (i == j) {
 				t.Errorf("record %d is entry %d: %v", i, j, got)
 			}
@@ -126,6 +127,7 @@ func TestReaderOfLittleTakesLittle(t *testing.T) {
 
 // What a writer takes is read again, and what a reader would refuse is not written.
 func TestBoundsOfParts(t *testing.T) {
+	sample.Long(t)
 	many := func(n int) []Extent {
 		where := make([]Extent, n)
 		for i := range where {

@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/goccy/go-yaml"
 )
 
 // What would take hours or gigabytes ends soon, as an error or as a value.
 func TestBounds(t *testing.T) {
+	sample.Long(t)
 	laughs := "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
 	for i := range 12 {
 		ref := fmt.Sprintf("*a%d, ", i)
