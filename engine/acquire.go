@@ -12,7 +12,7 @@ import (
 
 // restore brings every writer that is not ready to the state of the head.
 func (l *loop) restore(ctx context.Context) {
-	l.unready()
+	l.demoteStale()
 	for _, m := range l.members {
 		if !l.writable() {
 			return
@@ -20,7 +20,7 @@ func (l *loop) restore(ctx context.Context) {
 		if m.Writes() && !m.ready() && m.due(l.now()) && ctx.Err() == nil {
 			l.cycle(ctx, m, l.acquireOne)
 			if m.course.err == nil {
-				l.happens(m, evSoon{}) // what was edited meanwhile goes at once
+				l.stepMember(m, evSoon{}) // what was edited meanwhile goes at once
 			}
 		}
 	}
@@ -40,7 +40,7 @@ func (l *loop) acquireOne(ctx context.Context, m *member) error {
 	}
 	m.lineage = claim.Lineage
 	m.report.brake.allowed = head.Deletions[m.Name].Allowed
-	l.happens(m, evPhase{phase: claimed})
+	l.stepMember(m, evPhase{phase: claimed})
 	pointClaimed.Reach()
 	if err := l.pass(m).open(head.Lineage, head.Generation); err != nil {
 		return err
@@ -56,14 +56,14 @@ func (l *loop) acquireOne(ctx context.Context, m *member) error {
 	if err := l.run(ctx, m, func(ctx context.Context, p *pass) error { return p.receive(ctx, head) }); err != nil {
 		return err
 	}
-	l.happens(m, evPhase{phase: received})
+	l.stepMember(m, evPhase{phase: received})
 	if err := l.run(ctx, m, func(ctx context.Context, p *pass) error { return p.place(ctx) }); err != nil {
 		return err
 	}
 	if err := l.surpass(ctx, m); err != nil {
 		return err
 	}
-	l.happens(m, evPhase{ready, l.lease.Head().Epoch})
+	l.stepMember(m, evPhase{ready, l.lease.Head().Epoch})
 	m.count()
 	l.o.Log.Info("replica restored", "replica", m.Name, "generation", head.Generation, "without", len(m.report.settled))
 	return nil
@@ -106,7 +106,7 @@ func (l *loop) pull(ctx context.Context, m *member) error {
 	err := l.run(ctx, m, func(ctx context.Context, p *pass) error { return p.follow(ctx, root) })
 	l.head = head
 	if err == nil { // not before all is placed: who waits for the restore looks at it
-		l.happens(m, evPhase{phase: ready})
+		l.stepMember(m, evPhase{phase: ready})
 	}
 	return err
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/coltec/coltec/pkg/scope"
 )
 
-// lookAhead begins to read, but not each time for who waits until another gives the
-// lease back. Where it is not had after all, drop ends it.
+// lookAhead begins to read, but not at each look of a machine that waits until another
+// gives the lease back. Where the lease is not obtained after all, drop ends it.
 func (l *loop) lookAhead(ctx context.Context) (drop func()) {
 	for _, m := range l.members {
 		m.forget() // what an acquisition before left

@@ -29,7 +29,7 @@ func (l *loop) collect(ctx context.Context) {
 	if !l.collectDue() || ctx.Err() != nil || l.lease.Asked() != nil {
 		return
 	}
-	l.happened(evCollect{collectAgain})
+	l.stepLease(evCollect{collectAgain})
 	if len(l.lease.Head().Orphans) > 0 || l.orphaned() {
 		// The generations of a lost head are in no log: they would be taken
 		// for garbage, and they are all there is of them.

@@ -103,8 +103,8 @@ func (y *weeks) round() {
 	}
 	y.engine.leaseAt = time.Time{}
 	for _, m := range y.engine.members {
-		y.engine.happens(m, evAsked{allowed: true})
-		y.engine.happens(m, evSoon{})
+		y.engine.stepMember(m, evAsked{allowed: true})
+		y.engine.stepMember(m, evSoon{})
 	}
 	y.engine.round(ctx)
 	if y.dead {

@@ -120,7 +120,7 @@ func (b *box) do(collect bool) error {
 	b.e.renewAt, b.e.leaseAt = time.Time{}, time.Time{}
 	for range 3 { // acquire, place, push
 		for _, m := range b.e.members {
-			b.e.happens(m, evSoon{})
+			b.e.stepMember(m, evSoon{})
 		}
 		b.e.round(b.y.t.Context())
 	}

@@ -45,7 +45,7 @@ func TestWhatDidNotFitIsPending(t *testing.T) {
 	a.put("two", large(2))
 	m := a.e.members[0]
 	m.rep.Hurry()
-	a.e.happens(m, evSoon{})
+	a.e.stepMember(m, evSoon{})
 	a.e.push(t.Context())
 	if n := account.CountOf(a.e.left()); n != 1 {
 		t.Errorf("%d changes are said not to be there", n)

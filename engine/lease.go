@@ -26,29 +26,29 @@ func (l *loop) keepLease(ctx context.Context) {
 		if now.Before(l.renewAt) {
 			return
 		}
-		l.asked(ctx, l.renew(ctx))
+		l.noteAttempt(ctx, l.renew(ctx))
 	case now.Before(l.leaseAt):
 	default:
-		l.asked(ctx, l.acquire(ctx))
+		l.noteAttempt(ctx, l.acquire(ctx))
 	}
 }
 
-// asked notes how asking for the lease went, but for an attempt that a stop cut off:
+// noteAttempt notes how asking for the lease went, but for an attempt that a stop cut off:
 // that is not a failure, and the end makes one of its own.
-func (l *loop) asked(ctx context.Context, err error) {
+func (l *loop) noteAttempt(ctx context.Context, err error) {
 	if err != nil && ctx.Err() != nil && !errors.As(err, new(*store.HeldByOther)) && !errors.Is(err, store.ErrFenced) {
 		return
 	}
 	l.noteLease(err)
 }
 
-// unready makes every writer that was acquired in another epoch compare itself
+// demoteStale makes every writer that was acquired in another epoch compare itself
 // with the head again: a write that took the lease may turn out to have counted
 // at any moment, and others may have written since the epoch before.
-func (l *loop) unready() {
+func (l *loop) demoteStale() {
 	for _, m := range l.members {
 		if m.Writes() && l.writable() && m.course.epoch != l.lease.Head().Epoch {
-			l.happens(m, evDemoted{})
+			l.stepMember(m, evDemoted{})
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (l *loop) acquire(ctx context.Context) error {
 
 // acquired makes every writer compare itself with the head before it pushes.
 func (l *loop) acquired() {
-	l.happened(evAcquired{})
+	l.stepLease(evAcquired{})
 	l.o.Log.Info("lease acquired", "epoch", l.lease.Head().Epoch, "generation", l.lease.Head().Generation)
 }
 
@@ -101,7 +101,7 @@ func (l *loop) takeOver(ctx context.Context, force bool) error {
 		if err := l.lease.Ask(ctx); err != nil {
 			return err
 		}
-		l.happened(evWanted{})
+		l.stepLease(evWanted{})
 		return nil
 	}
 	if err := l.lease.Seize(ctx); err != nil {

@@ -50,8 +50,8 @@ func (l *loop) publish() {
 	}
 }
 
-// happened has the standing of the lease take a step.
-func (l *loop) happened(ev event) {
+// stepLease has the standing of the lease take a step.
+func (l *loop) stepLease(ev event) {
 	var todo []action
 	if l.standing, todo = l.standing.step(ev, l.instant()); len(todo) == 0 {
 		return
@@ -75,13 +75,13 @@ func (l *loop) happened(ev event) {
 func (l *loop) eachWriter(ev event) {
 	for _, m := range l.members {
 		if m.Writes() {
-			l.happens(m, ev)
+			l.stepMember(m, ev)
 		}
 	}
 }
 
-// happens has the course of a member take a step.
-func (l *loop) happens(m *member, ev event) {
+// stepMember has the course of a member take a step.
+func (l *loop) stepMember(m *member, ev event) {
 	var todo []action
 	m.course, todo = m.course.step(ev, l.instant())
 	for _, a := range todo {
@@ -101,10 +101,10 @@ func (l *loop) happens(m *member, ev event) {
 // noteLease notes how asking for the lease, or writing with it, went.
 func (l *loop) noteLease(err error) {
 	if err == nil {
-		l.happened(evHeld{l.o.LeaseRenew})
+		l.stepLease(evHeld{l.o.LeaseRenew})
 		return
 	}
-	l.happened(evNoLease{err})
+	l.stepLease(evNoLease{err})
 }
 
 // note records the outcome of a cycle and when the next one is due.
@@ -112,10 +112,10 @@ func (l *loop) note(m *member, err error) {
 	if err == nil {
 		last := m.report.walk
 		m.report.walk = walk{}
-		l.happens(m, evWent{last, m.Interval})
+		l.stepMember(m, evWent{last, m.Interval})
 		return
 	}
-	l.happens(m, evFailed{err, withReason(m.Path, err)})
+	l.stepMember(m, evFailed{err, withReason(m.Path, err)})
 	l.o.Log.Warn("replica failed", "replica", m.Name, "error", m.course.err, "next", m.course.next)
 }
 

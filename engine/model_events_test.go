@@ -175,7 +175,7 @@ func (m *model) stop(p *place) {
 // allowDelete is a person's word that many deletions are right.
 func (m *model) allowDelete(p *place) {
 	for _, member := range p.run.e.members {
-		p.run.e.happens(member, evAsked{allowed: true})
+		p.run.e.stepMember(member, evAsked{allowed: true})
 	}
 }
 

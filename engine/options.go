@@ -30,7 +30,7 @@ type Options struct {
 	BestEffort bool // a remote without conditional writes will do
 	// Dead says that a holder that looks like ourselves is proven to have ended.
 	Dead func(store.Holder) bool
-	// Distinct is the next step for who has two machines with one identity.
+	// Distinct is the next step for a person whose two machines have one identity.
 	Distinct string
 
 	StopTimeout time.Duration // bounds the final flush

@@ -34,7 +34,7 @@ func TestACommitThatIsSettledBesideWork(t *testing.T) {
 		}
 		return nil
 	}
-	e.happens(m, evSoon{})
+	e.stepMember(m, evSoon{})
 	e.push(t.Context())
 	y.faults = nil
 	if !e.lease.InDoubt() || m.rep.Base().Pending == nil {

@@ -12,7 +12,7 @@ import (
 // push brings what changed into the bucket: every replica that is due, and one
 // commit for all of them. It says whether there is more than fitted into a step.
 func (l *loop) push(ctx context.Context) (more bool) {
-	l.unready()
+	l.demoteStale()
 	var ready []*prepared
 	for _, m := range l.members {
 		if !l.writable() {
@@ -47,7 +47,7 @@ func (l *loop) push(ctx context.Context) (more bool) {
 func (l *loop) abandon(steps []*prepared) {
 	for _, p := range steps {
 		p.step.Delta.Spool.Close()
-		l.happens(p.member, evSoon{})
+		l.stepMember(p.member, evSoon{})
 	}
 }
 
@@ -57,7 +57,7 @@ func (l *loop) prepare(ctx context.Context, m *member) (*prepared, error) {
 		return nil, err
 	}
 	if m.rep.Lost() {
-		l.happens(m, evDemoted{})
+		l.stepMember(m, evDemoted{})
 		return nil, fmt.Errorf("the base in %s was removed, or the directory replaced: nothing is pushed before it was compared with the bucket again", m.Path)
 	}
 	// A commit that was in doubt may have been settled beside other work, and one of
@@ -118,7 +118,7 @@ func (l *loop) commit(ctx context.Context, steps []*prepared, changes ...func(*s
 		return errors.Join(err, l.resolve(ctx))
 	}
 	pointCommitted.Reach()
-	l.happened(evRenewed{l.o.LeaseRenew})
+	l.stepLease(evRenewed{l.o.LeaseRenew})
 	for _, p := range steps {
 		if err := p.member.rep.Base().Resolve(true); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (l *loop) pushed(p *prepared) {
 	m.report.anew = false
 	m.adopted(l.lease.Head())
 	if p.more {
-		l.happens(m, evSoon{})
+		l.stepMember(m, evSoon{})
 	}
 	m.count()
 	l.o.Log.Info("committed", "replica", m.Name, "generation", l.lease.Head().Generation,

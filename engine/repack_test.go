@@ -329,7 +329,7 @@ func (b *box) save(name string) error {
 	file := filepath.Join(b.dir, name)
 	err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte("a save of "+name), 0o644))
 	b.e.leaseAt = time.Time{}
-	b.e.happens(b.e.members[0], evSoon{})
+	b.e.stepMember(b.e.members[0], evSoon{})
 	b.e.cycles(b.y.t.Context())
 	return errors.Join(err, b.e.members[0].course.err, b.e.leaseErr)
 }

@@ -58,7 +58,7 @@ func (l *loop) repair(ctx context.Context, r *history.Reader, v *history.Verdict
 			return err
 		}
 	}
-	l.happens(m, evSoon{})
+	l.stepMember(m, evSoon{})
 	l.push(ctx)
 	return m.course.err
 }

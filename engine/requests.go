@@ -24,12 +24,12 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 	var outcome error
 	err = e.call(ctx, func() {
 		for _, m := range members {
-			e.happens(m, evAsked{o.AllowDelete})
+			e.stepMember(m, evAsked{o.AllowDelete})
 		}
-		e.happened(evAskNow{})
+		e.stepLease(evAskNow{})
 		e.syncAll(ctx, members)
 		for _, m := range members {
-			e.happens(m, evAnswered{})
+			e.stepMember(m, evAnswered{})
 		}
 		if outcome = failures(members); outcome == nil && e.writers() {
 			outcome = e.leaseError()
@@ -43,7 +43,7 @@ func (e *Engine) Sync(ctx context.Context, names []string, o SyncOptions) error 
 func (l *loop) syncAll(ctx context.Context, members []*member) {
 	for tries := motionTries; ; {
 		for _, m := range members {
-			l.happens(m, evSoon{})
+			l.stepMember(m, evSoon{})
 		}
 		before := l.generation()
 		l.cycles(ctx)
@@ -74,7 +74,7 @@ func (e *Engine) change(ctx context.Context, name string, ev event) error {
 	if err != nil {
 		return err
 	}
-	return e.call(ctx, func() { e.happens(members[0], ev) })
+	return e.call(ctx, func() { e.stepMember(members[0], ev) })
 }
 
 // Alone runs do in the engine's own goroutine, so that no cycle runs meanwhile,
@@ -84,7 +84,7 @@ func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Con
 	err := e.call(ctx, func() {
 		outcome = e.work(ctx, do)
 		if m := e.member(name); m != nil {
-			e.happens(m, evSoon{})
+			e.stepMember(m, evSoon{})
 		}
 	})
 	return errors.Join(err, outcome)
@@ -95,11 +95,11 @@ func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Con
 func (e *Engine) Retry(ctx context.Context) error {
 	return e.call(ctx, func() {
 		if e.leaseErr != nil && e.leaseView().State == status.LeaseNone {
-			e.happened(evAskAnew{})
+			e.stepLease(evAskAnew{})
 		}
 		for _, m := range e.members {
 			if m.Blocked == "" {
-				e.happens(m, evRetried{len(m.report.unplaced) > 0})
+				e.stepMember(m, evRetried{len(m.report.unplaced) > 0})
 			}
 		}
 		e.publish()

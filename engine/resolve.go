@@ -43,7 +43,7 @@ func (l *loop) resolveOne(ctx context.Context, m *member) error {
 func (l *loop) startOver(m *member) error {
 	head := l.lease.Head()
 	l.o.Log.Warn("what was last agreed on cannot be traced in the bucket: both sides are merged", "replica", m.Name)
-	l.happens(m, evDemoted{})
+	l.stepMember(m, evDemoted{})
 	return m.rep.StartOver(head.Lineage, head.Generation)
 }
 

@@ -25,7 +25,7 @@ func (e *Engine) Once(ctx context.Context) error {
 		e.cycles(ctx)
 	}
 	if e.writable() && e.now().Sub(collection.Last(e.lease.Head())) > collection.Overdue {
-		e.happened(evCollect{0})
+		e.stepLease(evCollect{0})
 		e.collect(ctx)
 	}
 	last := e.finish() // what failed before may be done by that
@@ -88,7 +88,7 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 		close(c.done)
 	case m := <-e.touched:
 		m.watch.nudged.Store(false)
-		e.happens(m, evTouched{})
+		e.stepMember(m, evTouched{})
 	}
 	return false
 }
@@ -135,6 +135,6 @@ func (l *loop) cycles(ctx context.Context) {
 	}
 	l.restore(ctx)
 	l.push(ctx)
-	l.stock(ctx)
+	l.surveyDue(ctx)
 	l.publish()
 }

@@ -26,7 +26,7 @@ func (l *loop) finish() error {
 	bound := time.Duration(l.stop.Load())
 	ctx, cancel := context.WithTimeoutCause(context.Background(), bound, fmt.Errorf("the final flush took longer than %s", bound))
 	defer cancel()
-	l.stockNow(ctx)
+	l.surveyNow(ctx)
 	for _, m := range l.members {
 		m.report.unseen = l.pushes(m) // until its tree was walked
 	}
@@ -46,7 +46,7 @@ func (l *loop) finish() error {
 	// release, which is one request.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelLast()
-	l.stockNow(last)
+	l.surveyNow(last)
 	if l.lease == nil || !l.lease.Holds() {
 		return err
 	}
@@ -88,7 +88,7 @@ func (l *loop) giveBack(ctx context.Context) error {
 		if err := l.resolve(ctx); err != nil {
 			return err
 		}
-		l.stockNow(ctx)
+		l.surveyNow(ctx)
 	}
 	if !l.lease.Holds() {
 		return nil
@@ -141,13 +141,13 @@ func (l *loop) regain(ctx context.Context) error {
 // is over. The last commit gives the lease back too, where it is known to be the
 // last: one write of the head less, and some stores take one a second.
 func (l *loop) flush(ctx context.Context) (released bool) {
-	l.unready()
+	l.demoteStale()
 	var due []*member
 	for _, m := range l.members {
-		l.happens(m, evSoon{})
+		l.stepMember(m, evSoon{})
 		if m.Writes() && !m.ready() && !m.report.here.Empty() && m.due(l.now()) && ctx.Err() == nil {
 			l.cycle(ctx, m, l.acquireOne) // it has something that can be pushed only then
-			l.happens(m, evSoon{})
+			l.stepMember(m, evSoon{})
 		}
 		if m.Writes() && m.ready() && m.due(l.now()) {
 			due = append(due, m)
@@ -160,7 +160,7 @@ func (l *loop) flush(ctx context.Context) (released bool) {
 			again, released = l.flushStep(ctx, m, i == len(due)-1, tries > 0)
 			if m.report.here.Of(account.Moving) > 0 {
 				tries--
-				l.happens(m, evSoon{}) // the watches have ended: what moved may have another name
+				l.stepMember(m, evSoon{}) // the watches have ended: what moved may have another name
 			}
 		}
 	}
@@ -183,7 +183,7 @@ func (l *loop) flushStep(ctx context.Context, m *member, last, patient bool) (mo
 	last = last && !more
 	var changes []func(*store.Head)
 	if last {
-		l.stock(ctx) // of a replica that failed meanwhile
+		l.surveyDue(ctx) // of a replica that failed meanwhile
 		changes = append(changes, l.lease.GiveBack(l.left(p)))
 	}
 	// It was sent within the time; the commit is one request more.
@@ -219,7 +219,7 @@ func (l *loop) handOver(ctx context.Context) {
 	to := *l.lease.Asked()
 	l.o.Log.Info("handing over", "to", to.Host)
 	for _, m := range l.members {
-		l.happens(m, evSoon{})
+		l.stepMember(m, evSoon{})
 	}
 	l.flushAll(ctx)
 	if err := l.lease.Release(ctx, l.left()); err != nil {
@@ -238,12 +238,12 @@ func (l *loop) flushAll(ctx context.Context) {
 		for _, m := range l.members {
 			if l.pushes(m) && tries > 0 && m.report.here.Of(account.Moving) > 0 {
 				moving = true
-				l.happens(m, evSoon{})
+				l.stepMember(m, evSoon{})
 			}
 		}
 		if !more && !moving {
 			break
 		}
 	}
-	l.stockNow(ctx)
+	l.surveyNow(ctx)
 }

@@ -20,16 +20,16 @@ func (l *loop) pushes(m *member) bool {
 	return m.ready() && m.course.err == nil && !m.course.paused && l.writable()
 }
 
-// stock brings up to date the accounts of replicas that no push covers: a tree is walked
+// surveyDue brings up to date the accounts of replicas that no push covers: a tree is walked
 // for it at each interval, and when somebody asks. Of one whose last scan was cut off
 // by an end it is not known what is here.
-func (l *loop) stock(ctx context.Context) {
+func (l *loop) surveyDue(ctx context.Context) {
 	for _, m := range l.members {
 		if !m.Writes() || !m.report.unseen && (l.pushes(m) || l.now().Before(m.course.survey)) {
 			continue
 		}
-		l.happens(m, evSurveyed{m.Interval})
-		a, err := l.survey(ctx, m)
+		l.stepMember(m, evSurveyed{m.Interval})
+		a, err := l.surveyMember(ctx, m)
 		switch {
 		case err == nil:
 			m.report.unseen = false
@@ -44,18 +44,18 @@ func (l *loop) stock(ctx context.Context) {
 	}
 }
 
-// stockNow brings the accounts up to date of what is not pushed, now.
-func (l *loop) stockNow(ctx context.Context) {
+// surveyNow brings the accounts up to date of what is not pushed, now.
+func (l *loop) surveyNow(ctx context.Context) {
 	for _, m := range l.members {
-		l.happens(m, evUnsurveyed{})
+		l.stepMember(m, evUnsurveyed{})
 	}
-	l.stock(ctx)
+	l.surveyDue(ctx)
 }
 
-// survey walks the tree of a replica that is not pushed now, and compares it with
+// surveyMember walks the tree of a replica that is not pushed now, and compares it with
 // what it agreed on with the bucket last. After an error the account says that
 // nothing is known.
-func (l *loop) survey(ctx context.Context, m *member) (a account.Account, err error) {
+func (l *loop) surveyMember(ctx context.Context, m *member) (a account.Account, err error) {
 	if _, err := os.Lstat(m.Path); l.clock.files == nil && errors.Is(err, fs.ErrNotExist) {
 		return a, nil // there is nothing here
 	}
@@ -65,7 +65,7 @@ func (l *loop) survey(ctx context.Context, m *member) (a account.Account, err er
 		m.git = works.git
 	}
 	var head replica.Agreed
-	if h := l.newest(); h != nil {
+	if h := l.knownHead(); h != nil {
 		head = replica.Agreed{Lineage: h.Lineage, Generation: h.Generation}
 	}
 	reason, why := l.unpushed(m)

@@ -46,8 +46,8 @@ func (t *tenure) leaseless(m *member) bool {
 	return m.Writes() && (t.lease == nil || !t.lease.Holds())
 }
 
-// newest is the head as it is known; nil: it is not.
-func (t *tenure) newest() *store.Head {
+// knownHead is the head as it is known; nil: it is not.
+func (t *tenure) knownHead() *store.Head {
 	if t.lease == nil {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (t *tenure) newest() *store.Head {
 
 // generation is the last one that is known to be committed; 0 for none.
 func (t *tenure) generation() int64 {
-	if head := t.newest(); head != nil {
+	if head := t.knownHead(); head != nil {
 		return head.Generation
 	}
 	return 0
@@ -103,7 +103,7 @@ func (t *tenure) askAgain(ctx context.Context, err error) {
 // leaseView is the lease as status shows it.
 func (t *tenure) leaseView() status.Lease {
 	v := status.Lease{State: status.LeaseNone}
-	h := t.newest()
+	h := t.knownHead()
 	if h == nil {
 		return v
 	}

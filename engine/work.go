@@ -90,7 +90,7 @@ func (l *loop) renewDuring(ctx context.Context, cancel context.CancelCauseFunc) 
 	if err == nil {
 		err = l.lease.Renew(ctx)
 	}
-	l.happened(evRenewed{l.o.LeaseRenew})
+	l.stepLease(evRenewed{l.o.LeaseRenew})
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFenced):
@@ -98,6 +98,6 @@ func (l *loop) renewDuring(ctx context.Context, cancel context.CancelCauseFunc) 
 	case !l.lease.Holds():
 		cancel(errLapsed)
 	default:
-		l.happened(evUnkept{})
+		l.stepLease(evUnkept{})
 	}
 }
