@@ -6,18 +6,6 @@ import (
 	"time"
 )
 
-// Request asks the holder to flush and hand over. Who asks writes it into the
-// head; the holder meets it at its next write.
-type Request struct {
-	By   Holder    `json:"by"`
-	Time time.Time `json:"time"`
-	// Seen is when the holder had written last, by the store's clock: the head is
-	// younger by now, and its holder need not be.
-	Seen  time.Time `json:"seen,omitzero"`
-	Over  string    `json:"over,omitempty"`  // nonce of what the holder wrote last
-	Nonce string    `json:"nonce,omitempty"` // of the write that asked
-}
-
 // asks is how often it is asked again when the holder writes at the same moment.
 const asks = 3
 
@@ -62,22 +50,6 @@ func (l *Lease) ask(ctx context.Context) error {
 			Seen: l.seen.last.UTC(), Over: over, Nonce: h.Nonce,
 		}
 	})
-}
-
-func (h *Head) askedBy(who Holder) bool {
-	return h.Request != nil && h.Request.By.Instance == who.Instance
-}
-
-// onlyAsked reports whether all that came over the head before is that somebody
-// asked. A version before this one does not say what it wrote over.
-func (h *Head) onlyAsked(before *Head) bool {
-	return h.Request != nil && (h.Request.Over == "" || h.askedOver(before.Nonce))
-}
-
-// askedOver reports whether the only change since the write with that nonce is that
-// somebody asked.
-func (h *Head) askedOver(nonce string) bool {
-	return h.Request != nil && h.Request.Nonce == h.Nonce && h.Request.Over == nonce
 }
 
 // Asked says who asks us to hand the lease over; nil when nobody does.

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	chunkers "github.com/PlakarKorp/go-cdc-chunkers"
-	_ "github.com/PlakarKorp/go-cdc-chunkers/chunkers/fastcdc" // registers chunking
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/klauspost/compress/zstd"
 )
@@ -35,13 +33,6 @@ const (
 	// shipments is how many of them are under way at a time: while one begins or
 	// ends, the other fills the line.
 	shipments = 2
-
-	// Large files are cut where their content says so, so that what follows an
-	// edit is cut as before. A change costs the parts that it touches.
-	minPart   = 128 << 10
-	usualPart = 512 << 10
-	maxPart   = 2 << 20
-	chunking  = "fastcdc-v1.0.0" // part of the name: another would cut all files anew
 )
 
 // snapshotBatch writes packs under temporary names and gives them their own
@@ -53,7 +44,7 @@ type snapshotBatch struct {
 	progress Progress
 
 	enc    *zstd.Encoder
-	parts  *chunkers.Chunker
+	cut    cutter
 	head   []byte // of the file that is read
 	part   []byte // of one that has grown
 	stored []byte // the piece that is written
@@ -127,7 +118,7 @@ func (b *snapshotBatch) Add(ctx context.Context, e *tree.Entry, r io.Reader) (fu
 	switch {
 	case n == 0:
 	case len(was) > 0:
-		err = b.addGrown(ctx, e, was, n, r, undo)
+		err = b.addGrown(ctx, e, was, io.MultiReader(bytes.NewReader(b.head[:n]), r), undo)
 	case n <= smallFile:
 		_, err = b.add(ctx, e, b.head[:n])
 	default:
@@ -143,14 +134,24 @@ func (b *snapshotBatch) Add(ctx context.Context, e *tree.Entry, r io.Reader) (fu
 	}, nil
 }
 
+// addGrown stages a file that was in those parts before.
+func (b *snapshotBatch) addGrown(ctx context.Context, e *tree.Entry, was []tree.Extent, r io.Reader, undo *mark) error {
+	kept, rest, err := unchanged(was, r, &b.part)
+	if err != nil {
+		return err
+	}
+	e.Where = kept
+	return b.addLarge(ctx, e, rest, undo)
+}
+
 // addLarge stages a file, or what follows its first parts, in parts. Those that are
 // known are referred to.
 func (b *snapshotBatch) addLarge(ctx context.Context, e *tree.Entry, r io.Reader, undo *mark) error {
-	if err := b.cut(r); err != nil {
+	if err := b.cut.begin(r); err != nil {
 		return err
 	}
 	for more := true; more; {
-		part, err := b.parts.Next()
+		part, err := b.cut.next()
 		if err != nil && err != io.EOF {
 			return err
 		}
@@ -165,16 +166,6 @@ func (b *snapshotBatch) addLarge(ctx context.Context, e *tree.Entry, r io.Reader
 		e.Where[0].Sum = "" // it is the file's
 	}
 	return nil
-}
-
-// cut begins to cut a stream into parts.
-func (b *snapshotBatch) cut(r io.Reader) (err error) {
-	if b.parts != nil {
-		b.parts.Reset(r)
-		return nil
-	}
-	b.parts, err = chunkers.NewChunker(chunking, r, &chunkers.ChunkerOpts{MinSize: minPart, NormalSize: usualPart, MaxSize: maxPart})
-	return err
 }
 
 // addPart refers to a known part, or adds it.

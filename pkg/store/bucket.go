@@ -5,7 +5,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
 )
@@ -56,7 +55,3 @@ type Progress = func(Pace)
 
 // Pace is how far it is.
 type Pace = rclone.Progress
-
-// Expiry by the store's clock needs the times of two of its objects; a
-// difference below this says nothing, since stores round to seconds.
-const clockGrain = time.Second

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"maps"
 	"slices"
 	"time"
 )
@@ -47,10 +46,9 @@ func (d Deletions) Elsewhere(self Holder) []HeldDeletions {
 	return slices.DeleteFunc(slices.Clone(d.Held), func(x HeldDeletions) bool { return x.of(self) })
 }
 
-// Hold makes the head say what waits at a holder's place; nil for nothing. What was said
-// before a moment is of a machine that did not come back.
-func (h *Head) Hold(replica string, self Holder, now *HeldDeletions, stale time.Time) {
-	d := h.Deletions[replica]
+// hold is what a head says of them with what waits at a holder's place now; nil for nothing.
+// What was said before a moment is of a machine that did not come back.
+func (d Deletions) hold(self Holder, now *HeldDeletions, stale time.Time) Deletions {
 	var held []HeldDeletions
 	for _, x := range d.Held {
 		switch {
@@ -65,30 +63,19 @@ func (h *Head) Hold(replica string, self Holder, now *HeldDeletions, stale time.
 		held = append(held, *now)
 	}
 	d.Held = held
-	h.setDeletions(replica, d)
+	return d
 }
 
-// Pass notes deletions that go with the generation that the head is of: how many somebody
-// had a say in, and, unless nil, that they are many.
-func (h *Head) Pass(replica string, allowed int64, many *Passed) {
-	d := h.Deletions[replica]
+// pass is what a head says of them after those that go with a generation.
+func (d Deletions) pass(generation, allowed int64, many *Passed) Deletions {
 	d.Allowed += allowed
 	if many != nil {
 		p := *many
-		p.Generation = h.Generation
+		p.Generation = generation
 		d.Passed = &p
 	}
-	h.setDeletions(replica, d)
+	return d
 }
 
-func (h *Head) setDeletions(replica string, d Deletions) {
-	h.Deletions = maps.Clone(h.Deletions)
-	if d.Allowed == 0 && d.Passed == nil && len(d.Held) == 0 {
-		delete(h.Deletions, replica)
-		return
-	}
-	if h.Deletions == nil {
-		h.Deletions = map[string]Deletions{}
-	}
-	h.Deletions[replica] = d
-}
+// none reports whether there is nothing to be said.
+func (d Deletions) none() bool { return d.Allowed == 0 && d.Passed == nil && len(d.Held) == 0 }

@@ -3,24 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"path"
 	"time"
+
+	"github.com/coltec/coltec/pkg/rclone"
 )
-
-// sighting is what is known of a head that another holds.
-type sighting struct {
-	nonce  string // of the head
-	holder string // instance of its owner
-	epoch  int64
-	last   time.Time // when the holder wrote last, by the store's clock
-}
-
-// storeClock is the store's clock as it was read last. Between two readings this
-// machine's own clock tells how far it has gone: good enough to wait by, while what
-// is decided is decided by a new reading.
-type storeClock struct {
-	read time.Time     // zero: never
-	at   time.Duration // boot-time clock of this machine, then
-}
 
 // HeldByOther is the error of Acquire while another has the lease.
 type HeldByOther struct {
@@ -116,15 +103,6 @@ func (l *Lease) sight(ctx context.Context, owner Holder) error {
 	return nil
 }
 
-// askedAfter gives the time of the holder's own last write when the head was written
-// by who asks for the lease: to ask is not a sign of the holder's life.
-func (h *Head) askedAfter() (last time.Time, asked bool) {
-	if h.State != Held || h.Request == nil || h.Request.Nonce != h.Nonce || h.Request.Seen.IsZero() {
-		return time.Time{}, false
-	}
-	return h.Request.Seen, true
-}
-
 // readClock reads the store's clock.
 func (l *Lease) readClock(ctx context.Context) error {
 	now, err := l.StoreTime(ctx)
@@ -136,4 +114,19 @@ func (l *Lease) readClock(ctx context.Context) error {
 }
 
 // storeNow is the time by the store's clock, as far as it is known.
-func (l *Lease) storeNow() time.Time { return l.store.read.Add(l.clock.Boot() - l.store.at) }
+func (l *Lease) storeNow() time.Time { return l.store.now(l.clock.Boot()) }
+
+// StoreTime is the time by the store's own clock: that of an object just
+// written.
+func (l *Lease) StoreTime(ctx context.Context) (time.Time, error) {
+	key := path.Join(path.Dir(l.key), "clock-"+l.self.Instance)
+	if err := l.bucket.PutIf(ctx, key, []byte(NewID()), rclone.Cond{}); err != nil {
+		return time.Time{}, fmt.Errorf("cannot see the store's clock: %w", err)
+	}
+	now, err := l.bucket.Stat(ctx, key)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("cannot see the store's clock: %w", err)
+	}
+	_ = l.bucket.Delete(ctx, []string{key}) // litter, not harm
+	return now.ModTime, nil
+}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"io"
 	"slices"
@@ -21,22 +20,21 @@ const (
 	tailSize = usualPart
 )
 
-// addGrown stages a file, n bytes of which were read, that was in those parts before.
-func (b *snapshotBatch) addGrown(ctx context.Context, e *tree.Entry, was []tree.Extent, n int, r io.Reader, undo *mark) error {
-	in := io.MultiReader(bytes.NewReader(b.head[:n]), r)
+// unchanged gives the parts of a file that it begins with still, and what follows them.
+// buf is for what is read.
+func unchanged(was []tree.Extent, in io.Reader, buf *[]byte) (kept []tree.Extent, rest io.Reader, err error) {
 	for _, x := range lasting(was) {
-		b.part = slices.Grow(b.part[:0], int(x.Size))[:x.Size]
-		got, err := io.ReadFull(in, b.part)
+		*buf = slices.Grow((*buf)[:0], int(x.Size))[:x.Size]
+		got, err := io.ReadFull(in, *buf)
 		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-			return err
+			return nil, nil, err
 		}
-		if sum := sha256.Sum256(b.part[:got]); string(sum[:]) != x.Sum {
-			in = io.MultiReader(bytes.NewReader(b.part[:got]), in) // it has not only grown
-			break
+		if sum := sha256.Sum256((*buf)[:got]); string(sum[:]) != x.Sum {
+			return kept, io.MultiReader(bytes.NewReader((*buf)[:got]), in), nil // it has not only grown
 		}
-		e.Where = append(e.Where, x)
+		kept = append(kept, x)
 	}
-	return b.addLarge(ctx, e, in, undo)
+	return kept, in, nil
 }
 
 // lasting are the parts that a file keeps when it grows: all whose content can be told

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/md5"
 	"crypto/rand"
 	"encoding/hex"
@@ -72,20 +73,63 @@ func (p *Proof) holds(store string, now time.Time) bool {
 	return p != nil && p.Store == store && now.Sub(p.Time).Abs() < proofGood
 }
 
-// Holder says who has the lease.
-type Holder struct {
-	Host      string    `json:"host"`
-	Container string    `json:"container"`
-	Boot      string    `json:"boot"`     // boot id of the machine
-	Instance  string    `json:"instance"` // random, of one run of the program
-	Place     string    `json:"place"`    // device and inode of the workspace
-	PID       int       `json:"pid"`
-	Start     int64     `json:"start"`             // of that process, in clock ticks since boot
-	Space     string    `json:"space,omitempty"`   // the namespaces in which PID and Start mean something
-	Ground    string    `json:"ground,omitempty"`  // device and inode of what it has locked, as long as it lives
-	Machine   string    `json:"machine,omitempty"` // hash of the machine-id, where there is one
-	ID        string    `json:"id,omitempty"`      // random, kept on the machine for the user
-	Since     time.Time `json:"since"`
+// proofGood is for how long the proof in a head counts: what stands behind an
+// address may be replaced, and nothing in a bucket tells of it.
+const proofGood = 30 * 24 * time.Hour
+
+// Request asks the holder to flush and hand over. Who asks writes it into the
+// head; the holder meets it at its next write.
+type Request struct {
+	By   Holder    `json:"by"`
+	Time time.Time `json:"time"`
+	// Seen is when the holder had written last, by the store's clock: the head is
+	// younger by now, and its holder need not be.
+	Seen  time.Time `json:"seen,omitzero"`
+	Over  string    `json:"over,omitempty"`  // nonce of what the holder wrote last
+	Nonce string    `json:"nonce,omitempty"` // of the write that asked
+}
+
+// Condemned names a list of keys that are to be deleted.
+type Condemned struct {
+	List  string    `json:"list"`  // its key, in the same directory as those it names
+	Since time.Time `json:"since"` // by the store's clock
+	Keys  int       `json:"keys"`
+}
+
+// owner is who has, or was promised, the lease; nil when it is free.
+func (h *Head) owner() *Holder {
+	switch {
+	case h.State == Held:
+		return &h.Holder
+	case h.Request != nil:
+		return &h.Request.By
+	}
+	return nil
+}
+
+func (h *Head) askedBy(who Holder) bool {
+	return h.Request != nil && h.Request.By.Instance == who.Instance
+}
+
+// onlyAsked reports whether all that came over the head before is that somebody
+// asked. A version before this one does not say what it wrote over.
+func (h *Head) onlyAsked(before *Head) bool {
+	return h.Request != nil && (h.Request.Over == "" || h.askedOver(before.Nonce))
+}
+
+// askedOver reports whether the only change since the write with that nonce is that
+// somebody asked.
+func (h *Head) askedOver(nonce string) bool {
+	return h.Request != nil && h.Request.Nonce == h.Nonce && h.Request.Over == nonce
+}
+
+// askedAfter gives the time of the holder's own last write when the head was written
+// by who asks for the lease: to ask is not a sign of the holder's life.
+func (h *Head) askedAfter() (last time.Time, asked bool) {
+	if h.State != Held || h.Request == nil || h.Request.Nonce != h.Nonce || h.Request.Seen.IsZero() {
+		return time.Time{}, false
+	}
+	return h.Request.Seen, true
 }
 
 // LeftBehind is what a machine had, and the last generation had not, when it gave the
@@ -184,24 +228,6 @@ func (h *Head) keepCount(now time.Time) {
 	h.leave(h.Holder, []account.Left{{Replica: "all", Parts: a.Parts()}}, now)
 }
 
-// Ref says where a generation has a replica's tree.
-type Ref struct {
-	Manifest string `json:"manifest"` // key under the replica's prefix; "" in a mirror
-	Files    int64  `json:"files"`
-	Bytes    int64  `json:"bytes"`
-	Filters  string `json:"filters"`         // hash of the rules that the tree was seen through
-	Older    int    `json:"older,omitempty"` // paths whose state was not the newest one
-}
-
-// Generation is one committed state of all replicas.
-type Generation struct {
-	Number   int64          `json:"generation"`
-	Epoch    int64          `json:"epoch"`
-	Nonce    string         `json:"nonce"` // of the write that committed it
-	Time     time.Time      `json:"time"`
-	Replicas map[string]Ref `json:"replicas"`
-}
-
 // HeadKey is where the head of org/project/env lies under the root of the
 // default remote.
 func HeadKey(workspace string) string { return path.Join(".coltec/fleet", workspace, "head.json") }
@@ -247,6 +273,40 @@ func (h *Head) Commit(refs map[string]Ref, now time.Time) {
 	})
 }
 
+// Hold makes the head say what waits at a holder's place; nil for nothing. What was said
+// before a moment is of a machine that did not come back.
+func (h *Head) Hold(replica string, self Holder, now *HeldDeletions, stale time.Time) {
+	h.setDeletions(replica, h.Deletions[replica].hold(self, now, stale))
+}
+
+// Pass notes deletions that go with the generation that the head is of: how many somebody
+// had a say in, and, unless nil, that they are many.
+func (h *Head) Pass(replica string, allowed int64, many *Passed) {
+	h.setDeletions(replica, h.Deletions[replica].pass(h.Generation, allowed, many))
+}
+
+func (h *Head) setDeletions(replica string, d Deletions) {
+	h.Deletions = maps.Clone(h.Deletions)
+	if d.none() {
+		delete(h.Deletions, replica)
+		return
+	}
+	if h.Deletions == nil {
+		h.Deletions = map[string]Deletions{}
+	}
+	h.Deletions[replica] = d
+}
+
+// ReadHead reads a workspace's head. The error wraps rclone.ErrNotFound when
+// there is none.
+func ReadHead(ctx context.Context, b Bucket, workspace string) (*Head, error) {
+	body, err := Get(ctx, b, HeadKey(workspace), MaxHead)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
+	}
+	return ParseHead(body, workspace)
+}
+
 // ParseHead reads the head of a workspace. One of a format that a later version
 // writes is refused.
 func ParseHead(b []byte, workspace string) (*Head, error) {
@@ -268,6 +328,35 @@ func ParseHead(b []byte, workspace string) (*Head, error) {
 		return nil, fmt.Errorf("cannot read head of %q: %w", workspace, err)
 	}
 	return &h, nil
+}
+
+// check refuses a head that no coltecd writes.
+func (h *Head) check() error {
+	for _, n := range []int64{h.Epoch, h.Seq, h.Generation, h.Collection, int64(h.Dirty)} {
+		if n < 0 || n > maxNumber {
+			return fmt.Errorf("a number of the head is %d", n)
+		}
+	}
+	const year = float64(366 * 24 * time.Hour / time.Second)
+	if !(h.TTL >= 0 && h.TTL <= year) || !(h.Renew >= 0 && h.Renew <= year) {
+		return fmt.Errorf("a lease of %g s that is renewed each %g s", h.TTL, h.Renew)
+	}
+	if len(h.Replicas) > maxReplicas || len(h.Recent) > 4*recentMax || len(h.LeftBehind) > 4*leftBehindMax {
+		return fmt.Errorf("%d replicas, %d generations and %d machines in one head", len(h.Replicas), len(h.Recent), len(h.LeftBehind))
+	}
+	for _, word := range []string{h.Lineage, h.Nonce, h.Log, h.Holder.Host, h.Holder.Container, h.Holder.Instance} {
+		if len(word) > maxWord {
+			return fmt.Errorf("a name of %d bytes in the head", len(word))
+		}
+	}
+	if err := checkRefs(h.Replicas); err != nil {
+		return err
+	}
+	last, err := checkGenerations(h.Recent)
+	if err == nil && last > h.Generation {
+		err = fmt.Errorf("generation %d of %d", last, h.Generation)
+	}
+	return err
 }
 
 // encode makes the body of a head. One that nobody could read again is not written.
@@ -308,4 +397,17 @@ func encodeJSON(v any) ([]byte, error) {
 		return nil, fmt.Errorf("cannot encode: %w", err)
 	}
 	return append(b, '\n'), nil
+}
+
+// recentMax bounds what the head carries of the log of generations; half of it
+// goes to an object of its own when it is full. With many replicas it is less: a
+// generation names each of them in 300 bytes.
+const (
+	recentMax  = 64
+	recentRefs = 1 << 10
+)
+
+// room is how many generations the head has room for.
+func (h *Head) room() int {
+	return min(recentMax, max(2, recentRefs/max(1, len(h.Replicas))))
 }

@@ -19,29 +19,6 @@ import (
 // A twin that was met once is another holder for the rest of this run: else both
 // would take the lease from each other by turns.
 
-// Same reports whether nothing that is known of both tells o from h: host, container
-// and workspace folder are the same, and so are the ids that both have. The same id
-// outlasts a change of the host name.
-func (h Holder) Same(o Holder) bool {
-	if h.Container != o.Container || h.Place != o.Place || apart(h.Machine, o.Machine) || apart(h.ID, o.ID) {
-		return false
-	}
-	return h.Host == o.Host || h.ID != "" && h.ID == o.ID
-}
-
-func apart(a, b string) bool { return a != "" && b != "" && a != b }
-
-// shared names what a holder has in common with another that looks the same.
-func (h Holder) shared(o Holder) string {
-	switch {
-	case h.Machine != "" && h.Machine == o.Machine && h.Host == o.Host:
-		return "host name and machine-id"
-	case h.Host == o.Host:
-		return "host name"
-	}
-	return "id"
-}
-
 // ours reports whether a holder is this program, or one before it at the same place
 // that is proven to have ended.
 func (l *Lease) ours(h Holder) bool {

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
@@ -525,4 +526,19 @@ func sameRow(a, b *tree.Entry) bool {
 // is when a new one costs less.
 func largest(rows int, generations int64) int {
 	return min(rows/4, int(2*int64(rows)/max(generations, 1)))
+}
+
+// IsManifest says whether a key is one that manifests have.
+func IsManifest(ref string) bool {
+	name, ok := strings.CutPrefix(ref, "m/")
+	return ok && len(ref) <= tree.MaxName && tree.ValidPath(ref) && !strings.Contains(name, "/")
+}
+
+// ManifestEpoch is the epoch that a manifest was written in; 0 for what is none.
+func ManifestEpoch(ref string) int64 {
+	var epoch int64
+	if n, _ := fmt.Sscanf(ref, "m/%d-", &epoch); n != 1 || epoch > maxNumber {
+		return 0
+	}
+	return epoch
 }

@@ -13,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/rclone"
@@ -195,21 +194,6 @@ func (s *Snapshot) write(p Publication, rows int, base string, d *difference) (r
 
 // Forget makes the next manifest a full one.
 func (s *Snapshot) Forget() error { return s.keepLocal() }
-
-// IsManifest says whether a key is one that manifests have.
-func IsManifest(ref string) bool {
-	name, ok := strings.CutPrefix(ref, "m/")
-	return ok && len(ref) <= tree.MaxName && tree.ValidPath(ref) && !strings.Contains(name, "/")
-}
-
-// ManifestEpoch is the epoch that a manifest was written in; 0 for what is none.
-func ManifestEpoch(ref string) int64 {
-	var epoch int64
-	if n, _ := fmt.Sscanf(ref, "m/%d-", &epoch); n != 1 || epoch > maxNumber {
-		return 0
-	}
-	return epoch
-}
 
 // Manifests lists what Tree can be asked for in the prefix that the bucket is
 // rooted at, oldest first, whether a head names it or not.

@@ -327,3 +327,26 @@ func (b *mirrorBatch) Send(ctx context.Context) error {
 	b.keys, b.replaced, b.staged = nil, nil, 0
 	return os.RemoveAll(b.dir)
 }
+
+// TrimHistory deletes what a mirror kept of replaced and deleted objects before
+// a time.
+func TrimHistory(ctx context.Context, b Bucket, before time.Time) error {
+	var keys []string
+	dir := path.Join(Dir, "history")
+	err := b.ListEach(ctx, dir, rclone.ListOptions{}, func(o rclone.Object) error {
+		stamp, _, _ := strings.Cut(o.Key, "/")
+		if t, err := time.Parse(historyStamp, stamp); err == nil && t.Before(before) {
+			keys = append(keys, path.Join(dir, o.Key))
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot look for old versions: %w", err)
+	}
+	for chunk := range slices.Chunk(keys, sweepAtOnce) {
+		if err := b.Delete(ctx, chunk); err != nil {
+			return fmt.Errorf("cannot delete old versions: %w", err)
+		}
+	}
+	return nil
+}

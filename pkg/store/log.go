@@ -8,7 +8,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -22,6 +21,16 @@ type Log struct {
 	// can have. A log grows while nothing is collected, and who collects drops them.
 	Cut error
 }
+
+// logSegment is a stretch of the log of generations, oldest first. Immutable.
+type logSegment struct {
+	Format      int          `json:"format"`
+	Before      string       `json:"before,omitempty"` // key of the segment before
+	Generations []Generation `json:"generations"`
+}
+
+// logPrefix begins the names of the log's segments, beside the head.
+const logPrefix = "log-"
 
 // segmentsAtOnce is the number of segments from which they are fetched by one
 // transfer and not one by one: each costs a run of rclone.
@@ -162,9 +171,6 @@ func (r *logReader) read(ctx context.Context, key string) (*logSegment, error) {
 	return s, nil
 }
 
-// rows is how much a generation counts in a log.
-func (g *Generation) rows() int64 { return int64(1 + len(g.Replicas)) }
-
 func parseSegment(body []byte) (*logSegment, error) {
 	var s logSegment
 	if err := wholefile.Unmarshal(body, &s, segmentValues); err != nil {
@@ -175,44 +181,4 @@ func parseSegment(body []byte) (*logSegment, error) {
 	}
 	_, err := checkGenerations(s.Generations)
 	return &s, impossible(err)
-}
-
-// Until these ages, of the time since a generation was replaced by the next,
-// all are kept, and then the last of each hour.
-const (
-	keepAll    = 24 * time.Hour
-	keepHourly = 72 * time.Hour
-)
-
-// Keep says which generations stay: all of the last 24 hours, the last of each
-// hour for 3 days, the last of each day for as long as keep says, and the
-// newest always. A generation's age counts from when it was replaced: what was
-// true until a minute ago is a minute old, however long it had been true.
-//
-// Times are those of the machines that committed. A clock that was behind
-// counts as that of the generation before, one that was ahead makes too much
-// stay, never too little. Who keeps less today keeps no more of the same
-// tomorrow: what was dropped is not missed later.
-func Keep(gens []Generation, now time.Time, keep time.Duration) []Generation {
-	times := make([]time.Time, len(gens))
-	for i, g := range gens {
-		times[i] = g.Time
-		if i > 0 && times[i].Before(times[i-1]) {
-			times[i] = times[i-1]
-		}
-	}
-	var out []Generation
-	for i, g := range gens {
-		if i == len(gens)-1 {
-			return append(out, g)
-		}
-		lastOf := func(d time.Duration) bool { return !times[i].Truncate(d).Equal(times[i+1].Truncate(d)) }
-		switch age := now.Sub(times[i+1]); {
-		case age < keepAll,
-			age < min(keepHourly, keep) && lastOf(time.Hour),
-			age < keep && lastOf(24*time.Hour):
-			out = append(out, g)
-		}
-	}
-	return out
 }
