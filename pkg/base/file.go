@@ -9,19 +9,11 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
-
-// baseFormat is the version of the files that hold a base.
-const baseFormat = 1
-
-func (b *Base) file() string { return filepath.Join(b.dir, "base") }
-
-func (b *Base) journalFile() string { return filepath.Join(b.dir, "journal") }
 
 // fileHeader is the first line of a base file. Seq ties the journal to it.
 type fileHeader struct {

@@ -10,7 +10,14 @@ import (
 	"math"
 	"os"
 
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
+)
+
+// The steps of writing the journal at which a crash test kills the process.
+var (
+	pointJournalWritten = killpoint.New("journal:written")
+	pointJournalSynced  = killpoint.New("journal:synced")
 )
 
 // frame is the first line of a step in the journal; the rows follow it.

@@ -170,3 +170,39 @@ func (b *Base) stillUnplaced(d *Delta) ([]Change, error) {
 	settled, err := d.paths()
 	return slices.DeleteFunc(slices.Clone(b.Unplaced), func(u Change) bool { return settled[u.Path] }), err
 }
+
+// Remote is the tree of the generation in the header: the rows with what is
+// unplaced over them.
+func (b *Base) Remote() []tree.Entry {
+	out := make([]tree.Entry, 0, len(b.Rows())+len(b.Unplaced))
+	rows := b.Rows()
+	next := overlay(eachRow(rows), each(b.Unplaced))
+	for row, _ := next(); row != nil; row, _ = next() {
+		out = append(out, row.Entry)
+	}
+	return out
+}
+
+// Differences tells how remote differs from the rows: what Unplaced shall be.
+func (b *Base) Differences(remote []tree.Entry) []Change {
+	var out []Change
+	rows := b.Rows()
+	for len(rows)+len(remote) > 0 {
+		switch {
+		case len(remote) == 0 || len(rows) > 0 && tree.Compare(rows[0].Path, remote[0].Path) < 0:
+			out = append(out, Change{Row: Row{Entry: tree.Entry{Path: rows[0].Path}}, Gone: true})
+			rows = rows[1:]
+			continue
+		case len(rows) > 0 && rows[0].Path == remote[0].Path:
+			if !rows[0].Same(&remote[0]) || rows[0].MTime != remote[0].MTime || !slices.Equal(rows[0].Where, remote[0].Where) ||
+				remote[0].Tag != "" && rows[0].Tag != remote[0].Tag {
+				out = append(out, Change{Row: Row{Entry: remote[0]}})
+			}
+			rows = rows[1:]
+		default:
+			out = append(out, Change{Row: Row{Entry: remote[0]}})
+		}
+		remote = remote[1:]
+	}
+	return out
+}

@@ -10,35 +10,6 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// Totals are what a base has of its replica.
-type Totals struct {
-	Rows      int
-	Files     int64 // and links
-	Bytes     int64
-	Conflicts int // local versions that are kept aside
-	// Contentless counts the files that lie nowhere in the replica's layout: they
-	// were adopted from plain objects, and are to be sent.
-	Contentless int
-	Parts       int // of files, beyond those that each row may have
-}
-
-// Add counts a row.
-func (t *Totals) Add(row *Row) {
-	t.Rows++
-	t.Parts += OverParts(len(row.Where))
-	if Contentless(&row.Entry) {
-		t.Contentless++
-	}
-	switch {
-	case GitRow(row.Path):
-	case tree.Within(row.Path, localfs.Dir):
-		t.Conflicts++
-	case row.Kind != tree.Dir:
-		t.Files++
-		t.Bytes += row.Size
-	}
-}
-
 // Totals counts what the base has. When the disk does not tell any more, they are
 // zero, and the base is not Intact.
 func (b *Base) Totals() Totals {
@@ -189,4 +160,21 @@ func (d *diskRows) ofFile() (*Row, error) {
 		d.row, d.last = c.Row, c.Path
 		return &d.row, nil
 	}
+}
+
+// Row gives the row of a path, nil when there is none.
+func (b *Base) Row(path string) *Row {
+	if i, ok := searchRows(b.Rows(), path); ok {
+		return &b.rows[i]
+	}
+	return nil
+}
+
+// Entries are the agreed entries, sorted.
+func (b *Base) Entries() []tree.Entry {
+	out := make([]tree.Entry, len(b.Rows()))
+	for i := range out {
+		out[i] = b.rows[i].Entry
+	}
+	return out
 }

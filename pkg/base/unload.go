@@ -1,9 +1,5 @@
 package base
 
-// longJournal is how long the journal of an unloaded base may be: it is read into
-// memory with each pass over the rows.
-const longJournal = 1 << 20
-
 // Unload gives the memory of the rows back until the next Load, unless more is to be
 // remembered than the disk has: then the base stays loaded. Unloaded it can be read
 // in order, and stepped forward.
