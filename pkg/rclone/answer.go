@@ -1,18 +1,10 @@
 package rclone
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"crypto/md5" //nolint:gosec // ETags are MD5
-	"encoding/hex"
-	"errors"
+	"bufio" //nolint:gosec // ETags are MD5
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -230,77 +222,4 @@ func (s *answers) uploaded(a answer) string {
 		s.begun = true
 	}
 	return ""
-}
-
-// overS3 reports whether what is written to a back end goes to S3, maybe through
-// others that wrap it.
-func overS3(backends []Backend, name string) bool {
-	for range backends { // a circle is rclone's to refuse
-		at := slices.IndexFunc(backends, func(b Backend) bool { return b.Name == name })
-		if at < 0 {
-			return false
-		}
-		if backends[at].Type == "s3" {
-			return true
-		}
-		name, _, _ = strings.Cut(backends[at].Options["remote"], ":")
-	}
-	return false
-}
-
-// named reports whether the store has named the ETag of a body. That of an encrypted
-// one rclone alone can tell, and it compares it itself.
-func (r *Remote) named(tags []string, body []byte) bool {
-	return slices.Contains(tags, ETag(body)) || r.opts.noHash && len(tags) > 0
-}
-
-// readBack makes sure of a write for which the store named no ETag of the body:
-// under SSE-KMS and SSE-C it is none, and an rclone may log otherwise than ours.
-func (r *Remote) readBack(ctx context.Context, key string, body []byte) error {
-	got, err := r.Get(ctx, key, int64(len(body))+1)
-	switch {
-	case err == nil && bytes.Equal(got, body):
-		return nil
-	case err == nil, ClassOf(err) == NotFound, ClassOf(err) == TooLarge: // it may have arrived, and been written over since
-		return &Error{Op: "put", Key: key, Class: Foreign, Text: "the write was said to be done, and the store holds something else"}
-	case errors.Is(err, ErrUnknown):
-		return err
-	}
-	// Whatever keeps us from reading, the write may have happened.
-	return &Error{Op: "put", Key: key, Exit: -1, Class: Unclassified, cause: err}
-}
-
-// lookBack does it for an upload, by the sizes that the store tells, and by the MD5s where
-// it tells them: an object of a mirror may have been there before, in the same size.
-func (r *Remote) lookBack(ctx context.Context, dir string, keys []string) error {
-	found, err := r.StatAll(ctx, keys)
-	if err != nil {
-		return err
-	}
-	held := make(map[string]Object, len(found))
-	for _, o := range found {
-		held[o.Key] = o
-	}
-	e := &Error{Op: "upload", Key: dir, Class: Foreign, Text: "the upload was said to be done, and the store does not hold it"}
-	for _, key := range keys {
-		if o, there := held[key]; !there || !o.of(filepath.Join(dir, key)) {
-			e.Keys = append(e.Keys, key)
-		}
-	}
-	if len(e.Keys) > 0 {
-		return e
-	}
-	return nil
-}
-
-// of reports whether an object is, as far as the store tells, what a file holds.
-func (o Object) of(path string) bool {
-	file, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	sum := md5.New() //nolint:gosec // ETags are MD5
-	size, err := io.Copy(sum, file)
-	return err == nil && size == o.Size && (o.MD5 == "" || o.MD5 == hex.EncodeToString(sum.Sum(nil)))
 }

@@ -1,47 +1,10 @@
 package rclone
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// Cond is the condition of a [Remote.PutIf]. The zero value is none.
-type Cond struct {
-	// Absent lets the write happen only if there is no such object.
-	Absent bool
-	// Match lets it happen only over the object with this ETag, without quotes.
-	Match string
-}
-
-// IfAbsent is the condition that no such object exists.
-var IfAbsent = Cond{Absent: true}
-
-// IfMatch is the condition that the object has this ETag.
-func IfMatch(etag string) Cond { return Cond{Match: etag} }
-
-// header returns the condition as a header, or nothing.
-func (c Cond) header() []string {
-	switch {
-	case c.Absent:
-		return []string{"--header-upload", "If-None-Match: *"}
-	case c.Match != "":
-		return []string{"--header-upload", `If-Match: "` + c.Match + `"`}
-	}
-	return nil
-}
-
-// String says the condition for a log line.
-func (c Cond) String() string {
-	switch {
-	case c.Absent:
-		return "absent"
-	case c.Match != "":
-		return "etag " + c.Match
-	}
-	return "any"
-}
 
 // memory is how much of a stream `rcat` holds before it begins a multipart
 // upload, by default. A multipart upload carries no condition.
@@ -226,20 +189,4 @@ func (o *Options) mountArgv(root, path string, mo MountOptions) []string {
 		argv = append(argv, "--bwlimit", o.BwLimit)
 	}
 	return argv
-}
-
-// checkKey refuses what cannot be a key below a root: rclone would clean it,
-// and act on another object.
-func checkKey(key string) error {
-	switch {
-	case key == "", strings.HasPrefix(key, "/"), strings.HasSuffix(key, "/"), strings.ContainsRune(key, 0):
-	default:
-		for elem := range strings.SplitSeq(key, "/") {
-			if elem == "" || elem == "." || elem == ".." {
-				return fmt.Errorf("%q is not a clean relative path", key)
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("%q is not a clean relative path", key)
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-// Lookup finds an environment variable, as [os.LookupEnv] does.
-type Lookup func(name string) (value string, set bool)
-
 // Version is major, minor and patch.
 type Version [3]int
 

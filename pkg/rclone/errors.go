@@ -321,3 +321,11 @@ func classify(msg string, exit int) Class {
 	}
 	return Unclassified
 }
+
+// about1 leaves the keys out of an error about one key: it names that already.
+func about1(err error) error {
+	if e, ok := err.(*Error); ok {
+		e.Keys = nil
+	}
+	return err
+}

@@ -23,11 +23,6 @@ type Object struct {
 	ModTime time.Time
 }
 
-// ListOptions says what a listing is to tell.
-type ListOptions struct {
-	ModTime bool // Object.ModTime, at no cost
-}
-
 // List lists all objects below a prefix, recursively, in no order: one LIST per
 // thousand. A prefix without objects is an empty list, as is a missing one: S3
 // cannot tell them apart.
@@ -74,7 +69,7 @@ func (r *Remote) StatAll(ctx context.Context, keys []string) ([]Object, error) {
 	if len(keys) == 1 {
 		about = keys[0]
 	}
-	list, err := r.names("stat", about, keys)
+	list, err := keyList("stat", about, keys)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}

@@ -5,15 +5,6 @@ import (
 	"time"
 )
 
-// MountOptions says how a remote is mounted; the zero value is good.
-type MountOptions struct {
-	CacheDir   string // where what is not written yet is kept
-	ReadOnly   bool
-	AllowOther bool          // for other users than the one that mounts
-	WriteBack  time.Duration // default 5 s: from the last close of a file to its upload
-	DirCache   time.Duration // default 1 m: for how long a listing is believed
-}
-
 // Mount returns the argument list and the whole environment of a service that
 // mounts the remote at path, in the foreground, until it is stopped by TERM. It
 // needs /dev/fuse and fusermount3. The caller runs it.

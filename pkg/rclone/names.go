@@ -1,6 +1,8 @@
 package rclone
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -96,4 +98,44 @@ func decodeName(name string) string {
 		i += size
 	}
 	return b.String()
+}
+
+// checkKey refuses what cannot be a key below a root: rclone would clean it,
+// and act on another object.
+func checkKey(key string) error {
+	switch {
+	case key == "", strings.HasPrefix(key, "/"), strings.HasSuffix(key, "/"), strings.ContainsRune(key, 0):
+	default:
+		for elem := range strings.SplitSeq(key, "/") {
+			if elem == "" || elem == "." || elem == ".." {
+				return fmt.Errorf("%q is not a clean relative path", key)
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("%q is not a clean relative path", key)
+}
+
+// badKey is an Error about a key that cannot be.
+func badKey(op, key string, err error) error {
+	return &Error{Op: op, Key: key, Exit: -1, Class: Config, cause: err, Keys: []string{key},
+		step: "give the object a clean relative path"}
+}
+
+// keyList returns keys as rclone's standard input, a line each, each once.
+func keyList(op, about string, keys []string) ([]byte, error) {
+	var list bytes.Buffer
+	seen := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		if err := checkKey(key); err != nil {
+			return nil, badKey(op, about, err)
+		}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		list.WriteString(encodeKey(key))
+		list.WriteByte('\n')
+	}
+	return list.Bytes(), nil
 }

@@ -279,8 +279,7 @@ func TestInput(t *testing.T) {
 }
 
 func TestNamesAreLines(t *testing.T) {
-	r := fakeRemote(t, `exit 0`, Options{})
-	if list, err := r.names("x", "", []string{"a", "#b", "a", "c\nd"}); err != nil || string(list) != "a\n#b\nc␊d\n" {
+	if list, err := keyList("x", "", []string{"a", "#b", "a", "c\nd"}); err != nil || string(list) != "a\n#b\nc␊d\n" {
 		t.Errorf("%q %v", list, err)
 	}
 }

@@ -12,13 +12,6 @@ type Spent struct {
 	Bytes    int64 // of content, either way
 }
 
-// spend tells of a run, also of one that failed.
-func (r *Remote) spend(requests int, bytes int64) {
-	if r.opts.Spent != nil {
-		r.opts.Spent(Spent{requests, bytes})
-	}
-}
-
 // What rclone does with large files, by its defaults for S3.
 const (
 	uploadWhole   = 200 << 20 // larger ones are sent in parts of
