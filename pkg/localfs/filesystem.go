@@ -49,3 +49,21 @@ type File interface {
 	// Seen is what the file system says of it now.
 	Seen() (Seen, error)
 }
+
+// Dir is the replica's own directory inside its tree. It is never synced.
+const Dir = ".coltec"
+
+// Matcher tells the paths that a walk is to list from the others.
+type Matcher interface {
+	File(path string) bool
+	Dir(path string) bool
+}
+
+// Everything is the Matcher of a walk that leaves nothing out.
+type Everything struct{}
+
+// File reports that a file is listed.
+func (Everything) File(string) bool { return true }
+
+// Dir reports that a directory is walked.
+func (Everything) Dir(string) bool { return true }

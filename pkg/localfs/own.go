@@ -13,9 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is the replica's own directory inside its tree. It is never synced.
-const Dir = ".coltec"
-
 // OwnDir is the own directory of a tree. It lies in one that others may write. What is in
 // it is ours alone, because it belongs to us and nobody else may write it; but who can
 // rename it can put another in its place. In a tree that only we can lead elsewhere it is

@@ -20,6 +20,15 @@ type Reader struct {
 	care   care
 }
 
+// care is what a Reader has for files that move.
+type care struct {
+	waits  time.Duration // that are left
+	buffer []byte        // for reading again
+}
+
+// stateWaits bounds what one Reader waits for all files that move.
+const stateWaits = 2 * time.Second
+
 // NewReader makes one. What it waits for files that move is bounded for all that it reads.
 func NewReader(files FileSystem, q Quirks, stage string) *Reader {
 	return &Reader{files: files, quirks: q, stage: stage, care: care{waits: stateWaits}}

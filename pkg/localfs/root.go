@@ -145,9 +145,6 @@ func (r *Root) in(op, path string, do func(fd int, name string) error) error {
 	return nil
 }
 
-// errKind is for what trees do not carry.
-var errKind = errors.New("sockets, fifos and devices are not carried")
-
 // Lstat sights one path. A nil sighting with a nil error means that nothing
 // is there.
 func (r *Root) Lstat(path string) (*Sighting, error) {

@@ -7,48 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
-
-// Seen is what lstat says of a path: enough to tell, later, that nothing
-// happened to it in between.
-type Seen struct {
-	Mode  uint32 // permission bits: 07777
-	Size  int64  // of a file
-	MTime int64  // nanoseconds
-	CTime int64  // nanoseconds; 0 in a base means: look at the content again
-	Inode uint64
-	Mount bool // a directory that something is mounted at
-}
-
-// Sighting is a path that a walk met.
-type Sighting struct {
-	Path string
-	Kind tree.Kind
-	Link string // a symlink's target
-	Seen
-}
-
-// Unknown is a path about which a walk cannot tell, and why. Nothing is
-// concluded from it: unknown is not gone.
-type Unknown struct {
-	Path   string
-	Reason string
-	Quiet  bool // not worth a word to a person: a deliberate exclusion
-	Unread bool // it may have something that is nowhere else: it cannot be read
-	Moving bool // it changed while it was read, each time
-	Beyond bool // it is more than a replica can have
-	Bytes  int64
-}
-
-// Matcher tells the paths that a walk is to list from the others.
-type Matcher interface {
-	File(path string) bool
-	Dir(path string) bool
-}
 
 // Walk lists the tree under root in the order of tree.Compare. What it cannot
 // or shall not see is in unknown, and nothing under an unknown directory is
@@ -76,21 +38,6 @@ func sightings(walk func(visit func(*Met)) error) (seen []Sighting, unknown []Un
 		return nil, nil, err
 	}
 	return seen, unknown, nil
-}
-
-// Met is what a walk comes upon: a sighting, or a path that is unknown.
-type Met struct {
-	Sighting
-	Unknown *Unknown
-	Passed  bool // a directory that was not looked into
-}
-
-// At is the path.
-func (m *Met) At() string {
-	if m.Unknown != nil {
-		return m.Unknown.Path
-	}
-	return m.Path
 }
 
 // Scope are the directories that a walk looks into, with all above them; true: and
@@ -222,14 +169,6 @@ func (w *walker) leftOut(dirfd int, s *Sighting, st *unix.Stat_t) Unknown {
 	return Unknown{Path: s.Path, Reason: "where capitals do not count it has the name of coltecd's own directory: give it another one, or exclude it", Unread: true}
 }
 
-// mountRoot reports whether something is mounted at a directory, which may be of the device
-// that is around it: a volume of Docker's, another directory. Linux tells since 5.8.
-func mountRoot(dirfd int, name string) bool {
-	var st unix.Statx_t
-	err := unix.Statx(dirfd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
-	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
-}
-
 // looksInto reports whether a directory is in scope. What is mounted is, as a whole:
 // what it hides is known of all or nothing.
 func (w *walker) looksInto(s *Sighting) bool {
@@ -278,79 +217,4 @@ func (w *walker) unknown(u Unknown) {
 
 func (w *walker) skip(path string, err error) {
 	w.unknown(Unknown{Path: path, Reason: err.Error(), Unread: !errors.Is(err, errKind)})
-}
-
-func seenOf(st *unix.Stat_t) Seen {
-	s := Seen{Mode: st.Mode & 0o7777, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}
-	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		s.Size = st.Size
-	}
-	return s
-}
-
-func readlink(dirfd int, name string, size int64) (string, error) {
-	buf := make([]byte, max(size, 255)+1)
-	n, err := unix.Readlinkat(dirfd, name, buf)
-	if err == nil && n == len(buf) {
-		err = unix.ENAMETOOLONG
-	}
-	return string(buf[:max(n, 0)]), err
-}
-
-// Sort sorts sightings, as a walk gives them.
-func Sort(seen []Sighting) {
-	slices.SortFunc(seen, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
-}
-
-// Sighted reports whether a path is among sorted sightings.
-func Sighted(seen []Sighting, path string) bool {
-	_, ok := Search(seen, path)
-	return ok
-}
-
-// Search finds a path among sorted sightings.
-func Search(seen []Sighting, path string) (int, bool) {
-	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
-}
-
-// Everything is the Matcher of a walk that leaves nothing out.
-type Everything struct{}
-
-// File reports that a file is listed.
-func (Everything) File(string) bool { return true }
-
-// Dir reports that a directory is walked.
-func (Everything) Dir(string) bool { return true }
-
-// distrustCTime clears the change time of a file that was changed so shortly ago that
-// a further change could show the same time. Linux stamps files with the time
-// of the last timer tick, 10 ms apart at most; some file systems keep 2 s.
-func (s *Seen) distrustCTime(now time.Time) {
-	grain := 20 * time.Millisecond
-	if s.MTime%int64(time.Second) == 0 && s.CTime%int64(time.Second) == 0 {
-		grain = 2 * time.Second
-	}
-	if now.UnixNano()-s.CTime < int64(grain) {
-		s.CTime = 0
-	}
-}
-
-func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting, error) {
-	s := &Sighting{Path: path, Seen: seenOf(st)}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		s.Kind = tree.File
-	case unix.S_IFDIR:
-		s.Kind = tree.Dir
-	case unix.S_IFLNK:
-		s.Kind = tree.Link
-		target, err := readlink(dirfd, name, st.Size)
-		if err != nil {
-			return nil, err
-		}
-		s.Link = target
-	default:
-		return nil, errKind
-	}
-	return s, nil
 }

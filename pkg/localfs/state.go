@@ -22,8 +22,6 @@ const (
 	// first time: a save is over by then, and who writes all the time has a pause.
 	stateTries  = 3
 	stateWithin = 200 * time.Millisecond
-	// stateWaits bounds what one Reader waits for all files that move.
-	stateWaits = 2 * time.Second
 	// followRounds is how often a reader that comes to the end of a file looks
 	// whether it goes on by now. Who writes slower than we read is caught up with
 	// in one or two.
@@ -35,12 +33,6 @@ const (
 	// againBuffer is what is read at once of a file that is read again.
 	againBuffer = 128 << 10
 )
-
-// care is what a Reader has for files that move.
-type care struct {
-	waits  time.Duration // that are left
-	buffer []byte        // for reading again
-}
 
 // pauses are before each further try.
 var pauses = [stateTries]time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond}

@@ -1,0 +1,133 @@
+package localfs
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/coltec/coltec/pkg/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Seen is what lstat says of a path: enough to tell, later, that nothing
+// happened to it in between.
+type Seen struct {
+	Mode  uint32 // permission bits: 07777
+	Size  int64  // of a file
+	MTime int64  // nanoseconds
+	CTime int64  // nanoseconds; 0 in a base means: look at the content again
+	Inode uint64
+	Mount bool // a directory that something is mounted at
+}
+
+// Sighting is a path that a walk met.
+type Sighting struct {
+	Path string
+	Kind tree.Kind
+	Link string // a symlink's target
+	Seen
+}
+
+// Unknown is a path about which a walk cannot tell, and why. Nothing is
+// concluded from it: unknown is not gone.
+type Unknown struct {
+	Path   string
+	Reason string
+	Quiet  bool // not worth a word to a person: a deliberate exclusion
+	Unread bool // it may have something that is nowhere else: it cannot be read
+	Moving bool // it changed while it was read, each time
+	Beyond bool // it is more than a replica can have
+	Bytes  int64
+}
+
+// Met is what a walk comes upon: a sighting, or a path that is unknown.
+type Met struct {
+	Sighting
+	Unknown *Unknown
+	Passed  bool // a directory that was not looked into
+}
+
+// At is the path.
+func (m *Met) At() string {
+	if m.Unknown != nil {
+		return m.Unknown.Path
+	}
+	return m.Path
+}
+
+// errKind is for what trees do not carry.
+var errKind = errors.New("sockets, fifos and devices are not carried")
+
+func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting, error) {
+	s := &Sighting{Path: path, Seen: seenOf(st)}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		s.Kind = tree.File
+	case unix.S_IFDIR:
+		s.Kind = tree.Dir
+	case unix.S_IFLNK:
+		s.Kind = tree.Link
+		target, err := readlink(dirfd, name, st.Size)
+		if err != nil {
+			return nil, err
+		}
+		s.Link = target
+	default:
+		return nil, errKind
+	}
+	return s, nil
+}
+
+func seenOf(st *unix.Stat_t) Seen {
+	s := Seen{Mode: st.Mode & 0o7777, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		s.Size = st.Size
+	}
+	return s
+}
+
+func readlink(dirfd int, name string, size int64) (string, error) {
+	buf := make([]byte, max(size, 255)+1)
+	n, err := unix.Readlinkat(dirfd, name, buf)
+	if err == nil && n == len(buf) {
+		err = unix.ENAMETOOLONG
+	}
+	return string(buf[:max(n, 0)]), err
+}
+
+// mountRoot reports whether something is mounted at a directory, which may be of the device
+// that is around it: a volume of Docker's, another directory. Linux tells since 5.8.
+func mountRoot(dirfd int, name string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(dirfd, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+// distrustCTime clears the change time of a file that was changed so shortly ago that
+// a further change could show the same time. Linux stamps files with the time
+// of the last timer tick, 10 ms apart at most; some file systems keep 2 s.
+func (s *Seen) distrustCTime(now time.Time) {
+	grain := 20 * time.Millisecond
+	if s.MTime%int64(time.Second) == 0 && s.CTime%int64(time.Second) == 0 {
+		grain = 2 * time.Second
+	}
+	if now.UnixNano()-s.CTime < int64(grain) {
+		s.CTime = 0
+	}
+}
+
+// Sort sorts sightings, as a walk gives them.
+func Sort(seen []Sighting) {
+	slices.SortFunc(seen, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
+}
+
+// Sighted reports whether a path is among sorted sightings.
+func Sighted(seen []Sighting, path string) bool {
+	_, ok := Search(seen, path)
+	return ok
+}
+
+// Search finds a path among sorted sightings.
+func Search(seen []Sighting, path string) (int, bool) {
+	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
+}
