@@ -204,8 +204,7 @@ func (r *Run) HeadDue() bool {
 // segments that go out of use with it are not needed by it, but young enough, or condemned
 // for long enough, for who reads the one before.
 func (r *Run) Head(ctx context.Context, root store.Root, log string) error {
-	was := r.condemned[""]
-	needed := func(key string) bool { return log != "" && key == path.Base(log) || key == was.List }
+	needed := func(key string) bool { return log != "" && key == path.Base(log) }
 	_, err := r.in(ctx, store.HeadYard(root, r.head.Workspace), "", needed)
 	return err
 }

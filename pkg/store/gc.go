@@ -121,11 +121,13 @@ const sweepAtOnce = 1000
 // says how many objects that were. The caller has seen that it is due.
 func (y Yard) Sweep(ctx context.Context, c Condemned, needed func(key string) bool) (int, error) {
 	keys, err := y.list(ctx, c)
-	if err != nil {
+	if err != nil || keys == nil {
 		return 0, err
 	}
 	keys = slices.DeleteFunc(keys, func(key string) bool { return needed(key) || !y.Ours(key) || !tree.ValidPath(key) })
-	for chunk := range slices.Chunk(keys, sweepAtOnce) {
+	swept := len(keys)
+	// Last: whoever goes on with a sweep that was cut off reads it.
+	for chunk := range slices.Chunk(append(keys, c.List), sweepAtOnce) {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
@@ -138,7 +140,7 @@ func (y Yard) Sweep(ctx context.Context, c Condemned, needed func(key string) bo
 		}
 		pointSwept.Reach()
 	}
-	return len(keys), nil
+	return swept, nil
 }
 
 // list reads a list of condemned keys. One that is gone, or is not as it was
