@@ -85,6 +85,7 @@ func TestAllowFileOfOthers(t *testing.T) {
 		"all may exchange it":    {0o644, 0o777, false},
 		"the group may":          {0o644, 0o775, false},
 		"in a place as /tmp":     {0o644, 0o777 | sticky, true},
+		"sticky itself":          {0o646 | sticky, 0o755, false}, // of a file that says nothing
 	} {
 		file, env := allowFile(t, "sftp.key_file")
 		if err := os.Chmod(file, tt.file); err != nil {
