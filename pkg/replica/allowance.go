@@ -31,31 +31,20 @@ const (
 // left out by its name: else the tree could not be written, or nobody could read it.
 type allowance struct {
 	limits
-	r *Replica
-}
-
-// allowance is what the base, and what waits to be placed, leaves.
-func (r *Replica) allowance() *allowance {
-	t := r.base.Totals()
-	for i := range r.base.Unplaced {
-		if u := &r.base.Unplaced[i]; !u.Gone {
-			t.Add(&u.Row)
-		}
-	}
-	a := &allowance{limits: r.limits, r: r}
-	a.rows -= t.Rows
-	a.parts -= t.Parts
-	return a
+	all         limits // before anything was taken from them
+	byContent   bool   // files are cut into parts
+	root        localfs.FileSystem
+	cutTooOften map[string]localfs.Seen // the replica's
 }
 
 // refuses says why an edit is left out before it is read; "" for one that is read.
 func (a *allowance) refuses(s *Edit) string {
 	switch {
 	case s.Was == nil && a.rows <= 0:
-		return fmt.Sprintf("a replica can have %d files and directories", a.r.limits.rows)
-	case s.Kind != tree.File || !a.r.Layout.ByContent():
+		return fmt.Sprintf("a replica can have %d files and directories", a.all.rows)
+	case s.Kind != tree.File || !a.byContent:
 		return ""
-	case a.r.cutTooOften[s.Path] == version(&s.Seen):
+	case a.cutTooOften[s.Path] == version(&s.Seen):
 		return a.tooLarge()
 	case s.Size/usualPart < int64(min(a.fileParts, tree.MaxExtentsPerRow)):
 		return ""
@@ -76,10 +65,10 @@ func (a *allowance) estimate(s *Edit) int {
 // takes says why a file that was read is left out, or counts what it has.
 func (a *allowance) takes(s *Edit, c *base.Change) string {
 	if why := a.over(s, len(c.Where)); why != "" && s.Kind == tree.File {
-		a.r.cutTooOften[s.Path] = version(&c.Seen)
+		a.cutTooOften[s.Path] = version(&c.Seen)
 		return why
 	}
-	delete(a.r.cutTooOften, s.Path)
+	delete(a.cutTooOften, s.Path)
 	a.parts -= base.OverParts(len(c.Where)) - a.had(s)
 	if s.Was == nil {
 		a.rows--
@@ -98,7 +87,7 @@ func (a *allowance) over(s *Edit, parts int) string {
 	case parts > a.fileParts:
 		return a.tooLarge()
 	case base.OverParts(parts) > max(0, a.parts)+a.had(s):
-		return fmt.Sprintf("the large files of a replica can have %d parts together, of some 600 KiB", a.r.limits.parts)
+		return fmt.Sprintf("the large files of a replica can have %d parts together, of some 600 KiB", a.all.parts)
 	}
 	return ""
 }
@@ -117,7 +106,7 @@ func (a *allowance) had(s *Edit) int {
 
 // onDisk is how much a file takes up, as far as the file system tells: its size otherwise.
 func (a *allowance) onDisk(path string, size int64) int64 {
-	f, err := a.r.root.Open(path)
+	f, err := a.root.Open(path)
 	if err != nil {
 		return size
 	}

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/base"
@@ -130,25 +129,4 @@ func (s *Staged) Losing(gone []tree.Entry) (lost []tree.Entry, err error) {
 		}
 	}
 	return lost, nil
-}
-
-// hold takes the deletions out of a plan that wait for a person's word, and names the
-// files that they are of. What a person brought back stays, and is pushed again.
-func (p *planning) hold(r *Replica, o SettleOptions) (held []string, err error) {
-	if returns(r.base, p.decisions) {
-		plan.Reconcile(p.decisions) // the directories of what stays do too
-	}
-	lost := plan.Losing(p.decisions)
-	explained := min(max(o.Allowed-r.base.Header.Allowed, 0), int64(len(lost)))
-	loss, err := r.Loss(lost, int(explained), o.GivesBack && r.Layout.ByContent())
-	if err != nil || o.AllowDelete || !loss.Waits() {
-		return nil, err
-	}
-	p.decisions = slices.DeleteFunc(p.decisions, func(d plan.Decision) bool {
-		if d.Op == plan.Delete && d.Local.Kind != tree.Dir {
-			held = append(held, d.Path)
-		}
-		return d.Op == plan.Delete
-	})
-	return held, nil
 }

@@ -239,12 +239,6 @@ func (c *comparison) pair(row *base.Row, s *localfs.Sighting) {
 	}
 }
 
-// editOf is what is seen where the base has a row.
-func editOf(s *localfs.Sighting, row *base.Row) Edit {
-	was := *row // the next one takes its place
-	return Edit{*s, &was}
-}
-
 // leave ends the mounts that a path is not in.
 func (c *comparison) leave(path string) {
 	for n := len(c.mounts) - 1; n >= 0 && !tree.Within(path, c.mounts[n].Path); n-- {
@@ -317,3 +311,24 @@ func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
 // awaited reports whether what is seen at a path says nothing, because a placement is
 // to come there first. A survey asks what is here all the same.
 func (r *Replica) awaited(path string) bool { return !r.surveying && r.unplaced(path) }
+
+// capture has the repositories that a walk met captured. tells says whether the
+// walk saw that something is not there.
+func (c *comparison) capture(ctx context.Context, tells func(path string) bool) error {
+	r := c.r
+	if r.Git == nil {
+		return nil
+	}
+	if !r.surveying { // what is agreed on may be no more than a guess there
+		if err := unpack(ctx, r.root, r.base); err != nil {
+			return err
+		}
+	}
+	var dirs []string
+	for _, u := range c.found.Unknown {
+		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
+			dirs = append(dirs, u.Path)
+		}
+	}
+	return r.Git.Capture(ctx, append(dirs, c.doors...), tells)
+}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -251,4 +252,21 @@ func (r *Replica) trimDropped() error {
 		return os.Remove(file)
 	}
 	return localfs.WriteOwnFile(file, []byte(lines.String()))
+}
+
+// walkConflicts lists the local versions that are kept aside: they are pushed
+// like any file, and never read as gone.
+func walkConflicts(ctx context.Context, root localfs.FileSystem) ([]localfs.Sighting, error) {
+	seen, _, err := root.Walk(ctx, localfs.Dir+"/"+conflictsDir, localfs.Everything{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
+	}
+	seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return s.Kind == tree.Dir })
+	for i := range seen {
+		seen[i].Path = localfs.Join(localfs.Dir+"/"+conflictsDir, seen[i].Path)
+	}
+	return seen, nil
 }

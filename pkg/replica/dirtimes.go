@@ -47,17 +47,3 @@ func (p *placement) setDirTime(path string, want int64) {
 		_ = p.r.root.SetTime(path, want)
 	}
 }
-
-// noteDir settles a directory that is as it is to be, with the time that it has now. Its
-// mode is what the plan saw: who changed it since made an edit.
-func (p *placement) noteDir(d *plan.Decision) error {
-	now, err := p.r.root.Lstat(d.Path)
-	if err != nil {
-		return err
-	}
-	p.note(d)
-	if n := len(p.changes); now != nil && n > 0 && p.changes[n-1].Path == d.Path {
-		p.changes[n-1].Seen.MTime = now.MTime
-	}
-	return nil
-}

@@ -45,27 +45,6 @@ type Git interface {
 // Shadows is where the shadows of the tree at a path are.
 func Shadows(root string) string { return filepath.Join(root, base.GitDir) }
 
-// capture has the repositories that a walk met captured. tells says whether the
-// walk saw that something is not there.
-func (c *comparison) capture(ctx context.Context, tells func(path string) bool) error {
-	r := c.r
-	if r.Git == nil {
-		return nil
-	}
-	if !r.surveying { // what is agreed on may be no more than a guess there
-		if err := unpack(ctx, r.root, r.base); err != nil {
-			return err
-		}
-	}
-	var dirs []string
-	for _, u := range c.found.Unknown {
-		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
-			dirs = append(dirs, u.Path)
-		}
-	}
-	return r.Git.Capture(ctx, append(dirs, c.doors...), tells)
-}
-
 // unpack forgets the packs of a shadow of which one is neither here nor in the
 // bucket: it did not have to come here, and the bucket is another one now. What
 // is known is known with all that it reaches, so without one pack none counts.
@@ -363,23 +342,6 @@ func (r Repositories) Settle(repository string) error {
 		return nil
 	}
 	return r.base.Apply(d)
-}
-
-// gitWhole keeps a repository's rows together: what is named by the others
-// must be in the generation that they are in. What is not whole waits.
-func (x *staging) gitWhole(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.GitRow(s.Path) }) ||
-		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.GitRow(u.Path) })
-	if !waits {
-		return
-	}
-	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
-		if !gitHeld(c.Path) {
-			return false
-		}
-		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: localfs.Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
-		return true
-	})
 }
 
 // gitPack reports whether a path is a pack of a repository's shadow, or its index.

@@ -1,9 +1,7 @@
 package replica
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/base"
@@ -17,8 +15,6 @@ type names struct {
 	quirks localfs.Quirks
 	base   *base.Base
 }
-
-func (r *Replica) names() names { return names{r.quirks, r.base} }
 
 // asAgreed gives sightings the names that the sides agreed on, where the file
 // system shows others than it was given.
@@ -172,83 +168,6 @@ func (n names) owner(paths []string, seen []localfs.Sighting) string {
 		}
 	}
 	return best
-}
-
-// giveNames lets each name go to one path. What comes, and would be one here
-// with something that stays, waits; what comes in the place of something that
-// goes comes after it.
-func (p *planning) giveNames(q localfs.Quirks) (late map[string]bool) {
-	if !q.MergeNames() {
-		return nil
-	}
-	late = map[string]bool{}
-	stays, goes := map[string]string{}, map[string]bool{}
-	for i := range p.seen {
-		stays[q.Key(p.seen[i].Path)] = p.seen[i].Path
-	}
-	for i := range p.decisions {
-		if d := &p.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Aside) && d.Local != nil {
-			goes[q.Key(d.Path)] = true
-			delete(stays, q.Key(d.Path))
-		}
-	}
-	waits := map[string]bool{}
-	var kept []plan.Decision
-	for _, d := range p.decisions {
-		if d.Local != nil || d.Op != plan.Take && d.Op != plan.Conflict {
-			kept = append(kept, d)
-			continue
-		}
-		key := q.Key(d.Path)
-		owner, taken := stays[key]
-		switch {
-		case below(d.Path, waits):
-			continue
-		case taken && owner != d.Path:
-			waits[d.Path] = true
-			p.unshown = append(p.unshown, localfs.Unknown{Path: d.Path, Reason: twinReason(owner)})
-			continue
-		case goes[key] || below(d.Path, late):
-			late[d.Path] = true
-		}
-		stays[key] = d.Path
-		kept = append(kept, d)
-	}
-	p.decisions = kept
-	return late
-}
-
-// recase gives a directory that could not be removed the name, in another
-// case, that comes in its place.
-func (p *placement) recase(path string) error {
-	if !p.r.quirks.MergeNames() {
-		return nil
-	}
-	key := p.r.quirks.Key(path)
-	was, there := p.stayed[key]
-	if !there || was == path {
-		return nil
-	}
-	delete(p.stayed, key)
-	err := p.r.root.Rename(was, path, true)
-	p.r.root.Forget()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// chmod sets permission bits where there are any.
-func (p *placement) chmod(path string, mode uint32) error { return p.chmodIn(p.r.root, path, mode) }
-
-func (p *placement) chmodIn(root localfs.FileSystem, path string, mode uint32) error {
-	if p.r.quirks.NoModes {
-		return nil
-	}
-	if p.r.PlainModes {
-		mode &= 0o777
-	}
-	return root.Chmod(path, mode)
 }
 
 // changed reports whether a sighting is not what the base saw at its path.

@@ -1,22 +1,15 @@
 package replica
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
-	"runtime"
-	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
-	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
 )
@@ -30,11 +23,6 @@ var (
 	pointRecorded = killpoint.New("place:recorded")
 	pointDeleted  = killpoint.New("place:deleted")
 	pointRestored = killpoint.New("restore:complete")
-)
-
-const (
-	conflictsDir = "conflicts" // local versions that lost their name to a remote one
-	replacedDir  = "replaced"  // local versions that a take or a delete replaced
 )
 
 // placement carries a plan out.
@@ -63,141 +51,6 @@ func (p *placement) try(d *plan.Decision, do func(*plan.Decision) error) {
 	default:
 		p.forgo(d, reason(err))
 	}
-}
-
-// fewFiles are flushed one by one, without the objects that they came in.
-const fewFiles = 16
-
-// flushed are the staged files that are to be flushed; none stand for all there is.
-func flushed(staged []string) []string {
-	files := slices.DeleteFunc(slices.Clone(staged), func(name string) bool { return name == "" })
-	if len(files) > fewFiles {
-		return nil
-	}
-	return files
-}
-
-// newcomer is a file that comes where nothing is: what is done with it concerns
-// no other path.
-type newcomer struct {
-	d      *plan.Decision
-	staged string
-	seen   localfs.Seen
-	err    error
-}
-
-// isNew reports whether a decision is about a newcomer.
-func (p *placement) isNew(d *plan.Decision) bool {
-	return d.Op == plan.Take && d.Entry.Kind == tree.File && d.Local == nil && !p.late[d.Path]
-}
-
-// bringEach brings decisions whose content is staged. Newcomers come last, a few
-// at a time: the directories that they come to are there by then.
-func (p *placement) bringEach(takes []*plan.Decision, staged []string) error {
-	var later []newcomer
-	for i, d := range takes {
-		if p.isNew(d) {
-			later = append(later, newcomer{d: d, staged: staged[i]})
-			continue
-		}
-		p.try(d, func(d *plan.Decision) error { return p.bring(d, staged[i]) })
-	}
-	if err := p.placeNew(later); err != nil {
-		return err
-	}
-	for i := range later {
-		c := &later[i]
-		switch {
-		case c.err == nil:
-			p.out.Placed++
-			p.settle(c.d, c.seen)
-		case errors.Is(c.err, unix.EACCES): // another had the directory's mode changed for a moment
-			p.try(c.d, func(d *plan.Decision) error { return p.take(d, c.staged) })
-		default:
-			p.try(c.d, func(*plan.Decision) error { return c.err })
-		}
-	}
-	return nil
-}
-
-// newcomersRun is how many newcomers a worker takes at a time: neighbours, which
-// come to the same directory.
-const newcomersRun = 64
-
-// placeNew gives newcomers their places and notes what is seen of them there.
-func (p *placement) placeNew(all []newcomer) error {
-	roots := []localfs.FileSystem{p.r.root}
-	root, ok := p.r.root.(*localfs.Root) // others are not made for several goroutines
-	for ok && len(roots) < min(runtime.GOMAXPROCS(0), 4, len(all)/newcomersRun) {
-		fork, err := root.Fork()
-		if err != nil {
-			return err
-		}
-		defer fork.Close()
-		roots = append(roots, fork)
-	}
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for _, root := range roots {
-		workers.Go(func() {
-			for from := 0; from < len(all); {
-				from = int(next.Add(newcomersRun)) - newcomersRun
-				for i := from; i < min(from+newcomersRun, len(all)); i++ {
-					c := &all[i]
-					c.seen, c.err = p.putFile(root, c.d, c.staged)
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return nil
-}
-
-// fetch fetches the content of takes. A listing tells no mode, so it may tell
-// modes that the plan knew nothing of.
-func (p *placement) fetch(ctx context.Context, takes []*plan.Decision, dir string, later func(object string) bool) error {
-	if len(takes) == 0 {
-		return nil
-	}
-	var entries []*tree.Entry
-	planned := map[*plan.Decision]uint32{}
-	for _, d := range takes {
-		if d.Remote.Mode == tree.NoMode {
-			planned[d], d.Entry.Mode = d.Entry.Mode, tree.NoMode
-		}
-		entries = append(entries, &d.Entry)
-	}
-	parts := partsOf(p.r.root, p.r.base, entries)
-	defer parts.close()
-	here := &store.Here{Part: parts.read, Later: later}
-	if err := p.o.Source.Fetch(ctx, entries, dir, here, p.pace.arriving); err != nil {
-		return err
-	}
-	for d, mode := range planned {
-		if d.Entry.Mode != tree.NoMode {
-			mode = p.told(d)
-		}
-		d.Entry.Mode = mode
-	}
-	return nil
-}
-
-// told merges the mode that a fetch told.
-func (p *placement) told(d *plan.Decision) uint32 {
-	remote := *d.Remote
-	remote.Mode = d.Entry.Mode
-	d.Remote = &remote
-	if row := p.r.base.Row(d.Path); row != nil && d.Local != nil && d.Local.Kind == remote.Kind {
-		return plan.MergeMode(&row.Entry, d.Local, &remote)
-	}
-	return remote.Mode
-}
-
-func (p *placement) sync(files ...string) error {
-	if err := p.r.root.Sync(files...); err != nil {
-		return fmt.Errorf("cannot flush the file system: %w", err)
-	}
-	return nil
 }
 
 // record writes what was settled since the last time into the base.
@@ -604,12 +457,64 @@ func keptSeen(d *plan.Decision, row *base.Row, remote *tree.Entry, now localfs.S
 	return s
 }
 
-// Tidy removes what an interrupted run left in the stage, and local versions
-// that were replaced before keep.
-func (r *Replica) Tidy(keep time.Time) error {
-	err := removeEach(r.Stage(), func(name string) bool { return name != "in" }) // what was fetched is used again
-	return errors.Join(err, r.trimDropped(), removeEach(filepath.Join(r.Dir(), replacedDir), func(name string) bool {
-		t, err := time.Parse(stampLayout, name)
-		return err == nil && t.Before(keep)
-	}))
+// recase gives a directory that could not be removed the name, in another
+// case, that comes in its place.
+func (p *placement) recase(path string) error {
+	if !p.r.quirks.MergeNames() {
+		return nil
+	}
+	key := p.r.quirks.Key(path)
+	was, there := p.stayed[key]
+	if !there || was == path {
+		return nil
+	}
+	delete(p.stayed, key)
+	err := p.r.root.Rename(was, path, true)
+	p.r.root.Forget()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// chmod sets permission bits where there are any.
+func (p *placement) chmod(path string, mode uint32) error { return p.chmodIn(p.r.root, path, mode) }
+
+func (p *placement) chmodIn(root localfs.FileSystem, path string, mode uint32) error {
+	if p.r.quirks.NoModes {
+		return nil
+	}
+	if p.r.PlainModes {
+		mode &= 0o777
+	}
+	return root.Chmod(path, mode)
+}
+
+// forgo notes that a file is not placed now.
+func (p *placement) forgo(d *plan.Decision, why string) {
+	p.out.Problems = append(p.out.Problems, localfs.Unknown{Path: d.Path, Reason: why, Moving: why == localfs.ErrEdited.Error()})
+}
+
+// refuse remembers a file that had no room, and gives the sentence for it.
+func (p *placement) refuse(d *plan.Decision, err error) string {
+	room := min(freeAt(p.r.Path, ""), freeAt(p.r.Path, d.Path))
+	if p.r.refused == nil {
+		p.r.refused = map[string]refusal{}
+	}
+	p.r.refused[d.Path] = refusal{d.Entry.Sum, room, time.Now()}
+	return crowdedWords(takesUp(d), room, err)
+}
+
+// noteDir settles a directory that is as it is to be, with the time that it has now. Its
+// mode is what the plan saw: who changed it since made an edit.
+func (p *placement) noteDir(d *plan.Decision) error {
+	now, err := p.r.root.Lstat(d.Path)
+	if err != nil {
+		return err
+	}
+	p.note(d)
+	if n := len(p.changes); now != nil && n > 0 && p.changes[n-1].Path == d.Path {
+		p.changes[n-1].Seen.MTime = now.MTime
+	}
+	return nil
 }

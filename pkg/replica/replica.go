@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +99,9 @@ func (r *Replica) HoldOwn() error { return r.own.Make(r.root) }
 
 // Stage is the directory for content on its way.
 func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
+
+// usualStage bounds what lies in the stage at a time.
+const usualStage = 256 << 20
 
 // incoming is where content that comes is staged.
 func (r *Replica) incoming() string { return filepath.Join(r.Stage(), "in") }
@@ -202,6 +206,11 @@ func (o *Options) now() time.Time {
 	}
 	return time.Now()
 }
+
+const (
+	conflictsDir = "conflicts" // local versions that lost their name to a remote one
+	replacedDir  = "replaced"  // local versions that a take or a delete replaced
+)
 
 // ConflictDir is where local versions of a moment are kept aside.
 func (o *Options) ConflictDir(t time.Time, host string) string {
@@ -362,6 +371,8 @@ func (r *Replica) walk(ctx context.Context) ([]localfs.Sighting, []localfs.Unkno
 	return seen, unknown, rootError(ctx, err)
 }
 
+func (r *Replica) names() names { return names{r.quirks, r.base} }
+
 // reader reads the files of the open tree.
 func (r *Replica) reader() *localfs.Reader { return localfs.NewReader(r.root, r.quirks, r.Stage()) }
 
@@ -379,6 +390,15 @@ func rootError(ctx context.Context, err error) error {
 		err = fmt.Errorf("%w: %w", ErrRoot, err)
 	}
 	return err
+}
+
+// reason is an error's last word, without the path that a person is told anyway.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
 }
 
 func parentOf(path string) string { return filepath.Dir(path) }
@@ -416,4 +436,27 @@ func hiddenBy(unknown []localfs.Unknown) func(path string) bool {
 		}
 		return at[path]
 	}
+}
+
+// unplaced reports whether the remote side of a path still waits to be placed: what
+// is seen there says nothing yet.
+func (r *Replica) unplaced(path string) bool {
+	if r.PushOnly {
+		return false // it is never placed: the local side counts
+	}
+	return r.base.RemoteAt(path) != nil
+}
+
+// unstored reports whether a row's content is not in the replica's layout: it was
+// adopted from plain objects and is to be published.
+func (o *Options) unstored(row *base.Row) bool {
+	return o.Layout.ByContent() && base.Contentless(&row.Entry)
+}
+
+// stale reports whether the remote side of a row differs from it, so that where its
+// content lies may be condemned by now, or that it is damaged there. A
+// generation refers to what the one before refers to, and to what was sent for
+// it; to nothing else.
+func (r *Replica) stale(row *base.Row) bool {
+	return r.base.RemoteAt(row.Path) != nil || r.shunned != nil && slices.ContainsFunc(row.Where, func(x tree.Extent) bool { return r.shunned[x.Object] })
 }

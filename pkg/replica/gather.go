@@ -1,11 +1,13 @@
 package replica
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
-	"time"
 
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
@@ -67,49 +69,61 @@ func (p *placement) gather(takes []*plan.Decision, staged []string, dir string) 
 	return fetch
 }
 
-// pace tells how far a placement is: in files and bytes of content.
-type pace struct {
-	tell  func(store.Pace)
-	began time.Time
-	all   store.Pace
-	batch int64 // bytes of the batch that is on its way
+// fewFiles are flushed one by one, without the objects that they came in.
+const fewFiles = 16
+
+// flushed are the staged files that are to be flushed; none stand for all there is.
+func flushed(staged []string) []string {
+	files := slices.DeleteFunc(slices.Clone(staged), func(name string) bool { return name == "" })
+	if len(files) > fewFiles {
+		return nil
+	}
+	return files
 }
 
-// start counts what is to come.
-func (s *pace) start(takes []*plan.Decision, now time.Time) {
-	s.began = now
+// fetch fetches the content of takes. A listing tells no mode, so it may tell
+// modes that the plan knew nothing of.
+func (p *placement) fetch(ctx context.Context, takes []*plan.Decision, dir string, later func(object string) bool) error {
+	if len(takes) == 0 {
+		return nil
+	}
+	var entries []*tree.Entry
+	planned := map[*plan.Decision]uint32{}
 	for _, d := range takes {
-		if d.Fetches() {
-			s.all.TotalFiles++
-			s.all.TotalBytes += d.Entry.Size
+		if d.Remote.Mode == tree.NoMode {
+			planned[d], d.Entry.Mode = d.Entry.Mode, tree.NoMode
 		}
+		entries = append(entries, &d.Entry)
 	}
+	parts := partsOf(p.r.root, p.r.base, entries)
+	defer parts.close()
+	here := &store.Here{Part: parts.read, Later: later}
+	if err := p.o.Source.Fetch(ctx, entries, dir, here, p.pace.arriving); err != nil {
+		return err
+	}
+	for d, mode := range planned {
+		if d.Entry.Mode != tree.NoMode {
+			mode = p.told(d)
+		}
+		d.Entry.Mode = mode
+	}
+	return nil
 }
 
-// arriving makes of the progress of a transfer, which counts objects, one of all
-// that comes.
-func (s *pace) arriving(x store.Pace) {
-	now := s.all
-	if x.TotalBytes > 0 {
-		now.Bytes += int64(float64(s.batch) * float64(x.Bytes) / float64(x.TotalBytes))
+// told merges the mode that a fetch told.
+func (p *placement) told(d *plan.Decision) uint32 {
+	remote := *d.Remote
+	remote.Mode = d.Entry.Mode
+	d.Remote = &remote
+	if row := p.r.base.Row(d.Path); row != nil && d.Local != nil && d.Local.Kind == remote.Kind {
+		return plan.MergeMode(&row.Entry, d.Local, &remote)
 	}
-	s.say(now)
+	return remote.Mode
 }
 
-// placed notes that a batch is in its place.
-func (s *pace) placed(files int) {
-	s.all.Files += files
-	s.all.Bytes += s.batch
-	s.say(s.all)
-}
-
-func (s *pace) say(now store.Pace) {
-	if s.tell == nil {
-		return
+func (p *placement) sync(files ...string) error {
+	if err := p.r.root.Sync(files...); err != nil {
+		return fmt.Errorf("cannot flush the file system: %w", err)
 	}
-	if now.Bytes > 0 {
-		perByte := time.Since(s.began).Seconds() / float64(now.Bytes)
-		now.ETA = time.Duration(perByte * float64(now.TotalBytes-now.Bytes) * float64(time.Second))
-	}
-	s.tell(now)
+	return nil
 }

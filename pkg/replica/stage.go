@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -15,77 +14,6 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
-
-// Changes is what a scan found against the base.
-type Changes struct {
-	Edited    []Edit       // sorted
-	Gone      []tree.Entry // agreed on, and not there any more; sorted, and without where their content lies
-	Forgotten []string     // agreed on, and not the replica's to carry any more
-	Touched   []Edit       // directories of which the time alone is another: no reason to push
-	Unknown   []localfs.Unknown
-	// Awaited was changed here, and another version is to be placed there first.
-	Awaited []Edit
-}
-
-// Staging is what is to be staged where there is something to push: the time of a
-// directory travels with what else does.
-func (c *Changes) Staging() []Edit {
-	if len(c.Touched) == 0 {
-		return c.Edited
-	}
-	return slices.Concat(c.Touched, c.Edited) // they need no room, so they are not among what does not fit
-}
-
-// Edit is a path that is new, or not as the base saw it.
-type Edit struct {
-	localfs.Sighting
-	Was *base.Row // what the base has there; nil for nothing
-}
-
-// Empty reports whether there is nothing to push.
-func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotten) == 0 }
-
-// unplaced reports whether the remote side of a path still waits to be placed: what
-// is seen there says nothing yet.
-func (r *Replica) unplaced(path string) bool {
-	if r.PushOnly {
-		return false // it is never placed: the local side counts
-	}
-	return r.base.RemoteAt(path) != nil
-}
-
-// walkConflicts lists the local versions that are kept aside: they are pushed
-// like any file, and never read as gone.
-func walkConflicts(ctx context.Context, root localfs.FileSystem) ([]localfs.Sighting, error) {
-	seen, _, err := root.Walk(ctx, localfs.Dir+"/"+conflictsDir, localfs.Everything{})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
-	}
-	seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return s.Kind == tree.Dir })
-	for i := range seen {
-		seen[i].Path = localfs.Join(localfs.Dir+"/"+conflictsDir, seen[i].Path)
-	}
-	return seen, nil
-}
-
-// Staged is the outcome of staging.
-type Staged struct {
-	Changes   []*base.Change    // rows that are new or differ from what was agreed
-	Spool     *base.Spool       // more of them, once there are many; nil for none
-	Refreshed []*base.Change    // rows that are as agreed; only what is seen of them differs
-	Touched   []*base.Change    // of directories that have another time: they go along with the rest, if there is any
-	Unsettled []localfs.Unknown // files that changed while they were read, cannot be read, or are more than a replica can have
-	Rest      []Edit            // what did not fit
-}
-
-// Len is the number of rows that are new or differ.
-func (s *Staged) Len() int { return len(s.Changes) + s.Spool.Len() }
-
-// usualStage bounds what lies in the stage at a time.
-const usualStage = 256 << 20
 
 // StageEdits reads what was edited into the batch, until the stage is full.
 // Content that is in the store already is not sent again. The batch fills in
@@ -186,17 +114,6 @@ func (x *staging) without(u localfs.Unknown) {
 	x.r.doubts = append(x.r.doubts, u.Path)
 }
 
-// touch notes a directory that has another time. The base must not have it before the
-// remote side does: it would pass for what both agreed on.
-func (s *Staged) touch(c *base.Change, was *base.Row) {
-	s.Touched = append(s.Touched, c)
-	if c.Seen.Mode != was.Seen.Mode || c.Seen.Mount != was.Seen.Mount {
-		seen := *c
-		seen.MTime, seen.Seen.MTime = was.MTime, was.Seen.MTime
-		s.Refreshed = append(s.Refreshed, &seen)
-	}
-}
-
 // plain reports whether nothing depends on how an edit's row stands to others.
 func (x *staging) plain(s *Edit) bool {
 	return x.rank(s) == 0 && !tree.Within(s.Path, localfs.Dir) && (s.Was == nil || s.Was.Kind == s.Kind)
@@ -221,10 +138,6 @@ func (x *staging) spool(out *Staged, plain int) (n int, err error) {
 	}
 	return n, nil
 }
-
-// Replaces reports whether an edit has the name of what is a directory for the remote
-// side.
-func (s *Edit) Replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
 
 // comes is how much of an edit is sent, as far as its size tells: nothing where the file
 // has the size and time that were agreed on (what else the file system notes of it
@@ -300,57 +213,6 @@ func (r *Replica) Hurry() {
 	if !r.hurried {
 		r.hurried, r.flushed = true, map[string]bool{}
 	}
-}
-
-// Withhold takes out of what is staged, and names, what would put a file or link in
-// the place of a directory that, for the remote side, still has something in it: a
-// deletion that waits for a word, or what this file system cannot show.
-func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []localfs.Unknown, err error) {
-	replaced := map[string]bool{}
-	for _, c := range staged.Changes {
-		if c.Kind != tree.Dir && c.Was == tree.Dir {
-			replaced[c.Path] = true
-		}
-	}
-	if len(replaced) == 0 {
-		return nil, nil
-	}
-	going := map[string]bool{}
-	for i := range gone {
-		going[gone[i].Path] = true
-	}
-	for _, path := range forgotten {
-		going[path] = true
-	}
-	holds := map[string]string{} // what is in them
-	err = r.base.EachRemote(func(row *base.Row) error {
-		for dir := range tree.Parents(row.Path) {
-			if replaced[dir] && holds[dir] == "" && !going[row.Path] {
-				holds[dir] = strings.Clone(row.Path)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
-		in := holds[c.Path]
-		if in != "" {
-			waits = append(waits, localfs.Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", in)})
-		}
-		return in != ""
-	})
-	return waits, nil
-}
-
-// reason is an error's last word, without the path that a person is told anyway.
-func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err.Error()
-	}
-	return err.Error()
 }
 
 // agreed reports whether a staged row is what both sides agreed on already. One whose
@@ -430,20 +292,6 @@ func (x *staging) isKnown(ctx context.Context, c *base.Change, s *Edit) (bool, e
 	}
 	c.Where = where
 	return true, nil
-}
-
-// unstored reports whether a row's content is not in the replica's layout: it was
-// adopted from plain objects and is to be published.
-func (o *Options) unstored(row *base.Row) bool {
-	return o.Layout.ByContent() && base.Contentless(&row.Entry)
-}
-
-// stale reports whether the remote side of a row differs from it, so that where its
-// content lies may be condemned by now, or that it is damaged there. A
-// generation refers to what the one before refers to, and to what was sent for
-// it; to nothing else.
-func (r *Replica) stale(row *base.Row) bool {
-	return r.base.RemoteAt(row.Path) != nil || r.shunned != nil && slices.ContainsFunc(row.Where, func(x tree.Extent) bool { return r.shunned[x.Object] })
 }
 
 // send reads a file into the batch.
@@ -554,94 +402,33 @@ func placed(e *tree.Entry) bool {
 	return !slices.ContainsFunc(e.Where, func(x tree.Extent) bool { return x.Object == "" })
 }
 
-// Step is one new generation of a replica, not yet published.
-type Step struct {
-	Publication store.Publication
-	Delta       base.Delta // the base's part; its header still lacks Ref
-	Deleted     int        // files and links that the generation has no more
+// allowance is what the base, and what waits to be placed, leaves.
+func (r *Replica) allowance() *allowance {
+	t := r.base.Totals()
+	for i := range r.base.Unplaced {
+		if u := &r.base.Unplaced[i]; !u.Gone {
+			t.Add(&u.Row)
+		}
+	}
+	a := &allowance{limits: r.limits, all: r.limits, byContent: r.Layout.ByContent(), root: r.root, cutTooOften: r.cutTooOften}
+	a.rows -= t.Rows
+	a.parts -= t.Parts
+	return a
 }
 
-// Next makes the step that staged changes, deletions and forgotten paths lead
-// to. The base must not change before it is published.
-func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (Step, error) {
-	h := r.base.Header
-	h.Epoch, h.Generation, h.Filters, h.Before = epoch, generation, r.Filter.Rules(), ""
-	if h.Restored && len(r.base.Unplaced) == 0 {
-		h.Before = r.base.Header.Ref
+// gitWhole keeps a repository's rows together: what is named by the others
+// must be in the generation that they are in. What is not whole waits.
+func (x *staging) gitWhole(staged *Staged) {
+	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.GitRow(s.Path) }) ||
+		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.GitRow(u.Path) })
+	if !waits {
+		return
 	}
-	s := Step{Delta: base.Delta{Header: &h, Spool: staged.Spool}, Publication: store.Publication{
-		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation, Filters: h.Filters,
-	}}
-	for _, c := range staged.Touched {
-		s.Delta.Changes = append(s.Delta.Changes, *c)
-	}
-	for _, c := range staged.Changes {
-		s.Delta.Changes = append(s.Delta.Changes, *c)
-		if c.Was != 0 && c.Was != c.Kind {
-			// A mirror keeps a file and a link of one name in two objects.
-			s.Publication.Gone = append(s.Publication.Gone, tree.Entry{Path: c.Path, Kind: c.Was})
+	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
+		if !gitHeld(c.Path) {
+			return false
 		}
-	}
-	leave := func(path string) {
-		s.Delta.Changes = append(s.Delta.Changes, base.Change{Row: base.Row{Entry: tree.Entry{Path: path}}, Gone: true})
-	}
-	for i := range gone {
-		leave(gone[i].Path)
-		s.Publication.Gone = append(s.Publication.Gone, gone[i])
-		if gone[i].Kind != tree.Dir {
-			s.Deleted++
-		}
-	}
-	for _, path := range forgotten {
-		leave(path)
-	}
-	var err error
-	if r.Layout.ByContent() {
-		var without []string
-		without, err = r.base.WithoutContent(&s.Delta)
-		for _, path := range without {
-			leave(path)
-		}
-	}
-	s.Publication.Entries = r.base.After(&s.Delta, r.Layout.ByContent())
-	return s, err
-}
-
-// Pieces are what agreed files have in objects, in the order of the tree; what
-// several share as often.
-func (r *Replica) Pieces(objects map[string]int64) ([]tree.Extent, error) {
-	var out []tree.Extent
-	err := r.base.Each(func(row *base.Row) error {
-		for _, x := range row.Where {
-			if _, lies := objects[x.Object]; lies && !r.stale(row) {
-				out = append(out, x)
-			}
-		}
-		return nil
+		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: localfs.Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
+		return true
 	})
-	return out, err
-}
-
-// Moved are the agreed rows whose content lies elsewhere now.
-func (r *Replica) Moved(to map[store.Spot]tree.Extent) ([]*base.Change, error) {
-	var out []*base.Change
-	err := r.base.Each(func(row *base.Row) error {
-		if r.stale(row) {
-			return nil
-		}
-		moves, where := false, slices.Clone(row.Where)
-		for i, x := range where {
-			if y, ok := to[store.Spot{Object: x.Object, Offset: x.Offset}]; ok {
-				y.Sum = x.Sum
-				where[i], moves = y, true
-			}
-		}
-		if moves {
-			c := &base.Change{Row: *row}
-			c.Where = where
-			out = append(out, c)
-		}
-		return nil
-	})
-	return out, err
 }

@@ -1,0 +1,48 @@
+package replica
+
+import (
+	"slices"
+
+	"github.com/coltec/coltec/pkg/base"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Changes is what a scan found against the base.
+type Changes struct {
+	Edited    []Edit       // sorted
+	Gone      []tree.Entry // agreed on, and not there any more; sorted, and without where their content lies
+	Forgotten []string     // agreed on, and not the replica's to carry any more
+	Touched   []Edit       // directories of which the time alone is another: no reason to push
+	Unknown   []localfs.Unknown
+	// Awaited was changed here, and another version is to be placed there first.
+	Awaited []Edit
+}
+
+// Staging is what is to be staged where there is something to push: the time of a
+// directory travels with what else does.
+func (c *Changes) Staging() []Edit {
+	if len(c.Touched) == 0 {
+		return c.Edited
+	}
+	return slices.Concat(c.Touched, c.Edited) // they need no room, so they are not among what does not fit
+}
+
+// Edit is a path that is new, or not as the base saw it.
+type Edit struct {
+	localfs.Sighting
+	Was *base.Row // what the base has there; nil for nothing
+}
+
+// Empty reports whether there is nothing to push.
+func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotten) == 0 }
+
+// Replaces reports whether an edit has the name of what is a directory for the remote
+// side.
+func (s *Edit) Replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
+
+// editOf is what is seen where the base has a row.
+func editOf(s *localfs.Sighting, row *base.Row) Edit {
+	was := *row // the next one takes its place
+	return Edit{*s, &was}
+}

@@ -1,0 +1,107 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/base"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Step is one new generation of a replica, not yet published.
+type Step struct {
+	Publication store.Publication
+	Delta       base.Delta // the base's part; its header still lacks Ref
+	Deleted     int        // files and links that the generation has no more
+}
+
+// Next makes the step that staged changes, deletions and forgotten paths lead
+// to. The base must not change before it is published.
+func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (Step, error) {
+	h := r.base.Header
+	h.Epoch, h.Generation, h.Filters, h.Before = epoch, generation, r.Filter.Rules(), ""
+	if h.Restored && len(r.base.Unplaced) == 0 {
+		h.Before = r.base.Header.Ref
+	}
+	s := Step{Delta: base.Delta{Header: &h, Spool: staged.Spool}, Publication: store.Publication{
+		From: r.base.Header.Ref, Workspace: r.Workspace, Replica: r.Name, Epoch: epoch, Generation: generation, Filters: h.Filters,
+	}}
+	for _, c := range staged.Touched {
+		s.Delta.Changes = append(s.Delta.Changes, *c)
+	}
+	for _, c := range staged.Changes {
+		s.Delta.Changes = append(s.Delta.Changes, *c)
+		if c.Was != 0 && c.Was != c.Kind {
+			// A mirror keeps a file and a link of one name in two objects.
+			s.Publication.Gone = append(s.Publication.Gone, tree.Entry{Path: c.Path, Kind: c.Was})
+		}
+	}
+	leave := func(path string) {
+		s.Delta.Changes = append(s.Delta.Changes, base.Change{Row: base.Row{Entry: tree.Entry{Path: path}}, Gone: true})
+	}
+	for i := range gone {
+		leave(gone[i].Path)
+		s.Publication.Gone = append(s.Publication.Gone, gone[i])
+		if gone[i].Kind != tree.Dir {
+			s.Deleted++
+		}
+	}
+	for _, path := range forgotten {
+		leave(path)
+	}
+	var err error
+	if r.Layout.ByContent() {
+		var without []string
+		without, err = r.base.WithoutContent(&s.Delta)
+		for _, path := range without {
+			leave(path)
+		}
+	}
+	s.Publication.Entries = r.base.After(&s.Delta, r.Layout.ByContent())
+	return s, err
+}
+
+// Withhold takes out of what is staged, and names, what would put a file or link in
+// the place of a directory that, for the remote side, still has something in it: a
+// deletion that waits for a word, or what this file system cannot show.
+func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []localfs.Unknown, err error) {
+	replaced := map[string]bool{}
+	for _, c := range staged.Changes {
+		if c.Kind != tree.Dir && c.Was == tree.Dir {
+			replaced[c.Path] = true
+		}
+	}
+	if len(replaced) == 0 {
+		return nil, nil
+	}
+	going := map[string]bool{}
+	for i := range gone {
+		going[gone[i].Path] = true
+	}
+	for _, path := range forgotten {
+		going[path] = true
+	}
+	holds := map[string]string{} // what is in them
+	err = r.base.EachRemote(func(row *base.Row) error {
+		for dir := range tree.Parents(row.Path) {
+			if replaced[dir] && holds[dir] == "" && !going[row.Path] {
+				holds[dir] = strings.Clone(row.Path)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
+		in := holds[c.Path]
+		if in != "" {
+			waits = append(waits, localfs.Unknown{Path: c.Path, Reason: fmt.Sprintf("it has the name of a directory that holds %q in the bucket", in)})
+		}
+		return in != ""
+	})
+	return waits, nil
+}
