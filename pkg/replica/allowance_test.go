@@ -20,7 +20,7 @@ import (
 func (m *machine) leftOut() (names []string, came int64) {
 	w := m.w
 	w.t.Helper()
-	found, err := m.Scan(w.t.Context())
+	found, err := m.ScanIn(w.t.Context(), nil)
 	w.must(err)
 	batch := m.Layout.Begin(filepath.Join(m.Stage(), "out"), w.epoch, nil)
 	staged, err := m.StageEdits(w.t.Context(), batch, found.Staging())

@@ -17,6 +17,10 @@ type Changes struct {
 	Unknown   []localfs.Unknown
 	// Awaited was changed here, and another version is to be placed there first.
 	Awaited []Edit
+	Any     bool  // there is something to push
+	Loaded  error // why the base stays in memory; nil: it does not
+
+	whole bool // all of the tree was walked
 }
 
 // Staging is what is to be staged where there is something to push: the time of a

@@ -11,15 +11,28 @@ import (
 )
 
 // Scan walks the local tree and compares it with the base, path by path: it needs
-// no more memory for more files. It reads no file.
-func (r *Replica) Scan(ctx context.Context) (*Changes, error) { return r.ScanIn(ctx, nil) }
-
-// ScanIn is Scan of some directories alone: "" is the root, true stands for all
+// no more memory for more files, and gives that of the base back. It reads no file.
+//
+// dirs name the directories that are walked: "" is the root, true stands for all
 // that is below too. Of what changed elsewhere nothing is seen, and nothing is
 // concluded. It looks again at what the last scan could not tell. nil: the whole
 // tree, and so is it where the file system falls short.
+func (r *Replica) Scan(ctx context.Context, dirs map[string]bool) (*Changes, error) {
+	loaded := r.base.Unload()
+	found, err := r.ScanIn(ctx, dirs)
+	if err != nil {
+		return nil, err
+	}
+	found.Any, found.Loaded = !found.Empty(), loaded
+	if !found.Any && found.whole {
+		return found, r.Trust()
+	}
+	return found, nil
+}
+
+// ScanIn is Scan with a base that stays as it is.
 func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, error) {
-	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
+	c := comparison{r: r, found: &Changes{whole: dirs == nil}, hides: map[string]bool{}}
 	walking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	in := scopeOf(dirs, r.doubts)

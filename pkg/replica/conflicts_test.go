@@ -148,7 +148,7 @@ func TestRestorePartOfATree(t *testing.T) {
 			t.Errorf("%s is %q", name, got)
 		}
 	}
-	found, err := m.Scan(t.Context())
+	found, err := m.ScanIn(t.Context(), nil)
 	if err != nil || len(found.Gone) != 1 || len(found.Edited) == 0 {
 		t.Errorf("the scan finds %+v, %v", found, err)
 	}

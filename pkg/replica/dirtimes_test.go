@@ -96,7 +96,7 @@ func TestDirectoryTimeAloneIsNoChange(t *testing.T) {
 	if n := one.pushAll(); n != 0 {
 		t.Errorf("%d generations come of it", n)
 	}
-	found, err := one.Scan(t.Context())
+	found, err := one.ScanIn(t.Context(), nil)
 	one.w.must(err)
 	for _, e := range found.Edited {
 		if e.Kind == tree.Dir {

@@ -102,7 +102,14 @@ func (m *machine) acquire(o SettleOptions) (*Outcome, error) {
 				return nil, err
 			}
 		}
-		if err := m.Receive(t, w.ref, w.epoch, w.generation); err != nil {
+		receive := m.Receive
+		if w.mirror {
+			receive = func(t *store.Tree, ref string, epoch, generation int64) error {
+				_, err := m.ReceiveChanged(t, ref, epoch, generation)
+				return err
+			}
+		}
+		if err := receive(t, w.ref, w.epoch, w.generation); err != nil {
 			return nil, err
 		}
 	}
@@ -110,9 +117,6 @@ func (m *machine) acquire(o SettleOptions) (*Outcome, error) {
 }
 
 func (m *machine) settle(o SettleOptions) (*Outcome, error) {
-	if m.base.Header.Restored && len(m.base.Unplaced) == 0 {
-		return &Outcome{}, nil
-	}
 	o.Source = m.Layout
 	return m.Settle(m.w.t.Context(), o)
 }
@@ -134,38 +138,27 @@ func (m *machine) mustAcquire() *Outcome {
 // with a base at rest, as most do.
 func (m *machine) push() (more bool, err error) {
 	w, ctx := m.w, m.w.t.Context()
-	if err := m.base.Unload(); err != nil {
-		return false, err
-	}
 	defer func() {
 		if err == nil {
 			err = m.base.Load() // for the test to look at
 		}
 	}()
-	found, err := m.Scan(ctx)
-	if err != nil || found.Empty() {
+	found, err := m.Scan(ctx, nil)
+	if err != nil || !found.Any {
 		return false, err
 	}
-	dir := filepath.Join(m.Stage(), "out")
-	if err := os.RemoveAll(dir); err != nil {
-		return false, err
+	if found.Loaded != nil {
+		return false, found.Loaded
 	}
-	batch := m.Layout.Begin(dir, w.epoch, nil)
-	staged, err := m.StageEdits(ctx, batch, found.Staging())
+	staged, err := m.Send(ctx, found, w.epoch, nil)
 	if err != nil {
 		return false, err
 	}
-	if err := batch.Send(ctx); err != nil {
-		return false, err
+	if staged.Loss != nil {
+		staged.Gone = found.Gone
 	}
-	if err := m.base.Refresh(staged.Refreshed); err != nil {
-		return false, err
-	}
-	if staged.Len()+len(found.Gone)+len(found.Forgotten) == 0 {
-		return false, nil
-	}
-	step, err := m.Next(staged, found.Gone, found.Forgotten, w.epoch, w.generation+1)
-	if err != nil {
+	step, err := m.MakeStep(staged, false, w.epoch, w.generation+1)
+	if step == nil || err != nil {
 		return false, err
 	}
 	ref, err := m.Layout.Publish(ctx, step.Publication)
@@ -173,7 +166,7 @@ func (m *machine) push() (more bool, err error) {
 		return false, err
 	}
 	step.Delta.Header.Ref = ref.Manifest
-	return true, w.commit(m, step)
+	return true, w.commit(m, *step)
 }
 
 // commit is the head's compare-and-swap.

@@ -33,7 +33,7 @@ func TestHurryWithALogThatGrows(t *testing.T) {
 		}
 		appendTo("log")
 		appendTo("large.log")
-		found, err := m.Scan(t.Context())
+		found, err := m.ScanIn(t.Context(), nil)
 		m.w.must(err)
 		batch := m.Layout.Begin(filepath.Join(t.TempDir(), "out"), m.w.epoch, nil)
 		staged, err := m.StageEdits(t.Context(), batch, found.Edited)

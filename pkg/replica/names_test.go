@@ -75,7 +75,7 @@ func (s *site) turn() *replica.Outcome {
 
 func (s *site) push(ctx context.Context) {
 	s.t.Helper()
-	found, err := s.Scan(ctx)
+	found, err := s.ScanIn(ctx, nil)
 	s.must(err)
 	dir := filepath.Join(s.Stage(), "out")
 	batch := s.Layout.Begin(dir, 1, nil)

@@ -18,6 +18,7 @@ type SettleOptions struct {
 
 // Outcome is what Settle did.
 type Outcome struct {
+	Idle      bool              // nothing waited: all else but Problems is empty, and they are known
 	Placed    int               // files and links that were brought here or changed
 	Deleted   int               // files and links that were removed here
 	Conflicts []string          // paths whose local version lies aside now

@@ -63,6 +63,15 @@ func (r *Replica) Differs(t *store.Tree) (bool, error) {
 	return !r.base.Header.Restored || len(r.differences(t)) > 0, nil
 }
 
+// ReceiveChanged receives a tree where there is anything in it to place, and reports
+// whether there was.
+func (r *Replica) ReceiveChanged(t *store.Tree, ref string, epoch, generation int64) (changed bool, err error) {
+	if changed, err = r.Differs(t); err != nil || !changed {
+		return false, err
+	}
+	return true, r.Receive(t, ref, epoch, generation)
+}
+
 // localise gives listed entries that the base knows, by the store's own tag,
 // what a listing cannot tell.
 func localise(b *base.Base, entries []tree.Entry) {

@@ -264,6 +264,22 @@ func (o *Options) Present() error {
 	return nil
 }
 
+// ErrLost is the error where the base, or the directory that it lies in, is not the one
+// that was opened: what is seen there must not be held against it.
+var ErrLost = errors.New("was removed, or the directory replaced")
+
+// Check says, by a nil error, that the local tree is there and the one that was opened,
+// with its base. The error wraps ErrRoot or ErrLost.
+func (r *Replica) Check() error {
+	if err := r.Present(); err != nil {
+		return err
+	}
+	if r.Lost() {
+		return fmt.Errorf("the base in %s %w: nothing is pushed before it was compared with the bucket again", r.Path, ErrLost)
+	}
+	return nil
+}
+
 // prepareDir makes the replica's own directory. The skeleton of a repository
 // in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
 // for another repository alone.

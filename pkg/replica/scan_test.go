@@ -70,7 +70,7 @@ func TestWalkRootMissing(t *testing.T) {
 	m.write(map[string]string{"a": "1", "b": "2"})
 	m.pushAll()
 	m.w.must(os.RemoveAll(m.Path))
-	if _, err := m.Scan(t.Context()); err == nil {
+	if _, err := m.ScanIn(t.Context(), nil); err == nil {
 		t.Error("a missing root was scanned")
 	}
 	if !m.Lost() {
@@ -132,7 +132,7 @@ func TestUnreadableIsNotGone(t *testing.T) {
 		m.pushAll()
 		d, f := filepath.Join(m.Path, "d"), filepath.Join(m.Path, "f")
 		w.must(errorsJoin(os.Chmod(d, 0), os.WriteFile(f, []byte("changed"), 0o644), os.Chmod(f, 0)))
-		found, err := m.Scan(t.Context())
+		found, err := m.ScanIn(t.Context(), nil)
 		w.must(err)
 		if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "d" }) {
 			t.Errorf("%+v", found)
@@ -234,7 +234,7 @@ func TestStageOfAFileThatChanges(t *testing.T) {
 				m := newWorld(t).machine("m")
 				m.mustAcquire()
 				m.write(map[string]string{"d/f": "abc", "g": "stays", "d/h": "here too"})
-				found, err := m.Scan(t.Context())
+				found, err := m.ScanIn(t.Context(), nil)
 				m.w.must(err)
 				file := filepath.Join(m.Path, "d/f")
 				changed := false
@@ -369,7 +369,7 @@ func TestLosing(t *testing.T) {
 	m.write(map[string]string{"a": "1", "b": "2", "d/c": "3", "l": "> a"})
 	m.pushAll()
 	m.w.must(errorsJoin(os.Rename(m.at("a"), m.at("x")), os.RemoveAll(m.at("d")), os.Remove(m.at("l"))))
-	found, err := m.Scan(t.Context())
+	found, err := m.ScanIn(t.Context(), nil)
 	m.w.must(err)
 	staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), found.Edited)
 	m.w.must(err)
@@ -403,7 +403,7 @@ func TestMountsThatComeAndGo(t *testing.T) {
 		m.put("v/", "")
 		for range 3 { // it was forgotten after the first
 			m.pushAll()
-			found, err := m.Scan(t.Context())
+			found, err := m.ScanIn(t.Context(), nil)
 			m.w.must(err)
 			if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "v" && !u.Quiet }) {
 				t.Errorf("%+v", found)
@@ -460,7 +460,7 @@ func TestCapitalsOfAnOlderVersion(t *testing.T) {
 	if tree.Find(m.base.Entries(), ".COLTEC/x") != nil || tree.Find(m.base.Entries(), "a") == nil {
 		t.Errorf("the base has %+v", m.base.Entries())
 	}
-	found, err := m.Scan(t.Context())
+	found, err := m.ScanIn(t.Context(), nil)
 	if err != nil || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == ".COLTEC" && u.Unread }) {
 		t.Errorf("%+v, %v", found, err)
 	}

@@ -19,8 +19,12 @@ import (
 
 // Settle places what the remote side has and the local one has not, and
 // accounts for every path in the base. It can be interrupted at any point and
-// called again.
+// called again. Where nothing waits it looks at nothing; a repository that waits is
+// another's business.
 func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error) {
+	if r.base.Header.Restored && !r.Waiting() {
+		return &Outcome{Idle: true, Problems: r.Misnamed()}, nil
+	}
 	if len(r.base.Unplaced) == 0 { // what else differs is an edit, for the next scan
 		if err := r.emptyStage(); err != nil { // of a placement that was killed
 			return nil, err

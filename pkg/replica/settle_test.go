@@ -401,7 +401,7 @@ func TestPendingAfterACrash(t *testing.T) {
 			w := one.w
 			one.write(map[string]string{"a": "new"})
 			w.must(os.Remove(one.at("b")))
-			found, err := one.Scan(t.Context())
+			found, err := one.ScanIn(t.Context(), nil)
 			w.must(err)
 			dir := filepath.Join(one.Stage(), "out")
 			batch := one.Layout.Begin(dir, 1, nil)

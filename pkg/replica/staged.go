@@ -1,22 +1,58 @@
 package replica
 
 import (
+	"slices"
+
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/plan"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
-// Staged is the outcome of staging.
+// Staged is what a step will hold.
 type Staged struct {
+	Found *Changes // what it was made from; nil where that is no scan
+
 	Changes   []*base.Change    // rows that are new or differ from what was agreed
 	Spool     *base.Spool       // more of them, once there are many; nil for none
 	Refreshed []*base.Change    // rows that are as agreed; only what is seen of them differs
 	Touched   []*base.Change    // of directories that have another time: they go along with the rest, if there is any
 	Unsettled []localfs.Unknown // files that changed while they were read, cannot be read, or are more than a replica can have
 	Rest      []Edit            // what did not fit
+
+	// Loss is what the deletions that were found would take, and Lost names it. nil while
+	// edits that do not wait for them are still to be staged: until then none may go.
+	Loss *plan.Loss
+	Lost []tree.Entry
+	// Gone are the deletions that go with the step. There are none before somebody has
+	// judged the loss.
+	Gone     []tree.Entry
+	Withheld []localfs.Unknown // what MakeStep took out, because something that stays is in its place
 }
 
 // Len is the number of rows that are new or differ.
 func (s *Staged) Len() int { return len(s.Changes) + s.Spool.Len() }
+
+// forgotten are the paths that go because they are not the replica's to carry any more.
+func (s *Staged) forgotten() []string {
+	if s.Found == nil {
+		return nil
+	}
+	return s.Found.Forgotten
+}
+
+// cleared reports whether nothing in a whole tree wants a person's word: what its
+// deletions lose was judged, and goes.
+func (s *Staged) cleared() bool {
+	if s.Found == nil || !s.Found.whole || s.Loss == nil {
+		return false
+	}
+	goes := map[string]bool{}
+	for i := range s.Gone {
+		goes[s.Gone[i].Path] = true
+	}
+	return !slices.ContainsFunc(s.Lost, func(e tree.Entry) bool { return !goes[e.Path] })
+}
 
 // touch notes a directory that has another time. The base must not have it before the
 // remote side does: it would pass for what both agreed on.

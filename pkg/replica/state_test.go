@@ -50,7 +50,7 @@ func looks(t *testing.T, m *machine, w writer, most int) (torn []error, nothing,
 		}
 	}
 	for began := time.Now(); times < most && time.Since(began) < time.Second; times++ {
-		found, err := m.Scan(t.Context())
+		found, err := m.ScanIn(t.Context(), nil)
 		m.w.must(err)
 		batch := recorder{m.Layout.Begin(filepath.Join(t.TempDir(), "out"), 1, nil), map[tree.Sum][]byte{}}
 		edits := slices.DeleteFunc(found.Edited, func(e Edit) bool { return e.Path != "f" })

@@ -18,6 +18,33 @@ type Step struct {
 	Deleted     int        // files and links that the generation has no more
 }
 
+// MakeStep makes the step that what was staged leads to, with the deletions that may go,
+// and notes in the base what is as agreed. nil: there is nothing new in it, unless one is
+// wanted anyway. A whole tree in which nothing waits for a word is from now on the one
+// that was synced last. The base must not change before the step is published.
+func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64) (*Step, error) {
+	if staged.cleared() {
+		if err := r.Trust(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if staged.Withheld, err = r.Withhold(staged, staged.Gone, staged.forgotten()); err != nil {
+		return nil, err
+	}
+	if err := r.base.Refresh(staged.Refreshed); err != nil {
+		return nil, err
+	}
+	if staged.Len()+len(staged.Gone)+len(staged.forgotten()) == 0 && !anyway {
+		return nil, nil
+	}
+	step, err := r.Next(staged, staged.Gone, staged.forgotten(), epoch, generation)
+	if err != nil {
+		return nil, err
+	}
+	return &step, nil
+}
+
 // Next makes the step that staged changes, deletions and forgotten paths lead
 // to. The base must not change before it is published.
 func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, epoch, generation int64) (Step, error) {

@@ -39,7 +39,7 @@ func TestLargeStep(t *testing.T) {
 	w.must(errorsJoin(os.Remove(one.at("gone")), os.RemoveAll(one.at("m")), os.WriteFile(one.at("m"), []byte("a file now"), 0o644)))
 
 	w.must(one.base.Unload())
-	found, err := one.Scan(t.Context())
+	found, err := one.ScanIn(t.Context(), nil)
 	w.must(err)
 	batch := one.Layout.Begin(filepath.Join(one.Stage(), "out"), 1, nil)
 	staged, err := one.StageEdits(t.Context(), batch, found.Edited)

@@ -38,7 +38,7 @@ func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	}
 	r.surveying = true
 	defer func() { r.surveying = false }()
-	return r.Scan(ctx)
+	return r.ScanIn(ctx, nil)
 }
 
 // peer opens the tree and its base for reading, and makes nothing.

@@ -83,7 +83,7 @@ func TestCopiesThatCannotBeRead(t *testing.T) {
 	root := m.root.(*localfs.Root)
 	for _, path := range []string{"objects", "objects/pack/p.idx", "objects/pack/p.pack", "HEAD"} {
 		m.root = blind{root, shadow + path}
-		found, err := m.Scan(t.Context())
+		found, err := m.ScanIn(t.Context(), nil)
 		m.w.must(err)
 		if len(found.Gone) > 0 {
 			t.Errorf("%s cannot be read: %v are gone", path, found.Gone)
@@ -91,7 +91,7 @@ func TestCopiesThatCannotBeRead(t *testing.T) {
 	}
 	m.root = root
 	m.w.must(os.Remove(m.at(shadow + "HEAD")))
-	found, err := m.Scan(t.Context())
+	found, err := m.ScanIn(t.Context(), nil)
 	m.w.must(err)
 	if len(found.Gone) != 1 || found.Gone[0].Path != shadow+"HEAD" {
 		t.Errorf("gone: %v", found.Gone)
@@ -133,7 +133,7 @@ func TestSentAnewIsAChange(t *testing.T) {
 	w.must(err)
 	w.must(errorsJoin(one.Receive(remote, w.ref, w.epoch, w.generation), one.base.Disown()))
 	w.must(errorsJoin(os.Chmod(one.at("f"), 0o600), os.Chmod(one.at("f"), 0o644)))
-	found, err := one.Scan(t.Context())
+	found, err := one.ScanIn(t.Context(), nil)
 	w.must(err)
 	batch := one.Layout.Begin(filepath.Join(one.Stage(), "out"), w.epoch, nil)
 	staged, err := one.StageEdits(t.Context(), batch, found.Edited)
@@ -168,7 +168,7 @@ func TestMountOfTheSameDevice(t *testing.T) {
 		t.Errorf("it is not a mount: %+v, %v", s, err)
 	}
 	unmount()
-	found, err := m.Scan(t.Context())
+	found, err := m.ScanIn(t.Context(), nil)
 	m.w.must(err)
 	if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "v" }) {
 		t.Errorf("%+v", found)
@@ -185,7 +185,7 @@ func TestWhatWasGoneWhenItWasReadIsLookedAtAgain(t *testing.T) {
 		m.write(map[string]string{"d/file": "first", "d/other": "x"})
 		m.pushAll()
 		m.put("d/file", "second, that nobody read")
-		found, err := m.Scan(t.Context())
+		found, err := m.ScanIn(t.Context(), nil)
 		m.w.must(errorsJoin(err, os.Remove(m.at("d/file"))))
 		staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), found.Edited)
 		if err != nil || len(staged.Unsettled) != 1 || !staged.Unsettled[0].Moving {

@@ -1,0 +1,58 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// Send stages what a scan found, until the stage is full, brings its content to the
+// bucket, and counts what the deletions among it would lose. It begins anew each time:
+// after an error the disk has its room back.
+func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progress store.Progress) (staged *Staged, err error) {
+	dir := filepath.Join(r.Stage(), "out")
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	batch := r.Layout.Begin(dir, epoch, progress)
+	staged, err = r.StageEdits(ctx, batch, found.Staging())
+	if err != nil {
+		return nil, err
+	}
+	staged.Found = found
+	if err = batch.Send(ctx); err == nil {
+		err = r.weigh(staged)
+	}
+	if err != nil {
+		staged.Spool.Close()
+		return nil, err
+	}
+	return staged, nil
+}
+
+// weigh counts what the deletions that were found would lose. None may go before
+// everything that was edited is in, but for what waits for them.
+func (r *Replica) weigh(staged *Staged) error {
+	if slices.ContainsFunc(staged.Rest, func(s Edit) bool { return !s.Replaces() }) {
+		return nil
+	}
+	lost, err := staged.Losing(staged.Found.Gone)
+	if err != nil {
+		return err
+	}
+	loss, err := r.Loss(lost, 0, r.GivesBack())
+	if err != nil {
+		return err
+	}
+	staged.Loss, staged.Lost = &loss, lost
+	return nil
+}
