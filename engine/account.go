@@ -54,8 +54,8 @@ func (p *pass) addUnseen(a *account.Account, unknown []localfs.Unknown) {
 }
 
 // remains is the account of what a step does not hold.
-func (p *pass) remains(found *replica.Changes, staged *replica.Staged, waits []localfs.Unknown) account.Account {
-	a := p.seen(&replica.Changes{Edited: staged.Rest, Unknown: found.Unknown, Awaited: found.Awaited}, account.Deferred, "it did not fit into a step")
+func (p *pass) remains(staged *replica.Staged) account.Account {
+	a := p.seen(&replica.Changes{Edited: staged.Rest, Unknown: staged.Found.Unknown, Awaited: staged.Found.Awaited}, account.Deferred, "it did not fit into a step")
 	for _, u := range staged.Unsettled {
 		reason := account.Unread
 		switch {
@@ -66,10 +66,10 @@ func (p *pass) remains(found *replica.Changes, staged *replica.Staged, waits []l
 		}
 		a.Add(reason, u.Path, u.Bytes, u.Reason)
 	}
-	for _, u := range waits {
+	for _, u := range staged.Withheld {
 		a.Add(account.Held, u.Path, 0, u.Reason)
 	}
-	p.addHeld(&a, found.Gone)
+	p.addHeld(&a, staged.Found.Gone)
 	return a
 }
 

@@ -206,7 +206,7 @@ func (p *pass) repack(ctx context.Context, head *store.Head, objects map[string]
 	if err != nil || len(moved) == 0 {
 		return nil, err
 	}
-	return p.publishStep(ctx, &replica.Staged{Changes: moved}, nil, nil, head.Epoch, head.Generation+1)
+	return p.publishStep(ctx, &replica.Staged{Changes: moved}, head.Epoch, head.Generation+1)
 }
 
 // publishCollection writes the log of what is kept, and the head that names it

@@ -14,34 +14,28 @@ import (
 
 // deletions are those that may go with this step: none before everything that was edited
 // is in, but for what waits for them, and not those that a person should say a word to.
-func (p *pass) deletions(ctx context.Context, found *replica.Changes, staged *replica.Staged) ([]tree.Entry, passing, error) {
-	for i := range staged.Rest {
-		if !staged.Rest[i].Replaces() {
-			return repositories.Deletions(found, staged, false), passing{}, nil
-		}
+func (p *pass) deletions(ctx context.Context, staged *replica.Staged) (passing, error) {
+	if staged.Loss == nil {
+		staged.Gone = repositories.Deletions(staged.Found, staged, false)
+		return passing{}, nil
 	}
-	lost, err := staged.Losing(found.Gone)
-	if err != nil {
-		return nil, passing{}, err
-	}
-	goes, pass, err := p.judge(ctx, lost)
-	if err != nil {
-		return nil, passing{}, err
-	}
-	if goes {
+	goes, pass, err := p.judge(ctx, staged)
+	switch {
+	case err != nil:
+		return passing{}, err
+	case goes:
 		p.holds([]string{})
-		return found.Gone, pass, nil
+		staged.Gone = staged.Found.Gone
+		return pass, nil
 	}
-	p.holds(paths(lost))
-	return repositories.Deletions(found, staged, true), passing{}, nil
+	p.holds(paths(staged.Lost))
+	staged.Gone = repositories.Deletions(staged.Found, staged, true)
+	return passing{}, nil
 }
 
 // judge reports whether what a step would lose may go, with what there is to say of it.
-func (p *pass) judge(ctx context.Context, lost []tree.Entry) (goes bool, out passing, err error) {
-	loss, err := p.rep.Loss(lost, 0, p.rep.GivesBack())
-	if err != nil {
-		return false, out, err
-	}
+func (p *pass) judge(ctx context.Context, staged *replica.Staged) (goes bool, out passing, err error) {
+	loss := *staged.Loss
 	loss.Lately = p.brake.lately(loss.Files, p.now())
 	if loss.Gone == 0 {
 		return true, out, nil
@@ -51,7 +45,7 @@ func (p *pass) judge(ctx context.Context, lost []tree.Entry) (goes bool, out pas
 	case p.allowed:
 		loss.Explained, taken = loss.Gone, loss.Gone
 	case loss.Many() || loss.Waits():
-		taken, loss.Explained, err = p.explained(ctx, lost, loss.GivesBack)
+		taken, loss.Explained, err = p.explained(ctx, staged.Lost, loss.GivesBack)
 		if err != nil {
 			return false, out, err
 		}
@@ -109,15 +103,6 @@ func (p *pass) holds(names []string) {
 func (p *pass) holdsHere(names []string) {
 	p.heldHere = len(names)
 	p.waits.hold(nil, names, p.now())
-}
-
-// trust takes a tree for the one that was synced last when a whole walk found nothing in
-// it that wants a word.
-func (p *pass) trust() error {
-	if p.held > 0 || p.walk.hinted {
-		return nil
-	}
-	return p.rep.Trust()
 }
 
 func paths(entries []tree.Entry) []string {

@@ -124,7 +124,7 @@ func (m *member) strays(head *store.Head) bool {
 
 // vanished reports whether a tree, or its base, is not there: the next cycle says what there
 // is to say of it.
-func (c *connected) vanished() bool { return c.rep.Present() != nil || c.rep.Lost() }
+func (c *connected) vanished() bool { return c.rep.Check() != nil }
 
 // roster are the replicas, in order of priority. The list itself never changes.
 type roster struct{ members []*member }
@@ -218,7 +218,7 @@ func withOnlyHere(failed error, members []*member) error {
 // yet the head's.
 type prepared struct {
 	member *member // set by the loop, when the worker is done
-	step   replica.Step
+	step   *replica.Step
 	ref    store.Ref
 	more   bool            // the scan has more than fitted into one step
 	left   account.Account // what is only here once it is committed

@@ -14,11 +14,6 @@ func (p *pass) place(ctx context.Context) error {
 	if p.Direction == scope.PushOnly {
 		return nil
 	}
-	if p.rep.Base().Header.Restored && !p.rep.Waiting() {
-		p.settled, p.unplaced = unknownNotes(p.Name, p.rep.Misnamed()), nil
-		p.holdsHere([]string{})
-		return p.placeWholes(ctx)
-	}
 	out, err := p.rep.Settle(ctx, replica.SettleOptions{
 		Source: p.origin.source, AllowDelete: p.allowed, Progress: p.progress,
 		Allowed: p.brake.allowed, GivesBack: p.Writes(),
@@ -45,7 +40,7 @@ func (p *pass) noteOutcome(out *replica.Outcome) {
 	p.holdsHere(append([]string{}, out.Held...))
 	p.unplaced = nil
 	for _, u := range out.Problems {
-		if !u.Moving && len(p.unplaced) < notesMax { // what was edited meanwhile is planned anew
+		if !out.Idle && !u.Moving && len(p.unplaced) < notesMax { // what was edited meanwhile is planned anew
 			p.unplaced = append(p.unplaced, fmt.Sprintf("%q is not here: %s", u.Path, u.Reason))
 		}
 	}

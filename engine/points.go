@@ -6,8 +6,6 @@ import "github.com/coltec/coltec/pkg/killpoint"
 var (
 	pointClaimed   = killpoint.New("acquire:claimed")
 	pointReceived  = killpoint.New("acquire:received")
-	pointStaged    = killpoint.New("push:staged")
-	pointSent      = killpoint.New("push:sent")
 	pointPublished = killpoint.New("push:published")
 	pointPrepared  = killpoint.New("commit:prepared")
 	pointCommitted = killpoint.New("commit:committed")

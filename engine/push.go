@@ -3,9 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -53,12 +53,11 @@ func (l *loop) abandon(steps []*prepared) {
 
 // prepare scans, stages, sends and publishes. It is nil when nothing changed.
 func (l *loop) prepare(ctx context.Context, m *member) (*prepared, error) {
-	if err := m.rep.Present(); err != nil {
+	if err := m.rep.Check(); err != nil {
+		if errors.Is(err, replica.ErrLost) {
+			l.stepMember(m, evDemoted{})
+		}
 		return nil, err
-	}
-	if m.rep.Lost() {
-		l.stepMember(m, evDemoted{})
-		return nil, fmt.Errorf("the base in %s was removed, or the directory replaced: nothing is pushed before it was compared with the bucket again", m.Path)
 	}
 	// A commit that was in doubt may have been settled beside other work, and one of
 	// several bases may have failed to note it.

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -15,7 +17,7 @@ import (
 // volume is not an empty one.
 func (p *pass) open(lineage string, generation int64) error {
 	if p.rep.Base() != nil {
-		if err := p.rep.Present(); err != nil {
+		if err := p.rep.Check(); errors.Is(err, replica.ErrRoot) {
 			return err
 		}
 	} else if p.Ground != nil {
@@ -85,18 +87,13 @@ func (p *pass) receiveListing(ctx context.Context, head *store.Head) error {
 	}
 	p.listAt = p.now().Add(p.Interval * time.Duration(len(t.Entries)/1000))
 	empty := len(t.Entries) == 0 // as it came: what a listing has no word for is added to it
-	if differs, err := p.rep.Differs(t); err != nil || !differs {
+	changed, err := p.rep.ReceiveChanged(t, "", head.Epoch, head.Generation)
+	if err != nil || !changed || !empty {
 		return err
 	}
-	if err := p.rep.Receive(t, "", head.Epoch, head.Generation); err != nil {
-		return err
-	}
-	if empty {
-		// A store cannot tell an empty prefix from a missing one: nothing is
-		// deleted here on that evidence, and what is here goes there again.
-		return p.rep.Base().Disown()
-	}
-	return nil
+	// A store cannot tell an empty prefix from a missing one: nothing is
+	// deleted here on that evidence, and what is here goes there again.
+	return p.rep.Base().Disown()
 }
 
 // follow brings the tree here to what another workspace, or another program, has in the
@@ -106,7 +103,7 @@ func (p *pass) follow(ctx context.Context, root func(context.Context) (scope.Rem
 	if err != nil {
 		return err
 	}
-	if p.rep.Base() == nil || p.rep.Lost() || p.rep.Base().Header.Lineage != ref.Lineage {
+	if p.rep.Check() != nil || p.rep.Base().Header.Lineage != ref.Lineage {
 		if err := p.open(ref.Lineage, ref.Generation); err != nil {
 			return err
 		}
@@ -120,11 +117,7 @@ func (p *pass) follow(ctx context.Context, root func(context.Context) (scope.Rem
 		p.scanned = []string{fmt.Sprintf("replica %s: the remote prefix is empty; nothing is deleted here on that evidence", p.Name)}
 		return nil
 	}
-	differs, err := p.rep.Differs(t)
-	if err == nil && differs {
-		err = p.rep.Receive(t, ref.Manifest, 0, ref.Generation)
-	}
-	if err != nil {
+	if _, err := p.rep.ReceiveChanged(t, ref.Manifest, 0, ref.Generation); err != nil {
 		return err
 	}
 	p.origin.source, p.brake.allowed = p.layout, ref.Allowed

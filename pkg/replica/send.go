@@ -7,7 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/store"
+)
+
+// The steps of a push at which a crash test kills the process.
+var (
+	pointStaged = killpoint.New("push:staged")
+	pointSent   = killpoint.New("push:sent")
 )
 
 // Send stages what a scan found, until the stage is full, brings its content to the
@@ -29,7 +36,9 @@ func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progres
 		return nil, err
 	}
 	staged.Found = found
+	pointStaged.Reach()
 	if err = batch.Send(ctx); err == nil {
+		pointSent.Reach()
 		err = r.weigh(staged)
 	}
 	if err != nil {
