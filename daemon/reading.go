@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -175,7 +176,7 @@ func (r reading) conflicts(ctx context.Context) ([]control.Conflict, error) {
 		for _, k := range list {
 			out = append(out, answerOf(x, k))
 		}
-		refs, err := gitstate.Kept(replica.Shadows(x.Path))
+		refs, err := gitstate.Kept(repositories.Shadows(x.Path))
 		if err != nil {
 			return nil, err
 		}
@@ -198,7 +199,7 @@ func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
 // keptRef answers for a ref that keeps something; ok is false when name is none.
 func (r reading) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
 	for _, x := range r.replicas {
-		refs, err := gitstate.Kept(replica.Shadows(x.Path))
+		refs, err := gitstate.Kept(repositories.Shadows(x.Path))
 		if err != nil {
 			return answer, false, err
 		}

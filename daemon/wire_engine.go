@@ -14,8 +14,10 @@ import (
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // newReplicator makes the engine of a setting; nil without an error when there
@@ -81,7 +83,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		o.Replicas = append(o.Replicas, scope.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Within: s.around(y.Path), Remote: s.place(y), Filter: f,
 			Direction: scope.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
-			Git: gitOf(y), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
+			Wholes: wholesOf(y), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
 		})
 	}
 	return o, nil
@@ -118,15 +120,16 @@ func (s setting) around(path string) string {
 	return out
 }
 
-// gitOf says how the repositories of a replica are carried.
-func gitOf(y spec.Sync) scope.Git {
+// wholesOf are the kinds of wholes of a replica, and how they are carried.
+func wholesOf(y spec.Sync) whole.Kinds {
+	git := repositories.Kind{Mode: repositories.Files}
 	switch {
 	case y.CarriesGit():
-		return scope.GitWhole
+		git.Mode = repositories.Wholes
 	case y.Git == spec.GitOff:
-		return scope.GitCounted
+		git.Mode = repositories.Counted
 	}
-	return scope.GitAsFiles
+	return whole.Kinds{git}
 }
 
 // place is where a replica lies, for people: with bucket and prefix, once the

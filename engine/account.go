@@ -16,13 +16,13 @@ import (
 // seen is the account right after a scan: nothing of what it found is sent yet.
 func (p *pass) seen(found *replica.Changes, reason account.Reason, why string) account.Account {
 	var a account.Account
-	repositories := map[string]bool{}
+	wholes := map[string]bool{}
 	add := func(path string, bytes int64) {
-		if name, ok := replica.RepositoryOf(path); ok {
-			if repositories[name] {
+		if name, ok := p.Wholes.Of(path); ok {
+			if wholes[name] {
 				return
 			}
-			repositories[name], path = true, name
+			wholes[name], path = true, name
 		}
 		a.Add(reason, path, bytes, why)
 	}
@@ -47,7 +47,7 @@ func (p *pass) addUnseen(a *account.Account, unknown []localfs.Unknown) {
 			a.Add(account.Unread, u.Path, 0, u.Reason)
 		}
 	}
-	p.git.Account(a)
+	p.wholes.Account(a)
 	for _, name := range p.waits.waiting() {
 		a.Add(account.Held, name, 0, "it was deleted elsewhere")
 	}
@@ -99,9 +99,9 @@ func (p *pass) outdated(waits []replica.Edit, unknown ...[]localfs.Unknown) *sto
 			}
 		}
 	}
-	var git account.Account
-	p.git.Account(&git)
-	for _, part := range git.Parts() {
+	var wholes account.Account
+	p.wholes.Account(&wholes)
+	for _, part := range wholes.Parts() {
 		for _, name := range part.Names {
 			o.Add(name, part.Why)
 		}

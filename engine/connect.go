@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // connectMember opens a member's prefix, once.
@@ -25,26 +25,19 @@ func (l *loop) connectMember(ctx context.Context, m *member) error {
 // of no state that came from elsewhere.
 func (l *loop) assemble(m *member, remote scope.Remote) connected {
 	c := connected{remote: remote}
-	came := func(path string) bool { return remote == nil || c.rep.Repositories().Agrees(path) }
-	var git replica.Git
-	if m.Git != scope.GitAsFiles {
-		show := l.shown.underWay(m)
-		c.git = repositories.New(repositories.Options{
-			Replica: m.Name, Path: m.Path, Env: l.o.Workspace.Env, Host: l.o.Self.Host, Log: l.o.Log, Now: l.clock.Now,
-			Came: came, Progress: showProgress(show),
-			Doing: func(what string) { show(func(r *status.Replica) { r.Doing = what }) },
-		})
-		git = c.git
-		if m.Git == scope.GitCounted {
-			git = c.git.Counted()
-		}
-	}
+	show := l.shown.underWay(m)
+	c.wholes = m.Wholes.Carry(whole.Options{
+		Replica: m.Name, Path: m.Path, Env: l.o.Workspace.Env, Host: l.o.Self.Host, Log: l.o.Log, Now: l.clock.Now,
+		Came:     func(path string) bool { return remote == nil || c.rep.Agrees(path) },
+		Progress: showProgress(show),
+		Doing:    func(what string) { show(func(r *status.Replica) { r.Doing = what }) },
+	})
 	c.rep = replica.New(replica.Options{
 		Name: m.Name, Workspace: l.o.Workspace.String(), Path: m.Path, Host: l.o.Self.Host,
 		Filter: m.Filter, Within: m.Within, PushOnly: m.Direction == scope.PushOnly, Pristine: replica.AsRendered(m.Path, l.o.Rendered),
-		FileSystem: l.clock.files, Now: l.clock.Now, Git: git,
+		FileSystem: l.clock.files, Now: l.clock.Now, Wholes: m.Wholes, Capture: c.wholes.Capture,
 	})
-	c.git.Serve(c.rep)
+	c.wholes.Serve(c.rep)
 	c.layout = layoutOf(&m.Replica, c.rep.Dir(), remote)
 	c.rep.Layout = c.layout
 	return c

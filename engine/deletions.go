@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/repositories"
-	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -16,7 +14,7 @@ import (
 // is in, but for what waits for them, and not those that a person should say a word to.
 func (p *pass) deletions(ctx context.Context, staged *replica.Staged) (passing, error) {
 	if staged.Loss == nil {
-		staged.Gone = repositories.Deletions(staged.Found, staged, false)
+		staged.Gone = p.rep.GoneWholes(staged.Found, staged, false)
 		return passing{}, nil
 	}
 	goes, pass, err := p.judge(ctx, staged)
@@ -29,7 +27,7 @@ func (p *pass) deletions(ctx context.Context, staged *replica.Staged) (passing, 
 		return pass, nil
 	}
 	p.holds(paths(staged.Lost))
-	staged.Gone = repositories.Deletions(staged.Found, staged, true)
+	staged.Gone = p.rep.GoneWholes(staged.Found, staged, true)
 	return passing{}, nil
 }
 
@@ -63,14 +61,11 @@ func (p *pass) judge(ctx context.Context, staged *replica.Staged) (goes bool, ou
 	return true, out, nil
 }
 
-// explained counts those of the files that went of which the repositories say why: taken
-// are those that a person had git take away.
+// explained counts those of the files that went of which wholes say why: taken are
+// those that a person had taken away by the program that the whole belongs to.
 func (p *pass) explained(ctx context.Context, lost []tree.Entry, givesBack bool) (taken, all int, err error) {
-	if p.Git != scope.GitWhole {
-		return 0, 0, nil
-	}
-	removal, err := p.git.Removal(ctx, lost, func(workingTree string, tracked map[string]bool) (int, error) {
-		return p.agreed(workingTree, tracked, lost)
+	removal, err := p.wholes.Removal(ctx, lost, func(dir string, paths map[string]bool) (int, error) {
+		return p.agreed(dir, paths, lost)
 	})
 	taken, all = removal.Taken, removal.Taken
 	if givesBack {
@@ -81,10 +76,10 @@ func (p *pass) explained(ctx context.Context, lost []tree.Entry, givesBack bool)
 
 // agreed counts those of a working tree's paths that both sides agreed on, and that are
 // not among what went.
-func (p *pass) agreed(workingTree string, tracked map[string]bool, lost []tree.Entry) (int, error) {
+func (p *pass) agreed(dir string, paths map[string]bool, lost []tree.Entry) (int, error) {
 	wanted := map[string]bool{}
-	for name := range tracked {
-		wanted[path.Join(workingTree, name)] = true
+	for name := range paths {
+		wanted[path.Join(dir, name)] = true
 	}
 	for i := range lost {
 		delete(wanted, lost[i].Path)

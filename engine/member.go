@@ -10,9 +10,9 @@ import (
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/adoption"
 	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // member is one replica at run time. The goroutine of Run owns it: a worker gets a copy
@@ -35,7 +35,7 @@ type connected struct {
 	rep    *replica.Replica
 	remote scope.Remote
 	layout store.Layout
-	git    *repositories.Repositories // that are carried as wholes; nil for none
+	wholes whole.Carriers // of the tree
 }
 
 // watching is what comes from the watch of a tree. The watch's goroutine adds hints and

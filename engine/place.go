@@ -24,15 +24,7 @@ func (p *pass) place(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.placeWholes(ctx)
-}
-
-// placeWholes places those that are carried as wholes.
-func (p *pass) placeWholes(ctx context.Context) error {
-	if p.Git != scope.GitWhole {
-		return nil
-	}
-	return p.git.Settle(ctx, p.origin.source)
+	return p.wholes.Settle(ctx, p.origin.source)
 }
 
 // noteOutcome notes what a placement did, for status and hooks.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -62,7 +63,7 @@ func (l *loop) surveyMember(ctx context.Context, m *member) (a account.Account, 
 	works := m.connected
 	if works.rep == nil {
 		works = l.assemble(m, nil)
-		m.git = works.git
+		m.wholes = works.wholes
 	}
 	var head replica.Agreed
 	if h := l.knownHead(); h != nil {
@@ -102,8 +103,8 @@ func (p *pass) withoutRendered(found *replica.Changes) *replica.Changes {
 			}
 		}
 		if s.Was == nil && s.Kind == tree.File {
-			rendered := replica.SumOf(p.o.Rendered(filepath.Join(p.Path, s.Path)))
-			if rendered != (tree.Sum{}) && rendered == replica.SumOf(filepath.Join(p.Path, s.Path)) {
+			rendered := localfs.SumOf(p.o.Rendered(filepath.Join(p.Path, s.Path)))
+			if rendered != (tree.Sum{}) && rendered == localfs.SumOf(filepath.Join(p.Path, s.Path)) {
 				continue
 			}
 		}

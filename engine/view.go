@@ -156,7 +156,7 @@ func (b observer) attention(m *member) []string {
 	if b.lease != nil && b.lease.Head() != nil && b.lease.Head().Adopted[m.Name] != "" {
 		out = append(out, fmt.Sprintf("replica %s: the plain objects an earlier tool left at %s are frozen and still watched for writes; coltecd adopt --finish %s ends that", m.Name, m.Remote, m.Name))
 	}
-	for _, note := range slices.Concat(b.accountNotes(m), m.report.settled, m.report.scanned, m.git.Notes()) {
+	for _, note := range slices.Concat(b.accountNotes(m), m.report.settled, m.report.scanned, m.wholes.Notes()) {
 		if !slices.Contains(out, note) { // a scan and a placement may say the same
 			out = append(out, note)
 		}

@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/repositories"
-	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/watch"
 )
 
@@ -44,10 +42,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 
 // watchMatcher matches what of the member's tree is watched.
 func (m *member) watchMatcher() watch.Matcher {
-	if m.Git == scope.GitWhole {
-		return repositories.Watched{Matcher: replica.Carried(m.Filter)}
-	}
-	return replica.Carried(m.Filter)
+	return m.Wholes.Watched(replica.Carried(m.Filter))
 }
 
 // nudge has a member's next cycle run soon. It never waits.

@@ -10,14 +10,12 @@ import (
 // OverParts are the parts of a row beyond those that each row may have.
 func OverParts(parts int) int { return max(0, parts-tree.MaxExtentsPerRow) }
 
-// GitDir is where the shadows of repositories lie. They are not carried as files: each has
-// a copy in the replica's own directory, made by somebody who knows git, and the rows of a
-// generation are those of the shadow.
-const GitDir = localfs.Dir + "/git"
-
-// GitRow reports whether a path is one of a repository's shadow: its deletion is no
-// deletion of a file.
-func GitRow(path string) bool { return tree.Within(path, GitDir) }
+// ShadowRow reports whether a path is one of the shadow of a whole, which lies in the
+// replica's own directory and is carried in its place: its deletion is no deletion of a
+// file. Of what is in there only conflict copies are carried beside them.
+func ShadowRow(path string) bool {
+	return tree.Within(path, localfs.Dir) && path != localfs.Dir && !tree.Within(path, localfs.Dir+"/"+localfs.Conflicts)
+}
 
 // Changed reports whether a sighting is not what the base saw at its path.
 func (row *Row) Changed(s *localfs.Sighting) bool {

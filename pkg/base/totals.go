@@ -25,7 +25,7 @@ func (t *Totals) Add(row *Row) {
 		t.Contentless++
 	}
 	switch {
-	case GitRow(row.Path):
+	case ShadowRow(row.Path):
 	case tree.Within(row.Path, localfs.Dir):
 		t.Conflicts++
 	case row.Kind != tree.Dir:

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// goneMark is the file of a shadow whose repository was removed.
-const goneMark = "coltec.gone"
+// Gone is the file of a shadow whose repository was removed.
+const Gone = "coltec.gone"
 
 // each calls do with each repository that has a whole shadow in a directory.
 func each(shadows string, do func(repository string) error) error {
@@ -60,7 +60,7 @@ func (k *Keeper) Forget(dir string) error {
 	if err := k.area().Mkdir(filepath.Join(shadow, "objects/pack")); err != nil {
 		return err
 	}
-	return k.area().Write(filepath.Join(shadow, goneMark), nil, 0o644)
+	return k.area().Write(filepath.Join(shadow, Gone), nil, 0o644)
 }
 
 // Remove removes a shadow, and leaves those of repositories in it.

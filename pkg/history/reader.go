@@ -16,15 +16,16 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/filter"
-	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // Options say whose history is read.
@@ -297,6 +298,9 @@ func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *
 	return p
 }
 
+// kinds are those of all wholes that a generation may have, whatever the spec says now.
+var kinds = whole.Kinds{repositories.Kind{}}
+
 // ErrNotThere is returned where a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")
 
@@ -322,8 +326,8 @@ func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g sto
 	if o.Progress != nil {
 		progress = o.Progress(x.Name)
 	}
-	t, left := harmless(t)
-	out, err := replica.Export(ctx, dir, t, layout, o.PlainModes, progress)
+	t, left := kinds.Harmless(t)
+	out, err := replica.Export(ctx, dir, kinds.Laid(t), layout, o.PlainModes, progress)
 	return placedOf(x, g, out, t.Older.Within(path), left...), err
 }
 
@@ -389,7 +393,7 @@ func (r *Reader) Undelete(ctx context.Context, x scope.Replica, path string, g s
 	if err != nil {
 		return nil, err
 	}
-	t, left := harmless(t)
+	t, left := kinds.Harmless(t)
 	out, err := r.local(x, layout).Undelete(ctx, path, t, layout, progress)
 	if err == nil {
 		err = replica.Return(x.Path, x.Within, path, head.Generation)
@@ -399,25 +403,6 @@ func (r *Reader) Undelete(ctx context.Context, x scope.Replica, path string, g s
 		return path != "" && !tree.Within(u.Path, path) || err == nil // nothing is missing there
 	})
 	return placedOf(x, g, out, t.Older.Within(path), left...), err
-}
-
-// harmless leaves out of a tree what would lead whoever finds it in a repository elsewhere:
-// what is put in its place file by file is read as something that its user made.
-func harmless(t *store.Tree) (*store.Tree, []localfs.Unknown) {
-	var left []localfs.Unknown
-	out := *t
-	out.Entries = slices.DeleteFunc(slices.Clone(t.Entries), func(e tree.Entry) bool {
-		path, shadow := strings.CutPrefix(e.Path, replica.Shadows("")+"/")
-		_, below, within := strings.Cut("/"+path, "/.git/")
-		switch {
-		case within && gitstate.Harmless(below, e.Kind == tree.Link, e.Link),
-			!within && !(shadow && e.Kind == tree.Link && filepath.Base(path) == ".git"): // a link that is said to be a repository
-			return false
-		}
-		left = append(left, localfs.Unknown{Path: path, Reason: "it would lead git elsewhere: left out; make it anew where it is yours"})
-		return true
-	})
-	return &out, left
 }
 
 // Place makes a path of the local tree what it was in a generation. Nobody else
@@ -437,7 +422,7 @@ func (r *Reader) Place(ctx context.Context, x scope.Replica, path string, g stor
 // local is the tree of a replica as a restore has it.
 func (r *Reader) local(x scope.Replica, layout store.Layout) *replica.Replica {
 	return replica.New(replica.Options{
-		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Host, Filter: filterOf(x), Layout: layout,
+		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Host, Filter: filterOf(x), Layout: layout, Wholes: kinds,
 	})
 }
 

@@ -53,6 +53,9 @@ type File interface {
 // Dir is the replica's own directory inside its tree. It is never synced.
 const Dir = ".coltec"
 
+// Conflicts is the directory in it of local versions that lost their name to a remote one.
+const Conflicts = "conflicts"
+
 // Matcher tells the paths that a walk is to list from the others.
 type Matcher interface {
 	File(path string) bool

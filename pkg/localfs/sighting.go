@@ -131,3 +131,23 @@ func Sighted(seen []Sighting, path string) bool {
 func Search(seen []Sighting, path string) (int, bool) {
 	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
 }
+
+// HiddenBy tells the paths about which a walk cannot tell, and so must not
+// conclude anything: those in what it could not see.
+func HiddenBy(unknown []Unknown) func(path string) bool {
+	at := map[string]bool{}
+	for _, u := range unknown {
+		at[u.Path] = true
+	}
+	return func(path string) bool {
+		if len(at) == 0 {
+			return false
+		}
+		for dir := range tree.Parents(path) {
+			if at[dir] {
+				return true
+			}
+		}
+		return at[path]
+	}
+}

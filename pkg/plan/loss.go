@@ -8,7 +8,7 @@ type Loss struct {
 	// Open and OpenGone are those of them at whose root no name begins with a dot: what
 	// `rm -rf *` takes.
 	Open, OpenGone int
-	Explained      int // of those gone: a person or git had a say in them
+	Explained      int // of those gone: a person or a whole had a say in them
 	Lately         int // that went shortly before: a removal that takes long is seen in steps
 	// GivesBack says that one command brings them back from a kept generation, and that
 	// the tree is the one that was synced last.

@@ -69,7 +69,7 @@ func (o *Options) steps(ctx context.Context, x *scope.Replica) ([]Step, error) {
 	rep := replica.New(replica.Options{
 		Name: x.Name, Workspace: o.Workspace.String(), Path: x.Path, Host: o.Host, Filter: x.Filter, Within: x.Within,
 		PushOnly: x.Direction == scope.PushOnly, Pristine: replica.AsRendered(x.Path, o.Rendered), Layout: other.layout,
-		Git: uncaptured(x.Git == scope.GitWhole),
+		Wholes: x.Wholes,
 	})
 	plan, err := rep.Peek(ctx, other.lineage, other.generation, other.tree)
 	if err != nil {
@@ -83,15 +83,6 @@ func (o *Options) steps(ctx context.Context, x *scope.Replica) ([]Step, error) {
 	}
 	return steps, nil
 }
-
-// uncaptured are repositories that are looked at and not captured.
-type uncaptured bool
-
-// Capture does nothing.
-func (uncaptured) Capture(context.Context, []string, func(string) bool) error { return nil }
-
-// Whole reports whether they are carried as wholes.
-func (u uncaptured) Whole() bool { return bool(u) }
 
 // side is the remote tree that a cycle would compare with.
 type side struct {

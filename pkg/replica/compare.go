@@ -8,6 +8,7 @@ import (
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // Scan walks the local tree and compares it with the base, path by path: it needs
@@ -51,11 +52,11 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 	if err := c.capture(ctx, c.tells(in)); err != nil {
 		return nil, err
 	}
-	git, err := walkGit(ctx, r.root)
+	shadows, err := r.Wholes.Shadows(ctx, r.root)
 	if err != nil {
 		return nil, err
 	}
-	c.compareOwn(kept, git)
+	c.compareOwn(kept, shadows)
 	slices.SortFunc(c.found.Edited, func(a, b Edit) int { return tree.Compare(a.Path, b.Path) })
 	tree.Sort(c.found.Gone)
 	return c.found, nil
@@ -79,7 +80,7 @@ func scopeOf(dirs map[string]bool, doubts []string) localfs.Scope {
 // doubts are what the next scan looks at again, whatever it is a scan of.
 func (c *comparison) doubts() (paths []string) {
 	for _, u := range c.found.Unknown {
-		if !u.Quiet || path.Base(u.Path) == ".git" {
+		if !u.Quiet || c.r.leads(u.Path) {
 			paths = append(paths, u.Path)
 		}
 	}
@@ -108,7 +109,7 @@ func (c *comparison) meet(ctx context.Context, in localfs.Scope) (next func() (*
 		return nil, err
 	}
 	unshown := r.names().unshowable(r.base.Remote(), seen)
-	c.withheld = hiddenBy(unshown)
+	c.withheld = localfs.HiddenBy(unshown)
 	for _, u := range unshown {
 		c.unseen(u)
 	}
@@ -133,7 +134,7 @@ type comparison struct {
 	own      []base.Row             // of what is in the replica's own directory
 	mounts   []mount                // that came, around where we are
 	passed   string                 // the last directory that was not looked into; "" for none
-	doors    []string               // files and links that lead to git directories
+	doors    []string               // files and links that lead to wholes
 }
 
 // mount is a directory that something was mounted over since the base saw it.
@@ -201,7 +202,7 @@ func (c *comparison) hidden(path string) bool {
 // look into may be hidden: by a mount that went, say.
 func (c *comparison) tells(in localfs.Scope) func(path string) bool {
 	if in == nil {
-		hidden := hiddenBy(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u localfs.Unknown) bool { return u.Quiet }))
+		hidden := localfs.HiddenBy(slices.DeleteFunc(slices.Clone(c.found.Unknown), func(u localfs.Unknown) bool { return u.Quiet }))
 		return func(path string) bool { return !hidden(path) }
 	}
 	gone := map[string]bool{}
@@ -214,7 +215,7 @@ func (c *comparison) tells(in localfs.Scope) func(path string) bool {
 // pair takes what the base has at a path and what is seen there; one of them may
 // be nil.
 func (c *comparison) pair(row *base.Row, s *localfs.Sighting) {
-	if s != nil && s.Kind != tree.Dir && path.Base(s.Path) == ".git" {
+	if s != nil && s.Kind != tree.Dir && c.r.leads(s.Path) {
 		c.doors = append(c.doors, s.Path)
 	}
 	if row == nil {
@@ -271,7 +272,7 @@ func (c *comparison) edited(s Edit) {
 	case c.withheld != nil && c.withheld(s.Path):
 	case !c.r.awaited(s.Path):
 		c.found.Edited = append(c.found.Edited, s)
-	case s.Kind != tree.Dir && !base.GitRow(s.Path):
+	case s.Kind != tree.Dir && !base.ShadowRow(s.Path):
 		c.found.Awaited = append(c.found.Awaited, s)
 	}
 }
@@ -296,10 +297,10 @@ func (c *comparison) goes(row *base.Row) {
 
 // compareOwn compares what lies in the replica's own directory: the versions that
 // are kept aside, which are never read as gone (those of other machines are not
-// here), and the copies of repositories.
-func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
+// here), and the shadows of wholes.
+func (c *comparison) compareOwn(kept []localfs.Sighting, shadows *whole.Shadows) {
 	seen := map[string]*localfs.Sighting{}
-	for _, list := range [][]localfs.Sighting{kept, git.seen} {
+	for _, list := range [][]localfs.Sighting{kept, shadows.Seen} {
 		for i := range list {
 			seen[list[i].Path] = &list[i]
 		}
@@ -307,7 +308,7 @@ func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
 	dropped := droppedIn(c.r.Dir())
 	for i := range c.own {
 		row := &c.own[i]
-		if dropped[row.Path] || base.GitRow(row.Path) && git.gone(row.Path) && !c.r.unplaced(row.Path) {
+		if dropped[row.Path] || shadows.Gone(row.Path) && !c.r.unplaced(row.Path) {
 			c.goes(row)
 		}
 		s := seen[row.Path]
@@ -325,23 +326,42 @@ func (c *comparison) compareOwn(kept []localfs.Sighting, git *shadows) {
 // to come there first. A survey asks what is here all the same.
 func (r *Replica) awaited(path string) bool { return !r.surveying && r.unplaced(path) }
 
-// capture has the repositories that a walk met captured. tells says whether the
-// walk saw that something is not there.
+// capture has the wholes that a walk met captured. tells reports whether the walk saw that
+// something is not there.
 func (c *comparison) capture(ctx context.Context, tells func(path string) bool) error {
 	r := c.r
-	if r.Git == nil {
+	if r.Capture == nil {
 		return nil
 	}
-	if !r.surveying { // what is agreed on may be no more than a guess there
-		if err := unpack(ctx, r.root, r.base); err != nil {
-			return err
-		}
-	}
-	var dirs []string
+	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying}
 	for _, u := range c.found.Unknown {
-		if u.Quiet && path.Base(u.Path) == ".git" && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
-			dirs = append(dirs, u.Path)
+		if u.Quiet && r.leads(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
+			met.Leads = append(met.Leads, u.Path)
 		}
 	}
-	return r.Git.Capture(ctx, append(dirs, c.doors...), tells)
+	met.Leads = append(met.Leads, c.doors...)
+	for i := range c.found.Edited {
+		met.Edited = append(met.Edited, c.found.Edited[i].Sighting)
+	}
+	unseen, err := r.Capture(ctx, met)
+	if err != nil {
+		return err
+	}
+	c.withhold(unseen)
+	return nil
+}
+
+// withhold takes out of what was found what is not a file to carry: it is part of a whole,
+// or is not to go now.
+func (c *comparison) withhold(unseen []localfs.Unknown) {
+	if len(unseen) == 0 {
+		return
+	}
+	hidden := localfs.HiddenBy(unseen)
+	c.found.Edited = slices.DeleteFunc(c.found.Edited, func(s Edit) bool { return hidden(s.Path) })
+	c.found.Gone = pick(c.found.Gone, func(e *tree.Entry) bool { return !hidden(e.Path) })
+	for _, u := range unseen {
+		c.unseen(u)
+		c.r.doubts = append(c.r.doubts, u.Path)
+	}
 }

@@ -113,7 +113,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	}
 	p.unknown = append(p.unknown, covered...)
 	p.unshown = r.names().unshowable(remote, seen)
-	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
+	hidden := localfs.HiddenBy(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
 	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool

@@ -30,7 +30,8 @@ func (r *Replica) note(t *store.Tree, ref string, epoch, generation int64) {
 	}
 	h.Ref, h.Epoch, h.Generation, h.Filters = ref, epoch, generation, t.Filters
 	h.Restored, h.Carries = false, r.Filter.Hash()
-	if r.gitFiles = r.repositoriesAsFiles(t.Entries); len(r.gitFiles) > 0 {
+	r.asFiles, r.asFilesLeft = r.Wholes.AsFiles(t.Entries, r.carries), false
+	if len(r.asFiles) > 0 {
 		h.Carries = "" // until they are placed it was not all seen
 	}
 	r.base.Unplaced = r.differences(t)

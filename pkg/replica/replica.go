@@ -23,6 +23,7 @@ import (
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -40,8 +41,10 @@ type Options struct {
 	// Pristine says that a local file is still as a template rendered it. nil
 	// means none is.
 	Pristine func(path string, sum tree.Sum) bool
-	// Git keeps the repositories of the tree. nil: nobody does.
-	Git Git
+	// Wholes are the kinds of wholes that the tree may have.
+	Wholes whole.Kinds
+	// Capture captures them: see [whole.Carrier]. nil: nobody does.
+	Capture func(context.Context, whole.Met) ([]localfs.Unknown, error)
 	// FileSystem opens the local tree. nil: OpenRoot.
 	FileSystem func(path string) (localfs.FileSystem, error)
 	// Within is a tree around this one that a bucket fills too: no link below it leads
@@ -67,12 +70,13 @@ type Replica struct {
 	capitals  int                // rows of the remote tree that are placed nowhere
 	late      bool               // the last of them put a large edit off: it is first in the next one
 	surveying bool               // a scan is for a survey
-	doubts    []string           // what the last scan could not tell, and the git directories it met
+	doubts    []string           // what the last scan could not tell, and the wholes it met
 	shunned   map[string]bool    // objects that are damaged
 	refused   map[string]refusal // files that the disk had no room for, by path
-	// gitFiles are the repositories that the remote side has as files, from
-	// before they were wholes, by git directory.
-	gitFiles map[string][]tree.Entry
+	// asFiles are the wholes that the remote side has as files, from before they were carried
+	// as wholes, by their paths; asFilesLeft says that one of them could not be placed.
+	asFiles     map[string][]tree.Entry
+	asFilesLeft bool
 	// merge is plan.Merge; a test that checks the checker has another.
 	merge      func(plan.Sides) []plan.Decision
 	spoolAfter int   // rows of a step in memory before some are spooled
@@ -208,8 +212,8 @@ func (o *Options) now() time.Time {
 }
 
 const (
-	conflictsDir = "conflicts" // local versions that lost their name to a remote one
-	replacedDir  = "replaced"  // local versions that a take or a delete replaced
+	conflictsDir = localfs.Conflicts // local versions that lost their name to a remote one
+	replacedDir  = "replaced"        // local versions that a take or a delete replaced
 )
 
 // ConflictDir is where local versions of a moment are kept aside.
@@ -432,26 +436,6 @@ func removeEach(dir string, goes func(name string) bool) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// hiddenBy tells the paths about which a walk cannot tell, and so must not
-// conclude anything: those in what it could not see.
-func hiddenBy(unknown []localfs.Unknown) func(path string) bool {
-	at := map[string]bool{}
-	for _, u := range unknown {
-		at[u.Path] = true
-	}
-	return func(path string) bool {
-		if len(at) == 0 {
-			return false
-		}
-		for dir := range tree.Parents(path) {
-			if at[dir] {
-				return true
-			}
-		}
-		return at[path]
-	}
 }
 
 // unplaced reports whether the remote side of a path still waits to be placed: what

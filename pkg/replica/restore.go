@@ -56,23 +56,23 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 }
 
 // Undelete brings back what t has at and below a path ("" for all of it) where nothing is
-// here any more: files, and the repositories that went with the folders that they were in.
+// here any more: files, and the wholes that went with the folders that they were in.
 // What is here stays as it is, newer or not. The replica must be a fresh one.
 func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
 	out, err := r.bringMissing(ctx, under, t, source, progress)
 	if err != nil {
 		return out, err
 	}
-	whole := withRepositories(t)
-	whole.Entries = pick(whole.Entries, func(e *tree.Entry) bool {
-		dir := gitDirOf(e.Path)
-		return dir != "" && !has(r.Path, dir) && tree.Find(t.Entries, base.GitDir+"/"+dir+"/"+gitMark) != nil
+	wholes := r.Wholes.Laid(t)
+	wholes.Entries = pick(wholes.Entries, func(e *tree.Entry) bool {
+		whole := r.Wholes.Shadowed(t.Entries, e.Path)
+		return whole != "" && !has(r.Path, whole)
 	})
-	if len(whole.Entries) == 0 {
+	if len(wholes.Entries) == 0 {
 		return out, nil
 	}
 	all := New(Options{Path: r.Path, Within: r.Within, Host: r.Host, Filter: &filter.Filter{}, Layout: r.Layout})
-	more, err := all.bringMissing(ctx, under, whole, source, progress)
+	more, err := all.bringMissing(ctx, under, wholes, source, progress)
 	if more != nil {
 		out.Placed += more.Placed
 		out.Problems = append(out.Problems, more.Problems...)
@@ -153,14 +153,14 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]localfs
 }
 
 // Export writes a tree to a directory that is empty or not there yet, and
-// leaves nothing else in it. Repositories are put in their places; versions that
-// were kept aside are left out. plain leaves setuid, setgid and sticky bits out.
+// leaves nothing else in it. Shadows and versions that were kept aside are left out: of
+// [whole.Kinds.Laid] each whole is in its place. plain leaves setuid, setgid and sticky bits out.
 func Export(ctx context.Context, dir string, t *store.Tree, source store.Layout, plain bool, progress store.Progress) (*Outcome, error) {
 	if err := Vacant(dir); err != nil {
 		return nil, err
 	}
 	r := New(Options{Path: dir, Filter: &filter.Filter{}, Layout: source, PlainModes: plain})
-	out, err := r.Restore(ctx, "", withRepositories(t), source, progress)
+	out, err := r.Restore(ctx, "", t, source, progress)
 	return out, errors.Join(err, os.RemoveAll(filepath.Join(dir, localfs.Dir)))
 }
 

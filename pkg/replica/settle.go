@@ -85,7 +85,7 @@ func (r *Replica) restored(allowed int64) error {
 func ownRows(b *base.Base, root localfs.FileSystem) []base.Change {
 	var out []base.Change
 	for _, u := range b.Unplaced {
-		if tree.Within(u.Path, localfs.Dir) && !tree.Within(u.Path, base.GitDir) {
+		if tree.Within(u.Path, localfs.Dir) && !base.ShadowRow(u.Path) {
 			out = append(out, u)
 			if u.Gone {
 				retire(root, u.Path)

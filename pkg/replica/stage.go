@@ -58,7 +58,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			plain -= n
 		}
 	}
-	one.gitWhole(out)
+	one.together(out)
 	return out, nil
 }
 
@@ -155,7 +155,7 @@ func (x *staging) comes(s *Edit) int64 {
 }
 
 // rank is when an edit is staged: what replaces directories behind what is plain,
-// because it waits until what is in them may go; large packs of repositories last of
+// because it waits until what is in them may go; the large bulk of wholes last of
 // all. Before a near end small files come before large ones, but for one that was put
 // off for them: small ones that change all the time would keep it away for ever. Behind
 // all comes what was sent since the end was known: who writes a log all the time must not
@@ -164,7 +164,7 @@ func (x *staging) rank(s *Edit) int {
 	switch {
 	case x.r.late && x.comes(s) > hurryBytes && !x.r.flushed[s.Path]:
 		return -1
-	case base.GitRow(s.Path) && x.comes(s) > hurryBytes:
+	case base.ShadowRow(s.Path) && x.comes(s) > hurryBytes:
 		return 3
 	case s.Replaces():
 		return 2
@@ -178,17 +178,17 @@ func (x *staging) rank(s *Edit) int {
 
 // inOrder puts edits in the order in which they are staged.
 func (x *staging) inOrder(edited []Edit) []Edit {
-	ordered, packs := true, false
+	ordered, bulk := true, false
 	for i := range edited {
 		rank := x.rank(&edited[i])
-		ordered, packs = ordered && rank == 0, packs || base.GitRow(edited[i].Path) && rank != 0
+		ordered, bulk = ordered && rank == 0, bulk || base.ShadowRow(edited[i].Path) && rank != 0
 	}
 	if ordered {
 		return edited
 	}
 	rank := func(s *Edit) int {
-		if packs && gitHeld(s.Path) {
-			return 4 // it cannot go before the packs that it needs
+		if bulk && x.r.refers(s.Path) {
+			return 4 // it cannot go before the bulk that it needs
 		}
 		return x.rank(s)
 	}
@@ -240,9 +240,9 @@ func (x *staging) row(ctx context.Context, s *Edit) (*base.Change, error) {
 		_, err := x.batch.Add(ctx, &c.Entry, strings.NewReader(s.Link))
 		return c, err
 	}
-	if gitPack(s.Path) && row != nil && row.Kind == s.Kind && x.comes(s) == 0 && !r.stale(row) && !r.unstored(row) {
-		// A pack never changes. What does is how many names it has, when the repository
-		// that shares it is packed anew.
+	if r.Wholes.Bulk(s.Path) && row != nil && row.Kind == s.Kind && x.comes(s) == 0 && !r.stale(row) && !r.unstored(row) {
+		// Bulk never changes. What does is how many names it has, when the whole that shares
+		// it is made anew.
 		c.Sum, c.Where = row.Sum, row.Where
 		return c, nil
 	}
@@ -416,16 +416,16 @@ func (r *Replica) allowance() *allowance {
 	return a
 }
 
-// gitWhole keeps a repository's rows together: what is named by the others
-// must be in the generation that they are in. What is not whole waits.
-func (x *staging) gitWhole(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.GitRow(s.Path) }) ||
-		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.GitRow(u.Path) })
+// together keeps the rows of wholes together: what is named by the others must be in the
+// generation that they are in. What is not whole waits.
+func (x *staging) together(staged *Staged) {
+	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.ShadowRow(s.Path) }) ||
+		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.ShadowRow(u.Path) })
 	if !waits {
 		return
 	}
 	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
-		if !gitHeld(c.Path) {
+		if !x.r.refers(c.Path) {
 			return false
 		}
 		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: localfs.Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})

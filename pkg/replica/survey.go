@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -19,7 +18,7 @@ type Agreed struct {
 // Survey lists what the local tree has and what was agreed on last has not, for a
 // replica that is not pushed now: without the store, and with the paths at which
 // something waits to be placed. A replica that is not open is looked at as it lies
-// there; repositories are captured, and nothing else is made. A base that does not count
+// there; wholes are captured, and nothing else is made. A base that does not count
 // for the head counts for nothing.
 func (r *Replica) Survey(ctx context.Context, head Agreed) (*Changes, error) {
 	if r.base == nil || r.root == nil {
@@ -64,18 +63,4 @@ func (r *Replica) peer(open localfs.OwnOpener) error {
 		return err
 	}
 	return nil
-}
-
-// RepositoryOf gives the git directory that a path of a shadow is of, below the
-// replica's root.
-func RepositoryOf(path string) (dir string, ok bool) {
-	if !base.GitRow(path) || path == base.GitDir {
-		return "", false
-	}
-	below := "/" + strings.TrimPrefix(path, base.GitDir+"/") + "/"
-	before, _, found := strings.Cut(below, "/.git/")
-	if !found {
-		return strings.Trim(below, "/"), true
-	}
-	return strings.TrimPrefix(before+"/.git", "/"), true
 }

@@ -8,28 +8,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 	"golang.org/x/sys/unix"
 )
-
-// toldGit keeps what a scan can tell of repositories that are not there.
-type toldGit struct{ tells func(path string) bool }
-
-func (g *toldGit) Capture(_ context.Context, _ []string, tells func(path string) bool) error {
-	g.tells = tells
-	return nil
-}
-
-func (*toldGit) Whole() bool { return true }
 
 // A repository on a volume that is not mounted any more was taken for removed, and
 // the bucket lost it.
 func TestRepositoriesUnderAMountThatWent(t *testing.T) {
 	m := newWorld(t).machine("m")
-	git := &toldGit{}
-	m.Git = git
+	var tells func(path string) bool // of wholes that are not there, what a scan can
+	m.Capture = func(_ context.Context, met whole.Met) ([]localfs.Unknown, error) {
+		tells = met.Tells
+		return nil, nil
+	}
 	m.mustAcquire()
 	m.write(map[string]string{"d/v/repo/a": "1", "d/w/repo/b": "2", "x/c": "3"})
 	m.pushAll()
@@ -49,8 +42,8 @@ func TestRepositoriesUnderAMountThatWent(t *testing.T) {
 		if _, err := m.ScanIn(t.Context(), tt.dirs); err != nil {
 			t.Fatal(err)
 		}
-		if git.tells("d/v/repo/.git") || git.tells("d/w/repo/.git") != tt.want {
-			t.Errorf("%s: of what the mount hid it tells %v, of what was removed %v", name, git.tells("d/v/repo/.git"), git.tells("d/w/repo/.git"))
+		if tells("d/v/repo/.git") || tells("d/w/repo/.git") != tt.want {
+			t.Errorf("%s: of what the mount hid it tells %v, of what was removed %v", name, tells("d/v/repo/.git"), tells("d/w/repo/.git"))
 		}
 	}
 }
@@ -74,10 +67,11 @@ func (b blind) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]l
 // What of a repository's copy could not be read for a moment was taken for removed.
 func TestCopiesThatCannotBeRead(t *testing.T) {
 	m := newWorld(t).machine("m")
+	m.Wholes = whole.Kinds{bundles{}}
 	m.mustAcquire()
-	const shadow = base.GitDir + "/repo/.git/"
+	const shadow = localfs.Dir + "/git/repo/.git/"
 	m.write(map[string]string{
-		shadow + gitMark: "{}", shadow + "HEAD": "ref", shadow + "objects/pack/p.idx": "i", shadow + "objects/pack/p.pack": "p",
+		shadow + "coltec.json": "{}", shadow + "HEAD": "ref", shadow + "objects/pack/p.idx": "i", shadow + "objects/pack/p.pack": "p",
 	})
 	m.pushAll()
 	root := m.root.(*localfs.Root)

@@ -45,7 +45,7 @@ var writers = map[string]writer{
 	"in place, grows":   {inPlaceGrowing, counted, false},
 	"mapped":            {mapped(false), swept, false},
 	"mapped and synced": {mapped(true), swept, false},
-	"rename":            {renameSave, whole, true},
+	"rename":            {renameSave, exactly, true},
 	"truncate":          {truncateSave, uniform, false},
 	"copytruncate":      {copyTruncate, rotated, true},
 	"append, cut short": {cutShort, regrown, false},
@@ -282,7 +282,7 @@ func uniform(b []byte) error {
 	return nil
 }
 
-func whole(b []byte) error {
+func exactly(b []byte) error {
 	if len(b) != 128<<10 {
 		return fmt.Errorf("%d bytes", len(b))
 	}

@@ -10,11 +10,12 @@ import (
 
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // Removal is what the repositories say of files that went. agreed counts those of a working
 // tree's paths that both sides agreed on, and that are not among them.
-func (g *Repositories) Removal(ctx context.Context, lost []tree.Entry, agreed func(workingTree string, tracked map[string]bool) (int, error)) (out gitstate.Removal, err error) {
+func (g *Repositories) Removal(ctx context.Context, lost []tree.Entry, agreed func(workingTree string, tracked map[string]bool) (int, error)) (out whole.Removal, err error) {
 	dirs, err := g.keeper.Copies()
 	if err != nil {
 		return out, err

@@ -6,12 +6,12 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 )
 
-// Watched is of what of a tree is watched: what it matches, and repositories as far as
+// watched matches what of a tree is watched: what its Matcher does, and repositories as far as
 // everything that git does to them shows: their refs, HEAD and index.
-type Watched struct{ localfs.Matcher }
+type watched struct{ localfs.Matcher }
 
 // Dir reports whether a directory is watched.
-func (w Watched) Dir(path string) bool {
+func (w watched) Dir(path string) bool {
 	below, ok := inGitDir(path)
 	if !ok {
 		return w.Matcher.Dir(path)
@@ -20,7 +20,7 @@ func (w Watched) Dir(path string) bool {
 }
 
 // File reports whether a file is.
-func (w Watched) File(path string) bool {
+func (w watched) File(path string) bool {
 	below, ok := inGitDir(path)
 	if !ok {
 		return w.Matcher.File(path)

@@ -11,7 +11,7 @@ func (all) File(string) bool { return true }
 // TestWatched: of a git directory what every command of git touches is watched, and not
 // its objects; a submodule's lies in that of another.
 func TestWatched(t *testing.T) {
-	w := Watched{all{}}
+	w := Kind{Mode: Wholes}.Watched(all{})
 	for path, want := range map[string]bool{
 		"a": true, "a/.git": true, "a/.git/refs": true, "a/.git/refs/heads": true, "a/.git/worktrees/x": true,
 		"a/.git/objects": false, "a/.git/objects/ab": false, "a/.git/modules": true, "a/.git/modules/m": true,

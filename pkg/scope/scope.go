@@ -8,6 +8,7 @@ import (
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // Direction is which way a replica goes.
@@ -41,8 +42,8 @@ type Replica struct {
 	Interval  time.Duration
 	Watch     bool // push a change soon after it was made, and not at the next interval
 	Filter    *filter.Filter
-	Git       Git    // how repositories are carried
-	Blocked   string // a word for a person when the replica cannot run as it is set up
+	Wholes    whole.Kinds // that the tree may have
+	Blocked   string      // a word for a person when the replica cannot run as it is set up
 	// Ground says why the tree must not be opened where it is: what is missing is made.
 	// nil: it may.
 	Ground func() error
@@ -50,13 +51,3 @@ type Replica struct {
 
 // Writes reports whether the replica writes its prefix, and so needs the lease.
 func (r *Replica) Writes() bool { return r.Direction != PullOnly }
-
-// Git is how the repositories of a replica are carried.
-type Git string
-
-// The ways to carry repositories.
-const (
-	GitAsFiles Git = ""      // those that the filter lets through
-	GitWhole   Git = "whole" // each as one, with what was never pushed
-	GitCounted Git = "off"   // as files, and a person is told what is only here
-)

@@ -1,0 +1,75 @@
+package whole
+
+import (
+	"context"
+
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+)
+
+// Carriers are those of one tree, of several kinds; nil carries nothing.
+type Carriers []Carrier
+
+var _ Carrier = Carriers{}
+
+// Serve has all work for a replica from now on.
+func (c Carriers) Serve(r Replica) {
+	for _, one := range c {
+		one.Serve(r)
+	}
+}
+
+// Capture captures the wholes of each kind.
+func (c Carriers) Capture(ctx context.Context, m Met) ([]localfs.Unknown, error) {
+	var all []localfs.Unknown
+	for _, one := range c {
+		unseen, err := one.Capture(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, unseen...)
+	}
+	return all, nil
+}
+
+// Settle settles the wholes of each kind.
+func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
+	for _, one := range c {
+		if err := one.Settle(ctx, source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Removal is what all of them say.
+func (c Carriers) Removal(ctx context.Context, lost []tree.Entry, agreed func(dir string, paths map[string]bool) (int, error)) (Removal, error) {
+	var all Removal
+	for _, one := range c {
+		r, err := one.Removal(ctx, lost, agreed)
+		if err != nil {
+			return all, err
+		}
+		all.Taken += r.Taken
+		all.Untracked += r.Untracked
+	}
+	return all, nil
+}
+
+// Account adds what each of them does not carry.
+func (c Carriers) Account(a *account.Account) {
+	for _, one := range c {
+		one.Account(a)
+	}
+}
+
+// Notes are those of all.
+func (c Carriers) Notes() []string {
+	var all []string
+	for _, one := range c {
+		all = append(all, one.Notes()...)
+	}
+	return all
+}
