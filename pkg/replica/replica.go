@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
@@ -284,59 +282,20 @@ func (r *Replica) Check() error {
 	return nil
 }
 
-// prepareDir makes the replica's own directory. The skeleton of a repository
-// in it keeps `git clean -fdx` and `git stash -a` off: git leaves what it takes
-// for another repository alone.
+// prepareDir makes the replica's own directory.
 func (r *Replica) prepareDir() error {
 	if err := r.own.Hold(r.root, localfs.OpenOwn, 0o700); err != nil {
 		return err
 	}
-	for _, dir := range []string{"stage", ".git", ".git/objects", ".git/refs"} {
-		if err := os.Mkdir(filepath.Join(r.Dir(), dir), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	if err := os.Mkdir(r.Stage(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(localfs.OwnTemp, name); return ok })
 	if err != nil {
 		return err
 	}
-	head := filepath.Join(r.Dir(), ".git", "HEAD")
-	if _, err := os.Lstat(head); err == nil {
-		return nil
-	}
-	return errors.Join(os.WriteFile(head, []byte("ref: refs/heads/coltec\n"), 0o600), excludeFromGit(r.Path))
+	return localfs.Shelter(r.Dir(), r.Path)
 }
-
-// excludeFromGit names the directory in the repository's own list of what it
-// does not show.
-func excludeFromGit(root string) error {
-	info, err := anchor.OpenRoot(filepath.Join(root, ".git", "info"), root, 0)
-	if err != nil {
-		return nil // no repository here, or one of another shape
-	}
-	defer info.Close()
-	f, err := anchor.OpenFile(info, "exclude", os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
-	if errors.Is(err, anchor.ErrPlanted) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	old, err := io.ReadAll(io.LimitReader(f, excludesMost))
-	line := "/" + localfs.Dir + "/"
-	if err != nil || len(old) == excludesMost || strings.Contains("\n"+string(old)+"\n", "\n"+line+"\n") {
-		return err
-	}
-	if len(old) > 0 && !strings.HasSuffix(string(old), "\n") {
-		line = "\n" + line
-	}
-	_, err = f.WriteString(line + "\n")
-	return err
-}
-
-// excludesMost is what is read of git's list: far above what anybody writes.
-const excludesMost = 1 << 20
 
 // carries reports whether a path is the replica's to carry.
 func (o *Options) carries(path string, dir bool) bool {
