@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -22,9 +21,7 @@ func (d *daemon) Status(context.Context) status.Document {
 }
 
 func (d *daemon) document() status.Document {
-	d.mu.Lock()
-	s, refused := d.setting, d.refused
-	d.mu.Unlock()
+	s, fault := d.conf.state()
 	since := d.since.UTC()
 	doc := status.Document{
 		Workspace: WorkspaceOf(s.spec), State: status.Running,
@@ -39,7 +36,7 @@ func (d *daemon) document() status.Document {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}
 	doc.Network = s.network(doc.Units)
-	attention = slices.Concat(d.ownAttention(refused), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), networkAttention(doc.Network, time.Now()))
+	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
@@ -48,15 +45,15 @@ func (d *daemon) document() status.Document {
 }
 
 // ownAttention is about coltecd itself.
-func (d *daemon) ownAttention(refused error) []string {
+func (d *daemon) ownAttention(fault error) []string {
 	var list []string
-	if refused != nil {
-		list = append(list, sentence(refused))
+	if fault != nil {
+		list = append(list, hint.Sentence(fault))
 	}
 	if d.crashed != "" && time.Since(d.since) < crashMemory {
-		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.logs.Path(logName)))
+		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.log.files.Path(logName)))
 	}
-	return append(list, d.logAttention()...)
+	return append(list, d.log.attention()...)
 }
 
 // killNotice says that the last coltecd was killed, and what became of the
@@ -97,11 +94,6 @@ func unpushed(replicas []status.Replica) string {
 
 // crashMemory is for how long a crash is worth a person's attention.
 const crashMemory = time.Hour
-
-// sentence is an error with its next steps.
-func sentence(err error) string {
-	return strings.Join(append([]string{err.Error()}, hint.Of(err)...), "; ")
-}
 
 // unitStatus is one unit in the document.
 func unitStatus(u supervisor.UnitStatus) status.Unit {

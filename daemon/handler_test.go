@@ -74,7 +74,7 @@ func TestFollow(t *testing.T) {
 		time.Sleep(time.Second)
 		state.Store(status.Running) // and nobody tells
 		time.Sleep(untoldEvery)
-		close(d.ended)
+		close(d.end.over)
 		d.status.changed()
 		if err := <-done; err != nil {
 			t.Error(err)

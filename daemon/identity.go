@@ -14,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -43,15 +41,6 @@ func (s setting) holder() store.Holder {
 	return h
 }
 
-// inodeOf is what a file is called on this kernel, as long as it is open.
-func inodeOf(path string) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%d:%d", st.Dev, st.Ino), nil
-}
-
 // gone reports whether a holder that looks like ourselves has ended for certain, so
 // that its lease is ours to go on with. Only this very kernel, since this boot, can
 // tell: of a holder of another boot nothing is known, since a clone has one too.
@@ -68,28 +57,6 @@ func (s setting) gone(h store.Holder) bool {
 		return true
 	}
 	return h.Space != "" && h.Space == space() && int64(ProcStart(h.PID)) != h.Start
-}
-
-// ground is the directory of a spec, locked: the one coltecd of it that lives.
-type ground struct {
-	dir *os.File
-	id  string
-}
-
-// takeGround locks a directory as long as this process lives. It gives nil where
-// another has it, or where a directory cannot be locked (NFS). Children do not get
-// the descriptor.
-func takeGround(path string) *ground {
-	dir, err := openDir(path)
-	if err != nil {
-		return nil
-	}
-	id, err := inodeOf(path)
-	if err != nil || unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		dir.Close()
-		return nil
-	}
-	return &ground{dir, id}
 }
 
 func bootID() string {

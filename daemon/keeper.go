@@ -29,14 +29,8 @@ type keeper struct {
 	wake    chan os.Signal // SIGUSR1 from start: do not wait any longer
 }
 
-const (
-	// LeftGrace is what units of a crashed coltecd get before KILL: they
-	// have no supervisor that they could block.
-	// The workspace is back within 2 s, whatever they do.
-	LeftGrace = time.Second
-	// healthyRun is how long a coltecd runs before a crash counts as the first.
-	healthyRun = time.Minute
-)
+// healthyRun is how long a coltecd runs before a crash counts as the first.
+const healthyRun = time.Minute
 
 // restarts of a coltecd that crashes: soon at first, and never given up, because
 // nobody is there to start it by hand.

@@ -41,8 +41,8 @@ func saveLeft(runtime, marker string) (wait func()) {
 }
 
 // takeLeft moves what saveLeft saved to the logs.
-func (d *daemon) takeLeft() {
-	dir := filepath.Join(d.seat.Dir(), leftDir)
+func takeLeft(runtime string, logs *logbook) {
+	dir := filepath.Join(runtime, leftDir)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return // the usual case: there is none
@@ -50,24 +50,25 @@ func (d *daemon) takeLeft() {
 	for _, e := range entries {
 		unit, err := url.PathUnescape(e.Name())
 		if err == nil {
-			err = d.takeOver(filepath.Join(dir, e.Name()), unit)
+			err = logs.append(unit, filepath.Join(dir, e.Name()))
 		}
 		if err != nil {
-			d.log.Warn("cannot keep the last words of a unit", "unit", e.Name(), "error", err)
+			logs.Warn("cannot keep the last words of a unit", "unit", e.Name(), "error", err)
 		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		d.log.Warn("cannot remove the last words of units", "error", err)
+		logs.Warn("cannot remove the last words of units", "error", err)
 	}
 }
 
-func (d *daemon) takeOver(path, unit string) error {
+// append adds the file at path to the log of a unit, or of its probe.
+func (l *logbook) append(unit, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	sink := d.logs.Sink(strings.TrimSuffix(unit, ":probe"))
+	sink := l.files.Sink(strings.TrimSuffix(unit, ":probe"))
 	defer sink.Flush()
 	_, err = io.Copy(sink, f)
 	return err

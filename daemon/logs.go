@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/coltec/coltec/internal/cmdline"
@@ -12,7 +13,6 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/secret"
-	"github.com/coltec/coltec/pkg/spec"
 )
 
 const (
@@ -23,27 +23,41 @@ const (
 	CrashName = "coltecd.crash"
 )
 
-// openLogs makes the log directory and coltecd's own log. A directory that
-// cannot be written to costs the logs, not the workspace: sinks swallow.
-func (d *daemon) openLogs(sp *spec.Spec) error {
-	level, err := logLevel(d.o.env("COLTEC_LOG_LEVEL"))
+// logbook is where coltecd and its units write.
+type logbook struct {
+	*slog.Logger                  // coltecd's own log
+	dir          string           // of all of them
+	files        *logfile.Logs    // by unit, and coltecd's own
+	redactor     *secret.Redactor // of what none of them may hold
+	fault        error            // why nothing can be kept in dir; nil: it can
+}
+
+// openLogbook makes the log directory and coltecd's own log. A directory that
+// cannot be written to costs the logs, not the workspace: sinks swallow. foreground
+// shows the own log on standard error too.
+func openLogbook(o Options, dir string, foreground bool) (*logbook, error) {
+	level, err := logLevel(o.env("COLTEC_LOG_LEVEL"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	format, err := logFormat(d.o.env("COLTEC_LOG_FORMAT"), sp.Logs.Format)
+	kept := o.Spec.Logs
+	format, err := logFormat(o.env("COLTEC_LOG_FORMAT"), kept.Format)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	folder := d.o.folder()
-	d.logFault = makeLogDir(d.logDir, folder)
-	d.redactor.Set(secretValues(sp, d.o.Environ))
-	d.logs = logfile.New(logfile.Options{
-		Dir: d.logDir, Within: folder, MaxSizeMB: max(1, int(sp.Logs.MaxSize>>20)), MaxBackups: sp.Logs.MaxBackups,
-		MaxAgeDays: max(1, int(sp.Logs.MaxAge.Hours()/24)), Compress: sp.Logs.Compress,
-		Format: format, Redactor: d.redactor,
+	l := &logbook{dir: dir, fault: makeLogDir(dir, o.folder()), redactor: &secret.Redactor{}}
+	l.redactor.Set(secretValues(o.Spec, o.Environ))
+	l.files = logfile.New(logfile.Options{
+		Dir: dir, Within: o.folder(), MaxSizeMB: max(1, int(kept.MaxSize>>20)), MaxBackups: kept.MaxBackups,
+		MaxAgeDays: max(1, int(kept.MaxAge.Hours()/24)), Compress: kept.Compress,
+		Format: format, Redactor: l.redactor,
 	})
-	d.log = slog.New(d.handler(level, format))
-	return nil
+	var shown io.Writer
+	if foreground {
+		shown = redacted{o.Err, l.redactor}
+	}
+	l.Logger = slog.New(l.handler(level, format, shown))
+	return l, nil
 }
 
 // makeLogDir makes the directory of the logs, and says why none can be kept there.
@@ -55,17 +69,16 @@ func makeLogDir(dir, folder string) error {
 	return f.Close()
 }
 
-// handler writes coltecd's own log, in the foreground to standard error too.
-func (d *daemon) handler(level slog.Level, format logfile.Format) slog.Handler {
-	var kept slog.Handler = slog.NewTextHandler(d.logs.Sink(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
+// handler writes coltecd's own log, and to shown, if that is not nil.
+func (l *logbook) handler(level slog.Level, format logfile.Format, shown io.Writer) slog.Handler {
+	var kept slog.Handler = slog.NewTextHandler(l.files.Sink(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: withoutTime})
 	if format == logfile.JSON { // its lines are objects already, with stamps of their own
-		kept = slog.NewJSONHandler(d.logs.Bare(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: stampTime}).
+		kept = slog.NewJSONHandler(l.files.Bare(logName), &slog.HandlerOptions{Level: level, ReplaceAttr: stampTime}).
 			WithAttrs([]slog.Attr{slog.String("unit", logName)})
 	}
-	if !d.foreground {
+	if shown == nil {
 		return kept
 	}
-	shown := redacted{d.o.Err, d.redactor}
 	if format == logfile.JSON {
 		return slog.NewMultiHandler(kept, slog.NewJSONHandler(shown, &slog.HandlerOptions{Level: level, ReplaceAttr: plain}))
 	}
@@ -129,19 +142,19 @@ func logFormat(name, fallback string) (logfile.Format, error) {
 	return "", hint.Wrap(cmdline.Usage("cannot use COLTEC_LOG_FORMAT %q", name), "set it to text or json")
 }
 
-// logAttention is about logs that are not kept, coltecd's own or a unit's, and about what
+// attention is about logs that are not kept, coltecd's own or a unit's, and about what
 // is none of them any more.
-func (d *daemon) logAttention() []string {
+func (l *logbook) attention() []string {
 	var out []string
-	lost, err := d.logs.Lost()
+	lost, err := l.files.Lost()
 	what := fmt.Sprintf("%d lines are lost", lost)
 	if err == nil {
-		err, what = d.logFault, "logs are not kept"
+		err, what = l.fault, "logs are not kept"
 	}
 	if err != nil {
-		out = append(out, fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, d.logDir))
+		out = append(out, fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, l.dir))
 	}
-	if aside := d.logs.Aside(); len(aside) > 0 {
+	if aside := l.files.Aside(); len(aside) > 0 {
 		out = append(out, fmt.Sprintf("%d files or folders were moved out of the way of the logs, as others can write there or what is written goes elsewhere too: look at %q, and remove it", len(aside), aside[0]))
 	}
 	return out
@@ -161,4 +174,15 @@ func (o Options) CrashFile() (*os.File, error) {
 		return nil, nil // the child gets /dev/null from os/exec
 	}
 	return f, nil
+}
+
+// guarded makes an error of a panic; its trace goes to the log alone.
+func guarded(log *slog.Logger, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			log.Error("internal error", "panic", v, "trace", string(debug.Stack()))
+			err = cmdline.Internal(v)
+		}
+	}()
+	return f()
 }

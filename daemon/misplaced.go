@@ -5,10 +5,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/spec"
-	"golang.org/x/sys/unix"
 )
 
 // A container's own layer goes with the container. A spec that names another path than
@@ -53,7 +54,7 @@ func (s setting) misplacements() map[string]string {
 	words := map[string]string{}
 	for _, y := range s.spec.Replicas() {
 		if err := s.misplaced(y); err != nil {
-			words[y.Name] = sentence(err)
+			words[y.Name] = hint.Sentence(err)
 		}
 	}
 	return words
@@ -139,9 +140,6 @@ func there(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
-
-// openDir opens a directory. A pipe that has its name is not waited for.
-func openDir(path string) (*os.File, error) { return os.OpenFile(path, unix.O_DIRECTORY, 0) }
 
 // bare reports whether a directory is empty. What cannot be listed is not.
 func bare(dir string) bool {

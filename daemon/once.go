@@ -36,7 +36,7 @@ func Once(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	server := control.NewServer(d, d.log)
+	server := control.NewServer(d, d.log.Logger)
 	defer server.Close()
 	go d.serve(server, listener)
 	if err := d.leaveNote(0); err != nil {
@@ -48,26 +48,26 @@ func Once(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM) // the lease is given back first
 	defer stop()
 	go func() {
-		<-d.stops
+		<-d.end.requests
 		stop()
 	}()
-	defer close(d.ended)
+	defer close(d.end.over)
 	return d.once(ctx)
 }
 
 // once runs one cycle of the engine, without units.
 func (d *daemon) once(ctx context.Context) error {
-	s := d.setting
+	s := d.conf.get()
 	s.only = d.o.Only
 	engine, err := newReplicator(s)
 	if err != nil || engine == nil {
 		return err
 	}
 	d.replicas.show(engine)
-	err = guarded(d.log, func() error { return engine.Once(ctx) })
+	err = guarded(d.log.Logger, func() error { return engine.Once(ctx) })
 	_, replicas, attention := engine.Status()
 	left, whole := leftBy(err, replicas), ctx.Err() == nil
-	d.setLeft(left)
+	d.end.setLeft(left)
 	for _, r := range replicas { // their states are those after the release
 		done := r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0
 		whole = whole && done

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
@@ -99,3 +100,6 @@ func (o Options) take() (*control.Seat, error) {
 func WorkspaceOf(sp *spec.Spec) status.Workspace {
 	return status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name}
 }
+
+// StopTimeout of a whole stop: docker kills 10 s after its TERM.
+const StopTimeout = 9 * time.Second

@@ -5,8 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/coltec/coltec/pkg/control"
-	"github.com/coltec/coltec/pkg/history"
-	"github.com/coltec/coltec/pkg/store"
 )
 
 // past answers what is asked of the bucket and its past: the daemon answers for a
@@ -43,24 +41,6 @@ func NewHistory(o Options) control.History {
 		}
 		return r, func() { r.Close(); leave() }, nil
 	}}
-}
-
-// openPast opens the bucket for a client.
-func (d *daemon) openPast(_ bool, say func(string)) (reading, func(), error) {
-	r := reading{alone: atOnce, say: say}
-	if err := d.stopping(); err != nil {
-		return r, nil, err
-	}
-	d.mu.Lock()
-	s := d.setting
-	d.mu.Unlock()
-	if e := d.replicas.current(); e != nil {
-		r.alone, r.repair = e.Alone, e.Repair
-	}
-	if err := s.open(&r); err != nil {
-		return r, nil, err
-	}
-	return r, func() { r.Close(); d.rest.Reset(restAfter) }, nil
 }
 
 // atOnce is for when no cycle can run.
@@ -137,51 +117,4 @@ func (p past) Verify(ctx context.Context, req control.VerifyRequest, say func(st
 		list, err := r.verify(ctx, req)
 		return each(list, toVerdict), err
 	})
-}
-
-// each is a list in other words; nil stays nil, which JSON tells from an empty one.
-func each[A, B any](list []A, to func(A) B) []B {
-	if list == nil {
-		return nil
-	}
-	out := make([]B, 0, len(list))
-	for _, a := range list {
-		out = append(out, to(a))
-	}
-	return out
-}
-
-func toGeneration(g store.Generation) control.Generation {
-	out := control.Generation{Number: g.Number, Epoch: g.Epoch, Nonce: g.Nonce, Time: g.Time}
-	if g.Replicas != nil {
-		out.Replicas = map[string]control.Tree{}
-	}
-	for name, ref := range g.Replicas {
-		out.Replicas[name] = control.Tree(ref)
-	}
-	return out
-}
-
-func toOlder(o *store.Older) *control.Older {
-	if o == nil {
-		return nil
-	}
-	return &control.Older{Count: o.Count, Paths: each(o.Paths, func(p store.OlderPath) control.OlderPath { return control.OlderPath(p) })}
-}
-
-func toVersion(v history.Version) control.Version { return control.Version(v) }
-
-func toChange(c history.Change) control.Change { return control.Change(c) }
-
-func toPlaced(p *history.Placed) control.Placed {
-	return control.Placed{Replica: p.Replica, Generation: p.Generation, Placed: p.Placed, Removed: p.Removed, Problems: p.Problems, Older: toOlder(p.Older)}
-}
-
-func toVerdict(v *history.Verdict) control.Verdict {
-	return control.Verdict{
-		Replica: v.Replica, Generations: v.Generations, Objects: v.Objects, Bytes: v.Bytes,
-		Orphans: v.Orphans, OrphanBytes: v.OrphanBytes, Missing: v.Missing,
-		Lost:    each(v.Lost, func(l history.Lost) control.Lost { return control.Lost(l) }),
-		Damaged: v.Damaged, Repaired: v.Repaired, Note: v.Note,
-	}
 }

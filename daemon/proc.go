@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // stat gives the fields of /proc/PID/stat after the name, which may hold
@@ -56,6 +58,11 @@ func children() []int {
 	return pids
 }
 
+// LeftGrace is what units of a crashed coltecd get before KILL: they
+// have no supervisor that they could block.
+// The workspace is back within 2 s, whatever they do.
+const LeftGrace = time.Second
+
 // killPatience is how long a killed process may take: one in an uninterruptible
 // read of a dead disk takes for ever.
 const killPatience = 5 * time.Second
@@ -87,3 +94,7 @@ func endChildren(grace time.Duration) {
 		}
 	}
 }
+
+// HideEnvironment keeps other processes of the same user out of our environment:
+// the credentials are in there. An execve undoes it, so each of us does it.
+func HideEnvironment() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }

@@ -39,16 +39,6 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 	return done
 }
 
-// pause lets time pass, however much changes. The error is that ctx ended.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(d):
-		return nil
-	}
-}
-
 // writeStatus writes the status file with another state than the present one.
 func (d *daemon) writeStatus(state status.State) { d.writeStatusUnless(nil, state) }
 
@@ -65,7 +55,7 @@ func (d *daemon) writeStatusUnless(last []byte, state status.State) []byte {
 	if err != nil || bytes.Equal(b, last) {
 		return last
 	}
-	if logs, err := anchor.OpenRoot(d.logDir, d.o.folder(), 0o755); err == nil {
+	if logs, err := anchor.OpenRoot(d.log.dir, d.o.folder(), 0o755); err == nil {
 		_ = status.WriteFile(logs, b)
 		_ = logs.Close()
 	}

@@ -225,15 +225,5 @@ func (r *replication) settled() bool {
 	return status.Document{Lease: lease, Replicas: replicas}.ServicesMayStart()
 }
 
-// awaitSettled returns when the replicas are settled, or with ctx.
-func (d *daemon) awaitSettled(ctx context.Context) error {
-	for {
-		seen := d.status.now()
-		if d.replicas.settled() {
-			return nil
-		}
-		if err := d.status.wait(ctx, seen, publishEvery); err != nil {
-			return err
-		}
-	}
-}
+// errNoReplicas is for verbs that are about replicas where there are none.
+var errNoReplicas = errors.New("this workspace has no replicas that run")

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,12 +11,9 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-// errNoReplicas is for verbs that are about replicas where there are none.
-var errNoReplicas = errors.New("this workspace has no replicas that run")
-
 // Takeover asks for the lease and returns when it is ours.
 func (d *daemon) Takeover(ctx context.Context, req control.TakeoverRequest, say func(string)) error {
-	if err := d.stopping(); err != nil {
+	if err := d.end.refusal(); err != nil {
 		return err
 	}
 	engine := d.replicas.current()
@@ -54,7 +50,7 @@ func (d *daemon) awaitLease(ctx context.Context, say func(string)) error {
 		if err := d.status.wait(ctx, seen, sayEvery); err != nil {
 			return err
 		}
-		if d.over() {
+		if d.end.isOver() {
 			return control.ErrStopping
 		}
 	}
@@ -126,7 +122,7 @@ const overdue = 6 * time.Second
 
 // FinishAdoption ends the watch over what an earlier tool left.
 func (d *daemon) FinishAdoption(ctx context.Context, req control.SyncRequest, say func(string)) error {
-	if err := d.stopping(); err != nil {
+	if err := d.end.refusal(); err != nil {
 		return err
 	}
 	engine := d.replicas.current()

@@ -62,3 +62,13 @@ func (t *tracker) wait(ctx context.Context, index uint64, limit time.Duration) e
 	}
 	return nil
 }
+
+// pause lets time pass, however much changes. The error is that ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -71,7 +71,7 @@ func (e *changing) Status() (status.Lease, []status.Replica, []string) {
 // watched is a daemon over an engine that a test changes, with nothing that runs.
 func watched(e *changing) *daemon {
 	log := slog.New(slog.DiscardHandler)
-	d := &daemon{log: log, ended: make(chan struct{})}
+	d := &daemon{log: &logbook{Logger: log}, end: newTermination()}
 	d.replicas = &replication{log: log, engine: e, changed: d.status.changed}
 	return d
 }
@@ -111,7 +111,7 @@ func TestWaitEndsWithTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &changing{lease: status.Lease{State: status.LeaseWaiting}}
 		for name, end := range map[string]func(*daemon){
-			control.ErrStopping.Error():                  func(d *daemon) { close(d.ended); d.status.changed() },
+			control.ErrStopping.Error():                  func(d *daemon) { close(d.end.over); d.status.changed() },
 			"cannot take over: " + errNoReplicas.Error(): func(d *daemon) { d.replicas.show(nil) },
 		} {
 			d := watched(e)

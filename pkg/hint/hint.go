@@ -4,6 +4,7 @@ package hint
 
 import (
 	"fmt"
+	"strings"
 )
 
 // hinted is an error with one next step.
@@ -52,4 +53,9 @@ func Of(err error) []string {
 	}
 	walk(err)
 	return steps
+}
+
+// Sentence is err with its next steps, on one line.
+func Sentence(err error) string {
+	return strings.Join(append([]string{err.Error()}, Of(err)...), "; ")
 }

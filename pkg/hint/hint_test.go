@@ -41,3 +41,14 @@ func TestWrapKeepsTheError(t *testing.T) {
 		t.Errorf("Wrap changed the error: %v", err)
 	}
 }
+
+func TestSentence(t *testing.T) {
+	for want, err := range map[string]error{
+		"EOF":                  io.EOF,
+		"EOF; then 2; read on": Wrap(Wrap(io.EOF, "read on"), "then %d", 2),
+	} {
+		if got := Sentence(err); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

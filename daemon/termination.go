@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/pkg/control"
+)
+
+// ErrAtOnce is the end by a second signal.
+var ErrAtOnce = errors.New("ended at once, by a second signal: what was not pushed is pushed after the next start")
+
+// stopRequest asks run for the end.
+type stopRequest struct {
+	timeout time.Duration
+	why     string
+}
+
+// termination is the end of a daemon, from the first request for it until nothing is left.
+type termination struct {
+	requests chan stopRequest // to run; has room for the one
+	over     chan struct{}    // closed when nothing is left
+
+	mu   sync.Mutex   // guards what follows
+	say  func(string) // to whom the stop is told; nil: nobody has asked for it over the socket
+	left error        // what is on this machine only; nil: nothing
+}
+
+func newTermination() termination {
+	return termination{requests: make(chan stopRequest, 1), over: make(chan struct{})}
+}
+
+// request asks for the end on behalf of say, unless somebody did: then it reports false.
+func (t *termination) request(timeout time.Duration, say func(string)) (first bool) {
+	t.mu.Lock()
+	first = t.say == nil
+	if first {
+		t.say = say
+	}
+	t.mu.Unlock()
+	if first {
+		t.requests <- stopRequest{timeout, "asked for"}
+	}
+	return first
+}
+
+// mute has the stop go on without anybody who hears of it.
+func (t *termination) mute() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.say = func(string) {}
+}
+
+// refusal is the error of a request that comes too late.
+func (t *termination) refusal() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.say != nil {
+		return fmt.Errorf("coltecd is %w", control.ErrStopping)
+	}
+	return nil
+}
+
+// tell says to whoever waits for the stop how it goes.
+func (t *termination) tell(text string) {
+	t.mu.Lock()
+	say := t.say
+	t.mu.Unlock()
+	if say != nil {
+		say(text)
+	}
+}
+
+// setLeft notes what the stop leaves; the first time counts.
+func (t *termination) setLeft(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.left == nil {
+		t.left = err
+	}
+}
+
+// leaves is what the stop leaves, as far as it is known yet.
+func (t *termination) leaves() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.left
+}
+
+// isOver reports whether nothing of coltecd is left but its answers.
+func (t *termination) isOver() bool {
+	select {
+	case <-t.over:
+		return true
+	default:
+		return false
+	}
+}
