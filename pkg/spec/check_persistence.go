@@ -63,8 +63,6 @@ func (c checker) remote(at string, r *Remote) {
 	c.cryptVariables(at, r)
 }
 
-func isOption(key string) bool { return isSlug(strings.ReplaceAll(key, "_", "-")) }
-
 func (c checker) crypt(at string, r *Remote) {
 	remotes := c.s.Persistence.Remotes
 	switch {
@@ -235,37 +233,5 @@ func (c checker) mount(at string, m *PersistenceMount, names, paths map[string]s
 	c.remotePath(at+".source", m.Source)
 	if p := &c.s.Persistence; p.Enabled && p.Mode == Mounted && p.DefaultRemote == "" {
 		c.bad(at, "needs a remote: set persistence.default_remote%s", c.someRemote())
-	}
-}
-
-// checkPrefixes notes replicas whose remote prefixes are equal or nested: each
-// would take the other's objects for its own.
-func checkPrefixes(s *Spec, ps *problems) {
-	c := checker{ps, s}
-	type placed struct {
-		at    string
-		where []string
-	}
-	var before []placed
-	for i, y := range s.Persistence.Sync {
-		if y.RemotePath == "" || s.Persistence.Remotes[y.Remote] == nil || climbs(y.RemotePath) {
-			continue
-		}
-		this := placed{s.src.origin[i], s.location(y.Remote, y.RemotePath)}
-		for _, other := range before {
-			relation := ""
-			switch {
-			case slices.Equal(this.where, other.where):
-				relation = "is the same prefix as"
-			case within(this.where, other.where):
-				relation = "lies in the prefix of"
-			case within(other.where, this.where):
-				relation = "contains the prefix of"
-			default:
-				continue
-			}
-			c.bad(this.at+".remote_path", "%s %s: give each replica a prefix of its own", relation, other.at)
-		}
-		before = append(before, this)
 	}
 }

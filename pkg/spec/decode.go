@@ -14,62 +14,6 @@ import (
 	"github.com/coltec/coltec/pkg/secret"
 )
 
-// source remembers where each value of a spec stands, by its path such as
-// persistence.sync[0].name, and what was said there.
-type source struct {
-	file string
-	keys map[string]position // of the key, or of the list's entry
-	at   map[string]position // of the value
-	idle []Notice
-	// odd are the paths with a key that no error may show, as it may be a
-	// credential, and the paths that stand for them.
-	odd map[string]string
-	// failed are the paths whose values could not be read: no rule is checked there.
-	failed map[string]bool
-	// origin of each entry of Persistence.Sync: the path it was written at.
-	origin []string
-}
-
-// path is that of a key that may be anything, below path: one that no error may
-// show is told by its place.
-func (s *source) path(path, key string) string {
-	at := join(path, key)
-	if odd, ok := s.odd[at]; ok {
-		return odd
-	}
-	return at
-}
-
-// has says whether a value was given at path. A null is none.
-func (s *source) has(path string) bool { _, ok := s.at[path]; return ok }
-
-// value is the place of the value at path, or of the nearest thing around it.
-func (s *source) value(path string) position { return around(s.at, path) }
-
-// key is the place of the key at path, or of the nearest thing around it.
-func (s *source) key(path string) position { return around(s.keys, path) }
-
-func around(places map[string]position, path string) position {
-	for {
-		if at, ok := places[path]; ok || path == "" {
-			return at
-		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
-	}
-}
-
-// nodeLimit bounds what aliases of aliases can grow to. A spec has hundreds.
-const nodeLimit = 100_000
-
-// decoder fills Go values from YAML nodes and notes every problem it meets.
-type decoder struct {
-	*problems
-	src     *source
-	anchors map[string]ast.Node
-	open    map[string]bool // anchors being followed: an alias inside its own anchor has no end
-	left    int             // nodes until nodeLimit
-}
-
 // value fills v from n. A null leaves v as it is and counts as not given.
 func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
 	d.resolved(n, func(n ast.Node) {
@@ -82,53 +26,6 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
 		}
 		d.filled(path, n, v, f)
 	})
-}
-
-// resolved calls use with the node that n stands for: what an alias refers to,
-// what an anchor or a standard tag is put on.
-func (d *decoder) resolved(n ast.Node, use func(ast.Node)) {
-	if d.left--; d.left < 0 {
-		if d.left == -1 {
-			d.add(d.place(n), "the spec has more than %d values: aliases repeat too much", nodeLimit)
-		}
-		return
-	}
-	switch n := n.(type) {
-	case nil:
-		return
-	case *ast.AnchorNode:
-		name := text(n.Name)
-		d.anchors[name] = n.Value
-		d.open[name] = true
-		d.resolved(n.Value, use)
-		d.open[name] = false
-	case *ast.AliasNode:
-		d.alias(n, use)
-	case *ast.TagNode:
-		if tag := n.Start.Value; !strings.HasPrefix(tag, "!!") {
-			d.add(d.place(n), "a tag has no meaning here: remove it")
-			return
-		}
-		d.resolved(n.Value, use)
-	default:
-		use(n)
-	}
-}
-
-// alias follows an alias to its anchor.
-func (d *decoder) alias(n *ast.AliasNode, use func(ast.Node)) {
-	name := text(n.Value)
-	target, ok := d.anchors[name]
-	switch {
-	case !ok:
-		d.add(d.place(n), "the alias refers to an anchor that is not defined above: write &name before the value that is meant")
-	case d.open[name]:
-		d.add(d.place(n), "the alias refers to an anchor that it is part of: write the value out")
-	default:
-		d.open[name] = true
-		d.resolved(target, use)
-		d.open[name] = false
-	}
 }
 
 // wholes are the types that are read from one scalar.
@@ -163,12 +60,6 @@ func (d *decoder) filled(path string, n ast.Node, v reflect.Value, f field) {
 	default:
 		panic(fmt.Sprintf("internal error: no way to read a %s", v.Type()))
 	}
-}
-
-// fail notes that the value at path cannot be read.
-func (d *decoder) fail(path string, n ast.Node, format string, args ...any) {
-	d.src.failed[path] = true
-	d.add(d.place(n), format, args...)
 }
 
 func isLeaf(k reflect.Kind) bool {

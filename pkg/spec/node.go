@@ -1,9 +1,23 @@
 package spec
 
 import (
+	"strings"
+
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 )
+
+// nodeLimit bounds what aliases of aliases can grow to. A spec has hundreds.
+const nodeLimit = 100_000
+
+// decoder fills Go values from YAML nodes and notes every problem it meets.
+type decoder struct {
+	*problems
+	src     *source
+	anchors map[string]ast.Node
+	open    map[string]bool // anchors being followed: an alias inside its own anchor has no end
+	left    int             // nodes until nodeLimit
+}
 
 // entry is one key of a mapping with its value.
 type entry struct {
@@ -91,13 +105,6 @@ func (d *decoder) merge(path string, n ast.Node) []entry {
 	return all
 }
 
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
 // isScalar says whether a node is one text, number or word.
 func isScalar(n ast.Node) bool {
 	switch n.(type) {
@@ -166,4 +173,57 @@ func placeOf(tk *token.Token) position {
 		return position{}
 	}
 	return position{tk.Position.Line, tk.Position.Column}
+}
+
+// resolved calls use with the node that n stands for: what an alias refers to,
+// what an anchor or a standard tag is put on.
+func (d *decoder) resolved(n ast.Node, use func(ast.Node)) {
+	if d.left--; d.left < 0 {
+		if d.left == -1 {
+			d.add(d.place(n), "the spec has more than %d values: aliases repeat too much", nodeLimit)
+		}
+		return
+	}
+	switch n := n.(type) {
+	case nil:
+		return
+	case *ast.AnchorNode:
+		name := text(n.Name)
+		d.anchors[name] = n.Value
+		d.open[name] = true
+		d.resolved(n.Value, use)
+		d.open[name] = false
+	case *ast.AliasNode:
+		d.alias(n, use)
+	case *ast.TagNode:
+		if tag := n.Start.Value; !strings.HasPrefix(tag, "!!") {
+			d.add(d.place(n), "a tag has no meaning here: remove it")
+			return
+		}
+		d.resolved(n.Value, use)
+	default:
+		use(n)
+	}
+}
+
+// alias follows an alias to its anchor.
+func (d *decoder) alias(n *ast.AliasNode, use func(ast.Node)) {
+	name := text(n.Value)
+	target, ok := d.anchors[name]
+	switch {
+	case !ok:
+		d.add(d.place(n), "the alias refers to an anchor that is not defined above: write &name before the value that is meant")
+	case d.open[name]:
+		d.add(d.place(n), "the alias refers to an anchor that it is part of: write the value out")
+	default:
+		d.open[name] = true
+		d.resolved(target, use)
+		d.open[name] = false
+	}
+}
+
+// fail notes that the value at path cannot be read.
+func (d *decoder) fail(path string, n ast.Node, format string, args ...any) {
+	d.src.failed[path] = true
+	d.add(d.place(n), format, args...)
 }

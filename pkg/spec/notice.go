@@ -2,20 +2,9 @@ package spec
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 )
-
-// Notice names an accepted field that does nothing here.
-type Notice struct {
-	Path string // such as persistence.scope
-	Line int    // in the spec's file
-	Text string // why, and what to do instead
-}
-
-// String says it in one line.
-func (n Notice) String() string { return fmt.Sprintf("%s (line %d): %s", n.Path, n.Line, n.Text) }
 
 // NotActedOn returns the accepted fields of this spec that nothing acts on, in
 // the order of the file. Fields that only describe (description, tags,

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"path"
 	"slices"
 	"strings"
 )
@@ -76,86 +75,6 @@ func mapPlaceholders(p string, replace func(name string) string) string {
 	return out.String() + p
 }
 
-// location is where a path in a remote really lies, as elements that can be
-// compared: the store and bucket, then the path. A crypt remote's names mean
-// nothing to others, so they come after an element that only it has.
-func (s *Spec) location(remote, p string) []string {
-	chain := s.Chain(remote)
-	where := elements(p)
-	for _, r := range chain {
-		if r.Type == "crypt" {
-			inner := append(elements(r.WrapPath), where...)
-			if r.Crypt != nil && r.Crypt.FilenameEncryption != "off" && r.Crypt.DirectoryNameEncryption {
-				sealed := "\x00" + r.Crypt.PasswordEnv + "\x00" + r.Crypt.Password2Env + "\x00" + r.Crypt.FilenameEncryption
-				inner = append(append(elements(r.WrapPath), sealed), where...)
-			}
-			where = append(elements(r.PathPrefix), inner...)
-			continue
-		}
-		store := r.Type + "\x00" + r.Options["endpoint"].Reveal() + "\x00" + r.Options["host"].Reveal() + "\x00" + r.Options["account"].Reveal() + "\x00" + r.Bucket
-		where = append(append([]string{store}, elements(r.PathPrefix)...), where...)
-	}
-	return where
-}
-
-// within says whether inner is outer or lies in it.
-func within(inner, outer []string) bool {
-	return len(inner) >= len(outer) && slices.Equal(inner[:len(outer)], outer)
-}
-
-// NestedIn returns the local paths of other replicas that lie in y's, relative to
-// it and sorted: y's replica leaves them to theirs.
-func (s *Spec) NestedIn(y Sync) []string {
-	var nested []string
-	for _, other := range s.Persistence.Sync {
-		if rest, ok := strings.CutPrefix(path.Clean(other.Path), strings.TrimSuffix(path.Clean(y.Path), "/")+"/"); ok && rest != "" {
-			nested = append(nested, rest)
-		}
-	}
-	slices.Sort(nested)
-	return nested
-}
-
-// Replicas returns the replicas that run: none unless persistence is enabled in
-// mode replicated. Those of lower priority come first, else as in the file.
-func (s *Spec) Replicas() []Sync {
-	if !s.Persistence.Enabled || s.Persistence.Mode != Replicated {
-		return nil
-	}
-	list := slices.Clone(s.Persistence.Sync)
-	slices.SortStableFunc(list, func(a, b Sync) int { return a.Priority - b.Priority })
-	return list
-}
-
-// Mountpoint is a remote path that is mounted, in mode mounted.
-type Mountpoint struct {
-	Name       string // of the entry, unique; unit names are made of it
-	Remote     string
-	RemotePath string // may hold ${VAR}: see Target
-	Path       string // local, absolute
-	ReadOnly   bool
-	Exclude    []string
-	Transfer   Transfer
-}
-
-// Mountpoints returns what is mounted: none unless persistence is enabled in mode
-// mounted. Outer local paths come before those nested in them.
-func (s *Spec) Mountpoints() []Mountpoint {
-	p := &s.Persistence
-	if !p.Enabled || p.Mode != Mounted {
-		return nil
-	}
-	var list []Mountpoint
-	for _, y := range p.Sync {
-		list = append(list, Mountpoint{y.Name, y.Remote, y.RemotePath, y.Path, y.Direction == PullOnly, y.Exclude, Transfer{y.Transfers, y.Checkers, y.BwLimit}})
-	}
-	for _, m := range p.Mounts {
-		list = append(list, Mountpoint{Name: m.Name, Remote: p.DefaultRemote, RemotePath: m.Source, Path: m.Target, Transfer: p.Defaults})
-	}
-	slices.SortStableFunc(list, func(a, b Mountpoint) int { return strings.Compare(a.Path, b.Path) })
-	return list
-}
-
 // ID is the workspace's identity, org/project/env.
 func (s *Spec) ID() string {
 	return s.Metadata.Org + "/" + s.Metadata.Project + "/" + s.Metadata.Environment
@@ -167,9 +86,3 @@ func (s *Spec) File() string { return s.src.file }
 // Line is the line that the value at path stands in, such as
 // persistence.sync[0].path, or the nearest thing around it.
 func (s *Spec) Line(path string) int { return max(s.src.value(path).line, 1) }
-
-// Location is where a path of a remote really lies, as elements that can be
-// compared with another spec's: the store with its bucket, then the path.
-func (s *Spec) Location(remote, p string) []string {
-	return s.location(remote, s.fillPlaceholders(p))
-}
