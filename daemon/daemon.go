@@ -69,7 +69,7 @@ func newDaemon(o Options, seat *control.Seat, from origin) (*daemon, error) {
 	}
 	d := &daemon{
 		o: o, seat: seat, since: time.Now(), origin: from, lastSeen: from.killed(logDir),
-		fatal: make(chan error, 1), end: newTermination(),
+		fatal: make(chan error, 1), end: newTermination(), status: newTracker(),
 	}
 	s := setting{spec: o.Spec, folder: o.folder(), runtime: seat.Dir(), environ: o.Environ, logDir: logDir, ground: takeGround(filepath.Dir(o.Path))}
 	d.conf = configuration{path: o.Path, seen: fingerprint(o.Path)}

@@ -17,7 +17,10 @@ import (
 // Status joins what the rooms know into the one document.
 func (d *daemon) Status(context.Context) status.Document {
 	d.rest.Reset(restAfter)
-	return d.document()
+	index := d.status.now() // before the look: what changes meanwhile counts as later
+	doc := d.document()
+	doc.Index = index
+	return doc
 }
 
 func (d *daemon) document() status.Document {

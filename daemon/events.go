@@ -10,6 +10,19 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
+// Await gives the status after a change.
+func (d *daemon) Await(ctx context.Context, req control.AwaitRequest, _ func(string)) (status.Document, error) {
+	return d.await(ctx, req.After, func() status.Document { return d.Status(ctx) })
+}
+
+// await is Await with a look at the status of its own.
+func (d *daemon) await(ctx context.Context, after uint64, look func() status.Document) (status.Document, error) {
+	if err := d.status.wait(ctx, after, untoldEvery); err != nil {
+		return status.Document{}, err
+	}
+	return look(), nil
+}
+
 // Events tells changes by comparing the status with that before.
 func (d *daemon) Events(ctx context.Context, emit func(control.Event) error) error {
 	return d.follow(ctx, func() status.Document { return d.Status(ctx) }, emit)

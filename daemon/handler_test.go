@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -11,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/supervisor"
 )
 
 func TestChanges(t *testing.T) {
@@ -84,4 +87,57 @@ func TestFollow(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+}
+
+// Who waits for the next status gets it at the change, at once where it is another one
+// already, be it another coltecd's, and after a moment in any case.
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := watched(&changing{})
+		d.status = newTracker()
+		look := func() status.Document { return status.Document{State: status.Degraded} }
+		await := func(after uint64, want time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if doc, err := d.await(t.Context(), after, look); err != nil || doc.State != status.Degraded || time.Since(began) != want {
+				t.Errorf("after %d: %v, %v in %v, want %v", after, doc.State, err, time.Since(began), want)
+			}
+		}
+		index := d.status.now()
+		d.status.changed()
+		await(index, 0)
+		index = d.status.now()
+		go func() {
+			time.Sleep(time.Second)
+			d.status.changed()
+		}()
+		await(index, time.Second)
+		await(d.status.now(), untoldEvery)
+		index = d.status.now()
+		d.status = newTracker() // of the next coltecd, which has come as far
+		d.status.changed()
+		d.status.changed()
+		await(index, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := d.await(ctx, d.status.now(), look); err == nil {
+			t.Error("it answers a client that went away")
+		}
+	})
+}
+
+// What changes while coltecd looks is after the status that it answers with: whoever waits
+// from there on is not kept waiting.
+func TestIndexOfAStatus(t *testing.T) {
+	e := &changing{}
+	d := watched(e)
+	d.sup = supervisor.New(supervisor.Options{Logger: d.log.Logger})
+	d.log.files = logfile.New(logfile.Options{Dir: t.TempDir()})
+	d.rest = time.AfterFunc(far, func() {})
+	d.conf.now = wiring(t, "name: w\nmetadata: {org: o, project: p}")
+	e.looked = d.status.changed
+	first := d.Status(t.Context()).Index
+	if second := d.Status(t.Context()).Index; first != 0 || second != 1 {
+		t.Errorf("the first status has index %d, the second %d: each look brings a change", first, second)
+	}
 }

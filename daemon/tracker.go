@@ -16,6 +16,10 @@ type tracker struct {
 	next  chan struct{} // closed at the next change; nil: nobody waits for it
 }
 
+// newTracker makes a tracker whose index no coltecd before this one had: clients compare
+// theirs with it.
+func newTracker() tracker { return tracker{index: uint64(time.Now().UnixMilli())} }
+
 // changed says that status is another one. It never waits.
 func (t *tracker) changed() {
 	t.mu.Lock()

@@ -50,7 +50,7 @@ func (p *program) down(c *cli.Context) error {
 		return nil
 	}
 	began := time.Now()
-	before, _ := ask(c.Context, tools, ct, nil) // one that gives no answer says nothing of itself
+	before, _ := ask(c.Context, tools, ct, nil, 0) // one that gives no answer says nothing of itself
 	out := lines{say: func(line string) { p.say("%s: %s", w.name(), line) }}
 	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
 		Argv: []string{"coltecd", "stop", "--timeout", c.Duration("timeout").String()}, Stdout: &out, Stderr: &out,

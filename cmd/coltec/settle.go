@@ -20,7 +20,8 @@ const (
 	// transferred: three tries of coltecd on a store that drops packets. Whoever
 	// waits at a terminal wants to know by then.
 	faultPatience = 20 * time.Second
-	// askEvery is how often coltecd is asked meanwhile: an exec costs 0.1 s.
+	// askEvery is how often coltecd is asked at most, as an exec costs 0.1 s. It answers when
+	// something has changed; an older one answers at once.
 	askEvery = 500 * time.Millisecond
 )
 
@@ -96,7 +97,7 @@ func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct dev
 	defer tick.Stop()
 	told := ""
 	for {
-		doc, err := ask(ctx, t, ct, env)
+		doc, err = ask(ctx, t, ct, env, doc.Index) // of an older coltecd there is none
 		if err != nil {
 			return doc, false, err
 		}

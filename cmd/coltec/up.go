@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -243,10 +244,15 @@ func masked(secrets secret.Values, say func(string)) func(string) {
 	return func(line string) { say(string(r.Redact([]byte(line)))) }
 }
 
-// ask gets the status document of a container's coltecd.
-func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string) (status.Document, error) {
+// ask gets the status document of a container's coltecd, once something is another than at
+// the index after. 0 waits for nothing.
+func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, after uint64) (status.Document, error) {
+	argv := []string{"coltecd", "status", "--json"}
+	if after != 0 {
+		argv = append(argv, "--after", strconv.FormatUint(after, 10))
+	}
 	var out, errs bytes.Buffer
-	_, err := t.Run(ctx, ct, devcontainer.Exec{Argv: []string{"coltecd", "status", "--json"}, Env: env, Stdout: &out, Stderr: &errs})
+	_, err := t.Run(ctx, ct, devcontainer.Exec{Argv: argv, Env: env, Stdout: &out, Stderr: &errs})
 	var doc status.Document
 	if err == nil {
 		if err = json.Unmarshal(out.Bytes(), &doc); err != nil {

@@ -32,6 +32,7 @@ func cmdStatus(p *program) *cli.Command {
 		Flags: []cli.Flag{
 			jsonFlag(),
 			&cli.BoolFlag{Name: "brief", Usage: "a line for each thing that needs attention, and nothing when all is well"},
+			&cli.Uint64Flag{Name: "after", Usage: "wait until something changes after `INDEX`, which --json names, but at most 2s"},
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "print the state again at each change, until Ctrl-C"},
 		},
 		Action: func(c *cli.Context) error {
@@ -39,7 +40,7 @@ func cmdStatus(p *program) *cli.Command {
 			if c.Bool("watch") {
 				return p.watchStatus(c, show)
 			}
-			doc, err := p.status(c)
+			doc, err := p.status(c, c.Uint64("after"))
 			if err != nil {
 				return exit{Code: codeUnknown, Cause: err}
 			}
@@ -54,8 +55,9 @@ func cmdStatus(p *program) *cli.Command {
 	}
 }
 
-// status asks coltecd, or says what there is to say without one.
-func (p *program) status(c *cli.Context) (status.Document, error) {
+// status asks coltecd, after a change since the index if that is not 0, or says what there
+// is to say without one.
+func (p *program) status(c *cli.Context, after uint64) (status.Document, error) {
 	path, err := p.findSpec(c)
 	if err != nil {
 		if p.disabled() {
@@ -70,7 +72,7 @@ func (p *program) status(c *cli.Context) (status.Document, error) {
 	if !running {
 		return p.notRunning(path), nil
 	}
-	doc, err := p.askStatus(c.Context, i)
+	doc, err := p.askStatus(c.Context, i, after)
 	if err != nil && !i.Alive() { // it ended just now
 		return p.notRunning(path), nil
 	}
@@ -79,12 +81,12 @@ func (p *program) status(c *cli.Context) (status.Document, error) {
 
 // askStatus asks until there is an answer: a coltecd that was killed is back in
 // a moment.
-func (p *program) askStatus(ctx context.Context, i control.Instance) (status.Document, error) {
+func (p *program) askStatus(ctx context.Context, i control.Instance, after uint64) (status.Document, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerPatience,
 		fmt.Errorf("coltecd (pid %d) has the lock and does not answer within %v", i.PID, answerPatience))
 	defer cancel()
 	for {
-		doc, err := control.Dial(i.Socket).Status(ctx)
+		doc, err := statusOf(ctx, control.Dial(i.Socket), after)
 		if err == nil || ctx.Err() != nil || !i.Alive() || errors.Is(err, control.ErrForbidden) {
 			return doc, err
 		}
@@ -93,6 +95,14 @@ func (p *program) askStatus(ctx context.Context, i control.Instance) (status.Doc
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// statusOf is one answer of coltecd.
+func statusOf(ctx context.Context, client *control.Client, after uint64) (status.Document, error) {
+	if after == 0 {
+		return client.Status(ctx)
+	}
+	return client.Await(ctx, control.AwaitRequest{After: after})
 }
 
 // notRunning is the status when nobody has the seat.
@@ -164,7 +174,7 @@ func (p *program) printBrief(doc status.Document) error {
 // watchStatus shows the status again at each change, and now and then.
 func (p *program) watchStatus(c *cli.Context, show func(status.Document) error) error {
 	for {
-		doc, err := p.status(c)
+		doc, err := p.status(c, 0)
 		if err != nil {
 			return exit{Code: codeUnknown, Cause: err}
 		}

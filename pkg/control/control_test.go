@@ -2,18 +2,20 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/status"
@@ -37,6 +39,10 @@ func (f *fake) note(format string, args ...any) {
 }
 
 func (f *fake) Status(context.Context) status.Document { return f.doc }
+func (f *fake) Await(_ context.Context, req AwaitRequest, _ func(string)) (status.Document, error) {
+	f.note("await %d", req.After)
+	return f.doc, nil
+}
 func (f *fake) Sync(ctx context.Context, req SyncRequest, say func(string)) error {
 	return f.sync(ctx, req, say)
 }
@@ -99,7 +105,7 @@ func TestStatusGoesThrough(t *testing.T) {
 	c, _, _ := serve(t, f)
 	got, err := c.Status(t.Context())
 	must(t, err)
-	if diff := cmp.Diff(f.doc, got); diff != "" {
+	if diff := gocmp.Diff(f.doc, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -116,16 +122,16 @@ func TestSyncStreamsProgress(t *testing.T) {
 	want := SyncRequest{Names: []string{"workspace"}, AllowDelete: true}
 	var said []string
 	err := c.Sync(t.Context(), want, func(s string) { said = append(said, s) })
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"one", "two"}, said); diff != "" {
+	if diff := gocmp.Diff([]string{"one", "two"}, said); diff != "" {
 		t.Error(diff)
 	}
 	if err == nil || err.Error() != "cannot push" {
 		t.Errorf("error %v", err)
 	}
-	if diff := cmp.Diff([]string{"outer", "inner"}, hint.Of(err)); diff != "" {
+	if diff := gocmp.Diff([]string{"outer", "inner"}, hint.Of(err)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -152,7 +158,7 @@ func TestCancelReachesTheHandler(t *testing.T) {
 }
 
 func TestVerbs(t *testing.T) {
-	f := &fake{}
+	f := &fake{doc: status.Document{Index: 3}}
 	c, _, logged := serve(t, f)
 	ctx := t.Context()
 	tests := map[string]struct {
@@ -168,6 +174,7 @@ func TestVerbs(t *testing.T) {
 		"provide": {func() error {
 			return c.Provide(ctx, ProvideRequest{map[string]string{"A": "b"}}, nil)
 		}, "", nil, ""},
+		"await":           {func() error { return awaited(c.Await(ctx, AwaitRequest{7})) }, "index 3", nil, ""},
 		"reload":          {func() error { return c.Reload(ctx, nil) }, "cannot load: invalid spec", ErrInvalidSpec, ""},
 		"an unknown verb": {func() error { return c.Act(ctx, "fly", "web") }, "coltecd answered 404 Not Found", nil, "is it of another version? compare coltecd version and coltecd status"},
 	}
@@ -187,9 +194,14 @@ func TestVerbs(t *testing.T) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if got := fmt.Sprint(len(f.calls), logged.Len() > 0, strings.Contains(logged.String(), "trace=")); got != "4 true true" {
+	if got := fmt.Sprint(len(f.calls), logged.Len() > 0, strings.Contains(logged.String(), "trace=")); got != "5 true true" || !slices.Contains(f.calls, "await 7") {
 		t.Errorf("calls, logged, trace: %s (%q)", got, f.calls)
 	}
+}
+
+// awaited makes a text of the answer, as of an error.
+func awaited(doc status.Document, err error) error {
+	return cmp.Or(err, fmt.Errorf("index %d", doc.Index))
 }
 
 func text(err error) string {
@@ -218,7 +230,7 @@ func TestEvents(t *testing.T) {
 	c, _, _ := serve(t, f)
 	enough := errors.New("enough")
 	err := c.Events(t.Context(), func(e Event) error {
-		if diff := cmp.Diff(want, e); diff != "" {
+		if diff := gocmp.Diff(want, e); diff != "" {
 			t.Error(diff)
 		}
 		return enough

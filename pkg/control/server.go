@@ -79,6 +79,13 @@ func does[Q any](s *Server, verb, method string, call func(context.Context, Q, f
 	return r
 }
 
+// answers is the route of a call that may take long, and has an answer in the end.
+func answers[Q, A any](s *Server, verb, method string, call func(context.Context, Q, func(string)) (A, error)) route {
+	r := route{pattern: "POST /v1/" + verb, method: method, request: *new(Q), answer: *new(A)}
+	r.serve = answering(s, func(ctx context.Context, req Q, say func(string)) (any, error) { return call(ctx, req, say) })
+	return r
+}
+
 // acts is a call about one unit or replica.
 func acts(act func(context.Context, string) error) func(context.Context, NameRequest, func(string)) error {
 	return func(ctx context.Context, req NameRequest, _ func(string)) error { return act(ctx, req.Name) }
@@ -86,8 +93,8 @@ func acts(act func(context.Context, string) error) func(context.Context, NameReq
 
 // asks is the route of a question of the history.
 func asks[Q, A any](s *Server, ask Ask, method string, call func(context.Context, Q, func(string)) (A, error)) route {
-	r := route{pattern: "POST /v1/read", ask: ask, method: method, request: *new(Q), answer: *new(A)}
-	r.serve = answering(s, func(ctx context.Context, req Q, say func(string)) (any, error) { return call(ctx, req, say) })
+	r := answers(s, "read", method, call)
+	r.ask = ask
 	return r
 }
 

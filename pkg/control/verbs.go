@@ -16,6 +16,9 @@ import (
 type Handler interface {
 	// Status tells how the workspace is. It must answer at once.
 	Status(ctx context.Context) status.Document
+	// Await returns the status once it differs from the one at an index: at once, if it does
+	// so already. After 2 s it returns in any case, as some changes come without notice.
+	Await(ctx context.Context, req AwaitRequest, say func(string)) (status.Document, error)
 	// Sync runs the named replicas (all when none is named) now, and returns
 	// with their outcome. say carries progress lines to the person who waits.
 	Sync(ctx context.Context, req SyncRequest, say func(string)) error
@@ -42,6 +45,11 @@ type Handler interface {
 	// Events tells each change, by emit, until the client goes away or emit fails.
 	Events(ctx context.Context, emit func(Event) error) error
 	History
+}
+
+// AwaitRequest asks for the next change.
+type AwaitRequest struct {
+	After uint64 `json:"after"` // the index of a status
 }
 
 // SyncRequest asks for a cycle now.
@@ -90,6 +98,7 @@ func (s *Server) table() []route {
 	}
 	return []route{
 		get("status", "Status", status.Document{}, s.status),
+		answers(s, "await", "Await", h.Await),
 		get("events", "Events", Event{}, s.events),
 		does(s, "sync", "Sync", h.Sync),
 		does(s, "takeover", "Takeover", h.Takeover),
@@ -124,6 +133,12 @@ func (c *Client) Status(ctx context.Context) (status.Document, error) {
 		return doc, fmt.Errorf("cannot read the status: %w", err)
 	}
 	return doc, nil
+}
+
+// Await asks for the status after a change, or a moment later.
+func (c *Client) Await(ctx context.Context, req AwaitRequest) (doc status.Document, err error) {
+	err = c.ask(ctx, "await", req, &doc, nil)
+	return doc, err
 }
 
 // Sync runs a cycle now and waits for its outcome.

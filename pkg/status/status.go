@@ -36,6 +36,9 @@ type Document struct {
 	// Accounts is true of a coltecd that says what is only here: in OnlyHere, and by how
 	// stop ends. Older ones do not.
 	Accounts bool `json:"accounts"`
+	// Index grows with each change, and no two runs of coltecd have the same one. It is absent
+	// where an older coltecd or none answers, and in the file.
+	Index uint64 `json:"index,omitempty"`
 }
 
 // Workspace names one workspace: org/project/env is unique, name is for people.
