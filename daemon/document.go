@@ -146,7 +146,7 @@ func secretAttention(s setting) []string {
 	return list
 }
 
-// replicasAreUnwell tells whether persistence does not do its work, said in
+// replicasAreUnwell reports whether persistence does not do its work, said in
 // attention or not.
 func replicasAreUnwell(doc status.Document) bool {
 	return slices.ContainsFunc(doc.Replicas, func(r status.Replica) bool {

@@ -153,14 +153,14 @@ func (k *keeper) endLeft(how string) {
 	endChildren(LeftGrace)
 }
 
-// supervised tells whether a coltecd of this keeper came so far as to leave its
+// supervised reports whether a coltecd of this keeper came so far as to leave its
 // note. One that did not has told start why.
 func (k *keeper) supervised() bool {
 	i, ok, err := control.Find(k.o.Place())
 	return err == nil && ok && i.Keeper == os.Getpid()
 }
 
-// asked waits, but not when somebody runs start, and tells whether the end was
+// asked waits, but not when somebody runs start, and reports whether the end was
 // asked for meanwhile.
 func (k *keeper) asked(delay time.Duration) bool {
 	t := time.NewTimer(delay)

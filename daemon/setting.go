@@ -44,7 +44,7 @@ func lookup(environ []string) spec.Lookup {
 	}
 }
 
-// wants tells whether --only leaves name in.
+// wants reports whether --only leaves name in.
 func (s setting) wants(name string) bool {
 	return len(s.only) == 0 || slices.Contains(s.only, name)
 }

@@ -85,7 +85,7 @@ func tunMissing() string {
 	return tailnet.TunMissing(unix.Access(tailnet.TunDevice, unix.R_OK|unix.W_OK) == nil, netAdmin())
 }
 
-// netAdmin tells whether this process may change the network.
+// netAdmin reports whether this process may change the network.
 func netAdmin() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

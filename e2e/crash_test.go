@@ -743,7 +743,7 @@ func (h *havoc) begin(p *player) {
 	p.must("start") // no harm where one runs
 }
 
-// answers says whether a coltecd of the machine is there.
+// answers reports whether a coltecd of the machine is there.
 func (m *machine) answers() bool {
 	i, ok := m.instance()
 	if !ok {
@@ -849,7 +849,7 @@ func (h *havoc) hopInOrder() {
 	h.check()
 }
 
-// released says whether the last stop at a machine left nothing behind.
+// released reports whether the last stop at a machine left nothing behind.
 func (h *havoc) released(m *player) bool {
 	last := lastLine(m.log(), "lease released")
 	return strings.Contains(last, "dirty=0")

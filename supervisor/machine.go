@@ -70,7 +70,7 @@ func (m *machine) finish(now time.Time) []action {
 	return actions
 }
 
-// advance moves one unit whose reason to wait is gone. It says whether it did.
+// advance moves one unit whose reason to wait is gone. It reports whether it did.
 func (m *machine) advance(name string, now time.Time) bool {
 	u := m.units[name]
 	switch {
@@ -266,7 +266,7 @@ func (m *machine) answer() {
 	})
 }
 
-// outcome says whether the verb has come to an end, and to which.
+// outcome reports whether the verb has come to an end, and to which.
 func (m *machine) outcome(w waiter) (bool, error) {
 	u := m.units[w.unit]
 	down := w.verb == "stop" || w.verb == "pause"

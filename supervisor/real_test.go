@@ -95,7 +95,7 @@ func again(attr *syscall.SysProcAttr) {
 	}
 }
 
-// lookAround says whether another process of this unit runs.
+// lookAround reports whether another process of this unit runs.
 func lookAround() {
 	mine := "COLTEC_UNIT=" + os.Getenv("COLTEC_UNIT")
 	entries, _ := os.ReadDir("/proc")

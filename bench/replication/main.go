@@ -159,7 +159,7 @@ func run(ctx context.Context, o options) (err error) {
 	return errors.Join(failed, b.missed())
 }
 
-// room says whether the disk has room for what will be there at once. It is an
+// room reports whether the disk has room for what will be there at once. It is an
 // estimate, on the safe side: 90 KB for each file of the largest tree, all copies
 // and stores of it, and fourteen copies of the big file.
 func (o options) room(dir string) error {

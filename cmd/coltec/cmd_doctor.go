@@ -61,7 +61,7 @@ type finding struct {
 // findings are made one after the other.
 type findings struct{ list []finding }
 
-// check notes how a look at something went, and tells whether well.
+// check notes how a look at something went, and reports whether it went well.
 func (f *findings) check(name string, err error) bool {
 	if err == nil {
 		f.list = append(f.list, finding{Name: name, State: "ok"})

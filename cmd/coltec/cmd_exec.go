@@ -79,7 +79,7 @@ func (p *program) inside(c *cli.Context, argv []string) error {
 	return cmdline.Exit{Code: code}
 }
 
-// isTerminal tells whether a person types what is read from r.
+// isTerminal reports whether a person types what is read from r.
 func isTerminal(r io.Reader) bool {
 	f, ok := r.(*os.File)
 	return ok && cmdline.IsTerminal(f)

@@ -55,7 +55,7 @@ func (p *program) destination(dir string) (string, error) {
 	return abs, nil
 }
 
-// inWorkspace says whether a folder is a workspace's, or below one: it has a spec, or was
+// inWorkspace reports whether a folder is a workspace's, or below one: it has a spec, or was
 // agreed to. The spec alone is the container's to take away.
 func (p *program) inWorkspace(dir string) bool {
 	store, err := p.records()
@@ -72,7 +72,7 @@ func (p *program) inWorkspace(dir string) bool {
 	}
 }
 
-// hasBucket tells whether anything of the workspace is kept in a bucket.
+// hasBucket reports whether anything of the workspace is kept in a bucket.
 func (w *workspace) hasBucket() bool {
 	return w.spec.Persistence.Enabled && w.spec.HeadRemote() != ""
 }

@@ -98,7 +98,7 @@ func arrow(direction string) string {
 	return map[string]string{spec.PushOnly: "->", spec.PullOnly: "<-", spec.Bidirectional: "<->"}[direction]
 }
 
-// saidDisabled tells whether COLTEC_DISABLED is set, and says so.
+// saidDisabled reports whether COLTEC_DISABLED is set, and says so.
 func (p *program) saidDisabled() bool {
 	if p.disabled() {
 		p.say("disabled by COLTEC_DISABLED: nothing is done")

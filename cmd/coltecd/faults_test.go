@@ -344,7 +344,7 @@ func TestFaultStatusExitCodes(t *testing.T) {
 	code(codeStopped)
 }
 
-// standsStill says whether every thread of a process is stopped: one may go on
+// standsStill reports whether every thread of a process is stopped: one may go on
 // for a moment after the signal was sent.
 func standsStill(pid int) bool {
 	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))

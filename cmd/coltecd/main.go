@@ -62,7 +62,7 @@ func (p *program) env(name string) string {
 	return v
 }
 
-// disabled tells whether COLTEC_DISABLED says so.
+// disabled reports whether COLTEC_DISABLED says so.
 func (p *program) disabled() bool {
 	switch strings.ToLower(strings.TrimSpace(p.env("COLTEC_DISABLED"))) {
 	case "1", "true", "yes", "on":

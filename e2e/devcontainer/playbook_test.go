@@ -259,7 +259,7 @@ func (g *ground) awaitStored(env string, reading *sync.Mutex) (came time.Time) {
 	return came
 }
 
-// contains tells whether all of want is in have.
+// contains reports whether all of want is in have.
 func contains(have, want map[string]string) bool {
 	for name, text := range want {
 		if got, ok := have[name]; !ok || got != text {

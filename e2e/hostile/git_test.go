@@ -663,7 +663,7 @@ func TestGitLinksAndDirectories(t *testing.T) {
 	}
 }
 
-// gitCaptured says whether a session captured a repository.
+// gitCaptured reports whether a session captured a repository.
 func gitCaptured(said, name string) bool {
 	for line := range strings.Lines(said) {
 		if strings.Contains(line, "repository captured") && strings.Contains(line, "repository="+name+"/.git") {

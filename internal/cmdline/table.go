@@ -64,14 +64,14 @@ func visible(s string) int {
 	}
 }
 
-// IsForeground tells whether a person can answer on f: of a job in the background, a shell
+// IsForeground reports whether a person can answer on f: of a job in the background, a shell
 // stops each that reads.
 func IsForeground(f *os.File) bool {
 	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
 
-// IsTerminal tells whether a person looks at what is written to w.
+// IsTerminal reports whether a person looks at what is written to w.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -350,7 +350,7 @@ func (p *Proxy) match(req *Request) []*Fault {
 	return met
 }
 
-// meets counts a match and says whether it is one to act on. The proxy's lock
+// meets counts a match and reports whether it is one to act on. The proxy's lock
 // is held.
 func (f *Fault) meets(req Request) bool {
 	if f.Kind != "" && f.Kind != req.Kind || !strings.Contains(req.Key, f.Key) || f.If != nil && !f.If(req) {

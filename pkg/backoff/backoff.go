@@ -49,7 +49,7 @@ type Window struct {
 	times []time.Time
 }
 
-// Add counts one more at now and says whether that makes more than burst within
+// Add counts one more at now and reports whether that makes more than burst within
 // span. A burst below 0 never does.
 func (w Window) Add(now time.Time, burst int, span time.Duration) (Window, bool) {
 	kept := make([]time.Time, 0, len(w.times)+1)

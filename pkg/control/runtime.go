@@ -145,7 +145,7 @@ func Find(p Place) (Instance, bool, error) {
 	return Instance{}, false, nil
 }
 
-// Alive tells whether the instance still has its seat.
+// Alive reports whether the instance still has its seat.
 func (i Instance) Alive() bool { return held(i.dir) }
 
 func readNote(dir string) (Instance, error) {
@@ -157,7 +157,7 @@ func readNote(dir string) (Instance, error) {
 	return note, err
 }
 
-// held tells whether somebody has the lock in dir.
+// held reports whether somebody has the lock in dir.
 func held(dir string) bool {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

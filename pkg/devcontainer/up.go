@@ -34,7 +34,7 @@ type Up struct {
 // Mounting is the text of a devcontainer.json, JSON without comments, that says itself what
 // the CLI would else find out by git: that top, the repository that a folder of the host is
 // in, is mounted at /workspaces/NAME. What git says is up to files that the container can
-// write. mounts tells whether top is mounted.
+// write. mounts reports whether top is mounted.
 func Mounting(text []byte, folder, top string) (whole []byte, mounts bool, err error) {
 	var keys map[string]json.RawMessage
 	if err := json.Unmarshal(text, &keys); err != nil || keys == nil {

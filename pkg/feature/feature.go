@@ -83,7 +83,7 @@ func Write(folder string, from Binaries) ([]string, error) {
 // Binaries are the paths of the programs by architecture and name.
 type Binaries map[string]map[string]string
 
-// HasTailscale tells whether there is a tailscaled for every architecture.
+// HasTailscale reports whether there is a tailscaled for every architecture.
 func (b Binaries) HasTailscale() bool {
 	for _, set := range b {
 		if set[Tailscaled] == "" {

@@ -149,7 +149,7 @@ func (f *Filter) addParents(include bool, glob string) error {
 	return nil
 }
 
-// File says whether the name of a file or symlink is included. Whether it can
+// File reports whether the name of a file or symlink is included. Whether it can
 // be met depends on its directories too: see Carries.
 func (f *Filter) File(path string) bool {
 	if f == nil || len(f.files) == 0 {
@@ -158,7 +158,7 @@ func (f *Filter) File(path string) bool {
 	return first(f.files, shown(path))
 }
 
-// Dir says whether a directory is entered and carried. It is false where the
+// Dir reports whether a directory is entered and carried. It is false where the
 // rules take out everything in it. The root, "", is always entered.
 func (f *Filter) Dir(path string) bool {
 	if f == nil || len(f.dirs) == 0 || path == "" {
@@ -180,7 +180,7 @@ func (f *Filter) Carries(path string, dir bool) bool {
 	return dir || first(f.files, name)
 }
 
-// enters says whether each directory on the way is entered, the last one
+// enters reports whether each directory on the way is entered, the last one
 // included when name is one.
 func (f *Filter) enters(name string, dir bool) bool {
 	for i := range len(name) {

@@ -253,7 +253,7 @@ func parentGlobs(glob string) []string {
 	return parents
 }
 
-// opaque says whether rclone gives up on finding the directories of a pattern:
+// opaque reports whether rclone gives up on finding the directories of a pattern:
 // where a regular expression or nested braces are in it, or where a brace holds
 // what crosses path elements.
 func opaque(glob string) bool {

@@ -43,7 +43,7 @@ func newMatcher(glob string) (*matcher, error) {
 	return &matcher{re: re, need: longestLiteral(tokens)}, nil
 }
 
-// match says whether the name, as shown returns it, matches.
+// match reports whether the name, as shown returns it, matches.
 func (m *matcher) match(name string) bool {
 	for i := range m.shapes {
 		if m.shapes[i].match(name) {
@@ -144,7 +144,7 @@ func classLen(glob string) int {
 	return end + 1
 }
 
-// punctuation says whether a backslash before c makes it literal.
+// punctuation reports whether a backslash before c makes it literal.
 func punctuation(c byte) bool {
 	alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 	return c < utf8.RuneSelf && !alphanumeric
@@ -298,7 +298,7 @@ func shapeOf(tokens []token, anchored bool) (shape, bool) {
 	return shape{form: f, anchored: anchored, text: text, slashed: "/" + text}, true
 }
 
-// match says whether the name has the shape.
+// match reports whether the name has the shape.
 func (s *shape) match(name string) bool {
 	switch s.form {
 	case whole:
@@ -331,5 +331,5 @@ func (s *shape) matchElement(name string) bool {
 	return at >= 0 && noSlash(name[at+len(s.slashed):])
 }
 
-// noSlash says whether s is within one path element.
+// noSlash reports whether s is within one path element.
 func noSlash(s string) bool { return strings.IndexByte(s, '/') < 0 }

@@ -28,7 +28,7 @@ func shown(path string) string {
 	return strings.Join(elements, "/")
 }
 
-// plain says whether the path surely is shown as it is. All marks of const
+// plain reports whether the path surely is shown as it is. All marks of const
 // above that change anything begin with the byte 0xE2.
 func plain(path string) bool {
 	for i := range len(path) {

@@ -140,7 +140,7 @@ func (s Source) relative(file string) string {
 	return file
 }
 
-// reads says whether fnox reads a file of the folder, one of own, with the profiles that are
+// reads reports whether fnox reads a file of the folder, one of own, with the profiles that are
 // in use.
 func (s Source) reads(file string) bool {
 	profiles := strings.FieldsFunc(s.profile(), func(r rune) bool { return strings.ContainsRune(between, r) })

@@ -103,7 +103,7 @@ func pair(a, b Workspace) (found []Finding) {
 	return found
 }
 
-// collide tells whether two published ports cannot both be had: the same port on
+// collide reports whether two published ports cannot both be had: the same port on
 // the same address, or on all addresses.
 func collide(x, y string) bool {
 	cut := func(s string) (addr, port string) {

@@ -143,7 +143,7 @@ func (f *follower) close() {
 	}
 }
 
-// rotated says whether the open file is the current log no more. Its own name as
+// rotated reports whether the open file is the current log no more. Its own name as
 // a backup is the last one then.
 func (f *follower) rotated() (bool, error) {
 	if f.name != "" {

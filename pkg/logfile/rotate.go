@@ -58,7 +58,7 @@ func (l *file) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// current says whether the path of the log leads to the file that was written last.
+// current reports whether the path of the log leads to the file that was written last.
 func (l *file) current() bool {
 	if l.info == nil || !l.info.Mode().IsRegular() {
 		return false
@@ -162,7 +162,7 @@ func directory(path, within string) (*os.File, error) {
 	return dir, nil
 }
 
-// closable says whether a directory can be made in one in which nobody else can put names.
+// closable reports whether a directory can be made in one in which nobody else can put names.
 func closable(in *os.Root) (bool, error) {
 	top, err := in.Open(".")
 	if err != nil {

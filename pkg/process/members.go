@@ -47,14 +47,14 @@ func (c *Child) members() []proc {
 	return slices.DeleteFunc(live, func(p proc) bool { return p.pid == c.pid })
 }
 
-// marks says whether p was started with our marker, and so after the leader: that
+// marks reports whether p was started with our marker, and so after the leader: that
 // spares a look at nearly all. The environment of a process of another user cannot
 // be read; it is then none of ours, unless we are root.
 func (c *Child) marks(p proc) bool {
 	return c.marker != "" && p.start >= c.start && !p.zombie && hasVar(p.pid, []byte(c.marker))
 }
 
-// hasVar says whether the process was started with the variable kv.
+// hasVar reports whether the process was started with the variable kv.
 func hasVar(pid int, kv []byte) bool {
 	return environ(pid, func(has []byte) bool { return bytes.Equal(has, kv) })
 }

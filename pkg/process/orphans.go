@@ -188,12 +188,12 @@ func ancestors(all []proc) map[int]bool {
 	return above
 }
 
-// hasPrefix says whether the process was started with a variable that begins so.
+// hasPrefix reports whether the process was started with a variable that begins so.
 func hasPrefix(pid int, prefix []byte) bool {
 	return environ(pid, func(kv []byte) bool { return bytes.HasPrefix(kv, prefix) })
 }
 
-// environ says whether a variable that the process was started with is one.
+// environ reports whether a variable that the process was started with is one.
 func environ(pid int, is func([]byte) bool) bool {
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {

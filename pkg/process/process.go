@@ -215,7 +215,7 @@ func (c *Child) waitInThread() Exit {
 	return exit
 }
 
-// Left says whether members of the group run on after the leader has ended.
+// Left reports whether members of the group run on after the leader has ended.
 func (c *Child) Left() bool {
 	c.alone = len(c.members()) == 0 // for good: only a member makes a new one
 	return !c.alone

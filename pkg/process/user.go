@@ -149,7 +149,7 @@ func pathOf(env []string) string {
 	return path
 }
 
-// executable says whether path can be run; relative ones start at dir. Go changes
+// executable reports whether path can be run; relative ones start at dir. Go changes
 // the directory before it starts the file, so the path itself stays relative.
 func executable(dir, path string) (string, error) {
 	full := path

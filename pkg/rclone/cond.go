@@ -42,7 +42,7 @@ func (c Cond) String() string {
 }
 
 // ETag is the ETag that most stores give a body which came in one PUT, and what
-// [IfMatch] wants. [Remote.Probe] tells whether this store does.
+// [IfMatch] wants. [Remote.Probe] reports whether this store does.
 func ETag(body []byte) string {
 	sum := md5.Sum(body) //nolint:gosec // ETags are MD5
 	return hex.EncodeToString(sum[:])

@@ -11,7 +11,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-// IsURL tells whether ref is a git repository: URL[//FOLDER][#REF], with a URL of
+// IsURL reports whether ref is a git repository: URL[//FOLDER][#REF], with a URL of
 // https, http, ssh or file, or as git@host:path.
 func IsURL(ref string) bool {
 	for _, prefix := range []string{"https://", "http://", "ssh://", "file://", "git@"} {

@@ -50,7 +50,7 @@ func overlay(name string, lower, upper []byte) ([]byte, error) {
 	return nil, fmt.Errorf("only .json and .yaml can be merged by keys, not %s", name)
 }
 
-// adds tells whether no top-level key of upper is in lower.
+// adds reports whether no top-level key of upper is in lower.
 func adds(lower, upper any) bool {
 	l, ok := lower.(yaml.MapSlice)
 	u, ok2 := upper.(yaml.MapSlice)

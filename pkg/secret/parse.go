@@ -15,7 +15,7 @@ type Values map[string]Value
 // Names of environment variables, as every shell takes them.
 var nameForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// ValidName tells whether name can be an environment variable.
+// ValidName reports whether name can be an environment variable.
 func ValidName(name string) bool { return nameForm.MatchString(name) }
 
 // ParseJSON reads a flat JSON object of strings, or what `fnox export -f json`

@@ -170,7 +170,7 @@ func (x *index) find(text []byte, resumed bool) (found []span, pending int) {
 	return found, pending
 }
 
-// goesOn says whether a form may begin with a character and what is behind it.
+// goesOn reports whether a form may begin with a character and what is behind it.
 func (x *index) goesOn(first byte, text []byte) bool {
 	if len(text) == 0 {
 		return true
@@ -257,7 +257,7 @@ func (f form) unescape(text []byte, at, known int) (end, _ int, whole bool) {
 	return slices.Max(ends), len(f), true
 }
 
-// cut says whether a text that ends may be an escape, or a break of lines, that goes on.
+// cut reports whether a text that ends may be an escape, or a break of lines, that goes on.
 func cut(text []byte) bool {
 	return len(text) == 0 || len(text) < longestEscape && introduces[text[0]] && bytes.IndexByte(text, '\n') < 0
 }

@@ -40,10 +40,10 @@ func (v Value) Reveal() string {
 	return v.text()
 }
 
-// Empty says whether there is no text.
+// Empty reports whether there is no text.
 func (v Value) Empty() bool { return v.text == nil }
 
-// Equal says whether both hold the same text, in a time that does not depend on
+// Equal reports whether both hold the same text, in a time that does not depend on
 // where they differ. go-cmp uses it too.
 func (v Value) Equal(other Value) bool {
 	return subtle.ConstantTimeCompare([]byte(v.Reveal()), []byte(other.Reveal())) == 1

@@ -30,7 +30,7 @@ func hold() holder {
 
 type doc struct{ V Value }
 
-// leaks says whether out shows the canary as text or as bytes of it.
+// leaks reports whether out shows the canary as text or as bytes of it.
 func leaks(out string) bool {
 	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), fmt.Sprint([]byte(canary))} {
 		if strings.Contains(out, form) {

@@ -46,7 +46,7 @@ func (c checker) identity() {
 	}
 }
 
-// isVersionOne says whether text is 1.x or 1.x.y.
+// isVersionOne reports whether text is 1.x or 1.x.y.
 func isVersionOne(text string) bool {
 	parts := strings.Split(text, ".")
 	for _, p := range parts {

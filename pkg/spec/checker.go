@@ -24,7 +24,7 @@ func (c checker) bad(path, format string, args ...any) {
 	c.add(c.s.src.value(path), "%s %s", path, fmt.Sprintf(format, args...))
 }
 
-// isSlug says whether text is [a-z0-9][a-z0-9-]*, of a length that host names and
+// isSlug reports whether text is [a-z0-9][a-z0-9-]*, of a length that host names and
 // file names allow.
 func isSlug(text string) bool {
 	return text != "" && len(text) <= 63 && text[0] != '-' && !strings.ContainsFunc(text, func(r rune) bool {

@@ -32,7 +32,7 @@ func (s *Spec) Location(remote, p string) []string {
 	return s.location(remote, s.fillPlaceholders(p))
 }
 
-// within says whether inner is outer or lies in it.
+// within reports whether inner is outer or lies in it.
 func within(inner, outer []string) bool {
 	return len(inner) >= len(outer) && slices.Equal(inner[:len(outer)], outer)
 }

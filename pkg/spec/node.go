@@ -105,7 +105,7 @@ func (d *decoder) merge(path string, n ast.Node) []entry {
 	return all
 }
 
-// isScalar says whether a node is one text, number or word.
+// isScalar reports whether a node is one text, number or word.
 func isScalar(n ast.Node) bool {
 	switch n.(type) {
 	case *ast.StringNode, *ast.LiteralNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode, *ast.NullNode:

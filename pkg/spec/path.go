@@ -23,7 +23,7 @@ func elements(p string) []string {
 	return slices.DeleteFunc(strings.Split(p, "/"), func(e string) bool { return e == "" || e == "." })
 }
 
-// climbs says whether a path has "..".
+// climbs reports whether a path has "..".
 func climbs(p string) bool { return slices.Contains(strings.Split(p, "/"), "..") }
 
 // Root is the place in the back end that the remote's paths begin at: the bucket

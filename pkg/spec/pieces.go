@@ -92,7 +92,7 @@ func variable(text string) (v piece, rest string, err error) {
 	return v, rest, err
 }
 
-// isVariable says whether name can be a variable of the environment.
+// isVariable reports whether name can be a variable of the environment.
 func isVariable(name string) bool {
 	for i, r := range name {
 		if r != '_' && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (i == 0 || r < '0' || r > '9') {

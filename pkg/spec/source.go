@@ -41,7 +41,7 @@ func (s *source) path(path, key string) string {
 	return at
 }
 
-// has says whether a value was given at path. A null is none.
+// has reports whether a value was given at path. A null is none.
 func (s *source) has(path string) bool { _, ok := s.at[path]; return ok }
 
 // value is the place of the value at path, or of the nearest thing around it.

@@ -319,7 +319,7 @@ type Sync struct {
 	BwLimit string `yaml:"bwlimit"`
 }
 
-// CarriesGit says whether the repositories of the replica travel as wholes.
+// CarriesGit reports whether the repositories of the replica travel as wholes.
 func (y *Sync) CarriesGit() bool {
 	return y.Git != GitOff && y.Direction == Bidirectional && y.Layout == Snapshot
 }
@@ -435,7 +435,7 @@ type Stop struct {
 	Grace time.Duration `yaml:"grace"`
 }
 
-// Probe is a command that tells whether a service is ready.
+// Probe is a command that reports whether a service is ready.
 type Probe struct {
 	// Exec is the command and its arguments; exit status 0 means ready.
 	Exec []string `yaml:"exec" jsonschema:"required"`

@@ -52,7 +52,7 @@ type Workspace struct {
 // String gives org/project/env.
 func (w Workspace) String() string { return w.Org + "/" + w.Project + "/" + w.Env }
 
-// LeaseState says whether this coltecd may write the workspace's prefixes.
+// LeaseState is whether this coltecd may write the workspace's prefixes.
 type LeaseState string
 
 // The states of a lease.
@@ -210,7 +210,7 @@ func (d Document) Cost() Cost {
 	return all
 }
 
-// NetworkState says whether the workspace is in its tailnet.
+// NetworkState is whether the workspace is in its tailnet.
 type NetworkState string
 
 // The states of a network.

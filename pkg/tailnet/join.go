@@ -253,7 +253,7 @@ func started(socket string) string {
 	return info.ModTime().UTC().Format(time.RFC3339Nano)
 }
 
-// Ready tells whether tailscaled answers.
+// Ready reports whether tailscaled answers.
 func Ready(socket string) error {
 	c, err := net.DialTimeout("unix", socket, time.Second)
 	if err != nil {

@@ -220,7 +220,7 @@ func (r *Reader) Record() (Record, error) {
 	return rec, nil
 }
 
-// Is says whether the record that Advance went to is written as an entry without
+// Is reports whether the record that Advance went to is written as an entry without
 // further columns would be. It costs less than Record, and may be false for two
 // that are equal.
 func (r *Reader) Is(e *Entry) bool {

@@ -68,13 +68,13 @@ type Entry struct {
 	Where []Extent
 }
 
-// SameContent says whether a and b are the same thing to a person: kind,
+// SameContent reports whether a and b are the same thing to a person: kind,
 // content and link target. Mode and time are compared on their own.
 func (e *Entry) SameContent(o *Entry) bool {
 	return e.Kind == o.Kind && (e.Kind != File || e.Sum == o.Sum && e.Size == o.Size) && (e.Kind != Link || e.Link == o.Link)
 }
 
-// SameMeta says whether mode and, where it is kept, time are the same.
+// SameMeta reports whether mode and, where it is kept, time are the same.
 func (e *Entry) SameMeta(o *Entry) bool {
 	return (e.Kind == Link || e.Mode == o.Mode) && (e.Kind == Dir || e.MTime == o.MTime)
 }
@@ -127,7 +127,7 @@ func Find(entries []Entry, path string) *Entry {
 	return nil
 }
 
-// Within says whether path is dir or lies under it.
+// Within reports whether path is dir or lies under it.
 func Within(path, dir string) bool {
 	return strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
 }

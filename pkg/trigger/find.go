@@ -111,7 +111,7 @@ func (f *finder) list(dir string) []fs.DirEntry {
 	return entries
 }
 
-// gitDir says whether a directory with these names is one that git takes for its own,
+// gitDir reports whether a directory with these names is one that git takes for its own,
 // or that another one refers to for a config.
 func gitDir(entries []fs.DirEntry) bool {
 	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {

@@ -42,7 +42,7 @@ func gitKeys(content []byte) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// gitRunsIt says whether git runs the value of a key.
+// gitRunsIt reports whether git runs the value of a key.
 func gitRunsIt(section, key, value string) bool {
 	switch lower := strings.ToLower(value); {
 	case section == "pager", key == "core.fsmonitor": // true is git's own

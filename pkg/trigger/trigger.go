@@ -55,7 +55,7 @@ var rules = []rule{
 	{names: []string{".nvim.lua", ".nvimrc", ".exrc", ".vimrc", "_vimrc", ".lvimrc"}},
 }
 
-// leads says whether a directory at a path is one that a rule looks into, or git.
+// leads reports whether a directory at a path is one that a rule looks into, or git.
 func leads(place string) bool {
 	p := fold(place)
 	if path.Base(p) == ".git" || path.Base(path.Dir(p)) == ".devcontainer" {
@@ -66,7 +66,7 @@ func leads(place string) bool {
 	})
 }
 
-// Of says whether something runs a file, or what is in it, by itself.
+// Of reports whether something runs a file, or what is in it, by itself.
 func Of(f File) (Found, bool) {
 	found := Found{Path: f.Path}
 	p := fold(f.Path)
@@ -99,7 +99,7 @@ func Of(f File) (Found, bool) {
 	return Found{}, false
 }
 
-// Folds says whether two names are one where a file system does not tell their case,
+// Folds reports whether two names are one where a file system does not tell their case,
 // or leaves out what cannot be seen.
 func Folds(a, b string) bool { return fold(a) == fold(b) }
 
@@ -117,5 +117,5 @@ func fold(name string) string {
 	}, name)
 }
 
-// executable says whether anybody may run a file.
+// executable reports whether anybody may run a file.
 func executable(mode fs.FileMode) bool { return mode.IsRegular() && mode&0o111 != 0 }

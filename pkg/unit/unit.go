@@ -35,7 +35,7 @@ const (
 	Never     Restart = "never"
 )
 
-// FailurePolicy says whether a failed hook fails what it was a hook of.
+// FailurePolicy decides whether a failed hook fails what it was a hook of.
 type FailurePolicy string
 
 // The failure policies of a hook.
@@ -107,7 +107,7 @@ type Stop struct {
 	Grace  time.Duration
 }
 
-// Probe tells whether a service does its work: Exec exits 0. It is asked each
+// Probe reports whether a service does its work: Exec exits 0. It is asked each
 // Interval until it does; not within Timeout counts as a failed start.
 type Probe struct {
 	Exec     []string

@@ -273,7 +273,7 @@ func (t *tree) follow(ctx context.Context) error {
 	}
 }
 
-// counts says whether an event is about something that is carried, and notes where
+// counts reports whether an event is about something that is carried, and notes where
 // it is. A directory that came is watched from here on, and one that went is not.
 func (t *tree) counts(e fsnotify.Event) (bool, error) {
 	rel := t.rel(e.Name)

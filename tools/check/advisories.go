@@ -28,7 +28,7 @@ type advisory struct {
 	fixed           string // in which version; empty for none
 }
 
-// newerGo says whether all it takes is another Go to build with.
+// newerGo reports whether all it takes is another Go to build with.
 func (a advisory) newerGo() bool { return a.module == standard && a.fixed != "" }
 
 func (a advisory) String() string {

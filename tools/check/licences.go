@@ -189,7 +189,7 @@ func identify(text []byte) []string {
 	return slices.Sorted(maps.Keys(ids))
 }
 
-// allowed says whether a module with such licences may be linked.
+// allowed reports whether a module with such licences may be linked.
 func allowed(path string, ids []string) error {
 	for _, id := range ids {
 		if !permissive[id] && !(id == "MPL-2.0" && slices.Contains(mozilla, path)) {
