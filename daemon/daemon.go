@@ -25,7 +25,7 @@ import (
 // file) and run itself, which decides about the end.
 type daemon struct {
 	o        Options
-	seat     *control.Seat
+	lock     *control.Lock
 	log      *logbook
 	since    time.Time
 	lastSeen time.Time   // of a coltecd before this one that was killed, see killed
@@ -62,16 +62,16 @@ func (o origin) killed(logDir string) time.Time {
 }
 
 // newDaemon prepares everything and starts nothing.
-func newDaemon(o Options, seat *control.Seat, from origin) (*daemon, error) {
+func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 	logDir, err := o.LogDir()
 	if err != nil {
 		return nil, err
 	}
 	d := &daemon{
-		o: o, seat: seat, since: time.Now(), origin: from, lastSeen: from.killed(logDir),
+		o: o, lock: lock, since: time.Now(), origin: from, lastSeen: from.killed(logDir),
 		fatal: make(chan error, 1), end: newTermination(), status: newTracker(),
 	}
-	s := setting{spec: o.Spec, folder: o.folder(), runtime: seat.Dir(), environ: o.Environ, logDir: logDir, ground: takeGround(filepath.Dir(o.Path))}
+	s := setting{spec: o.Spec, folder: o.folder(), runtime: lock.Dir(), environ: o.Environ, logDir: logDir, ground: takeGround(filepath.Dir(o.Path))}
 	d.conf = configuration{path: o.Path, seen: fingerprint(o.Path)}
 	// What an earlier node reported is not the state of this one.
 	if err := os.Remove(s.tailnetPlace().Report()); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -85,8 +85,8 @@ func newDaemon(o Options, seat *control.Seat, from origin) (*daemon, error) {
 	d.rest = time.AfterFunc(restAfter, slim)
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.log.files.Sink(name) }, LogPath: d.log.files.Path, Logger: d.log.Logger,
-		Milestones: []string{milestoneRestore}, Marker: markOf(seat.Dir()),
-		Memory: filepath.Join(seat.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
+		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()),
+		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.past = past{d.openPast}

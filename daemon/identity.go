@@ -161,7 +161,7 @@ func (s setting) idDirs() []string {
 	home, _ := get("HOME")
 	add(home, ".local", "state", "coltec")
 	add("/var/tmp", fmt.Sprintf("coltec-%d", os.Getuid()))
-	place := control.Place{}
+	place := control.Runtime{}
 	for _, y := range s.spec.Persistence.Sync {
 		place.Avoid = append(place.Avoid, y.Path)
 	}

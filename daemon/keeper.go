@@ -17,14 +17,14 @@ import (
 	"github.com/coltec/coltec/pkg/control"
 )
 
-// keeper starts coltecd, and again when it crashes. It holds the seat with it,
+// keeper starts coltecd, and again when it crashes. It holds the lock with it,
 // so that nobody takes the workspace in between, and it is a sub-reaper: what a
 // killed coltecd leaves becomes the keeper's, and is ended before the next one
 // starts. No unit ever runs twice.
 type keeper struct {
 	o       Options
-	args    func(o Options, seat, crashed string) []string
-	seat    *control.Seat
+	args    func(o Options, lock, crashed string) []string
+	lock    *control.Lock
 	signals chan os.Signal
 	wake    chan os.Signal // SIGUSR1 from start: do not wait any longer
 }
@@ -38,13 +38,13 @@ var restarts = backoff.Policy{Base: 500 * time.Millisecond, Max: time.Minute, Fa
 
 // Keep runs coltecd until it ends in order. The first one reports to ready itself. args
 // are those of a coltecd that is told how the one before it ended, and which of its
-// descriptors are the seat.
-func Keep(o Options, ready *os.File, args func(o Options, seat, crashed string) []string) error {
+// descriptors are the lock.
+func Keep(o Options, ready *os.File, args func(o Options, lock, crashed string) []string) error {
 	k, err := newKeeper(o, args)
 	if err != nil {
 		return err
 	}
-	defer k.seat.Leave()
+	defer k.lock.Release()
 	crashed := ""
 	for attempt := 0; ; attempt++ {
 		began := time.Now()
@@ -66,7 +66,7 @@ func Keep(o Options, ready *os.File, args func(o Options, seat, crashed string) 
 	}
 }
 
-func newKeeper(o Options, args func(o Options, seat, crashed string) []string) (*keeper, error) {
+func newKeeper(o Options, args func(o Options, lock, crashed string) []string) (*keeper, error) {
 	k := &keeper{o: o, args: args, signals: make(chan os.Signal, 4), wake: make(chan os.Signal, 1)}
 	if _, err := o.LogDir(); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func newKeeper(o Options, args func(o Options, seat, crashed string) []string) (
 		return nil, fmt.Errorf("cannot become a sub-reaper: %w", err)
 	}
 	var err error
-	if k.seat, err = control.Take(o.Place()); err != nil {
+	if k.lock, err = control.Acquire(o.Runtime()); err != nil {
 		return nil, err
 	}
 	signal.Notify(k.signals, syscall.SIGTERM, syscall.SIGINT)
@@ -120,13 +120,13 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 // command is the next coltecd.
 func (k *keeper) command(ready *os.File, crashed string) *exec.Cmd {
 	var fds []string
-	for i := range k.seat.Files() {
+	for i := range k.lock.Files() {
 		fds = append(fds, strconv.Itoa(4+i))
 	}
 	cmd := exec.Command("/proc/self/exe", k.args(k.o, strings.Join(fds, ","), crashed)...)
 	cmd.Args[0] = k.o.Name
 	cmd.Env, cmd.Dir = k.o.Environ, "/"
-	cmd.ExtraFiles = append([]*os.File{ready}, k.seat.Files()...)
+	cmd.ExtraFiles = append([]*os.File{ready}, k.lock.Files()...)
 	return cmd
 }
 
@@ -147,16 +147,16 @@ func ending(err error) string {
 // is saved for the next.
 func (k *keeper) endLeft(how string) {
 	if how != "" {
-		dir := k.seat.Dir()
+		dir := k.lock.Dir()
 		defer saveLeft(dir, markOf(dir))()
 	}
 	endChildren(LeftGrace)
 }
 
-// supervised reports whether a coltecd of this keeper came so far as to leave its
-// note. One that did not has told start why.
+// supervised reports whether a coltecd of this keeper came so far as to write where it
+// is. One that did not has told start why.
 func (k *keeper) supervised() bool {
-	i, ok, err := control.Find(k.o.Place())
+	i, ok, err := control.Find(k.o.Runtime())
 	return err == nil && ok && i.Keeper == os.Getpid()
 }
 

@@ -23,23 +23,23 @@ func Once(ctx context.Context, o Options) error {
 		o.say("nothing to do: this workspace has no replicas")
 		return nil
 	}
-	seat, err := o.take()
+	lock, err := o.acquire()
 	if err != nil {
 		return err
 	}
-	defer seat.Leave()
-	d, err := newDaemon(o, seat, origin{foreground: true})
+	defer lock.Release()
+	d, err := newDaemon(o, lock, origin{foreground: true})
 	if err != nil {
 		return err
 	}
-	listener, err := seat.Listen()
+	listener, err := lock.Listen()
 	if err != nil {
 		return err
 	}
 	server := control.NewServer(d, d.log.Logger)
 	defer server.Close()
 	go d.serve(server, listener)
-	if err := d.leaveNote(0); err != nil {
+	if err := d.writeInstance(0); err != nil {
 		return err
 	}
 	if err := HideEnvironment(); err != nil {

@@ -73,10 +73,10 @@ type invalid struct{ error }
 
 func (i invalid) Unwrap() []error { return []error{i.error, control.ErrInvalidSpec} }
 
-// Place is where the runtime files are. Without a spec too: a broken one's coltecd is
+// Runtime is where the runtime files are. Without a spec too: a broken one's coltecd is
 // found.
-func (o Options) Place() control.Place {
-	place := control.Place{Spec: o.Path, XDG: o.env("XDG_RUNTIME_DIR"), Tmp: "/tmp", UID: os.Getuid()}
+func (o Options) Runtime() control.Runtime {
+	place := control.Runtime{Spec: o.Path, XDG: o.env("XDG_RUNTIME_DIR"), Tmp: "/tmp", UID: os.Getuid()}
 	if o.Spec == nil {
 		return place
 	}
@@ -87,13 +87,13 @@ func (o Options) Place() control.Place {
 	return place
 }
 
-// take takes the workspace's seat.
-func (o Options) take() (*control.Seat, error) {
-	seat, err := control.Take(o.Place())
+// acquire takes the workspace's lock.
+func (o Options) acquire() (*control.Lock, error) {
+	lock, err := control.Acquire(o.Runtime())
 	if errors.Is(err, control.ErrRunning) {
 		return nil, hint.Wrap(fmt.Errorf("cannot run: coltecd is %w for %s", err, o.Path), "see %s status, or %s stop", o.Name, o.Name)
 	}
-	return seat, err
+	return lock, err
 }
 
 // WorkspaceOf names the workspace of a spec.

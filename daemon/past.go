@@ -28,11 +28,11 @@ func NewHistory(o Options) control.History {
 		}
 		leave := func() {}
 		if writes {
-			seat, err := o.take() // no coltecd may start meanwhile
+			lock, err := o.acquire() // no coltecd may start meanwhile
 			if err != nil {
 				return r, nil, err
 			}
-			leave = seat.Leave
+			leave = lock.Release
 		}
 		s := setting{spec: o.Spec, folder: o.folder(), environ: o.Environ, logDir: logDir, log: slog.New(slog.DiscardHandler)}
 		if err := s.open(&r); err != nil {

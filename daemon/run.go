@@ -21,34 +21,34 @@ import (
 // Foreground is coltecd without a keeper, until a signal or a stop. left is what is on
 // this machine only then.
 func Foreground(o Options) (left, err error) {
-	seat, err := o.take()
+	lock, err := o.acquire()
 	if err != nil {
 		return nil, err
 	}
-	defer seat.Leave()
-	d, err := newDaemon(o, seat, origin{foreground: true})
+	defer lock.Release()
+	d, err := newDaemon(o, lock, origin{foreground: true})
 	if err != nil {
 		return nil, err
 	}
-	err = d.run(func() error { return d.leaveNote(0) })
+	err = d.run(func() error { return d.writeInstance(0) })
 	if errors.Is(err, ErrAtOnce) {
 		endChildren(0)
 	}
 	return d.end.leaves(), err
 }
 
-// Supervise is coltecd below its keeper, which has given it the seat. ready is called
+// Supervise is coltecd below its keeper, which has given it the lock. ready is called
 // once it supervises; crashed is how the one before it ended, if not in order.
-func Supervise(o Options, seat *control.Seat, crashed string, ready func() error) error {
-	d, err := newDaemon(o, seat, origin{crashed: crashed})
+func Supervise(o Options, lock *control.Lock, crashed string, ready func() error) error {
+	d, err := newDaemon(o, lock, origin{crashed: crashed})
 	if err != nil {
 		return err
 	}
 	keeper := os.Getppid()
-	err = d.run(func() error { return errors.Join(d.leaveNote(keeper), ready()) })
+	err = d.run(func() error { return errors.Join(d.writeInstance(keeper), ready()) })
 	if os.Getppid() != keeper { // it was killed: nobody else tidies up
 		endChildren(LeftGrace)
-		seat.Leave()
+		lock.Release()
 	}
 	if errors.Is(err, ErrAtOnce) {
 		return nil // asked for: the keeper ends what is left, and does not start again
@@ -70,7 +70,7 @@ func (d *daemon) run(ready func() error) error {
 		d.log.Warn("orphans of units are not collected", "error", err)
 	}
 
-	listener, err := d.seat.Listen()
+	listener, err := d.lock.Listen()
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (d *daemon) run(ready func() error) error {
 	defer server.Close()
 	go d.serve(server, listener)
 
-	takeLeft(d.seat.Dir(), d.log)
+	takeLeft(d.lock.Dir(), d.log)
 	supervised := d.supervise(life)
 	if err := d.apply(d.conf.get()); err != nil {
 		end()
@@ -273,9 +273,9 @@ func awaitDone(ctx context.Context, done <-chan struct{}, limit time.Duration) {
 	}
 }
 
-// leaveNote tells clients where we are.
-func (d *daemon) leaveNote(keeper int) error {
-	return d.seat.Note(control.Instance{
+// writeInstance tells clients where this coltecd is.
+func (d *daemon) writeInstance(keeper int) error {
+	return d.lock.WriteInstance(control.Instance{
 		PID: os.Getpid(), Start: ProcStart(os.Getpid()), Keeper: keeper, KeeperStart: ProcStart(keeper),
 		Spec: d.o.Path, Workspace: WorkspaceOf(d.conf.get().spec).String(), LogDir: d.log.dir, Version: d.o.Version, Since: d.since,
 	})

@@ -727,7 +727,7 @@ func (h *havoc) moment(most time.Duration) {
 // begin makes sure that coltecd runs. A keeper that waits before it starts the
 // next one is replaced: its patience is not what is tested.
 func (h *havoc) begin(p *player) {
-	eventually(h.t, p.name+": a coltecd answers, or the seat is free", func() error {
+	eventually(h.t, p.name+": a coltecd answers, or the lock is free", func() error {
 		if p.answers() {
 			return nil
 		}
@@ -735,7 +735,7 @@ func (h *havoc) begin(p *player) {
 		if !ok {
 			return nil
 		}
-		// The keeper may have begun another one since the seat was read.
+		// The keeper may have begun another one since the lock was read.
 		killIf(i.Keeper, i.KeeperStart)
 		killIf(i.PID, i.Start)
 		return errors.New("it is taken by one that does not answer")

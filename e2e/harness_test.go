@@ -416,7 +416,7 @@ func (m *machine) instance() (control.Instance, bool) {
 	if err != nil {
 		return control.Instance{}, false
 	}
-	i, ok, err := control.Find(control.Place{Spec: path, XDG: m.runtime, Tmp: m.runtime, UID: m.uid})
+	i, ok, err := control.Find(control.Runtime{Spec: path, XDG: m.runtime, Tmp: m.runtime, UID: m.uid})
 	return i, ok && err == nil
 }
 

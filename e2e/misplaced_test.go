@@ -55,7 +55,7 @@ mount -t tmpfs layer "$LAYER"
 mkdir "$LAYER/up" "$LAYER/work" "$LAYER/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$LAYER/up,workdir=$LAYER/work" "$LAYER/root"
 for d in /dev /proc /sys; do mount --rbind "$d" "$LAYER/root$d"; done
-mount -t tmpfs tmp "$LAYER/root/tmp" # a seat is taken in /tmp too, and other boxes have their own
+mount -t tmpfs tmp "$LAYER/root/tmp" # a lock is taken in /tmp too, and other boxes have their own
 for d; do mkdir -p "$LAYER/root$d"; mount --rbind "$d" "$LAYER/root$d"; done
 exec chroot "$LAYER/root" sh -ec "$SCRIPT
 echo open

@@ -206,24 +206,24 @@ func (p *program) supervise(c *cli.Context, ready func() error) error {
 	if err != nil {
 		return err
 	}
-	seat, err := inheritSeat(c.String("seat"))
+	lock, err := inheritLock(c.String("seat"))
 	if err != nil {
 		return err
 	}
-	return daemon.Supervise(o, seat, c.String("crashed"), ready)
+	return daemon.Supervise(o, lock, c.String("crashed"), ready)
 }
 
 // superviseArgs are the arguments of a coltecd below its keeper, which reports to the
-// first descriptor that it is given, and has the seat in those of the list.
-func superviseArgs(o daemon.Options, seat, crashed string) []string {
-	args := []string{"supervise", "--config", o.Path, "--ready", "3", "--seat", seat}
+// first descriptor that it is given, and has the lock in those of the list.
+func superviseArgs(o daemon.Options, lock, crashed string) []string {
+	args := []string{"supervise", "--config", o.Path, "--ready", "3", "--seat", lock}
 	if crashed != "" {
 		args = append(args, "--crashed", crashed)
 	}
 	return append(args, onlyArgs(o.Only)...)
 }
 
-func inheritSeat(list string) (*control.Seat, error) {
+func inheritLock(list string) (*control.Lock, error) {
 	var fds []uintptr
 	for word := range strings.SplitSeq(list, ",") {
 		fd, err := strconv.ParseUint(word, 10, 16)

@@ -92,7 +92,7 @@ func (p *program) takeSecrets(file string) error {
 
 // start makes sure that coltecd runs.
 func (p *program) start(ctx context.Context, o daemon.Options) error {
-	if i, ok, err := control.Find(o.Place()); err != nil || ok {
+	if i, ok, err := control.Find(o.Runtime()); err != nil || ok {
 		if err = p.startAgain(ctx, i, o.Spec, err); err == nil || i.Alive() {
 			return err
 		} // else it ended meanwhile
@@ -106,7 +106,7 @@ func (p *program) start(ctx context.Context, o daemon.Options) error {
 		return fmt.Errorf("cannot start coltecd: %w", err)
 	}
 	if began.Running { // another start was faster
-		i, _, err := control.Find(o.Place())
+		i, _, err := control.Find(o.Runtime())
 		return p.startAgain(ctx, i, o.Spec, err)
 	}
 	p.say("coltecd started (pid %d)", began.PID)
@@ -128,7 +128,7 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 	ctx, cancel := context.WithTimeout(ctx, providePatience)
 	defer cancel()
 	for {
-		// The seat is taken for a moment longer than its coltecd lives: one that
+		// The lock is taken for a moment longer than its coltecd lives: one that
 		// answers is one that runs.
 		doc, err := control.Dial(i.Socket).Status(ctx)
 		if err == nil {
@@ -172,7 +172,7 @@ func wake(i control.Instance) bool {
 // beginning is what a started coltecd reports: that it supervises, or why not.
 type beginning struct {
 	PID     int      `json:"pid,omitempty"`
-	Running bool     `json:"running,omitempty"` // another has the seat
+	Running bool     `json:"running,omitempty"` // another has the lock
 	Code    int      `json:"code,omitempty"`
 	Error   string   `json:"error,omitempty"`
 	Hints   []string `json:"hints,omitempty"`
@@ -227,7 +227,7 @@ func onlyArgs(only []string) []string {
 
 // awaitBeginning reads the report. An end without one is a crash. After a bad
 // one it reads on to the end of the keeper, which has the pipe open too: the
-// next start must not meet the last one's seat.
+// next start must not meet the last one's lock.
 func awaitBeginning(ctx context.Context, r *os.File) (beginning, error) {
 	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
 	defer stop()

@@ -105,7 +105,7 @@ func statusOf(ctx context.Context, client *control.Client, after uint64) (status
 	return client.Await(ctx, control.AwaitRequest{After: after})
 }
 
-// notRunning is the status when nobody has the seat.
+// notRunning is the status when nobody has the lock.
 func (p *program) notRunning(path string) status.Document {
 	sp, err := daemon.LoadSpec(path)
 	doc := p.absent(sp)

@@ -315,7 +315,7 @@ func TestFaultStopOfTheDaemonLeavesNothing(t *testing.T) {
 	if code, text := w.run("stop"); code != 0 {
 		t.Errorf("stop: %d, %s", code, text)
 	}
-	// The keeper gives its seat back before its own last moment.
+	// The keeper gives its lock back before its own last moment.
 	w.until("nothing is left", func() bool { return len(w.ours()) == 0 })
 	if code, _ := w.run("stop"); code != 0 {
 		t.Error("a second stop fails")

@@ -70,7 +70,7 @@ func (p *program) options(path string, sp *spec.Spec) daemon.Options {
 
 // find looks for the coltecd of the spec at path.
 func (p *program) find(path string) (control.Instance, bool, error) {
-	return control.Find(p.options(path, nil).Place())
+	return control.Find(p.options(path, nil).Runtime())
 }
 
 // connect finds the running coltecd of the spec that a verb is about.

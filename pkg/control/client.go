@@ -17,7 +17,7 @@ import (
 // ErrGone says that coltecd ended before it had answered.
 var ErrGone = errors.New("coltecd went away before it had answered")
 
-// dialPatience covers the moment between taking the seat and listening, and a
+// dialPatience covers the moment between taking the lock and listening, and a
 // restart by the keeper with its first back-off.
 const dialPatience = 3 * time.Second
 

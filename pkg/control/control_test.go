@@ -78,8 +78,8 @@ func (f *fake) Events(ctx context.Context, emit func(Event) error) error { retur
 // serve runs a server over f on a real socket and gives a client of it.
 func serve(t *testing.T, f *fake) (*Client, *Server, *bytes.Buffer) {
 	t.Helper()
-	seat := take(t, place(t, "srv"))
-	l, err := seat.Listen()
+	lock := take(t, place(t, "srv"))
+	l, err := lock.Listen()
 	must(t, err)
 	logged := &bytes.Buffer{}
 	s := NewServer(f, slog.New(slog.NewTextHandler(logged, nil)))
@@ -91,7 +91,7 @@ func serve(t *testing.T, f *fake) (*Client, *Server, *bytes.Buffer) {
 			t.Error(err)
 		}
 	})
-	return Dial(seat.Socket()), s, logged
+	return Dial(lock.Socket()), s, logged
 }
 
 func TestStatusGoesThrough(t *testing.T) {

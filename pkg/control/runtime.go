@@ -26,24 +26,24 @@ const (
 	// from (macOS, over a shared directory) takes for a socket's path.
 	maxSocketPath = 103
 
-	lockName   = "lock"
-	noteName   = "instance.json"
-	noteMost   = 64 << 10 // some paths
-	socketName = "sock"
+	lockName     = "lock"
+	instanceName = "instance.json"
+	instanceMost = 64 << 10 // some paths
+	socketName   = "sock"
 
 	// lockPatience outlasts a Find that holds a lock for the instant it looks.
 	lockPatience = 300 * time.Millisecond
 )
 
-// ErrRunning says that a coltecd for this workspace already has the seat.
+// ErrRunning: a coltecd of this workspace has the lock.
 var ErrRunning = errors.New("already running")
 
-// Place says where a workspace's runtime files are.
+// Runtime is where a workspace's runtime files are.
 //
 // The lock is taken in every directory of dirs, because a hook and a login
 // shell may disagree about XDG_RUNTIME_DIR and must still meet; the socket is
 // in the first of them.
-type Place struct {
+type Runtime struct {
 	Workspace string // org/project/env
 	Spec      string // absolute path of the spec
 	XDG       string // $XDG_RUNTIME_DIR, may be empty
@@ -54,14 +54,14 @@ type Place struct {
 
 // ID is short and differs between two workspaces on one machine, and between
 // two copies of one workspace.
-func (p Place) ID() string {
+func (p Runtime) ID() string {
 	sum := sha256.Sum256([]byte(p.Workspace + "\x00" + p.Spec))
 	return hex.EncodeToString(sum[:6])
 }
 
 // bases are the directories that hold one directory per workspace, the
 // preferred one first.
-func (p Place) bases() []string {
+func (p Runtime) bases() []string {
 	var bases []string
 	if p.XDG != "" && ownedBy(p.XDG, p.UID) {
 		bases = append(bases, filepath.Join(p.XDG, "coltec"))
@@ -71,7 +71,7 @@ func (p Place) bases() []string {
 
 // dirs are the runtime directories that may be used: short enough for a
 // socket, and in no synced tree.
-func (p Place) dirs() []string {
+func (p Runtime) dirs() []string {
 	var dirs []string
 	for _, base := range p.bases() {
 		dir := filepath.Join(base, p.ID())
@@ -83,7 +83,7 @@ func (p Place) dirs() []string {
 }
 
 // Synced reports whether dir lies in a synced tree.
-func (p Place) Synced(dir string) bool {
+func (p Runtime) Synced(dir string) bool {
 	for _, tree := range p.Avoid {
 		if rel, err := filepath.Rel(tree, dir); err == nil && filepath.IsLocal(rel) {
 			return true
@@ -94,7 +94,7 @@ func (p Place) Synced(dir string) bool {
 
 // searched is where Find looks: also in the place of the spec's owner, so that
 // root sees the coltecd that a container's user runs.
-func (p Place) searched() []string {
+func (p Runtime) searched() []string {
 	bases := p.bases()
 	if info, err := os.Stat(p.Spec); err == nil && p.UID == 0 {
 		if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != p.UID {
@@ -109,7 +109,7 @@ func ownedBy(dir string, uid int) bool {
 	return err == nil && info.IsDir() && int(info.Sys().(*syscall.Stat_t).Uid) == uid
 }
 
-// Instance is the note that a running coltecd leaves beside its lock.
+// Instance is what a running coltecd writes beside its lock, for clients.
 type Instance struct {
 	PID         int       `json:"pid"`
 	Start       uint64    `json:"start"`            // of PID, in ticks since the boot: a pid is given again
@@ -122,13 +122,13 @@ type Instance struct {
 	Version     string    `json:"version"`
 	Since       time.Time `json:"since"`
 
-	dir string // where the note was found
+	dir string // where it was found
 }
 
 // Find looks for the coltecd of the spec at p.Spec, whatever workspace that
 // spec names by now: a spec that was broken or renamed under a running coltecd
 // still finds it. What counts is the lock, never an answer on the socket.
-func Find(p Place) (Instance, bool, error) {
+func Find(p Runtime) (Instance, bool, error) {
 	for _, base := range p.searched() {
 		entries, err := os.ReadDir(base)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -136,25 +136,25 @@ func Find(p Place) (Instance, bool, error) {
 		}
 		for _, e := range entries {
 			dir := filepath.Join(base, e.Name())
-			note, err := readNote(dir)
-			if err == nil && note.Spec == p.Spec && held(dir) {
-				return note, true, nil
+			i, err := readInstance(dir)
+			if err == nil && i.Spec == p.Spec && held(dir) {
+				return i, true, nil
 			}
 		}
 	}
 	return Instance{}, false, nil
 }
 
-// Alive reports whether the instance still has its seat.
+// Alive reports whether the instance still has its lock.
 func (i Instance) Alive() bool { return held(i.dir) }
 
-func readNote(dir string) (Instance, error) {
-	note := Instance{dir: dir}
-	b, err := wholefile.Read(filepath.Join(dir, noteName), noteMost)
+func readInstance(dir string) (Instance, error) {
+	i := Instance{dir: dir}
+	b, err := wholefile.Read(filepath.Join(dir, instanceName), instanceMost)
 	if err == nil {
-		err = json.Unmarshal(b, &note)
+		err = json.Unmarshal(b, &i)
 	}
-	return note, err
+	return i, err
 }
 
 // held reports whether somebody has the lock in dir.
@@ -167,18 +167,18 @@ func held(dir string) bool {
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
-// Seat is the right to be the one coltecd of a workspace. It lasts as long as
+// Lock is the right to be the one coltecd of a workspace. It lasts as long as
 // a process has one of its files open: a keeper and its coltecd share it.
-type Seat struct {
+type Lock struct {
 	locks []*os.File // one per directory, the socket's first
 }
 
-// Take takes the seat, or fails with [ErrRunning].
-func Take(p Place) (*Seat, error) {
+// Acquire locks the workspace, or fails with [ErrRunning].
+func Acquire(p Runtime) (*Lock, error) {
 	if i, ok, err := Find(p); err != nil || ok {
 		return nil, errors.Join(err, running(i))
 	}
-	s := &Seat{}
+	s := &Lock{}
 	dirs := p.dirs()
 	if len(dirs) == 0 {
 		return nil, hint.Wrap(
@@ -203,10 +203,10 @@ func running(i Instance) error {
 	return fmt.Errorf("%w (pid %d)", ErrRunning, i.PID)
 }
 
-// Inherit is the seat whose files a parent process handed over at these
+// Inherit is the lock whose files a parent process handed over at these
 // descriptors.
-func Inherit(fds ...uintptr) (*Seat, error) {
-	s := &Seat{}
+func Inherit(fds ...uintptr) (*Lock, error) {
+	s := &Lock{}
 	for _, fd := range fds {
 		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 		if err != nil || filepath.Base(name) != lockName {
@@ -238,7 +238,7 @@ func takeLock(dir string, uid int) (*os.File, error) {
 }
 
 // lockFile opens and locks path, and makes sure that the file is still the one
-// of that name: who leaves a seat removes the file while it has the lock.
+// of that name: Release removes the file while it has the lock.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, fs.ErrNotExist) { // the directory was removed just now
@@ -250,8 +250,8 @@ func lockFile(path string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			note, _ := readNote(filepath.Dir(path))
-			return nil, running(note)
+			i, _ := readInstance(filepath.Dir(path))
+			return nil, running(i)
 		}
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
@@ -291,23 +291,23 @@ func Private(dir string, uid int, variable string) error {
 }
 
 // Files are the locks, to be handed to a child (see [Inherit]).
-func (s *Seat) Files() []*os.File { return s.locks }
+func (s *Lock) Files() []*os.File { return s.locks }
 
 // Dir is the directory with the socket.
-func (s *Seat) Dir() string { return filepath.Dir(s.locks[0].Name()) }
+func (s *Lock) Dir() string { return filepath.Dir(s.locks[0].Name()) }
 
 // Socket is the path of the socket.
-func (s *Seat) Socket() string { return filepath.Join(s.Dir(), socketName) }
+func (s *Lock) Socket() string { return filepath.Join(s.Dir(), socketName) }
 
-// Note leaves the note for clients in each directory of the seat.
-func (s *Seat) Note(i Instance) error {
+// WriteInstance writes where this coltecd is, for clients, in each directory of the lock.
+func (s *Lock) WriteInstance(i Instance) error {
 	i.Socket = s.Socket()
 	b, err := json.Marshal(i)
 	if err != nil {
 		return err
 	}
 	for _, lock := range s.locks {
-		path := filepath.Join(filepath.Dir(lock.Name()), noteName)
+		path := filepath.Join(filepath.Dir(lock.Name()), instanceName)
 		if err := wholefile.Write(path, b, 0o600, wholefile.Volatile); err != nil {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
@@ -316,8 +316,8 @@ func (s *Seat) Note(i Instance) error {
 }
 
 // Listen opens the socket, 0600. One that a crashed coltecd left is replaced:
-// the seat is ours.
-func (s *Seat) Listen() (net.Listener, error) {
+// the lock is ours.
+func (s *Lock) Listen() (net.Listener, error) {
 	path := s.Socket()
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot replace the socket: %w", err)
@@ -333,12 +333,12 @@ func (s *Seat) Listen() (net.Listener, error) {
 	return l, nil
 }
 
-// Leave removes the runtime directories and gives the seat up.
-func (s *Seat) Leave() {
-	// The notes first: who looks must not find one directory of a seat whose
-	// other one is gone. The socket's last: who waits for the end waits for it.
+// Release removes the runtime directories and gives the lock up.
+func (s *Lock) Release() {
+	// The instance files first: nobody may find one directory of a lock whose other
+	// one is gone. The socket's directory last: it is what clients wait for.
 	for _, lock := range s.locks {
-		_ = os.Remove(filepath.Join(filepath.Dir(lock.Name()), noteName))
+		_ = os.Remove(filepath.Join(filepath.Dir(lock.Name()), instanceName))
 	}
 	for _, lock := range slices.Backward(s.locks) {
 		// Ours and private: nothing else is in there. What cannot be removed
@@ -348,8 +348,8 @@ func (s *Seat) Leave() {
 	s.Close()
 }
 
-// Close gives this process's part of the seat up and leaves the files.
-func (s *Seat) Close() {
+// Close gives this process's part of the lock up and leaves the files.
+func (s *Lock) Close() {
 	for _, lock := range s.locks {
 		lock.Close()
 	}

@@ -13,20 +13,20 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-// place is a Place below a short temporary directory.
-func place(t *testing.T, name string) Place {
+// place is a Runtime below a short temporary directory.
+func place(t *testing.T, name string) Runtime {
 	t.Helper()
 	tmp, err := os.MkdirTemp("/tmp", "ctl")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
-	return Place{Workspace: "acme/widget/" + name, Spec: filepath.Join(tmp, name, "spec.yaml"), Tmp: tmp, UID: os.Getuid()}
+	return Runtime{Workspace: "acme/widget/" + name, Spec: filepath.Join(tmp, name, "spec.yaml"), Tmp: tmp, UID: os.Getuid()}
 }
 
-func take(t *testing.T, p Place) *Seat {
+func take(t *testing.T, p Runtime) *Lock {
 	t.Helper()
-	s, err := Take(p)
+	s, err := Acquire(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,8 @@ func take(t *testing.T, p Place) *Seat {
 }
 
 func TestIDsDiffer(t *testing.T) {
-	ids := map[string]Place{}
-	for _, p := range []Place{
+	ids := map[string]Runtime{}
+	for _, p := range []Runtime{
 		{Workspace: "a/b/c", Spec: "/w/spec"},
 		{Workspace: "a/b/d", Spec: "/w/spec"},
 		{Workspace: "a/b/c", Spec: "/x/spec"},
@@ -63,18 +63,18 @@ func TestDirs(t *testing.T) {
 	inXDG := filepath.Join(xdg, "coltec", p.ID())
 	inTmp := filepath.Join(p.Tmp, "coltec-"+itoa(p.UID), p.ID())
 	tests := map[string]struct {
-		change func(*Place)
+		change func(*Runtime)
 		want   []string
 	}{
-		"no XDG_RUNTIME_DIR":          {func(*Place) {}, []string{inTmp}},
-		"an XDG_RUNTIME_DIR":          {func(p *Place) { p.XDG = xdg }, []string{inXDG, inTmp}},
-		"one that is missing":         {func(p *Place) { p.XDG = xdg + "/none" }, []string{inTmp}},
-		"one of another user":         {func(p *Place) { p.XDG = "/proc/1" }, []string{inTmp}},
-		"one too long for a socket":   {func(p *Place) { p.XDG = long }, []string{inTmp}},
-		"one in a synced tree":        {func(p *Place) { p.XDG, p.Avoid = xdg, []string{xdg} }, []string{inTmp}},
-		"all in a synced tree":        {func(p *Place) { p.XDG, p.Avoid = xdg, []string{p.Tmp} }, nil},
-		"a tree that is beside it":    {func(p *Place) { p.Avoid = []string{p.Tmp + "/coltec"} }, []string{inTmp}},
-		"the tree is /, nothing left": {func(p *Place) { p.Avoid = []string{"/"} }, nil},
+		"no XDG_RUNTIME_DIR":          {func(*Runtime) {}, []string{inTmp}},
+		"an XDG_RUNTIME_DIR":          {func(p *Runtime) { p.XDG = xdg }, []string{inXDG, inTmp}},
+		"one that is missing":         {func(p *Runtime) { p.XDG = xdg + "/none" }, []string{inTmp}},
+		"one of another user":         {func(p *Runtime) { p.XDG = "/proc/1" }, []string{inTmp}},
+		"one too long for a socket":   {func(p *Runtime) { p.XDG = long }, []string{inTmp}},
+		"one in a synced tree":        {func(p *Runtime) { p.XDG, p.Avoid = xdg, []string{xdg} }, []string{inTmp}},
+		"all in a synced tree":        {func(p *Runtime) { p.XDG, p.Avoid = xdg, []string{p.Tmp} }, nil},
+		"a tree that is beside it":    {func(p *Runtime) { p.Avoid = []string{p.Tmp + "/coltec"} }, []string{inTmp}},
+		"the tree is /, nothing left": {func(p *Runtime) { p.Avoid = []string{"/"} }, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func itoa(n int) string {
 	return string(b)
 }
 
-func TestTakeRefusesWhatIsNotPrivate(t *testing.T) {
+func TestAcquireRefusesWhatIsNotPrivate(t *testing.T) {
 	tests := map[string]struct {
 		prepare    func(t *testing.T, base string)
 		want, hint string
@@ -147,23 +147,23 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestSeat(t *testing.T) {
-	p := place(t, "seat")
+func TestLock(t *testing.T) {
+	p := place(t, "lock")
 	p.XDG = p.Tmp
 	s := take(t, p)
-	must(t, s.Note(Instance{PID: 42, Spec: p.Spec, Workspace: p.Workspace}))
+	must(t, s.WriteInstance(Instance{PID: 42, Spec: p.Spec, Workspace: p.Workspace}))
 
 	i, ok, err := Find(p)
 	if err != nil || !ok || i.PID != 42 || i.Socket != s.Socket() {
 		t.Errorf("Find = %+v, %v, %v", i, ok, err)
 	}
-	if _, err := Take(p); !errors.Is(err, ErrRunning) || err.Error() != "already running (pid 42)" {
+	if _, err := Acquire(p); !errors.Is(err, ErrRunning) || err.Error() != "already running (pid 42)" {
 		t.Errorf("second Take: %v", err)
 	}
 	// Who has no XDG_RUNTIME_DIR meets who has one.
 	bare := p
 	bare.XDG = ""
-	if _, err := Take(bare); !errors.Is(err, ErrRunning) {
+	if _, err := Acquire(bare); !errors.Is(err, ErrRunning) {
 		t.Errorf("Take without XDG_RUNTIME_DIR: %v", err)
 	}
 	// A spec that was renamed under a running coltecd still finds it.
@@ -172,10 +172,10 @@ func TestSeat(t *testing.T) {
 	if _, ok, _ := Find(renamed); !ok {
 		t.Error("Find does not find a coltecd whose spec names another workspace by now")
 	}
-	if _, err := Take(renamed); !errors.Is(err, ErrRunning) {
+	if _, err := Acquire(renamed); !errors.Is(err, ErrRunning) {
 		t.Errorf("Take under another name: %v", err)
 	}
-	// Another workspace is another seat.
+	// Another workspace is another lock.
 	other := p
 	other.Spec += "2"
 	if _, ok, _ := Find(other); ok {
@@ -183,7 +183,7 @@ func TestSeat(t *testing.T) {
 	}
 	take(t, other)
 
-	s.Leave()
+	s.Release()
 	if i.Alive() {
 		t.Error("Alive after Leave")
 	}
@@ -197,7 +197,7 @@ func TestSeat(t *testing.T) {
 func TestStaleFilesAreNoInstance(t *testing.T) {
 	p := place(t, "stale")
 	s := take(t, p)
-	must(t, s.Note(Instance{PID: os.Getpid(), Spec: p.Spec}))
+	must(t, s.WriteInstance(Instance{PID: os.Getpid(), Spec: p.Spec}))
 	l, err := s.Listen()
 	must(t, err)
 	defer l.Close() // the socket still answers, and yet:
@@ -222,11 +222,11 @@ func TestInherit(t *testing.T) {
 	heir, err := Inherit(uintptr(fd))
 	must(t, err)
 	defer heir.Close()
-	s.Close() // the keeper dies, its coltecd still has the seat
+	s.Close() // the keeper dies, its coltecd still has the lock
 	if heir.Socket() != s.Socket() {
 		t.Errorf("socket %q, want %q", heir.Socket(), s.Socket())
 	}
-	if _, err := Take(p); !errors.Is(err, ErrRunning) {
+	if _, err := Acquire(p); !errors.Is(err, ErrRunning) {
 		t.Errorf("Take beside an heir: %v", err)
 	}
 	if _, err := Inherit(0); err == nil {
@@ -234,9 +234,9 @@ func TestInherit(t *testing.T) {
 	}
 }
 
-// A stop and a start in one line met: the seat has two directories, and start
+// A stop and a start in one line met: the lock has two directories, and start
 // found the one that was not yet removed.
-func TestLeaveIsSeenAtOnce(t *testing.T) {
+func TestReleaseIsSeenAtOnce(t *testing.T) {
 	p := place(t, "leave")
 	p.XDG = filepath.Join(p.Tmp, "xdg")
 	if err := os.Mkdir(p.XDG, 0o700); err != nil {
@@ -244,7 +244,7 @@ func TestLeaveIsSeenAtOnce(t *testing.T) {
 	}
 	for range 50 {
 		s := take(t, p)
-		if err := s.Note(Instance{PID: os.Getpid(), Spec: p.Spec}); err != nil {
+		if err := s.WriteInstance(Instance{PID: os.Getpid(), Spec: p.Spec}); err != nil {
 			t.Fatal(err)
 		}
 		i, ok, err := Find(p)
@@ -252,7 +252,7 @@ func TestLeaveIsSeenAtOnce(t *testing.T) {
 			t.Fatalf("Find: %v, %v", ok, err)
 		}
 		done := make(chan struct{})
-		go func() { defer close(done); s.Leave() }()
+		go func() { defer close(done); s.Release() }()
 		for i.Alive() {
 		}
 		if _, ok, err := Find(p); ok || err != nil {
