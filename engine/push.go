@@ -10,7 +10,7 @@ import (
 )
 
 // push brings what changed into the bucket: every replica that is due, and one
-// commit for all of them. It says whether there is more than fitted into a step.
+// commit for all of them. It reports whether there is more than fitted into a step.
 func (l *loop) push(ctx context.Context) (more bool) {
 	l.demoteStale()
 	var ready []*prepared

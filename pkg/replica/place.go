@@ -240,7 +240,7 @@ func (p *placement) moveAside(d *plan.Decision) error {
 	return nil
 }
 
-// renamed says whether what was renamed is what the plan saw. It goes back if not.
+// renamed reports whether what was renamed is what the plan saw. It goes back if not.
 func (p *placement) renamed(path, kept string) error {
 	_, err := p.look(kept, path)
 	if err != nil {

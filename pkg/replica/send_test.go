@@ -42,7 +42,7 @@ func (m *machine) calm() {
 	}
 }
 
-// A scan gives the memory of the base back, and says whether there is anything to push;
+// A scan gives the memory of the base back, and reports whether there is anything to push;
 // where the base cannot be put away that is said, and the scan is one all the same.
 func TestScanUnloads(t *testing.T) {
 	one, _ := started(t, map[string]string{"a": "1"})

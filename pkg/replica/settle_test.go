@@ -393,7 +393,7 @@ func TestCopiedTree(t *testing.T) {
 	}
 }
 
-// A crash around the commit: the head says whether the pending step counts.
+// A crash around the commit: the head reports whether the pending step counts.
 func TestPendingAfterACrash(t *testing.T) {
 	for _, committed := range []bool{false, true} {
 		t.Run(fmt.Sprint(committed), func(t *testing.T) {

@@ -28,7 +28,7 @@ type target struct {
 // wrap says of an error what could not be done.
 func (t *target) wrap(err error) error { return fmt.Errorf("cannot put %q together: %w", t.Path, err) }
 
-// wantSum says whether the content is what it is to be.
+// wantSum reports whether the content is what it is to be.
 func (t *target) wantSum(sum hash.Hash) error {
 	if got := tree.Sum(sum.Sum(nil)); got != t.Sum {
 		return fmt.Errorf("its content has hash %s, not %s", got, t.Sum)
@@ -233,7 +233,7 @@ func (a *assembler) hole(p part) error {
 	return a.done(p)
 }
 
-// has says whether a part is in its place already.
+// has reports whether a part is in its place already.
 func (a *assembler) has(p part) (bool, error) {
 	x := p.extent()
 	if _, err := a.at(p); err != nil {
@@ -283,7 +283,7 @@ func (a *assembler) put(p part) error {
 	return a.done(p)
 }
 
-// find does it with a part that is on this machine, and says whether it is.
+// find does it with a part that is on this machine, and reports whether it is.
 func (a *assembler) find(p part, here func(sum string, b []byte) bool) (bool, error) {
 	x := p.extent()
 	a.content = slices.Grow(a.content[:0], int(x.Size))[:x.Size]
@@ -372,7 +372,7 @@ func unknownCodec(x tree.Extent) error {
 	return fmt.Errorf("codec %q is not known to this version of coltecd", x.Codec)
 }
 
-// wantSize says whether an extent had the size that it is said to have.
+// wantSize reports whether an extent had the size that it is said to have.
 func wantSize(x tree.Extent, n int64) error {
 	if n != x.Size {
 		return fmt.Errorf("%d bytes where %d were stored", n, x.Size)

@@ -92,7 +92,7 @@ func (l *Lease) Collected(ctx context.Context, change func(*Head)) error {
 // question was collected since.
 var ErrForgotten = errors.New("the log of generations does not reach back so far")
 
-// Committed says whether the generation that follows the given one was
+// Committed reports whether the generation that follows the given one was
 // committed by a write with the nonce. It looks through the head's ancestry.
 func (l *Lease) Committed(ctx context.Context, nonce string, after int64) (bool, error) {
 	if l.head == nil {

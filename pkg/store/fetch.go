@@ -283,7 +283,7 @@ func verifyIn(dir, key string) error {
 	return err
 }
 
-// verify says whether a file's bytes are those that its name promises.
+// verify reports whether a file's bytes are those that its name promises.
 func verify(file string) error {
 	f, err := os.Open(file)
 	if err != nil {

@@ -110,7 +110,7 @@ func fetched(t *testing.T) (*watched, *Snapshot, []*tree.Entry) {
 	return w, s, entries
 }
 
-// whole says whether a fetched file is what it is to be.
+// whole reports whether a fetched file is what it is to be.
 func whole(dir string, entries []*tree.Entry, i int) bool {
 	body, err := os.ReadFile(filepath.Join(dir, fmt.Sprint(i)))
 	return err == nil && sha256.Sum256(body) == entries[i].Sum

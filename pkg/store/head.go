@@ -68,7 +68,7 @@ type Proof struct {
 	Time  time.Time `json:"time"`
 }
 
-// holds says whether the proof is one for this store, and young enough.
+// holds reports whether the proof is one for this store, and young enough.
 func (p *Proof) holds(store string, now time.Time) bool {
 	return p != nil && p.Store == store && now.Sub(p.Time).Abs() < proofGood
 }
@@ -232,7 +232,7 @@ func (h *Head) keepCount(now time.Time) {
 // default remote.
 func HeadKey(workspace string) string { return path.Join(".coltec/fleet", workspace, "head.json") }
 
-// Holds says whether the head or its recent ancestry was written with nonce.
+// Holds reports whether the head or its recent ancestry was written with nonce.
 func (h *Head) Holds(nonce string) bool {
 	if h.Nonce == nonce {
 		return true

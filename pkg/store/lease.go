@@ -93,7 +93,7 @@ func NewLease(b Root, o LeaseOptions) *Lease {
 // Head gives the head as last read or written; nil before the first time.
 func (l *Lease) Head() *Head { return l.head }
 
-// Holds says whether the lease is ours and young enough that nobody else can
+// Holds reports whether the lease is ours and young enough that nobody else can
 // have it: the last write that came through was sent less than the ttl, minus
 // a margin, ago.
 func (l *Lease) Holds() bool {
@@ -108,7 +108,7 @@ func (l *Lease) Lasts() func() bool {
 	return now.Holds
 }
 
-// Strong says whether the remote compares and swaps; false before Acquire found
+// Strong reports whether the remote compares and swaps; false before Acquire found
 // that out.
 func (l *Lease) Strong() bool { return l.strong }
 

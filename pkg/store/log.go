@@ -98,7 +98,7 @@ type logReader struct {
 	logBounds        // what may still come
 }
 
-// holds says whether a key is one that segments have.
+// holds reports whether a key is one that segments have.
 func (r *logReader) holds(key string) bool {
 	return tree.ValidPath(key) && path.Dir(key) == r.dir && strings.HasPrefix(path.Base(key), logPrefix)
 }

@@ -240,7 +240,7 @@ func (m *manifest) next() (*tree.Record, error) {
 	return m.row()
 }
 
-// advance goes to the next row, and says whether there is one.
+// advance goes to the next row, and reports whether there is one.
 func (m *manifest) advance() (bool, error) {
 	err := m.rows.Advance()
 	if m.read++; err == nil && m.read > m.most {
@@ -514,7 +514,7 @@ func (c *comparison) rest(limit int) error {
 	return nil
 }
 
-// sameRow says whether two rows of a path are written alike.
+// sameRow reports whether two rows of a path are written alike.
 func sameRow(a, b *tree.Entry) bool {
 	return a.Kind == b.Kind && a.Mode == b.Mode && a.MTime == b.MTime && a.Size == b.Size && a.Sum == b.Sum &&
 		a.Link == b.Link && a.Tag == b.Tag && slices.Equal(a.Where, b.Where)
@@ -528,7 +528,7 @@ func largest(rows int, generations int64) int {
 	return min(rows/4, int(2*int64(rows)/max(generations, 1)))
 }
 
-// IsManifest says whether a key is one that manifests have.
+// IsManifest reports whether a key is one that manifests have.
 func IsManifest(ref string) bool {
 	name, ok := strings.CutPrefix(ref, "m/")
 	return ok && len(ref) <= tree.MaxName && tree.ValidPath(ref) && !strings.Contains(name, "/")

@@ -39,7 +39,7 @@ const (
 // The step of a repacking at which a crash test kills the process.
 var pointRepacked = killpoint.New("collect:repacked")
 
-// MostlyDead says whether less than a quarter of an object's bytes are referred
+// MostlyDead reports whether less than a quarter of an object's bytes are referred
 // to, and it is worth a request.
 func MostlyDead(live, size int64) bool { return size >= repackLeast && live < size/4 }
 

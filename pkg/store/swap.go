@@ -205,5 +205,5 @@ func (l *Lease) Settle(ctx context.Context) error {
 	return err
 }
 
-// InDoubt says whether a write's outcome is not known.
+// InDoubt reports whether a write's outcome is not known.
 func (l *Lease) InDoubt() bool { return l.inDoubt != nil }

@@ -330,7 +330,7 @@ func (s *state) fault(op Op, keys []string) (Kind, rclone.Class) {
 	return "", ""
 }
 
-// clean says whether a key is one that rclone would not rewrite.
+// clean reports whether a key is one that rclone would not rewrite.
 func clean(key string) bool {
 	if key == "" || strings.ContainsRune(key, 0) {
 		return false
@@ -347,7 +347,7 @@ func (s *state) put(key string, body []byte, mode fs.FileMode, mtime time.Time) 
 	s.objects[key] = object{body: body, md5: rclone.ETag(body), written: s.now, mode: mode, mtime: mtime}
 }
 
-// holds says whether a condition holds for a key.
+// holds reports whether a condition holds for a key.
 func (s *state) holds(key string, cond rclone.Cond) bool {
 	o, there := s.objects[key]
 	switch {
