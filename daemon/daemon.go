@@ -112,8 +112,8 @@ func (d *daemon) note(err error) {
 }
 
 // openPast opens the bucket for a client.
-func (d *daemon) openPast(_ bool, say func(string)) (reading, func(), error) {
-	r := reading{alone: atOnce, say: say}
+func (d *daemon) openPast(_ bool, say func(string)) (query, func(), error) {
+	r := query{alone: atOnce, say: say}
 	if err := d.end.refusal(); err != nil {
 		return r, nil, err
 	}

@@ -59,7 +59,7 @@ func (d *daemon) ownAttention(fault error) []string {
 	return append(list, d.log.attention()...)
 }
 
-// killNotice says that the last coltecd was killed, and what became of the
+// killNotice reports that the last coltecd was killed, and what became of the
 // changes that it had not pushed. Nothing is unwell because of it.
 func (d *daemon) killNotice(replicas []status.Replica) []string {
 	if d.lastSeen.IsZero() || time.Since(d.since) > crashMemory {
@@ -146,8 +146,8 @@ func secretAttention(s setting) []string {
 	return list
 }
 
-// replicasAreUnwell reports whether persistence does not do its work, said in
-// attention or not.
+// replicasAreUnwell reports whether persistence does not do its work, whether or not
+// attention has a line about it.
 func replicasAreUnwell(doc status.Document) bool {
 	return slices.ContainsFunc(doc.Replicas, func(r status.Replica) bool {
 		return r.State == status.ReplicaBlocked || r.State == status.ReplicaRetrying || r.State == status.ReplicaPaused
@@ -155,7 +155,7 @@ func replicasAreUnwell(doc status.Document) bool {
 }
 
 // shareNotices are about trees that can be changed from where no watch sees it.
-// Nothing is unwell because of it: each walk finds what was.
+// Nothing is unwell because of that: each walk finds the changes.
 func shareNotices(replicas []status.Replica) []string {
 	var list []string
 	for _, r := range replicas {
@@ -167,7 +167,7 @@ func shareNotices(replicas []status.Replica) []string {
 	return list
 }
 
-// replicaNotices are what the replicas have to say that makes nothing unwell.
+// replicaNotices are notes of the replicas that make nothing unwell.
 func replicaNotices(replicas []status.Replica) (list []string) {
 	for _, r := range replicas {
 		list = append(list, r.Notices...)
@@ -175,9 +175,9 @@ func replicaNotices(replicas []status.Replica) (list []string) {
 	return list
 }
 
-// notices are about a folder that nothing is saved of, and about the fields of the spec
-// that do nothing here. They are worth a word and do not make a workspace unwell: it may
-// be meant, and older specs are full of them.
+// notices are about a folder of which nothing is saved, and about fields of the spec that do
+// nothing here. They do not make a workspace unwell: both may be intended, and older specs
+// are full of such fields.
 func (s setting) notices() []string {
 	var list []string
 	if text := s.unsaved(); text != "" {

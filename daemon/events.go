@@ -17,7 +17,7 @@ func (d *daemon) Await(ctx context.Context, req control.AwaitRequest, _ func(str
 
 // await is Await with a look at the status of its own.
 func (d *daemon) await(ctx context.Context, after uint64, look func() status.Document) (status.Document, error) {
-	if err := d.status.wait(ctx, after, untoldEvery); err != nil {
+	if err := d.status.wait(ctx, after, unnotifiedEvery); err != nil {
 		return status.Document{}, err
 	}
 	return look(), nil
@@ -32,7 +32,7 @@ func (d *daemon) Events(ctx context.Context, emit func(control.Event) error) err
 func (d *daemon) follow(ctx context.Context, look func() status.Document, emit func(control.Event) error) error {
 	seen, last := d.status.now(), look()
 	for {
-		if err := d.status.wait(ctx, seen, untoldEvery); err != nil {
+		if err := d.status.wait(ctx, seen, unnotifiedEvery); err != nil {
 			return err
 		}
 		if d.end.isOver() {
@@ -55,11 +55,11 @@ func (d *daemon) follow(ctx context.Context, look func() status.Document, emit f
 }
 
 const (
-	// eventsEvery bounds what somebody who listens costs while much changes.
+	// eventsEvery bounds what a listener costs while much changes.
 	eventsEvery = 250 * time.Millisecond
-	// untoldEvery is how often somebody who listens hears of what nothing tells: lines
+	// unnotifiedEvery is how often a listener learns of changes that come without notice: lines
 	// that a log lost, what tailscaled says of itself.
-	untoldEvery = 2 * time.Second
+	unnotifiedEvery = 2 * time.Second
 )
 
 // changes are the events between two documents.

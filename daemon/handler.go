@@ -65,8 +65,8 @@ func (d *daemon) Restart(ctx context.Context, name string) error {
 	})
 }
 
-// act finds out whether name is a unit or a replica. Where both have it, the
-// unit is meant: `sync` speaks to replicas.
+// act finds out whether name is a unit or a replica. Where both have it, it means
+// the unit: `sync` is for replicas.
 func (d *daemon) act(ctx context.Context, verb, name string, replica func(replicator, context.Context, string) error) error {
 	if err := d.end.refusal(); err != nil {
 		return err
@@ -95,8 +95,8 @@ func (d *daemon) Stop(ctx context.Context, req control.StopRequest, say func(str
 	first := d.end.request(timeout, say)
 	select {
 	case <-d.end.over:
-		return d.end.leaves()
-	case <-ctx.Done(): // who asked went away: the stop goes on
+		return d.end.result()
+	case <-ctx.Done(): // the client went away: the stop continues
 		if first {
 			d.end.mute()
 		}

@@ -76,7 +76,7 @@ func TestFollow(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		state.Store(status.Running) // and nobody tells
-		time.Sleep(untoldEvery)
+		time.Sleep(unnotifiedEvery)
 		close(d.end.over)
 		d.status.changed()
 		if err := <-done; err != nil {
@@ -112,7 +112,7 @@ func TestAwait(t *testing.T) {
 			d.status.changed()
 		}()
 		await(index, time.Second)
-		await(d.status.now(), untoldEvery)
+		await(d.status.now(), unnotifiedEvery)
 		index = d.status.now()
 		d.status = newTracker() // of the next coltecd, which has come as far
 		d.status.changed()

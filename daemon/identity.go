@@ -22,8 +22,8 @@ import (
 // container's own is a number.
 const hostVar = "COLTEC_HOST"
 
-// holder says who we are, to whom meets our lease: see store.Holder.Same for what
-// that is good for, and gone for what it proves.
+// holder identifies us to whoever finds our lease: see store.Holder.Same for what that is
+// used for, and gone for what it proves.
 func (s setting) holder() store.Holder {
 	host, _ := os.Hostname()
 	h := store.Holder{
@@ -42,13 +42,13 @@ func (s setting) holder() store.Holder {
 }
 
 // gone reports whether a holder that looks like ourselves has ended for certain, so
-// that its lease is ours to go on with. Only this very kernel, since this boot, can
-// tell: of a holder of another boot nothing is known, since a clone has one too.
+// that we may continue its lease. Only this very kernel, since this boot, can tell: we know
+// nothing about a holder of another boot, since a clone has one too.
 //
 // While it lived it had its ground locked, and while it has that open the inode is
 // nobody else's: whoever has the lock now came after it. That holds in any container
-// or namespace. Where there is no lock its process tells, but only to who sees its
-// pid: in another pid namespace the number is nobody's, or somebody else's.
+// or namespace. Without a lock we look for its process, which works only where we can see
+// its pid: in another pid namespace the number is nobody's, or somebody else's.
 func (s setting) gone(h store.Holder) bool {
 	switch {
 	case h.Boot == "" || h.Boot != bootID():

@@ -37,8 +37,8 @@ const healthyRun = time.Minute
 var restarts = backoff.Policy{Base: 500 * time.Millisecond, Max: time.Minute, Factor: 2}
 
 // Keep runs coltecd until it ends in order. The first one reports to ready itself. args
-// are those of a coltecd that is told how the one before it ended, and which of its
-// descriptors are the lock.
+// are those of a coltecd that learns from them how the one before it ended, and which of
+// its descriptors are the lock.
 func Keep(o Options, ready *os.File, args func(o Options, lock, crashed string) []string) error {
 	k, err := newKeeper(o, args)
 	if err != nil {
@@ -96,7 +96,7 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 	cmd := k.command(ready, crashed)
 	cmd.Stdout, cmd.Stderr = crash, crash
 	err := cmd.Start()
-	if crashed != "" { // else start reads on until this process ends, see awaitBeginning
+	if crashed != "" { // else start reads on until this process ends, see awaitReport
 		ready.Close()
 	}
 	crash.Close()

@@ -15,8 +15,8 @@ import (
 const leftDir = "left"
 
 // saveLeft begins to save what the units of a killed coltecd print. wait returns
-// when they have ended and all of it is there. The keeper does it as it is: what
-// is secret, and where logs go, the next coltecd knows.
+// when they have ended and all of it is there. The keeper saves it unchanged: only the next
+// coltecd knows what is secret, and where logs go.
 func saveLeft(runtime, marker string) (wait func()) {
 	dir := filepath.Join(runtime, leftDir)
 	var files []*os.File

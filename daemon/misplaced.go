@@ -21,7 +21,7 @@ import (
 //   - the workspace's own folder is elsewhere: neither is in the other, and no replica
 //     has the folder, which would show that the paths are those of this place;
 //   - no volume is mounted at the path or above it;
-//   - it does not only pull: then nothing is to be saved.
+//   - it does not only pull: then there would be nothing to save.
 //
 // `mkdir -p PATH/.coltec` says that the path is meant.
 
@@ -35,33 +35,33 @@ func (s setting) misplaced(y spec.Sync) error {
 	if within(at, folder) || s.has(folder) || volume(at) {
 		return nil
 	}
-	word := "is not there"
+	why := "is not there"
 	if there(at) {
 		if !bare(at) || !inLayer() || !volume(folder) {
 			return nil
 		}
-		word = "is empty, and goes with the container"
+		why = "is empty, and goes with the container"
 	}
 	path := filepath.Clean(y.Path)
 	return hint.Wrap(
-		fmt.Errorf("%q %s, and the workspace's own folder is %q: nothing of that would be saved", path, word, folder),
+		fmt.Errorf("%q %s, and the workspace's own folder is %q: nothing of that would be saved", path, why, folder),
 		"mount the folder at %s (workspaceMount and workspaceFolder in devcontainer.json), or set path: %s in the spec; if %s is meant: mkdir -p %s/%s, then coltecd start",
 		s.top(y), s.meant(y, folder), path, path, localfs.Dir)
 }
 
-// misplacements are the words for all replicas that are misplaced, by name.
+// misplacements are the reasons why replicas are misplaced, by name.
 func (s setting) misplacements() map[string]string {
-	words := map[string]string{}
+	reasons := map[string]string{}
 	for _, y := range s.spec.Replicas() {
 		if err := s.misplaced(y); err != nil {
-			words[y.Name] = hint.Sentence(err)
+			reasons[y.Name] = hint.Sentence(err)
 		}
 	}
-	return words
+	return reasons
 }
 
-// unsaved is a word about a workspace whose own folder no replica saves anything of, "" for
-// others. That may be meant.
+// unsaved is a notice about a workspace of whose own folder no replica saves anything, "" for
+// others. That may be intended.
 func (s setting) unsaved() string {
 	folder, known := s.ownFolder()
 	if !known {
@@ -81,8 +81,8 @@ func (s setting) unsaved() string {
 	return fmt.Sprintf("%q, the workspace's own folder, is in no replica: nothing in it is saved", folder)
 }
 
-// ownFolder is the workspace's folder, where it is known: a spec that does not lie in a
-// .devcontainer says nothing of it.
+// ownFolder is the workspace's folder, where it is known: it is not for a spec outside of a
+// .devcontainer.
 func (s setting) ownFolder() (folder string, known bool) {
 	info, err := os.Stat(filepath.Join(s.folder, filepath.Dir(SpecName)))
 	return realPlace(s.folder), err == nil && info.IsDir()

@@ -66,8 +66,8 @@ func (d *daemon) once(ctx context.Context) error {
 	d.replicas.show(engine)
 	err = guarded(d.log.Logger, func() error { return engine.Once(ctx) })
 	_, replicas, attention := engine.Status()
-	left, whole := leftBy(err, replicas), ctx.Err() == nil
-	d.end.setLeft(left)
+	left, whole := outcomeOf(err, replicas), ctx.Err() == nil
+	d.end.setOutcome(left)
 	for _, r := range replicas { // their states are those after the release
 		done := r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0
 		whole = whole && done
@@ -94,8 +94,8 @@ type Preview struct {
 	Units    []unit.Unit
 }
 
-// Plan says what a run would do, and changes nothing. Where the replicas cannot be told,
-// the units are.
+// Plan returns what a run would do, and changes nothing. The units are in it even where
+// the replicas cannot be found out.
 func Plan(ctx context.Context, o Options) (Preview, error) {
 	logDir, err := o.LogDir()
 	if err != nil {

@@ -22,13 +22,13 @@ type Options struct {
 	Name    string     // as called, for what people are told to run: coltecd or coltec-daemon
 	Version string     // of the program
 	Environ []string   // of the caller, credentials included
-	Err     io.Writer  // where a person is told what goes on; what others wrote comes out as text
+	Err     io.Writer  // progress for a person; what others wrote comes out as text
 	Path    string     // the one name of the spec
 	Spec    *spec.Spec // what was read there; nil: nothing, or it is not valid
 	Only    []string   // names of units and replicas to run; none: all
 }
 
-// say tells a person what goes on.
+// say prints a line of progress for a person.
 func (o Options) say(format string, args ...any) { fmt.Fprintf(o.Err, format+"\n", args...) }
 
 func (o Options) lookup(name string) (string, bool) { return lookup(o.Environ)(name) }

@@ -12,7 +12,7 @@ import (
 type past struct {
 	// open opens the bucket for a question, and says how to close it. writes is true of one
 	// whose answer changes a tree.
-	open func(writes bool, say func(string)) (r reading, done func(), err error)
+	open func(writes bool, say func(string)) (r query, done func(), err error)
 }
 
 var _ control.History = past{}
@@ -20,26 +20,26 @@ var _ control.History = past{}
 // NewHistory is that of a workspace in which no coltecd runs, opened with what o's
 // environment has of credentials.
 func NewHistory(o Options) control.History {
-	return past{func(writes bool, say func(string)) (reading, func(), error) {
-		r := reading{alone: atOnce, say: say}
+	return past{func(writes bool, say func(string)) (query, func(), error) {
+		r := query{alone: atOnce, say: say}
 		logDir, err := o.LogDir()
 		if err != nil {
 			return r, nil, err
 		}
-		leave := func() {}
+		release := func() {}
 		if writes {
 			lock, err := o.acquire() // no coltecd may start meanwhile
 			if err != nil {
 				return r, nil, err
 			}
-			leave = lock.Release
+			release = lock.Release
 		}
 		s := setting{spec: o.Spec, folder: o.folder(), environ: o.Environ, logDir: logDir, log: slog.New(slog.DiscardHandler)}
 		if err := s.open(&r); err != nil {
-			leave()
+			release()
 			return r, nil, err
 		}
-		return r, func() { r.Close(); leave() }, nil
+		return r, func() { r.Close(); release() }, nil
 	}}
 }
 
@@ -47,7 +47,7 @@ func NewHistory(o Options) control.History {
 func atOnce(ctx context.Context, _ string, do func(ctx context.Context) error) error { return do(ctx) }
 
 // answer opens the bucket for one question about a replica, or about all.
-func answer[A any](p past, replica string, writes bool, say func(string), find func(reading) (A, error)) (a A, err error) {
+func answer[A any](p past, replica string, writes bool, say func(string), find func(query) (A, error)) (a A, err error) {
 	r, done, err := p.open(writes, say)
 	if err != nil {
 		return a, err
@@ -61,7 +61,7 @@ func answer[A any](p past, replica string, writes bool, say func(string), find f
 
 // Generations implements [control.History].
 func (p past) Generations(ctx context.Context, req control.GenerationsRequest, say func(string)) ([]control.Generation, error) {
-	return answer(p, req.Replica, false, say, func(r reading) ([]control.Generation, error) {
+	return answer(p, req.Replica, false, say, func(r query) ([]control.Generation, error) {
 		list, err := r.Log(ctx)
 		return each(list, toGeneration), err
 	})
@@ -69,17 +69,17 @@ func (p past) Generations(ctx context.Context, req control.GenerationsRequest, s
 
 // Versions implements [control.History].
 func (p past) Versions(ctx context.Context, req control.VersionsRequest, say func(string)) (control.Versions, error) {
-	return answer(p, req.Replica, false, say, func(r reading) (control.Versions, error) { return r.versions(ctx, req) })
+	return answer(p, req.Replica, false, say, func(r query) (control.Versions, error) { return r.versions(ctx, req) })
 }
 
 // Changes implements [control.History].
 func (p past) Changes(ctx context.Context, req control.ChangesRequest, say func(string)) (control.Changes, error) {
-	return answer(p, req.Replica, false, say, func(r reading) (control.Changes, error) { return r.changes(ctx, req) })
+	return answer(p, req.Replica, false, say, func(r query) (control.Changes, error) { return r.changes(ctx, req) })
 }
 
 // Restore implements [control.History].
 func (p past) Restore(ctx context.Context, req control.RestoreRequest, say func(string)) ([]control.Placed, error) {
-	return answer(p, req.Replica, req.To == "", say, func(r reading) ([]control.Placed, error) {
+	return answer(p, req.Replica, req.To == "", say, func(r query) ([]control.Placed, error) {
 		list, err := r.restore(ctx, req)
 		return each(list, toPlaced), err
 	})
@@ -87,7 +87,7 @@ func (p past) Restore(ctx context.Context, req control.RestoreRequest, say func(
 
 // Conflicts implements [control.History].
 func (p past) Conflicts(ctx context.Context, req control.ConflictsRequest, say func(string)) ([]control.Conflict, error) {
-	return answer(p, req.Replica, false, say, func(r reading) ([]control.Conflict, error) { return r.conflicts(ctx) })
+	return answer(p, req.Replica, false, say, func(r query) ([]control.Conflict, error) { return r.conflicts(ctx) })
 }
 
 // Conflict implements [control.History].
@@ -106,14 +106,14 @@ func (p past) Drop(ctx context.Context, req control.ConflictRequest, say func(st
 }
 
 func (p past) conflict(ctx context.Context, ask control.Ask, req control.ConflictRequest, say func(string)) (control.Conflict, error) {
-	return answer(p, req.Replica, ask != control.AskConflict, say, func(r reading) (control.Conflict, error) {
+	return answer(p, req.Replica, ask != control.AskConflict, say, func(r query) (control.Conflict, error) {
 		return r.conflict(ctx, ask, req.Path)
 	})
 }
 
 // Verify implements [control.History].
 func (p past) Verify(ctx context.Context, req control.VerifyRequest, say func(string)) ([]control.Verdict, error) {
-	return answer(p, req.Replica, false, say, func(r reading) ([]control.Verdict, error) {
+	return answer(p, req.Replica, false, say, func(r query) ([]control.Verdict, error) {
 		list, err := r.verify(ctx, req)
 		return each(list, toVerdict), err
 	})

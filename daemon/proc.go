@@ -71,7 +71,7 @@ const killPatience = 5 * time.Second
 // killed child leaves becomes a child, so it is done when there is none.
 func endChildren(grace time.Duration) {
 	kill := time.Now().Add(grace)
-	told := map[int]bool{}
+	signaled := map[int]bool{}
 	for {
 		pids := children()
 		if len(pids) == 0 || time.Since(kill) > killPatience {
@@ -81,8 +81,8 @@ func endChildren(grace time.Duration) {
 			switch {
 			case time.Now().After(kill):
 				_ = syscall.Kill(pid, syscall.SIGKILL)
-			case !told[pid]:
-				told[pid] = true
+			case !signaled[pid]:
+				signaled[pid] = true
 				_ = syscall.Kill(pid, syscall.SIGTERM)
 			}
 		}

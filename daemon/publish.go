@@ -43,8 +43,8 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 func (d *daemon) writeStatus(state status.State) { d.writeStatusUnless(nil, state) }
 
 // writeStatusUnless writes the status file, if it would not be the same as last.
-// A file that cannot be written is said nowhere: the logs beside it are, and
-// nothing depends on it.
+// An error is not reported: the same fault of the logs beside it is, and nothing depends
+// on the file.
 func (d *daemon) writeStatusUnless(last []byte, state status.State) []byte {
 	doc := d.document()
 	if state != "" {

@@ -112,9 +112,9 @@ func (d *daemon) reload(vars []string, say func(string)) error {
 // reloadLogged is a reload that nobody waits for; reload has logged an error.
 func (d *daemon) reloadLogged() { _ = d.reload(nil, func(string) {}) }
 
-// settle is how long the spec must be quiet before it is read: an editor or a
+// debounce is how long the spec must be quiet before it is read: an editor or a
 // restore writes it in several steps.
-const settle = 500 * time.Millisecond
+const debounce = 500 * time.Millisecond
 
 // watch reloads when the spec changes. Without inotify `reload` still works.
 func (d *daemon) watch(ctx context.Context) {
@@ -127,7 +127,7 @@ func (d *daemon) watch(ctx context.Context) {
 		d.log.Warn("cannot watch the spec, use reload after a change", "error", err)
 		return
 	}
-	quiet := time.NewTimer(settle)
+	quiet := time.NewTimer(debounce)
 	quiet.Stop()
 	for {
 		select {
@@ -135,7 +135,7 @@ func (d *daemon) watch(ctx context.Context) {
 			return
 		case e := <-w.Events:
 			if e.Name == d.o.Path {
-				quiet.Reset(settle)
+				quiet.Reset(debounce)
 			}
 		case err := <-w.Errors:
 			d.log.Warn("cannot watch the spec", "error", err)

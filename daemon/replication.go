@@ -46,7 +46,7 @@ func persistenceOf(s setting) persistence {
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)
 	}
-	p.Environ[hostVar], _ = get(hostVar) // the lease says it
+	p.Environ[hostVar], _ = get(hostVar) // it is in the lease
 	return p
 }
 
@@ -56,7 +56,7 @@ type replication struct {
 	build   func(setting) (replicator, error) // nil without an error: nothing to replicate
 	log     *slog.Logger
 	fatal   func(error) // an engine that ended by itself
-	changed func()      // is told that there is another engine
+	changed func()      // called when there is another engine
 
 	mu      sync.Mutex // guards what follows
 	now     persistence
@@ -131,8 +131,8 @@ func (r *replication) halt() {
 	}
 }
 
-// releaseTime is what is left of a stop's time for giving the lease back, with
-// a word about what the flush did not manage.
+// releaseTime is the part of a stop's time that is kept for giving the lease back, with
+// what the flush did not manage.
 const releaseTime = 2 * time.Second
 
 // stop ends the engine after its flush, but returns at the deadline. It reports
@@ -157,8 +157,8 @@ func (r *replication) stop(ctx context.Context) bool {
 	}
 }
 
-// left is the error of a stop after which something is on this machine only.
-func (r *replication) left(ended bool) error {
+// outcome is the error of a stop after which something is on this machine only.
+func (r *replication) outcome(ended bool) error {
 	r.mu.Lock()
 	running, refused := r.engine, r.refused
 	r.mu.Unlock()
@@ -172,12 +172,12 @@ func (r *replication) left(ended bool) error {
 	if !ended {
 		return unseen(errors.New("did not end in time"), status.OnlyHere(replicas))
 	}
-	return leftBy(r.flushed, replicas)
+	return outcomeOf(r.flushed, replicas)
 }
 
-// leftBy is left of an engine that has ended. Whatever else it ended with, it has looked
+// outcomeOf is the outcome of an engine that has ended. Whatever its error, it has looked
 // at the trees: their account is true.
-func leftBy(end error, replicas []status.Replica) error {
+func outcomeOf(end error, replicas []status.Replica) error {
 	err := status.OnlyHere(replicas)
 	switch {
 	case errors.Is(end, cmdline.ErrInternal):

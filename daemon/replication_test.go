@@ -46,7 +46,7 @@ func TestWhatAnEngineLeaves(t *testing.T) {
 			r := &replication{log: slog.New(slog.DiscardHandler), engine: tt.engine, fatal: func(error) {}}
 			r.start()
 			<-r.done
-			err := r.left(true)
+			err := r.outcome(true)
 			if !errors.Is(err, tt.is) || errors.Is(err, account.ErrOnlyHere) != (tt.is == account.ErrOnlyHere) || (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v is not %v", err, tt.is)
 			}

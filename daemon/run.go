@@ -34,7 +34,7 @@ func Foreground(o Options) (left, err error) {
 	if errors.Is(err, ErrAtOnce) {
 		endChildren(0)
 	}
-	return d.end.leaves(), err
+	return d.end.result(), err
 }
 
 // Supervise is coltecd below its keeper, which has given it the lock. ready is called
@@ -85,7 +85,7 @@ func (d *daemon) run(ready func() error) error {
 		<-supervised
 		return err
 	}
-	select { // who is told that we supervise may ask for the status at once
+	select { // a client that learns that we supervise may ask for the status at once
 	case <-d.sup.Begun():
 	case <-supervised:
 	}
@@ -197,7 +197,7 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			d.end.tell("pushing what is pending")
 			ended = d.replicas.stop(ctx)
 		}
-		d.end.setLeft(d.replicas.left(ended))
+		d.end.setOutcome(d.replicas.outcome(ended))
 		close(pushed)
 		awaitDone(ctx, supervised, req.timeout)
 	}()
@@ -218,8 +218,8 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 	}
 }
 
-// cutOff notes that the last push is ended at once. What it would have left is not asked
-// for: the engine may be busy.
+// cutOff notes that the last push is ended at once. It does not ask the engine what is
+// left: that may be busy.
 func (d *daemon) cutOff(pushed <-chan struct{}) {
 	select {
 	case <-pushed: // and what is left is known
@@ -227,13 +227,13 @@ func (d *daemon) cutOff(pushed <-chan struct{}) {
 	default:
 	}
 	if len(d.conf.get().spec.Replicas()) > 0 {
-		d.end.setLeft(fmt.Errorf("%w, as far as is known: %w", account.ErrOnlyHere, ErrAtOnce))
+		d.end.setOutcome(fmt.Errorf("%w, as far as is known: %w", account.ErrOnlyHere, ErrAtOnce))
 	}
 }
 
 // logStopped is the last line of a log: docker stop shows no other answer.
 func (d *daemon) logStopped() {
-	left := d.end.leaves()
+	left := d.end.result()
 	if left == nil {
 		d.log.Info("stopped")
 		return

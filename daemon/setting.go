@@ -28,7 +28,7 @@ type setting struct {
 	logDir  string
 	log     *slog.Logger
 	hooks   func(point hooks.Point, env []string) // asks for the hooks of a point; nil: none
-	changed func()                                // is told that replicas are in another state; nil: nobody
+	changed func()                                // called when replicas are in another state; nil: not
 }
 
 // lookup reads environ; an empty variable counts as unset.

@@ -31,7 +31,7 @@ func (d *daemon) Takeover(ctx context.Context, req control.TakeoverRequest, say 
 
 // awaitLease returns when the lease is held, and says meanwhile what is waited for.
 func (d *daemon) awaitLease(ctx context.Context, say func(string)) error {
-	w := vigil{since: time.Now()}
+	w := waitReport{since: time.Now()}
 	for {
 		seen := d.status.now()
 		engine := d.replicas.current()
@@ -56,34 +56,34 @@ func (d *daemon) awaitLease(ctx context.Context, say func(string)) error {
 	}
 }
 
-// sayEvery is how often the words for somebody who waits for a lease are looked at when
-// nothing changes: they are about time that passes, too.
+// sayEvery is how often the report for a client that waits for the lease is renewed when
+// nothing changes: it is about elapsed time, too.
 const sayEvery = time.Second
 
-// stillEvery is how often somebody who waits for a lease is told so when nothing
-// else is to be said.
+// stillEvery is how often a client that waits for the lease is told that it still does,
+// when there is no other news.
 const stillEvery = 10 * time.Second
 
-// vigil is what was told to somebody who waits for the lease.
-type vigil struct {
-	since time.Time // when it began
-	told  time.Time // when something was said last
-	stage string    // what that was about
+// waitReport is what a client that waits for the lease was told.
+type waitReport struct {
+	since    time.Time // when it began
+	lastSaid time.Time // when something was said last
+	stage    string    // what that was about
 }
 
 // line is the next line of progress; "" while there is nothing to say.
-func (w *vigil) line(lease status.Lease, attention []string, now time.Time) string {
+func (w *waitReport) line(lease status.Lease, attention []string, now time.Time) string {
 	stage, text := stageOf(lease, attention, now)
 	switch {
 	case stage == "":
 		return ""
 	case stage != w.stage:
-	case now.Sub(w.told) < stillEvery:
+	case now.Sub(w.lastSaid) < stillEvery:
 		return ""
 	default:
 		text = fmt.Sprintf("still waiting, for %s: %s", cmdline.Span(now.Sub(w.since)), text)
 	}
-	w.stage, w.told = stage, now
+	w.stage, w.lastSaid = stage, now
 	return text
 }
 
@@ -116,8 +116,8 @@ func stageOf(lease status.Lease, attention []string, now time.Time) (stage, text
 		host, cmdline.Span(now.Sub(*r.Renewed)), cmdline.Span(max(r.Free.Sub(now), time.Second)))
 }
 
-// overdue is for how long after a renewal was due nothing is concluded: it takes its
-// way to the store, and is seen at the next look.
+// overdue is how late a renewal may be before we call the holder silent: it takes time to
+// reach the store, and we see it at our next look.
 const overdue = 6 * time.Second
 
 // FinishAdoption ends the watch over what an earlier tool left.

@@ -17,7 +17,7 @@ func TestTakeoverLines(t *testing.T) {
 	}
 	request := &status.Request{Time: t0, Renewed: at(-14 * time.Second), Due: at(46 * time.Second), Free: at(166 * time.Second)}
 	seen := &status.Request{Time: t0, Seen: true, Renewed: at(47 * time.Second)}
-	w := vigil{since: t0}
+	w := waitReport{since: t0}
 	var got []string
 	for _, step := range []struct {
 		after     time.Duration

@@ -23,9 +23,9 @@ type termination struct {
 	requests chan stopRequest // to run; has room for the one
 	over     chan struct{}    // closed when nothing is left
 
-	mu   sync.Mutex   // guards what follows
-	say  func(string) // to whom the stop is told; nil: nobody has asked for it over the socket
-	left error        // what is on this machine only; nil: nothing
+	mu      sync.Mutex   // guards what follows
+	say     func(string) // prints how the stop goes, for whoever asked for it; nil: nobody did over the socket
+	outcome error        // what is on this machine only, or a lease that was not given back; nil: neither
 }
 
 func newTermination() termination {
@@ -46,7 +46,7 @@ func (t *termination) request(timeout time.Duration, say func(string)) (first bo
 	return first
 }
 
-// mute has the stop go on without anybody who hears of it.
+// mute has the stop continue when whoever asked for it went away.
 func (t *termination) mute() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,20 +73,20 @@ func (t *termination) tell(text string) {
 	}
 }
 
-// setLeft notes what the stop leaves; the first time counts.
-func (t *termination) setLeft(err error) {
+// setOutcome notes how the stop ended; the first time counts.
+func (t *termination) setOutcome(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.left == nil {
-		t.left = err
+	if t.outcome == nil {
+		t.outcome = err
 	}
 }
 
-// leaves is what the stop leaves, as far as it is known yet.
-func (t *termination) leaves() error {
+// result is the outcome, as far as it is known yet.
+func (t *termination) result() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.left
+	return t.outcome
 }
 
 // isOver reports whether nothing of coltecd is left but its answers.

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// tracker counts the changes of what status says, and wakes whoever waits for the next
-// one. Who reads the index, looks, and then waits from that index on misses none: a
-// change that comes between the look and the wait ends the wait at once. The zero value
+// tracker counts the changes of the status, and wakes those who wait for the next one. To
+// miss none, read the index, look, and then wait from that index on: a change between the
+// look and the wait ends the wait at once. The zero value
 // is ready to use.
 type tracker struct {
 	mu    sync.Mutex
@@ -20,7 +20,7 @@ type tracker struct {
 // theirs with it.
 func newTracker() tracker { return tracker{index: uint64(time.Now().UnixMilli())} }
 
-// changed says that status is another one. It never waits.
+// changed records that the status is another one. It never waits.
 func (t *tracker) changed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

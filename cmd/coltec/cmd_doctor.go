@@ -84,10 +84,10 @@ func (f *findings) failed() bool {
 
 // String is the answer for people.
 func (f *findings) String() string {
-	words := map[string]string{"ok": "ok", "fail": "FAIL", "skipped": "skip"}
+	labels := map[string]string{"ok": "ok", "fail": "FAIL", "skipped": "skip"}
 	var b strings.Builder
 	for _, x := range f.list {
-		fmt.Fprintf(&b, "%-5s %s", words[x.State], x.Name)
+		fmt.Fprintf(&b, "%-5s %s", labels[x.State], x.Name)
 		if x.Problem != "" {
 			fmt.Fprintf(&b, ": %s", x.Problem)
 		}
@@ -248,11 +248,11 @@ func skew(server, now time.Time) error {
 	if server.IsZero() || d.Abs() <= skewLimit {
 		return nil
 	}
-	word := "ahead of"
+	direction := "ahead of"
 	if d < 0 {
-		word = "behind"
+		direction = "behind"
 	}
-	return hint.Wrap(fmt.Errorf("this clock is %s %s the store's", d.Abs().Round(time.Second), word), "set it: sudo timedatectl set-ntp true")
+	return hint.Wrap(fmt.Errorf("this clock is %s %s the store's", d.Abs().Round(time.Second), direction), "set it: sudo timedatectl set-ntp true")
 }
 
 // tailnetFault is what keeps a workspace out of its tailnet: no key, or what

@@ -58,7 +58,7 @@ func (p *program) down(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	left, ok := p.left(w, code, out.last, before, began)
+	unpushed, ok := p.unpushed(w, code, out.last, before, began)
 	if !ok {
 		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is still running", code),
 			"see coltec logs %s; docker stop %.12s stops the container all the same", w.folder, ct.ID)
@@ -71,10 +71,10 @@ func (p *program) down(c *cli.Context) error {
 	case code == cmdline.CodeKept:
 		return hint.Wrap(cmdline.Exit{Code: code, Cause: fmt.Errorf("%s: everything is in the bucket, but %w", w.name(), account.ErrKept)},
 			"another machine waits until it runs out, or until coltec up and coltec down %s give it back", w.folder)
-	case left == "" || !w.hasBucket():
+	case unpushed == "" || !w.hasBucket():
 		return nil
 	}
-	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), left, w.folder)}
+	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), unpushed, w.folder)}
 	if before.State == status.Disabled {
 		return err
 	}
@@ -84,10 +84,10 @@ func (p *program) down(c *cli.Context) error {
 // notRunning begins what coltecd stop says where there is none.
 const notRunning = "coltecd is not running"
 
-// left says what the end of a container's coltecd left in the folder, "" for nothing: by
+// unpushed is what the end of a container's coltecd left in the folder, "" for nothing: by
 // the exit code and the last line of coltecd stop, which named it. ok is false when it
 // has not ended.
-func (p *program) left(w *workspace, code int, last string, before status.Document, began time.Time) (left string, ok bool) {
+func (p *program) unpushed(w *workspace, code int, last string, before status.Document, began time.Time) (unpushed string, ok bool) {
 	switch {
 	case code == cmdline.CodeOnlyHere:
 		return "the changes named above", true
@@ -104,33 +104,33 @@ func (p *program) left(w *workspace, code int, last string, before status.Docume
 		}
 		return "any changes made since it ended", true
 	case !before.Accounts:
-		return p.leftUnsaid(w, before, began), true
+		return p.unpushedOfOlder(w, before, began), true
 	}
 	return "", true
 }
 
-// leftUnsaid is what an older coltecd left, which ends with 0 whatever that is: by how its
+// unpushedOfOlder is what an older coltecd left, which ends with 0 whatever that is: by how its
 // replicas were before, and by the status file that it wrote at its end.
-func (p *program) leftUnsaid(w *workspace, before status.Document, began time.Time) string {
-	left := ""
+func (p *program) unpushedOfOlder(w *workspace, before status.Document, began time.Time) string {
+	unpushed := ""
 	for _, r := range before.Replicas {
 		switch r.State {
 		case status.ReplicaWaiting, status.ReplicaRestoring, status.ReplicaRetrying, status.ReplicaBlocked:
 			p.say("%s: %s was %s, so it is not known what is pushed of it", w.name(), r.Name, r.State)
-			left = "any changes not yet pushed"
+			unpushed = "any changes not yet pushed"
 		}
 	}
 	after, at, err := readStatus(w.folder)
 	if err != nil || at.Before(began.Add(-time.Second)) {
-		return left
+		return unpushed
 	}
 	for _, r := range after.Replicas {
 		if r.Pending > 0 {
 			p.say("%s: %s: %d changes are not in the bucket", w.name(), r.Name, r.Pending)
-			left = "any changes not yet pushed"
+			unpushed = "any changes not yet pushed"
 		}
 	}
-	return left
+	return unpushed
 }
 
 // readStatus reads the status file of a workspace, and when it was written.

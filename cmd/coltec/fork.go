@@ -36,12 +36,12 @@ type fork struct {
 
 // newFork finds out what of the template's answers is the other workspace, org/project/env.
 func newFork(of, folder string, t *scaffold.Template, answers scaffold.Answers) (*fork, error) {
-	words := strings.Split(of, "/")
-	if len(words) != 3 || slices.Contains(words, "") {
+	parts := strings.Split(of, "/")
+	if len(parts) != 3 || slices.Contains(parts, "") {
 		return nil, cmdline.Usage("--fork takes org/project/env, not %q", of)
 	}
 	other := maps.Clone(answers)
-	other["org"], other["project"], other["env"] = words[0], words[1], words[2]
+	other["org"], other["project"], other["env"] = parts[0], parts[1], parts[2]
 	tree, err := t.Render(other)
 	if err != nil {
 		return nil, err

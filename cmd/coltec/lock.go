@@ -49,7 +49,7 @@ func (p *program) lock(ctx context.Context, folder string) (release func(), err 
 	}
 	tick := time.NewTicker(lockEvery)
 	defer tick.Stop()
-	for told := false; ; told = true {
+	for announced := false; ; announced = true {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
@@ -58,7 +58,7 @@ func (p *program) lock(ctx context.Context, folder string) (release func(), err 
 			f.Close()
 			return nil, fmt.Errorf("cannot lock the workspace: %w", err)
 		}
-		if !told {
+		if !announced {
 			p.say("another coltec works on %s: waiting for it", folder)
 		}
 		select {

@@ -28,10 +28,10 @@ type stdio struct {
 
 // program is one call of coltec: who called, with what.
 type program struct {
-	stdio         // what others wrote goes through out and err, and comes out as text
-	raw     stdio // as they are: for JSON, colours, and what a file or a program is to get
-	environ []string
-	told    secret.Values // what --secrets-file has, once it was read
+	stdio             // what others wrote goes through out and err, and comes out as text
+	raw         stdio // as they are: for JSON, colours, and what a file or a program is to get
+	environ     []string
+	fileSecrets secret.Values // what --secrets-file has, once it was read
 }
 
 // newProgram makes one that cannot write more than text to a terminal by mistake.

@@ -43,13 +43,13 @@ func wanted(sp *spec.Spec) []secret.Wanted {
 // pipe, which has it once.
 func (p *program) secretsFile(c *cli.Context) (secret.Given, error) {
 	file := secret.File(c.String("secrets-file"))
-	if file != "" && p.told == nil {
+	if file != "" && p.fileSecrets == nil {
 		var err error
-		if p.told, err = file.Get(c.Context, nil); err != nil {
+		if p.fileSecrets, err = file.Get(c.Context, nil); err != nil {
 			return secret.Given{}, fmt.Errorf("cannot get secrets from %s: %w", file, err)
 		}
 	}
-	return secret.Given{From: file.String(), Values: p.told}, nil
+	return secret.Given{From: file.String(), Values: p.fileSecrets}, nil
 }
 
 // sources are asked in this order: what was said now counts over what is kept.

@@ -25,9 +25,9 @@ const (
 	askEvery = 500 * time.Millisecond
 )
 
-// settling watches a workspace on its way to be as it was left. What counts as that
+// restoreWatch watches a workspace on its way to be as it was left. What counts as that
 // is status.Document's to say.
-type settling struct {
+type restoreWatch struct {
 	patience time.Duration // for all of it; 0: no end
 	began    time.Time
 	stuck    time.Time         // since when: the first fault, or what was transferred after it
@@ -38,7 +38,7 @@ type settling struct {
 
 // look takes a status in. It reports whether to ask again, and what there is to
 // say about that.
-func (s *settling) look(doc status.Document, now time.Time) (again bool, line string) {
+func (s *restoreWatch) look(doc status.Document, now time.Time) (again bool, line string) {
 	if doc.State != status.Running && doc.State != status.Degraded {
 		return false, ""
 	}
@@ -79,7 +79,7 @@ func (s *settling) look(doc status.Document, now time.Time) (again bool, line st
 
 // progressed reports whether the i-th replica transferred something since the last
 // look. A transfer that begins anew counts from its first byte.
-func (s *settling) progressed(i int, now *status.Progress) bool {
+func (s *restoreWatch) progressed(i int, now *status.Progress) bool {
 	if now == nil {
 		return false
 	}
@@ -92,18 +92,18 @@ func (s *settling) progressed(i int, now *status.Progress) bool {
 // awaitSettled asks until the restore is over, or does not get further by itself. late
 // is true when it would have, and the time for it is over.
 func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (doc status.Document, late bool, err error) {
-	s := &settling{patience: patience, began: time.Now()}
+	s := &restoreWatch{patience: patience, began: time.Now()}
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	told := ""
+	last := ""
 	for {
 		doc, err = ask(ctx, t, ct, env, doc.Index) // of an older coltecd there is none
 		if err != nil {
 			return doc, false, err
 		}
 		again, line := s.look(doc, time.Now())
-		if line != told && line != "" {
-			told = line
+		if line != last && line != "" {
+			last = line
 			say(line)
 		}
 		if !again {

@@ -47,7 +47,7 @@ func TestSettling(t *testing.T) {
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
 			began := time.Unix(100, 0)
-			s := &settling{patience: restorePatience, began: began}
+			s := &restoreWatch{patience: restorePatience, began: began}
 			for _, step := range steps {
 				again, line := s.look(status.Document{State: status.Running, Replicas: []status.Replica{step.r}}, began.Add(step.at))
 				if again != step.again || !strings.Contains(line, step.says) || step.says == "" && !again && line != "" {
@@ -56,7 +56,7 @@ func TestSettling(t *testing.T) {
 			}
 		})
 	}
-	s := &settling{patience: restorePatience, began: time.Unix(0, 0)}
+	s := &restoreWatch{patience: restorePatience, began: time.Unix(0, 0)}
 	other := status.Document{State: status.Degraded, Lease: status.Lease{State: status.LeaseWaiting}, Replicas: []status.Replica{replica(status.ReplicaWaiting, 0)}}
 	if again, _ := s.look(other, time.Unix(0, 0)); again {
 		t.Error("it waits for another machine")
@@ -86,12 +86,12 @@ func TestSettlingInTime(t *testing.T) {
 		{time.Minute, 61 * time.Second, restoring, false, true},
 		{time.Second, 2 * time.Second, dead, false, true},
 	} {
-		s := &settling{patience: tt.patience, began: began}
+		s := &restoreWatch{patience: tt.patience, began: began}
 		if again, _ := s.look(tt.doc, began.Add(tt.at)); again != tt.again || s.late != tt.late {
 			t.Errorf("%+v: again %v, late %v", tt, again, s.late)
 		}
 	}
-	s := &settling{patience: time.Hour, began: began}
+	s := &restoreWatch{patience: time.Hour, began: began}
 	s.look(dead, began)
 	if again, _ := s.look(dead, began.Add(time.Minute)); again || s.late {
 		t.Errorf("a fault that stays: again %v, late %v", again, s.late)

@@ -256,7 +256,7 @@ func (h holdings) String() string {
 // held finds out what this host has of a spec's secrets, without opening anything.
 func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secret.Values) (holdings, error) {
 	var h holdings
-	told, err := p.secretsFile(c)
+	fromFile, err := p.secretsFile(c)
 	if err != nil {
 		return h, err
 	}
@@ -264,7 +264,7 @@ func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secre
 	for _, w := range wanted(sp) {
 		_, env := p.lookup(w.Name)
 		switch {
-		case !given[w.Name].Empty(), !told.Values[w.Name].Empty():
+		case !given[w.Name].Empty(), !fromFile.Values[w.Name].Empty():
 		case env:
 			h.environment = append(h.environment, w.Name)
 		default:
@@ -380,8 +380,8 @@ func (p *program) askYes(ctx context.Context, in *os.File, question string) (boo
 		if l.err != nil && !errors.Is(l.err, io.EOF) {
 			return false, fmt.Errorf("cannot read the answer: %w", l.err)
 		}
-		word := strings.ToLower(strings.TrimSpace(l.text))
-		return word == "y" || word == "yes", nil
+		answer := strings.ToLower(strings.TrimSpace(l.text))
+		return answer == "y" || answer == "yes", nil
 	}
 }
 

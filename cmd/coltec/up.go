@@ -144,8 +144,8 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	return nil
 }
 
-func errUnless(said bool, text string) error {
-	if said {
+func errUnless(known bool, text string) error {
+	if known {
 		return nil
 	}
 	return errors.New(text)

@@ -101,19 +101,19 @@ func countOrNone(n int) string {
 	return strconv.Itoa(n)
 }
 
-// olderTold is how many paths are named that a generation has in an older state.
-const olderTold = 10
+// olderShown is how many paths are named that a generation has in an older state.
+const olderShown = 10
 
-// tellOlder says what of a replica was not in its newest state in a generation.
-func (p *program) tellOlder(replica string, o *control.Older) {
+// printOlder names what a generation does not have in its newest state.
+func (p *program) printOlder(replica string, o *control.Older) {
 	if o == nil {
 		return
 	}
 	fmt.Fprintf(p.out, "%s: %d paths are older than this generation, or missing from it:\n", replica, o.Count)
-	for _, x := range o.Paths[:min(len(o.Paths), olderTold)] {
+	for _, x := range o.Paths[:min(len(o.Paths), olderShown)] {
 		fmt.Fprintf(p.out, "  %s: %s\n", strconv.Quote(x.Path), x.Why)
 	}
-	if more := o.Count - olderTold; more > 0 {
+	if more := o.Count - olderShown; more > 0 {
 		fmt.Fprintf(p.out, "  and %d more (--json names up to 1000)\n", more)
 	}
 }
@@ -180,7 +180,7 @@ func (p *program) changes(c *cli.Context, at string) error {
 		for _, change := range answer.Changes[name] {
 			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, name, strconv.Quote(change.Path))
 		}
-		p.tellOlder(name, answer.Older[name])
+		p.printOlder(name, answer.Older[name])
 	}
 	return nil
 }
@@ -214,7 +214,7 @@ func (p *program) restore(c *cli.Context, path string) (err error) {
 			fmt.Fprintf(p.out, "  not restored: %s\n", problem)
 			problems++
 		}
-		p.tellOlder(x.Replica, x.Older)
+		p.printOlder(x.Replica, x.Older)
 	}
 	if problems > 0 {
 		return fmt.Errorf("%d paths could not be restored", problems)

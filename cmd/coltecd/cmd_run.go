@@ -37,7 +37,7 @@ func cmdRun(p *program) *cli.Command {
 			onlyFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			if p.saidDisabled() {
+			if p.noteDisabled() {
 				return nil
 			}
 			o, err := p.loadFor(c)
@@ -98,8 +98,8 @@ func arrow(direction string) string {
 	return map[string]string{spec.PushOnly: "->", spec.PullOnly: "<-", spec.Bidirectional: "<->"}[direction]
 }
 
-// saidDisabled reports whether COLTEC_DISABLED is set, and says so.
-func (p *program) saidDisabled() bool {
+// noteDisabled reports whether COLTEC_DISABLED is set, and tells the person if it is.
+func (p *program) noteDisabled() bool {
 	if p.disabled() {
 		p.say("disabled by COLTEC_DISABLED: nothing is done")
 	}

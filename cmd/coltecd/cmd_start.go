@@ -42,7 +42,7 @@ func cmdStart(p *program) *cli.Command {
 			if c.IsSet("timeout") && !c.Bool("wait") {
 				return cmdline.Usage("--timeout is for --wait")
 			}
-			if p.saidDisabled() {
+			if p.noteDisabled() {
 				return nil
 			}
 			if err := p.takeSecrets(c.String("secrets-file")); err != nil {
@@ -169,8 +169,8 @@ func wake(i control.Instance) bool {
 	return daemon.ProcStart(i.PID) != i.Start && signalProcess(i.Keeper, i.KeeperStart, syscall.SIGUSR1)
 }
 
-// beginning is what a started coltecd reports: that it supervises, or why not.
-type beginning struct {
+// startReport is what a started coltecd reports: that it supervises, or why not.
+type startReport struct {
 	PID     int      `json:"pid,omitempty"`
 	Running bool     `json:"running,omitempty"` // another has the lock
 	Code    int      `json:"code,omitempty"`
@@ -178,7 +178,7 @@ type beginning struct {
 	Hints   []string `json:"hints,omitempty"`
 }
 
-func (b beginning) err() error {
+func (b startReport) err() error {
 	if b.Error == "" || b.Running {
 		return nil
 	}
@@ -191,11 +191,11 @@ func (b beginning) err() error {
 
 // spawn runs coltecd again as a daemon: own session, nothing inherited but the
 // environment, and a pipe that it reports to. crash is where it dies aloud.
-func (p *program) spawn(ctx context.Context, crash *os.File, args []string) (beginning, error) {
+func (p *program) spawn(ctx context.Context, crash *os.File, args []string) (startReport, error) {
 	defer crash.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
-		return beginning{}, err
+		return startReport{}, err
 	}
 	defer r.Close()
 	// A shell's or an editor's open files would be held for ever: some tools
@@ -212,9 +212,9 @@ func (p *program) spawn(ctx context.Context, crash *os.File, args []string) (beg
 	err = cmd.Start()
 	w.Close()
 	if err != nil {
-		return beginning{}, err
+		return startReport{}, err
 	}
-	return awaitBeginning(ctx, r)
+	return awaitReport(ctx, r)
 }
 
 func onlyArgs(only []string) []string {
@@ -225,19 +225,19 @@ func onlyArgs(only []string) []string {
 	return args
 }
 
-// awaitBeginning reads the report. An end without one is a crash. After a bad
+// awaitReport reads the report. An end without one is a crash. After a bad
 // one it reads on to the end of the keeper, which has the pipe open too: the
 // next start must not meet the last one's lock.
-func awaitBeginning(ctx context.Context, r *os.File) (beginning, error) {
+func awaitReport(ctx context.Context, r *os.File) (startReport, error) {
 	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Now()) })
 	defer stop()
-	var began beginning
+	var began startReport
 	err := json.NewDecoder(r).Decode(&began)
 	if err == nil && began.Error != "" {
 		_, _ = io.Copy(io.Discard, r)
 	}
 	if ctx.Err() != nil {
-		return beginning{}, context.Cause(ctx)
+		return startReport{}, context.Cause(ctx)
 	}
 	if err != nil {
 		return began, hint.Wrap(errors.New("internal error: it ended before it supervised"), "see coltecd logs %s", daemon.CrashName)
@@ -256,24 +256,24 @@ func report(fd int, f func(ready func() error) error) error {
 	}
 	pipe := os.NewFile(uintptr(fd), "ready")
 	unix.CloseOnExec(fd)
-	told := false
-	tell := func(b beginning) error {
-		told = true
+	reported := false
+	report := func(b startReport) error {
+		reported = true
 		defer pipe.Close()
 		return json.NewEncoder(pipe).Encode(b)
 	}
 	err = func() (err error) {
 		defer func() {
-			if v := recover(); v != nil && !told {
+			if v := recover(); v != nil && !reported {
 				err = cmdline.Internal(v)
 			} else if v != nil {
 				panic(v)
 			}
 		}()
-		return f(func() error { return tell(beginning{PID: os.Getpid()}) })
+		return f(func() error { return report(startReport{PID: os.Getpid()}) })
 	}()
-	if err != nil && !told {
-		_ = tell(beginning{
+	if err != nil && !reported {
+		_ = report(startReport{
 			Running: errors.Is(err, control.ErrRunning), Code: codeOf(err), Error: err.Error(), Hints: hint.Of(err),
 		})
 	}

@@ -63,7 +63,7 @@ func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Dur
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case err == nil, told(err):
+	case err == nil, accounted(err):
 	case !errors.Is(err, control.ErrStopping) && !errors.Is(err, control.ErrGone) && i.Alive():
 		p.say("coltecd does not answer (%v), sending it a signal", err)
 		signalInstance(i, syscall.SIGTERM)
@@ -76,7 +76,7 @@ func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Dur
 		return p.kill(ctx, i)
 	}
 	p.say("stopped")
-	if err != nil && !told(err) {
+	if err != nil && !accounted(err) {
 		err = lastWords(i, began)
 	}
 	if err == nil {
@@ -85,8 +85,8 @@ func (p *program) stop(ctx context.Context, i control.Instance, timeout time.Dur
 	return hint.Wrap(err, "%s: %s start", account.Next(err), p.name)
 }
 
-// told reports whether a stop came to its end, and an error is what it has left behind.
-func told(err error) bool {
+// accounted reports whether err only names what a stop that came to its end has left.
+func accounted(err error) bool {
 	return errors.Is(err, account.ErrOnlyHere) || errors.Is(err, account.ErrKept)
 }
 

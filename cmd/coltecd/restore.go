@@ -153,7 +153,7 @@ func restoreLine(doc status.Document) string {
 	for _, r := range doc.Replicas {
 		switch {
 		case r.Progress != nil:
-			parts = append(parts, r.Name+": "+progressOf(r.Progress)+left(r.Progress))
+			parts = append(parts, r.Name+": "+progressOf(r.Progress)+timeLeft(r.Progress))
 		case r.State == status.ReplicaRetrying:
 			parts = append(parts, r.Name+": "+cmdline.OneLine(r.LastError)+", trying again")
 		}
@@ -165,7 +165,7 @@ func progressOf(p *status.Progress) string {
 	return fmt.Sprintf("%d of %d files, %s of %s", p.Files, p.TotalFiles, cmdline.Size(p.Bytes), cmdline.Size(p.TotalBytes))
 }
 
-func left(p *status.Progress) string {
+func timeLeft(p *status.Progress) string {
 	if p.ETASeconds <= 0 {
 		return ""
 	}

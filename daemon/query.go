@@ -27,8 +27,8 @@ import (
 // alone runs something that writes into a replica's tree when no cycle runs.
 type alone func(ctx context.Context, replica string, do func(ctx context.Context) error) error
 
-// reading is the bucket and its past, opened for one question.
-type reading struct {
+// query is the bucket and its past, opened for one question.
+type query struct {
 	*history.Reader
 	replicas []scope.Replica
 	alone    alone
@@ -38,7 +38,7 @@ type reading struct {
 }
 
 // open opens the remotes of a setting. Whoever asks closes it.
-func (s setting) open(r *reading) error {
+func (s setting) open(r *query) error {
 	o, err := s.engineOptions()
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (s setting) open(r *reading) error {
 }
 
 // only leaves one replica to look at.
-func (r *reading) only(name string) error {
+func (r *query) only(name string) error {
 	if name == "" {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (r *reading) only(name string) error {
 	return nil
 }
 
-func (r reading) versions(ctx context.Context, req control.VersionsRequest) (control.Versions, error) {
+func (r query) versions(ctx context.Context, req control.VersionsRequest) (control.Versions, error) {
 	x, path, err := r.Find(req.Path)
 	if err != nil {
 		return control.Versions{}, err
@@ -77,7 +77,7 @@ func (r reading) versions(ctx context.Context, req control.VersionsRequest) (con
 	return control.Versions{Replica: x.Name, Path: path, Versions: each(list, toVersion)}, err
 }
 
-func (r reading) changes(ctx context.Context, req control.ChangesRequest) (control.Changes, error) {
+func (r query) changes(ctx context.Context, req control.ChangesRequest) (control.Changes, error) {
 	g, err := r.At(ctx, req.At, r.now)
 	if err != nil {
 		return control.Changes{}, err
@@ -101,7 +101,7 @@ func (r reading) changes(ctx context.Context, req control.ChangesRequest) (contr
 
 // restore brings a path, or the whole workspace, back as it was: into the tree,
 // or to a directory of its own.
-func (r reading) restore(ctx context.Context, req control.RestoreRequest) ([]*history.Placed, error) {
+func (r query) restore(ctx context.Context, req control.RestoreRequest) ([]*history.Placed, error) {
 	g, err := r.At(ctx, req.At, r.now)
 	if err != nil {
 		return nil, err
@@ -141,11 +141,11 @@ func (r reading) restore(ctx context.Context, req control.RestoreRequest) ([]*hi
 }
 
 // export is how a generation is written to a directory of its own: exactly.
-func (r reading) export() history.ExportOptions {
+func (r query) export() history.ExportOptions {
 	return history.ExportOptions{Progress: func(name string) store.Progress { return remote.Progress(name, r.say) }}
 }
 
-func (r reading) bring(ctx context.Context, x scope.Replica, path string, g store.Generation, to string, deleted bool) (*history.Placed, error) {
+func (r query) bring(ctx context.Context, x scope.Replica, path string, g store.Generation, to string, deleted bool) (*history.Placed, error) {
 	if to != "" {
 		return r.Export(ctx, x, path, g, to, r.export())
 	}
@@ -166,7 +166,7 @@ func answerOf(x scope.Replica, k replica.KeptAside) control.Conflict {
 	return control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
 }
 
-func (r reading) conflicts(ctx context.Context) ([]control.Conflict, error) {
+func (r query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 	out := []control.Conflict{}
 	for _, x := range r.replicas {
 		list, err := r.Aside(ctx, x)
@@ -197,7 +197,7 @@ func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
 }
 
 // keptRef answers for a ref that keeps something; ok is false when name is none.
-func (r reading) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
+func (r query) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
 	for _, x := range r.replicas {
 		refs, err := gitstate.Kept(repositories.Shadows(x.Path))
 		if err != nil {
@@ -223,7 +223,7 @@ func (r reading) keptRef(ctx context.Context, ask control.Ask, name string) (ans
 }
 
 // conflict shows, takes or drops one version that is kept aside.
-func (r reading) conflict(ctx context.Context, ask control.Ask, name string) (control.Conflict, error) {
+func (r query) conflict(ctx context.Context, ask control.Ask, name string) (control.Conflict, error) {
 	if answer, ok, err := r.keptRef(ctx, ask, name); ok || err != nil {
 		return answer, err
 	}
@@ -244,7 +244,7 @@ func (r reading) conflict(ctx context.Context, ask control.Ask, name string) (co
 }
 
 // findConflict finds a version by its ID or path, in whichever replica it is.
-func (r reading) findConflict(ctx context.Context, name string) (scope.Replica, replica.KeptAside, error) {
+func (r query) findConflict(ctx context.Context, name string) (scope.Replica, replica.KeptAside, error) {
 	if filepath.IsAbs(name) {
 		x, path, err := r.Find(name)
 		if err != nil {
@@ -270,7 +270,7 @@ func (r reading) findConflict(ctx context.Context, name string) (scope.Replica, 
 const diffMost = 1 << 20
 
 // diff compares what has the name now with the version that is kept aside.
-func (r reading) diff(ctx context.Context, x scope.Replica, k replica.KeptAside) (diff, note string, err error) {
+func (r query) diff(ctx context.Context, x scope.Replica, k replica.KeptAside) (diff, note string, err error) {
 	tmp, err := os.MkdirTemp("", "coltec-diff-")
 	if err != nil {
 		return "", "", err
@@ -310,7 +310,7 @@ func textOf(file string) (string, error) {
 }
 
 // verify looks whether all is there, and mends what can be.
-func (r reading) verify(ctx context.Context, req control.VerifyRequest) ([]*history.Verdict, error) {
+func (r query) verify(ctx context.Context, req control.VerifyRequest) ([]*history.Verdict, error) {
 	if req.Repair && r.repair == nil {
 		return nil, hint.Wrap(errors.New("cannot repair: coltecd is not running"), "it is done with the lease held: start it, then verify --repair")
 	}
