@@ -139,8 +139,8 @@ func (s *Supervisor) Set(units []unit.Unit) error {
 	return s.post(context.Background(), msgSet{units})
 }
 
-// Reached says that a milestone, such as "restore", has come to pass: units that
-// come after it may start. It may be called before Run.
+// Reached reports to the supervisor that a milestone, such as "restore", has been
+// reached: units that come after it may start. It may be called before Run.
 func (s *Supervisor) Reached(milestone string) { s.send(msgReached{milestone}) }
 
 // Kill cuts all graces short: a second signal wants the end at once.

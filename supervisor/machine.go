@@ -88,8 +88,8 @@ func (m *machine) advance(name string, now time.Time) bool {
 	return true
 }
 
-// needed says that a unit which comes after name and is to end too still has a
-// child: the order of a stop is the reverse of the start's.
+// needed reports whether a unit that comes after name, and is to end too, still has a
+// child: units stop in the reverse order of their start.
 func (m *machine) needed(name string) bool {
 	for _, other := range m.units {
 		if other.alive && (m.halting || other.want == wantRemoved) && slices.Contains(other.def.After, name) {
@@ -191,7 +191,7 @@ func (m *machine) kill(now time.Time) []action {
 	return m.finish(now)
 }
 
-// done says that everything has ended after halt.
+// done reports whether everything has ended after halt.
 func (m *machine) done() bool {
 	if !m.halting {
 		return false

@@ -39,7 +39,7 @@ func pastOf(u unitState) past {
 	}
 }
 
-// recall goes on where an earlier supervisor was. Its clock may have been another
+// recall continues where an earlier supervisor was. Its clock may have been another
 // one: no delay is longer than it would be now.
 func (t *turn) recall(p past) {
 	if t.run > 0 || t.state != Waiting || t.def.Kind == unit.Hook || !slices.Equal(p.Argv, t.def.Argv) {
@@ -78,7 +78,7 @@ func (t *turn) wait(p past, most time.Duration) {
 	t.arm(t.nextRetry)
 }
 
-// memorable says that a change is one that memory should hold.
+// memorable reports whether memory should hold a change.
 func memorable(a actChange) bool {
 	for _, s := range []State{a.from, a.to} {
 		if s == Backoff || s == Failed || s == Paused || s == Exited {

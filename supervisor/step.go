@@ -175,8 +175,8 @@ type (
 		unit     string
 		from, to State
 		why      string
-	} // tell who listens
-	actForget struct{ unit string } // the unit is no more
+	} // notify listeners
+	actForget struct{ unit string } // the unit was removed
 )
 
 func (actStart) isAction()  {}
@@ -263,13 +263,13 @@ func (t *turn) disarm() {
 	t.do(actArm{t.def.Name, t.timer, time.Time{}})
 }
 
-// up says that a child runs, or soon will, that nobody has asked to end.
+// up reports whether a child runs, or soon will, that nobody has asked to end.
 func (u unitState) up() bool { return u.state == Starting || u.state == Running || u.state == Ready }
 
-// ending says that a child was asked to end.
+// ending reports whether a child was asked to end.
 func (u unitState) ending() bool { return u.state == Stopping || u.state == Killing }
 
-// satisfied says that what comes after u may start.
+// satisfied reports whether the units after u may start.
 func (u unitState) satisfied() bool {
 	if u.def.Kind != unit.Service {
 		return u.succeeded
@@ -468,8 +468,8 @@ func (t *turn) settle() {
 	}
 }
 
-// account books the end of a run: what it says of the unit's health, and to whom
-// waits for it.
+// account records the end of a run: in the unit's health, and for whoever waits for
+// it.
 func (t *turn) account() {
 	ok := t.exitOK && t.fault == ""
 	healthy := ok // a job or a hook that takes its time to fail is not well
@@ -513,7 +513,7 @@ func (t *turn) adopt() {
 	}
 }
 
-// follow is what the policy says after an end that nobody asked for.
+// follow does what the policy asks for after an end that nobody asked for.
 func (t *turn) follow() {
 	ok := t.exitOK && t.fault == ""
 	switch {
@@ -546,8 +546,8 @@ func (t *turn) retry() {
 	t.arm(t.nextRetry)
 }
 
-// fail waits for long. A laptop left open overnight must heal by itself, so it
-// tries again, and says when.
+// fail waits for a long time. A laptop left open overnight must heal by itself, so it
+// tries again, and the status has the time.
 func (t *turn) fail() {
 	why := t.lastErr
 	if why == "" {

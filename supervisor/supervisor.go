@@ -162,8 +162,8 @@ func (realRunner) Start(spec process.Spec, out io.Writer) (Child, error) {
 	return c, nil
 }
 
-// Begun is closed when Run was called: from then on Status tells of every unit
-// that was set before.
+// Begun is closed when Run was called: from then on Status has every unit that was
+// set before.
 func (s *Supervisor) Begun() <-chan struct{} { return s.begin }
 
 // Run supervises until ctx ends; then it stops everything, in the reverse order

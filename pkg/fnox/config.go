@@ -33,7 +33,7 @@ type entry struct {
 	other string // a key that only fnox itself understands
 }
 
-// provider says how values are kept.
+// provider is how values are kept.
 type provider struct {
 	Type    string `toml:"type"`
 	KeyFile string `toml:"key_file"`
@@ -260,7 +260,7 @@ func text(b []byte) int {
 	return len(b)
 }
 
-// tomlError says where, without the source line that may hold a value.
+// tomlError has the position, without the source line that may hold a value.
 func tomlError(err error) error {
 	var at toml.ParseError
 	if errors.As(err, &at) {

@@ -32,7 +32,7 @@ type Source struct {
 	Profile    string   // of --profile; empty: FNOX_PROFILE
 }
 
-// String says what it is.
+// String describes it.
 func (s Source) String() string { return "fnox.toml (from " + s.Folder + " upwards)" }
 
 func (s Source) env(name string) string {
@@ -293,7 +293,7 @@ const (
 	runWait = 2 * time.Second
 )
 
-// run asks the fnox program. why says what only it can do.
+// run asks the fnox program. why is what only it can do.
 func (s Source) run(ctx context.Context, names []string, why string) (secret.Values, error) {
 	bin, err := lookPath("fnox", s.env("PATH"))
 	if err != nil {

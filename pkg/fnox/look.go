@@ -20,7 +20,7 @@ type Look struct {
 	Asks []string
 }
 
-// Look says what getting these names would take. It opens no value and starts nothing.
+// Look finds out what getting these names would take. It opens no value and starts nothing.
 // places are those of them that say where something of the user's goes to: what the
 // folder's own files make them is asked for, too.
 func (s Source) Look(names, places []string) (Look, error) {

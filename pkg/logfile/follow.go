@@ -17,7 +17,7 @@ import (
 // be cheaper and is silent on some bind mounts; nobody follows for long.
 const poll = 200 * time.Millisecond
 
-// Follow is Read, and then goes on with what is added, through rotations, until
+// Follow is Read, and then continues with what is added, through rotations, until
 // ctx ends (nil) or w fails. It writes whole lines only.
 func Follow(ctx context.Context, path string, lines int, w io.Writer) error {
 	f := follower{path: path, out: w}
@@ -143,7 +143,7 @@ func (f *follower) close() {
 	}
 }
 
-// rotated reports whether the open file is the current log no more. Its own name as
+// rotated reports whether the open file is no longer the current log. Its own name as
 // a backup is the last one then.
 func (f *follower) rotated() (bool, error) {
 	if f.name != "" {

@@ -133,7 +133,7 @@ type Sink struct {
 	opts Options
 	bare bool // lines have stamps of their own
 	file io.WriteCloser
-	lose func(lines int, err error) // tells the Logs
+	lose func(lines int, err error) // reports to the Logs
 
 	mu      sync.Mutex    // guards what follows: a restarted child may overlap the drain of the last one
 	clear   secret.Stream // takes what comes, and gives it without secrets

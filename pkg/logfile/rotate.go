@@ -80,7 +80,7 @@ func (l *file) open() error {
 	}
 	log.Close()
 	if l.dir != nil {
-		// The logger goes on with the number that it knows. One that was let go would be
+		// The logger continues with the number that it knows. One that was let go would be
 		// somebody else's soon, and its goroutine may still compress below it.
 		return errors.Join(unix.Dup3(int(dir.Fd()), int(l.dir.Fd()), unix.O_CLOEXEC), dir.Close())
 	}
@@ -106,7 +106,7 @@ func (l *file) close() error {
 }
 
 // OpenAppend opens the log called name, below a directory and within a folder as
-// [Options] has them, for who writes it without a Sink.
+// [Options] has them, for a writer without a Sink.
 func OpenAppend(dir, within, name string) (*os.File, error) {
 	d, err := directory(dir, within)
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 const patience = 2 * time.Second
 
 // Adopt makes this process the parent of the orphans of its descendants (a
-// sub-reaper), and collects those that end, until ctx does. Who starts children by
-// os/exec meanwhile should use StartCmd.
+// sub-reaper), and collects those that end, until ctx does. Whoever starts
+// children by os/exec meanwhile should use StartCmd.
 func Adopt(ctx context.Context) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot become the parent of orphans: %w", err)
 	}
-	ended := make(chan os.Signal, 1) // one is enough: it says "look"
+	ended := make(chan os.Signal, 1) // one is enough: it means "look"
 	signal.Notify(ended, syscall.SIGCHLD)
 	go func() {
 		defer signal.Stop(ended)

@@ -22,8 +22,8 @@ type lookahead struct {
 
 var ahead lookahead
 
-// read fills buf with the next bytes of the pipe fd. left says that they are still
-// in it.
+// read fills buf with the next bytes of the pipe fd. left is true when they are
+// still in it.
 func (l *lookahead) read(fd int, buf []byte) (n int, left bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

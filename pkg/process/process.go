@@ -29,12 +29,12 @@ const (
 	// holds the pipe.
 	drain = time.Second
 	// pollMin and pollMax bound how often the members of a group whose leader has
-	// ended are counted; nothing tells when a process that is not a child ends.
+	// ended are counted; there is no signal when a process that is not a child ends.
 	pollMin = 5 * time.Millisecond
 	pollMax = 250 * time.Millisecond
 )
 
-// Spec says what to start.
+// Spec describes what to start.
 type Spec struct {
 	Argv   []string // Argv[0] without a slash is looked up in PATH of Env
 	Env    []string // the full environment
@@ -51,7 +51,7 @@ type Exit struct {
 	Core   bool
 }
 
-// OK says that it ended with status 0.
+// OK reports whether it ended with status 0.
 func (e Exit) OK() bool { return e.Signal == 0 && e.Code == 0 }
 
 // String reads as os.ProcessState's does: "exit status 1", "signal: killed".
@@ -78,7 +78,7 @@ type Child struct {
 	alone  bool // Left found nobody; only the one who calls it and Reap
 
 	mu     sync.Mutex
-	sig    syscall.Signal // the last one sent; Reap passes it on to whom the group signal misses
+	sig    syscall.Signal // the last one sent; Reap passes it on to those whom the group signal misses
 	reaped bool           // the number pid may belong to somebody else by now
 }
 
@@ -152,7 +152,7 @@ func (c *Child) fork(path string, spec Spec, env []string, cred *syscall.Credent
 	return nil
 }
 
-// explain says what ENOENT and its kin are about: the kernel does not.
+// explain adds which file ENOENT and its kin are about: the kernel does not.
 func explain(err error, path string, spec Spec) error {
 	if info, statErr := os.Stat(spec.Dir); spec.Dir != "" && (statErr != nil || !info.IsDir()) {
 		return fmt.Errorf("its directory %q: %w", spec.Dir, errors.Join(statErr, notDir(statErr)))

@@ -25,7 +25,7 @@ func (personError) Is(target error) bool { return target == errPerson }
 // Unwrap keeps hints and causes.
 func (e personError) Unwrap() error { return e.error }
 
-// NeedsPerson says that trying again will not heal err: somebody must change the
+// NeedsPerson reports whether trying again will not heal err: somebody must change the
 // user of the unit, or ours.
 func NeedsPerson(err error) bool { return errors.Is(err, errPerson) }
 

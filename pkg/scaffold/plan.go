@@ -46,7 +46,7 @@ type Plan struct {
 	changes []change // of the workspace's files and of the state
 }
 
-// Empty tells that there is nothing to do.
+// Empty reports whether there is nothing to do.
 func (p *Plan) Empty() bool { return len(p.changes) == 0 }
 
 // Conflicts among the actions.
@@ -66,7 +66,7 @@ type Record struct {
 	Answers  map[string]string `yaml:"answers"`
 }
 
-// NewRecord says what a workspace is made from. Answers that are the default are
+// NewRecord records what a workspace is made from. Answers that are the default are
 // left out: a default may follow another answer, or a better template.
 func NewRecord(ref string, t *Template, answers Answers) Record {
 	r := Record{Template: ref, Version: t.Version(), Answers: map[string]string{}}

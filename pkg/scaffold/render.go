@@ -175,7 +175,7 @@ func (t Tree) validate() error {
 	return nil
 }
 
-// parses says why a file of that name cannot be read.
+// parses returns why a file of that name cannot be read.
 func parses(name string, data []byte) error {
 	switch {
 	case name == specName:

@@ -31,7 +31,7 @@ type Question struct {
 	Example string   `yaml:"example" json:"example,omitempty"`
 }
 
-// FileRule says what is special about one file.
+// FileRule is what is special about one file.
 type FileRule struct {
 	Path       string `yaml:"path"`
 	Executable bool   `yaml:"executable"`
@@ -137,7 +137,7 @@ func (o *opener) close() {
 	}
 }
 
-// isPath tells a path from a name.
+// isPath reports whether ref is a path, not a name.
 func isPath(ref string) bool { return strings.ContainsAny(ref, `/\`) || ref == "." || ref == ".." }
 
 // layer reads one template.
@@ -278,7 +278,7 @@ func readLayer(f fs.FS) (*layer, error) {
 	return l, err
 }
 
-// safe refuses a name that leaves the workspace or meddles with what is not a template's.
+// safe refuses a name outside of the workspace, or of a file that is no template's business.
 func safe(name string) error {
 	switch {
 	case name == "" || path.IsAbs(name) || strings.Contains(name, `\`) || strings.Contains(name, ":") || strings.ContainsRune(name, 0):
@@ -309,7 +309,7 @@ func (q Question) valid() error {
 	return nil
 }
 
-// Check gives the value of an answer, or says which rule it breaks.
+// Check returns the value of an answer, or the rule that it breaks as an error.
 func (q Question) Check(answer string) (any, error) {
 	refuse := func(rule string) error {
 		err := fmt.Errorf("cannot take %s=%q: %s", q.Name, answer, rule)

@@ -79,7 +79,7 @@ func merge(found []span) (merged []span) {
 }
 
 // mask puts the mark into the place of each span, once in each of its lines. open
-// says that a span at the beginning has its mark already.
+// is true when a span at the beginning has its mark already.
 func mask(text []byte, spans []span, open bool) []byte {
 	if len(spans) == 0 {
 		return text
@@ -134,7 +134,7 @@ func (x *index) add(forms []form) {
 const leastHeld = 4
 
 // find gives the places of all forms in text, and from where on text may be the
-// beginning of one that goes on in what follows. resumed says that text continues one
+// beginning of one that continues in what follows. resumed is true when text continues one
 // whose last line is out: a form may lack its first characters, which are there.
 func (x *index) find(text []byte, resumed bool) (found []span, pending int) {
 	pending = len(text)

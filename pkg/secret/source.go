@@ -20,7 +20,7 @@ type Wanted struct {
 
 // Source is a place where secrets come from.
 type Source interface {
-	// String says where that is, for people.
+	// String describes where that is, for people.
 	String() string
 	// Get gives those of the names that it has. An error means that it could not
 	// be asked, or that one of the names is there and cannot be had.
@@ -72,7 +72,7 @@ func Collect(ctx context.Context, want []Wanted, sources ...Source) (Values, err
 	return values, nil
 }
 
-// MissingError says which required secrets nobody has.
+// MissingError names the required secrets that nobody has.
 type MissingError struct {
 	Names  []string
 	Looked []string // the places
@@ -91,7 +91,7 @@ func (e *MissingError) Error() string {
 // as unset.
 type Environment []string
 
-// String says what it is.
+// String describes it.
 func (Environment) String() string { return "the environment" }
 
 // Get gives the named variables; the last of a name counts, as in execve.
@@ -111,14 +111,14 @@ type Given struct {
 	Values Values
 }
 
-// String says where they were given.
+// String describes where they were given.
 func (g Given) String() string { return g.From }
 
 // Get gives those of the names.
 func (g Given) Get(context.Context, []string) (Values, error) { return g.Values, nil }
 
 // File is a flat JSON object of strings, what `fnox export -f json` prints, or
-// lines NAME=value. Which one, its first character tells.
+// lines NAME=value. Its first character shows which.
 type File string
 
 // String is the file's name.

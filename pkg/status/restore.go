@@ -9,8 +9,8 @@ package status
 //   - [Document.ServicesMayStart] is what coltecd waits for before the services with
 //     `after: [restore]`.
 //
-// They differ in one thing: who waits at a terminal wants the newest state; a service
-// starts as well where that cannot be had at the moment.
+// They differ in one thing: a person who waits at a terminal wants the newest state; a
+// service starts even when that cannot be had at the moment.
 //
 //	replica                                   Restore    services
 //	synced, paused                            done       start

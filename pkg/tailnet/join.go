@@ -68,7 +68,7 @@ func (s state) joined() bool {
 	return s.BackendState == running && s.Self != nil && len(s.Self.TailscaleIPs) > 0
 }
 
-// coming tells a node that is known to its control server and on its way into the
+// coming reports whether the control server knows the node, which is on its way into the
 // tailnet: it needs no key.
 func (s state) coming() bool { return s.BackendState == "NoState" || s.BackendState == "Starting" }
 
@@ -102,8 +102,8 @@ func (j Join) Run(ctx context.Context) error {
 	return errors.Join(err, write(j.Report, report{Network: network(now, err), Daemon: daemon}))
 }
 
-// How long a node may take to come back by itself before its absence is told, and
-// how often it is looked at meanwhile. On a good network it takes half a second.
+// How long a node may take to come back by itself before its absence is reported, and
+// how often we look meanwhile. On a good network it takes half a second.
 const (
 	settleTime  = 5 * time.Second
 	settleEvery = 200 * time.Millisecond
@@ -141,7 +141,7 @@ func (j Join) look(ctx context.Context) (state, error) {
 	return s, nil
 }
 
-// noSSH is what a node says whose tailnet has no SSH.
+// noSSH is the note of a node whose tailnet has no SSH.
 const noSSH = "Tailscale SSH is not enabled in this tailnet: the node runs without it"
 
 // up runs tailscale up. In a tailnet without SSH a node that asks for it joins, and
@@ -197,7 +197,7 @@ func (j Join) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// reason says why a node is not in the tailnet.
+// reason is why a node is not in the tailnet.
 func reason(s state, said error) error {
 	text := ""
 	if said != nil {
@@ -244,7 +244,7 @@ func Status(p Place) status.Network {
 	return r.Network
 }
 
-// started tells one start of tailscaled from another: each makes its socket anew.
+// started distinguishes one start of tailscaled from another: each makes its socket anew.
 func started(socket string) string {
 	info, err := os.Stat(socket)
 	if err != nil {

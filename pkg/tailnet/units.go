@@ -28,14 +28,14 @@ type Place struct {
 	Dir        string   // private, short, outlives tailscaled
 	Env        []string // of tailscaled and the job, no credentials in it
 	TunMissing string   // why the kernel's network cannot be used; empty: it can
-	Kept       string   // private, outlives coltecd: of a node that is no ephemeral one
+	Kept       string   // private, outlives coltecd: of a node that is not ephemeral
 	KeptWhy    string   // why there is no such place; empty: there is
 }
 
 // TunDevice is what tailscaled makes a network interface with.
 const TunDevice = "/dev/net/tun"
 
-// TunMissing says what a process lacks for the kernel's network, "" if nothing.
+// TunMissing is what a process lacks for the kernel's network, "" if nothing.
 func TunMissing(device, netAdmin bool) string {
 	lacks := ""
 	switch {
@@ -149,7 +149,7 @@ func (c Config) upFlags() []string {
 	return append(flags, c.ExtraArgs...)
 }
 
-// checksum is short and tells long names apart.
+// checksum is short and distinguishes long names.
 func checksum(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:4])

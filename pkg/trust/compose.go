@@ -187,7 +187,7 @@ func (d *drawn) field(pair *ast.MappingValueNode, each func(key string, value as
 	return nil
 }
 
-// items calls each for the elements of a list, or for what is none.
+// items calls each for the elements of a list, or for the node if it is not a list.
 func (d *drawn) items(n ast.Node, each func(n ast.Node) error) error {
 	values, err := d.values(n)
 	if err != nil {

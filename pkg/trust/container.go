@@ -318,9 +318,9 @@ func (r *reader) feature(file string, depth int) error {
 	return nil
 }
 
-// lock notes where the lock file beside devcontainer.json says something else than the digest
-// that a Feature is named by: the CLI takes its word. What it says of a name without a
-// digest it may say: the CLI of each host writes it, and such a name says no more itself.
+// lock notes where the lock file beside devcontainer.json differs from the digest that a
+// Feature is named by: the CLI believes the lock file. For a name without a digest any entry
+// is fine: the CLI of each host writes it, and such a name promises nothing more itself.
 func (r *reader) lock(at string) error {
 	name := "devcontainer-lock.json"
 	if strings.HasPrefix(path.Base(at), ".") {

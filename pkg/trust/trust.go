@@ -124,7 +124,7 @@ func (r *Record) Granted(a Act) bool { return r != nil && slices.Contains(r.Gran
 // Empty reports whether there is nothing to agree to.
 func (d Demands) Empty() bool { return !d.Differs && len(d.Container) == 0 && len(d.Grants) == 0 }
 
-// Changes says in lines for people how missing demands differ from the record: what
+// Changes describes, in lines for people, how missing demands differ from the record: what
 // is new, and what of the container's acts is gone.
 func (r *Record) Changes(missing Demands) []string {
 	var old []Act
