@@ -123,17 +123,17 @@ func (p *program) doctor(c *cli.Context) error {
 }
 
 // examineHost looks at what every workspace here needs.
-func (p *program) examineHost(ctx context.Context, f *findings) {
-	tools, err := devcontainer.Docker(p.environ)
+func (v environment) examineHost(ctx context.Context, f *findings) {
+	tools, err := devcontainer.Docker(v.environ)
 	if err == nil {
 		_, err = tools.List(ctx, devcontainer.LabelOrg)
 	}
 	f.check("docker", err)
-	_, err = devcontainer.FindCLI(p.environ)
+	_, err = devcontainer.FindCLI(v.environ)
 	f.check("dev container CLI", err)
 	err = nil
-	if len(feature.Find(p.binDirs()...)) == 0 {
-		err = feature.Missing(p.binDirs()...)
+	if len(feature.Find(v.binDirs()...)) == 0 {
+		err = feature.Missing(v.binDirs()...)
 	}
 	f.check("coltecd and rclone for containers", err)
 	f.check("inotify watches", inotify("max_user_watches", watchesLeast, 524288))

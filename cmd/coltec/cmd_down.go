@@ -139,12 +139,12 @@ func readStatus(folder string) (status.Document, time.Time, error) {
 }
 
 // container finds the workspace of the first argument and its container.
-func (p *program) container(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
+func (v environment) container(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
 	w, err := open(c.Args().First())
 	if err != nil {
 		return nil, devcontainer.Tools{}, devcontainer.Container{}, err
 	}
-	tools, err := devcontainer.Docker(p.environ)
+	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
 		return w, tools, devcontainer.Container{}, err
 	}
@@ -156,8 +156,8 @@ func (p *program) container(c *cli.Context) (*workspace, devcontainer.Tools, dev
 }
 
 // running is container, and an error when it is not running.
-func (p *program) running(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
-	w, tools, ct, err := p.container(c)
+func (v environment) running(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
+	w, tools, ct, err := v.container(c)
 	if err == nil && !ct.Running {
 		err = hint.Wrap(errors.New("the container of "+w.spec.ID()+" is not running"), "bring it up: coltec up %s", w.folder)
 	}

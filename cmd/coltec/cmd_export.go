@@ -119,8 +119,8 @@ func printable(name string) string {
 }
 
 // reader reads the workspace of a spec with these secrets.
-func (p *program) reader(sp *spec.Spec, values secret.Values) (*history.Reader, []scope.Replica, error) {
-	opener := remote.NewOpener(sp, p.policy(), revealed(values), p.lookup, nil)
+func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reader, []scope.Replica, error) {
+	opener := remote.NewOpener(sp, v.policy(), revealed(values), v.lookup, nil)
 	o := history.Options{
 		Workspace: status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name},
 		Connect: func(ctx context.Context, t scope.Target) (scope.Remote, error) {

@@ -87,8 +87,8 @@ func (p *program) printRows(asJSON bool, rows []fleet.Row) error {
 
 // localFleet are the workspaces with a container here: by Docker's labels and
 // the status files that coltecd writes. Nothing is run in a container.
-func (p *program) localFleet(ctx context.Context) ([]fleet.Local, error) {
-	tools, err := devcontainer.Docker(p.environ)
+func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
+	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
 		return nil, err
 	}
@@ -189,15 +189,15 @@ func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*
 // bucket.
 //
 // What is asked of it goes only where its user agreed.
-func (p *program) headRemote(w *workspace, values secret.Values, bin rclone.Binary) (*rclone.Remote, error) {
-	if err := p.trustsRemotes(w); err != nil {
+func (g agreements) headRemote(w *workspace, values secret.Values, bin rclone.Binary) (*rclone.Remote, error) {
+	if err := g.trustsRemotes(w); err != nil {
 		return nil, err
 	}
 	r, err := w.spec.Persistence.Remotes[w.spec.HeadRemote()].Expand(revealed(values))
 	if err != nil {
 		return nil, err
 	}
-	return p.policy().Open(bin, &spec.Target{Remotes: []*spec.Remote{r}}, rclone.Options{Env: p.lookup})
+	return g.policy().Open(bin, &spec.Target{Remotes: []*spec.Remote{r}}, rclone.Options{Env: g.lookup})
 }
 
 // revealed gives the variables that remotes ask for: those that were handed over, and
@@ -210,11 +210,11 @@ func revealed(values secret.Values) spec.Lookup {
 }
 
 // policy says what a spec may tell rclone on this host.
-func (p *program) policy() remote.Policy { return remote.NewPolicy(rclone.Store, p.lookup) }
+func (v environment) policy() remote.Policy { return remote.NewPolicy(rclone.Store, v.lookup) }
 
 // trustsRemotes is the error of remotes that the user did not agree to.
-func (p *program) trustsRemotes(w *workspace) error {
-	record, err := p.agreed(w.folder)
+func (g agreements) trustsRemotes(w *workspace) error {
+	record, err := g.agreed(w.folder)
 	if err != nil {
 		return err
 	}
@@ -227,13 +227,13 @@ func (p *program) trustsRemotes(w *workspace) error {
 }
 
 // rclone finds the rclone of this host: beside coltec, or in PATH.
-func (p *program) rclone(ctx context.Context) (rclone.Binary, error) {
-	for _, dir := range p.binDirs() {
-		if _, err := os.Stat(dir + "/rclone"); err == nil && p.env("COLTEC_RCLONE") == "" {
+func (v environment) rclone(ctx context.Context) (rclone.Binary, error) {
+	for _, dir := range v.binDirs() {
+		if _, err := os.Stat(dir + "/rclone"); err == nil && v.env("COLTEC_RCLONE") == "" {
 			return rclone.Check(ctx, dir+"/rclone")
 		}
 	}
-	return rclone.Find(ctx, p.lookup)
+	return rclone.Find(ctx, v.lookup)
 }
 
 // rowsText is the table for people.

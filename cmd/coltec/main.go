@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/coltec/coltec/internal/cmdline"
@@ -28,9 +27,9 @@ type stdio struct {
 
 // program is one call of coltec: who called, with what.
 type program struct {
-	stdio             // what others wrote goes through out and err, and comes out as text
-	raw         stdio // as they are: for JSON, colours, and what a file or a program is to get
-	environ     []string
+	stdio                     // what others wrote goes through out and err, and comes out as text
+	raw         stdio         // as they are: for JSON, colours, and what a file or a program is to get
+	agreements                // of the user, and the environment that says where they are
 	fileSecrets secret.Values // what --secrets-file has, once it was read
 }
 
@@ -38,7 +37,7 @@ type program struct {
 func newProgram(io stdio, environ []string) *program {
 	raw := io
 	io.out, io.err = cmdline.PlainWriter{Writer: io.out}, cmdline.PlainWriter{Writer: io.err}
-	return &program{stdio: io, raw: raw, environ: environ}
+	return &program{stdio: io, raw: raw, agreements: agreements{environment{environ}}}
 }
 
 // run is the whole program. Its result is the exit code (see codes).
@@ -52,12 +51,6 @@ func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.err, format+"\n", args...)
 }
 
-// env gives a variable of the environment, "" when it is not set.
-func (p *program) env(name string) string {
-	v, _ := cmdline.Lookup(p.environ, name)
-	return v
-}
-
 // verbatim is where the bytes of files go: as they are to a file or a program, as text to a
 // terminal.
 func (p *program) verbatim() io.Writer {
@@ -69,19 +62,3 @@ func (p *program) verbatim() io.Writer {
 
 // printJSON answers in JSON.
 func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.raw.out, v) }
-
-// binDirs are where the programs for containers may be: COLTEC_BIN, or beside
-// this program.
-func (p *program) binDirs() []string {
-	if dir := p.env("COLTEC_BIN"); dir != "" {
-		return []string{dir}
-	}
-	self, err := os.Executable()
-	if err == nil {
-		self, err = filepath.EvalSymlinks(self)
-	}
-	if err != nil {
-		return nil
-	}
-	return []string{filepath.Dir(self)}
-}

@@ -29,26 +29,13 @@ import (
 	"github.com/coltec/coltec/pkg/wholefile"
 )
 
-// records is where this user's agreements are kept.
-func (p *program) records() (trust.Store, error) {
-	state := p.env("XDG_STATE_HOME")
-	if home := p.env("HOME"); !filepath.IsAbs(state) {
-		if !filepath.IsAbs(home) {
-			return "", hint.Wrap(fmt.Errorf("cannot know where what you agreed to is kept: HOME is %q", home), "set HOME, or XDG_STATE_HOME, to an absolute path")
-		}
-		state = filepath.Join(home, ".local/state")
-	}
-	dir, err := realPath(filepath.Join(state, "coltec/trust"))
-	return trust.Store(dir), err
-}
-
 // agreed loads what the user agreed to for a folder; nil: nothing.
-func (p *program) agreed(folder string) (*trust.Record, error) {
+func (g agreements) agreed(folder string) (*trust.Record, error) {
 	real, err := realPath(folder)
 	if err != nil {
 		return nil, err
 	}
-	store, err := p.records()
+	store, err := g.records()
 	if err != nil {
 		return nil, err
 	}
@@ -276,11 +263,9 @@ func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secre
 	return h, err
 }
 
-func (p *program) lookup(name string) (string, bool) { return cmdline.Lookup(p.environ, name) }
-
 // fnox is the fnox.toml that counts in a folder.
-func (p *program) fnox(c *cli.Context, folder string) fnox.Source {
-	return fnox.Source{Folder: folder, Environ: p.environ, AgeKeyFile: c.String("age-key-file"), Profile: c.String("profile")}
+func (v environment) fnox(c *cli.Context, folder string) fnox.Source {
+	return fnox.Source{Folder: folder, Environ: v.environ, AgeKeyFile: c.String("age-key-file"), Profile: c.String("profile")}
 }
 
 // consent asks for what nobody agreed to yet: on a terminal; elsewhere it is an error.
@@ -321,8 +306,8 @@ func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.
 }
 
 // keptApart is the error of a container that could write what was agreed to.
-func (p *program) keptApart(f *config) error {
-	store, err := p.records()
+func (g agreements) keptApart(f *config) error {
+	store, err := g.records()
 	if err != nil {
 		return err
 	}
@@ -386,8 +371,8 @@ func (p *program) askYes(ctx context.Context, in *os.File, question string) (boo
 }
 
 // keep keeps an agreement for a folder.
-func (p *program) keep(folder string, next trust.Record) error {
-	store, err := p.records()
+func (g agreements) keep(folder string, next trust.Record) error {
+	store, err := g.records()
 	if err != nil {
 		return err
 	}
@@ -416,7 +401,7 @@ func (p *program) trustMade(folder string, made rendered, record *trust.Record) 
 	}
 }
 
-func (p *program) agreeMade(folder string, made rendered, record *trust.Record) error {
+func (g agreements) agreeMade(folder string, made rendered, record *trust.Record) error {
 	known, err := made.acts(folder)
 	if err != nil {
 		return err
@@ -437,7 +422,7 @@ func (p *program) agreeMade(folder string, made rendered, record *trust.Record) 
 	if next.Answers, err = answersHash(folder); err != nil {
 		return err
 	}
-	return p.keep(folder, next)
+	return g.keep(folder, next)
 }
 
 // answersHash tells answers from others; "" without any.
@@ -452,11 +437,11 @@ func answersHash(folder string) (string, error) {
 // trustsTemplate is the error of a template that answers.yaml names and nobody agreed
 // to: opening it could clone what an agent wrote there. Those that coltec carries are
 // free.
-func (p *program) trustsTemplate(folder, ref string) error {
+func (g agreements) trustsTemplate(folder, ref string) error {
 	if slices.Contains(carried.Names(), ref) {
 		return nil
 	}
-	record, err := p.agreed(folder)
+	record, err := g.agreed(folder)
 	if err != nil || record.Granted(trust.Act{On: trust.Template, Text: ref}) {
 		return err
 	}
@@ -465,8 +450,8 @@ func (p *program) trustsTemplate(folder, ref string) error {
 
 // inOrder reports whether what a folder does on this host, and the answers that it is
 // rendered from, are what the user agreed to.
-func (p *program) inOrder(folder string) (*trust.Record, bool) {
-	record, err := p.agreed(folder)
+func (g agreements) inOrder(folder string) (*trust.Record, bool) {
+	record, err := g.agreed(folder)
 	if err != nil || record == nil {
 		return nil, false
 	}

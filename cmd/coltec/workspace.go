@@ -30,7 +30,7 @@ var errNoWorkspace = errors.New("no workspace")
 // destination is the absolute path of a folder that files of a workspace are to be
 // written to. A link in another workspace, which its container may have put there,
 // leads nowhere; other links on the way are the person's own.
-func (p *program) destination(dir string) (string, error) {
+func (g agreements) destination(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
@@ -43,7 +43,7 @@ func (p *program) destination(dir string) (string, error) {
 			break // what is not there is made
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
-			if p.inWorkspace(at) {
+			if g.inWorkspace(at) {
 				return "", hint.Wrap(fmt.Errorf("cannot write to %s: %s is a link in a workspace", abs, next), "name the folder that is meant")
 			}
 			if next, err = filepath.EvalSymlinks(next); err != nil {
@@ -57,8 +57,8 @@ func (p *program) destination(dir string) (string, error) {
 
 // inWorkspace reports whether a folder is a workspace's, or below one: it has a spec, or was
 // agreed to. The spec alone is the container's to take away.
-func (p *program) inWorkspace(dir string) bool {
-	store, err := p.records()
+func (g agreements) inWorkspace(dir string) bool {
+	store, err := g.records()
 	kept := err == nil
 	for {
 		if _, err := os.Lstat(filepath.Join(dir, specName)); err == nil || kept && store.Has(dir) {
