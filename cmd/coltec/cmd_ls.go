@@ -5,20 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
-	"github.com/coltec/coltec/pkg/spec"
 )
 
 func cmdLs(p *program) *cli.Command {
@@ -183,57 +180,6 @@ func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*
 		return nil, err
 	}
 	return p.headRemote(w, values, bin)
-}
-
-// headRemote is the root of the remote that has the head of a workspace with a
-// bucket.
-//
-// What is asked of it goes only where its user agreed.
-func (g agreements) headRemote(w *workspace, values secret.Values, bin rclone.Binary) (*rclone.Remote, error) {
-	if err := g.trustsRemotes(w); err != nil {
-		return nil, err
-	}
-	r, err := w.spec.Persistence.Remotes[w.spec.HeadRemote()].Expand(revealed(values))
-	if err != nil {
-		return nil, err
-	}
-	return g.policy().Open(bin, &spec.Target{Remotes: []*spec.Remote{r}}, rclone.Options{Env: g.lookup})
-}
-
-// revealed gives the variables that remotes ask for: those that were handed over, and
-// none of this host's others.
-func revealed(values secret.Values) spec.Lookup {
-	return func(name string) (string, bool) {
-		v, ok := values[name]
-		return v.Reveal(), ok && !v.Empty()
-	}
-}
-
-// policy says what a spec may tell rclone on this host.
-func (v environment) policy() remote.Policy { return remote.NewPolicy(rclone.Store, v.lookup) }
-
-// trustsRemotes is the error of remotes that the user did not agree to.
-func (g agreements) trustsRemotes(w *workspace) error {
-	record, err := g.agreed(w.folder)
-	if err != nil {
-		return err
-	}
-	for _, a := range remoteActs(w.spec) {
-		if !record.Granted(a) {
-			return untrusted(w.folder, "", fmt.Errorf("you have not agreed to speak to a store for %s: %s", w.spec.ID(), a))
-		}
-	}
-	return nil
-}
-
-// rclone finds the rclone of this host: beside coltec, or in PATH.
-func (v environment) rclone(ctx context.Context) (rclone.Binary, error) {
-	for _, dir := range v.binDirs() {
-		if _, err := os.Stat(dir + "/rclone"); err == nil && v.env("COLTEC_RCLONE") == "" {
-			return rclone.Check(ctx, dir+"/rclone")
-		}
-	}
-	return rclone.Find(ctx, v.lookup)
 }
 
 // rowsText is the table for people.

@@ -12,20 +12,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/extensions"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/feature"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/spec"
-	"github.com/coltec/coltec/templates"
 )
-
-// carried are the templates that this program has in it.
-var carried = scaffold.Store{templates.FS(), extensions.FS()}
-
-func dataFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "data", Usage: "answer a question of the template: `NAME=VALUE`; again for each"}
-}
 
 func cmdNew(p *program) *cli.Command {
 	return &cli.Command{
@@ -144,36 +135,6 @@ func (p *program) render(folder string, tree scaffold.Tree, record scaffold.Reco
 		p.say("note: %v", feature.Missing(p.binDirs()...))
 	}
 	return plan, err
-}
-
-// fromFolder gives a template's path as the workspace sees it, so that both can
-// move together; a name stays a name.
-func fromFolder(folder, ref string) (string, error) {
-	if scaffold.IsURL(ref) || !strings.ContainsAny(ref, `/\`) && ref != "." && ref != ".." || filepath.IsAbs(ref) {
-		return ref, nil
-	}
-	abs, err := filepath.Abs(ref)
-	if err != nil {
-		return "", err
-	}
-	rel, err := filepath.Rel(folder, abs)
-	if err != nil {
-		return abs, nil
-	}
-	return rel, nil
-}
-
-// data reads the --data flags.
-func data(c *cli.Context) (map[string]string, error) {
-	given := map[string]string{}
-	for _, d := range c.StringSlice("data") {
-		k, v, ok := strings.Cut(d, "=")
-		if !ok || k == "" {
-			return nil, cmdline.Usage("--data takes NAME=VALUE, not %q", d)
-		}
-		given[k] = v
-	}
-	return given, nil
 }
 
 // ask asks a person on a terminal: everything, or only what has no default.

@@ -15,7 +15,6 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/spec"
-	"github.com/coltec/coltec/pkg/trust"
 )
 
 func cmdUpdate(p *program) *cli.Command {
@@ -85,31 +84,6 @@ func (p *program) update(c *cli.Context) error {
 		return cmdline.Exit{Code: cmdline.CodeFailed, Cause: hint.Wrap(fmt.Errorf("%d conflicts in %s", plan.Conflicts(), shown), "edit the files that say so; nothing of yours is lost")}
 	}
 	return nil
-}
-
-// rendered is what a template made, before it is merged with what is in the workspace.
-type rendered struct {
-	ref  string // of the template
-	spec *spec.Spec
-	tree scaffold.Tree
-}
-
-// acts are what the container of what was made does on the host of a folder.
-func (r rendered) acts(folder string) ([]trust.Act, error) {
-	file, ok := r.tree[configName]
-	if !ok {
-		return nil, nil
-	}
-	f, err := newConfig(folder, configName, file.Data)
-	if err != nil {
-		return nil, err
-	}
-	return f.actsWith(func(name string) ([]byte, error) {
-		if f, ok := r.tree[name]; ok {
-			return f.Data, nil
-		}
-		return nil, fs.ErrNotExist
-	})
 }
 
 func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, rendered, error) {

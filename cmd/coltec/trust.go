@@ -18,15 +18,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/devcontainer"
-	"github.com/coltec/coltec/pkg/fnox"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/jsonc"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/trust"
-	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // agreed loads what the user agreed to for a folder; nil: nothing.
@@ -50,105 +46,6 @@ func untrusted(folder, at string, err error) error {
 		option = "--config " + filepath.Join(folder, at) + " "
 	}
 	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, folder)}
-}
-
-// config is a devcontainer.json, read once: what is agreed to is what the dev container
-// CLI gets, whatever is written into the workspace meanwhile.
-type config struct {
-	at     string // its path in the workspace
-	folder string // the workspace's
-	text   []byte
-	mounts string // the folder of the host that it mounts if it does not say another
-}
-
-// newConfig is that of a text.
-func newConfig(folder, at string, text []byte) (*config, error) {
-	// The CLI ends comments elsewhere, and takes what is no JSON: it gets neither.
-	text, err := jsonc.Standard(text)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", at, err)
-	}
-	f := &config{at, folder, text, folder}
-	top := mountedTop(folder)
-	text, mounts, err := devcontainer.Mounting(text, folder, top)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", at, err)
-	}
-	if f.text = text; mounts {
-		f.mounts = top
-	}
-	return f, nil
-}
-
-// readConfig reads the one at a path in a folder.
-func readConfig(folder, at string) (*config, error) {
-	text, err := optional(folder, at)
-	if err != nil {
-		return nil, hint.Wrap(fmt.Errorf("cannot read %s: %w", at, err), "it must be inside the workspace: a link that leads out of it is not followed")
-	}
-	if text == nil {
-		return nil, noConfig(folder, at)
-	}
-	return newConfig(folder, at, text)
-}
-
-// acts are what bringing its container up does on this host.
-func (f *config) acts() ([]trust.Act, error) {
-	root, err := os.OpenRoot(f.folder)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return f.actsWith(func(name string) ([]byte, error) { return wholefile.ReadIn(root, name, wholefile.ByHand) })
-}
-
-// actsWith are those with the files that it draws in from elsewhere.
-func (f *config) actsWith(files trust.Files) ([]trust.Act, error) {
-	return trust.Container(f.folder, f.text, f.at, files)
-}
-
-// containerActs are those by the devcontainer.json that coltec writes; none without it.
-func containerActs(folder string) ([]trust.Act, error) {
-	f, err := readConfig(folder, configName)
-	if errors.Is(err, errNoConfig) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return f.acts()
-}
-
-// configArg takes --config out of the arguments for the dev container CLI, and returns
-// the path of the devcontainer.json that counts in the workspace. One that lies elsewhere
-// names files that nobody looks at, and --override-config is how ours gets there.
-func configArg(folder string, args []string) (at string, rest []string, err error) {
-	at = configName
-	for i := 0; i < len(args); i++ {
-		name, value, joined := strings.Cut(args[i], "=")
-		switch name {
-		case "--override-config", "--workspace-folder":
-			return "", nil, cmdline.Usage("%s is not for coltec up: the workspace's own devcontainer.json is what was agreed to", name)
-		case "--mount-git-worktree-common-dir": // wherever .git says
-			return "", nil, cmdline.Usage(`%s is not for coltec up: name the directory in "mounts" of devcontainer.json`, name)
-		case "--config":
-		default:
-			rest = append(rest, args[i])
-			continue
-		}
-		if !joined && i+1 < len(args) {
-			i++
-			value = args[i]
-		}
-		abs, err := filepath.Abs(value)
-		if err != nil {
-			return "", nil, err
-		}
-		if at, err = filepath.Rel(folder, abs); err != nil || !filepath.IsLocal(at) {
-			return "", nil, cmdline.Usage("--config %s: it must be inside the workspace", value)
-		}
-	}
-	return at, rest, nil
 }
 
 // placeOptions are the options of rclone that say where a remote is, and as whom it is
@@ -216,56 +113,6 @@ func (p *program) demands(c *cli.Context, w *workspace, acts []trust.Act, given 
 		d.Grants = append(d.Grants, trust.Act{On: trust.Fnox, Text: ask})
 	}
 	return d, nil
-}
-
-// holdings are the wanted secrets that a host would have to hand over by itself: nobody
-// gave them for this call.
-type holdings struct {
-	environment []string
-	files       []string // of fnox
-	asks        []string // what the folder's fnox files make the host do for that
-}
-
-func (h holdings) names() []string { return slices.Concat(h.environment, h.files) }
-
-// String says what comes from where, "" where there is nothing.
-func (h holdings) String() string {
-	var parts []string
-	if len(h.environment) > 0 {
-		parts = append(parts, strings.Join(h.environment, ", ")+" from the environment")
-	}
-	if len(h.files) > 0 {
-		parts = append(parts, strings.Join(h.files, ", ")+" from fnox.toml")
-	}
-	return strings.Join(parts, "; ")
-}
-
-// held finds out what this host has of a spec's secrets, without opening anything.
-func (p *program) held(c *cli.Context, folder string, sp *spec.Spec, given secret.Values) (holdings, error) {
-	var h holdings
-	fromFile, err := p.secretsFile(c)
-	if err != nil {
-		return h, err
-	}
-	var rest []string
-	for _, w := range wanted(sp) {
-		_, env := p.lookup(w.Name)
-		switch {
-		case !given[w.Name].Empty(), !fromFile.Values[w.Name].Empty():
-		case env:
-			h.environment = append(h.environment, w.Name)
-		default:
-			rest = append(rest, w.Name)
-		}
-	}
-	look, err := p.fnox(c, folder).Look(rest, places(sp))
-	h.files, h.asks = look.Has, look.Asks
-	return h, err
-}
-
-// fnox is the fnox.toml that counts in a folder.
-func (v environment) fnox(c *cli.Context, folder string) fnox.Source {
-	return fnox.Source{Folder: folder, Environ: v.environ, AgeKeyFile: c.String("age-key-file"), Profile: c.String("profile")}
 }
 
 // consent asks for what nobody agreed to yet: on a terminal; elsewhere it is an error.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,13 +152,6 @@ func errUnless(known bool, text string) error {
 
 // name is how the workspace is called in lines for people.
 func (w *workspace) name() string { return w.spec.Metadata.Environment }
-
-var errNoConfig = errors.New("no devcontainer.json")
-
-// noConfig is the error of a workspace that nothing can be brought up from.
-func noConfig(folder, at string) error {
-	return hint.Wrap(fmt.Errorf("%w: %s is not there", errNoConfig, filepath.Join(folder, at)), "coltec new writes one")
-}
 
 // writeFeature brings the Feature beside devcontainer.json up to date.
 func (p *program) writeFeature(w *workspace) error {
