@@ -195,7 +195,7 @@ func (p *pass) repack(ctx context.Context, head *store.Head, objects map[string]
 	if err != nil || len(pieces) == 0 {
 		return nil, err
 	}
-	to, damaged, err := s.Repack(ctx, filepath.Join(p.rep.Stage(), "repack"), head.Epoch, pieces, objects)
+	to, damaged, err := s.Repack(ctx, filepath.Join(p.rep.StageDir(), "repack"), head.Epoch, pieces, objects)
 	if err != nil {
 		return nil, err
 	}

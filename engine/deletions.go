@@ -14,21 +14,19 @@ import (
 // is in, but for what waits for them, and not those that a person should say a word to.
 func (p *pass) deletions(ctx context.Context, staged *replica.Staged) (passing, error) {
 	if staged.Loss == nil {
-		staged.Gone = p.rep.GoneWholes(staged.Found, staged, false)
 		return passing{}, nil
 	}
 	goes, pass, err := p.judge(ctx, staged)
 	switch {
 	case err != nil:
 		return passing{}, err
-	case goes:
-		p.holds([]string{})
-		staged.Gone = staged.Found.Gone
-		return pass, nil
+	case !goes:
+		p.holds(paths(staged.Lost))
+		return passing{}, nil
 	}
-	p.holds(paths(staged.Lost))
-	staged.Gone = p.rep.GoneWholes(staged.Found, staged, true)
-	return passing{}, nil
+	p.holds([]string{})
+	staged.Goes = true
+	return pass, nil
 }
 
 // judge reports whether what a step would lose may go, with what there is to say of it.

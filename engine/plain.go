@@ -76,7 +76,7 @@ func (p *pass) keepClashes(ctx context.Context, mirror *store.Mirror, clashes []
 	if len(clashes) == 0 {
 		return nil
 	}
-	tmp := filepath.Join(p.rep.Stage(), "plain")
+	tmp := filepath.Join(p.rep.StageDir(), "plain")
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (p *pass) recordListing(ctx context.Context, next *prepared) error {
 
 // readListing reads what was recorded of a plain prefix.
 func (p *pass) readListing(ctx context.Context, key string) ([]tree.Entry, error) {
-	return adoption.Read(ctx, p.remote, key, filepath.Join(p.rep.Stage(), "listing"))
+	return adoption.Read(ctx, p.remote, key, filepath.Join(p.rep.StageDir(), "listing"))
 }
 
 // listPlain lists the plain objects in the prefix of a replica that has published

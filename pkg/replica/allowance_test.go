@@ -22,7 +22,7 @@ func (m *machine) leftOut() (names []string, came int64) {
 	w.t.Helper()
 	found, err := m.ScanIn(w.t.Context(), nil)
 	w.must(err)
-	batch := m.Layout.Begin(filepath.Join(m.Stage(), "out"), w.epoch, nil)
+	batch := m.Layout.Begin(filepath.Join(m.StageDir(), "out"), w.epoch, nil)
 	staged, err := m.StageEdits(w.t.Context(), batch, found.Staging())
 	w.must(err)
 	came = batch.Staged()

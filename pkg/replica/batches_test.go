@@ -70,7 +70,7 @@ func (m *machine) mustFetchOnce(batch int64, like *machine) {
 // staged lists the files in the stage.
 func (m *machine) staged() (files []string) {
 	m.w.t.Helper()
-	err := filepath.WalkDir(m.Stage(), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(m.StageDir(), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

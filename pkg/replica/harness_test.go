@@ -154,9 +154,7 @@ func (m *machine) push() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if staged.Loss != nil {
-		staged.Gone = found.Gone
-	}
+	staged.Goes = true
 	step, err := m.MakeStep(staged, false, w.epoch, w.generation+1)
 	if step == nil || err != nil {
 		return false, err

@@ -77,7 +77,7 @@ func (s *site) push(ctx context.Context) {
 	s.t.Helper()
 	found, err := s.ScanIn(ctx, nil)
 	s.must(err)
-	dir := filepath.Join(s.Stage(), "out")
+	dir := filepath.Join(s.StageDir(), "out")
 	batch := s.Layout.Begin(dir, 1, nil)
 	staged, err := s.StageEdits(ctx, batch, found.Edited)
 	s.must(err)

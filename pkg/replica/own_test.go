@@ -96,7 +96,7 @@ func TestOwnDirectoryIsHeld(t *testing.T) {
 	r, err := openAt(root)
 	must(err)
 	defer r.Close()
-	must(r.Base().Save(), os.WriteFile(filepath.Join(r.Stage(), "mine"), []byte("mine"), 0o600))
+	must(r.Base().Save(), os.WriteFile(filepath.Join(r.StageDir(), "mine"), []byte("mine"), 0o600))
 	if r.Lost() {
 		t.Error("it is lost before anything happened")
 	}
@@ -105,7 +105,7 @@ func TestOwnDirectoryIsHeld(t *testing.T) {
 	if !r.Lost() {
 		t.Error("that another directory is there was not noticed")
 	}
-	must(r.Base().Save(), os.WriteFile(filepath.Join(r.Stage(), "more"), nil, 0o600))
+	must(r.Base().Save(), os.WriteFile(filepath.Join(r.StageDir(), "more"), nil, 0o600))
 	must(r.root.MkdirAll(localfs.Dir+"/conflicts/x", 0o755), r.root.Chmod(localfs.Dir+"/stage/mine", 0o644), r.root.Rename(localfs.Dir+"/stage/mine", "placed", false))
 	for _, path := range []string{"ours/stage/more", "ours/conflicts/x", "placed"} {
 		if _, err := os.Lstat(at(path)); err != nil {

@@ -152,7 +152,7 @@ func (p *placement) placeBatch(takes []*plan.Decision, staged []string) error {
 func (p *placement) tidy(n int) error {
 	p.kept = false
 	if freeAt(p.r.Path, "") < 2*p.rest {
-		return p.r.emptyStage()
+		return p.r.emptyStage(p.r.root)
 	}
 	dir := p.r.incoming()
 	if err := removeEach(dir, func(name string) bool { return name != store.Dir }); err != nil {
@@ -170,7 +170,7 @@ func (p *placement) tidy(n int) error {
 func (p *placement) retreat(takes []*plan.Decision, err error) (int, error) {
 	kept := p.kept
 	p.kept = false
-	if err := p.r.emptyStage(); err != nil {
+	if err := p.r.emptyStage(p.r.root); err != nil {
 		return 0, err
 	}
 	if len(takes) > 1 || kept {

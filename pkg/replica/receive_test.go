@@ -51,7 +51,7 @@ func TestSettleOfNothing(t *testing.T) {
 		t.Errorf("what comes: %+v", out)
 	}
 	two.capitals = 3
-	kept := filepath.Join(two.Stage(), "in", "kept")
+	kept := filepath.Join(two.StageDir(), "in", "kept")
 	one.w.must(os.MkdirAll(kept, 0o700))
 	out, err := two.settle(SettleOptions{Allowed: 7})
 	if err != nil || !out.Idle || len(out.Problems) != 1 || out.Problems[0].Path != ".COLTEC" {

@@ -55,9 +55,9 @@ type Options struct {
 // Replica is one local tree. One goroutine owns it.
 type Replica struct {
 	Options
-	base      *base.Base
-	root      localfs.FileSystem
-	own       *localfs.OwnDir
+	base *base.Base
+	root localfs.FileSystem
+	ownDir
 	quirks    localfs.Quirks     // of the file system, as it was found when the tree was opened
 	probed    [2]uint64          // device and inode of the tree that traits are of
 	left      string             // why the base that was found does not count
@@ -87,26 +87,16 @@ type Replica struct {
 // New makes a replica; Open it before use.
 func New(o Options) *Replica {
 	return &Replica{
-		Options: o, own: localfs.NewOwnDir(o.Path, o.Within, o.FileSystem != nil), merge: plan.Merge,
+		Options: o, ownDir: ownDir{localfs.NewOwnDir(o.Path, o.Within, o.FileSystem != nil)}, merge: plan.Merge,
 		spoolAfter: base.SpoolMany, stageBytes: usualStage, limits: usualLimits, cutTooOften: map[string]localfs.Seen{},
 	}
 }
 
-// Dir is where the replica's own directory is reached, for this process and for who
-// gets the directory from it.
-func (r *Replica) Dir() string { return r.own.Path() }
-
 // HoldOwn makes the own directory, where a replica was not opened yet, for who works in it.
 func (r *Replica) HoldOwn() error { return r.own.Make(r.root) }
 
-// Stage is the directory for content on its way.
-func (r *Replica) Stage() string { return filepath.Join(r.Dir(), "stage") }
-
 // usualStage bounds what lies in the stage at a time.
 const usualStage = 256 << 20
-
-// incoming is where content that comes is staged.
-func (r *Replica) incoming() string { return filepath.Join(r.Stage(), "in") }
 
 // Base is the open replica's base; nil when there is none.
 func (r *Replica) Base() *base.Base { return r.base }
@@ -125,7 +115,7 @@ func (r *Replica) Open(lineage string, generation int64) error {
 	}
 	r.Close()
 	r.root = root
-	if err := r.prepareDir(); err != nil {
+	if err := r.prepare(r.root, r.Path); err != nil {
 		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
 	}
 	dev, inode, err := root.Identity()
@@ -282,21 +272,6 @@ func (r *Replica) Check() error {
 	return nil
 }
 
-// prepareDir makes the replica's own directory.
-func (r *Replica) prepareDir() error {
-	if err := r.own.Hold(r.root, localfs.OpenOwn, 0o700); err != nil {
-		return err
-	}
-	if err := os.Mkdir(r.Stage(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	err := removeEach(r.Dir(), func(name string) bool { ok, _ := filepath.Match(localfs.OwnTemp, name); return ok })
-	if err != nil {
-		return err
-	}
-	return localfs.Shelter(r.Dir(), r.Path)
-}
-
 // carries reports whether a path is the replica's to carry.
 func (o *Options) carries(path string, dir bool) bool {
 	if top, _, _ := strings.Cut(path, "/"); isOwn(top) {
@@ -353,15 +328,7 @@ func (r *Replica) walk(ctx context.Context) ([]localfs.Sighting, []localfs.Unkno
 func (r *Replica) names() names { return names{r.quirks, r.base} }
 
 // reader reads the files of the open tree.
-func (r *Replica) reader() *localfs.Reader { return localfs.NewReader(r.root, r.quirks, r.Stage()) }
-
-// emptyStage removes what came and has no place yet.
-func (r *Replica) emptyStage() error {
-	if r.root != nil {
-		r.root.Forget() // the directory of that name will be another one
-	}
-	return os.RemoveAll(r.incoming())
-}
+func (r *Replica) reader() *localfs.Reader { return localfs.NewReader(r.root, r.quirks, r.StageDir()) }
 
 // rootError marks the error of a walk that could not read the root.
 func rootError(ctx context.Context, err error) error {
@@ -381,21 +348,6 @@ func reason(err error) string {
 }
 
 func parentOf(path string) string { return filepath.Dir(path) }
-
-// removeEach removes the entries of a directory that are to go.
-func removeEach(dir string, goes func(name string) bool) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	errs := []error{err}
-	for _, e := range entries {
-		if goes(e.Name()) {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
-		}
-	}
-	return errors.Join(errs...)
-}
 
 // unplaced reports whether the remote side of a path still waits to be placed: what
 // is seen there says nothing yet.

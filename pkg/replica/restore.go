@@ -28,7 +28,7 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	if err := r.Open("", 0); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(r.Stage(), "restore")
+	dir := filepath.Join(r.StageDir(), "restore")
 	defer os.RemoveAll(dir)
 	r.base = base.New(dir, base.Header{})
 	within := func(path string) bool { return under == "" || tree.Within(path, under) }
@@ -93,7 +93,7 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 	if err := r.Open("", 0); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(r.Stage(), "restore")
+	dir := filepath.Join(r.StageDir(), "restore")
 	defer os.RemoveAll(dir)
 	r.base = base.New(dir, base.Header{})
 	seen, _, err := r.walk(ctx)

@@ -137,7 +137,7 @@ func TestUnreadableIsNotGone(t *testing.T) {
 		if len(found.Gone) > 0 || !slices.ContainsFunc(found.Unknown, func(u localfs.Unknown) bool { return u.Path == "d" }) {
 			t.Errorf("%+v", found)
 		}
-		batch := m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil)
+		batch := m.Layout.Begin(filepath.Join(m.StageDir(), "out"), 1, nil)
 		staged, err := m.StageEdits(t.Context(), batch, found.Edited)
 		w.must(err)
 		if len(staged.Changes) > 0 || len(staged.Unsettled) != 1 || staged.Unsettled[0].Path != "f" {
@@ -238,7 +238,7 @@ func TestStageOfAFileThatChanges(t *testing.T) {
 				m.w.must(err)
 				file := filepath.Join(m.Path, "d/f")
 				changed := false
-				batch := hookedBatch{m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), func(path string) {
+				batch := hookedBatch{m.Layout.Begin(filepath.Join(m.StageDir(), "out"), 1, nil), func(path string) {
 					if when == "during" && path == "d/f" && !changed {
 						changed = true
 						m.w.must(change(file))
@@ -371,7 +371,7 @@ func TestLosing(t *testing.T) {
 	m.w.must(errorsJoin(os.Rename(m.at("a"), m.at("x")), os.RemoveAll(m.at("d")), os.Remove(m.at("l"))))
 	found, err := m.ScanIn(t.Context(), nil)
 	m.w.must(err)
-	staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), found.Edited)
+	staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.StageDir(), "out"), 1, nil), found.Edited)
 	m.w.must(err)
 	if lost, err := staged.Losing(found.Gone); err != nil || len(lost) != 2 || len(found.Gone) != 4 {
 		t.Errorf("losing %v of %v, %v", lost, found.Gone, err)

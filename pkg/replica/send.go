@@ -21,7 +21,7 @@ var (
 // bucket, and counts what the deletions among it would lose. It begins anew each time:
 // after an error the disk has its room back.
 func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progress store.Progress) (staged *Staged, err error) {
-	dir := filepath.Join(r.Stage(), "out")
+	dir := filepath.Join(r.StageDir(), "out")
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}

@@ -76,12 +76,12 @@ func TestSend(t *testing.T) {
 	one.stageBytes = 1
 	found := one.found()
 	staged := one.sent(found)
-	if len(staged.Rest) == 0 || staged.Loss != nil || staged.Lost != nil || staged.Gone != nil || staged.Found != found {
+	if len(staged.Rest) == 0 || staged.Loss != nil || staged.Lost != nil || staged.Goes || staged.Found != found {
 		t.Errorf("with edits left over: %+v", staged)
 	}
 	one.stageBytes = usualStage
 	staged = one.sent(found)
-	if staged.Loss == nil || len(staged.Lost) != 20 || staged.Loss.Gone != 20 || staged.Loss.Files != 21 || !staged.Loss.GivesBack || staged.Gone != nil {
+	if staged.Loss == nil || len(staged.Lost) != 20 || staged.Loss.Gone != 20 || staged.Loss.Files != 21 || !staged.Loss.GivesBack || staged.Goes {
 		t.Errorf("with all of them: %+v", staged)
 	}
 	step, err := one.MakeStep(staged, false, one.w.epoch, one.w.generation+1)
@@ -119,7 +119,7 @@ func TestSendFails(t *testing.T) {
 		t.Errorf("%+v, %v", staged, err)
 	}
 	one.w.bucket.Heal()
-	if _, err := os.Lstat(filepath.Join(one.Stage(), "out")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(one.StageDir(), "out")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the stage keeps what was to be sent: %v", err)
 	}
 	if n := one.pushAll(); n != 1 {
@@ -159,7 +159,7 @@ func TestMakeStep(t *testing.T) {
 		t.Errorf("%+v, %v", staged.Withheld, err)
 	}
 	staged = one.sent(one.found())
-	staged.Gone = staged.Found.Gone
+	staged.Goes = true
 	step, err = one.MakeStep(staged, false, w.epoch, w.generation+1)
 	if err != nil || len(staged.Withheld) != 0 || step.Deleted != 1 {
 		t.Errorf("%+v, %+v, %v", step, staged.Withheld, err)
@@ -204,9 +204,7 @@ func TestMovedTreeIsLookedAt(t *testing.T) {
 					t.Error("it is trusted before anything was judged")
 				}
 				staged := one.sent(found)
-				if tt.goes && staged.Loss != nil {
-					staged.Gone = found.Gone
-				}
+				staged.Goes = tt.goes
 				_, err = one.MakeStep(staged, false, one.w.epoch, one.w.generation+1)
 				one.w.must(err)
 			}

@@ -26,7 +26,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		return &Outcome{Idle: true, Problems: r.Misnamed()}, nil
 	}
 	if len(r.base.Unplaced) == 0 { // what else differs is an edit, for the next scan
-		if err := r.emptyStage(); err != nil { // of a placement that was killed
+		if err := r.emptyStage(r.root); err != nil { // of a placement that was killed
 			return nil, err
 		}
 		return &Outcome{Problems: r.Misnamed()}, r.restored(o.Allowed)
@@ -48,7 +48,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	out.Problems = append(p.unshown, r.Misnamed()...)
 	if err := pl.run(ctx); err != nil {
 		if noRoom(err) { // what is staged must not keep the disk full
-			err = errors.Join(err, r.emptyStage())
+			err = errors.Join(err, r.emptyStage(r.root))
 		}
 		return out, err
 	}
@@ -154,7 +154,7 @@ func (p *placement) run(ctx context.Context) error {
 			p.try(d, p.remove)
 		}
 	}
-	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage()); err != nil {
+	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage(p.r.root)); err != nil {
 		return err
 	}
 	p.dirTimes()

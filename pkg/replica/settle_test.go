@@ -403,7 +403,7 @@ func TestPendingAfterACrash(t *testing.T) {
 			w.must(os.Remove(one.at("b")))
 			found, err := one.ScanIn(t.Context(), nil)
 			w.must(err)
-			dir := filepath.Join(one.Stage(), "out")
+			dir := filepath.Join(one.StageDir(), "out")
 			batch := one.Layout.Begin(dir, 1, nil)
 			staged, err := one.StageEdits(t.Context(), batch, found.Edited)
 			w.must(errorsJoin(err, batch.Send(t.Context())))
@@ -689,7 +689,7 @@ func TestCopyOfAnEditedFile(t *testing.T) {
 	p := &placement{r: one.Replica, plan: made}
 	p.local = p.here()
 	e := one.base.Row("a").Entry
-	staged := filepath.Join(one.Stage(), "in")
+	staged := filepath.Join(one.StageDir(), "in")
 	if !p.copyHere(&plan.Decision{Path: "new", Entry: e, Remote: &e}, staged) {
 		t.Error("it was not copied")
 	}

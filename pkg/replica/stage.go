@@ -125,7 +125,7 @@ func (x *staging) spool(out *Staged, plain int) (n int, err error) {
 	complete := func(c *base.Change) bool { return placed(&c.Entry) && (out.Spool == nil || out.Spool.Takes(c.Path)) }
 	for ; n < plain && complete(out.Changes[n]); n++ {
 		if out.Spool == nil {
-			if out.Spool, err = base.NewSpool(x.r.Stage()); err != nil {
+			if out.Spool, err = base.NewSpool(x.r.StageDir()); err != nil {
 				return n, err
 			}
 		}

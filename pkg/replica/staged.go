@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"slices"
-
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
@@ -24,9 +22,9 @@ type Staged struct {
 	// edits that do not wait for them are still to be staged: until then none may go.
 	Loss *plan.Loss
 	Lost []tree.Entry
-	// Gone are the deletions that go with the step. There are none before somebody has
-	// judged the loss.
-	Gone     []tree.Entry
+	// Goes says that what Loss counts may go with the step. It is false until somebody has
+	// judged it: nothing goes unjudged.
+	Goes     bool
 	Withheld []localfs.Unknown // what MakeStep took out, because something that stays is in its place
 }
 
@@ -44,14 +42,7 @@ func (s *Staged) forgotten() []string {
 // cleared reports whether nothing in a whole tree wants a person's word: what its
 // deletions lose was judged, and goes.
 func (s *Staged) cleared() bool {
-	if s.Found == nil || !s.Found.whole || s.Loss == nil {
-		return false
-	}
-	goes := map[string]bool{}
-	for i := range s.Gone {
-		goes[s.Gone[i].Path] = true
-	}
-	return !slices.ContainsFunc(s.Lost, func(e tree.Entry) bool { return !goes[e.Path] })
+	return s.Found != nil && s.Found.whole && s.Loss != nil && (s.Goes || len(s.Lost) == 0)
 }
 
 // touch notes a directory that has another time. The base must not have it before the

@@ -28,21 +28,36 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 			return nil, err
 		}
 	}
+	gone := r.gone(staged)
 	var err error
-	if staged.Withheld, err = r.Withhold(staged, staged.Gone, staged.forgotten()); err != nil {
+	if staged.Withheld, err = r.Withhold(staged, gone, staged.forgotten()); err != nil {
 		return nil, err
 	}
 	if err := r.base.Refresh(staged.Refreshed); err != nil {
 		return nil, err
 	}
-	if staged.Len()+len(staged.Gone)+len(staged.forgotten()) == 0 && !anyway {
+	if staged.Len()+len(gone)+len(staged.forgotten()) == 0 && !anyway {
 		return nil, nil
 	}
-	step, err := r.Next(staged, staged.Gone, staged.forgotten(), epoch, generation)
+	step, err := r.Next(staged, gone, staged.forgotten(), epoch, generation)
 	if err != nil {
 		return nil, err
 	}
 	return &step, nil
+}
+
+// gone are the deletions that go with a step: what was lost where that may go, and of
+// wholes those that are gone with all else of their whole, or none of them.
+func (o *Options) gone(staged *Staged) []tree.Entry {
+	switch {
+	case staged.Found == nil:
+		return nil
+	case staged.Loss != nil && staged.Goes:
+		return staged.Found.Gone
+	case slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.ShadowRow(s.Path) }):
+		return nil
+	}
+	return o.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil)
 }
 
 // Next makes the step that staged changes, deletions and forgotten paths lead

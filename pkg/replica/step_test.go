@@ -41,7 +41,7 @@ func TestLargeStep(t *testing.T) {
 	w.must(one.base.Unload())
 	found, err := one.ScanIn(t.Context(), nil)
 	w.must(err)
-	batch := one.Layout.Begin(filepath.Join(one.Stage(), "out"), 1, nil)
+	batch := one.Layout.Begin(filepath.Join(one.StageDir(), "out"), 1, nil)
 	staged, err := one.StageEdits(t.Context(), batch, found.Edited)
 	w.must(errorsJoin(err, batch.Send(t.Context())))
 	if staged.Spool.Len() < base.SpoolMany || len(staged.Changes) == 0 || staged.Len() != files+50+2 {

@@ -129,7 +129,7 @@ func TestSentAnewIsAChange(t *testing.T) {
 	w.must(errorsJoin(os.Chmod(one.at("f"), 0o600), os.Chmod(one.at("f"), 0o644)))
 	found, err := one.ScanIn(t.Context(), nil)
 	w.must(err)
-	batch := one.Layout.Begin(filepath.Join(one.Stage(), "out"), w.epoch, nil)
+	batch := one.Layout.Begin(filepath.Join(one.StageDir(), "out"), w.epoch, nil)
 	staged, err := one.StageEdits(t.Context(), batch, found.Edited)
 	w.must(errorsJoin(err, batch.Send(t.Context())))
 	if staged.Len() != 1 || len(staged.Refreshed) > 0 {
@@ -181,7 +181,7 @@ func TestWhatWasGoneWhenItWasReadIsLookedAtAgain(t *testing.T) {
 		m.put("d/file", "second, that nobody read")
 		found, err := m.ScanIn(t.Context(), nil)
 		m.w.must(errorsJoin(err, os.Remove(m.at("d/file"))))
-		staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.Stage(), "out"), 1, nil), found.Edited)
+		staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.StageDir(), "out"), 1, nil), found.Edited)
 		if err != nil || len(staged.Unsettled) != 1 || !staged.Unsettled[0].Moving {
 			t.Fatalf("%s: %+v, %v", name, staged, err)
 		}

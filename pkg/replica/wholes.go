@@ -5,7 +5,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -38,8 +37,8 @@ func (r *Replica) Agrees(path string) bool {
 }
 
 // looks reports whether what is here at the path of a file or a link is as an entry says.
-func (r *Replica) looks(e *tree.Entry) bool {
-	file := filepath.Join(r.Path, e.Path)
+func (o *Options) looks(e *tree.Entry) bool {
+	file := filepath.Join(o.Path, e.Path)
 	switch e.Kind {
 	case tree.File:
 		return e.Sum == tree.Sum{} || e.Sum == localfs.SumOf(file) // of a plain object nobody knows
@@ -48,20 +47,6 @@ func (r *Replica) looks(e *tree.Entry) bool {
 		return err == nil && target == e.Link
 	}
 	return false
-}
-
-// ReplacedDir is where what a take or a delete replaces at a moment is kept.
-func (r *Replica) ReplacedDir(t time.Time) string {
-	return filepath.Join(r.Dir(), replacedDir, stampOf(t))
-}
-
-// GoneWholes are the rows of wholes that have gone: with all else of their whole, or not at
-// all. Where deletions are held, so are those of all of a whole.
-func (r *Replica) GoneWholes(found *Changes, staged *Staged, held bool) []tree.Entry {
-	if slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.ShadowRow(s.Path) }) {
-		return nil
-	}
-	return r.Wholes.Deletions(found.Gone, held)
 }
 
 // refers reports whether a path is a file of a shadow that names what is in its bulk.

@@ -35,7 +35,7 @@ type Repositories struct {
 func newRepositories(o whole.Options) *Repositories {
 	g := &Repositories{o: o, captures: map[string]error{}, restores: map[string]error{}, unfit: map[string]error{}}
 	g.keeper = gitstate.New(gitstate.Options{
-		Root: o.Path, Shadow: Shadows(o.Path), Stage: func() string { return filepath.Join(g.rep.Stage(), "git") },
+		Root: o.Path, Shadow: Shadows(o.Path), Stage: func() string { return filepath.Join(g.rep.StageDir(), "git") },
 		Progress: func(p gitstate.Progress) { o.Doing(packing(p)) },
 		Came:     o.Came,
 		Doors:    filepath.Join(o.Path, localfs.Dir, "doors"),

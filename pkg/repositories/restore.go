@@ -131,7 +131,7 @@ func (g *Repositories) placeFiles(ctx context.Context, source store.Layout) erro
 
 // placeAsFiles places one of them.
 func (g *Repositories) placeAsFiles(ctx context.Context, source store.Layout, dir string, rows []tree.Entry) error {
-	stage := filepath.Join(g.rep.Stage(), "git-in")
+	stage := filepath.Join(g.rep.StageDir(), "git-in")
 	defer g.area().RemoveAll(stage)
 	made := filepath.Join(stage, "whole")
 	if err := errors.Join(g.area().RemoveAll(stage), g.area().Mkdir(made)); err != nil {
@@ -155,7 +155,7 @@ type fetchError struct{ error }
 // restore brings the remote shadow of a repository here, and what it says into
 // the repository.
 func (g *Repositories) restore(ctx context.Context, source store.Layout, dir string, rows []tree.Entry) error {
-	stage := filepath.Join(g.rep.Stage(), "git-in")
+	stage := filepath.Join(g.rep.StageDir(), "git-in")
 	defer g.area().RemoveAll(stage)
 	a := gitstate.Arrival{Dir: dir, From: filepath.Join(stage, "shadow"), Agreed: g.agreement().Agreed(dir)}
 	prefix := filepath.Join(layout.Dir, dir) + "/"

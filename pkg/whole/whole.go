@@ -86,8 +86,8 @@ type Options struct {
 
 // Replica is what a carrier needs of the one that it works for.
 type Replica interface {
-	HoldOwn() error // makes the own directory, where the replica was not opened yet
-	Stage() string  // the directory for content on its way
+	HoldOwn() error   // makes the own directory, where the replica was not opened yet
+	StageDir() string // the directory for content on its way
 	// ConflictDir and ReplacedDir are where what lost its name, or was replaced, at a
 	// moment is kept.
 	ConflictDir(t time.Time, host string) string
