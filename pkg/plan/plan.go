@@ -1,6 +1,6 @@
 // Package plan merges what two sides last agreed on, the local tree and the
-// remote one into decisions, one for each path. It is pure: it reads and writes
-// nothing. docs/planner.md holds its table.
+// remote one into decisions, one for each path, and judges what deletions would lose. It
+// is pure: it reads and writes nothing. docs/planner.md holds its table.
 package plan
 
 import "github.com/coltec/coltec/pkg/tree"
