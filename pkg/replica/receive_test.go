@@ -64,6 +64,16 @@ func TestSettleOfNothing(t *testing.T) {
 	if out, err = two.settle(SettleOptions{}); err != nil || out.Idle || !two.base.Header.Restored {
 		t.Errorf("%+v, %v", out, err)
 	}
+
+	one.write(map[string]string{"b": "2"})
+	one.pushAll()
+	remote, err := two.Layout.Tree(t.Context(), one.w.ref)
+	one.w.must(err)
+	one.w.must(two.Receive(remote, one.w.ref, one.w.epoch, one.w.generation))
+	two.base.Header.Restored = true // but for what had to wait
+	if out, err = two.settle(SettleOptions{}); err != nil || out.Idle || out.Placed != 1 {
+		t.Errorf("what waits in a tree that was restored: %+v, %v", out, err)
+	}
 }
 
 // A tree that is missing, and one whose base was taken away, are two errors; neither says
