@@ -2,6 +2,7 @@ package gitstate
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
@@ -297,4 +298,24 @@ func folded(name string) string {
 	}, name)
 	name, _, _ = strings.Cut(name, ":")
 	return strings.ToLower(strings.TrimRight(name, ". "))
+}
+
+// Arrival is a shadow that came from elsewhere: its files, but for packs that
+// may not be needed.
+type Arrival struct {
+	Dir  string // the repository, below the tree
+	From string // directory with the files of the shadow
+	// Agreed says that the shadow here is what both sides last agreed on, so
+	// that it can tell who changed what since.
+	Agreed bool
+	// Base is a directory with the shadow that both sides last agreed on, packs apart,
+	// where the one here has gone on since; "" where nobody has it any more.
+	Base string
+}
+
+func (k *Keeper) arrivalFormat(ctx context.Context, a Arrival) (string, error) {
+	if _, err := readMark(a.From); err != nil {
+		return "", err
+	}
+	return (&capture{k: k, src: source{dir: a.From}}).format(ctx)
 }

@@ -25,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/coltec/coltec/pkg/area"
@@ -107,23 +108,6 @@ func New(o Options) *Keeper {
 	}
 }
 
-// ErrBusy says that a repository is in the middle of something: what was
-// captured before stands, and the next round tries again.
-var ErrBusy = errors.New("git is at work in it: what it was before that is carried, and the next round tries again")
-
-// RefusedError says that a repository cannot be captured as it is set up, or as
-// this machine is.
-type RefusedError struct {
-	Reason  string
-	foreign bool // it lies where coltecd does not look
-}
-
-func (e *RefusedError) Error() string { return e.Reason }
-
-func refused(format string, args ...any) error {
-	return &RefusedError{Reason: fmt.Sprintf(format, args...)}
-}
-
 // Git is the git that is found in PATH. An error means that there is none.
 func Git() (string, error) {
 	path, err := exec.LookPath("git")
@@ -178,9 +162,6 @@ func isRepository(dir string) bool {
 	return true
 }
 
-// absent says that an error means: nothing is there.
-func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-
 // scratch makes the stage empty.
 func (k *Keeper) scratch() error {
 	return errors.Join(k.area().RemoveAll(k.Stage()), k.area().Mkdir(k.Stage()))
@@ -192,4 +173,35 @@ func (k *Keeper) progress(ctx context.Context, repository string) func(done, tot
 			k.Progress(Progress{Repository: repository, Done: done, Total: total})
 		}
 	}
+}
+
+// Unpushed is what a repository has that no remote of it has.
+type Unpushed struct {
+	Commits int // of branches and of what is checked out
+	Stashes int
+}
+
+// String says it in words.
+func (u Unpushed) String() string {
+	of := func(n int, one, many string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return strconv.Itoa(n) + " " + many
+	}
+	switch {
+	case u.Stashes == 0:
+		return of(u.Commits, "commit", "commits")
+	case u.Commits == 0:
+		return of(u.Stashes, "stash", "stashes")
+	}
+	return of(u.Commits, "commit", "commits") + " and " + of(u.Stashes, "stash", "stashes")
+}
+
+// drop removes a file of a shadow, and the directories on the way that have nothing else
+// in them.
+func (k *Keeper) drop(shadow, path string) error {
+	err := k.area().Remove(filepath.Join(shadow, path))
+	k.area().Prune(shadow, filepath.Join(shadow, filepath.Dir(path)))
+	return err
 }

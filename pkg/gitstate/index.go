@@ -102,3 +102,13 @@ func nameIn(rest, before []byte, version uint32, fixed int) (name []byte, size i
 	}
 	return rest[:end], (fixed+end+8)&^7 - fixed, true
 }
+
+// The flags of an entry of an index that tell what its stat is about. See git's
+// Documentation/gitformat-index.txt.
+const (
+	moreFlags    = 0x4000
+	valid        = 0x8000 // whoever set it says that the file is not to be looked at
+	stage        = 0x3000 // of a merge that is not done
+	skipWorkTree = 0x4000 // in the flags that are more
+	intentToAdd  = 0x2000
+)

@@ -3,6 +3,7 @@ package gitstate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func Kept(shadows string) ([]KeptRef, error) {
 	var out []KeptRef
 	err := each(shadows, func(repository string) error {
 		refs, _, err := readRefs(source{dir: filepath.Join(shadows, repository)}, listing{})
-		for _, ref := range sortedKeys(refs) {
+		for _, ref := range slices.Sorted(maps.Keys(refs)) {
 			if k, ok := keptRef(ref); ok {
 				k.Repository, k.Object = repository, refs[ref]
 				out = append(out, k)
@@ -35,17 +36,6 @@ func Kept(shadows string) ([]KeptRef, error) {
 	})
 	slices.SortStableFunc(out, func(a, b KeptRef) int { return strings.Compare(a.Repository, b.Repository) })
 	return out, err
-}
-
-// keptRef reads what the name of a ref under KeptRefs says.
-func keptRef(ref string) (k KeptRef, ok bool) {
-	below, ok := strings.CutPrefix(ref, KeptRefs)
-	parts := strings.SplitN(below, "/", 3)
-	if !ok || len(parts) < 3 {
-		return k, false
-	}
-	t, err := time.Parse(keptStamp, parts[1])
-	return KeptRef{Ref: ref, Env: parts[0], Time: t, Name: parts[2]}, err == nil
 }
 
 // Drop removes a ref that keeps something from a repository of the tree at root, and its
@@ -59,4 +49,15 @@ func Drop(root, repository, ref string) error {
 		return fmt.Errorf("cannot drop %q: %w", ref, err)
 	}
 	return nil
+}
+
+// keptRef reads what the name of a ref under KeptRefs says.
+func keptRef(ref string) (k KeptRef, ok bool) {
+	below, ok := strings.CutPrefix(ref, KeptRefs)
+	parts := strings.SplitN(below, "/", 3)
+	if !ok || len(parts) < 3 {
+		return k, false
+	}
+	t, err := time.Parse(keptStamp, parts[1])
+	return KeptRef{Ref: ref, Env: parts[0], Time: t, Name: parts[2]}, err == nil
 }

@@ -18,16 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The flags of an entry of an index that tell what its stat is about. See git's
-// Documentation/gitformat-index.txt.
-const (
-	moreFlags    = 0x4000
-	valid        = 0x8000 // whoever set it says that the file is not to be looked at
-	stage        = 0x3000 // of a merge that is not done
-	skipWorkTree = 0x4000 // in the flags that are more
-	intentToAdd  = 0x2000
-)
-
 // refresh brings what an index says of files that have been placed anew up to date,
 // where they have what is staged as it is. Git would have filters and monitors of the
 // repository's tell: what is another file for them it finds out when it is asked next.

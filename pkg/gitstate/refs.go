@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/area"
+	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Refs are written here as git writes them, and not by git: it would go by the
@@ -90,19 +93,6 @@ func (s source) prune(path string) {
 	}
 }
 
-// isRef says whether a text can be the name of a ref: it is one of a file too.
-func isRef(name string) bool {
-	if !strings.HasPrefix(name, "refs/") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") || strings.Contains(name, "@{") {
-		return false
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		if part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock") {
-			return false
-		}
-	}
-	return !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("~^:?*[\\", r) })
-}
-
 // packedRefs reads the refs of the repository that have no file of their own.
 func (s source) packedRefs() ([]byte, error) {
 	body, err := readFile(s.file("packed-refs"), textMost)
@@ -173,7 +163,7 @@ func (s source) delete(refs map[string]string) error {
 	}
 	packed := packedIn(body)
 	listed := false
-	for _, ref := range sortedKeys(refs) {
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
 		if old := refs[ref]; old != anything && s.ref(ref, packed) != old {
 			return ErrBusy
 		}
@@ -191,7 +181,7 @@ func (s source) delete(refs map[string]string) error {
 			return err
 		}
 	}
-	for _, ref := range sortedKeys(refs) {
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
 		if _, err := os.Lstat(s.file(ref)); err != nil {
 			continue
 		}
@@ -229,7 +219,7 @@ func without(list []byte, refs map[string]string) []byte {
 // together says why some refs cannot be in one repository: one has the name of a
 // directory of another.
 func together(refs map[string]string) error {
-	for _, ref := range sortedKeys(refs) {
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
 		for _, up := range area.Upwards(filepath.Dir(ref)) {
 			if refs[up] != "" {
 				return fmt.Errorf("cannot have the ref %s beside %s: rename one of them", ref, up)
@@ -237,4 +227,65 @@ func together(refs map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// packedIn reads git's file of refs.
+func packedIn(body []byte) map[string]string {
+	refs := map[string]string{}
+	for line := range strings.Lines(string(body)) {
+		oid, ref, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if ok && isOID(oid) && isRef(ref) {
+			refs[ref] = oid
+		}
+	}
+	return refs
+}
+
+// packedRefs writes git's file of refs.
+func packedRefs(refs map[string]string) []byte {
+	var b bytes.Buffer
+	b.WriteString("# pack-refs with: sorted \n")
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
+		fmt.Fprintf(&b, "%s %s\n", refs[ref], ref)
+	}
+	return b.Bytes()
+}
+
+// readRefs reads the refs of a repository: name → object, or "ref: NAME"; and lists
+// those that are neither.
+func readRefs(src source, l listing) (refs map[string]string, damaged []string, err error) {
+	packed, err := readFile(src.file("packed-refs"), textMost)
+	if errors.Is(err, errKind) {
+		return nil, nil, refused("packed-refs is %s, not a file: its refs cannot be read", kindAt(src.file("packed-refs")))
+	}
+	if err != nil && !absent(err) {
+		return nil, nil, err
+	}
+	refs = packedIn(packed)
+	for i := range l.items {
+		f := &l.items[i]
+		if !isRef(f.path) {
+			continue
+		}
+		body, err := readFile(src.file(f.path), smallMost)
+		if absent(err) || errors.Is(err, errKind) || errors.Is(err, fs.ErrPermission) || errors.Is(err, wholefile.ErrTooLarge) {
+			damaged = append(damaged, f.path)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		value := strings.TrimSpace(string(body))
+		if !isOID(value) && !strings.HasPrefix(value, "ref: ") {
+			damaged = append(damaged, f.path)
+			continue
+		}
+		refs[f.path] = value
+	}
+	for _, o := range l.odd {
+		if strings.HasPrefix(o.path, "refs/") {
+			damaged = append(damaged, o.path)
+		}
+	}
+	return refs, damaged, nil
 }

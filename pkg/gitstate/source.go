@@ -81,22 +81,6 @@ func (s source) copy(a area.Dir, path, to string) error {
 	return a.Fill(in, to)
 }
 
-// shared says that linked working trees have a file from their repository.
-func shared(path string) bool {
-	top, below, _ := strings.Cut(path, "/")
-	switch top {
-	case "objects", "packed-refs", "config", "shallow", "hooks", "description", "rr-cache":
-		return true
-	case "info":
-		return below != "sparse-checkout"
-	case "refs":
-		return !loose(path, "")
-	case "logs":
-		return below != "HEAD" && !loose(below, "")
-	}
-	return false
-}
-
 // source finds the repository at a path of the tree.
 func (k *Keeper) source(dir string) (source, error) {
 	here := filepath.Join(k.Root, dir)
@@ -238,34 +222,6 @@ func moved(dir, was, at string) error {
 		"coltecd reads and writes nothing there for it; where you have moved it, have %s name %s itself", at, was, filepath.Base(dir), at)
 }
 
-func stranger(at string) error {
-	return refused("its git directory is outside of the tree, at %s, and what leads there may have come from the bucket: "+
-		"coltecd reads and writes nothing there for it; to have it carried, remove what leads there, sync, and make it anew", at)
-}
-
-// mayLead says whether what leads from a directory to somewhere else is to be followed.
-// Where coltecd may do more than who owns the directory, it shall not do it for them.
-func mayLead(dir, to string) bool {
-	owner, target := ownerOf(dir), ownerOf(to)
-	return owner == os.Geteuid() || owner == target
-}
-
-// ownerOf is the user that owns a directory or a file; none owns what is not there.
-func ownerOf(file string) int {
-	s, err := os.Stat(file)
-	if err != nil {
-		return -1
-	}
-	if st, ok := s.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
-	}
-	return -1
-}
-
-func foreign(path, to string) error {
-	return &RefusedError{foreign: true, Reason: fmt.Sprintf("%s leads to %s, which is not its owner's: coltecd reads and writes nothing there for them", path, to)}
-}
-
 // place gives where a file of the repository is written, and the area that it is in. What
 // holds its state may lie behind a link, as for git; one that leads out of all that is
 // the repository's is followed where its owner could write there as well.
@@ -372,27 +328,6 @@ func (k *Keeper) outside(dir string) bool {
 	}
 	var no *RefusedError
 	return err == nil && src.outside || errors.As(err, &no) && no.foreign
-}
-
-// list lists a repository of a person.
-func (s source) list() (listing, error) {
-	if s.common == "" {
-		l := lister{dir: s.dir, follows: true}
-		err := l.add("", 0)
-		return l.done(), err
-	}
-	own := lister{dir: s.dir, follows: true, skips: func(path string) bool {
-		return path == "commondir" || path == "gitdir" || path == "locked" || shared(path)
-	}}
-	err := own.add("", 0)
-	if err != nil {
-		return own.done(), err
-	}
-	all := lister{listing: own.listing, dir: s.common, follows: true, skips: func(path string) bool {
-		return path != "refs" && path != "logs" && path != "info" && !shared(path)
-	}}
-	err = all.add("", 0)
-	return all.done(), err
 }
 
 // carries says whether a ref is carried: of a linked working tree whose repository is

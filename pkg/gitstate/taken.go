@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -221,7 +222,7 @@ func (t *takenReader) commits() []string {
 		out = append(out, stashes[i].now, stashes[i].now+"^2", stashes[i].now+"^3")
 	}
 	out = append(out, strings.TrimSpace(string(t.s.read("ORIG_HEAD"))))
-	for _, ref := range sortedKeys(t.s.refs) {
+	for _, ref := range slices.Sorted(maps.Keys(t.s.refs)) {
 		out = append(out, t.s.refs[ref])
 	}
 	out = slices.DeleteFunc(out, func(name string) bool {
@@ -250,7 +251,7 @@ func (t *takenReader) haveIn(ctx context.Context, oid string, wanted map[string]
 	if err != nil || len(blobs) == 0 {
 		return 0, err
 	}
-	err = t.sums(ctx, sortedKeys(blobs), func(blob string, sum [sha256.Size]byte) {
+	err = t.sums(ctx, slices.Sorted(maps.Keys(blobs)), func(blob string, sum [sha256.Size]byte) {
 		for _, path := range blobs[blob] {
 			if wanted[path].Sum == sum {
 				delete(wanted, path)

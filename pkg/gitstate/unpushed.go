@@ -2,33 +2,12 @@ package gitstate
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
-
-// Unpushed is what a repository has that no remote of it has.
-type Unpushed struct {
-	Commits int // of branches and of what is checked out
-	Stashes int
-}
-
-// String says it in words.
-func (u Unpushed) String() string {
-	of := func(n int, one, many string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return strconv.Itoa(n) + " " + many
-	}
-	switch {
-	case u.Stashes == 0:
-		return of(u.Commits, "commit", "commits")
-	case u.Commits == 0:
-		return of(u.Stashes, "stash", "stashes")
-	}
-	return of(u.Commits, "commit", "commits") + " and " + of(u.Stashes, "stash", "stashes")
-}
 
 // Unpushed counts what a repository has that no remote of it has, as far as its
 // last fetch and push tell. It is quick when nothing moved since it was asked
@@ -97,7 +76,7 @@ func (k *Keeper) commits(ctx context.Context, s *side) (n int, err error) {
 		return 0, err
 	}
 	in := strings.Join(tips, "\n") + "\n"
-	for _, oid := range sortedKeys(there) {
+	for _, oid := range slices.Sorted(maps.Keys(there)) {
 		in += "^" + oid + "\n"
 	}
 	err = r.run(ctx, strings.NewReader(in), func(line string) (err error) {
