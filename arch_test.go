@@ -66,6 +66,7 @@ var lower = map[string]string{
 	"cmd/coltec":       "*",
 
 	"internal/clidoc":         "",
+	"internal/gentest":        "pkg/store pkg/store/storetest pkg/tree",
 	"internal/gittest":        "",
 	"internal/sample":         "",
 	"internal/s3test":         "internal/sample pkg/hint",

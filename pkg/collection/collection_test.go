@@ -1,102 +1,35 @@
 package collection
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"iter"
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/gentest"
 	"github.com/coltec/coltec/pkg/store"
-	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-const workspace = "o/p/e"
-
-// world is a workspace of one replica, with a clock of its own.
+// world is a workspace whose garbage is collected.
 type world struct {
-	t       *testing.T
-	bucket  *storetest.Bucket
-	prefix  *storetest.Bucket
-	layout  *store.Snapshot
-	now     time.Time
-	head    store.Head
-	entries []tree.Entry
+	*gentest.Workspace
+	t *testing.T
 }
 
-func newWorld(t *testing.T) *world {
-	b := storetest.New()
-	return &world{
-		t: t, bucket: b, prefix: b.At("r"), layout: store.NewSnapshot(b.At("r"), t.TempDir()),
-		now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), head: store.Head{Workspace: workspace, Epoch: 1},
-	}
-}
+func newWorld(t *testing.T) *world { return &world{gentest.New(t), t} }
 
-func (w *world) pass(d time.Duration) {
-	w.now = w.now.Add(d)
-	w.bucket.Advance(d)
-}
-
-// save makes a generation in which each file has other content; an object each.
-func (w *world) save(paths ...string) {
-	w.t.Helper()
-	for _, path := range paths {
-		body := fmt.Sprint(path, " of ", w.head.Generation+1)
-		e := tree.Entry{Path: path, Kind: tree.File, Mode: 0o644, Size: int64(len(body)), Sum: sha256.Sum256([]byte(body))}
-		batch := w.layout.Begin(w.t.TempDir(), 1, nil)
-		if _, err := batch.Add(w.t.Context(), &e, strings.NewReader(body)); err != nil {
-			w.t.Fatal(err)
-		}
-		if err := batch.Send(w.t.Context()); err != nil {
-			w.t.Fatal(err)
-		}
-		w.entries = append(slices.DeleteFunc(w.entries, func(o tree.Entry) bool { return o.Path == path }), e)
-	}
-	tree.Sort(w.entries)
-	w.publish()
-}
-
-// publish makes the entries the next generation.
-func (w *world) publish() {
-	w.t.Helper()
-	ref, err := w.layout.Publish(w.t.Context(), store.Publication{
-		Entries: each(w.entries), From: w.head.Replicas["r"].Manifest, Workspace: workspace, Replica: "r", Epoch: 1, Generation: w.head.Generation + 1,
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.head.Commit(map[string]store.Ref{"r": ref}, w.now)
-}
-
-func each(entries []tree.Entry) iter.Seq2[*tree.Entry, error] {
-	return func(yield func(*tree.Entry, error) bool) {
-		for i := range entries {
-			if !yield(&entries[i], nil) {
-				return
-			}
-		}
-	}
-}
-
-// object is where the content of a file lies.
-func (w *world) object(path string) string {
-	return tree.Find(w.entries, path).Where[0].Object
-}
-
-func (w *world) there(key string) bool { return w.prefix.Body(path.Join(store.Dir, key)) != nil }
+func (w *world) there(key string) bool { return w.Prefix.Body(path.Join(store.Dir, key)) != nil }
 
 // begin begins a run that keeps what is younger than a day alone.
 func (w *world) begin() *Run {
 	w.t.Helper()
-	r, err := Begin(w.t.Context(), All, w.bucket, &w.head, w.now, 0)
+	r, err := Begin(w.t.Context(), All, w.Bucket, &w.Head, w.Now, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -107,18 +40,18 @@ func (w *world) begin() *Run {
 func (w *world) collect() *Run {
 	w.t.Helper()
 	r := w.begin()
-	if _, err := r.Replica(w.t.Context(), "r", w.prefix, w.layout); err != nil {
+	if _, err := r.Replica(w.t.Context(), gentest.Replica, w.Prefix, w.Layout); err != nil {
 		w.t.Fatal(err)
 	}
-	r.Mark(&w.head)
+	r.Mark(&w.Head)
 	return r
 }
 
 // restores reads the newest generation, and the content of all its files.
 func (w *world) restores() {
 	w.t.Helper()
-	fresh := store.NewSnapshot(w.prefix, w.t.TempDir())
-	t, err := fresh.Tree(w.t.Context(), w.head.Replicas["r"].Manifest)
+	fresh := store.NewSnapshot(w.Prefix, w.t.TempDir())
+	t, err := fresh.Tree(w.t.Context(), w.Manifest())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -136,14 +69,14 @@ func (w *world) restores() {
 func aged(t *testing.T) (w *world, first string) {
 	t.Helper()
 	w = newWorld(t)
-	w.save("a", "b", "c", "d", "e", "f", "g", "h")
-	first = w.object("a")
-	w.pass(time.Hour)
-	w.save("a")
-	if w.head.Recent[0].Replicas["r"].Manifest == w.head.Replicas["r"].Manifest || w.object("a") == first {
+	w.Save("a", "b", "c", "d", "e", "f", "g", "h")
+	first = w.Object("a")
+	w.Pass(time.Hour)
+	w.Save("a")
+	if w.Head.Recent[0].Replicas[gentest.Replica].Manifest == w.Manifest() || w.Object("a") == first {
 		t.Fatal("nothing was replaced")
 	}
-	w.pass(60 * time.Hour)
+	w.Pass(60 * time.Hour)
 	if r := w.collect(); r.Found != 1 || r.Deleted != 0 || r.Dropped != 1 {
 		t.Fatalf("found %d, deleted %d, dropped %d", r.Found, r.Deleted, r.Dropped)
 	}
@@ -198,32 +131,32 @@ func TestChosenForRepacking(t *testing.T) {
 // head.
 func TestYoungGarbageStays(t *testing.T) {
 	w := newWorld(t)
-	w.save("a")
-	w.pass(time.Hour)
-	w.save("a")
-	w.pass(store.Grace - 2*time.Hour)
-	if r := w.collect(); r.Dropped != 1 || r.Found != 0 || len(w.head.Condemned) != 0 || w.head.Collection != 0 {
-		t.Errorf("dropped %d, found %d; %v", r.Dropped, r.Found, w.head.Condemned)
+	w.Save("a")
+	w.Pass(time.Hour)
+	w.Save("a")
+	w.Pass(store.Grace - 2*time.Hour)
+	if r := w.collect(); r.Dropped != 1 || r.Found != 0 || len(w.Head.Condemned) != 0 || w.Head.Collection != 0 {
+		t.Errorf("dropped %d, found %d; %v", r.Dropped, r.Found, w.Head.Condemned)
 	}
-	if !w.head.Collected.Equal(w.now) {
-		t.Errorf("collected at %v", w.head.Collected)
+	if !w.Head.Collected.Equal(w.Now) {
+		t.Errorf("collected at %v", w.Head.Collected)
 	}
 }
 
 func TestCondemnedThenDeleted(t *testing.T) {
 	w, first := aged(t)
-	list := w.head.Condemned["r"]
-	if list.Keys != 1 || !list.Since.Equal(w.now) || !w.there(list.List) || w.head.Collection != 1 {
-		t.Errorf("%+v, collection %d", list, w.head.Collection)
+	list := w.Head.Condemned[gentest.Replica]
+	if list.Keys != 1 || !list.Since.Equal(w.Now) || !w.there(list.List) || w.Head.Collection != 1 {
+		t.Errorf("%+v, collection %d", list, w.Head.Collection)
 	}
-	w.pass(store.Grace - time.Minute) // one list at a time
-	if r := w.collect(); r.Found != 0 || r.Deleted != 0 || !w.there(first) || w.head.Collection != 1 {
+	w.Pass(store.Grace - time.Minute) // one list at a time
+	if r := w.collect(); r.Found != 0 || r.Deleted != 0 || !w.there(first) || w.Head.Collection != 1 {
 		t.Errorf("before it is due: found %d, deleted %d", r.Found, r.Deleted)
 	}
-	if diff := cmp.Diff(list, w.head.Condemned["r"]); diff != "" {
+	if diff := cmp.Diff(list, w.Head.Condemned[gentest.Replica]); diff != "" {
 		t.Error(diff)
 	}
-	w.pass(time.Minute)
+	w.Pass(time.Minute)
 	if r := w.collect(); r.Deleted != 1 || w.there(first) {
 		t.Errorf("deleted %d", r.Deleted)
 	}
@@ -234,20 +167,20 @@ func TestCondemnedThenDeleted(t *testing.T) {
 // bucket that nobody wrote to never came to rest.
 func TestListsAreNoGarbage(t *testing.T) {
 	w, _ := aged(t)
-	dir := path.Dir(store.HeadKey(workspace))
-	w.bucket.Set(path.Join(dir, "clock-x"), []byte("x"))
+	dir := path.Dir(store.HeadKey(gentest.Name))
+	w.Bucket.Set(path.Join(dir, "clock-x"), []byte("x"))
 	for range 4 {
-		w.pass(store.Grace)
+		w.Pass(store.Grace)
 		r := w.collect()
-		if err := r.Head(t.Context(), w.bucket, ""); err != nil {
+		if err := r.Head(t.Context(), w.Bucket, ""); err != nil {
 			t.Fatal(err)
 		}
-		r.Mark(&w.head)
+		r.Mark(&w.Head)
 	}
-	if len(w.head.Condemned) != 0 || w.head.Collection != 2 {
-		t.Errorf("condemned: %v, by %d runs", w.head.Condemned, w.head.Collection)
+	if len(w.Head.Condemned) != 0 || w.Head.Collection != 2 {
+		t.Errorf("condemned: %v, by %d runs", w.Head.Condemned, w.Head.Collection)
 	}
-	for _, key := range w.bucket.Keys() {
+	for _, key := range w.Bucket.Keys() {
 		if path.Base(path.Dir(key)) == "c" {
 			t.Errorf("%s is left", key)
 		}
@@ -256,14 +189,14 @@ func TestListsAreNoGarbage(t *testing.T) {
 
 func TestCondemnedIsNeededAgain(t *testing.T) {
 	w, first := aged(t)
-	g := w.head.Recent[0].Replicas["r"].Manifest
-	old, err := w.layout.Tree(t.Context(), g)
+	g := w.Head.Recent[0].Replicas[gentest.Replica].Manifest
+	old, err := w.Layout.Tree(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.entries = old.Entries
-	w.publish()
-	w.pass(store.Grace)
+	w.Entries = old.Entries
+	w.Publish()
+	w.Pass(store.Grace)
 	if r := w.collect(); r.Deleted != 0 || !w.there(first) {
 		t.Errorf("deleted %d", r.Deleted)
 	}
@@ -273,15 +206,15 @@ func TestCondemnedIsNeededAgain(t *testing.T) {
 // A generation that is kept for longer is as good as the newest.
 func TestKeptGenerationsAreNeeded(t *testing.T) {
 	w := newWorld(t)
-	w.save("a")
-	w.pass(time.Hour)
-	w.save("a")
-	w.pass(60 * time.Hour)
-	r, err := Begin(t.Context(), All, w.bucket, &w.head, w.now, 30*24*time.Hour)
+	w.Save("a")
+	w.Pass(time.Hour)
+	w.Save("a")
+	w.Pass(60 * time.Hour)
+	r, err := Begin(t.Context(), All, w.Bucket, &w.Head, w.Now, 30*24*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sizes, err := r.Replica(t.Context(), "r", w.prefix, w.layout)
+	sizes, err := r.Replica(t.Context(), gentest.Replica, w.Prefix, w.Layout)
 	if err != nil || r.Found != 0 || r.Dropped != 0 || len(r.Kept()) != 2 {
 		t.Errorf("found %d, dropped %d, %v", r.Found, r.Dropped, err)
 	}
@@ -293,52 +226,52 @@ func TestKeptGenerationsAreNeeded(t *testing.T) {
 // What a manifest refers to is not known where it cannot be read.
 func TestNothingIsDeletedOnAGuess(t *testing.T) {
 	w, first := aged(t)
-	w.prefix.Drop(path.Join(store.Dir, w.head.Replicas["r"].Manifest))
-	w.pass(store.Grace)
+	w.Prefix.Drop(path.Join(store.Dir, w.Manifest()))
+	w.Pass(store.Grace)
 	r := w.begin()
-	fresh := store.NewSnapshot(w.prefix, t.TempDir())
-	if _, err := r.Replica(t.Context(), "r", w.prefix, fresh); err == nil || r.Deleted != 0 || !w.there(first) {
+	fresh := store.NewSnapshot(w.Prefix, t.TempDir())
+	if _, err := r.Replica(t.Context(), gentest.Replica, w.Prefix, fresh); err == nil || r.Deleted != 0 || !w.there(first) {
 		t.Errorf("deleted %d, %v", r.Deleted, err)
 	}
 }
 
 func TestAdoptedListing(t *testing.T) {
 	w := newWorld(t)
-	w.prefix.Set(store.Dir+"/plain/now", []byte("x"))
-	w.prefix.Set(store.Dir+"/plain/before", []byte("x"))
-	w.head.Adopted = map[string]string{"r": store.Dir + "/plain/now"}
-	w.save("a")
+	w.Prefix.Set(store.Dir+"/plain/now", []byte("x"))
+	w.Prefix.Set(store.Dir+"/plain/before", []byte("x"))
+	w.Head.Adopted = map[string]string{gentest.Replica: store.Dir + "/plain/now"}
+	w.Save("a")
 	for range 2 {
-		w.pass(store.Grace)
+		w.Pass(store.Grace)
 		w.collect()
 	}
 	if w.there("plain/before") || !w.there("plain/now") {
-		t.Errorf("%q", w.prefix.Keys())
+		t.Errorf("%q", w.Prefix.Keys())
 	}
 }
 
 func TestBesideTheHead(t *testing.T) {
 	w := newWorld(t)
-	dir := path.Dir(store.HeadKey(workspace))
+	dir := path.Dir(store.HeadKey(gentest.Name))
 	kept := []string{"head.json", "log-2", "another"}
 	for _, name := range append(kept, "log-1", "clock-x", "probe-x") {
-		w.bucket.Set(path.Join(dir, name), []byte("x"))
+		w.Bucket.Set(path.Join(dir, name), []byte("x"))
 	}
 	for i := range 2 {
-		w.pass(store.Grace)
+		w.Pass(store.Grace)
 		r := w.begin()
 		if !r.HeadDue() {
 			t.Fatalf("run %d is not due", i)
 		}
-		if err := r.Head(t.Context(), w.bucket, path.Join(dir, "log-2")); err != nil {
+		if err := r.Head(t.Context(), w.Bucket, path.Join(dir, "log-2")); err != nil {
 			t.Fatal(err)
 		}
-		if r.Mark(&w.head); i == 0 && (r.Found != 3 || w.begin().HeadDue()) {
+		if r.Mark(&w.Head); i == 0 && (r.Found != 3 || w.begin().HeadDue()) {
 			t.Errorf("found %d", r.Found)
 		}
 	}
 	slices.Sort(kept)
-	if diff := cmp.Diff(kept, w.bucket.At(dir).Keys()); diff != "" {
+	if diff := cmp.Diff(kept, w.Bucket.At(dir).Keys()); diff != "" {
 		t.Error(diff)
 	}
 }

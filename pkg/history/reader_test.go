@@ -2,12 +2,18 @@ package history
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/gentest"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -64,5 +70,175 @@ func TestBelow(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"b", "b/c", "a/b/d"}, got); diff != "" { // content of a mirror lies by its name
 		t.Error(diff)
+	}
+}
+
+// A head that was lost is not one that never was.
+func TestNoHead(t *testing.T) {
+	for name, tt := range map[string]struct {
+		claim string // the workspace of the claim that is there; "": none
+		want  error
+	}{
+		"nothing was ever there": {"", ErrNothingCommitted},
+		"its prefix is there":    {gentest.Name, ErrHeadLost},
+		"another's prefix":       {"o/p/another", ErrNothingCommitted},
+	} {
+		w := newWorld(t)
+		if tt.claim != "" {
+			w.claim(store.Claim{Workspace: tt.claim, Replica: gentest.Replica})
+		}
+		_, err := w.reader().Head(t.Context())
+		for _, is := range []error{ErrNothingCommitted, ErrHeadLost} {
+			if errors.Is(err, is) != (is == tt.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if len(hint.Of(err)) != 1 {
+			t.Errorf("%s: %q", name, hint.Of(err))
+		}
+	}
+	w := newWorld(t)
+	w.Bucket.Inject(storetest.Fault{Op: storetest.Get})
+	if _, err := w.reader().Head(t.Context()); err == nil || errors.Is(err, ErrNothingCommitted) {
+		t.Errorf("no network: %v", err)
+	}
+}
+
+func TestAt(t *testing.T) {
+	w := newWorld(t)
+	start := w.Now
+	for range 3 {
+		w.Save("a")
+		w.Pass(time.Hour)
+	}
+	r := w.reader()
+	for at, want := range map[string]int64{
+		"": 3, "2": 2, "2h": 2, "150m": 1, "90m": 2, start.Format(time.RFC3339): 1, start.Add(time.Hour - time.Second).Format(time.RFC3339): 1, "0s": 3,
+	} {
+		if g, err := r.At(t.Context(), at, w.Now); err != nil || g.Number != want {
+			t.Errorf("%q: %d, %v", at, g.Number, err)
+		}
+	}
+	for _, at := range []string{"4h", "7", start.Add(-time.Second).Format(time.RFC3339)} {
+		if g, err := r.At(t.Context(), at, w.Now); !errors.Is(err, ErrNoGeneration) || len(hint.Of(err)) != 1 {
+			t.Errorf("%q: %d, %v, %q", at, g.Number, err, hint.Of(err))
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	r := &Reader{o: Options{Replicas: []scope.Replica{{Name: "code", Path: "/w"}, {Name: "deep", Path: "/w/a/b"}, {Name: "data", Path: "/data"}}}}
+	for path, want := range map[string]string{
+		".": "code:", "x/y": "code:x/y", "/w": "code:", "/w/a/b": "deep:", "a/b/c": "deep:c", "/w/a/bc": "code:a/bc", "/data/x/../y": "data:y",
+	} {
+		x, rel, err := r.Find(path)
+		if got := x.Name + ":" + rel; err != nil || got != want {
+			t.Errorf("%q: %s, %v", path, got, err)
+		}
+	}
+	for _, path := range []string{"/", "/wx", "../x"} {
+		if x, rel, err := r.Find(path); err == nil || len(hint.Of(err)) != 1 {
+			t.Errorf("%q: %s:%s", path, x.Name, rel)
+		}
+	}
+	if _, _, err := (&Reader{}).Find("."); err == nil {
+		t.Error("found where there are no replicas")
+	}
+}
+
+func TestTree(t *testing.T) {
+	w := newWorld(t)
+	w.Commit(map[string]store.Ref{})
+	w.Save("a")
+	w.Save("b")
+	r := w.reader()
+	gens, err := r.Log(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Tree(t.Context(), w.replica, gens[0]); !errors.Is(err, ErrNoGeneration) {
+		t.Errorf("before it was there: %v", err)
+	}
+	if got, _, err := r.Tree(t.Context(), w.replica, gens[1]); err != nil || len(got.Entries) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	w.replica.Layout = "mirror"
+	r = w.reader()
+	if _, _, err := r.Tree(t.Context(), w.replica, gens[1]); err == nil {
+		t.Error("a mirror has an older generation")
+	}
+	if _, _, err := r.Tree(t.Context(), w.replica, gens[2]); err != nil {
+		t.Errorf("a mirror as it is: %v", err)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	w := newWorld(t)
+	w.Save("other")
+	w.Save("a")
+	w.Save("other") // a is as it was
+	w.Save("a")
+	w.Commit(nil) // of another replica
+	w.Remove("a")
+	w.Save("other")
+	versions, err := w.reader().Versions(t.Context(), w.replica, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range versions {
+		got = append(got, fmt.Sprintf("%d %v %s %s %d", v.Generation, v.Gone, v.Kind, v.Mode, v.Size))
+	}
+	if diff := cmp.Diff([]string{"2 false file 0644 6", "4 false file 0644 6", "6 true   0"}, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := w.reader().Versions(t.Context(), w.replica, "never"); !errors.Is(err, ErrNotThere) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestShow(t *testing.T) {
+	w := newWorld(t)
+	w.Save("a", "b")
+	w.Save("a")
+	w.Commit(nil)
+	r := w.reader()
+	gens, err := r.Log(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]Change{{{"a", "added", 6}, {"b", "added", 6}}, {{"a", "changed", 6}}, nil} {
+		got, _, err := r.Show(t.Context(), w.replica, gens[i])
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("generation %d: %v %s", i+1, err, diff)
+		}
+	}
+}
+
+// What is put in its place file by file is read as something that its user made.
+func TestHarmless(t *testing.T) {
+	file := func(path string) tree.Entry { return tree.Entry{Path: path, Kind: tree.File} }
+	link := func(path string) tree.Entry { return tree.Entry{Path: path, Kind: tree.Link, Link: "elsewhere"} }
+	shadow := replica.Shadows("")
+	in := store.Tree{Entries: []tree.Entry{
+		file("a"), link("l"), file("d/.git/HEAD"), file("d/.git/objects/info/alternates"), link("d/.git/refs/x"),
+		file(shadow + "/e/.git/HEAD"), file(shadow + "/e/.git/objects/info/alternates"), link(shadow + "/f/.git"), link("g/.git"),
+	}}
+	out, left := harmless(&in)
+	var stays, goes []string
+	for _, e := range out.Entries {
+		stays = append(stays, e.Path)
+	}
+	for _, u := range left {
+		goes = append(goes, u.Path)
+	}
+	if diff := cmp.Diff([]string{"a", "l", "d/.git/HEAD", shadow + "/e/.git/HEAD", "g/.git"}, stays); diff != "" {
+		t.Errorf("what stays: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"d/.git/objects/info/alternates", "d/.git/refs/x", "e/.git/objects/info/alternates", "f/.git"}, goes); diff != "" {
+		t.Errorf("what goes: %s", diff)
+	}
+	if len(in.Entries) != 9 || in.Entries[3].Path != "d/.git/objects/info/alternates" {
+		t.Error("the tree that was given is another one by now")
 	}
 }
