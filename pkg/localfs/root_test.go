@@ -5,8 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -83,5 +86,99 @@ func TestChmodFollowsNoLink(t *testing.T) {
 	}
 	if info, err := os.Stat(target); err != nil || info.Mode() != fs.FileMode(0o600) {
 		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
+
+// stubborn is a tree of one read-only directory, where nothing is made before its mode
+// lets it.
+type stubborn struct {
+	FileSystem
+	mode  uint32
+	modes []uint32 // that it was given
+	fails error    // of what is done in it at last
+}
+
+func (s *stubborn) Lstat(path string) (*Sighting, error) {
+	if path != "d" {
+		return nil, nil
+	}
+	return &Sighting{Path: path, Kind: tree.Dir, Seen: Seen{Mode: s.mode}}, nil
+}
+
+func (s *stubborn) Chmod(_ string, mode uint32) error {
+	s.mode, s.modes = mode, append(s.modes, mode)
+	return nil
+}
+
+func (s *stubborn) Mkdir(string, uint32) error {
+	if s.mode&0o200 == 0 {
+		return unix.EACCES
+	}
+	return s.fails
+}
+
+func TestWritableForAMoment(t *testing.T) {
+	broken := errors.New("broken")
+	for name, tt := range map[string]struct {
+		path  string
+		files stubborn
+		modes []uint32
+		err   error
+	}{
+		"writable":           {"d/e", stubborn{mode: 0o700}, nil, nil},
+		"read-only":          {"d/e", stubborn{mode: 0o555}, []uint32{0o755, 0o555}, nil},
+		"and it fails":       {"d/e", stubborn{mode: 0o555, fails: broken}, []uint32{0o755, 0o555}, broken},
+		"for another reason": {"d/e", stubborn{mode: 0o700, fails: unix.EACCES}, nil, unix.EACCES},
+		"in the root itself": {"e", stubborn{mode: 0o555}, nil, unix.EACCES},
+	} {
+		err := MakeDir(&tt.files, tt.path)
+		if diff := cmp.Diff(tt.modes, tt.files.modes); diff != "" || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+}
+
+func TestMakeParents(t *testing.T) {
+	dir := plant(t, map[string]string{"a/": "", "f": ""})
+	root := opened(t, dir)
+	must(t, MakeParents(root, "a/b/c/x"))
+	must(t, MakeParents(root, "x"))
+	if paths, _ := walkAll(t, dir, Everything{}); strings.Join(paths, " ") != "a a/b a/b/c f" {
+		t.Errorf("%q", paths)
+	}
+	if err := MakeParents(root, "f/b/x"); err == nil {
+		t.Error("a file is taken for a directory")
+	}
+}
+
+// A name that is taken stays its owner's, unless it is to be replaced.
+func TestRename(t *testing.T) {
+	dir := plant(t, map[string]string{"new": "1", "old": "2"})
+	root := opened(t, dir)
+	if err := root.Rename("new", "old", false); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("%v", err)
+	}
+	must(t, root.Rename("new", "free", false))
+	must(t, root.Rename("free", "old", true))
+	if body, err := os.ReadFile(filepath.Join(dir, "old")); err != nil || string(body) != "1" {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// A directory that was removed and made again is not the one that was open.
+func TestForget(t *testing.T) {
+	dir := plant(t, map[string]string{"d/x": "1"})
+	root := opened(t, dir)
+	if s, err := root.Lstat("d/x"); s == nil || err != nil {
+		t.Fatalf("%v, %v", s, err)
+	}
+	must(t, os.RemoveAll(filepath.Join(dir, "d")))
+	put(t, filepath.Join(dir, "d/y"), "2")
+	root.Forget()
+	if s, err := root.Lstat("d/y"); s == nil || err != nil {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err := root.Lstat("d/y/z"); s != nil || err != nil {
+		t.Errorf("below a file is nothing: %v, %v", s, err)
 	}
 }

@@ -104,3 +104,42 @@ func TestWalkCanceled(t *testing.T) {
 		t.Error("a walk that was stopped passed for a whole one")
 	}
 }
+
+// Of what is not in scope is told that it was not looked into: nothing is concluded from it.
+func TestWalkInScope(t *testing.T) {
+	root := opened(t, plant(t, map[string]string{"a/b/deep/x": "", "a/c/x": "", "a/x": "", "d/e/x": "", "d/g/x": "", "f/x": "", "x": ""}))
+	for name, tt := range map[string]struct {
+		add          func(in Scope)
+		seen, passed []string
+	}{
+		"a directory, and none below": {func(in Scope) { in.Add("a", false) }, []string{"a", "a/x", "x"}, []string{"a/b", "a/c", "d", "f"}},
+		"one with all below":          {func(in Scope) { in.Add("a", true) }, []string{"a", "a/b", "a/b/deep", "a/b/deep/x", "a/c", "a/c/x", "a/x", "x"}, []string{"d", "f"}},
+		"those above it are listed":   {func(in Scope) { in.Add("d/e", false) }, []string{"d", "d/e", "d/e/x", "x"}, []string{"a", "d/g", "f"}},
+		"twice, once with all":        {func(in Scope) { in.Add("d", true); in.Add("d/e", false); in.Add("d", false) }, []string{"d", "d/e", "d/e/x", "d/g", "d/g/x", "x"}, []string{"a", "f"}},
+	} {
+		in := Scope{}
+		tt.add(in)
+		var seen, passed []string
+		must(t, root.WalkIn(t.Context(), "", Everything{}, in, func(m *Met) {
+			if m.Passed {
+				passed = append(passed, m.At())
+			} else {
+				seen = append(seen, m.At())
+			}
+		}))
+		if diff := cmp.Diff(tt.seen, seen) + cmp.Diff(tt.passed, passed); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestSightedSearch(t *testing.T) {
+	seen := []Sighting{{Path: "d-"}, {Path: "d"}, {Path: "d/x"}}
+	Sort(seen)
+	if !Sighted(seen, "d/x") || Sighted(seen, "d/y") || !Sighted(seen, "d-") {
+		t.Errorf("%v", seen)
+	}
+	if i, ok := Search(seen, "d/a"); ok || i != 1 {
+		t.Errorf("at %d", i)
+	}
+}
