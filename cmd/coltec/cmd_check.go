@@ -160,7 +160,7 @@ func look(dir string, sp *spec.Spec, config []byte, answers string) (*isolation.
 	return w, nil
 }
 
-// neighbours are the workspaces beside folder. One that cannot be read is told
+// neighbours are the workspaces beside folder. One that cannot be read is reported
 // of, and is no reason to stop work on another.
 func (p *program) neighbours(folder string) []isolation.Workspace {
 	specs, err := filepath.Glob(filepath.Join(escape(filepath.Dir(folder)), "*", specName))

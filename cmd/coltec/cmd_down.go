@@ -81,7 +81,7 @@ func (p *program) down(c *cli.Context) error {
 	return hint.Wrap(err, "they are pushed after the next coltec up %s", w.folder)
 }
 
-// notRunning begins what coltecd stop says where there is none.
+// notRunning begins the answer of coltecd stop where none runs.
 const notRunning = "coltecd is not running"
 
 // unpushed is what the end of a container's coltecd left in the folder, "" for nothing: by

@@ -20,7 +20,7 @@ type holdings struct {
 
 func (h holdings) names() []string { return slices.Concat(h.environment, h.files) }
 
-// String says what comes from where, "" where there is nothing.
+// String lists what comes from where, "" where there is nothing.
 func (h holdings) String() string {
 	var parts []string
 	if len(h.environment) > 0 {

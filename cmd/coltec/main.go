@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	return cmdline.Run(ctx, newApp(p), args, cmdline.CodeOf, syscall.SIGINT, syscall.SIGTERM)
 }
 
-// say tells a person what goes on.
+// say prints a line of progress for a person.
 func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.err, format+"\n", args...)
 }

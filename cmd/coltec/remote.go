@@ -11,7 +11,7 @@ import (
 	"github.com/coltec/coltec/pkg/spec"
 )
 
-// policy says what a spec may tell rclone on this host.
+// policy is what a spec may tell rclone on this host.
 func (v environment) policy() remote.Policy { return remote.NewPolicy(rclone.Store, v.lookup) }
 
 // revealed gives the variables that remotes ask for: those that were handed over, and

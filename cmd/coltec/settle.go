@@ -42,7 +42,7 @@ func (s *restoreWatch) look(doc status.Document, now time.Time) (again bool, lin
 	if doc.State != status.Running && doc.State != status.Degraded {
 		return false, ""
 	}
-	// Another holder is no reason to wait: who sits at a terminal decides what to do.
+	// Another holder is no reason to wait: the person at the terminal decides what to do.
 	again = doc.Restore() == status.RestoreUnderway
 	var parts []string
 	faulty := false

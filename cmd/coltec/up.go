@@ -112,7 +112,7 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 
 // bringUp has the dev container CLI bring the container up, and waits until its coltecd has
 // settled. A hook that failed leaves a container that works: coltecd is started there all
-// the same, and the error is told at the end.
+// the same, and the error is reported at the end.
 func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	_, upErr := a.tools.Up(c.Context, devcontainer.Up{
 		Folder: a.w.folder, Config: a.config.at, ConfigText: a.config.text, RemoteEnv: a.plain, Secrets: a.secrets, Args: a.args, Say: a.say,
@@ -163,8 +163,8 @@ func (p *program) writeFeature(w *workspace) error {
 	return err
 }
 
-// putFeature writes the Feature with what the workspace asks for, and says what this
-// host has none of.
+// putFeature writes the Feature with what the workspace asks for, and notes what this
+// host lacks.
 func (p *program) putFeature(folder string, sp *spec.Spec, found feature.Binaries) ([]string, error) {
 	switch {
 	case !sp.Networking.Enabled:
@@ -254,7 +254,7 @@ func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, e
 	return doc, err
 }
 
-// report says how the workspace is, and reports whether that is well: restored, and
+// report prints how the workspace is, and reports whether it is well: restored, and
 // nothing needs attention.
 func (p *program) report(w *workspace, doc status.Document) bool {
 	say := func(format string, args ...any) { p.say("%s: "+format, append([]any{w.name()}, args...)...) }
@@ -281,7 +281,7 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	return doc.State == status.Running && doc.Restore() == status.RestoreDone || doc.State == status.Disabled
 }
 
-// holds says who has the lease of a workspace, and since when where that is known.
+// holds describes who has the lease of a workspace, and since when where that is known.
 func holds(h status.Holder) string {
 	if h.Since.IsZero() {
 		return h.Host + " has the lease"

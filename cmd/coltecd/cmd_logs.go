@@ -80,7 +80,7 @@ func logNames(dir, unit string) ([]string, error) {
 	return nil, hint.Wrap(fmt.Errorf("no log of %q", unit), "there are logs of %s", strings.Join(names, ", "))
 }
 
-// isBackup tells a rotated log: name-2006-01-02T15-04-05.000.
+// isBackup recognizes a rotated log: name-2006-01-02T15-04-05.000.
 func isBackup(name string) bool {
 	const stamp = "-2006-01-02T15-04-05.000"
 	if len(name) <= len(stamp) {

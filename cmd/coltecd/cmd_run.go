@@ -54,7 +54,7 @@ func cmdRun(p *program) *cli.Command {
 	}
 }
 
-// dryRun says what run would do.
+// dryRun prints what run would do.
 func (p *program) dryRun(ctx context.Context, o daemon.Options, once bool) error {
 	preview, err := daemon.Plan(ctx, o)
 	fmt.Fprintf(p.out, "workspace %s, spec %s\n", daemon.WorkspaceOf(o.Spec), o.Path)
@@ -79,7 +79,7 @@ func (p *program) dryRun(ctx context.Context, o daemon.Options, once bool) error
 	return err
 }
 
-// previewUnits says what would be started.
+// previewUnits prints what would be started.
 func (p *program) previewUnits(units []unit.Unit) {
 	for _, u := range units {
 		what := "service " + u.Name

@@ -157,14 +157,14 @@ func (p *program) startAgain(ctx context.Context, i control.Instance, sp *spec.S
 // keeper's start of the next one.
 const providePatience = 2*answerPatience + daemon.LeftGrace
 
-// goneAway says that nobody was there to answer.
+// goneAway reports whether nobody was there to answer.
 func goneAway(err error) bool {
 	var netErr *net.OpError
 	return errors.Is(err, control.ErrGone) || errors.As(err, &netErr)
 }
 
-// wake tells a keeper that waits before it starts coltecd again to do so now,
-// and whether there is one.
+// wake has a keeper that waits before it starts coltecd again do so now, and reports
+// whether there is one.
 func wake(i control.Instance) bool {
 	return daemon.ProcStart(i.PID) != i.Start && signalProcess(i.Keeper, i.KeeperStart, syscall.SIGUSR1)
 }

@@ -55,8 +55,8 @@ func cmdStatus(p *program) *cli.Command {
 	}
 }
 
-// status asks coltecd, after a change since the index if that is not 0, or says what there
-// is to say without one.
+// status asks coltecd, after a change since the index if that is not 0, or makes the
+// document of a workspace without one.
 func (p *program) status(c *cli.Context, after uint64) (status.Document, error) {
 	path, err := p.findSpec(c)
 	if err != nil {

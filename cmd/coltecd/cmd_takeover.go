@@ -32,7 +32,7 @@ func cmdTakeover(p *program) *cli.Command {
 	}
 }
 
-// afterInterrupt says what became of a request for the lease that nobody waits for any
+// afterInterrupt describes what became of a request for the lease that nobody waits for any
 // more.
 func afterInterrupt(client *control.Client) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // who pressed Ctrl-C waits no longer

@@ -10,7 +10,7 @@ import (
 	"github.com/coltec/coltec/pkg/control"
 )
 
-// The exit codes; codes says what they mean.
+// The exit codes; codes has what they mean.
 const (
 	codeOK          = cmdline.CodeOK
 	codeFailed      = cmdline.CodeFailed

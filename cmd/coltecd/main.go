@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
 }
 
-// say tells a person what goes on.
+// say prints a line of progress for a person.
 func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.err, format+"\n", args...)
 }
@@ -62,7 +62,7 @@ func (p *program) env(name string) string {
 	return v
 }
 
-// disabled reports whether COLTEC_DISABLED says so.
+// disabled reports whether COLTEC_DISABLED is set to a yes.
 func (p *program) disabled() bool {
 	switch strings.ToLower(strings.TrimSpace(p.env("COLTEC_DISABLED"))) {
 	case "1", "true", "yes", "on":

@@ -151,7 +151,7 @@ func (r renderer) replicas(replicas []status.Replica) string {
 	return t.String()
 }
 
-// onlyHere says what the bucket does not have, a line for each reason.
+// onlyHere describes what the bucket does not have, a line for each reason.
 func (r renderer) onlyHere(replicas []status.Replica) string {
 	var b strings.Builder
 	for _, p := range replicas {

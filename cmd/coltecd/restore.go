@@ -82,7 +82,7 @@ func errEndedBefore(ok bool) error {
 	return errors.New("coltecd ended before the restore was complete")
 }
 
-// notInTime is the error of a restore that goes on after the time for it. why has what
+// notInTime is the error of a restore that continues after the time for it. why has what
 // went wrong with a replica that is being tried again.
 func (p *program) notInTime(doc status.Document, why map[string]string, patience time.Duration) error {
 	doc.Replicas = slices.Clone(doc.Replicas)
@@ -103,7 +103,7 @@ func (p *program) notRestored(doc status.Document) error {
 	return hint.Wrap(errors.New(unrestored(doc, "")), "see %s status", p.name)
 }
 
-// unrestored says what is not restored and why, and what is.
+// unrestored describes what is not restored and why, and what is.
 func unrestored(doc status.Document, when string) string {
 	var done, not []string
 	for _, r := range doc.Replicas {
@@ -123,7 +123,7 @@ func unrestored(doc status.Document, when string) string {
 	return text
 }
 
-// whyNot says why a replica is not restored.
+// whyNot returns why a replica is not restored.
 func whyNot(doc status.Document, r status.Replica) string {
 	h := doc.Lease.Holder
 	switch restore := doc.RestoreOf(r); {

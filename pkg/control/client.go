@@ -14,7 +14,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-// ErrGone says that coltecd ended before it had answered.
+// ErrGone means that coltecd ended before it had answered.
 var ErrGone = errors.New("coltecd went away before it had answered")
 
 // dialPatience covers the moment between taking the lock and listening, and a

@@ -10,9 +10,9 @@ import (
 type History interface {
 	// Generations lists the kept generations, oldest first.
 	Generations(ctx context.Context, req GenerationsRequest, say func(string)) ([]Generation, error)
-	// Versions tells how a path was in the kept generations.
+	// Versions returns how a path was in the kept generations.
 	Versions(ctx context.Context, req VersionsRequest, say func(string)) (Versions, error)
-	// Changes tells what a generation changed.
+	// Changes returns what a generation changed.
 	Changes(ctx context.Context, req ChangesRequest, say func(string)) (Changes, error)
 	// Restore brings a path, or the whole workspace, back as it was, and tells of each
 	// replica what it did.

@@ -14,13 +14,13 @@ import (
 // may be called from several goroutines at once. A context ends when the
 // client went away or the server closes.
 type Handler interface {
-	// Status tells how the workspace is. It must answer at once.
+	// Status returns how the workspace is. It must answer at once.
 	Status(ctx context.Context) status.Document
 	// Await returns the status once it differs from the one at an index: at once, if it does
 	// so already. After 2 s it returns in any case, as some changes come without notice.
 	Await(ctx context.Context, req AwaitRequest, say func(string)) (status.Document, error)
 	// Sync runs the named replicas (all when none is named) now, and returns
-	// with their outcome. say carries progress lines to the person who waits.
+	// with their outcome. say takes lines of progress for the person who waits.
 	Sync(ctx context.Context, req SyncRequest, say func(string)) error
 	// Takeover asks the holder of the lease to hand over, or takes it by force,
 	// and returns when it is ours.
@@ -33,16 +33,16 @@ type Handler interface {
 	Resume(ctx context.Context, name string) error
 	// Restart starts one unit anew; a replica runs a cycle.
 	Restart(ctx context.Context, name string) error
-	// Stop asks for the orderly end and says how it goes. It returns when the
+	// Stop asks for the orderly end and reports its progress. It returns when the
 	// replicas have ended, with account.ErrOnlyHere when something of them is on
 	// this machine only; the client watches the lock for the end of the process.
 	Stop(ctx context.Context, req StopRequest, say func(string)) error
-	// Reload reads the spec again and says what changed.
+	// Reload reads the spec again and reports what changed.
 	Reload(ctx context.Context, say func(string)) error
 	// Provide takes variables over that the spec asks for, and says what they
 	// let go on.
 	Provide(ctx context.Context, req ProvideRequest, say func(string)) error
-	// Events tells each change, by emit, until the client goes away or emit fails.
+	// Events reports each change, by emit, until the client goes away or emit fails.
 	Events(ctx context.Context, emit func(Event) error) error
 	History
 }
