@@ -10,7 +10,6 @@ import (
 
 	"github.com/coltec/coltec/internal/gentest"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
@@ -212,33 +211,5 @@ func TestShow(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("generation %d: %v %s", i+1, err, diff)
 		}
-	}
-}
-
-// What is put in its place file by file is read as something that its user made.
-func TestHarmless(t *testing.T) {
-	file := func(path string) tree.Entry { return tree.Entry{Path: path, Kind: tree.File} }
-	link := func(path string) tree.Entry { return tree.Entry{Path: path, Kind: tree.Link, Link: "elsewhere"} }
-	shadow := replica.Shadows("")
-	in := store.Tree{Entries: []tree.Entry{
-		file("a"), link("l"), file("d/.git/HEAD"), file("d/.git/objects/info/alternates"), link("d/.git/refs/x"),
-		file(shadow + "/e/.git/HEAD"), file(shadow + "/e/.git/objects/info/alternates"), link(shadow + "/f/.git"), link("g/.git"),
-	}}
-	out, left := harmless(&in)
-	var stays, goes []string
-	for _, e := range out.Entries {
-		stays = append(stays, e.Path)
-	}
-	for _, u := range left {
-		goes = append(goes, u.Path)
-	}
-	if diff := cmp.Diff([]string{"a", "l", "d/.git/HEAD", shadow + "/e/.git/HEAD", "g/.git"}, stays); diff != "" {
-		t.Errorf("what stays: %s", diff)
-	}
-	if diff := cmp.Diff([]string{"d/.git/objects/info/alternates", "d/.git/refs/x", "e/.git/objects/info/alternates", "f/.git"}, goes); diff != "" {
-		t.Errorf("what goes: %s", diff)
-	}
-	if len(in.Entries) != 9 || in.Entries[3].Path != "d/.git/objects/info/alternates" {
-		t.Error("the tree that was given is another one by now")
 	}
 }

@@ -97,21 +97,16 @@ func (p *place) acquire() {
 // push brings what changed to the bucket; held are deletions.
 func (p *place) push(held bool) {
 	p.Helper()
-	p.must(p.Base().Unload())
-	found, err := p.Scan(p.Context())
+	found, err := p.Scan(p.Context(), nil)
 	p.must(err)
-	batch := p.Layout.Begin(filepath.Join(p.Stage(), "out"), 1, nil)
-	staged, err := p.StageEdits(p.Context(), batch, found.Staging())
-	p.must(err, batch.Send(p.Context()), p.Base().Refresh(staged.Refreshed))
-	gone := found.Gone
-	if held {
-		gone = p.GoneWholes(found, staged, true)
-	}
-	if staged.Len()+len(gone)+len(found.Forgotten) == 0 {
+	staged, err := p.Send(p.Context(), found, 1, nil)
+	p.must(err)
+	staged.Goes = !held
+	step, err := p.MakeStep(staged, false, 1, p.generation+1)
+	p.must(err)
+	if step == nil {
 		return
 	}
-	step, err := p.Next(staged, gone, found.Forgotten, 1, p.generation+1)
-	p.must(err)
 	ref, err := p.Layout.Publish(p.Context(), step.Publication)
 	p.must(err)
 	step.Delta.Header.Ref = ref.Manifest

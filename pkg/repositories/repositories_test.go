@@ -322,7 +322,7 @@ func TestRemoval(t *testing.T) {
 		}, 0},
 	} {
 		c.do()
-		_, err := a.Scan(t.Context())
+		_, err := a.Scan(t.Context(), nil)
 		w.must(err)
 		said, err := a.carriers.Removal(t.Context(), files, agreed)
 		if err != nil || said.Taken != c.want {
@@ -332,7 +332,7 @@ func TestRemoval(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w.must(os.Remove(a.at("work/.git/index.lock")))
-	_, err := a.Scan(t.Context())
+	_, err := a.Scan(t.Context(), nil)
 	w.must(err)
 	if _, err := a.carriers.Removal(ctx, files, agreed); !errors.Is(err, context.Canceled) {
 		t.Errorf("of what was ended it says %v", err)
