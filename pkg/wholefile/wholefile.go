@@ -43,10 +43,15 @@ func Read(path string, limit int64) ([]byte, error) {
 	return read(f, err, path, limit)
 }
 
-// ReadIn is Read of a file below root: a link that leads out of it is an error.
-func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
+// OpenIn is Open of a file below root: a link that leads out of it is an error.
+func OpenIn(root *os.Root, name string) (*os.File, error) {
 	f, err := root.OpenFile(name, mode, 0)
-	f, err = regular(f, err, name)
+	return regular(f, err, name)
+}
+
+// ReadIn is Read of a file below root, as of [OpenIn].
+func ReadIn(root *os.Root, name string, limit int64) ([]byte, error) {
+	f, err := OpenIn(root, name)
 	return read(f, err, name, limit)
 }
 
