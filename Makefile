@@ -114,6 +114,10 @@ soak-model: build ## a hundred random histories of machines on real files, with 
 soak-git: build ## a hundred rounds of random git work on two machines, with coltecd killed in the middle
 	@COLTEC_GIT_ROUNDS=$${COLTEC_GIT_ROUNDS:-100} go test -count=1 -timeout 60m -run 'TestRandomGitWork' -v ./e2e
 
+.PHONY: soak-sqlite
+soak-sqlite: ## a thousand captures of databases in every journal mode while other processes write them, and every mutant
+	@COLTEC_SQLITE_CAPTURES=$${COLTEC_SQLITE_CAPTURES:-125} COLTEC_WHOLE=1 go test -count=1 -timeout 60m -v ./pkg/sqlite
+
 .PHONY: test-backends
 test-backends: build ## hold crypt, WebDAV, SFTP and a local directory to the whole conformance suite
 	@COLTEC_BACKENDS=1 go test -count=1 -timeout 15m -run 'Conform' ./pkg/store
