@@ -14,7 +14,7 @@ var lower = map[string]string{
 	"pkg/killpoint":    "",
 	"pkg/sparse":       "",
 	"pkg/wholefile":    "",
-	"pkg/sqlite":       "pkg/sparse pkg/wholefile",
+	"pkg/sqlite":       "pkg/killpoint pkg/sparse pkg/wholefile",
 	"pkg/yamlfile":     "",
 	"pkg/jsonc":        "",
 	"pkg/trigger":      "pkg/jsonc pkg/wholefile",

@@ -19,7 +19,7 @@ func halfWritten(t *testing.T) *ledger {
 	w := l.shell(0)
 	w.must("few", "PRAGMA cache_size=5", "BEGIN", "everything")
 	w.kill()
-	settle(t, l)
+	untouched(t, l)
 	return l
 }
 
@@ -68,7 +68,7 @@ func TestJournalOfSeveralDatabases(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	settle(t, l)
+	untouched(t, l)
 
 	to := root(t, t.TempDir())
 	r, err := Capture(context.Background(), l.dir, ledgerName, to, Options{})

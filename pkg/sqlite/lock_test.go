@@ -91,7 +91,7 @@ var scenes = map[string]scene{
 	"half of a large transaction is written": {"delete", 2500, func(t *testing.T, l *ledger) func() string {
 		w := l.shell(0)
 		w.must("PRAGMA cache_size=5", "BEGIN", "everything")
-		settle(t, l)
+		untouched(t, l)
 		return func() string { return "" }
 	}, Busy, without(pending, shared)},
 
@@ -115,7 +115,7 @@ var scenes = map[string]scene{
 	"a large one is written": {"delete", 16000, func(t *testing.T, l *ledger) func() string {
 		w := l.shell(0)
 		w.must("SELECT count(*) FROM accounts")
-		settle(t, l)
+		untouched(t, l)
 		return func() string { return w.wrong("everything") }
 	}, Busy, func(o *Options) { o.blind = true }},
 
@@ -123,13 +123,13 @@ var scenes = map[string]scene{
 		w := l.shell(0)
 		w.must("PRAGMA wal_autocheckpoint=0", "everything")
 		w.kill()
-		settle(t, l)
+		untouched(t, l)
 		return func() string { return l.shell(0).wrong("everything", "PRAGMA wal_checkpoint(PASSIVE)") }
 	}, Busy, func(o *Options) { o.blind = true }},
 }
 
-// settle waits until the database and what belongs to it are no longer young.
-func settle(t *testing.T, l *ledger) {
+// untouched waits until the database and what belongs to it are no longer young.
+func untouched(t *testing.T, l *ledger) {
 	t.Helper()
 	c := capture{dir: l.dir, name: ledgerName}
 	waitFor(t, func() bool {

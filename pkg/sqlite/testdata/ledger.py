@@ -4,6 +4,7 @@ was copied of it.
     make PATH MODE ROWS      a ledger in a journal mode
     write PATH NOTES KIND TIMEOUT PACE  transactions until standard input ends; prints what they took
     checkpoint PATH EACH     brings the log into the database each so many seconds
+    wholes DIR ROWS          databases as they may be found, below DIR/OLD and DIR/NEW: alone, with a log, with a hot journal
     judge                    for each path on standard input "ok N" (N transactions) or why not
     shell PATH TIMEOUT       SQL of each line of standard input; prints the last row, or the error
 
@@ -11,7 +12,7 @@ A ledger has accounts. Each transaction has a number n, changes some accounts an
 of their balances; its row in commits has the sum over all accounts of id * n. So a page that is
 not of the last transaction shows.
 """
-import json, os, random, select, sqlite3, struct, sys, time
+import json, os, random, select, shutil, sqlite3, struct, sys, time
 
 
 def connect(path, timeout=0.0):
@@ -115,6 +116,44 @@ def checkpoint(path, each):
             db.execute("PRAGMA wal_checkpoint(%s)" % random.choice(modes)).fetchone()
         except sqlite3.OperationalError:
             pass
+
+
+def wholes(to, rows):
+    """As a power cut would leave them: copied between two steps of the only process. OLD has 1
+    transaction, or 2 with a log; NEW has 5, or 6."""
+    nothing = lambda at, n: None
+    for age, times in ("old", 1), ("new", 5):
+        for kind, mode in ("alone", "delete"), ("log", "wal"), ("journal", "delete"):
+            at = os.path.join(to, age, kind)
+            os.makedirs(at)
+            path = os.path.join(at, "live.db")
+            make(path, mode, rows)
+            db = connect(path)
+            for _ in range(times):
+                transaction(db, few, int(rows), nothing)
+            if kind == "log":  # half of it is in the database, and that alone is torn
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                db.execute("PRAGMA wal_autocheckpoint=0")
+                reader = connect(path)
+                db.execute("DELETE FROM accounts WHERE id > %d" % (int(rows) * 4 // 5))
+                db.execute("UPDATE commits SET s=(SELECT sum(id*n) FROM accounts), n=n WHERE n=(SELECT max(n) FROM commits)")
+                db.execute("UPDATE accounts SET balance=0")
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM accounts").fetchone()
+                (left,) = db.execute("SELECT max(id) FROM accounts").fetchone()
+                transaction(db, everything, left, nothing)
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if kind == "journal":
+                db.execute("PRAGMA cache_size=5")
+                db.execute("BEGIN")
+                everything(db, times + 1, 0, int(rows))
+            for end in "", "-wal", "-journal":
+                if os.path.exists(path + end):
+                    shutil.copy(path + end, os.path.join(at, "ledger.db" + end))
+            db.close()
+            for end in "", "-wal", "-journal", "-shm":
+                if os.path.exists(path + end):
+                    os.remove(path + end)
 
 
 def verdict(path):
