@@ -215,7 +215,13 @@ func (j judge) of(path string) (n int, wrong string) {
 // capture captures the ledger, and judges what came of it.
 func (l *ledger) capture(j judge, o Options) (r Result, wrong string) {
 	l.t.Helper()
-	to := root(l.t, l.t.TempDir())
+	return l.captureTo(j, l.t.TempDir(), o)
+}
+
+// captureTo leaves nothing of the copy.
+func (l *ledger) captureTo(j judge, stage string, o Options) (r Result, wrong string) {
+	l.t.Helper()
+	to := root(l.t, stage)
 	_, done := l.notes()
 	r, err := Capture(context.Background(), l.dir, ledgerName, to, o)
 	if err != nil {
@@ -229,7 +235,7 @@ func (l *ledger) capture(j judge, o Options) (r Result, wrong string) {
 	if wrong == "" && (n < done || n > begun) {
 		wrong = fmt.Sprintf("it has %d transactions: %d were done before, %d begun after", n, done, begun)
 	}
-	if err := os.RemoveAll(to.Name()); err != nil {
+	if err := os.RemoveAll(stage); err != nil {
 		l.t.Fatal(err)
 	}
 	return r, wrong

@@ -129,7 +129,7 @@ var scenes = map[string]scene{
 }
 
 // untouched waits until the database and what belongs to it are no longer young.
-func untouched(t *testing.T, l *ledger) {
+func untouched(t testing.TB, l *ledger) {
 	t.Helper()
 	c := capture{dir: l.dir, name: ledgerName}
 	waitFor(t, func() bool {
@@ -138,7 +138,7 @@ func untouched(t *testing.T, l *ledger) {
 	})
 }
 
-func waitFor(t *testing.T, is func() bool) {
+func waitFor(t testing.TB, is func() bool) {
 	t.Helper()
 	for deadline := time.After(hang); !is(); {
 		select {
