@@ -84,7 +84,7 @@ func (b *Base) apply(d Delta) error {
 	rest := b.Rows()
 	unplaced := b.Unplaced[:0]
 	left := b.Unplaced
-	settle := func(path string) { // what stands before it stays
+	resolve := func(path string) { // what stands before it stays
 		n, found := searchChanges(left, path)
 		unplaced = append(unplaced, left[:n]...)
 		if left = left[n:]; found {
@@ -107,7 +107,7 @@ func (b *Base) apply(d Delta) error {
 		if !c.Gone {
 			rows = append(rows, c.Row)
 		}
-		settle(c.Path)
+		resolve(c.Path)
 	}
 	b.rows = append(rows, rest...)
 	b.Unplaced = append(unplaced, left...)

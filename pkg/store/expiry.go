@@ -54,7 +54,7 @@ func (l *Lease) expired(ctx context.Context, owner Holder) error {
 	if err := l.sight(ctx, owner); err != nil {
 		return err
 	}
-	left, err := l.left(ctx, owner)
+	left, err := l.remaining(ctx, owner)
 	if err != nil || left <= 0 {
 		return err
 	}
@@ -71,9 +71,9 @@ func (l *Lease) expired(ctx context.Context, owner Holder) error {
 	return held
 }
 
-// left is what is left of the owner's time. When that seems to be over the store's
+// remaining is what is left of the owner's time. When that seems to be over the store's
 // clock is read anew.
-func (l *Lease) left(ctx context.Context, owner Holder) (time.Duration, error) {
+func (l *Lease) remaining(ctx context.Context, owner Holder) (time.Duration, error) {
 	left := func() time.Duration { return l.patience(owner) + clockGrain - l.storeNow().Sub(l.seen.last) }
 	if !l.store.read.IsZero() && left() > 0 {
 		return left(), nil
