@@ -110,7 +110,7 @@ func (r *registry) collectOrphan(pid int) {
 // ends. Only one supervisor of a marker may run; a lock must see to that.
 func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) {
 	prefix := []byte(MarkerVar + "=" + marker + "/")
-	told := map[proc]bool{}
+	signaled := map[proc]bool{}
 	deadline := time.Now().Add(grace)
 	for pause := pollMin; ; pause = min(pause*2, pollMax) {
 		left := leftovers(prefix)
@@ -118,13 +118,13 @@ func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) 
 			switch late := time.Now().After(deadline); {
 			case late:
 				p.signal(syscall.SIGKILL)
-			case !told[p]:
+			case !signaled[p]:
 				p.signal(syscall.SIGTERM)
 			}
-			told[p] = true
+			signaled[p] = true
 		}
 		if len(left) == 0 || !sleep(ctx, pause) {
-			return len(told)
+			return len(signaled)
 		}
 	}
 }

@@ -225,13 +225,13 @@ func (c *Child) Left() bool {
 // drained. It signals nobody by itself: until Signal is called, it waits for as
 // long as a member lives.
 func (c *Child) Reap() {
-	told := map[int]syscall.Signal{}
+	signaled := map[int]syscall.Signal{}
 	for pause := pollMin; !c.alone; pause = min(pause*2, pollMax) {
 		members := c.members()
 		if len(members) == 0 {
 			break
 		}
-		c.tell(members, told)
+		c.tell(members, signaled)
 		time.Sleep(pause)
 	}
 	c.collect()
@@ -243,16 +243,16 @@ func (c *Child) Reap() {
 
 // tell passes the last signal on to members that the group signal misses, once
 // each; KILL goes to all each time, for what forked meanwhile.
-func (c *Child) tell(members []proc, told map[int]syscall.Signal) {
+func (c *Child) tell(members []proc, signaled map[int]syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sig == syscall.SIGKILL {
 		_ = syscall.Kill(-c.pid, syscall.SIGKILL)
 	}
 	for _, p := range members {
-		if p.pgrp != c.pid && c.sig != 0 && (told[p.pid] != c.sig || c.sig == syscall.SIGKILL) {
+		if p.pgrp != c.pid && c.sig != 0 && (signaled[p.pid] != c.sig || c.sig == syscall.SIGKILL) {
 			p.signal(c.sig)
-			told[p.pid] = c.sig
+			signaled[p.pid] = c.sig
 		}
 	}
 }

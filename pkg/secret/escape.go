@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// reading is a character that a text may say with its next n bytes.
-type reading struct {
+// decoded is a character that the next n bytes of a text may stand for.
+type decoded struct {
 	char byte
 	n    int
 }
 
-// longestEscape is how much of a text readings look at.
+// longestEscape is how much of a text decode looks at.
 const longestEscape = 16
 
-// introduces tells the bytes that an escape, or a break of lines, begins with.
+// introduces has the bytes that an escape, or a break of lines, begins with.
 var introduces = func() (is [256]bool) {
 	for _, c := range []byte("\\%&+'\"\n\r=") {
 		is[c] = true
@@ -23,11 +23,11 @@ var introduces = func() (is [256]bool) {
 	return is
 }()
 
-// readings are the characters that text may begin with: what stands there, or what
+// decode returns the characters that text may begin with: what stands there, or what
 // it says in the escapes of URLs, JSON, programming languages, shells, SQL, CSV and
 // XML. Escapes that were escaped again are read too.
-func readings(out []reading, text []byte) []reading {
-	out = append(out[:0], reading{text[0], 1})
+func decode(out []decoded, text []byte) []decoded {
+	out = append(out[:0], decoded{text[0], 1})
 	switch text[0] {
 	case '%':
 		rest := text[1:]
@@ -36,13 +36,13 @@ func readings(out []reading, text []byte) []reading {
 		}
 		out = number(out, len(text)-len(rest), rest, 2, 16)
 		if r := out[len(out)-1]; r.char == '+' {
-			out = append(out, reading{' ', r.n})
+			out = append(out, decoded{' ', r.n})
 		}
 		if len(rest) < len(text)-1 { // the last 25 may be the character itself
-			out = append(out, reading{'%', len(text) - len(rest)})
+			out = append(out, decoded{'%', len(text) - len(rest)})
 		}
 	case '+':
-		out = append(out, reading{' ', 1})
+		out = append(out, decoded{' ', 1})
 	case '\\':
 		out = backslash(out, text)
 	case '&':
@@ -50,24 +50,24 @@ func readings(out []reading, text []byte) []reading {
 	case '\'':
 		for _, quoted := range []string{`''`, `'\''`, `'"'"'`} {
 			if bytes.HasPrefix(text, []byte(quoted)) {
-				out = append(out, reading{'\'', len(quoted)})
+				out = append(out, decoded{'\'', len(quoted)})
 			}
 		}
 	case '"':
 		if bytes.HasPrefix(text, []byte(`""`)) {
-			out = append(out, reading{'"', 2})
+			out = append(out, decoded{'"', 2})
 		}
 	}
 	return out
 }
 
 // number reads so many digits behind so many bytes.
-func number(out []reading, before int, text []byte, digits, base int) []reading {
+func number(out []decoded, before int, text []byte, digits, base int) []decoded {
 	if len(text) < digits {
 		return out
 	}
 	if n, err := strconv.ParseUint(string(text[:digits]), base, 16); err == nil && n < 0x100 {
-		out = append(out, reading{byte(n), before + digits})
+		out = append(out, decoded{byte(n), before + digits})
 	}
 	return out
 }
@@ -76,13 +76,13 @@ func number(out []reading, before int, text []byte, digits, base int) []reading 
 var control = strings.NewReplacer("n", "\n", "r", "\r", "t", "\t", "b", "\b", "f", "\f", "v", "\v", "a", "\a", "e", "\x1b")
 
 // backslash reads what a run of backslashes begins.
-func backslash(out []reading, text []byte) []reading {
+func backslash(out []decoded, text []byte) []decoded {
 	run := 1
 	for run < 8 && run < len(text) && text[run] == '\\' {
 		run++
 	}
 	for n := 2; n <= run; n *= 2 {
-		out = append(out, reading{'\\', n})
+		out = append(out, decoded{'\\', n})
 	}
 	if run == len(text) {
 		return out
@@ -95,11 +95,11 @@ func backslash(out []reading, text []byte) []reading {
 	case '0' <= c && c <= '3':
 		out = number(out, run, text[run:], 3, 8)
 	case 'a' <= c && c <= 'z':
-		if said := control.Replace(string(c)); said[0] != c {
-			out = append(out, reading{said[0], run + 1})
+		if meant := control.Replace(string(c)); meant[0] != c {
+			out = append(out, decoded{meant[0], run + 1})
 		}
 	case ' ' <= c && c < 0x7f:
-		out = append(out, reading{c, run + 1})
+		out = append(out, decoded{c, run + 1})
 	}
 	return out
 }
@@ -108,21 +108,21 @@ func backslash(out []reading, text []byte) []reading {
 var entities = map[string]byte{"amp": '&', "lt": '<', "gt": '>', "quot": '"', "apos": '\''}
 
 // entity reads what follows an ampersand.
-func entity(out []reading, text []byte) []reading {
+func entity(out []decoded, text []byte) []decoded {
 	end := bytes.IndexByte(text[:min(len(text), longestEscape-1)], ';')
 	if end < 0 {
 		return out
 	}
 	name := string(text[:end])
 	if c, ok := entities[name]; ok {
-		return append(out, reading{c, end + 2})
+		return append(out, decoded{c, end + 2})
 	}
 	if digits, ok := strings.CutPrefix(name, "#"); ok {
 		if hex, ok := strings.CutPrefix(strings.ToLower(digits), "x"); ok {
 			digits = "0x" + hex
 		}
 		if n, err := strconv.ParseUint(digits, 0, 16); err == nil && n < 0x80 {
-			out = append(out, reading{byte(n), end + 2})
+			out = append(out, decoded{byte(n), end + 2})
 		}
 	}
 	return out

@@ -15,7 +15,7 @@ const MinLength = 4
 
 // form is a secret in one encoding: for each character what it may be. How a
 // character may be escaped, and where lines may be wrapped, is the reader's to know
-// (see readings and lineBreak).
+// (see decode and lineBreak).
 type form []string
 
 // wrapped is the length from which a line break within a form is looked for: shorter

@@ -149,13 +149,13 @@ func (x *index) find(text []byte, resumed bool) (found []span, pending int) {
 			pending = 0 // with its indent: what is left still begins a line
 		}
 	}
-	var room [8]reading
+	var room [8]decoded
 	for i, c := range text {
 		if !x.begins[c] {
 			continue
 		}
 		if !introduces[c] {
-			if x.goesOn(c, text[i+1:]) { // as nearly nowhere
+			if x.continues(c, text[i+1:]) { // as nearly nowhere
 				found, pending = x.look(c, text, i, found, pending)
 			}
 			continue
@@ -163,15 +163,15 @@ func (x *index) find(text []byte, resumed bool) (found []span, pending int) {
 		if cut(text[i:]) {
 			pending = min(pending, i)
 		}
-		for _, r := range readings(room[:0], text[i:]) {
+		for _, r := range decode(room[:0], text[i:]) {
 			found, pending = x.look(r.char, text, i, found, pending)
 		}
 	}
 	return found, pending
 }
 
-// goesOn reports whether a form may begin with a character and what is behind it.
-func (x *index) goesOn(first byte, text []byte) bool {
+// continues reports whether a form may begin with a character and what is behind it.
+func (x *index) continues(first byte, text []byte) bool {
 	if len(text) == 0 {
 		return true
 	}
@@ -184,8 +184,8 @@ func (x *index) goesOn(first byte, text []byte) bool {
 	if n := lineBreak(text); n > 0 && (n == len(text) || introduces[text[n]] || x.pair(first, text[n])) {
 		return true
 	}
-	var room [8]reading
-	for _, r := range readings(room[:0], text) {
+	var room [8]decoded
+	for _, r := range decode(room[:0], text) {
 		if x.pair(first, r.char) {
 			return true
 		}
@@ -283,8 +283,8 @@ func step(next []int, text []byte, e int, want string) []int {
 		}
 		return next
 	}
-	var room [8]reading
-	for _, r := range readings(room[:0], text[e:]) {
+	var room [8]decoded
+	for _, r := range decode(room[:0], text[e:]) {
 		if strings.IndexByte(want, r.char) >= 0 {
 			next = put(next, e+r.n)
 		}

@@ -86,10 +86,10 @@ func (j Join) Run(ctx context.Context) error {
 	case is.Flags == want && now.coming():
 		err = reason(now, nil)
 	case !now.joined() || is.Flags != want:
-		var said error
-		is.Note, said = j.up(ctx)
-		if now, err = j.look(ctx); err == nil && (!now.joined() || said != nil) {
-			err = reason(now, said)
+		var upErr error
+		is.Note, upErr = j.up(ctx)
+		if now, err = j.look(ctx); err == nil && (!now.joined() || upErr != nil) {
+			err = reason(now, upErr)
 		}
 		if is.Flags = want; err != nil {
 			is.Flags = ""
@@ -198,10 +198,10 @@ func (j Join) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // reason is why a node is not in the tailnet.
-func reason(s state, said error) error {
+func reason(s state, cause error) error {
 	text := ""
-	if said != nil {
-		text = said.Error()
+	if cause != nil {
+		text = cause.Error()
 	}
 	switch lower := strings.ToLower(text); {
 	case strings.Contains(lower, "invalid key"), strings.Contains(lower, "invalid authkey"), strings.Contains(lower, "not valid"):
