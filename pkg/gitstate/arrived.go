@@ -175,6 +175,8 @@ func Harmless(path string, link bool, target string) bool {
 	switch {
 	case strings.HasSuffix("/"+path, "/objects/info/alternates"), strings.HasSuffix("/"+path, "/objects/info/http-alternates"):
 		return false
+	case filepath.Base(path) == "commondir" && filepath.Base(filepath.Dir(filepath.Dir(path))) != "worktrees": // git takes objects and configuration from where it points
+		return false
 	case link:
 		return Carried(path, target) && !strings.Contains("/"+path+"/", "/objects/")
 	}

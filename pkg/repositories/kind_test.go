@@ -88,20 +88,20 @@ func TestAsFiles(t *testing.T) {
 func TestLaidOut(t *testing.T) {
 	kinds := whole.Kinds{Kind{}}
 	shadow := layout.Dir + "/a/.git"
-	entries := rowsOf("a/.git", "a/f", "b/.git", shadow+"/coltec.json", shadow+"/HEAD", shadow+"/objects/info/alternates",
+	entries := rowsOf("a/.git", "a/f", "b/.git", shadow+"/coltec.json", shadow+"/HEAD", shadow+"/objects/info/alternates", shadow+"/commondir", shadow+"/worktrees/w/commondir", shadow+"/modules/m/commondir",
 		".coltec/conflicts/x/a/f", "a/g")
 	link := tree.Entry{Path: shadow + "/refs/heads/x", Kind: tree.Link, Link: "../../../../elsewhere"}
 	entries = append(entries, link, tree.Entry{Path: layout.Dir + "/c/.git", Kind: tree.Link, Link: "/etc"})
 	tree.Sort(entries)
 	t1, left := kinds.Harmless(&store.Tree{Entries: entries})
-	if got, want := pathsOf(kinds.Laid(t1).Entries), []string{"a/.git/HEAD", "a/f", "a/g", "b/.git"}; !slices.Equal(got, want) {
+	if got, want := pathsOf(kinds.Laid(t1).Entries), []string{"a/.git/HEAD", "a/.git/worktrees/w/commondir", "a/f", "a/g", "b/.git"}; !slices.Equal(got, want) {
 		t.Errorf("laid: %q, want %q", got, want)
 	}
 	var refused []string
 	for _, u := range left {
 		refused = append(refused, u.Path)
 	}
-	if want := []string{"a/.git/objects/info/alternates", "a/.git/refs/heads/x", "c/.git"}; !slices.Equal(refused, want) {
+	if want := []string{"a/.git/commondir", "a/.git/modules/m/commondir", "a/.git/objects/info/alternates", "a/.git/refs/heads/x", "c/.git"}; !slices.Equal(refused, want) {
 		t.Errorf("left out: %q, want %q", refused, want)
 	}
 	if got := kinds.Shadowed(entries, "a/.git/HEAD") + kinds.Shadowed(entries, "b/.git") + kinds.Shadowed(entries, "a/f"); got != "a/.git" {
