@@ -23,7 +23,7 @@ func (m *machine) leftOut() (names []string, came int64) {
 	found, err := m.ScanIn(w.t.Context(), nil)
 	w.must(err)
 	batch := m.Layout.Begin(filepath.Join(m.StageDir(), "out"), w.epoch, nil)
-	staged, err := m.StageEdits(w.t.Context(), batch, found.Staging())
+	staged, err := m.StageEdits(w.t.Context(), batch, found.staging())
 	w.must(err)
 	came = batch.Staged()
 	w.must(batch.Send(w.t.Context()))

@@ -12,8 +12,8 @@ import (
 // open reports whether the first element of a path does not begin with a dot.
 func open(path string) bool { return !strings.HasPrefix(path, ".") }
 
-// Loss counts what the deletions of lost, which Losing named, take.
-func (r *Replica) Loss(lost []tree.Entry, explained int, givesBack bool) (plan.Loss, error) {
+// loss counts what the deletions of lost, which Losing named, take.
+func (r *Replica) loss(lost []tree.Entry, explained int, givesBack bool) (plan.Loss, error) {
 	l := plan.Loss{Files: int(r.base.Totals().Files), Gone: len(lost), Explained: min(explained, len(lost)), GivesBack: givesBack}
 	if !l.Many() {
 		return l, nil
@@ -32,9 +32,9 @@ func (r *Replica) Loss(lost []tree.Entry, explained int, givesBack bool) (plan.L
 	return l, err
 }
 
-// GivesBack reports whether a kept generation has all that both sides agreed on, and the
+// givesBack reports whether a kept generation has all that both sides agreed on, and the
 // tree is the one that was synced last: what is missing in a copy of it was not deleted.
-func (r *Replica) GivesBack() bool {
+func (r *Replica) givesBack() bool {
 	return r.Layout.ByContent() && !r.moved && r.base.Totals().Contentless == 0
 }
 
@@ -57,9 +57,9 @@ func (r *Replica) Trust() error {
 	return nil
 }
 
-// Losing names those in gone that take content away which nothing staged has: a renamed
+// losing names those in gone that take content away which nothing staged has: a renamed
 // file is not lost.
-func (s *Staged) Losing(gone []tree.Entry) (lost []tree.Entry, err error) {
+func (s *Staged) losing(gone []tree.Entry) (lost []tree.Entry, err error) {
 	if len(gone) == 0 {
 		return nil, nil
 	}

@@ -114,7 +114,7 @@ func TestReturn(t *testing.T) {
 // many deletions wait in it until a whole walk found none, also after a restart.
 func TestMovedTree(t *testing.T) {
 	one, _ := started(t, manyFiles("d", 20))
-	if !one.GivesBack() {
+	if !one.givesBack() {
 		t.Fatal("nothing gives back")
 	}
 	one.base.Header.Inode++
@@ -122,14 +122,14 @@ func TestMovedTree(t *testing.T) {
 	for range 2 {
 		one.restart()
 		one.mustAcquire()
-		if one.GivesBack() {
+		if one.givesBack() {
 			t.Fatal("a moved tree is trusted")
 		}
 	}
 	one.w.must(one.Trust())
 	one.restart()
 	one.mustAcquire()
-	if !one.GivesBack() {
+	if !one.givesBack() {
 		t.Error("it is not trusted, though it was looked at")
 	}
 }

@@ -23,9 +23,9 @@ type Changes struct {
 	whole bool // all of the tree was walked
 }
 
-// Staging is what is to be staged where there is something to push: the time of a
+// staging is what is to be staged where there is something to push: the time of a
 // directory travels with what else does.
-func (c *Changes) Staging() []Edit {
+func (c *Changes) staging() []Edit {
 	if len(c.Touched) == 0 {
 		return c.Edited
 	}
@@ -41,9 +41,9 @@ type Edit struct {
 // Empty reports whether there is nothing to push.
 func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotten) == 0 }
 
-// Replaces reports whether an edit has the name of what is a directory for the remote
+// replaces reports whether an edit has the name of what is a directory for the remote
 // side.
-func (s *Edit) Replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
+func (s *Edit) replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
 
 // editOf is what is seen where the base has a row.
 func editOf(s *localfs.Sighting, row *base.Row) Edit {

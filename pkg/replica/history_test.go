@@ -370,7 +370,7 @@ func (h *history) checkAgreed(side int) {
 	if h.generation > 0 {
 		t, err := m.Layout.Tree(h.t.Context(), h.ref)
 		h.must(err)
-		differs, err := m.Differs(t)
+		differs, err := m.differs(t)
 		h.must(err)
 		if differs {
 			h.broken("%s: the head differs from its own base", m.Host)

@@ -97,12 +97,12 @@ func TestOwnDirectoryIsHeld(t *testing.T) {
 	must(err)
 	defer r.Close()
 	must(r.Base().Save(), os.WriteFile(filepath.Join(r.StageDir(), "mine"), []byte("mine"), 0o600))
-	if r.Lost() {
+	if r.lost() {
 		t.Error("it is lost before anything happened")
 	}
 
 	must(os.Rename(at(localfs.Dir), at("ours")), os.Symlink(elsewhere, at(localfs.Dir)), os.WriteFile(filepath.Join(elsewhere, "stage"), []byte("x"), 0o644))
-	if !r.Lost() {
+	if !r.lost() {
 		t.Error("that another directory is there was not noticed")
 	}
 	must(r.Base().Save(), os.WriteFile(filepath.Join(r.StageDir(), "more"), nil, 0o600))
@@ -125,7 +125,7 @@ func TestOwnDirectoryIsHeld(t *testing.T) {
 		t.Errorf("a directory of theirs was taken: %v", err)
 	}
 	must(os.Remove(at(localfs.Dir)), os.Rename(at("ours"), at(localfs.Dir)), r.Open("lineage", 0))
-	if r.Lost() {
+	if r.lost() {
 		t.Error("its own directory is back, and it is lost")
 	}
 }

@@ -202,7 +202,7 @@ func (p *planning) hold(r *Replica, o SettleOptions) (held []string, err error) 
 	}
 	lost := plan.Losing(p.decisions)
 	explained := min(max(o.Allowed-r.base.Header.Allowed, 0), int64(len(lost)))
-	loss, err := r.Loss(lost, int(explained), o.GivesBack && r.Layout.ByContent())
+	loss, err := r.loss(lost, int(explained), o.GivesBack && r.Layout.ByContent())
 	if err != nil || o.AllowDelete || !loss.Waits() {
 		return nil, err
 	}

@@ -56,8 +56,8 @@ func (r *Replica) differences(t *store.Tree) []base.Change {
 	return r.base.Differences(t.Entries)
 }
 
-// Differs reports whether Receive would find anything to place.
-func (r *Replica) Differs(t *store.Tree) (bool, error) {
+// differs reports whether Receive would find anything to place.
+func (r *Replica) differs(t *store.Tree) (bool, error) {
 	if err := r.base.Load(); err != nil {
 		return false, err
 	}
@@ -67,7 +67,7 @@ func (r *Replica) Differs(t *store.Tree) (bool, error) {
 // ReceiveChanged receives a tree where there is anything in it to place, and reports
 // whether there was.
 func (r *Replica) ReceiveChanged(t *store.Tree, ref string, epoch, generation int64) (changed bool, err error) {
-	if changed, err = r.Differs(t); err != nil || !changed {
+	if changed, err = r.differs(t); err != nil || !changed {
 		return false, err
 	}
 	return true, r.Receive(t, ref, epoch, generation)

@@ -232,8 +232,8 @@ func (r *Replica) Close() {
 // Then nothing is known to be deleted: both sides are joined.
 func (r *Replica) Stranger() string { return r.left }
 
-// Lost reports whether the base or the root vanished under the running program.
-func (r *Replica) Lost() bool {
+// lost reports whether the base or the root vanished under the running program.
+func (r *Replica) lost() bool {
 	if r.root == nil || r.base == nil || !r.base.Intact() || !r.own.Stands(r.root) {
 		return true
 	}
@@ -243,8 +243,8 @@ func (r *Replica) Lost() bool {
 	return err != nil || rootErr != nil || localfs.Inode(s) != ino || localfs.Device(s) != dev
 }
 
-// Present says, by a nil error, that the local tree is there.
-func (o *Options) Present() error {
+// present says, by a nil error, that the local tree is there.
+func (o *Options) present() error {
 	s, err := os.Lstat(o.Path)
 	if err == nil && !s.IsDir() {
 		err = errors.New("not a directory")
@@ -263,10 +263,10 @@ var ErrLost = errors.New("was removed, or the directory replaced")
 // Check says, by a nil error, that the local tree is there and the one that was opened,
 // with its base. The error wraps ErrRoot or ErrLost.
 func (r *Replica) Check() error {
-	if err := r.Present(); err != nil {
+	if err := r.present(); err != nil {
 		return err
 	}
-	if r.Lost() {
+	if r.lost() {
 		return fmt.Errorf("the base in %s %w: nothing is pushed before it was compared with the bucket again", r.Path, ErrLost)
 	}
 	return nil

@@ -73,7 +73,7 @@ func TestWalkRootMissing(t *testing.T) {
 	if _, err := m.ScanIn(t.Context(), nil); err == nil {
 		t.Error("a missing root was scanned")
 	}
-	if !m.Lost() {
+	if !m.lost() {
 		t.Error("nothing is lost")
 	}
 }
@@ -373,7 +373,7 @@ func TestLosing(t *testing.T) {
 	m.w.must(err)
 	staged, err := m.StageEdits(t.Context(), m.Layout.Begin(filepath.Join(m.StageDir(), "out"), 1, nil), found.Edited)
 	m.w.must(err)
-	if lost, err := staged.Losing(found.Gone); err != nil || len(lost) != 2 || len(found.Gone) != 4 {
+	if lost, err := staged.losing(found.Gone); err != nil || len(lost) != 2 || len(found.Gone) != 4 {
 		t.Errorf("losing %v of %v, %v", lost, found.Gone, err)
 	}
 }

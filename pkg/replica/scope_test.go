@@ -252,7 +252,7 @@ func TestScanOfALostBase(t *testing.T) {
 	info, err := os.Stat(file)
 	one.w.must(err)
 	one.w.must(os.Truncate(file, info.Size()-1))
-	if found, err := one.ScanIn(t.Context(), nil); err == nil || found != nil || !one.Lost() {
-		t.Errorf("found %+v, error %v, lost %v", found, err, one.Lost())
+	if found, err := one.ScanIn(t.Context(), nil); err == nil || found != nil || !one.lost() {
+		t.Errorf("found %+v, error %v, lost %v", found, err, one.lost())
 	}
 }

@@ -31,7 +31,7 @@ func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progres
 		}
 	}()
 	batch := r.Layout.Begin(dir, epoch, progress)
-	staged, err = r.StageEdits(ctx, batch, found.Staging())
+	staged, err = r.StageEdits(ctx, batch, found.staging())
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +51,14 @@ func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progres
 // weigh counts what the deletions that were found would lose. None may go before
 // everything that was edited is in, but for what waits for them.
 func (r *Replica) weigh(staged *Staged) error {
-	if slices.ContainsFunc(staged.Rest, func(s Edit) bool { return !s.Replaces() }) {
+	if slices.ContainsFunc(staged.Rest, func(s Edit) bool { return !s.replaces() }) {
 		return nil
 	}
-	lost, err := staged.Losing(staged.Found.Gone)
+	lost, err := staged.losing(staged.Found.Gone)
 	if err != nil {
 		return err
 	}
-	loss, err := r.Loss(lost, 0, r.GivesBack())
+	loss, err := r.loss(lost, 0, r.givesBack())
 	if err != nil {
 		return err
 	}

@@ -200,7 +200,7 @@ func TestMovedTreeIsLookedAt(t *testing.T) {
 			found, err := one.Scan(t.Context(), tt.dirs)
 			one.w.must(err)
 			if found.Any {
-				if one.GivesBack() {
+				if one.givesBack() {
 					t.Error("it is trusted before anything was judged")
 				}
 				staged := one.sent(found)
@@ -208,7 +208,7 @@ func TestMovedTreeIsLookedAt(t *testing.T) {
 				_, err = one.MakeStep(staged, false, one.w.epoch, one.w.generation+1)
 				one.w.must(err)
 			}
-			if one.GivesBack() != tt.trusted {
+			if one.givesBack() != tt.trusted {
 				t.Errorf("trusted: %v", !tt.trusted)
 			}
 		})

@@ -22,14 +22,14 @@ import (
 // called again. Where nothing waits it looks at nothing; a repository that waits is
 // another's business.
 func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error) {
-	if r.base.Header.Restored && !r.Waiting() {
-		return &Outcome{Idle: true, Problems: r.Misnamed()}, nil
+	if r.base.Header.Restored && !r.waiting() {
+		return &Outcome{Idle: true, Problems: r.misnamed()}, nil
 	}
 	if len(r.base.Unplaced) == 0 { // what else differs is an edit, for the next scan
 		if err := r.emptyStage(r.root); err != nil { // of a placement that was killed
 			return nil, err
 		}
-		return &Outcome{Problems: r.Misnamed()}, r.restored(o.Allowed)
+		return &Outcome{Problems: r.misnamed()}, r.restored(o.Allowed)
 	}
 	p, err := r.plan(ctx)
 	if err != nil {
@@ -45,7 +45,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 		}
 	}
 	pl := &placement{r: r, o: o, out: out, plan: p, late: p.giveNames(r.quirks), stayed: map[string]string{}}
-	out.Problems = append(p.unshown, r.Misnamed()...)
+	out.Problems = append(p.unshown, r.misnamed()...)
 	if err := pl.run(ctx); err != nil {
 		if noRoom(err) { // what is staged must not keep the disk full
 			err = errors.Join(err, r.emptyStage(r.root))
@@ -60,8 +60,8 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	return out, errors.Join(r.restored(allowed), returned(r.base.Dir()))
 }
 
-// Misnamed is what of the remote tree has no place anywhere.
-func (r *Replica) Misnamed() []localfs.Unknown {
+// misnamed is what of the remote tree has no place anywhere.
+func (r *Replica) misnamed() []localfs.Unknown {
 	if r.capitals == 0 {
 		return nil
 	}

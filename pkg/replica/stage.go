@@ -166,7 +166,7 @@ func (x *staging) rank(s *Edit) int {
 		return -1
 	case base.ShadowRow(s.Path) && x.comes(s) > hurryBytes:
 		return 3
-	case s.Replaces():
+	case s.replaces():
 		return 2
 	case x.r.hurried && x.r.flushed[s.Path]:
 		return 5

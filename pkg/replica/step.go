@@ -30,7 +30,7 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 	}
 	gone := r.gone(staged)
 	var err error
-	if staged.Withheld, err = r.Withhold(staged, gone, staged.forgotten()); err != nil {
+	if staged.Withheld, err = r.withhold(staged, gone, staged.forgotten()); err != nil {
 		return nil, err
 	}
 	if err := r.base.Refresh(staged.Refreshed); err != nil {
@@ -106,10 +106,10 @@ func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, ep
 	return s, err
 }
 
-// Withhold takes out of what is staged, and names, what would put a file or link in
+// withhold takes out of what is staged, and names, what would put a file or link in
 // the place of a directory that, for the remote side, still has something in it: a
 // deletion that waits for a word, or what this file system cannot show.
-func (r *Replica) Withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []localfs.Unknown, err error) {
+func (r *Replica) withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []localfs.Unknown, err error) {
 	replaced := map[string]bool{}
 	for _, c := range staged.Changes {
 		if c.Kind != tree.Dir && c.Was == tree.Dir {

@@ -105,10 +105,10 @@ func (e elsewhere) Identity() (dev, inode uint64, err error) {
 func TestLostToAnotherDevice(t *testing.T) {
 	m := newWorld(t).machine("m")
 	m.mustAcquire()
-	if m.Lost() {
+	if m.lost() {
 		t.Error("it is lost")
 	}
-	if m.root = (elsewhere{m.root.(*localfs.Root)}); !m.Lost() {
+	if m.root = (elsewhere{m.root.(*localfs.Root)}); !m.lost() {
 		t.Error("it is not lost")
 	}
 }

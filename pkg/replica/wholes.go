@@ -14,9 +14,9 @@ import (
 // leads reports whether a path has a name that leads to a whole.
 func (o *Options) leads(p string) bool { return o.Wholes.Leads(path.Base(p)) }
 
-// Waiting reports whether the remote side of a path waits to be placed. A whole that waits
+// waiting reports whether the remote side of a path waits to be placed. A whole that waits
 // is another's business.
-func (r *Replica) Waiting() bool {
+func (r *Replica) waiting() bool {
 	return slices.ContainsFunc(r.base.Unplaced, func(u base.Change) bool { return !base.ShadowRow(u.Path) })
 }
 
