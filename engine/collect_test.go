@@ -338,7 +338,7 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 func TestCollectionLosesNothing(t *testing.T) {
 	sample.Long(t)
 	t.Parallel()
-	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(3, 15)))
+	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(2, 15)))
 	t.Logf("%d histories from seed %d", n, first)
 	for seed := first; seed < first+n; seed++ {
 		if err := newYard(t, seed).history(60); err != nil {
@@ -359,7 +359,7 @@ func TestCollectionMutants(t *testing.T) {
 		"what a manifest is a difference from goes": func(r *collection.Rules) { r.Bases = false },
 		"deleted at once": func(r *collection.Rules) { r.Wait = 0 },
 	}
-	for name, weaken := range tests {
+	for name, weaken := range sample.Cases(t, 1, tests) {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(100) {
 				y := newYard(t, seed)

@@ -133,7 +133,7 @@ func TestHistories(t *testing.T) {
 		}
 		return
 	}
-	first, count := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<48)+1), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(1_000, 10_000)))
+	first, count := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<48)+1), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(400, 10_000)))
 	workers := uint64(runtime.GOMAXPROCS(0))
 	begin := time.Now()
 	outcomes := make(chan error)

@@ -85,7 +85,7 @@ func TestWhatIsNoFile(t *testing.T) {
 	type kind func(*placed, string)
 	fifo, directory, socket := (*placed).fifo, (*placed).directory, (*placed).socket
 	const loose = "objects/ab/cdef0123456789012345678901234567890123"
-	for _, c := range []struct {
+	cases := []struct {
 		path    string
 		put     kind
 		says    string
@@ -108,7 +108,8 @@ func TestWhatIsNoFile(t *testing.T) {
 		{"MERGE_MSG", fifo, "MERGE_MSG is a FIFO, not a file", true},
 		{"fsmonitor--daemon.ipc", socket, "", true},
 		{"some tool's.sock", socket, "", true},
-	} {
+	}
+	for _, c := range sample.Some(t, 6, cases) {
 		t.Run(strings.ReplaceAll(c.path, "/", "-")+" "+c.says, func(t *testing.T) {
 			a := newPlace(t)
 			a.history("work", 3)

@@ -75,7 +75,7 @@ func TestRemoved(t *testing.T) {
 			p.git("", "commit", "-q", "-m", "other")
 		}, Removal{}},
 	}
-	for name, tt := range tests {
+	for name, tt := range sample.Cases(t, 5, tests) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			p.git("", "init", "-q")

@@ -13,7 +13,7 @@ import (
 func TestNamesThatCannotBeTogether(t *testing.T) {
 	t.Parallel()
 	sample.Long(t)
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		base, here, there []string // git's words, and a step each
 		stays, kept       string
 	}{
@@ -35,7 +35,8 @@ func TestNamesThatCannotBeTogether(t *testing.T) {
 		"renamed here, goes on there": {
 			[]string{"branch x"}, []string{"branch -m x aside", "branch -m aside x/y", "branch -f x/y COMMIT"}, []string{"branch -f x COMMIT"}, "x", "heads/x/y",
 		},
-	} {
+	}
+	for name, c := range sample.Cases(t, 3, cases) {
 		t.Run(name, func(t *testing.T) {
 			a, b := newPlace(t), newPlace(t)
 			a.history("work", 3)

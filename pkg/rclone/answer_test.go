@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -24,7 +25,7 @@ func TestPortals(t *testing.T) {
 	}
 	// An rclone for each: all operations where an answer may be taken for a good one.
 	whole := []s3test.Portal{s3test.PortalRedirect, s3test.PortalEmpty, s3test.PortalNoContent, s3test.PortalNotFound}
-	for _, portal := range s3test.Portals {
+	for _, portal := range sample.Some(t, 4, s3test.Portals) {
 		t.Run(string(portal), func(t *testing.T) {
 			open := s.proxy.Inject(s3test.Fault{Portal: portal})
 			tries := everything

@@ -179,7 +179,7 @@ func (s scene) run(t *testing.T, j judge, mutate func(*Options)) (r Result, wron
 func TestCaptureBeside(t *testing.T) {
 	sample.Long(t)
 	j := newJudge(t)
-	for name, s := range scenes {
+	for name, s := range sample.Cases(t, 4, scenes) {
 		t.Run(name, func(t *testing.T) {
 			r, wrong := s.run(t, j, nil)
 			if wrong != "" || r.Outcome != s.want {
@@ -193,7 +193,7 @@ func TestCaptureBeside(t *testing.T) {
 func TestCaptureBesideMutants(t *testing.T) {
 	sample.Long(t)
 	j := newJudge(t)
-	for name, s := range sample.Cases(t, 3, scenes) {
+	for name, s := range sample.Cases(t, 1, scenes) {
 		t.Run(name, func(t *testing.T) {
 			r, wrong := s.run(t, j, s.mutant)
 			if wrong == "" && r.Outcome == s.want {

@@ -98,7 +98,7 @@ func TestPlaceKilledAtEachStep(t *testing.T) {
 		}
 	}
 	counts := map[string]int{"old/alone": 1, "old/log": 2, "old/journal": 1, "new/alone": 5, "new/log": 6, "new/journal": 5}
-	for _, m := range sample.Some(t, 12, all) {
+	for _, m := range sample.Some(t, 4, all) {
 		t.Run(fmt.Sprintf("%s to %s, %s", m.old, m.new, m.point), func(t *testing.T) {
 			at, came, was := t.TempDir(), filepath.Join(wholes, "new", m.new), filepath.Join(wholes, "old", m.old)
 			oldCount, newCount := counts["old/"+m.old], counts["new/"+m.new]

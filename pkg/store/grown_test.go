@@ -34,7 +34,7 @@ func (s *suite) grow(was *item, content string) (item, int) {
 // Of a log that grew the last 600 KB were sent each time.
 func TestWhatGrewIsSentAlone(t *testing.T) {
 	sample.Long(t)
-	for name, size := range map[string]int{"small": 10 << 10, "one part": 100 << 10, "large": 5 << 20} {
+	for name, size := range sample.Cases(t, 1, map[string]int{"small": 10 << 10, "one part": 100 << 10, "large": 5 << 20}) {
 		t.Run(name, func(t *testing.T) {
 			s := memorySuite(t)
 			noise := string(s.noise(size + 600<<10))
