@@ -94,18 +94,3 @@ func Companion(name string) (database string, role Role, ok bool) {
 	}
 	return "", "", false
 }
-
-// IsCompanion says whether a file that begins so is what its name says: somebody may have
-// a file of such a name that is no database's. A log or a journal of no bytes is nothing.
-func IsCompanion(role Role, prefix []byte) bool {
-	switch role {
-	case Log:
-		_, err := parseLogHeader(prefix)
-		return err == nil
-	case Journal:
-		return bytes.HasPrefix(prefix, journalMagic)
-	case Index:
-		return len(prefix) >= 4 && binary.NativeEndian.Uint32(prefix) == logVersion
-	}
-	return role == Super
-}

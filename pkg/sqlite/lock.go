@@ -18,9 +18,8 @@ var (
 	reserved = span{0x40000001, 1} // who will write
 	shared   = span{0x40000002, 510}
 
-	logWrite   = span{120, 1}
+	// 120 is WRITE, 122 RECOVER: neither is asked for.
 	logCheck   = span{121, 1} // who brings the log into the database
-	logRecover = span{122, 1}
 	logReaders = [5]span{{123, 1}, {124, 1}, {125, 1}, {126, 1}, {127, 1}}
 	logInUse   = span{128, 1} // everybody who has the -shm open: SQLite's "dead man's switch"
 	logAny     = span{120, 9}
