@@ -13,7 +13,7 @@ type phase int
 const (
 	unclaimed phase = iota // its prefix was not looked at in this epoch
 	claimed                // the prefix is ours, and the base is compared with the head
-	received               // what the head says is placed
+	received               // what the head says is known here, and is placed next
 	ready                  // every difference is a local edit: it may be pushed
 )
 

@@ -21,10 +21,10 @@ func TestRepositoriesTravel(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.place(Wholes), w.place(Wholes)
 	a.acquire()
-	head := a.commit("work", "f")
-	inner := a.commit("work/inner", "g")
-	a.write("work/f", "stashed\n")
-	a.git("work", "stash", "push", "-q")
+	head := a.commit("code", "f")
+	inner := a.commit("code/inner", "g")
+	a.write("code/f", "stashed\n")
+	a.git("code", "stash", "push", "-q")
 	a.push(false)
 	for _, row := range w.rows() {
 		if strings.Contains("/"+row, "/.git/") && !strings.HasPrefix(row, layout.Dir+"/") {
@@ -32,16 +32,16 @@ func TestRepositoriesTravel(t *testing.T) {
 		}
 	}
 	b.acquire()
-	if got := b.git("work", "rev-parse", "HEAD"); got != head {
+	if got := b.git("code", "rev-parse", "HEAD"); got != head {
 		t.Errorf("HEAD is %s, want %s", got, head)
 	}
-	if got := b.git("work/inner", "rev-parse", "HEAD"); got != inner {
+	if got := b.git("code/inner", "rev-parse", "HEAD"); got != inner {
 		t.Errorf("HEAD of the inner one is %s, want %s", got, inner)
 	}
-	if got := b.git("work", "stash", "list"); !strings.Contains(got, "stash@{0}") {
+	if got := b.git("code", "stash", "list"); !strings.Contains(got, "stash@{0}") {
 		t.Errorf("stashes: %q", got)
 	}
-	if got := b.git("work", "fsck", "--strict"); got != "" {
+	if got := b.git("code", "fsck", "--strict"); got != "" {
 		t.Errorf("fsck: %s", got)
 	}
 	b.expectNotes()
@@ -59,17 +59,17 @@ func TestRepositoriesThatBothWentOn(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.place(Wholes), w.place(Wholes)
 	a.acquire()
-	a.commit("work", "f")
+	a.commit("code", "f")
 	a.push(false)
 	b.acquire()
-	there := b.commit("work", "there")
+	there := b.commit("code", "there")
 	b.push(false)
-	here := a.commit("work", "here")
+	here := a.commit("code", "here")
 	a.acquire()
-	if got := a.git("work", "rev-parse", "main"); got != there {
+	if got := a.git("code", "rev-parse", "main"); got != there {
 		t.Errorf("main is %s, want that of the bucket, %s", got, there)
 	}
-	if got := a.git("work", "for-each-ref", "--format=%(objectname)", "refs/coltec"); got != here {
+	if got := a.git("code", "for-each-ref", "--format=%(objectname)", "refs/coltec"); got != here {
 		t.Errorf("kept is %q, want %s", got, here)
 	}
 	a.push(false)
@@ -84,26 +84,26 @@ func TestRepositoriesRemovedThere(t *testing.T) {
 		w := newWorld(t)
 		a, b := w.place(Wholes), w.place(Wholes)
 		a.acquire()
-		a.commit("work", "f")
+		a.commit("code", "f")
 		a.commit("other", "f")
 		a.push(false)
 		b.acquire()
-		w.must(os.RemoveAll(b.at("work")))
+		w.must(os.RemoveAll(b.at("code")))
 		b.push(false)
-		if rows := w.rows(); slices.ContainsFunc(rows, func(p string) bool { return strings.HasPrefix(p, layout.Dir+"/work/") }) {
+		if rows := w.rows(); slices.ContainsFunc(rows, func(p string) bool { return strings.HasPrefix(p, layout.Dir+"/code/") }) {
 			t.Fatalf("%s: what was removed is still there: %q", name, rows)
 		}
 		if goesOn {
-			a.commit("work", "g")
+			a.commit("code", "g")
 		}
 		a.acquire()
-		replaced, err := filepath.Glob(a.at(".coltec/replaced/*/work/.git"))
+		replaced, err := filepath.Glob(a.at(".coltec/replaced/*/code/.git"))
 		w.must(err)
-		if a.has("work/.git") != goesOn || (len(replaced) == 1) == goesOn || !a.has("other/.git") {
-			t.Errorf("%s: it is there: %v, kept: %q, the other one: %v", name, a.has("work/.git"), replaced, a.has("other/.git"))
+		if a.has("code/.git") != goesOn || (len(replaced) == 1) == goesOn || !a.has("other/.git") {
+			t.Errorf("%s: it is there: %v, kept: %q, the other one: %v", name, a.has("code/.git"), replaced, a.has("other/.git"))
 		}
 		a.push(false)
-		again := slices.Contains(w.rows(), layout.Dir+"/work/.git/"+layout.Mark)
+		again := slices.Contains(w.rows(), layout.Dir+"/code/.git/"+layout.Mark)
 		if again != goesOn {
 			t.Errorf("%s: it is in the bucket again: %v", name, again)
 		}
@@ -117,11 +117,11 @@ func TestRepositoriesRemovedWhileDeletionsAreHeld(t *testing.T) {
 	w := newWorld(t)
 	a := w.place(Wholes)
 	a.acquire()
-	a.commit("work", "f")
+	a.commit("code", "f")
 	a.commit("other", "f")
 	a.push(false)
 	before := w.rows()
-	w.must(os.RemoveAll(a.at("work")))
+	w.must(os.RemoveAll(a.at("code")))
 	a.git("other", "commit", "--allow-empty", "-q", "-m", "next")
 	a.git("other", "update-ref", "refs/heads/x", "HEAD")
 	a.push(true)
@@ -132,7 +132,7 @@ func TestRepositoriesRemovedWhileDeletionsAreHeld(t *testing.T) {
 		t.Errorf("gone although deletions are held: %q", missing)
 	}
 	a.push(false)
-	if slices.Contains(w.rows(), layout.Dir+"/work/.git/"+layout.Mark) {
+	if slices.Contains(w.rows(), layout.Dir+"/code/.git/"+layout.Mark) {
 		t.Error("it stays when deletions are not held")
 	}
 }
@@ -144,11 +144,11 @@ func TestGitDirectoryThatIsGoneAlone(t *testing.T) {
 	w := newWorld(t)
 	a := w.place(Wholes)
 	a.acquire()
-	a.commit("work", "f")
+	a.commit("code", "f")
 	a.push(false)
-	w.must(os.RemoveAll(a.at("work/.git")))
+	w.must(os.RemoveAll(a.at("code/.git")))
 	a.push(false)
-	if !slices.Contains(w.rows(), layout.Dir+"/work/.git/"+layout.Mark) {
+	if !slices.Contains(w.rows(), layout.Dir+"/code/.git/"+layout.Mark) {
 		t.Error("the bucket lost it")
 	}
 	a.expectNotes("its git directory is gone")
@@ -193,21 +193,21 @@ func TestRepositoriesAsFiles(t *testing.T) {
 		w := newWorld(t)
 		a, b := w.place(Files), w.place(Wholes)
 		a.acquire()
-		head := a.commit("work", "f")
+		head := a.commit("code", "f")
 		if hostile {
-			a.write("work/.git/objects/info/alternates", "/somewhere/else\n")
+			a.write("code/.git/objects/info/alternates", "/somewhere/else\n")
 		}
 		a.push(false)
 		b.acquire()
-		if b.has("work/.git") == hostile || b.Received(w.ref) == hostile {
-			t.Errorf("%s: it is there: %v; all was seen: %v", name, b.has("work/.git"), b.Received(w.ref))
+		if b.has("code/.git") == hostile || b.Received(w.ref) == hostile {
+			t.Errorf("%s: it is there: %v; all was seen: %v", name, b.has("code/.git"), b.Received(w.ref))
 		}
 		if hostile {
 			b.expectNotes("is not brought here")
 			continue
 		}
 		b.expectNotes()
-		if got := b.git("work", "rev-parse", "HEAD"); got != head {
+		if got := b.git("code", "rev-parse", "HEAD"); got != head {
 			t.Errorf("HEAD is %s, want %s", got, head)
 		}
 	}
@@ -220,17 +220,17 @@ func TestRepositoriesThatAreCounted(t *testing.T) {
 	w := newWorld(t)
 	a := w.place(Counted)
 	a.acquire()
-	a.commit("work", "f")
-	a.commit("work", "g")
+	a.commit("code", "f")
+	a.commit("code", "g")
 	a.push(false)
 	a.expectNotes("2 commits and 0 stashes are only here, and git is off")
-	if a.has(layout.Dir + "/work") {
+	if a.has(layout.Dir + "/code") {
 		t.Error("there is a shadow")
 	}
-	if rows := w.rows(); !slices.Equal(rows, []string{"work/f", "work/g"}) {
+	if rows := w.rows(); !slices.Equal(rows, []string{"code/f", "code/g"}) {
 		t.Errorf("in the bucket: %q", rows)
 	}
-	lost := []tree.Entry{{Path: "work/f", Kind: tree.File}}
+	lost := []tree.Entry{{Path: "code/f", Kind: tree.File}}
 	said, err := a.carriers.Removal(t.Context(), lost, func(string, map[string]bool) (int, error) { return 2, nil })
 	if err != nil || said.Taken+said.Untracked != 0 {
 		t.Errorf("it says %+v, %v", said, err)
@@ -244,9 +244,9 @@ func TestPacksThatTheBucketLost(t *testing.T) {
 	w := newWorld(t)
 	a := w.place(Wholes)
 	a.acquire()
-	a.commit("work", "f")
+	a.commit("code", "f")
 	a.push(false)
-	packs, err := filepath.Glob(a.at(layout.Dir + "/work/.git/objects/pack/*.pack"))
+	packs, err := filepath.Glob(a.at(layout.Dir + "/code/.git/objects/pack/*.pack"))
 	if err != nil || len(packs) == 0 {
 		t.Fatal(packs, err)
 	}
@@ -258,7 +258,7 @@ func TestPacksThatTheBucketLost(t *testing.T) {
 	if after := w.rows(); !slices.Equal(before, after) {
 		t.Errorf("in the bucket before: %q, after: %q", before, after)
 	}
-	a.git("work", "commit", "-q", "--allow-empty", "-m", "next")
+	a.git("code", "commit", "-q", "--allow-empty", "-m", "next")
 	w.generation, w.ref, w.bucket = 0, "", storetest.New()
 	a.Layout = store.NewSnapshot(w.bucket.At("p"), a.at(".coltec/manifests"))
 	w.must(os.Remove(a.at(".coltec/base")))
@@ -266,10 +266,10 @@ func TestPacksThatTheBucketLost(t *testing.T) {
 	a.push(false)
 	b := w.place(Wholes)
 	b.acquire()
-	if got, want := b.git("work", "rev-parse", "HEAD"), a.git("work", "rev-parse", "HEAD"); got != want {
+	if got, want := b.git("code", "rev-parse", "HEAD"), a.git("code", "rev-parse", "HEAD"); got != want {
 		t.Errorf("HEAD is %s, want %s", got, want)
 	}
-	if got := b.git("work", "fsck", "--strict"); got != "" {
+	if got := b.git("code", "fsck", "--strict"); got != "" {
 		t.Errorf("fsck: %s", got)
 	}
 }
@@ -281,10 +281,10 @@ func TestRemoval(t *testing.T) {
 	w := newWorld(t)
 	a := w.place(Wholes)
 	a.acquire()
-	a.commit("work", "f")
-	a.git("work", "branch", "small")
+	a.commit("code", "f")
+	a.git("code", "branch", "small")
 	for _, file := range []string{"g", "h", "i"} {
-		a.commit("work", file)
+		a.commit("code", file)
 	}
 	a.write("outside", "1")
 	a.push(false)
@@ -300,7 +300,7 @@ func TestRemoval(t *testing.T) {
 		}
 		return all
 	}
-	files := lost("outside", "work/g", "work/h", "work/i")
+	files := lost("outside", "code/g", "code/h", "code/i")
 	agreed := func(string, map[string]bool) (int, error) { return 1, nil }
 	for _, c := range []struct {
 		name string
@@ -313,12 +313,12 @@ func TestRemoval(t *testing.T) {
 			}
 		}, 0},
 		{"switched", func() {
-			a.git("work", "reset", "-q", "--hard")
-			a.git("work", "switch", "-q", "small")
+			a.git("code", "reset", "-q", "--hard")
+			a.git("code", "switch", "-q", "small")
 		}, 3},
 		{"cannot be captured", func() {
-			a.git("work", "commit", "-q", "--allow-empty", "-m", "next")
-			a.write("work/.git/index.lock", "")
+			a.git("code", "commit", "-q", "--allow-empty", "-m", "next")
+			a.write("code/.git/index.lock", "")
 		}, 0},
 	} {
 		c.do()
@@ -331,7 +331,7 @@ func TestRemoval(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w.must(os.Remove(a.at("work/.git/index.lock")))
+	w.must(os.Remove(a.at("code/.git/index.lock")))
 	_, err := a.Scan(t.Context(), nil)
 	w.must(err)
 	if _, err := a.carriers.Removal(ctx, files, agreed); !errors.Is(err, context.Canceled) {
