@@ -162,14 +162,14 @@ func (r query) bring(ctx context.Context, x scope.Replica, path string, g store.
 	return placed, err
 }
 
-func answerOf(x scope.Replica, k replica.KeptAside) control.Conflict {
+func answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
 	return control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
 }
 
 func (r query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 	out := []control.Conflict{}
 	for _, x := range r.replicas {
-		list, err := r.Aside(ctx, x)
+		list, err := r.Conflicts(ctx, x)
 		if err != nil {
 			r.say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
 		}
@@ -234,9 +234,9 @@ func (r query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 	answer := answerOf(x, k)
 	switch ask {
 	case control.AskTake:
-		err = r.alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeAside(ctx, x, k) })
+		err = r.alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeConflict(ctx, x, k) })
 	case control.AskDrop:
-		err = r.alone(ctx, x.Name, func(context.Context) error { return r.DropAside(x, k) })
+		err = r.alone(ctx, x.Name, func(context.Context) error { return r.DropConflict(x, k) })
 	default:
 		answer.Diff, answer.Note, err = r.diff(ctx, x, k)
 	}
@@ -244,18 +244,18 @@ func (r query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 }
 
 // findConflict finds a version by its ID or path, in whichever replica it is.
-func (r query) findConflict(ctx context.Context, name string) (scope.Replica, replica.KeptAside, error) {
+func (r query) findConflict(ctx context.Context, name string) (scope.Replica, replica.ConflictCopy, error) {
 	if filepath.IsAbs(name) {
 		x, path, err := r.Find(name)
 		if err != nil {
-			return x, replica.KeptAside{}, err
+			return x, replica.ConflictCopy{}, err
 		}
-		k, err := r.FindAside(ctx, x, path)
+		k, err := r.FindConflict(ctx, x, path)
 		return x, k, err
 	}
 	var first error
 	for _, x := range r.replicas {
-		k, err := r.FindAside(ctx, x, name)
+		k, err := r.FindConflict(ctx, x, name)
 		if err == nil {
 			return x, k, nil
 		}
@@ -263,20 +263,20 @@ func (r query) findConflict(ctx context.Context, name string) (scope.Replica, re
 			first = err
 		}
 	}
-	return scope.Replica{}, replica.KeptAside{}, first
+	return scope.Replica{}, replica.ConflictCopy{}, first
 }
 
 // diffMost bounds the size of what a diff is made of: a larger one helps nobody.
 const diffMost = 1 << 20
 
 // diff compares what has the name now with the version that is kept aside.
-func (r query) diff(ctx context.Context, x scope.Replica, k replica.KeptAside) (diff, note string, err error) {
+func (r query) diff(ctx context.Context, x scope.Replica, k replica.ConflictCopy) (diff, note string, err error) {
 	tmp, err := os.MkdirTemp("", "coltec-diff-")
 	if err != nil {
 		return "", "", err
 	}
 	defer os.RemoveAll(tmp)
-	file, err := r.AsideFile(ctx, x, k, tmp)
+	file, err := r.ConflictFile(ctx, x, k, tmp)
 	if err != nil {
 		return "", "", err
 	}

@@ -55,7 +55,7 @@ func (p *pass) addUnseen(a *account.Account, unknown []localfs.Unknown) {
 
 // remains is the account of what a step does not hold.
 func (p *pass) remains(staged *replica.Staged) account.Account {
-	a := p.seen(&replica.Changes{Edited: staged.Rest, Unknown: staged.Found.Unknown, Awaited: staged.Found.Awaited}, account.Deferred, "it did not fit into a step")
+	a := p.seen(&replica.Changes{Edited: staged.Deferred, Unknown: staged.Found.Unknown, Awaited: staged.Found.Awaited}, account.Deferred, "it did not fit into a step")
 	for _, u := range staged.Unsettled {
 		reason := account.Unread
 		switch {

@@ -49,7 +49,7 @@ func TestAdoptionInSteps(t *testing.T) {
 	a.e.keepLease(t.Context())
 	a.e.restore(t.Context())
 	m := a.e.members[0]
-	m.rep.Hurry()
+	m.rep.ShortenSteps()
 	a.e.push(t.Context())
 	if !m.course.next.IsZero() {
 		t.Fatal("it fitted into one step")

@@ -21,7 +21,7 @@ func TestHandOverOfManySteps(t *testing.T) {
 	}
 	a.put("one", large(1))
 	a.put("two", large(2))
-	a.e.members[0].rep.Hurry()
+	a.e.members[0].rep.ShortenSteps()
 	_ = a.do(false)
 	if a.e.writable() {
 		t.Fatal("it was not handed over")
@@ -44,7 +44,7 @@ func TestWhatDidNotFitIsPending(t *testing.T) {
 	a.put("one", large(1))
 	a.put("two", large(2))
 	m := a.e.members[0]
-	m.rep.Hurry()
+	m.rep.ShortenSteps()
 	a.e.stepMember(m, evSoon{})
 	a.e.push(t.Context())
 	if n := account.CountOf(a.e.left()); n != 1 {

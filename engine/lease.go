@@ -62,7 +62,7 @@ func (l *loop) acquire(ctx context.Context) error {
 	wasHeld := l.lease.Holds()
 	if l.lease.InDoubt() && wasHeld {
 		// A hiccup, not a loss: the same write again.
-		if err := l.lease.Settle(ctx); err != nil {
+		if err := l.lease.ResolveDoubt(ctx); err != nil {
 			return err
 		}
 		return l.resolve(ctx)

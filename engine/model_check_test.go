@@ -342,9 +342,9 @@ func (p *place) showUnder(dir, rel string, out map[string]shown) {
 	}
 }
 
-// keptAside reads what lies in conflicts and replaced. A directory of an
+// keptApart reads what lies in conflicts and replaced. A directory of an
 // earlier step is read once.
-func (p *place) keptAside(into map[string]bool) {
+func (p *place) keptApart(into map[string]bool) {
 	for _, where := range []string{"conflicts", "replaced"} {
 		stamps, _ := os.ReadDir(filepath.Join(p.path, localfs.Dir, where))
 		for _, s := range stamps {
@@ -369,7 +369,7 @@ func (p *place) contents(files map[string]shown) map[string]bool {
 	for _, s := range files {
 		out[s.kept()] = true
 	}
-	p.keptAside(out)
+	p.keptApart(out)
 	return out
 }
 

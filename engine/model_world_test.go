@@ -597,7 +597,7 @@ type restless struct {
 	rnd *rand.Rand
 }
 
-func (f *restless) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
+func (f *restless) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Entry, []localfs.Unknown, error) {
 	seen, unknown, err := f.FileSystem.Walk(ctx, dir, match)
 	for i := range seen {
 		if seen[i].Kind == 'l' {
@@ -629,13 +629,13 @@ func (l *liar) of(path string) localfs.FileSystem {
 	return l.FileSystem
 }
 
-func (l *liar) Close()                                       { l.FileSystem.Close(); l.plain.Close() }
-func (l *liar) Forget()                                      { l.FileSystem.Forget(); l.plain.Forget() }
-func (l *liar) Mkdir(path string, perm uint32) error         { return l.of(path).Mkdir(path, perm) }
-func (l *liar) Chmod(path string, mode uint32) error         { return l.of(path).Chmod(path, mode) }
-func (l *liar) SetTime(path string, ns int64) error          { return l.of(path).SetTime(path, ns) }
-func (l *liar) Symlink(target, path string) error            { return l.of(path).Symlink(target, path) }
-func (l *liar) Lstat(path string) (*localfs.Sighting, error) { return l.of(path).Lstat(path) }
-func (l *liar) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
+func (l *liar) Close()                                    { l.FileSystem.Close(); l.plain.Close() }
+func (l *liar) Forget()                                   { l.FileSystem.Forget(); l.plain.Forget() }
+func (l *liar) Mkdir(path string, perm uint32) error      { return l.of(path).Mkdir(path, perm) }
+func (l *liar) Chmod(path string, mode uint32) error      { return l.of(path).Chmod(path, mode) }
+func (l *liar) SetTime(path string, ns int64) error       { return l.of(path).SetTime(path, ns) }
+func (l *liar) Symlink(target, path string) error         { return l.of(path).Symlink(target, path) }
+func (l *liar) Lstat(path string) (*localfs.Entry, error) { return l.of(path).Lstat(path) }
+func (l *liar) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Entry, []localfs.Unknown, error) {
 	return l.of(dir).Walk(ctx, dir, match)
 }

@@ -15,7 +15,7 @@ import (
 func edits(paths ...string) *replica.Changes {
 	c := &replica.Changes{}
 	for _, p := range paths {
-		c.Edited = append(c.Edited, replica.Edit{Sighting: localfs.Sighting{Path: p, Kind: tree.File}})
+		c.Edited = append(c.Edited, replica.Edit{Entry: localfs.Entry{Path: p, Kind: tree.File}})
 	}
 	return c
 }

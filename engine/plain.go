@@ -90,7 +90,7 @@ func (p *pass) keepClashes(ctx context.Context, mirror *store.Mirror, clashes []
 		if ours := tree.Find(head, c.Path); ours != nil && ours.SameContent(c) {
 			continue
 		}
-		if err := p.rep.PutAside(path.Join("plain", strconv.Itoa(i)), now, "plain", c.Path); err != nil {
+		if err := p.rep.PutConflict(path.Join("plain", strconv.Itoa(i)), now, "plain", c.Path); err != nil {
 			return err
 		}
 		paths = append(paths, c.Path)

@@ -89,7 +89,7 @@ func (l *loop) prepare(ctx context.Context, m *member) (*prepared, error) {
 // commit publishes all prepared replicas as one generation, with other changes of
 // the head in the same write.
 func (l *loop) commit(ctx context.Context, steps []*prepared, changes ...func(*store.Head)) error {
-	if err := l.lease.Settle(ctx); err != nil { // a renewal beside the work may be in doubt
+	if err := l.lease.ResolveDoubt(ctx); err != nil { // a renewal beside the work may be in doubt
 		return err
 	}
 	nonce := store.NewID()
@@ -102,7 +102,7 @@ func (l *loop) commit(ctx context.Context, steps []*prepared, changes ...func(*s
 	}
 	pointPrepared.Reach()
 	if len(changes) == 0 && l.toldOfLeft() { // it is taken back once that is in the bucket
-		changes = append(changes, l.lease.Behind(l.left(steps...)))
+		changes = append(changes, l.lease.NoteLeftBehind(l.left(steps...)))
 	}
 	if err := l.lease.Commit(ctx, nonce, refs, func(h *store.Head) {
 		adoptions(steps)(h)

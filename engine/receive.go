@@ -28,7 +28,7 @@ func (p *pass) open(lineage string, generation int64) error {
 	if err := p.rep.Open(lineage, generation); err != nil {
 		return err
 	}
-	if why := p.rep.Stranger(); why != "" {
+	if why := p.rep.Mismatch(); why != "" {
 		p.o.Log.Warn("nothing is deleted, here or there: the local tree and the bucket are joined", "replica", p.Name, "why", why)
 	}
 	return p.rep.Tidy(p.now().Add(-p.o.KeepReplaced))

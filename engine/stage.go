@@ -67,7 +67,7 @@ func (p *pass) stage(ctx context.Context, epoch, generation int64) (next *prepar
 	}
 	p.scanned = append(p.scanned, unknownNotes(p.Name, staged.Withheld)...)
 	// What moves the next walk looks at, whatever it is of.
-	p.walk.leftOver = len(staged.Rest)+len(unread(staged.Unsettled))+len(staged.Withheld)+p.held > 0
+	p.walk.leftOver = len(staged.Deferred)+len(unread(staged.Unsettled))+len(staged.Withheld)+p.held > 0
 	left := p.remains(staged)
 	if next == nil {
 		p.know(left, p.now())
@@ -83,12 +83,12 @@ func (p *pass) stage(ctx context.Context, epoch, generation int64) (next *prepar
 func (p *pass) publishStep(ctx context.Context, staged *replica.Staged, epoch, generation int64) (_ *prepared, err error) {
 	step, err := p.rep.MakeStep(staged, p.anew, epoch, generation)
 	if staged.Found != nil {
-		p.older = p.outdated(staged.Rest, staged.Unsettled, staged.Found.Unknown, staged.Withheld)
+		p.older = p.outdated(staged.Deferred, staged.Unsettled, staged.Found.Unknown, staged.Withheld)
 	}
 	if step == nil || err != nil {
 		return nil, err
 	}
-	next := &prepared{step: step, more: len(staged.Rest) > 0, left: p.here}
+	next := &prepared{step: step, more: len(staged.Deferred) > 0, left: p.here}
 	next.step.Publication.Older = p.older
 	if p.origin.plain != nil {
 		if err := p.recordListing(ctx, next); err != nil {

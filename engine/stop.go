@@ -82,7 +82,7 @@ func (r *roster) disbelieve(why error, now time.Time) {
 // head: that may have been the release.
 func (l *loop) giveBack(ctx context.Context) error {
 	if l.lease.InDoubt() {
-		if err := l.lease.Settle(ctx); err != nil {
+		if err := l.lease.ResolveDoubt(ctx); err != nil {
 			return err
 		}
 		if err := l.resolve(ctx); err != nil {
@@ -107,7 +107,7 @@ func (l *loop) regain(ctx context.Context) error {
 	if l.lease != nil && l.lease.InDoubt() {
 		// Not before it is known: a pending generation that counted must not
 		// be dropped.
-		err := l.lease.Settle(ctx)
+		err := l.lease.ResolveDoubt(ctx)
 		l.noteLease(err)
 		if err == nil {
 			err = l.resolve(ctx)
@@ -154,7 +154,7 @@ func (l *loop) flush(ctx context.Context) (released bool) {
 		}
 	}
 	for i, m := range due {
-		m.rep.Hurry()
+		m.rep.ShortenSteps()
 		tries := motionTries
 		for again := true; again && !released && l.writable() && ctx.Err() == nil; {
 			again, released = l.flushStep(ctx, m, i == len(due)-1, tries > 0)

@@ -86,7 +86,7 @@ func (t *tenure) guard(cancel context.CancelCauseFunc) (stop func()) {
 // renewDuring renews beside work under way.
 func (l *loop) renewDuring(ctx context.Context, cancel context.CancelCauseFunc) {
 	defer l.guard(cancel)()
-	err := l.lease.Settle(ctx)
+	err := l.lease.ResolveDoubt(ctx)
 	if err == nil {
 		err = l.lease.Renew(ctx)
 	}

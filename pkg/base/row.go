@@ -17,8 +17,8 @@ func ShadowRow(path string) bool {
 	return tree.Within(path, localfs.Dir) && path != localfs.Dir && !tree.Within(path, localfs.Dir+"/"+localfs.Conflicts)
 }
 
-// Changed reports whether a sighting is not what the base saw at its path.
-func (row *Row) Changed(s *localfs.Sighting) bool {
+// Changed reports whether an entry is not what the base saw at its path.
+func (row *Row) Changed(s *localfs.Entry) bool {
 	switch {
 	case s.Kind != row.Kind:
 		return true
@@ -30,10 +30,10 @@ func (row *Row) Changed(s *localfs.Sighting) bool {
 	return s.Seen != row.Seen
 }
 
-// EntryOf makes the entry of a sighting whose content is already known; nil is not a row. What
+// EntryOf makes the entry of an entry whose content is already known; nil is not a row. What
 // the file system shows as it showed it right after placing is as agreed: some
 // ignore modes or round times.
-func EntryOf(s *localfs.Sighting, row *Row) tree.Entry {
+func EntryOf(s *localfs.Entry, row *Row) tree.Entry {
 	e := tree.Entry{Path: s.Path, Kind: s.Kind, Mode: s.Mode, MTime: s.MTime, Size: s.Size, Link: s.Link}
 	timeless := s.Kind == tree.Dir && tree.Within(s.Path, localfs.Dir) // of copies of repositories, which are made anew
 	if timeless {

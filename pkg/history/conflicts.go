@@ -15,10 +15,10 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// Aside lists the local versions of a replica that lost their name to a remote
+// Conflicts lists the local versions of a replica that lost their name to a remote
 // one: those of this machine, and those of others that the bucket has. Where
 // the bucket cannot be read, those of this machine come with the error.
-func (r *Reader) Aside(ctx context.Context, x scope.Replica) ([]replica.KeptAside, error) {
+func (r *Reader) Conflicts(ctx context.Context, x scope.Replica) ([]replica.ConflictCopy, error) {
 	var remote []tree.Entry
 	g, err := r.At(ctx, "", time.Time{})
 	if err == nil {
@@ -30,15 +30,15 @@ func (r *Reader) Aside(ctx context.Context, x scope.Replica) ([]replica.KeptAsid
 	if errors.Is(err, ErrNoGeneration) || errors.Is(err, ErrNothingCommitted) || errors.Is(err, ErrHeadLost) {
 		err = nil
 	}
-	list, local := replica.ListAside(x.Path, x.Within, remote)
+	list, local := replica.ListConflicts(x.Path, x.Within, remote)
 	return list, errors.Join(err, local)
 }
 
-// FindAside finds a kept version of a replica by its ID, or by the path that it
+// FindConflict finds a kept version of a replica by its ID, or by the path that it
 // had when it is the only one of it.
-func (r *Reader) FindAside(ctx context.Context, x scope.Replica, name string) (replica.KeptAside, error) {
-	list, err := r.Aside(ctx, x)
-	var found []replica.KeptAside
+func (r *Reader) FindConflict(ctx context.Context, x scope.Replica, name string) (replica.ConflictCopy, error) {
+	list, err := r.Conflicts(ctx, x)
+	var found []replica.ConflictCopy
 	for _, k := range list {
 		if k.ID == name {
 			return k, nil
@@ -55,17 +55,17 @@ func (r *Reader) FindAside(ctx context.Context, x scope.Replica, name string) (r
 		for _, k := range found {
 			err = hint.Wrap(err, "name it: %s", k.ID)
 		}
-		return replica.KeptAside{}, err
+		return replica.ConflictCopy{}, err
 	case err != nil:
-		return replica.KeptAside{}, err
+		return replica.ConflictCopy{}, err
 	}
-	return replica.KeptAside{}, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in replica %q", name, x.Name),
+	return replica.ConflictCopy{}, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in replica %q", name, x.Name),
 		"coltecd conflicts lists them")
 }
 
-// AsideFile gives a file with the content of a kept version: its own where it
+// ConflictFile gives a file with the content of a kept version: its own where it
 // is on this machine, else one that is fetched to a directory of the caller's.
-func (r *Reader) AsideFile(ctx context.Context, x scope.Replica, k replica.KeptAside, dir string) (string, error) {
+func (r *Reader) ConflictFile(ctx context.Context, x scope.Replica, k replica.ConflictCopy, dir string) (string, error) {
 	if k.Here {
 		return filepath.Join(x.Path, filepath.FromSlash(k.Entry.Path)), nil
 	}
@@ -86,11 +86,11 @@ func (r *Reader) AsideFile(ctx context.Context, x scope.Replica, k replica.KeptA
 	return filepath.Join(dir, "0"), nil
 }
 
-// TakeAside gives a kept version its name back; what has the name now is kept
+// TakeConflict gives a kept version its name back; what has the name now is kept
 // with what was replaced. Nobody else may place there meanwhile.
-func (r *Reader) TakeAside(ctx context.Context, x scope.Replica, k replica.KeptAside) error {
-	return replica.TakeAside(x.Path, x.Within, k, func(dir string) (string, error) {
-		file, err := r.AsideFile(ctx, x, k, dir)
+func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy) error {
+	return replica.TakeConflict(x.Path, x.Within, k, func(dir string) (string, error) {
+		file, err := r.ConflictFile(ctx, x, k, dir)
 		if err == nil && k.Entry.Kind == tree.File {
 			err = errors.Join(os.Chmod(file, os.FileMode(k.Entry.Mode&0o777)), os.Chtimes(file, time.Time{}, time.Unix(0, k.Entry.MTime)))
 		}
@@ -98,7 +98,7 @@ func (r *Reader) TakeAside(ctx context.Context, x scope.Replica, k replica.KeptA
 	})
 }
 
-// DropAside removes a kept version here, and from the next generation.
-func (r *Reader) DropAside(x scope.Replica, k replica.KeptAside) error {
-	return replica.DropAside(x.Path, x.Within, k)
+// DropConflict removes a kept version here, and from the next generation.
+func (r *Reader) DropConflict(x scope.Replica, k replica.ConflictCopy) error {
+	return replica.DropConflict(x.Path, x.Within, k)
 }

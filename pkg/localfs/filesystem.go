@@ -20,9 +20,9 @@ type FileSystem interface {
 	Identity() (dev, inode uint64, err error)
 	// Walk lists what is under a directory, "" for the root, in the order of
 	// tree.Compare, as the function Walk does.
-	Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error)
-	// Lstat sights one path; nil when nothing is there.
-	Lstat(path string) (*Sighting, error)
+	Walk(ctx context.Context, dir string, match Matcher) ([]Entry, []Unknown, error)
+	// Lstat looks at one path; nil when nothing is there.
+	Lstat(path string) (*Entry, error)
 	// Open opens a regular file for reading.
 	Open(path string) (File, error)
 	Mkdir(path string, perm uint32) error

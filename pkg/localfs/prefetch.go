@@ -7,11 +7,11 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// InOrder gives sightings and unknown paths together, nil at the end.
-func InOrder(seen []Sighting, unknown []Unknown) func() (*Met, error) {
+// InOrder gives entries and unknown paths together, nil at the end.
+func InOrder(seen []Entry, unknown []Unknown) func() (*Met, error) {
 	all := make([]Met, 0, len(seen)+len(unknown))
 	for i := range seen {
-		all = append(all, Met{Sighting: seen[i]})
+		all = append(all, Met{Entry: seen[i]})
 	}
 	for i := range unknown {
 		all = append(all, Met{Unknown: &unknown[i]})

@@ -21,7 +21,7 @@ func drained(next func() (*Met, error)) (paths []string, err error) {
 }
 
 func TestInOrder(t *testing.T) {
-	got, err := drained(InOrder([]Sighting{{Path: "a"}, {Path: "d"}, {Path: "d/x"}}, []Unknown{{Path: "d-"}, {Path: "b"}}))
+	got, err := drained(InOrder([]Entry{{Path: "a"}, {Path: "d"}, {Path: "d/x"}}, []Unknown{{Path: "d-"}, {Path: "b"}}))
 	if diff := cmp.Diff([]string{"a", "b", "d", "d/x", "d-"}, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -32,7 +32,7 @@ func TestPrefetch(t *testing.T) {
 		return func(_ context.Context, visit func(*Met)) error {
 			var m Met // one for all, as a walk has it
 			for i := range n {
-				m = Met{Sighting: Sighting{Path: fmt.Sprint(i)}}
+				m = Met{Entry: Entry{Path: fmt.Sprint(i)}}
 				visit(&m)
 			}
 			return err
@@ -60,7 +60,7 @@ func TestPrefetchStopped(t *testing.T) {
 	stop := errors.New("stopped")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	next := Prefetch(ctx, func(_ context.Context, visit func(*Met)) error {
-		visit(&Met{Sighting: Sighting{Path: "a"}})
+		visit(&Met{Entry: Entry{Path: "a"}})
 		cancel(stop)
 		return nil
 	})

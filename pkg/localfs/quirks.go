@@ -58,7 +58,7 @@ type prober struct {
 }
 
 // sight looks at a name in the probe directory; nil when it is not there.
-func (p *prober) sight(name string) *Sighting {
+func (p *prober) sight(name string) *Entry {
 	s, err := p.files.Lstat(probeDir + "/" + name)
 	p.err = errors.Join(p.err, err)
 	return s

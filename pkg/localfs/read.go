@@ -36,8 +36,8 @@ func NewReader(files FileSystem, q Quirks, stage string) *Reader {
 
 // Read reads a file that was sighted, through read, and verifies that it was
 // the same file before and after. A change of mode counts too: what is pushed
-// is what the sighting says.
-func (r *Reader) Read(s *Sighting, read func(f io.Reader) error) (tree.Sum, Seen, error) {
+// is what the entry says.
+func (r *Reader) Read(s *Entry, read func(f io.Reader) error) (tree.Sum, Seen, error) {
 	f, err := r.files.Open(s.Path)
 	if err != nil {
 		return tree.Sum{}, Seen{}, FileError{err}

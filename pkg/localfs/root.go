@@ -145,16 +145,16 @@ func (r *Root) in(op, path string, do func(fd int, name string) error) error {
 	return nil
 }
 
-// Lstat sights one path. A nil sighting with a nil error means that nothing
+// Lstat looks at one path. A nil entry with a nil error means that nothing
 // is there.
-func (r *Root) Lstat(path string) (*Sighting, error) {
-	var s *Sighting
+func (r *Root) Lstat(path string) (*Entry, error) {
+	var s *Entry
 	err := r.in("lstat", path, func(fd int, name string) (err error) {
 		var st unix.Stat_t
 		if err := unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return err
 		}
-		if s, err = sightingOf(path, &st, fd, name); err != nil || s.Kind != tree.Dir {
+		if s, err = entryOf(path, &st, fd, name); err != nil || s.Kind != tree.Dir {
 			return err
 		}
 		var above unix.Stat_t
@@ -358,8 +358,8 @@ type openFile struct{ *os.File }
 func (f openFile) Seen() (Seen, error) { return fstat(f.File) }
 
 // Walk lists what is under a directory of the tree.
-func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Sighting, []Unknown, error) {
-	return sightings(func(visit func(*Met)) error { return r.WalkIn(ctx, dir, match, nil, visit) })
+func (r *Root) Walk(ctx context.Context, dir string, match Matcher) ([]Entry, []Unknown, error) {
+	return entries(func(visit func(*Met)) error { return r.WalkIn(ctx, dir, match, nil, visit) })
 }
 
 // WalkIn is Walk, path by path, of the directories in a scope.

@@ -98,11 +98,11 @@ type stubborn struct {
 	fails error    // of what is done in it at last
 }
 
-func (s *stubborn) Lstat(path string) (*Sighting, error) {
+func (s *stubborn) Lstat(path string) (*Entry, error) {
 	if path != "d" {
 		return nil, nil
 	}
-	return &Sighting{Path: path, Kind: tree.Dir, Seen: Seen{Mode: s.mode}}, nil
+	return &Entry{Path: path, Kind: tree.Dir, Seen: Seen{Mode: s.mode}}, nil
 }
 
 func (s *stubborn) Chmod(_ string, mode uint32) error {

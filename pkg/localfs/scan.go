@@ -15,8 +15,8 @@ import (
 // Walk lists the tree under root in the order of tree.Compare. What it cannot
 // or shall not see is in unknown, and nothing under an unknown directory is
 // listed. An error means that the root itself could not be read.
-func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unknown []Unknown, err error) {
-	return sightings(func(visit func(*Met)) error {
+func Walk(ctx context.Context, root string, match Matcher) (seen []Entry, unknown []Unknown, err error) {
+	return entries(func(visit func(*Met)) error {
 		fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return &fs.PathError{Op: "open", Path: root, Err: err}
@@ -25,13 +25,13 @@ func Walk(ctx context.Context, root string, match Matcher) (seen []Sighting, unk
 	})
 }
 
-// sightings collects what a walk meets.
-func sightings(walk func(visit func(*Met)) error) (seen []Sighting, unknown []Unknown, err error) {
+// entries collects what a walk meets.
+func entries(walk func(visit func(*Met)) error) (seen []Entry, unknown []Unknown, err error) {
 	err = walk(func(m *Met) {
 		if m.Unknown != nil {
 			unknown = append(unknown, *m.Unknown)
 		} else {
-			seen = append(seen, m.Sighting)
+			seen = append(seen, m.Entry)
 		}
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		}
 		return
 	}
-	s, err := sightingOf(path, &st, dirfd, name)
+	s, err := entryOf(path, &st, dirfd, name)
 	if err != nil {
 		w.skip(path, err)
 		return
@@ -154,7 +154,7 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 
 // leftOut is of what is not carried: on purpose, but for what has the name of our own
 // directory with capitals, where that is another one.
-func (w *walker) leftOut(dirfd int, s *Sighting, st *unix.Stat_t) Unknown {
+func (w *walker) leftOut(dirfd int, s *Entry, st *unix.Stat_t) Unknown {
 	out := Unknown{Path: s.Path, Reason: "excluded", Quiet: true}
 	reserves, _ := w.match.(interface {
 		Reserves(path string, dir bool) bool
@@ -171,7 +171,7 @@ func (w *walker) leftOut(dirfd int, s *Sighting, st *unix.Stat_t) Unknown {
 
 // looksInto reports whether a directory is in scope. What is mounted is, as a whole:
 // what it hides is known of all or nothing.
-func (w *walker) looksInto(s *Sighting) bool {
+func (w *walker) looksInto(s *Entry) bool {
 	if w.in == nil || w.whole != "" && tree.Within(s.Path, w.whole) {
 		return true
 	}
@@ -184,9 +184,9 @@ func (w *walker) looksInto(s *Sighting) bool {
 }
 
 // enter walks a directory below. One that cannot be read is unknown as a whole.
-func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
+func (w *walker) enter(dirfd int, name string, s *Entry, dev uint64) {
 	if !w.looksInto(s) {
-		w.met = Met{Sighting: *s, Passed: true}
+		w.met = Met{Entry: *s, Passed: true}
 		w.visit(&w.met)
 		return
 	}
@@ -205,8 +205,8 @@ func (w *walker) enter(dirfd int, name string, s *Sighting, dev uint64) {
 	w.dir(fd, s.Path, names, dev)
 }
 
-func (w *walker) see(s *Sighting) {
-	w.met = Met{Sighting: *s}
+func (w *walker) see(s *Entry) {
+	w.met = Met{Entry: *s}
 	w.visit(&w.met)
 }
 

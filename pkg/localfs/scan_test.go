@@ -134,7 +134,7 @@ func TestWalkInScope(t *testing.T) {
 }
 
 func TestSightedSearch(t *testing.T) {
-	seen := []Sighting{{Path: "d-"}, {Path: "d"}, {Path: "d/x"}}
+	seen := []Entry{{Path: "d-"}, {Path: "d"}, {Path: "d/x"}}
 	Sort(seen)
 	if !Sighted(seen, "d/x") || Sighted(seen, "d/y") || !Sighted(seen, "d-") {
 		t.Errorf("%v", seen)

@@ -188,7 +188,7 @@ func TestStateIsReadToItsEnd(t *testing.T) {
 	}
 }
 
-// What is pushed is what the sighting says: any difference counts, before and after.
+// What is pushed is what the entry says: any difference counts, before and after.
 func TestRead(t *testing.T) {
 	for name, tt := range map[string]struct {
 		sighted func(s *Seen)
@@ -202,7 +202,7 @@ func TestRead(t *testing.T) {
 		"changed while read": {read: func(m *moving) { m.seen.CTime++ }},
 	} {
 		m := still("old content")
-		s := Sighting{Path: "f", Kind: tree.File, Seen: m.seen}
+		s := Entry{Path: "f", Kind: tree.File, Seen: m.seen}
 		if tt.sighted != nil {
 			tt.sighted(&s.Seen)
 		}

@@ -20,7 +20,7 @@ const (
 	Withdraw Op = "withdraw" // gone here and unchanged there: the deletion is pushed
 	Forget   Op = "forget"   // gone on both sides
 	Conflict Op = "conflict" // keep the local version aside, then take the remote entry
-	Aside    Op = "aside"    // keep the local version aside; its place is taken by something above it
+	Displace Op = "aside"    // keep the local version aside; its place is taken by something above it
 )
 
 // Decision is the plan for one path.
@@ -245,7 +245,7 @@ func (d *Decision) reconcile(below survival) {
 func (d *Decision) giveWay() {
 	switch d.Op {
 	case Keep:
-		d.Op = Aside
+		d.Op = Displace
 	case Withdraw:
 		d.Op = Forget
 	}

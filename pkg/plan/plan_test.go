@@ -174,7 +174,7 @@ func outcome(plan []Decision) (local, remote []tree.Entry, aside []tree.Entry) {
 		case Take, Conflict:
 			local, remote = append(local, d.Entry), append(remote, d.Entry)
 		}
-		if d.Op == Conflict || d.Op == Aside {
+		if d.Op == Conflict || d.Op == Displace {
 			aside = append(aside, *d.Local)
 		}
 	}

@@ -153,7 +153,7 @@ func describe(x *scope.Replica, d plan.Decision) string {
 		return "set mode and time"
 	case d.Op == plan.Conflict && pulls:
 		return "keep aside and fetch"
-	case d.Op == plan.Aside && pulls:
+	case d.Op == plan.Displace && pulls:
 		return "keep aside"
 	case (d.Op == plan.Keep || d.Op == plan.Conflict) && pushes, d.Op == plan.Adopt && pushes && d.Changed():
 		return "push"

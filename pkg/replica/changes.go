@@ -34,7 +34,7 @@ func (c *Changes) staging() []Edit {
 
 // Edit is a path that is new, or not as the base saw it.
 type Edit struct {
-	localfs.Sighting
+	localfs.Entry
 	Was *base.Row // what the base has there; nil for nothing
 }
 
@@ -46,7 +46,7 @@ func (c *Changes) Empty() bool { return len(c.Edited)+len(c.Gone)+len(c.Forgotte
 func (s *Edit) replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.Was.Kind == tree.Dir }
 
 // editOf is what is seen where the base has a row.
-func editOf(s *localfs.Sighting, row *base.Row) Edit {
+func editOf(s *localfs.Entry, row *base.Row) Edit {
 	was := *row // the next one takes its place
 	return Edit{*s, &was}
 }

@@ -118,7 +118,7 @@ func (c *comparison) meet(ctx context.Context, in localfs.Scope) (next func() (*
 
 // covered lists the directories that show something else than before because a
 // mount went or came: what the base knows in them is not gone.
-func (r *Replica) covered(seen []localfs.Sighting) ([]localfs.Unknown, error) {
+func (r *Replica) covered(seen []localfs.Entry) ([]localfs.Unknown, error) {
 	c := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
 	err := c.run(localfs.InOrder(seen, nil))
 	return c.found.Unknown, err
@@ -173,12 +173,12 @@ func (c *comparison) run(next func() (*localfs.Met, error)) error {
 		case m.Unknown != nil:
 			c.unseen(*m.Unknown)
 		case row != nil && row.Path == m.Path:
-			c.pair(row, &m.Sighting)
+			c.pair(row, &m.Entry)
 			if row, err = rows(); err != nil {
 				return err
 			}
 		default:
-			c.pair(nil, &m.Sighting)
+			c.pair(nil, &m.Entry)
 		}
 		if m.Passed {
 			c.passed = m.Path
@@ -214,13 +214,13 @@ func (c *comparison) tells(in localfs.Scope) func(path string) bool {
 
 // pair takes what the base has at a path and what is seen there; one of them may
 // be nil.
-func (c *comparison) pair(row *base.Row, s *localfs.Sighting) {
+func (c *comparison) pair(row *base.Row, s *localfs.Entry) {
 	if s != nil && s.Kind != tree.Dir && c.r.leads(s.Path) {
 		c.doors = append(c.doors, s.Path)
 	}
 	if row == nil {
 		c.leave(s.Path)
-		c.edited(Edit{Sighting: *s})
+		c.edited(Edit{Entry: *s})
 		return
 	}
 	c.leave(row.Path)
@@ -298,9 +298,9 @@ func (c *comparison) goes(row *base.Row) {
 // compareOwn compares what lies in the replica's own directory: the versions that
 // are kept aside, which are never read as gone (those of other machines are not
 // here), and the shadows of wholes.
-func (c *comparison) compareOwn(kept []localfs.Sighting, shadows *whole.Shadows) {
-	seen := map[string]*localfs.Sighting{}
-	for _, list := range [][]localfs.Sighting{kept, shadows.Seen} {
+func (c *comparison) compareOwn(kept []localfs.Entry, shadows *whole.Shadows) {
+	seen := map[string]*localfs.Entry{}
+	for _, list := range [][]localfs.Entry{kept, shadows.Seen} {
 		for i := range list {
 			seen[list[i].Path] = &list[i]
 		}
@@ -318,7 +318,7 @@ func (c *comparison) compareOwn(kept []localfs.Sighting, shadows *whole.Shadows)
 		}
 	}
 	for _, s := range seen {
-		c.edited(Edit{Sighting: *s})
+		c.edited(Edit{Entry: *s})
 	}
 }
 
@@ -341,7 +341,7 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	}
 	met.Leads = append(met.Leads, c.doors...)
 	for i := range c.found.Edited {
-		met.Edited = append(met.Edited, c.found.Edited[i].Sighting)
+		met.Edited = append(met.Edited, c.found.Edited[i].Entry)
 	}
 	unseen, err := r.Capture(ctx, met)
 	if err != nil {

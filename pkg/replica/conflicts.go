@@ -17,8 +17,8 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// KeptAside is a local version that lost its name to a remote one.
-type KeptAside struct {
+// ConflictCopy is a local version that lost its name to a remote one.
+type ConflictCopy struct {
 	ID    string    // STAMP-HOST/PATH, below the directory of conflicts
 	Path  string    // that it had
 	Time  time.Time // when it lost it
@@ -30,9 +30,9 @@ type KeptAside struct {
 // conflictsPath is where a kept version lies in the tree.
 func conflictsPath(id string) string { return localfs.Dir + "/" + conflictsDir + "/" + id }
 
-// asideOf reads what the name of a kept version says; ok is false for other
+// conflictOf reads what the name of a kept version says; ok is false for other
 // paths.
-func asideOf(path string) (k KeptAside, ok bool) {
+func conflictOf(path string) (k ConflictCopy, ok bool) {
 	id, ok := strings.CutPrefix(path, localfs.Dir+"/"+conflictsDir+"/")
 	if !ok {
 		return k, false
@@ -43,13 +43,13 @@ func asideOf(path string) (k KeptAside, ok bool) {
 	}
 	stamp, host, ok := strings.Cut(first, "-")
 	t, err := time.Parse(stampLayout, stamp)
-	return KeptAside{ID: id, Path: rest, Time: t, Host: host}, ok && err == nil
+	return ConflictCopy{ID: id, Path: rest, Time: t, Host: host}, ok && err == nil
 }
 
-// ListAside lists the versions kept aside in the tree at path and in its remote
+// ListConflicts lists the versions kept aside in the tree at path and in its remote
 // counterpart, oldest first. No link below within ("" for none) leads to the tree.
-func ListAside(root, within string, remote []tree.Entry) ([]KeptAside, error) {
-	known := map[string]KeptAside{}
+func ListConflicts(root, within string, remote []tree.Entry) ([]ConflictCopy, error) {
+	known := map[string]ConflictCopy{}
 	own, err := localfs.ReadOwn(root, within, 0)
 	var dropped map[string]bool
 	if err == nil {
@@ -57,27 +57,27 @@ func ListAside(root, within string, remote []tree.Entry) ([]KeptAside, error) {
 		dropped = droppedIn(anchor.At(own))
 	}
 	for _, e := range remote {
-		if k, ok := asideOf(e.Path); ok && !dropped[e.Path] {
+		if k, ok := conflictOf(e.Path); ok && !dropped[e.Path] {
 			k.Entry = e
 			known[k.ID] = k
 		}
 	}
 	if err == nil {
-		err = asideIn(anchor.At(own), known)
+		err = conflictsIn(anchor.At(own), known)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
 	}
-	var out []KeptAside
+	var out []ConflictCopy
 	for _, k := range known {
 		out = append(out, k)
 	}
-	slices.SortFunc(out, func(a, b KeptAside) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b ConflictCopy) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
 }
 
-// asideIn adds the versions that an own directory has.
-func asideIn(own string, known map[string]KeptAside) error {
+// conflictsIn adds the versions that an own directory has.
+func conflictsIn(own string, known map[string]ConflictCopy) error {
 	return filepath.WalkDir(filepath.Join(own, conflictsDir), func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -87,7 +87,7 @@ func asideIn(own string, known map[string]KeptAside) error {
 			return err
 		}
 		rel = filepath.Join(localfs.Dir, rel)
-		k, ok := asideOf(rel)
+		k, ok := conflictOf(rel)
 		info, err := d.Info()
 		if !ok || err != nil {
 			return err
@@ -127,16 +127,16 @@ func droppedIn(dir string) map[string]bool {
 	return out
 }
 
-// DropAside removes a kept version here, and from the next generation.
-func DropAside(root, within string, k KeptAside) error {
-	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error { return dropAside(files, own, k) })
+// DropConflict removes a kept version here, and from the next generation.
+func DropConflict(root, within string, k ConflictCopy) error {
+	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error { return dropConflict(files, own, k) })
 	if err != nil {
 		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
 	}
 	return nil
 }
 
-func dropAside(files *localfs.Root, own string, k KeptAside) error {
+func dropConflict(files *localfs.Root, own string, k ConflictCopy) error {
 	f, err := localfs.OpenOwnFile(filepath.Join(own, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if err != nil {
 		return err
@@ -162,10 +162,10 @@ func sweepEmpty(files *localfs.Root, path string) {
 	}
 }
 
-// TakeAside gives a kept version its name back. Of one that is not here fetch makes a
+// TakeConflict gives a kept version its name back. Of one that is not here fetch makes a
 // file, with its content and meta, in a directory. What has the name now is kept with what
 // was replaced.
-func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file string, err error)) error {
+func TakeConflict(root, within string, k ConflictCopy, fetch func(dir string) (file string, err error)) error {
 	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error {
 		staged := conflictsPath(k.ID)
 		if !k.Here {
@@ -177,7 +177,7 @@ func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file st
 			}
 			staged = localfs.Join(localfs.Dir+"/"+dir, filepath.Base(file))
 		}
-		return takeAside(files, own, k, staged)
+		return takeConflict(files, own, k, staged)
 	})
 	if err != nil {
 		return fmt.Errorf("cannot take %q: %w", k.ID, err)
@@ -185,7 +185,7 @@ func TakeAside(root, within string, k KeptAside, fetch func(dir string) (file st
 	return nil
 }
 
-func takeAside(files *localfs.Root, own string, k KeptAside, staged string) error {
+func takeConflict(files *localfs.Root, own string, k ConflictCopy, staged string) error {
 	now, err := files.Lstat(k.Path)
 	if err == nil && now != nil {
 		if now.Kind == tree.Dir {
@@ -206,11 +206,11 @@ func takeAside(files *localfs.Root, own string, k KeptAside, staged string) erro
 	if err != nil {
 		return err
 	}
-	return dropAside(files, own, k)
+	return dropConflict(files, own, k)
 }
 
-// PutAside keeps a file of the stage as the version that a path lost at a moment.
-func (r *Replica) PutAside(staged string, t time.Time, host, path string) error {
+// PutConflict keeps a file of the stage as the version that a path lost at a moment.
+func (r *Replica) PutConflict(staged string, t time.Time, host, path string) error {
 	r.root.Forget() // the stage is made anew each time
 	to := localfs.Join(conflictsOf(t, host), path)
 	if err := r.root.MkdirAll(parentOf(to), 0o700); err != nil {
@@ -256,7 +256,7 @@ func (r *Replica) trimDropped() error {
 
 // walkConflicts lists the local versions that are kept aside: they are pushed
 // like any file, and never read as gone.
-func walkConflicts(ctx context.Context, root localfs.FileSystem) ([]localfs.Sighting, error) {
+func walkConflicts(ctx context.Context, root localfs.FileSystem) ([]localfs.Entry, error) {
 	seen, _, err := root.Walk(ctx, localfs.Dir+"/"+conflictsDir, localfs.Everything{})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -264,7 +264,7 @@ func walkConflicts(ctx context.Context, root localfs.FileSystem) ([]localfs.Sigh
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
 	}
-	seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return s.Kind == tree.Dir })
+	seen = slices.DeleteFunc(seen, func(s localfs.Entry) bool { return s.Kind == tree.Dir })
 	for i := range seen {
 		seen[i].Path = localfs.Join(localfs.Dir+"/"+conflictsDir, seen[i].Path)
 	}

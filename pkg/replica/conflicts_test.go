@@ -31,9 +31,9 @@ func clash(t *testing.T) (a, b *machine) {
 	return a, b
 }
 
-func aside(t *testing.T, m *machine) []KeptAside {
+func aside(t *testing.T, m *machine) []ConflictCopy {
 	t.Helper()
-	list, err := ListAside(m.Path, "", m.base.Remote())
+	list, err := ListConflicts(m.Path, "", m.base.Remote())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestConflictDropped(t *testing.T) {
 			m, other = b, a
 			m.mustAcquire()
 		}
-		if err := DropAside(m.Path, "", aside(t, m)[0]); err != nil {
+		if err := DropConflict(m.Path, "", aside(t, m)[0]); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(aside(t, m)); n != 0 {
@@ -85,7 +85,7 @@ func TestConflictDropped(t *testing.T) {
 
 func TestConflictTaken(t *testing.T) {
 	_, b := clash(t)
-	if err := TakeAside(b.Path, "", aside(t, b)[0], nil); err != nil {
+	if err := TakeConflict(b.Path, "", aside(t, b)[0], nil); err != nil {
 		t.Fatal(err)
 	}
 	body, err := os.ReadFile(filepath.Join(b.Path, "d/f"))

@@ -20,7 +20,7 @@ func (p *placement) dirTimes() {
 // what is none.
 func (p *placement) dirTime(d *plan.Decision) int64 {
 	switch d.Op {
-	case plan.Delete, plan.Withdraw, plan.Forget, plan.Aside:
+	case plan.Delete, plan.Withdraw, plan.Forget, plan.Displace:
 		return 0
 	}
 	here := d.Local != nil && d.Local.Kind == tree.Dir

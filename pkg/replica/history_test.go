@@ -496,7 +496,7 @@ func TestHistoriesCatchMutants(t *testing.T) {
 		want string // in what is said of it
 	}{
 		"a conflict overwrites the local version": {swap(plan.Conflict, plan.Take), "is lost"},
-		"an edit below a replaced directory goes": {swap(plan.Aside, plan.Delete), "is lost"},
+		"an edit below a replaced directory goes": {swap(plan.Displace, plan.Delete), "is lost"},
 		"what the remote changed is not taken": {decide(func(d *plan.Decision) {
 			if d.Op == plan.Take && d.Local != nil {
 				d.Op = plan.Keep

@@ -17,7 +17,7 @@ func TestHurryWithALogThatGrows(t *testing.T) {
 	log := strings.Repeat("line\n", 1000)
 	m.write(map[string]string{"log": log, "large.log": strings.Repeat("noise", hurryBytes/4)})
 	m.pushAll()
-	m.Hurry()
+	m.ShortenSteps()
 	m.put("large", strings.Repeat("large", hurryBytes/4))
 	appendTo := func(name string) {
 		t.Helper()
@@ -39,7 +39,7 @@ func TestHurryWithALogThatGrows(t *testing.T) {
 		staged, err := m.StageEdits(t.Context(), batch, found.Edited)
 		m.w.must(err)
 		m.w.must(batch.Send(t.Context()))
-		rest = len(staged.Rest)
+		rest = len(staged.Deferred)
 		step, err := m.Next(staged, nil, nil, m.w.epoch, m.w.generation+1)
 		m.w.must(err)
 		ref, err := m.Layout.Publish(t.Context(), step.Publication)

@@ -18,7 +18,7 @@ type names struct {
 
 // asAgreed gives sightings the names that the sides agreed on, where the file
 // system shows others than it was given.
-func (n names) asAgreed(seen []localfs.Sighting, unknown []localfs.Unknown) ([]localfs.Sighting, []localfs.Unknown) {
+func (n names) asAgreed(seen []localfs.Entry, unknown []localfs.Unknown) ([]localfs.Entry, []localfs.Unknown) {
 	if !n.quirks.Rewrites || n.base == nil {
 		return seen, unknown
 	}
@@ -83,7 +83,7 @@ func (n *agreedNames) of(path string) string {
 // unshowable names the topmost paths of the remote tree that this file system
 // cannot show. They, and what is below them, are unknown here: they stay in
 // the remote tree, and that they are not seen says nothing.
-func (n names) unshowable(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
+func (n names) unshowable(remote []tree.Entry, seen []localfs.Entry) []localfs.Unknown {
 	var out []localfs.Unknown
 	if n.quirks.NoLinks {
 		for i := range remote {
@@ -101,7 +101,7 @@ func (n names) unshowable(remote []tree.Entry, seen []localfs.Sighting) []localf
 
 // twins names the paths of a tree that are one with another's name here. One
 // of them can be shown: the one that is.
-func (n names) twins(remote []tree.Entry, seen []localfs.Sighting) []localfs.Unknown {
+func (n names) twins(remote []tree.Entry, seen []localfs.Entry) []localfs.Unknown {
 	groups := map[string][]string{}
 	for i := range remote {
 		if key := n.quirks.Key(remote[i].Path); !tree.Within(remote[i].Path, localfs.Dir) {
@@ -150,7 +150,7 @@ func below(path string, set map[string]bool) bool {
 
 // owner picks the path that has a name which several want: the one that is
 // shown, then the one that was, then the first.
-func (n names) owner(paths []string, seen []localfs.Sighting) string {
+func (n names) owner(paths []string, seen []localfs.Entry) string {
 	if len(paths) < 2 {
 		return strings.Join(paths, "")
 	}
@@ -171,7 +171,7 @@ func (n names) owner(paths []string, seen []localfs.Sighting) string {
 }
 
 // changed reports whether a sighting is not what the base saw at its path.
-func changed(q localfs.Quirks, row *base.Row, s *localfs.Sighting) bool {
+func changed(q localfs.Quirks, row *base.Row, s *localfs.Entry) bool {
 	if q.NoModes && row.Kind == s.Kind {
 		as := *s
 		as.Mode = row.Seen.Mode
@@ -182,7 +182,7 @@ func changed(q localfs.Quirks, row *base.Row, s *localfs.Sighting) bool {
 
 // entryOf makes the entry of a sighting; row is what the base has there. A mode
 // that the file system made up is none.
-func entryOf(q localfs.Quirks, s *localfs.Sighting, row *base.Row) tree.Entry {
+func entryOf(q localfs.Quirks, s *localfs.Entry, row *base.Row) tree.Entry {
 	e := base.EntryOf(s, row)
 	if !q.NoModes || s.Kind == tree.Link {
 		return e

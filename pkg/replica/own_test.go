@@ -181,13 +181,13 @@ func TestReadersOfAnothersDirectory(t *testing.T) {
 	if err != nil || !slices.ContainsFunc(decisions, func(d plan.Decision) bool { return d.Path == "d/f" && d.Op == plan.Withdraw }) {
 		t.Errorf("the plan is %+v, %v", decisions, err)
 	}
-	if _, err := ListAside(a.Path, "", nil); err != nil {
+	if _, err := ListConflicts(a.Path, "", nil); err != nil {
 		t.Error(err)
 	}
 	if _, err := Damaged(t.Context(), a.Path, "", nil); err != nil {
 		t.Error(err)
 	}
-	if err := DropAside(a.Path, "", KeptAside{ID: "20200101T000000.000Z-b/d/f"}); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
+	if err := DropConflict(a.Path, "", ConflictCopy{ID: "20200101T000000.000Z-b/d/f"}); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
 		t.Errorf("root dropped it: %v", err)
 	}
 	own := filepath.Join(a.Path, localfs.Dir)

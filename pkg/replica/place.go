@@ -204,20 +204,20 @@ func (p *placement) clear(d *plan.Decision) error {
 	if d.Local.Kind == tree.Dir {
 		return p.rmdir(d.Path)
 	}
-	if err := p.moveAside(d); err != nil {
+	if err := p.moveToConflicts(d); err != nil {
 		return err
 	}
 	pointAside.Reach()
 	return nil
 }
 
-// moveAside renames the local version to where it is kept, and back if it is
+// moveToConflicts renames the local version to where it is kept, and back if it is
 // not the one that the plan saw: the rename itself is the test, so that no
 // edit slips in between.
-func (p *placement) moveAside(d *plan.Decision) error {
+func (p *placement) moveToConflicts(d *plan.Decision) error {
 	root := p.r.root
 	kept := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, p.stamp, d.Path)
-	conflict := d.Op == plan.Conflict || d.Op == plan.Aside
+	conflict := d.Op == plan.Conflict || d.Op == plan.Displace
 	if conflict {
 		kept = fmt.Sprintf("%s/%s/%s-%s/%s", localfs.Dir, conflictsDir, p.stamp, p.r.Host, d.Path)
 	}
@@ -250,7 +250,7 @@ func (p *placement) renamed(path, kept string) error {
 }
 
 // look sights what is at a place, which is to be what the plan saw at the path.
-func (p *placement) look(at, path string) (*localfs.Sighting, error) {
+func (p *placement) look(at, path string) (*localfs.Entry, error) {
 	now, err := p.r.root.Lstat(at)
 	if err == nil && (now == nil || !p.asPlanned(path, now)) {
 		err = localfs.ErrEdited
@@ -272,7 +272,7 @@ func (p *placement) moveAcross(path, kept string) error {
 
 // asPlanned reports whether a sighting is what the plan saw at the path. A rename
 // sets the change time, so that one cannot count.
-func (p *placement) asPlanned(path string, now *localfs.Sighting) bool {
+func (p *placement) asPlanned(path string, now *localfs.Entry) bool {
 	i, ok := localfs.Search(p.plan.seen, path)
 	if !ok {
 		return false
@@ -361,7 +361,7 @@ func (p *placement) remove(d *plan.Decision) error {
 		p.note(d)
 		return nil
 	}
-	if err := p.moveAside(d); err != nil {
+	if err := p.moveToConflicts(d); err != nil {
 		return err
 	}
 	pointDeleted.Reach()

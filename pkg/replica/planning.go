@@ -29,7 +29,7 @@ func (p *planning) giveNames(q localfs.Quirks) (late map[string]bool) {
 		stays[q.Key(p.seen[i].Path)] = p.seen[i].Path
 	}
 	for i := range p.decisions {
-		if d := &p.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Aside) && d.Local != nil {
+		if d := &p.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Displace) && d.Local != nil {
 			goes[q.Key(d.Path)] = true
 			delete(stays, q.Key(d.Path))
 		}
@@ -72,7 +72,7 @@ func (r *Replica) Plan(ctx context.Context) ([]plan.Decision, error) {
 // planning is a plan with what it was made from.
 type planning struct {
 	decisions []plan.Decision
-	seen      []localfs.Sighting
+	seen      []localfs.Entry
 	local     []tree.Entry            // what is here, as the plan took it
 	read      map[string]localfs.Seen // of files that were read for it
 	times     map[string]int64        // of directories, as the base has them

@@ -227,10 +227,10 @@ func (r *Replica) Close() {
 	r.own.Release()
 }
 
-// Stranger says why what the local tree was last synced with does not count
+// Mismatch says why what the local tree was last synced with does not count
 // for the head it was opened for; "" when it does, or when there was nothing.
 // Then nothing is known to be deleted: both sides are joined.
-func (r *Replica) Stranger() string { return r.left }
+func (r *Replica) Mismatch() string { return r.left }
 
 // lost reports whether the base or the root vanished under the running program.
 func (r *Replica) lost() bool {
@@ -319,7 +319,7 @@ func (r *Replica) matcher() localfs.Matcher {
 }
 
 // walk lists the local tree.
-func (r *Replica) walk(ctx context.Context) ([]localfs.Sighting, []localfs.Unknown, error) {
+func (r *Replica) walk(ctx context.Context) ([]localfs.Entry, []localfs.Unknown, error) {
 	seen, unknown, err := r.root.Walk(ctx, "", r.matcher())
 	seen, unknown = r.names().asAgreed(seen, unknown)
 	return seen, unknown, rootError(ctx, err)

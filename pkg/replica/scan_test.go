@@ -431,11 +431,11 @@ func TestMountsThatComeAndGo(t *testing.T) {
 		if c := scan(); len(c.Unknown) != 0 || !edited(c) {
 			t.Errorf("the same files under a mount: %+v", c)
 		}
-		seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return strings.HasPrefix(s.Path, "v/") })
+		seen = slices.DeleteFunc(seen, func(s localfs.Entry) bool { return strings.HasPrefix(s.Path, "v/") })
 		if c := scan(); len(c.Unknown) != 1 || c.Unknown[0].Path != "v" || len(c.Gone) > 0 || edited(c) {
 			t.Errorf("%+v", c)
 		}
-		seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return s.Path == "w/d" })
+		seen = slices.DeleteFunc(seen, func(s localfs.Entry) bool { return s.Path == "w/d" })
 		if c := scan(); len(c.Gone) != 1 || c.Gone[0].Path != "w/d" {
 			t.Errorf("what is gone beside a mount: %+v", c)
 		}

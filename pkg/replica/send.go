@@ -51,7 +51,7 @@ func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progres
 // weigh counts what the deletions that were found would lose. None may go before
 // everything that was edited is in, but for what waits for them.
 func (r *Replica) weigh(staged *Staged) error {
-	if slices.ContainsFunc(staged.Rest, func(s Edit) bool { return !s.replaces() }) {
+	if slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return !s.replaces() }) {
 		return nil
 	}
 	lost, err := staged.losing(staged.Found.Gone)

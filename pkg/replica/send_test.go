@@ -76,7 +76,7 @@ func TestSend(t *testing.T) {
 	one.stageBytes = 1
 	found := one.found()
 	staged := one.sent(found)
-	if len(staged.Rest) == 0 || staged.Loss != nil || staged.Lost != nil || staged.Goes || staged.Found != found {
+	if len(staged.Deferred) == 0 || staged.Loss != nil || staged.Lost != nil || staged.Goes || staged.Found != found {
 		t.Errorf("with edits left over: %+v", staged)
 	}
 	one.stageBytes = usualStage
@@ -104,7 +104,7 @@ func TestSendInThePlaceOfADirectory(t *testing.T) {
 	one.write(map[string]string{"d": "a file now", "e": "3"})
 	one.stageBytes = 1
 	staged := one.sent(one.found())
-	if len(staged.Rest) != 1 || staged.Rest[0].Path != "d" || staged.Loss == nil || len(staged.Lost) != 2 {
+	if len(staged.Deferred) != 1 || staged.Deferred[0].Path != "d" || staged.Loss == nil || len(staged.Lost) != 2 {
 		t.Errorf("%+v", staged)
 	}
 }

@@ -128,7 +128,7 @@ func (p *placement) run(ctx context.Context) error {
 			p.try(d, p.keep)
 		case plan.Withdraw, plan.Forget:
 			p.note(d)
-		case plan.Delete, plan.Aside:
+		case plan.Delete, plan.Displace:
 		default:
 			if d.ReplacesDir() || p.late[d.Path] {
 				last = append(last, d)
@@ -150,7 +150,7 @@ func (p *placement) run(ctx context.Context) error {
 		return err
 	}
 	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
-		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Aside {
+		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Displace {
 			p.try(d, p.remove)
 		}
 	}

@@ -29,7 +29,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 	r.root.Forget()
 	one := &staging{r: r, files: r.reader(), batch: b, allowed: r.allowance(), out: out}
 	edited = one.inOrder(edited)
-	defer func() { r.late = r.hurried && len(out.Rest) > 0 && one.comes(&out.Rest[0]) > hurryBytes }()
+	defer func() { r.late = r.hurried && len(out.Deferred) > 0 && one.comes(&out.Deferred[0]) > hurryBytes }()
 	if one.known, err = one.reuse(b, edited); err != nil {
 		return out, err
 	}
@@ -40,7 +40,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		}
 		s := &edited[i]
 		if b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && one.comes(s) > 0 && b.Staged()+one.comes(s) > hurryBytes {
-			out.Rest = edited[i:]
+			out.Deferred = edited[i:]
 			break
 		}
 		before := len(out.Changes)
@@ -207,9 +207,9 @@ func (x *staging) inOrder(edited []Edit) []Edit {
 // line, so that what is sent is committed in time.
 const hurryBytes = 8 << 20
 
-// Hurry makes further steps small, small files first: there may be time for some
+// ShortenSteps makes further steps small, small files first: there may be time for some
 // of them only.
-func (r *Replica) Hurry() {
+func (r *Replica) ShortenSteps() {
 	if !r.hurried {
 		r.hurried, r.flushed = true, map[string]bool{}
 	}
@@ -225,11 +225,11 @@ func (x *staging) agreed(c *base.Change, row *base.Row) bool {
 // row brings one edit into the batch, and gives the row that comes of it.
 func (x *staging) row(ctx context.Context, s *Edit) (*base.Change, error) {
 	r, row := x.r, s.Was
-	c := &base.Change{Row: base.Row{Entry: entryOf(r.quirks, &s.Sighting, row), Seen: s.Seen}}
+	c := &base.Change{Row: base.Row{Entry: entryOf(r.quirks, &s.Entry, row), Seen: s.Seen}}
 	if row != nil {
 		c.Was = row.Kind
 	}
-	c.Tag = x.replacedTag(&s.Sighting, row)
+	c.Tag = x.replacedTag(&s.Entry, row)
 	switch s.Kind {
 	case tree.Dir:
 		return c, nil
@@ -255,7 +255,7 @@ func (x *staging) row(ctx context.Context, s *Edit) (*base.Change, error) {
 }
 
 // replacedTag is the tag of the object that a mirror is going to replace.
-func (x *staging) replacedTag(s *localfs.Sighting, row *base.Row) string {
+func (x *staging) replacedTag(s *localfs.Entry, row *base.Row) string {
 	if x.r.Layout.ByContent() {
 		return ""
 	}
@@ -310,7 +310,7 @@ func (x *staging) send(ctx context.Context, c *base.Change, s *Edit) error {
 // become makes the entry that of a file as it is now: since it was sighted it may have
 // been written, or replaced.
 func (x *staging) become(c *base.Change, s *Edit, seen localfs.Seen) {
-	now := localfs.Sighting{Path: s.Path, Kind: tree.File, Seen: seen}
+	now := localfs.Entry{Path: s.Path, Kind: tree.File, Seen: seen}
 	c.Entry = entryOf(x.r.quirks, &now, s.Was)
 	c.Tag = x.replacedTag(&now, s.Was)
 	c.Where = x.grownFrom(s.Was, seen.Size)
@@ -419,7 +419,7 @@ func (r *Replica) allowance() *allowance {
 // together keeps the rows of wholes together: what is named by the others must be in the
 // generation that they are in. What is not whole waits.
 func (x *staging) together(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.ShadowRow(s.Path) }) ||
+	waits := slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }) ||
 		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.ShadowRow(u.Path) })
 	if !waits {
 		return
@@ -428,7 +428,7 @@ func (x *staging) together(staged *Staged) {
 		if !x.r.refers(c.Path) {
 			return false
 		}
-		staged.Rest = append(slices.Clip(staged.Rest), Edit{Sighting: localfs.Sighting{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
+		staged.Deferred = append(slices.Clip(staged.Deferred), Edit{Entry: localfs.Entry{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
 		return true
 	})
 }

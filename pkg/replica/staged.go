@@ -16,7 +16,7 @@ type Staged struct {
 	Refreshed []*base.Change    // rows that are as agreed; only what is seen of them differs
 	Touched   []*base.Change    // of directories that have another time: they go along with the rest, if there is any
 	Unsettled []localfs.Unknown // files that changed while they were read, cannot be read, or are more than a replica can have
-	Rest      []Edit            // what did not fit
+	Deferred  []Edit            // what did not fit
 
 	// Loss is what the deletions that were found would take, and Lost names it. nil while
 	// edits that do not wait for them are still to be staged: until then none may go.

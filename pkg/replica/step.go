@@ -54,7 +54,7 @@ func (o *Options) gone(staged *Staged) []tree.Entry {
 		return nil
 	case staged.Loss != nil && staged.Goes:
 		return staged.Found.Gone
-	case slices.ContainsFunc(staged.Rest, func(s Edit) bool { return base.ShadowRow(s.Path) }):
+	case slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }):
 		return nil
 	}
 	return o.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil)

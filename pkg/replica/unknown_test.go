@@ -54,13 +54,13 @@ type blind struct {
 	path string
 }
 
-func (b blind) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
+func (b blind) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Entry, []localfs.Unknown, error) {
 	seen, unknown, err := b.Root.Walk(ctx, dir, match)
 	rel, ok := strings.CutPrefix(b.path, dir+"/")
 	if !ok {
 		return seen, unknown, err
 	}
-	seen = slices.DeleteFunc(seen, func(s localfs.Sighting) bool { return tree.Within(s.Path, rel) })
+	seen = slices.DeleteFunc(seen, func(s localfs.Entry) bool { return tree.Within(s.Path, rel) })
 	return seen, append(unknown, localfs.Unknown{Path: rel, Reason: "input/output error"}), err
 }
 

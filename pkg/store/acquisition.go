@@ -28,7 +28,7 @@ func (l *Lease) Acquire(ctx context.Context) error {
 // look reads the head, with the outcome of a write in doubt in it, and makes sure
 // that it can be written.
 func (l *Lease) look(ctx context.Context) error {
-	if err := l.Settle(ctx); err != nil {
+	if err := l.ResolveDoubt(ctx); err != nil {
 		return err
 	}
 	if err := l.read(ctx); err != nil {

@@ -12,7 +12,7 @@ const asks = 3
 // Ask asks the holder to flush and hand over. The lease is taken by Acquire,
 // once it was given back, which nobody else can do before us.
 func (l *Lease) Ask(ctx context.Context) error {
-	if err := l.Settle(ctx); err != nil && !errors.Is(err, ErrFenced) {
+	if err := l.ResolveDoubt(ctx); err != nil && !errors.Is(err, ErrFenced) {
 		return err
 	}
 	for try := 1; ; try++ {

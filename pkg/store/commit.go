@@ -19,9 +19,9 @@ func (l *Lease) LeftBehind() []LeftBehind {
 	})
 }
 
-// Behind is the change of a head that notes what this machine leaves behind; nothing
+// NoteLeftBehind is the change of a head that notes what this machine leaves behind; nothing
 // takes back what it left before.
-func (l *Lease) Behind(left []account.Left) func(*Head) {
+func (l *Lease) NoteLeftBehind(left []account.Left) func(*Head) {
 	return func(h *Head) { h.leave(l.self, left, l.clock.Now()) }
 }
 
@@ -71,7 +71,7 @@ func (l *Lease) Release(ctx context.Context, left []account.Left) error {
 // the last Commit.
 func (l *Lease) GiveBack(left []account.Left) func(*Head) {
 	return func(h *Head) {
-		l.Behind(left)(h)
+		l.NoteLeftBehind(left)(h)
 		h.State, h.Dirty = Released, account.CountOf(left)
 		if h.Dirty > 0 {
 			h.State = Dirty

@@ -213,7 +213,7 @@ func TestLeaseInDoubtAndAskedOver(t *testing.T) {
 	wantErr(t, holder.Commit(t.Context(), nonce, map[string]Ref{"r": {Manifest: "m"}}, nil), ErrInDoubt)
 	asker := a.machine("two", self(func(h *Holder) { h.Host = "asker" }))
 	wantErr(t, asker.Ask(t.Context()), nil)
-	wantErr(t, holder.Settle(t.Context()), nil)
+	wantErr(t, holder.ResolveDoubt(t.Context()), nil)
 	if !holder.Holds() || holder.Asked() == nil || holder.Head().Generation != 1 {
 		t.Errorf("holds %v, asked by %v, %+v", holder.Holds(), holder.Asked(), holder.Head())
 	}

@@ -181,7 +181,7 @@ func TestLeaseSettleCountsFromTheFirstSending(t *testing.T) {
 	b.Inject(storetest.Fault{Op: storetest.Put, Kind: storetest.After})
 	wantErr(t, l.Renew(t.Context()), ErrInDoubt)
 	l.inDoubt.sent -= l.ttl
-	wantErr(t, l.Settle(t.Context()), nil)
+	wantErr(t, l.ResolveDoubt(t.Context()), nil)
 	if l.InDoubt() || l.Holds() {
 		t.Errorf("in doubt %v, held %v", l.InDoubt(), l.Holds())
 	}
@@ -220,7 +220,7 @@ func TestLeaseInDoubt(t *testing.T) {
 			if tt.between != nil {
 				tt.between(t, b)
 			}
-			wantErr(t, l.Settle(t.Context()), tt.settle)
+			wantErr(t, l.ResolveDoubt(t.Context()), tt.settle)
 			b.Land()
 			if l.InDoubt() {
 				t.Fatal("still in doubt")
@@ -498,7 +498,7 @@ func TestLeaseBestEffort(t *testing.T) {
 	}
 	b.Inject(storetest.Fault{Op: storetest.Put, Kind: storetest.After})
 	wantErr(t, second.Renew(t.Context()), ErrInDoubt)
-	wantErr(t, second.Settle(t.Context()), nil)
+	wantErr(t, second.ResolveDoubt(t.Context()), nil)
 	wantErr(t, second.Release(t.Context(), nil), nil)
 }
 

@@ -46,7 +46,7 @@ func TestLeaseBehindAPortalOnServer(t *testing.T) {
 	for _, portal := range portals {
 		behind(portal, "renew", func() error { return a.Renew(ctx) })
 		written(Held)
-		behind(portal, "settle", func() error { return a.Settle(ctx) })
+		behind(portal, "settle", func() error { return a.ResolveDoubt(ctx) })
 		behind(portal, "read", func() error { _, err := ReadHead(ctx, r, workspace); return err })
 		behind(portal, "claim", func() error { _, err := ReadClaim(ctx, r.At("p")); return err })
 		behind(portal, "stake", func() error { _, err := Stake(ctx, r.At("p"), Claim{Workspace: workspace}, Look{}); return err })
@@ -55,7 +55,7 @@ func TestLeaseBehindAPortalOnServer(t *testing.T) {
 			return err
 		})
 		written(Held)
-		wantErr(t, a.Settle(ctx), nil)
+		wantErr(t, a.ResolveDoubt(ctx), nil)
 		seq++
 		written(Held)
 		if !a.Holds() {
@@ -64,7 +64,7 @@ func TestLeaseBehindAPortalOnServer(t *testing.T) {
 	}
 	behind(s3test.PortalPage, "release", func() error { return a.Release(ctx, nil) })
 	written(Held)
-	wantErr(t, a.Settle(ctx), nil)
+	wantErr(t, a.ResolveDoubt(ctx), nil)
 	seq++
 	written(Released)
 }

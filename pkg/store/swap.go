@@ -192,9 +192,9 @@ func (l *Lease) met(a *attempt, h *Head, body []byte) error {
 	return fencedOver(was, h)
 }
 
-// Settle finds out what became of a write in doubt, by sending the same body
+// ResolveDoubt finds out what became of a write in doubt, by sending the same body
 // again: a delayed first copy and this one cannot both count.
-func (l *Lease) Settle(ctx context.Context) error {
+func (l *Lease) ResolveDoubt(ctx context.Context) error {
 	if l.inDoubt == nil {
 		return nil
 	}

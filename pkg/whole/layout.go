@@ -56,7 +56,7 @@ func (l *Layout) standsFor(path string) (by string, ok bool) {
 
 // Shadows are those of a tree, as a walk met them.
 type Shadows struct {
-	Seen []localfs.Sighting // of those that are whole, of all kinds
+	Seen []localfs.Entry // of those that are whole, of all kinds
 	of   []*shadows
 }
 
@@ -73,7 +73,7 @@ func (s *Shadows) Gone(path string) bool {
 // shadows are those of one kind.
 type shadows struct {
 	Layout
-	seen   []localfs.Sighting
+	seen   []localfs.Entry
 	there  map[string]bool
 	whole  map[string]bool        // whether the shadow of a whole is whole
 	hidden func(path string) bool // what the walk could not see

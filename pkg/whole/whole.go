@@ -103,8 +103,8 @@ type Replica interface {
 // Met is what a walk of the tree met.
 type Met struct {
 	Root   localfs.FileSystem
-	Leads  []string           // paths of names that lead to wholes
-	Edited []localfs.Sighting // and of what is new or changed, in which wholes may be found
+	Leads  []string        // paths of names that lead to wholes
+	Edited []localfs.Entry // and of what is new or changed, in which wholes may be found
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.

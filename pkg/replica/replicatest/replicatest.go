@@ -104,7 +104,7 @@ func (f *shaped) at(op, path string) string {
 	return f.shape.Real(f.Path, path)
 }
 
-func (f *shaped) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Sighting, []localfs.Unknown, error) {
+func (f *shaped) Walk(ctx context.Context, dir string, match localfs.Matcher) ([]localfs.Entry, []localfs.Unknown, error) {
 	seen, unknown, err := f.Root.Walk(ctx, f.at("walk", dir), match)
 	for i := range seen {
 		seen[i].Seen = f.shape.seen(seen[i].Seen)
@@ -112,7 +112,7 @@ func (f *shaped) Walk(ctx context.Context, dir string, match localfs.Matcher) ([
 	return seen, unknown, err
 }
 
-func (f *shaped) Lstat(path string) (*localfs.Sighting, error) {
+func (f *shaped) Lstat(path string) (*localfs.Entry, error) {
 	s, err := f.Root.Lstat(f.at("lstat", path))
 	if s != nil {
 		s.Path, s.Seen = path, f.shape.seen(s.Seen)

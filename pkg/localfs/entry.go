@@ -20,8 +20,8 @@ type Seen struct {
 	Mount bool // a directory that something is mounted at
 }
 
-// Sighting is a path that a walk met.
-type Sighting struct {
+// Entry is a path that a walk met.
+type Entry struct {
 	Path string
 	Kind tree.Kind
 	Link string // a symlink's target
@@ -40,9 +40,9 @@ type Unknown struct {
 	Bytes  int64
 }
 
-// Met is what a walk comes upon: a sighting, or a path that is unknown.
+// Met is what a walk comes upon: an entry, or a path that is unknown.
 type Met struct {
-	Sighting
+	Entry
 	Unknown *Unknown
 	Passed  bool // a directory that was not looked into
 }
@@ -58,8 +58,8 @@ func (m *Met) At() string {
 // errKind is for what trees do not carry.
 var errKind = errors.New("sockets, fifos and devices are not carried")
 
-func sightingOf(path string, st *unix.Stat_t, dirfd int, name string) (*Sighting, error) {
-	s := &Sighting{Path: path, Seen: seenOf(st)}
+func entryOf(path string, st *unix.Stat_t, dirfd int, name string) (*Entry, error) {
+	s := &Entry{Path: path, Seen: seenOf(st)}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		s.Kind = tree.File
@@ -116,20 +116,20 @@ func (s *Seen) distrustCTime(now time.Time) {
 	}
 }
 
-// Sort sorts sightings, as a walk gives them.
-func Sort(seen []Sighting) {
-	slices.SortFunc(seen, func(a, b Sighting) int { return tree.Compare(a.Path, b.Path) })
+// Sort sorts entries, as a walk gives them.
+func Sort(seen []Entry) {
+	slices.SortFunc(seen, func(a, b Entry) int { return tree.Compare(a.Path, b.Path) })
 }
 
 // Sighted reports whether a path is among sorted sightings.
-func Sighted(seen []Sighting, path string) bool {
+func Sighted(seen []Entry, path string) bool {
 	_, ok := Search(seen, path)
 	return ok
 }
 
 // Search finds a path among sorted sightings.
-func Search(seen []Sighting, path string) (int, bool) {
-	return slices.BinarySearchFunc(seen, path, func(s Sighting, p string) int { return tree.Compare(s.Path, p) })
+func Search(seen []Entry, path string) (int, bool) {
+	return slices.BinarySearchFunc(seen, path, func(s Entry, p string) int { return tree.Compare(s.Path, p) })
 }
 
 // HiddenBy tells the paths about which a walk cannot tell, and so must not
