@@ -330,3 +330,55 @@ func (w *world) sizeOfObjects() (size int64) {
 	}
 	return size
 }
+
+// What was is brought back as databases: to a directory, in the tree by its path and with all,
+// and where it was removed; a version that lost its name takes it again. Never under a process
+// that has it open, and never beside another's log.
+func TestDatabaseHistory(t *testing.T) {
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.ledger("d/l.db", "wal", 200)
+	a.write("d/notes", "then")
+	a.start()
+	a.sync()
+	shell := a.ledgerShell("d/l.db", "few", "few")
+	a.sync()
+	a.write("d/notes", "now")
+	shell.ask("few")
+	a.sync()
+	for _, path := range []string{"d/l.db", "d", ""} {
+		to := filepath.Join(t.TempDir(), "then")
+		args := []string{"history", "restore", "--at", "2", "--to", to}
+		at := filepath.Join(to, "d/l.db")
+		if path != "" {
+			args = append(args, a.path(path))
+			at = filepath.Join(to, strings.TrimPrefix("d/l.db", strings.TrimSuffix(path, filepath.Base(path))))
+		}
+		a.must(args...)
+		holdsLedger(t, "to a directory, by "+path, at, 2, 2)
+	}
+	if said, talk, code := a.run("history", "restore", a.path("d/l.db"), "--at", "1"); !strings.Contains(said+talk, "has it open") {
+		t.Errorf("under a process that has it open: %d, %s%s", code, said, talk)
+	}
+	holdsLedger(t, "open", a.path("d/l.db"), 3, 3)
+	shell.kill() // its log stays
+	a.must("history", "restore", a.path("d/l.db"), "--at", "1")
+	holdsLedger(t, "by its path", a.path("d/l.db"), 0, 0)
+	a.must("history", "restore", "--at", "2")
+	holdsLedger(t, "with all", a.path("d/l.db"), 2, 2)
+	if got := a.read("d/notes"); got != "then" {
+		t.Errorf("the file beside it: %q", got)
+	}
+	if got := a.beside("d/l.db"); !slices.Equal(got, []string{"l.db"}) {
+		t.Errorf("beside it: %q", got)
+	}
+	a.sync()
+	if err := os.Remove(a.path("d/l.db")); err != nil {
+		t.Fatal(err)
+	}
+	a.sync()
+	a.must("history", "restore", "--at", "3", "--deleted")
+	holdsLedger(t, "after it was removed", a.path("d/l.db"), 3, 3)
+	a.stop()
+}

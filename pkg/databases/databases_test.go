@@ -42,7 +42,7 @@ func TestThereAndBack(t *testing.T) {
 			want(t, "waits", a.account(), "")
 			before := w.ref
 			a.push()
-		want(t, "the generation after nothing", w.ref, before)
+			want(t, "the generation after nothing", w.ref, before)
 			want(t, "conflicts", len(a.copies("conflicts")), 0)
 		})
 	}

@@ -63,24 +63,11 @@ func (d *Databases) vanished(ctx context.Context, at string) error {
 	if err != nil || !agreed || changed {
 		return err
 	}
-	dir, name, err := d.around(at)
-	if err != nil {
+	if err := d.moveAside(at); err != nil {
 		return err
 	}
-	defer dir.Close()
-	if err := sqlite.Vacant(dir, name); err != nil {
-		return err
-	}
-	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
-	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
-		if err := d.area().Move(d.here(at)+end, to+end); err != nil && !(end != "" && localfs.Absent(err)) {
-			return err
-		}
-	}
-	if err := d.area().Remove(d.here(at) + string(sqlite.Index)); err != nil {
-		return err
-	}
-	d.o.Log.Info("database removed", "replica", d.o.Replica, "database", at, "kept", to)
+	d.area().Prune(d.o.Path, filepath.Dir(d.here(at)))
+	d.o.Log.Info("database removed", "replica", d.o.Replica, "database", at)
 	return d.remove(at)
 }
 
