@@ -173,7 +173,7 @@ func (d *Databases) copied(ctx context.Context, dir *os.Root, name, stage string
 		return stage, err
 	}
 	defer to.Close()
-	r, err := sqlite.Capture(ctx, dir, name, to, sqlite.Options{Patience: patience, Rest: rest})
+	r, err := d.by.capture(ctx, dir, name, to, sqlite.Options{Patience: patience, Rest: rest})
 	if err == nil && r.Outcome != sqlite.Captured {
 		err = &withheld{r}
 	}

@@ -29,6 +29,7 @@ import (
 // it, but for the notes, which are read between its runs.
 type Databases struct {
 	o        whole.Options
+	by       means
 	rep      whole.Replica // that is looked at
 	known    map[string]*state
 	looked   map[string]look  // what begins as a database, and what does not
@@ -40,8 +41,14 @@ type state struct {
 	captured sqlite.Stamps // as it was when it was captured; the zero value is not known
 }
 
+// means are how a database is copied and placed; a test that checks the checker has others.
+type means struct {
+	capture func(ctx context.Context, dir *os.Root, name string, to *os.Root, o sqlite.Options) (sqlite.Result, error)
+	place   func(sqlite.Placement) error
+}
+
 func newDatabases(o whole.Options) *Databases {
-	return &Databases{o: o, looked: map[string]look{}, restores: map[string]error{}}
+	return &Databases{o: o, by: means{sqlite.Capture, sqlite.Place}.changed(), looked: map[string]look{}, restores: map[string]error{}}
 }
 
 // Serve has it look at a replica from now on.

@@ -322,7 +322,7 @@ func (d *Databases) place(a *arrival, aside string) error {
 		return err
 	}
 	defer to.Close()
-	if err := sqlite.Place(sqlite.Placement{Stage: stage, Dir: dir, Name: name, Aside: to, Rest: rest}); err != nil {
+	if err := d.by.place(sqlite.Placement{Stage: stage, Dir: dir, Name: name, Aside: to, Rest: rest}); err != nil {
 		return err
 	}
 	if _, err := to.Lstat(name); err != nil {

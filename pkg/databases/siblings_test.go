@@ -237,3 +237,32 @@ func TestHostile(t *testing.T) {
 		t.Errorf("said: %q", got)
 	}
 }
+
+// A shadow that begins anew goes with all that it is and is not any more, whatever else does not
+// fit into the step: the log of the old one beside the new database is torn.
+func TestStepsKeepDatabasesTogether(t *testing.T) {
+	w := newWorld(t)
+	a := w.place()
+	a.acquire()
+	a.ledger("l.db", "delete", "2000")
+	a.push()
+	s := a.shell("l.db")
+	s.do("few")
+	a.push()
+	if !slices.Contains(w.rows(), rowsOf("l.db", "db-wal")[0]) {
+		t.Fatal("there is no log")
+	}
+	a.ledger("m.db", "delete", "20000")
+	a.ledger("n.db", "delete", "20000")
+	s.do("everything") // its log would be larger than it
+	a.ShortenSteps()
+	for _, at := range []string{"l.db", "m.db", "n.db"} {
+		a.push()
+		out := w.laid()
+		want(t, "the database that goes", strings.TrimSuffix(judge(t, out+"/"+at), "2"), map[bool]string{true: "ok ", false: "ok 0"}[at == "l.db"])
+		want(t, "the one that went", judge(t, out+"/l.db"), "ok 2")
+	}
+	before := w.ref
+	a.push()
+	want(t, "the generation after all", w.ref, before)
+}
