@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
@@ -39,6 +40,7 @@ type Databases struct {
 // state is what is known of a database that has a shadow here.
 type state struct {
 	captured sqlite.Stamps // as it was when it was captured; the zero value is not known
+	again    time.Time     // from when on what is written all the time is captured again
 }
 
 // means are how a database is copied and placed; a test that checks the checker has others.

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -213,7 +216,10 @@ func (d *Databases) restore(ctx context.Context, source store.Layout, at string,
 		if err := d.place(&a, filepath.Join(aside, filepath.Dir(at))); err != nil {
 			return err
 		}
-		d.o.Log.Info("database placed", "replica", d.o.Replica, "database", at, "conflict", here.is && !here.unchanged)
+		d.o.Log.Info("database placed", "replica", d.o.Replica, "database", at)
+		if here.is && !here.unchanged && d.o.Conflicted != nil {
+			d.o.Conflicted([]string{at})
+		}
 	}
 	return d.take(&a)
 }
@@ -302,17 +308,25 @@ func (d *Databases) cameAsFile(at string) bool {
 
 // place puts a database that came in its place, and what was there to a directory.
 func (d *Databases) place(a *arrival, aside string) error {
-	for _, dir := range []string{filepath.Dir(d.here(a.at)), aside} {
-		if err := d.area().Mkdir(dir); err != nil {
-			return err
-		}
+	err := errors.Join(d.area().Mkdir(filepath.Dir(d.here(a.at))), d.area().Mkdir(aside))
+	if err != nil {
+		return err
 	}
-	dir, name, err := d.around(a.at)
+	if err = d.placeFrom(a.alone, a.at, aside); errors.Is(err, unix.EXDEV) {
+		err = d.placeAcross(a, aside)
+	}
+	d.area().Prune(d.o.Path, aside) // nothing was there
+	return err
+}
+
+// placeFrom is place from a directory of the same file system to another one there.
+func (d *Databases) placeFrom(from, at, aside string) error {
+	dir, name, err := d.around(at)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	stage, err := d.open(a.alone)
+	stage, err := d.open(from)
 	if err != nil {
 		return err
 	}
@@ -325,17 +339,63 @@ func (d *Databases) place(a *arrival, aside string) error {
 	if err := d.by.place(sqlite.Placement{Stage: stage, Dir: dir, Name: name, Aside: to, Rest: rest}); err != nil {
 		return err
 	}
-	if _, err := to.Lstat(name); err != nil {
-		d.area().Prune(d.o.Path, aside)
-		return nil
-	}
 	if is, err := sqlite.Is(to, name); err != nil || !is {
+		if localfs.Absent(err) {
+			return nil
+		}
 		return err
 	}
 	if err := sqlite.Settle(to, name); err != nil && !errors.Is(err, sqlite.ErrMalformed) { // what is malformed stays as it was
 		return err
 	}
 	return nil
+}
+
+// placing is a directory beside a database of another mount than its stage: no rename leads
+// from one to the other.
+const placing = ".coltec-placing"
+
+// placeAcross is place where the database is in a volume within the tree.
+func (d *Databases) placeAcross(a *arrival, aside string) error {
+	near := filepath.Join(filepath.Dir(d.here(a.at)), placing)
+	in, out := filepath.Join(near, "in"), filepath.Join(near, "out")
+	if err := d.copyAll(out, aside); err != nil { // a crash was in between
+		return err
+	}
+	name := filepath.Base(a.at)
+	err := errors.Join(d.area().RemoveAll(near), d.area().Mkdir(in), d.area().Mkdir(out))
+	if err == nil {
+		err = d.area().Copy(filepath.Join(a.alone, name), filepath.Join(in, name))
+	}
+	if err == nil {
+		err = d.placeFrom(in, a.at, out)
+	}
+	if err == nil {
+		err = d.copyAll(out, aside)
+	}
+	if err != nil {
+		return err
+	}
+	return d.area().RemoveAll(near)
+}
+
+// copyAll copies the files of a directory, if there is one, to another.
+func (d *Databases) copyAll(from, to string) error {
+	dir, err := d.open(from)
+	if localfs.Absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	for _, e := range entries {
+		if err == nil {
+			err = d.area().Copy(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+		}
+	}
+	return err
 }
 
 // take makes the shadow that came the one here.

@@ -334,7 +334,7 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	if r.Capture == nil {
 		return nil
 	}
-	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying}
+	met := whole.Met{Root: r.root, Part: !c.found.whole, Tells: tells, Guess: r.surveying}
 	for _, u := range c.found.Unknown {
 		if u.Quiet && r.leads(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			met.Leads = append(met.Leads, u.Path)

@@ -81,9 +81,12 @@ type Options struct {
 	// Came reports whether what is at a path is what both sides agree on.
 	Came func(path string) bool
 	// Carries reports whether a path is the replica's to carry as a file.
-	Carries  func(path string) bool
-	Progress store.Progress    // of what is fetched
-	Doing    func(what string) // to be told what takes its time
+	Carries func(path string) bool
+	// Conflicted is told of wholes of which both sides have changed, and that were kept whole
+	// for it. nil: nobody is.
+	Conflicted func(paths []string)
+	Progress   store.Progress    // of what is fetched
+	Doing      func(what string) // to be told what takes its time
 }
 
 // Replica is what a carrier needs of the one that it works for.
@@ -105,6 +108,7 @@ type Replica interface {
 // Met is what a walk of the tree met.
 type Met struct {
 	Root   localfs.FileSystem
+	Part   bool            // it was of what was touched alone
 	Leads  []string        // paths of names that lead to wholes
 	Edited []localfs.Entry // and of what is new or changed, in which wholes may be found
 	// Tells reports whether the walk can tell that something is not there.
