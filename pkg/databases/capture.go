@@ -247,6 +247,7 @@ func (d *Databases) begin(at, now string, mode fs.FileMode) error {
 		err = d.area().Move(now, filepath.Join(d.shadow(at), main))
 	}
 	if err == nil {
+		killMade.Reach()
 		err = d.mark(at)
 	}
 	if err != nil {
