@@ -70,13 +70,11 @@ func (d *daemon) run(ready func() error) error {
 		d.log.Warn("orphans of units are not collected", "error", err)
 	}
 
-	listener, err := d.lock.Listen()
-	if err != nil {
-		return err
-	}
 	server := control.NewServer(d, d.log.Logger)
 	defer server.Close()
-	go d.serve(server, listener)
+	if err := d.listen(server, d.lock); err != nil {
+		return err
+	}
 
 	takeLeft(d.lock.Dir(), d.log)
 	supervised := d.supervise(life)
@@ -108,7 +106,7 @@ func (d *daemon) run(ready func() error) error {
 	req, fatal := d.awaitEnd(signals)
 	started() // no service starts any more
 	d.log.Info("stopping", "why", req.why, "timeout", req.timeout)
-	err = d.shutdown(req, signals, end, supervised)
+	err := d.shutdown(req, signals, end, supervised)
 	d.rest.Stop()
 	<-published
 	d.writeStatus(status.Stopped)
@@ -118,10 +116,13 @@ func (d *daemon) run(ready func() error) error {
 	return errors.Join(fatal, err)
 }
 
-func (d *daemon) serve(s *control.Server, l net.Listener) {
-	if err := guarded(d.log.Logger, func() error { return s.Serve(l) }); err != nil {
-		d.fail(err)
-	}
+// listen has a server answer wherever the lock has it found.
+func (d *daemon) listen(s *control.Server, lock *control.Lock) error {
+	return lock.Listen(func(l net.Listener) {
+		if err := guarded(d.log.Logger, func() error { return s.Serve(l) }); err != nil {
+			d.fail(err)
+		}
+	}, func(err error) { d.log.Warn("what this coltecd is found by is gone", "error", err) })
 }
 
 // supervise runs the units until life ends. The channel is closed when nothing

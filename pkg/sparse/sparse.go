@@ -27,7 +27,9 @@ type Writer struct {
 
 // NewWriter writes to f from an offset on. A fresh file has nothing there yet; of any
 // other what is there makes way for the hole.
-func NewWriter(f *os.File, at int64, fresh bool) *Writer { return &Writer{f: f, at: at, end: at, fresh: fresh} }
+func NewWriter(f *os.File, at int64, fresh bool) *Writer {
+	return &Writer{f: f, at: at, end: at, fresh: fresh}
+}
 
 // Write writes b, but for its blocks of zeros.
 func (w *Writer) Write(b []byte) (n int, err error) {
