@@ -108,6 +108,9 @@ func (s standing) refused(err error, at instant) (standing, []action) {
 		s.leaseAt = at.now
 		return s, []action{actDemote, actPublish}
 	}
+	if s.renewAt.Before(s.leaseAt) { // it may hold still
+		s.renewAt = s.leaseAt
+	}
 	return s, []action{actPublish}
 }
 

@@ -1,0 +1,213 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/store/storetest"
+	"github.com/coltec/coltec/pkg/watch"
+)
+
+// TestAStopDuringAHandOver: the end cut off the push of a hand-over, and the lease was given
+// back before the last push: who asked for it had an older state, and was not told so.
+func TestAStopDuringAHandOver(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	a.put("f", []byte("f"))
+	a.round()
+	if err := b.e.takeOver(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	a.put("late", []byte("late"))
+	a.e.renewAt = time.Time{}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Upload && !e.Done && ctx.Err() == nil {
+			stop()
+			return context.Canceled
+		}
+		if e.Op == storetest.Put && !e.Done && ctx.Err() != nil && y.faults != nil { // as a store that is asked with a context that ended
+			y.faults = nil
+			return context.Canceled
+		}
+		return nil
+	}
+	a.e.round(ctx)
+	y.faults = nil
+	if ctx.Err() == nil {
+		t.Fatal("nothing was handed over")
+	}
+	err := a.e.finish()
+	b.round()
+	_, there := os.Lstat(filepath.Join(b.dir, "late"))
+	if there != nil {
+		t.Errorf("a ended with %v; b has %v, and is told %q", err, there, b.e.lease.LeftBehind())
+	}
+}
+
+// TestACycleThatItsAskerCutOff: what the watch had told of was forgotten with it, and the
+// next cycle found nothing, and said that all was in the bucket.
+func TestACycleThatItsAskerCutOff(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("f", []byte("f"))
+	must(os.MkdirAll(filepath.Join(a.dir, "d"), 0o755))
+	a.round()
+	m := a.e.members[0]
+	a.put("d/new", []byte("new"))
+	m.watch.hints.add(watch.Touched{"d": false})
+	a.e.stepMember(m, evTouched{})
+	ctx, leave := context.WithCancel(t.Context())
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Upload && !e.Done {
+			leave()
+			return context.Canceled
+		}
+		return nil
+	}
+	a.e.cycles(ctx)
+	y.faults = nil
+	if ctx.Err() == nil {
+		t.Fatal("nothing was cut off")
+	}
+	a.e.cycles(t.Context())
+	y.note(a.e)
+	files, err := y.fetch(y.gens[len(y.gens)-1])
+	if err != nil || files["d/new"] != "new" && m.report.here.Empty() {
+		t.Errorf("the bucket has %v, %v, and all is said to be there", files, err)
+	}
+}
+
+// TestACommitThatFailsAgainAndAgain: each failure counted as the first one, and once it went
+// through the lease was said to be wrong still.
+func TestACommitThatFailsAgainAndAgain(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	begun := 0
+	a.e.o.Failed = func(string, error) { begun++ }
+	a.put("f", []byte("f"))
+	a.round()
+	m := a.e.members[0]
+	push := func() {
+		a.put("f", []byte(y.now().String()))
+		a.e.stepMember(m, evSoon{})
+		a.e.push(t.Context())
+		y.advance(time.Second)
+	}
+	for range 70 { // until the log is written to an object of its own
+		y.faults = func(e storetest.Event) error {
+			if e.Op == storetest.Put && slices.ContainsFunc(e.Keys, func(k string) bool { return strings.Contains(k, "/log-") }) {
+				return errors.New("not now")
+			}
+			return nil
+		}
+		if push(); m.course.err != nil {
+			break
+		}
+	}
+	synced := m.course.synced
+	push()
+	push()
+	if m.course.failures != 3 || begun != 1 || !m.course.synced.Equal(synced) {
+		t.Errorf("%d failures, of which the first was told %d times; last synced %s, then %s", m.course.failures, begun, synced, m.course.synced)
+	}
+	y.faults = nil
+	push()
+	if m.course.err != nil || a.e.leaseErr != nil {
+		t.Errorf("it is well, and has %v, %v", m.course.err, a.e.leaseErr)
+	}
+}
+
+// TestAFollowerOfAnEmptyPrefix: the word that the prefix is empty stayed when it was filled.
+func TestAFollowerOfAnEmptyPrefix(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	b.e.members[0].Direction = scope.PullOnly
+	a.put("f", []byte("f"))
+	a.round()
+	b.round()
+	must(os.Remove(filepath.Join(a.dir, "f")))
+	a.e.stepMember(a.e.members[0], evAsked{true})
+	a.round()
+	b.round()
+	if b.e.members[0].report.scanned == nil {
+		t.Fatal("nobody says that it is empty")
+	}
+	a.put("g", []byte("g"))
+	a.round()
+	b.round()
+	if said := b.e.members[0].report.scanned; said != nil {
+		t.Errorf("%q", said)
+	}
+}
+
+// TestARequestOfAnEngineThatEnded: it was never answered.
+func TestARequestOfAnEngineThatEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Options{})
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := e.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		asking, leave := context.WithTimeout(t.Context(), time.Hour)
+		defer leave()
+		if err := e.Retry(asking); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after an hour: %v", err)
+		}
+	})
+}
+
+// TestATreeThatVanishedWithWhatWasOnlyHere: the stop said that nothing was left.
+func TestATreeThatVanishedWithWhatWasOnlyHere(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("f", []byte("f"))
+	a.round()
+	a.put("late", []byte("late"))
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Upload {
+			return errors.New("no network")
+		}
+		return nil
+	}
+	_ = a.do(false)
+	if len(a.e.left()) == 0 {
+		t.Fatal("nothing is only here")
+	}
+	y.faults = nil
+	must(os.Rename(a.dir, a.dir+".away")) // as a volume that goes
+	err := a.e.finish()
+	if len(a.e.left()) == 0 {
+		t.Errorf("%v, and nothing is said to be left: the head is %s", err, a.e.lease.Head().State)
+	}
+}
+
+// TestARenewalThatFailsWhileTheLeaseHolds: it was due at once again, for ever.
+func TestARenewalThatFailsWhileTheLeaseHolds(t *testing.T) {
+	y := newYard(t, 1)
+	y.bucket.Weak()
+	a := y.box("a")
+	a.e.o.BestEffort = true
+	a.put("f", []byte("f"))
+	a.round()
+	y.faults = func(storetest.Event) error { return errors.New("no network") }
+	a.e.stepMember(a.e.members[0], evPaused{true})
+	a.e.renewAt = time.Time{}
+	a.e.keepLease(t.Context())
+	if a.e.leaseErr == nil || !a.e.writable() {
+		t.Fatalf("%v, and it may be written: %v", a.e.leaseErr, a.e.writable())
+	}
+	if due := a.e.due(); !due.After(y.now()) {
+		t.Errorf("it is renewed again at %s, and it is %s", due, y.now())
+	}
+}
