@@ -168,6 +168,7 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 		case req := <-d.end.requests:
 			return req, nil
 		case err := <-d.fatal:
+			d.end.begin()
 			return stopRequest{StopTimeout, err.Error()}, err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
@@ -175,6 +176,7 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 				go d.reloadLogged()
 				continue
 			}
+			d.end.begin()
 			return stopRequest{StopTimeout, "signal: " + sig.String()}, nil
 		}
 	}
@@ -193,11 +195,10 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 		d.hooksBeforeStop(ctx, req.timeout/3)
 		end()
 		awaitDone(ctx, supervised, req.timeout/4)
-		ended := true
 		if d.replicas.current() != nil {
 			d.end.tell("pushing what is pending")
-			ended = d.replicas.stop(ctx)
 		}
+		ended := d.replicas.stop(ctx)
 		d.end.setOutcome(d.replicas.outcome(ended))
 		close(pushed)
 		awaitDone(ctx, supervised, req.timeout)

@@ -24,6 +24,7 @@ type termination struct {
 	over     chan struct{}    // closed when nothing is left
 
 	mu      sync.Mutex   // guards what follows
+	begun   bool         // the end has begun, whoever asked for it
 	say     func(string) // prints how the stop goes, for whoever asked for it; nil: nobody did over the socket
 	outcome error        // what is on this machine only, or a lease that was not given back; nil: neither
 }
@@ -46,6 +47,13 @@ func (t *termination) request(timeout time.Duration, say func(string)) (first bo
 	return first
 }
 
+// begin notes that the end has begun without a request: nothing else is begun from now on.
+func (t *termination) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begun = true
+}
+
 // mute has the stop continue when whoever asked for it went away.
 func (t *termination) mute() {
 	t.mu.Lock()
@@ -57,7 +65,7 @@ func (t *termination) mute() {
 func (t *termination) refusal() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.say != nil {
+	if t.say != nil || t.begun {
 		return fmt.Errorf("coltecd is %w", control.ErrStopping)
 	}
 	return nil
