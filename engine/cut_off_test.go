@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/watch"
@@ -209,5 +210,69 @@ func TestARenewalThatFailsWhileTheLeaseHolds(t *testing.T) {
 	}
 	if due := a.e.due(); !due.After(y.now()) {
 		t.Errorf("it is renewed again at %s, and it is %s", due, y.now())
+	}
+}
+
+// TestAStopDuringACommit: the hooks of a failure ran, and nothing had failed.
+func TestAStopDuringACommit(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	var failed []error
+	a.e.o.Failed = func(_ string, err error) { failed = append(failed, err) }
+	a.put("f", []byte("f"))
+	a.round()
+	a.put("late", []byte("late"))
+	ctx, stop := context.WithCancel(t.Context())
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Put && !e.Done && slices.Contains(e.Keys, modelHead) {
+			stop()
+			return context.Canceled
+		}
+		return nil
+	}
+	a.e.stepMember(a.e.members[0], evSoon{})
+	a.e.cycles(ctx)
+	y.faults = nil
+	if ctx.Err() == nil || !a.e.lease.InDoubt() {
+		t.Fatal("nothing was cut off")
+	}
+	if err := a.e.finish(); err != nil || failed != nil || len(a.e.left()) > 0 {
+		t.Errorf("%v; failed: %v; left: %v", err, failed, a.e.left())
+	}
+}
+
+// TestABaseThatCannotBeTraced: it was compared with the bucket again an interval later only.
+func TestABaseThatCannotBeTraced(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("f", []byte("f"))
+	a.round()
+	m := a.e.members[0]
+	before := m.rep.Base().Header
+	before.Generation = 0 // of which no log tells
+	must(m.rep.Base().Prepare("nobody's", base.Delta{Header: &before}))
+	a.e.stepMember(m, evSoon{})
+	a.e.push(t.Context())
+	if m.ready() || !m.due(y.now()) {
+		t.Errorf("ready: %v, and due at %s", m.ready(), m.course.next)
+	}
+}
+
+// TestARepairThatIsNotSent: it was said to be done.
+func TestARepairThatIsNotSent(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("f", []byte("f"))
+	a.round()
+	key := y.only("/o/1")
+	y.bucket.Drop("r/.coltec/" + key)
+	r := y.reader(a)
+	v, err := r.Verify(t.Context(), a.e.o.Replicas[0], false)
+	if err != nil || v.OK() {
+		t.Fatal(v, err)
+	}
+	a.e.stepMember(a.e.members[0], evPaused{true})
+	if err := a.e.repair(t.Context(), r, v); err == nil {
+		t.Errorf("a paused replica: %+v", v)
 	}
 }

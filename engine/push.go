@@ -38,23 +38,27 @@ func (l *loop) push(ctx context.Context) (more bool) {
 // begin prepares a member's next step; where there is none it is noted how that went.
 func (l *loop) begin(ctx context.Context, m *member) *prepared {
 	p, err := l.prepare(ctx, m)
-	if p == nil {
-		l.noteStep(ctx, m, err)
+	if p != nil {
+		return p
 	}
-	return p
+	l.noteStep(ctx, m, err)
+	if err == nil && !m.ready() {
+		l.stepMember(m, evSoon{}) // it is restored again, not an interval later
+	}
+	return nil
 }
 
 // conclude commits steps, and notes how that went: before it no cycle went through.
 func (l *loop) conclude(ctx context.Context, steps []*prepared, changes ...func(*store.Head)) error {
 	err := l.commit(ctx, steps, changes...)
 	for _, p := range steps {
-		l.note(p.member, err)
+		l.noteStep(ctx, p.member, err)
 		if err == nil && p.more {
 			l.stepMember(p.member, evSoon{})
 		}
 	}
 	if err != nil && !l.writable() { // else it is not the lease that is wrong
-		l.noteLease(err)
+		l.noteAttempt(ctx, err)
 	}
 	return err
 }
