@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/watch"
 )
@@ -274,5 +276,60 @@ func TestARepairThatIsNotSent(t *testing.T) {
 	a.e.stepMember(a.e.members[0], evPaused{true})
 	if err := a.e.repair(t.Context(), r, v); err == nil {
 		t.Errorf("a paused replica: %+v", v)
+	}
+}
+
+// TestTheLeaseIsKeptWhileAPrefixIsListed: a large prefix of an earlier tool was listed ahead,
+// and the lease ran out while that was waited for; and again, with the next one.
+func TestTheLeaseIsKeptWhileAPrefixIsListed(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	var past atomic.Int64
+	tick, over := make(chan time.Time), make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			select {
+			case tick <- time.Time{}:
+			case <-over:
+				return
+			}
+		}
+	}()
+	a.e.clock.Clock = store.Clock{
+		Now:  func() time.Time { return y.start.Add(time.Duration(past.Load())) },
+		Boot: func() time.Duration { return time.Duration(past.Load()) },
+	}
+	a.e.clock.ticker = func(time.Duration) (<-chan time.Time, func()) {
+		past.Store(int64(30 * time.Second)) // a renewal is due while the loop waits
+		return tick, func() {}
+	}
+	a.e.clock.beside = func(f func()) { go f() }
+	a.put("f", []byte("f"))
+	taken, renewed := make(chan struct{}), make(chan struct{})
+	var puts, lists atomic.Int64
+	y.faults = func(e storetest.Event) error {
+		switch {
+		case e.Op == storetest.Put && e.Done && slices.Contains(e.Keys, modelHead):
+			switch puts.Add(1) {
+			case 1:
+				close(taken)
+			case 2:
+				close(renewed)
+			}
+		case e.Op == storetest.List && !e.Done && strings.HasPrefix(e.Keys[0], "r") && lists.Add(1) == 1:
+			<-taken
+			select {
+			case <-renewed:
+			case <-time.After(10 * time.Second):
+				t.Error("it is not renewed")
+			}
+		}
+		return nil
+	}
+	a.e.cycles(t.Context())
+	y.faults = nil
+	if lists.Load() == 0 || !a.e.members[0].ready() {
+		t.Errorf("%d lists; ready: %v, %v", lists.Load(), a.e.members[0].ready(), a.e.members[0].course.err)
 	}
 }

@@ -131,9 +131,13 @@ func (e *Engine) FinishAdoption(ctx context.Context, names []string) error {
 		outcome = e.lease.Commit(ctx, store.NewID(), nil, func(h *store.Head) {
 			for _, m := range members {
 				delete(h.Adopted, m.Name)
-				m.report.origin.plain = nil
 			}
 		})
+		for _, m := range members {
+			if outcome == nil {
+				m.report.origin.plain = nil
+			}
+		}
 	})
 	if err == nil {
 		err = outcome
