@@ -35,3 +35,25 @@ func TestRepositoriesWithAFileOfOurName(t *testing.T) {
 		})
 	}
 }
+
+// A branch whose log is named as the index of a pack is: the pack was looked for, and the
+// whole shadow made anew with each walk.
+func TestRepositoriesWithABranchNamedAsAnIndex(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.place(Wholes)
+	a.acquire()
+	a.commit("code", "f")
+	a.git("code", "branch", "rebuild.idx")
+	a.push(false)
+	mark := filepath.Join(a.Path, layout.Dir, "code/.git", layout.Mark)
+	before, err := os.Stat(mark)
+	w.must(err)
+	_, err = a.Scan(t.Context(), nil)
+	w.must(err)
+	after, err := os.Stat(mark)
+	w.must(err)
+	if !before.ModTime().Equal(after.ModTime()) {
+		t.Errorf("the shadow of %s was made anew at %s", before.ModTime(), after.ModTime())
+	}
+}
