@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -121,5 +122,33 @@ func TestRefusedAfterASignal(t *testing.T) {
 	}
 	if err := d.end.refusal(); !errors.Is(err, control.ErrStopping) {
 		t.Error(err)
+	}
+}
+
+// Who ends all processes of a name sends the keeper a signal and coltecd one, and the keeper
+// hands its own on: the last push was cut off at once, as by a person who asks again.
+func TestASecondSignal(t *testing.T) {
+	term, handed := os.Signal(syscall.SIGTERM), os.Signal(handedOn)
+	for name, tt := range map[string]struct {
+		first os.Signal
+		more  []os.Signal
+		want  []bool
+	}{
+		"killall":               {term, []os.Signal{handed}, []bool{false}},
+		"the other way round":   {handed, []os.Signal{term}, []bool{false}},
+		"killall twice":         {term, []os.Signal{handed, term, handed}, []bool{false, true, true}},
+		"to coltecd, twice":     {term, []os.Signal{term}, []bool{true}},
+		"to the keeper, twice":  {handed, []os.Signal{handed}, []bool{true}},
+		"after coltecd stop":    {nil, []os.Signal{term}, []bool{true}},
+		"^C and another signal": {syscall.SIGINT, []os.Signal{term}, []bool{true}},
+	} {
+		second := stopRequest{by: tt.first}.seconds()
+		var got []bool
+		for _, sig := range tt.more {
+			got = append(got, second(sig))
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
 	}
 }

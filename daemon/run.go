@@ -59,7 +59,7 @@ func Supervise(o Options, lock *control.Lock, crashed string, ready func() error
 // run supervises until somebody asks for the end. ready is called once it does.
 func (d *daemon) run(ready func() error) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, handedOn)
 	defer signal.Stop(signals)
 	if err := HideEnvironment(); err != nil {
 		d.log.Warn("other processes of this user can read the environment", "error", err)
@@ -169,7 +169,7 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 			return req, nil
 		case err := <-d.fatal:
 			d.end.begin()
-			return stopRequest{StopTimeout, err.Error()}, err
+			return stopRequest{timeout: StopTimeout, why: err.Error()}, err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
 				d.log.Info("reload by a signal")
@@ -177,7 +177,11 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 				continue
 			}
 			d.end.begin()
-			return stopRequest{StopTimeout, "signal: " + sig.String()}, nil
+			why := sig
+			if sig == handedOn {
+				why = syscall.SIGTERM
+			}
+			return stopRequest{StopTimeout, "signal: " + why.String(), sig}, nil
 		}
 	}
 }
@@ -203,6 +207,7 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 		close(pushed)
 		awaitDone(ctx, supervised, req.timeout)
 	}()
+	second := req.seconds()
 	for {
 		select {
 		case <-done:
@@ -210,7 +215,7 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			d.killUnits(supervised)
 			return nil
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
+			if sig != syscall.SIGHUP && second(sig) {
 				d.cutOff(pushed)
 				end()
 				d.killUnits(supervised)

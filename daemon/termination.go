@@ -3,7 +3,9 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coltec/coltec/pkg/control"
@@ -16,6 +18,20 @@ var ErrAtOnce = errors.New("ended at once, by a second signal: what was not push
 type stopRequest struct {
 	timeout time.Duration
 	why     string
+	by      os.Signal // nil: no signal asked
+}
+
+// handedOn is the signal by which the keeper hands on one of its own. Who ends all processes
+// of a name, or of a service, sends both of us one: together they are the first.
+const handedOn = syscall.SIGUSR2
+
+// seconds reports of each further signal whether somebody asked again.
+func (r stopRequest) seconds() func(os.Signal) bool {
+	asked := map[bool]int{r.by == handedOn: 1}
+	return func(sig os.Signal) bool {
+		asked[sig == handedOn]++
+		return r.by == nil || asked[sig == handedOn] > 1
+	}
 }
 
 // termination is the end of a daemon, from the first request for it until nothing is left.
@@ -42,7 +58,7 @@ func (t *termination) request(timeout time.Duration, say func(string)) (first bo
 	}
 	t.mu.Unlock()
 	if first {
-		t.requests <- stopRequest{timeout, "asked for"}
+		t.requests <- stopRequest{timeout: timeout, why: "asked for"}
 	}
 	return first
 }
