@@ -333,3 +333,27 @@ func TestTheLeaseIsKeptWhileAPrefixIsListed(t *testing.T) {
 		t.Errorf("%d lists; ready: %v, %v", lists.Load(), a.e.members[0].ready(), a.e.members[0].course.err)
 	}
 }
+
+// TestARepackOverACommitThatTheBaseDoesNotKnow: the base could not note that a commit had
+// counted. The generation of a repack was made without what that had brought.
+func TestARepackOverACommitThatTheBaseDoesNotKnow(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("f", []byte("f"))
+	a.round()
+	m := a.e.members[0]
+	objects := map[string]int64{}
+	for key := range y.objects() {
+		objects[key] = int64(len(y.bucket.Body("r/.coltec/" + key)))
+	}
+	a.put("new", []byte("new"))
+	a.e.stepMember(m, evSoon{})
+	p := a.e.begin(t.Context(), m)
+	must(m.rep.Base().Prepare("nonce", p.step.Delta))
+	must(a.e.lease.Commit(t.Context(), "nonce", map[string]store.Ref{"r": p.ref}, nil)) // and no room for a word of it
+	must(a.e.repack(t.Context(), map[*member]map[string]int64{m: objects}))
+	y.note(a.e)
+	if files, err := y.fetch(y.gens[len(y.gens)-1]); err != nil || files["new"] != "new" {
+		t.Errorf("generation %d has %v, %v", y.gens[len(y.gens)-1].Number, files, err)
+	}
+}
