@@ -82,7 +82,7 @@ func (e *Engine) change(ctx context.Context, name string, ev event) error {
 func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Context) error) error {
 	var outcome error
 	err := e.call(ctx, func() {
-		outcome = e.work(ctx, do)
+		outcome = e.workApart(ctx, do)
 		if m := e.member(name); m != nil {
 			e.stepMember(m, evSoon{})
 		}
