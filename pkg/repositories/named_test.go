@@ -3,6 +3,7 @@ package repositories
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -11,7 +12,7 @@ import (
 func TestRepositoriesWithAFileOfOurName(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(p *place){
-		"a branch": func(p *place) { p.git("code", "branch", "coltec.gone"); p.git("code", "branch", "coltec.json") },
+		"a branch": func(p *place) { p.git("code", "branch", "coltec.gone"); p.git("code", "branch", "coltec.json"); p.git("code", "branch", "x.pack") },
 		"a shadow that was copied back": func(p *place) {
 			p.must(os.WriteFile(filepath.Join(p.Path, "code/.git/coltec.gone"), nil, 0o644))
 		},
@@ -29,8 +30,10 @@ func TestRepositoriesWithAFileOfOurName(t *testing.T) {
 			if got := b.git("code", "rev-parse", "main"); got != head {
 				t.Errorf("main is %s, want %s", got, head)
 			}
-			if got := b.git("code", "reflog", "show", "main"); got != a.git("code", "reflog", "show", "main") {
-				t.Errorf("the log of main is %q", got)
+			for _, branch := range strings.Fields(a.git("code", "branch", "--list", "--format=%(refname:short)", "main", "x.pack")) {
+				if got, want := b.git("code", "reflog", "show", branch), a.git("code", "reflog", "show", branch); got != want {
+					t.Errorf("the log of %s is %q, want %q", branch, got, want)
+				}
 			}
 		})
 	}
