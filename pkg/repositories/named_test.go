@@ -12,7 +12,11 @@ import (
 func TestRepositoriesWithAFileOfOurName(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]func(p *place){
-		"a branch": func(p *place) { p.git("code", "branch", "coltec.gone"); p.git("code", "branch", "coltec.json"); p.git("code", "branch", "x.pack") },
+		"a branch": func(p *place) {
+			p.git("code", "branch", "coltec.gone")
+			p.git("code", "branch", "coltec.json")
+			p.git("code", "branch", "x.pack")
+		},
 		"a shadow that was copied back": func(p *place) {
 			p.must(os.WriteFile(filepath.Join(p.Path, "code/.git/coltec.gone"), nil, 0o644))
 		},
