@@ -28,6 +28,9 @@ import (
 const asChild = "PROCESS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == testGuard {
+		guardForTests()
+	}
 	if bad := os.Getenv(asChild); bad != "" {
 		children[bad]()
 		syscall.Exit(0) // os.Exit prints a warning under -cover
@@ -43,7 +46,8 @@ var children = map[string]func(){
 		say("up")
 		forever()
 	},
-	"exit 3": func() { syscall.Exit(3) },
+	"freezer": freezeAndWait,
+	"exit 3":  func() { syscall.Exit(3) },
 	"suicide": func() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		forever()
