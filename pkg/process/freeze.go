@@ -33,11 +33,12 @@ func (s Selection) meant(name string) bool {
 	return !slices.ContainsFunc(s.Spare, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// members are the live processes that are meant. What one carries does not change: others
-// that were looked at are in known, and need no look again.
-func (s Selection) members(known map[proc]bool) []proc {
+// members are the live processes that are meant, and the parents of all. What one carries
+// does not change: those that were looked at are in known, and need no look again.
+func (s Selection) members(known map[proc]bool) (members []proc, parents map[int]proc) {
 	all := procs()
 	spare := ancestors(all)
+	parents = parentsIn(all)
 	prefix := []byte(MarkerVar + "=" + s.Marker + "/")
 	in, groups := map[int]bool{}, map[int]bool{}
 	for _, p := range all {
@@ -63,7 +64,21 @@ func (s Selection) members(known map[proc]bool) []proc {
 			in[p.pid] = true
 		}
 	}
-	return family(all, in, spare)
+	return family(all, in, spare), parents
+}
+
+// parentsIn are the parents of processes, by their children's numbers.
+func parentsIn(all []proc) map[int]proc {
+	byPID, parents := map[int]proc{}, map[int]proc{}
+	for _, p := range all {
+		byPID[p.pid] = p
+	}
+	for _, p := range all {
+		if parent, ok := byPID[p.ppid]; ok {
+			parents[p.pid] = parent
+		}
+	}
+	return parents
 }
 
 // A Freezer has processes stand still for a moment. Whatever becomes of this process, they go
@@ -111,35 +126,60 @@ func (f *Freezer) Stop(s Selection) (n int, err error) {
 }
 
 func (f *Freezer) stop(s Selection) error {
-	seen := map[proc]bool{}
-	for pause := standMin; ; pause = min(2*pause, standMax) {
-		news := false
-		for _, p := range s.members(f.known) {
-			if seen[p] {
-				continue
+	seen := map[int]uint64{}
+	for {
+		var news []proc
+		members, parents := s.members(f.known)
+		for _, p := range members {
+			if start, ok := seen[p.pid]; !ok || start != p.start {
+				news = append(news, p)
 			}
-			seen[p], news = true, true
-			if stands(p) {
-				f.others = append(f.others, p)
-				continue
-			}
-			if err := f.guard.tell(p); err != nil {
-				return err
-			}
-			f.ours = append(f.ours, p)
-			p.signal(syscall.SIGSTOP)
+			seen[p.pid] = p.start
 		}
 		// Who stands does not fork; who was not there yet when we looked is there now.
-		if !news && f.stand() {
+		if len(news) == 0 {
 			return nil
 		}
-		for !f.stand() {
-			if time.Since(f.began) > f.limit {
-				return ErrSlow
-			}
-			time.Sleep(pause) // there is no event for the stop of a process that is no child
+		if err := f.stopEach(news, parents, seen); err != nil {
+			return err
 		}
 	}
+}
+
+// stopEach stops processes, each once its parent stands: that may wait for it, in a vfork, and
+// would not stand before it went on.
+func (f *Freezer) stopEach(list []proc, parents map[int]proc, among map[int]uint64) error {
+	for pause := standMin; ; pause = min(2*pause, standMax) {
+		var wait []proc
+		for _, p := range list {
+			parent := parents[p.pid]
+			if _, ours := among[parent.pid]; ours && !stands(parent) {
+				wait = append(wait, p)
+			} else if err := f.stopOne(p); err != nil {
+				return err
+			}
+		}
+		if list = wait; len(list) == 0 && f.stand() {
+			return nil
+		}
+		if time.Since(f.began) > f.limit {
+			return ErrSlow
+		}
+		time.Sleep(pause) // there is no event for the stop of a process that is no child
+	}
+}
+
+func (f *Freezer) stopOne(p proc) error {
+	if stands(p) {
+		f.others = append(f.others, p)
+		return nil
+	}
+	if err := f.guard.tell(p); err != nil {
+		return err
+	}
+	f.ours = append(f.ours, p)
+	p.signal(syscall.SIGSTOP)
+	return nil
 }
 
 // standMin and standMax bound how often it is looked whether processes stand.
