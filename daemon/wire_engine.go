@@ -11,6 +11,7 @@ import (
 	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -129,7 +130,11 @@ func wholesOf(y spec.Sync) whole.Kinds {
 	case y.Git == spec.GitOff:
 		git.Mode = repositories.Counted
 	}
-	return whole.Kinds{git}
+	kinds := whole.Kinds{git}
+	if y.Layout == spec.Snapshot { // a mirror is what other programs read: its databases are files
+		kinds = append(kinds, databases.Kind{})
+	}
+	return kinds
 }
 
 // place is where a replica lies, for people: with bucket and prefix, once the

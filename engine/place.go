@@ -14,6 +14,9 @@ func (p *pass) place(ctx context.Context) error {
 	if p.Direction == scope.PushOnly {
 		return nil
 	}
+	if err := p.wholes.Clear(ctx); err != nil {
+		return err
+	}
 	out, err := p.rep.Settle(ctx, replica.SettleOptions{
 		Source: p.origin.source, AllowDelete: p.allowed, Progress: p.progress,
 		Allowed: p.brake.allowed, GivesBack: p.Writes(),

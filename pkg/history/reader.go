@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -299,7 +300,7 @@ func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *
 }
 
 // kinds are those of all wholes that a generation may have, whatever the spec says now.
-var kinds = whole.Kinds{repositories.Kind{}}
+var kinds = whole.Kinds{repositories.Kind{}, databases.Kind{}}
 
 // ErrNotThere is returned where a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")

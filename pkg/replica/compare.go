@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"maps"
 	"path"
 	"slices"
 
@@ -347,21 +348,30 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	if err != nil {
 		return err
 	}
-	c.withhold(unseen)
-	return nil
+	return c.withhold(unseen)
 }
 
 // withhold takes out of what was found what is not a file to carry: it is part of a whole,
 // or is not to go now.
-func (c *comparison) withhold(unseen []localfs.Unknown) {
+func (c *comparison) withhold(unseen []localfs.Unknown) error {
 	if len(unseen) == 0 {
-		return
+		return nil
 	}
 	hidden := localfs.HiddenBy(unseen)
 	c.found.Edited = slices.DeleteFunc(c.found.Edited, func(s Edit) bool { return hidden(s.Path) })
 	c.found.Gone = pick(c.found.Gone, func(e *tree.Entry) bool { return !hidden(e.Path) })
+	whole := map[string]bool{}
 	for _, u := range unseen {
 		c.unseen(u)
 		c.r.doubts = append(c.r.doubts, u.Path)
+		if u.Quiet && u.Reason == "" && !c.r.unplaced(u.Path) {
+			whole[u.Path] = true
+		}
 	}
+	rows, err := c.r.base.Lookup(whole) // what was a file before it was a whole
+	if err != nil {
+		return err
+	}
+	c.found.Forgotten = append(c.found.Forgotten, slices.Sorted(maps.Keys(rows))...)
+	return nil
 }

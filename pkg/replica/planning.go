@@ -107,14 +107,17 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 			p.forgotten = append(p.forgotten, base.Change{Row: base.Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
-	covered, err := r.covered(seen)
+	under, err := r.covered(seen)
 	if err != nil {
 		return nil, err
 	}
-	p.unknown = append(p.unknown, covered...)
+	p.unknown = append(p.unknown, under...)
 	p.unshown = r.names().unshowable(remote, seen)
 	hidden := localfs.HiddenBy(slices.Concat(p.unknown, p.unshown))
-	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
+	covered := r.Wholes.Covers(remote)
+	known := func(e *tree.Entry) bool {
+		return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) && !covered(e.Path)
+	}
 	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool
 	if s.Local, unread, err = p.here(ctx, r, s); err != nil {

@@ -39,7 +39,8 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			return out, context.Cause(ctx)
 		}
 		s := &edited[i]
-		if b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && one.comes(s) > 0 && b.Staged()+one.comes(s) > hurryBytes {
+		full := b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && one.comes(s) > 0 && b.Staged()+one.comes(s) > hurryBytes
+		if full && (i == 0 || !one.belong(&edited[i-1], s)) {
 			out.Deferred = edited[i:]
 			break
 		}
@@ -416,19 +417,39 @@ func (r *Replica) allowance() *allowance {
 	return a
 }
 
+// belong reports whether two edits are of one whole and no bulk: they go in one step.
+func (x *staging) belong(a, b *Edit) bool {
+	one, ok := x.r.Wholes.Of(a.Path)
+	other, too := x.r.Wholes.Of(b.Path)
+	return ok && too && one == other && x.r.refers(a.Path) && x.r.refers(b.Path)
+}
+
 // together keeps the rows of wholes together: what is named by the others must be in the
 // generation that they are in. What is not whole waits.
 func (x *staging) together(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }) ||
-		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.ShadowRow(u.Path) })
-	if !waits {
-		return
-	}
+	waits := x.r.waitingWholes(staged)
 	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
-		if !x.r.refers(c.Path) {
+		if !x.r.refers(c.Path) || !x.r.Wholes.In(c.Path, waits) {
 			return false
 		}
 		staged.Deferred = append(slices.Clip(staged.Deferred), Edit{Entry: localfs.Entry{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
 		return true
 	})
+}
+
+// waitingWholes are those of which something does not go with a step.
+func (o *Options) waitingWholes(staged *Staged) map[string]bool {
+	waits := map[string]bool{}
+	note := func(path string) {
+		if at, ok := o.Wholes.Of(path); ok {
+			waits[at] = true
+		}
+	}
+	for i := range staged.Deferred {
+		note(staged.Deferred[i].Path)
+	}
+	for _, u := range staged.Unsettled {
+		note(u.Path)
+	}
+	return waits
 }

@@ -31,14 +31,6 @@ type Staged struct {
 // Len is the number of rows that are new or differ.
 func (s *Staged) Len() int { return len(s.Changes) + s.Spool.Len() }
 
-// forgotten are the paths that go because they are not the replica's to carry any more.
-func (s *Staged) forgotten() []string {
-	if s.Found == nil {
-		return nil
-	}
-	return s.Found.Forgotten
-}
-
 // cleared reports whether nothing in a whole tree wants a person's word: what its
 // deletions lose was judged, and goes.
 func (s *Staged) cleared() bool {

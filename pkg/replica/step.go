@@ -29,17 +29,18 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 		}
 	}
 	gone := r.gone(staged)
+	forgotten := r.forgotten(staged)
 	var err error
-	if staged.Withheld, err = r.withhold(staged, gone, staged.forgotten()); err != nil {
+	if staged.Withheld, err = r.withhold(staged, gone, forgotten); err != nil {
 		return nil, err
 	}
 	if err := r.base.Refresh(staged.Refreshed); err != nil {
 		return nil, err
 	}
-	if staged.Len()+len(gone)+len(staged.forgotten()) == 0 && !anyway {
+	if staged.Len()+len(gone)+len(forgotten) == 0 && !anyway {
 		return nil, nil
 	}
-	step, err := r.Next(staged, gone, staged.forgotten(), epoch, generation)
+	step, err := r.Next(staged, gone, forgotten, epoch, generation)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +59,16 @@ func (o *Options) gone(staged *Staged) []tree.Entry {
 		return nil
 	}
 	return o.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil)
+}
+
+// forgotten are the paths that go because they are not the replica's to carry any more. What
+// is a whole now goes with its shadow.
+func (o *Options) forgotten(staged *Staged) []string {
+	if staged.Found == nil {
+		return nil
+	}
+	wait := o.waitingWholes(staged)
+	return slices.DeleteFunc(slices.Clone(staged.Found.Forgotten), func(path string) bool { return o.Wholes.In(path, wait) })
 }
 
 // Next makes the step that staged changes, deletions and forgotten paths lead

@@ -34,6 +34,19 @@ func (c Carriers) Capture(ctx context.Context, m Met) ([]localfs.Unknown, error)
 	return all, nil
 }
 
+// Clear has the wholes give way that the remote side has no more, before files are placed: one
+// of them may have the name of such a whole.
+func (c Carriers) Clear(ctx context.Context) error {
+	for _, one := range c {
+		if one, ok := one.(interface{ Clear(context.Context) error }); ok {
+			if err := one.Clear(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Settle settles the wholes of each kind.
 func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
 	for _, one := range c {

@@ -27,6 +27,9 @@ type Layout struct {
 	// A file of Bulk whose name ends in Spared may be missing here: it was not needed. The
 	// one of the same name that ends in Stands is here for it then. "": none is spared.
 	Spared, Stands string
+	// Content says that wholes are found by their content: what they are here is no file to
+	// carry, whatever its name.
+	Content bool
 }
 
 // below gives what of a path lies below the directory of the shadows.
@@ -94,7 +97,7 @@ func (l Layout) walk(ctx context.Context, root localfs.FileSystem) (*shadows, er
 		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Bulk); ok && l.Bulk != "" && seen[i].Kind == tree.Dir {
 			s.whole[at] = s.whole[at] || false
 		}
-		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Mark); ok {
+		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Mark); ok && seen[i].Kind == tree.File {
 			s.whole[at] = true
 		}
 		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Gone); ok {

@@ -79,7 +79,9 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Came reports whether what is at a path is what both sides agree on.
-	Came     func(path string) bool
+	Came func(path string) bool
+	// Carries reports whether a path is the replica's to carry as a file.
+	Carries  func(path string) bool
 	Progress store.Progress    // of what is fetched
 	Doing    func(what string) // to be told what takes its time
 }

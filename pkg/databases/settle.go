@@ -1,0 +1,358 @@
+package databases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/coltec/coltec/pkg/area"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/sqlite"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
+)
+
+// patienceSettle is for how long a placement looks for a moment at which the database here is
+// whole.
+const patienceSettle = 5 * patience
+
+// Clear moves the databases aside that the other side removed, with all that belongs to them,
+// and keeps them with what was replaced. One that went on here since stays, and is pushed
+// again.
+func (d *Databases) Clear(ctx context.Context) error {
+	d.restores = map[string]error{}
+	base := d.rep.Base()
+	if base == nil || len(base.Unplaced) == 0 {
+		return nil
+	}
+	if err := errors.Join(base.Load(), d.list()); err != nil {
+		return err
+	}
+	for _, at := range d.agreement().Vanished() {
+		err := d.vanished(ctx, at)
+		var used *sqlite.InUse
+		var w *withheld
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &used), errors.As(err, &w), errors.Is(err, area.ErrLink):
+			d.restores[at] = fmt.Errorf("it was removed elsewhere, and %w", err)
+		case err != nil:
+			return fmt.Errorf("cannot remove the database %q: %w", at, err)
+		}
+	}
+	return nil
+}
+
+// vanished removes a database that the other side removed.
+func (d *Databases) vanished(ctx context.Context, at string) error {
+	if _, err := os.Lstat(d.here(at)); localfs.Absent(err) || !d.carries(at) {
+		return d.remove(at)
+	}
+	if is, err := d.begins(at); err == nil && !is {
+		return d.remove(at)
+	}
+	agreed := d.agreement().Agreed(at)
+	changed, err := d.capture(ctx, at, patienceSettle)
+	if err != nil || !agreed || changed {
+		return err
+	}
+	dir, name, err := d.around(at)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := sqlite.Vacant(dir, name); err != nil {
+		return err
+	}
+	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
+	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
+		if err := d.area().Move(d.here(at)+end, to+end); err != nil && !(end != "" && localfs.Absent(err)) {
+			return err
+		}
+	}
+	if err := d.area().Remove(d.here(at) + string(sqlite.Index)); err != nil {
+		return err
+	}
+	d.o.Log.Info("database removed", "replica", d.o.Replica, "database", at, "kept", to)
+	return d.remove(at)
+}
+
+// Settle settles the databases whose remote side was not settled here yet, with content from
+// a source.
+func (d *Databases) Settle(ctx context.Context, source store.Layout) error {
+	base := d.rep.Base()
+	if len(base.Unplaced) == 0 {
+		return nil
+	}
+	if err := errors.Join(base.Load(), d.list()); err != nil {
+		return err
+	}
+	if err := d.agreement().Moved(); err != nil {
+		return err
+	}
+	stays := len(d.restores) > 0 // of what vanished
+	waiting := d.agreement().Waiting()
+	for _, at := range slices.Sorted(maps.Keys(waiting)) {
+		if at == "" {
+			if !stays {
+				if err := d.agreement().Settle(at); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		err := d.restore(ctx, source, at, waiting[at])
+		var fetch *whole.FetchError
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.As(err, &fetch) {
+			return fetch.Unwrap()
+		}
+		if err != nil {
+			d.restores[at] = err
+			d.o.Log.Warn("database not placed", "replica", d.o.Replica, "database", at, "error", err)
+			continue
+		}
+		if err := d.agreement().Settle(at, append(companions(at), at)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// arrival is a database that came.
+type arrival struct {
+	at     string
+	rows   []tree.Entry
+	stage  string // all of it
+	shadow string // in the stage, as it lies in the bucket
+	alone  string // in the stage, the directory of the database without a log, under its name
+}
+
+// fetch brings the remote shadow of a database to a stage, and holds it to be one.
+func (d *Databases) fetch(ctx context.Context, source store.Layout, at string, rows []tree.Entry) (a arrival, err error) {
+	a = arrival{at: at, rows: rows}
+	if a.stage, err = d.stage("in"); err != nil {
+		return a, err
+	}
+	a.shadow, a.alone = filepath.Join(a.stage, "shadow"), filepath.Join(a.stage, "alone")
+	if err := d.receive(ctx, source, &a); err != nil {
+		return a, err
+	}
+	name := filepath.Base(at)
+	err = d.area().Copy(filepath.Join(a.shadow, main), filepath.Join(a.alone, name))
+	if err == nil {
+		err = d.area().Copy(filepath.Join(a.shadow, log), filepath.Join(a.alone, name+string(sqlite.Log)))
+		if localfs.Absent(err) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return a, err
+	}
+	root, err := d.open(a.alone)
+	if err != nil {
+		return a, err
+	}
+	defer root.Close()
+	return a, sqlite.Settle(root, name)
+}
+
+// receive fetches the rows of a shadow, but for the database where the shadow here has it.
+func (d *Databases) receive(ctx context.Context, source store.Layout, a *arrival) error {
+	prefix := layout.Dir + "/" + a.at + "/"
+	var rows []tree.Entry
+	for _, row := range a.rows {
+		name := row.Path[len(prefix):]
+		if row.Kind != tree.File || name != mark && name != main && name != log {
+			continue // a later format says so in its mark
+		}
+		if file := filepath.Join(d.shadow(a.at), name); name == main && localfs.SumOf(file) == row.Sum {
+			if err := d.area().Copy(file, filepath.Join(a.shadow, name)); err != nil {
+				return err
+			}
+			continue
+		}
+		rows = append(rows, row)
+	}
+	err := whole.Fetcher{Area: d.area(), Progress: d.o.Progress}.Fetch(ctx, source, prefix, rows, a.shadow, a.stage)
+	if err != nil {
+		return err
+	}
+	return d.readMark(filepath.Join(a.shadow, mark))
+}
+
+// restore puts what the remote side has of a database in its place.
+func (d *Databases) restore(ctx context.Context, source store.Layout, at string, rows []tree.Entry) error {
+	if !d.carries(at) {
+		return nil // it stays in the bucket as it is there
+	}
+	a, err := d.fetch(ctx, source, at, rows)
+	defer d.area().RemoveAll(a.stage)
+	if err != nil {
+		return err
+	}
+	here, err := d.local(ctx, &a)
+	if err != nil {
+		return err
+	}
+	if here.stage != "" {
+		defer d.area().RemoveAll(here.stage)
+	}
+	if !here.same {
+		aside := d.rep.ReplacedDir(d.o.Now())
+		if here.is && !here.unchanged {
+			aside = d.rep.ConflictDir(d.o.Now(), d.o.Host)
+		}
+		if err := d.place(&a, filepath.Join(aside, filepath.Dir(at))); err != nil {
+			return err
+		}
+		d.o.Log.Info("database placed", "replica", d.o.Replica, "database", at, "conflict", here.is && !here.unchanged)
+	}
+	return d.take(&a)
+}
+
+// local is the database that is here.
+type local struct {
+	is        bool   // there is a file
+	unchanged bool   // it is what both sides agreed on
+	same      bool   // it is what came
+	stage     string // has a copy of it
+}
+
+// local looks at what is here of a database that came.
+func (d *Databases) local(ctx context.Context, a *arrival) (l local, err error) {
+	if _, err := os.Lstat(d.here(a.at)); localfs.Absent(err) {
+		return l, nil
+	}
+	l.is = true
+	dir, name, err := d.around(a.at)
+	if err != nil {
+		return l, err
+	}
+	defer dir.Close()
+	is, err := sqlite.Is(dir, name)
+	if err != nil {
+		return l, err
+	}
+	if !is {
+		l.unchanged = d.cameAsFile(a.at)
+		return l, nil
+	}
+	if l.stage, err = d.copied(ctx, dir, name, "out", patienceSettle); err != nil {
+		return l, err
+	}
+	if l.same, err = d.alike(filepath.Join(l.stage, name), filepath.Join(a.alone, name)); err != nil || l.same {
+		return l, err
+	}
+	if d.cameAsFile(a.at) {
+		l.unchanged = true
+	} else if d.agreement().Agreed(a.at) {
+		l.unchanged, err = d.shows(a.at, filepath.Join(l.stage, name))
+	}
+	return l, err
+}
+
+// shows reports whether the shadow here is at a state.
+func (d *Databases) shows(at, now string) (same bool, err error) {
+	shadow, err := d.open(d.shadow(at))
+	if err != nil {
+		return false, err
+	}
+	defer shadow.Close()
+	err = d.area().Do(now, func(root *os.Root, path string) error {
+		f, err := root.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		same, err = sqlite.Same(shadow, main, f)
+		return err
+	})
+	return same, err
+}
+
+// alike reports whether two files of ours have the same content.
+func (d *Databases) alike(a, b string) (bool, error) {
+	one, other := localfs.SumOf(a), localfs.SumOf(b)
+	return one == other && one != tree.Sum{}, nil
+}
+
+// cameAsFile reports whether what is here of a database is, file by file, what both sides
+// agreed on before it was a whole.
+func (d *Databases) cameAsFile(at string) bool {
+	for _, path := range []string{at, at + string(sqlite.Log), at + string(sqlite.Journal)} {
+		row := d.agreement().WasFile(path)
+		_, err := os.Lstat(d.here(path))
+		switch {
+		case localfs.Absent(err) && (path != at || row == nil):
+			continue
+		case err != nil || row == nil || localfs.SumOf(d.here(path)) != row.Sum:
+			return false
+		}
+	}
+	return d.agreement().WasFile(at) != nil
+}
+
+// place puts a database that came in its place, and what was there to a directory.
+func (d *Databases) place(a *arrival, aside string) error {
+	for _, dir := range []string{filepath.Dir(d.here(a.at)), aside} {
+		if err := d.area().Mkdir(dir); err != nil {
+			return err
+		}
+	}
+	dir, name, err := d.around(a.at)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	stage, err := d.open(a.alone)
+	if err != nil {
+		return err
+	}
+	defer stage.Close()
+	to, err := d.open(aside)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	if err := sqlite.Place(sqlite.Placement{Stage: stage, Dir: dir, Name: name, Aside: to, Rest: rest}); err != nil {
+		return err
+	}
+	if _, err := to.Lstat(name); err != nil {
+		d.area().Prune(d.o.Path, aside)
+		return nil
+	}
+	if is, err := sqlite.Is(to, name); err != nil || !is {
+		return err
+	}
+	if err := sqlite.Settle(to, name); err != nil && !errors.Is(err, sqlite.ErrMalformed) { // what is malformed stays as it was
+		return err
+	}
+	return nil
+}
+
+// take makes the shadow that came the one here.
+func (d *Databases) take(a *arrival) error {
+	if err := d.remove(a.at); err != nil {
+		return err
+	}
+	for _, name := range []string{main, log} {
+		err := d.area().Move(filepath.Join(a.shadow, name), filepath.Join(d.shadow(a.at), name))
+		if err != nil && !(name == log && localfs.Absent(err)) {
+			return err
+		}
+	}
+	if err := d.area().Move(filepath.Join(a.shadow, mark), filepath.Join(d.shadow(a.at), mark)); err != nil {
+		return err
+	}
+	d.known[a.at] = &state{}
+	return nil
+}
