@@ -68,6 +68,7 @@ var lower = map[string]string{
 	"cmd/coltec":       "*",
 
 	"internal/clidoc":         "",
+	"internal/dbtest":         "",
 	"internal/gentest":        "pkg/store pkg/store/storetest pkg/tree",
 	"internal/gittest":        "",
 	"internal/sample":         "",
