@@ -12,6 +12,7 @@ import (
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/process"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
 // The steps of a capture at which a test kills the process.
@@ -20,6 +21,7 @@ var (
 	killCopied    = killpoint.New("frozen:copied")
 	killContinued = killpoint.New("frozen:continued")
 	killUnmarked  = killpoint.New("frozen:unmarked")
+	killBefore    = killpoint.New("frozen:before")
 )
 
 // errTooSlow is of a capture for which writers would stand for too long.
@@ -39,7 +41,8 @@ type capture struct {
 	copies  *copying
 	stopper Stopper
 	now     seen // as it was last looked at
-	extra   string
+	extra   string // the directory of what hooks add; "" for none
+	still   bool   // no hook runs any more: nothing may change
 	took    time.Duration // for so long writers stood
 }
 
@@ -72,6 +75,7 @@ func (c *capture) do(ctx context.Context, a action) error {
 	case actCopy:
 		return c.copy(ctx)
 	case actContinue:
+		c.took = Limit - c.stopper.Left()
 		err := c.stopper.Continue()
 		killContinued.Reach()
 		if errors.Is(err, process.ErrSlow) {
@@ -136,13 +140,13 @@ func (c *capture) copy(ctx context.Context) (err error) {
 	if c.now, err = c.c.k.look(ctx, c.root, c.d.Path); err != nil {
 		return err
 	}
-	if err := c.copies.pass(c.now, always, c.d.By == Freeze); errors.Is(err, errVanished) {
+	if err := c.copies.pass(c.now, always, c.d.By == Freeze || c.still); errors.Is(err, errVanished) {
 		return errWritten
 	} else if err != nil {
 		return err
 	}
 	killCopied.Reach()
-	if c.d.By == Hook {
+	if c.d.By == Hook && !c.still {
 		return nil
 	}
 	after, err := c.c.k.look(ctx, c.root, c.d.Path)
@@ -185,3 +189,31 @@ func (c *carrier) begin(d *directory, root localfs.FileSystem, now seen) (*captu
 
 // absent reports whether an error says that a directory is not there.
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// keep makes what was copied the shadow.
+func (d *directory) keep(c *capture) error {
+	if err := c.copies.flush(); err != nil {
+		return err
+	}
+	s, err := openShadow(c.c.shadow(d.name()), c.now)
+	if err != nil {
+		return err
+	}
+	have := seen{}
+	for at, e := range c.now {
+		have[at] = e
+		if e.Kind == tree.File {
+			if copied, came := d.copied[at]; came {
+				have[at] = copied
+			} else {
+				have[at] = d.have[at]
+			}
+		}
+	}
+	err = s.fill(filepath.Join(c.c.rep.StageDir(), "frozen", d.name()), d.copied, mark{1, d.known(), d.By})
+	if err != nil {
+		have = nil // what is in it is not known
+	}
+	d.have, d.copied = have, nil
+	return err
+}

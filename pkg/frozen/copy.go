@@ -39,7 +39,19 @@ func (k Kind) look(ctx context.Context, root localfs.FileSystem, p Path) (seen, 
 		if name := path.Base(e.Path); name == markName || name == goneName {
 			return nil, fmt.Errorf("%q has a name that coltecd needs", e.Path)
 		}
+		e.Mode &= 0o777 // as it can come elsewhere
 		all[e.Path] = e
+	}
+	if p.Path != "" { // its mode counts too
+		top, err := root.Lstat(p.Path)
+		if err != nil {
+			return nil, err
+		}
+		if top == nil {
+			return nil, fs.ErrNotExist
+		}
+		top.Path, top.Mode = "", top.Mode&0o777
+		all[""] = *top
 	}
 	for at := range all {
 		// The number in it is of a process here; elsewhere it may be anybody's, and then

@@ -1,0 +1,72 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// WritableMaps are the inodes of the files that processes have mapped to write to them: such a
+// file changes without a sign of it. They are of any file system.
+func WritableMaps(pids []int) (map[uint64]bool, error) {
+	inodes := map[uint64]bool{}
+	for _, pid := range pids {
+		body, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot see which files process %d writes by its memory: %w", pid, err)
+		}
+		for line := range bytes.Lines(body) { // address perms offset device inode path
+			fields := bytes.Fields(line)
+			if len(fields) < 6 || len(fields[1]) < 4 || fields[1][1] != 'w' || fields[1][3] != 's' {
+				continue
+			}
+			if inode, err := strconv.ParseUint(string(fields[4]), 10, 64); err == nil && inode != 0 {
+				inodes[inode] = true
+			}
+		}
+	}
+	return inodes, nil
+}
+
+// User is a process that works in a directory.
+type User struct {
+	PID  int
+	Name string
+}
+
+// Users are the processes that have files in a directory open or mapped, or are in it. We
+// ourselves are none. Nobody tells it of processes of other users, unless we are root.
+func Users(dir string) (users []User) {
+	dir = filepath.Clean(dir)
+	for _, p := range procs() {
+		if p.pid != os.Getpid() && !p.zombie && uses(p.pid, dir) {
+			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.pid))
+			users = append(users, User{p.pid, strings.TrimSpace(string(name))})
+		}
+	}
+	slices.SortFunc(users, func(a, b User) int { return a.PID - b.PID })
+	return users
+}
+
+func uses(pid int, dir string) bool {
+	in := func(path string) bool { return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
+	proc := fmt.Sprintf("/proc/%d", pid)
+	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && in(cwd) {
+		return true
+	}
+	fds, _ := os.ReadDir(proc + "/fd")
+	for _, fd := range fds {
+		if path, err := os.Readlink(proc + "/fd/" + fd.Name()); err == nil && in(path) {
+			return true
+		}
+	}
+	maps, _ := os.ReadFile(proc + "/maps")
+	return bytes.Contains(maps, []byte(" "+strings.TrimSuffix(dir, "/")+"/"))
+}
