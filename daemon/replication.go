@@ -37,11 +37,12 @@ type persistence struct {
 	Workspace status.Workspace
 	Section   spec.Persistence
 	Environ   map[string]string // the variables that the remotes ask for
+	Captures  bool              // there are hooks around captures
 	Misplaced map[string]string // why replicas must not run as they are set up
 }
 
 func persistenceOf(s setting) persistence {
-	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.misplacements()}
+	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements()}
 	get := lookup(s.environ)
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)

@@ -40,9 +40,9 @@ type capture struct {
 	root    localfs.FileSystem
 	copies  *copying
 	stopper Stopper
-	now     seen // as it was last looked at
-	extra   string // the directory of what hooks add; "" for none
-	still   bool   // no hook runs any more: nothing may change
+	now     seen          // as it was last looked at
+	extra   string        // the directory of what hooks add; "" for none
+	still   bool          // no hook runs any more: nothing may change
 	took    time.Duration // for so long writers stood
 }
 

@@ -55,7 +55,9 @@ func (c *carrier) Serve(rep whole.Replica) { c.rep = rep }
 func (c *carrier) own() string { return filepath.Dir(c.rep.StageDir()) }
 
 // shadow is where that of a name lies.
-func (c *carrier) shadow(name string) string { return filepath.Join(c.own(), path.Base(layout.Dir), name) }
+func (c *carrier) shadow(name string) string {
+	return filepath.Join(c.own(), path.Base(layout.Dir), name)
+}
 
 func (c *carrier) area() area.Dir { return area.Dir(c.o.Path) }
 

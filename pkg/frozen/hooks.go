@@ -40,7 +40,10 @@ func (c *capture) before(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot note that a hook runs: %w", err)
 	}
-	err = c.c.k.Means.Before(ctx, env)
+	err = ErrOver
+	if c.c.k.Means.Before != nil {
+		err = c.c.k.Means.Before(ctx, env)
+	}
 	killBefore.Reach()
 	if errors.Is(err, ErrOver) {
 		c.still = true
@@ -75,7 +78,10 @@ func (c *capture) after(ctx context.Context) error {
 
 // settle runs the hooks after a capture, and notes that none are owed.
 func (c *carrier) settle(ctx context.Context, env []string) error {
-	err := c.k.Means.After(ctx, env)
+	err := ErrOver
+	if c.k.Means.After != nil {
+		err = c.k.Means.After(ctx, env)
+	}
 	if errors.Is(err, ErrOver) {
 		return nil // it stays noted, and the next run begins with it
 	}

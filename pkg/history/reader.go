@@ -17,6 +17,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/frozen"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -300,7 +301,7 @@ func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *
 }
 
 // kinds are those of all wholes that a generation may have, whatever the spec says now.
-var kinds = whole.Kinds{repositories.Kind{}, databases.Kind{}}
+var kinds = whole.Kinds{repositories.Kind{}, databases.Kind{}, frozen.Kind{}}
 
 // ErrNotThere is returned where a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")

@@ -56,7 +56,9 @@ func Users(dir string) (users []User) {
 }
 
 func uses(pid int, dir string) bool {
-	in := func(path string) bool { return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") }
+	in := func(path string) bool {
+		return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+	}
 	proc := fmt.Sprintf("/proc/%d", pid)
 	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && in(cwd) {
 		return true
