@@ -40,10 +40,11 @@ type capture struct {
 	root    localfs.FileSystem
 	copies  *copying
 	stopper Stopper
-	now     seen          // as it was last looked at
-	extra   string        // the directory of what hooks add; "" for none
-	still   bool          // no hook runs any more: nothing may change
-	took    time.Duration // for so long writers stood
+	now     seen            // as it was last looked at
+	extra   string          // the directory of what hooks add; "" for none
+	still   bool            // no hook runs any more: nothing may change
+	always  map[uint64]bool // files that are written without a sign of it, by their inodes
+	took    time.Duration   // for so long writers stood
 }
 
 // run captures a directory that differs from its shadow.
@@ -97,8 +98,9 @@ func (c *capture) rehearse(ctx context.Context) error {
 		if c.now, err = c.c.k.look(ctx, c.root, c.d.Path); err != nil {
 			return err
 		}
+		c.always = process.AllWritableMaps()
 		began := time.Now()
-		if err := c.copies.pass(c.now, nil, false); err != nil {
+		if err := c.copies.pass(c.now, c.always, false); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -129,18 +131,17 @@ func (c *capture) stop() (err error) {
 
 // copy copies what changed since the rehearsal. While writers stand nothing may change.
 func (c *capture) copy(ctx context.Context) (err error) {
-	var always map[uint64]bool
 	if c.d.By == Freeze {
 		c.copies.limit = c.stopper.Left
 		defer func() { c.copies.limit = nil }()
-		if always, err = process.WritableMaps(c.stopper.PIDs()); err != nil {
+		if err := process.WritableMaps(c.always, c.stopper.PIDs()); err != nil {
 			return err
 		}
 	}
 	if c.now, err = c.c.k.look(ctx, c.root, c.d.Path); err != nil {
 		return err
 	}
-	if err := c.copies.pass(c.now, always, c.d.By == Freeze || c.still); errors.Is(err, errVanished) {
+	if err := c.copies.pass(c.now, c.always, c.d.By == Freeze || c.still); errors.Is(err, errVanished) {
 		return errWritten
 	} else if err != nil {
 		return err

@@ -199,6 +199,12 @@ func (c *carrier) unused(at string) error {
 // replaced. One that went on here since stays, and is pushed again.
 func (c *carrier) vanished(ctx context.Context, name string) error {
 	at := pathOf(name)
+	if c.find(name) == nil { // it is files here, and goes as such
+		return os.RemoveAll(c.shadow(name))
+	}
+	if c.isFiles(at) {
+		return nil
+	}
 	agreed := c.agreement().Agreed(name)
 	now, err := c.here(ctx, at)
 	if err != nil {
@@ -217,10 +223,15 @@ func (c *carrier) vanished(ctx context.Context, name string) error {
 		}
 		c.o.Log.Info("directory removed", "replica", c.o.Replica, "directory", name)
 	}
-	if d := c.find(name); d != nil {
-		d.have = nil
-	}
+	c.find(name).have = nil
 	return os.RemoveAll(c.shadow(name))
+}
+
+// isFiles reports whether the remote side has a directory as files.
+func (c *carrier) isFiles(at string) bool {
+	return slices.ContainsFunc(c.rep.Base().Remote(), func(e tree.Entry) bool {
+		return (at == "" || tree.Within(e.Path, at) && e.Path != at) && !tree.Within(e.Path, localfs.Dir)
+	})
 }
 
 // aside moves what is in a directory below another one of ours.

@@ -2,25 +2,27 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
-// WritableMaps are the inodes of the files that processes have mapped to write to them: such a
+// WritableMaps adds the inodes of the files that processes have mapped to write to them: such a
 // file changes without a sign of it. They are of any file system.
-func WritableMaps(pids []int) (map[uint64]bool, error) {
-	inodes := map[uint64]bool{}
+func WritableMaps(inodes map[uint64]bool, pids []int) error {
 	for _, pid := range pids {
 		body, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-		if os.IsNotExist(err) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot see which files process %d writes by its memory: %w", pid, err)
+			return fmt.Errorf("cannot see which files process %d writes by its memory: %w", pid, err)
 		}
 		for line := range bytes.Lines(body) { // address perms offset device inode path
 			fields := bytes.Fields(line)
@@ -32,7 +34,16 @@ func WritableMaps(pids []int) (map[uint64]bool, error) {
 			}
 		}
 	}
-	return inodes, nil
+	return nil
+}
+
+// AllWritableMaps are those of all processes of which we are told.
+func AllWritableMaps() map[uint64]bool {
+	inodes := map[uint64]bool{}
+	for _, p := range procs() {
+		_ = WritableMaps(inodes, []int{p.pid})
+	}
+	return inodes
 }
 
 // User is a process that works in a directory.
