@@ -128,10 +128,6 @@ func TestPlacement(t *testing.T) {
 			generation := w.generation
 			a.push()
 			if w.generation != generation {
-				bt, _ := a.Layout.Tree(t.Context(), w.ref)
-				for _, e := range bt.Entries {
-					t.Logf("%+v", e)
-				}
 				t.Error("a generation was made though nothing changed")
 			}
 			b.acquire()

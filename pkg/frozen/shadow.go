@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -251,6 +252,9 @@ func equal(a, b string) (bool, error) {
 
 func ended(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
+// timeless is the time of what is made anew now and then, and is the same each time.
+var timeless = time.Unix(1, 0)
+
 // writeDurable writes a file that is there whole or not at all, with all that was written to
 // the directory before it.
 func writeDurable(file string, body []byte) error {
@@ -260,7 +264,7 @@ func writeDurable(file string, body []byte) error {
 		return err
 	}
 	_, err = f.Write(body)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+	if err = errors.Join(err, f.Sync(), f.Close(), os.Chtimes(tmp, time.Time{}, timeless)); err == nil {
 		err = os.Rename(tmp, file)
 	}
 	return err
