@@ -2,7 +2,9 @@ package frozen
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -43,6 +45,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if tree := os.Getenv(asCapture); tree != "" {
+		if err := captureIn(tree); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if dir := os.Getenv(asChild); dir != "" {
 		if err := writeShards(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -50,6 +59,49 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+// asCapture has it capture what is at db in a tree: a test kills it.
+const asCapture = "COLTEC_TEST_CAPTURE"
+
+func captureIn(path string) error {
+	hook := func(name string) func(context.Context, []string) error {
+		return func(context.Context, []string) error { return note(path, name) }
+	}
+	kinds := whole.Kinds{Kind{Paths: []Path{{Path: "db", By: Freeze}}, Means: Means{
+		Stopper: func() (Stopper, error) { return newStopper(path, Limit) }, Before: hook("before"), After: hook("after"),
+	}}}
+	carriers := kinds.Carry(whole.Options{Replica: "r", Path: path, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	f, err := filter.Compile(filter.Under("db"))
+	if err != nil {
+		return err
+	}
+	r := replica.New(replica.Options{
+		Name: "r", Workspace: "o/p/e", Path: path, Filter: f, Wholes: kinds, Capture: carriers.Capture,
+		Layout: store.NewSnapshot(storetest.New().At("p"), filepath.Join(path, localfs.Dir, "manifests")),
+	})
+	defer r.Close()
+	carriers.Serve(r)
+	if err := errors.Join(r.Open("lineage", 0), r.Receive(&store.Tree{}, "", 1, 0)); err != nil {
+		return err
+	}
+	if _, err := r.Scan(context.Background(), nil); err != nil {
+		return err
+	}
+	if notes := carriers.Notes(); len(notes) > 0 {
+		return errors.New(strings.Join(notes, ", "))
+	}
+	return nil
+}
+
+// note adds a word to what hooks did in a tree.
+func note(tree, word string) error {
+	f, err := os.OpenFile(tree+".hooks", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(word + "\n")
+	return errors.Join(err, f.Close())
 }
 
 // shards is in how many files a writer counts.
