@@ -1,6 +1,8 @@
 package frozen
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +42,38 @@ type quiet struct{ stopper }
 
 func (q quiet) Stop([]string) (int, error) {
 	return q.Freezer.Stop(process.Selection{Marker: "nobody"})
+}
+
+// A directory goes in one step, however small steps are: half of it is nothing.
+func TestLargeDirectoryInSmallSteps(t *testing.T) {
+	w := newWorld(t)
+	paths := []Path{{Path: "db", By: Freeze}}
+	a := w.place(paths, nil)
+	a.acquire()
+	a.ShortenSteps()
+	for i := range 6 {
+		body := make([]byte, 10<<20)
+		_, _ = rand.NewChaCha8([32]byte{byte(i)}).Read(body)
+		a.write(fmt.Sprintf("db/%d", i), string(body[:5<<20]))
+		a.write(fmt.Sprintf("file-%d", i), string(body[5<<20:]))
+		a.write(fmt.Sprintf("db/small-%d", i), string(body[:i<<17]))
+		a.write(fmt.Sprintf("db-%d", i), string(body[:i<<18+i]))
+	}
+	for range 20 {
+		a.push()
+		n := 0
+		for _, row := range w.rows() {
+			if strings.HasPrefix(row, layout.Dir) {
+				n++
+			}
+		}
+		if n != 0 && n != 13 {
+			t.Fatalf("of 13 rows there are %d", n)
+		}
+	}
+	if n := len(w.rows()); n != 25 {
+		t.Errorf("in the bucket are %d", n)
+	}
 }
 
 // What is written by somebody who was not stopped is withheld, with what it says; when nobody
