@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -62,24 +63,11 @@ func (d *Databases) vanished(ctx context.Context, at string) error {
 	if err != nil || !agreed || changed {
 		return err
 	}
-	dir, name, err := d.around(at)
-	if err != nil {
+	if err := d.moveAside(at); err != nil {
 		return err
 	}
-	defer dir.Close()
-	if err := sqlite.Vacant(dir, name); err != nil {
-		return err
-	}
-	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
-	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
-		if err := d.area().Move(d.here(at)+end, to+end); err != nil && !(end != "" && localfs.Absent(err)) {
-			return err
-		}
-	}
-	if err := d.area().Remove(d.here(at) + string(sqlite.Index)); err != nil {
-		return err
-	}
-	d.o.Log.Info("database removed", "replica", d.o.Replica, "database", at, "kept", to)
+	d.area().Prune(d.o.Path, filepath.Dir(d.here(at)))
+	d.o.Log.Info("database removed", "replica", d.o.Replica, "database", at)
 	return d.remove(at)
 }
 
@@ -174,8 +162,8 @@ func (d *Databases) receive(ctx context.Context, source store.Layout, a *arrival
 		if row.Kind != tree.File || name != mark && name != main && name != log {
 			continue // a later format says so in its mark
 		}
-		if file := filepath.Join(d.shadow(a.at), name); name == main && localfs.SumOf(file) == row.Sum {
-			if err := d.area().Copy(file, filepath.Join(a.shadow, name)); err != nil {
+		if name == main && localfs.SumOf(filepath.Join(d.shadow(a.at), name)) == row.Sum {
+			if err := d.reuse(&row, a); err != nil {
 				return err
 			}
 			continue
@@ -187,6 +175,17 @@ func (d *Databases) receive(ctx context.Context, source store.Layout, a *arrival
 		return err
 	}
 	return d.readMark(filepath.Join(a.shadow, mark))
+}
+
+// reuse copies the database of the shadow here to that which comes.
+func (d *Databases) reuse(row *tree.Entry, a *arrival) error {
+	to := filepath.Join(a.shadow, main)
+	if err := d.area().Copy(filepath.Join(d.shadow(a.at), main), to); err != nil {
+		return err
+	}
+	return d.area().Do(to, func(root *os.Root, path string) error {
+		return errors.Join(root.Chmod(path, os.FileMode(row.Mode&0o777)), root.Chtimes(path, time.Time{}, time.Unix(0, row.MTime)))
+	})
 }
 
 // restore puts what the remote side has of a database in its place.

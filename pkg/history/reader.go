@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/frozen"
@@ -319,18 +321,22 @@ func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g sto
 	if err != nil {
 		return nil, err
 	}
-	if path != "" {
-		if t.Entries = below(t.Entries, path); len(t.Entries) == 0 {
-			return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
-		}
+	older := t.Older.Within(path)
+	t, left := kinds.Harmless(t)
+	if !tree.Within(path, localfs.Dir) {
+		t = laid(t, path)
+	} else {
+		t.Entries = below(t.Entries, path)
+	}
+	if path != "" && len(t.Entries) == 0 {
+		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 	}
 	var progress store.Progress
 	if o.Progress != nil {
 		progress = o.Progress(x.Name)
 	}
-	t, left := kinds.Harmless(t)
-	out, err := replica.Export(ctx, dir, kinds.Laid(t), layout, o.PlainModes, progress)
-	return placedOf(x, g, out, t.Older.Within(path), left...), err
+	out, err := replica.Export(ctx, dir, t, layout, o.PlainModes, progress)
+	return placedOf(x, g, out, older, left...), err
 }
 
 // ExportAll writes a generation of several replicas to a directory: the first
@@ -367,6 +373,27 @@ func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g stor
 	return placed, left, nil
 }
 
+// laid is what a tree has at and below a path ("" for all), with each whole where it belongs.
+// What is beside the path and part of a whole at it comes along.
+func laid(t *store.Tree, path string) *store.Tree {
+	out := kinds.Laid(t)
+	if path == "" {
+		return out
+	}
+	beside := func(e tree.Entry) bool {
+		return !tree.Within(e.Path, path) && kinds.Shadowed(t.Entries, e.Path) == path
+	}
+	var more []tree.Entry
+	for _, e := range out.Entries {
+		if beside(e) {
+			more = append(more, below([]tree.Entry{e}, e.Path)...)
+		}
+	}
+	out.Entries = append(below(out.Entries, path), more...)
+	tree.Sort(out.Entries)
+	return out
+}
+
 // below are the entries at and below a path, by the names that they have beside
 // it. Content of a mirror lies by its name: such entries keep theirs.
 func below(entries []tree.Entry, path string) []tree.Entry {
@@ -396,7 +423,11 @@ func (r *Reader) Undelete(ctx context.Context, x scope.Replica, path string, g s
 		return nil, err
 	}
 	t, left := kinds.Harmless(t)
-	out, err := r.local(x, layout).Undelete(ctx, path, t, layout, progress)
+	here := r.local(x, layout)
+	out, err := here.Undelete(ctx, path, t, layout, progress)
+	if err == nil {
+		err = r.bring(ctx, x, here, out, databases.Past{Entries: t.Entries, Source: layout, Under: path, Missing: true}, progress)
+	}
 	if err == nil {
 		err = replica.Return(x.Path, x.Within, path, head.Generation)
 	}
@@ -414,11 +445,40 @@ func (r *Reader) Place(ctx context.Context, x scope.Replica, path string, g stor
 	if err != nil {
 		return nil, err
 	}
-	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 {
+	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 && kinds.Shadowed(t.Entries, path) != path {
 		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 	}
-	out, err := r.local(x, layout).Restore(ctx, path, t, layout, progress)
+	entries := slices.Clone(t.Entries)
+	here := r.local(x, layout)
+	out, err := here.Restore(ctx, path, t, layout, progress)
+	if err == nil {
+		err = r.bring(ctx, x, here, out, databases.Past{Entries: entries, Source: layout, Under: path}, progress)
+	}
 	return placedOf(x, g, out, t.Older.Within(path)), err
+}
+
+// bring brings databases back, and adds what came of it to what came of files.
+func (r *Reader) bring(ctx context.Context, x scope.Replica, here *replica.Replica, out *replica.Outcome, past databases.Past, progress store.Progress) error {
+	if x.Layout == "mirror" {
+		return nil
+	}
+	if err := here.Open("", 0); err != nil {
+		return err
+	}
+	defer here.Close()
+	got, err := databases.Bring(ctx, carrying(x, progress), here, past)
+	out.Placed += got.Placed
+	out.Deleted += got.Removed
+	out.Problems = append(out.Problems, got.Problems...)
+	return anchor.Told(err)
+}
+
+// carrying is a replica's tree to who works on its wholes for a person.
+func carrying(x scope.Replica, progress store.Progress) whole.Options {
+	return whole.Options{
+		Replica: x.Name, Path: x.Path, Log: slog.New(slog.DiscardHandler), Now: time.Now, Progress: progress,
+		Carries: func(path string) bool { return filterOf(x).Carries(path, false) }, Doing: func(string) {},
+	}
 }
 
 // local is the tree of a replica as a restore has it.

@@ -208,25 +208,40 @@ func (t *trail) add(dir *os.Root, name string, now *os.File, pages int64, differ
 		return err
 	}
 	out := bufio.NewWriterSize(io.NewOffsetWriter(f, t.end.end), part)
-	raw := make([]byte, frameHeader+t.pageSize)
+	w, page := frames{h, state, make([]byte, frameHeader+t.pageSize)}, make([]byte, t.pageSize)
 	for i, number := range differ {
-		binary.BigEndian.PutUint32(raw, number)
-		binary.BigEndian.PutUint32(raw[4:], 0)
+		size := uint32(0)
 		if i == len(differ)-1 {
-			binary.BigEndian.PutUint32(raw[4:], uint32(pages))
+			size = uint32(pages)
 		}
-		copy(raw[8:], h.salt[:])
-		if _, err := now.ReadAt(raw[frameHeader:], (int64(number)-1)*t.pageSize); err != nil {
+		if _, err := now.ReadAt(page, (int64(number)-1)*t.pageSize); err != nil {
 			return err
 		}
-		state = state.add(h.order, raw[:8]).add(h.order, raw[frameHeader:])
-		binary.BigEndian.PutUint32(raw[16:], state[0])
-		binary.BigEndian.PutUint32(raw[20:], state[1])
-		if _, err := out.Write(raw); err != nil {
+		if _, err := out.Write(w.next(number, size, page)); err != nil {
 			return err
 		}
 	}
 	return out.Flush()
+}
+
+// frames makes those of a log, one after the other.
+type frames struct {
+	h     logHeader
+	state sum // of all up to here
+	raw   []byte
+}
+
+// next is the frame of a page; of the last one of a transaction it says how many pages the
+// database has. It is another one after the next call.
+func (w *frames) next(number, size uint32, page []byte) []byte {
+	binary.BigEndian.PutUint32(w.raw, number)
+	binary.BigEndian.PutUint32(w.raw[4:], size)
+	copy(w.raw[8:], w.h.salt[:])
+	copy(w.raw[frameHeader:], page)
+	w.state = w.state.add(w.h.order, w.raw[:8]).add(w.h.order, w.raw[frameHeader:])
+	binary.BigEndian.PutUint32(w.raw[16:], w.state[0])
+	binary.BigEndian.PutUint32(w.raw[20:], w.state[1])
+	return w.raw
 }
 
 // newLogHeader is that of a log that begins.
