@@ -11,6 +11,7 @@ import (
 	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -129,7 +130,7 @@ func wholesOf(y spec.Sync) whole.Kinds {
 	case y.Git == spec.GitOff:
 		git.Mode = repositories.Counted
 	}
-	return whole.Kinds{git}
+	return whole.Kinds{git, datadirs.Kind{}}
 }
 
 // place is where a replica lies, for people: with bucket and prefix, once the

@@ -111,9 +111,9 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.unknown = append(p.unknown, covered...)
+	p.unknown = append(append(p.unknown, covered...), r.occupied(ctx)...)
 	p.unshown = r.names().unshowable(remote, seen)
-	hidden := localfs.HiddenBy(slices.Concat(p.unknown, p.unshown))
+	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
 	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool

@@ -44,6 +44,17 @@ func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
 	return nil
 }
 
+// Occupied gives what each guard among them says must stay as it is.
+func (c Carriers) Occupied(ctx context.Context, root localfs.FileSystem, comes []string) []localfs.Unknown {
+	var all []localfs.Unknown
+	for _, one := range c {
+		if g, ok := one.(Guard); ok {
+			all = append(all, g.Occupied(ctx, root, comes)...)
+		}
+	}
+	return all
+}
+
 // Removal is what all of them say.
 func (c Carriers) Removal(ctx context.Context, lost []tree.Entry, agreed func(dir string, paths map[string]bool) (int, error)) (Removal, error) {
 	var all Removal

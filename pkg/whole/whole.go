@@ -70,6 +70,13 @@ type Carrier interface {
 	Notes() []string
 }
 
+// Guard is a Carrier that says where nothing may be placed now.
+type Guard interface {
+	// Occupied gives those paths of a tree that must stay as they are, of those around what is
+	// to come: somebody works there.
+	Occupied(ctx context.Context, root localfs.FileSystem, comes []string) []localfs.Unknown
+}
+
 // Options say whose wholes are carried.
 type Options struct {
 	Replica string // its name, for people
@@ -105,6 +112,10 @@ type Met struct {
 	Root   localfs.FileSystem
 	Leads  []string        // paths of names that lead to wholes
 	Edited []localfs.Entry // and of what is new or changed, in which wholes may be found
+	Gone   []tree.Entry    // what was agreed on, and is not there any more
+	// Still asks that what is carried of a directory be of one moment: where something of it
+	// changes before all is read, nothing of it goes. nil: nobody reads.
+	Still func(dir string)
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.
