@@ -208,7 +208,7 @@ func (*Directories) Removal(context.Context, []tree.Entry, func(string, map[stri
 	return whole.Removal{}, nil
 }
 
-// Account adds those that are withheld, and those in which something waits to be placed.
+// Account adds those that are withheld.
 func (d *Directories) Account(a *account.Account) {
 	for _, dir := range slices.Sorted(maps.Keys(d.open)) {
 		is := d.open[dir]
