@@ -40,9 +40,9 @@ const recount = 5 * time.Minute
 // Serve needs nothing of a replica.
 func (*Directories) Serve(whole.Replica) {}
 
-// Capture finds the data directories around what was edited or went, and those that were
-// withheld before. Those that a server has open are given back; of the others the files are
-// to be of one moment.
+// Capture finds the data directories around what was edited or went. Those that a server has
+// open are given back; of the others the files are to be of one moment. One that is open, and
+// in which nothing changed, is in the bucket.
 func (d *Directories) Capture(ctx context.Context, m whole.Met) ([]localfs.Unknown, error) {
 	var programs livestore.Programs
 	open := map[string]*directory{}
@@ -54,7 +54,7 @@ func (d *Directories) Capture(ctx context.Context, m whole.Met) ([]localfs.Unkno
 		}
 		return false
 	}
-	for _, dir := range d.around(m) {
+	for _, dir := range around(m) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -85,10 +85,9 @@ func (d *Directories) Capture(ctx context.Context, m whole.Met) ([]localfs.Unkno
 	return withheld, nil
 }
 
-// around lists the directories in which what changed lies, and those that were withheld,
-// each after those that it lies in.
-func (d *Directories) around(m whole.Met) []string {
-	dirs := map[string]bool{"": true}
+// around lists the directories in which what changed lies, each after those that it lies in.
+func around(m whole.Met) []string {
+	dirs := map[string]bool{}
 	add := func(path string) {
 		for dir := range tree.Parents(path) {
 			dirs[dir] = true
@@ -103,11 +102,8 @@ func (d *Directories) around(m whole.Met) []string {
 	for i := range m.Gone {
 		add(m.Gone[i].Path)
 	}
-	if len(m.Edited)+len(m.Gone) == 0 {
-		clear(dirs)
-	}
-	for dir := range d.open {
-		dirs[dir] = true
+	if len(m.Edited)+len(m.Gone) > 0 {
+		dirs[""] = true
 	}
 	return slices.SortedFunc(maps.Keys(dirs), tree.Compare)
 }
@@ -177,7 +173,7 @@ func (d *Directories) Occupied(ctx context.Context, files localfs.FileSystem, co
 	hidden := func(path string) bool {
 		return slices.ContainsFunc(occupied, func(u localfs.Unknown) bool { return inside(path, u.Path) })
 	}
-	for _, dir := range d.around(met) {
+	for _, dir := range around(met) {
 		if hidden(dir) {
 			continue
 		}
