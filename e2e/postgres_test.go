@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -119,9 +120,7 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 	if doc := a.status(); len(replicaIn(t, doc, "workspace").OnlyHere) > 0 {
 		t.Errorf("the server has stopped, and only here is %s", inline(doc))
 	}
-	beside := filepath.Join(filepath.Dir(a.dir), "restored")
-	a.must("history", "restore", dataDir, "--to", beside)
-	judged(t, "after a stop of the server", findData(t, beside), want)
+	judged(t, "after a stop of the server", a.restoreBeside(dataDir, newest(w).Number), want)
 	a.stop()
 
 	// As a service, under load until coltecd stops.
@@ -178,9 +177,7 @@ func TestPostgresThatWasKilledIsCarried(t *testing.T) {
 	p.Kill()
 	load.Stop()
 	a.sync()
-	beside := filepath.Join(filepath.Dir(a.dir), "restored")
-	a.must("history", "restore", dataDir, "--to", beside)
-	q := dbtest.OpenPostgres(t, findData(t, beside))
+	q := dbtest.OpenPostgres(t, a.restoreBeside(dataDir, newest(w).Number))
 	if got, err := q.Judge(); err != nil || got.Transactions < 100 {
 		t.Errorf("after a kill: %+v, %v", got, err)
 	}
@@ -210,14 +207,23 @@ func uncaptured(t *testing.T, doc status.Document) account.Part {
 	return account.Part{}
 }
 
-// findData finds the data directory in what was restored beside the tree.
-func findData(t *testing.T, dir string) string {
-	t.Helper()
-	for _, at := range []string{dir, filepath.Join(dir, dataDir), filepath.Join(dir, filepath.Base(dataDir))} {
+// restoreBeside restores a path of the workspace, as a generation has it, outside of it, and
+// says where it is there.
+func (m *machine) restoreBeside(rel string, generation int64) string {
+	m.t.Helper()
+	to := filepath.Join(filepath.Dir(m.dir), "restored", strconv.FormatInt(generation, 10))
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err == nil && m.uid != os.Getuid() {
+		err = os.Chown(filepath.Dir(to), m.uid, m.uid)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	m.must("history", "restore", rel, "--at", strconv.FormatInt(generation, 10), "--to", to)
+	for _, at := range []string{to, filepath.Join(to, rel), filepath.Join(to, filepath.Base(rel))} {
 		if _, err := os.Stat(filepath.Join(at, "PG_VERSION")); err == nil {
 			return at
 		}
 	}
-	t.Fatalf("no data directory in %s", dir)
+	m.t.Fatalf("no data directory in %s", to)
 	return ""
 }
