@@ -183,6 +183,36 @@ func TestPostgresThatWasKilledIsCarried(t *testing.T) {
 	}
 }
 
+// A server that takes longer to end than units usually get before the last push is waited for:
+// its directory goes with that push.
+func TestStopWaitsForAServer(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.write("db/CURRENT", "MANIFEST-000001\n")
+	a.write("db/MANIFEST-000001", "1")
+	a.write("db/LOCK", "")
+	a.write("serve.sh", `exec 9<>db/LOCK
+flock 9
+echo open >>db/MANIFEST-000001
+trap 'sleep 3; echo 2 >db/MANIFEST-000001; exit 0' TERM
+while :; do sleep 0.1; done
+`)
+	a.spec(func(o *specOptions) {
+		o.Services = []map[string]any{{"name": "server", "command": []string{"sh", "serve.sh"}, "dir": a.dir, "after": []string{"restore"}}}
+	})
+	a.start()
+	a.await("the server has its database open", func(doc status.Document) bool {
+		a.run("sync")
+		return slices.ContainsFunc(replicaIn(t, a.status(), "workspace").OnlyHere, func(p account.Part) bool { return p.Reason == account.Uncaptured })
+	})
+	a.must("stop", "--timeout", "8s")
+	if got := w.rowsBelow(newest(w), "workspace", "db")["db/MANIFEST-000001"]; got != sumOf("2\n") {
+		t.Errorf("the manifest in the bucket is %q", got)
+	}
+}
+
 // answers reports whether a server takes connections.
 func answers(p *dbtest.Postgres) bool {
 	_, err := p.Query("select 1")
