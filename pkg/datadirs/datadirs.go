@@ -24,6 +24,8 @@ type Directories struct {
 	waits map[string]*directory // those in which something is to be placed
 }
 
+var _ whole.Guard = (*Directories)(nil)
+
 // directory is one that a server has open.
 type directory struct {
 	kind      livestore.Kind
@@ -161,20 +163,17 @@ func name(dir string) string {
 	return dir
 }
 
-// Occupied gives the directories in which something is to come, and a server is at work.
-func (d *Directories) Occupied(ctx context.Context, files localfs.FileSystem, comes []string) []localfs.Unknown {
+// Comes gives the data directories around what is to come: those that a server has open, which
+// stay as they are, and the others.
+func (d *Directories) Comes(ctx context.Context, files localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
 	var programs livestore.Programs
 	d.waits = map[string]*directory{}
 	met := whole.Met{}
-	for _, path := range comes {
+	for _, path := range paths {
 		met.Gone = append(met.Gone, tree.Entry{Path: path})
 	}
-	var occupied []localfs.Unknown
-	hidden := func(path string) bool {
-		return slices.ContainsFunc(occupied, func(u localfs.Unknown) bool { return inside(path, u.Path) })
-	}
 	for _, dir := range around(met) {
-		if hidden(dir) {
+		if slices.ContainsFunc(occupied, func(u localfs.Unknown) bool { return inside(dir, u.Path) }) {
 			continue
 		}
 		kind := livestore.Find(files, dir)
@@ -183,17 +182,15 @@ func (d *Directories) Occupied(ctx context.Context, files localfs.FileSystem, co
 		}
 		use := livestore.UseOf(files, d.o.Path, dir, kind, &programs)
 		if !use.Open {
+			together = append(together, dir)
 			continue
 		}
-		is := &directory{kind: kind, use: use, elsewhere: livestore.Elsewhere(ctx, files, d.o.Path, dir, kind)}
-		for _, path := range append([]string{dir}, is.elsewhere...) {
-			if slices.ContainsFunc(comes, func(come string) bool { return inside(come, path) }) {
-				d.waits[dir] = is
-			}
+		d.waits[dir] = &directory{kind: kind, use: use}
+		for _, path := range append([]string{dir}, livestore.Elsewhere(ctx, files, d.o.Path, dir, kind)...) {
 			occupied = append(occupied, localfs.Unknown{Path: path, Quiet: true})
 		}
 	}
-	return occupied
+	return occupied, together
 }
 
 // Settle does nothing: files are placed like any.

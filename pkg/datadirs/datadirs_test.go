@@ -2,6 +2,7 @@ package datadirs
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -214,6 +215,57 @@ func TestStartsWhileItIsRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Where both sides changed a data directory it becomes the bucket's, to the last file, and the
+// local one lies aside, all of it: one that is made of two opens, and lacks rows.
+func TestNoneIsMadeOfTwo(t *testing.T) {
+	w := newWorld(t)
+	p, q := w.place(), w.place()
+	p.acquire()
+	p.leveldb("db", "1")
+	p.write("db/same.log", "same")
+	p.push()
+	q.acquire()
+	p.leveldb("db", "2 by p")
+	p.write("db/p.log", "p")
+	p.push()
+	q.write("db/data.log", "2 by q")
+	q.write("db/q.log", "q")
+	q.must(os.Remove(q.at("db/MANIFEST-000001")), os.WriteFile(q.at("db/CURRENT"), []byte("MANIFEST-000002\n"), 0o644))
+	q.write("db/MANIFEST-000002", "2 by q")
+	mine := map[string]string{}
+	for _, name := range []string{"CURRENT", "LOCK", "MANIFEST-000002", "data.log", "same.log", "q.log"} {
+		mine[name] = q.read("db/" + name)
+	}
+	out := q.acquire()
+	entries, err := os.ReadDir(q.at("db"))
+	q.must(err)
+	for _, e := range entries {
+		if got, want := q.read("db/"+e.Name()), p.read("db/"+e.Name()); got != want {
+			t.Errorf("%s is %q, want %q", e.Name(), got, want)
+		}
+	}
+	if len(entries) != 6 {
+		t.Errorf("%d files, want 6: %v", len(entries), entries)
+	}
+	kept, err := filepath.Glob(q.at(".coltec/conflicts/*/db"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("kept aside: %q, %v; conflicts %q", kept, err, out.Conflicts)
+	}
+	for name, want := range mine {
+		if b, err := os.ReadFile(filepath.Join(kept[0], name)); err != nil || string(b) != want {
+			t.Errorf("aside %s is %q, %v, want %q", name, b, err, want)
+		}
+	}
+	if unsettled := q.push(); len(unsettled) > 0 {
+		t.Errorf("unsettled: %+v", unsettled)
+	}
+	r := w.place()
+	r.acquire()
+	if r.read("db/data.log") != "2 by p" || r.read("db/q.log") != "" {
+		t.Error("the bucket has a directory that is made of two")
 	}
 }
 

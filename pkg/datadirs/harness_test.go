@@ -48,7 +48,7 @@ func (w *world) place() *place {
 	p.carriers = kinds.Carry(whole.Options{Replica: "r", Path: path, Env: "e", Host: "h", Log: slog.New(slog.DiscardHandler), Now: now})
 	p.Replica = replica.New(replica.Options{
 		Name: "r", Workspace: "o/p/e", Path: path, Host: "h", Filter: f, Now: now, Wholes: kinds,
-		Capture: p.carriers.Capture, Occupied: p.carriers.Occupied,
+		Capture: p.carriers.Capture, Comes: p.carriers.Comes,
 		Layout: store.NewSnapshot(w.bucket.At("p"), filepath.Join(path, localfs.Dir, "manifests")),
 	})
 	w.Cleanup(p.Close)

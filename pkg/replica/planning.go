@@ -111,7 +111,8 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.unknown = append(append(p.unknown, covered...), r.occupied(ctx)...)
+	occupied, together := r.comes(ctx)
+	p.unknown = slices.Concat(p.unknown, covered, occupied)
 	p.unshown = r.names().unshowable(remote, seen)
 	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
@@ -133,6 +134,9 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.decisions = r.merge(s)
+	for _, dir := range together {
+		plan.Unmix(p.decisions, dir)
+	}
 	return p, nil
 }
 

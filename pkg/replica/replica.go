@@ -43,8 +43,8 @@ type Options struct {
 	Wholes whole.Kinds
 	// Capture captures them: see [whole.Carrier]. nil: nobody does.
 	Capture func(context.Context, whole.Met) ([]localfs.Unknown, error)
-	// Occupied says where nothing may be placed now: see [whole.Guard]. nil: all may.
-	Occupied func(ctx context.Context, root localfs.FileSystem, comes []string) []localfs.Unknown
+	// Comes has a say in how files are placed: see [whole.Guard]. nil: nobody has.
+	Comes func(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string)
 	// FileSystem opens the local tree. nil: OpenRoot.
 	FileSystem func(path string) (localfs.FileSystem, error)
 	// Within is a tree around this one that a bucket fills too: no link below it leads

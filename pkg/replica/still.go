@@ -180,16 +180,17 @@ func (r *Replica) stillGone(staged *Staged) (out []tree.Entry) {
 	return out
 }
 
-// occupied are the paths at which nothing may be placed now, though something waits.
-func (r *Replica) occupied(ctx context.Context) []localfs.Unknown {
-	if r.Occupied == nil || len(r.base.Unplaced) == 0 {
-		return nil
+// comes gives what must stay as it is of what waits to be placed, and the directories that
+// must not be made of two.
+func (r *Replica) comes(ctx context.Context) (occupied []localfs.Unknown, together []string) {
+	if r.Comes == nil || len(r.base.Unplaced) == 0 {
+		return nil, nil
 	}
-	var comes []string
+	var paths []string
 	for i := range r.base.Unplaced {
 		if path := r.base.Unplaced[i].Path; !tree.Within(path, localfs.Dir) {
-			comes = append(comes, path)
+			paths = append(paths, path)
 		}
 	}
-	return r.Occupied(ctx, r.root, comes)
+	return r.Comes(ctx, r.root, paths)
 }

@@ -44,15 +44,17 @@ func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
 	return nil
 }
 
-// Occupied gives what each guard among them says must stay as it is.
-func (c Carriers) Occupied(ctx context.Context, root localfs.FileSystem, comes []string) []localfs.Unknown {
-	var all []localfs.Unknown
+var _ Guard = Carriers{}
+
+// Comes is what each guard among them says.
+func (c Carriers) Comes(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
 	for _, one := range c {
 		if g, ok := one.(Guard); ok {
-			all = append(all, g.Occupied(ctx, root, comes)...)
+			stay, dirs := g.Comes(ctx, root, paths)
+			occupied, together = append(occupied, stay...), append(together, dirs...)
 		}
 	}
-	return all
+	return occupied, together
 }
 
 // Removal is what all of them say.

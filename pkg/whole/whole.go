@@ -70,11 +70,12 @@ type Carrier interface {
 	Notes() []string
 }
 
-// Guard is a Carrier that says where nothing may be placed now.
+// Guard is a Carrier that has a say in how files are placed.
 type Guard interface {
-	// Occupied gives those paths of a tree that must stay as they are, of those around what is
-	// to come: somebody works there.
-	Occupied(ctx context.Context, root localfs.FileSystem, comes []string) []localfs.Unknown
+	// Comes looks around what is to come to a tree. It gives the paths that must stay as they
+	// are now, because somebody works there, and the directories whose files are only valid
+	// together, so that none may be made of two.
+	Comes(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string)
 }
 
 // Options say whose wholes are carried.
