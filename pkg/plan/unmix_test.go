@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"math/rand/v2"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
 )
@@ -46,5 +49,52 @@ func TestUnmix(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Of whatever both sides changed, the directory is the remote one then, and each local version
+// is aside.
+func TestUnmixKeepsEverything(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	mixed := 0
+	for range sample.Size(5000, 20000) {
+		base := randomTree(rnd, nil)
+		s := Sides{Base: base, Local: randomTree(rnd, base), Remote: randomTree(rnd, base)}
+		plan := Merge(s)
+		if !Unmix(plan, "") {
+			checkPlan(t, s, plan)
+			continue
+		}
+		mixed++
+		files := func(trees ...[]tree.Entry) (out []tree.Entry) {
+			for _, list := range trees {
+				for _, e := range list {
+					if e.Kind != tree.Dir {
+						out = append(out, tree.Entry{Path: e.Path, Kind: e.Kind, Sum: e.Sum, Link: e.Link})
+					}
+				}
+			}
+			tree.Sort(out)
+			return out
+		}
+		local, remote, aside := outcome(plan)
+		if diff := cmp.Diff(files(s.Remote), files(local)); diff != "" {
+			t.Errorf("it is not the remote one: %s", diff)
+		}
+		if diff := cmp.Diff(local, remote); diff != "" {
+			t.Errorf("the sides differ: %s", diff)
+		}
+		if diff := cmp.Diff(files(s.Local), files(aside)); diff != "" {
+			t.Errorf("not all of the local one is aside: %s", diff)
+		}
+		if t.Failed() {
+			t.Fatalf("base   %s\nlocal  %s\nremote %s", show(s.Base), show(s.Local), show(s.Remote))
+		}
+	}
+	if mixed == 0 {
+		t.Error("none was mixed")
 	}
 }
