@@ -14,6 +14,44 @@ import (
 	"github.com/coltec/coltec/pkg/localfs"
 )
 
+// asOther has the test binary say how it sees a data directory: TREE, a newline, PATH, a
+// newline, KIND. It runs where other processes have other numbers, or cannot be seen.
+const asOther = "LIVESTORE_TEST_OTHER"
+
+func TestMain(m *testing.M) {
+	if job := os.Getenv(asOther); job != "" {
+		f := strings.Split(job, "\n")
+		root, err := localfs.OpenRoot(f[0], "", 0)
+		if err != nil {
+			panic(err)
+		}
+		use := UseOf(root, f[0], f[1], Kind(f[2]), &Programs{})
+		fmt.Printf("%v %d %v\n", use.Open, use.PID, use.Left != "")
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// elsewhere is how another container on the same files sees a data directory.
+func elsewhere(t *testing.T, tree, path string, kind Kind) string {
+	t.Helper()
+	args := []string{"--pid", "--fork", "--mount-proc"}
+	if os.Getuid() != 0 {
+		args = append(args, "--user", "--map-root-user")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", append(args, exe)...)
+	cmd.Env = append(os.Environ(), asOther+"="+tree+"\n"+path+"\n"+string(kind))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // grow makes files in a directory: "name: content", or "name/" for a directory.
 func grow(t *testing.T, dir string, files ...string) {
 	t.Helper()
@@ -113,6 +151,9 @@ func TestUseOfPostgres(t *testing.T) {
 	if got := use(); got != running {
 		t.Errorf("it runs: %+v, want %+v", got, running)
 	}
+	if got := elsewhere(t, top, "pg", PostgreSQL); got != "false 0 true" {
+		t.Errorf("another container, which cannot see it, says %q", got)
+	}
 	lock := filepath.Join(p.Dir, "postmaster.pid")
 	was, err := os.ReadFile(lock)
 	if err != nil {
@@ -163,6 +204,9 @@ func TestUseOfLevelDB(t *testing.T) {
 	if got, want := use(LevelDB), (Use{Open: true, PID: db.PID()}); got != want {
 		t.Errorf("it is open: %+v, want %+v", got, want)
 	}
+	if got := elsewhere(t, dir, "db", LevelDB); got != "true 0 false" {
+		t.Errorf("another container says %q", got)
+	}
 	db.Close()
 	if got := use(LevelDB); got != (Use{}) {
 		t.Errorf("it was closed: %+v", got)
@@ -185,6 +229,19 @@ func TestUseOfLevelDB(t *testing.T) {
 	}
 	if got, want := use(RocksDB), (Use{Open: true, PID: hold.Process.Pid}); got != want {
 		t.Errorf("it is held by another lock: %+v, want %+v", got, want)
+	}
+	text, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := root.Open("db/LOCK")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	id, _ := identify(f)
+	if pid, held := locksIn(string(text))[id]; !held || pid != hold.Process.Pid {
+		t.Errorf("of another user nobody would see it: %d, %v, want %d:\n%s", pid, held, hold.Process.Pid, text)
 	}
 	in.Close()
 	if err := hold.Wait(); err != nil && !strings.Contains(err.Error(), "exit status") {

@@ -50,7 +50,13 @@ func UseOf(files localfs.FileSystem, root, dir string, kind Kind, programs *Prog
 		if held {
 			return Use{Open: true, PID: holder}
 		}
-		if pid, open := programs.opened(name, id); known && open {
+		if !known {
+			continue
+		}
+		if pid, open := programs.opened(name, id); open {
+			return Use{Open: true, PID: pid}
+		}
+		if pid, locks := programs.locks[id]; locks {
 			return Use{Open: true, PID: pid}
 		}
 	}
@@ -120,6 +126,7 @@ type Programs struct {
 	read  bool
 	dirs  map[identity]int            // working directories of PostgreSQL's
 	opens map[string]map[identity]int // files that are open, by their names
+	locks map[identity]int            // files that are locked
 }
 
 // worksIn reports whether a process has a directory as its own; where that cannot be seen,
@@ -170,6 +177,9 @@ func (p *Programs) look() {
 			p.opens[name] = map[identity]int{}
 		}
 	}
+	if text, err := os.ReadFile("/proc/locks"); err == nil {
+		p.locks = locksIn(string(text))
+	}
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, at := range processes {
 		pid, err := strconv.Atoi(filepath.Base(at))
@@ -195,6 +205,23 @@ func (p *Programs) look() {
 			}
 		}
 	}
+}
+
+// locksIn reads /proc/locks, of this container: those of other users too, whose open files
+// cannot be seen. Where a file system has devices of its own, as btrfs, it names another one
+// than stat does, and then nothing is found.
+func locksIn(text string) map[identity]int {
+	held := map[identity]int{}
+	for line := range strings.Lines(text) {
+		var n, pid int
+		var major, minor uint32
+		var inode uint64
+		var sort, how, mode string
+		if got, _ := fmt.Sscanf(line, "%d: %s %s %s %d %x:%x:%d", &n, &sort, &how, &mode, &pid, &major, &minor, &inode); got == 8 {
+			held[identity{unix.Mkdev(major, minor), inode}] = max(0, pid)
+		}
+	}
+	return held
 }
 
 // isPostgres reports whether a process is of PostgreSQL, by its name (postgres, or postmaster
