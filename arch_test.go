@@ -43,6 +43,8 @@ var lower = map[string]string{
 	"pkg/replica":      "pkg/anchor pkg/base pkg/filter pkg/hint pkg/killpoint pkg/localfs pkg/plan pkg/rclone pkg/sparse pkg/store pkg/tree pkg/whole pkg/wholefile",
 	"pkg/scope":        "pkg/filter pkg/rclone pkg/store pkg/whole",
 	"pkg/repositories": "pkg/account pkg/anchor pkg/area pkg/gitstate pkg/localfs pkg/rclone pkg/store pkg/tree pkg/whole",
+	"pkg/livestore":    "pkg/localfs pkg/tree",
+	"pkg/datadirs":     "pkg/account pkg/livestore pkg/localfs pkg/store pkg/tree pkg/whole",
 	"pkg/adoption":     "pkg/base pkg/killpoint pkg/plan pkg/rclone pkg/replica pkg/scope pkg/store pkg/tree",
 	"pkg/collection":   "pkg/store",
 	"pkg/history":      "pkg/anchor pkg/databases pkg/filter pkg/frozen pkg/hint pkg/localfs pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/status pkg/store pkg/tree pkg/whole",
@@ -64,7 +66,7 @@ var lower = map[string]string{
 	"pkg/fleet":        "pkg/account pkg/rclone pkg/status pkg/store pkg/wholefile",
 	"internal/remote":  "pkg/hint pkg/rclone pkg/spec pkg/wholefile",
 	"internal/cmdline": "pkg/hint",
-	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/anchor pkg/backoff pkg/control pkg/databases pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/localfs pkg/logfile pkg/preview pkg/process pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/unit pkg/whole pkg/wholefile supervisor",
+	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/anchor pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/localfs pkg/logfile pkg/preview pkg/process pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/unit pkg/whole pkg/wholefile supervisor",
 	"cmd/coltecd":      "daemon internal/cmdline pkg/account pkg/control pkg/hint pkg/logfile pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit",
 	"cmd/coltec":       "*",
 

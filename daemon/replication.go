@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -218,6 +219,14 @@ func (r *replication) status() (status.Lease, []status.Replica, []string) {
 		return status.Lease{State: status.LeaseNone}, nil, nil
 	}
 	return engine.Status()
+}
+
+// withholds reports whether a whole is not captured as it is now.
+func (r *replication) withholds() bool {
+	_, replicas, _ := r.status()
+	return slices.ContainsFunc(replicas, func(y status.Replica) bool {
+		return account.FromParts(y.OnlyHere).Of(account.Uncaptured) > 0
+	})
 }
 
 // settled reports whether the services that wait for the restore may start.

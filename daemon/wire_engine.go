@@ -12,6 +12,7 @@ import (
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
+	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/frozen"
 	"github.com/coltec/coltec/pkg/process"
@@ -135,7 +136,7 @@ func wholesOf(y spec.Sync, dirs frozen.Kind) whole.Kinds {
 	case y.Git == spec.GitOff:
 		git.Mode = repositories.Counted
 	}
-	kinds := whole.Kinds{git}
+	kinds := whole.Kinds{git, datadirs.Kind{}}
 	if y.Layout == spec.Snapshot { // a mirror is what other programs read: its databases are files
 		kinds = append(kinds, databases.Kind{})
 	}

@@ -72,7 +72,7 @@ autovacuum_naptime = 5s
 func NewPostgres(t testing.TB, dir string) *Postgres {
 	t.Helper()
 	p := OpenPostgres(t, dir)
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chown(dir, p.UID, p.UID)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Dir(dir), 0o755), os.MkdirAll(dir, 0o700), os.Chown(dir, p.UID, p.UID)); err != nil {
 		t.Fatal(err)
 	}
 	p.must("initdb", "-D", dir, "-U", superuser, "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync", "--no-instructions")

@@ -49,16 +49,16 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 
 // gone are the deletions that go with a step: what was lost where that may go, and of
 // wholes those that are gone with all else of their whole, or none of them.
-func (o *Options) gone(staged *Staged) []tree.Entry {
+func (r *Replica) gone(staged *Staged) []tree.Entry {
 	switch {
 	case staged.Found == nil:
 		return nil
 	case staged.Loss != nil && staged.Goes:
 		return staged.Found.Gone
 	case slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }):
-		return nil
+		return r.stillGone(staged)
 	}
-	return o.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil)
+	return append(r.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil), r.stillGone(staged)...)
 }
 
 // forgotten are the paths that go because they are not the replica's to carry any more. What
