@@ -41,9 +41,11 @@ type capture struct {
 	copies  *copying
 	stopper Stopper
 	now     seen            // as it was last looked at
-	extra   string          // the directory of what hooks add; "" for none
+	extra   string          // the directory of what hooks give; "" for none
+	gave    seen            // they gave something while the directory was so; nil: they did not
 	still   bool            // no hook runs any more: nothing may change
 	always  map[uint64]bool // files that are written without a sign of it, by their inodes
+	looked  time.Time       // when the rehearsal ended
 	took    time.Duration   // for so long writers stood
 }
 
@@ -107,6 +109,7 @@ func (c *capture) rehearse(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		if time.Since(began) < Limit/4 || c.d.By == Hook {
+			c.looked = began
 			return c.copies.flush()
 		}
 	}
@@ -131,6 +134,11 @@ func (c *capture) stop() (err error) {
 
 // copy copies what changed since the rehearsal. While writers stand nothing may change.
 func (c *capture) copy(ctx context.Context) (err error) {
+	if c.d.By == Hook && !c.still {
+		if given, err := c.given(ctx); given || err != nil {
+			return err
+		}
+	}
 	if c.d.By == Freeze {
 		c.copies.limit = c.stopper.Left
 		defer func() { c.copies.limit = nil }()
@@ -200,7 +208,7 @@ func (d *directory) keep(c *capture) error {
 	if err != nil {
 		return err
 	}
-	have := seen{}
+	have, last := seen{}, c.gave
 	for at, e := range c.now {
 		have[at] = e
 		if e.Kind == tree.File {
@@ -212,9 +220,14 @@ func (d *directory) keep(c *capture) error {
 		}
 	}
 	err = s.fill(filepath.Join(c.c.rep.StageDir(), "frozen", d.name()), d.copied, mark{1, d.known(), d.By})
-	if err != nil {
-		have = nil // what is in it is not known
+	switch {
+	case err != nil: // what is in it is not known
+		have, last = nil, nil
+	case last != nil: // it is of no file that is here
+		have = seen{}
+	default:
+		last = have
 	}
-	d.have, d.copied = have, nil
+	d.have, d.last, d.copied = have, last, nil
 	return err
 }

@@ -2,6 +2,7 @@ package frozen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -33,7 +34,9 @@ var _ whole.Carrier = (*carrier)(nil)
 // directory is one of them.
 type directory struct {
 	Path
-	have   seen      // what its shadow is of; nil: not known
+	last   seen      // what it was when its shadow was made; nil: not known
+	have   seen      // and of which files the shadow is; nil: not known
+	next   time.Time // it is captured again then, or by a walk of the whole tree
 	copied seen      // what is in the stage; nil: not known
 	plain  bool      // no file shares its blocks with a copy here
 	why    error     // why it is not carried as it is now; nil: it is
@@ -107,14 +110,17 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 	case absent(err):
 		if d.why = nil; !m.Guess && m.Tells(d.Path.Path) {
 			d.why = c.forget(d.name())
-			d.have = nil
+			d.have, d.last = nil, nil
 		}
 		return
 	case err != nil:
 		d.why = err
 		return
-	case d.have.same(now):
+	case d.last != nil && d.last.same(now):
 		d.why = nil
+		return
+	case !m.All && c.o.Now().Before(d.next):
+		d.why = errPutOff
 		return
 	}
 	if d.why = c.emptied(d, now); d.why != nil {
@@ -132,13 +138,29 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 		return
 	}
 	defer end()
+	began := c.o.Now()
 	one.run(ctx)
+	ended := c.o.Now()
+	d.next = ended.Add(paceOfStanding * one.took)
+	if d.By == Hook {
+		d.next = ended.Add(paceOfHooks * ended.Sub(began))
+	}
 	if d.why != nil {
 		c.o.Log.Warn("directory not captured", "replica", c.o.Replica, "directory", d.known(), "error", d.why)
 		return
 	}
 	c.o.Log.Info("directory captured", "replica", c.o.Replica, "directory", d.known(), "by", d.By, "stood", one.took)
 }
+
+// What is written all the time is captured at a pace: writers stand for a small part of the
+// time, and hooks work for one.
+const (
+	paceOfStanding = 20
+	paceOfHooks    = 5
+)
+
+// errPutOff is of a directory that was captured a moment ago.
+var errPutOff = fmt.Errorf("it changes all the time, and is captured at a pace")
 
 // errChanged is of a directory that differs from its shadow, and is not captured now.
 var errChanged = fmt.Errorf("it changed since it was captured")
@@ -235,7 +257,7 @@ func (c *carrier) Account(a *account.Account) {
 // Notes are for attention.
 func (c *carrier) Notes() (out []string) {
 	for _, d := range c.dirs {
-		if d.why != nil {
+		if d.why != nil && !errors.Is(d.why, errPutOff) { // that it waits is in the account
 			out = append(out, fmt.Sprintf("replica %s: the directory %q is withheld since %s: %s",
 				c.o.Replica, d.known(), d.since.UTC().Format(time.RFC3339), anchor.OneLine(d.why)))
 		}

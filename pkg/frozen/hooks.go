@@ -10,14 +10,13 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/localfs"
-	"github.com/coltec/coltec/pkg/tree"
 )
 
 // The variables of the hooks around a capture.
 const (
 	EnvReplica = "COLTEC_REPLICA" // its name
 	EnvPath    = "COLTEC_PATH"    // of the directory that is captured
-	EnvCapture = "COLTEC_CAPTURE" // of a directory whose files are added to what is captured
+	EnvCapture = "COLTEC_CAPTURE" // of an empty directory: what hooks before put there is captured instead
 )
 
 // ErrOver is of hooks that cannot run because everything ends: then nothing is to be running
@@ -66,14 +65,11 @@ func (c *capture) env() []string {
 // afterMost bounds hooks after a capture that was ended; each has a time-out of its own.
 const afterMost = 5 * time.Minute
 
-// after runs the hooks after, also when the capture was ended, and adds what they made.
+// after runs the hooks after, also when the capture was ended.
 func (c *capture) after(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterMost)
 	defer cancel()
-	if err := c.c.settle(ctx, c.env()); err != nil {
-		return err
-	}
-	return c.add(ctx)
+	return c.c.settle(ctx, c.env())
 }
 
 // settle runs the hooks after a capture, and notes that none are owed.
@@ -110,35 +106,40 @@ func (c *carrier) overdue(ctx context.Context) error {
 	return c.settle(ctx, env)
 }
 
-// add adds the files that hooks made for the copy.
-func (c *capture) add(ctx context.Context) error {
-	entries, _, err := localfs.Walk(ctx, c.extra, localfs.Everything{})
-	if err != nil {
-		return err
+// given copies what hooks gave to be captured; false: they gave nothing.
+func (c *capture) given(ctx context.Context) (bool, error) {
+	entries, unknown, err := localfs.Walk(ctx, c.extra, localfs.Everything{})
+	if err != nil || len(entries) == 0 {
+		return false, err
+	}
+	for _, u := range unknown {
+		if u.Unread || u.Beyond {
+			return false, fmt.Errorf("%q, which a hook gave: %s", u.Path, u.Reason)
+		}
 	}
 	root, err := os.OpenRoot(c.extra)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer root.Close()
-	made := *c.copies
-	made.from = root
+	given := seen{}
 	for _, e := range entries {
-		if was, is := c.now[e.Path]; is && (was.Kind == tree.Dir) != (e.Kind == tree.Dir) {
-			return fmt.Errorf("a hook made %q, which is something else there", e.Path)
-		}
-		switch e.Kind {
-		case tree.File:
-			if err := made.copy(e.Path, e); err != nil {
-				return err
-			}
-			e.CTime = 0 // what is there is another one
-			c.now[e.Path], c.copies.copied[e.Path] = e, e
-		case tree.Dir:
-			if _, is := c.now[e.Path]; !is {
-				c.now[e.Path] = e
-			}
-		}
+		e.Mode &= 0o777
+		given[e.Path] = e
 	}
-	return nil
+	if top, is := c.now[""]; is {
+		given[""] = top
+	}
+	made := *c.copies
+	made.from, made.have = root, seen{}
+	clear(made.copied)
+	if err := made.pass(given, nil, true); err != nil {
+		return false, err
+	}
+	c.gave = seen{}
+	for at, e := range c.now {
+		c.gave[at] = settled(e, c.looked)
+	}
+	c.now = given
+	return true, nil
 }

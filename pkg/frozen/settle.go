@@ -156,7 +156,7 @@ func (c *carrier) here(ctx context.Context, at string) (seen, error) {
 
 // unchanged reports whether a directory is what its shadow says, byte for byte.
 func (c *carrier) unchanged(name string, now seen) (bool, error) {
-	if d := c.find(name); d != nil && d.have != nil && d.have.same(now) {
+	if d := c.find(name); d != nil && d.last != nil && d.last.same(now) {
 		return true, nil
 	}
 	return c.equals(c.shadow(name), pathOf(name), now)
@@ -223,7 +223,8 @@ func (c *carrier) vanished(ctx context.Context, name string) error {
 		}
 		c.o.Log.Info("directory removed", "replica", c.o.Replica, "directory", name)
 	}
-	c.find(name).have = nil
+	d := c.find(name)
+	d.have, d.last = nil, nil
 	return os.RemoveAll(c.shadow(name))
 }
 
@@ -343,7 +344,7 @@ func (c *carrier) put(from, at string) error {
 func (c *carrier) adopt(name, came string, asShadow bool, have seen) error {
 	d := c.find(name)
 	if d != nil {
-		d.have, d.copied, d.why = nil, nil, nil
+		d.have, d.last, d.copied, d.why = nil, nil, nil, nil
 	}
 	if !asShadow {
 		return nil // the next capture makes it
@@ -359,7 +360,7 @@ func (c *carrier) adopt(name, came string, asShadow bool, have seen) error {
 		return err
 	}
 	if d != nil {
-		d.have = have
+		d.have, d.last = have, have
 	}
 	return nil
 }

@@ -119,6 +119,8 @@ type Met struct {
 	// Still asks that what is carried of a directory be of one moment: where something of it
 	// changes before all is read, nothing of it goes. nil: nobody reads.
 	Still func(dir string)
+	// All says that it was of the whole tree: nothing is put off.
+	All bool
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.
