@@ -36,7 +36,7 @@ db.close()
 // OpenLevelDB opens a database, or makes one.
 func OpenLevelDB(t testing.TB, dir string) *LevelDB {
 	t.Helper()
-	l := &LevelDB{t: t, cmd: exec.Command(python(t), "-c", client, dir)}
+	l := &LevelDB{t: t, cmd: exec.Command(Python(t), "-c", client, dir)}
 	var said strings.Builder
 	l.cmd.Stderr = &said
 	in, err := l.cmd.StdinPipe()
@@ -63,8 +63,8 @@ func OpenLevelDB(t testing.TB, dir string) *LevelDB {
 	return l
 }
 
-// python is one that has plyvel: a python of one's own may come before Debian's in PATH.
-func python(t testing.TB) string {
+// Python is one that has plyvel: a python of one's own may come before Debian's in PATH.
+func Python(t testing.TB) string {
 	t.Helper()
 	for _, path := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(path, "-c", "import plyvel").Run() == nil {
