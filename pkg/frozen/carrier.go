@@ -132,10 +132,31 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 		}
 		return
 	}
-	one, end, err := c.begin(d, m.Root, now)
+	tries := 1
+	if m.All { // somebody may wait for it
+		tries = triesMost
+	}
+	took := c.try(ctx, d, m.Root, now)
+	for ; tries > 1 && errors.Is(d.why, errTooSlow) && ctx.Err() == nil; tries-- {
+		took = c.try(ctx, d, m.Root, now)
+	}
+	if d.why != nil {
+		c.o.Log.Warn("directory not captured", "replica", c.o.Replica, "directory", d.known(), "error", d.why)
+		return
+	}
+	c.o.Log.Info("directory captured", "replica", c.o.Replica, "directory", d.known(), "by", d.By, "stood", took)
+}
+
+// triesMost is how often a capture that takes too long is tried at once: what changed since is
+// less each time.
+const triesMost = 3
+
+// try captures one of them once, and says for how long its writers stood.
+func (c *carrier) try(ctx context.Context, d *directory, root localfs.FileSystem, now seen) (stood time.Duration) {
+	one, end, err := c.begin(d, root, now)
 	if err != nil {
 		d.why = err
-		return
+		return 0
 	}
 	defer end()
 	began := c.o.Now()
@@ -145,11 +166,7 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 	if d.By == Hook {
 		d.next = ended.Add(paceOfHooks * ended.Sub(began))
 	}
-	if d.why != nil {
-		c.o.Log.Warn("directory not captured", "replica", c.o.Replica, "directory", d.known(), "error", d.why)
-		return
-	}
-	c.o.Log.Info("directory captured", "replica", c.o.Replica, "directory", d.known(), "by", d.By, "stood", one.took)
+	return one.took
 }
 
 // What is written all the time is captured at a pace: writers stand for a small part of the
