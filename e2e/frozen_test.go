@@ -140,6 +140,40 @@ func TestLevelDBByFreeze(t *testing.T) {
 	}
 }
 
+// Killed while the processes of a service stand still, coltecd leaves them running; the next
+// one ends and starts them, and what it captures is sound.
+func TestKilledWhileOthersStand(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	acks := filepath.Join(filepath.Dir(a.dir), "acks")
+	a.spec(func(o *specOptions) {
+		o.Services = []map[string]any{{"name": "level", "command": []string{dbtest.Python(t), "-c", levelDBWriter, a.path("db"), acks}, "dir": "/"}}
+		o.Replicas[0].Consistency = "freeze"
+	})
+	for _, at := range []string{"frozen:stopped:2", "frozen:copied:2"} {
+		a.killedAt(at)
+		before := acknowledged(t, acks)
+		eventually(t, "it goes on", func() error {
+			if acknowledged(t, acks) <= before {
+				return fmt.Errorf("it stands at %d", before)
+			}
+			return nil
+		})
+	}
+	a.start()
+	a.await("it is written", func(status.Document) bool { return acknowledged(t, acks) > 0 })
+	before := acknowledged(t, acks)
+	a.saved()
+	db := dbtest.OpenLevelDB(t, a.restoredWith("db", "CURRENT", newest(w).Number))
+	if db.Get(fmt.Sprintf("%08d", before)) == "" {
+		t.Errorf("write %d is not there", before)
+	}
+	db.Close()
+	a.stop()
+}
+
 // pgBackup gives what pg_basebackup makes of a server that runs. While none does, the
 // directory itself is captured.
 const pgBackup = `
@@ -242,7 +276,16 @@ func TestPostgresHops(t *testing.T) {
 	if got := sums(t, p); got != want {
 		t.Errorf("back: %+v, want %+v", got, want)
 	}
+	_, talk, code := a.run("history", "restore", dataDir, "--at", "1")
+	if code == 0 || !strings.Contains(talk, "has it open") {
+		t.Errorf("under a server a restore ends with %d: %s", code, talk)
+	}
 	a.stop()
+	if err := os.RemoveAll(a.path(dataDir)); err != nil {
+		t.Fatal(err)
+	}
+	a.must("history", "undelete")
+	judged(t, "undeleted", a.path(dataDir), want)
 }
 
 // saved asks for a sync until it says "synced". Where the machine is busy a capture may be given

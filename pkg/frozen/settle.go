@@ -260,49 +260,62 @@ func (c *carrier) moveEach(from, to string) error {
 	return nil
 }
 
+// arrival is a directory that came to the stage.
+type arrival struct {
+	name  string // of its shadow
+	stage string // what is in it goes
+	came  string // where it lies in the stage, with its mark
+	top   tree.Entry
+}
+
+// fetch brings a directory to the stage. prefix is that of its rows.
+func (c *carrier) fetch(ctx context.Context, source store.Layout, name, prefix string, rows []tree.Entry) (*arrival, error) {
+	stage := filepath.Join(c.rep.StageDir(), "frozen-in")
+	a := &arrival{name: name, stage: stage, came: filepath.Join(stage, "came"), top: tree.Entry{Mode: tree.NoMode}}
+	if err := errors.Join(c.area().RemoveAll(stage), c.area().Mkdir(a.came)); err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(slices.Clone(rows), func(e tree.Entry) bool {
+		if e.Path == strings.TrimSuffix(prefix, "/") {
+			a.top = e
+		}
+		return !strings.HasPrefix(e.Path, prefix)
+	})
+	f := whole.Fetcher{Area: c.area(), Progress: c.o.Progress}
+	if err := f.Fetch(ctx, source, prefix, rows, a.came, stage); err != nil {
+		return nil, err
+	}
+	if a.top.Mode != tree.NoMode {
+		rows = append([]tree.Entry{{Path: prefix, Kind: tree.Dir, Mode: a.top.Mode}}, rows...)
+	}
+	return a, modes(a.came, prefix, rows)
+}
+
 // restore brings what the remote side has of a directory here. prefix is that of its rows.
 func (c *carrier) restore(ctx context.Context, source store.Layout, name, prefix string, rows []tree.Entry) error {
 	at := pathOf(name)
 	if err := c.unused(at); err != nil {
 		return err
 	}
-	stage := filepath.Join(c.rep.StageDir(), "frozen-in")
-	came := filepath.Join(stage, "came")
-	if err := errors.Join(c.area().RemoveAll(stage), c.area().Mkdir(came)); err != nil {
+	a, err := c.fetch(ctx, source, name, prefix, rows)
+	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(stage)
-	top := tree.Entry{Mode: tree.NoMode}
-	rows = slices.DeleteFunc(slices.Clone(rows), func(e tree.Entry) bool {
-		if e.Path == strings.TrimSuffix(prefix, "/") {
-			top = e
-		}
-		return !strings.HasPrefix(e.Path, prefix)
-	})
-	f := whole.Fetcher{Area: c.area(), Progress: c.o.Progress}
-	if err := f.Fetch(ctx, source, prefix, rows, came, stage); err != nil {
-		return err
-	}
-	if top.Mode != tree.NoMode {
-		rows = append([]tree.Entry{{Path: prefix, Kind: tree.Dir, Mode: top.Mode}}, rows...)
-	}
-	if err := modes(came, prefix, rows); err != nil {
-		return err
-	}
+	defer os.RemoveAll(a.stage)
 	now, err := c.here(ctx, at)
 	if err != nil {
 		return err
 	}
 	asShadow := strings.HasPrefix(prefix, layout.Dir+"/")
 	if now != nil {
-		if same, err := c.equals(came, at, now); err != nil {
+		if same, err := c.equals(a.came, at, now); err != nil {
 			return err
 		} else if same {
-			return c.adopt(name, came, asShadow, now)
+			return c.adopt(name, a.came, asShadow, now)
 		}
 	}
-	live := filepath.Join(stage, "live")
-	have, err := copyOf(came, live, top.Mode)
+	live := filepath.Join(a.stage, "live")
+	have, err := copyOf(a.came, live, a.top.Mode)
 	if err != nil {
 		return err
 	}
@@ -316,6 +329,16 @@ func (c *carrier) restore(ctx context.Context, source store.Layout, name, prefix
 			to = c.rep.ConflictDir(c.o.Now(), c.o.Host)
 			c.o.Log.Warn("both sides of a directory changed", "replica", c.o.Replica, "directory", name, "kept", to)
 		}
+	}
+	if err := c.replace(live, at, to, now != nil); err != nil {
+		return err
+	}
+	return c.adopt(name, a.came, asShadow, have)
+}
+
+// replace puts a directory in its place. What is there goes to another one of ours.
+func (c *carrier) replace(live, at, to string, there bool) error {
+	if there {
 		if err := c.aside(at, to); err != nil {
 			return err
 		}
@@ -325,7 +348,7 @@ func (c *carrier) restore(ctx context.Context, source store.Layout, name, prefix
 		return err
 	}
 	killPlaced.Reach()
-	return c.adopt(name, came, asShadow, have)
+	return nil
 }
 
 // put moves a directory to its place, at which nothing is, or an empty one.

@@ -470,6 +470,12 @@ func (r *Reader) bring(ctx context.Context, x scope.Replica, here *replica.Repli
 	out.Placed += got.Placed
 	out.Deleted += got.Removed
 	out.Problems = append(out.Problems, got.Problems...)
+	if err != nil {
+		return anchor.Told(err)
+	}
+	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past(past))
+	out.Placed += placed
+	out.Problems = append(out.Problems, problems...)
 	return anchor.Told(err)
 }
 

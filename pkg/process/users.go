@@ -52,8 +52,7 @@ type User struct {
 	Name string
 }
 
-// Users are the processes that have files in a directory open or mapped, or are in it. We
-// ourselves are none. Nobody tells it of processes of other users, unless we are root.
+// Users are the processes that have files in a directory open or mapped. We ourselves are none. Nobody tells it of processes of other users, unless we are root.
 func Users(dir string) (users []User) {
 	dir = filepath.Clean(dir)
 	for _, p := range procs() {
@@ -71,9 +70,6 @@ func uses(pid int, dir string) bool {
 		return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 	}
 	proc := fmt.Sprintf("/proc/%d", pid)
-	if cwd, err := os.Readlink(proc + "/cwd"); err == nil && in(cwd) {
-		return true
-	}
 	fds, _ := os.ReadDir(proc + "/fd")
 	for _, fd := range fds {
 		if path, err := os.Readlink(proc + "/fd/" + fd.Name()); err == nil && in(path) {
