@@ -276,16 +276,16 @@ func TestPostgresHops(t *testing.T) {
 	if got := sums(t, p); got != want {
 		t.Errorf("back: %+v, want %+v", got, want)
 	}
-	_, talk, code := a.run("history", "restore", dataDir, "--at", "1")
-	if code == 0 || !strings.Contains(talk, "has it open") {
-		t.Errorf("under a server a restore ends with %d: %s", code, talk)
+	out, talk, code := a.run("history", "restore", dataDir, "--at", "1")
+	if code == 0 || !strings.Contains(out+talk, "has it open") {
+		t.Errorf("under a server a restore ends with %d: %s%s", code, out, talk)
 	}
 	a.stop()
 	if err := os.RemoveAll(a.path(dataDir)); err != nil {
 		t.Fatal(err)
 	}
-	a.must("history", "undelete")
-	judged(t, "undeleted", a.path(dataDir), want)
+	a.must("history", "restore", dataDir, "--at", fmt.Sprint(newest(w).Number), "--deleted")
+	judged(t, "brought back", a.path(dataDir), want)
 }
 
 // saved asks for a sync until it says "synced". Where the machine is busy a capture may be given

@@ -140,6 +140,9 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 	for ; tries > 1 && errors.Is(d.why, errTooSlow) && ctx.Err() == nil; tries-- {
 		took = c.try(ctx, d, m.Root, now)
 	}
+	if ctx.Err() != nil {
+		return
+	}
 	if d.why != nil {
 		c.o.Log.Warn("directory not captured", "replica", c.o.Replica, "directory", d.known(), "error", d.why)
 		return
