@@ -39,7 +39,7 @@ var lower = map[string]string{
 	"pkg/plan":         "pkg/tree",
 	"pkg/whole":        "pkg/account pkg/area pkg/base pkg/localfs pkg/store pkg/tree",
 	"pkg/frozen":       "pkg/account pkg/anchor pkg/area pkg/killpoint pkg/localfs pkg/process pkg/store pkg/tree pkg/whole",
-	"pkg/databases":    "pkg/account pkg/anchor pkg/area pkg/localfs pkg/sqlite pkg/store pkg/tree pkg/whole pkg/wholefile",
+	"pkg/databases":    "pkg/account pkg/anchor pkg/area pkg/killpoint pkg/localfs pkg/sqlite pkg/store pkg/tree pkg/whole pkg/wholefile",
 	"pkg/replica":      "pkg/anchor pkg/base pkg/filter pkg/hint pkg/killpoint pkg/localfs pkg/plan pkg/rclone pkg/sparse pkg/store pkg/tree pkg/whole pkg/wholefile",
 	"pkg/scope":        "pkg/filter pkg/rclone pkg/store pkg/whole",
 	"pkg/repositories": "pkg/account pkg/anchor pkg/area pkg/gitstate pkg/localfs pkg/rclone pkg/store pkg/tree pkg/whole",

@@ -28,10 +28,11 @@ func (l *loop) assemble(m *member, remote scope.Remote) connected {
 	show := l.shown.underWay(m)
 	c.wholes = m.Wholes.Carry(whole.Options{
 		Replica: m.Name, Path: m.Path, Env: l.o.Workspace.Env, Host: l.o.Self.Host, Log: l.o.Log, Now: l.clock.Now,
-		Carries:  func(path string) bool { return m.Filter.Carries(path, false) },
-		Came:     func(path string) bool { return remote == nil || c.rep.Agrees(path) },
-		Progress: showProgress(show),
-		Doing:    func(what string) { show(func(r *status.Replica) { r.Doing = what }) },
+		Carries:    func(path string) bool { return m.Filter.Carries(path, false) },
+		Came:       func(path string) bool { return remote == nil || c.rep.Agrees(path) },
+		Conflicted: func(paths []string) { l.conflicted(m.Name, paths) },
+		Progress:   showProgress(show),
+		Doing:      func(what string) { show(func(r *status.Replica) { r.Doing = what }) },
 	})
 	c.rep = replica.New(replica.Options{
 		Name: m.Name, Workspace: l.o.Workspace.String(), Path: m.Path, Host: l.o.Self.Host,

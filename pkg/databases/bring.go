@@ -2,10 +2,13 @@ package databases
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/sqlite"
@@ -168,7 +171,14 @@ func (d *Databases) moveAside(at string) error {
 	}
 	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
 	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
-		if err := d.area().Move(d.here(at)+end, to+end); err != nil && !(end != "" && localfs.Absent(err)) {
+		err := d.area().Move(d.here(at)+end, to+end)
+		if errors.Is(err, unix.EXDEV) {
+			err = d.area().Copy(d.here(at)+end, to+end)
+			if err == nil {
+				err = d.area().Remove(d.here(at) + end)
+			}
+		}
+		if err != nil && !(end != "" && localfs.Absent(err)) {
 			return err
 		}
 	}

@@ -28,6 +28,9 @@ const (
 	// rest lets a database that cannot be locked count as whole where it was not written for
 	// so long.
 	rest = 2 * time.Second
+	// rate is how many bytes of a database that is written all the time are read in a second on
+	// average. What a sync or a stop asks for does not wait.
+	rate = 20 << 20
 	// leastLog is how large the log of a shadow may become in any case. Else it may become as
 	// large as its database: then all is sent anew, which doubles what is sent at most.
 	leastLog = 1 << 20
@@ -73,6 +76,10 @@ func (d *Databases) Capture(ctx context.Context, m whole.Met) ([]localfs.Unknown
 	for _, at := range slices.Sorted(maps.Keys(found)) {
 		if d.restores[at] != nil {
 			continue // its own side is not settled with the remote one
+		}
+		if s := d.known[at]; m.Part && s != nil && time.Now().Before(s.again) && d.written(at, s) {
+			said[at] = localfs.Unknown{Path: at, Moving: true, Reason: "it is large and written all the time: it is captured from " + s.again.UTC().Format(time.TimeOnly) + " UTC on"}
+			continue
 		}
 		changed, err := d.capture(ctx, at, min(patience, max(0, patienceAll-time.Since(began))))
 		if ctx.Err() != nil {
@@ -147,6 +154,7 @@ func (d *Databases) capture(ctx context.Context, at string, patience time.Durati
 	if s := d.known[at]; s != nil && before.Unwritten(s.captured) {
 		return false, nil
 	}
+	began := time.Now()
 	stage, err := d.copied(ctx, dir, name, "out", patience)
 	if stage != "" {
 		defer d.area().RemoveAll(stage)
@@ -156,9 +164,20 @@ func (d *Databases) capture(ctx context.Context, at string, patience time.Durati
 	}
 	changed, err = d.follow(at, filepath.Join(stage, name), info.Mode().Perm())
 	if err == nil {
-		d.known[at] = &state{before}
+		d.known[at] = &state{before, began.Add(time.Duration(info.Size()/(rate/1000)) * time.Millisecond)}
 	}
 	return changed, err
+}
+
+// written reports whether a database was written since it was captured.
+func (d *Databases) written(at string, s *state) bool {
+	dir, name, err := d.around(at)
+	if err != nil {
+		return false
+	}
+	defer dir.Close()
+	now, err := sqlite.StampsOf(dir, name)
+	return err == nil && !now.Unwritten(s.captured)
 }
 
 // copied copies a database as it is now to a stage, alone: what its log or its journal says
@@ -173,7 +192,7 @@ func (d *Databases) copied(ctx context.Context, dir *os.Root, name, stage string
 		return stage, err
 	}
 	defer to.Close()
-	r, err := sqlite.Capture(ctx, dir, name, to, sqlite.Options{Patience: patience, Rest: rest})
+	r, err := d.by.capture(ctx, dir, name, to, sqlite.Options{Patience: patience, Rest: rest})
 	if err == nil && r.Outcome != sqlite.Captured {
 		err = &withheld{r}
 	}
@@ -228,6 +247,7 @@ func (d *Databases) begin(at, now string, mode fs.FileMode) error {
 		err = d.area().Move(now, filepath.Join(d.shadow(at), main))
 	}
 	if err == nil {
+		killMade.Reach()
 		err = d.mark(at)
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/anchor"
@@ -29,6 +30,7 @@ import (
 // it, but for the notes, which are read between its runs.
 type Databases struct {
 	o        whole.Options
+	by       means
 	rep      whole.Replica // that is looked at
 	known    map[string]*state
 	looked   map[string]look  // what begins as a database, and what does not
@@ -38,10 +40,17 @@ type Databases struct {
 // state is what is known of a database that has a shadow here.
 type state struct {
 	captured sqlite.Stamps // as it was when it was captured; the zero value is not known
+	again    time.Time     // from when on what is written all the time is captured again
+}
+
+// means are how a database is copied and placed; a test that checks the checker has others.
+type means struct {
+	capture func(ctx context.Context, dir *os.Root, name string, to *os.Root, o sqlite.Options) (sqlite.Result, error)
+	place   func(sqlite.Placement) error
 }
 
 func newDatabases(o whole.Options) *Databases {
-	return &Databases{o: o, looked: map[string]look{}, restores: map[string]error{}}
+	return &Databases{o: o, by: means{sqlite.Capture, sqlite.Place}.changed(), looked: map[string]look{}, restores: map[string]error{}}
 }
 
 // Serve has it look at a replica from now on.

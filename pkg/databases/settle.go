@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/coltec/coltec/pkg/area"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/sqlite"
 	"github.com/coltec/coltec/pkg/store"
@@ -21,6 +25,13 @@ import (
 // patienceSettle is for how long a placement looks for a moment at which the database here is
 // whole.
 const patienceSettle = 5 * patience
+
+var (
+	killKept   = killpoint.New("database:kept")
+	killPlaced = killpoint.New("database:placed")
+	killTaken  = killpoint.New("database:taken")
+	killMade   = killpoint.New("database:made")
+)
 
 // Clear moves the databases aside that the other side removed, with all that belongs to them,
 // and keeps them with what was replaced. One that went on here since stays, and is pushed
@@ -206,16 +217,60 @@ func (d *Databases) restore(ctx context.Context, source store.Layout, at string,
 		defer d.area().RemoveAll(here.stage)
 	}
 	if !here.same {
-		aside := d.rep.ReplacedDir(d.o.Now())
-		if here.is && !here.unchanged {
-			aside = d.rep.ConflictDir(d.o.Now(), d.o.Host)
-		}
-		if err := d.place(&a, filepath.Join(aside, filepath.Dir(at))); err != nil {
+		if err := d.exchange(&a, here); err != nil {
 			return err
 		}
-		d.o.Log.Info("database placed", "replica", d.o.Replica, "database", at, "conflict", here.is && !here.unchanged)
+		d.o.Log.Info("database placed", "replica", d.o.Replica, "database", at)
 	}
+	killPlaced.Reach()
 	return d.take(&a)
+}
+
+// exchange puts a database that came in the place of what is here. Of both that have changed
+// the one here is kept first, as the state that was read; what is replaced file by file may
+// have been cut off in between.
+func (d *Databases) exchange(a *arrival, here local) error {
+	at, now := a.at, d.o.Now()
+	conflict := here.is && !here.unchanged
+	kept := filepath.Join(d.rep.ConflictDir(now, d.o.Host), at)
+	aside := filepath.Join(d.rep.ReplacedDir(now), filepath.Dir(at))
+	switch copied := here.copy; {
+	case !conflict:
+	case copied == "": // it is no database, and one file
+		aside = filepath.Dir(kept)
+	case !d.isKept(at, localfs.SumOf(copied)):
+		if err := d.area().Copy(copied, kept); err != nil {
+			return err
+		}
+		killKept.Reach()
+	}
+	if err := d.place(a, aside); err != nil {
+		return err
+	}
+	if replaced := filepath.Join(aside, filepath.Base(at)); here.copy != "" && d.writtenSince(replaced, here.copy) {
+		conflict = true
+		if err := d.area().Copy(replaced, kept+".2"); err != nil {
+			return err
+		}
+	}
+	if conflict && d.o.Conflicted != nil {
+		d.o.Conflicted([]string{at})
+	}
+	return nil
+}
+
+// isKept reports whether a version of a database is kept as one that lost its name already.
+func (d *Databases) isKept(at string, sum tree.Sum) bool {
+	top := filepath.Join(d.o.Path, localfs.Dir, localfs.Conflicts)
+	entries, err := os.ReadDir(top)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return localfs.SumOf(filepath.Join(top, e.Name(), at)) == sum })
+}
+
+// writtenSince reports whether what was replaced is another state than the copy that was made
+// of it: somebody had it open in between.
+func (d *Databases) writtenSince(replaced, copied string) bool {
+	sum := localfs.SumOf(replaced)
+	return sum != tree.Sum{} && sum != localfs.SumOf(copied)
 }
 
 // local is the database that is here.
@@ -223,7 +278,8 @@ type local struct {
 	is        bool   // there is a file
 	unchanged bool   // it is what both sides agreed on
 	same      bool   // it is what came
-	stage     string // has a copy of it
+	stage     string // has the copy of it
+	copy      string // "": it is no database
 }
 
 // local looks at what is here of a database that came.
@@ -248,13 +304,18 @@ func (d *Databases) local(ctx context.Context, a *arrival) (l local, err error) 
 	if l.stage, err = d.copied(ctx, dir, name, "out", patienceSettle); err != nil {
 		return l, err
 	}
-	if l.same, err = d.alike(filepath.Join(l.stage, name), filepath.Join(a.alone, name)); err != nil || l.same {
+	l.copy = filepath.Join(l.stage, name)
+	info, err := dir.Lstat(name)
+	if err == nil {
+		err = d.area().Do(l.copy, func(root *os.Root, path string) error { return root.Chmod(path, info.Mode().Perm()) })
+	}
+	if l.same = localfs.SumOf(l.copy) == localfs.SumOf(filepath.Join(a.alone, name)); err != nil || l.same {
 		return l, err
 	}
 	if d.cameAsFile(a.at) {
 		l.unchanged = true
 	} else if d.agreement().Agreed(a.at) {
-		l.unchanged, err = d.shows(a.at, filepath.Join(l.stage, name))
+		l.unchanged, err = d.shows(a.at, l.copy)
 	}
 	return l, err
 }
@@ -278,12 +339,6 @@ func (d *Databases) shows(at, now string) (same bool, err error) {
 	return same, err
 }
 
-// alike reports whether two files of ours have the same content.
-func (d *Databases) alike(a, b string) (bool, error) {
-	one, other := localfs.SumOf(a), localfs.SumOf(b)
-	return one == other && one != tree.Sum{}, nil
-}
-
 // cameAsFile reports whether what is here of a database is, file by file, what both sides
 // agreed on before it was a whole.
 func (d *Databases) cameAsFile(at string) bool {
@@ -302,17 +357,25 @@ func (d *Databases) cameAsFile(at string) bool {
 
 // place puts a database that came in its place, and what was there to a directory.
 func (d *Databases) place(a *arrival, aside string) error {
-	for _, dir := range []string{filepath.Dir(d.here(a.at)), aside} {
-		if err := d.area().Mkdir(dir); err != nil {
-			return err
-		}
+	err := errors.Join(d.area().Mkdir(filepath.Dir(d.here(a.at))), d.area().Mkdir(aside))
+	if err != nil {
+		return err
 	}
-	dir, name, err := d.around(a.at)
+	if err = d.placeFrom(a.alone, a.at, aside); errors.Is(err, unix.EXDEV) {
+		err = d.placeAcross(a, aside)
+	}
+	d.area().Prune(d.o.Path, aside) // nothing was there
+	return err
+}
+
+// placeFrom is place from a directory of the same file system to another one there.
+func (d *Databases) placeFrom(from, at, aside string) error {
+	dir, name, err := d.around(at)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	stage, err := d.open(a.alone)
+	stage, err := d.open(from)
 	if err != nil {
 		return err
 	}
@@ -322,20 +385,66 @@ func (d *Databases) place(a *arrival, aside string) error {
 		return err
 	}
 	defer to.Close()
-	if err := sqlite.Place(sqlite.Placement{Stage: stage, Dir: dir, Name: name, Aside: to, Rest: rest}); err != nil {
+	if err := d.by.place(sqlite.Placement{Stage: stage, Dir: dir, Name: name, Aside: to, Rest: rest}); err != nil {
 		return err
 	}
-	if _, err := to.Lstat(name); err != nil {
-		d.area().Prune(d.o.Path, aside)
-		return nil
-	}
 	if is, err := sqlite.Is(to, name); err != nil || !is {
+		if localfs.Absent(err) {
+			return nil
+		}
 		return err
 	}
 	if err := sqlite.Settle(to, name); err != nil && !errors.Is(err, sqlite.ErrMalformed) { // what is malformed stays as it was
 		return err
 	}
 	return nil
+}
+
+// placing is a directory beside a database of another mount than its stage: no rename leads
+// from one to the other.
+const placing = ".coltec-placing"
+
+// placeAcross is place where the database is in a volume within the tree.
+func (d *Databases) placeAcross(a *arrival, aside string) error {
+	near := filepath.Join(filepath.Dir(d.here(a.at)), placing)
+	in, out := filepath.Join(near, "in"), filepath.Join(near, "out")
+	if err := d.copyAll(out, aside); err != nil { // a crash was in between
+		return err
+	}
+	name := filepath.Base(a.at)
+	err := errors.Join(d.area().RemoveAll(near), d.area().Mkdir(in), d.area().Mkdir(out))
+	if err == nil {
+		err = d.area().Copy(filepath.Join(a.alone, name), filepath.Join(in, name))
+	}
+	if err == nil {
+		err = d.placeFrom(in, a.at, out)
+	}
+	if err == nil {
+		err = d.copyAll(out, aside)
+	}
+	if err != nil {
+		return err
+	}
+	return d.area().RemoveAll(near)
+}
+
+// copyAll copies the files of a directory, if there is one, to another.
+func (d *Databases) copyAll(from, to string) error {
+	dir, err := d.open(from)
+	if localfs.Absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	for _, e := range entries {
+		if err == nil {
+			err = d.area().Copy(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()))
+		}
+	}
+	return err
 }
 
 // take makes the shadow that came the one here.
@@ -349,6 +458,7 @@ func (d *Databases) take(a *arrival) error {
 			return err
 		}
 	}
+	killTaken.Reach()
 	if err := d.area().Move(filepath.Join(a.shadow, mark), filepath.Join(d.shadow(a.at), mark)); err != nil {
 		return err
 	}

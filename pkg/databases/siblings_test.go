@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/localfs"
 )
@@ -236,4 +239,107 @@ func TestHostile(t *testing.T) {
 	if got := strings.Join(b.carriers.Notes(), "\n"); !strings.Contains(got, "does not begin as a database") || !strings.Contains(got, "format 2") {
 		t.Errorf("said: %q", got)
 	}
+}
+
+// A shadow that begins anew goes with all that it is and is not any more, whatever else does not
+// fit into the step: the log of the old one beside the new database is torn.
+func TestStepsKeepDatabasesTogether(t *testing.T) {
+	w := newWorld(t)
+	a := w.place()
+	a.acquire()
+	a.ledger("l.db", "delete", "2000")
+	a.push()
+	s := a.shell("l.db")
+	s.do("few")
+	a.push()
+	if !slices.Contains(w.rows(), rowsOf("l.db", "db-wal")[0]) {
+		t.Fatal("there is no log")
+	}
+	a.ledger("m.db", "delete", "20000")
+	a.ledger("n.db", "delete", "20000")
+	s.do("everything") // its log would be larger than it
+	a.ShortenSteps()
+	for _, at := range []string{"l.db", "m.db", "n.db"} {
+		a.push()
+		out := w.laid()
+		want(t, "the database that goes", strings.TrimSuffix(judge(t, out+"/"+at), "2"), map[bool]string{true: "ok ", false: "ok 0"}[at == "l.db"])
+		want(t, "the one that went", judge(t, out+"/l.db"), "ok 2")
+	}
+	before := w.ref
+	a.push()
+	want(t, "the generation after all", w.ref, before)
+}
+
+// A large database that is written all the time is captured at a pace; what somebody asks for
+// does not wait.
+func TestPace(t *testing.T) {
+	w := newWorld(t)
+	a := w.place()
+	a.acquire()
+	a.ledger("l.db", "delete", "50")
+	a.push()
+	s := a.shell("l.db")
+	d := a.carriers[0].(*Databases)
+	for end := time.Now().Add(hang); d.written("l.db", d.known["l.db"]) && time.Now().Before(end); { // it is young
+		a.push()
+	}
+	d.known["l.db"].again = time.Now().Add(time.Hour)
+	touched := func() string {
+		t.Helper()
+		found, err := a.ScanIn(t.Context(), map[string]bool{})
+		a.must(err)
+		return told(found.Unknown)
+	}
+	want(t, "nothing was written", touched(), "")
+	s.do("few")
+	if said := touched(); !strings.Contains(said, "it is large and written all the time") {
+		t.Errorf("it was written: %q", said)
+	}
+	want(t, "somebody asked", told(a.push()), "")
+	want(t, "captured", judge(t, w.laid()+"/l.db"), "ok 1")
+}
+
+// A database in a volume within the tree is placed, kept and moved aside, too: no rename leads
+// from there to what is ours.
+func TestInAVolume(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.place(), w.place()
+	a.acquire()
+	a.ledger("v/l.db", "wal", "50")
+	a.push()
+	b.must(os.Mkdir(b.at("v"), 0o755))
+	if err := unix.Mount("tmpfs", b.at("v"), "tmpfs", 0, ""); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("cannot mount: %v", err)
+		}
+		t.Skipf("cannot mount, which takes root: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(b.at("v"), unix.MNT_DETACH) })
+	b.acquire()
+	want(t, "placed", judge(t, b.at("v/l.db")), "ok 0")
+	s := b.shell("v/l.db")
+	s.do("few")
+	s.kill()
+	a.change("v/l.db", 2)
+	a.push()
+	b.acquire()
+	want(t, "waits", b.account(), "")
+	want(t, "placed again", judge(t, b.at("v/l.db")), "ok 2")
+	kept := b.copies("conflicts")
+	if len(kept) != 1 {
+		t.Fatalf("kept: %q", kept)
+	}
+	want(t, "kept", judge(t, b.at(".coltec/conflicts/"+kept[0])), "ok 1")
+	b.push()
+	a.acquire()
+	a.must(os.Remove(a.at("v/l.db")))
+	a.push()
+	b.acquire()
+	if got := b.files("v"); len(got) > 0 {
+		t.Errorf("there: %q", got)
+	}
+	if b.has("v/" + placing) {
+		t.Error("something is left")
+	}
+	want(t, "replaced", len(b.copies("replaced")), 1)
 }

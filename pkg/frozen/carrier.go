@@ -119,7 +119,7 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 	case d.last != nil && d.last.same(now):
 		d.why = nil
 		return
-	case !m.All && c.o.Now().Before(d.next):
+	case m.Part && c.o.Now().Before(d.next):
 		d.why = errPutOff
 		return
 	}
@@ -133,7 +133,7 @@ func (c *carrier) capture(ctx context.Context, d *directory, m whole.Met) {
 		return
 	}
 	tries := 1
-	if m.All { // somebody may wait for it
+	if !m.Part { // somebody may wait for it
 		tries = triesMost
 	}
 	took := c.try(ctx, d, m.Root, now)

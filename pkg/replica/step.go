@@ -48,17 +48,21 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 }
 
 // gone are the deletions that go with a step: what was lost where that may go, and of
-// wholes those that are gone with all else of their whole, or none of them.
+// wholes those that are gone with all else of their whole, or none of them. What a whole has
+// no more goes with what it has instead.
 func (r *Replica) gone(staged *Staged) []tree.Entry {
-	switch {
-	case staged.Found == nil:
+	if staged.Found == nil {
 		return nil
-	case staged.Loss != nil && staged.Goes:
-		return staged.Found.Gone
-	case slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }):
-		return r.stillGone(staged)
 	}
-	return append(r.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil), r.stillGone(staged)...)
+	gone := staged.Found.Gone
+	if staged.Loss == nil || !staged.Goes {
+		gone = append(r.Wholes.Deletions(gone, staged.Loss != nil), r.stillGone(staged)...)
+	}
+	wait := r.waitingWholes(staged)
+	if len(wait) == 0 {
+		return gone
+	}
+	return slices.DeleteFunc(slices.Clone(gone), func(e tree.Entry) bool { return base.ShadowRow(e.Path) && r.Wholes.In(e.Path, wait) })
 }
 
 // forgotten are the paths that go because they are not the replica's to carry any more. What

@@ -89,9 +89,12 @@ type Options struct {
 	// Came reports whether what is at a path is what both sides agree on.
 	Came func(path string) bool
 	// Carries reports whether a path is the replica's to carry as a file.
-	Carries  func(path string) bool
-	Progress store.Progress    // of what is fetched
-	Doing    func(what string) // to be told what takes its time
+	Carries func(path string) bool
+	// Conflicted is told of wholes of which both sides have changed, and that were kept whole
+	// for it. nil: nobody is.
+	Conflicted func(paths []string)
+	Progress   store.Progress    // of what is fetched
+	Doing      func(what string) // to be told what takes its time
 }
 
 // Replica is what a carrier needs of the one that it works for.
@@ -113,14 +116,13 @@ type Replica interface {
 // Met is what a walk of the tree met.
 type Met struct {
 	Root   localfs.FileSystem
+	Part   bool            // it was of what was touched alone
 	Leads  []string        // paths of names that lead to wholes
 	Edited []localfs.Entry // and of what is new or changed, in which wholes may be found
 	Gone   []tree.Entry    // what was agreed on, and is not there any more
 	// Still asks that what is carried of a directory be of one moment: where something of it
 	// changes before all is read, nothing of it goes. nil: nobody reads.
 	Still func(dir string)
-	// All says that it was of the whole tree: nothing is put off.
-	All bool
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.
