@@ -269,6 +269,39 @@ func TestNoneIsMadeOfTwo(t *testing.T) {
 	}
 }
 
+// What changed of a data directory goes in one step, however much it is, or the end near; what
+// else there is waits for it or goes before.
+func TestInOneStep(t *testing.T) {
+	for _, hurried := range []bool{false, true} {
+		w := newWorld(t)
+		p := w.place()
+		p.acquire()
+		p.leveldb("db", "1")
+		p.write("db/gone.log", "1")
+		p.push()
+		p.leveldb("db", "2")
+		for _, name := range []string{"a", "m", "z"} { // more than a step has before a near end
+			p.write("db/"+name+".ldb", strings.Repeat(name+"0123456789abcdef", 6<<20/17))
+		}
+		p.must(os.Remove(p.at("db/gone.log")))
+		for _, name := range []string{"a", "z"} {
+			p.write(name, strings.Repeat(name+"fedcba9876543210", 6<<20/17))
+		}
+		if hurried {
+			p.ShortenSteps()
+		}
+		for p.more() {
+			p.push()
+			q := w.place()
+			q.acquire()
+			if state := q.read("db/MANIFEST-000001"); (state == "2") != (q.read("db/z.ldb") != "") || (state == "2") != (q.read("db/a.ldb") != "") || (state == "1") != (q.read("db/gone.log") != "") {
+				t.Errorf("hurried %v: a generation has it by half: state %q, %q", hurried, state, w.rows())
+			}
+		}
+		w.wantRows("at the end", of([]string{"a", "z", "db/a.ldb", "db/m.ldb", "db/z.ldb"}, "db")...)
+	}
+}
+
 // Nothing is placed where a server runs: it waits, and comes once that has stopped.
 func TestNothingIsPlacedUnderAServer(t *testing.T) {
 	w := newWorld(t)

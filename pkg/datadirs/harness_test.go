@@ -97,11 +97,19 @@ func (p *place) push() []localfs.Unknown {
 	return p.send(found)
 }
 
+// more reports whether there is something to push.
+func (p *place) more() bool {
+	p.Helper()
+	found, err := p.Scan(p.Context(), nil)
+	p.must(err)
+	return found.Any
+}
+
 func (p *place) send(found *replica.Changes) []localfs.Unknown {
 	p.Helper()
 	staged, err := p.Send(p.Context(), found, 1, nil)
 	p.must(err)
-	staged.Goes = true
+	staged.Goes = staged.Loss != nil && !staged.Loss.Waits()
 	step, err := p.MakeStep(staged, false, 1, p.generation+1)
 	p.must(err)
 	if step == nil {
