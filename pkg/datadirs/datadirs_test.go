@@ -1,6 +1,8 @@
 package datadirs
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +55,7 @@ func TestWithheldWhileItRuns(t *testing.T) {
 	if got := p.account() + p.notes(); got != "" {
 		t.Errorf("nothing is withheld, and it says %q", got)
 	}
+	time := w.row("d/db").MTime
 	// It runs again: new files, changed ones, one that went, a time of the directory.
 	stop = p.run("d/db")
 	p.write("d/db/new.log", "2")
@@ -63,6 +66,9 @@ func TestWithheldWhileItRuns(t *testing.T) {
 	p.write("file", "2")
 	p.push()
 	w.wantRows("it runs again", of([]string{"file"}, "d/db")...)
+	if got := w.row("d/db").MTime; got != time {
+		t.Error("the time of the directory went")
+	}
 	q := w.place()
 	q.acquire()
 	if q.read("file") != "2" || q.read("d/db/MANIFEST-000001") != "1" || q.read("d/db/data.log") != "1" {
@@ -272,33 +278,56 @@ func TestNoneIsMadeOfTwo(t *testing.T) {
 // What changed of a data directory goes in one step, however much it is, or the end near; what
 // else there is waits for it or goes before.
 func TestInOneStep(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	noise := func() string { // none of it is stored smaller
+		b := make([]byte, 5<<20)
+		_, _ = rnd.Read(b)
+		return string(b)
+	}
 	for _, hurried := range []bool{false, true} {
 		w := newWorld(t)
 		p := w.place()
 		p.acquire()
 		p.leveldb("db", "1")
-		p.write("db/gone.log", "1")
+		var old, others []string // more than go unasked elsewhere
+		for i := range 90 {
+			if i < 30 {
+				old = append(old, fmt.Sprintf("db/%02d.old", i))
+				p.write(old[i], old[i])
+			}
+			others = append(others, fmt.Sprintf("other/%02d", i))
+			p.write(others[i], others[i])
+		}
 		p.push()
+		before := w.row("db/MANIFEST-000001").Sum
 		p.leveldb("db", "2")
 		for _, name := range []string{"a", "m", "z"} { // more than a step has before a near end
-			p.write("db/"+name+".ldb", strings.Repeat(name+"0123456789abcdef", 6<<20/17))
+			p.write("db/"+name+".ldb", noise())
 		}
-		p.must(os.Remove(p.at("db/gone.log")))
-		for _, name := range []string{"a", "z"} {
-			p.write(name, strings.Repeat(name+"fedcba9876543210", 6<<20/17))
+		for _, path := range append(old, others...) {
+			p.must(os.Remove(p.at(path)))
+		}
+		for _, name := range []string{"a", "b", "z"} {
+			p.write(name, noise())
 		}
 		if hurried {
 			p.ShortenSteps()
 		}
-		for p.more() {
+		for range 6 {
 			p.push()
-			q := w.place()
-			q.acquire()
-			if state := q.read("db/MANIFEST-000001"); (state == "2") != (q.read("db/z.ldb") != "") || (state == "2") != (q.read("db/a.ldb") != "") || (state == "1") != (q.read("db/gone.log") != "") {
-				t.Errorf("hurried %v: a generation has it by half: state %q, %q", hurried, state, w.rows())
+			rows, is := w.rows(), w.row("db/MANIFEST-000001").Sum == before
+			for _, path := range []string{"db/a.ldb", "db/m.ldb", "db/z.ldb"} {
+				if slices.Contains(rows, path) == is {
+					t.Errorf("hurried %v: a generation has it by half: it is the old one: %v, and %s is there: %v", hurried, is, path, !is)
+				}
+			}
+			if slices.Contains(rows, old[0]) != is || slices.Contains(rows, old[29]) != is {
+				t.Errorf("hurried %v: a generation has it by half: it is the old one: %v, and of what went there is %v", hurried, is, !is)
 			}
 		}
-		w.wantRows("at the end", of([]string{"a", "z", "db/a.ldb", "db/m.ldb", "db/z.ldb"}, "db")...)
+		w.wantRows("at the end, and what people deleted waits", of(append(others, "a", "b", "z", "db/a.ldb", "db/m.ldb", "db/z.ldb"), "db")...)
 	}
 }
 

@@ -97,14 +97,6 @@ func (p *place) push() []localfs.Unknown {
 	return p.send(found)
 }
 
-// more reports whether there is something to push.
-func (p *place) more() bool {
-	p.Helper()
-	found, err := p.Scan(p.Context(), nil)
-	p.must(err)
-	return found.Any
-}
-
 func (p *place) send(found *replica.Changes) []localfs.Unknown {
 	p.Helper()
 	staged, err := p.Send(p.Context(), found, 1, nil)
@@ -138,6 +130,18 @@ func (w *world) rows() (rows []string) {
 	}
 	slices.Sort(rows)
 	return rows
+}
+
+// row is what the newest generation has at a path.
+func (w *world) row(path string) *tree.Entry {
+	w.Helper()
+	t, err := store.NewSnapshot(w.bucket.At("p"), w.TempDir()).Tree(w.Context(), w.ref)
+	w.must(err)
+	e := tree.Find(t.Entries, path)
+	if e == nil {
+		w.Fatalf("no row %s", path)
+	}
+	return e
 }
 
 func (w *world) wantRows(what string, want ...string) {
