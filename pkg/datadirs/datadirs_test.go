@@ -336,6 +336,30 @@ func TestInOneStep(t *testing.T) {
 	}
 }
 
+// What a server deleted goes with what it wrote, while what people deleted waits.
+func TestServersDeletionsAreNotHeld(t *testing.T) {
+	w := newWorld(t)
+	p := w.place()
+	p.acquire()
+	p.leveldb("db", "1")
+	p.write("db/old.log", "1")
+	var others []string
+	for i := range 100 {
+		others = append(others, fmt.Sprintf("other/%02d", i))
+		p.write(others[i], "x")
+	}
+	p.push()
+	p.leveldb("db", "2")
+	for _, path := range append(others, "db/old.log") {
+		p.must(os.Remove(p.at(path)))
+	}
+	p.push()
+	w.wantRows("at the end", of(others, "db")...)
+	if w.row("db/data.log").Sum != localfs.SumOf(p.at("db/data.log")) {
+		t.Error("what it wrote did not go")
+	}
+}
+
 // Nothing is placed where a server runs: it waits, and comes once that has stopped.
 func TestNothingIsPlacedUnderAServer(t *testing.T) {
 	w := newWorld(t)
