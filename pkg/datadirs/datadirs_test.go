@@ -1,12 +1,15 @@
 package datadirs
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 )
@@ -53,6 +56,7 @@ func TestWithheldWhileItRuns(t *testing.T) {
 	if got := p.account() + p.notes(); got != "" {
 		t.Errorf("nothing is withheld, and it says %q", got)
 	}
+	time := w.row("d/db").MTime
 	// It runs again: new files, changed ones, one that went, a time of the directory.
 	stop = p.run("d/db")
 	p.write("d/db/new.log", "2")
@@ -63,6 +67,9 @@ func TestWithheldWhileItRuns(t *testing.T) {
 	p.write("file", "2")
 	p.push()
 	w.wantRows("it runs again", of([]string{"file"}, "d/db")...)
+	if got := w.row("d/db").MTime; got != time {
+		t.Error("the time of the directory went")
+	}
 	q := w.place()
 	q.acquire()
 	if q.read("file") != "2" || q.read("d/db/MANIFEST-000001") != "1" || q.read("d/db/data.log") != "1" {
@@ -266,6 +273,90 @@ func TestNoneIsMadeOfTwo(t *testing.T) {
 	r.acquire()
 	if r.read("db/data.log") != "2 by p" || r.read("db/q.log") != "" {
 		t.Error("the bucket has a directory that is made of two")
+	}
+}
+
+// What changed of a data directory goes in one step, however much it is, or the end near; what
+// else there is waits for it or goes before.
+func TestInOneStep(t *testing.T) {
+	sample.Long(t)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	noise := func(hurried bool) string { // near an end more than half of what a step has, and none of it is stored smaller
+		b := make([]byte, 1000)
+		if hurried {
+			b = make([]byte, 5<<20)
+		}
+		_, _ = rnd.Read(b)
+		return string(b)
+	}
+	for _, hurried := range []bool{false, true} {
+		w := newWorld(t)
+		p := w.place()
+		p.acquire()
+		p.leveldb("db", "1")
+		var old, others []string
+		for i := range 90 {
+			if i < 30 {
+				old = append(old, fmt.Sprintf("db/%02d.old", i))
+				p.write(old[i], old[i])
+			}
+			others = append(others, fmt.Sprintf("other/%02d", i))
+			p.write(others[i], others[i])
+		}
+		p.push()
+		before := w.row("db/MANIFEST-000001").Sum
+		p.leveldb("db", "2")
+		for _, name := range []string{"a", "z"} {
+			p.write("db/"+name+".ldb", noise(hurried))
+		}
+		for _, path := range append(old, others...) {
+			p.must(os.Remove(p.at(path)))
+		}
+		for _, name := range []string{"a", "b"} {
+			p.write(name, noise(hurried))
+		}
+		if hurried {
+			p.ShortenSteps()
+		}
+		for range 6 {
+			p.push()
+			rows, is := w.rows(), w.row("db/MANIFEST-000001").Sum == before
+			for _, path := range []string{"db/a.ldb", "db/z.ldb"} {
+				if slices.Contains(rows, path) == is {
+					t.Errorf("hurried %v: a generation has it by half: it is the old one: %v, and %s is there: %v", hurried, is, path, !is)
+				}
+			}
+			if slices.Contains(rows, old[0]) != is || slices.Contains(rows, old[29]) != is {
+				t.Errorf("hurried %v: a generation has it by half: it is the old one: %v, and of what went there is %v", hurried, is, !is)
+			}
+		}
+		w.wantRows("at the end", of([]string{"a", "b", "db/a.ldb", "db/z.ldb"}, "db")...)
+	}
+}
+
+// What a server deleted goes with what it wrote, while what people deleted waits.
+func TestServersDeletionsAreNotHeld(t *testing.T) {
+	w := newWorld(t)
+	p := w.place()
+	p.acquire()
+	p.leveldb("db", "1")
+	p.write("db/old.log", "1")
+	var others []string
+	for i := range 100 {
+		others = append(others, fmt.Sprintf("other/%02d", i))
+		p.write(others[i], "x")
+	}
+	p.push()
+	p.leveldb("db", "2")
+	for _, path := range append(others, "db/old.log") {
+		p.must(os.Remove(p.at(path)))
+	}
+	p.push()
+	w.wantRows("at the end", of(others, "db")...)
+	if w.row("db/data.log").Sum != localfs.SumOf(p.at("db/data.log")) {
+		t.Error("what it wrote did not go")
 	}
 }
 

@@ -101,7 +101,7 @@ func (p *place) send(found *replica.Changes) []localfs.Unknown {
 	p.Helper()
 	staged, err := p.Send(p.Context(), found, 1, nil)
 	p.must(err)
-	staged.Goes = true
+	staged.Goes = staged.Loss != nil && !staged.Loss.Waits()
 	step, err := p.MakeStep(staged, false, 1, p.generation+1)
 	p.must(err)
 	if step == nil {
@@ -130,6 +130,18 @@ func (w *world) rows() (rows []string) {
 	}
 	slices.Sort(rows)
 	return rows
+}
+
+// row is what the newest generation has at a path.
+func (w *world) row(path string) *tree.Entry {
+	w.Helper()
+	t, err := store.NewSnapshot(w.bucket.At("p"), w.TempDir()).Tree(w.Context(), w.ref)
+	w.must(err)
+	e := tree.Find(t.Entries, path)
+	if e == nil {
+		w.Fatalf("no row %s", path)
+	}
+	return e
 }
 
 func (w *world) wantRows(what string, want ...string) {

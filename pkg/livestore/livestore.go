@@ -26,11 +26,8 @@ const (
 	RocksDB    Kind = "RocksDB"
 )
 
-// Marks are the names that a data directory has at least one of, whatever its kind.
-var Marks = []string{"PG_VERSION", "ibdata1", "mysql.ibd", "CURRENT"}
-
-// Find says whose data directory lies at a path of a tree, "" for its root. One of a kind that is not
-// known, and what only has a name in common with one, is none: "".
+// Find says whose data directory lies at a path of a tree, "" for its root. What only has a name
+// in common with one is none: "".
 //
 // PostgreSQL: initdb makes global and pg_wal (pg_xlog before 10) before PG_VERSION, and a
 // directory below base has the latter alone. MySQL: InnoDB's system tablespace, or the
