@@ -34,6 +34,9 @@ func Bring(ctx context.Context, o whole.Options, rep whole.Replica, past Past) (
 			continue
 		}
 		at := pathOf(name)
+		if top, _, _ := strings.Cut(at, "/"); strings.EqualFold(top, localfs.Dir) || admitted(at) != nil {
+			continue // no coltecd wrote that
+		}
 		switch {
 		case past.Under == "" || tree.Within(at, past.Under) && at != "":
 		case at == "" || tree.Within(past.Under, at):

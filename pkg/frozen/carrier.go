@@ -268,7 +268,7 @@ func (c *carrier) Account(a *account.Account) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.restores)) {
-		if err := c.restores[name]; err != nil {
+		if err := c.restores[name]; err != nil && !errors.Is(err, errNotHere) { // of that nothing is only here
 			a.Add(account.Uncaptured, name, 0, anchor.OneLine(err))
 		}
 	}

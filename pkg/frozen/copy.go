@@ -39,6 +39,9 @@ func (k Kind) look(ctx context.Context, root localfs.FileSystem, p Path) (seen, 
 		if name := path.Base(e.Path); name == markName || name == goneName {
 			return nil, fmt.Errorf("%q has a name that coltecd needs", e.Path)
 		}
+		if err := admitted(e.Path); err != nil {
+			return nil, err
+		}
 		e.Mode &= 0o777 // as it can come elsewhere
 		all[e.Path] = e
 	}
@@ -63,6 +66,17 @@ func (k Kind) look(ctx context.Context, root localfs.FileSystem, p Path) (seen, 
 		}
 	}
 	return all, nil
+}
+
+// admitted refuses a path below a directory that would be a repository there: git would do what it
+// says, and it is a whole of its own, which is captured and joined in another way.
+func admitted(path string) error {
+	for name := range strings.SplitSeq(path, "/") {
+		if strings.EqualFold(name, ".git") {
+			return fmt.Errorf("%q: a repository cannot be in a directory that is captured as a whole: keep it elsewhere", path)
+		}
+	}
+	return nil
 }
 
 // same reports whether an entry is as another, as far as the file system tells.

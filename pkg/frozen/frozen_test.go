@@ -12,6 +12,8 @@ import (
 
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/process"
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // What is captured of a directory that is written all the time is a state that was, restored
@@ -348,5 +350,45 @@ func TestFilesAndBack(t *testing.T) {
 	a.restart()
 	if got := a.read("db/1") + a.read("db/2"); got != "12" {
 		t.Errorf("as files again elsewhere: %q", got)
+	}
+}
+
+// What the bucket says leads nowhere: not to coltecd's own directory, not to git, not to a
+// directory that the spec does not name.
+func TestHostileRows(t *testing.T) {
+	w := newWorld(t)
+	paths := []Path{{Path: "db", By: Freeze}, {Path: "x", By: Freeze}}
+	a := w.place(append(paths, Path{Path: "other", By: Freeze}), nil)
+	a.acquire()
+	a.write("db/1", "1")
+	a.write("x/1", "1")
+	a.write("other/1", "1")
+	a.push()
+	a.write("x/sub/.GIT/config", "[core]")
+	a.push()
+	a.expectNotes("a repository cannot be in a directory that is captured as a whole")
+	a.write(layout.Dir+"/x/.git/config", "[core]")
+	a.push()
+	b := w.place(paths, nil)
+	b.acquire()
+	b.expectNotes("a repository cannot be in", "the spec here has no consistency for it")
+	if !b.has("db/1") || b.has("x") || b.has("other") {
+		t.Error("it was placed")
+	}
+	b.push()
+	if rows := w.rows(); !slices.Contains(rows, layout.Dir+"/other/1") || !slices.Contains(rows, layout.Dir+"/x/1") {
+		t.Errorf("in the bucket: %q", rows)
+	}
+	b.kind.Paths = append(paths, Path{Path: "other", By: Freeze})
+	b.restart()
+	if !b.has("other/1") {
+		t.Error("what the spec names now did not come")
+	}
+	for _, path := range []string{"", "x"} {
+		if _, problems, err := Bring(t.Context(), whole.Options{Path: b.Path, Now: time.Now}, b, Past{Under: path, Entries: []tree.Entry{
+			{Path: layout.Dir + "/.coltec/" + markName, Kind: tree.File}, {Path: layout.Dir + "/.git/" + markName, Kind: tree.File},
+		}}); err != nil || len(problems) > 0 {
+			t.Errorf("%v, %v", problems, err)
+		}
 	}
 }

@@ -50,7 +50,10 @@ func (c *carrier) Settle(ctx context.Context, source store.Layout) error {
 			}
 			continue
 		}
-		err := c.restore(ctx, source, name, layout.Dir+"/"+name+"/", waiting[name])
+		err := errNotHere
+		if c.find(name) != nil {
+			err = c.restore(ctx, source, name, layout.Dir+"/"+name+"/", waiting[name])
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -70,6 +73,9 @@ func (c *carrier) Settle(ctx context.Context, source store.Layout) error {
 	}
 	return nil
 }
+
+// errNotHere is of a directory that the bucket has as a whole, and the spec here does not name.
+var errNotHere = errors.New("it is captured as a whole elsewhere, and the spec here has no consistency for it: it is placed once it has")
 
 // settleFiles places the directories that the remote side has as files, where nothing of them
 // is here.
@@ -281,6 +287,15 @@ func (c *carrier) fetch(ctx context.Context, source store.Layout, name, prefix s
 		}
 		return !strings.HasPrefix(e.Path, prefix)
 	})
+	for i := range rows {
+		below := strings.TrimPrefix(rows[i].Path, prefix)
+		if err := admitted(below); err != nil {
+			return nil, err
+		}
+		if top, _, _ := strings.Cut(below, "/"); name == All && strings.EqualFold(top, localfs.Dir) {
+			return nil, fmt.Errorf("%q is a path of coltecd's own", below)
+		}
+	}
 	f := whole.Fetcher{Area: c.area(), Progress: c.o.Progress}
 	if err := f.Fetch(ctx, source, prefix, rows, a.came, stage); err != nil {
 		return nil, err
