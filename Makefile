@@ -118,6 +118,10 @@ soak-model: build ## a hundred random histories of machines on real files, with 
 soak-git: build ## a hundred rounds of random git work on two machines, with coltecd killed in the middle
 	@COLTEC_GIT_ROUNDS=$${COLTEC_GIT_ROUNDS:-100} go test -count=1 -timeout 60m -run 'TestRandomGitWork' -v ./e2e
 
+.PHONY: soak-stores
+soak-stores: build ## thirty generations of PostgreSQL by freeze, ten by hooks and twenty of LevelDB, under load, each started elsewhere
+	@COLTEC_STORES=$${COLTEC_STORES:-30} go test -count=1 -timeout 60m -run 'TestPostgresByFreeze|TestPostgresByHook|TestLevelDBByFreeze' -v ./e2e
+
 .PHONY: soak-sqlite
 soak-sqlite: ## a thousand captures of databases in every journal mode while other processes write them, and every mutant
 	@COLTEC_SQLITE_CAPTURES=$${COLTEC_SQLITE_CAPTURES:-125} COLTEC_WHOLE=1 go test -count=1 -timeout 60m -v ./pkg/sqlite

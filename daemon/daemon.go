@@ -90,7 +90,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 	})
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.past = past{d.openPast}
-	s.log, s.hooks, s.changed = d.log.Logger, d.hooks.add, d.status.changed
+	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed
 	d.conf.now = s
 	d.replicas = &replication{build: newReplicator, log: d.log.Logger, fatal: d.fail, changed: d.status.changed}
 	return d, nil

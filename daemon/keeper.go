@@ -113,6 +113,7 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 		case <-k.signals:
 			asked = true
 			_ = cmd.Process.Signal(handedOn)
+			_ = cmd.Process.Signal(syscall.SIGCONT) // who stands still gets no other
 		}
 	}
 }

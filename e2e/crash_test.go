@@ -54,7 +54,7 @@ type crash struct {
 var crashes = []crash{
 	{"first push", []string{
 		"lease:probed", "lease:acquired", "acquire:claimed", "acquire:received", "base:written", "base:renamed",
-		"push:staged", "push:sent", "push:published", "journal:written:2", "commit:prepared", "commit:committed",
+		"push:read", "push:staged", "push:sent", "push:published", "journal:written:2", "commit:prepared", "commit:committed",
 	}, crashInFirstPush},
 	{"later push", []string{
 		"lease:acquired", "lease:renewed", "push:sent", "push:published", "journal:written", "journal:synced",

@@ -37,7 +37,7 @@ func (l *loop) assemble(m *member, remote scope.Remote) connected {
 	c.rep = replica.New(replica.Options{
 		Name: m.Name, Workspace: l.o.Workspace.String(), Path: m.Path, Host: l.o.Self.Host,
 		Filter: m.Filter, Within: m.Within, PushOnly: m.Direction == scope.PushOnly, Pristine: replica.AsRendered(m.Path, l.o.Rendered),
-		FileSystem: l.clock.files, Now: l.clock.Now, Wholes: m.Wholes, Capture: c.wholes.Capture,
+		FileSystem: l.clock.files, Now: l.clock.Now, Wholes: m.Wholes, Capture: c.wholes.Capture, Comes: c.wholes.Comes,
 	})
 	c.wholes.Serve(c.rep)
 	c.layout = layoutOf(&m.Replica, c.rep.Dir(), remote)

@@ -19,6 +19,7 @@ import (
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/frozen"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -302,7 +303,7 @@ func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *
 }
 
 // kinds are those of all wholes that a generation may have, whatever the spec says now.
-var kinds = whole.Kinds{repositories.Kind{}, databases.Kind{}}
+var kinds = whole.Kinds{repositories.Kind{}, databases.Kind{}, frozen.Kind{}}
 
 // ErrNotThere is returned where a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")
@@ -469,6 +470,12 @@ func (r *Reader) bring(ctx context.Context, x scope.Replica, here *replica.Repli
 	out.Placed += got.Placed
 	out.Deleted += got.Removed
 	out.Problems = append(out.Problems, got.Problems...)
+	if err != nil {
+		return anchor.Told(err)
+	}
+	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past(past))
+	out.Placed += placed
+	out.Problems = append(out.Problems, problems...)
 	return anchor.Told(err)
 }
 

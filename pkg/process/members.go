@@ -32,6 +32,14 @@ func (p proc) signal(sig syscall.Signal) {
 	}
 }
 
+// end sends sig, and has the process go on where it stands still: it gets sig only then.
+func (p proc) end(sig syscall.Signal) {
+	p.signal(sig)
+	if sig != syscall.SIGKILL {
+		p.signal(syscall.SIGCONT)
+	}
+}
+
 // members are the live processes of the group but its leader: those in the
 // process group, those that carry the marker, and all their descendants.
 // kill(-pgid, 0) would be cheaper, but it succeeds on zombies.

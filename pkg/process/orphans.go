@@ -119,7 +119,7 @@ func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) 
 			case late:
 				p.signal(syscall.SIGKILL)
 			case !signaled[p]:
-				p.signal(syscall.SIGTERM)
+				p.end(syscall.SIGTERM)
 			}
 			signaled[p] = true
 		}

@@ -176,14 +176,26 @@ func notDir(statErr error) error {
 // PID of the leader.
 func (c *Child) PID() int { return c.pid }
 
-// Signal sends sig to the whole group. Once the leader has ended, Reap passes it
-// on to members that left the group.
+// Signal sends sig to the whole group, and has those go on that stand still, members that
+// left the group too: who is stopped gets no other signal before. Once the leader has ended,
+// Reap passes sig on to members that left the group.
 func (c *Child) Signal(sig syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sig = sig
-	if !c.reaped { // the zombie of the leader holds the number
-		_ = syscall.Kill(-c.pid, sig) // fails if nobody is left: as good
+	if c.reaped {
+		return
+	}
+	// The zombie of the leader holds the number. It fails if nobody is left: as good.
+	_ = syscall.Kill(-c.pid, sig)
+	if sig == syscall.SIGKILL {
+		return
+	}
+	_ = syscall.Kill(-c.pid, syscall.SIGCONT)
+	for _, p := range c.members() {
+		if p.pgrp != c.pid {
+			p.signal(syscall.SIGCONT) // the leader may wait for it
+		}
 	}
 }
 
@@ -251,7 +263,7 @@ func (c *Child) tell(members []proc, signaled map[int]syscall.Signal) {
 	}
 	for _, p := range members {
 		if p.pgrp != c.pid && c.sig != 0 && (signaled[p.pid] != c.sig || c.sig == syscall.SIGKILL) {
-			p.signal(c.sig)
+			p.end(c.sig)
 			signaled[p.pid] = c.sig
 		}
 	}

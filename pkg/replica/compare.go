@@ -334,7 +334,8 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	if r.Capture == nil {
 		return nil
 	}
-	met := whole.Met{Root: r.root, Part: !c.found.whole, Tells: tells, Guess: r.surveying}
+	r.still = nil
+	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying, Part: !c.found.whole, Gone: c.found.Gone, Still: func(dir string) { r.still = append(r.still, dir) }}
 	for _, u := range c.found.Unknown {
 		if u.Quiet && r.leads(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			met.Leads = append(met.Leads, u.Path)
@@ -357,8 +358,9 @@ func (c *comparison) withhold(unseen []localfs.Unknown) error {
 	if len(unseen) == 0 {
 		return nil
 	}
-	hidden := localfs.HiddenBy(unseen)
+	hidden := hiddenBy(unseen)
 	c.found.Edited = slices.DeleteFunc(c.found.Edited, func(s Edit) bool { return hidden(s.Path) })
+	c.found.Touched = slices.DeleteFunc(c.found.Touched, func(s Edit) bool { return hidden(s.Path) })
 	c.found.Gone = pick(c.found.Gone, func(e *tree.Entry) bool { return !hidden(e.Path) })
 	whole := map[string]bool{}
 	for _, u := range unseen {

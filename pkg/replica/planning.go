@@ -111,9 +111,10 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.unknown = append(p.unknown, under...)
+	occupied, together := r.comes(ctx)
+	p.unknown = slices.Concat(p.unknown, under, occupied)
 	p.unshown = r.names().unshowable(remote, seen)
-	hidden := localfs.HiddenBy(slices.Concat(p.unknown, p.unshown))
+	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	covered := r.Wholes.Covers(remote)
 	known := func(e *tree.Entry) bool {
 		return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) && !covered(e.Path)
@@ -136,6 +137,9 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.decisions = r.merge(s)
+	for _, dir := range together {
+		plan.Unmix(p.decisions, dir)
+	}
 	return p, nil
 }
 

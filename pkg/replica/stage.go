@@ -19,7 +19,7 @@ import (
 // Content that is in the store already is not sent again. The batch fills in
 // where content lies when it is sent.
 func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) (out *Staged, err error) {
-	out = &Staged{}
+	out = &Staged{stood: map[string]localfs.Seen{}}
 	defer func() {
 		if err != nil {
 			b.Stop()
@@ -27,7 +27,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		}
 	}()
 	r.root.Forget()
-	one := &staging{r: r, files: r.reader(), batch: b, allowed: r.allowance(), out: out}
+	one := &staging{r: r, files: r.reader(), batch: b, allowed: r.allowance(), out: out, begun: map[string]bool{}}
 	edited = one.inOrder(edited)
 	defer func() { r.late = r.hurried && len(out.Deferred) > 0 && one.comes(&out.Deferred[0]) > hurryBytes }()
 	if one.known, err = one.reuse(b, edited); err != nil {
@@ -40,7 +40,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		}
 		s := &edited[i]
 		full := b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && one.comes(s) > 0 && b.Staged()+one.comes(s) > hurryBytes
-		if full && (i == 0 || !one.belong(&edited[i-1], s)) {
+		if full && !one.goesWith(s) && (i == 0 || !one.belong(&edited[i-1], s)) {
 			out.Deferred = edited[i:]
 			break
 		}
@@ -71,11 +71,23 @@ type staging struct {
 	known   *content
 	allowed *allowance
 	out     *Staged
+	begun   map[string]bool // directories that have to be still, and are staged in part
+}
+
+// goesWith reports whether an edit cannot wait for the next step: others of its directory are
+// in this one, and go with it or not.
+func (x *staging) goesWith(s *Edit) bool {
+	dir, still := x.r.stillAt(s.Path)
+	return still && x.begun[dir]
 }
 
 // edit stages one edit, or notes why it is not.
 func (x *staging) edit(ctx context.Context, s *Edit) error {
 	r, out := x.r, x.out
+	dir, still := r.stillAt(s.Path)
+	if still {
+		x.begun[dir] = true
+	}
 	why := x.allowed.refuses(s)
 	var c *base.Change
 	var err error
@@ -83,6 +95,9 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 		if c, err = x.row(ctx, s); err == nil {
 			why = x.allowed.takes(s, c)
 		}
+	}
+	if still && c != nil {
+		out.stood[s.Path] = c.Seen
 	}
 	switch {
 	case why != "":
@@ -162,7 +177,11 @@ func (x *staging) comes(s *Edit) int64 {
 // all comes what was sent since the end was known: who writes a log all the time must not
 // keep others here.
 func (x *staging) rank(s *Edit) int {
-	switch {
+	switch _, still := x.r.stillAt(s.Path); {
+	case still && x.r.hurried:
+		return 2 // all of a directory at once, behind what is small
+	case still:
+		return 0
 	case x.r.late && x.comes(s) > hurryBytes && !x.r.flushed[s.Path]:
 		return -1
 	case base.ShadowRow(s.Path) && x.comes(s) > hurryBytes:

@@ -25,7 +25,8 @@ type Staged struct {
 	// Goes says that what Loss counts may go with the step. It is false until somebody has
 	// judged it: nothing goes unjudged.
 	Goes     bool
-	Withheld []localfs.Unknown // what MakeStep took out, because something that stays is in its place
+	stood    map[string]localfs.Seen // how the paths that have to be still were seen when they were read
+	Withheld []localfs.Unknown       // what MakeStep took out, because something that stays is in its place
 }
 
 // Len is the number of rows that are new or differ.

@@ -50,19 +50,19 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 // gone are the deletions that go with a step: what was lost where that may go, and of
 // wholes those that are gone with all else of their whole, or none of them. What a whole has
 // no more goes with what it has instead.
-func (o *Options) gone(staged *Staged) []tree.Entry {
+func (r *Replica) gone(staged *Staged) []tree.Entry {
 	if staged.Found == nil {
 		return nil
 	}
 	gone := staged.Found.Gone
 	if staged.Loss == nil || !staged.Goes {
-		gone = o.Wholes.Deletions(gone, staged.Loss != nil)
+		gone = append(r.Wholes.Deletions(gone, staged.Loss != nil), r.stillGone(staged)...)
 	}
-	wait := o.waitingWholes(staged)
+	wait := r.waitingWholes(staged)
 	if len(wait) == 0 {
 		return gone
 	}
-	return slices.DeleteFunc(slices.Clone(gone), func(e tree.Entry) bool { return base.ShadowRow(e.Path) && o.Wholes.In(e.Path, wait) })
+	return slices.DeleteFunc(slices.Clone(gone), func(e tree.Entry) bool { return base.ShadowRow(e.Path) && r.Wholes.In(e.Path, wait) })
 }
 
 // forgotten are the paths that go because they are not the replica's to carry any more. What

@@ -57,6 +57,19 @@ func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
 	return nil
 }
 
+var _ Guard = Carriers{}
+
+// Comes is what each guard among them says.
+func (c Carriers) Comes(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
+	for _, one := range c {
+		if g, ok := one.(Guard); ok {
+			stay, dirs := g.Comes(ctx, root, paths)
+			occupied, together = append(occupied, stay...), append(together, dirs...)
+		}
+	}
+	return occupied, together
+}
+
 // Removal is what all of them say.
 func (c Carriers) Removal(ctx context.Context, lost []tree.Entry, agreed func(dir string, paths map[string]bool) (int, error)) (Removal, error) {
 	var all Removal

@@ -30,6 +30,9 @@ type Layout struct {
 	// Content says that wholes are found by their content: what they are here is no file to
 	// carry, whatever its name.
 	Content bool
+	// Dirs says that each directory of a shadow is a row, not those alone in which nothing is:
+	// its mode is content.
+	Dirs bool
 }
 
 // below gives what of a path lies below the directory of the shadows.
@@ -115,7 +118,7 @@ func (l Layout) walk(ctx context.Context, root localfs.FileSystem) (*shadows, er
 	for i, e := range seen {
 		empty := i+1 == len(seen) || !tree.Within(seen[i+1].Path, e.Path)
 		at := s.wholeOf(e.Path)
-		if e.Kind == tree.Dir && !empty || !s.whole[at] || gone[at] {
+		if e.Kind == tree.Dir && !empty && !l.Dirs || !s.whole[at] || gone[at] {
 			continue
 		}
 		e.Path = localfs.Join(l.Dir, e.Path)

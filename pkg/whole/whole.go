@@ -70,6 +70,14 @@ type Carrier interface {
 	Notes() []string
 }
 
+// Guard is a Carrier that has a say in how files are placed.
+type Guard interface {
+	// Comes looks around what is to come to a tree. It gives the paths that must stay as they
+	// are now, because somebody works there, and the directories whose files are only valid
+	// together, so that none may be made of two.
+	Comes(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string)
+}
+
 // Options say whose wholes are carried.
 type Options struct {
 	Replica string // its name, for people
@@ -111,6 +119,10 @@ type Met struct {
 	Part   bool            // it was of what was touched alone
 	Leads  []string        // paths of names that lead to wholes
 	Edited []localfs.Entry // and of what is new or changed, in which wholes may be found
+	Gone   []tree.Entry    // what was agreed on, and is not there any more
+	// Still asks that what is carried of a directory be of one moment: where something of it
+	// changes before all is read, nothing of it goes. nil: nobody reads.
+	Still func(dir string)
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.
