@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -423,6 +424,7 @@ func (r *Reader) Place(ctx context.Context, x scope.Replica, path string, g stor
 func (r *Reader) local(x scope.Replica, layout store.Layout) *replica.Replica {
 	return replica.New(replica.Options{
 		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Host, Filter: filterOf(x), Layout: layout, Wholes: kinds,
+		Comes: datadirs.Comes(x.Path),
 	})
 }
 

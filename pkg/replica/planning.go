@@ -78,7 +78,7 @@ type planning struct {
 	times     map[string]int64        // of directories, as the base has them
 	forgotten []base.Change           // rows that are nobody's to carry any more
 	unknown   []localfs.Unknown
-	unshown   []localfs.Unknown // what the file system here cannot show
+	unshown   []localfs.Unknown // what the file system here cannot show, and where somebody works
 }
 
 // plan looks at the three sides and plans.
@@ -112,8 +112,8 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		return nil, err
 	}
 	occupied, together := r.comes(ctx)
-	p.unknown = slices.Concat(p.unknown, covered, occupied)
-	p.unshown = r.names().unshowable(remote, seen)
+	p.unknown = append(p.unknown, covered...)
+	p.unshown = append(r.names().unshowable(remote, seen), occupied...)
 	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
 	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
