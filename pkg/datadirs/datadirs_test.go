@@ -13,6 +13,7 @@ import (
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
+	"golang.org/x/sys/unix"
 )
 
 var members = []string{"CURRENT", "LOCK", "MANIFEST-000001", "data.log"}
@@ -149,6 +150,27 @@ func TestWhereItLies(t *testing.T) {
 		stop()
 		p.push()
 		w.wantRows("none runs", of(nil, "outer", "outer/inner")...)
+	})
+	t.Run("in a mount below", func(t *testing.T) {
+		w := newWorld(t)
+		p := w.place()
+		p.must(os.Mkdir(p.at("v"), 0o755))
+		if err := unix.Mount("tmpfs", p.at("v"), "tmpfs", 0, ""); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("cannot mount: %v", err)
+			}
+			t.Skipf("cannot mount, which takes root: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(p.at("v"), unix.MNT_DETACH) })
+		p.acquire()
+		p.leveldb("v/db", "1")
+		p.write("v/file", "1")
+		stop := p.run("v/db")
+		p.push()
+		w.wantRows("it runs", "v/file")
+		stop()
+		p.push()
+		w.wantRows("it stopped", of([]string{"v/file"}, "v/db")...)
 	})
 	t.Run("many", func(t *testing.T) {
 		w := newWorld(t)
