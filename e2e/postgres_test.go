@@ -242,6 +242,42 @@ func TestPostgresThatWasKilledIsCarried(t *testing.T) {
 	}
 }
 
+// A LevelDB that a program has open is withheld, and comes out whole once it was closed.
+func TestLevelDBIsWithheldWhileItIsOpen(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.mkdir("profile")
+	db := dbtest.OpenLevelDB(t, a.path("profile/db"))
+	put := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			db.Put(strconv.Itoa(i), strings.Repeat("v", 1000)+strconv.Itoa(i))
+		}
+	}
+	put(0, 100)
+	a.start()
+	a.leaves([]string{"sync"}, `"profile/db"`, "LevelDB")
+	put(100, 200)
+	a.leaves([]string{"sync"}, `"profile/db"`)
+	for _, g := range w.generations() {
+		if rows := w.rowsBelow(g, "workspace", "profile/db"); len(rows) > 0 {
+			t.Errorf("generation %d has %d files of it", g.Number, len(rows))
+		}
+	}
+	db.Close()
+	a.sync()
+	elsewhere := dbtest.OpenLevelDB(t, a.restoreBeside("profile/db", newest(w).Number))
+	for i := range 200 {
+		if got := elsewhere.Get(strconv.Itoa(i)); got != strings.Repeat("v", 1000)+strconv.Itoa(i) {
+			t.Fatalf("%d is %q", i, got)
+		}
+	}
+	elsewhere.Close()
+}
+
 // A server that takes longer to end than units usually get before the last push is waited for:
 // its directory goes with that push.
 func TestStopWaitsForAServer(t *testing.T) {
