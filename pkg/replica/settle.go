@@ -157,6 +157,7 @@ func (p *placement) run(ctx context.Context) error {
 	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage(p.r.root)); err != nil {
 		return err
 	}
+	p.keepDirs()
 	p.dirTimes()
 	for i := len(p.dirs) - 1; i >= 0; i-- {
 		p.try(p.dirs[i], p.dirMode)
