@@ -67,6 +67,11 @@ func (p *pass) stage(ctx context.Context, epoch, generation int64) (next *prepar
 	}
 	p.scanned = append(p.scanned, unknownNotes(p.Name, staged.Withheld)...)
 	// What moves the next walk looks at, whatever it is of.
+	for _, u := range staged.Unsettled {
+		if !u.Rests.IsZero() && (p.walk.again.IsZero() || u.Rests.Before(p.walk.again)) {
+			p.walk.again = u.Rests
+		}
+	}
 	p.walk.leftOver = len(staged.Deferred)+len(unread(staged.Unsettled))+len(staged.Withheld)+p.held > 0
 	left := p.remains(staged)
 	if next == nil {
