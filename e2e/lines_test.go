@@ -259,6 +259,34 @@ func TestHalfALineIsOnlyHere(t *testing.T) {
 	}
 }
 
+// TestHalfALineCatchesMutants holds that a "synced" is noticed that is said while the beginning
+// of a line is in no generation. A stop leaves none of them, so that TestTruth does not.
+func TestHalfALineCatchesMutants(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.program = mutable(t)
+	for _, reason := range []account.Reason{"", account.Unfinished} {
+		m.env["COLTEC_TEST_ACCOUNT_MUTANT"] = string(reason)
+		m.spec(nil)
+		m.write("s.jsonl", "{\"n\":1}\n")
+		m.start()
+		m.sync()
+		extend(t, m.path("s.jsonl"), `{"n":`)
+		_, _, code := m.run("sync")
+		dir := filepath.Join(t.TempDir(), "now")
+		m.must("history", "restore", "--at", fmt.Sprint(m.status().Lease.Generation), "--to", dir)
+		got, err := os.ReadFile(dir + "/s.jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lies := code == 0 && string(got) != m.read("s.jsonl"); lies != (reason != "") {
+			t.Errorf("an account without %q: sync ended with %d, and the bucket has %q", reason, code, got)
+		}
+		m.stop()
+	}
+}
+
 // extend appends to a file.
 func extend(t *testing.T, path, text string) {
 	t.Helper()
