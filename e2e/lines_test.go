@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -213,6 +214,7 @@ func TestHalfALineIsOnlyHere(t *testing.T) {
 	}
 	a.write("done.jsonl", "{\"n\":1}\n{\"n\":2}")
 	a.write("text.log", "one\ntw")
+	a.write("head.bin", "{\"n\":1}\n\x00\x01")
 	a.start()
 	a.sync()
 	const first = "{\"n\":1}\n"
@@ -227,25 +229,32 @@ func TestHalfALineIsOnlyHere(t *testing.T) {
 	}
 	holds("old.jsonl", "{\"n\":1}\n{\"n\":")
 	holds("text.log", "one\ntw")
+	holds("head.bin", "{\"n\":1}\n\x00\x01")
 
 	a.write("s.jsonl", first+`{"n":`)
+	a.young("s.jsonl")
 	a.leaves([]string{"sync"}, "s.jsonl", "last line is not whole")
 	holds("s.jsonl", first)
-	r := a.replicaStatus("workspace")
-	if r.State == status.ReplicaSynced || len(r.OnlyHere) != 1 || r.OnlyHere[0].Reason != account.Unfinished || r.OnlyHere[0].Bytes != 5 {
-		t.Errorf("the status is %s", inline(r))
-	}
+	a.await("the line is only here", func(d status.Document) bool { // what the watch saw meanwhile may wait for a step
+		r := replicaIn(t, d, "workspace")
+		return r.State == status.ReplicaSyncing && len(r.OnlyHere) == 1 && r.OnlyHere[0].Reason == account.Unfinished && r.OnlyHere[0].Bytes == 5
+	})
 	extend(t, a.path("s.jsonl"), "2}\n")
 	a.sync()
 	holds("s.jsonl", first+"{\"n\":2}\n")
 
 	extend(t, a.path("s.jsonl"), `{"n":3`)
+	a.young("s.jsonl")
 	a.leaves([]string{"sync"}, "s.jsonl")
 	a.await("the file is at rest, and all of it in the bucket", synced) // no other event than time
 	holds("s.jsonl", first+"{\"n\":2}\n{\"n\":3")
 	extend(t, a.path("s.jsonl"), `4`)
+	a.young("s.jsonl")
 	a.leaves([]string{"sync"}, "s.jsonl")
 	holds("s.jsonl", first+"{\"n\":2}\n{\"n\":3") // what is there is not taken back
+	a.write("old.jsonl", first+`{"n`)             // cut short, and written anew
+	a.leaves([]string{"sync"}, "old.jsonl", "s.jsonl")
+	holds("old.jsonl", first)
 	a.write("new.jsonl", `{"n":`)
 	a.stop()
 	b.start()
@@ -273,6 +282,7 @@ func TestHalfALineCatchesMutants(t *testing.T) {
 		m.start()
 		m.sync()
 		extend(t, m.path("s.jsonl"), `{"n":`)
+		m.young("s.jsonl")
 		_, _, code := m.run("sync")
 		dir := filepath.Join(t.TempDir(), "now")
 		m.must("history", "restore", "--at", fmt.Sprint(m.status().Lease.Generation), "--to", dir)
@@ -284,6 +294,18 @@ func TestHalfALineCatchesMutants(t *testing.T) {
 			t.Errorf("an account without %q: sync ended with %d, and the bucket has %q", reason, code, got)
 		}
 		m.stop()
+	}
+}
+
+// young has files be at rest some seconds later than they are: where the machine is slow a verb
+// takes that long.
+func (m *machine) young(names ...string) {
+	m.t.Helper()
+	for _, name := range names {
+		at := time.Now().Add(localfs.LinesRest - 2*time.Second)
+		if err := os.Chtimes(m.path(name), at, at); err != nil {
+			m.t.Fatal(err)
+		}
 	}
 }
 
