@@ -162,7 +162,10 @@ func TestEachGenerationHasWholeLines(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true })
+		m.spec(func(o *specOptions) {
+			o.TTL, o.Renew = "120s", "20s"
+			o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true
+		})
 	}
 	seed := seedFromEnv(t)
 	a.start()
@@ -205,7 +208,10 @@ func TestHalfALineIsOnlyHere(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true })
+		m.spec(func(o *specOptions) {
+			o.TTL, o.Renew = "120s", "20s"
+			o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true
+		})
 	}
 	a.write("old.jsonl", "{\"n\":1}\n{\"n\":")
 	old := time.Now().Add(-time.Hour)
