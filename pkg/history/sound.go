@@ -38,7 +38,7 @@ func (r *Reader) VerifyWholes(ctx context.Context, x scope.Replica, g store.Gene
 	if err != nil {
 		return err
 	}
-	all := kinds.In(t)
+	all := kinds.ShadowsIn(t)
 	for i, s := range all {
 		say(fmt.Sprintf("%s: opening %q, %d of %d", x.Name, s.Name, i+1, len(all)))
 		wrong, err := r.open(ctx, s, layout)
@@ -99,11 +99,11 @@ func (r *Reader) soundBefore(ctx context.Context, x scope.Replica, g store.Gener
 		if err != nil {
 			return 0, err
 		}
-		i := slices.IndexFunc(kinds.In(t), func(o whole.Shadow) bool { return o.Layout().Dir == s.Layout().Dir && o.Name == s.Name })
+		i := slices.IndexFunc(kinds.ShadowsIn(t), func(o whole.Shadow) bool { return o.Layout().Dir == s.Layout().Dir && o.Name == s.Name })
 		if i < 0 {
 			continue
 		}
-		was := kinds.In(t)[i]
+		was := kinds.ShadowsIn(t)[i]
 		if now := stateOf(was); now == last {
 			continue
 		} else if last = now; tried == olderMost {

@@ -12,8 +12,8 @@ type Shadow struct {
 	Entries []tree.Entry // of its shadow, by their paths in that; sorted
 }
 
-// In lists the wholes of a tree, those of one kind after those of another.
-func (k Kinds) In(t *store.Tree) []Shadow {
+// ShadowsIn lists the wholes of a tree, those of one kind after those of another.
+func (k Kinds) ShadowsIn(t *store.Tree) []Shadow {
 	var all []Shadow
 	for _, one := range k {
 		l := one.Layout()

@@ -115,7 +115,7 @@ func TestShadowsOfATree(t *testing.T) {
 		rows.Entries = append(rows.Entries, tree.Entry{Path: path})
 	}
 	got := map[string][]string{}
-	for _, s := range kinds.In(&rows) {
+	for _, s := range kinds.ShadowsIn(&rows) {
 		for _, e := range s.Entries {
 			name := s.Layout().Dir + " " + s.Name
 			got[name] = append(got[name], e.Path)
