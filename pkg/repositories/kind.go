@@ -1,6 +1,7 @@
 package repositories
 
 import (
+	"context"
 	"maps"
 	"path"
 	"slices"
@@ -108,6 +109,11 @@ func (k Kind) Watched(m localfs.Matcher) localfs.Matcher {
 		return m
 	}
 	return watched{m}
+}
+
+// Verify has git look at the copy of a repository.
+func (Kind) Verify(ctx context.Context, dir, scratch string) ([]string, error) {
+	return gitstate.Fsck(ctx, dir, scratch)
 }
 
 // Carry makes what carries the repositories of a tree, or counts what of them is only here.
