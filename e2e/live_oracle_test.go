@@ -170,30 +170,27 @@ func (j *liveJudge) of(path string) (v verdict, err error) {
 	return v, err
 }
 
-// all judges each database of a directory that nobody else uses, by its path there.
-// carried are the names beside them that no machine is to be given.
-func (j *liveJudge) all(dir string) (found map[string]verdict, carried []string, err error) {
-	found = map[string]verdict{}
-	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, _ := filepath.Rel(dir, p)
-		if strings.HasSuffix(rel, "-shm") {
-			carried = append(carried, rel)
-		}
-		if filepath.Ext(rel) == ".db" {
-			found[rel] = verdict{}
-		}
-		return nil
-	})
-	for rel := range found {
+// all judges each database at the top of a directory that nobody else uses, by its name.
+// twice has Debian's sqlite3 open it first.
+func (j *liveJudge) all(dir string, twice bool) (map[string]verdict, error) {
+	found := map[string]verdict{}
+	files, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	for _, file := range files {
 		if err != nil {
 			break
 		}
-		found[rel], err = j.of(filepath.Join(dir, rel))
+		wrong := ""
+		if twice {
+			wrong = bySQLite(file)
+		}
+		var v verdict
+		v, err = j.of(file)
+		if v.Wrong == "" {
+			v.Wrong = wrong
+		}
+		found[filepath.Base(file)] = v
 	}
-	return found, carried, err
+	return found, err
 }
 
 // bySQLite asks Debian's sqlite3 too.
@@ -210,6 +207,7 @@ type judged struct {
 	number int64
 	seen   int64 // when the bucket had it
 	states map[string]verdict
+	shared int    // -shm files that were carried
 	from   string // what was done when it was made
 }
 

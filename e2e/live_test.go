@@ -236,8 +236,9 @@ func (x *live) next() {
 	x.did[saver.name]++
 	x.here().spec(func(o *specOptions) { o.Replicas[0].Watch = saver.watch })
 	c := x.crew()
+	c.more(3) // their first ones are slower
 	from := clockNow()
-	c.more(30)
+	c.more(12)
 	x.delays("alone", c, from, clockNow())
 	x.do(saver.name)
 	saver.save(x, c, saver.saves)
@@ -474,34 +475,13 @@ func (x *live) back(j *liveJudge, number int64) (g judged, err error) {
 	if err != nil {
 		return g, fmt.Errorf("history restore --at %d: %w: %s", number, err, out)
 	}
-	g.states, err = x.open(j, to, number%8 == 0)
+	shared, err := filepath.Glob(filepath.Join(to, "*.db-shm"))
+	if err != nil {
+		return g, err
+	}
+	g.shared = len(shared)
+	g.states, err = j.all(to, number%8 == 0)
 	return g, err
-}
-
-// open judges the databases of a directory.
-func (x *live) open(j *liveJudge, dir string, twice bool) (map[string]verdict, error) {
-	first := map[string]string{}
-	if twice {
-		files, _ := filepath.Glob(filepath.Join(dir, "*.db"))
-		for _, file := range files {
-			first[filepath.Base(file)] = bySQLite(file)
-		}
-	}
-	states, carried, err := j.all(dir)
-	for name, wrong := range first {
-		if v := states[name]; wrong != "" && v.Wrong == "" {
-			v.Wrong = wrong
-			states[name] = v
-		}
-	}
-	for _, name := range carried {
-		base := strings.TrimSuffix(name, "-shm")
-		if v := states[base]; v.Wrong == "" {
-			v.Wrong = "its -shm was carried"
-			states[base] = v
-		}
-	}
-	return states, err
 }
 
 // hold judges a generation after the one before.
@@ -509,6 +489,9 @@ func (x *live) hold(g judged) {
 	before := map[string]verdict{}
 	if n := len(x.kept); n > 0 {
 		before = x.kept[n-1].states
+	}
+	if g.shared > 0 {
+		x.fault("a -shm is carried", fmt.Sprintf("%d in generation %d", g.shared, g.number))
 	}
 	for _, l := range x.sorted() {
 		was, had := before[l.path]
@@ -533,7 +516,7 @@ func (x *live) hop() {
 	dir := filepath.Join(x.outside, "placed")
 	x.must(copyDatabases(x.here().dir, dir))
 	j := <-x.judges
-	states, _, err := j.all(dir)
+	states, err := j.all(dir, false)
 	x.judges <- j
 	x.must(errors.Join(err, os.RemoveAll(dir)))
 	g := judged{number: x.generation(), seen: clockNow(), states: states, from: "as it lies at " + x.here().name}
@@ -565,10 +548,7 @@ func copyDatabases(from, to string) error {
 		if err != nil {
 			break
 		}
-		var content []byte
-		if content, err = os.ReadFile(file); err == nil {
-			err = os.WriteFile(filepath.Join(to, filepath.Base(file)), content, 0o644)
-		}
+		err = copyFile(file, filepath.Join(to, filepath.Base(file)))
 	}
 	return err
 }
@@ -705,30 +685,39 @@ func (c *liveCrewOf) ledgers() (all []*ledger) {
 
 // begin starts a program, and returns when its ledgers are there.
 func (c *liveCrewOf) begin(p *liveProc) {
-	x := c.x
-	x.t.Helper()
-	job := p.job
-	job.Databases = nil
-	for _, path := range p.job.Databases {
-		job.Databases = append(job.Databases, x.here().path(path))
-	}
-	text, err := json.Marshal(job)
-	x.must(err)
-	p.cmd = exec.Command("python3", livePrograms, "write", string(text))
-	p.cmd.Stderr = os.Stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := p.cmd.StdoutPipe()
-	x.must(err)
-	x.must(p.cmd.Start())
-	if _, err := out.Read(make([]byte, 1)); err != nil {
-		x.t.Fatalf("a writer of %v does not begin: %v", p.job.Databases, err)
-	}
-	cmd := p.cmd
-	x.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	c.x.t.Helper()
+	p.cmd = p.job.start(c.x.t, c.x.here().dir)
 }
 
-// more returns when each ledger has so many transactions more, or as many as a second
-// brings.
+// start starts the program on databases of a directory, and returns when they are there.
+func (j liveJob) start(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
+	j.Databases = slices.Clone(j.Databases)
+	for i, name := range j.Databases {
+		j.Databases[i] = filepath.Join(dir, name)
+	}
+	text, err := json.Marshal(j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("python3", livePrograms, "write", string(text))
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatalf("%v (apt-get install python3)", err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("a writer of %v does not begin: %v", j.Databases, err)
+	}
+	return cmd
+}
+
+// more returns when each ledger has so many transactions more.
 func (c *liveCrewOf) more(n int) {
 	x := c.x
 	x.t.Helper()
@@ -740,7 +729,7 @@ func (c *liveCrewOf) more(n int) {
 	eventually(x.t, "the programs write", func() error {
 		x.load()
 		for l, n0 := range was {
-			if len(l.acked) < n0+n/2 {
+			if len(l.acked) < n0+n {
 				return fmt.Errorf("%s has %d transactions more", l.path, len(l.acked)-n0)
 			}
 		}
