@@ -107,6 +107,7 @@ type live struct {
 
 	did, words, faults map[string]int
 	stories            []string
+	spent              map[string]time.Duration
 	ages               figures
 	took               map[string]figures
 }
@@ -127,7 +128,7 @@ type heads struct {
 func newLive(t *testing.T, seed uint64) *live {
 	x := &live{
 		t: t, w: newWorld(t), seed: seed, rng: rand.New(rand.NewPCG(seed, 17)), outside: t.TempDir(), ledgers: map[string]*ledger{},
-		judges: make(chan *liveJudge, liveJudges), did: map[string]int{}, words: map[string]int{}, faults: map[string]int{}, took: map[string]figures{},
+		judges: make(chan *liveJudge, liveJudges), did: map[string]int{}, words: map[string]int{}, faults: map[string]int{}, spent: map[string]time.Duration{}, took: map[string]figures{},
 	}
 	for i, name := range []string{"a", "b"} {
 		x.m[i] = x.machine(name)
@@ -234,6 +235,7 @@ func (x *live) next() {
 	x.rounds++
 	before := len(x.kept)
 	x.did[saver.name]++
+	defer x.spend(saver.name, time.Now())
 	x.here().spec(func(o *specOptions) { o.Replicas[0].Watch = saver.watch })
 	c := x.crew()
 	c.more(3) // their first ones are slower
@@ -245,7 +247,82 @@ func (x *live) next() {
 	if len(x.kept) == before {
 		x.t.Fatalf("round %d: no generation came", x.rounds)
 	}
+	if saver.name == "stop" {
+		x.bothWrite(c)
+	}
 	x.hop()
+}
+
+// bothWrite has the programs write on here while nothing keeps it, then at the other machine,
+// and comes back: what each wrote is there, whole.
+func (x *live) bothWrite(c *liveCrewOf) {
+	x.t.Helper()
+	x.did["both wrote"]++
+	outside := filepath.Join(x.outside, fmt.Sprint("only here ", x.rounds))
+	x.must(os.Mkdir(outside, 0o755))
+	here := map[string]*ledger{}
+	for _, l := range c.ledgers() {
+		here[l.path] = newLedger(l.path, outside)
+	}
+	c.again(outside, here)
+	x.hop()
+	c.again(x.outside, x.ledgers)
+	x.once()
+	x.judge()
+	x.hop()
+	x.do("both wrote")
+	for path, l := range here {
+		x.must(l.load())
+		if kind, story := x.aside(l); kind != "" {
+			x.fault(kind, path+": "+story)
+		}
+	}
+}
+
+// aside says what is wrong with the version that lost its name here.
+func (x *live) aside(l *ledger) (kind, story string) {
+	x.t.Helper()
+	files, err := filepath.Glob(x.here().path(".coltec/conflicts/*/" + l.path))
+	x.must(err)
+	want, story := by(l.acked, clockNow()), fmt.Sprintf("%d versions were kept", len(files))
+	for _, file := range files {
+		dir := filepath.Join(x.outside, "aside")
+		x.must(copyDatabases(filepath.Dir(file), dir))
+		j := <-x.judges
+		v, err := j.of(filepath.Join(dir, l.path))
+		x.judges <- j
+		x.must(errors.Join(err, os.RemoveAll(dir)))
+		switch {
+		case v.Wrong != "":
+			kind = "a conflict that does not open"
+		case v.N >= want && (l.hashes[v.N] == v.Hash || l.hashes[v.N] == ""):
+			if told := x.here().must("conflicts"); !strings.Contains(told, l.path) {
+				return "a conflict that is not told", told
+			}
+			return "", ""
+		}
+		story += fmt.Sprintf("; %s: %+v", file, v)
+	}
+	if kind == "" {
+		kind = "what one side wrote is lost"
+	}
+	return kind, fmt.Sprintf("transaction %d was acknowledged; %s", want, story)
+}
+
+// again has the programs write a little where x is, and end.
+func (c *liveCrewOf) again(outside string, ledgers map[string]*ledger) {
+	c.x.t.Helper()
+	for _, p := range c.procs {
+		p.job.Journal = outside
+		c.begin(p)
+	}
+	c.await(ledgers, 5)
+	c.end(true)
+}
+
+// spend notes for how long something took.
+func (x *live) spend(what string, from time.Time) {
+	x.spent[what] += time.Since(from).Round(time.Millisecond)
 }
 
 // do notes what is done from now on.
@@ -321,7 +398,7 @@ func (x *live) start() {
 // close ends the programs, stops coltecd, and judges what it made.
 func (x *live) close(c *liveCrewOf) {
 	x.t.Helper()
-	c.end()
+	c.end(false)
 	x.do("stop, when all had ended")
 	if text := x.stop(); text != "" {
 		x.fault("something stays that nobody writes", text)
@@ -352,6 +429,18 @@ func (x *live) stop() string {
 		return fmt.Sprintf("exit %d: %s%s", code, out, talk)
 	}
 	return ""
+}
+
+// once is a whole session without coltecd in the background.
+func (x *live) once() {
+	x.t.Helper()
+	asked := clockNow()
+	out, talk, code := x.here().run("run", "--once")
+	left, _ := x.w.leftBy(x.here())
+	x.word("once", asked, code, left, out+talk)
+	if code != 0 {
+		x.fault("run --once does not end with all of it", fmt.Sprintf("exit %d: %s%s", code, out, talk))
+	}
 }
 
 // word notes what a verb promised: what was acknowledged before it was asked is in the
@@ -429,6 +518,7 @@ func (x *live) fault(what, story string) {
 // judge has the generations that are new given back, and judges each.
 func (x *live) judge() {
 	x.t.Helper()
+	defer x.spend("judging", time.Now())
 	x.load()
 	var next []store.Generation
 	last := x.upTo
@@ -507,11 +597,7 @@ func (x *live) hop() {
 	x.t.Helper()
 	x.active = 1 - x.active
 	x.here().spec(nil)
-	out, talk, code := x.here().run("run", "--once")
-	x.words[fmt.Sprintf("once %d", code)]++
-	if code != 0 {
-		x.fault(fmt.Sprintf("run --once ends with %d", code), out+talk)
-	}
+	x.once()
 	x.do("hop")
 	dir := filepath.Join(x.outside, "placed")
 	x.must(copyDatabases(x.here().dir, dir))
@@ -602,7 +688,7 @@ func (x *live) report(timed bool) {
 		states += len(g.states)
 	}
 	x.t.Logf("%d generations with %d states of %d databases, in %d rounds: %v", len(x.kept), states, len(x.ledgers), x.rounds, x.did)
-	x.t.Logf("words: %v", x.words)
+	x.t.Logf("words: %v; time: %v", x.words, x.spent)
 	x.t.Logf("faults: %v", x.faults)
 	x.t.Logf("age in the bucket, by the watch: %v", x.ages)
 	for _, key := range slices.Sorted(maps.Keys(x.took)) {
@@ -718,19 +804,23 @@ func (j liveJob) start(t *testing.T, dir string) *exec.Cmd {
 }
 
 // more returns when each ledger has so many transactions more.
-func (c *liveCrewOf) more(n int) {
-	x := c.x
-	x.t.Helper()
-	x.load()
-	was := map[*ledger]int{}
+func (c *liveCrewOf) more(n int) { c.x.t.Helper(); c.await(c.x.ledgers, n) }
+
+func (c *liveCrewOf) await(ledgers map[string]*ledger, n int) {
+	c.x.t.Helper()
+	var mine []*ledger
+	was := map[string]int{}
 	for _, l := range c.ledgers() {
-		was[l] = len(l.acked)
+		l = ledgers[l.path]
+		c.x.must(l.load())
+		mine = append(mine, l)
+		was[l.path] = len(l.acked)
 	}
-	eventually(x.t, "the programs write", func() error {
-		x.load()
-		for l, n0 := range was {
-			if len(l.acked) < n0+n {
-				return fmt.Errorf("%s has %d transactions more", l.path, len(l.acked)-n0)
+	eventually(c.x.t, "the programs write", func() error {
+		for _, l := range mine {
+			c.x.must(l.load())
+			if got := len(l.acked) - was[l.path]; got < n {
+				return fmt.Errorf("%s has %d transactions more", l.path, got)
 			}
 		}
 		return nil
@@ -758,15 +848,15 @@ func (c *liveCrewOf) mend() {
 	}
 }
 
-// end ends the programs: some in order, which brings in the log, some by KILL, which
+// end ends the programs: some in order, which brings in the log, some or all by KILL, which
 // leaves it.
-func (c *liveCrewOf) end() {
+func (c *liveCrewOf) end(kill bool) {
 	c.x.t.Helper()
 	for _, p := range c.procs {
 		if p.cmd == nil {
 			continue
 		}
-		if c.x.rng.IntN(2) == 0 {
+		if kill || c.x.rng.IntN(2) == 0 {
 			_ = p.cmd.Process.Kill()
 			_ = p.cmd.Wait()
 			continue
