@@ -221,9 +221,9 @@ var savers = []struct {
 	saves int // generations that it makes, about
 	save  func(*live, *liveCrewOf, int)
 }{
-	{"sync", false, 14, (*live).bySync},
+	{"sync", false, 11, (*live).bySync},
 	{"watch", true, 5, (*live).byWatch},
-	{"sync", false, 14, (*live).bySync},
+	{"sync", false, 11, (*live).bySync},
 	{"stop", false, 3, (*live).byStop},
 }
 
