@@ -65,6 +65,94 @@ func TestLiveSeesWrongCopies(t *testing.T) {
 	}
 }
 
+// liveMutants are what coltecd leaves out, and a play in which that matters.
+var liveMutants = []struct {
+	name string
+	job  liveJob
+	play func(x *live, c *liveCrewOf)
+}{
+	{"lock", liveJob{Databases: []string{"lock.db"}, Mode: "wal", Checkpoint: 20, Rows: 200, Rate: 75}, (*live).savedThrice},
+	{"log", liveJob{Databases: []string{"log.db"}, Mode: "wal", Checkpoint: 1000, Rows: 200, Rate: 75}, (*live).savedThrice},
+	{"stale", liveJob{Databases: []string{"stale.db"}, Mode: "wal", Checkpoint: 1000, Rows: 200, Rate: 75}, (*live).thereAndBack},
+}
+
+// liveTries bounds how often a play is given until its mutant is caught: who writes when is
+// chance.
+const liveTries = 4
+
+// TestLiveCatchesMutants holds that what TestLive holds coltecd to notices one that captures a
+// database without a lock or without its log, or that leaves the log of another beside one; and
+// has nothing to say of the true one.
+func TestLiveCatchesMutants(t *testing.T) {
+	sample.Long(t)
+	program := filepath.Join(t.TempDir(), "coltecd")
+	if out, err := exec.Command("go", "build", "-tags", "coltec_mutants", "-o", program, "../cmd/coltecd").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for _, m := range liveMutants {
+		t.Run(m.name, func(t *testing.T) {
+			truth := newLive(t, 1)
+			truth.runs(program, "")
+			m.play(truth, truth.only(m.job))
+			for _, story := range truth.stories {
+				t.Error("the true one: ", story)
+			}
+			x := newLive(t, 1)
+			x.runs(program, m.name)
+			n := 0
+			for c := x.only(m.job); n < liveTries && len(x.faults) == 0; n++ {
+				m.play(x, c)
+			}
+			t.Logf("caught at play %d: %v", n, x.faults)
+			if len(x.faults) == 0 {
+				t.Errorf("a coltecd with the mutant %q passes", m.name)
+			}
+		})
+	}
+}
+
+// runs has the machines run a program with a mutant.
+func (x *live) runs(program, mutant string) {
+	for _, m := range append(x.m[:], x.reader) {
+		m.program = program
+		m.env["COLTEC_TEST_SQLITE_MUTANT"] = mutant
+	}
+}
+
+// only is a crew of one, that does not write yet.
+func (x *live) only(job liveJob) *liveCrewOf {
+	job.Sync, job.Journal = "OFF", x.outside
+	for _, path := range job.Databases {
+		x.ledgers[path] = newLedger(path, x.outside)
+	}
+	return &liveCrewOf{x: x, jobs: []liveJob{job}, procs: []*liveProc{{job: job}}}
+}
+
+// savedThrice saves a database that is written.
+func (x *live) savedThrice(c *liveCrewOf) {
+	x.t.Helper()
+	c.begin(c.procs[0])
+	x.start()
+	for range 3 {
+		c.more(20)
+		x.sync()
+	}
+	c.end(true)
+	x.stop()
+	x.judge()
+}
+
+// thereAndBack has a database written on at the other machine, and comes back to where the log
+// of an earlier state was left.
+func (x *live) thereAndBack(c *liveCrewOf) {
+	x.t.Helper()
+	for range 2 {
+		c.again(x.outside, x.ledgers)
+		x.once()
+		x.hop()
+	}
+}
+
 // liveScene is a database that a program writes.
 type liveScene struct {
 	t      *testing.T
