@@ -134,7 +134,6 @@ func newLive(t *testing.T, seed uint64) *live {
 		x.m[i] = x.machine(name)
 	}
 	x.reader = x.machine("reader")
-	x.reader.spec(nil)
 	for range liveJudges {
 		x.judges <- newLiveJudge(t)
 	}
@@ -153,6 +152,7 @@ func newLive(t *testing.T, seed uint64) *live {
 func (x *live) machine(name string) *machine {
 	m := x.w.machine(name)
 	m.program = os.Getenv("COLTEC_LIVE_COLTECD")
+	m.spec(nil)
 	return m
 }
 
