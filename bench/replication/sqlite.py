@@ -28,10 +28,9 @@ def make(path, mb):
     db.close()
 
 
-def frames(path):
+def frames(index):
     """How many frames the log has, from the index beside it."""
-    with open(path + "-shm", "rb") as f:
-        return struct.unpack_from("=I", f.read(20), 16)[0]
+    return struct.unpack("=I", os.pread(index, 4, 16))[0]
 
 
 def write(path, notes, rate):
@@ -40,7 +39,8 @@ def write(path, notes, rate):
     (rows,) = db.execute("SELECT count(*) FROM messages").fetchone()
     (page,) = db.execute("PRAGMA page_size").fetchone()
     notes = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    written, before, due = 0, frames(path), time.monotonic()
+    index = os.open(path + "-shm", os.O_RDONLY)  # never closed: with it would go all locks that SQLite has there
+    written, before, due = 0, frames(index), time.monotonic()
     while not select.select([0], [], [], max(0, due - time.monotonic()))[0]:
         due += 1 / float(rate)
         n += 1
@@ -52,7 +52,7 @@ def write(path, notes, rate):
         db.execute("INSERT INTO commits VALUES(?, ?)", (n, s))
         db.execute("COMMIT")
         os.write(notes, b"%d %d\n" % (n, time.time_ns()))
-        now = frames(path)
+        now = frames(index)
         written += now - before if now > before else now  # it began anew
         before = now
     db.close()
