@@ -212,6 +212,7 @@ func (d *database) judge(ended time.Time, seen map[int64]time.Time, back func(n 
 		at   time.Time
 		last int
 	}
+	d.s.b.say("%.1f MB came into the log, %.1f MB were sent; %d copies are judged", float64(d.written)/1e6, sent(d.cost), len(seen))
 	var all []sound
 	for n, at := range seen {
 		dir := filepath.Join(d.s.dir, "back")
