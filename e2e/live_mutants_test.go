@@ -71,8 +71,8 @@ var liveMutants = []struct {
 	job  liveJob
 	play func(x *live, c *liveCrewOf)
 }{
-	{"lock", liveJob{Databases: []string{"lock.db"}, Mode: "wal", Checkpoint: 20, Rows: 200, Rate: 75}, (*live).savedThrice},
-	{"log", liveJob{Databases: []string{"log.db"}, Mode: "wal", Checkpoint: 1000, Rows: 200, Rate: 75}, (*live).savedThrice},
+	{"lock", liveJob{Databases: []string{"lock.db"}, Mode: "wal", Checkpoint: 20, Rows: 8000, Rate: 200}, (*live).savedThrice},
+	{"member", liveJob{Databases: []string{"log.db"}, Mode: "wal", Checkpoint: 1000, Rows: 200, Rate: 75}, (*live).savedThrice},
 	{"stale", liveJob{Databases: []string{"stale.db"}, Mode: "wal", Checkpoint: 1000, Rows: 200, Rate: 75}, (*live).thereAndBack},
 }
 
@@ -115,7 +115,7 @@ func TestLiveCatchesMutants(t *testing.T) {
 func (x *live) runs(program, mutant string) {
 	for _, m := range append(x.m[:], x.reader) {
 		m.program = program
-		m.env["COLTEC_TEST_SQLITE_MUTANT"] = mutant
+		m.env["COLTEC_TEST_DATABASE_MUTANT"] = mutant
 	}
 }
 

@@ -56,7 +56,6 @@ type Options struct {
 	hold    time.Duration // tests: instead of the constant
 	without map[span]bool // mutants: locks that are not taken
 	blind   bool          // mutants: what others did meanwhile is not seen
-	bare    bool          // mutants: the log is left out
 }
 
 // A Result says what became of a capture.
@@ -74,7 +73,7 @@ type Result struct {
 // was committed between its begin and its end. The directory is the one that the database
 // itself lies in: a link is not followed. No byte of the directory changes.
 func Capture(ctx context.Context, dir *os.Root, name string, to *os.Root, o Options) (Result, error) {
-	c := &capture{Options: spoiled(o), ctx: ctx, dir: dir, to: to, name: name}
+	c := &capture{Options: o, ctx: ctx, dir: dir, to: to, name: name}
 	began := time.Now()
 	var since time.Time
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
@@ -280,17 +279,14 @@ func (c *capture) pinned(index *os.File) error {
 	if err := c.copyMain(look); err != nil {
 		return err
 	}
-	c.means = Pinned
-	if c.bare {
-		return c.same()
-	}
 	e, err := c.copyLog(at.frames)
-	if err == nil && at.frames > 0 && !c.blind {
+	if err == nil && at.frames > 0 {
 		err = at.agrees(e)
 	}
 	if err != nil {
 		return err
 	}
+	c.means = Pinned
 	return c.same()
 }
 

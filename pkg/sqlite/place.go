@@ -158,9 +158,6 @@ func (p Placement) alone(old *os.File) error {
 // apart moves aside what belonged to the database that was there. Its -shm is nothing.
 func (p Placement) apart() error {
 	for _, role := range []Role{Log, Journal} {
-		if leftBeside(role) {
-			continue
-		}
 		name := p.Name + string(role)
 		if err := p.move(p.Dir, name, p.Aside, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
