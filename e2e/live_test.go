@@ -156,8 +156,7 @@ func (x *live) machine(name string) *machine {
 	return m
 }
 
-func (x *live) here() *machine  { return x.m[x.active] }
-func (x *live) there() *machine { return x.m[1-x.active] }
+func (x *live) here() *machine { return x.m[x.active] }
 
 func (x *live) must(err error) {
 	x.t.Helper()
