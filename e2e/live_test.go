@@ -373,13 +373,19 @@ func (x *live) byWatch(c *liveCrewOf, saves int) {
 	x.agesOf(c, from, to)
 }
 
-// byStop starts and stops coltecd while the programs go on.
+// byStop starts and stops coltecd while the programs go on. Once it is killed.
 func (x *live) byStop(c *liveCrewOf, saves int) {
-	for range saves {
+	killed := x.rng.IntN(saves)
+	for i := range saves {
 		x.start()
 		x.pause(50, 400)
 		c.strike()
-		x.stop()
+		if i == killed {
+			x.did["killed coltecd"]++
+			x.here().kill9()
+		} else {
+			x.stop()
+		}
 		c.mend()
 	}
 	x.start()
