@@ -49,10 +49,14 @@ test-short: ## the loop of edit and test: no server, no rclone, little waiting (
 # What is held to a time has the machine for itself; the others run two at a time.
 ALONE := /cmd/|/supervisor$$|/pkg/process$$|/pkg/watch$$|/pkg/sqlite$$
 
+# Databases under their writers: sixty generations of them.
+LIVE := TestLive$$|TestLiveSees
+
 .PHONY: test
 test: build ## run the tests with real rclone and a real S3 server, random ones as a sample (some minutes)
 	@go test -p 2 -parallel 3 -timeout 40m $$(go list ./... | grep -v /e2e | grep -vE '$(ALONE)')
 	@go test -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -E '$(ALONE)')
+	@go test -timeout 20m -run '$(LIVE)' ./e2e
 
 .PHONY: test-race
 test-race: ## the goroutines of supervisor, engine and daemon under the race detector (a minute; gcc)
@@ -60,7 +64,7 @@ test-race: ## the goroutines of supervisor, engine and daemon under the race det
 
 .PHONY: e2e
 e2e: build ## run whole programs on real parts: hops, faults, kills, drills, and twenty stops (half an hour)
-	@go test -p 1 -parallel 4 -timeout 40m -skip 'TestTruth$$' ./e2e/...
+	@go test -p 1 -parallel 4 -timeout 40m -skip 'TestTruth$$|$(LIVE)' ./e2e/...
 	@go test -parallel 4 -timeout 40m -run 'TestTruth$$' ./e2e
 
 .PHONY: test-all
@@ -101,6 +105,10 @@ soak-crash: build ## kill coltecd at every named step, and it and rclone at rand
 .PHONY: soak-truth
 soak-truth: build ## two hundred stops of every kind while programs write: what each of them says is so
 	@COLTEC_TRUTH=$${COLTEC_TRUTH:-200} go test -count=1 -timeout 60m -run 'TestTruth' -v ./e2e
+
+.PHONY: soak-live
+soak-live: build ## a thousand generations of databases under their writers: each opens, and has what was promised; ages and delays
+	@COLTEC_LIVE=$${COLTEC_LIVE:-1000} go test -count=1 -timeout 150m -run 'TestLive' -v ./e2e
 
 .PHONY: soak-races
 soak-races: build ## two hundred races of two daemons for one workspace
