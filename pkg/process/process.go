@@ -42,6 +42,7 @@ type Spec struct {
 	User   string   // name, uid, or either with ":group"; empty is ours
 	Stdin  *os.File // nil is /dev/null
 	Marker string   // not empty: put into the environment as MarkerVar, to find descendants that left the group
+	Held   string   // directory for the lines that it has begun, for Rescue; empty: a killed supervisor loses them
 }
 
 // Exit is how a leader ended.
@@ -118,7 +119,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		}
 		return nil, err
 	}
-	go c.pump(out)
+	go c.pump(out, newHeld(spec.Held, spec.Marker))
 	return c, nil
 }
 
