@@ -77,6 +77,7 @@ type Child struct {
 	out    *os.File // read end of the output; nil: none
 	pumped chan struct{}
 	alone  bool // Left found nobody; only the one who calls it and Reap
+	met    met  // members; as alone
 
 	mu     sync.Mutex
 	sig    syscall.Signal // the last one sent; Reap passes it on to those whom the group signal misses
@@ -102,7 +103,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Child{pumped: make(chan struct{})}
+	c := &Child{pumped: make(chan struct{}), met: met{}}
 	env := spec.Env
 	if spec.Marker != "" {
 		c.marker = MarkerVar + "=" + spec.Marker

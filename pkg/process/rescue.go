@@ -62,7 +62,7 @@ func copyAll(to io.Writer, pipe *os.File) {
 func leftPipes(marker string) (pipes []leftPipe) {
 	seen := map[uint64]bool{} // inodes: a whole group prints to one pipe
 	prefix := []byte(MarkerVar + "=" + marker + "/")
-	for _, p := range leftovers(prefix) {
+	for _, p := range leftovers(prefix, nil) {
 		name, ok := strings.CutPrefix(variable(p.pid, prefix), string(prefix))
 		if !ok {
 			continue
