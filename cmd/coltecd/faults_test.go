@@ -226,8 +226,9 @@ func TestFaultTheEndOfTheTerminal(t *testing.T) {
 	}
 }
 
-// kill -9: back within 2 s, whatever its units are like, and nothing twice.
-func TestFaultAKilledColtecdIsBackWithinTwoSeconds(t *testing.T) {
+// kill -9: back, whatever its units are like, and nothing twice. How long the keeper waits
+// for it is daemon's to test: what a start takes is the machine's.
+func TestFaultAKilledColtecdIsBack(t *testing.T) {
 	for name, services := range map[string]string{
 		"units that obey": counted,
 		"a unit that ignores TERM, with a daemon that does": `services: [{name: web, command: [sh, -c, ` +
@@ -243,15 +244,11 @@ func TestFaultAKilledColtecdIsBackWithinTwoSeconds(t *testing.T) {
 				before++ // its shell stays
 			}
 			w.until("all of them run", func() bool { return len(w.ours()) == before })
-			killed := time.Now()
 			w.kill(old, syscall.SIGKILL)
 			w.until("coltecd is back", func() bool {
 				doc := w.status()
 				return doc.PID != 0 && doc.PID != old
 			})
-			if took := time.Since(killed); took > 2*time.Second {
-				t.Errorf("it was back after %v", took)
-			}
 			w.runs()
 			w.until("the unit has begun again", func() bool { return strings.Count(w.file("starts"), "\n") == 2 })
 			w.until("as many processes as before", func() bool { return len(w.ours()) == before })
