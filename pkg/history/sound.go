@@ -28,8 +28,8 @@ type Broken struct {
 // olderMost is how many older states of a whole that is not sound are looked at.
 const olderMost = 10
 
-// VerifyWholes lays out each whole that a generation has of a replica, one after the other,
-// and looks whether it is sound. say tells which one it is.
+// VerifyWholes lays out each whole that a generation has of a replica and that can be told to
+// be sound, one after the other, and looks whether it is sound. say tells which one it is.
 func (r *Reader) VerifyWholes(ctx context.Context, x scope.Replica, g store.Generation, v *Verdict, say func(string)) error {
 	if x.Layout == "mirror" || g.Replicas[x.Name].Manifest == "" {
 		return nil
@@ -38,7 +38,10 @@ func (r *Reader) VerifyWholes(ctx context.Context, x scope.Replica, g store.Gene
 	if err != nil {
 		return err
 	}
-	all := kinds.ShadowsIn(t)
+	all := slices.DeleteFunc(kinds.ShadowsIn(t), func(s whole.Shadow) bool {
+		_, tells := s.Kind.(whole.Verifier)
+		return !tells
+	})
 	for i, s := range all {
 		say(fmt.Sprintf("%s: opening %q, %d of %d", x.Name, s.Name, i+1, len(all)))
 		wrong, err := r.open(ctx, s, layout)
@@ -81,7 +84,7 @@ func (r *Reader) open(ctx context.Context, s whole.Shadow, layout store.Layout) 
 	case len(out.Problems) > 0:
 		return nil, fmt.Errorf("%q: %s", out.Problems[0].Path, out.Problems[0].Reason)
 	}
-	return s.Verify(ctx, laid, scratch)
+	return s.Kind.(whole.Verifier).Verify(ctx, laid, scratch)
 }
 
 // soundBefore looks for the newest generation before one that has a whole sound.
