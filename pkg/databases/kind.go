@@ -1,6 +1,8 @@
 package databases
 
 import (
+	"context"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -106,5 +108,5 @@ func (Kind) Verify(ctx context.Context, dir, _ string) ([]string, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return sqlite.Check(ctx, root, dbName)
+	return sqlite.Check(ctx, root, main)
 }
