@@ -264,6 +264,16 @@ func TestDatabaseConflict(t *testing.T) {
 		t.Fatalf("kept: %q, %v", kept, err)
 	}
 	holdsLedger(t, "kept", kept[0], 1, 1)
+	shell := a.ledgerShell("l.db", "few")
+	if said, talk, _ := a.run("conflicts", "take", "l.db"); !strings.Contains(said+talk, "has it open") {
+		t.Errorf("taken under a process that has it open: %s%s", said, talk)
+	}
+	shell.kill() // its log stays
+	a.must("conflicts", "take", "l.db")
+	holdsLedger(t, "taken", a.path("l.db"), 1, 1)
+	if got := a.beside("l.db"); !slices.Equal(got, []string{"l.db"}) {
+		t.Errorf("beside the one that was taken: %q", got)
+	}
 	a.stop()
 }
 
@@ -347,6 +357,12 @@ func TestDatabaseHistory(t *testing.T) {
 	a.write("d/notes", "now")
 	shell.ask("few")
 	a.sync()
+	if said := a.must("history", "ls", a.path("d/l.db")); strings.Count(said, "database") != 3 {
+		t.Errorf("three versions: %s", said)
+	}
+	if said := a.must("history", "show", "2"); !strings.Contains(said, "d/l.db") || strings.Contains(said, "db-wal") {
+		t.Errorf("of a generation: %s", said)
+	}
 	for _, path := range []string{"d/l.db", "d", ""} {
 		to := filepath.Join(t.TempDir(), "then")
 		args := []string{"history", "restore", "--at", "2", "--to", to}

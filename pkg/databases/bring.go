@@ -2,6 +2,7 @@ package databases
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -201,4 +202,44 @@ func GiveWay(o whole.Options, rep whole.Replica, at string) error {
 		return fmt.Errorf("cannot replace the database %q: %w", at, err)
 	}
 	return nil
+}
+
+// State is a database as a tree has it, as if it were a file: its size is that of what it lies
+// in, and its sum is of their sums. nil: the tree has no database there.
+func State(entries []tree.Entry, at string) *tree.Entry {
+	rows := within(entries, layout.Dir+"/"+at)
+	if len(rows) == 0 {
+		return nil
+	}
+	out := tree.Entry{Path: at, Kind: tree.File}
+	sum := sha256.New()
+	for i := range rows {
+		switch filepath.Base(rows[i].Path) {
+		case mark:
+			continue
+		case main:
+			out.Mode, out.MTime = rows[i].Mode, rows[i].MTime
+		}
+		out.Size += rows[i].Size
+		sum.Write(rows[i].Sum[:])
+	}
+	out.Sum = tree.Sum(sum.Sum(nil))
+	return &out
+}
+
+// AsFiles are the entries of a tree with a file in the place of each database: see [State].
+func AsFiles(entries []tree.Entry) []tree.Entry {
+	var out []tree.Entry
+	for i := range entries {
+		e := entries[i]
+		if !tree.Within(e.Path, layout.Dir) {
+			out = append(out, e)
+		} else if filepath.Base(e.Path) == mark && e.Kind == tree.File {
+			if state := State(entries, Kind{}.Of(e.Path)); state != nil {
+				out = append(out, *state)
+			}
+		}
+	}
+	tree.Sort(out)
+	return out
 }

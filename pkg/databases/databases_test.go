@@ -117,7 +117,10 @@ func TestFromFiles(t *testing.T) {
 	s := a.shell("d/l.db")
 	s.do("few")
 	a.push()
-	if got, want := w.rows(), rowsOf("d/l.db", "coltec.json", "db"); !slices.Equal(got, want) {
+	// It may have been looked at again, and be a whole, before it was written: files that are
+	// young are.
+	got := slices.DeleteFunc(w.rows(), func(path string) bool { return path == rowsOf("d/l.db", "db-wal")[0] })
+	if want := rowsOf("d/l.db", "coltec.json", "db"); !slices.Equal(got, want) {
 		t.Fatalf("in the bucket: %q, want %q", got, want)
 	}
 	b.acquire()

@@ -204,6 +204,9 @@ func (d *Databases) restore(ctx context.Context, source store.Layout, at string,
 	if !d.carries(at) {
 		return nil // it stays in the bucket as it is there
 	}
+	if err := d.clearPlacing(at, filepath.Join(d.rep.ReplacedDir(d.o.Now()), filepath.Dir(at))); err != nil {
+		return err
+	}
 	a, err := d.fetch(ctx, source, at, rows)
 	defer d.area().RemoveAll(a.stage)
 	if err != nil {
@@ -408,21 +411,24 @@ const placing = ".coltec-placing"
 func (d *Databases) placeAcross(a *arrival, aside string) error {
 	near := filepath.Join(filepath.Dir(d.here(a.at)), placing)
 	in, out := filepath.Join(near, "in"), filepath.Join(near, "out")
-	if err := d.copyAll(out, aside); err != nil { // a crash was in between
-		return err
-	}
 	name := filepath.Base(a.at)
-	err := errors.Join(d.area().RemoveAll(near), d.area().Mkdir(in), d.area().Mkdir(out))
+	err := errors.Join(d.area().Mkdir(in), d.area().Mkdir(out))
 	if err == nil {
 		err = d.area().Copy(filepath.Join(a.alone, name), filepath.Join(in, name))
 	}
 	if err == nil {
 		err = d.placeFrom(in, a.at, out)
 	}
-	if err == nil {
-		err = d.copyAll(out, aside)
+	return errors.Join(err, d.clearPlacing(a.at, aside))
+}
+
+// clearPlacing removes that directory, also one that a crash left, and keeps what was replaced.
+func (d *Databases) clearPlacing(at, aside string) error {
+	near := filepath.Join(filepath.Dir(d.here(at)), placing)
+	if _, err := os.Lstat(near); localfs.Absent(err) {
+		return nil
 	}
-	if err != nil {
+	if err := d.copyAll(filepath.Join(near, "out"), aside); err != nil {
 		return err
 	}
 	return d.area().RemoveAll(near)

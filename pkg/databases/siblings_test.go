@@ -315,8 +315,11 @@ func TestInAVolume(t *testing.T) {
 		t.Skipf("cannot mount, which takes root: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(b.at("v"), unix.MNT_DETACH) })
+	b.write("v/"+placing+"/in/l.db", "half") // a crash left it
+	b.write("v/"+placing+"/out/l.db", "replaced")
 	b.acquire()
 	want(t, "placed", judge(t, b.at("v/l.db")), "ok 0")
+	want(t, "replaced by the one that crashed", len(b.copies("replaced")), 1)
 	s := b.shell("v/l.db")
 	s.do("few")
 	s.kill()
@@ -341,5 +344,5 @@ func TestInAVolume(t *testing.T) {
 	if b.has("v/" + placing) {
 		t.Error("something is left")
 	}
-	want(t, "replaced", len(b.copies("replaced")), 1)
+	want(t, "replaced", len(b.copies("replaced")), 3)
 }

@@ -554,7 +554,7 @@ func (r *Reader) Show(ctx context.Context, x scope.Replica, g store.Generation) 
 			return nil, nil, err
 		}
 	}
-	return Compare(before.Entries, after.Entries), after.Older, nil
+	return Compare(databases.AsFiles(before.Entries), databases.AsFiles(after.Entries)), after.Older, nil
 }
 
 // Version is one version of a path.
@@ -562,10 +562,10 @@ type Version struct {
 	Generation int64     `json:"generation"` // the first kept one that has it
 	Time       time.Time `json:"time"`
 	Gone       bool      `json:"gone,omitempty"`
-	Kind       string    `json:"kind,omitempty"` // file, directory, link
+	Kind       string    `json:"kind,omitempty"` // file, directory, link, database
 	Mode       string    `json:"mode,omitempty"`
 	Size       int64     `json:"size"`
-	SHA256     string    `json:"sha256,omitempty"`
+	SHA256     string    `json:"sha256,omitempty"` // of a database: of the hashes of what its state lies in
 	Link       string    `json:"link,omitempty"`
 }
 
@@ -588,7 +588,7 @@ func (r *Reader) Versions(ctx context.Context, x scope.Replica, path string) ([]
 		if err != nil {
 			return nil, err
 		}
-		v := versionOf(tree.Find(t.Entries, path))
+		v := versionAt(t.Entries, path)
 		v.Generation, v.Time = g.Number, g.Time
 		if n := len(out); n == 0 && v.Gone || n > 0 && out[n-1].same(v) {
 			continue
@@ -599,6 +599,16 @@ func (r *Reader) Versions(ctx context.Context, x scope.Replica, path string) ([]
 		return nil, fmt.Errorf("cannot find %q: no kept generation of replica %q has it: %w", path, x.Name, ErrNotThere)
 	}
 	return out, nil
+}
+
+// versionAt is what a tree has at a path: of a database its state, whatever that lies in.
+func versionAt(entries []tree.Entry, path string) Version {
+	if e := databases.State(entries, path); e != nil {
+		v := versionOf(e)
+		v.Kind = "database"
+		return v
+	}
+	return versionOf(tree.Find(entries, path))
 }
 
 func versionOf(e *tree.Entry) Version {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/coltec/coltec/pkg/tree"
@@ -101,5 +102,53 @@ func TestSeveralCarriers(t *testing.T) {
 	var none Carriers
 	if err := none.Settle(t.Context(), nil); err != nil || len(none.Notes()) > 0 {
 		t.Errorf("%v, %q", err, none.Notes())
+	}
+}
+
+// content is a kind that is found by its content: x-log belongs to x.
+type content struct{ sort }
+
+func (c content) Layout() Layout { return Layout{Dir: c.dir, Mark: "mark", Content: true} }
+
+func (c content) Of(path string) string {
+	return strings.TrimPrefix(path[:strings.LastIndexByte(path, '/')], c.dir+"/")
+}
+
+func (content) Around(path string) string { return strings.TrimSuffix(path, "-log") }
+
+// What a tree has as a whole that was found by its content is no file at its path, nor is what
+// belongs to it; of a kind that goes by a name nothing is said.
+func TestPathsOfWholes(t *testing.T) {
+	kinds := Kinds{sort{dir: ".coltec/a"}, content{sort{dir: ".coltec/b"}}}
+	covers := kinds.Covers([]tree.Entry{{Path: ".coltec/a/x/mark"}, {Path: ".coltec/b/d/y/mark"}, {Path: ".coltec/b/z/other"}})
+	for path, want := range map[string]bool{"d/y": true, "d/y-log": true, "d/y-log-log": false, "d": false, "y": false, "x": false, "x-log": false, "z": false} {
+		if covers(path) != want {
+			t.Errorf("%s is covered: %v", path, !want)
+		}
+	}
+	some := map[string]bool{"d/y": true}
+	for path, want := range map[string]bool{"d/y": true, "d/y-log": true, ".coltec/b/d/y/mark": true, ".coltec/b/d/z/mark": false, "d/z": false} {
+		if kinds.In(path, some) != want {
+			t.Errorf("%s is in it: %v", path, !want)
+		}
+	}
+}
+
+// clearing gives way.
+type clearing struct {
+	Carrier
+	cleared *int
+}
+
+func (c clearing) Clear(context.Context) error {
+	*c.cleared++
+	return nil
+}
+
+// Those give way that can.
+func TestClear(t *testing.T) {
+	n := 0
+	if err := (Carriers{saying{}, clearing{cleared: &n}, clearing{cleared: &n}}).Clear(t.Context()); err != nil || n != 2 {
+		t.Errorf("%v, %d", err, n)
 	}
 }
