@@ -374,6 +374,7 @@ func (c *comparison) withhold(unseen []localfs.Unknown) error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(rows, func(_ string, row base.Row) bool { return row.Kind == tree.Dir }) // a directory is none
 	c.found.Forgotten = append(c.found.Forgotten, slices.Sorted(maps.Keys(rows))...)
 	return nil
 }
