@@ -350,11 +350,17 @@ func TestDatabaseHistory(t *testing.T) {
 	a.spec(nil)
 	a.ledger("d/l.db", "wal", 200)
 	a.write("d/notes", "then")
+	a.write("becomes", strings.Repeat("text", 256))
+	a.ledger("was", "delete", 10)
 	a.start()
 	a.sync()
 	shell := a.ledgerShell("d/l.db", "few", "few")
 	a.sync()
 	a.write("d/notes", "now")
+	if err := os.Rename(a.path("was"), a.path("becomes")); err != nil {
+		t.Fatal(err)
+	}
+	a.write("was", "text")
 	shell.ask("few")
 	a.sync()
 	if said := a.must("history", "ls", a.path("d/l.db")); strings.Count(said, "database") != 3 {
@@ -386,6 +392,10 @@ func TestDatabaseHistory(t *testing.T) {
 	if got := a.read("d/notes"); got != "then" {
 		t.Errorf("the file beside it: %q", got)
 	}
+	if got := a.read("becomes"); got != strings.Repeat("text", 256) {
+		t.Errorf("what became a database has %d bytes", len(got))
+	}
+	holdsLedger(t, "what became a file", a.path("was"), 0, 0)
 	if got := a.beside("d/l.db"); !slices.Equal(got, []string{"l.db"}) {
 		t.Errorf("beside it: %q", got)
 	}
