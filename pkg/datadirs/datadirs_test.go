@@ -122,6 +122,9 @@ func TestWhereItLies(t *testing.T) {
 			t.Errorf("the notes say %q", got)
 		}
 		stop()
+		if found, err := p.ScanIn(t.Context(), map[string]bool{}); err != nil || !slices.ContainsFunc(found.Edited, func(e replica.Edit) bool { return e.Path == "other/file" }) {
+			t.Errorf("what was withheld is not looked at again: %+v, %v", found, err)
+		}
 		p.push()
 		w.wantRows("it stopped", of([]string{"other/file"}, "")...)
 		stop = p.run(".")
@@ -380,6 +383,32 @@ func TestServersDeletionsAreNotHeld(t *testing.T) {
 	w.wantRows("at the end", of(others, "db")...)
 	if w.row("db/data.log").Sum != localfs.SumOf(p.at("db/data.log")) {
 		t.Error("what it wrote did not go")
+	}
+}
+
+// A server that starts while what comes is fetched has its files as they were.
+func TestStartsWhileItIsFetched(t *testing.T) {
+	w := newWorld(t)
+	p, q := w.place(), w.place()
+	p.acquire()
+	p.leveldb("db", "1")
+	p.write("db/old.log", "1")
+	p.push()
+	q.acquire()
+	p.leveldb("db", "2")
+	p.write("db/new.log", "2")
+	p.must(os.Remove(p.at("db/old.log")))
+	p.push()
+	var stop func()
+	killpoint.Arm("place:fetched", 1, func() { stop = q.run("db") })
+	defer killpoint.Arm("place:fetched", 0, nil)
+	out := q.acquire()
+	if stop == nil || q.read("db/data.log") != "1" || q.read("db/new.log") != "" || q.read("db/old.log") != "1" || len(out.Problems) != 1 {
+		t.Errorf("under a server: data %q, new %q, old %q, problems %+v", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), out.Problems)
+	}
+	stop()
+	if out := q.settle(); len(out.Problems) > 0 || q.read("db/data.log") != "2" || q.read("db/new.log") != "2" || q.read("db/old.log") != "" {
+		t.Errorf("after its stop: data %q, new %q, old %q, problems %+v", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), out.Problems)
 	}
 }
 

@@ -38,6 +38,7 @@ type placement struct {
 	late    map[string]bool     // paths that take the name of one that goes, on a file system that folds
 	local   map[tree.Sum]string // files that are here, by their content
 	pace    pace
+	taken   []localfs.Unknown // where somebody began to work since the plan
 	stayed  map[string]string // directories that could not go, by what their name is folded to
 	batches
 }
@@ -223,7 +224,7 @@ func (p *placement) keepDirs() {
 	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
 		d := &p.plan.decisions[i]
 		in := func(dir string) bool { return inside(d.Path, dir) }
-		if d.Local == nil || d.Local.Kind != tree.Dir || !slices.ContainsFunc(p.plan.mixed, in) {
+		if d.Local == nil || d.Local.Kind != tree.Dir || p.isTaken(d.Path) || !slices.ContainsFunc(p.plan.mixed, in) {
 			continue
 		}
 		kept := p.asConflict(d.Path)

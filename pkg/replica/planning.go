@@ -77,6 +77,7 @@ type planning struct {
 	read      map[string]localfs.Seen // of files that were read for it
 	times     map[string]int64        // of directories, as the base has them
 	forgotten []base.Change           // rows that are nobody's to carry any more
+	together  []string                // directories whose files are only valid together
 	mixed     []string                // directories that both sides changed, and that are the remote side's then
 	unknown   []localfs.Unknown
 	unshown   []localfs.Unknown // what the file system here cannot show, and where somebody works
@@ -138,6 +139,7 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.decisions = r.merge(s)
+	p.together = together
 	for _, dir := range together {
 		if plan.Unmix(p.decisions, dir) {
 			p.mixed = append(p.mixed, dir)

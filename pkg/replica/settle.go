@@ -149,8 +149,9 @@ func (p *placement) run(ctx context.Context) error {
 	if err := p.bringAll(ctx, first); err != nil {
 		return err
 	}
+	p.askAgain(ctx)
 	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
-		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Displace {
+		if d := &p.plan.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Displace) && !p.isTaken(d.Path) {
 			p.try(d, p.remove)
 		}
 	}
