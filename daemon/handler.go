@@ -79,7 +79,9 @@ func (d *daemon) act(ctx context.Context, verb, name string, replica func(replic
 	_, replicas, _ := d.replicas.status()
 	for _, r := range replicas {
 		if r.Name == name {
-			return replica(d.replicas.current(), ctx, name)
+			if engine := d.replicas.current(); engine != nil { // a reload may have taken it away since
+				return replica(engine, ctx, name)
+			}
 		}
 	}
 	return control.NotFound(name, d.names())

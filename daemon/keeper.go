@@ -110,9 +110,9 @@ func (k *keeper) once(ready *os.File, crashed string) (how string, asked bool) {
 		select {
 		case err := <-ended:
 			return ending(err), asked
-		case sig := <-k.signals:
+		case <-k.signals:
 			asked = true
-			_ = cmd.Process.Signal(sig)
+			_ = cmd.Process.Signal(handedOn)
 		}
 	}
 }

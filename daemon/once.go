@@ -32,13 +32,11 @@ func Once(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	listener, err := lock.Listen()
-	if err != nil {
-		return err
-	}
 	server := control.NewServer(d, d.log.Logger)
 	defer server.Close()
-	go d.serve(server, listener)
+	if err := d.listen(server, lock); err != nil {
+		return err
+	}
 	if err := d.writeInstance(0); err != nil {
 		return err
 	}

@@ -58,6 +58,8 @@ type replication struct {
 	fatal   func(error) // an engine that ended by itself
 	changed func()      // called when there is another engine
 
+	turn sync.Mutex // of who replaces the engine: a flush takes its time, and nobody else waits for it
+
 	mu      sync.Mutex // guards what follows
 	now     persistence
 	engine  replicator
@@ -65,18 +67,31 @@ type replication struct {
 	flushed error // how the engine's end went; to be read when it has ended
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the engine has ended; nil without one
+	stopped bool          // the end has begun: there is no other engine
 }
 
-// set makes s what is replicated.
+// set makes s what is replicated, unless the end has begun.
 func (r *replication) set(s setting) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.turn.Lock()
+	defer r.turn.Unlock()
 	next := persistenceOf(s)
-	if r.engine != nil && reflect.DeepEqual(r.now, next) {
+	r.mu.Lock()
+	stays := r.stopped || r.engine != nil && reflect.DeepEqual(r.now, next)
+	cancel, done := r.cancel, r.done
+	r.mu.Unlock()
+	if stays {
 		return
 	}
-	r.halt()
-	r.now = next
+	if done != nil { // it flushes, and status goes on to tell of it
+		cancel()
+		<-done
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return
+	}
+	r.now, r.done, r.flushed = next, nil, nil
 	r.engine, r.refused = r.build(s)
 	if r.refused != nil {
 		r.log.Error("cannot replicate", "error", r.refused)
@@ -122,15 +137,6 @@ func (r *replication) show(engine replicator) {
 	r.changed()
 }
 
-// halt ends the engine after its flush. The caller has the lock.
-func (r *replication) halt() {
-	if r.done != nil {
-		r.cancel()
-		<-r.done
-		r.done, r.engine = nil, nil
-	}
-}
-
 // releaseTime is the part of a stop's time that is kept for giving the lease back, with
 // what the flush did not manage.
 const releaseTime = 2 * time.Second
@@ -139,6 +145,7 @@ const releaseTime = 2 * time.Second
 // whether the engine has ended.
 func (r *replication) stop(ctx context.Context) bool {
 	r.mu.Lock()
+	r.stopped = true
 	cancel, done, engine := r.cancel, r.done, r.engine
 	r.mu.Unlock()
 	if done == nil {

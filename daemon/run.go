@@ -59,7 +59,7 @@ func Supervise(o Options, lock *control.Lock, crashed string, ready func() error
 // run supervises until somebody asks for the end. ready is called once it does.
 func (d *daemon) run(ready func() error) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, handedOn)
 	defer signal.Stop(signals)
 	if err := HideEnvironment(); err != nil {
 		d.log.Warn("other processes of this user can read the environment", "error", err)
@@ -70,13 +70,11 @@ func (d *daemon) run(ready func() error) error {
 		d.log.Warn("orphans of units are not collected", "error", err)
 	}
 
-	listener, err := d.lock.Listen()
-	if err != nil {
-		return err
-	}
 	server := control.NewServer(d, d.log.Logger)
 	defer server.Close()
-	go d.serve(server, listener)
+	if err := d.listen(server, d.lock); err != nil {
+		return err
+	}
 
 	takeLeft(d.lock.Dir(), d.log)
 	supervised := d.supervise(life)
@@ -108,7 +106,7 @@ func (d *daemon) run(ready func() error) error {
 	req, fatal := d.awaitEnd(signals)
 	started() // no service starts any more
 	d.log.Info("stopping", "why", req.why, "timeout", req.timeout)
-	err = d.shutdown(req, signals, end, supervised)
+	err := d.shutdown(req, signals, end, supervised)
 	d.rest.Stop()
 	<-published
 	d.writeStatus(status.Stopped)
@@ -118,10 +116,13 @@ func (d *daemon) run(ready func() error) error {
 	return errors.Join(fatal, err)
 }
 
-func (d *daemon) serve(s *control.Server, l net.Listener) {
-	if err := guarded(d.log.Logger, func() error { return s.Serve(l) }); err != nil {
-		d.fail(err)
-	}
+// listen has a server answer wherever the lock has it found.
+func (d *daemon) listen(s *control.Server, lock *control.Lock) error {
+	return lock.Listen(func(l net.Listener) {
+		if err := guarded(d.log.Logger, func() error { return s.Serve(l) }); err != nil {
+			d.fail(err)
+		}
+	}, func(err error) { d.log.Warn("what this coltecd is found by is gone", "error", err) })
 }
 
 // supervise runs the units until life ends. The channel is closed when nothing
@@ -167,14 +168,20 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 		case req := <-d.end.requests:
 			return req, nil
 		case err := <-d.fatal:
-			return stopRequest{StopTimeout, err.Error()}, err
+			d.end.begin()
+			return stopRequest{timeout: StopTimeout, why: err.Error()}, err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
 				d.log.Info("reload by a signal")
 				go d.reloadLogged()
 				continue
 			}
-			return stopRequest{StopTimeout, "signal: " + sig.String()}, nil
+			d.end.begin()
+			why := sig
+			if sig == handedOn {
+				why = syscall.SIGTERM
+			}
+			return stopRequest{StopTimeout, "signal: " + why.String(), sig}, nil
 		}
 	}
 }
@@ -192,15 +199,15 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 		d.hooksBeforeStop(ctx, req.timeout/3)
 		end()
 		awaitDone(ctx, supervised, req.timeout/4)
-		ended := true
 		if d.replicas.current() != nil {
 			d.end.tell("pushing what is pending")
-			ended = d.replicas.stop(ctx)
 		}
+		ended := d.replicas.stop(ctx)
 		d.end.setOutcome(d.replicas.outcome(ended))
 		close(pushed)
 		awaitDone(ctx, supervised, req.timeout)
 	}()
+	second := req.seconds()
 	for {
 		select {
 		case <-done:
@@ -208,7 +215,7 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 			d.killUnits(supervised)
 			return nil
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
+			if sig != syscall.SIGHUP && second(sig) {
 				d.cutOff(pushed)
 				end()
 				d.killUnits(supervised)

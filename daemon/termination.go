@@ -3,7 +3,9 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coltec/coltec/pkg/control"
@@ -16,6 +18,20 @@ var ErrAtOnce = errors.New("ended at once, by a second signal: what was not push
 type stopRequest struct {
 	timeout time.Duration
 	why     string
+	by      os.Signal // nil: no signal asked
+}
+
+// handedOn is the signal by which the keeper hands on one of its own. Who ends all processes
+// of a name, or of a service, sends both of us one: together they are the first.
+const handedOn = syscall.SIGUSR2
+
+// seconds reports of each further signal whether somebody asked again.
+func (r stopRequest) seconds() func(os.Signal) bool {
+	asked := map[bool]int{r.by == handedOn: 1}
+	return func(sig os.Signal) bool {
+		asked[sig == handedOn]++
+		return r.by == nil || asked[sig == handedOn] > 1
+	}
 }
 
 // termination is the end of a daemon, from the first request for it until nothing is left.
@@ -24,6 +40,7 @@ type termination struct {
 	over     chan struct{}    // closed when nothing is left
 
 	mu      sync.Mutex   // guards what follows
+	begun   bool         // the end has begun, whoever asked for it
 	say     func(string) // prints how the stop goes, for whoever asked for it; nil: nobody did over the socket
 	outcome error        // what is on this machine only, or a lease that was not given back; nil: neither
 }
@@ -41,9 +58,16 @@ func (t *termination) request(timeout time.Duration, say func(string)) (first bo
 	}
 	t.mu.Unlock()
 	if first {
-		t.requests <- stopRequest{timeout, "asked for"}
+		t.requests <- stopRequest{timeout: timeout, why: "asked for"}
 	}
 	return first
+}
+
+// begin notes that the end has begun without a request: nothing else is begun from now on.
+func (t *termination) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begun = true
 }
 
 // mute has the stop continue when whoever asked for it went away.
@@ -57,7 +81,7 @@ func (t *termination) mute() {
 func (t *termination) refusal() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.say != nil {
+	if t.say != nil || t.begun {
 		return fmt.Errorf("coltecd is %w", control.ErrStopping)
 	}
 	return nil

@@ -33,6 +33,9 @@ func (l *loop) acquireOne(ctx context.Context, m *member) error {
 	if err := l.connectMember(ctx, m); err != nil {
 		return err
 	}
+	if err := l.work(ctx, m.ahead.await); err != nil { // it may be a long listing
+		return err
+	}
 	head := l.lease.Head()
 	claim, err := l.stake(ctx, m)
 	if err != nil {

@@ -176,6 +176,9 @@ func (l *loop) repackMember(ctx context.Context, m *member, objects map[string]i
 	if len(objects) == 0 || m.vanished() || m.report.origin.plain != nil { // what is adopted is recorded step by step
 		return nil, nil
 	}
+	if m.rep.Base().Pending != nil { // what was committed last is not in its rows yet
+		return nil, nil
+	}
 	head := l.lease.Head()
 	err = l.run(ctx, m, func(ctx context.Context, p *pass) error {
 		next, err = p.repack(ctx, head, objects)

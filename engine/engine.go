@@ -8,6 +8,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -20,8 +21,12 @@ import (
 type Engine struct {
 	*loop
 	commands chan command
-	touched  chan *member // whose tree changed; has room for all
+	touched  chan *member  // whose tree changed; has room for all
+	ended    chan struct{} // closed when nobody does commands any more
 }
+
+// ErrEnded is of what is asked of an engine that ends: one after it may be there soon.
+var ErrEnded = errors.New("the replicas are not kept any more: coltecd stops, or has another spec")
 
 // command is something asked of the engine's goroutine.
 type command struct {
@@ -34,7 +39,7 @@ func New(o Options) *Engine {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{loop: newLoop(o), commands: make(chan command)}
+	e := &Engine{loop: newLoop(o), commands: make(chan command), ended: make(chan struct{})}
 	e.touched = make(chan *member, len(e.members))
 	e.publish()
 	return e
@@ -74,6 +79,8 @@ func (e *Engine) call(ctx context.Context, f func()) error {
 	c := command{do: f, done: make(chan struct{})}
 	select {
 	case e.commands <- c:
+	case <-e.ended:
+		return ErrEnded
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -35,6 +35,12 @@ func (f *foreseen) read(ctx context.Context, remote, plain scope.Remote) {
 	}
 }
 
+// await is wait as work.
+func (f *foreseen) await(context.Context) error {
+	f.wait()
+	return nil
+}
+
 // wait waits for what is read ahead; the zero value when nothing is.
 func (f *foreseen) wait() foreseen {
 	if f == nil {

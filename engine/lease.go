@@ -26,7 +26,11 @@ func (l *loop) keepLease(ctx context.Context) {
 		if now.Before(l.renewAt) {
 			return
 		}
-		l.noteAttempt(ctx, l.renew(ctx))
+		err := l.renew(ctx)
+		l.noteAttempt(ctx, err)
+		if err != nil && l.writable() {
+			l.stepLease(evUnkept{}) // else it is due at once again
+		}
 	case now.Before(l.leaseAt):
 	default:
 		l.noteAttempt(ctx, l.acquire(ctx))

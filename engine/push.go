@@ -22,25 +22,45 @@ func (l *loop) push(ctx context.Context) (more bool) {
 		if !m.Writes() || !m.ready() || !m.due(l.now()) || ctx.Err() != nil {
 			continue
 		}
-		l.cycle(ctx, m, func(ctx context.Context, m *member) error {
-			p, err := l.prepare(ctx, m)
-			if p != nil {
-				ready = append(ready, p)
-			}
-			return err
-		})
+		if p := l.begin(ctx, m); p != nil {
+			ready = append(ready, p)
+		}
 	}
 	if len(ready) == 0 {
 		return false
 	}
-	if err := l.commit(ctx, ready); err != nil {
-		for _, p := range ready {
-			l.note(p.member, err)
-		}
-		l.noteLease(err)
+	if l.conclude(ctx, ready) != nil {
 		return false
 	}
 	return slices.ContainsFunc(ready, func(p *prepared) bool { return p.more })
+}
+
+// begin prepares a member's next step; where there is none it is noted how that went.
+func (l *loop) begin(ctx context.Context, m *member) *prepared {
+	p, err := l.prepare(ctx, m)
+	if p != nil {
+		return p
+	}
+	l.noteStep(ctx, m, err)
+	if err == nil && !m.ready() {
+		l.stepMember(m, evSoon{}) // it is restored again, not an interval later
+	}
+	return nil
+}
+
+// conclude commits steps, and notes how that went: before it no cycle went through.
+func (l *loop) conclude(ctx context.Context, steps []*prepared, changes ...func(*store.Head)) error {
+	err := l.commit(ctx, steps, changes...)
+	for _, p := range steps {
+		l.noteStep(ctx, p.member, err)
+		if err == nil && p.more {
+			l.stepMember(p.member, evSoon{})
+		}
+	}
+	if err != nil && !l.writable() { // else it is not the lease that is wrong
+		l.noteAttempt(ctx, err)
+	}
+	return err
 }
 
 // abandon drops what cannot be committed now: the next cycle finds it again.
@@ -136,9 +156,6 @@ func (l *loop) pushed(p *prepared) {
 	m.report.know(p.left, l.now())
 	m.report.anew = false
 	m.adopted(l.lease.Head())
-	if p.more {
-		l.stepMember(m, evSoon{})
-	}
 	m.count()
 	l.o.Log.Info("committed", "replica", m.Name, "generation", l.lease.Head().Generation,
 		"changes", p.step.Delta.Len(), "deleted", p.step.Deleted)

@@ -112,6 +112,7 @@ func (p *pass) follow(ctx context.Context, root func(context.Context) (scope.Rem
 	if err != nil {
 		return err
 	}
+	p.scanned = nil
 	if len(t.Entries) == 0 && p.rep.Base().Totals().Files > 0 {
 		// An object store cannot tell an empty prefix from a missing one.
 		p.scanned = []string{fmt.Sprintf("replica %s: the remote prefix is empty; nothing is deleted here on that evidence", p.Name)}

@@ -60,5 +60,8 @@ func (l *loop) repair(ctx context.Context, r *history.Reader, v *history.Verdict
 	}
 	l.stepMember(m, evSoon{})
 	l.push(ctx)
+	if m.course.err == nil && !l.pushes(m) {
+		return fmt.Errorf("cannot finish the repair of replica %q: it is paused, or the lease is not ours any more; what is missing is sent once that is over", v.Replica)
+	}
 	return m.course.err
 }

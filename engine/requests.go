@@ -82,7 +82,7 @@ func (e *Engine) change(ctx context.Context, name string, ev event) error {
 func (e *Engine) Alone(ctx context.Context, name string, do func(ctx context.Context) error) error {
 	var outcome error
 	err := e.call(ctx, func() {
-		outcome = e.work(ctx, do)
+		outcome = e.workApart(ctx, do)
 		if m := e.member(name); m != nil {
 			e.stepMember(m, evSoon{})
 		}
@@ -131,9 +131,13 @@ func (e *Engine) FinishAdoption(ctx context.Context, names []string) error {
 		outcome = e.lease.Commit(ctx, store.NewID(), nil, func(h *store.Head) {
 			for _, m := range members {
 				delete(h.Adopted, m.Name)
-				m.report.origin.plain = nil
 			}
 		})
+		for _, m := range members {
+			if outcome == nil {
+				m.report.origin.plain = nil
+			}
+		}
 	})
 	if err == nil {
 		err = outcome

@@ -10,6 +10,7 @@ import (
 
 // Run keeps the replicas until ctx ends, then flushes and releases.
 func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.ended)
 	defer e.watch(ctx)()
 	for ctx.Err() == nil {
 		e.round(ctx)
@@ -20,6 +21,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Once does one full cycle: acquire, restore, push, release.
 func (e *Engine) Once(ctx context.Context) error {
+	defer close(e.ended)
 	e.cycles(ctx)
 	for e.unsettled() && ctx.Err() == nil {
 		e.cycles(ctx)

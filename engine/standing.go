@@ -42,7 +42,7 @@ type (
 	evHeld     struct{ every time.Duration } // asking for it, or writing with it, went well
 	evNoLease  struct{ err error }           // it did not
 	evAcquired struct{}                      // it is ours, and was another's or nobody's
-	evUnkept   struct{}                      // a renewal beside work failed
+	evUnkept   struct{}                      // a renewal failed, and it is ours still
 	evWanted   struct{}                      // the holder was asked for it
 	evAskNow   struct{}                      // it is asked for at once
 	evAskAnew  struct{}                      // and what went wrong before is not told any more
@@ -74,7 +74,7 @@ func (s standing) step(ev event, at instant) (standing, []action) {
 		s.collectAt = at.now.Add(collectAfter)
 		return s, []action{actDemote, actSoon}
 	case evUnkept:
-		s.renewAt = at.now.Add(at.delay(1))
+		s.renewAt = at.now.Add(at.delay(max(1, s.leaseFail)))
 	case evWanted:
 		s.wanted, s.leaseAt = at.now, time.Time{}
 	case evAskNow:

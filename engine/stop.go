@@ -171,11 +171,7 @@ func (l *loop) flush(ctx context.Context) (released bool) {
 // did not fit, and, where it is to be patient, what changed while it was read. With
 // the last one of the last member the lease is given back.
 func (l *loop) flushStep(ctx context.Context, m *member, last, patient bool) (more, released bool) {
-	var p *prepared
-	l.cycle(ctx, m, func(ctx context.Context, m *member) (err error) {
-		p, err = l.prepare(ctx, m)
-		return err
-	})
+	p := l.begin(ctx, m)
 	if p == nil {
 		return m.course.err == nil && patient && m.report.here.Of(account.Moving) > 0, false
 	}
@@ -189,9 +185,7 @@ func (l *loop) flushStep(ctx context.Context, m *member, last, patient bool) (mo
 	// It was sent within the time; the commit is one request more.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := l.commit(bounded, []*prepared{p}, changes...); err != nil {
-		l.note(m, err)
-		l.noteLease(err)
+	if l.conclude(bounded, []*prepared{p}, changes...) != nil {
 		return false, false
 	}
 	return more, last
@@ -222,6 +216,9 @@ func (l *loop) handOver(ctx context.Context) {
 		l.stepMember(m, evSoon{})
 	}
 	l.flushAll(ctx)
+	if ctx.Err() != nil {
+		return // not all was pushed: the end does that, and gives it back
+	}
 	if err := l.lease.Release(ctx, l.left()); err != nil {
 		l.noteLease(err)
 		return

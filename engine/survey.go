@@ -58,6 +58,9 @@ func (l *loop) surveyNow(ctx context.Context) {
 // nothing is known.
 func (l *loop) surveyMember(ctx context.Context, m *member) (a account.Account, err error) {
 	if _, err := os.Lstat(m.Path); l.clock.files == nil && errors.Is(err, fs.ErrNotExist) {
+		if m.rep != nil && m.rep.Base() != nil && !m.report.here.Empty() {
+			return a, err // it was here, with what is only there now
+		}
 		return a, nil // there is nothing here
 	}
 	works := m.connected

@@ -20,7 +20,11 @@ const expiryCheck = time.Second
 // report, however far it came.
 func (l *loop) run(ctx context.Context, m *member, f func(ctx context.Context, p *pass) error) error {
 	p := l.pass(m)
-	err := l.work(ctx, func(ctx context.Context) error { return f(ctx, p) })
+	work := l.work
+	if !m.Writes() {
+		work = l.workApart
+	}
+	err := work(ctx, func(ctx context.Context) error { return f(ctx, p) })
 	m.report = p.report
 	return err
 }
@@ -39,6 +43,16 @@ func (l *loop) pass(m *member) *pass {
 func (l *loop) work(ctx context.Context, f func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	return l.keepDuring(ctx, cancel, f)
+}
+
+// workApart is work that needs no lease: it goes on when that is lost.
+func (l *loop) workApart(ctx context.Context, f func(ctx context.Context) error) error {
+	return l.keepDuring(ctx, func(error) {}, f)
+}
+
+// keepDuring keeps the lease while f runs. cancel is called when it is lost.
+func (l *loop) keepDuring(ctx context.Context, cancel context.CancelCauseFunc, f func(ctx context.Context) error) error {
 	done := make(chan error, 1)
 	// Before f begins: a machine that slept since has a lease to lose.
 	held := l.lease != nil && l.lease.Holds()

@@ -17,7 +17,7 @@ func cmdExec(p *program) *cli.Command {
 		ArgsUsage:   "DIR PROGRAM [ARG…]",
 		Description: "Flags of the program go after --: coltec exec DIR -- ls -l",
 		Action: func(c *cli.Context) error {
-			return p.inside(c, c.Args().Tail())
+			return p.inside(c, c.Args().Tail(), p.in)
 		},
 	}
 }
@@ -36,7 +36,7 @@ func cmdLogs(p *program) *cli.Command {
 			if c.Bool("follow") {
 				argv = append(argv, "--follow")
 			}
-			return p.inside(c, append(argv, c.Args().Tail()...))
+			return p.inside(c, append(argv, c.Args().Tail()...), nil)
 		},
 	}
 }
@@ -57,21 +57,26 @@ func cmdStatus(p *program) *cli.Command {
 					argv = append(argv, "--"+name)
 				}
 			}
-			return p.inside(c, argv)
+			return p.inside(c, argv, nil)
 		},
 	}
 }
 
 // inside runs a program in the container as a person there would, and ends with
-// its exit code.
-func (p *program) inside(c *cli.Context, argv []string) error {
+// its exit code. It reads in; nil is for what reads nothing but keys, and those only where it
+// writes to the terminal that they come from.
+func (p *program) inside(c *cli.Context, argv []string, in io.Reader) error {
 	_, tools, ct, err := p.running(c)
 	if err != nil {
 		return err
 	}
+	tty := isTerminal(p.in) && cmdline.IsTerminal(p.raw.out)
+	if tty {
+		in = p.in
+	}
 	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
-		Argv: argv, Dir: ct.Workspace(), TTY: isTerminal(p.in) && cmdline.IsTerminal(p.raw.out),
-		Stdin: p.in, Stdout: p.raw.out, Stderr: p.raw.err,
+		Argv: argv, Dir: ct.Workspace(), TTY: tty, Foreground: isTerminal(in),
+		Stdin: in, Stdout: p.raw.out, Stderr: p.raw.err,
 	})
 	if err != nil || code == 0 {
 		return err

@@ -17,13 +17,15 @@ import (
 )
 
 // findSpec gives the real path of the spec that a verb is about: --config, then
-// COLTEC_CONFIG, then the nearest one from the current directory upwards.
+// COLTEC_CONFIG, then the nearest one from the current directory upwards. One that is gone
+// at the moment, as with a branch of git that does not have it, is that of the coltecd that
+// still runs by it.
 func (p *program) findSpec(c *cli.Context) (string, error) {
 	if path := c.String("config"); path != "" {
-		return realPath(path, "--config")
+		return p.realPath(path, "--config")
 	}
 	if path := p.env("COLTEC_CONFIG"); path != "" {
-		return realPath(path, "COLTEC_CONFIG")
+		return p.realPath(path, "COLTEC_CONFIG")
 	}
 	dir, err := os.Getwd()
 	if err != nil {
@@ -33,7 +35,7 @@ func (p *program) findSpec(c *cli.Context) (string, error) {
 	for {
 		path := filepath.Join(dir, daemon.SpecName)
 		if _, err := os.Stat(path); err == nil {
-			return realPath(path, "")
+			return p.realPath(path, "")
 		}
 		looked = append(looked, dir)
 		if dir == filepath.Dir(dir) {
@@ -41,18 +43,28 @@ func (p *program) findSpec(c *cli.Context) (string, error) {
 		}
 		dir = filepath.Dir(dir)
 	}
+	for _, dir := range looked {
+		if path, ok := p.runsBy(filepath.Join(dir, daemon.SpecName)); ok {
+			return path, nil
+		}
+	}
 	return "", hint.Wrap(
 		fmt.Errorf("cannot find %s: looked in %s", daemon.SpecName, strings.Join(looked, ", ")),
 		"run this inside a workspace, or name the spec with --config FILE or COLTEC_CONFIG")
 }
 
 // realPath is the one name of a file: two ways to a spec are one workspace.
-func realPath(path, by string) (string, error) {
+func (p *program) realPath(path, by string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
 	real, err := filepath.EvalSymlinks(abs)
+	if errors.Is(err, fs.ErrNotExist) {
+		if gone, ok := p.runsBy(abs); ok {
+			return gone, nil
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && by != "":
 		return "", hint.Wrap(fmt.Errorf("cannot find the spec %q: no such file", path), "%s names it", by)
@@ -60,6 +72,19 @@ func realPath(path, by string) (string, error) {
 		return "", fmt.Errorf("cannot find the spec %q: %w", path, err)
 	}
 	return real, nil
+}
+
+// runsBy gives the real path of a spec that is gone, where a coltecd runs by it.
+func (p *program) runsBy(path string) (real string, ok bool) {
+	rest := ""
+	for dir := path; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if there, err := filepath.EvalSymlinks(dir); err == nil {
+			_, ok, err := p.find(filepath.Join(there, rest))
+			return filepath.Join(there, rest), ok && err == nil
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
+	return "", false
 }
 
 // options are this call, about the spec at path. sp may be nil: a broken spec's coltecd

@@ -79,19 +79,19 @@ func (f *fake) Events(ctx context.Context, emit func(Event) error) error { retur
 func serve(t *testing.T, f *fake) (*Client, *Server, *bytes.Buffer) {
 	t.Helper()
 	lock := take(t, place(t, "srv"))
-	l, err := lock.Listen()
-	must(t, err)
 	logged := &bytes.Buffer{}
 	s := NewServer(f, slog.New(slog.NewTextHandler(logged, nil)))
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
+	done := make(chan error, 2)
+	must(t, lock.Listen(func(l net.Listener) { done <- s.Serve(l) }, func(err error) { t.Error(err) }))
 	t.Cleanup(func() {
 		s.Close()
-		if err := <-done; err != nil {
-			t.Error(err)
+		for range cap(done) {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
 		}
 	})
-	return Dial(lock.Socket()), s, logged
+	return Dial(lock.socket()), s, logged
 }
 
 func TestStatusGoesThrough(t *testing.T) {

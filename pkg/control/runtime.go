@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -96,10 +97,8 @@ func (p Runtime) Synced(dir string) bool {
 // root sees the coltecd that a container's user runs.
 func (p Runtime) searched() []string {
 	bases := p.bases()
-	if info, err := os.Stat(p.Spec); err == nil && p.UID == 0 {
-		if owner := int(info.Sys().(*syscall.Stat_t).Uid); owner != p.UID {
-			bases = append(bases, filepath.Join(p.Tmp, fmt.Sprintf("coltec-%d", owner)))
-		}
+	if owner, ok := p.owner(); ok && p.UID == 0 && owner != p.UID {
+		bases = append(bases, filepath.Join(p.Tmp, fmt.Sprintf("coltec-%d", owner)))
 	}
 	return bases
 }
@@ -123,12 +122,31 @@ type Instance struct {
 	Since       time.Time `json:"since"`
 
 	dir string // where it was found
+	uid int    // who looked
 }
 
 // Find looks for the coltecd of the spec at p.Spec, whatever workspace that
 // spec names by now: a spec that was broken or renamed under a running coltecd
-// still finds it. What counts is the lock, never an answer on the socket.
+// still finds it. What counts is the lock, never an answer on the socket. Files that were
+// removed under it are there again when it is found.
 func Find(p Runtime) (Instance, bool, error) {
+	i, ok, err := byFiles(p)
+	if err != nil || ok && exists(i.Socket) {
+		return i, ok, err
+	}
+	if lit, found, err := byBeacon(p); found || err != nil {
+		return lit, found, err
+	}
+	return i, ok, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// byFiles looks in the runtime directories.
+func byFiles(p Runtime) (Instance, bool, error) {
 	for _, base := range p.searched() {
 		entries, err := os.ReadDir(base)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -138,6 +156,7 @@ func Find(p Runtime) (Instance, bool, error) {
 			dir := filepath.Join(base, e.Name())
 			i, err := readInstance(dir)
 			if err == nil && i.Spec == p.Spec && held(dir) {
+				i.uid = p.UID
 				return i, true, nil
 			}
 		}
@@ -146,7 +165,13 @@ func Find(p Runtime) (Instance, bool, error) {
 }
 
 // Alive reports whether the instance still has its lock.
-func (i Instance) Alive() bool { return held(i.dir) }
+func (i Instance) Alive() bool {
+	if i.dir != "" && held(i.dir) {
+		return true
+	}
+	_, ok := lit(Runtime{Spec: i.Spec, UID: i.uid})
+	return ok
+}
 
 func readInstance(dir string) (Instance, error) {
 	i := Instance{dir: dir}
@@ -170,7 +195,12 @@ func held(dir string) bool {
 // Lock is the right to be the one coltecd of a workspace. It lasts as long as
 // a process has one of its files open: a keeper and its coltecd share it.
 type Lock struct {
-	locks []*os.File // one per directory, the socket's first
+	beacon *os.File // nil: somebody else has the name
+	uid    int
+
+	mu       sync.Mutex
+	locks    []*os.File // one per directory, the socket's first
+	instance []byte     // as it was written
 }
 
 // Acquire locks the workspace, or fails with [ErrRunning].
@@ -178,9 +208,14 @@ func Acquire(p Runtime) (*Lock, error) {
 	if i, ok, err := Find(p); err != nil || ok {
 		return nil, errors.Join(err, running(i))
 	}
-	s := &Lock{}
+	beacon, err := light(p)
+	if err != nil {
+		return nil, err
+	}
+	s := &Lock{beacon: beacon, uid: p.UID}
 	dirs := p.dirs()
 	if len(dirs) == 0 {
+		s.Close()
 		return nil, hint.Wrap(
 			fmt.Errorf("cannot find a place for the socket: %s", join(p.bases())),
 			"set XDG_RUNTIME_DIR to a short path outside every synced tree")
@@ -206,14 +241,19 @@ func running(i Instance) error {
 // Inherit is the lock whose files a parent process handed over at these
 // descriptors.
 func Inherit(fds ...uintptr) (*Lock, error) {
-	s := &Lock{}
+	s := &Lock{uid: os.Getuid()}
 	for _, fd := range fds {
 		name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-		if err != nil || filepath.Base(name) != lockName {
-			return nil, fmt.Errorf("internal error: descriptor %d is not the lock of a seat (%q)", fd, name)
-		}
+		name = strings.TrimSuffix(name, " (deleted)")
 		unix.CloseOnExec(int(fd))
-		s.locks = append(s.locks, os.NewFile(fd, name))
+		switch {
+		case err == nil && strings.HasPrefix(name, "socket:"):
+			s.beacon = os.NewFile(fd, name)
+		case err == nil && filepath.Base(name) == lockName:
+			s.locks = append(s.locks, os.NewFile(fd, name))
+		default:
+			return nil, fmt.Errorf("internal error: descriptor %d is not a lock (%q)", fd, name)
+		}
 	}
 	return s, nil
 }
@@ -291,34 +331,87 @@ func Private(dir string, uid int, variable string) error {
 }
 
 // Files are the locks, to be handed to a child (see [Inherit]).
-func (s *Lock) Files() []*os.File { return s.locks }
+func (s *Lock) Files() []*os.File {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.beacon == nil {
+		return slices.Clone(s.locks)
+	}
+	return append(slices.Clone(s.locks), s.beacon)
+}
 
 // Dir is the directory with the socket.
-func (s *Lock) Dir() string { return filepath.Dir(s.locks[0].Name()) }
+func (s *Lock) Dir() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir()
+}
 
-// Socket is the path of the socket.
-func (s *Lock) Socket() string { return filepath.Join(s.Dir(), socketName) }
+func (s *Lock) dir() string { return filepath.Dir(s.locks[0].Name()) }
+
+// socket is the path of the socket.
+func (s *Lock) socket() string { return filepath.Join(s.dir(), socketName) }
 
 // WriteInstance writes where this coltecd is, for clients, in each directory of the lock.
 func (s *Lock) WriteInstance(i Instance) error {
-	i.Socket = s.Socket()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i.Socket = s.socket()
 	b, err := json.Marshal(i)
 	if err != nil {
 		return err
 	}
-	for _, lock := range s.locks {
-		path := filepath.Join(filepath.Dir(lock.Name()), instanceName)
-		if err := wholefile.Write(path, b, 0o600, wholefile.Volatile); err != nil {
-			return fmt.Errorf("cannot write %s: %w", path, err)
+	s.instance = b
+	for n := range s.locks {
+		if err := s.writeInstance(n); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// Listen opens the socket, 0600. One that a crashed coltecd left is replaced:
-// the lock is ours.
-func (s *Lock) Listen() (net.Listener, error) {
-	path := s.Socket()
+// writeInstance writes it to one of the directories.
+func (s *Lock) writeInstance(n int) error {
+	path := filepath.Join(filepath.Dir(s.locks[n].Name()), instanceName)
+	if err := wholefile.Write(path, s.instance, 0o600, wholefile.Volatile); err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Listen opens the socket, 0600, and the beacon, and has them served, each in a goroutine of
+// its own. A socket that a crashed coltecd left is replaced: the lock is ours. Files that are
+// removed later are made anew for whoever misses them, and failed is told where that cannot be.
+func (s *Lock) Listen(serve func(net.Listener), failed func(error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range s.locks {
+		if err := s.relock(n); err != nil {
+			return err
+		}
+	}
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	if s.beacon != nil {
+		beacon, err := net.FileListener(s.beacon)
+		if err != nil {
+			l.Close()
+			return fmt.Errorf("cannot listen: %w", err)
+		}
+		go serve(beaconListener{beacon, func() {
+			if err := s.mend(serve); err != nil {
+				failed(err)
+			}
+		}})
+	}
+	go serve(l)
+	return nil
+}
+
+func (s *Lock) listen() (net.Listener, error) {
+	path := s.socket()
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot replace the socket: %w", err)
 	}
@@ -333,25 +426,83 @@ func (s *Lock) Listen() (net.Listener, error) {
 	return l, nil
 }
 
+// mend makes the files anew that are missing.
+func (s *Lock) mend(serve func(net.Listener)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range s.locks {
+		if err := s.relock(n); err != nil {
+			return err
+		}
+		if s.instance != nil && !exists(filepath.Join(filepath.Dir(s.locks[n].Name()), instanceName)) {
+			if err := s.writeInstance(n); err != nil {
+				return err
+			}
+		}
+	}
+	if exists(s.socket()) {
+		return nil
+	}
+	l, err := s.listen()
+	if err == nil {
+		go serve(l)
+	}
+	return err
+}
+
+// relock takes the lock of a directory again where its file is gone.
+func (s *Lock) relock(n int) error {
+	path := s.locks[n].Name()
+	if s.owns(n) {
+		return nil
+	}
+	f, err := takeLock(filepath.Dir(path), s.uid)
+	if err != nil {
+		return fmt.Errorf("cannot make %s again, which was removed: %w", path, err)
+	}
+	s.locks[n].Close()
+	s.locks[n] = f
+	return nil
+}
+
+// owns reports whether what lies at the name of a lock is that lock.
+func (s *Lock) owns(n int) bool {
+	mine, err1 := s.locks[n].Stat()
+	there, err2 := os.Lstat(s.locks[n].Name())
+	return err1 == nil && err2 == nil && os.SameFile(mine, there)
+}
+
 // Release removes the runtime directories and gives the lock up.
 func (s *Lock) Release() {
+	s.mu.Lock()
 	// The instance files first: nobody may find one directory of a lock whose other
 	// one is gone. The socket's directory last: it is what clients wait for.
-	for _, lock := range s.locks {
-		_ = os.Remove(filepath.Join(filepath.Dir(lock.Name()), instanceName))
+	var own []string
+	for n, lock := range s.locks {
+		if s.owns(n) {
+			dir := filepath.Dir(lock.Name())
+			_ = os.Remove(filepath.Join(dir, instanceName))
+			own = append(own, dir)
+		}
 	}
-	for _, lock := range slices.Backward(s.locks) {
+	for _, dir := range slices.Backward(own) {
 		// Ours and private: nothing else is in there. What cannot be removed
 		// does no harm, the lock is what counts.
-		_ = os.RemoveAll(filepath.Dir(lock.Name()))
+		_ = os.RemoveAll(dir)
 	}
+	s.mu.Unlock()
 	s.Close()
 }
 
 // Close gives this process's part of the lock up and leaves the files.
 func (s *Lock) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, lock := range s.locks {
 		lock.Close()
+	}
+	if s.beacon != nil {
+		s.beacon.Close()
 	}
 }
 

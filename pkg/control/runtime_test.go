@@ -2,14 +2,19 @@ package control
 
 import (
 	"errors"
+	"log/slog"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -22,6 +27,19 @@ func place(t *testing.T, name string) Runtime {
 	}
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	return Runtime{Workspace: "acme/widget/" + name, Spec: filepath.Join(tmp, name, "spec.yaml"), Tmp: tmp, UID: os.Getuid()}
+}
+
+// listen gives the beacon's listener, and closes all in the end.
+func listen(t *testing.T, s *Lock) <-chan net.Listener {
+	t.Helper()
+	beacon := make(chan net.Listener, 1)
+	must(t, s.Listen(func(l net.Listener) {
+		t.Cleanup(func() { l.Close() })
+		if _, ok := l.(beaconListener); ok {
+			beacon <- l
+		}
+	}, func(err error) { t.Error(err) }))
+	return beacon
 }
 
 func take(t *testing.T, p Runtime) *Lock {
@@ -151,10 +169,11 @@ func TestLock(t *testing.T) {
 	p := place(t, "lock")
 	p.XDG = p.Tmp
 	s := take(t, p)
+	(<-listen(t, s)).Close()
 	must(t, s.WriteInstance(Instance{PID: 42, Spec: p.Spec, Workspace: p.Workspace}))
 
 	i, ok, err := Find(p)
-	if err != nil || !ok || i.PID != 42 || i.Socket != s.Socket() {
+	if err != nil || !ok || i.PID != 42 || i.Socket != s.socket() {
 		t.Errorf("Find = %+v, %v, %v", i, ok, err)
 	}
 	if _, err := Acquire(p); !errors.Is(err, ErrRunning) || err.Error() != "already running (pid 42)" {
@@ -198,18 +217,15 @@ func TestStaleFilesAreNoInstance(t *testing.T) {
 	p := place(t, "stale")
 	s := take(t, p)
 	must(t, s.WriteInstance(Instance{PID: os.Getpid(), Spec: p.Spec}))
-	l, err := s.Listen()
-	must(t, err)
-	defer l.Close() // the socket still answers, and yet:
+	open := listen(t, s)
 	s.Close()
+	(<-open).Close() // its beacon goes with it; the socket still answers, and yet:
 	if i, ok, err := Find(p); ok || err != nil {
 		t.Errorf("Find = %+v, %v", i, err)
 	}
 	again := take(t, p)
-	l2, err := again.Listen()
-	must(t, err)
-	defer l2.Close()
-	if info, err := os.Stat(again.Socket()); err != nil || info.Mode().Perm() != 0o600 {
+	listen(t, again)
+	if info, err := os.Stat(again.socket()); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("socket: %v, %v", info.Mode(), err)
 	}
 }
@@ -223,8 +239,8 @@ func TestInherit(t *testing.T) {
 	must(t, err)
 	defer heir.Close()
 	s.Close() // the keeper dies, its coltecd still has the lock
-	if heir.Socket() != s.Socket() {
-		t.Errorf("socket %q, want %q", heir.Socket(), s.Socket())
+	if heir.socket() != s.socket() {
+		t.Errorf("socket %q, want %q", heir.socket(), s.socket())
 	}
 	if _, err := Acquire(p); !errors.Is(err, ErrRunning) {
 		t.Errorf("Take beside an heir: %v", err)
@@ -244,6 +260,7 @@ func TestReleaseIsSeenAtOnce(t *testing.T) {
 	}
 	for range 50 {
 		s := take(t, p)
+		(<-listen(t, s)).Close()
 		if err := s.WriteInstance(Instance{PID: os.Getpid(), Spec: p.Spec}); err != nil {
 			t.Fatal(err)
 		}
@@ -259,5 +276,83 @@ func TestReleaseIsSeenAtOnce(t *testing.T) {
 			t.Fatalf("who waited for the end finds another: %v, %v", ok, err)
 		}
 		<-done
+	}
+}
+
+// Whatever is removed of what a coltecd is found by is there again for whoever looks, and
+// nobody takes its place meanwhile.
+func TestWhatIsRemovedIsMadeAnew(t *testing.T) {
+	for _, name := range []string{"", "sock", "instance.json", "lock"} {
+		t.Run("without "+name, func(t *testing.T) {
+			p := place(t, "anew")
+			s := take(t, p)
+			server := NewServer(&fake{}, slog.New(slog.DiscardHandler))
+			must(t, s.Listen(func(l net.Listener) { _ = server.Serve(l) }, func(err error) { t.Error(err) }))
+			defer server.Close()
+			must(t, s.WriteInstance(Instance{PID: 7, Spec: p.Spec}))
+			for range 2 {
+				must(t, os.RemoveAll(filepath.Join(s.Dir(), name)))
+				if _, err := Acquire(p); !errors.Is(err, ErrRunning) {
+					t.Fatalf("another takes the place: %v", err)
+				}
+				i, ok, err := Find(p)
+				if err != nil || !ok || i.PID != 7 || !i.Alive() {
+					t.Fatalf("Find: %+v, %v, %v", i, ok, err)
+				}
+				if _, err := Dial(i.Socket).Status(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			server.Close()
+			s.Release()
+			if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("it leaves %s: %v", s.Dir(), err)
+			}
+			take(t, p)
+		})
+	}
+}
+
+// The files of one that runs now stay where one ends whose own were removed.
+func TestReleaseLeavesAnothersFiles(t *testing.T) {
+	p := place(t, "others")
+	s := take(t, p)
+	must(t, os.RemoveAll(s.Dir()))
+	other, err := takeLock(s.Dir(), p.UID) // as a coltecd without a beacon takes it
+	must(t, err)
+	defer other.Close()
+	s.Release()
+	if _, err := os.Stat(other.Name()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A stranger's socket of that name neither keeps a coltecd from running nor is taken for one.
+func TestAnotherUsersBeacon(t *testing.T) {
+	sample.Long(t)
+	if os.Getuid() != 0 {
+		t.Skip("needs two users")
+	}
+	p := place(t, "squatted")
+	cmd := exec.Command("/usr/bin/python3", "-c", `import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind("\0" + sys.argv[1]); s.listen(); print(flush=True); sys.stdin.read()`, beaconName(p.Spec)[1:])
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer func() { in.Close(); _ = cmd.Wait() }()
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if i, ok, err := Find(p); ok || err != nil {
+		t.Errorf("Find = %+v, %v", i, err)
+	}
+	s := take(t, p)
+	must(t, s.WriteInstance(Instance{PID: 7, Spec: p.Spec}))
+	listen(t, s)
+	if i, ok, err := Find(p); !ok || err != nil || i.PID != 7 {
+		t.Errorf("Find = %+v, %v, %v", i, ok, err)
 	}
 }

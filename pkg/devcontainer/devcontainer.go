@@ -263,25 +263,30 @@ func lastLine(s string) string {
 	return strings.TrimSpace(lines[len(lines)-1])
 }
 
-// command is a child in a group of its own that ends with ctx.
+// command is a child that ends with ctx, in a session of its own: in a group of a terminal's
+// session that is not in the foreground, whoever reads the terminal (docker, sudo in an
+// initializeCommand) is stopped for good.
 func (t Tools) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.WaitDelay = t.Environ, childWait
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	return cmd
 }
 
 // Exec says what to run in a container.
 type Exec struct {
-	Argv   []string
-	Env    map[string]string // beside the container's and the workspace's; values are on no command line
-	Dir    string
-	Root   bool // as root, not as the workspace's user
-	TTY    bool
-	Stdin  io.Reader // nil: none
-	Stdout io.Writer
-	Stderr io.Writer
+	Argv []string
+	Env  map[string]string // beside the container's and the workspace's; values are on no command line
+	Dir  string
+	Root bool // as root, not as the workspace's user
+	TTY  bool
+	// Foreground is of what reads the terminal of whoever calls: it gets that terminal's
+	// signals, too.
+	Foreground bool
+	Stdin      io.Reader // nil: none
+	Stdout     io.Writer
+	Stderr     io.Writer
 }
 
 // argv is docker's command line. Values of variables are given by name alone:
@@ -319,8 +324,9 @@ func (e Exec) env(c Container) map[string]string {
 // Run runs it and gives its exit code. An error means that it could not be run.
 func (t Tools) Run(ctx context.Context, c Container, e Exec) (int, error) {
 	cmd := t.command(ctx, t.Docker, e.argv(c)...)
-	if e.TTY { // a terminal's signals are for the program in the container
+	if e.Foreground {
 		cmd.SysProcAttr = nil
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	}
 	cmd.Env = slices.Clone(t.Environ)
 	for name, value := range e.env(c) {

@@ -57,7 +57,7 @@ func (c *capture) read() error {
 	}
 	for i := range c.now.items {
 		f := &c.now.items[i]
-		if f.path == "packed-refs" || strings.HasPrefix(f.path, "refs/") || !c.carriesLog(f.path) {
+		if f.path == "packed-refs" || strings.HasPrefix(f.path, "refs/") || !c.carriesLog(f.path) || says(f.path) {
 			continue
 		}
 		have[f.path] = true
@@ -74,6 +74,13 @@ func (c *capture) read() error {
 		}
 	}
 	return nil
+}
+
+// says reports whether a file would say something of the shadow that it is in: the log of a
+// branch that has our name, or what a shadow had that was copied back.
+func says(path string) bool {
+	base := filepath.Base(path)
+	return base == Mark || base == Gone
 }
 
 // carriesLog says whether a file, if it is a log, is of a ref that is carried.

@@ -256,7 +256,11 @@ func (r *Root) Rename(from, to string, replace bool) error {
 // Chmod sets the permission bits of a file or directory.
 func (r *Root) Chmod(path string, mode uint32) error {
 	return r.in("chmod", path, func(dir int, name string) error {
-		// Linux has a chmod that follows no link since 6.6.
+		// Linux has a chmod that follows no link since 6.6. Older ones, and sandboxes that do
+		// not know it, refuse it, each with an error of its own.
+		if unix.Fchmodat(dir, name, mode, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return nil
+		}
 		fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err

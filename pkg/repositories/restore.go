@@ -183,7 +183,7 @@ func (g *Repositories) restore(ctx context.Context, source store.Layout, dir str
 // parted are the rows of a shadow, packs apart.
 func parted(rows []tree.Entry) (state, packs []tree.Entry) {
 	for _, e := range rows {
-		if strings.HasSuffix(e.Path, packSuffix) {
+		if strings.HasSuffix(e.Path, packSuffix) && path.Base(path.Dir(e.Path)) == "pack" {
 			packs = append(packs, e)
 		} else {
 			state = append(state, e)

@@ -21,12 +21,15 @@ var zeros [block]byte
 type Writer struct {
 	f     *os.File
 	at    int64
+	end   int64 // what was written ends here
 	fresh bool
 }
 
 // NewWriter writes to f from an offset on. A fresh file has nothing there yet; of any
 // other what is there makes way for the hole.
-func NewWriter(f *os.File, at int64, fresh bool) *Writer { return &Writer{f, at, fresh} }
+func NewWriter(f *os.File, at int64, fresh bool) *Writer {
+	return &Writer{f: f, at: at, end: at, fresh: fresh}
+}
 
 // Write writes b, but for its blocks of zeros.
 func (w *Writer) Write(b []byte) (n int, err error) {
@@ -39,6 +42,7 @@ func (w *Writer) Write(b []byte) (n int, err error) {
 		switch {
 		case !hole:
 			_, err = w.f.WriteAt(b[n:end], w.at+int64(n))
+			w.end = w.at + int64(end)
 		case !w.fresh:
 			err = Punch(w.f, w.at+int64(n), int64(end-n))
 		}
@@ -57,10 +61,20 @@ func (w *Writer) next(b []byte, n int) int {
 
 func isZero(b []byte) bool { return bytes.Equal(b, zeros[:len(b)]) }
 
+// Finish gives a file that was fresh its length where it ends in a hole. To truncate each
+// file would cost a small one as much again as its content.
+func (w *Writer) Finish() error {
+	if w.end == w.at {
+		return nil
+	}
+	return w.f.Truncate(w.at)
+}
+
 // Copy copies all of src to a fresh file.
 func Copy(f *os.File, src io.Reader) (int64, error) {
-	n, err := io.Copy(NewWriter(f, 0, true), src)
-	return n, errors.Join(err, f.Truncate(n))
+	w := NewWriter(f, 0, true)
+	n, err := io.Copy(w, src)
+	return n, errors.Join(err, w.Finish())
 }
 
 // Punch makes a stretch of a file zeros, and a hole where the file system has such.

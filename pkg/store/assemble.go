@@ -162,7 +162,7 @@ func (a *assembler) assemble(t *target) error {
 			return err
 		}
 	}
-	return errors.Join(t.wantSum(sum), f.Truncate(t.Size), f.Close())
+	return errors.Join(t.wantSum(sum), w.Finish(), f.Close())
 }
 
 // begin makes a file that several parts make up, or goes on with one that a run which

@@ -158,8 +158,7 @@ func (a Agreement) Lost(ctx context.Context, root localfs.FileSystem) (paths []s
 	}
 	missing := map[string]bool{}
 	for _, e := range s.seen {
-		stem, stands := strings.CutSuffix(e.Path, s.Stands)
-		spared := stem + s.Spared
+		spared, stands := s.spares(e.Path)
 		if u := a.base.RemoteAt(spared); stands && !s.there[spared] && !s.hidden(spared) && (u == nil || u.Gone) {
 			missing[spared] = true
 		}
@@ -180,7 +179,7 @@ func (a Agreement) Lost(ctx context.Context, root localfs.FileSystem) (paths []s
 	}
 	for _, e := range s.seen {
 		below, _ := s.below(e.Path)
-		if strings.HasSuffix(e.Path, s.Stands) && lost[s.wholeOf(below)] {
+		if _, stands := s.spares(e.Path); stands && lost[s.wholeOf(below)] {
 			paths = append(paths, e.Path)
 		}
 	}

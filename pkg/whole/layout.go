@@ -51,7 +51,14 @@ func (l *Layout) bulk(path string) bool {
 // standsFor gives the file that is here for one that may be missing; ok is false for others.
 func (l *Layout) standsFor(path string) (by string, ok bool) {
 	stem, ok := strings.CutSuffix(path, l.Spared)
-	return stem + l.Stands, ok && l.Spared != ""
+	return stem + l.Stands, ok && l.Spared != "" && l.bulk(path)
+}
+
+// spares gives the file that may be missing here where another stands for it; ok is false for
+// what stands for none.
+func (l *Layout) spares(path string) (spared string, ok bool) {
+	stem, ok := strings.CutSuffix(path, l.Stands)
+	return stem + l.Spared, ok && l.Spared != "" && l.bulk(path)
 }
 
 // Shadows are those of a tree, as a walk met them.
