@@ -36,7 +36,7 @@ func TestLive(t *testing.T) {
 	t.Logf("%d generations; COLTEC_SEED=%d repeats them as far as chance allows", generations, seed)
 	x := newLive(t, uint64(seed))
 	for len(x.kept) < generations {
-		x.next()
+		x.next(generations - len(x.kept))
 	}
 	x.report(generations >= liveTimed)
 }
@@ -99,6 +99,7 @@ type live struct {
 	ledgers map[string]*ledger
 	deck    []liveJob
 	rounds  int
+	last    int64 // the generation with which a round ends early
 
 	heads heads
 	log   []liveDoing // what was done, by the generation after which it began
@@ -217,18 +218,19 @@ func (h *heads) seen(generation int64) (int64, bool) {
 var savers = []struct {
 	name  string
 	watch bool
-	saves int // generations that it makes, about
+	saves int // how often it saves
 	save  func(*live, *liveCrewOf, int)
 }{
-	{"sync", false, 11, (*live).bySync},
-	{"watch", true, 5, (*live).byWatch},
-	{"sync", false, 11, (*live).bySync},
+	{"sync", false, 14, (*live).bySync},
+	{"watch", true, 4, (*live).byWatch},
 	{"stop", false, 3, (*live).byStop},
+	{"sync", false, 14, (*live).bySync},
+	{"watch", true, 4, (*live).byWatch},
 }
 
 // next is a round: programs write for a while, then coltecd runs beside them; what it
-// made is judged, and the other machine goes on.
-func (x *live) next() {
+// made is judged, and the other machine goes on. It ends early with so many generations.
+func (x *live) next(most int) {
 	x.t.Helper()
 	saver := savers[x.rounds%len(savers)]
 	x.rounds++
@@ -242,6 +244,7 @@ func (x *live) next() {
 	c.more(12)
 	x.delays("alone", c, from, clockNow())
 	x.do(saver.name)
+	x.last = x.generation() + int64(most)
 	saver.save(x, c, saver.saves)
 	if len(x.kept) == before {
 		x.t.Fatalf("round %d: no generation came", x.rounds)
@@ -342,7 +345,7 @@ func (x *live) doneAt(at int64) string {
 func (x *live) bySync(c *liveCrewOf, saves int) {
 	x.start()
 	from := clockNow()
-	for range saves {
+	for n := 0; n < saves && x.generation() < x.last; n++ {
 		x.pause(20, 150)
 		c.strike()
 		x.sync()
