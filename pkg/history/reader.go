@@ -479,7 +479,7 @@ func (r *Reader) bring(ctx context.Context, x scope.Replica, here *replica.Repli
 	if err != nil {
 		return anchor.Told(err)
 	}
-	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past(past))
+	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past{Entries: past.Entries, Source: past.Source, Under: past.Under, Missing: past.Missing})
 	out.Placed += placed
 	out.Problems = append(out.Problems, problems...)
 	return anchor.Told(err)

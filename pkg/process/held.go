@@ -37,7 +37,8 @@ func newHeld(dir, marker string) held {
 // move takes exactly as many bytes out of the pipe as text holds, which are the next in
 // it, and holds them if it can.
 func (h *held) move(pipe int, text []byte) error {
-	if h.file == nil {
+	if h.size == 0 && !h.reachable() {
+		h.remove()
 		h.open(pipe)
 	}
 	for h.file != nil && len(text) > 0 {
@@ -53,6 +54,13 @@ func (h *held) move(pipe int, text []byte) error {
 		text = text[n:]
 	}
 	return drainInto(pipe, text)
+}
+
+// reachable reports whether who comes after us can find the file: a cleaner of temporary
+// files may have removed it.
+func (h *held) reachable() bool {
+	var info syscall.Stat_t
+	return h.file != nil && syscall.Fstat(int(h.file.Fd()), &info) == nil && info.Nlink > 0
 }
 
 // open makes the file, which has the number of the pipe in its name.

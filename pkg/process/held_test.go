@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -179,6 +180,23 @@ func (s *seam) carryUnchecked() {
 	s.t.Helper()
 	s.carrier.out = printer{newOutput()}
 	s.carry()
+}
+
+// A cleaner of temporary files has removed the directory: the next line is held again.
+func TestHeldIsMadeAnew(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "held")
+	s := newSeam(t, dir)
+	defer s.close()
+	for _, line := range []string{"1", "2"} {
+		s.print(line)
+		s.carry()
+		s.whole("a line that was begun")
+		s.print(line + "\n")
+		s.carry()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Who comes after a killed supervisor puts the line together, and ends one whose child
