@@ -47,7 +47,7 @@ var lower = map[string]string{
 	"pkg/datadirs":     "pkg/account pkg/livestore pkg/localfs pkg/store pkg/tree pkg/whole",
 	"pkg/adoption":     "pkg/base pkg/killpoint pkg/plan pkg/rclone pkg/replica pkg/scope pkg/store pkg/tree",
 	"pkg/collection":   "pkg/store",
-	"pkg/history":      "pkg/anchor pkg/databases pkg/filter pkg/frozen pkg/hint pkg/localfs pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/status pkg/store pkg/tree pkg/whole",
+	"pkg/history":      "pkg/anchor pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/hint pkg/localfs pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/status pkg/store pkg/tree pkg/whole",
 	"pkg/preview":      "pkg/history pkg/plan pkg/rclone pkg/replica pkg/scope pkg/status pkg/store",
 	"pkg/control":      "pkg/account pkg/hint pkg/status pkg/wholefile",
 	"supervisor":       "hooks pkg/backoff pkg/hint pkg/process pkg/unit pkg/wholefile",

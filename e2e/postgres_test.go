@@ -157,6 +157,65 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 	judged(t, "on the next machine", b.path(dataDir), want)
 }
 
+// What comes under a server waits until it has stopped, and status names it. Both have gone on
+// by then: the directory is the bucket's, and the one that was here lies aside. Each of them
+// starts, and has all of its own rows.
+func TestPostgresComesUnderAServer(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a, b := w.machine("a"), w.machine("b")
+	a.asUser()
+	b.asUser()
+	p := dbtest.NewPostgres(t, a.path(dataDir))
+	p.Start()
+	p.Fill(1)
+	p.Stop()
+	a.write("file", "1")
+	a.spec(nil)
+	a.own()
+	a.once()
+	b.spec(nil)
+	b.own()
+	b.once()
+	work := func(p *dbtest.Postgres, transactions int) dbtest.Sums {
+		t.Helper()
+		load := p.Load(2)
+		p.Transactions(transactions)
+		load.Stop()
+		return sums(t, p)
+	}
+	p.Start()
+	theirs := work(p, 50)
+	p.Stop()
+	a.write("file", "2")
+	a.once()
+
+	q := dbtest.OpenPostgres(t, b.path(dataDir))
+	q.Start()
+	ours := work(q, 80)
+	b.run("start", "--wait")
+	doc := b.await("the file comes", func(status.Document) bool { return b.read("file") == "2" })
+	if text := inline(replicaIn(t, doc, "workspace").Unplaced) + words(doc); !strings.Contains(text, dataDir) || !strings.Contains(text, "PostgreSQL") {
+		t.Errorf("status does not name what waits: %s", text)
+	}
+	if got := sums(t, q); got != ours {
+		t.Errorf("under the server its rows are others: %+v, want %+v", got, ours)
+	}
+	q.Stop()
+	b.await("it comes", func(doc status.Document) bool {
+		b.run("sync")
+		return len(replicaIn(t, doc, "workspace").Unplaced) == 0
+	})
+	b.stop()
+	kept, _ := filepath.Glob(b.path(".coltec/conflicts/*/" + dataDir))
+	if len(kept) != 1 {
+		t.Fatalf("kept aside: %q", kept)
+	}
+	judged(t, "the bucket's", b.path(dataDir), theirs)
+	judged(t, "the one aside", kept[0], ours)
+}
+
 // A server that was killed left what a power cut leaves, and its lock file: that goes as it is,
 // and starts elsewhere.
 func TestPostgresThatWasKilledIsCarried(t *testing.T) {
@@ -181,6 +240,42 @@ func TestPostgresThatWasKilledIsCarried(t *testing.T) {
 	if got, err := q.Judge(); err != nil || got.Transactions < 100 {
 		t.Errorf("after a kill: %+v, %v", got, err)
 	}
+}
+
+// A LevelDB that a program has open is withheld, and comes out whole once it was closed.
+func TestLevelDBIsWithheldWhileItIsOpen(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.mkdir("profile")
+	db := dbtest.OpenLevelDB(t, a.path("profile/db"))
+	put := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			db.Put(strconv.Itoa(i), strings.Repeat("v", 1000)+strconv.Itoa(i))
+		}
+	}
+	put(0, 100)
+	a.start()
+	a.leaves([]string{"sync"}, `"profile/db"`, "LevelDB")
+	put(100, 200)
+	a.leaves([]string{"sync"}, `"profile/db"`)
+	for _, g := range w.generations() {
+		if rows := w.rowsBelow(g, "workspace", "profile/db"); len(rows) > 0 {
+			t.Errorf("generation %d has %d files of it", g.Number, len(rows))
+		}
+	}
+	db.Close()
+	a.sync()
+	elsewhere := dbtest.OpenLevelDB(t, a.restoreBeside("profile/db", newest(w).Number))
+	for i := range 200 {
+		if got := elsewhere.Get(strconv.Itoa(i)); got != strings.Repeat("v", 1000)+strconv.Itoa(i) {
+			t.Fatalf("%d is %q", i, got)
+		}
+	}
+	elsewhere.Close()
 }
 
 // A server that takes longer to end than units usually get before the last push is waited for:

@@ -18,7 +18,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,7 +87,7 @@ func NewPostgres(t testing.TB, dir string) *Postgres {
 }
 
 // OpenPostgres takes a data directory that is there, or is to be made. It changes nothing of
-// it: see Adopt for one that somebody else owns.
+// it.
 func OpenPostgres(t testing.TB, dir string) *Postgres {
 	t.Helper()
 	p := &Postgres{Dir: dir, UID: os.Getuid(), t: t, bin: binaries(t)}
@@ -110,17 +109,6 @@ func OpenPostgres(t testing.TB, dir string) *Postgres {
 		_ = os.RemoveAll(socket)
 	})
 	return p
-}
-
-// Adopt gives all of the data directory to whom the server runs as, with its modes as they are.
-func (p *Postgres) Adopt() {
-	p.t.Helper()
-	err := filepath.WalkDir(p.Dir, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, p.UID, p.UID))
-	})
-	if err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 // binaries is where PostgreSQL's programs are: on Debian not in PATH.

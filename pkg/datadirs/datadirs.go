@@ -19,9 +19,8 @@ import (
 // Directories are the data directories of one tree. The replica's worker owns it, but for the
 // account and the notes, which are read between its runs.
 type Directories struct {
-	o     whole.Options
-	open  map[string]*directory // those that are withheld, by path
-	waits map[string]*directory // those in which something is to be placed
+	o    whole.Options
+	open map[string]*directory // those that are withheld, by path
 }
 
 var _ whole.Guard = (*Directories)(nil)
@@ -163,34 +162,40 @@ func name(dir string) string {
 	return dir
 }
 
-// Comes gives the data directories around what is to come: those that a server has open, which
-// stay as they are, and the others.
+// Comes is [Comes], for the tree.
 func (d *Directories) Comes(ctx context.Context, files localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
-	var programs livestore.Programs
-	d.waits = map[string]*directory{}
-	met := whole.Met{}
-	for _, path := range paths {
-		met.Gone = append(met.Gone, tree.Entry{Path: path})
+	return Comes(d.o.Path)(ctx, files, paths)
+}
+
+// Comes gives, for the tree at a path, the data directories around what is to come: those that
+// a server has open, which stay as they are, and the others. See [whole.Guard].
+func Comes(root string) func(ctx context.Context, files localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
+	return func(ctx context.Context, files localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
+		var programs livestore.Programs
+		met := whole.Met{}
+		for _, path := range paths {
+			met.Gone = append(met.Gone, tree.Entry{Path: path})
+		}
+		for _, dir := range around(met) {
+			if slices.ContainsFunc(occupied, func(u localfs.Unknown) bool { return inside(dir, u.Path) }) {
+				continue
+			}
+			kind := livestore.Find(files, dir)
+			if kind == "" {
+				continue
+			}
+			use := livestore.UseOf(files, root, dir, kind, &programs)
+			if !use.Open {
+				together = append(together, dir)
+				continue
+			}
+			is := directory{kind: kind, use: use}
+			for _, path := range append([]string{dir}, livestore.Elsewhere(ctx, files, root, dir, kind)...) {
+				occupied = append(occupied, localfs.Unknown{Path: path, Reason: is.server() + " runs on it; what is to come is placed once that has stopped"})
+			}
+		}
+		return occupied, together
 	}
-	for _, dir := range around(met) {
-		if slices.ContainsFunc(occupied, func(u localfs.Unknown) bool { return inside(dir, u.Path) }) {
-			continue
-		}
-		kind := livestore.Find(files, dir)
-		if kind == "" {
-			continue
-		}
-		use := livestore.UseOf(files, d.o.Path, dir, kind, &programs)
-		if !use.Open {
-			together = append(together, dir)
-			continue
-		}
-		d.waits[dir] = &directory{kind: kind, use: use}
-		for _, path := range append([]string{dir}, livestore.Elsewhere(ctx, files, d.o.Path, dir, kind)...) {
-			occupied = append(occupied, localfs.Unknown{Path: path, Quiet: true})
-		}
-	}
-	return occupied, together
 }
 
 // Settle does nothing: files are placed like any.
@@ -219,11 +224,7 @@ func (is *directory) server() string {
 
 // Notes say what is withheld, since when, and what a person can do.
 func (d *Directories) Notes() []string {
-	var out []string
-	for _, dir := range slices.Sorted(maps.Keys(d.waits)) {
-		out = append(out, fmt.Sprintf("replica %s: %q is not what the bucket has: %s runs on it, and what came is placed once that is stopped", d.o.Replica, name(dir), d.waits[dir].server()))
-	}
-	return append(out, d.withheld()...)
+	return d.withheld()
 }
 
 // named is how many directories of a kind are told one by one: editors and browsers have many.

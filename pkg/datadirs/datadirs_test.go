@@ -12,6 +12,8 @@ import (
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/replica"
+	"golang.org/x/sys/unix"
 )
 
 var members = []string{"CURRENT", "LOCK", "MANIFEST-000001", "data.log"}
@@ -148,6 +150,27 @@ func TestWhereItLies(t *testing.T) {
 		stop()
 		p.push()
 		w.wantRows("none runs", of(nil, "outer", "outer/inner")...)
+	})
+	t.Run("in a mount below", func(t *testing.T) {
+		w := newWorld(t)
+		p := w.place()
+		p.must(os.Mkdir(p.at("v"), 0o755))
+		if err := unix.Mount("tmpfs", p.at("v"), "tmpfs", 0, ""); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("cannot mount: %v", err)
+			}
+			t.Skipf("cannot mount, which takes root: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(p.at("v"), unix.MNT_DETACH) })
+		p.acquire()
+		p.leveldb("v/db", "1")
+		p.write("v/file", "1")
+		stop := p.run("v/db")
+		p.push()
+		w.wantRows("it runs", "v/file")
+		stop()
+		p.push()
+		w.wantRows("it stopped", of([]string{"v/file"}, "v/db")...)
 	})
 	t.Run("many", func(t *testing.T) {
 		w := newWorld(t)
@@ -360,6 +383,75 @@ func TestServersDeletionsAreNotHeld(t *testing.T) {
 	}
 }
 
+// A server that starts while what comes is fetched has its files as they were.
+func TestStartsWhileItIsFetched(t *testing.T) {
+	w := newWorld(t)
+	p, q := w.place(), w.place()
+	p.acquire()
+	p.leveldb("db", "1")
+	p.write("db/old.log", "1")
+	p.push()
+	q.acquire()
+	p.leveldb("db", "2")
+	p.write("db/new.log", "2")
+	p.must(os.Remove(p.at("db/old.log")))
+	p.push()
+	var stop func()
+	killpoint.Arm("place:fetched", 1, func() { stop = q.run("db") })
+	defer killpoint.Arm("place:fetched", 0, nil)
+	out := q.acquire()
+	if stop == nil || q.read("db/data.log") != "1" || q.read("db/new.log") != "" || q.read("db/old.log") != "1" || len(out.Problems) != 1 {
+		t.Errorf("under a server: data %q, new %q, old %q, problems %+v", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), out.Problems)
+	}
+	stop()
+	if out := q.settle(); len(out.Problems) > 0 || q.read("db/data.log") != "2" || q.read("db/new.log") != "2" || q.read("db/old.log") != "" {
+		t.Errorf("after its stop: data %q, new %q, old %q, problems %+v", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), out.Problems)
+	}
+}
+
+// A person who wants an old state back gets it whole, not under a server, and what is brought
+// back where it is missing leaves a data directory that is there alone.
+func TestRestoreOfAnOldState(t *testing.T) {
+	w := newWorld(t)
+	p := w.place()
+	p.acquire()
+	p.leveldb("db", "1")
+	p.write("db/old.log", "1")
+	p.write("file", "1")
+	p.push()
+	was, err := p.Layout.Tree(t.Context(), p.ref)
+	w.must(err)
+	p.leveldb("db", "2")
+	p.write("db/new.log", "2")
+	p.must(os.Remove(p.at("db/old.log")), os.Remove(p.at("file")))
+	p.push()
+	past := func(do func(r *replica.Replica) (*replica.Outcome, error)) *replica.Outcome {
+		t.Helper()
+		r := replica.New(replica.Options{Name: "r", Workspace: "o/p/e", Path: p.Path, Host: "h", Filter: p.Filter, Layout: p.Layout, Comes: Comes(p.Path)})
+		out, err := do(r)
+		w.must(err)
+		return out
+	}
+	undelete := func(r *replica.Replica) (*replica.Outcome, error) {
+		return r.Undelete(t.Context(), "", was, p.Layout, nil)
+	}
+	restore := func(r *replica.Replica) (*replica.Outcome, error) {
+		return r.Restore(t.Context(), "db", was, p.Layout, nil)
+	}
+	past(undelete)
+	if p.read("file") != "1" || p.read("db/old.log") != "" {
+		t.Errorf("brought back: file %q, and in the data directory %q", p.read("file"), p.read("db/old.log"))
+	}
+	stop := p.run("db")
+	if out := past(restore); len(out.Problems) != 1 || p.read("db/data.log") != "2" || p.read("db/old.log") != "" {
+		t.Errorf("under a server: data %q, problems %+v", p.read("db/data.log"), out.Problems)
+	}
+	stop()
+	if out := past(restore); len(out.Problems) > 0 || p.read("db/data.log") != "1" || p.read("db/old.log") != "1" || p.read("db/new.log") != "" {
+		t.Errorf("after its stop: data %q, old %q, new %q, problems %+v", p.read("db/data.log"), p.read("db/old.log"), p.read("db/new.log"), out.Problems)
+	}
+}
+
 // Nothing is placed where a server runs: it waits, and comes once that has stopped.
 func TestNothingIsPlacedUnderAServer(t *testing.T) {
 	w := newWorld(t)
@@ -380,20 +472,19 @@ func TestNothingIsPlacedUnderAServer(t *testing.T) {
 	p.write("file", "2")
 	p.push()
 	stop := q.run("db")
-	q.acquire()
+	out := q.acquire()
 	if q.read("file") != "2" || q.read("db/data.log") != "1" || q.read("db/new.log") != "" || q.read("db/old.log") != "1" {
 		t.Errorf("under a server: file %q, data %q, new %q, old %q", q.read("file"), q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"))
 	}
-	if got := q.notes(); !strings.Contains(got, `"db" is not what the bucket has`) {
-		t.Errorf("the notes say %q", got)
+	if len(out.Problems) != 1 || out.Problems[0].Path != "db" || !strings.Contains(out.Problems[0].Reason, "LevelDB") {
+		t.Errorf("the problems are %+v", out.Problems)
 	}
-	q.settle()
-	if q.read("db/data.log") != "1" {
+	if out = q.settle(); len(out.Problems) != 1 || q.read("db/data.log") != "1" {
 		t.Error("it was placed at a second try, under a server")
 	}
 	stop()
-	q.settle()
-	if q.read("db/data.log") != "2" || q.read("db/new.log") != "2" || q.read("db/old.log") != "" || q.notes() != "" {
-		t.Errorf("after its stop: data %q, new %q, old %q, notes %q", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), q.notes())
+	out = q.settle()
+	if q.read("db/data.log") != "2" || q.read("db/new.log") != "2" || q.read("db/old.log") != "" || len(out.Problems) > 0 {
+		t.Errorf("after its stop: data %q, new %q, old %q, problems %+v", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), out.Problems)
 	}
 }

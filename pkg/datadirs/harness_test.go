@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/whole"
+	"golang.org/x/sys/unix"
 )
 
 // world is a bucket, and what its head says. It stands in for the engine.
@@ -184,12 +184,9 @@ func (p *place) run(dir string) (stop func()) {
 	p.must(err)
 	// An open file description's, so that a question of this process meets it: its own
 	// record locks it does not see.
-	lock := syscall.Flock_t{Type: syscall.F_WRLCK}
-	p.must(syscall.FcntlFlock(f.Fd(), ofdSetLock, &lock))
+	p.must(unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}))
 	return func() { p.must(f.Close()) }
 }
-
-const ofdSetLock = 37 // F_OFD_SETLK
 
 func (p *place) account() string {
 	var a account.Account

@@ -44,5 +44,5 @@ func (Kind) Watched(m localfs.Matcher) localfs.Matcher { return m }
 
 // Carry makes what withholds the data directories of a tree.
 func (Kind) Carry(o whole.Options) whole.Carrier {
-	return &Directories{o: o, open: map[string]*directory{}, waits: map[string]*directory{}}
+	return &Directories{o: o, open: map[string]*directory{}}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
+	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/frozen"
 	"github.com/coltec/coltec/pkg/hint"
@@ -491,6 +492,7 @@ func carrying(x scope.Replica, progress store.Progress) whole.Options {
 func (r *Reader) local(x scope.Replica, layout store.Layout) *replica.Replica {
 	return replica.New(replica.Options{
 		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Host, Filter: filterOf(x), Layout: layout, Wholes: kinds,
+		Comes: datadirs.Comes(x.Path),
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +122,35 @@ func TestFind(t *testing.T) {
 				t.Errorf("through a link: %q", got)
 			}
 		})
+	}
+}
+
+// What belongs to a data directory and lies elsewhere in the tree is named; what lies outside of
+// it, or leads nowhere, is not.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	outside := t.TempDir()
+	grow(t, dir, "pg/PG_VERSION: 15\n", "pg/global/", "pg/pg_tblspc/", "wal/", "space/one/", "pg/within/")
+	for name, to := range map[string]string{
+		"pg/pg_wal": dir + "/wal", "pg/pg_tblspc/1": dir + "/space/one", "pg/pg_tblspc/2": outside,
+		"pg/pg_tblspc/3": dir + "/pg/within", "pg/pg_tblspc/4": dir + "/nowhere", "pg/pg_tblspc/5": "../../space",
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := openTree(t, dir)
+	if got := Find(root, "pg"); got != PostgreSQL {
+		t.Errorf("it is %q", got)
+	}
+	got := Elsewhere(t.Context(), root, dir, "pg", PostgreSQL)
+	slices.Sort(got)
+	if want := []string{"space/one", "wal"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := Elsewhere(t.Context(), root, dir, "pg", LevelDB); got != nil {
+		t.Errorf("of another kind: %q", got)
 	}
 }
 

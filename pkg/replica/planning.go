@@ -77,8 +77,10 @@ type planning struct {
 	read      map[string]localfs.Seen // of files that were read for it
 	times     map[string]int64        // of directories, as the base has them
 	forgotten []base.Change           // rows that are nobody's to carry any more
+	together  []string                // directories whose files are only valid together
+	mixed     []string                // directories that both sides changed, and that are the remote side's then
 	unknown   []localfs.Unknown
-	unshown   []localfs.Unknown // what the file system here cannot show
+	unshown   []localfs.Unknown // what the file system here cannot show, and where somebody works
 }
 
 // plan looks at the three sides and plans.
@@ -112,8 +114,8 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		return nil, err
 	}
 	occupied, together := r.comes(ctx)
-	p.unknown = slices.Concat(p.unknown, under, occupied)
-	p.unshown = r.names().unshowable(remote, seen)
+	p.unknown = append(p.unknown, under...)
+	p.unshown = append(r.names().unshowable(remote, seen), occupied...)
 	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	covered := r.Wholes.Covers(remote)
 	known := func(e *tree.Entry) bool {
@@ -137,8 +139,11 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.decisions = r.merge(s)
+	p.together = together
 	for _, dir := range together {
-		plan.Unmix(p.decisions, dir)
+		if plan.Unmix(p.decisions, dir) {
+			p.mixed = append(p.mixed, dir)
+		}
 	}
 	return p, nil
 }

@@ -127,12 +127,13 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 		r.base.Agree(row)
 		part.Entries = append(part.Entries, row.Entry)
 	}
-	here := part.Entries
+	here, missing := part.Entries, []tree.Entry(nil)
 	for _, e := range t.Entries {
 		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, localfs.Dir) && !has(r.Path, e.Path) && room(here, e.Path) {
-			part.Entries = append(part.Entries, e)
+			missing = append(missing, e)
 		}
 	}
+	part.Entries = append(part.Entries, r.apart(ctx, missing)...)
 	tree.Sort(part.Entries)
 	if err := r.Receive(part, "", 0, 0); err != nil {
 		return nil, err

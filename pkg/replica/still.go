@@ -180,6 +180,48 @@ func (r *Replica) stillGone(staged *Staged) (out []tree.Entry) {
 	return out
 }
 
+// apart are those of some entries that are missing here which lie in no directory that is here
+// and whose files are only valid together: files of another moment would spoil it.
+func (r *Replica) apart(ctx context.Context, missing []tree.Entry) []tree.Entry {
+	if r.Comes == nil || len(missing) == 0 {
+		return missing
+	}
+	var paths []string
+	for i := range missing {
+		paths = append(paths, missing[i].Path)
+	}
+	occupied, together := r.Comes(ctx, r.root, paths)
+	for _, u := range occupied {
+		together = append(together, u.Path)
+	}
+	return pick(missing, func(e *tree.Entry) bool {
+		return !slices.ContainsFunc(together, func(dir string) bool { return inside(e.Path, dir) })
+	})
+}
+
+// askAgain asks whether somebody has begun to work, since the plan, in a directory in which
+// something is to be placed: to fetch takes its time.
+func (p *placement) askAgain(ctx context.Context) {
+	if len(p.plan.together) == 0 {
+		return
+	}
+	var within []string
+	for _, dir := range p.plan.together {
+		within = append(within, localfs.Join(dir, "x"))
+	}
+	taken, _ := p.r.Comes(ctx, p.r.root, within)
+	for _, u := range taken {
+		if !slices.Contains(p.taken, u) {
+			p.taken, p.out.Problems = append(p.taken, u), append(p.out.Problems, u)
+		}
+	}
+}
+
+// isTaken reports whether a path is not to be touched any more.
+func (p *placement) isTaken(path string) bool {
+	return slices.ContainsFunc(p.taken, func(u localfs.Unknown) bool { return inside(path, u.Path) })
+}
+
 // comes gives what must stay as it is of what waits to be placed, and the directories that
 // must not be made of two.
 func (r *Replica) comes(ctx context.Context) (occupied []localfs.Unknown, together []string) {
