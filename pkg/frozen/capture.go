@@ -78,7 +78,7 @@ func (c *capture) do(ctx context.Context, a action) error {
 	case actCopy:
 		return c.copy(ctx)
 	case actContinue:
-		c.took = Limit - c.stopper.Left()
+		c.took = c.c.k.limit() - c.stopper.Left()
 		err := c.stopper.Continue()
 		killContinued.Reach()
 		if errors.Is(err, process.ErrSlow) {
@@ -108,7 +108,7 @@ func (c *capture) rehearse(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if time.Since(began) < Limit/4 || c.d.By == Hook {
+		if time.Since(began) < c.c.k.limit()/4 || c.d.By == Hook {
 			c.looked = began
 			return c.copies.flush()
 		}

@@ -10,6 +10,7 @@
 package frozen
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -73,6 +74,7 @@ type Stopper interface {
 // Means are what a workspace has to capture by. The zero value is none: nothing is captured.
 type Means struct {
 	Stopper func() (Stopper, error)
+	Limit   time.Duration // for how long the stopper has processes stand; 0: [Limit]
 	// Before and After run the hooks around a capture. nil: there are none.
 	Before, After func(ctx context.Context, env []string) error
 }
@@ -84,6 +86,9 @@ type Kind struct {
 	Carries localfs.Matcher // what of the tree is left out in them too; nil: nothing
 	Means   Means
 }
+
+// limit is for how long processes stand at most.
+func (k Kind) limit() time.Duration { return cmp.Or(k.Means.Limit, Limit) }
 
 // at is the path that another one of the tree is in; nil for none.
 func (k Kind) at(path string) *Path {

@@ -69,7 +69,7 @@ func captureIn(path string) error {
 		return func(context.Context, []string) error { return note(path, name) }
 	}
 	kinds := whole.Kinds{Kind{Paths: []Path{{Path: "db", By: Freeze}}, Means: Means{
-		Stopper: func() (Stopper, error) { return newStopper(path, Limit) }, Before: hook("before"), After: hook("after"),
+		Limit: patience, Stopper: func() (Stopper, error) { return newStopper(path, patience) }, Before: hook("before"), After: hook("after"),
 	}}}
 	carriers := kinds.Carry(whole.Options{Replica: "r", Path: path, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	f, err := filter.Compile(filter.Under("db"))
@@ -208,7 +208,7 @@ func (w *world) place(paths []Path, change func(*Kind)) *place {
 	w.Helper()
 	path := w.TempDir()
 	p := &place{world: w, moment: time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)}
-	p.kind = Kind{Paths: paths, Means: Means{Stopper: func() (Stopper, error) { return newStopper(path, Limit) }}}
+	p.kind = Kind{Paths: paths, Means: Means{Limit: patience, Stopper: func() (Stopper, error) { return newStopper(path, patience) }}}
 	if change != nil {
 		change(&p.kind)
 	}
@@ -345,6 +345,9 @@ func (p *place) expectNotes(want ...string) {
 		p.Errorf("notes are %q, and %d in the account, want such with %q", notes, a.Count(), want)
 	}
 }
+
+// patience is for how long processes may stand in these tests: the machine may be busy.
+const patience = time.Minute
 
 // stopper stops the processes that are marked with a tree.
 type stopper struct {
