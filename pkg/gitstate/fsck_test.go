@@ -39,6 +39,15 @@ func TestFsck(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		"with other hashes": {before: func(t *testing.T, p *placed) {
+			if err := os.RemoveAll(filepath.Join(p.root, "r/.git")); err != nil {
+				t.Fatal(err)
+			}
+			p.git("r", "init", "-q", "--object-format=sha256")
+			p.git("r", "add", "-A")
+			p.git("r", "commit", "-q", "-m", "all")
+			p.git("r", "checkout", "-q", "--detach")
+		}},
 		"missing when it was captured": {before: func(t *testing.T, p *placed) {
 			p.unpack("r")
 			if err := os.Remove(p.loose("r", "HEAD:d1/f1")); err != nil {
