@@ -739,7 +739,7 @@ func TestManyAtOnce(t *testing.T) {
 
 // The scan of /proc is paid at each end of a leader.
 func BenchmarkMembers(b *testing.B) {
-	c := &Child{pid: 1 << 30, start: 1 << 62, marker: MarkerVar + "=bench"}
+	c := &Child{group: group{pid: 1 << 30, start: 1 << 62, marker: MarkerVar + "=bench"}}
 	for b.Loop() {
 		c.members()
 	}
