@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/sqlite"
 	"github.com/coltec/coltec/pkg/whole"
@@ -35,6 +36,9 @@ const (
 	// large as its database: then all is sent anew, which doubles what is sent at most.
 	leastLog = 1 << 20
 )
+
+// killMade is the step of a new shadow at which a test kills the process.
+var killMade = killpoint.New("database:made")
 
 // form is what the mark of a shadow says.
 type form struct {
