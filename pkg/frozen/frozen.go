@@ -99,3 +99,16 @@ func (k Kind) at(path string) *Path {
 	}
 	return nil
 }
+
+// takes reports whether a path of the tree that is in one of them is carried.
+func (k Kind) takes(p string, dir bool) bool {
+	switch {
+	case tree.Within(p, localfs.Dir):
+		return false
+	case k.Carries == nil:
+		return true
+	case dir:
+		return k.Carries.Dir(p)
+	}
+	return k.Carries.File(p)
+}

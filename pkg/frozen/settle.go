@@ -74,9 +74,6 @@ func (c *carrier) Settle(ctx context.Context, source store.Layout) error {
 	return nil
 }
 
-// errNotHere is of a directory that the bucket has as a whole, and the spec here does not name.
-var errNotHere = errors.New("it is captured as a whole elsewhere, and the spec here has no consistency for it: it is placed once it has")
-
 // settleFiles places the directories that the remote side has as files, where nothing of them
 // is here.
 func (c *carrier) settleFiles(ctx context.Context, source store.Layout) error {
