@@ -26,7 +26,10 @@ const (
 // Kind are git repositories, each named by its git directory, which is where a whole is.
 type Kind struct{ Mode Mode }
 
-var _ whole.Kind = Kind{}
+var (
+	_ whole.Kind     = Kind{}
+	_ whole.Verifier = Kind{}
+)
 
 // name is that of a git directory, and of a file or link that leads to one.
 const name = ".git"
