@@ -85,12 +85,12 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 	d.rest = time.AfterFunc(restAfter, slim)
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.log.files.Sink(name) }, LogPath: d.log.files.Path, Logger: d.log.Logger,
-		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()),
+		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()), Held: filepath.Join(lock.Dir(), heldDir),
 		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.past = past{d.openPast}
-	s.log, s.hooks, s.changed = d.log.Logger, d.hooks.add, d.status.changed
+	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed
 	d.conf.now = s
 	d.replicas = &replication{build: newReplicator, log: d.log.Logger, fatal: d.fail, changed: d.status.changed}
 	return d, nil

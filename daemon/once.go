@@ -56,7 +56,7 @@ func Once(ctx context.Context, o Options) error {
 // once runs one cycle of the engine, without units.
 func (d *daemon) once(ctx context.Context) error {
 	s := d.conf.get()
-	s.only = d.o.Only
+	s.only, s.await = d.o.Only, nil // no unit runs, and no hook
 	engine, err := newReplicator(s)
 	if err != nil || engine == nil {
 		return err

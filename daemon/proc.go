@@ -84,6 +84,7 @@ func endChildren(grace time.Duration) {
 			case !signaled[pid]:
 				signaled[pid] = true
 				_ = syscall.Kill(pid, syscall.SIGTERM)
+				_ = syscall.Kill(pid, syscall.SIGCONT) // who stands still gets no other
 			}
 		}
 		time.Sleep(10 * time.Millisecond) // for them to end; nobody else waits on this

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,11 +38,12 @@ type persistence struct {
 	Workspace status.Workspace
 	Section   spec.Persistence
 	Environ   map[string]string // the variables that the remotes ask for
+	Captures  bool              // there are hooks around captures
 	Misplaced map[string]string // why replicas must not run as they are set up
 }
 
 func persistenceOf(s setting) persistence {
-	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.misplacements()}
+	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements()}
 	get := lookup(s.environ)
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)
@@ -224,6 +226,14 @@ func (r *replication) status() (status.Lease, []status.Replica, []string) {
 		return status.Lease{State: status.LeaseNone}, nil, nil
 	}
 	return engine.Status()
+}
+
+// withholds reports whether a whole is not captured as it is now.
+func (r *replication) withholds() bool {
+	_, replicas, _ := r.status()
+	return slices.ContainsFunc(replicas, func(y status.Replica) bool {
+		return account.FromParts(y.OnlyHere).Of(account.Uncaptured) > 0
+	})
 }
 
 // settled reports whether the services that wait for the restore may start.

@@ -199,6 +199,9 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 		d.hooksBeforeStop(ctx, req.timeout/3)
 		end()
 		awaitDone(ctx, supervised, req.timeout/4)
+		if d.replicas.withholds() {
+			awaitDone(ctx, supervised, req.timeout/4) // what a server withholds can go once it has ended
+		}
 		if d.replicas.current() != nil {
 			d.end.tell("pushing what is pending")
 		}

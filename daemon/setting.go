@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"os/user"
@@ -28,7 +29,9 @@ type setting struct {
 	logDir  string
 	log     *slog.Logger
 	hooks   func(point hooks.Point, env []string) // asks for the hooks of a point; nil: none
-	changed func()                                // called when replicas are in another state; nil: not
+	// await runs the hooks of a point, and waits for them; nil: none run here.
+	await   func(ctx context.Context, point hooks.Point, env []string) error
+	changed func() // called when replicas are in another state; nil: not
 }
 
 // lookup reads environ; an empty variable counts as unset.

@@ -11,7 +11,10 @@ import (
 	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/databases"
+	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/frozen"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/repositories"
@@ -80,10 +83,14 @@ func (s setting) engineOptions() (engine.Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("cannot use the excludes of replica %q: %w", y.Name, err)
 		}
+		dirs, err := s.frozenIn(y)
+		if err != nil {
+			return o, fmt.Errorf("cannot use the excludes of replica %q: %w", y.Name, err)
+		}
 		o.Replicas = append(o.Replicas, scope.Replica{
 			Name: y.Name, Path: filepath.Clean(y.Path), Within: s.around(y.Path), Remote: s.place(y), Filter: f,
 			Direction: scope.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
-			Wholes: wholesOf(y), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
+			Wholes: wholesOf(y, dirs), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
 		})
 	}
 	return o, nil
@@ -121,7 +128,7 @@ func (s setting) around(path string) string {
 }
 
 // wholesOf are the kinds of wholes of a replica, and how they are carried.
-func wholesOf(y spec.Sync) whole.Kinds {
+func wholesOf(y spec.Sync, dirs frozen.Kind) whole.Kinds {
 	git := repositories.Kind{Mode: repositories.Files}
 	switch {
 	case y.CarriesGit():
@@ -129,7 +136,14 @@ func wholesOf(y spec.Sync) whole.Kinds {
 	case y.Git == spec.GitOff:
 		git.Mode = repositories.Counted
 	}
-	return whole.Kinds{git}
+	kinds := whole.Kinds{git, datadirs.Kind{}}
+	if y.Layout == spec.Snapshot { // a mirror is what other programs read: its databases are files
+		kinds = append(kinds, databases.Kind{})
+	}
+	if y.CarriesWholes() {
+		kinds = append(kinds, dirs)
+	}
+	return kinds
 }
 
 // place is where a replica lies, for people: with bucket and prefix, once the
@@ -169,6 +183,9 @@ func (s setting) rules(y spec.Sync) []filter.Rule {
 	var rules []filter.Rule
 	for _, nested := range s.spec.NestedIn(y) {
 		rules = append(rules, filter.Under(nested)...)
+	}
+	for _, w := range y.Consistency {
+		rules = append(rules, filter.Under(w.Path)...) // not as files: each is one whole
 	}
 	for _, own := range []string{s.logDir, filepath.Join(s.folder, ".devcontainer/coltec")} {
 		if rel, err := filepath.Rel(y.Path, own); err == nil && filepath.IsLocal(rel) && rel != "." {

@@ -90,7 +90,7 @@ func TestOddRepositoriesAreCarried(t *testing.T) {
 func (m *machine) leave(repository string) {
 	m.t.Helper()
 	out, talk, code := m.run("stop", "--timeout", "60s")
-	if code != cmdline.CodeOnlyHere || !strings.Contains(out+talk, "1 repository or file that could not be captured") || !strings.Contains(out+talk, repository) {
+	if code != cmdline.CodeOnlyHere || !strings.Contains(out+talk, "1 repository, database or file that could not be captured") || !strings.Contains(out+talk, repository) {
 		m.t.Errorf("%s: stop ended with %d and said\n%s%s", m.name, code, out, talk)
 	}
 }

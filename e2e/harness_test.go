@@ -280,16 +280,17 @@ type specOptions struct {
 
 // replicaSpec is one persistence.sync entry.
 type replicaSpec struct {
-	Name       string   `json:"name"`
-	Path       string   `json:"path"`
-	RemotePath string   `json:"remote_path,omitempty"`
-	Direction  string   `json:"direction,omitempty"`
-	Layout     string   `json:"layout,omitempty"`
-	Interval   int      `json:"interval"`
-	Watch      bool     `json:"watch"` // not by default: tests say themselves when a cycle runs
-	Priority   int      `json:"priority"`
-	Exclude    []string `json:"exclude,omitempty"`
-	Git        string   `json:"git,omitempty"`
+	Name        string   `json:"name"`
+	Path        string   `json:"path"`
+	RemotePath  string   `json:"remote_path,omitempty"`
+	Direction   string   `json:"direction,omitempty"`
+	Layout      string   `json:"layout,omitempty"`
+	Interval    int      `json:"interval"`
+	Watch       bool     `json:"watch"` // not by default: tests say themselves when a cycle runs
+	Priority    int      `json:"priority"`
+	Exclude     []string `json:"exclude,omitempty"`
+	Git         string   `json:"git,omitempty"`
+	Consistency any      `json:"consistency,omitempty"`
 }
 
 // prefix is where the replica of that name lies in the bucket by default.

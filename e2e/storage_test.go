@@ -63,6 +63,26 @@ func TestAnotherLanguageReadsTheBucket(t *testing.T) {
 	}
 }
 
+// Databases, too: with the log that was written for them any SQLite opens them.
+func TestAnotherLanguageReadsDatabases(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(nil)
+	m.ledger("data/l.db", "wal", 100)
+	m.ledger("data/m.db", "delete", 100)
+	m.once()
+	m.ledgerShell("data/l.db", "few", "few").kill()
+	m.ledgerShell("data/m.db", "few").kill()
+	m.once()
+	out := t.TempDir()
+	if text, err := exec.Command("python3", "../docs/example/read_bucket.py", filepath.Join(w.s3.Dir, w.s3.Bucket), workspaceName, out).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	holdsLedger(t, "with a log", filepath.Join(out, "workspace/data/l.db"), 2, 2)
+	holdsLedger(t, "without", filepath.Join(out, "workspace/data/m.db"), 1, 1)
+}
+
 // A change in a large file sends what changed: 1 MB appended to one, and 1 MB
 // changed and inserted in its middle. Its copy and its rename send nothing.
 func TestChangeInALargeFile(t *testing.T) {

@@ -43,7 +43,10 @@ func (p *pass) seen(found *replica.Changes, reason account.Reason, why string) a
 // and are still here.
 func (p *pass) addUnseen(a *account.Account, unknown []localfs.Unknown) {
 	for _, u := range unknown {
-		if u.Unread {
+		switch {
+		case u.Moving:
+			a.Add(account.Moving, u.Path, 0, u.Reason)
+		case u.Unread:
 			a.Add(account.Unread, u.Path, 0, u.Reason)
 		}
 	}

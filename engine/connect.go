@@ -28,14 +28,16 @@ func (l *loop) assemble(m *member, remote scope.Remote) connected {
 	show := l.shown.underWay(m)
 	c.wholes = m.Wholes.Carry(whole.Options{
 		Replica: m.Name, Path: m.Path, Env: l.o.Workspace.Env, Host: l.o.Self.Host, Log: l.o.Log, Now: l.clock.Now,
-		Came:     func(path string) bool { return remote == nil || c.rep.Agrees(path) },
-		Progress: showProgress(show),
-		Doing:    func(what string) { show(func(r *status.Replica) { r.Doing = what }) },
+		Carries:    func(path string) bool { return m.Filter.Carries(path, false) },
+		Came:       func(path string) bool { return remote == nil || c.rep.Agrees(path) },
+		Conflicted: func(paths []string) { l.conflicted(m.Name, paths) },
+		Progress:   showProgress(show),
+		Doing:      func(what string) { show(func(r *status.Replica) { r.Doing = what }) },
 	})
 	c.rep = replica.New(replica.Options{
 		Name: m.Name, Workspace: l.o.Workspace.String(), Path: m.Path, Host: l.o.Self.Host,
 		Filter: m.Filter, Within: m.Within, PushOnly: m.Direction == scope.PushOnly, Pristine: replica.AsRendered(m.Path, l.o.Rendered),
-		FileSystem: l.clock.files, Now: l.clock.Now, Wholes: m.Wholes, Capture: c.wholes.Capture,
+		FileSystem: l.clock.files, Now: l.clock.Now, Wholes: m.Wholes, Capture: c.wholes.Capture, Comes: c.wholes.Comes,
 	})
 	c.wholes.Serve(c.rep)
 	c.layout = layoutOf(&m.Replica, c.rep.Dir(), remote)

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/replica"
 )
 
@@ -46,7 +47,7 @@ func (o *motion) putOff(found *replica.Changes, watched bool, now time.Time) (un
 		return time.Time{}
 	}
 	for i := range found.Edited {
-		if o.steps[found.Edited[i].Path] < motionSteps {
+		if path := found.Edited[i].Path; o.steps[path] < motionSteps || base.ShadowRow(path) { // of a shadow what was added is sent
 			return time.Time{}
 		}
 	}

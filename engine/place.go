@@ -14,6 +14,9 @@ func (p *pass) place(ctx context.Context) error {
 	if p.Direction == scope.PushOnly {
 		return nil
 	}
+	if err := p.wholes.Clear(ctx); err != nil {
+		return err
+	}
 	out, err := p.rep.Settle(ctx, replica.SettleOptions{
 		Source: p.origin.source, AllowDelete: p.allowed, Progress: p.progress,
 		Allowed: p.brake.allowed, GivesBack: p.Writes(),
@@ -41,15 +44,20 @@ func (p *pass) noteOutcome(out *replica.Outcome) {
 		p.o.Log.Info("excluded now: kept where they are, and synced no more", "replica", p.Name, "paths", out.Forgotten)
 	}
 	if len(out.Conflicts) > 0 {
-		p.o.Log.Warn("conflicts", "replica", p.Name, "paths", out.Conflicts)
-		if p.o.Conflicted != nil {
-			p.o.Conflicted(p.Name, out.Conflicts)
-		}
+		p.conflicted(p.Name, out.Conflicts)
 	}
 	if out.Placed+out.Deleted > 0 {
 		p.o.Log.Info("placed", "replica", p.Name, "files", out.Placed, "deleted", out.Deleted, "conflicts", len(out.Conflicts))
 		if p.o.Synced != nil {
 			p.o.Synced(p.Name)
 		}
+	}
+}
+
+// conflicted tells that versions of this machine have lost their names.
+func (v *env) conflicted(replica string, paths []string) {
+	v.o.Log.Warn("conflicts", "replica", replica, "paths", paths)
+	if v.o.Conflicted != nil {
+		v.o.Conflicted(replica, paths)
 	}
 }

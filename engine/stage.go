@@ -28,7 +28,7 @@ func (p *pass) scan(ctx context.Context) (*replica.Changes, error) {
 		p.found = &first
 	}
 	p.show(func(r *status.Replica) { r.Pending, r.OnlyHere = p.here.Count(), p.here.Parts() })
-	p.scanned = unknownNotes(p.Name, found.Unknown)
+	p.scanned = unknownNotes(p.Name, unread(found.Unknown))
 	p.older = p.outdated(found.Edited, found.Unknown)
 	if !found.Any && !p.anew {
 		p.holds([]string{})

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/watch"
@@ -28,7 +29,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 				_ = e.call(ctx, func() { e.noteShared(m, fs) })
 			}
 			watch.Run(ctx, watch.Options{
-				Root: m.Path, Match: m.watchMatcher(),
+				Root: m.Path, Match: m.watchMatcher(), Most: watchMost,
 				Changed: func(dirs watch.Touched) { m.watch.hints.add(dirs); e.nudge(m) },
 				Trouble: func(err error) { _ = e.call(ctx, func() { e.noteWatch(m, err) }) },
 			})
@@ -39,6 +40,10 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 		watchers.Wait()
 	}
 }
+
+// watchMost is how long what is written all the time waits: with what a step takes, a database
+// in the bucket is no more than five seconds old.
+const watchMost = 3 * time.Second
 
 // watchMatcher matches what of the member's tree is watched.
 func (m *member) watchMatcher() watch.Matcher {

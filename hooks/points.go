@@ -14,6 +14,8 @@ const (
 	PostRestore Point = "post_restore"
 	PreStop     Point = "pre_stop"
 	PostSync    Point = "post_sync"
+	PreCapture  Point = "pre_capture"
+	PostCapture Point = "post_capture"
 	OnConflict  Point = "on_conflict"
 	OnFailure   Point = "on_failure"
 )
@@ -28,6 +30,8 @@ var points = []struct {
 	{PostRestore, "after the restore and before services that wait for it"},
 	{PreStop, "before the last push"},
 	{PostSync, "after a cycle that moved something"},
+	{PreCapture, "before a directory that has a consistency is captured"},
+	{PostCapture, "after that, whatever came of it, once for each time that those before it began"},
 	{OnConflict, "after a conflict was put aside"},
 	{OnFailure, "when a service or a replica fails"},
 }

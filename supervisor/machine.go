@@ -205,7 +205,15 @@ func (m *machine) done() bool {
 }
 
 // errStopping refuses what comes too late.
-var errStopping = errors.New("the supervisor is stopping")
+var errStopping error = stopping{}
+
+// stopping is ErrStopped before everything has ended.
+type stopping struct{}
+
+func (stopping) Error() string { return "the supervisor is stopping" }
+
+// Is reports whether target is ErrStopped.
+func (stopping) Is(target error) bool { return target == ErrStopped }
 
 // verbs of Do by the kinds that understand them.
 var verbs = map[string][]unit.Kind{

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -211,6 +212,21 @@ func (p *program) supervise(c *cli.Context, ready func() error) error {
 		return err
 	}
 	return daemon.Supervise(o, lock, c.String("crashed"), ready)
+}
+
+// cmdGuard has processes go on that a killed coltecd had stopped: not for people.
+func cmdGuard(p *program) *cli.Command {
+	return &cli.Command{
+		Name: daemon.GuardVerb, ArgsUsage: "LIMIT",
+		Hidden: true,
+		Action: func(c *cli.Context) error {
+			limit, err := time.ParseDuration(c.Args().First())
+			if err != nil {
+				return cmdline.Usage("guard is started by coltecd itself")
+			}
+			return daemon.Guard(os.Stdin, os.Stdout, limit)
+		},
+	}
 }
 
 // superviseArgs are the arguments of a coltecd below its keeper, which reports to the

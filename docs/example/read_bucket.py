@@ -140,6 +140,18 @@ def write(bucket, prefix, rows, out):
     for kind, mode, mtime, size, digest, extents, link, path in rows:
         if path.startswith(b".coltec/git/") and not path.endswith(b"/coltec.json"):
             path = path[len(b".coltec/git/"):]  # of a repository: what the tree has there
+        elif path.startswith(b".coltec/databases/") and not path.endswith(b"/coltec.json"):
+            path, name = path[len(b".coltec/databases/"):].rsplit(b"/", 1)
+            if name not in (b"db", b"db-wal") or kind != b"f" or any(n.lower() in (b".git", b".coltec") for n in path.split(b"/")):
+                sys.exit("%r is not of a database" % path)
+            path += name[len(b"db"):]  # the database, and its log
+        elif path.startswith(b".coltec/frozen/") and not path.endswith(b"/coltec.frozen.json"):
+            path = path[len(b".coltec/frozen/"):]  # of a directory: what the tree has there
+            if path == b"@":
+                continue  # the tree itself
+            path = path[2:] if path.startswith(b"@/") else path
+            if any(n.lower() in (b".git", b".coltec") for n in path.split(b"/")):
+                sys.exit("%r is not of a frozen directory" % path)
         elif path.startswith(b".coltec/"):
             continue  # versions that lost their name: part of the generation, placed nowhere
         target = os.path.join(out, clean(path))

@@ -744,6 +744,9 @@ func TestBucketExampleReader(t *testing.T) {
 		"out of .coltec/git":         bucketRow('f', ".coltec/git/../../../../forbidden/x"),
 		"below a link":               bucketLink("a", "FORBIDDEN") + bucketRow('f', "a/x"),
 		"below a link of .coltec":    bucketLink(".coltec/git/a", "FORBIDDEN") + bucketRow('f', "a/x"),
+		"out of .coltec/databases":   bucketRow('f', ".coltec/databases/../../../../forbidden/x/db"),
+		"a database that is a link":  bucketLink(".coltec/databases/a/db", "FORBIDDEN/x"),
+		"a database in a repository": bucketRow('f', ".coltec/databases/.git/hooks/pre-commit/db"),
 		"a directory that is a link": bucketLink(".coltec/git/a", "FORBIDDEN") + bucketRow('d', "a"),
 		"a file that is a link":      bucketLink(".coltec/git/a", "FORBIDDEN/x") + bucketRow('f', "a"),
 	} {

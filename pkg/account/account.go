@@ -19,7 +19,7 @@ const (
 	Moving     Reason = "moving"       // a file that changed while it was read
 	Unfinished Reason = "unfinished"   // the beginning of the last line of a file of JSON lines
 	Held       Reason = "held"         // a deletion that waits for a person's word
-	Uncaptured Reason = "not captured" // a repository that could not be captured as it is now, or a file that is too large
+	Uncaptured Reason = "not captured" // a repository or a database that could not be captured as it is now, or a file that is too large
 	Deferred   Reason = "deferred"     // there was no room in a step, or no time, for it
 	Waiting    Reason = "waiting"      // the lease is not here
 	Blocked    Reason = "blocked"      // the replica cannot be pushed before something else happens
@@ -144,7 +144,7 @@ var sentences = map[Reason][2]string{
 	Moving:     {"file that changes while it is read", "files that change while they are read"},
 	Unfinished: {"file whose last line is not whole yet", "files whose last lines are not whole yet"},
 	Held:       {"deletion that waits for your decision", "deletions that wait for your decision"},
-	Uncaptured: {"repository or file that could not be captured", "repositories and files that could not be captured"},
+	Uncaptured: {"repository, database or file that could not be captured", "repositories, databases and files that could not be captured"},
 	Deferred:   {"change that there was no time for", "changes that there was no time for"},
 	Waiting:    {"change that waits for the lease", "changes that wait for the lease"},
 	Blocked:    {"change that cannot be pushed yet", "changes that cannot be pushed yet"},

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
@@ -89,6 +91,9 @@ func (r *Reader) ConflictFile(ctx context.Context, x scope.Replica, k replica.Co
 // TakeConflict gives a kept version its name back; what has the name now is kept
 // with what was replaced. Nobody else may place there meanwhile.
 func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy) error {
+	if err := giveWay(x, r.local(x, nil), k.Path); err != nil {
+		return err
+	}
 	return replica.TakeConflict(x.Path, x.Within, k, func(dir string) (string, error) {
 		file, err := r.ConflictFile(ctx, x, k, dir)
 		if err == nil && k.Entry.Kind == tree.File {
@@ -101,4 +106,13 @@ func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.Co
 // DropConflict removes a kept version here, and from the next generation.
 func (r *Reader) DropConflict(x scope.Replica, k replica.ConflictCopy) error {
 	return replica.DropConflict(x.Path, x.Within, k)
+}
+
+// giveWay has a database that has the name of a kept version move aside whole.
+func giveWay(x scope.Replica, here *replica.Replica, path string) error {
+	if err := here.Open("", 0); err != nil {
+		return err
+	}
+	defer here.Close()
+	return anchor.Told(databases.GiveWay(carrying(x, nil), here, path))
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +16,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/databases"
+	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/frozen"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -299,7 +304,7 @@ func placedOf(x scope.Replica, g store.Generation, out *replica.Outcome, older *
 }
 
 // kinds are those of all wholes that a generation may have, whatever the spec says now.
-var kinds = whole.Kinds{repositories.Kind{}}
+var kinds = whole.Kinds{repositories.Kind{}, databases.Kind{}, frozen.Kind{}}
 
 // ErrNotThere is returned where a generation has nothing at a path.
 var ErrNotThere = errors.New("there is nothing at that path in that generation")
@@ -317,18 +322,22 @@ func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g sto
 	if err != nil {
 		return nil, err
 	}
-	if path != "" {
-		if t.Entries = below(t.Entries, path); len(t.Entries) == 0 {
-			return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
-		}
+	older := t.Older.Within(path)
+	t, left := kinds.Harmless(t)
+	if !tree.Within(path, localfs.Dir) {
+		t = laid(t, path)
+	} else {
+		t.Entries = below(t.Entries, path)
+	}
+	if path != "" && len(t.Entries) == 0 {
+		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 	}
 	var progress store.Progress
 	if o.Progress != nil {
 		progress = o.Progress(x.Name)
 	}
-	t, left := kinds.Harmless(t)
-	out, err := replica.Export(ctx, dir, kinds.Laid(t), layout, o.PlainModes, progress)
-	return placedOf(x, g, out, t.Older.Within(path), left...), err
+	out, err := replica.Export(ctx, dir, t, layout, o.PlainModes, progress)
+	return placedOf(x, g, out, older, left...), err
 }
 
 // ExportAll writes a generation of several replicas to a directory: the first
@@ -365,6 +374,27 @@ func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g stor
 	return placed, left, nil
 }
 
+// laid is what a tree has at and below a path ("" for all), with each whole where it belongs.
+// What is beside the path and part of a whole at it comes along.
+func laid(t *store.Tree, path string) *store.Tree {
+	out := kinds.Laid(t)
+	if path == "" {
+		return out
+	}
+	beside := func(e tree.Entry) bool {
+		return !tree.Within(e.Path, path) && kinds.Shadowed(t.Entries, e.Path) == path
+	}
+	var more []tree.Entry
+	for _, e := range out.Entries {
+		if beside(e) {
+			more = append(more, below([]tree.Entry{e}, e.Path)...)
+		}
+	}
+	out.Entries = append(below(out.Entries, path), more...)
+	tree.Sort(out.Entries)
+	return out
+}
+
 // below are the entries at and below a path, by the names that they have beside
 // it. Content of a mirror lies by its name: such entries keep theirs.
 func below(entries []tree.Entry, path string) []tree.Entry {
@@ -394,7 +424,11 @@ func (r *Reader) Undelete(ctx context.Context, x scope.Replica, path string, g s
 		return nil, err
 	}
 	t, left := kinds.Harmless(t)
-	out, err := r.local(x, layout).Undelete(ctx, path, t, layout, progress)
+	here := r.local(x, layout)
+	out, err := here.Undelete(ctx, path, t, layout, progress)
+	if err == nil {
+		err = r.bring(ctx, x, here, out, databases.Past{Entries: t.Entries, Source: layout, Under: path, Missing: true}, progress)
+	}
 	if err == nil {
 		err = replica.Return(x.Path, x.Within, path, head.Generation)
 	}
@@ -412,17 +446,58 @@ func (r *Reader) Place(ctx context.Context, x scope.Replica, path string, g stor
 	if err != nil {
 		return nil, err
 	}
-	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 {
+	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 && kinds.Shadowed(t.Entries, path) != path {
 		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 	}
-	out, err := r.local(x, layout).Restore(ctx, path, t, layout, progress)
+	here := r.local(x, layout)
+	past := databases.Past{Entries: slices.Clone(t.Entries), Source: layout, Under: path}
+	if x.Layout != "mirror" {
+		past.Lying = databases.Lying(carrying(x, nil), here, t.Entries, path)
+		t.Entries = append(t.Entries, past.Lying...)
+		tree.Sort(t.Entries)
+	}
+	out, err := here.Restore(ctx, path, t, layout, progress)
+	if err == nil {
+		err = r.bring(ctx, x, here, out, past, progress)
+	}
 	return placedOf(x, g, out, t.Older.Within(path)), err
+}
+
+// bring brings databases back, and adds what came of it to what came of files.
+func (r *Reader) bring(ctx context.Context, x scope.Replica, here *replica.Replica, out *replica.Outcome, past databases.Past, progress store.Progress) error {
+	if x.Layout == "mirror" {
+		return nil
+	}
+	if err := here.Open("", 0); err != nil {
+		return err
+	}
+	defer here.Close()
+	got, err := databases.Bring(ctx, carrying(x, progress), here, past)
+	out.Placed += got.Placed
+	out.Deleted += got.Removed
+	out.Problems = append(out.Problems, got.Problems...)
+	if err != nil {
+		return anchor.Told(err)
+	}
+	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past{Entries: past.Entries, Source: past.Source, Under: past.Under, Missing: past.Missing})
+	out.Placed += placed
+	out.Problems = append(out.Problems, problems...)
+	return anchor.Told(err)
+}
+
+// carrying is a replica's tree to who works on its wholes for a person.
+func carrying(x scope.Replica, progress store.Progress) whole.Options {
+	return whole.Options{
+		Replica: x.Name, Path: x.Path, Log: slog.New(slog.DiscardHandler), Now: time.Now, Progress: progress,
+		Carries: func(path string) bool { return filterOf(x).Carries(path, false) }, Doing: func(string) {},
+	}
 }
 
 // local is the tree of a replica as a restore has it.
 func (r *Reader) local(x scope.Replica, layout store.Layout) *replica.Replica {
 	return replica.New(replica.Options{
 		Name: x.Name, Workspace: r.o.Workspace.String(), Path: x.Path, Within: x.Within, Host: r.o.Host, Filter: filterOf(x), Layout: layout, Wholes: kinds,
+		Comes: datadirs.Comes(x.Path),
 	})
 }
 
@@ -486,7 +561,7 @@ func (r *Reader) Show(ctx context.Context, x scope.Replica, g store.Generation) 
 			return nil, nil, err
 		}
 	}
-	return Compare(before.Entries, after.Entries), after.Older, nil
+	return Compare(databases.AsFiles(before.Entries), databases.AsFiles(after.Entries)), after.Older, nil
 }
 
 // Version is one version of a path.
@@ -494,10 +569,10 @@ type Version struct {
 	Generation int64     `json:"generation"` // the first kept one that has it
 	Time       time.Time `json:"time"`
 	Gone       bool      `json:"gone,omitempty"`
-	Kind       string    `json:"kind,omitempty"` // file, directory, link
+	Kind       string    `json:"kind,omitempty"` // file, directory, link, database
 	Mode       string    `json:"mode,omitempty"`
 	Size       int64     `json:"size"`
-	SHA256     string    `json:"sha256,omitempty"`
+	SHA256     string    `json:"sha256,omitempty"` // of a database: of the hashes of what its state lies in
 	Link       string    `json:"link,omitempty"`
 }
 
@@ -520,7 +595,7 @@ func (r *Reader) Versions(ctx context.Context, x scope.Replica, path string) ([]
 		if err != nil {
 			return nil, err
 		}
-		v := versionOf(tree.Find(t.Entries, path))
+		v := versionAt(t.Entries, path)
 		v.Generation, v.Time = g.Number, g.Time
 		if n := len(out); n == 0 && v.Gone || n > 0 && out[n-1].same(v) {
 			continue
@@ -531,6 +606,16 @@ func (r *Reader) Versions(ctx context.Context, x scope.Replica, path string) ([]
 		return nil, fmt.Errorf("cannot find %q: no kept generation of replica %q has it: %w", path, x.Name, ErrNotThere)
 	}
 	return out, nil
+}
+
+// versionAt is what a tree has at a path: of a database its state, whatever that lies in.
+func versionAt(entries []tree.Entry, path string) Version {
+	if e := databases.State(entries, path); e != nil {
+		v := versionOf(e)
+		v.Kind = "database"
+		return v
+	}
+	return versionOf(tree.Find(entries, path))
 }
 
 func versionOf(e *tree.Entry) Version {

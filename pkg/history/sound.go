@@ -28,8 +28,8 @@ type Broken struct {
 // olderMost is how many older states of a whole that is not sound are looked at.
 const olderMost = 10
 
-// VerifyWholes lays out each whole that a generation has of a replica and of which its kind can
-// tell whether it is sound, one after the other, and has it looked at. say tells which one it is.
+// VerifyWholes lays out each whole that a generation has of a replica and that can be told to
+// be sound, one after the other, and looks whether it is sound. say tells which one it is.
 func (r *Reader) VerifyWholes(ctx context.Context, x scope.Replica, g store.Generation, v *Verdict, say func(string)) error {
 	if x.Layout == "mirror" || g.Replicas[x.Name].Manifest == "" {
 		return nil
@@ -38,7 +38,10 @@ func (r *Reader) VerifyWholes(ctx context.Context, x scope.Replica, g store.Gene
 	if err != nil {
 		return err
 	}
-	all := verifiable(t)
+	all := slices.DeleteFunc(kinds.ShadowsIn(t), func(s whole.Shadow) bool {
+		_, tells := s.Kind.(whole.Verifier)
+		return !tells
+	})
 	for i, s := range all {
 		say(fmt.Sprintf("%s: opening %q, %d of %d", x.Name, s.Name, i+1, len(all)))
 		wrong, err := r.open(ctx, s, layout)
@@ -84,14 +87,6 @@ func (r *Reader) open(ctx context.Context, s whole.Shadow, layout store.Layout) 
 	return s.Kind.(whole.Verifier).Verify(ctx, laid, scratch)
 }
 
-// verifiable lists the wholes of a tree of which somebody can tell whether they are sound.
-func verifiable(t *store.Tree) []whole.Shadow {
-	return slices.DeleteFunc(kinds.ShadowsIn(t), func(s whole.Shadow) bool {
-		_, ok := s.Kind.(whole.Verifier)
-		return !ok
-	})
-}
-
 // soundBefore looks for the newest generation before one that has a whole sound.
 func (r *Reader) soundBefore(ctx context.Context, x scope.Replica, g store.Generation, s whole.Shadow, say func(string)) (int64, error) {
 	gens, err := r.Log(ctx)
@@ -107,19 +102,19 @@ func (r *Reader) soundBefore(ctx context.Context, x scope.Replica, g store.Gener
 		if err != nil {
 			return 0, err
 		}
-		all := verifiable(t)
-		i := slices.IndexFunc(all, func(o whole.Shadow) bool { return o.Layout().Dir == s.Layout().Dir && o.Name == s.Name })
+		i := slices.IndexFunc(kinds.ShadowsIn(t), func(o whole.Shadow) bool { return o.Layout().Dir == s.Layout().Dir && o.Name == s.Name })
 		if i < 0 {
 			continue
 		}
-		if now := stateOf(all[i]); now == last {
+		was := kinds.ShadowsIn(t)[i]
+		if now := stateOf(was); now == last {
 			continue
 		} else if last = now; tried == olderMost {
 			return 0, nil
 		}
 		tried++
 		say(fmt.Sprintf("%s: opening %q of generation %d", x.Name, s.Name, older.Number))
-		wrong, err := r.open(ctx, all[i], layout)
+		wrong, err := r.open(ctx, was, layout)
 		if err != nil || len(wrong) == 0 {
 			return older.Number, err
 		}

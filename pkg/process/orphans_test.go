@@ -151,6 +151,20 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// What a killed supervisor left standing still ends by TERM, long before KILL is due.
+func TestSweepContinues(t *testing.T) {
+	mine := "sweep-still-" + strconv.Itoa(os.Getpid())
+	c, out := startBad(t, spec("sleeper", func(s *Spec) { s.Marker = mine + "/web" }))
+	out.expect(t, "up")
+	if err := syscall.Kill(c.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the sweep", func() { Sweep(t.Context(), mine, time.Hour) })
+	if exit := c.Wait(); exit.Signal != syscall.SIGTERM {
+		t.Errorf("it ended by %v", exit)
+	}
+}
+
 // Whoever starts coltecd from a terminal of a supervised service has its marker.
 func TestSweepSparesUsAndThoseAbove(t *testing.T) {
 	all := []proc{{pid: os.Getpid(), ppid: 20}, {pid: 20, ppid: 10}, {pid: 10, ppid: 1}, {pid: 30, ppid: 10}}

@@ -42,6 +42,7 @@ type Spec struct {
 	User   string   // name, uid, or either with ":group"; empty is ours
 	Stdin  *os.File // nil is /dev/null
 	Marker string   // not empty: put into the environment as MarkerVar, to find descendants that left the group
+	Held   string   // directory for the lines that it has begun, for Rescue; empty: a killed supervisor loses them
 }
 
 // Exit is how a leader ended.
@@ -76,6 +77,7 @@ type Child struct {
 	out    *os.File // read end of the output; nil: none
 	pumped chan struct{}
 	alone  bool // Left found nobody; only the one who calls it and Reap
+	met    met  // members; as alone
 
 	mu     sync.Mutex
 	sig    syscall.Signal // the last one sent; Reap passes it on to those whom the group signal misses
@@ -101,7 +103,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Child{pumped: make(chan struct{})}
+	c := &Child{pumped: make(chan struct{}), met: met{}}
 	env := spec.Env
 	if spec.Marker != "" {
 		c.marker = MarkerVar + "=" + spec.Marker
@@ -118,7 +120,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		}
 		return nil, err
 	}
-	go c.pump(out)
+	go c.pump(out, newHeld(spec.Held, spec.Marker))
 	return c, nil
 }
 
@@ -176,14 +178,26 @@ func notDir(statErr error) error {
 // PID of the leader.
 func (c *Child) PID() int { return c.pid }
 
-// Signal sends sig to the whole group. Once the leader has ended, Reap passes it
-// on to members that left the group.
+// Signal sends sig to the whole group, and has those go on that stand still, members that
+// left the group too: who is stopped gets no other signal before. Once the leader has ended,
+// Reap passes sig on to members that left the group.
 func (c *Child) Signal(sig syscall.Signal) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sig = sig
-	if !c.reaped { // the zombie of the leader holds the number
-		_ = syscall.Kill(-c.pid, sig) // fails if nobody is left: as good
+	if c.reaped {
+		return
+	}
+	// The zombie of the leader holds the number. It fails if nobody is left: as good.
+	_ = syscall.Kill(-c.pid, sig)
+	if sig == syscall.SIGKILL {
+		return
+	}
+	_ = syscall.Kill(-c.pid, syscall.SIGCONT)
+	for _, p := range c.members() {
+		if p.pgrp != c.pid {
+			p.signal(syscall.SIGCONT) // the leader may wait for it
+		}
 	}
 }
 
@@ -251,7 +265,7 @@ func (c *Child) tell(members []proc, signaled map[int]syscall.Signal) {
 	}
 	for _, p := range members {
 		if p.pgrp != c.pid && c.sig != 0 && (signaled[p.pid] != c.sig || c.sig == syscall.SIGKILL) {
-			p.signal(c.sig)
+			p.end(c.sig)
 			signaled[p.pid] = c.sig
 		}
 	}

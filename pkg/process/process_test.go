@@ -28,6 +28,9 @@ import (
 const asChild = "PROCESS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == testGuard {
+		guardForTests()
+	}
 	if bad := os.Getenv(asChild); bad != "" {
 		children[bad]()
 		syscall.Exit(0) // os.Exit prints a warning under -cover
@@ -43,7 +46,8 @@ var children = map[string]func(){
 		say("up")
 		forever()
 	},
-	"exit 3": func() { syscall.Exit(3) },
+	"freezer": freezeAndWait,
+	"exit 3":  func() { syscall.Exit(3) },
 	"suicide": func() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		forever()
@@ -88,6 +92,26 @@ var children = map[string]func(){
 	"leave stubborn daemon": func() { leave("stubborn", &syscall.SysProcAttr{Setsid: true}) },
 	// has one, and stays
 	"with stubborn daemon": func() { leave("stubborn", &syscall.SysProcAttr{Setsid: true}); forever() },
+	"with sleeper":         func() { leave("sleeper", nil); forever() },
+	// ends when what it started has, as a server with workers does
+	"heads sleeper daemon": func() {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGTERM)
+		worker := leave("sleeper", &syscall.SysProcAttr{Setsid: true})
+		<-told
+		_ = worker.Process.Signal(syscall.SIGTERM)
+		_ = worker.Wait()
+	},
+	// becomes a sleeper without a marker, at USR1
+	"turncoat": func() {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGUSR1)
+		say("up")
+		<-told
+		panic(syscall.Exec("/proc/self/exe", []string{"bare"}, []string{asChild + "=bare"}))
+	},
+	"bare":           func() { say("bare"); forever() },
+	"leave turncoat": func() { leave("turncoat", &syscall.SysProcAttr{Setsid: true}) },
 	"show": func() {
 		dir, _ := os.Getwd()
 		in, _ := os.Readlink("/proc/self/fd/0")
@@ -106,7 +130,7 @@ func say(args ...any) { fmt.Fprintln(os.Stdout, args...) }
 func forever() { time.Sleep(2 * time.Minute) }
 
 // leave starts a grandchild that shares the output, and says its pid once it runs.
-func leave(bad string, attr *syscall.SysProcAttr) {
+func leave(bad string, attr *syscall.SysProcAttr) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), asChild+"="+bad)
 	cmd.Stdout = os.Stdout
@@ -115,6 +139,7 @@ func leave(bad string, attr *syscall.SysProcAttr) {
 		panic(err)
 	}
 	say("grandchild", cmd.Process.Pid)
+	return cmd
 }
 
 // output is a sink that can wait for text.
@@ -314,6 +339,84 @@ func TestNothingSurvivesAStop(t *testing.T) {
 			}
 			within(t, "the rest", c.Reap)
 			if runs(grandchild) {
+				t.Error("the grandchild runs on")
+			}
+		})
+	}
+}
+
+// One that stands still, as a debugger or a capture leaves it, ends by TERM, and so does one
+// whose descendants in sessions of their own do: it waits for them.
+func TestAStopContinues(t *testing.T) {
+	sample.Long(t)
+	marked := func(s *Spec) { s.Marker = "still/" + strconv.Itoa(os.Getpid()) }
+	for name, tt := range map[string]struct {
+		bad  string
+		halt func(leader, grandchild int) int
+	}{
+		"the leader":                  {"with sleeper", func(leader, _ int) int { return leader }},
+		"one of its group":            {"with sleeper", func(_, grandchild int) int { return grandchild }},
+		"one in a session of its own": {"heads sleeper daemon", func(_, grandchild int) int { return grandchild }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, out := startBad(t, spec(tt.bad, marked))
+			grandchild := out.grandchild(t)
+			halted := tt.halt(c.PID(), grandchild)
+			if err := syscall.Kill(halted, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			c.Signal(syscall.SIGTERM)
+			within(t, "the end", func() {
+				if exit := c.Wait(); exit.Signal == syscall.SIGKILL {
+					t.Errorf("it ended by %v", exit)
+				}
+				c.Reap()
+			})
+			if runs(grandchild) {
+				t.Error("the grandchild runs on")
+			}
+		})
+	}
+}
+
+// Who has no marker any more is still who it was: one that ends has none either before it
+// has closed its files, and was taken for gone.
+func TestAMemberStaysOne(t *testing.T) {
+	sample.Long(t)
+	marker := strings.ToLower(t.Name()) + "-" + strconv.Itoa(os.Getpid())
+	for name, end := range map[string]func(c *Child, become func()){
+		"for Reap": func(c *Child, become func()) {
+			if !c.Left() {
+				t.Error("nobody is left")
+			}
+			become()
+			c.Signal(syscall.SIGTERM)
+			c.Reap()
+		},
+		"for Sweep": func(c *Child, become func()) {
+			known := met{}
+			known.add(leftovers([]byte(c.marker), known))
+			become()
+			if left := leftovers([]byte(c.marker), known); len(left) != 1 {
+				t.Errorf("%d are left, want 1", len(left))
+			}
+			c.Signal(syscall.SIGTERM)
+			c.Reap()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, out := startBad(t, spec("leave turncoat", func(s *Spec) { s.Marker = marker + "/web" }))
+			grandchild := out.grandchild(t)
+			within(t, "the leader", func() { c.Wait() })
+			within(t, "the rest", func() {
+				end(c, func() {
+					if err := syscall.Kill(grandchild, syscall.SIGUSR1); err != nil {
+						t.Error(err)
+					}
+					out.expect(t, "bare\n")
+				})
+			})
+			if name == "for Reap" && runs(grandchild) {
 				t.Error("the grandchild runs on")
 			}
 		})

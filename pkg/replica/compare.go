@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"maps"
 	"path"
 	"slices"
 
@@ -64,7 +65,7 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 
 // scopeOf is what a scan of some directories looks into.
 func scopeOf(dirs map[string]bool, doubts []string) localfs.Scope {
-	if dirs == nil || dirs[""] {
+	if dirs == nil || dirs[""] || slices.Contains(doubts, "") {
 		return nil
 	}
 	in := localfs.Scope{}
@@ -333,7 +334,8 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	if r.Capture == nil {
 		return nil
 	}
-	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying}
+	r.still = nil
+	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying, Part: !c.found.whole, Gone: c.found.Gone, Still: func(dir string) { r.still = append(r.still, dir) }}
 	for _, u := range c.found.Unknown {
 		if u.Quiet && r.leads(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			met.Leads = append(met.Leads, u.Path)
@@ -347,21 +349,32 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	if err != nil {
 		return err
 	}
-	c.withhold(unseen)
-	return nil
+	return c.withhold(unseen)
 }
 
 // withhold takes out of what was found what is not a file to carry: it is part of a whole,
 // or is not to go now.
-func (c *comparison) withhold(unseen []localfs.Unknown) {
+func (c *comparison) withhold(unseen []localfs.Unknown) error {
 	if len(unseen) == 0 {
-		return
+		return nil
 	}
-	hidden := localfs.HiddenBy(unseen)
+	hidden := hiddenBy(unseen)
 	c.found.Edited = slices.DeleteFunc(c.found.Edited, func(s Edit) bool { return hidden(s.Path) })
+	c.found.Touched = slices.DeleteFunc(c.found.Touched, func(s Edit) bool { return hidden(s.Path) })
 	c.found.Gone = pick(c.found.Gone, func(e *tree.Entry) bool { return !hidden(e.Path) })
+	whole := map[string]bool{}
 	for _, u := range unseen {
 		c.unseen(u)
 		c.r.doubts = append(c.r.doubts, u.Path)
+		if u.Quiet && u.Reason == "" && !c.r.unplaced(u.Path) {
+			whole[u.Path] = true
+		}
 	}
+	rows, err := c.r.base.Lookup(whole) // what was a file before it was a whole
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(rows, func(_ string, row base.Row) bool { return row.Kind == tree.Dir }) // a directory is none
+	c.found.Forgotten = append(c.found.Forgotten, slices.Sorted(maps.Keys(rows))...)
+	return nil
 }

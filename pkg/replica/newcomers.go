@@ -31,6 +31,9 @@ func (p *placement) isNew(d *plan.Decision) bool {
 func (p *placement) bringEach(takes []*plan.Decision, staged []string) error {
 	var later []newcomer
 	for i, d := range takes {
+		if p.isTaken(d.Path) {
+			continue
+		}
 		if p.isNew(d) {
 			later = append(later, newcomer{d: d, staged: staged[i]})
 			continue

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/base"
@@ -37,6 +38,7 @@ type placement struct {
 	late    map[string]bool     // paths that take the name of one that goes, on a file system that folds
 	local   map[tree.Sum]string // files that are here, by their content
 	pace    pace
+	taken   []localfs.Unknown // where somebody began to work since the plan
 	stayed  map[string]string // directories that could not go, by what their name is folded to
 	batches
 }
@@ -211,6 +213,31 @@ func (p *placement) clear(d *plan.Decision) error {
 	return nil
 }
 
+// asConflict is where the local version of a path lies that loses its name.
+func (p *placement) asConflict(path string) string {
+	return fmt.Sprintf("%s/%s/%s-%s/%s", localfs.Dir, conflictsDir, p.stamp, p.r.Host, path)
+}
+
+// keepDirs completes what lies aside of directories that both sides changed: with the empty
+// ones, and with the modes that a server wants of its own. A fault costs no content.
+func (p *placement) keepDirs() {
+	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
+		d := &p.plan.decisions[i]
+		in := func(dir string) bool { return inside(d.Path, dir) }
+		if d.Local == nil || d.Local.Kind != tree.Dir || p.isTaken(d.Path) || !slices.ContainsFunc(p.plan.mixed, in) {
+			continue
+		}
+		kept := p.asConflict(d.Path)
+		err := p.r.root.MkdirAll(kept, 0o755)
+		if err == nil {
+			err = p.chmod(kept, d.Local.Mode)
+		}
+		if err != nil {
+			p.forgo(d, "the local version of this directory is not kept beside its files: "+reason(err))
+		}
+	}
+}
+
 // moveToConflicts renames the local version to where it is kept, and back if it is
 // not the one that the plan saw: the rename itself is the test, so that no
 // edit slips in between.
@@ -219,7 +246,7 @@ func (p *placement) moveToConflicts(d *plan.Decision) error {
 	kept := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, p.stamp, d.Path)
 	conflict := d.Op == plan.Conflict || d.Op == plan.Displace
 	if conflict {
-		kept = fmt.Sprintf("%s/%s/%s-%s/%s", localfs.Dir, conflictsDir, p.stamp, p.r.Host, d.Path)
+		kept = p.asConflict(d.Path)
 	}
 	if err := root.MkdirAll(parentOf(kept), 0o755); err != nil {
 		return err

@@ -77,8 +77,10 @@ type planning struct {
 	read      map[string]localfs.Seen // of files that were read for it
 	times     map[string]int64        // of directories, as the base has them
 	forgotten []base.Change           // rows that are nobody's to carry any more
+	together  []string                // directories whose files are only valid together
+	mixed     []string                // directories that both sides changed, and that are the remote side's then
 	unknown   []localfs.Unknown
-	unshown   []localfs.Unknown // what the file system here cannot show
+	unshown   []localfs.Unknown // what the file system here cannot show, and where somebody works
 }
 
 // plan looks at the three sides and plans.
@@ -107,14 +109,18 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 			p.forgotten = append(p.forgotten, base.Change{Row: base.Row{Entry: tree.Entry{Path: row.Path}}, Gone: true})
 		}
 	}
-	covered, err := r.covered(seen)
+	under, err := r.covered(seen)
 	if err != nil {
 		return nil, err
 	}
-	p.unknown = append(p.unknown, covered...)
-	p.unshown = r.names().unshowable(remote, seen)
-	hidden := localfs.HiddenBy(slices.Concat(p.unknown, p.unshown))
-	known := func(e *tree.Entry) bool { return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) }
+	occupied, together := r.comes(ctx)
+	p.unknown = append(p.unknown, under...)
+	p.unshown = append(r.names().unshowable(remote, seen), occupied...)
+	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
+	covered := r.Wholes.Covers(remote)
+	known := func(e *tree.Entry) bool {
+		return carried(e.Path, e.Kind == tree.Dir) && !hidden(e.Path) && !covered(e.Path)
+	}
 	s := plan.Sides{Base: pick(r.base.Entries(), known), Remote: pick(slices.Clone(remote), known), Pristine: r.pristine, Newer: r.newer}
 	var unread map[string]bool
 	if s.Local, unread, err = p.here(ctx, r, s); err != nil {
@@ -133,6 +139,12 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.decisions = r.merge(s)
+	p.together = together
+	for _, dir := range together {
+		if plan.Unmix(p.decisions, dir) {
+			p.mixed = append(p.mixed, dir)
+		}
+	}
 	return p, nil
 }
 

@@ -43,7 +43,7 @@ func (p *placement) batch(ctx context.Context, takes []*plan.Decision) (int, err
 		return 0, err
 	}
 	p.limit = min(p.r.stageBytes, 2*p.limit)
-	return n, p.placeBatch(takes[:n], staged)
+	return n, p.placeBatch(ctx, takes[:n], staged)
 }
 
 // portion counts the decisions that come next, together: some that need no content, or
@@ -121,7 +121,8 @@ func (p *placement) stage(ctx context.Context, takes []*plan.Decision) ([]string
 }
 
 // placeBatch gives what is staged its places, and records that.
-func (p *placement) placeBatch(takes []*plan.Decision, staged []string) error {
+func (p *placement) placeBatch(ctx context.Context, takes []*plan.Decision, staged []string) error {
+	p.askAgain(ctx)
 	if err := p.bringEach(takes, staged); err != nil {
 		return err
 	}

@@ -43,6 +43,8 @@ type Options struct {
 	Wholes whole.Kinds
 	// Capture captures them: see [whole.Carrier]. nil: nobody does.
 	Capture func(context.Context, whole.Met) ([]localfs.Unknown, error)
+	// Comes has a say in how files are placed: see [whole.Guard]. nil: nobody has.
+	Comes func(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string)
 	// FileSystem opens the local tree. nil: OpenRoot.
 	FileSystem func(path string) (localfs.FileSystem, error)
 	// Within is a tree around this one that a bucket fills too: no link below it leads
@@ -70,6 +72,7 @@ type Replica struct {
 	late      bool               // the last of them put a large edit off: it is first in the next one
 	surveying bool               // a scan is for a survey
 	doubts    []string           // what the last scan could not tell, and the wholes it met
+	still     []string           // directories of which what is staged has to be of one moment
 	shunned   map[string]bool    // objects that are damaged
 	refused   map[string]refusal // files that the disk had no room for, by path
 	// asFiles are the wholes that the remote side has as files, from before they were carried

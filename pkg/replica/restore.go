@@ -31,7 +31,11 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	dir := filepath.Join(r.StageDir(), "restore")
 	defer os.RemoveAll(dir)
 	r.base = base.New(dir, base.Header{})
-	within := func(path string) bool { return under == "" || tree.Within(path, under) }
+	covered, err := r.coveredNow(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	within := func(path string) bool { return (under == "" || tree.Within(path, under)) && !covered(path) }
 	unread, err := r.asIs(ctx, within)
 	if err != nil {
 		return nil, err
@@ -55,18 +59,34 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	return out, err
 }
 
+// coveredNow tells the paths at which a tree, or what is here, has wholes that were found by
+// their content: they are another's to bring back.
+func (r *Replica) coveredNow(ctx context.Context, t *store.Tree) (func(path string) bool, error) {
+	shadows, err := r.Wholes.Shadows(ctx, r.root)
+	if err != nil {
+		return nil, err
+	}
+	entries := slices.Clone(t.Entries)
+	for i := range shadows.Seen {
+		entries = append(entries, tree.Entry{Path: shadows.Seen[i].Path, Kind: shadows.Seen[i].Kind})
+	}
+	return r.Wholes.Covers(entries), nil
+}
+
 // Undelete brings back what t has at and below a path ("" for all of it) where nothing is
-// here any more: files, and the wholes that went with the folders that they were in.
+// here any more: files, and the wholes that went with the folders that they were in, but for
+// those that are found by their content: they are another's to bring back.
 // What is here stays as it is, newer or not. The replica must be a fresh one.
 func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
 	out, err := r.bringMissing(ctx, under, t, source, progress)
 	if err != nil {
 		return out, err
 	}
+	covered := r.Wholes.Covers(t.Entries)
 	wholes := r.Wholes.Laid(t)
 	wholes.Entries = pick(wholes.Entries, func(e *tree.Entry) bool {
 		whole := r.Wholes.Shadowed(t.Entries, e.Path)
-		return whole != "" && !has(r.Path, whole)
+		return whole != "" && !has(r.Path, whole) && !covered(e.Path)
 	})
 	if len(wholes.Entries) == 0 {
 		return out, nil
@@ -107,12 +127,13 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 		r.base.Agree(row)
 		part.Entries = append(part.Entries, row.Entry)
 	}
-	here := part.Entries
+	here, missing := part.Entries, []tree.Entry(nil)
 	for _, e := range t.Entries {
 		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, localfs.Dir) && !has(r.Path, e.Path) && room(here, e.Path) {
-			part.Entries = append(part.Entries, e)
+			missing = append(missing, e)
 		}
 	}
+	part.Entries = append(part.Entries, r.apart(ctx, missing)...)
 	tree.Sort(part.Entries)
 	if err := r.Receive(part, "", 0, 0); err != nil {
 		return nil, err

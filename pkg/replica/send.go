@@ -8,11 +8,14 @@ import (
 	"slices"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
 // The steps of a push at which a crash test kills the process.
 var (
+	pointRead   = killpoint.New("push:read")
 	pointStaged = killpoint.New("push:staged")
 	pointSent   = killpoint.New("push:sent")
 )
@@ -30,12 +33,10 @@ func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progres
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	batch := r.Layout.Begin(dir, epoch, progress)
-	staged, err = r.StageEdits(ctx, batch, found.staging())
+	staged, batch, err := r.stageStill(ctx, found, func() store.Batch { return r.Layout.Begin(dir, epoch, progress) })
 	if err != nil {
 		return nil, err
 	}
-	staged.Found = found
 	pointStaged.Reach()
 	if err = batch.Send(ctx); err == nil {
 		pointSent.Reach()
@@ -48,13 +49,44 @@ func (r *Replica) Send(ctx context.Context, found *Changes, epoch int64, progres
 	return staged, nil
 }
 
+// stageStill stages what was found, but the directories that have to be still and were not:
+// without them it begins anew.
+func (r *Replica) stageStill(ctx context.Context, found *Changes, begin func() store.Batch) (*Staged, store.Batch, error) {
+	var moved []localfs.Unknown
+	for {
+		batch := begin()
+		staged, err := r.StageEdits(ctx, batch, found.staging())
+		if err != nil {
+			return nil, nil, err
+		}
+		pointRead.Reach()
+		unseen, err := r.stirred(ctx, found, staged)
+		if err == nil && len(unseen) == 0 {
+			staged.Found, staged.Unsettled = found, append(staged.Unsettled, moved...)
+			return staged, batch, nil
+		}
+		batch.Stop()
+		staged.Spool.Close()
+		if err != nil {
+			return nil, nil, err
+		}
+		found, moved = found.without(unseen), append(moved, unseen...)
+		for _, u := range unseen {
+			r.doubts = append(r.doubts, u.Path)
+		}
+	}
+}
+
 // weigh counts what the deletions that were found would lose. None may go before
 // everything that was edited is in, but for what waits for them.
 func (r *Replica) weigh(staged *Staged) error {
 	if slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return !s.replaces() }) {
 		return nil
 	}
-	lost, err := staged.losing(staged.Found.Gone)
+	lost, err := staged.losing(pick(slices.Clone(staged.Found.Gone), func(e *tree.Entry) bool {
+		_, still := r.stillAt(e.Path)
+		return !still
+	}))
 	if err != nil {
 		return err
 	}

@@ -149,14 +149,16 @@ func (p *placement) run(ctx context.Context) error {
 	if err := p.bringAll(ctx, first); err != nil {
 		return err
 	}
+	p.askAgain(ctx)
 	for i := len(p.plan.decisions) - 1; i >= 0; i-- {
-		if d := &p.plan.decisions[i]; d.Op == plan.Delete || d.Op == plan.Displace {
+		if d := &p.plan.decisions[i]; (d.Op == plan.Delete || d.Op == plan.Displace) && !p.isTaken(d.Path) {
 			p.try(d, p.remove)
 		}
 	}
 	if err := errors.Join(p.record(), p.bringAll(ctx, last), p.r.emptyStage(p.r.root)); err != nil {
 		return err
 	}
+	p.keepDirs()
 	p.dirTimes()
 	for i := len(p.dirs) - 1; i >= 0; i-- {
 		p.try(p.dirs[i], p.dirMode)

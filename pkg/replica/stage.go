@@ -19,7 +19,7 @@ import (
 // Content that is in the store already is not sent again. The batch fills in
 // where content lies when it is sent.
 func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) (out *Staged, err error) {
-	out = &Staged{}
+	out = &Staged{stood: map[string]localfs.Seen{}}
 	defer func() {
 		if err != nil {
 			b.Stop()
@@ -27,7 +27,7 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 		}
 	}()
 	r.root.Forget()
-	one := &staging{r: r, files: r.reader(), batch: b, allowed: r.allowance(), out: out}
+	one := &staging{r: r, files: r.reader(), batch: b, allowed: r.allowance(), out: out, begun: map[string]bool{}}
 	edited = one.inOrder(edited)
 	defer func() { r.late = r.hurried && len(out.Deferred) > 0 && one.comes(&out.Deferred[0]) > hurryBytes }()
 	if one.known, err = one.reuse(b, edited); err != nil {
@@ -39,7 +39,8 @@ func (r *Replica) StageEdits(ctx context.Context, b store.Batch, edited []Edit) 
 			return out, context.Cause(ctx)
 		}
 		s := &edited[i]
-		if b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && one.comes(s) > 0 && b.Staged()+one.comes(s) > hurryBytes {
+		full := b.Staged() >= r.stageBytes || r.hurried && b.Staged() > 0 && one.comes(s) > 0 && b.Staged()+one.comes(s) > hurryBytes
+		if full && !one.goesWith(s) && (i == 0 || !one.belong(&edited[i-1], s)) {
 			out.Deferred = edited[i:]
 			break
 		}
@@ -70,12 +71,24 @@ type staging struct {
 	known   *content
 	allowed *allowance
 	out     *Staged
-	tail    localfs.Tail // of the file that was read last
+	begun   map[string]bool // directories that have to be still, and are staged in part
+	tail    localfs.Tail    // of the file that was read last
+}
+
+// goesWith reports whether an edit cannot wait for the next step: others of its directory are
+// in this one, and go with it or not.
+func (x *staging) goesWith(s *Edit) bool {
+	dir, still := x.r.stillAt(s.Path)
+	return still && x.begun[dir]
 }
 
 // edit stages one edit, or notes why it is not.
 func (x *staging) edit(ctx context.Context, s *Edit) error {
 	r, out := x.r, x.out
+	dir, still := r.stillAt(s.Path)
+	if still {
+		x.begun[dir] = true
+	}
 	why := x.allowed.refuses(s)
 	var c *base.Change
 	var err error
@@ -84,6 +97,9 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 		if c, err = x.row(ctx, s); err == nil {
 			why = x.allowed.takes(s, c)
 		}
+	}
+	if still && c != nil {
+		out.stood[s.Path] = c.Seen
 	}
 	switch {
 	case why != "":
@@ -173,7 +189,11 @@ func (x *staging) comes(s *Edit) int64 {
 // all comes what was sent since the end was known: who writes a log all the time must not
 // keep others here.
 func (x *staging) rank(s *Edit) int {
-	switch {
+	switch _, still := x.r.stillAt(s.Path); {
+	case still && x.r.hurried:
+		return 2 // all of a directory at once, behind what is small
+	case still:
+		return 0
 	case x.r.late && x.comes(s) > hurryBytes && !x.r.flushed[s.Path]:
 		return -1
 	case base.ShadowRow(s.Path) && x.comes(s) > hurryBytes:
@@ -327,10 +347,10 @@ func (x *staging) read(ctx context.Context, c *base.Change, s *Edit, read func(i
 }
 
 // had is how much of a file both sides agree on, so that nothing of it is taken back. At an
-// end, and of shadows, all is read.
+// end, of shadows, and of directories that have to be still, all is read.
 func (x *staging) had(s *Edit) int64 {
-	switch {
-	case x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
+	switch _, still := x.r.stillAt(s.Path); {
+	case still, x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
 		return localfs.ToTheEnd
 	case s.Was == nil, s.Was.Kind != tree.File, x.r.unstored(s.Was), x.r.stale(s.Was):
 		return 0
@@ -442,19 +462,39 @@ func (r *Replica) allowance() *allowance {
 	return a
 }
 
+// belong reports whether two edits are of one whole and no bulk: they go in one step.
+func (x *staging) belong(a, b *Edit) bool {
+	one, ok := x.r.Wholes.Of(a.Path)
+	other, too := x.r.Wholes.Of(b.Path)
+	return ok && too && one == other && x.r.refers(a.Path) && x.r.refers(b.Path)
+}
+
 // together keeps the rows of wholes together: what is named by the others must be in the
 // generation that they are in. What is not whole waits.
 func (x *staging) together(staged *Staged) {
-	waits := slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }) ||
-		slices.ContainsFunc(staged.Unsettled, func(u localfs.Unknown) bool { return base.ShadowRow(u.Path) })
-	if !waits {
-		return
-	}
+	waits := x.r.waitingWholes(staged)
 	staged.Changes = slices.DeleteFunc(staged.Changes, func(c *base.Change) bool {
-		if !x.r.refers(c.Path) {
+		if !x.r.refers(c.Path) || !x.r.Wholes.In(c.Path, waits) {
 			return false
 		}
 		staged.Deferred = append(slices.Clip(staged.Deferred), Edit{Entry: localfs.Entry{Path: c.Path, Kind: c.Kind, Link: c.Link, Seen: c.Seen}})
 		return true
 	})
+}
+
+// waitingWholes are those of which something does not go with a step.
+func (o *Options) waitingWholes(staged *Staged) map[string]bool {
+	waits := map[string]bool{}
+	note := func(path string) {
+		if at, ok := o.Wholes.Of(path); ok {
+			waits[at] = true
+		}
+	}
+	for i := range staged.Deferred {
+		note(staged.Deferred[i].Path)
+	}
+	for _, u := range staged.Unsettled {
+		note(u.Path)
+	}
+	return waits
 }

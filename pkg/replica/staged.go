@@ -25,19 +25,12 @@ type Staged struct {
 	// Goes says that what Loss counts may go with the step. It is false until somebody has
 	// judged it: nothing goes unjudged.
 	Goes     bool
-	Withheld []localfs.Unknown // what MakeStep took out, because something that stays is in its place
+	stood    map[string]localfs.Seen // how the paths that have to be still were seen when they were read
+	Withheld []localfs.Unknown       // what MakeStep took out, because something that stays is in its place
 }
 
 // Len is the number of rows that are new or differ.
 func (s *Staged) Len() int { return len(s.Changes) + s.Spool.Len() }
-
-// forgotten are the paths that go because they are not the replica's to carry any more.
-func (s *Staged) forgotten() []string {
-	if s.Found == nil {
-		return nil
-	}
-	return s.Found.Forgotten
-}
 
 // cleared reports whether nothing in a whole tree wants a person's word: what its
 // deletions lose was judged, and goes.

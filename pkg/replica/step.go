@@ -29,17 +29,18 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 		}
 	}
 	gone := r.gone(staged)
+	forgotten := r.forgotten(staged)
 	var err error
-	if staged.Withheld, err = r.withhold(staged, gone, staged.forgotten()); err != nil {
+	if staged.Withheld, err = r.withhold(staged, gone, forgotten); err != nil {
 		return nil, err
 	}
 	if err := r.base.Refresh(staged.Refreshed); err != nil {
 		return nil, err
 	}
-	if staged.Len()+len(gone)+len(staged.forgotten()) == 0 && !anyway {
+	if staged.Len()+len(gone)+len(forgotten) == 0 && !anyway {
 		return nil, nil
 	}
-	step, err := r.Next(staged, gone, staged.forgotten(), epoch, generation)
+	step, err := r.Next(staged, gone, forgotten, epoch, generation)
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +48,31 @@ func (r *Replica) MakeStep(staged *Staged, anyway bool, epoch, generation int64)
 }
 
 // gone are the deletions that go with a step: what was lost where that may go, and of
-// wholes those that are gone with all else of their whole, or none of them.
-func (o *Options) gone(staged *Staged) []tree.Entry {
-	switch {
-	case staged.Found == nil:
-		return nil
-	case staged.Loss != nil && staged.Goes:
-		return staged.Found.Gone
-	case slices.ContainsFunc(staged.Deferred, func(s Edit) bool { return base.ShadowRow(s.Path) }):
+// wholes those that are gone with all else of their whole, or none of them. What a whole has
+// no more goes with what it has instead.
+func (r *Replica) gone(staged *Staged) []tree.Entry {
+	if staged.Found == nil {
 		return nil
 	}
-	return o.Wholes.Deletions(staged.Found.Gone, staged.Loss != nil)
+	gone := staged.Found.Gone
+	if staged.Loss == nil || !staged.Goes {
+		gone = append(r.Wholes.Deletions(gone, staged.Loss != nil), r.stillGone(staged)...)
+	}
+	wait := r.waitingWholes(staged)
+	if len(wait) == 0 {
+		return gone
+	}
+	return slices.DeleteFunc(slices.Clone(gone), func(e tree.Entry) bool { return base.ShadowRow(e.Path) && r.Wholes.In(e.Path, wait) })
+}
+
+// forgotten are the paths that go because they are not the replica's to carry any more. What
+// is a whole now goes with its shadow.
+func (o *Options) forgotten(staged *Staged) []string {
+	if staged.Found == nil {
+		return nil
+	}
+	wait := o.waitingWholes(staged)
+	return slices.DeleteFunc(slices.Clone(staged.Found.Forgotten), func(path string) bool { return o.Wholes.In(path, wait) })
 }
 
 // Next makes the step that staged changes, deletions and forgotten paths lead

@@ -10,13 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // Settle settles the repositories whose remote side was not settled here
@@ -43,12 +43,12 @@ func (g *Repositories) Settle(ctx context.Context, source store.Layout) error {
 			continue
 		}
 		err := g.restore(ctx, source, dir, waiting[dir])
-		var fetch *fetchError
+		var fetch *whole.FetchError
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if errors.As(err, &fetch) {
-			return fetch.error
+			return fetch.Unwrap()
 		}
 		if g.restores[dir] = err; err != nil {
 			g.o.Log.Warn("repository not restored", "replica", g.o.Replica, "repository", dir, "error", err)
@@ -110,12 +110,12 @@ func (g *Repositories) placeFiles(ctx context.Context, source store.Layout) erro
 			continue
 		}
 		err := g.placeAsFiles(ctx, source, dir, files[dir])
-		var fetch *fetchError
+		var fetch *whole.FetchError
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.As(err, &fetch):
-			return fetch.error
+			return fetch.Unwrap()
 		case err != nil && !errors.As(err, new(*gitstate.RefusedError)) && !errors.Is(err, area.ErrLink): // what is wrong here passes
 			return fmt.Errorf("cannot place the repository %q: %w", dir, err)
 		case err != nil:
@@ -148,9 +148,6 @@ func (g *Repositories) placeAsFiles(ctx context.Context, source store.Layout, di
 	}
 	return g.area().Move(made, filepath.Join(g.o.Path, dir))
 }
-
-// fetchError is the store's fault, and no repository's.
-type fetchError struct{ error }
 
 // restore brings the remote shadow of a repository here, and what it says into
 // the repository.
@@ -216,53 +213,6 @@ func (g *Repositories) agreed(ctx context.Context, source store.Layout, dir, to,
 }
 
 // fetch brings rows of a shadow to where they lie in it.
-func (g *Repositories) fetch(ctx context.Context, source store.Layout, prefix string, rows []tree.Entry, to, stage string) (err error) {
-	var files []*tree.Entry
-	for i := range rows {
-		target := filepath.Join(to, strings.TrimPrefix(rows[i].Path, prefix))
-		switch rows[i].Kind {
-		case tree.File:
-			files = append(files, &rows[i])
-		case tree.Dir:
-			err = g.area().Mkdir(target)
-		case tree.Link:
-			err = g.area().Link(rows[i].Link, target)
-		}
-		if err != nil {
-			return cannotPlace(&rows[i], err)
-		}
-	}
-	if len(files) == 0 {
-		return nil
-	}
-	dir := filepath.Join(stage, "fetched")
-	defer g.area().RemoveAll(dir)
-	if err := g.area().Mkdir(dir); err != nil {
-		return err
-	}
-	if err := source.Fetch(ctx, files, dir, nil, g.o.Progress); err != nil {
-		return &fetchError{err}
-	}
-	for i, e := range files {
-		staged := filepath.Join(dir, fmt.Sprint(i))
-		err := g.area().Do(staged, func(root *os.Root, path string) error {
-			mode := os.FileMode(e.Mode & 0o777)
-			if e.Mode == tree.NoMode {
-				mode = 0o644
-			}
-			return errors.Join(root.Chmod(path, mode), root.Chtimes(path, time.Time{}, time.Unix(0, e.MTime)))
-		})
-		if err == nil {
-			err = g.area().Move(staged, filepath.Join(to, strings.TrimPrefix(e.Path, prefix)))
-		}
-		if err != nil {
-			return cannotPlace(e, err)
-		}
-	}
-	return nil
-}
-
-// cannotPlace is of a row that lies where it cannot: below a link, most likely.
-func cannotPlace(row *tree.Entry, err error) error {
-	return fmt.Errorf("cannot place %q: %w", row.Path, err)
+func (g *Repositories) fetch(ctx context.Context, source store.Layout, prefix string, rows []tree.Entry, to, stage string) error {
+	return whole.Fetcher{Area: g.area(), Progress: g.o.Progress}.Fetch(ctx, source, prefix, rows, to, stage)
 }

@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/coltec/coltec/hooks"
 )
 
 // remotes checks each remote by itself, and how they wrap each other.
@@ -165,9 +167,68 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 	if y.Git == GitAuto && !y.CarriesGit() {
 		c.bad(at+".git", "needs direction: bidirectional and layout: snapshot")
 	}
+	c.consistency(at+".consistency", y)
 	for i, pattern := range y.Exclude {
 		if strings.TrimSpace(pattern) == "" {
 			c.bad(fmt.Sprintf("%s.exclude[%d]", at, i), "is an empty pattern: remove it")
+		}
+	}
+}
+
+// consistency checks the directories of a replica whose files are only valid together.
+func (c checker) consistency(at string, y *Sync) {
+	if len(y.Consistency) > 0 && !y.CarriesWholes() {
+		c.bad(at, "needs direction: bidirectional and layout: snapshot")
+		return
+	}
+	nested := c.s.NestedIn(*y)
+	for i, w := range y.Consistency {
+		here := fmt.Sprintf("%s[%d]", at, i)
+		top, _, _ := strings.Cut(w.Path, "/")
+		switch {
+		case strings.HasPrefix(w.Path, "/"), climbs(w.Path), strings.ContainsRune(w.Path, 0):
+			c.bad(here+".path", "must be a path below the replica's, such as data/pg")
+		case top == ".coltec", top == "@":
+			c.bad(here+".path", "is, or lies in, %s, which coltec needs for itself: choose another", top)
+		}
+		for _, other := range nested {
+			if inside(other, w.Path) || inside(w.Path, other) {
+				c.bad(here, "has to do with the replica at %s, which lies in this one: give consistency to that one, or choose another directory", shown(other))
+			}
+		}
+		for j, other := range y.Consistency[:i] {
+			if inside(other.Path, w.Path) || inside(w.Path, other.Path) {
+				c.bad(here, "is in, or around, the directory of %s[%d]: keep one of the two", at, j)
+			}
+		}
+		c.stopped(here+".units", w)
+	}
+}
+
+// inside reports whether a path is another one, or below it; "" is all.
+func inside(p, dir string) bool { return dir == "" || p == dir || strings.HasPrefix(p, dir+"/") }
+
+// stopped checks the units that stand still.
+func (c checker) stopped(at string, w Whole) {
+	if w.By == ByHook && len(c.s.Hooks[hooks.PreCapture])+len(c.s.Hooks[hooks.PostCapture]) == 0 {
+		c.bad(strings.TrimSuffix(at, ".units"), "is captured by hooks, and there are none: add hooks.pre_capture, or write by: freeze")
+	}
+	if len(w.Units) > 0 && w.By == ByHook {
+		c.bad(at, "says who stands still, and by: hook nobody does: remove it")
+	}
+	var known []string
+	for _, v := range c.s.Services {
+		known = append(known, v.Name)
+	}
+	for _, list := range c.s.Hooks {
+		for _, h := range list {
+			known = append(known, h.Name)
+		}
+	}
+	slices.Sort(known)
+	for i, name := range w.Units {
+		if !slices.Contains(known, name) {
+			c.bad(fmt.Sprintf("%s[%d]", at, i), "is %s, which is not a service or hook%s", shown(name), didYouMean(name, known))
 		}
 	}
 }

@@ -34,6 +34,7 @@ var (
 	sizeType     = reflect.TypeFor[Size]()
 	secretType   = reflect.TypeFor[secret.Value]()
 	wordsType    = reflect.TypeFor[Words]()
+	wholesType   = reflect.TypeFor[Consistency]()
 	hooksType    = reflect.TypeFor[Hooks]()
 )
 
@@ -42,6 +43,10 @@ func (d *decoder) filled(path string, n ast.Node, v reflect.Value, f field) {
 	switch {
 	case v.Type() == wordsType && isScalar(n):
 		v.Set(reflect.ValueOf(Words{text(n)}))
+	case v.Type() == wholesType && isScalar(n):
+		all := Consistency{{}}
+		d.scalar(path, n, reflect.ValueOf(&all[0].By).Elem(), field{enum: []string{ByFreeze, ByHook}})
+		v.Set(reflect.ValueOf(all))
 	case v.Type() == secretType || v.Kind() != reflect.Struct && isLeaf(v.Kind()):
 		d.scalar(path, n, v, f)
 	case v.Kind() == reflect.Struct:
@@ -113,6 +118,8 @@ func kindOf(path string) string {
 		return strings.TrimSuffix(path, "s")
 	case "environment":
 		return "volume"
+	case "consistency":
+		return "directory of it"
 	case "metadata":
 		return "spec"
 	case "ready":

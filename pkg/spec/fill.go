@@ -201,6 +201,9 @@ func fillSync(f filler, s *Spec, path string, y *Sync) {
 		y.RemotePath = "workspaces/{org}/{project}/{env}/" + y.Name
 	}
 	y.RemotePath = cleanRemote(s.fillPlaceholders(y.RemotePath))
+	for i := range y.Consistency {
+		y.Consistency[i].Path = cleanBelow(y.Consistency[i].Path)
+	}
 }
 
 func fillService(f filler, path string, v *Service) {
@@ -222,5 +225,9 @@ func fillHook(f filler, point hooks.Point, i int, h *Hook) {
 	path := fmt.Sprintf("hooks.%s[%d]", point, i)
 	h.Name = or(h.Name, point.HookName(i))
 	set(f, path+".timeout", &h.Timeout, 60*time.Second)
-	h.OnFailure = or(h.OnFailure, FailureIgnore)
+	fallback := FailureIgnore
+	if point == hooks.PreCapture || point == hooks.PostCapture {
+		fallback = FailureFail
+	}
+	h.OnFailure = or(h.OnFailure, fallback)
 }

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -25,6 +26,14 @@ func elements(p string) []string {
 
 // climbs reports whether a path has "..".
 func climbs(p string) bool { return slices.Contains(strings.Split(p, "/"), "..") }
+
+// cleanBelow cleans a path below a replica's, "" being that itself. One that is none stays.
+func cleanBelow(p string) string {
+	if climbs(p) || strings.HasPrefix(p, "/") {
+		return p
+	}
+	return strings.TrimPrefix(path.Clean("/"+p), "/")
+}
 
 // Root is the place in the back end that the remote's paths begin at: the bucket
 // and the prefix, as rclone wants them after "name:". For crypt it is empty.

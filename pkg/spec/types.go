@@ -287,6 +287,26 @@ const (
 	GitOff  = "off"
 )
 
+// How a directory is captured as it is at one moment.
+const (
+	ByFreeze = "freeze"
+	ByHook   = "hook"
+)
+
+// Consistency names directories whose files are only valid together. A word alone is that of
+// the replica as a whole.
+type Consistency []Whole
+
+// Whole is a directory whose files are only valid together.
+type Whole struct {
+	// Path of the directory below the replica's; all of the replica by default.
+	Path string `yaml:"path"`
+	// By freeze the units that write there stand still while it is copied, half a second at most; by hook the hooks pre_capture and post_capture see to it.
+	By string `yaml:"by" jsonschema:"required,enum=freeze,enum=hook"`
+	// Units that stand still; all services and hooks of the workspace by default.
+	Units []string `yaml:"units"`
+}
+
 // Sync is a replica: a local tree, a remote prefix and a direction.
 type Sync struct {
 	// Name of the replica, unique.
@@ -311,6 +331,8 @@ type Sync struct {
 	Exclude []string `yaml:"exclude"`
 	// Git is auto by default: each repository travels as a whole, unpushed commits, stashes and index too, whatever exclude says of .git. With off it does not.
 	Git string `yaml:"git" jsonschema:"enum=auto,enum=off"`
+	// Consistency is freeze or hook, or a list of directories: what is in each is only valid together, such as a database's.
+	Consistency Consistency `yaml:"consistency"`
 	// Transfers at once; persistence.defaults.transfers by default.
 	Transfers int `yaml:"transfers" jsonschema:"minimum=1"`
 	// Checkers at once; persistence.defaults.checkers by default.
@@ -320,9 +342,10 @@ type Sync struct {
 }
 
 // CarriesGit reports whether the repositories of the replica travel as wholes.
-func (y *Sync) CarriesGit() bool {
-	return y.Git != GitOff && y.Direction == Bidirectional && y.Layout == Snapshot
-}
+func (y *Sync) CarriesGit() bool { return y.Git != GitOff && y.CarriesWholes() }
+
+// CarriesWholes reports whether what is only valid together can travel so.
+func (y *Sync) CarriesWholes() bool { return y.Direction == Bidirectional && y.Layout == Snapshot }
 
 // PersistenceMount mounts a remote path, in mode mounted.
 type PersistenceMount struct {
@@ -470,7 +493,7 @@ type Hook struct {
 	User string `yaml:"user"`
 	// Timeout after which it is ended and has failed; 60s by default.
 	Timeout time.Duration `yaml:"timeout"`
-	// OnFailure is ignore by default.
+	// OnFailure is ignore by default, and fail for pre_capture and post_capture: what they are about is not captured then.
 	OnFailure string `yaml:"on_failure" jsonschema:"enum=ignore,enum=fail"`
 }
 

@@ -210,7 +210,7 @@ func (c *capture) complete(e extent, log io.Reader) error {
 	case e.frames > 0 && e.header.pageSize != c.header.PageSize:
 		return malformed("its pages have %d bytes, those of its log %d", c.header.PageSize, e.header.pageSize)
 	case e.frames > 0:
-		return e.covered(log, pages)
+		return e.covered(log, pages, c.header.PageSize)
 	case pages < int64(c.header.Pages):
 		return malformed("it has %d of its %d pages", pages, c.header.Pages)
 	}

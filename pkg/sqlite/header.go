@@ -89,6 +89,9 @@ func Companion(name string) (database string, role Role, ok bool) {
 			return database, role, true
 		}
 	}
+	if !strings.Contains(name, string(Super)) {
+		return "", "", false
+	}
 	if at := superName.FindStringIndex(name); at != nil && at[0] > 0 {
 		return name[:at[0]], Super, true
 	}

@@ -149,15 +149,20 @@ func copyWhole(to *os.File, from io.Reader, most uint32) (extent, error) {
 	return e, to.Truncate(e.end) // what is after the last commit, or all
 }
 
-// covered holds that each page of a database is in its file, of so many pages, or in
-// its log.
-func (e extent) covered(log io.Reader, inFile int64) error {
+// covered holds that each page of a database is in its file, of so many pages of a size, or
+// in its log.
+func (e extent) covered(log io.Reader, inFile, pageSize int64) error {
 	missing := int64(e.pages) - inFile
 	if missing <= 0 {
 		return nil
 	}
-	if missing > int64(e.frames) {
-		return malformed("%d of %d pages are neither in it nor in its log", missing, e.pages)
+	never := lockPage(pageSize) - inFile - 1
+	needed := missing
+	if never >= 0 && never < missing {
+		needed--
+	}
+	if needed > int64(e.frames) {
+		return malformed("%d of %d pages are neither in it nor in its log", needed, e.pages)
 	}
 	seen := make([]bool, missing)
 	_, _, err := walk(log, e.frames, func(f frame) error {
@@ -167,12 +172,15 @@ func (e extent) covered(log io.Reader, inFile int64) error {
 		return nil
 	})
 	for i, in := range seen {
-		if err == nil && !in {
+		if err == nil && !in && int64(i) != never {
 			err = malformed("page %d of %d is neither in it nor in its log", inFile+int64(i)+1, e.pages)
 		}
 	}
 	return err
 }
+
+// lockPage is the number of the page in which SQLite locks: it is never written.
+func lockPage(pageSize int64) int64 { return pending.at/pageSize + 1 }
 
 // index is what the -shm says of the log.
 type index struct {

@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	killLinked   = killpoint.New("sqlite:place:linked")
-	killReplaced = killpoint.New("sqlite:place:replaced")
-	killApart    = killpoint.New("sqlite:place:apart")
-	killSettled  = killpoint.New("sqlite:place:settled")
-	killJoined   = killpoint.New("sqlite:place:joined")
-	killPlaced   = killpoint.New("sqlite:place:placed")
+	killLinked   = killpoint.New("sqlite:linked")
+	killReplaced = killpoint.New("sqlite:replaced")
+	killApart    = killpoint.New("sqlite:apart")
+	killSettled  = killpoint.New("sqlite:settled")
+	killJoined   = killpoint.New("sqlite:joined")
+	killPlaced   = killpoint.New("sqlite:placed")
 )
 
 // settledName ends the names of databases in a stage that have their companion in them.

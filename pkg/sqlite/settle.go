@@ -72,7 +72,7 @@ func undo(db *os.File, journal io.ReaderAt) error {
 			}
 			at += int64(len(record))
 			number, page := int64(binary.BigEndian.Uint32(record)), record[4:4+pageSize]
-			if number == 0 || number == pending.at/pageSize+1 || binary.BigEndian.Uint32(record[4+pageSize:]) != journalSum(nonce, page) {
+			if number == 0 || number == lockPage(pageSize) || binary.BigEndian.Uint32(record[4+pageSize:]) != journalSum(nonce, page) {
 				return nil // it was not whole when its writer died: its page was not overwritten yet
 			}
 			if number > int64(before) {

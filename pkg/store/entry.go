@@ -18,7 +18,7 @@ func checkPath(path string, kind tree.Kind) error {
 	}
 	// What else is there is this machine's own.
 	dir, rest, _ := strings.Cut(below, "/")
-	if dir != "" && dir != "conflicts" && dir != "git" || rest == "" && kind != tree.Dir {
+	if dir != "" && dir != "conflicts" && dir != "git" && dir != "databases" && dir != "frozen" || rest == "" && kind != tree.Dir {
 		return fmt.Errorf("%s is a path of coltecd's own", short(path))
 	}
 	return nil

@@ -3,6 +3,7 @@ package whole
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/base"
@@ -124,13 +125,26 @@ func (a Agreement) Moved() error {
 }
 
 // Settle notes that the remote shadow of a whole is the one here now; "" stands for those
-// that the remote side has no more.
-func (a Agreement) Settle(whole string) error {
+// that the remote side has no more. files are paths at which it was files before it was a
+// whole: what waits there is settled with it.
+func (a Agreement) Settle(whole string, files ...string) error {
 	waiting := a.Waiting()
 	return a.settle(func(u *base.Change) bool {
 		below, ok := a.layout.below(u.Path)
-		return ok && deepest(below, waiting) == whole
+		return ok && deepest(below, waiting) == whole || u.Gone && slices.Contains(files, u.Path)
 	})
+}
+
+// WasFile gives what both sides agreed on at the path of a file that the remote side has no
+// more as one; nil for nothing.
+func (a Agreement) WasFile(path string) *tree.Entry {
+	if u := a.base.RemoteAt(path); u == nil || !u.Gone || a.base.Load() != nil {
+		return nil
+	}
+	if row := a.base.Row(path); row != nil && row.Kind == tree.File {
+		return &row.Entry
+	}
+	return nil
 }
 
 // settle takes those changes over that are settled.

@@ -34,6 +34,19 @@ func (c Carriers) Capture(ctx context.Context, m Met) ([]localfs.Unknown, error)
 	return all, nil
 }
 
+// Clear has the wholes give way that the remote side has no more, before files are placed: one
+// of them may have the name of such a whole.
+func (c Carriers) Clear(ctx context.Context) error {
+	for _, one := range c {
+		if one, ok := one.(interface{ Clear(context.Context) error }); ok {
+			if err := one.Clear(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Settle settles the wholes of each kind.
 func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
 	for _, one := range c {
@@ -42,6 +55,19 @@ func (c Carriers) Settle(ctx context.Context, source store.Layout) error {
 		}
 	}
 	return nil
+}
+
+var _ Guard = Carriers{}
+
+// Comes is what each guard among them says.
+func (c Carriers) Comes(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string) {
+	for _, one := range c {
+		if g, ok := one.(Guard); ok {
+			stay, dirs := g.Comes(ctx, root, paths)
+			occupied, together = append(occupied, stay...), append(together, dirs...)
+		}
+	}
+	return occupied, together
 }
 
 // Removal is what all of them say.

@@ -47,6 +47,46 @@ func (k Kinds) Shadows(ctx context.Context, root localfs.FileSystem) (*Shadows, 
 	return all, nil
 }
 
+// In reports whether a path is of one of some wholes: in the shadow of one, or, of those that
+// are found by their content, what it is here.
+func (k Kinds) In(path string, some map[string]bool) bool {
+	if len(some) == 0 {
+		return false
+	}
+	if at, ok := k.Of(path); ok {
+		return some[at]
+	}
+	return slices.ContainsFunc(k, func(one Kind) bool { l := one.Layout(); return l.Content && (some[path] || some[one.Around(path)]) })
+}
+
+// Covers tells the paths of a tree that are no files, because the tree has a whole there that
+// was found by its content: a row at one is of before it was a whole.
+func (k Kinds) Covers(entries []tree.Entry) func(path string) bool {
+	type found struct {
+		Kind
+		at map[string]bool
+	}
+	var all []found
+	for _, one := range k {
+		l := one.Layout()
+		if !l.Content {
+			continue
+		}
+		f := found{one, map[string]bool{}}
+		for i := range entries {
+			if at, ok := l.marked(entries[i].Path); ok {
+				f.at[at] = true
+			}
+		}
+		if len(f.at) > 0 {
+			all = append(all, f)
+		}
+	}
+	return func(path string) bool {
+		return slices.ContainsFunc(all, func(f found) bool { return f.at[path] || f.at[f.Around(path)] })
+	}
+}
+
 // AsFiles finds the wholes that a tree has as files: it was written before they were wholes.
 func (k Kinds) AsFiles(entries []tree.Entry, carries func(path string, dir bool) bool) map[string][]tree.Entry {
 	all := map[string][]tree.Entry{}
@@ -61,8 +101,10 @@ func (k Kinds) AsFiles(entries []tree.Entry, carries func(path string, dir bool)
 func (k Kinds) Shadowed(entries []tree.Entry, path string) string {
 	for _, one := range k {
 		l := one.Layout()
-		if around := one.Around(path); around != "" && tree.Find(entries, l.Dir+"/"+around+"/"+l.Mark) != nil {
-			return around
+		for _, around := range []string{path, one.Around(path)} {
+			if around != "" && tree.Find(entries, l.Dir+"/"+around+"/"+l.Mark) != nil {
+				return around
+			}
 		}
 	}
 	return ""

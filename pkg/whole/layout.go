@@ -27,6 +27,12 @@ type Layout struct {
 	// A file of Bulk whose name ends in Spared may be missing here: it was not needed. The
 	// one of the same name that ends in Stands is here for it then. "": none is spared.
 	Spared, Stands string
+	// Content says that wholes are found by their content: what they are here is no file to
+	// carry, whatever its name.
+	Content bool
+	// Dirs says that each directory of a shadow is a row, not those alone in which nothing is:
+	// its mode is content.
+	Dirs bool
 }
 
 // below gives what of a path lies below the directory of the shadows.
@@ -101,7 +107,7 @@ func (l Layout) walk(ctx context.Context, root localfs.FileSystem) (*shadows, er
 		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Bulk); ok && l.Bulk != "" && seen[i].Kind == tree.Dir {
 			s.whole[at] = s.whole[at] || false
 		}
-		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Mark); ok {
+		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Mark); ok && seen[i].Kind == tree.File {
 			s.whole[at] = true
 		}
 		if at, ok := strings.CutSuffix(seen[i].Path, "/"+l.Gone); ok {
@@ -112,7 +118,7 @@ func (l Layout) walk(ctx context.Context, root localfs.FileSystem) (*shadows, er
 	for i, e := range seen {
 		empty := i+1 == len(seen) || !tree.Within(seen[i+1].Path, e.Path)
 		at := s.wholeOf(e.Path)
-		if e.Kind == tree.Dir && !empty || !s.whole[at] || gone[at] {
+		if e.Kind == tree.Dir && !empty && !l.Dirs || !s.whole[at] || gone[at] {
 			continue
 		}
 		e.Path = localfs.Join(l.Dir, e.Path)

@@ -20,7 +20,7 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// Kind is one sort of whole. It has no state, and reads no file; but see [Verifier].
+// Kind is one sort of whole. It has no state, and reads no file but to verify.
 type Kind interface {
 	// Layout is how its shadows lie.
 	Layout() Layout
@@ -46,7 +46,7 @@ type Kind interface {
 	Carry(o Options) Carrier
 }
 
-// Verifier is a [Kind] that can tell whether a whole is sound.
+// Verifier is a kind that can tell by a shadow whether a whole is sound.
 type Verifier interface {
 	// Verify says in words what is wrong with a whole whose shadow, and nothing else, lies in
 	// a directory: nil for nothing. scratch is an empty directory of ours beside it. An error
@@ -78,6 +78,14 @@ type Carrier interface {
 	Notes() []string
 }
 
+// Guard is a Carrier that has a say in how files are placed.
+type Guard interface {
+	// Comes looks around what is to come to a tree. It gives the paths that must stay as they
+	// are now, because somebody works there, and the directories whose files are only valid
+	// together, so that none may be made of two.
+	Comes(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string)
+}
+
 // Options say whose wholes are carried.
 type Options struct {
 	Replica string // its name, for people
@@ -87,9 +95,14 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	// Came reports whether what is at a path is what both sides agree on.
-	Came     func(path string) bool
-	Progress store.Progress    // of what is fetched
-	Doing    func(what string) // to be told what takes its time
+	Came func(path string) bool
+	// Carries reports whether a path is the replica's to carry as a file.
+	Carries func(path string) bool
+	// Conflicted is told of wholes of which both sides have changed, and that were kept whole
+	// for it. nil: nobody is.
+	Conflicted func(paths []string)
+	Progress   store.Progress    // of what is fetched
+	Doing      func(what string) // to be told what takes its time
 }
 
 // Replica is what a carrier needs of the one that it works for.
@@ -111,8 +124,13 @@ type Replica interface {
 // Met is what a walk of the tree met.
 type Met struct {
 	Root   localfs.FileSystem
+	Part   bool            // it was of what was touched alone
 	Leads  []string        // paths of names that lead to wholes
 	Edited []localfs.Entry // and of what is new or changed, in which wholes may be found
+	Gone   []tree.Entry    // what was agreed on, and is not there any more
+	// Still asks that what is carried of a directory be of one moment: where something of it
+	// changes before all is read, nothing of it goes. nil: nobody reads.
+	Still func(dir string)
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.

@@ -3,9 +3,12 @@ package whole
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -101,5 +104,74 @@ func TestSeveralCarriers(t *testing.T) {
 	var none Carriers
 	if err := none.Settle(t.Context(), nil); err != nil || len(none.Notes()) > 0 {
 		t.Errorf("%v, %q", err, none.Notes())
+	}
+}
+
+// content is a kind that is found by its content: x-log belongs to x.
+type content struct{ sort }
+
+func (c content) Layout() Layout { return Layout{Dir: c.dir, Mark: "mark", Content: true} }
+
+func (c content) Of(path string) string {
+	return strings.TrimPrefix(path[:strings.LastIndexByte(path, '/')], c.dir+"/")
+}
+
+func (content) Around(path string) string { return strings.TrimSuffix(path, "-log") }
+
+// What a tree has as a whole that was found by its content is no file at its path, nor is what
+// belongs to it; of a kind that goes by a name nothing is said.
+func TestPathsOfWholes(t *testing.T) {
+	kinds := Kinds{sort{dir: ".coltec/a"}, content{sort{dir: ".coltec/b"}}}
+	covers := kinds.Covers([]tree.Entry{{Path: ".coltec/a/x/mark"}, {Path: ".coltec/b/d/y/mark"}, {Path: ".coltec/b/z/other"}})
+	for path, want := range map[string]bool{"d/y": true, "d/y-log": true, "d/y-log-log": false, "d": false, "y": false, "x": false, "x-log": false, "z": false} {
+		if covers(path) != want {
+			t.Errorf("%s is covered: %v", path, !want)
+		}
+	}
+	some := map[string]bool{"d/y": true}
+	for path, want := range map[string]bool{"d/y": true, "d/y-log": true, ".coltec/b/d/y/mark": true, ".coltec/b/d/z/mark": false, "d/z": false} {
+		if kinds.In(path, some) != want {
+			t.Errorf("%s is in it: %v", path, !want)
+		}
+	}
+}
+
+// clearing gives way.
+type clearing struct {
+	Carrier
+	cleared *int
+}
+
+func (c clearing) Clear(context.Context) error {
+	*c.cleared++
+	return nil
+}
+
+// Those give way that can.
+func TestClear(t *testing.T) {
+	n := 0
+	if err := (Carriers{saying{}, clearing{cleared: &n}, clearing{cleared: &n}}).Clear(t.Context()); err != nil || n != 2 {
+		t.Errorf("%v, %d", err, n)
+	}
+}
+
+// The wholes of a tree are told by their marks, one in another's directory as one of its own;
+// what has no mark is none.
+func TestShadowsOfATree(t *testing.T) {
+	kinds := Kinds{sort{dir: ".coltec/a"}, sort{dir: ".coltec/b"}}
+	var rows store.Tree
+	for _, path := range []string{".coltec/a", ".coltec/a/x", ".coltec/a/x/in/y/mark", ".coltec/a/x/in/y/state", ".coltec/a/x/mark", ".coltec/a/x/state", ".coltec/a/xy/state", ".coltec/b/d/x/mark", "x"} {
+		rows.Entries = append(rows.Entries, tree.Entry{Path: path})
+	}
+	got := map[string][]string{}
+	for _, s := range kinds.ShadowsIn(&rows) {
+		for _, e := range s.Entries {
+			name := s.Layout().Dir + " " + s.Name
+			got[name] = append(got[name], e.Path)
+		}
+	}
+	want := map[string][]string{".coltec/a x": {"mark", "state"}, ".coltec/a x/in/y": {"mark", "state"}, ".coltec/b d/x": {"mark"}}
+	if !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -46,6 +46,7 @@ func Generate(dir string) ([]byte, error) {
 	for _, def := range s.Definitions {
 		name(def)
 	}
+	orWord(s.Definitions["Sync"], "consistency", spec.ByFreeze, spec.ByHook)
 	hookPoints(s.Definitions["Hooks"])
 	widen(s)
 	text, err := json.MarshalIndent(s, "", "  ")
@@ -89,6 +90,15 @@ func name(s *jsonschema.Schema) {
 			p.Value.Description = p.Key + " " + rest
 		}
 	}
+}
+
+// orWord lets a list be one of some words, too.
+func orWord(s *jsonschema.Schema, key string, words ...any) {
+	list, _ := s.Properties.Get(key)
+	s.Properties.Set(key, &jsonschema.Schema{
+		Description: list.Description,
+		OneOf:       []*jsonschema.Schema{{Type: "string", Enum: words}, {Type: "array", Items: list.Items}},
+	})
 }
 
 // hookPoints makes a key of each hook point of what is a map of hooks by their points.

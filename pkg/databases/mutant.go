@@ -1,0 +1,58 @@
+//go:build coltec_mutants
+
+package databases
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/coltec/coltec/pkg/sqlite"
+)
+
+// MutantVariable names, in a build for tests alone, what is done wrong with databases: "member"
+// leaves out the log, "lock" copies file by file, "stale" leaves the log of what is replaced
+// beside what comes. What holds databases to be whole must notice.
+const MutantVariable = "COLTEC_TEST_DATABASE_MUTANT"
+
+// changed is what a mutant makes of the means.
+func (m means) changed() means {
+	switch exact := m; os.Getenv(MutantVariable) {
+	case "member":
+		m.capture = func(ctx context.Context, dir *os.Root, name string, to *os.Root, o sqlite.Options) (sqlite.Result, error) {
+			r, err := exact.capture(ctx, dir, name, to, o)
+			_ = to.Remove(name + string(sqlite.Log)) // there may be none
+			return r, err
+		}
+	case "lock":
+		m.capture = func(_ context.Context, dir *os.Root, name string, to *os.Root, _ sqlite.Options) (sqlite.Result, error) {
+			err := copyFile(dir, to, name)
+			if errLog := copyFile(dir, to, name+string(sqlite.Log)); !errors.Is(errLog, fs.ErrNotExist) {
+				err = errors.Join(err, errLog)
+			}
+			return sqlite.Result{Outcome: sqlite.Captured}, err
+		}
+	case "stale":
+		m.place = func(p sqlite.Placement) error {
+			return os.Rename(filepath.Join(p.Stage.Name(), p.Name), filepath.Join(p.Dir.Name(), p.Name))
+		}
+	}
+	return m
+}
+
+func copyFile(from, to *os.Root, name string) error {
+	in, err := from.Open(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := to.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
