@@ -80,14 +80,6 @@ func (p *ledgerProgram) ask(line string) string {
 	return p.line()
 }
 
-// end lets a writer end by itself, so that it closes what it has open.
-func (p *ledgerProgram) end() {
-	p.t.Helper()
-	p.in.Close()
-	p.line()
-	p.kill()
-}
-
 // ledger makes a database in a journal mode, with so many rows of 600 bytes.
 func (m *machine) ledger(at, mode string, rows int) {
 	m.t.Helper()
