@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/sample"
-	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/whole"
 )
@@ -37,13 +36,6 @@ func TestCaptureUnderAWriter(t *testing.T) {
 		}
 		a.moves("data/db")
 	}
-}
-
-// quiet is a stopper of nobody.
-type quiet struct{ stopper }
-
-func (q quiet) Stop([]string) (int, error) {
-	return q.Freezer.Stop(process.Selection{Marker: "nobody"})
 }
 
 // A directory goes in one step, however small steps are: half of it is nothing.
