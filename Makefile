@@ -42,17 +42,24 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
 	@scripts/demo.sh
 
+# Nobody debugs a test's binary here, and make check vets all of them.
+LINKED := -vet=off -ldflags '-s -w'
+
 .PHONY: test-short
 test-short: ## the loop of edit and test: no server, no rclone, little waiting (half a minute)
-	@go test -short -ldflags '-s -w' -timeout 5m $$(go list ./... | grep -v /e2e)
+	@go test -short $(LINKED) -timeout 5m $$(go list ./... | grep -v /e2e)
 
 # What is held to a time has the machine for itself; the others run two at a time.
-ALONE := /cmd/|/supervisor$$|/pkg/process$$|/pkg/watch$$|/pkg/sqlite$$
+ALONE := /cmd/coltecd$$|/supervisor$$|/pkg/process$$|/pkg/watch$$|/pkg/sqlite$$
+
+# Databases under their writers: sixty generations of them.
+LIVE := TestLive$$|TestLiveSees
 
 .PHONY: test
 test: build ## run the tests with real rclone and a real S3 server, random ones as a sample (some minutes)
-	@go test -p 2 -parallel 3 -timeout 40m $$(go list ./... | grep -v /e2e | grep -vE '$(ALONE)')
-	@go test -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -E '$(ALONE)')
+	@go test $(LINKED) -p 2 -parallel 3 -timeout 40m $$(go list ./... | grep -v /e2e | grep -vE '$(ALONE)')
+	@go test $(LINKED) -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -E '$(ALONE)')
+	@go test $(LINKED) -timeout 20m -run '$(LIVE)' ./e2e
 
 .PHONY: test-race
 test-race: ## the goroutines of supervisor, engine and daemon under the race detector (a minute; gcc)
@@ -60,8 +67,7 @@ test-race: ## the goroutines of supervisor, engine and daemon under the race det
 
 .PHONY: e2e
 e2e: build ## run whole programs on real parts: hops, faults, kills, drills, and twenty stops (half an hour)
-	@go test -p 1 -parallel 4 -timeout 40m -skip 'TestTruth$$' ./e2e/...
-	@go test -parallel 4 -timeout 40m -run 'TestTruth$$' ./e2e
+	@go test $(LINKED) -p 1 -parallel 4 -timeout 40m -skip '$(LIVE)' ./e2e/...
 
 .PHONY: test-all
 test-all: build ## run all tests, random ones whole (half an hour)
@@ -101,6 +107,10 @@ soak-crash: build ## kill coltecd at every named step, and it and rclone at rand
 .PHONY: soak-truth
 soak-truth: build ## two hundred stops of every kind while programs write: what each of them says is so
 	@COLTEC_TRUTH=$${COLTEC_TRUTH:-200} go test -count=1 -timeout 60m -run 'TestTruth' -v ./e2e
+
+.PHONY: soak-live
+soak-live: build ## a thousand generations of databases under their writers: each opens, and has what was promised; ages and delays
+	@COLTEC_LIVE=$${COLTEC_LIVE:-1000} go test -count=1 -timeout 150m -run 'TestLive' -v ./e2e
 
 .PHONY: soak-races
 soak-races: build ## two hundred races of two daemons for one workspace

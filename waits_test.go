@@ -28,6 +28,7 @@ var waits = map[string]string{
 	"e2e havoc.moment":                   "any moment will do",
 	"e2e gitHavoc.round":                 "any moment will do",
 	"e2e truth.pause":                    "any moment will do",
+	"e2e live.pause":                     "any moment will do",
 	"e2e/hostile TestRootPlantedLogs":    "nothing is written elsewhere: nothing tells of that",
 }
 

@@ -50,5 +50,6 @@ func toVerdict(v *history.Verdict) control.Verdict {
 		Orphans: v.Orphans, OrphanBytes: v.OrphanBytes, Missing: v.Missing,
 		Lost:    each(v.Lost, func(l history.Lost) control.Lost { return control.Lost(l) }),
 		Damaged: v.Damaged, Repaired: v.Repaired, Note: v.Note,
+		Opened: v.Opened, Broken: each(v.Broken, func(b history.Broken) control.Broken { return control.Broken(b) }),
 	}
 }

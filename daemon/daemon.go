@@ -85,7 +85,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 	d.rest = time.AfterFunc(restAfter, slim)
 	d.sup = supervisor.New(supervisor.Options{
 		Sink: func(name string) io.WriteCloser { return d.log.files.Sink(name) }, LogPath: d.log.files.Path, Logger: d.log.Logger,
-		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()),
+		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()), Held: filepath.Join(lock.Dir(), heldDir),
 		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)

@@ -36,6 +36,12 @@ const healthyRun = time.Minute
 // nobody is there to start it by hand.
 var restarts = backoff.Policy{Base: 500 * time.Millisecond, Max: time.Minute, Factor: 2}
 
+// pauseBefore is how long to wait before a coltecd is started again, where what the last
+// one has left took so long to end: that time counts.
+func pauseBefore(attempt int, since time.Duration) time.Duration {
+	return max(0, restarts.Delay(attempt, nil)-since)
+}
+
 // Keep runs coltecd until it ends in order. The first one reports to ready itself. args
 // are those of a coltecd that learns from them how the one before it ended, and which of
 // its descriptors are the lock.
@@ -59,7 +65,7 @@ func Keep(o Options, ready *os.File, args func(o Options, lock, crashed string) 
 		if time.Since(began) > healthyRun {
 			attempt = 0
 		}
-		if k.asked(restarts.Delay(attempt, nil) - time.Since(died)) {
+		if k.asked(pauseBefore(attempt, time.Since(died))) {
 			return nil
 		}
 		crashed = how

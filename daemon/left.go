@@ -14,13 +14,17 @@ import (
 // of one coltecd and the start of the next: a file for each unit.
 const leftDir = "left"
 
+// heldDir holds, in the runtime directory, the lines that units have begun and not
+// ended: they would go with a coltecd that is killed.
+const heldDir = "held"
+
 // saveLeft begins to save what the units of a killed coltecd print. wait returns
 // when they have ended and all of it is there. The keeper saves it unchanged: only the next
 // coltecd knows what is secret, and where logs go.
 func saveLeft(runtime, marker string) (wait func()) {
 	dir := filepath.Join(runtime, leftDir)
 	var files []*os.File
-	drained := process.Rescue(marker, func(unit string) io.Writer {
+	drained := process.Rescue(marker, filepath.Join(runtime, heldDir), func(unit string) io.Writer {
 		err := os.MkdirAll(dir, 0o700)
 		if err != nil {
 			return io.Discard

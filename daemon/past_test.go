@@ -19,7 +19,8 @@ func TestAnswersSayAll(t *testing.T) {
 	g := store.Generation{Number: 1, Epoch: 2, Nonce: "c", Time: now, Replicas: map[string]store.Ref{"w": {Manifest: "d", Files: 3, Bytes: 4, Filters: "e", Older: 5}}}
 	placed := &history.Placed{Replica: "w", Generation: 1, Placed: 2, Removed: 3, Problems: []string{"a"}, Older: older}
 	verdict := &history.Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"a"},
-		Lost: []history.Lost{{Path: "b", Generations: []int64{6}, Now: true}}, Damaged: []string{"c"}, Repaired: []string{"d"}, Note: "e"}
+		Lost: []history.Lost{{Path: "b", Generations: []int64{6}, Now: true}}, Damaged: []string{"c"}, Repaired: []string{"d"}, Note: "e",
+		Opened: 7, Broken: []history.Broken{{Path: "f", Generation: 8, Wrong: []string{"g"}, Sound: 9}}}
 	version := history.Version{Generation: 1, Time: now, Gone: true, Kind: "a", Mode: "b", Size: 2, SHA256: "c", Link: "d"}
 	change := history.Change{Path: "a", What: "b", Size: 1}
 	for name, both := range map[string][2]any{

@@ -326,7 +326,21 @@ func (r query) verify(ctx context.Context, req control.VerifyRequest) ([]*histor
 				return nil, fmt.Errorf("cannot repair replica %q: %w", x.Name, err)
 			}
 		}
+		if req.Wholes {
+			if err := r.verifyWholes(ctx, x, req.At, v); err != nil {
+				return nil, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
+			}
+		}
 		out = append(out, v)
 	}
 	return out, nil
+}
+
+// verifyWholes opens what is only valid together, as a generation has it.
+func (r query) verifyWholes(ctx context.Context, x scope.Replica, at string, v *history.Verdict) error {
+	g, err := r.At(ctx, at, r.now)
+	if err != nil {
+		return err
+	}
+	return r.VerifyWholes(ctx, x, g, v, r.say)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -97,6 +98,7 @@ func TestSwitchOfBranches(t *testing.T) {
 // What git cleans, stashes or takes out of a sparse checkout goes on the other machine
 // too, and what is not in git can be had back by the command that the status names.
 func TestWhatGitRemoves(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		args []string
 		told bool // git has not all of it: a notice says how it comes back
@@ -106,7 +108,7 @@ func TestWhatGitRemoves(t *testing.T) {
 		"sparse": {[]string{"sparse-checkout", "set", "--no-cone", "/src/0/", "/build/"}, false},
 		"rm":     {[]string{"rm", "-q", "-r", "lib"}, false},
 	}
-	for name, tt := range tests {
+	for name, tt := range sample.Cases(t, 2, tests) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -260,6 +262,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 // went in steps of which none was remarkable. They are told until it is decided, after
 // each sync and on the other machine too, and either way works.
 func TestHeldWhereTheyCome(t *testing.T) {
+	t.Parallel()
 	for name, keep := range map[string]bool{"kept": true, "deleted": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

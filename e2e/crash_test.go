@@ -89,6 +89,7 @@ var crashes = []crash{
 // COLTEC_STEPS is how many of them are tried, drawn by COLTEC_SEED; make soak-crash
 // tries each.
 func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	type kill struct {
 		crash
 		at string
@@ -407,6 +408,7 @@ func TestKilledRestoreFetchesNothingTwice(t *testing.T) {
 // before the next start: nobody can tell it from one that was there before the
 // restore, so that it may lose its name, but never its content.
 func TestEditOfWhatAKilledRestoreHadPlaced(t *testing.T) {
+	t.Parallel()
 	// The second record is of the small files: the first is of what needs no content.
 	for _, at := range []string{"place:placed", "place:recorded:2"} {
 		t.Run(strings.ReplaceAll(at, ":", "-"), func(t *testing.T) {
@@ -689,6 +691,7 @@ func (w *world) contents(replica, manifest string, found map[string]bool) {
 //
 // COLTEC_CRASHES is the number of rounds, COLTEC_SEED repeats a run.
 func TestRandomKills(t *testing.T) {
+	t.Parallel()
 	rounds, seed := fromEnv(t, "COLTEC_CRASHES", sample.Size(25, 50)), seedFromEnv(t)
 	t.Logf("%d rounds; COLTEC_SEED=%d repeats them as far as chance allows", rounds, seed)
 	h := newHavoc(t, uint64(seed))
@@ -1137,6 +1140,7 @@ func sumOf(content string) string {
 
 // A stop is killed at each request of its final flush: the next start has all.
 func TestKilledWhileStopping(t *testing.T) {
+	t.Parallel()
 	for nth := 1; nth <= 3; nth++ { // content, manifest, commit with the release
 		t.Run(fmt.Sprint("request ", nth), func(t *testing.T) {
 			t.Parallel()

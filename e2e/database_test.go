@@ -80,14 +80,6 @@ func (p *ledgerProgram) ask(line string) string {
 	return p.line()
 }
 
-// end lets a writer end by itself, so that it closes what it has open.
-func (p *ledgerProgram) end() {
-	p.t.Helper()
-	p.in.Close()
-	p.line()
-	p.kill()
-}
-
 // ledger makes a database in a journal mode, with so many rows of 600 bytes.
 func (m *machine) ledger(at, mode string, rows int) {
 	m.t.Helper()
@@ -350,11 +342,17 @@ func TestDatabaseHistory(t *testing.T) {
 	a.spec(nil)
 	a.ledger("d/l.db", "wal", 200)
 	a.write("d/notes", "then")
+	a.write("becomes", strings.Repeat("text", 256))
+	a.ledger("was", "delete", 10)
 	a.start()
 	a.sync()
 	shell := a.ledgerShell("d/l.db", "few", "few")
 	a.sync()
 	a.write("d/notes", "now")
+	if err := os.Rename(a.path("was"), a.path("becomes")); err != nil {
+		t.Fatal(err)
+	}
+	a.write("was", "text")
 	shell.ask("few")
 	a.sync()
 	if said := a.must("history", "ls", a.path("d/l.db")); strings.Count(said, "database") != 3 {
@@ -386,6 +384,10 @@ func TestDatabaseHistory(t *testing.T) {
 	if got := a.read("d/notes"); got != "then" {
 		t.Errorf("the file beside it: %q", got)
 	}
+	if got := a.read("becomes"); got != strings.Repeat("text", 256) {
+		t.Errorf("what became a database has %d bytes", len(got))
+	}
+	holdsLedger(t, "what became a file", a.path("was"), 0, 0)
 	if got := a.beside("d/l.db"); !slices.Equal(got, []string{"l.db"}) {
 		t.Errorf("beside it: %q", got)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -316,7 +317,8 @@ func (d *drill) stillThere() {
 // TestDrill does to a workspace what people do by mistake: no deletion is
 // published, no local file is lost, and a sentence says what happened.
 func TestDrill(t *testing.T) {
-	for name, drill := range drills {
+	t.Parallel()
+	for name, drill := range sample.Cases(t, 12, drills) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDrill(t, drill.prepare)

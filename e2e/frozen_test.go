@@ -231,7 +231,7 @@ func TestPostgresByHook(t *testing.T) {
 	b.spec(spec(q))
 	b.own()
 	b.once()
-	judged(t, "on the next machine", b.path(dataDir), want)
+	startsSound(t, "on the next machine", b.path(dataDir), want)
 }
 
 // Under load and with kills of coltecd in captures, a server goes on, and hops: what comes
@@ -285,7 +285,7 @@ func TestPostgresHops(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.must("history", "restore", dataDir, "--at", fmt.Sprint(newest(w).Number), "--deleted")
-	judged(t, "brought back", a.path(dataDir), want)
+	startsSound(t, "brought back", a.path(dataDir), want)
 }
 
 // saved asks for a sync until it says "synced". Where the machine is busy a capture may be given

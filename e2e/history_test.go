@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -235,50 +237,57 @@ func TestVerify(t *testing.T) {
 // A listing of files that is gone or damaged takes every generation with it that is told
 // by what differs from it: a machine that has the tree lists it anew.
 func TestVerifyListings(t *testing.T) {
+	t.Parallel()
 	hurts := map[string]func(w *world, key string){
 		"removed":      func(w *world, key string) { w.rclone("deletefile", "{bucket}/"+key) },
 		"a bit turned": (*world).turnBit,
 	}
-	for how, hurt := range hurts {
-		for _, which := range []string{"the whole one", "the newest", "all"} {
-			t.Run(which+" "+how, func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t)
-				m := w.machine("a")
-				m.spec(nil)
-				for i := range 300 { // a difference must be worth it
-					m.write(fmt.Sprintf("src/%d.txt", i), fmt.Sprint("file ", i))
-				}
-				m.once()
-				whole := w.manifests()
-				m.write("src/1.txt", "edited")
-				m.once()
-				m.write("src/2.txt", "edited too")
-				m.start()
-				m.sync()
-				all := w.manifests()
-				newest := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(whole, name) })
-				if len(whole) != 1 || len(newest) != 2 {
-					t.Fatalf("%q, then %q", whole, all)
-				}
-				for _, name := range map[string][]string{"the whole one": whole, "the newest": newest, "all": all}[which] {
-					hurt(w, name)
-				}
-				m.refused(1, "verify --repair", "verify")
-				m.run("verify", "--repair") // older generations stay as they are
-				out, _, _ := m.run("verify")
-				if strings.Contains(out, "newest") {
-					t.Errorf("after the repair the newest generation is damaged:\n%s", out)
-				}
-				m.write("src/3.txt", "edited after it")
-				m.sync()
-				m.stop()
-				fresh := w.machine("b")
-				fresh.spec(nil)
-				fresh.once()
-				sameTree(t, m.tree(), fresh.tree())
-			})
+	type damage struct{ which, how string }
+	var all []damage
+	for _, which := range []string{"the whole one", "the newest", "all"} {
+		for _, how := range slices.Sorted(maps.Keys(hurts)) {
+			all = append(all, damage{which, how})
 		}
+	}
+	for _, c := range sample.OfEach(t, 1, all, func(c damage) string { return c.which }) {
+		t.Run(c.which+" "+c.how, func(t *testing.T) {
+			t.Parallel()
+			which, hurt := c.which, hurts[c.how]
+			w := newWorld(t)
+			m := w.machine("a")
+			m.spec(nil)
+			for i := range 300 { // a difference must be worth it
+				m.write(fmt.Sprintf("src/%d.txt", i), fmt.Sprint("file ", i))
+			}
+			m.once()
+			whole := w.manifests()
+			m.write("src/1.txt", "edited")
+			m.once()
+			m.write("src/2.txt", "edited too")
+			m.start()
+			m.sync()
+			all := w.manifests()
+			newest := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(whole, name) })
+			if len(whole) != 1 || len(newest) != 2 {
+				t.Fatalf("%q, then %q", whole, all)
+			}
+			for _, name := range map[string][]string{"the whole one": whole, "the newest": newest, "all": all}[which] {
+				hurt(w, name)
+			}
+			m.refused(1, "verify --repair", "verify")
+			m.run("verify", "--repair") // older generations stay as they are
+			out, _, _ := m.run("verify")
+			if strings.Contains(out, "newest") {
+				t.Errorf("after the repair the newest generation is damaged:\n%s", out)
+			}
+			m.write("src/3.txt", "edited after it")
+			m.sync()
+			m.stop()
+			fresh := w.machine("b")
+			fresh.spec(nil)
+			fresh.once()
+			sameTree(t, m.tree(), fresh.tree())
+		})
 	}
 }
 

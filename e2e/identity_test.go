@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -90,7 +91,6 @@ func (s *twins) twin(name, boot, machineID string) *twin {
 		}
 	})
 	m.spec(func(o *specOptions) {
-		o.TTL, o.Renew = "40s", "8s"
 		o.Replicas[0] = m.replica("workspace", s.folder+"/tree")
 	})
 	m.takeSpec()
@@ -136,6 +136,7 @@ func (w *world) renewed(times int64) {
 // lease from each other by turns: another boot counted as proof of death, and so did a
 // pid that is not to be seen from another namespace.
 func TestTwins(t *testing.T) {
+	t.Parallel()
 	const id = "0123456789abcdef0123456789abcdef"
 	tests := map[string]struct {
 		boots, ids [2]string
@@ -148,7 +149,7 @@ func TestTwins(t *testing.T) {
 		"ids of their own":         {[2]string{"b1", "b2"}, [2]string{id, id}, false, ""},
 		"machine-ids of their own": {[2]string{"b1", "b2"}, [2]string{id, strings.Repeat("9", 32)}, true, ""},
 	}
-	for name, tt := range tests {
+	for name, tt := range sample.Cases(t, 3, tests) {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -206,7 +207,7 @@ func TestReboot(t *testing.T) {
 	w := newWorld(t)
 	a := newTwins(w).twin("a", "b1", id)
 	a.spec(func(o *specOptions) {
-		o.TTL, o.Renew = "30m", "8s"
+		o.TTL, o.Renew = "30m", "4s"
 		o.Replicas[0] = a.replica("workspace", a.dir+"/tree")
 	})
 	a.takeSpec()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -103,6 +104,7 @@ func (b *box) sh(line string) string {
 // default say: an empty folder was made in the container's layer and called synced,
 // and nothing of the project was ever saved.
 func TestProjectMountedElsewhere(t *testing.T) {
+	t.Parallel()
 	const elsewhere = "/workspaces/widget"
 	tests := map[string]struct {
 		paths   []string
@@ -129,7 +131,7 @@ func TestProjectMountedElsewhere(t *testing.T) {
 		"only one of two is right":       {[]string{"/workspace", elsewhere + "/agent-context"}, "", []string{"workspace"}, nil},
 		"the project's folder by a link": {[]string{"/home/me/src"}, "mkdir -p /home/me; ln -s " + elsewhere + " /home/me/src", nil, nil},
 	}
-	for name, tt := range tests {
+	for name, tt := range sample.Cases(t, 9, tests) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)

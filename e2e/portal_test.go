@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -21,6 +22,7 @@ import (
 // What something on the way answers counts for nothing: it is said, and once the
 // store answers again all arrives by itself, and nothing is in conflict.
 func TestPortal(t *testing.T) {
+	t.Parallel()
 	puts := func(f s3test.Fault) s3test.Fault { f.Kind = s3test.Put; return f }
 	tests := map[string]s3test.Fault{
 		"redirect":     {Portal: s3test.PortalRedirect},
@@ -31,7 +33,7 @@ func TestPortal(t *testing.T) {
 		"puts-bogus":   puts(s3test.Fault{Portal: s3test.PortalBogus}),
 		"puts-nothing": puts(s3test.Fault{Portal: s3test.PortalNoContent}),
 	}
-	for name, fault := range tests {
+	for name, fault := range sample.Cases(t, 4, tests) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, a := portalWorld(t)
@@ -55,7 +57,8 @@ func TestPortal(t *testing.T) {
 
 // It is there before the first lease.
 func TestPortalAtTheStart(t *testing.T) {
-	for _, portal := range []s3test.Portal{s3test.PortalRedirect, s3test.PortalEmpty, s3test.PortalNotFound} {
+	t.Parallel()
+	for _, portal := range sample.Some(t, 2, []s3test.Portal{s3test.PortalRedirect, s3test.PortalEmpty, s3test.PortalNotFound}) {
 		t.Run(string(portal), func(t *testing.T) {
 			t.Parallel()
 			w, a := portalWorld(t)
@@ -77,6 +80,7 @@ func TestPortalAtTheStart(t *testing.T) {
 
 // It comes in the middle of a commit: after an object, after the manifest.
 func TestPortalInACommit(t *testing.T) {
+	t.Parallel()
 	for name, last := range map[string]string{"after an object": "/.coltec/o/", "after the manifest": "/.coltec/m/"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -101,6 +105,7 @@ func TestPortalInACommit(t *testing.T) {
 
 // It is there at a stop.
 func TestPortalAtAStop(t *testing.T) {
+	t.Parallel()
 	for _, portal := range []s3test.Portal{s3test.PortalRedirect, s3test.PortalEmpty} {
 		t.Run(string(portal), func(t *testing.T) {
 			t.Parallel()
@@ -177,6 +182,7 @@ func (w *world) arrived(a *machine) {
 // out, since that one is made over the one before; that of the next start, where it was
 // the last. What was thought to be in the bucket gets there, under its own name.
 func TestAStoreThatForgets(t *testing.T) {
+	t.Parallel()
 	for name, pushes := range map[string]func(a *machine){
 		"at a sync": func(a *machine) { a.sync() }, // who else could know?
 		"at a stop": func(a *machine) { a.stop(); a.start() },

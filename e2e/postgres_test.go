@@ -66,8 +66,8 @@ func sums(t *testing.T, p *dbtest.Postgres) dbtest.Sums {
 	return s
 }
 
-// judged holds that a data directory starts, is sound, and has a state.
-func judged(t *testing.T, what, dir string, want dbtest.Sums) {
+// startsSound holds that a data directory starts, is sound, and has a state.
+func startsSound(t *testing.T, what, dir string, want dbtest.Sums) {
 	t.Helper()
 	if got, err := dbtest.OpenPostgres(t, dir).Judge(); err != nil || got != want {
 		t.Errorf("%s: %+v, %v, want %+v", what, got, err, want)
@@ -120,7 +120,7 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 	if doc := a.status(); len(replicaIn(t, doc, "workspace").OnlyHere) > 0 {
 		t.Errorf("the server has stopped, and only here is %s", inline(doc))
 	}
-	judged(t, "after a stop of the server", a.restoreBeside(dataDir, newest(w).Number), want)
+	startsSound(t, "after a stop of the server", a.restoreBeside(dataDir, newest(w).Number), want)
 	a.stop()
 
 	// As a service, under load until coltecd stops.
@@ -154,7 +154,7 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 	if info, err := os.Stat(b.path(dataDir)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the directory has another mode: %v, %v", info, err)
 	}
-	judged(t, "on the next machine", b.path(dataDir), want)
+	startsSound(t, "on the next machine", b.path(dataDir), want)
 }
 
 // What comes under a server waits until it has stopped, and status names it. Both have gone on
@@ -212,8 +212,8 @@ func TestPostgresComesUnderAServer(t *testing.T) {
 	if len(kept) != 1 {
 		t.Fatalf("kept aside: %q", kept)
 	}
-	judged(t, "the bucket's", b.path(dataDir), theirs)
-	judged(t, "the one aside", kept[0], ours)
+	startsSound(t, "the bucket's", b.path(dataDir), theirs)
+	startsSound(t, "the one aside", kept[0], ours)
 }
 
 // A server that was killed left what a power cut leaves, and its lock file: that goes as it is,

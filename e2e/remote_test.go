@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -18,6 +19,7 @@ import (
 // coltecd: status says which and what mends it, nothing is lost, and it goes on
 // by itself when the store does.
 func TestRemoteFaults(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		fault s3test.Fault
 		says  []string
@@ -34,7 +36,7 @@ func TestRemoteFaults(t *testing.T) {
 		"the store is full":   {s3test.Fault{Kind: s3test.Put, Status: 507, Code: "QuotaExceeded"}, []string{"the store is full", "make room in the bucket"}},
 		"another write waits": {s3test.Fault{Kind: s3test.Put, Status: 409, Code: "OperationAborted"}, []string{"the store was busy with another write"}},
 	}
-	for name, tt := range tests {
+	for name, tt := range sample.Cases(t, 6, tests) {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -101,6 +103,7 @@ func (w *world) rewriteHead(change func(holder map[string]any)) {
 // cloned has another boot, and lives. Anybody else waits for the ttl, which is longer
 // here than the test is patient.
 func TestOwnLeaseIsBackAtOnce(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		holder func(h map[string]any) // as the crash left it; nil: as it is
 		waits  bool                   // for the ttl

@@ -40,14 +40,21 @@ var mutants = []mutant{
 // scheduled is chance.
 const mutantStops = 5
 
+// mutable builds a coltecd whose accounts can leave out a reason.
+func mutable(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), "coltecd")
+	if out, err := exec.Command("go", "build", "-tags", "coltec_mutants", "-o", program, "../cmd/coltecd").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
+
 // TestTruthCatchesMutants holds that what TestTruth holds accounts to notices one that
 // leaves out a reason, and has nothing to say of the true one.
 func TestTruthCatchesMutants(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "coltecd")
-	if out, err := exec.Command("go", "build", "-tags", "coltec_mutants", "-o", program, "../cmd/coltecd").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	program := mutable(t)
 	for _, m := range mutants {
 		t.Run(m.reason, func(t *testing.T) {
 			told := newTruth(t, 1)

@@ -66,6 +66,8 @@ func (p *pass) remains(staged *replica.Staged) account.Account {
 			reason = account.Moving
 		case u.Beyond:
 			reason = account.Uncaptured
+		case !u.Rests.IsZero():
+			reason = account.Unfinished
 		}
 		a.Add(reason, u.Path, u.Bytes, u.Reason)
 	}
@@ -97,7 +99,7 @@ func (p *pass) outdated(waits []replica.Edit, unknown ...[]localfs.Unknown) *sto
 	}
 	for _, list := range unknown {
 		for _, u := range list {
-			if u.Unread || u.Moving || u.Beyond {
+			if u.Unread || u.Moving || u.Beyond || !u.Rests.IsZero() {
 				o.Add(u.Path, u.Reason)
 			}
 		}

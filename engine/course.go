@@ -39,6 +39,7 @@ type walk struct {
 	hinted   bool      // it was of what was touched alone
 	leftOver bool      // and left something to the next one
 	putOff   time.Time // until when a step is put off; zero: it is not
+	again    time.Time // when files are at rest of which it left out the last line; zero: there are none
 }
 
 // event is what a course, or the standing of the lease, reacts to: a closed set.
@@ -152,8 +153,10 @@ func (c course) went(ev evWent, at instant) course {
 	if ev.walk.leftOver {
 		c.whole = time.Time{}
 	}
-	if off := ev.walk.putOff; !off.IsZero() && off.Before(c.next) {
-		c.next = off
+	for _, at := range []time.Time{ev.walk.putOff, ev.walk.again} {
+		if !at.IsZero() && at.Before(c.next) {
+			c.next = at
+		}
 	}
 	c.watched = false
 	return c

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/localfs"
 )
 
 // TestHandOverOfManySteps: what changed does not fit into one step. Who asked for the
@@ -74,5 +75,55 @@ func TestAskedAgain(t *testing.T) {
 	b.round()
 	if !b.e.writable() || a.e.writable() {
 		t.Errorf("a has it: %v, b has it: %v", a.e.writable(), b.e.writable())
+	}
+}
+
+// TestHandOverOfHalfALine: the last line of a file waits for its end, but not where somebody
+// else goes on: who has the lease next has each byte.
+func TestHandOverOfHalfALine(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	a.put("s.jsonl", []byte("{}\n{\"n\":"))
+	a.round()
+	left := a.e.left()
+	if len(left) != 1 || len(left[0].Parts) != 1 || left[0].Parts[0].Reason != account.Unfinished || left[0].Parts[0].Bytes != 5 {
+		t.Errorf("only here is %+v", left)
+	}
+	if err := b.e.takeOver(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	_ = a.do(false)
+	if left := a.e.left(); len(left) > 0 || a.e.writable() {
+		t.Errorf("handed over: %v, with %+v only here", !a.e.writable(), left)
+	}
+	b.round()
+	if got, err := os.ReadFile(filepath.Join(b.dir, "s.jsonl")); string(got) != "{}\n{\"n\":" {
+		t.Errorf("the next machine has %q, %v", got, err)
+	}
+}
+
+// TestLineAtRest: a line that nobody ends is looked at again once its file is at rest, and at
+// no other time.
+func TestLineAtRest(t *testing.T) {
+	y := newYard(t, 1)
+	a := y.box("a")
+	a.put("s.jsonl", []byte("{}\n{\"n\":"))
+	a.round()
+	m := a.e.members[0]
+	info, err := os.Stat(filepath.Join(a.dir, "s.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rests := info.ModTime().Add(localfs.LinesRest); !m.course.next.Equal(rests) {
+		t.Errorf("the next cycle is due at %v, and the file is at rest at %v", m.course.next, rests)
+	}
+	old := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(filepath.Join(a.dir, "s.jsonl"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	m.course.next = time.Time{} // and no walk of the whole tree
+	a.e.push(t.Context())
+	if left := a.e.left(); len(left) > 0 {
+		t.Errorf("only here is %+v", left)
 	}
 }

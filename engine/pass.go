@@ -77,7 +77,7 @@ func unknownNotes(name string, unknown []localfs.Unknown) []string {
 }
 
 // unread are those that cannot be read. What moves is in the account, and a person is
-// told when it does so for long.
+// told when it does so for long; a line that is not whole goes by itself.
 func unread(unknown []localfs.Unknown) []localfs.Unknown {
-	return slices.DeleteFunc(slices.Clone(unknown), func(u localfs.Unknown) bool { return u.Moving })
+	return slices.DeleteFunc(slices.Clone(unknown), func(u localfs.Unknown) bool { return u.Moving || !u.Rests.IsZero() })
 }

@@ -50,7 +50,7 @@ func (l *loop) syncAll(ctx context.Context, members []*member) {
 		again, goesOn := false, tries > 0 || l.generation() > before
 		for _, m := range members {
 			if l.pushes(m) && m.Writes() {
-				again = again || goesOn && m.report.here.Of(account.Deferred) > 0 || tries > 0 && m.report.here.Of(account.Moving) > 0
+				again = again || goesOn && m.report.here.Of(account.Deferred) > 0 || tries > 0 && m.report.here.Of(account.Moving)+m.report.here.Of(account.Unfinished) > 0
 			}
 		}
 		if tries--; !again || ctx.Err() != nil {

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -67,6 +69,7 @@ func (p *pass) stage(ctx context.Context, epoch, generation int64) (next *prepar
 	}
 	p.scanned = append(p.scanned, unknownNotes(p.Name, staged.Withheld)...)
 	// What moves the next walk looks at, whatever it is of.
+	p.walk.again = restOf(staged.Unsettled)
 	p.walk.leftOver = len(staged.Deferred)+len(unread(staged.Unsettled))+len(staged.Withheld)+p.held > 0
 	left := p.remains(staged)
 	if next == nil {
@@ -76,6 +79,17 @@ func (p *pass) stage(ctx context.Context, epoch, generation int64) (next *prepar
 	next.left, next.passing = left, passing
 	next.step.Delta.Header.Allowed += passing.allowed
 	return next, nil
+}
+
+// restOf is when the first file is at rest of which the last line does not go yet; the zero
+// time for none.
+func restOf(unsettled []localfs.Unknown) (rests time.Time) {
+	for _, u := range unsettled {
+		if !u.Rests.IsZero() && (rests.IsZero() || u.Rests.Before(rests)) {
+			rests = u.Rests
+		}
+	}
+	return rests
 }
 
 // publishStep gives the next generation of the replica its manifest; nil where there is

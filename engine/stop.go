@@ -215,7 +215,9 @@ func (l *loop) handOver(ctx context.Context) {
 	for _, m := range l.members {
 		l.stepMember(m, evSoon{})
 	}
+	l.handsOver(true)
 	l.flushAll(ctx)
+	l.handsOver(false)
 	if ctx.Err() != nil {
 		return // not all was pushed: the end does that, and gives it back
 	}
@@ -225,6 +227,15 @@ func (l *loop) handOver(ctx context.Context) {
 	}
 	l.eachWriter(evDemoted{})
 	l.noteLease(&store.HeldByOther{Holder: to, LastSeen: l.now(), Free: l.o.LeaseTTL})
+}
+
+// handsOver has what is pushed go as it is, or not: who goes on from here has all of it.
+func (r *roster) handsOver(now bool) {
+	for _, m := range r.members {
+		if m.rep != nil {
+			m.rep.HandOver(now)
+		}
+	}
 }
 
 // flushAll pushes all that there is, and brings the accounts up to date of what is not

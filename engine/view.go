@@ -69,7 +69,7 @@ func stateOf(a account.Account) status.ReplicaState {
 	switch {
 	case a.Empty():
 		return status.ReplicaSynced
-	case a.Of(account.Deferred) > 0:
+	case a.Of(account.Deferred)+a.Of(account.Unfinished) > 0:
 		return status.ReplicaSyncing
 	}
 	return status.ReplicaIncomplete

@@ -39,6 +39,9 @@ type Options struct {
 	// It finds descendants that left their process group, and what a killed
 	// supervisor left behind; make it unique to the workspace. Empty: no marker.
 	Marker string
+	// Held is a private directory for lines that units have begun and not ended, so
+	// that who comes after a killed supervisor has them. Empty: it does not.
+	Held string
 	// Memory is a file, in a private directory, that keeps the delays, the start
 	// limits and the pauses of units over a crash of the supervisor. The end of Run
 	// removes it. Empty: they start anew.
@@ -129,7 +132,7 @@ func New(o Options) *Supervisor {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Runner == nil {
-		o.Runner = realRunner{}
+		o.Runner = realRunner{held: o.Held}
 	}
 	return &Supervisor{
 		opts:     o,
@@ -145,16 +148,17 @@ func New(o Options) *Supervisor {
 }
 
 // realRunner starts real processes.
-type realRunner struct{}
+type realRunner struct{ held string }
 
 // Sweep ends what a killed supervisor has left; its last words go to out.
-func (realRunner) Sweep(ctx context.Context, marker string, grace time.Duration, out func(string) io.Writer) int {
-	drained := process.Rescue(marker, out)
+func (r realRunner) Sweep(ctx context.Context, marker string, grace time.Duration, out func(string) io.Writer) int {
+	drained := process.Rescue(marker, r.held, out)
 	defer drained()
 	return process.Sweep(ctx, marker, grace)
 }
 
-func (realRunner) Start(spec process.Spec, out io.Writer) (Child, error) {
+func (r realRunner) Start(spec process.Spec, out io.Writer) (Child, error) {
+	spec.Held = r.held
 	c, err := process.Start(spec, out)
 	if err != nil {
 		return nil, err // not c: a nil *process.Child is not a nil Child

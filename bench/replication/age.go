@@ -81,7 +81,7 @@ func (s *set) ageOurs() (a ages, cost sample, err error) {
 	began := logSizes(m.tree)
 	seen := map[int64]time.Time{} // generation → since when it is in the bucket
 	cost, err = s.b.timed(func(*sample) error {
-		return s.during(func() { note(seen, m.generation()) })
+		return s.during(s.b.age, func() { note(seen, m.generation()) })
 	})
 	ended := time.Now()
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *set) ageRclone() (a ages, cost sample, err error) {
 	states := []state{{time.Now(), logSizes(objects)}}
 	cost, err = s.b.timed(func(*sample) error {
 		next := time.Now()
-		return s.during(func() {
+		return s.during(s.b.age, func() {
 			if time.Now().Before(next) {
 				return
 			}
@@ -137,11 +137,11 @@ func (s *set) ageRclone() (a ages, cost sample, err error) {
 	return a, cost, err
 }
 
-// during calls f again and again, as long as an age is measured.
-func (s *set) during(f func()) error {
+// during calls f again and again for a time.
+func (s *set) during(d time.Duration, f func()) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(s.b.age); time.Now().Before(end); {
+	for end := time.Now().Add(d); time.Now().Before(end); {
 		select {
 		case <-s.ctx.Done():
 			return context.Cause(s.ctx)

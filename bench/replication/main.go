@@ -4,7 +4,7 @@
 // the number of files. Every restored tree is compared with its source: a fast
 // wrong answer is an error. It ends with 1 when a goal is missed.
 //
-// It needs root (coltecd hides its memory from others) and restic.
+// It needs root (coltecd hides its memory from others), restic and python3.
 package main
 
 import (

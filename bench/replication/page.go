@@ -68,6 +68,10 @@ proportional.
   each log what came is sent, and twice in all, because many small ends are made one. The
   head and what differs in the tree come with each step, some 10 KB. rclone sends whole
   files.
+- **SQLite.** A commit each few seconds of the pages that came into the log since, then
+  the same three requests. restic reads and hashes the files each time, and sends what
+  differs in parts of about a MB: a page that changes in one of them is all of it. It copies
+  without a lock.
 - **Five workspaces.** Five times the idle one.
 `
 )

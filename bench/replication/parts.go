@@ -33,6 +33,7 @@ var parts = []part{
 	{"five", true, (*set).partFive},
 	{"git", true, (*set).partGit},
 	{"age", true, (*set).partAge},
+	{"sqlite", true, (*set).partSQLite},
 }
 
 func partNames() (names []string) {

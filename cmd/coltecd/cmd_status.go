@@ -20,9 +20,11 @@ const (
 	// answerPatience is how long status waits for an answer: coltecd answers
 	// at once, or it is stuck.
 	answerPatience = 5 * time.Second
-	// watchEvery redraws a watched status when nothing happens: the ages in it
-	// go on.
-	watchEvery = 2 * time.Second
+	// watchEvery redraws the status of a workspace without a coltecd. One with a coltecd
+	// is redrawn as often when nothing happens, as the ages in it go on, and at each
+	// change, but once in redrawEvery at most.
+	watchEvery  = 2 * time.Second
+	redrawEvery = 250 * time.Millisecond
 )
 
 func cmdStatus(p *program) *cli.Command {
@@ -171,32 +173,29 @@ func (p *program) printBrief(doc status.Document) error {
 	return nil
 }
 
-// watchStatus shows the status again at each change, and now and then.
+// watchStatus shows the status again at each change, and now and then. A change while it
+// is shown is none that is missed: what is asked for next differs from what was shown.
 func (p *program) watchStatus(c *cli.Context, show func(status.Document) error) error {
+	shown := uint64(0)
 	for {
-		doc, err := p.status(c, 0)
-		if err != nil {
+		doc, err := p.status(c, shown)
+		switch {
+		case c.Context.Err() != nil:
+			return context.Cause(c.Context)
+		case err != nil:
 			return exit{Code: codeUnknown, Cause: err}
 		}
 		if err := show(doc); err != nil {
 			return err
 		}
-		p.awaitChange(c)
-		if c.Context.Err() != nil {
+		pause := redrawEvery
+		if shown = doc.Index; shown == 0 { // nobody is there who could tell of a change
+			pause = watchEvery
+		}
+		select {
+		case <-c.Context.Done():
 			return context.Cause(c.Context)
+		case <-time.After(pause):
 		}
 	}
-}
-
-// awaitChange returns at the next change, or after watchEvery.
-func (p *program) awaitChange(c *cli.Context) {
-	ctx, cancel := context.WithTimeout(c.Context, watchEvery)
-	defer cancel()
-	if client, _, err := p.connect(c); err == nil {
-		changed := errors.New("changed")
-		if errors.Is(client.Events(ctx, func(control.Event) error { return changed }), changed) {
-			return
-		}
-	}
-	<-ctx.Done()
 }

@@ -18,6 +18,8 @@ func cmdVerify(p *program) *cli.Command {
 		ArgsUsage: "[REPLICA]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quick", Usage: "compare names and sizes alone; else everything is fetched and hashed"},
+			&cli.BoolFlag{Name: "deep", Usage: "open each repository and each database of the newest generation, too, and check it"},
+			&cli.StringFlag{Name: "at", Usage: "with --deep: of the generation with that number, or of that moment"},
 			&cli.BoolFlag{Name: "repair", Usage: "bring back what is damaged on one side from the other"},
 			jsonFlag(),
 		},
@@ -26,7 +28,10 @@ func cmdVerify(p *program) *cli.Command {
 }
 
 func (p *program) verify(c *cli.Context) error {
-	req := control.VerifyRequest{Replica: c.Args().First(), Deep: !c.Bool("quick"), Repair: c.Bool("repair")}
+	req := control.VerifyRequest{Replica: c.Args().First(), Deep: !c.Bool("quick"), Wholes: c.Bool("deep"), At: c.String("at"), Repair: c.Bool("repair")}
+	if req.At != "" && !req.Wholes {
+		return cmdline.Usage("--at belongs to verify --deep")
+	}
 	verdicts, err := asked(p, c, control.History.Verify, req)
 	if err != nil {
 		return err
@@ -36,17 +41,20 @@ func (p *program) verify(c *cli.Context) error {
 			return err
 		}
 	}
-	wrong, left := false, false
+	wrong, left, broken := false, false, false
 	for _, v := range verdicts {
 		if !c.Bool("json") {
 			p.printVerdict(v)
 		}
 		wrong = wrong || !v.OK()
-		left = left || !v.OK() && !req.Repair
+		left = left || len(v.Missing)+len(v.Damaged) > 0 && !req.Repair
+		broken = broken || len(v.Broken) > 0
 	}
 	switch {
 	case left:
 		return hint.Wrap(errors.New("not everything is as it should be"), "%s verify --repair brings back what the other side has", p.name)
+	case broken:
+		return hint.Wrap(errors.New("not everything is sound"), "%s history restore --at N --to DIR writes an earlier generation to a directory", p.name)
 	case wrong:
 		return hint.Wrap(errors.New("not everything was as it should be"), "%s verify shows what is left", p.name)
 	}
@@ -77,6 +85,17 @@ func (p *program) printVerdict(v control.Verdict) {
 	}
 	for _, path := range v.Damaged {
 		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, fmt.Sprintf("%q", path))
+	}
+	if v.Opened > 0 {
+		fmt.Fprintf(p.out, "%s: %d repositories and databases were opened, %d of them are not sound\n", name, v.Opened, len(v.Broken))
+	}
+	for _, b := range v.Broken {
+		for _, wrong := range b.Wrong {
+			fmt.Fprintf(p.out, "%s: %q of generation %d: %s\n", name, b.Path, b.Generation, wrong)
+		}
+		if b.Sound > 0 {
+			fmt.Fprintf(p.out, "%s: %q was sound in generation %d\n", name, b.Path, b.Sound)
+		}
 	}
 	for _, path := range v.Repaired {
 		fmt.Fprintf(p.out, "%s: repaired %s\n", name, fmt.Sprintf("%q", path))

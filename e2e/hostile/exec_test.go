@@ -75,6 +75,7 @@ var files = map[string]string{
 // TestNoVerbRunsTheWorkspacesWords traces what every host verb starts in workspaces whose
 // files name programs wherever some tool reads one.
 func TestNoVerbRunsTheWorkspacesWords(t *testing.T) {
+	t.Parallel()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		if os.Getenv("CI") != "" {

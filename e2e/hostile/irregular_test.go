@@ -59,6 +59,7 @@ var read = map[string]string{
 // TestIrregularFiles puts what is not a file, or has no end, in the place of each file: every
 // host verb ends by itself, in little memory, and does not crash.
 func TestIrregularFiles(t *testing.T) {
+	// Not beside others: the most that a child has had begins with what its parent has.
 	tools := tooled(t)
 	for file, named := range read {
 		for kind, put := range irregular {

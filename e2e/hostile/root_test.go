@@ -205,6 +205,7 @@ func (b *rootBox) untouched(was map[string]string) {
 // the tree: nothing is written, emptied or read elsewhere, nothing waits, and what cannot
 // go on says why.
 func TestRootPlantedDirectories(t *testing.T) {
+	t.Parallel()
 	s3 := s3test.Start(t)
 	for name, plant := range map[string]func(b *rootBox){
 		"the own directory": func(b *rootBox) { b.link(b.elsewhere, "tree/.coltec") },
@@ -263,6 +264,7 @@ func rootLetter(r rune) rune {
 
 // What coltecd writes beside the spec is written there, whatever has its names.
 func TestRootPlantedLogs(t *testing.T) {
+	t.Parallel()
 	s3 := s3test.Start(t)
 	for _, uid := range rootAs(t) {
 		t.Run(fmt.Sprint(uid), func(t *testing.T) {
@@ -337,6 +339,7 @@ func (b *rootBox) logged(name string) {
 // A log is read by who asks for it, whatever has its name by then: nothing waits, and the
 // memory is not filled.
 func TestRootReadsOfPlantedLogs(t *testing.T) {
+	// Not beside others: the most that a child has had begins with what its parent has.
 	s3 := s3test.Start(t)
 	for _, kind := range []string{"pipe", "device", "gibibyte"} {
 		b := newRootBox(t, s3, "reads", os.Getuid())
@@ -387,6 +390,7 @@ func TestRestoreBelowALink(t *testing.T) {
 
 // Who owns the tree leads the replica's own directory elsewhere under a running coltecd.
 func TestRootSwappedWhileItRuns(t *testing.T) {
+	t.Parallel()
 	if len(rootAs(t)) < 2 {
 		if os.Getenv("CI") != "" {
 			t.Fatal("CI runs this as root")
@@ -426,6 +430,7 @@ func TestRootSwappedWhileItRuns(t *testing.T) {
 
 // What a user set up goes on to work, or a sentence says what does not.
 func TestRootHonestSetups(t *testing.T) {
+	t.Parallel()
 	s3 := s3test.Start(t)
 	for _, uid := range rootAs(t) {
 		t.Run(fmt.Sprint(uid), func(t *testing.T) {

@@ -55,17 +55,22 @@ func (w *Workspace) Pass(d time.Duration) {
 func (w *Workspace) Save(paths ...string) {
 	w.t.Helper()
 	for _, path := range paths {
-		body := fmt.Sprint(path, " of ", w.Head.Generation+1)
-		e := tree.Entry{Path: path, Kind: tree.File, Mode: 0o644, Size: int64(len(body)), Sum: sha256.Sum256([]byte(body))}
-		batch := w.Layout.Begin(w.t.TempDir(), 1, nil)
-		_, err := batch.Add(w.t.Context(), &e, strings.NewReader(body))
-		w.must(err)
-		w.must(batch.Send(w.t.Context()))
-		w.drop(path)
-		w.Entries = append(w.Entries, e)
+		w.Put(path, fmt.Sprint(path, " of ", w.Head.Generation+1))
 	}
-	tree.Sort(w.Entries)
 	w.Publish()
+}
+
+// Put has a file with some content in the next generation; an object each.
+func (w *Workspace) Put(path, body string) {
+	w.t.Helper()
+	e := tree.Entry{Path: path, Kind: tree.File, Mode: 0o644, Size: int64(len(body)), Sum: sha256.Sum256([]byte(body))}
+	batch := w.Layout.Begin(w.t.TempDir(), 1, nil)
+	_, err := batch.Add(w.t.Context(), &e, strings.NewReader(body))
+	w.must(err)
+	w.must(batch.Send(w.t.Context()))
+	w.drop(path)
+	w.Entries = append(w.Entries, e)
+	tree.Sort(w.Entries)
 }
 
 // Remove makes a generation without a file.

@@ -17,6 +17,7 @@ type Reason string
 // The reasons.
 const (
 	Moving     Reason = "moving"       // a file that changed while it was read
+	Unfinished Reason = "unfinished"   // the beginning of the last line of a file of JSON lines
 	Held       Reason = "held"         // a deletion that waits for a person's word
 	Uncaptured Reason = "not captured" // a repository or a database that could not be captured as it is now, or a file that is too large
 	Deferred   Reason = "deferred"     // there was no room in a step, or no time, for it
@@ -26,7 +27,7 @@ const (
 )
 
 // reasons in the order in which they are told.
-var reasons = []Reason{Moving, Unread, Uncaptured, Held, Deferred, Waiting, Blocked}
+var reasons = []Reason{Moving, Unfinished, Unread, Uncaptured, Held, Deferred, Waiting, Blocked}
 
 // NamesMax is how many paths of a reason are named; the rest is counted.
 const NamesMax = 20
@@ -141,6 +142,7 @@ func FromParts(parts []Part) Account { return Account{slices.Clone(parts)} }
 // sentences say what a part is of, for one and for many.
 var sentences = map[Reason][2]string{
 	Moving:     {"file that changes while it is read", "files that change while they are read"},
+	Unfinished: {"file whose last line is not whole yet", "files whose last lines are not whole yet"},
 	Held:       {"deletion that waits for your decision", "deletions that wait for your decision"},
 	Uncaptured: {"repository, database or file that could not be captured", "repositories, databases and files that could not be captured"},
 	Deferred:   {"change that there was no time for", "changes that there was no time for"},
@@ -178,7 +180,7 @@ func (p Part) String() string {
 
 // because is why, where the reason's own words do not say it.
 func (p Part) because() string {
-	if p.Why == "" || p.Reason == Moving || p.Reason == Held || p.Reason == Deferred {
+	if p.Why == "" || p.Reason == Moving || p.Reason == Unfinished || p.Reason == Held || p.Reason == Deferred {
 		return ""
 	}
 	return " (" + p.Why + ")"

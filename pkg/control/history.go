@@ -98,6 +98,8 @@ type VerifyRequest struct {
 	question
 	Replica string `json:"replica,omitempty"` // "": all
 	Deep    bool   `json:"deep,omitempty"`    // fetch everything and compare hashes
+	Wholes  bool   `json:"wholes,omitempty"`  // open each repository and each database of a generation, and check it
+	At      string `json:"at,omitempty"`      // number of that generation, or a moment; "": the newest one
 	Repair  bool   `json:"repair,omitempty"`  // bring back what is damaged on one side from the other
 }
 
@@ -200,16 +202,26 @@ type Verdict struct {
 	Damaged     []string `json:"damaged,omitempty"` // local files whose content changed although nothing else did
 	Repaired    []string `json:"repaired,omitempty"`
 	Note        string   `json:"note,omitempty"`
+	Opened      int      `json:"opened,omitempty"` // repositories and databases that were opened
+	Broken      []Broken `json:"broken,omitempty"` // those that are not sound
 }
 
 // OK reports whether nothing is wrong that was not repaired.
-func (v Verdict) OK() bool { return len(v.Missing)+len(v.Damaged) == 0 }
+func (v Verdict) OK() bool { return len(v.Missing)+len(v.Damaged)+len(v.Broken) == 0 }
 
 // Lost is a path whose content in some generations is not there any more.
 type Lost struct {
 	Path        string  `json:"path"` // "" for a whole generation
 	Generations []int64 `json:"generations"`
 	Now         bool    `json:"now"` // the newest generation is among them
+}
+
+// Broken is a repository or a database that can be had, and is not sound.
+type Broken struct {
+	Path       string   `json:"path"`
+	Generation int64    `json:"generation"`
+	Wrong      []string `json:"wrong"`           // in words
+	Sound      int64    `json:"sound,omitempty"` // the newest older generation that has it sound; 0: none of those that were tried
 }
 
 // A client is the history of its coltecd's workspace.

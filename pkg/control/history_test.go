@@ -34,7 +34,7 @@ var (
 	conflict   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Size: 4, Here: true}
 	compared   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Diff: "-a\n", Note: "why"}
 	versions   = Versions{Replica: "w", Path: "a", Versions: []Version{{Generation: 1, Time: noon, Kind: "file", Mode: "0644", Size: 4, SHA256: "ab"}, {Generation: 2, Time: noon, Kind: "link", Link: "b"}, {Generation: 3, Time: noon, Gone: true}}}
-	verdict    = Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"k"}, Lost: []Lost{{Path: "a", Generations: []int64{1}, Now: true}}, Damaged: []string{"d"}, Repaired: []string{"r"}, Note: "note"}
+	verdict    = Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"k"}, Lost: []Lost{{Path: "a", Generations: []int64{1}, Now: true}}, Damaged: []string{"d"}, Repaired: []string{"r"}, Note: "note", Opened: 4, Broken: []Broken{{Path: "p", Generation: 5, Wrong: []string{"s"}, Sound: 3}}}
 )
 
 func (p *past) Generations(_ context.Context, req GenerationsRequest, say func(string)) ([]Generation, error) {
@@ -99,9 +99,9 @@ var recorded = map[Ask]struct {
 		ask(History.Conflict, ConflictRequest{Replica: "w", Path: "c1"})},
 	AskTake: {`{"ask":"take","path":"c1"}`, conflictBytes, ask(History.Take, ConflictRequest{Path: "c1"})},
 	AskDrop: {`{"ask":"drop","path":"c1"}`, conflictBytes, ask(History.Drop, ConflictRequest{Path: "c1"})},
-	AskVerify: {`{"ask":"verify","replica":"w","deep":true,"repair":true}`,
-		`[{"replica":"w","generations":1,"objects":2,"bytes":3,"orphans":4,"orphan_bytes":5,"missing":["k"],"lost":[{"path":"a","generations":[1],"now":true}],"damaged":["d"],"repaired":["r"],"note":"note"},{"replica":"x","generations":0,"objects":0,"bytes":0,"orphans":0,"orphan_bytes":0}]`,
-		ask(History.Verify, VerifyRequest{Replica: "w", Deep: true, Repair: true})},
+	AskVerify: {`{"ask":"verify","replica":"w","deep":true,"wholes":true,"at":"2h","repair":true}`,
+		`[{"replica":"w","generations":1,"objects":2,"bytes":3,"orphans":4,"orphan_bytes":5,"missing":["k"],"lost":[{"path":"a","generations":[1],"now":true}],"damaged":["d"],"repaired":["r"],"note":"note","opened":4,"broken":[{"path":"p","generation":5,"wrong":["s"],"sound":3}]},{"replica":"x","generations":0,"objects":0,"bytes":0,"orphans":0,"orphan_bytes":0}]`,
+		ask(History.Verify, VerifyRequest{Replica: "w", Deep: true, Wholes: true, At: "2h", Repair: true})},
 }
 
 // A coltecd of one version answers a client of another: what goes over the wire stays.

@@ -24,6 +24,8 @@ type Past struct {
 	Source  store.Layout
 	Under   string // a path: what is at it and below; "" is all
 	Missing bool   // only what is not here any more
+	// Lying are the databases that are here where the tree had files: see [Lying].
+	Lying []tree.Entry
 }
 
 // Brought is what came of bringing databases back.
@@ -57,6 +59,27 @@ func Bring(ctx context.Context, o whole.Options, rep whole.Replica, past Past) (
 	return out, nil
 }
 
+// Lying finds databases that are here where a tree has files, at and below a path: they may
+// never have been captured. It gives them as marks, by which a tree says what is a database.
+func Lying(o whole.Options, rep whole.Replica, entries []tree.Entry, under string) (marks []tree.Entry) {
+	d := newDatabases(o)
+	d.Serve(rep)
+	for i := range entries {
+		e := &entries[i]
+		if e.Kind != tree.File || under != "" && !tree.Within(e.Path, under) || !d.carries(e.Path) {
+			continue
+		}
+		info, err := os.Lstat(d.here(e.Path))
+		if err != nil || info.Size() < leastSize || info.Size()%leastSize != 0 {
+			continue
+		}
+		if is, err := d.begins(e.Path); err == nil && is {
+			marks = append(marks, tree.Entry{Path: layout.Dir + "/" + e.Path + "/" + mark, Kind: tree.File})
+		}
+	}
+	return marks
+}
+
 // concerned lists the databases that there were and those that there are.
 func (d *Databases) concerned(past Past) (all []string) {
 	note := func(at string) {
@@ -71,6 +94,9 @@ func (d *Databases) concerned(past Past) (all []string) {
 	}
 	for at := range d.known {
 		note(at)
+	}
+	for i := range past.Lying {
+		note(Kind{}.Of(past.Lying[i].Path))
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

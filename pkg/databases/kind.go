@@ -1,6 +1,8 @@
 package databases
 
 import (
+	"context"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -14,7 +16,10 @@ import (
 // Kind are databases of SQLite, each named by its file, which is where a whole is.
 type Kind struct{}
 
-var _ whole.Kind = Kind{}
+var (
+	_ whole.Kind     = Kind{}
+	_ whole.Verifier = Kind{}
+)
 
 const (
 	mark = "coltec.json"
@@ -95,3 +100,13 @@ func (w watched) File(p string) bool {
 
 // Carry makes what carries the databases of a tree.
 func (Kind) Carry(o whole.Options) whole.Carrier { return newDatabases(o) }
+
+// Verify looks at the copy of a database with its log, without SQLite.
+func (Kind) Verify(ctx context.Context, dir, _ string) ([]string, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return sqlite.Check(ctx, root, main)
+}

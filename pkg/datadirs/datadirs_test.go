@@ -122,6 +122,9 @@ func TestWhereItLies(t *testing.T) {
 			t.Errorf("the notes say %q", got)
 		}
 		stop()
+		if found, err := p.ScanIn(t.Context(), map[string]bool{}); err != nil || !slices.ContainsFunc(found.Edited, func(e replica.Edit) bool { return e.Path == "other/file" }) {
+			t.Errorf("what was withheld is not looked at again: %+v, %v", found, err)
+		}
 		p.push()
 		w.wantRows("it stopped", of([]string{"other/file"}, "")...)
 		stop = p.run(".")

@@ -64,10 +64,12 @@ func TestDamagedObjects(t *testing.T) {
 		}
 		return errors.Join(os.Chmod(file, 0o644), os.WriteFile(file, body, 0o644))
 	}
-	for _, c := range []struct {
+	type damaged struct {
 		name, object string
 		damage       func(string) error
-	}{
+	}
+	how := func(c damaged) string { return c.name[strings.LastIndex(c.name, " "):] }
+	for _, c := range sample.OfEach(t, 1, []damaged{
 		{"an old blob is missing", "HEAD~5:d3/f3", remove},
 		{"an old blob has no bytes", "HEAD~5:d3/f3", empty},
 		{"an old blob is damaged", "HEAD~5:d3/f3", spoil},
@@ -77,7 +79,7 @@ func TestDamagedObjects(t *testing.T) {
 		{"an old commit has no bytes", "HEAD~5", empty},
 		{"a blob that is checked out is missing", "HEAD:d1/f1", remove},
 		{"the top of a branch has no bytes", "side", empty},
-	} {
+	}, how) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			a, b, d := newPlace(t), newPlace(t), newPlace(t)

@@ -29,6 +29,7 @@ type runner struct {
 	index string   // that it reads; "" for the one in dir
 	env   []string // beside what all have
 	told  func(done, total int64)
+	heard func(line string) // each line of its standard error; may be nil
 }
 
 // killAfter is how long a git that was told to end may take.
@@ -120,7 +121,7 @@ func (r *runner) way(file string) string {
 func (r *runner) run(ctx context.Context, stdin io.Reader, lines func(string) error, args ...string) error {
 	cmd := r.command(ctx, args...)
 	cmd.Stdin = stdin
-	talk := &talkback{told: r.told}
+	talk := &talkback{told: r.told, heard: r.heard}
 	cmd.Stderr = talk
 	out := &splitter{line: lines}
 	cmd.Stdout = out
@@ -214,10 +215,11 @@ func (s *splitter) end() error {
 
 // talkback reads git's standard error: its progress, and its last words.
 type talkback struct {
-	seen atomic.Int64 // bytes
-	told func(done, total int64)
-	rest []byte
-	last []string
+	seen  atomic.Int64 // bytes
+	told  func(done, total int64)
+	heard func(line string)
+	rest  []byte
+	last  []string
 }
 
 var counted = regexp.MustCompile(`^(?:Writing|Indexing|Compressing) objects: +\d+% \((\d+)/(\d+)\)`)
@@ -243,6 +245,9 @@ func (t *talkback) line(text string) {
 			t.told(done, total)
 		}
 		return
+	}
+	if t.heard != nil {
+		t.heard(text)
 	}
 	if text != "" && len(t.last) < 3 {
 		t.last = append(t.last, text)

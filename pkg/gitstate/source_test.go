@@ -17,10 +17,11 @@ import (
 func TestOutsideOfTheTree(t *testing.T) {
 	t.Parallel()
 	sample.Long(t)
-	for _, c := range []struct {
+	type outside struct {
 		name string
 		make func(a *placed, away string)
-	}{
+	}
+	for _, c := range sample.Some(t, 2, []outside{
 		{"a separate git directory", func(a *placed, away string) {
 			a.history("work", 5)
 			a.git("work", "init", "-q", "--separate-git-dir", filepath.Join(away, "separate"))
@@ -49,7 +50,7 @@ func TestOutsideOfTheTree(t *testing.T) {
 				t.Fatal(out)
 			}
 		}},
-	} {
+	}) {
 		t.Run(c.name, func(t *testing.T) {
 			a, b, away := newPlace(t), newPlace(t), t.TempDir()
 			c.make(a, away)

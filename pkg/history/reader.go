@@ -449,11 +449,16 @@ func (r *Reader) Place(ctx context.Context, x scope.Replica, path string, g stor
 	if path != "" && len(below(slices.Clone(t.Entries), path)) == 0 && kinds.Shadowed(t.Entries, path) != path {
 		return nil, fmt.Errorf("cannot restore %q of generation %d: %w", path, g.Number, ErrNotThere)
 	}
-	entries := slices.Clone(t.Entries)
 	here := r.local(x, layout)
+	past := databases.Past{Entries: slices.Clone(t.Entries), Source: layout, Under: path}
+	if x.Layout != "mirror" {
+		past.Lying = databases.Lying(carrying(x, nil), here, t.Entries, path)
+		t.Entries = append(t.Entries, past.Lying...)
+		tree.Sort(t.Entries)
+	}
 	out, err := here.Restore(ctx, path, t, layout, progress)
 	if err == nil {
-		err = r.bring(ctx, x, here, out, databases.Past{Entries: entries, Source: layout, Under: path}, progress)
+		err = r.bring(ctx, x, here, out, past, progress)
 	}
 	return placedOf(x, g, out, t.Older.Within(path)), err
 }
@@ -474,7 +479,7 @@ func (r *Reader) bring(ctx context.Context, x scope.Replica, here *replica.Repli
 	if err != nil {
 		return anchor.Told(err)
 	}
-	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past(past))
+	placed, problems, err := frozen.Bring(ctx, carrying(x, progress), here, frozen.Past{Entries: past.Entries, Source: past.Source, Under: past.Under, Missing: past.Missing})
 	out.Placed += placed
 	out.Problems = append(out.Problems, problems...)
 	return anchor.Told(err)

@@ -26,6 +26,8 @@ type Verdict struct {
 	Damaged     []string `json:"damaged,omitempty"` // local files whose content changed although nothing else did
 	Repaired    []string `json:"repaired,omitempty"`
 	Note        string   `json:"note,omitempty"`
+	Opened      int      `json:"opened,omitempty"` // repositories and databases that were opened
+	Broken      []Broken `json:"broken,omitempty"` // those that are not sound
 }
 
 // Lost is a path whose content in some generations is not there any more.
@@ -36,7 +38,7 @@ type Lost struct {
 }
 
 // OK reports that nothing is wrong that was not repaired.
-func (v *Verdict) OK() bool { return len(v.Missing)+len(v.Damaged) == 0 }
+func (v *Verdict) OK() bool { return len(v.Missing)+len(v.Damaged)+len(v.Broken) == 0 }
 
 // Verify looks whether everything is there that the kept generations of a
 // replica refer to, and whether the local tree is what its base says. deep

@@ -37,7 +37,10 @@ type Unknown struct {
 	Unread bool // it may have something that is nowhere else: it cannot be read
 	Moving bool // it changed while it was read, each time
 	Beyond bool // it is more than a replica can have
-	Bytes  int64
+	// Rests is when the beginning of its last line, which alone is not carried, goes as it
+	// is; zero: there is none.
+	Rests time.Time
+	Bytes int64
 }
 
 // Met is what a walk comes upon: an entry, or a path that is unknown.

@@ -40,16 +40,26 @@ var pauses = [stateTries]time.Duration{0, 5 * time.Millisecond, 50 * time.Millis
 // Consumer takes the content of a file; seen is how it looked before. undo takes it back.
 type Consumer func(content io.Reader, seen Seen) (undo func() error, err error)
 
+// Taken is a state that a file had, as it was read.
+type Taken struct {
+	Sum  tree.Sum
+	Seen Seen // of so many bytes as were read
+	Tail Tail // what was not
+}
+
 // State reads a file in a state that it had, through read: once as a rule, again
 // when it moved meanwhile. What it was seen as is what a later look is compared with:
-// when the file may be another by now, no look is equal to it.
-func (r *Reader) State(ctx context.Context, path string, read Consumer) (tree.Sum, Seen, error) {
+// when the file may be another by now, no look is equal to it. had is how many bytes of it
+// are agreed on: of a file that goes on with the beginning of a line alone nothing is read,
+// and the error is [ErrUnfinished]. [ToTheEnd]: it is read to its last byte.
+func (r *Reader) State(ctx context.Context, path string, had int64, read Consumer) (Taken, error) {
 	began := time.Now()
 	for try := 0; ; try++ {
 		late := try > 0 && time.Since(began) > stateWithin
-		sum, seen, err := r.readOnce(path, read, try > 0, late)
+		p := passage{had: had, moved: try > 0, late: late, pause: func() bool { return r.pause(ctx, linePause) }}
+		taken, err := r.readOnce(path, read, p)
 		if !errors.Is(err, ErrMoved) || late || try+1 == stateTries || !r.pause(ctx, pauses[try+1]) {
-			return sum, seen, err
+			return taken, err
 		}
 	}
 }
@@ -71,38 +81,38 @@ func (r *Reader) pause(ctx context.Context, d time.Duration) bool {
 }
 
 // readOnce is one try. A file that moved before is read from a clone, where the file
-// system makes one; late says that it is read from nothing else.
-func (r *Reader) readOnce(path string, read Consumer, moved, late bool) (tree.Sum, Seen, error) {
+// system makes one; a late try reads from nothing else.
+func (r *Reader) readOnce(path string, read Consumer, p passage) (Taken, error) {
 	f, err := r.files.Open(path)
 	if err != nil {
-		return tree.Sum{}, Seen{}, FileError{err}
+		return Taken{}, FileError{err}
 	}
 	defer f.Close()
-	p := passage{file: f, now: time.Now(), care: &r.care}
+	p.file, p.path, p.now, p.care = f, path, time.Now(), &r.care
 	if p.began, err = f.Seen(); err != nil {
-		return tree.Sum{}, Seen{}, FileError{err}
+		return Taken{}, FileError{err}
 	}
-	if clone := r.clone(f, moved); clone != nil {
+	if clone := r.clone(f, p.moved); clone != nil {
 		defer clone.Close()
 		p.file, p.of = clone, f
-	} else if late {
-		return tree.Sum{}, Seen{}, FileError{ErrMoved}
+	} else if p.late {
+		return Taken{}, FileError{ErrMoved}
 	}
 	undo, err := p.run(read)
 	if err != nil {
-		return tree.Sum{}, Seen{}, err
+		return Taken{Tail: p.tail}, err
 	}
 	seen, err := p.stood()
 	if err != nil {
 		if undo != nil {
 			err = errors.Join(err, undo())
 		}
-		return tree.Sum{}, Seen{}, err
+		return Taken{}, err
 	}
 	if seen.CTime != 0 {
 		r.quirks.DistrustCTime(&seen, time.Now())
 	}
-	return tree.Sum(p.sum.Sum(nil)), seen, nil
+	return Taken{tree.Sum(p.sum.Sum(nil)), seen, p.tail}, nil
 }
 
 // cloner is a File of a file system that shares the extents of two files: the clone is
@@ -140,6 +150,12 @@ func (f openFile) Clone(dir string) (File, error) {
 
 // passage is one reading of a file.
 type passage struct {
+	had   int64       // bytes that are agreed on, or ToTheEnd
+	moved bool        // it moved before
+	late  bool        // and that was long ago
+	pause func() bool // waits for the rest of a line, if there is time
+
+	path  string
 	file  File
 	of    File // what file is a clone of; nil: it is none
 	care  *care
@@ -147,19 +163,27 @@ type passage struct {
 	began Seen      // how the file looked then
 	ended Seen      // and when all of its bytes had been read
 	size  int64     // that were read
+	tail  Tail      // that was not
 	sum   hash.Hash
 	quick maphash.Hash // of the same: to compare with what is there
 }
 
 // run hands the content to who reads it.
 func (p *passage) run(read Consumer) (undo func() error, err error) {
-	in := &follower{file: p.file, end: p.began.Size, rounds: followRounds}
+	in := &follower{file: p.file, size: p.began.Size, seen: p.began, rounds: followRounds, pause: p.pause}
+	if p.had != ToTheEnd {
+		in.whole = func(s Seen) (int64, error) { return wholeLines(p.file, p.path, s, time.Now()) }
+	}
 	if p.of != nil {
 		s, err := p.file.Seen()
 		if err != nil {
 			return nil, FileError{err}
 		}
-		in.end, in.rounds = s.Size, 0
+		in.size, in.rounds = s.Size, 0
+	}
+	if err := in.begin(p.had); err != nil {
+		p.tail = in.tail(p.had)
+		return nil, err
 	}
 	p.sum = sha256.New()
 	undo, err = read(io.TeeReader(in, io.MultiWriter(p.sum, &p.quick)), p.began)
@@ -169,7 +193,7 @@ func (p *passage) run(read Consumer) (undo func() error, err error) {
 	if !in.done { // it was not read to its end
 		return nil, fmt.Errorf("internal error: %d bytes of a file were read, of %d", in.at, in.end)
 	}
-	p.ended, p.size = in.seen, in.end
+	p.ended, p.size, p.tail = in.seen, in.end, in.tail(in.end)
 	return undo, nil
 }
 
@@ -180,7 +204,7 @@ func (p *passage) stood() (Seen, error) {
 	}
 	seen := p.began
 	still := p.ended == p.began
-	if still && !p.young() {
+	if still && !p.young() && p.tail.Bytes == 0 {
 		return seen, nil
 	}
 	// One that did not grow was written in place, cut short or touched. Some write two
@@ -201,7 +225,7 @@ func (p *passage) stood() (Seen, error) {
 	if err != nil {
 		return Seen{}, FileError{err}
 	}
-	if !still || now != p.began {
+	if !still || now != p.began || p.tail.Bytes > 0 {
 		seen.Size, seen.CTime = p.size, 0
 	}
 	return seen, nil
@@ -251,10 +275,82 @@ func (p *passage) again() (bool, error) {
 type follower struct {
 	file   File
 	at     int64
-	end    int64 // as far as the file goes, as is known
-	rounds int   // how often it may go on
-	seen   Seen  // how the file looked when all was read
-	done   bool
+	size   int64                     // as far as the file goes, as is known
+	end    int64                     // and as far as it is read
+	rounds int                       // how often it may go on
+	seen   Seen                      // how the file looked last
+	done   bool                      // all was read
+	whole  func(Seen) (int64, error) // how far a file is to be read; nil: to its last byte
+	pause  func() bool
+	waited bool // for the rest of a line
+}
+
+// begin finds out how far the file goes. had is as for [Reader.State].
+func (r *follower) begin(had int64) error {
+	if err := r.reach(); err != nil {
+		return err
+	}
+	for r.end < r.size && r.end <= had && had <= r.size {
+		on, err := r.goOn()
+		if err != nil {
+			return err
+		}
+		if !on {
+			return FileError{ErrUnfinished}
+		}
+	}
+	return nil
+}
+
+// reach finds out how far the file is to be read.
+func (r *follower) reach() (err error) {
+	r.end = r.size
+	if r.whole != nil {
+		seen := r.seen
+		seen.Size = r.size
+		r.end, err = r.whole(seen)
+	}
+	if err == nil && r.end < r.at { // what was read is not what is there now
+		err = FileError{ErrMoved}
+	}
+	return err
+}
+
+// goOn looks whether there is more of the file by now. A line that is half there may be whole
+// in a moment.
+func (r *follower) goOn() (on bool, err error) {
+	if err := r.look(); err != nil {
+		return false, err
+	}
+	if r.seen.Size <= r.size && r.end < r.size && r.rounds > 0 && !r.waited && r.pause() {
+		r.waited = true
+		if err := r.look(); err != nil {
+			return false, err
+		}
+	}
+	if r.seen.Size <= r.size || r.rounds == 0 {
+		return false, nil
+	}
+	r.rounds--
+	r.size = r.seen.Size
+	return true, r.reach()
+}
+
+func (r *follower) look() error {
+	now, err := r.file.Seen()
+	if err != nil {
+		return FileError{err}
+	}
+	r.seen = now
+	return nil
+}
+
+// tail is what of the file is left out, from a place on.
+func (r *follower) tail(from int64) Tail {
+	if r.end >= r.size {
+		return Tail{}
+	}
+	return Tail{Bytes: r.size - from, Rests: time.Unix(0, r.seen.MTime).Add(LinesRest)}
 }
 
 func (r *follower) Read(b []byte) (int, error) {
@@ -262,15 +358,14 @@ func (r *follower) Read(b []byte) (int, error) {
 		if r.done {
 			return 0, io.EOF
 		}
-		now, err := r.file.Seen()
+		on, err := r.goOn()
 		if err != nil {
-			return 0, FileError{err}
+			return 0, err
 		}
-		if r.seen, r.done = now, now.Size <= r.end || r.rounds == 0; r.done {
+		if !on {
+			r.done = true
 			return 0, io.EOF
 		}
-		r.rounds--
-		r.end = now.Size
 	}
 	n, err := r.file.ReadAt(b[:min(int64(len(b)), r.end-r.at)], r.at)
 	r.at += int64(n)

@@ -108,7 +108,7 @@ func state(t *testing.T) {
 		}
 		var got string
 		undone := 0
-		sum, seen, err := NewReader(m.alone(), Quirks{}, "").State(t.Context(), "f", func(r io.Reader, _ Seen) (func() error, error) {
+		is, err := NewReader(m.alone(), Quirks{}, "").State(t.Context(), "f", 0, func(r io.Reader, _ Seen) (func() error, error) {
 			b, err := io.ReadAll(r)
 			got = string(b)
 			return func() error { undone++; return nil }, err
@@ -119,9 +119,10 @@ func state(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || got != tt.want || sum != tree.Sum(sha256.Sum256([]byte(got))) || m.opens != tt.opens || undone != tt.opens-1 {
+		if err != nil || got != tt.want || is.Sum != tree.Sum(sha256.Sum256([]byte(got))) || m.opens != tt.opens || undone != tt.opens-1 {
 			t.Errorf("%s: %q, %v, opened %d times, undone %d", name, got, err, m.opens, undone)
 		}
+		seen := is.Seen
 		if looked := seen == m.seen; looked != tt.looked || !looked && seen.CTime != 0 {
 			t.Errorf("%s: seen as %+v, and is %+v", name, seen, m.seen)
 		}
@@ -143,18 +144,18 @@ func stateOfAClone(t *testing.T) {
 		return clone
 	}
 	var got []byte
-	_, seen, err := NewReader(m.alone(), Quirks{}, "").State(t.Context(), "f", func(r io.Reader, _ Seen) (_ func() error, err error) {
+	is, err := NewReader(m.alone(), Quirks{}, "").State(t.Context(), "f", 0, func(r io.Reader, _ Seen) (_ func() error, err error) {
 		got, err = io.ReadAll(r)
 		return nil, err
 	})
-	if err != nil || string(got) != "content b" || seen.Size != int64(len(got)) || seen.CTime != 0 || m.opens != 2 {
-		t.Errorf("%q, %v, seen as %+v, opened %d times", got, err, seen, m.opens)
+	if err != nil || string(got) != "content b" || is.Seen.Size != int64(len(got)) || is.Seen.CTime != 0 || m.opens != 2 {
+		t.Errorf("%q, %v, is.Seen as %+v, opened %d times", got, err, is.Seen, m.opens)
 	}
 }
 
 // It says how large it is, and has less by the time that it is read.
 func TestFollowerOfWhatIsCutShort(t *testing.T) {
-	if _, err := io.ReadAll(&follower{file: still("old"), end: 11, rounds: followRounds}); !errors.Is(err, ErrMoved) {
+	if _, err := io.ReadAll(&follower{file: still("old"), size: 11, end: 11, rounds: followRounds}); !errors.Is(err, ErrMoved) {
 		t.Errorf("%v", err)
 	}
 }
@@ -168,7 +169,7 @@ func stateWaitsNoLonger(t *testing.T) {
 	r := NewReader(m.alone(), Quirks{}, "")
 	r.care.waits = pauses[1] // one of them
 	for range 2 {
-		_, _, err := r.State(t.Context(), "f", func(r io.Reader, _ Seen) (func() error, error) { return nil, Drain(r) })
+		_, err := r.State(t.Context(), "f", 0, func(r io.Reader, _ Seen) (func() error, error) { return nil, Drain(r) })
 		if !errors.Is(err, ErrMoved) {
 			t.Errorf("%v", err)
 		}
@@ -179,7 +180,7 @@ func stateWaitsNoLonger(t *testing.T) {
 }
 
 func TestStateIsReadToItsEnd(t *testing.T) {
-	_, _, err := NewReader(still("old content").alone(), Quirks{}, "").State(t.Context(), "f", func(r io.Reader, _ Seen) (func() error, error) {
+	_, err := NewReader(still("old content").alone(), Quirks{}, "").State(t.Context(), "f", 0, func(r io.Reader, _ Seen) (func() error, error) {
 		_, err := r.Read(make([]byte, 3))
 		return nil, err
 	})

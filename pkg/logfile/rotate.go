@@ -55,6 +55,9 @@ func (l *file) Write(p []byte) (int, error) {
 		n, err = l.logger.Write(p)
 	}
 	l.info, _ = os.Lstat(l.logger.Filename) // it may have rotated
+	if err != nil && n > 0 {
+		l.info = nil // its last line is cut: open ends it
+	}
 	return n, err
 }
 
@@ -78,7 +81,9 @@ func (l *file) open() error {
 	if err != nil {
 		return errors.Join(err, dir.Close())
 	}
-	log.Close()
+	if err := errors.Join(endLine(log), log.Close()); err != nil {
+		return errors.Join(err, dir.Close())
+	}
 	if l.dir != nil {
 		// The logger continues with the number that it knows. One that was let go would be
 		// somebody else's soon, and its goroutine may still compress below it.
@@ -89,6 +94,21 @@ func (l *file) open() error {
 		MaxBackups: max(0, l.opts.MaxBackups), MaxAge: max(0, l.opts.MaxAgeDays),
 	}
 	return nil
+}
+
+// endLine ends the last line of a log, if that is cut: by a full disk, or by a kill in the
+// middle of a write. What comes next is a line of its own.
+func endLine(log *os.File) error {
+	info, err := log.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	last := []byte{0}
+	if _, err := log.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err = log.Write([]byte{'\n'})
+	return err
 }
 
 // Close closes the file. The next Write opens it again.
@@ -182,7 +202,7 @@ func closable(in *os.Root) (bool, error) {
 	return anchor.Own(dir), nil
 }
 
-// vacate opens a log to append to, which is a file of its own. What is none is moved out
+// vacate opens a log to read and append to, which is a file of its own. What is none is moved out
 // of its way, and so is one that another user left, which we may not write.
 func vacate(dir *os.File, name string) (log *os.File, err error) {
 	root, err := os.OpenRoot(anchor.At(dir))
@@ -191,7 +211,7 @@ func vacate(dir *os.File, name string) (log *os.File, err error) {
 	}
 	defer root.Close()
 	for range 2 {
-		log, err = anchor.OpenFile(root, name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		log, err = anchor.OpenFile(root, name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 		if err == nil || !errors.Is(err, anchor.ErrPlanted) && !errors.Is(err, fs.ErrPermission) {
 			return log, err
 		}

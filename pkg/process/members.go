@@ -41,18 +41,33 @@ func (p proc) end(sig syscall.Signal) {
 }
 
 // members are the live processes of the group but its leader: those in the
-// process group, those that carry the marker, and all their descendants.
-// kill(-pgid, 0) would be cheaper, but it succeeds on zombies.
+// process group, those that carry the marker, all their descendants, and who was one at
+// an earlier look. kill(-pgid, 0) would be cheaper, but it succeeds on zombies.
 func (c *Child) members() []proc {
 	all := procs()
 	in := map[int]bool{c.pid: true}
 	for _, p := range all {
-		if p.pgrp == c.pid || c.marks(p) {
+		if p.pgrp == c.pid || c.met.has(p) || c.marks(p) {
 			in[p.pid] = true
 		}
 	}
 	live := family(all, in, nil)
-	return slices.DeleteFunc(live, func(p proc) bool { return p.pid == c.pid })
+	live = slices.DeleteFunc(live, func(p proc) bool { return p.pid == c.pid })
+	c.met.add(live)
+	return live
+}
+
+// met are processes that were found once, by pid. One that ends has no environment any
+// more before it is a zombie, and holds its ports and files until then: by its marker
+// alone it would count as gone. So would one that an exec has given another environment.
+type met map[int]uint64
+
+func (m met) has(p proc) bool { start, ok := m[p.pid]; return ok && start == p.start }
+
+func (m met) add(found []proc) {
+	for _, p := range found {
+		m[p.pid] = p.start
+	}
 }
 
 // marks reports whether p was started with our marker, and so after the leader: that

@@ -110,10 +110,11 @@ func (r *registry) collectOrphan(pid int) {
 // ends. Only one supervisor of a marker may run; a lock must see to that.
 func Sweep(ctx context.Context, marker string, grace time.Duration) (ended int) {
 	prefix := []byte(MarkerVar + "=" + marker + "/")
-	signaled := map[proc]bool{}
+	signaled, known := map[proc]bool{}, met{}
 	deadline := time.Now().Add(grace)
 	for pause := pollMin; ; pause = min(pause*2, pollMax) {
-		left := leftovers(prefix)
+		left := leftovers(prefix, known)
+		known.add(left)
 		for _, p := range left {
 			switch late := time.Now().After(deadline); {
 			case late:
@@ -140,14 +141,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// leftovers are the live processes with the marker, and all their descendants: one
-// that clears its environment is still the child of one that does not.
-func leftovers(prefix []byte) []proc {
+// leftovers are the live processes with the marker, those that are known by now, and all
+// their descendants: one that clears its environment is still the child of one that does
+// not.
+func leftovers(prefix []byte, known met) []proc {
 	all := procs()
 	spare := ancestors(all)
 	in := map[int]bool{}
 	for _, p := range all {
-		if !spare[p.pid] && !p.zombie && hasPrefix(p.pid, prefix) {
+		if !spare[p.pid] && !p.zombie && (known.has(p) || hasPrefix(p.pid, prefix)) {
 			in[p.pid] = true
 		}
 	}

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bytes"
 	"errors"
 	"sync"
 	"syscall"
@@ -73,13 +72,4 @@ func drainInto(fd int, buf []byte) error {
 		buf = buf[n:]
 	}
 	return nil
-}
-
-// wholeLines is how much of a chunk to take at once: up to the end of its last
-// line, so that no half of one is only in our memory; all of it if it has no end.
-func wholeLines(chunk []byte) int {
-	if end := bytes.LastIndexByte(chunk, '\n') + 1; end > 0 {
-		return end
-	}
-	return len(chunk)
 }

@@ -42,6 +42,7 @@ type Spec struct {
 	User   string   // name, uid, or either with ":group"; empty is ours
 	Stdin  *os.File // nil is /dev/null
 	Marker string   // not empty: put into the environment as MarkerVar, to find descendants that left the group
+	Held   string   // directory for the lines that it has begun, for Rescue; empty: a killed supervisor loses them
 }
 
 // Exit is how a leader ended.
@@ -76,6 +77,7 @@ type Child struct {
 	out    *os.File // read end of the output; nil: none
 	pumped chan struct{}
 	alone  bool // Left found nobody; only the one who calls it and Reap
+	met    met  // members; as alone
 
 	mu     sync.Mutex
 	sig    syscall.Signal // the last one sent; Reap passes it on to those whom the group signal misses
@@ -101,7 +103,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Child{pumped: make(chan struct{})}
+	c := &Child{pumped: make(chan struct{}), met: met{}}
 	env := spec.Env
 	if spec.Marker != "" {
 		c.marker = MarkerVar + "=" + spec.Marker
@@ -118,7 +120,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		}
 		return nil, err
 	}
-	go c.pump(out)
+	go c.pump(out, newHeld(spec.Held, spec.Marker))
 	return c, nil
 }
 

@@ -102,6 +102,16 @@ var children = map[string]func(){
 		_ = worker.Process.Signal(syscall.SIGTERM)
 		_ = worker.Wait()
 	},
+	// becomes a sleeper without a marker, at USR1
+	"turncoat": func() {
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, syscall.SIGUSR1)
+		say("up")
+		<-told
+		panic(syscall.Exec("/proc/self/exe", []string{"bare"}, []string{asChild + "=bare"}))
+	},
+	"bare":           func() { say("bare"); forever() },
+	"leave turncoat": func() { leave("turncoat", &syscall.SysProcAttr{Setsid: true}) },
 	"show": func() {
 		dir, _ := os.Getwd()
 		in, _ := os.Readlink("/proc/self/fd/0")
@@ -363,6 +373,50 @@ func TestAStopContinues(t *testing.T) {
 				c.Reap()
 			})
 			if runs(grandchild) {
+				t.Error("the grandchild runs on")
+			}
+		})
+	}
+}
+
+// Who has no marker any more is still who it was: one that ends has none either before it
+// has closed its files, and was taken for gone.
+func TestAMemberStaysOne(t *testing.T) {
+	sample.Long(t)
+	marker := strings.ToLower(t.Name()) + "-" + strconv.Itoa(os.Getpid())
+	for name, end := range map[string]func(c *Child, become func()){
+		"for Reap": func(c *Child, become func()) {
+			if !c.Left() {
+				t.Error("nobody is left")
+			}
+			become()
+			c.Signal(syscall.SIGTERM)
+			c.Reap()
+		},
+		"for Sweep": func(c *Child, become func()) {
+			known := met{}
+			known.add(leftovers([]byte(c.marker), known))
+			become()
+			if left := leftovers([]byte(c.marker), known); len(left) != 1 {
+				t.Errorf("%d are left, want 1", len(left))
+			}
+			c.Signal(syscall.SIGTERM)
+			c.Reap()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, out := startBad(t, spec("leave turncoat", func(s *Spec) { s.Marker = marker + "/web" }))
+			grandchild := out.grandchild(t)
+			within(t, "the leader", func() { c.Wait() })
+			within(t, "the rest", func() {
+				end(c, func() {
+					if err := syscall.Kill(grandchild, syscall.SIGUSR1); err != nil {
+						t.Error(err)
+					}
+					out.expect(t, "bare\n")
+				})
+			})
+			if name == "for Reap" && runs(grandchild) {
 				t.Error("the grandchild runs on")
 			}
 		})

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,65 +14,91 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// leftPipe is what the children of a killed supervisor print to.
+type leftPipe struct {
+	unit  string
+	inode uint64
+	file  *os.File // its reading end
+}
+
 // Rescue takes over the output of what a killed supervisor of that marker has
-// left: what is in the pipes, and what is still to come, goes to what out gives
-// for the unit. Call it before the leftovers are ended; wait, once they are,
-// returns when all of it is there. A process of another user keeps its own, unless
-// we are root.
-func Rescue(marker string, out func(unit string) io.Writer) (wait func()) {
+// left: the lines that it held (see Spec.Held), what is in the pipes, and what is still
+// to come, goes to what out gives for the unit. Call it before the leftovers are ended;
+// wait, once they are, returns when all of it is there. A process of another user keeps
+// its own, unless we are root.
+func Rescue(marker, held string, out func(unit string) io.Writer) (wait func()) {
 	var readers sync.WaitGroup
-	var files []*os.File
+	pipes := leftPipes(marker)
+	begun := findBeginnings(held)
+	begun.takeOthers(pipes, out)
+	for _, p := range pipes {
+		to := out(p.unit)
+		begun.take(p.inode, to)
+		readers.Go(func() { copyAll(to, p.file) })
+	}
+	return func() {
+		for _, p := range pipes {
+			_ = p.file.SetReadDeadline(time.Now().Add(drain)) // a stranger may hold it
+		}
+		readers.Wait()
+		for _, p := range pipes {
+			p.file.Close()
+		}
+	}
+}
+
+// copyAll copies a pipe to its end, or what is in it by the deadline.
+func copyAll(to io.Writer, pipe *os.File) {
+	_, err := io.Copy(to, pipe)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	if raw, err := pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { carryRest(int(fd), to) })
+	}
+}
+
+// leftPipes opens the pipes of what a killed supervisor has left.
+func leftPipes(marker string) (pipes []leftPipe) {
 	seen := map[uint64]bool{} // inodes: a whole group prints to one pipe
 	prefix := []byte(MarkerVar + "=" + marker + "/")
-	for _, p := range leftovers(prefix) {
+	for _, p := range leftovers(prefix, nil) {
 		name, ok := strings.CutPrefix(variable(p.pid, prefix), string(prefix))
 		if !ok {
 			continue
 		}
 		for fd := 1; fd <= 2; fd++ {
-			file := ourPipe(p.pid, fd, seen)
-			if file == nil {
-				continue
+			if file, inode := ourPipe(p.pid, fd, seen); file != nil {
+				pipes = append(pipes, leftPipe{name, inode, file})
 			}
-			files = append(files, file)
-			to := out(name)
-			readers.Go(func() { _, _ = io.Copy(to, file) })
 		}
 	}
-	return func() {
-		for _, file := range files {
-			_ = file.SetReadDeadline(time.Now().Add(drain)) // a stranger may hold it
-		}
-		readers.Wait()
-		for _, file := range files {
-			file.Close()
-		}
-	}
+	return pipes
 }
 
 // ourPipe opens the reading end of what a process prints to, if it is one of the
 // pipes that we make: those alone are open for both directions. The pipes inside
 // of `a | b` are none of our business.
-func ourPipe(pid, fd int, seen map[uint64]bool) *os.File {
+func ourPipe(pid, fd int, seen map[uint64]bool) (*os.File, uint64) {
 	path := fmt.Sprintf("/proc/%d/fd/%d", pid, fd)
 	target, err := os.Readlink(path)
 	if err != nil || !strings.HasPrefix(target, "pipe:") || !isOpenForBoth(pid, fd) {
-		return nil
+		return nil, 0
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil
+		return nil, 0
 	}
 	inode := info.Sys().(*syscall.Stat_t).Ino
 	if seen[inode] {
-		return nil
+		return nil, 0
 	}
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil
+		return nil, 0
 	}
 	seen[inode] = true
-	return file
+	return file, inode
 }
 
 func isOpenForBoth(pid, fd int) bool {

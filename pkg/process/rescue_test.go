@@ -75,7 +75,7 @@ func TestRescue(t *testing.T) {
 	said(1)
 	out := newOutput()
 	var units []string
-	wait := Rescue(marker, func(unit string) io.Writer {
+	wait := Rescue(marker, "", func(unit string) io.Writer {
 		units = append(units, unit)
 		return printer{out}
 	})
@@ -111,7 +111,7 @@ func TestRescueLeavesPipesOfOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	Rescue(marker, func(unit string) io.Writer {
+	Rescue(marker, "", func(unit string) io.Writer {
 		t.Errorf("the output of %s was taken", unit)
 		return io.Discard
 	})()

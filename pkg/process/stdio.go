@@ -87,7 +87,7 @@ func reopen(w *os.File) (*os.File, error) {
 
 // pump carries output to the sink until the pipe ends or Reap's deadline. What
 // the sink says about it does not matter: a child must not die of a full disk.
-func (c *Child) pump(out io.Writer) {
+func (c *Child) pump(out io.Writer, begun held) {
 	defer close(c.pumped)
 	if c.out == nil {
 		return
@@ -97,7 +97,13 @@ func (c *Child) pump(out io.Writer) {
 	if err != nil {
 		return
 	}
-	for readChunk(raw, out) == nil {
+	carry := carrier{raw: raw, out: out, held: begun}
+	defer carry.held.remove()
+	for err == nil {
+		err = carry.next()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		carry.rest()
 	}
 }
 

@@ -128,6 +128,6 @@ func parseVersion(out string) (v Version, ok bool) {
 
 func askVersion(ctx context.Context, path, search string) ([]byte, error) {
 	cmd := command(ctx, path, "version")
-	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "HOME=/", search}
+	cmd.Env = []string{"RCLONE_CONFIG=" + noConfig, "HOME=/", search, seldomCollected}
 	return cmd.Output()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -254,8 +256,10 @@ func TestInjectedFaults(t *testing.T) {
 		"silent":          {s3test.Fault{Hang: true}, Unreachable},
 	}
 	s := newStore(t, Options{IdleTimeout: 2 * time.Second})
-	for name, tt := range tests {
+	class := func(name string) Class { return tests[name].want }
+	for _, name := range sample.OfEach(t, 1, slices.Sorted(maps.Keys(tests)), class) {
 		t.Run(name, func(t *testing.T) {
+			tt := tests[name]
 			s.proxy.Reset()
 			remove := s.proxy.Inject(tt.fault)
 			err := s.PutIf(t.Context(), name, []byte("x"), IfAbsent)
@@ -573,6 +577,7 @@ func TestUploadOfAnUnreadableFile(t *testing.T) {
 
 // What a remote says that it cost is what the store saw.
 func TestSpent(t *testing.T) {
+	t.Parallel()
 	var (
 		mu    sync.Mutex
 		spent Spent

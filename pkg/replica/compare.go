@@ -65,7 +65,7 @@ func (r *Replica) ScanIn(ctx context.Context, dirs map[string]bool) (*Changes, e
 
 // scopeOf is what a scan of some directories looks into.
 func scopeOf(dirs map[string]bool, doubts []string) localfs.Scope {
-	if dirs == nil || dirs[""] {
+	if dirs == nil || dirs[""] || slices.Contains(doubts, "") {
 		return nil
 	}
 	in := localfs.Scope{}

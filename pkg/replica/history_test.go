@@ -429,7 +429,7 @@ func tell(t testing.TB, seed uint64, mutant func(m *machine)) *history {
 // TestHistories holds the promises over random histories. COLTEC_SEED repeats
 // one.
 func TestHistories(t *testing.T) {
-	first, n := rand.Uint64(), sample.Size(60, 500)
+	first, n := rand.Uint64(), sample.Size(40, 500)
 	if s := os.Getenv("COLTEC_SEED"); s != "" {
 		var err error
 		if first, err = strconv.ParseUint(s, 10, 64); err != nil {

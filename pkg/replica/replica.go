@@ -66,6 +66,7 @@ type Replica struct {
 	newer     bool               // the bucket has lost what was made here last: see Sides.Newer
 	moved     bool               // the tree has another device or inode than the base saw
 	hurried   bool               // steps are small: an end is near
+	handsOver bool               // another machine is about to go on from here
 	flushed   map[string]bool    // paths that were staged since
 	capitals  int                // rows of the remote tree that are placed nowhere
 	late      bool               // the last of them put a large edit off: it is first in the next one

@@ -72,6 +72,7 @@ type staging struct {
 	allowed *allowance
 	out     *Staged
 	begun   map[string]bool // directories that have to be still, and are staged in part
+	tail    localfs.Tail    // of the file that was read last
 }
 
 // goesWith reports whether an edit cannot wait for the next step: others of its directory are
@@ -91,6 +92,7 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 	why := x.allowed.refuses(s)
 	var c *base.Change
 	var err error
+	x.tail = localfs.Tail{}
 	if why == "" {
 		if c, err = x.row(ctx, s); err == nil {
 			why = x.allowed.takes(s, c)
@@ -106,6 +108,8 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 		// Gone since, or it has another name now that the scan had passed by: the
 		// next scan says so, whatever it is of.
 		x.without(localfs.Unknown{Path: s.Path, Reason: "it was moved or removed meanwhile", Moving: true})
+	case errors.Is(err, localfs.ErrUnfinished):
+		x.unfinished(s)
 	case errors.As(err, new(localfs.FileError)):
 		x.without(localfs.Unknown{Path: s.Path, Reason: reason(err), Moving: errors.Is(err, localfs.ErrMoved), Unread: !errors.Is(err, localfs.ErrMoved), Bytes: s.Size})
 	case err != nil:
@@ -120,8 +124,16 @@ func (x *staging) edit(ctx context.Context, s *Edit) error {
 			r.flushed[s.Path] = true
 		}
 		out.Changes = append(out.Changes, c)
+		if x.tail.Bytes > 0 {
+			x.unfinished(s)
+		}
 	}
 	return nil
+}
+
+// unfinished notes that the last line of a file does not go yet.
+func (x *staging) unfinished(s *Edit) {
+	x.without(localfs.Unknown{Path: s.Path, Reason: localfs.ErrUnfinished.Error(), Rests: x.tail.Rests, Bytes: x.tail.Bytes})
 }
 
 // without notes what is not staged now.
@@ -223,6 +235,10 @@ func (x *staging) inOrder(edited []Edit) []Edit {
 	return edited
 }
 
+// HandOver says whether another machine is about to go on from here: then a file goes with
+// all that it ends in, be it half a line.
+func (r *Replica) HandOver(now bool) { r.handsOver = now }
+
 // hurryBytes is what a step has at most before a near end: seconds on a slow
 // line, so that what is sent is committed in time.
 const hurryBytes = 8 << 20
@@ -292,15 +308,11 @@ func (x *staging) replacedTag(s *localfs.Entry, row *base.Row) string {
 // whether it is.
 func (x *staging) isKnown(ctx context.Context, c *base.Change, s *Edit) (bool, error) {
 	r := x.r
-	got, seen, err := x.files.State(ctx, s.Path, func(f io.Reader, seen localfs.Seen) (func() error, error) {
-		x.become(c, s, seen)
-		return nil, localfs.Drain(f)
-	})
+	got, err := x.read(ctx, c, s, func(f io.Reader) (func() error, error) { return nil, localfs.Drain(f) })
 	if err != nil {
 		return false, err
 	}
 	row := s.Was
-	noteRead(c, got, seen)
 	c.Where = nil
 	if row != nil && !r.stale(row) && row.SameContent(&c.Entry) && (row.SameMeta(&c.Entry) || r.Layout.ByContent()) && !r.unstored(row) {
 		c.Where = row.Where
@@ -316,15 +328,34 @@ func (x *staging) isKnown(ctx context.Context, c *base.Change, s *Edit) (bool, e
 
 // send reads a file into the batch.
 func (x *staging) send(ctx context.Context, c *base.Change, s *Edit) error {
-	got, seen, err := x.files.State(ctx, s.Path, func(f io.Reader, seen localfs.Seen) (func() error, error) {
+	_, err := x.read(ctx, c, s, func(f io.Reader) (func() error, error) { return x.batch.Add(ctx, &c.Entry, f) })
+	return err
+}
+
+// read reads a file in a state that it had, and notes what that was.
+func (x *staging) read(ctx context.Context, c *base.Change, s *Edit, read func(io.Reader) (func() error, error)) (tree.Sum, error) {
+	taken, err := x.files.State(ctx, s.Path, x.had(s), func(f io.Reader, seen localfs.Seen) (func() error, error) {
 		x.become(c, s, seen)
-		return x.batch.Add(ctx, &c.Entry, f)
+		return read(f)
 	})
+	x.tail = taken.Tail
 	if err != nil {
-		return err
+		return tree.Sum{}, err
 	}
-	noteRead(c, got, seen)
-	return nil
+	c.Sum, c.Size, c.Seen = taken.Sum, taken.Seen.Size, taken.Seen
+	return taken.Sum, nil
+}
+
+// had is how much of a file both sides agree on, so that nothing of it is taken back. At an
+// end, and of shadows, all is read.
+func (x *staging) had(s *Edit) int64 {
+	switch {
+	case x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
+		return localfs.ToTheEnd
+	case s.Was == nil, s.Was.Kind != tree.File, x.r.unstored(s.Was), x.r.stale(s.Was):
+		return 0
+	}
+	return s.Was.Size
 }
 
 // become makes the entry that of a file as it is now: since it was sighted it may have
@@ -347,11 +378,6 @@ func (x *staging) grownFrom(row *base.Row, size int64) []tree.Extent {
 		where[0].Sum = string(row.Sum[:])
 	}
 	return where
-}
-
-// noteRead notes what was read of a file.
-func noteRead(c *base.Change, sum tree.Sum, seen localfs.Seen) {
-	c.Sum, c.Size, c.Seen = sum, seen.Size, seen
 }
 
 // content says what is in the store already, of the sizes that matter.

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -40,6 +41,7 @@ var writers = map[string]writer{
 	"append fast":       {func(f string) error { return appendLines(f, 0) }, lines, true},
 	"append each 2 ms":  {func(f string) error { return appendLines(f, 2*time.Millisecond) }, lines, true},
 	"append slow":       {func(f string) error { return appendLines(f, 20*time.Millisecond) }, lines, true},
+	"append JSON":       {appendJSON, linesOfJSON, true},
 	"append directly":   {appendDirectly, words(0), true},
 	"in place":          {inPlace, swept, false},
 	"in place, grows":   {inPlaceGrowing, counted, false},
@@ -89,6 +91,44 @@ func appendLines(file string, every time.Duration) error {
 
 // lines is a log from its first line on, the last one perhaps in part.
 func lines(b []byte) error { return linesFrom(b, 0) }
+
+// lineOfJSON is one of a session: its number tells all of it. Some are larger than a page.
+func lineOfJSON(i int) string {
+	return fmt.Sprintf(`{"n":%d,"text":"%s"}`+"\n", i, strings.Repeat(`é\"`, 20+i%7*1000))
+}
+
+// appendJSON appends lines of JSON in two pieces, with a pause between them.
+func appendJSON(file string) error {
+	if err := os.WriteFile(file+".first", []byte(lineOfJSON(0)), 0o644); err != nil {
+		return err
+	}
+	err := os.Rename(file+".first", file) // by its first line it is known what it is
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+	for i := 1; err == nil; i++ {
+		text := lineOfJSON(i)
+		_, err = f.WriteString(text[:len(text)*(i%10)/10])
+		time.Sleep(2 * time.Millisecond)
+		if err == nil {
+			_, err = f.WriteString(text[len(text)*(i%10)/10:])
+		}
+	}
+	return err
+}
+
+// linesOfJSON are those of a session from the first one on, each of them whole.
+func linesOfJSON(b []byte) error {
+	for i := 0; len(b) > 0; i++ {
+		text := lineOfJSON(i)
+		if !bytes.HasPrefix(b, []byte(text)) {
+			return fmt.Errorf("line %d is %.40q, of %d bytes", i, b, len(b))
+		}
+		b = b[len(text):]
+	}
+	return nil
+}
 
 func linesFrom(b []byte, i int) error {
 	for ; len(b) > 0; i++ {

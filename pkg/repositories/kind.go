@@ -1,6 +1,7 @@
 package repositories
 
 import (
+	"context"
 	"maps"
 	"path"
 	"slices"
@@ -25,7 +26,10 @@ const (
 // Kind are git repositories, each named by its git directory, which is where a whole is.
 type Kind struct{ Mode Mode }
 
-var _ whole.Kind = Kind{}
+var (
+	_ whole.Kind     = Kind{}
+	_ whole.Verifier = Kind{}
+)
 
 // name is that of a git directory, and of a file or link that leads to one.
 const name = ".git"
@@ -108,6 +112,11 @@ func (k Kind) Watched(m localfs.Matcher) localfs.Matcher {
 		return m
 	}
 	return watched{m}
+}
+
+// Verify has git look at the copy of a repository.
+func (Kind) Verify(ctx context.Context, dir, scratch string) ([]string, error) {
+	return gitstate.Fsck(ctx, dir, scratch)
 }
 
 // Carry makes what carries the repositories of a tree, or counts what of them is only here.

@@ -2,11 +2,15 @@ package store
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -33,19 +37,92 @@ var backends = map[string]backend{
 	"sftp":   {[]string{"snapshot"}, sftpRemote},
 }
 
-// sampled are the parts of the suite that every run of the tests holds these
-// to; `make test-backends` (COLTEC_BACKENDS) holds them to all of it.
+// sampled are the parts of the suite that are tried on these in every run of the tests:
+// each layout on each back end by one of them, in turn from a place that chance says.
+// Where the whole is asked for each by all, and `make test-backends` (COLTEC_BACKENDS)
+// holds them to the whole suite.
 var sampled = []string{"TestConformNames", "TestConformNextTree", "TestConformFetchIntoLeftovers"}
+
+// turn is where the turns begin: the same for all tests of a run.
+var turn struct {
+	sync.Once
+	seed uint64
+}
+
+// row is a layout on a back end.
+type row struct{ store, layout string }
+
+// rowsOf are those that this run tries with a test of the suite.
+func rowsOf(t *testing.T) []row {
+	t.Helper()
+	var all []row
+	for _, name := range slices.Sorted(maps.Keys(backends)) {
+		for _, layout := range backends[name].layouts {
+			all = append(all, row{name, layout})
+		}
+	}
+	if os.Getenv("COLTEC_BACKENDS") != "" {
+		return all
+	}
+	at := slices.Index(sampled, t.Name())
+	if at < 0 || testing.Short() {
+		return nil
+	}
+	if sample.Size(1, 2) == 2 {
+		return all
+	}
+	turn.Do(func() { turn.seed = sample.Seed(t) })
+	return inTurn(all, at, turn.seed)
+}
+
+// inTurn are the rows that come to the part of the suite at an index of sampled.
+func inTurn(all []row, at int, seed uint64) []row {
+	var some []row
+	for i, r := range all {
+		if (uint64(i)+seed)%uint64(len(sampled)) == uint64(at) {
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
+// Each back end is tried with each of its layouts in every run, and with every part of
+// the sample in some.
+func TestRowsInTurn(t *testing.T) {
+	all := []row{{"a", "snapshot"}, {"a", "mirror"}, {"b", "snapshot"}, {"c", "snapshot"}}
+	ever := map[string]bool{}
+	for seed := range uint64(len(sampled)) {
+		var tried []row
+		for at, part := range sampled {
+			for _, r := range inTurn(all, at, seed) {
+				tried = append(tried, r)
+				ever[fmt.Sprint(part, r)] = true
+			}
+		}
+		slices.SortFunc(tried, func(a, b row) int { return slices.Index(all, a) - slices.Index(all, b) })
+		if !slices.Equal(tried, all) {
+			t.Errorf("seed %d tries %v", seed, tried)
+		}
+	}
+	if want := len(all) * len(sampled); len(ever) != want {
+		t.Errorf("%d of %d are ever tried", len(ever), want)
+	}
+}
+
+// asked is the tests' rclone, asked for its version once.
+var asked = sync.OnceValues(func() (rclone.Binary, error) {
+	path, err := s3test.Rclone()
+	if err != nil {
+		return rclone.Binary{}, err
+	}
+	return rclone.Check(context.Background(), path)
+})
 
 // remoteOn joins the real rclone and back ends.
 func remoteOn(t testing.TB, root string, backends ...rclone.Backend) *rclone.Remote {
 	t.Helper()
 	sample.Long(t)
-	path, err := s3test.Rclone()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin, err := rclone.Check(t.Context(), path)
+	bin, err := asked()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +226,7 @@ const racers = 6
 // each other is told who that is.
 func TestLeaseRacesOnServer(t *testing.T) {
 	r := serverRemote(t)
-	for round := range sample.Size(3, 8) {
+	for round := range sample.Size(2, 8) {
 		root := r.At(fmt.Sprint("round", round))
 		leases := make([]*Lease, racers)
 		errs := make([]error, racers)

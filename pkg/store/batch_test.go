@@ -62,7 +62,7 @@ var edits = map[string]func(b, more []byte, at int) []byte{
 
 func TestPartsFollowAnEdit(t *testing.T) {
 	sample.Long(t)
-	for name, edit := range edits {
+	for name, edit := range sample.Cases(t, 3, edits) {
 		t.Run(name, func(t *testing.T) {
 			s := memorySuite(t)
 			big := s.publish([]item{file("big", string(s.noise(8<<20)))})[0]
@@ -99,7 +99,7 @@ func TestUndoThroughPacks(t *testing.T) {
 	for size, firsts := range map[int][]int{
 		smallFile + 1: {0, packSize - 10, packSize}, packSize + maxPart: {0, 10, packSize - 10}, shipSize + 2*packSize: {10},
 	} {
-		for _, first := range firsts {
+		for _, first := range sample.Some(t, 1, firsts) {
 			t.Run(fmt.Sprintf("%d after %d", size, first), func(t *testing.T) {
 				s := memorySuite(t)
 				dir := s.tmp()
@@ -162,7 +162,7 @@ func TestPartsOfOneBatch(t *testing.T) {
 // nothing is lost when it is sent again.
 func TestShipmentFails(t *testing.T) {
 	sample.Long(t)
-	for _, kind := range []storetest.Kind{storetest.Before, storetest.After, storetest.Halfway} {
+	for _, kind := range sample.Some(t, 1, []storetest.Kind{storetest.Before, storetest.After, storetest.Halfway}) {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
 			b := storetest.New()
 			s := &suite{t: t, dir: t.TempDir(), Layout: NewSnapshot(b, t.TempDir())}

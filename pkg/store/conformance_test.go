@@ -92,32 +92,45 @@ func serverRemote(t testing.TB) *rclone.Remote {
 
 // conform is the suite: what the layouts promise on every store.
 func conform(t *testing.T, f func(t *testing.T, s *suite)) {
-	both := []string{"snapshot", "mirror"}
-	conformOn(t, "memory", inMemory, both, f)
-	conformOn(t, "server", onServer, both, f)
-	for name, b := range backends {
-		if whole := os.Getenv("COLTEC_BACKENDS") != ""; whole || slices.Contains(sampled, t.Name()) {
-			conformOn(t, name, func(t testing.TB) place {
-				p := on(t, b.open(t))
-				p.sealed = name == "crypt"
-				return p
-			}, b.layouts, f)
+	for _, layout := range layouts {
+		conformOn(t, "memory", layout, inMemory, f)
+		conformOn(t, "server", layout, onServer, f)
+	}
+	for _, r := range rowsOf(t) {
+		conformOn(t, r.store, r.layout, func(t testing.TB) place {
+			p := on(t, backends[r.store].open(t))
+			p.sealed = r.store == "crypt"
+			return p
+		}, f)
+	}
+}
+
+// conformLarge is [conform] for what moves many bytes: each layout and each store once,
+// and chance says which on which; all where the whole is asked for.
+func conformLarge(t *testing.T, f func(t *testing.T, s *suite)) {
+	stores := []string{"memory", "server"}
+	opened := map[string]func(testing.TB) place{"memory": inMemory, "server": onServer}
+	for _, turn := range sample.Some(t, 1, []int{0, 1}) {
+		for i, layout := range layouts {
+			store := stores[(i+turn)%2]
+			conformOn(t, store, layout, opened[store], f)
 		}
 	}
 }
 
-func conformOn(t *testing.T, store string, open func(testing.TB) place, layouts []string, f func(t *testing.T, s *suite)) {
-	for _, layout := range layouts {
-		t.Run(store+"/"+layout, func(t *testing.T) {
-			t.Parallel()
-			p := open(t)
-			s := &suite{t: t, place: p, dir: t.TempDir()}
-			if s.Layout = NewSnapshot(p.Bucket, filepath.Join(s.dir, "trees")); layout == "mirror" {
-				s.Layout = NewMirror(p.meta)
-			}
-			f(t, s)
-		})
-	}
+// layouts are all that there are.
+var layouts = []string{"snapshot", "mirror"}
+
+func conformOn(t *testing.T, store, layout string, open func(testing.TB) place, f func(t *testing.T, s *suite)) {
+	t.Run(store+"/"+layout, func(t *testing.T) {
+		t.Parallel()
+		p := open(t)
+		s := &suite{t: t, place: p, dir: t.TempDir()}
+		if s.Layout = NewSnapshot(p.Bucket, filepath.Join(s.dir, "trees")); layout == "mirror" {
+			s.Layout = NewMirror(p.meta)
+		}
+		f(t, s)
+	})
 }
 
 // suite is one layout on one store.
@@ -311,7 +324,7 @@ func TestConformSizes(t *testing.T) {
 
 func TestConformLargeFiles(t *testing.T) {
 	sample.Long(t)
-	conform(t, func(t *testing.T, s *suite) {
+	conformLarge(t, func(t *testing.T, s *suite) {
 		big := bytes.Repeat([]byte("0123456789abcdef"), (shipSize+smallFile)/16)
 		noise := s.noise(2*shipSize + packSize)
 		items := []item{file("alike", string(big)), file("exactly", string(big[:packSize])), file("noise", string(noise)), file("empty", "")}

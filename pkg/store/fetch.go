@@ -37,7 +37,7 @@ func (s *Snapshot) Fetch(ctx context.Context, entries []*tree.Entry, dir string,
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f := fetch{dir: dir, missing: map[string][]part{}}
+	f := fetch{dir: dir, missing: map[string][]part{}, broken: map[string]error{}}
 	if here != nil {
 		f.later = here.Later
 	}
@@ -69,6 +69,9 @@ type fetch struct {
 	missing map[string][]part // by the object that they lie in, which has not arrived
 	arrived chan arrival      // has room for all
 	later   func(object string) bool
+
+	mu     sync.Mutex
+	broken map[string]error // why an object cannot be used, which is removed
 }
 
 // arrival is parts of an object that is there.
@@ -194,14 +197,21 @@ func (f *fetch) unpacked(a *assembler, some arrival) error {
 }
 
 // damaged names and removes an object that is not what its name promises, where a
-// part did not come out right, or the file with its last one.
+// part did not come out right, or the file with its last one. So does each who has a part
+// of it: the object is no longer there for the second, who may be the first to tell.
 func (f *fetch) damaged(p part) error {
 	suspects := []string{p.extent().Object}
 	if p.file.left.Load() == 0 {
 		suspects = objectsOf(p.file.Entry)
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, object := range suspects {
+		if err := f.broken[object]; err != nil {
+			return err
+		}
 		if err := verifyIn(f.dir, object); err != nil && !errors.Is(err, fs.ErrNotExist) { // all of it may have been here
+			f.broken[object] = err
 			return err
 		}
 	}

@@ -466,3 +466,23 @@ func TestFetchOfImpossibleExtents(t *testing.T) {
 		})
 	}
 }
+
+// Two workers have a part of an object that is damaged. The first to find that removes it,
+// and the other one, who may tell first, said only that its file cannot be put together.
+func TestDamageIsNamedByEach(t *testing.T) {
+	dir, object := t.TempDir(), "o/aa/aa-"+strings.Repeat("0", 64)
+	place := filepath.Join(dir, Dir, object)
+	if err := os.MkdirAll(filepath.Dir(place), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(place, []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := fetch{dir: dir, broken: map[string]error{}}
+	for _, name := range []string{"a", "b"} {
+		file := &target{Entry: &tree.Entry{Path: name, Where: []tree.Extent{{Object: object}}}}
+		if err := f.damaged(part{file: file}); err == nil || !strings.Contains(err.Error(), object) {
+			t.Errorf("who has %s says %v, and not %q", name, err, object)
+		}
+	}
+}

@@ -20,7 +20,7 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
-// Kind is one sort of whole. It has no state, and reads no file.
+// Kind is one sort of whole. It has no state, and reads no file but to verify.
 type Kind interface {
 	// Layout is how its shadows lie.
 	Layout() Layout
@@ -44,6 +44,14 @@ type Kind interface {
 	Watched(m localfs.Matcher) localfs.Matcher
 	// Carry makes what carries the wholes of one tree; nil where nobody does.
 	Carry(o Options) Carrier
+}
+
+// Verifier is a kind that can tell by a shadow whether a whole is sound.
+type Verifier interface {
+	// Verify says in words what is wrong with a whole whose shadow, and nothing else, lies in
+	// a directory: nil for nothing. scratch is an empty directory of ours beside it. An error
+	// means that nothing is known.
+	Verify(ctx context.Context, dir, scratch string) (wrong []string, err error)
 }
 
 // Carrier carries the wholes of one kind in one tree. The replica's worker owns it, but

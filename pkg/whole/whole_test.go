@@ -3,10 +3,12 @@ package whole
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
 
@@ -150,5 +152,26 @@ func TestClear(t *testing.T) {
 	n := 0
 	if err := (Carriers{saying{}, clearing{cleared: &n}, clearing{cleared: &n}}).Clear(t.Context()); err != nil || n != 2 {
 		t.Errorf("%v, %d", err, n)
+	}
+}
+
+// The wholes of a tree are told by their marks, one in another's directory as one of its own;
+// what has no mark is none.
+func TestShadowsOfATree(t *testing.T) {
+	kinds := Kinds{sort{dir: ".coltec/a"}, sort{dir: ".coltec/b"}}
+	var rows store.Tree
+	for _, path := range []string{".coltec/a", ".coltec/a/x", ".coltec/a/x/in/y/mark", ".coltec/a/x/in/y/state", ".coltec/a/x/mark", ".coltec/a/x/state", ".coltec/a/xy/state", ".coltec/b/d/x/mark", "x"} {
+		rows.Entries = append(rows.Entries, tree.Entry{Path: path})
+	}
+	got := map[string][]string{}
+	for _, s := range kinds.ShadowsIn(&rows) {
+		for _, e := range s.Entries {
+			name := s.Layout().Dir + " " + s.Name
+			got[name] = append(got[name], e.Path)
+		}
+	}
+	want := map[string][]string{".coltec/a x": {"mark", "state"}, ".coltec/a x/in/y": {"mark", "state"}, ".coltec/b d/x": {"mark"}}
+	if !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
