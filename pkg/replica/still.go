@@ -31,25 +31,51 @@ func (r *Replica) stillAt(path string) (dir string, ok bool) {
 // stirred gives the directories of which what was staged is not of one moment, or not all
 // of it, with the reason.
 func (r *Replica) stirred(ctx context.Context, found *Changes, staged *Staged) (out []localfs.Unknown, err error) {
+	var whole []string
 	for _, dir := range r.still {
 		if top, _ := r.stillAt(dir); top != dir || !found.changesIn(dir) {
 			continue
 		}
-		u := partial(dir, found, staged)
-		if u == nil {
-			same, err := r.unstirred(ctx, dir, found, staged.stood)
-			if err != nil {
-				return nil, err
-			}
-			if !same {
-				u = &localfs.Unknown{Path: dir, Reason: "something wrote in it while it was read", Moving: true}
-			}
-		}
-		if u != nil {
+		if u := partial(dir, found, staged); u != nil {
 			out = append(out, *u)
+		} else {
+			whole = append(whole, dir)
+		}
+	}
+	if len(whole) == 0 {
+		return out, nil
+	}
+	again, err := r.lookAgain(ctx, whole)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range whole {
+		if !unstirred(dir, found, again, staged.stood) {
+			out = append(out, localfs.Unknown{Path: dir, Reason: "something wrote in it while it was read", Moving: true})
 		}
 	}
 	return out, nil
+}
+
+// lookAgain compares some directories with the base, with all that is in them.
+func (r *Replica) lookAgain(ctx context.Context, dirs []string) (*Changes, error) {
+	r.root.Forget()
+	in := localfs.Scope{}
+	for _, dir := range dirs {
+		in.Add(dir, true)
+		if dir == "" {
+			in = nil
+			break
+		}
+	}
+	again := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next, err := again.meet(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return again.found, again.run(next)
 }
 
 // partial says of what of a directory could not be read; nil: all could.
@@ -75,45 +101,29 @@ func (c *Changes) changesIn(dir string) bool {
 
 // unstirred reports whether a directory differs from the base by just what was found, as it
 // was seen when it was read.
-func (r *Replica) unstirred(ctx context.Context, dir string, found *Changes, seen map[string]localfs.Seen) (bool, error) {
-	r.root.Forget()
-	in := localfs.Scope{}
-	in.Add(dir, true)
-	if dir == "" {
-		in = nil
-	}
-	again := comparison{r: r, found: &Changes{}, hides: map[string]bool{}}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	next, err := again.meet(ctx, in)
-	if err != nil {
-		return false, err
-	}
-	if err := again.run(next); err != nil {
-		return false, err
-	}
+func unstirred(dir string, found, again *Changes, read map[string]localfs.Seen) bool {
 	hidden := hiddenBy(slices.DeleteFunc(slices.Clone(found.Unknown), func(u localfs.Unknown) bool { return u.Path == "" }))
 	here := func(path string) bool { return inside(path, dir) && !hidden(path) }
-	if slices.ContainsFunc(again.found.Unknown, func(u localfs.Unknown) bool { return here(u.Path) && u.Unread }) {
-		return false, nil
+	if slices.ContainsFunc(again.Unknown, func(u localfs.Unknown) bool { return here(u.Path) && u.Unread }) {
+		return false
 	}
 	edits := map[string]localfs.Seen{}
 	for _, list := range [][]Edit{found.Edited, found.Touched} {
 		for i := range list {
 			if e := &list[i]; here(e.Path) {
 				edits[e.Path] = e.Seen
-				if s, ok := seen[e.Path]; ok {
+				if s, ok := read[e.Path]; ok {
 					edits[e.Path] = s
 				}
 			}
 		}
 	}
-	for _, list := range [][]Edit{again.found.Edited, again.found.Touched} {
+	for _, list := range [][]Edit{again.Edited, again.Touched} {
 		for i := range list {
 			if e := &list[i]; here(e.Path) {
 				was, ok := edits[e.Path]
 				if !ok || !sameMoment(was, e.Seen) {
-					return false, nil
+					return false
 				}
 				delete(edits, e.Path)
 			}
@@ -128,7 +138,7 @@ func (r *Replica) unstirred(ctx context.Context, dir string, found *Changes, see
 		slices.Sort(paths)
 		return paths
 	}
-	return len(edits) == 0 && slices.Equal(gone(found), gone(again.found)), nil
+	return len(edits) == 0 && slices.Equal(gone(found), gone(again))
 }
 
 // sameMoment reports whether nothing happened to a path between two looks. A change time that
