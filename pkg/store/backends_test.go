@@ -129,7 +129,7 @@ func remoteOn(t testing.TB, root string, backends ...rclone.Backend) *rclone.Rem
 	if err != nil {
 		t.Fatal(err)
 	}
-	var o rclone.Options
+	o := rclone.Options{ConnectTimeout: time.Minute, IdleTimeout: 3 * time.Minute} // a busy machine is no store that hangs
 	if backends[0].Type == "webdav" {
 		o.Transfers = 1 // rclone's own server locks a directory that two uploads make; the engine tries again
 	}
