@@ -295,19 +295,19 @@ func TestStopWaitsForAServer(t *testing.T) {
 	a.write("serve.sh", `exec 9<>db/LOCK
 flock 9
 echo open >>db/MANIFEST-000001
-trap 'sleep 3; echo 2 >db/MANIFEST-000001; exit 0' TERM
+trap 'sleep 12; echo 2 >db/MANIFEST-000001; exit 0' TERM
 while :; do sleep 0.1; done
 `)
 	a.spec(func(o *specOptions) {
 		lasting(o)
-		o.Services = []map[string]any{{"name": "server", "command": []string{"sh", "serve.sh"}, "dir": a.dir, "after": []string{"restore"}}}
+		o.Services = []map[string]any{{"name": "server", "command": []string{"sh", "serve.sh"}, "dir": a.dir, "after": []string{"restore"}, "stop": map[string]string{"grace": "30s"}}}
 	})
 	a.start()
 	a.await("the server has its database open", func(doc status.Document) bool {
 		a.run("sync")
 		return slices.ContainsFunc(replicaIn(t, a.status(), "workspace").OnlyHere, func(p account.Part) bool { return p.Reason == account.Uncaptured })
 	})
-	a.must("stop", "--timeout", "8s")
+	a.must("stop", "--timeout", "40s")
 	if got := w.rowsBelow(newest(w), "workspace", "db")["db/MANIFEST-000001"]; got != sumOf("2\n") {
 		t.Errorf("the manifest in the bucket is %q", got)
 	}
