@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -158,6 +159,6 @@ func (e ended) Write(text []byte) (int, error) {
 	if len(text) == 0 || text[len(text)-1] == '\n' {
 		return e.Writer.Write(text)
 	}
-	n, err := e.Writer.Write(append(text, '\n'))
+	n, err := e.Writer.Write(slices.Concat(text, []byte{'\n'}))
 	return min(n, len(text)), err
 }
