@@ -74,7 +74,7 @@ func (c *capture) do(ctx context.Context, a action) error {
 	case actCopy:
 		return c.copy(ctx)
 	case actContinue:
-		c.took = c.k.limit() - c.stopper.Left()
+		c.took = c.stopper.Took()
 		err := c.stopper.Continue()
 		killContinued.Reach()
 		if errors.Is(err, process.ErrSlow) {

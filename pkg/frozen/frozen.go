@@ -66,6 +66,8 @@ type Stopper interface {
 	PIDs() []int
 	// Left is for how long they may.
 	Left() time.Duration
+	// Took is for how long they do.
+	Took() time.Duration
 	// Continue has them go on. No error says that all of them stood until then.
 	Continue() error
 	Close()

@@ -23,8 +23,8 @@ import (
 
 // The steps of a placement at which a test kills the process.
 var (
-	killAside  = killpoint.New("frozen:place:aside")
-	killPlaced = killpoint.New("frozen:place:placed")
+	killAside  = killpoint.New("frozen:aside")
+	killPlaced = killpoint.New("frozen:placed")
 )
 
 // Settle brings the directories to what waits of their remote side: placed where only that

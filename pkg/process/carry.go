@@ -57,18 +57,29 @@ func (c *carrier) take(pipe int, text []byte) error {
 	begun := c.held.size > 0
 	first, last := bytes.IndexByte(text, '\n')+1, bytes.LastIndexByte(text, '\n')+1
 	if !begun && last > 0 {
-		_, _ = c.out.Write(text[:last])
-		return drainInto(pipe, text[:last])
+		text = text[:last]
+		_, _ = c.out.Write(text)
+		if c.keeps() {
+			return c.held.move(pipe, text)
+		}
+		return drainInto(pipe, text)
 	}
 	if first > 0 {
 		text = text[:first]
 	}
 	err := c.held.move(pipe, text)
 	_, _ = c.out.Write(text)
-	if first > 0 || c.held.size > holdMost {
+	if first > 0 && !c.keeps() || c.held.size > holdMost {
 		c.held.clear()
 	}
 	return err
+}
+
+// keeps reports whether the log has some of what it was given in its memory alone, though
+// it was whole lines: what may be the beginning of a secret.
+func (c *carrier) keeps() bool {
+	log, ok := c.out.(interface{ Keeps() bool })
+	return ok && log.Keeps()
 }
 
 // rest carries what is in the pipe without waiting for more: who is late, as on a busy

@@ -15,6 +15,8 @@ import (
 // it would go with us, and the rest of the line, which who comes after us finds in the
 // pipe, would look like a line. So it moves to a file, and Rescue puts both together.
 //
+// So do lines that the log keeps in its memory.
+//
 // What is in the file and then in the pipe begins with a line at any moment, and lacks
 // nothing that is not in the log. One system call moves bytes from the one to the other,
 // so that a kill leaves each in one of them.

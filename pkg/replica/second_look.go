@@ -18,25 +18,51 @@ type secondLook struct {
 // stirred gives the directories of which what was staged is not of one moment, or not all
 // of it, with the reason.
 func (l secondLook) stirred(ctx context.Context) (out []localfs.Unknown, err error) {
+	var whole []string
 	for _, dir := range l.r.still {
 		if top, _ := l.r.still.at(dir); top != dir || !l.found.changesIn(dir) {
 			continue
 		}
-		u := l.partial(dir)
-		if u == nil {
-			same, err := l.unstirred(ctx, dir)
-			if err != nil {
-				return nil, err
-			}
-			if !same {
-				u = &localfs.Unknown{Path: dir, Reason: "something wrote in it while it was read", Moving: true}
-			}
-		}
-		if u != nil {
+		if u := l.partial(dir); u != nil {
 			out = append(out, *u)
+		} else {
+			whole = append(whole, dir)
+		}
+	}
+	if len(whole) == 0 {
+		return out, nil
+	}
+	again, err := l.again(ctx, whole)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range whole {
+		if !l.unstirred(dir, again) {
+			out = append(out, localfs.Unknown{Path: dir, Reason: "something wrote in it while it was read", Moving: true})
 		}
 	}
 	return out, nil
+}
+
+// again compares some directories with the base, with all that is in them.
+func (l secondLook) again(ctx context.Context, dirs []string) (*Changes, error) {
+	l.r.root.Forget()
+	in := localfs.Scope{}
+	for _, dir := range dirs {
+		in.Add(dir, true)
+		if dir == "" {
+			in = nil
+			break
+		}
+	}
+	again := comparison{r: l.r, found: &Changes{}, hides: map[string]bool{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next, err := again.meet(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return again.found, again.run(next)
 }
 
 // partial says of what of a directory could not be read; nil: all could.
@@ -56,27 +82,11 @@ func (l secondLook) partial(dir string) *localfs.Unknown {
 
 // unstirred reports whether a directory differs from the base by just what was found, as it
 // was seen when it was read.
-func (l secondLook) unstirred(ctx context.Context, dir string) (bool, error) {
-	l.r.root.Forget()
-	in := localfs.Scope{}
-	in.Add(dir, true)
-	if dir == "" {
-		in = nil
-	}
-	again := comparison{r: l.r, found: &Changes{}, hides: map[string]bool{}}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	next, err := again.meet(ctx, in)
-	if err != nil {
-		return false, err
-	}
-	if err := again.run(next); err != nil {
-		return false, err
-	}
+func (l secondLook) unstirred(dir string, again *Changes) bool {
 	hidden := hiddenBy(slices.DeleteFunc(slices.Clone(l.found.Unknown), func(u localfs.Unknown) bool { return u.Path == "" }))
 	here := func(path string) bool { return inside(path, dir) && !hidden(path) }
-	if slices.ContainsFunc(again.found.Unknown, func(u localfs.Unknown) bool { return here(u.Path) && u.Unread }) {
-		return false, nil
+	if slices.ContainsFunc(again.Unknown, func(u localfs.Unknown) bool { return here(u.Path) && u.Unread }) {
+		return false
 	}
 	edits := map[string]localfs.Seen{}
 	for _, list := range [][]Edit{l.found.Edited, l.found.Touched} {
@@ -89,12 +99,12 @@ func (l secondLook) unstirred(ctx context.Context, dir string) (bool, error) {
 			}
 		}
 	}
-	for _, list := range [][]Edit{again.found.Edited, again.found.Touched} {
+	for _, list := range [][]Edit{again.Edited, again.Touched} {
 		for i := range list {
 			if e := &list[i]; here(e.Path) {
 				was, ok := edits[e.Path]
 				if !ok || !sameMoment(was, e.Seen) {
-					return false, nil
+					return false
 				}
 				delete(edits, e.Path)
 			}
@@ -109,7 +119,7 @@ func (l secondLook) unstirred(ctx context.Context, dir string) (bool, error) {
 		slices.Sort(paths)
 		return paths
 	}
-	return len(edits) == 0 && slices.Equal(gone(l.found), gone(again.found)), nil
+	return len(edits) == 0 && slices.Equal(gone(l.found), gone(again))
 }
 
 // sameMoment reports whether nothing happened to a path between two looks. A change time that

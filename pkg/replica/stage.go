@@ -331,10 +331,10 @@ func (x *staging) read(ctx context.Context, c *base.Change, s *Edit, read func(i
 }
 
 // had is how much of a file both sides agree on, so that nothing of it is taken back. At an
-// end, and of shadows, all is read.
+// end, of shadows, and of directories that have to be still, all is read.
 func (x *staging) had(s *Edit) int64 {
-	switch {
-	case x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
+	switch _, still := x.r.still.at(s.Path); {
+	case still, x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
 		return localfs.ToTheEnd
 	case s.Was == nil, s.Was.Kind != tree.File, x.r.unstored(s.Was), x.r.stale(s.Was):
 		return 0
