@@ -62,8 +62,8 @@ test: build ## run the tests with real rclone and a real S3 server, random ones 
 	@go test $(LINKED) -timeout 20m -run '$(LIVE)' ./e2e
 
 .PHONY: test-race
-test-race: ## the goroutines of supervisor, engine and daemon under the race detector (a minute; gcc)
-	@CGO_ENABLED=1 go test -race -short -timeout 10m ./supervisor ./engine ./daemon
+test-race: ## the goroutines of supervisor, engine, daemon and process under the race detector (a minute; gcc)
+	@CGO_ENABLED=1 go test -race -short -timeout 10m ./supervisor ./engine ./daemon ./pkg/process
 
 .PHONY: e2e
 e2e: build ## run whole programs on real parts: hops, faults, kills, drills, and twenty stops (half an hour)

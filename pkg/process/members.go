@@ -1,19 +1,26 @@
 package process
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
 // group is a process group with one leader, and those that the leader started which left it.
 type group struct {
 	pid    int
 	start  uint64 // of the leader, in ticks since boot
 	marker string // MarkerVar=… as in the environment; empty: none
-	met    met    // members; for one at a time
+
+	looks sync.Mutex // one look at a time: Signal looks beside who waits for the end
+	met   met        // members
 }
 
 // members are the live processes of the group but its leader: those in the
 // process group, those that carry the marker, all their descendants, and who was one at
 // an earlier look. kill(-pgid, 0) would be cheaper, but it succeeds on zombies.
 func (g *group) members() []proc {
+	g.looks.Lock()
+	defer g.looks.Unlock()
 	all := procs()
 	in := map[int]bool{g.pid: true}
 	for _, p := range all {
