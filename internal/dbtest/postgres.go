@@ -172,13 +172,20 @@ func (p *Postgres) Kill() {
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	killed := map[int]bool{}
 	for {
 		pids := p.Processes()
-		if len(pids) == 0 {
-			return
-		}
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
+			killed[pid] = true
+		}
+		for pid := range killed { // one that nobody has waited for is there to PostgreSQL
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {
+				delete(killed, pid)
+			}
+		}
+		if len(pids)+len(killed) == 0 {
+			return
 		}
 		select {
 		case <-tick.C:
