@@ -40,7 +40,7 @@ type Spec struct {
 	Env    []string // the full environment
 	Dir    string   // empty is /
 	User   string   // name, uid, or either with ":group"; empty is ours
-	Stdin  *os.File // nil is /dev/null
+	Quiet  bool     // standard input is a pipe into which nothing comes and which does not end; else it is /dev/null
 	Marker string   // not empty: put into the environment as MarkerVar, to find descendants that left the group
 	Held   string   // directory for the lines that it has begun, for Rescue; empty: a killed supervisor loses them
 }
@@ -109,7 +109,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		c.marker = MarkerVar + "=" + spec.Marker
 		env = append(env[:len(env):len(env)], c.marker)
 	}
-	stdio, err := c.openStdio(spec.Stdin, out != nil, cred)
+	stdio, err := c.openStdio(spec.Quiet, out != nil, cred)
 	if err != nil {
 		return nil, err
 	}

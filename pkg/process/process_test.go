@@ -481,22 +481,40 @@ func TestWhatAChildGets(t *testing.T) {
 	}
 }
 
+// TestStdin: esbuild --watch and others like it end when their standard input does,
+// and so ended at once, each time.
 func TestStdin(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := newOutput()
-	c, err := Start(Spec{Argv: []string{"cat"}, Stdin: r}, out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	fmt.Fprint(w, "hello")
-	w.Close()
-	within(t, "the end", func() { c.Wait(); c.Reap() })
-	if out.String() != "hello" {
-		t.Errorf("got %q", out.String())
+	t.Run("it ends at once", func(t *testing.T) {
+		out := newOutput()
+		c, err := Start(Spec{Argv: []string{"sh", "-c", "cat; echo the end"}}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the end", func() { c.Wait(); c.Reap() })
+		if out.String() != "the end\n" {
+			t.Errorf("got %q", out.String())
+		}
+	})
+	for name, user := range map[string]string{"ours": "", "another user's": "12345"} {
+		t.Run("it is quiet, "+name, func(t *testing.T) {
+			if user != "" && os.Geteuid() != 0 {
+				t.Skip("only root can become somebody else")
+			}
+			out := newOutput()
+			// The line comes by the pipe, from the child itself: whoever reads there reads on.
+			script := `echo still here >/dev/stdin; while read -r line; do echo "$line"; done </dev/stdin; echo the end`
+			c, err := Start(Spec{Argv: []string{"/bin/sh", "-c", script}, User: user, Quiet: true}, out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.expect(t, "still here\n")
+			c.Signal(syscall.SIGTERM)
+			var exit Exit
+			within(t, "the end", func() { exit = c.Wait(); c.Reap() })
+			if out.String() != "still here\n" || exit.Signal != syscall.SIGTERM {
+				t.Errorf("got %q, %v", out.String(), exit)
+			}
+		})
 	}
 }
 
@@ -575,7 +593,10 @@ func TestFailedStartsLeakNothing(t *testing.T) {
 		if _, err := Start(Spec{Argv: []string{path}}, newOutput()); err == nil {
 			t.Fatal("it starts")
 		}
-		c, _ := startBad(t, spec("exit 3", nil))
+		if _, err := Start(Spec{Argv: []string{path}, Quiet: true}, newOutput()); err == nil {
+			t.Fatal("it starts")
+		}
+		c, _ := startBad(t, spec("exit 3", func(s *Spec) { s.Quiet = true }))
 		within(t, "the end", func() { c.Wait(); c.Reap() })
 	}
 	if after := count(); after > before+2 { // the poller may have opened its own

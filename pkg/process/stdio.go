@@ -33,14 +33,17 @@ func (s stdio) close() {
 
 // openStdio opens the child's files: a pipe of our own for its output, since
 // os/exec's would bind the end of the child to the end of its output.
-func (c *Child) openStdio(in *os.File, wanted bool, cred *syscall.Credential) (stdio, error) {
+func (c *Child) openStdio(quiet, wanted bool, cred *syscall.Credential) (stdio, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return stdio{}, err
 	}
 	s := stdio{in: null, out: null, own: []*os.File{null}}
-	if in != nil {
-		s.in = in
+	if quiet {
+		if err := s.quieten(cred); err != nil {
+			s.close()
+			return stdio{}, err
+		}
 	}
 	if wanted {
 		r, w, err := os.Pipe()
@@ -62,6 +65,27 @@ func (c *Child) openStdio(in *os.File, wanted bool, cred *syscall.Credential) (s
 	return s, nil
 }
 
+// quieten makes standard input a pipe that is silent. The child itself has it open
+// for writing, so that it does not end with us either: the last lines of a child are
+// found by its output (see Rescue), which is gone when the child is.
+func (s *stdio) quieten(cred *syscall.Credential) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close()
+	both, err := reopen(w)
+	if err != nil {
+		return nil // no /proc: /dev/null has to do
+	}
+	s.in, s.own = both, append(s.own, both)
+	if cred != nil {
+		_ = both.Chown(int(cred.Uid), int(cred.Gid)) // or it could not open /dev/stdin
+	}
+	return nil
+}
+
 // pipeSize lets a child that prints much go on while we write what it printed; a
 // pipe takes memory for what is in it only. Two chunks, so that one can fill.
 const pipeSize = 2 * chunk
@@ -72,7 +96,7 @@ func widen(fd uintptr) {
 	_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize)
 }
 
-// reopen opens a pipe for both reading and writing, for a child to print to. As
+// reopen opens a pipe for both reading and writing, for a child to have. Output: as
 // long as the child runs, somebody can read then: were we killed, its next line
 // would not kill it by SIGPIPE, and who comes after us finds the pipe in /proc
 // (see Rescue). The end of the child is still the end of its output.
@@ -82,7 +106,7 @@ func reopen(w *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err // no /proc: the plain end has to do
 	}
-	return os.NewFile(uintptr(fd), "stdout"), nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // pump carries output to the sink until the pipe ends or Reap's deadline. What
