@@ -62,8 +62,8 @@ test: build ## run the tests with real rclone and a real S3 server, random ones 
 	@go test $(LINKED) -timeout 20m -run '$(LIVE)' ./e2e
 
 .PHONY: test-race
-test-race: ## the goroutines of supervisor, engine and daemon under the race detector (a minute; gcc)
-	@CGO_ENABLED=1 go test -race -short -timeout 10m ./supervisor ./engine ./daemon
+test-race: ## the goroutines of supervisor, engine, daemon and process under the race detector (a minute; gcc)
+	@CGO_ENABLED=1 go test -race -short -timeout 10m ./supervisor ./engine ./daemon ./pkg/process
 
 .PHONY: e2e
 e2e: build ## run whole programs on real parts: hops, faults, kills, drills, and twenty stops (half an hour)
@@ -143,8 +143,8 @@ test-backends: build ## hold crypt, WebDAV, SFTP and a local directory to the wh
 .PHONY: test-versitygw
 test-versitygw: build ## conformance, lease races, expiry and a part of e2e on an S3 server that is not rclone's
 	@cd tools/versitygw && CGO_ENABLED=0 go build -o ../../$(BIN)/versitygw github.com/versity/versitygw/cmd/versitygw
-	@COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'Conform|OnServer|SnapshotIsExact' ./pkg/store
-	@COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'TestHistory|TestVerify|TestFaultStore|TestFaultAnotherHolder|TestDrill|TestOwnLease|TestRemoteFaults|TestSuspendedHolder' ./e2e
+	@COLTEC_WHOLE=1 COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'Conform|OnServer|SnapshotIsExact' ./pkg/store
+	@COLTEC_WHOLE=1 COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'TestHistory|TestVerify|TestFaultStore|TestFaultAnotherHolder|TestDrill|TestOwnLease|TestRemoteFaults|TestSuspendedHolder' ./e2e
 
 .PHONY: bench
 bench: build ## measure replication beside rclone and restic, whole: more than half an hour (root; apt-get install restic)

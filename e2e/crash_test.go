@@ -79,6 +79,9 @@ var crashes = []crash{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",
 		"database:placed", "database:taken",
 	}, crashInDatabase},
+	{"frozen directory", []string{
+		"frozen:before", "frozen:stopped", "frozen:copied", "frozen:continued", "frozen:unmarked", "frozen:aside", "frozen:placed",
+	}, crashInFrozen},
 }
 
 // TestKilledAtEachStep kills coltecd with KILL at the steps that the program names.
@@ -328,6 +331,50 @@ func crashInDatabase(t *testing.T, at string) {
 		t.Fatalf("kept: %q, %v", copies, err)
 	}
 	holdsLedger(t, "kept", copies[0], 1, 1)
+}
+
+// crashInFrozen kills a capture of a directory, or its placement.
+func crashInFrozen(t *testing.T, at string) {
+	w := newWorld(t)
+	a, b := w.pair()
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) {
+			o.Replicas[0].Consistency = []map[string]any{{"path": "d", "by": "freeze"}}
+			o.More = map[string]any{"hooks": map[string]any{
+				"pre_capture":  []map[string]any{{"name": "before", "command": []string{"sh", "-c", `echo before >>"$HOME/hooks"`}}},
+				"post_capture": []map[string]any{{"name": "after", "command": []string{"sh", "-c", `echo after >>"$HOME/hooks"`}}},
+			}}
+		})
+	}
+	for i := range 5 {
+		a.write(fmt.Sprintf("d/sub/%d", i), fmt.Sprint("first ", i))
+	}
+	placed := at == "frozen:aside" || at == "frozen:placed"
+	if !placed {
+		a.killedAt(at)
+	}
+	a.once()
+	b.once()
+	sameTree(t, a.tree(), b.tree())
+	a.write("d/sub/1", "second")
+	a.write("d/new", "second")
+	a.once()
+	if placed {
+		b.killedAt(at)
+	}
+	b.once()
+	sameTree(t, a.tree(), b.tree())
+	if kept, _ := filepath.Glob(b.path(".coltec/conflicts/*")); len(kept) > 0 {
+		t.Errorf("there is a conflict: %q", kept)
+	}
+	a.start()
+	a.sync()
+	a.stop()
+	body, err := os.ReadFile(filepath.Join(filepath.Dir(a.dir), "hooks"))
+	words := strings.Fields(string(body))
+	if err != nil && !placed || len(words)%2 > 0 {
+		t.Errorf("hooks: %q, %v", words, err)
+	}
 }
 
 // A restore that was killed while objects came goes on with those that had come.

@@ -294,6 +294,32 @@ func TestDatabaseOpenElsewhere(t *testing.T) {
 	a.stop()
 }
 
+// What cannot be captured is not said to be synced: it is named, the bucket keeps what it has of
+// it, and it goes once that is over.
+func TestDatabaseWithheld(t *testing.T) {
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.ledger("l.db", "delete", 200)
+	a.start()
+	a.sync()
+	shell := a.ledgerShell("l.db", "few", "BEGIN EXCLUSIVE", "UPDATE accounts SET n=n+1")
+	a.write("beside", "goes")
+	said, talk, code := a.run("sync")
+	if who := "process " + strconv.Itoa(shell.cmd.Process.Pid); code != 6 || !strings.Contains(said+talk, "l.db") || !strings.Contains(said+talk, who) {
+		t.Errorf("sync ended with %d, want 6 and %q:\n%s%s", code, who, said, talk)
+	}
+	if wrong := a.inBucket("l.db", 0); wrong != "" {
+		t.Errorf("in the bucket: %s", wrong)
+	}
+	shell.ask("ROLLBACK")
+	a.sync()
+	if wrong := a.inBucket("l.db", 1); wrong != "" {
+		t.Errorf("in the bucket: %s", wrong)
+	}
+	a.stop()
+}
+
 // A save of a large database that changes little sends what changed.
 func TestDatabaseBytes(t *testing.T) {
 	w := newWorld(t)

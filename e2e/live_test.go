@@ -153,8 +153,18 @@ func newLive(t *testing.T, seed uint64) *live {
 func (x *live) machine(name string) *machine {
 	m := x.w.machine(name)
 	m.program = os.Getenv("COLTEC_LIVE_COLTECD")
-	m.spec(nil)
+	m.liveSpec(false)
 	return m
+}
+
+// liveSpec has a lease that does not run out where the programs, and whatever else runs on the
+// machine, leave coltecd little of it.
+func (m *machine) liveSpec(watch bool) {
+	m.t.Helper()
+	m.spec(func(o *specOptions) {
+		o.TTL = "90s"
+		o.Replicas[0].Watch = watch
+	})
 }
 
 func (x *live) here() *machine { return x.m[x.active] }
@@ -237,7 +247,7 @@ func (x *live) next(most int) {
 	before := len(x.kept)
 	x.did[saver.name]++
 	defer x.spend(saver.name, time.Now())
-	x.here().spec(func(o *specOptions) { o.Replicas[0].Watch = saver.watch })
+	x.here().liveSpec(saver.watch)
 	c := x.crew()
 	c.more(3) // their first ones are slower
 	from := clockNow()
@@ -604,7 +614,7 @@ func (x *live) hold(g judged) {
 func (x *live) hop() {
 	x.t.Helper()
 	x.active = 1 - x.active
-	x.here().spec(nil)
+	x.here().liveSpec(false)
 	x.once()
 	x.do("hop")
 	dir := filepath.Join(x.outside, "placed")

@@ -30,6 +30,10 @@ func postgresService(p *dbtest.Postgres) map[string]any {
 	}
 }
 
+// lasting gives a spec a lease that a busy machine does not lose: servers and their load keep
+// it busy.
+func lasting(o *specOptions) { o.TTL, o.Renew = "5m", "20s" }
+
 // rowsBelow are the files below a directory in a generation, with their sums.
 func (w *world) rowsBelow(g store.Generation, replica, dir string) map[string]string {
 	w.t.Helper()
@@ -87,7 +91,7 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 	b.asUser()
 	p := dbtest.NewPostgres(t, a.path(dataDir))
 	a.write("file", "1")
-	a.spec(nil)
+	a.spec(lasting)
 	a.own()
 	p.Start()
 	p.Fill(1)
@@ -124,7 +128,7 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 	a.stop()
 
 	// As a service, under load until coltecd stops.
-	a.spec(func(o *specOptions) { o.Services = []map[string]any{postgresService(p)} })
+	a.spec(func(o *specOptions) { lasting(o); o.Services = []map[string]any{postgresService(p)} })
 	a.own()
 	a.start()
 	a.await("the server runs", func(status.Document) bool { return p.Running() && answers(p) })
@@ -148,7 +152,7 @@ func TestPostgresIsWithheldWhileItRuns(t *testing.T) {
 		t.Error("the server runs after a stop of coltecd")
 	}
 	q := dbtest.OpenPostgres(t, b.path(dataDir))
-	b.spec(func(o *specOptions) { o.Services = []map[string]any{postgresService(q)} })
+	b.spec(func(o *specOptions) { lasting(o); o.Services = []map[string]any{postgresService(q)} })
 	b.own()
 	b.once()
 	if info, err := os.Stat(b.path(dataDir)); err != nil || info.Mode().Perm() != 0o700 {
@@ -172,10 +176,10 @@ func TestPostgresComesUnderAServer(t *testing.T) {
 	p.Fill(1)
 	p.Stop()
 	a.write("file", "1")
-	a.spec(nil)
+	a.spec(lasting)
 	a.own()
 	a.once()
-	b.spec(nil)
+	b.spec(lasting)
 	b.own()
 	b.once()
 	work := func(p *dbtest.Postgres, transactions int) dbtest.Sums {
@@ -225,7 +229,7 @@ func TestPostgresThatWasKilledIsCarried(t *testing.T) {
 	a := w.machine("a")
 	a.asUser()
 	p := dbtest.NewPostgres(t, a.path(dataDir))
-	a.spec(nil)
+	a.spec(lasting)
 	a.own()
 	p.Start()
 	p.Fill(1)
@@ -248,7 +252,7 @@ func TestLevelDBIsWithheldWhileItIsOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a := w.machine("a")
-	a.spec(nil)
+	a.spec(lasting)
 	a.mkdir("profile")
 	db := dbtest.OpenLevelDB(t, a.path("profile/db"))
 	put := func(from, to int) {
@@ -291,18 +295,19 @@ func TestStopWaitsForAServer(t *testing.T) {
 	a.write("serve.sh", `exec 9<>db/LOCK
 flock 9
 echo open >>db/MANIFEST-000001
-trap 'sleep 3; echo 2 >db/MANIFEST-000001; exit 0' TERM
+trap 'sleep 12; echo 2 >db/MANIFEST-000001; exit 0' TERM
 while :; do sleep 0.1; done
 `)
 	a.spec(func(o *specOptions) {
-		o.Services = []map[string]any{{"name": "server", "command": []string{"sh", "serve.sh"}, "dir": a.dir, "after": []string{"restore"}}}
+		lasting(o)
+		o.Services = []map[string]any{{"name": "server", "command": []string{"sh", "serve.sh"}, "dir": a.dir, "after": []string{"restore"}, "stop": map[string]string{"grace": "30s"}}}
 	})
 	a.start()
 	a.await("the server has its database open", func(doc status.Document) bool {
 		a.run("sync")
 		return slices.ContainsFunc(replicaIn(t, a.status(), "workspace").OnlyHere, func(p account.Part) bool { return p.Reason == account.Uncaptured })
 	})
-	a.must("stop", "--timeout", "8s")
+	a.must("stop", "--timeout", "40s")
 	if got := w.rowsBelow(newest(w), "workspace", "db")["db/MANIFEST-000001"]; got != sumOf("2\n") {
 		t.Errorf("the manifest in the bucket is %q", got)
 	}
@@ -319,7 +324,7 @@ func TestDataDirectoryWithAnUnreadableFile(t *testing.T) {
 	}
 	a.write("file", "1")
 	a.chmod("db/000002.log", 0)
-	a.spec(nil)
+	a.spec(lasting)
 	a.own()
 	a.start()
 	a.leaves([]string{"sync"}, `"db"`, "000002.log")

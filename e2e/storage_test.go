@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -81,6 +82,28 @@ func TestAnotherLanguageReadsDatabases(t *testing.T) {
 	}
 	holdsLedger(t, "with a log", filepath.Join(out, "workspace/data/l.db"), 2, 2)
 	holdsLedger(t, "without", filepath.Join(out, "workspace/data/m.db"), 1, 1)
+}
+
+// So are directories with a consistency: each file lies where it belongs, all of a tree too.
+func TestAnotherLanguageReadsFrozenDirectories(t *testing.T) {
+	t.Parallel()
+	for _, consistency := range []any{"freeze", []map[string]any{{"path": "data/db", "by": "freeze"}}} {
+		w := newWorld(t)
+		m := w.machine("a")
+		m.spec(func(o *specOptions) { o.Replicas[0].Consistency = consistency })
+		m.write("data/db/sub/1", "one")
+		m.write("file", "two")
+		m.once()
+		out := t.TempDir()
+		if text, err := exec.Command("python3", "../docs/example/read_bucket.py", filepath.Join(w.s3.Dir, w.s3.Bucket), workspaceName, out).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		for path, want := range map[string]string{"data/db/sub/1": "one", "file": "two"} {
+			if got, err := os.ReadFile(filepath.Join(out, "workspace", path)); err != nil || string(got) != want {
+				t.Errorf("%v: %s is %q, %v", consistency, path, got, err)
+			}
+		}
+	}
 }
 
 // A change in a large file sends what changed: 1 MB appended to one, and 1 MB

@@ -45,7 +45,7 @@ func (p *pass) addUnseen(a *account.Account, unknown []localfs.Unknown) {
 	for _, u := range unknown {
 		switch {
 		case u.Moving:
-			a.Add(account.Moving, u.Path, 0, u.Reason)
+			a.Add(account.Uncaptured, u.Path, 0, u.Reason) // of a file that moves staging says so
 		case u.Unread:
 			a.Add(account.Unread, u.Path, 0, u.Reason)
 		}

@@ -596,7 +596,7 @@ func (m *model) turn(p *place) {
 		m.allowDelete(p)
 		m.drive(p.run, "a round", func(e *Engine) { e.round(context.Background()) })
 		e := p.run.e
-		if n > 0 && e.writable() && e.members[0].ready() && e.members[0].course.err == nil && !e.unsettled() && len(m.heads) == writes {
+		if n > 0 && e.writable() && e.members[0].ready() && e.members[0].course.err == nil && !(agenda{&e.tenure, &e.roster}).unsettled() && len(m.heads) == writes {
 			break
 		}
 		m.pass(11 * time.Second)

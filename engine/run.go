@@ -23,7 +23,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) Once(ctx context.Context) error {
 	defer close(e.ended)
 	e.cycles(ctx)
-	for e.unsettled() && ctx.Err() == nil {
+	for (agenda{&e.tenure, &e.roster}).unsettled() && ctx.Err() == nil {
 		e.cycles(ctx)
 	}
 	if e.writable() && e.now().Sub(collection.Last(e.lease.Head())) > collection.Overdue {
@@ -37,20 +37,9 @@ func (e *Engine) Once(ctx context.Context) error {
 	return errors.Join(failures(e.members), context.Cause(ctx), last)
 }
 
-// unsettled reports whether another round at once brings things further.
-func (l *loop) unsettled() bool {
-	holds := l.writable() || l.lapsed()
-	for _, m := range l.members {
-		if m.course.err == nil && m.due(l.now()) && (holds || !m.Writes()) {
-			return true
-		}
-	}
-	return false
-}
-
 // await sleeps until something is due, is asked for, or ctx ends.
 func (e *Engine) await(ctx context.Context) {
-	timer := time.NewTimer(max(e.due().Sub(e.now()), 0))
+	timer := time.NewTimer(max(agenda{&e.tenure, &e.roster}.due().Sub(e.now()), 0))
 	defer timer.Stop()
 	rest := time.NewTimer(restAfter)
 	defer rest.Stop()
@@ -93,29 +82,6 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 		e.stepMember(m, evTouched{})
 	}
 	return false
-}
-
-// due is when the next thing is to be done.
-func (l *loop) due() time.Time {
-	due := l.now().Add(time.Hour)
-	earlier := func(t time.Time) {
-		if t.Before(due) {
-			due = t
-		}
-	}
-	holds := l.writable()
-	if holds {
-		earlier(l.renewAt)
-		earlier(l.collectAt)
-	} else if l.writers() {
-		earlier(l.leaseAt)
-	}
-	for _, m := range l.members {
-		if !m.course.paused && m.Blocked == "" && (holds || !m.Writes()) {
-			earlier(m.course.next)
-		}
-	}
-	return due
 }
 
 // round does everything that is due, once, and what nobody waits for.

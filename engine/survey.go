@@ -17,8 +17,8 @@ import (
 
 // pushes reports whether what the member's tree has is pushed as soon as it is seen,
 // so that its last scan tells what is only here.
-func (l *loop) pushes(m *member) bool {
-	return m.ready() && m.course.err == nil && !m.course.paused && l.writable()
+func (t *tenure) pushes(m *member) bool {
+	return m.ready() && m.course.err == nil && !m.course.paused && t.writable()
 }
 
 // surveyDue brings up to date the accounts of replicas that no push covers: a tree is walked
@@ -65,7 +65,7 @@ func (l *loop) surveyMember(ctx context.Context, m *member) (a account.Account, 
 	}
 	works := m.connected
 	if works.rep == nil {
-		works = l.assemble(m, nil)
+		works = l.assemble(m, nil, l.shown.underWay(m))
 		m.wholes = works.wholes
 	}
 	var head replica.Agreed

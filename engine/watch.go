@@ -26,12 +26,12 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 			case <-m.watch.open: // before that there may be no tree
 			}
 			if fs := watch.Shared(m.Path); fs != "" {
-				_ = e.call(ctx, func() { e.noteShared(m, fs) })
+				e.noteShared(ctx, m, fs)
 			}
 			watch.Run(ctx, watch.Options{
 				Root: m.Path, Match: m.watchMatcher(), Most: watchMost,
 				Changed: func(dirs watch.Touched) { m.watch.hints.add(dirs); e.nudge(m) },
-				Trouble: func(err error) { _ = e.call(ctx, func() { e.noteWatch(m, err) }) },
+				Trouble: func(err error) { e.noteWatch(ctx, m, err) },
 			})
 		})
 	}
@@ -58,20 +58,24 @@ func (e *Engine) nudge(m *member) {
 }
 
 // noteWatch notes whether changes of a member are seen when they are made.
-func (l *loop) noteWatch(m *member, err error) {
-	if (err == nil) == (m.watch.unwatched == nil) {
-		return
-	}
-	m.watch.unwatched = err
-	if err != nil {
-		l.o.Log.Warn("changes are seen at each interval only", "replica", m.Name, "error", err)
-	}
-	l.publish()
+func (e *Engine) noteWatch(ctx context.Context, m *member, err error) {
+	_ = e.call(ctx, func() {
+		if (err == nil) == (m.watch.unwatched == nil) {
+			return
+		}
+		m.watch.unwatched = err
+		if err != nil {
+			e.o.Log.Warn("changes are seen at each interval only", "replica", m.Name, "error", err)
+		}
+		e.publish()
+	})
 }
 
 // noteShared notes that a member's tree can be changed from where no watch sees it.
-func (l *loop) noteShared(m *member, fs string) {
-	m.watch.sharedOn = fs
-	l.o.Log.Info("changes made outside this machine or container are seen at each interval only", "replica", m.Name, "filesystem", fs)
-	l.publish()
+func (e *Engine) noteShared(ctx context.Context, m *member, fs string) {
+	_ = e.call(ctx, func() {
+		m.watch.sharedOn = fs
+		e.o.Log.Info("changes made outside this machine or container are seen at each interval only", "replica", m.Name, "filesystem", fs)
+		e.publish()
+	})
 }

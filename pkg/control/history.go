@@ -145,11 +145,11 @@ type Version struct {
 	Generation int64     `json:"generation"` // the first kept one that has it
 	Time       time.Time `json:"time"`
 	Gone       bool      `json:"gone,omitempty"`
-	Kind       string    `json:"kind,omitempty"` // file, directory, link
+	Kind       string    `json:"kind,omitempty"` // file, directory, link, database
 	Mode       string    `json:"mode,omitempty"`
 	Size       int64     `json:"size"`
-	SHA256     string    `json:"sha256,omitempty"`
-	Link       string    `json:"link,omitempty"` // its target
+	SHA256     string    `json:"sha256,omitempty"` // of a database: of the hashes of what its state lies in
+	Link       string    `json:"link,omitempty"`   // its target
 }
 
 // Changes is what a generation changed.

@@ -3,13 +3,10 @@ package databases
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/sqlite"
@@ -183,33 +180,6 @@ func (d *Databases) fetchFiles(ctx context.Context, source store.Layout, at stri
 		return a, err // a file that became a database later
 	}
 	return a, sqlite.Settle(root, filepath.Base(at))
-}
-
-// moveAside moves a database, with all that belongs to it, to what was replaced, unless
-// somebody has it open.
-func (d *Databases) moveAside(at string) error {
-	dir, name, err := d.around(at)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	if err := sqlite.Vacant(dir, name); err != nil {
-		return err
-	}
-	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
-	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
-		err := d.area().Move(d.here(at)+end, to+end)
-		if errors.Is(err, unix.EXDEV) {
-			err = d.area().Copy(d.here(at)+end, to+end)
-			if err == nil {
-				err = d.area().Remove(d.here(at) + end)
-			}
-		}
-		if err != nil && !(end != "" && localfs.Absent(err)) {
-			return err
-		}
-	}
-	return d.area().Remove(d.here(at) + string(sqlite.Index))
 }
 
 // GiveWay moves what is at a path of a tree to what was replaced where it is a database, with

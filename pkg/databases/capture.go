@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/sqlite"
 	"github.com/coltec/coltec/pkg/whole"
@@ -21,10 +22,12 @@ import (
 )
 
 const (
-	// patience is for how long a moment is looked for at which a database is whole, of each
-	// and of all in a walk: renewals go on meanwhile, and nothing else does.
-	patience    = time.Second
-	patienceAll = 5 * time.Second
+	// patience is for how long a moment is looked for at which a database is whole: where a
+	// watch saw something, where somebody asks, and for all in a walk. Renewals go on
+	// meanwhile, and nothing else does.
+	patience      = time.Second
+	patienceAsked = 3 * time.Second
+	patienceAll   = 5 * time.Second
 	// rest lets a database that cannot be locked count as whole where it was not written for
 	// so long.
 	rest = 2 * time.Second
@@ -35,6 +38,9 @@ const (
 	// large as its database: then all is sent anew, which doubles what is sent at most.
 	leastLog = 1 << 20
 )
+
+// killMade is the step of a new shadow at which a test kills the process.
+var killMade = killpoint.New("database:made")
 
 // form is what the mark of a shadow says.
 type form struct {
@@ -72,7 +78,10 @@ func (d *Databases) Capture(ctx context.Context, m whole.Met) ([]localfs.Unknown
 		return nil, err
 	}
 	said := map[string]localfs.Unknown{}
-	began := time.Now()
+	began, each := time.Now(), patienceAsked
+	if m.Part {
+		each = patience
+	}
 	for _, at := range slices.Sorted(maps.Keys(found)) {
 		if d.restores[at] != nil {
 			continue // its own side is not settled with the remote one
@@ -81,7 +90,7 @@ func (d *Databases) Capture(ctx context.Context, m whole.Met) ([]localfs.Unknown
 			said[at] = localfs.Unknown{Path: at, Moving: true, Reason: "it is large and written all the time: it is captured from " + s.again.UTC().Format(time.TimeOnly) + " UTC on"}
 			continue
 		}
-		changed, err := d.capture(ctx, at, min(patience, max(0, patienceAll-time.Since(began))))
+		changed, err := d.capture(ctx, at, min(each, max(0, patienceAll-time.Since(began))))
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
@@ -131,7 +140,7 @@ func unseen(at string, why error) localfs.Unknown {
 	u := localfs.Unknown{Path: at, Reason: "the database is withheld: " + anchor.OneLine(why), Unread: true}
 	var w *withheld
 	if errors.As(why, &w) && w.Outcome == sqlite.Busy {
-		u.Moving, u.Unread = true, false // tried again soon
+		u.Moving, u.Unread = true, false // that is no news at once
 	}
 	return u
 }

@@ -43,10 +43,10 @@ type state struct {
 	again    time.Time     // from when on what is written all the time is captured again
 }
 
-// means are how a database is copied and placed; a test that checks the checker has others.
-type means struct {
-	capture func(ctx context.Context, dir *os.Root, name string, to *os.Root, o sqlite.Options) (sqlite.Result, error)
-	place   func(sqlite.Placement) error
+// look is what a file was when its begin was looked at.
+type look struct {
+	localfs.Seen
+	is bool
 }
 
 func newDatabases(o whole.Options) *Databases {

@@ -13,12 +13,6 @@ import (
 // leastSize is that of the smallest database, and what the sizes of all are multiples of.
 const leastSize = 512
 
-// look is what a file was when its begin was looked at.
-type look struct {
-	localfs.Seen
-	is bool
-}
-
 // find gives the databases among what a walk met, or that something belongs to of what it
 // met, and the paths that are theirs and no file's.
 func (d *Databases) find(m *whole.Met) (found, theirs map[string]bool) {

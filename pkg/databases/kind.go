@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/localfs"
@@ -20,15 +19,6 @@ var (
 	_ whole.Kind     = Kind{}
 	_ whole.Verifier = Kind{}
 )
-
-const (
-	mark = "coltec.json"
-	gone = "coltec.gone"
-	main = "db"                      // the database
-	log  = main + string(sqlite.Log) // what was committed since: it only grows
-)
-
-var layout = whole.Layout{Noun: "databases", Dir: localfs.Dir + "/databases", Mark: mark, Gone: gone, Content: true}
 
 // Layout is how shadows lie: each is a directory with a database and its log.
 func (Kind) Layout() whole.Layout { return layout }
@@ -77,14 +67,6 @@ func (Kind) Misleads(e *tree.Entry) (at, why string) {
 		return path.Dir(below), "no database is carried there: left out"
 	}
 	return "", ""
-}
-
-// elsewhere reports whether a path is one at which files are not databases to us: of a
-// repository, whatever a file system makes of its name, or our own.
-func elsewhere(p string) bool {
-	return slices.ContainsFunc(strings.Split(p, "/"), func(name string) bool {
-		return strings.EqualFold(name, ".git") || strings.EqualFold(name, localfs.Dir)
-	})
 }
 
 // Watched leaves out what shows only that a database is used.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/coltec/coltec/pkg/sqlite"
 )
@@ -43,6 +44,14 @@ func (m means) changed() means {
 	return m
 }
 
+// slow reads as from a slow disk, so that a writer comes in between on a fast one, too.
+type slow struct{ io.Reader }
+
+func (s slow) Read(b []byte) (int, error) {
+	time.Sleep(2 * time.Millisecond)
+	return s.Reader.Read(b[:min(len(b), 64<<10)])
+}
+
 func copyFile(from, to *os.Root, name string) error {
 	in, err := from.Open(name)
 	if err != nil {
@@ -53,6 +62,6 @@ func copyFile(from, to *os.Root, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
+	_, err = io.Copy(out, slow{in})
 	return errors.Join(err, out.Close())
 }

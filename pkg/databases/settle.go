@@ -30,7 +30,6 @@ var (
 	killKept   = killpoint.New("database:kept")
 	killPlaced = killpoint.New("database:placed")
 	killTaken  = killpoint.New("database:taken")
-	killMade   = killpoint.New("database:made")
 )
 
 // Clear moves the databases aside that the other side removed, with all that belongs to them,
@@ -80,6 +79,33 @@ func (d *Databases) vanished(ctx context.Context, at string) error {
 	d.area().Prune(d.o.Path, filepath.Dir(d.here(at)))
 	d.o.Log.Info("database removed", "replica", d.o.Replica, "database", at)
 	return d.remove(at)
+}
+
+// moveAside moves a database, with all that belongs to it, to what was replaced, unless
+// somebody has it open.
+func (d *Databases) moveAside(at string) error {
+	dir, name, err := d.around(at)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := sqlite.Vacant(dir, name); err != nil {
+		return err
+	}
+	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
+	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
+		err := d.area().Move(d.here(at)+end, to+end)
+		if errors.Is(err, unix.EXDEV) {
+			err = d.area().Copy(d.here(at)+end, to+end)
+			if err == nil {
+				err = d.area().Remove(d.here(at) + end)
+			}
+		}
+		if err != nil && !(end != "" && localfs.Absent(err)) {
+			return err
+		}
+	}
+	return d.area().Remove(d.here(at) + string(sqlite.Index))
 }
 
 // Settle settles the databases whose remote side was not settled here yet, with content from

@@ -35,6 +35,10 @@ type directory struct {
 	elsewhere []string // what belongs to it at other paths
 }
 
+// lockFile is what a PostgreSQL that was killed leaves. The number in it is of a process here;
+// elsewhere it may be anybody's, and then PostgreSQL does not start.
+const lockFile = "postmaster.pid"
+
 // recount is how old the size of a directory may be that is told.
 const recount = 5 * time.Minute
 
@@ -47,6 +51,7 @@ func (*Directories) Serve(whole.Replica) {}
 func (d *Directories) Capture(ctx context.Context, m whole.Met) ([]localfs.Unknown, error) {
 	var programs livestore.Programs
 	open := map[string]*directory{}
+	var withheld []localfs.Unknown
 	within := func(path string) bool {
 		for dir := range open {
 			if inside(path, dir) {
@@ -71,13 +76,15 @@ func (d *Directories) Capture(ctx context.Context, m whole.Met) ([]localfs.Unkno
 			if m.Still != nil {
 				m.Still(dir)
 			}
+			if kind == livestore.PostgreSQL {
+				withheld = append(withheld, localfs.Unknown{Path: localfs.Join(dir, lockFile), Quiet: true})
+			}
 			continue
 		}
 		open[dir] = d.opened(ctx, m.Root, dir, kind, use)
 	}
 	d.tell(open)
 	d.open = open
-	var withheld []localfs.Unknown
 	for _, dir := range slices.Sorted(maps.Keys(open)) {
 		for _, path := range append([]string{dir}, open[dir].elsewhere...) {
 			withheld = append(withheld, localfs.Unknown{Path: path, Quiet: true})

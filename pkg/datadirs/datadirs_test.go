@@ -491,3 +491,30 @@ func TestNothingIsPlacedUnderAServer(t *testing.T) {
 		t.Errorf("after its stop: data %q, new %q, old %q, problems %+v", q.read("db/data.log"), q.read("db/new.log"), q.read("db/old.log"), out.Problems)
 	}
 }
+
+// A server that was killed leaves a file with its number, which elsewhere is that of another
+// process: it does not go, and what an earlier version sent of it goes from the bucket.
+func TestLockFileOfAKilledServerStays(t *testing.T) {
+	w := newWorld(t)
+	p := w.place()
+	p.acquire()
+	p.write("pg/postmaster.pid", "4194304\n") // no process has that number
+	p.push()
+	w.wantRows("before it was a data directory", "pg/postmaster.pid")
+	p.write("pg/PG_VERSION", "15\n")
+	p.write("pg/global/pg_control", "1")
+	p.write("pg/pg_wal/1", "1")
+	p.write("pg/postmaster.pid", "4194304\n/pg\n")
+	p.push()
+	w.wantRows("it was killed", "pg/PG_VERSION", "pg/global/pg_control", "pg/pg_wal/1")
+	p.write("pg/pg_wal/1", "2")
+	p.push()
+	q := w.place()
+	q.acquire()
+	if got := q.read("pg/pg_wal/1"); got != "2" {
+		t.Errorf("elsewhere is %q", got)
+	}
+	if got := p.read("pg/postmaster.pid"); got == "" {
+		t.Error("it is gone here")
+	}
+}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/coltec/coltec/pkg/killpoint"
@@ -20,12 +18,7 @@ var (
 	killStopped   = killpoint.New("frozen:stopped")
 	killCopied    = killpoint.New("frozen:copied")
 	killContinued = killpoint.New("frozen:continued")
-	killUnmarked  = killpoint.New("frozen:unmarked")
-	killBefore    = killpoint.New("frozen:before")
 )
-
-// errTooSlow is of a capture for which writers would stand for too long.
-var errTooSlow = fmt.Errorf("copying takes longer than %d ms: use a file system with reflink, or a hook", Limit.Milliseconds())
 
 // errWritten is of a directory in which somebody writes who was not stopped.
 var errWritten = errors.New("it is written by a process that is none of the units that are stopped")
@@ -35,8 +28,11 @@ const passesMost = 4
 
 // capture is one capture under way.
 type capture struct {
-	c       *carrier
+	k       Kind
+	hooks   hooks
 	d       *directory
+	stage   string // where what was copied is
+	shadow  string // and the shadow
 	root    localfs.FileSystem
 	copies  *copying
 	stopper Stopper
@@ -59,7 +55,7 @@ func (c *capture) run(ctx context.Context) error {
 			os.RemoveAll(c.extra)
 		}
 	}()
-	p := progress{by: c.d.By, hooks: c.c.k.Means.Before != nil}
+	p := progress{by: c.d.By, hooks: c.k.Means.Before != nil}
 	for p, next := p.step(nil); next != actNothing; p, next = p.step(c.do(ctx, next)) {
 		c.d.why = p.failed
 	}
@@ -78,7 +74,7 @@ func (c *capture) do(ctx context.Context, a action) error {
 	case actCopy:
 		return c.copy(ctx)
 	case actContinue:
-		c.took = c.c.k.limit() - c.stopper.Left()
+		c.took = c.stopper.Took()
 		err := c.stopper.Continue()
 		killContinued.Reach()
 		if errors.Is(err, process.ErrSlow) {
@@ -86,18 +82,30 @@ func (c *capture) do(ctx context.Context, a action) error {
 		}
 		return err
 	case actAfter:
-		return c.after(ctx)
+		return c.hooks.after(ctx, c.hooks.env(c.d.Path, c.extra))
 	case actKeep:
-		return c.d.keep(c)
+		return c.keep()
 	}
 	return nil
+}
+
+// before runs the hooks before, with a directory for what they give.
+func (c *capture) before(ctx context.Context) (err error) {
+	if c.extra, err = os.MkdirTemp("", "coltec-capture-"); err != nil {
+		return err
+	}
+	err = c.hooks.before(ctx, c.hooks.env(c.d.Path, c.extra))
+	if c.still = errors.Is(err, ErrOver); c.still {
+		return nil
+	}
+	return err
 }
 
 // rehearse copies what changed, again until what changed meanwhile is copied soon.
 func (c *capture) rehearse(ctx context.Context) error {
 	for range passesMost {
 		var err error
-		if c.now, err = c.c.k.look(ctx, c.root, c.d.Path); err != nil {
+		if c.now, err = c.k.look(ctx, c.root, c.d.Path); err != nil {
 			return err
 		}
 		c.always = process.AllWritableMaps()
@@ -108,7 +116,7 @@ func (c *capture) rehearse(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if time.Since(began) < c.c.k.limit()/4 || c.d.By == Hook {
+		if time.Since(began) < c.k.limit()/4 || c.d.By == Hook {
 			c.looked = began
 			return c.copies.flush()
 		}
@@ -118,10 +126,10 @@ func (c *capture) rehearse(ctx context.Context) error {
 
 // stop has the writers stand still.
 func (c *capture) stop() (err error) {
-	if c.c.k.Means.Stopper == nil {
+	if c.k.Means.Stopper == nil {
 		return errors.New("internal error: nobody stops processes here")
 	}
-	if c.stopper, err = c.c.k.Means.Stopper(); err != nil {
+	if c.stopper, err = c.k.Means.Stopper(); err != nil {
 		return err
 	}
 	_, err = c.stopper.Stop(c.d.Units)
@@ -146,7 +154,7 @@ func (c *capture) copy(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if c.now, err = c.c.k.look(ctx, c.root, c.d.Path); err != nil {
+	if c.now, err = c.k.look(ctx, c.root, c.d.Path); err != nil {
 		return err
 	}
 	if err := c.copies.pass(c.now, c.always, c.d.By == Freeze || c.still); errors.Is(err, errVanished) {
@@ -158,7 +166,7 @@ func (c *capture) copy(ctx context.Context) (err error) {
 	if c.d.By == Hook && !c.still {
 		return nil
 	}
-	after, err := c.c.k.look(ctx, c.root, c.d.Path)
+	after, err := c.k.look(ctx, c.root, c.d.Path)
 	if err != nil {
 		return err
 	}
@@ -168,43 +176,51 @@ func (c *capture) copy(ctx context.Context) (err error) {
 	return nil
 }
 
-// begin opens what a capture works on.
-func (c *carrier) begin(d *directory, root localfs.FileSystem, now seen) (*capture, func(), error) {
-	from, err := open(c.o.Path, d.Path.Path)
-	if err != nil {
-		return nil, nil, err
+// given copies what hooks gave to be captured; false: they gave nothing.
+func (c *capture) given(ctx context.Context) (bool, error) {
+	entries, unknown, err := localfs.Walk(ctx, c.extra, localfs.Everything{})
+	if err != nil || len(entries) == 0 {
+		return false, err
 	}
-	stage := filepath.Join(c.rep.StageDir(), "frozen", d.name())
-	if d.copied == nil { // of an earlier run it is not known what it is of
-		if err := os.RemoveAll(stage); err != nil {
-			from.Close()
-			return nil, nil, err
+	for _, u := range unknown {
+		if u.Unread || u.Beyond {
+			return false, fmt.Errorf("%q, which a hook gave: %s", u.Path, u.Reason)
 		}
-		d.copied = seen{}
 	}
-	err = os.MkdirAll(stage, 0o700)
-	var to *os.Root
-	if err == nil {
-		to, err = os.OpenRoot(stage)
-	}
+	root, err := os.OpenRoot(c.extra)
 	if err != nil {
-		from.Close()
-		return nil, nil, err
+		return false, err
 	}
-	copies := &copying{from: from, to: to, have: d.have, copied: d.copied, plain: d.plain}
-	one := &capture{c: c, d: d, root: root, now: now, copies: copies}
-	return one, func() { d.plain = copies.plain; from.Close(); to.Close() }, nil
+	defer root.Close()
+	given := seen{}
+	for _, e := range entries {
+		e.Mode &= 0o777
+		given[e.Path] = e
+	}
+	if top, is := c.now[""]; is {
+		given[""] = top
+	}
+	made := *c.copies
+	made.from, made.have = root, seen{}
+	clear(made.copied)
+	if err := made.pass(given, nil, true); err != nil {
+		return false, err
+	}
+	c.gave = seen{}
+	for at, e := range c.now {
+		c.gave[at] = settled(e, c.looked)
+	}
+	c.now = given
+	return true, nil
 }
 
-// absent reports whether an error says that a directory is not there.
-func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-
 // keep makes what was copied the shadow.
-func (d *directory) keep(c *capture) error {
+func (c *capture) keep() error {
+	d := c.d
 	if err := c.copies.flush(); err != nil {
 		return err
 	}
-	s, err := openShadow(c.c.shadow(d.name()), c.now)
+	s, err := openShadow(c.shadow, c.now)
 	if err != nil {
 		return err
 	}
@@ -219,7 +235,7 @@ func (d *directory) keep(c *capture) error {
 			}
 		}
 	}
-	err = s.fill(filepath.Join(c.c.rep.StageDir(), "frozen", d.name()), d.copied, mark{1, d.known(), d.By})
+	err = s.fill(c.stage, d.copied, mark{1, d.known(), d.By})
 	switch {
 	case err != nil: // what is in it is not known
 		have, last = nil, nil

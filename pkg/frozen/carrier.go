@@ -31,18 +31,6 @@ type carrier struct {
 
 var _ whole.Carrier = (*carrier)(nil)
 
-// directory is one of them.
-type directory struct {
-	Path
-	last   seen      // what it was when its shadow was made; nil: not known
-	have   seen      // and of which files the shadow is; nil: not known
-	next   time.Time // it is captured again then, or by a walk of the whole tree
-	copied seen      // what is in the stage; nil: not known
-	plain  bool      // no file shares its blocks with a copy here
-	why    error     // why it is not carried as it is now; nil: it is
-	since  time.Time // and since when
-}
-
 func newCarrier(k Kind, o whole.Options) *carrier {
 	c := &carrier{o: o, k: k, restores: map[string]error{}}
 	for _, p := range k.Paths {
@@ -62,6 +50,11 @@ func (c *carrier) shadow(name string) string {
 	return filepath.Join(c.own(), path.Base(layout.Dir), name)
 }
 
+// hooks are those around captures.
+func (c *carrier) hooks() hooks {
+	return hooks{c.o, c.k.Means, filepath.Join(c.own(), "frozen.open")}
+}
+
 func (c *carrier) area() area.Dir { return area.Dir(c.o.Path) }
 
 func (c *carrier) agreement() whole.Agreement {
@@ -75,7 +68,7 @@ func (c *carrier) Capture(ctx context.Context, m whole.Met) ([]localfs.Unknown, 
 		if err := c.rep.HoldOwn(); err != nil {
 			return nil, err
 		}
-		if err := c.overdue(ctx); err != nil {
+		if err := c.hooks().overdue(ctx); err != nil {
 			c.o.Log.Warn("hooks after a capture that was cut off failed", "replica", c.o.Replica, "error", err)
 		}
 	}
@@ -172,6 +165,34 @@ func (c *carrier) try(ctx context.Context, d *directory, root localfs.FileSystem
 	return one.took
 }
 
+// begin opens what a capture works on.
+func (c *carrier) begin(d *directory, root localfs.FileSystem, now seen) (*capture, func(), error) {
+	from, err := open(c.o.Path, d.Path.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	stage := filepath.Join(c.rep.StageDir(), "frozen", d.name())
+	if d.copied == nil { // of an earlier run it is not known what it is of
+		if err := os.RemoveAll(stage); err != nil {
+			from.Close()
+			return nil, nil, err
+		}
+		d.copied = seen{}
+	}
+	err = os.MkdirAll(stage, 0o700)
+	var to *os.Root
+	if err == nil {
+		to, err = os.OpenRoot(stage)
+	}
+	if err != nil {
+		from.Close()
+		return nil, nil, err
+	}
+	copies := &copying{from: from, to: to, have: d.have, copied: d.copied, plain: d.plain}
+	one := &capture{k: c.k, hooks: c.hooks(), d: d, stage: stage, shadow: c.shadow(d.name()), root: root, now: now, copies: copies}
+	return one, func() { d.plain = copies.plain; from.Close(); to.Close() }, nil
+}
+
 // What is written all the time is captured at a pace: writers stand for a small part of the
 // time, and hooks work for one.
 const (
@@ -259,6 +280,9 @@ func (c *carrier) forget(name string) error {
 func (*carrier) Removal(context.Context, []tree.Entry, func(string, map[string]bool) (int, error)) (whole.Removal, error) {
 	return whole.Removal{}, nil
 }
+
+// errNotHere is of a directory that the bucket has as a whole, and the spec here does not name.
+var errNotHere = errors.New("it is captured as a whole elsewhere, and the spec here has no consistency for it: it is placed once it has")
 
 // Account adds those that are not carried as they are now.
 func (c *carrier) Account(a *account.Account) {

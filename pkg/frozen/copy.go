@@ -68,6 +68,19 @@ func (k Kind) look(ctx context.Context, root localfs.FileSystem, p Path) (seen, 
 	return all, nil
 }
 
+// within is the Matcher of a walk of one of them, by paths below it.
+type within struct {
+	k  Kind
+	at string
+}
+
+func (w within) Dir(p string) bool { return w.k.takes(localfs.Join(w.at, p), true) }
+
+func (w within) File(p string) bool { return w.k.takes(localfs.Join(w.at, p), false) }
+
+// absent reports whether an error says that a directory is not there.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
 // admitted refuses a path below a directory that would be a repository there: git would do what it
 // says, and it is a whole of its own, which is captured and joined in another way.
 func admitted(path string) error {
@@ -135,6 +148,9 @@ type copying struct {
 	limit  func() time.Duration
 	bytes  int64 // that were copied in the last pass
 }
+
+// errTooSlow is of a capture for which writers would stand for too long.
+var errTooSlow = fmt.Errorf("copying takes longer than %d ms: use a file system with reflink, or a hook", Limit.Milliseconds())
 
 // errVanished is of a file that is not there any more.
 var errVanished = errors.New("it is not there any more")

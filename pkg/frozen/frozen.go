@@ -66,6 +66,8 @@ type Stopper interface {
 	PIDs() []int
 	// Left is for how long they may.
 	Left() time.Duration
+	// Took is for how long they do.
+	Took() time.Duration
 	// Continue has them go on. No error says that all of them stood until then.
 	Continue() error
 	Close()
@@ -98,4 +100,17 @@ func (k Kind) at(path string) *Path {
 		}
 	}
 	return nil
+}
+
+// takes reports whether a path of the tree that is in one of them is carried.
+func (k Kind) takes(p string, dir bool) bool {
+	switch {
+	case tree.Within(p, localfs.Dir):
+		return false
+	case k.Carries == nil:
+		return true
+	case dir:
+		return k.Carries.Dir(p)
+	}
+	return k.Carries.File(p)
 }

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // The variables of the hooks around a capture.
@@ -23,65 +24,66 @@ const (
 // either, and what is captured must not change meanwhile.
 var ErrOver = errors.New("no hook runs any more")
 
-// owed is the note that hooks before a capture were begun.
-func (c *carrier) owed() string { return filepath.Join(c.own(), "frozen.open") }
+// killBefore is the step of hooks before at which a test kills the process.
+var killBefore = killpoint.New("frozen:before")
 
-// before runs the hooks before, once it is noted that those after are to run.
-func (c *capture) before(ctx context.Context) (err error) {
-	if c.extra, err = os.MkdirTemp("", "coltec-capture-"); err != nil {
-		return err
+// hooks are those around the captures of a tree.
+type hooks struct {
+	o     whole.Options
+	means Means
+	owed  string // the file that says that hooks before a capture were begun
+}
+
+// env is what hooks are told of a capture: the directory, and where they may put something.
+func (h hooks) env(p Path, extra string) []string {
+	return []string{
+		EnvReplica + "=" + h.o.Replica,
+		EnvPath + "=" + filepath.Join(h.o.Path, p.Path),
+		EnvCapture + "=" + extra,
 	}
-	env := c.env()
+}
+
+// before runs the hooks before, once it is noted that those after are to run. The error is
+// [ErrOver] where none runs any more.
+func (h hooks) before(ctx context.Context, env []string) error {
 	body, err := json.Marshal(env)
 	if err == nil {
-		err = writeDurable(c.c.owed(), body)
+		err = writeDurable(h.owed, body)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot note that a hook runs: %w", err)
 	}
 	err = ErrOver
-	if c.c.k.Means.Before != nil {
-		err = c.c.k.Means.Before(ctx, env)
+	if h.means.Before != nil {
+		err = h.means.Before(ctx, env)
 	}
 	killBefore.Reach()
-	if errors.Is(err, ErrOver) {
-		c.still = true
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrOver) {
 		return fmt.Errorf("a hook before the capture failed: %w", err)
 	}
-	return nil
-}
-
-func (c *capture) env() []string {
-	return []string{
-		EnvReplica + "=" + c.c.o.Replica,
-		EnvPath + "=" + filepath.Join(c.c.o.Path, c.d.Path.Path),
-		EnvCapture + "=" + c.extra,
-	}
+	return err
 }
 
 // afterMost bounds hooks after a capture that was ended; each has a time-out of its own.
 const afterMost = 5 * time.Minute
 
 // after runs the hooks after, also when the capture was ended.
-func (c *capture) after(ctx context.Context) error {
+func (h hooks) after(ctx context.Context, env []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterMost)
 	defer cancel()
-	return c.c.settle(ctx, c.env())
+	return h.settle(ctx, env)
 }
 
 // settle runs the hooks after a capture, and notes that none are owed.
-func (c *carrier) settle(ctx context.Context, env []string) error {
+func (h hooks) settle(ctx context.Context, env []string) error {
 	err := ErrOver
-	if c.k.Means.After != nil {
-		err = c.k.Means.After(ctx, env)
+	if h.means.After != nil {
+		err = h.means.After(ctx, env)
 	}
 	if errors.Is(err, ErrOver) {
 		return nil // it stays noted, and the next run begins with it
 	}
-	if e := os.Remove(c.owed()); e != nil && !absent(e) {
+	if e := os.Remove(h.owed); e != nil && !absent(e) {
 		return errors.Join(err, e)
 	}
 	if err != nil {
@@ -91,9 +93,9 @@ func (c *carrier) settle(ctx context.Context, env []string) error {
 }
 
 // overdue runs the hooks after a capture that a killed run began.
-func (c *carrier) overdue(ctx context.Context) error {
-	body, err := os.ReadFile(c.owed())
-	if absent(err) || c.k.Means.After == nil {
+func (h hooks) overdue(ctx context.Context) error {
+	body, err := os.ReadFile(h.owed)
+	if absent(err) || h.means.After == nil {
 		return nil
 	}
 	var env []string
@@ -101,45 +103,7 @@ func (c *carrier) overdue(ctx context.Context) error {
 		err = json.Unmarshal(body, &env)
 	}
 	if err != nil {
-		c.o.Log.Warn("the note of a capture cannot be read", "replica", c.o.Replica, "error", err)
+		h.o.Log.Warn("the note of a capture cannot be read", "replica", h.o.Replica, "error", err)
 	}
-	return c.settle(ctx, env)
-}
-
-// given copies what hooks gave to be captured; false: they gave nothing.
-func (c *capture) given(ctx context.Context) (bool, error) {
-	entries, unknown, err := localfs.Walk(ctx, c.extra, localfs.Everything{})
-	if err != nil || len(entries) == 0 {
-		return false, err
-	}
-	for _, u := range unknown {
-		if u.Unread || u.Beyond {
-			return false, fmt.Errorf("%q, which a hook gave: %s", u.Path, u.Reason)
-		}
-	}
-	root, err := os.OpenRoot(c.extra)
-	if err != nil {
-		return false, err
-	}
-	defer root.Close()
-	given := seen{}
-	for _, e := range entries {
-		e.Mode &= 0o777
-		given[e.Path] = e
-	}
-	if top, is := c.now[""]; is {
-		given[""] = top
-	}
-	made := *c.copies
-	made.from, made.have = root, seen{}
-	clear(made.copied)
-	if err := made.pass(given, nil, true); err != nil {
-		return false, err
-	}
-	c.gave = seen{}
-	for at, e := range c.now {
-		c.gave[at] = settled(e, c.looked)
-	}
-	c.now = given
-	return true, nil
+	return h.settle(ctx, env)
 }

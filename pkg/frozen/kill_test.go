@@ -38,7 +38,9 @@ func TestCaptureIsKilled(t *testing.T) {
 	if capturedBy(t, a.Path, "") {
 		t.Fatal("killed without a point")
 	}
-	points := slices.DeleteFunc(killpoint.Names(), func(n string) bool { return !strings.HasPrefix(n, "frozen:") || strings.Contains(n, ":place:") })
+	points := slices.DeleteFunc(killpoint.Names(), func(n string) bool {
+		return !strings.HasPrefix(n, "frozen:") || n == "frozen:aside" || n == "frozen:placed"
+	})
 	if len(points) < 5 {
 		t.Fatalf("points are %q", points)
 	}
@@ -74,7 +76,7 @@ func TestCaptureIsKilled(t *testing.T) {
 func TestPlacementIsKilled(t *testing.T) {
 	w := newWorld(t)
 	paths := []Path{{Path: "db", By: Freeze}}
-	for _, at := range []string{"frozen:place:aside", "frozen:place:placed"} {
+	for _, at := range []string{"frozen:aside", "frozen:placed"} {
 		a, b := w.place(paths, nil), w.place(paths, nil)
 		a.acquire()
 		a.write("db/1", "old")

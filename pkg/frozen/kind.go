@@ -11,16 +11,6 @@ import (
 
 var _ whole.Kind = Kind{}
 
-// Names of files of a shadow. A file of a frozen directory cannot have them.
-const (
-	markName = "coltec.frozen.json"
-	goneName = "coltec.frozen.gone"
-)
-
-var layout = whole.Layout{
-	Noun: "frozen directories", Dir: localfs.Dir + "/frozen", Mark: markName, Gone: goneName, Dirs: true,
-}
-
 // Layout is how shadows lie: each is the directory as it was, with a mark.
 func (Kind) Layout() whole.Layout { return layout }
 
@@ -85,19 +75,6 @@ func (k Kind) Watched(m localfs.Matcher) localfs.Matcher {
 // Carry makes what carries the directories of a tree.
 func (k Kind) Carry(o whole.Options) whole.Carrier { return newCarrier(k, o) }
 
-// takes reports whether a path of the tree that is in one of them is carried.
-func (k Kind) takes(p string, dir bool) bool {
-	switch {
-	case tree.Within(p, localfs.Dir):
-		return false
-	case k.Carries == nil:
-		return true
-	case dir:
-		return k.Carries.Dir(p)
-	}
-	return k.Carries.File(p)
-}
-
 // watched matches what of a tree is watched.
 type watched struct {
 	localfs.Matcher
@@ -113,12 +90,3 @@ func (w watched) Dir(p string) bool {
 func (w watched) File(p string) bool {
 	return w.Matcher.File(p) || w.k.at(p) != nil && w.k.takes(p, false)
 }
-
-// within is the Matcher of a walk of one of them, by paths below it.
-type within struct {
-	k  Kind
-	at string
-}
-
-func (w within) Dir(p string) bool  { return w.k.takes(localfs.Join(w.at, p), true) }
-func (w within) File(p string) bool { return w.k.takes(localfs.Join(w.at, p), false) }

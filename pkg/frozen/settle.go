@@ -23,8 +23,8 @@ import (
 
 // The steps of a placement at which a test kills the process.
 var (
-	killAside  = killpoint.New("frozen:place:aside")
-	killPlaced = killpoint.New("frozen:place:placed")
+	killAside  = killpoint.New("frozen:aside")
+	killPlaced = killpoint.New("frozen:placed")
 )
 
 // Settle brings the directories to what waits of their remote side: placed where only that
@@ -73,9 +73,6 @@ func (c *carrier) Settle(ctx context.Context, source store.Layout) error {
 	}
 	return nil
 }
-
-// errNotHere is of a directory that the bucket has as a whole, and the spec here does not name.
-var errNotHere = errors.New("it is captured as a whole elsewhere, and the spec here has no consistency for it: it is placed once it has")
 
 // settleFiles places the directories that the remote side has as files, where nothing of them
 // is here.

@@ -16,9 +16,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
+
+// killUnmarked is the step of a change of a shadow at which a test kills the process.
+var killUnmarked = killpoint.New("frozen:unmarked")
 
 // mark is what the mark of a shadow says.
 type mark struct {

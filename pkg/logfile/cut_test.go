@@ -57,3 +57,21 @@ func TestALineThatADiskHasCutIsEnded(t *testing.T) {
 		t.Errorf("%d lines are dropped, want 1", s.Dropped())
 	}
 }
+
+// What is in memory alone goes with a kill: whoever brings the output must know of it.
+func TestKeeps(t *testing.T) {
+	s := New(Options{Dir: t.TempDir(), Redactor: secrets("hunter2-hunter2-hunter2-hunter2")}).Sink("web")
+	defer s.Close()
+	for _, tt := range []struct {
+		text string
+		want bool
+	}{
+		{"a line\n", false}, {"half", true}, {" of one\n", false},
+		{"the beginning of hunter2-hunter2-\n", true}, {"and no more\n", false},
+	} {
+		fmt.Fprint(s, tt.text)
+		if s.Keeps() != tt.want {
+			t.Errorf("after %q it keeps something: %v", tt.text, s.Keeps())
+		}
+	}
+}

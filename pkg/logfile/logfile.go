@@ -263,6 +263,14 @@ func (s *Sink) store(lines []byte) {
 	}
 }
 
+// Keeps reports whether some of what was written is in memory alone: a line that has not
+// ended, or what may be the beginning of a secret.
+func (s *Sink) Keeps() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.partial) > 0 || s.clear.Keeps()
+}
+
 // Dropped is how many lines could not be written.
 func (s *Sink) Dropped() int {
 	s.mu.Lock()

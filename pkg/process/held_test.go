@@ -23,7 +23,11 @@ type seam struct {
 	written string // by the child
 	logged  string // whole lines: the rest of what the log was given is in its memory
 	begun   string // in its memory
+	hides   string // the end of a line that the log keeps until the next one
 }
+
+// Keeps is of a log that hides secrets.
+func (s *seam) Keeps() bool { return s.begun != "" }
 
 func newSeam(t *testing.T, dir string) *seam {
 	t.Helper()
@@ -48,9 +52,14 @@ func (s *seam) close() {
 
 // Write is the log. A kill while it is written to must find everything that is not in it.
 func (s *seam) Write(p []byte) (int, error) {
-	s.whole("in a write")
+	if s.hides == "" {
+		s.whole("in a write")
+	}
 	text := s.begun + string(p)
 	end := strings.LastIndexByte(text, '\n') + 1
+	if s.hides != "" && strings.HasSuffix(text[:end], s.hides) {
+		end = strings.LastIndexByte(text[:end-1], '\n') + 1
+	}
 	s.logged, s.begun = s.logged+text[:end], text[end:]
 	return len(p), nil
 }
@@ -149,6 +158,43 @@ func TestKillAtEachByte(t *testing.T) {
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("%d files are left", len(left))
 	}
+}
+
+// A line whose end may be the beginning of a secret is in the memory of the log until the
+// next one: it was out of the pipe by then, and went with a kill.
+func TestKillWhileALineIsKept(t *testing.T) {
+	const text = "12\n3se\n4se\n5\n6se\n"
+	dir := t.TempDir()
+	for i := range len(text) + 1 {
+		for j := i; j <= len(text); j++ {
+			s := newSeam(t, dir)
+			s.hides = "se\n"
+			for _, piece := range []string{text[:i], text[i:j], text[j:]} {
+				s.print(piece)
+				s.carry()
+				if got := s.logged + s.left(); !covers(got, s.written) {
+					t.Errorf("cut at %d and %d: the log has %q, left is %q, printed was %q", i, j, s.logged, s.left(), s.written)
+				}
+			}
+			s.close()
+		}
+	}
+}
+
+// covers reports whether got has the lines of text, each at least once, and no other.
+func covers(got, text string) bool {
+	lines := strings.SplitAfter(got, "\n")
+	for line := range strings.Lines(text) {
+		if !slices.Contains(lines, line) {
+			return false
+		}
+	}
+	for _, line := range lines {
+		if line != "" && !slices.Contains(strings.SplitAfter(text, "\n"), line) {
+			return false
+		}
+	}
+	return true
 }
 
 // A line that is longer than what is held goes on as one, and its end is not taken for

@@ -1,12 +1,10 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -154,57 +152,4 @@ func leftovers(prefix []byte, known met) []proc {
 		}
 	}
 	return family(all, in, spare)
-}
-
-// family is the live processes of in and all that descend from them, but those to
-// spare.
-func family(all []proc, in, spare map[int]bool) (left []proc) {
-	for changed := true; changed; { // children may have lower numbers than their parents
-		changed = false
-		for _, p := range all {
-			if !in[p.pid] && in[p.ppid] && !spare[p.pid] {
-				in[p.pid] = true
-				changed = true
-			}
-		}
-	}
-	for _, p := range all {
-		if in[p.pid] && !p.zombie {
-			p.ppid = 0 // it changes when a parent dies; the rest names the process for good
-			left = append(left, p)
-		}
-	}
-	return left
-}
-
-// ancestors are ourselves and those above us.
-func ancestors(all []proc) map[int]bool {
-	parent := map[int]int{}
-	for _, p := range all {
-		parent[p.pid] = p.ppid
-	}
-	above := map[int]bool{}
-	for pid := os.Getpid(); pid > 0 && !above[pid]; pid = parent[pid] {
-		above[pid] = true
-	}
-	return above
-}
-
-// hasPrefix reports whether the process was started with a variable that begins so.
-func hasPrefix(pid int, prefix []byte) bool {
-	return environ(pid, func(kv []byte) bool { return bytes.HasPrefix(kv, prefix) })
-}
-
-// environ reports whether a variable that the process was started with is one.
-func environ(pid int, is func([]byte) bool) bool {
-	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return false
-	}
-	for kv := range bytes.SplitSeq(env, []byte{0}) {
-		if is(kv) {
-			return true
-		}
-	}
-	return false
 }

@@ -58,18 +58,3 @@ func (l *lookahead) ready() bool {
 	l.r, l.w, l.open = fds[0], fds[1], true
 	return true
 }
-
-// drainInto takes exactly as many bytes as buf holds out of a pipe that has them.
-func drainInto(fd int, buf []byte) error {
-	for len(buf) > 0 {
-		n, err := ignoringEINTR(func() (int, error) { return syscall.Read(fd, buf) })
-		switch {
-		case err != nil:
-			return err
-		case n == 0:
-			return errEnd
-		}
-		buf = buf[n:]
-	}
-	return nil
-}

@@ -12,15 +12,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
-
-// MarkerVar is the variable that marks the children of a supervisor.
-const MarkerVar = "COLTEC_UNIT"
 
 // Times of the end of a child.
 const (
@@ -34,50 +30,13 @@ const (
 	pollMax = 250 * time.Millisecond
 )
 
-// Spec describes what to start.
-type Spec struct {
-	Argv   []string // Argv[0] without a slash is looked up in PATH of Env
-	Env    []string // the full environment
-	Dir    string   // empty is /
-	User   string   // name, uid, or either with ":group"; empty is ours
-	Quiet  bool     // standard input is a pipe into which nothing comes and which does not end; else it is /dev/null
-	Marker string   // not empty: put into the environment as MarkerVar, to find descendants that left the group
-	Held   string   // directory for the lines that it has begun, for Rescue; empty: a killed supervisor loses them
-}
-
-// Exit is how a leader ended.
-type Exit struct {
-	Code   int            // exit status, if Signal is 0
-	Signal syscall.Signal // that killed it
-	Core   bool
-}
-
-// OK reports whether it ended with status 0.
-func (e Exit) OK() bool { return e.Signal == 0 && e.Code == 0 }
-
-// String reads as os.ProcessState's does: "exit status 1", "signal: killed".
-func (e Exit) String() string {
-	switch {
-	case e.Signal != 0 && e.Core:
-		return "signal: " + e.Signal.String() + " (core dumped)"
-	case e.Signal != 0:
-		return "signal: " + e.Signal.String()
-	default:
-		return "exit status " + strconv.Itoa(e.Code)
-	}
-}
-
 // Child is a process group with one leader. The one who started it calls Wait,
 // then (Left and) Reap; Signal may come from anywhere.
 type Child struct {
-	pid    int
-	start  uint64   // of the leader, in ticks since boot
-	marker string   // MarkerVar=… as in the environment; empty: none
-	pidfd  *os.File // nil where the kernel has none
-	out    *os.File // read end of the output; nil: none
-	pumped chan struct{}
-	alone  bool // Left found nobody; only the one who calls it and Reap
-	met    met  // members; as alone
+	group
+	outlet
+	pidfd *os.File // nil where the kernel has none
+	alone bool     // Left found nobody; only the one who calls it and Reap
 
 	mu     sync.Mutex
 	sig    syscall.Signal // the last one sent; Reap passes it on to those whom the group signal misses
@@ -103,17 +62,18 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Child{pumped: make(chan struct{}), met: met{}}
+	c := &Child{group: group{met: met{}}}
 	env := spec.Env
 	if spec.Marker != "" {
 		c.marker = MarkerVar + "=" + spec.Marker
 		env = append(env[:len(env):len(env)], c.marker)
 	}
-	stdio, err := c.openStdio(spec.Quiet, out != nil, cred)
+	stdio, printed, err := openStdio(spec.Quiet, out != nil, cred)
 	if err != nil {
 		return nil, err
 	}
 	defer stdio.close()
+	c.outlet = outlet{printed, make(chan struct{})}
 	if err := c.fork(path, spec, env, cred, stdio.fds()); err != nil {
 		if c.out != nil {
 			c.out.Close()

@@ -314,6 +314,24 @@ func TestALeaderEndsBeforeItsGroup(t *testing.T) {
 	}
 }
 
+// Signals come while somebody waits for the end of those that are left: both look who they
+// are. The race detector sees it.
+func TestSignalsBesideReap(t *testing.T) {
+	c, out := startBad(t, spec("leave stubborn", func(s *Spec) { s.Marker = marker(t) + "/left" }))
+	grandchild := out.grandchild(t)
+	within(t, "the news", func() { c.Wait() })
+	reaped := make(chan struct{})
+	go func() { defer close(reaped); c.Reap() }()
+	for range 50 {
+		c.Signal(syscall.SIGCONT)
+	}
+	c.Signal(syscall.SIGKILL)
+	within(t, "the rest", func() { <-reaped })
+	if runs(grandchild) {
+		t.Error("the grandchild runs on")
+	}
+}
+
 // Whatever a descendant does, KILL ends it: ignores TERM, leaves the group.
 func TestNothingSurvivesAStop(t *testing.T) {
 	sample.Long(t)
@@ -760,7 +778,7 @@ func TestManyAtOnce(t *testing.T) {
 
 // The scan of /proc is paid at each end of a leader.
 func BenchmarkMembers(b *testing.B) {
-	c := &Child{pid: 1 << 30, start: 1 << 62, marker: MarkerVar + "=bench"}
+	c := &Child{group: group{pid: 1 << 30, start: 1 << 62, marker: MarkerVar + "=bench"}}
 	for b.Loop() {
 		c.members()
 	}

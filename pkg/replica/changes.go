@@ -50,3 +50,11 @@ func editOf(s *localfs.Entry, row *base.Row) Edit {
 	was := *row // the next one takes its place
 	return Edit{*s, &was}
 }
+
+// hiddenBy is localfs.HiddenBy, for all of a tree too.
+func hiddenBy(unseen []localfs.Unknown) func(path string) bool {
+	if slices.ContainsFunc(unseen, func(u localfs.Unknown) bool { return u.Path == "" }) {
+		return func(string) bool { return true }
+	}
+	return localfs.HiddenBy(unseen)
+}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -544,4 +545,27 @@ func (p *placement) noteDir(d *plan.Decision) error {
 		p.changes[n-1].Seen.MTime = now.MTime
 	}
 	return nil
+}
+
+// askAgain asks whether somebody has begun to work, since the plan, in a directory in which
+// something is to be placed: to fetch takes its time.
+func (p *placement) askAgain(ctx context.Context) {
+	if len(p.plan.together) == 0 {
+		return
+	}
+	var within []string
+	for _, dir := range p.plan.together {
+		within = append(within, localfs.Join(dir, "x"))
+	}
+	taken, _ := p.r.Comes(ctx, p.r.root, within)
+	for _, u := range taken {
+		if !slices.Contains(p.taken, u) {
+			p.taken, p.out.Problems = append(p.taken, u), append(p.out.Problems, u)
+		}
+	}
+}
+
+// isTaken reports whether a path is not to be touched any more.
+func (p *placement) isTaken(path string) bool {
+	return slices.ContainsFunc(p.taken, func(u localfs.Unknown) bool { return inside(path, u.Path) })
 }

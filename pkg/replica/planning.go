@@ -113,9 +113,8 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 	if err != nil {
 		return nil, err
 	}
-	occupied, together := r.comes(ctx)
 	p.unknown = append(p.unknown, under...)
-	p.unshown = append(r.names().unshowable(remote, seen), occupied...)
+	p.unshown = append(r.names().unshowable(remote, seen), p.occupied(ctx, r)...)
 	hidden := hiddenBy(slices.Concat(p.unknown, p.unshown))
 	covered := r.Wholes.Covers(remote)
 	known := func(e *tree.Entry) bool {
@@ -139,13 +138,33 @@ func (r *Replica) plan(ctx context.Context) (*planning, error) {
 		}
 	}
 	p.decisions = r.merge(s)
-	p.together = together
-	for _, dir := range together {
+	p.unmix()
+	return p, nil
+}
+
+// occupied gives what must stay as it is of what waits to be placed, and notes the directories
+// that must not be made of two.
+func (p *planning) occupied(ctx context.Context, r *Replica) (occupied []localfs.Unknown) {
+	if r.Comes == nil || len(r.base.Unplaced) == 0 {
+		return nil
+	}
+	var paths []string
+	for i := range r.base.Unplaced {
+		if path := r.base.Unplaced[i].Path; !tree.Within(path, localfs.Dir) {
+			paths = append(paths, path)
+		}
+	}
+	occupied, p.together = r.Comes(ctx, r.root, paths)
+	return occupied
+}
+
+// unmix gives the directories that must not be made of two to one of the sides.
+func (p *planning) unmix() {
+	for _, dir := range p.together {
 		if plan.Unmix(p.decisions, dir) {
 			p.mixed = append(p.mixed, dir)
 		}
 	}
-	return p, nil
 }
 
 func (o *Options) pristine(e *tree.Entry) bool {

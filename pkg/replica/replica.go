@@ -60,19 +60,16 @@ type Replica struct {
 	base *base.Base
 	root localfs.FileSystem
 	ownDir
+	haste
 	quirks    localfs.Quirks     // of the file system, as it was found when the tree was opened
 	probed    [2]uint64          // device and inode of the tree that traits are of
 	left      string             // why the base that was found does not count
 	newer     bool               // the bucket has lost what was made here last: see Sides.Newer
 	moved     bool               // the tree has another device or inode than the base saw
-	hurried   bool               // steps are small: an end is near
-	handsOver bool               // another machine is about to go on from here
-	flushed   map[string]bool    // paths that were staged since
 	capitals  int                // rows of the remote tree that are placed nowhere
-	late      bool               // the last of them put a large edit off: it is first in the next one
 	surveying bool               // a scan is for a survey
 	doubts    []string           // what the last scan could not tell, and the wholes it met
-	still     []string           // directories of which what is staged has to be of one moment
+	still     stillDirs          // directories of which what is staged has to be of one moment
 	shunned   map[string]bool    // objects that are damaged
 	refused   map[string]refusal // files that the disk had no room for, by path
 	// asFiles are the wholes that the remote side has as files, from before they were carried

@@ -17,6 +17,18 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 )
 
+// recovery brings back into a replica's tree what a tree of another time has.
+type recovery struct {
+	r        *Replica
+	under    string // a path: what is at it and below; "" for all
+	t        *store.Tree
+	source   store.Layout
+	progress store.Progress
+}
+
+// within reports whether a path is among what is brought back.
+func (v recovery) within(path string) bool { return v.under == "" || tree.Within(path, v.under) }
+
 // Restore makes what is at and below a path of the local tree ("" for all of
 // it) what t has there: what is placed is an edit like any other, and is pushed
 // as one. Local versions that it replaces are kept aside. It uses the stage, so
@@ -31,12 +43,13 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	dir := filepath.Join(r.StageDir(), "restore")
 	defer os.RemoveAll(dir)
 	r.base = base.New(dir, base.Header{})
-	covered, err := r.coveredNow(ctx, t)
+	v := recovery{r, under, t, source, progress}
+	covered, err := v.covered(ctx)
 	if err != nil {
 		return nil, err
 	}
-	within := func(path string) bool { return (under == "" || tree.Within(path, under)) && !covered(path) }
-	unread, err := r.asIs(ctx, within)
+	within := func(path string) bool { return v.within(path) && !covered(path) }
+	unread, err := v.asIs(ctx, within)
 	if err != nil {
 		return nil, err
 	}
@@ -59,18 +72,18 @@ func (r *Replica) Restore(ctx context.Context, under string, t *store.Tree, sour
 	return out, err
 }
 
-// coveredNow tells the paths at which a tree, or what is here, has wholes that were found by
+// covered tells the paths at which a tree, or what is here, has wholes that were found by
 // their content: they are another's to bring back.
-func (r *Replica) coveredNow(ctx context.Context, t *store.Tree) (func(path string) bool, error) {
-	shadows, err := r.Wholes.Shadows(ctx, r.root)
+func (v recovery) covered(ctx context.Context) (func(path string) bool, error) {
+	shadows, err := v.r.Wholes.Shadows(ctx, v.r.root)
 	if err != nil {
 		return nil, err
 	}
-	entries := slices.Clone(t.Entries)
+	entries := slices.Clone(v.t.Entries)
 	for i := range shadows.Seen {
 		entries = append(entries, tree.Entry{Path: shadows.Seen[i].Path, Kind: shadows.Seen[i].Kind})
 	}
-	return r.Wholes.Covers(entries), nil
+	return v.r.Wholes.Covers(entries), nil
 }
 
 // Undelete brings back what t has at and below a path ("" for all of it) where nothing is
@@ -78,7 +91,7 @@ func (r *Replica) coveredNow(ctx context.Context, t *store.Tree) (func(path stri
 // those that are found by their content: they are another's to bring back.
 // What is here stays as it is, newer or not. The replica must be a fresh one.
 func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (*Outcome, error) {
-	out, err := r.bringMissing(ctx, under, t, source, progress)
+	out, err := recovery{r, under, t, source, progress}.missing(ctx)
 	if err != nil {
 		return out, err
 	}
@@ -92,7 +105,7 @@ func (r *Replica) Undelete(ctx context.Context, under string, t *store.Tree, sou
 		return out, nil
 	}
 	all := New(Options{Path: r.Path, Within: r.Within, Host: r.Host, Filter: &filter.Filter{}, Layout: r.Layout})
-	more, err := all.bringMissing(ctx, under, wholes, source, progress)
+	more, err := recovery{all, under, wholes, source, progress}.missing(ctx)
 	if more != nil {
 		out.Placed += more.Placed
 		out.Problems = append(out.Problems, more.Problems...)
@@ -106,8 +119,9 @@ func has(root, path string) bool {
 	return err == nil
 }
 
-// bringMissing places what the filter carries and is not here.
-func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree, source store.Layout, progress store.Progress) (out *Outcome, err error) {
+// missing places what the filter carries and is not here.
+func (v recovery) missing(ctx context.Context) (out *Outcome, err error) {
+	r := v.r
 	defer r.Close()
 	defer func() { err = anchor.Told(err) }()
 	if err := r.Open("", 0); err != nil {
@@ -121,35 +135,54 @@ func (r *Replica) bringMissing(ctx context.Context, under string, t *store.Tree,
 		return nil, err
 	}
 	// Both sides agree on what is here, whatever is in it: nothing is done about that.
-	part := &store.Tree{Filters: t.Filters}
+	part := &store.Tree{Filters: v.t.Filters}
 	for i := range seen {
 		row := base.Row{Entry: base.EntryOf(&seen[i], nil), Seen: seen[i].Seen}
 		r.base.Agree(row)
 		part.Entries = append(part.Entries, row.Entry)
 	}
 	here, missing := part.Entries, []tree.Entry(nil)
-	for _, e := range t.Entries {
-		if (under == "" || tree.Within(e.Path, under)) && !tree.Within(e.Path, localfs.Dir) && !has(r.Path, e.Path) && room(here, e.Path) {
+	for _, e := range v.t.Entries {
+		if v.within(e.Path) && !tree.Within(e.Path, localfs.Dir) && !has(r.Path, e.Path) && room(here, e.Path) {
 			missing = append(missing, e)
 		}
 	}
-	part.Entries = append(part.Entries, r.apart(ctx, missing)...)
+	part.Entries = append(part.Entries, v.apart(ctx, missing)...)
 	tree.Sort(part.Entries)
 	if err := r.Receive(part, "", 0, 0); err != nil {
 		return nil, err
 	}
-	return r.Settle(ctx, SettleOptions{Source: source, Progress: progress})
+	return r.Settle(ctx, SettleOptions{Source: v.source, Progress: v.progress})
+}
+
+// apart are those of some entries that are missing here which lie in no directory that is here
+// and whose files are only valid together: files of another moment would spoil it.
+func (v recovery) apart(ctx context.Context, missing []tree.Entry) []tree.Entry {
+	if v.r.Comes == nil || len(missing) == 0 {
+		return missing
+	}
+	var paths []string
+	for i := range missing {
+		paths = append(paths, missing[i].Path)
+	}
+	occupied, together := v.r.Comes(ctx, v.r.root, paths)
+	for _, u := range occupied {
+		together = append(together, u.Path)
+	}
+	return pick(missing, func(e *tree.Entry) bool {
+		return !slices.ContainsFunc(together, func(dir string) bool { return inside(e.Path, dir) })
+	})
 }
 
 // asIs makes the base say that both sides agree on what is here now. Every file
 // is read: one may be damaged that looks as it was. Those that cannot be read
 // are given back.
-func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]localfs.Unknown, error) {
-	seen, _, err := r.walk(ctx)
+func (v recovery) asIs(ctx context.Context, within func(string) bool) ([]localfs.Unknown, error) {
+	seen, _, err := v.r.walk(ctx)
 	if err != nil {
 		return nil, err
 	}
-	files := r.reader()
+	files := v.r.reader()
 	var unread []localfs.Unknown
 	for i := range seen {
 		s := &seen[i]
@@ -168,7 +201,7 @@ func (r *Replica) asIs(ctx context.Context, within func(string) bool) ([]localfs
 			}
 			row.Sum, row.Seen = got, now
 		}
-		r.base.Agree(row)
+		v.r.base.Agree(row)
 	}
 	return unread, nil
 }

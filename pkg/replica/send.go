@@ -60,7 +60,7 @@ func (r *Replica) stageStill(ctx context.Context, found *Changes, begin func() s
 			return nil, nil, err
 		}
 		pointRead.Reach()
-		unseen, err := r.stirred(ctx, found, staged)
+		unseen, err := secondLook{r, found, staged}.stirred(ctx)
 		if err == nil && len(unseen) == 0 {
 			staged.Found, staged.Unsettled = found, append(staged.Unsettled, moved...)
 			return staged, batch, nil
@@ -84,7 +84,7 @@ func (r *Replica) weigh(staged *Staged) error {
 		return nil
 	}
 	lost, err := staged.losing(pick(slices.Clone(staged.Found.Gone), func(e *tree.Entry) bool {
-		_, still := r.stillAt(e.Path)
+		_, still := r.still.at(e.Path)
 		return !still
 	}))
 	if err != nil {

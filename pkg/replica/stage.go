@@ -78,14 +78,14 @@ type staging struct {
 // goesWith reports whether an edit cannot wait for the next step: others of its directory are
 // in this one, and go with it or not.
 func (x *staging) goesWith(s *Edit) bool {
-	dir, still := x.r.stillAt(s.Path)
+	dir, still := x.r.still.at(s.Path)
 	return still && x.begun[dir]
 }
 
 // edit stages one edit, or notes why it is not.
 func (x *staging) edit(ctx context.Context, s *Edit) error {
 	r, out := x.r, x.out
-	dir, still := r.stillAt(s.Path)
+	dir, still := r.still.at(s.Path)
 	if still {
 		x.begun[dir] = true
 	}
@@ -189,7 +189,7 @@ func (x *staging) comes(s *Edit) int64 {
 // all comes what was sent since the end was known: who writes a log all the time must not
 // keep others here.
 func (x *staging) rank(s *Edit) int {
-	switch _, still := x.r.stillAt(s.Path); {
+	switch _, still := x.r.still.at(s.Path); {
 	case still && x.r.hurried:
 		return 2 // all of a directory at once, behind what is small
 	case still:
@@ -233,22 +233,6 @@ func (x *staging) inOrder(edited []Edit) []Edit {
 		return cmp.Compare(x.comes(&a), x.comes(&b))
 	})
 	return edited
-}
-
-// HandOver says whether another machine is about to go on from here: then a file goes with
-// all that it ends in, be it half a line.
-func (r *Replica) HandOver(now bool) { r.handsOver = now }
-
-// hurryBytes is what a step has at most before a near end: seconds on a slow
-// line, so that what is sent is committed in time.
-const hurryBytes = 8 << 20
-
-// ShortenSteps makes further steps small, small files first: there may be time for some
-// of them only.
-func (r *Replica) ShortenSteps() {
-	if !r.hurried {
-		r.hurried, r.flushed = true, map[string]bool{}
-	}
 }
 
 // agreed reports whether a staged row is what both sides agreed on already. One whose
@@ -347,10 +331,10 @@ func (x *staging) read(ctx context.Context, c *base.Change, s *Edit, read func(i
 }
 
 // had is how much of a file both sides agree on, so that nothing of it is taken back. At an
-// end, and of shadows, all is read.
+// end, of shadows, and of directories that have to be still, all is read.
 func (x *staging) had(s *Edit) int64 {
-	switch {
-	case x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
+	switch _, still := x.r.still.at(s.Path); {
+	case still, x.r.hurried, x.r.handsOver, tree.Within(s.Path, localfs.Dir):
 		return localfs.ToTheEnd
 	case s.Was == nil, s.Was.Kind != tree.File, x.r.unstored(s.Was), x.r.stale(s.Was):
 		return 0

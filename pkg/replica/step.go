@@ -56,7 +56,7 @@ func (r *Replica) gone(staged *Staged) []tree.Entry {
 	}
 	gone := staged.Found.Gone
 	if staged.Loss == nil || !staged.Goes {
-		gone = append(r.Wholes.Deletions(gone, staged.Loss != nil), r.stillGone(staged)...)
+		gone = append(r.Wholes.Deletions(gone, staged.Loss != nil), r.still.gone(staged)...)
 	}
 	wait := r.waitingWholes(staged)
 	if len(wait) == 0 {

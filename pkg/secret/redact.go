@@ -320,6 +320,9 @@ func (s *Stream) Next(piece []byte) []byte {
 	return s.take(x, piece, false)
 }
 
+// Keeps reports whether something is kept back.
+func (s *Stream) Keeps() bool { return len(s.held) > 0 }
+
 // Flush gives what was kept back: nothing follows.
 func (s *Stream) Flush() []byte {
 	if len(s.held) == 0 {

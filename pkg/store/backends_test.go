@@ -52,6 +52,9 @@ var turn struct {
 // row is a layout on a back end.
 type row struct{ store, layout string }
 
+// allBackends reports whether each back end is held to the whole suite.
+func allBackends() bool { return os.Getenv("COLTEC_BACKENDS") != "" }
+
 // rowsOf are those that this run tries with a test of the suite.
 func rowsOf(t *testing.T) []row {
 	t.Helper()
@@ -61,7 +64,7 @@ func rowsOf(t *testing.T) []row {
 			all = append(all, row{name, layout})
 		}
 	}
-	if os.Getenv("COLTEC_BACKENDS") != "" {
+	if allBackends() {
 		return all
 	}
 	at := slices.Index(sampled, t.Name())
@@ -126,7 +129,7 @@ func remoteOn(t testing.TB, root string, backends ...rclone.Backend) *rclone.Rem
 	if err != nil {
 		t.Fatal(err)
 	}
-	var o rclone.Options
+	o := rclone.Options{ConnectTimeout: time.Minute, IdleTimeout: 3 * time.Minute} // a busy machine is no store that hangs
 	if backends[0].Type == "webdav" {
 		o.Transfers = 1 // rclone's own server locks a directory that two uploads make; the engine tries again
 	}

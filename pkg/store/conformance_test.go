@@ -108,6 +108,10 @@ func conform(t *testing.T, f func(t *testing.T, s *suite)) {
 // conformLarge is [conform] for what moves many bytes: each layout and each store once,
 // and chance says which on which; all where the whole is asked for.
 func conformLarge(t *testing.T, f func(t *testing.T, s *suite)) {
+	if allBackends() {
+		conform(t, f)
+		return
+	}
 	stores := []string{"memory", "server"}
 	opened := map[string]func(testing.TB) place{"memory": inMemory, "server": onServer}
 	for _, turn := range sample.Some(t, 1, []int{0, 1}) {
