@@ -122,6 +122,10 @@ var children = map[string]func(){
 		groups, _ := os.Getgroups()
 		say(os.Getuid(), os.Getgid(), groups)
 	},
+	"become": func() { // the next one, as a user
+		env := []string{asChild + "=id", "HOME=/nowhere"}
+		say(Become(os.Getenv("COLTEC_TEST_USER"), []string{"/proc/self/exe"}, env))
+	},
 }
 
 func say(args ...any) { fmt.Fprintln(os.Stdout, args...) }
@@ -641,6 +645,58 @@ func TestUser(t *testing.T) {
 				t.Errorf("got %q, want %q", out.String(), want)
 			}
 		})
+	}
+}
+
+// Without su, without a name in /etc/passwd, and with a word where it is not permitted.
+func TestBecome(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	exe := worldReadableExe(t)
+	for user, want := range map[string]string{
+		"nobody":   "65534 65534 [65534]\n",
+		"12345":    "12345 12345 [12345]\n",
+		"12345:7":  "12345 7 [12345]\n",
+		"root":     "0 0 [", // the groups that we have
+		"no-such":  "user \"no-such\": user: unknown user no-such\n",
+		"":         "0 0 [",
+		"12345:no": "group \"no\": group: unknown group no\n",
+	} {
+		t.Run(user, func(t *testing.T) {
+			c, out := startBad(t, spec("become", func(s *Spec) { s.Env, s.Argv[0] = append(s.Env, "COLTEC_TEST_USER="+user), exe }))
+			within(t, "the end", func() { c.Wait(); c.Reap() })
+			if !strings.HasPrefix(out.String(), want) {
+				t.Errorf("got %q, want %q", out.String(), want)
+			}
+		})
+	}
+	t.Run("without the capability", func(t *testing.T) {
+		setpriv, err := exec.LookPath("setpriv")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, out := startBad(t, spec("become", func(s *Spec) {
+			s.Env = append(s.Env, "COLTEC_TEST_USER=12345")
+			s.Argv = []string{setpriv, "--bounding-set=-setuid,-setgid", exe}
+		}))
+		within(t, "the end", func() { c.Wait(); c.Reap() })
+		if !strings.HasPrefix(out.String(), "not permitted to become user \"12345\": operation not permitted") {
+			t.Errorf("got %q", out.String())
+		}
+	})
+}
+
+func TestAtHome(t *testing.T) {
+	env := []string{"A=1", "HOME=/old", "USER=old", "LOGNAME=old", "HOMEWARD=2"}
+	for user, want := range map[string][]string{
+		"12345":  env,
+		"root":   {"HOME=/root", "USER=root", "LOGNAME=root", "A=1", "HOMEWARD=2"},
+		"root:7": {"HOME=/root", "USER=root", "LOGNAME=root", "A=1", "HOMEWARD=2"},
+	} {
+		if got := atHome(user, env); !slices.Equal(got, want) {
+			t.Errorf("%s: %q", user, got)
+		}
 	}
 }
 
