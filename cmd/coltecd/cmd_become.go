@@ -17,3 +17,21 @@ func cmdBecome(p *program) *cli.Command {
 		},
 	}
 }
+
+// cmdFirst is the command of a container and the stop after it, as process 1: not for
+// people. A shell that is replaced by the command has no trap any more.
+func cmdFirst(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "first", ArgsUsage: "COMMAND…",
+		Hidden: true,
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "user", Usage: "the workspace's `USER`"}},
+		Action: func(c *cli.Context) error {
+			timeout, _ := p.lookup(daemon.StopTimeoutVar)
+			code, err := daemon.First(c.String("user"), timeout, c.Args().Slice(), p.environ)
+			if code == 0 && err == nil {
+				return nil
+			}
+			return exit{Code: code, Cause: err}
+		},
+	}
+}

@@ -31,6 +31,12 @@ if [ -z "${COLTEC_CONFIG-}" ]; then
 	done
 fi
 
+# A container that has a command of its own (overrideCommand: false, compose) replaces this
+# shell by it, and the trap with it. The command then runs below coltecd, which hands
+# signals on and stops when it has ended, or two seconds after a TERM.
+if [ $# -gt 0 ]; then
+	set -- /usr/local/bin/coltecd first --user "$(cat /usr/local/share/coltec/user 2>/dev/null || echo root)" -- "$@"
+fi
 trap 'coltec_as_user stop --timeout "${COLTEC_STOP_TIMEOUT:-9s}"; exit 0' TERM
 
 # The container's own file system remembers that it was started before: the first of

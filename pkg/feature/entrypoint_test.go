@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/coltec/coltec/features"
@@ -22,6 +23,7 @@ func TestEntrypoint(t *testing.T) {
 	const marker = ".coltec-was-started"
 	tests := map[string]struct {
 		user   string
+		args   []string                       // the container's own command
 		before func(t *testing.T, dir string) // dir has tmp, var/tmp, run and local
 		want   string                         // what coltecd is asked for, then what process 1 says
 		at     string                         // the marker is there afterwards
@@ -38,6 +40,9 @@ func TestEntrypoint(t *testing.T) {
 		"another user":               {user: "vscode", at: "tmp", want: "on\nbecome vscode -- stop --timeout 9s\n"},
 		"a user without a name":      {user: "1000", at: "tmp", want: "on\nbecome 1000 -- stop --timeout 9s\n"},
 		"another user, at a restart": {user: "1000", before: touch("tmp/" + marker), at: "tmp", want: "become 1000 -- start\non\nbecome 1000 -- stop --timeout 9s\n"},
+		// The CLI's exec replaces the shell, and with it the trap.
+		"a command of its own": {args: []string{"server", "--port", "a b"}, at: "tmp", want: "on\nfirst --user root -- server --port a b\n"},
+		"and another user":     {user: "1000", args: []string{"server"}, at: "tmp", want: "on\nfirst --user 1000 -- server\n"},
 	}
 	for name, argv := range shells {
 		if _, err := exec.LookPath(argv[0]); err != nil {
@@ -66,12 +71,13 @@ func TestEntrypoint(t *testing.T) {
 				writeScript(t, filepath.Join(dir, "local/bin/id"), "#!/bin/sh\necho 0\n")
 				script := inRoot(t, dir)
 				// The wait is for the start in the background: its word comes first.
-				cmd := exec.Command(argv[0], append(argv[1:], "-c", `trap "exit 0" TERM
+				cmd := exec.Command(argv[0], append(append(slices.Clone(argv[1:]), "-c", `trap "exit 0" TERM
 . "$0"
 wait
 echo on
+exec "$@"
 kill -TERM $$
-sleep 60`, script)...)
+sleep 60`, script), tt.args...)...)
 				cmd.Env = []string{"PATH=" + dir + "/local/bin:" + os.Getenv("PATH")}
 				out, err := cmd.CombinedOutput()
 				if err != nil || string(out) != tt.want {

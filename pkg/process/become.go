@@ -10,8 +10,11 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-// Become replaces this process by argv, as another user: a name or a number, either with
-// ":group". argv[0] is a path. It comes back with an error alone. Unlike su it needs no
+// self is the program that runs.
+const self = "/proc/self/exe"
+
+// Become replaces this process by itself with argv, as another user: a name or a number,
+// either with ":group". It comes back with an error alone. Unlike su it needs no
 // entry in /etc/passwd and no other program.
 func Become(name string, argv, env []string) error {
 	cred, err := credential(name)
@@ -30,7 +33,7 @@ func Become(name string, argv, env []string) error {
 		}
 		env = atHome(name, env)
 	}
-	return fmt.Errorf("cannot run %s: %w", argv[0], syscall.Exec(argv[0], argv, env))
+	return fmt.Errorf("cannot run %s: %w", argv[0], syscall.Exec(self, argv, env))
 }
 
 // atHome is an environment with what a login as a user changes in it; a bare number changes

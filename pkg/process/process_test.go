@@ -124,7 +124,7 @@ var children = map[string]func(){
 	},
 	"become": func() { // the next one, as a user
 		env := []string{asChild + "=id", "HOME=/nowhere"}
-		say(Become(os.Getenv("COLTEC_TEST_USER"), []string{"/proc/self/exe"}, env))
+		say(Become(os.Getenv("COLTEC_TEST_USER"), []string{"child"}, env))
 	},
 }
 
