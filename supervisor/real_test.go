@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/hooks"
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/logfile"
 	"github.com/coltec/coltec/pkg/unit"
@@ -426,5 +427,37 @@ func TestTwentyUnits(t *testing.T) {
 	l.reaches("s5", Exited)
 	if n := len(l.Status()); n > 6 {
 		t.Errorf("%d units are left", n)
+	}
+}
+
+// TestStandardInput: a service whose standard input ends may take that for the end of
+// who started it; a job, a hook and a probe that read it are to end.
+func TestStandardInput(t *testing.T) {
+	l := newLab(t, Options{})
+	reads := func(name string, kind unit.Kind) unit.Unit {
+		return unit.Unit{
+			Name: name, Kind: kind, Argv: []string{"/bin/sh", "-c", "echo " + name + " begins; cat; echo " + name + " ends"},
+			Stop: unit.Stop{Grace: 100 * time.Millisecond}, Restart: unit.Never,
+		}
+	}
+	watcher := reads("watcher", unit.Service)
+	watcher.Ready = &unit.Probe{Exec: []string{"/bin/cat"}}
+	hook := reads("hook", unit.Hook)
+	hook.Point = string(hooks.PostRestore)
+	l.run(watcher, hook, reads("job", unit.Job))
+	l.printed("watcher begins\n", 1)
+	l.reaches("watcher", Ready) // its probe has come to the end of its own
+	if err := l.RunHooks(t.Context(), hooks.PostRestore); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Do(t.Context(), "start", "job"); err != nil {
+		t.Fatal(err)
+	}
+	l.printed("hook ends\n", 1)
+	l.printed("job ends\n", 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if strings.Contains(l.text.String(), "watcher ends") {
+		t.Error("the service's standard input has ended")
 	}
 }

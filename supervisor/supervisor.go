@@ -277,7 +277,11 @@ func (s *Supervisor) perform(actions []action) {
 func (s *Supervisor) start(a actStart) {
 	out := s.sink(a.unit)
 	go func() {
-		c, err := s.opts.Runner.Start(s.processSpec(a.def.Argv, a.def), out)
+		spec := s.processSpec(a.def.Argv, a.def)
+		// Watchers of files take the end of their standard input for the end of who
+		// started them. A job or a hook that reads it would never end.
+		spec.Quiet = a.def.Kind == unit.Service
+		c, err := s.opts.Runner.Start(spec, out)
 		if err != nil {
 			s.send(msgUnit{a.unit, evNoStart{a.run, err.Error(), process.NeedsPerson(err)}})
 			return

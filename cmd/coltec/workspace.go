@@ -77,10 +77,29 @@ func (w *workspace) hasBucket() bool {
 	return w.spec.Persistence.Enabled && w.spec.HeadRemote() != ""
 }
 
-// open finds the workspace in dir; "" is here.
+// above is the nearest folder with a spec, from here upwards; here if there is none.
+func above() string {
+	here, err := filepath.Abs(".")
+	if err != nil {
+		return "."
+	}
+	for dir := here; ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(filepath.Join(dir, specName)); err == nil && info.Mode().IsRegular() {
+			if dir == here {
+				return "."
+			}
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return "."
+		}
+	}
+}
+
+// open finds the workspace in dir; "" is here, or above.
 func open(dir string) (*workspace, error) {
 	if dir == "" {
-		dir = "."
+		dir = above()
 	}
 	folder, err := filepath.Abs(dir)
 	if err != nil {

@@ -28,6 +28,11 @@ func TestArrange(t *testing.T) {
 		"an unknown verb":               {"fly --high", "fly --high --"},
 		"global flags alone":            {"--help", "--help"},
 		"help of a verb":                {"start --help", "start --help --"},
+		"help after an argument":        {"history restore --help", "history --help --"},
+		"help between arguments":        {"logs web -h more", "logs -h --"},
+		"help as an argument":           {"logs -- --help", "logs -- --help"},
+		"help as a value":               {"logs web -n --help", "logs -n --help -- web"},
+		"help of an unknown verb":       {"fly --help", "fly --help --"},
 		"repeated":                      {"run --only a x --only b", "run --only a --only b -- x"},
 	}
 	app := newApp(&program{name: "coltecd"})

@@ -200,7 +200,7 @@ func (p *program) spawn(ctx context.Context, crash *os.File, args []string) (sta
 	defer r.Close()
 	// A shell's or an editor's open files would be held for ever: some tools
 	// hang on that.
-	if err := unix.CloseRange(3, 1<<30, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+	if err := keepInherited(); err != nil {
 		p.say("cannot close inherited files: %v", err)
 	}
 	cmd := exec.Command("/proc/self/exe", args...)

@@ -29,7 +29,7 @@ import (
 var update = flag.Bool("update", false, "write the generated documents anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"coltecd": main, "coltec-daemon": main})
+	testscript.Main(m, map[string]func(){"coltecd": main, "coltec-daemon": main, "refused": refused})
 }
 
 // TestScripts runs testdata/*.txtar: one file a verb, with the real program.

@@ -15,7 +15,8 @@ coltec_as_user() {
 	if [ "$(id -u)" != 0 ] || [ "$coltec_user" = root ]; then
 		/usr/local/bin/coltecd "$@"
 	else
-		su -s /bin/sh -c "exec /usr/local/bin/coltecd $*" "$coltec_user"
+		# Not su: an image may have none, or no name for the user.
+		/usr/local/bin/coltecd become "$coltec_user" -- "$@"
 	fi
 }
 
@@ -30,11 +31,29 @@ if [ -z "${COLTEC_CONFIG-}" ]; then
 	done
 fi
 
+# A container that has a command of its own (overrideCommand: false, compose) replaces this
+# shell by it, and the trap with it. The command then runs below coltecd, which hands
+# signals on and stops when it has ended, or two seconds after a TERM.
+if [ $# -gt 0 ]; then
+	set -- /usr/local/bin/coltecd first --user "$(cat /usr/local/share/coltec/user 2>/dev/null || echo root)" -- "$@"
+fi
 trap 'coltec_as_user stop --timeout "${COLTEC_STOP_TIMEOUT:-9s}"; exit 0' TERM
 
-# The container's own file system remembers that it was started before.
-if [ -e /tmp/.coltec-was-started ]; then
+# The container's own file system remembers that it was started before: the first of
+# these that can be written to. What is there is not followed, and in a shell of its own
+# a failure ends no more than that.
+coltec_started=
+for coltec_dir in /tmp /var/tmp /run /usr/local/share/coltec; do
+	if [ -e "$coltec_dir/.coltec-was-started" ] || [ -L "$coltec_dir/.coltec-was-started" ]; then
+		coltec_started=yes
+	fi
+done
+if [ -n "$coltec_started" ]; then
 	coltec_as_user start </dev/null &
 else
-	: >/tmp/.coltec-was-started || :
+	for coltec_dir in /tmp /var/tmp /run /usr/local/share/coltec; do
+		if (set -C && : >"$coltec_dir/.coltec-was-started") 2>/dev/null; then
+			break
+		fi
+	done
 fi

@@ -15,6 +15,7 @@ import (
 func Arrange(app *cli.App, args []string) []string {
 	var global, local, rest []string
 	var verbs []string
+	help := false
 	var own []cli.Flag
 	commands := app.Commands
 	words := args[1:]
@@ -38,6 +39,7 @@ func Arrange(app *cli.App, args []string) []string {
 			verbs = append(verbs, word)
 		default:
 			var flag []string
+			help = help || (word == "--help" || word == "-h") && !known(own, word)
 			isGlobal := known(app.Flags, word) && !known(own, word)
 			if isGlobal {
 				flag, words = take(app.Flags, word, words)
@@ -53,6 +55,9 @@ func Arrange(app *cli.App, args []string) []string {
 		return append(out, local...)
 	}
 	out = append(append(out, verbs...), local...)
+	if help {
+		rest = nil // the library would look for help on the first argument
+	}
 	return append(append(out, "--"), rest...)
 }
 

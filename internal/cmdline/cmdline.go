@@ -138,10 +138,14 @@ func OnUsageError(c *cli.Context, err error, _ bool) error {
 func NoVerb(c *cli.Context) error {
 	if c.Args().Present() {
 		err := Usage("unknown verb %q", c.Args().First())
-		if near := cli.SuggestCommand(c.App.Commands, c.Args().First()); near != "" {
-			return hint.Wrap(err, "%s", near)
+		commands, of := c.App.Commands, c.App.Name
+		if c.Command != nil && len(c.Command.Subcommands) > 0 && c.Command.HelpName != "" { // a verb of two words
+			commands, of = c.Command.Subcommands, c.Command.HelpName
 		}
-		return hint.Wrap(err, "see %s --help", c.App.Name)
+		if near := Near(commands, c.Args().First()); near != "" {
+			return hint.Wrap(err, "did you mean %s %s? See %s --help", of, near, of)
+		}
+		return hint.Wrap(err, "see %s --help", of)
 	}
 	c.App.Writer = c.App.ErrWriter // not what was asked for
 	_ = cli.ShowAppHelp(c)

@@ -34,6 +34,10 @@ const Tailscaled = "tailscaled"
 // ignore keeps the binaries out of git: they are large, and made anew.
 const ignore = "# coltec puts the binaries here\n/bin/\n"
 
+// attributes keep the line ends: a clone on Windows may turn them, and what is read in the
+// container is no script then.
+const attributes = "* text eol=lf\n"
+
 // Write brings the Feature of the workspace in folder up to date: its files, and
 // the binaries that are in from (see Find and WithoutTailscale). What is equal is
 // left alone, so that the image is not built again. It returns the architectures it
@@ -60,6 +64,9 @@ func Write(folder string, from Binaries) ([]string, error) {
 	})
 	if err == nil {
 		err = put(root, filepath.Join(Dir, ".gitignore"), bytes.NewReader([]byte(ignore)), 0o644)
+	}
+	if err == nil {
+		err = put(root, filepath.Join(Dir, ".gitattributes"), bytes.NewReader([]byte(attributes)), 0o644)
 	}
 	var arches []string
 	for _, arch := range []string{"amd64", "arm64"} {

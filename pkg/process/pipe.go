@@ -27,7 +27,7 @@ func widen(fd uintptr) {
 	_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize)
 }
 
-// reopen opens a pipe for both reading and writing, for a child to print to. As
+// reopen opens a pipe for both reading and writing, for a child to have. Output: as
 // long as the child runs, somebody can read then: were we killed, its next line
 // would not kill it by SIGPIPE, and who comes after us finds the pipe in /proc
 // (see Rescue). The end of the child is still the end of its output.
@@ -37,7 +37,7 @@ func reopen(w *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err // no /proc: the plain end has to do
 	}
-	return os.NewFile(uintptr(fd), "stdout"), nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // errEnd is the end of the output.

@@ -68,7 +68,7 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		c.marker = MarkerVar + "=" + spec.Marker
 		env = append(env[:len(env):len(env)], c.marker)
 	}
-	stdio, printed, err := openStdio(spec.Stdin, out != nil, cred)
+	stdio, printed, err := openStdio(spec.Quiet, out != nil, cred)
 	if err != nil {
 		return nil, err
 	}

@@ -122,6 +122,10 @@ var children = map[string]func(){
 		groups, _ := os.Getgroups()
 		say(os.Getuid(), os.Getgid(), groups)
 	},
+	"become": func() { // the next one, as a user
+		env := []string{asChild + "=id", "HOME=/nowhere"}
+		say(Become(os.Getenv("COLTEC_TEST_USER"), []string{"child"}, env))
+	},
 }
 
 func say(args ...any) { fmt.Fprintln(os.Stdout, args...) }
@@ -499,22 +503,40 @@ func TestWhatAChildGets(t *testing.T) {
 	}
 }
 
+// TestStdin: esbuild --watch and others like it end when their standard input does,
+// and so ended at once, each time.
 func TestStdin(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := newOutput()
-	c, err := Start(Spec{Argv: []string{"cat"}, Stdin: r}, out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Close()
-	fmt.Fprint(w, "hello")
-	w.Close()
-	within(t, "the end", func() { c.Wait(); c.Reap() })
-	if out.String() != "hello" {
-		t.Errorf("got %q", out.String())
+	t.Run("it ends at once", func(t *testing.T) {
+		out := newOutput()
+		c, err := Start(Spec{Argv: []string{"sh", "-c", "cat; echo the end"}}, out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		within(t, "the end", func() { c.Wait(); c.Reap() })
+		if out.String() != "the end\n" {
+			t.Errorf("got %q", out.String())
+		}
+	})
+	for name, user := range map[string]string{"ours": "", "another user's": "12345"} {
+		t.Run("it is quiet, "+name, func(t *testing.T) {
+			if user != "" && os.Geteuid() != 0 {
+				t.Skip("only root can become somebody else")
+			}
+			out := newOutput()
+			// The line comes by the pipe, from the child itself: whoever reads there reads on.
+			script := `echo still here >/dev/stdin; while read -r line; do echo "$line"; done </dev/stdin; echo the end`
+			c, err := Start(Spec{Argv: []string{"/bin/sh", "-c", script}, User: user, Quiet: true}, out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.expect(t, "still here\n")
+			c.Signal(syscall.SIGTERM)
+			var exit Exit
+			within(t, "the end", func() { exit = c.Wait(); c.Reap() })
+			if out.String() != "still here\n" || exit.Signal != syscall.SIGTERM {
+				t.Errorf("got %q, %v", out.String(), exit)
+			}
+		})
 	}
 }
 
@@ -593,7 +615,10 @@ func TestFailedStartsLeakNothing(t *testing.T) {
 		if _, err := Start(Spec{Argv: []string{path}}, newOutput()); err == nil {
 			t.Fatal("it starts")
 		}
-		c, _ := startBad(t, spec("exit 3", nil))
+		if _, err := Start(Spec{Argv: []string{path}, Quiet: true}, newOutput()); err == nil {
+			t.Fatal("it starts")
+		}
+		c, _ := startBad(t, spec("exit 3", func(s *Spec) { s.Quiet = true }))
 		within(t, "the end", func() { c.Wait(); c.Reap() })
 	}
 	if after := count(); after > before+2 { // the poller may have opened its own
@@ -620,6 +645,58 @@ func TestUser(t *testing.T) {
 				t.Errorf("got %q, want %q", out.String(), want)
 			}
 		})
+	}
+}
+
+// Without su, without a name in /etc/passwd, and with a word where it is not permitted.
+func TestBecome(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become somebody else")
+	}
+	exe := worldReadableExe(t)
+	for user, want := range map[string]string{
+		"nobody":   "65534 65534 [65534]\n",
+		"12345":    "12345 12345 [12345]\n",
+		"12345:7":  "12345 7 [12345]\n",
+		"root":     "0 0 [", // the groups that we have
+		"no-such":  "user \"no-such\": user: unknown user no-such\n",
+		"":         "0 0 [",
+		"12345:no": "group \"no\": group: unknown group no\n",
+	} {
+		t.Run(user, func(t *testing.T) {
+			c, out := startBad(t, spec("become", func(s *Spec) { s.Env, s.Argv[0] = append(s.Env, "COLTEC_TEST_USER="+user), exe }))
+			within(t, "the end", func() { c.Wait(); c.Reap() })
+			if !strings.HasPrefix(out.String(), want) {
+				t.Errorf("got %q, want %q", out.String(), want)
+			}
+		})
+	}
+	t.Run("without the capability", func(t *testing.T) {
+		setpriv, err := exec.LookPath("setpriv")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, out := startBad(t, spec("become", func(s *Spec) {
+			s.Env = append(s.Env, "COLTEC_TEST_USER=12345")
+			s.Argv = []string{setpriv, "--bounding-set=-setuid,-setgid", exe}
+		}))
+		within(t, "the end", func() { c.Wait(); c.Reap() })
+		if !strings.HasPrefix(out.String(), "not permitted to become user \"12345\": operation not permitted") {
+			t.Errorf("got %q", out.String())
+		}
+	})
+}
+
+func TestAtHome(t *testing.T) {
+	env := []string{"A=1", "HOME=/old", "USER=old", "LOGNAME=old", "HOMEWARD=2"}
+	for user, want := range map[string][]string{
+		"12345":  env,
+		"root":   {"HOME=/root", "USER=root", "LOGNAME=root", "A=1", "HOMEWARD=2"},
+		"root:7": {"HOME=/root", "USER=root", "LOGNAME=root", "A=1", "HOMEWARD=2"},
+	} {
+		if got := atHome(user, env); !slices.Equal(got, want) {
+			t.Errorf("%s: %q", user, got)
+		}
 	}
 }
 

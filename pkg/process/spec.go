@@ -1,7 +1,5 @@
 package process
 
-import "os"
-
 // MarkerVar is the variable that marks the children of a supervisor.
 const MarkerVar = "COLTEC_UNIT"
 
@@ -11,7 +9,7 @@ type Spec struct {
 	Env    []string // the full environment
 	Dir    string   // empty is /
 	User   string   // name, uid, or either with ":group"; empty is ours
-	Stdin  *os.File // nil is /dev/null
+	Quiet  bool     // standard input is a pipe into which nothing comes and which does not end; else it is /dev/null
 	Marker string   // not empty: put into the environment as MarkerVar, to find descendants that left the group
 	Held   string   // directory for the lines that it has begun, for Rescue; empty: a killed supervisor loses them
 }

@@ -24,14 +24,17 @@ func (s stdio) close() {
 // openStdio opens the child's files: a pipe of our own for its output, since
 // os/exec's would bind the end of the child to the end of its output. printed is the end of
 // it that is read; nil where none is wanted.
-func openStdio(in *os.File, wanted bool, cred *syscall.Credential) (s stdio, printed *os.File, err error) {
+func openStdio(quiet, wanted bool, cred *syscall.Credential) (s stdio, printed *os.File, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return stdio{}, nil, err
 	}
 	s = stdio{in: null, out: null, own: []*os.File{null}}
-	if in != nil {
-		s.in = in
+	if quiet {
+		if err := s.quieten(cred); err != nil {
+			s.close()
+			return stdio{}, nil, err
+		}
 	}
 	if wanted {
 		r, w, err := os.Pipe()
@@ -51,6 +54,27 @@ func openStdio(in *os.File, wanted bool, cred *syscall.Credential) (s stdio, pri
 		}
 	}
 	return s, printed, nil
+}
+
+// quieten makes standard input a pipe that is silent. The child itself has it open
+// for writing, so that it does not end with us either: the last lines of a child are
+// found by its output (see Rescue), which is gone when the child is.
+func (s *stdio) quieten(cred *syscall.Credential) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close()
+	both, err := reopen(w)
+	if err != nil {
+		return nil // no /proc: /dev/null has to do
+	}
+	s.in, s.own = both, append(s.own, both)
+	if cred != nil {
+		_ = both.Chown(int(cred.Uid), int(cred.Gid)) // or it could not open /dev/stdin
+	}
+	return nil
 }
 
 // outlet is where a child prints to, as we read it.

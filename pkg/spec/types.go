@@ -410,7 +410,7 @@ const (
 type Service struct {
 	// Name of the service, unique among services and hooks.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Command and its arguments. No shell is between.
+	// Command and its arguments. No shell is between. Nothing comes by its standard input, which stays open while it runs.
 	Command []string `yaml:"command" jsonschema:"required"`
 	// Dir to run in, absolute; the workspace folder by default.
 	Dir string `yaml:"dir"`
