@@ -59,7 +59,7 @@ var lower = map[string]string{
 	"features":         "",
 	"templates":        "",
 	"extensions":       "",
-	"pkg/scaffold":     "pkg/hint pkg/killpoint pkg/spec pkg/wholefile pkg/yamlfile",
+	"pkg/scaffold":     "pkg/hint pkg/jsonc pkg/killpoint pkg/spec pkg/wholefile pkg/yamlfile",
 	"pkg/isolation":    "pkg/jsonc pkg/spec",
 	"pkg/feature":      "features pkg/hint pkg/wholefile",
 	"pkg/devcontainer": "pkg/hint pkg/secret",

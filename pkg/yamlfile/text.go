@@ -100,3 +100,41 @@ func uncommented(line string) (text string, comment bool) {
 	}
 	return line, false
 }
+
+// UnmarshalWritten is Unmarshal, with numbers as texts: the mark, and what was written. 010
+// is not 8 then, and 1.10 not 1.1.
+func UnmarshalWritten(b []byte, v any, mark string, opts ...yaml.DecodeOption) error {
+	return guarded(b, func() error {
+		root, err := parse(b)
+		if root == nil || err != nil {
+			return err
+		}
+		return yaml.NodeToValue(written(root, mark), v, opts...)
+	})
+}
+
+// written is a node with its numbers as texts.
+func written(n ast.Node, mark string) ast.Node {
+	switch n := n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		tk := *n.GetToken()
+		tk.Type, tk.Value = token.StringType, mark+tk.Value
+		return ast.String(&tk)
+	case *ast.MappingNode:
+		for _, pair := range n.Values {
+			written(pair, mark)
+		}
+	case *ast.MappingValueNode:
+		n.Value = written(n.Value, mark)
+		if key, ok := written(n.Key, mark).(ast.MapKeyNode); ok {
+			n.Key = key
+		}
+	case *ast.SequenceNode:
+		for i, item := range n.Values {
+			n.Values[i] = written(item, mark)
+		}
+	case *ast.AnchorNode:
+		n.Value = written(n.Value, mark)
+	}
+	return n
+}
