@@ -41,11 +41,12 @@ func TestDoctorsLimits(t *testing.T) {
 	}
 }
 
-// A store that refuses a request for its time speaks of the clock, not of the bucket.
-func TestDoctorBeforeASkewedStore(t *testing.T) {
+// doctored is what doctor finds of the bucket of a store with a fault.
+func doctored(t *testing.T, fault s3test.Fault) string {
+	t.Helper()
 	s := s3test.Start(t)
 	proxy := s.Proxy(t)
-	proxy.Inject(s3test.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"})
+	proxy.Inject(fault)
 	path, err := s3test.Rclone()
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +62,23 @@ func TestDoctorBeforeASkewedStore(t *testing.T) {
 	}
 	f := &findings{}
 	examineBucket(t.Context(), f, &workspace{spec: sp}, root, nil)
-	text := f.String()
+	return f.String()
+}
+
+// A store that refuses a request for its time speaks of the clock, not of the bucket.
+func TestDoctorBeforeASkewedStore(t *testing.T) {
+	text := doctored(t, s3test.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"})
 	for _, want := range []string{"skip  bucket", "FAIL  clock: ", "this machine's clock is too far from the store's", "fix: set the clock"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+// A store that insists on its region was said to refuse the credentials.
+func TestDoctorBeforeAStrictRegion(t *testing.T) {
+	text := doctored(t, s3test.Fault{Status: http.StatusBadRequest, Code: "AuthorizationHeaderMalformed", Message: "The authorization header is malformed; the region 'auto' is wrong; expecting 'eu-central-1'"})
+	for _, want := range []string{"FAIL  bucket: ", "the bucket is in another region than the remote says", "coltec update DIR --data region=eu-central-1"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}

@@ -1,11 +1,13 @@
 package s3test
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -66,6 +68,9 @@ type Fault struct {
 	Drop         bool          // cut the connection; the store sees nothing
 	Status       int           // answer with this status; the store sees nothing
 	Code         string        // the S3 error code that goes with Status
+	Message      string        // its message; "": one of ours
+	Extra        string        // more XML of the error
+	Header       http.Header   // goes with Status
 	Portal       Portal        // something else answers; the store sees nothing
 	Forget       bool          // a PUT is confirmed, with the ETag of its body; the store sees nothing
 	After        func(Request) // called when the store has answered, before the client knows
@@ -219,10 +224,11 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request, req Request) bool
 	case f.Status != 0:
 		// Reading the body first keeps the client from a reset while it writes.
 		_, _ = io.Copy(io.Discard, r.Body)
+		maps.Copy(w.Header(), f.Header)
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(f.Status)
 		if r.Method != http.MethodHead {
-			fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>injected</Message></Error>", f.Code)
+			fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message>%s</Error>", f.Code, cmp.Or(f.Message, "injected"), f.Extra)
 		}
 		return false
 	}

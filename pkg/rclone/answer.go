@@ -166,6 +166,7 @@ type answers struct {
 	op      string
 	tags    []string // the ETags of what the store said is done
 	foreign string   // what was wrong with the first that was no store's
+	region  string   // of the bucket, where a store said that a request was for another
 	copies  int      // of a move, those whose original is not deleted yet
 	begun   bool     // of an upload: a store has answered
 	silent  bool     // and there was a 204, which says nothing of what it holds
@@ -176,6 +177,9 @@ func (s *answers) take(msg string) {
 	a, is := readAnswer(msg)
 	if !is || s.op == "" {
 		return
+	}
+	if region := a.region(); region != "" {
+		s.region = region
 	}
 	why := a.foreign(s.op)
 	switch {

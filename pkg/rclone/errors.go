@@ -22,6 +22,7 @@ const (
 	Unauthorized  Class = "unauthorized"  // wrong or missing credentials, or rights
 	ClockSkew     Class = "clock-skew"    // our clock is too far from the store's
 	NoBucket      Class = "no-bucket"     // no such bucket
+	WrongRegion   Class = "wrong-region"  // the request was signed for another region than the bucket's
 	Unreachable   Class = "unreachable"   // no connection, or none that lasted
 	Throttled     Class = "throttled"     // 429, SlowDown
 	Server        Class = "server"        // 5xx
@@ -53,6 +54,7 @@ var about = map[Class]struct {
 	Unauthorized:  {false, false, "the store refuses the credentials", "check the access key, the secret key and what they may do with this bucket"},
 	ClockSkew:     {true, false, "this machine's clock is too far from the store's", "set the clock (after a suspend, restart the container or its virtual machine)"},
 	NoBucket:      {false, false, "the bucket does not exist", "make the bucket, or correct its name and the endpoint"},
+	WrongRegion:   {false, false, "the bucket is in another region than the remote says", regionStep("")},
 	Unreachable:   {true, true, "the store cannot be reached", "check the network and the remote's endpoint"},
 	Throttled:     {true, true, "the store asks for fewer requests", ""},
 	Server:        {true, true, "the store has a fault", ""},
@@ -212,17 +214,22 @@ var s3Codes = map[string]Class{
 	"InvalidBucketName":            Config,
 	"PermanentRedirect":            Config,
 	"InvalidLocationConstraint":    Config,
-	"SlowDown":                     Throttled,
-	"TooManyRequests":              Throttled,
-	"ServiceUnavailable":           Throttled,
-	"RequestLimitExceeded":         Throttled,
-	"RequestTimeout":               Unreachable,
-	"InternalError":                Server,
-	"BadDigest":                    Corrupted,
-	"IncompleteBody":               Corrupted,
-	"QuotaExceeded":                StoreFull,
-	"XMinioStorageFull":            StoreFull,
-	"EntityTooLarge":               StoreFull,
+
+	"InvalidRegion":                      WrongRegion,
+	"InvalidRegionName":                  WrongRegion, // R2
+	"IllegalLocationConstraintException": WrongRegion,
+
+	"SlowDown":             Throttled,
+	"TooManyRequests":      Throttled,
+	"ServiceUnavailable":   Throttled,
+	"RequestLimitExceeded": Throttled,
+	"RequestTimeout":       Unreachable,
+	"InternalError":        Server,
+	"BadDigest":            Corrupted,
+	"IncompleteBody":       Corrupted,
+	"QuotaExceeded":        StoreFull,
+	"XMinioStorageFull":    StoreFull,
+	"EntityTooLarge":       StoreFull,
 }
 
 // statuses sorts HTTP status codes where no S3 code helps.
@@ -296,6 +303,9 @@ var exits = map[int]Class{
 
 // classify sorts a failed run by its message and, failing that, its exit code.
 func classify(msg string, exit int) Class {
+	if otherRegion(msg) {
+		return WrongRegion
+	}
 	if m := apiCode.FindStringSubmatch(msg); m != nil {
 		if class, known := s3Codes[m[1]]; known {
 			return class
