@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
@@ -82,5 +83,30 @@ func TestDoctorBeforeAStrictRegion(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
+	}
+}
+
+// What a start does first is looked at: doctor said ok of stores that no workspace starts on.
+func TestDoctorBeforeOddStores(t *testing.T) {
+	sample.Long(t)
+	for name, c := range map[string]struct {
+		fault s3test.Fault
+		want  []string
+	}{
+		"no right to list":        {s3test.Fault{Kind: s3test.List, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  reading and listing: cannot list", "the right to list the bucket (s3:ListBucket)", "ok    conditional writes"}},
+		"refuses what is missing": {s3test.Fault{Kind: s3test.Get, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  reading and listing: cannot get", "without that, stores refuse what is not there, too"}},
+		"lists nothing":           {s3test.Fault{Kind: s3test.List, Status: http.StatusNotFound, Code: "NoSuchKey"}, []string{"FAIL  reading and listing: ", "the bucket does not exist", "correct its name and the endpoint"}},
+		"an archive":              {s3test.Fault{Kind: s3test.Get, Status: http.StatusForbidden, Code: "InvalidObjectState"}, []string{"FAIL  reading and listing: ", "the object is in an archive", "end the rule of the bucket"}},
+		"If-Match is refused":     {s3test.Fault{If: func(r s3test.Request) bool { return r.Header.Get("If-Match") != "" }, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  conditional writes: the bucket takes writes, and refuses conditional ones", "let If-Match and If-None-Match through"}},
+		"no right to delete":      {s3test.Fault{Kind: s3test.Delete, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"FAIL  bucket: cannot delete", "the right to delete (s3:DeleteObject)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := doctored(t, c.fault)
+			for _, want := range c.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("it does not say %q:\n%s", want, text)
+				}
+			}
+		})
 	}
 }

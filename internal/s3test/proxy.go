@@ -71,6 +71,7 @@ type Fault struct {
 	Message      string        // its message; "": one of ours
 	Extra        string        // more XML of the error
 	Header       http.Header   // goes with Status
+	Strip        []string      // headers of the request that the store does not see
 	Portal       Portal        // something else answers; the store sees nothing
 	Forget       bool          // a PUT is confirmed, with the ETag of its body; the store sees nothing
 	After        func(Request) // called when the store has answered, before the client knows
@@ -170,6 +171,9 @@ func (p *Proxy) pass(w *answer, r *http.Request, req *Request, next http.Handler
 	for _, f := range faults {
 		if !f.before(w, r, *req) {
 			return
+		}
+		for _, name := range f.Strip {
+			r.Header.Del(name)
 		}
 	}
 	w.held = slices.ContainsFunc(faults, func(f *Fault) bool {

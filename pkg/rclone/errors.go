@@ -23,6 +23,7 @@ const (
 	ClockSkew     Class = "clock-skew"    // our clock is too far from the store's
 	NoBucket      Class = "no-bucket"     // no such bucket
 	WrongRegion   Class = "wrong-region"  // the request was signed for another region than the bucket's
+	Archived      Class = "archived"      // the object is in an archive (GLACIER), from which it must be restored first
 	Unreachable   Class = "unreachable"   // no connection, or none that lasted
 	Throttled     Class = "throttled"     // 429, SlowDown
 	Server        Class = "server"        // 5xx
@@ -55,6 +56,7 @@ var about = map[Class]struct {
 	ClockSkew:     {true, false, "this machine's clock is too far from the store's", "set the clock (after a suspend, restart the container or its virtual machine)"},
 	NoBucket:      {false, false, "the bucket does not exist", "make the bucket, or correct its name and the endpoint"},
 	WrongRegion:   {false, false, "the bucket is in another region than the remote says", regionStep("")},
+	Archived:      {false, false, "the object is in an archive", "restore it in the store, and end the rule of the bucket that archives what is below this prefix: coltecd reads it at any time"},
 	Unreachable:   {true, true, "the store cannot be reached", "check the network and the remote's endpoint"},
 	Throttled:     {true, true, "the store asks for fewer requests", ""},
 	Server:        {true, true, "the store has a fault", ""},
@@ -209,6 +211,7 @@ var s3Codes = map[string]Class{
 	"AccountProblem":               Unauthorized,
 	"AllAccessDisabled":            Unauthorized,
 	"Unauthorized":                 Unauthorized,
+	"InvalidObjectState":           Archived,
 	"NotImplemented":               Unsupported,
 	"InvalidArgument":              Config,
 	"InvalidBucketName":            Config,
@@ -257,6 +260,7 @@ var phrases = []struct {
 	{"file too big for remaining disk space", LocalDiskFull},
 	{"source file is being updated", LocalChanged},
 	{"corrupted on transfer", Corrupted},
+	{"object in glacier", Archived},
 	{"permission denied", LocalDenied},
 	{"read-only file system", LocalDenied},
 	{"stopped after 10 redirects", Foreign},
