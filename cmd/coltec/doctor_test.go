@@ -98,6 +98,7 @@ func TestDoctorBeforeOddStores(t *testing.T) {
 		"lists nothing":           {s3test.Fault{Kind: s3test.List, Status: http.StatusNotFound, Code: "NoSuchKey"}, []string{"FAIL  reading and listing: ", "the bucket does not exist", "correct its name and the endpoint"}},
 		"an archive":              {s3test.Fault{Kind: s3test.Get, Status: http.StatusForbidden, Code: "InvalidObjectState"}, []string{"FAIL  reading and listing: ", "the object is in an archive", "end the rule of the bucket"}},
 		"If-Match is refused":     {s3test.Fault{If: func(r s3test.Request) bool { return r.Header.Get("If-Match") != "" }, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  conditional writes: the bucket takes writes, and refuses conditional ones", "let If-Match and If-None-Match through"}},
+		"SSE-KMS":                 {s3test.Fault{Seal: s3test.SealedBy(http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}})}, []string{"ok    bucket", "ok    reading and listing", "ok    conditional writes"}},
 		"no right to delete":      {s3test.Fault{Kind: s3test.Delete, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"FAIL  bucket: cannot delete", "the right to delete (s3:DeleteObject)"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,8 @@ type ProbeResult struct {
 	Create bool
 	// Match: a write under [IfMatch] is refused when the ETag is another.
 	Match bool
-	// ETagIsMD5: one is accepted when it is the MD5 of the body.
+	// ETagIsMD5: one is accepted when it is that of the body: its MD5, or what the store named
+	// for it.
 	ETagIsMD5 bool
 	// ServerTime is when the probe was written, by the store's clock.
 	ServerTime time.Time

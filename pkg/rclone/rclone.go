@@ -28,6 +28,7 @@ type Remote struct {
 	opts     Options
 	environ  []string
 	redactor *secret.Redactor // of every text
+	tags     *tags            // what is known of its ETags, shared with all that are made of it
 	behind   string           // what may be wrong with the endpoint, as a step; "": nothing
 	store    string           // see Identity
 	service  string           // see Service
@@ -53,8 +54,8 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 	opts.noHash, opts.overS3 = backends[at].Type == "crypt", overS3(backends, name)
 	return &Remote{
 		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), redactor: secret.NewRedactor(secrets...),
-		behind: behind,
-		store:  identity(bin, backends[at], root), service: identity(bin, backends[at], ""),
+		behind: behind, tags: &tags{},
+		store: identity(bin, backends[at], root), service: identity(bin, backends[at], ""),
 	}, nil
 }
 
