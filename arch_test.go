@@ -31,7 +31,7 @@ var lower = map[string]string{
 	"hooks":            "pkg/unit", // below the spec and the supervisor: both name points, and it names neither
 	"pkg/process":      "pkg/hint",
 	"pkg/logfile":      "pkg/anchor pkg/hint pkg/secret",
-	"pkg/spec":         "hooks pkg/backoff pkg/filter pkg/hint pkg/secret pkg/wholefile",
+	"pkg/spec":         "hooks pkg/backoff pkg/filter pkg/hint pkg/secret pkg/wholefile pkg/yamlfile",
 	"pkg/rclone":       "pkg/anchor pkg/hint pkg/process pkg/secret",
 	"pkg/store":        "pkg/account pkg/filter pkg/hint pkg/killpoint pkg/rclone pkg/sparse pkg/tree pkg/wholefile",
 	"pkg/localfs":      "pkg/anchor pkg/hint pkg/sparse pkg/tree pkg/wholefile",
@@ -59,7 +59,7 @@ var lower = map[string]string{
 	"features":         "",
 	"templates":        "",
 	"extensions":       "",
-	"pkg/scaffold":     "pkg/hint pkg/killpoint pkg/spec pkg/wholefile pkg/yamlfile",
+	"pkg/scaffold":     "pkg/hint pkg/jsonc pkg/killpoint pkg/spec pkg/wholefile pkg/yamlfile",
 	"pkg/isolation":    "pkg/jsonc pkg/spec",
 	"pkg/feature":      "features pkg/hint pkg/wholefile",
 	"pkg/devcontainer": "pkg/hint pkg/secret",

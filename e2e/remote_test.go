@@ -30,7 +30,7 @@ func TestRemoteFaults(t *testing.T) {
 		"is cut off":          {s3test.Fault{Drop: true}, []string{"the store cannot be reached", "check the network"}},
 		"cuts its answers":    {s3test.Fault{DropResponse: true}, []string{"the store cannot be reached", "check the network"}},
 		"credentials expire":  {s3test.Fault{Status: 400, Code: "ExpiredToken"}, []string{"refuses the credentials", "check the access key"}},
-		"rights are taken":    {s3test.Fault{Kind: s3test.Put, Status: 403, Code: "AccessDenied"}, []string{"refuses the credentials", "what they may do with this bucket"}},
+		"rights are taken":    {s3test.Fault{Kind: s3test.Put, Status: 403, Code: "AccessDenied"}, []string{"refuses the credentials", "give the key the right to write"}},
 		"clocks are apart":    {s3test.Fault{Status: 403, Code: "RequestTimeTooSkewed"}, []string{"clock is too far from the store's", "set the clock"}},
 		"the bucket is gone":  {s3test.Fault{Status: 404, Code: "NoSuchBucket"}, []string{"the bucket does not exist", "make the bucket"}},
 		"the store is full":   {s3test.Fault{Kind: s3test.Put, Status: 507, Code: "QuotaExceeded"}, []string{"the store is full", "make room in the bucket"}},

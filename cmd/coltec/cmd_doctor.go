@@ -162,6 +162,7 @@ func enough(name, text string, least, better int) error {
 const (
 	findRclone     = "rclone on this host"
 	findBucket     = "bucket"
+	findReading    = "reading and listing"
 	findConditions = "conditional writes"
 	findClock      = "clock"
 )
@@ -181,11 +182,11 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	hasRclone := f.check(findRclone, err)
 	switch {
 	case !w.hasBucket():
-		f.skip(errNoRemote.Error(), findBucket, findConditions, findClock)
+		f.skip(errNoRemote.Error(), findBucket, findReading, findConditions, findClock)
 	case !secrets:
-		f.skip("the secrets are missing", findBucket, findConditions, findClock)
+		f.skip("the secrets are missing", findBucket, findReading, findConditions, findClock)
 	case !hasRclone:
-		f.skip("there is no rclone to ask it with", findBucket, findConditions, findClock)
+		f.skip("there is no rclone to ask it with", findBucket, findReading, findConditions, findClock)
 	default:
 		root, err := p.headRemote(w, values, bin)
 		examineBucket(c.Context, f, w, root, err)
@@ -216,20 +217,35 @@ func examineBucket(ctx context.Context, f *findings, w *workspace, root *rclone.
 	if err == nil {
 		result, err = root.Probe(ctx, path.Join(path.Dir(store.HeadKey(w.spec.ID())), "probe-doctor-"+rand.Text()))
 	}
+	dir := path.Dir(store.HeadKey(w.spec.ID()))
 	if err == nil && result.Gone != nil {
 		err = result.Gone()
 	}
 	if rclone.ClassOf(err) == rclone.ClockSkew {
-		f.skip("it refuses this clock", findBucket, findConditions)
+		f.skip("it refuses this clock", findBucket, findReading, findConditions)
 		f.check(findClock, err)
 		return
 	}
 	if !f.check(findBucket, err) {
-		f.skip("the bucket does not answer", findConditions, findClock)
+		f.skip("the bucket does not answer", findReading, findConditions, findClock)
 		return
 	}
+	f.check(findReading, readable(ctx, root, dir))
 	f.check(findConditions, weak(result, w.spec.Persistence.Lease.BestEffort))
 	f.check(findClock, skew(result.ServerTime, time.Now()))
+}
+
+// readable is why a directory of a store cannot be listed, or it cannot be found out that
+// something is not there: the first that a start does.
+func readable(ctx context.Context, root *rclone.Remote, dir string) error {
+	if _, err := root.List(ctx, dir); err != nil && !errors.Is(err, rclone.ErrNotFound) { // where directories are real
+		return err
+	}
+	_, err := root.Get(ctx, path.Join(dir, "probe-doctor-"+rand.Text()), 1)
+	if errors.Is(err, rclone.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // weak is the error of a store that ignores conditions, where nobody said that it
@@ -237,6 +253,10 @@ func examineBucket(ctx context.Context, f *findings, w *workspace, root *rclone.
 func weak(result rclone.ProbeResult, bestEffort bool) error {
 	if result.Strong() || bestEffort {
 		return nil
+	}
+	if result.Refusal != nil {
+		return hint.Wrap(fmt.Errorf("the bucket takes writes, and refuses conditional ones, so nothing but you keeps two machines apart: %v", result.Refusal),
+			"where a proxy or a gateway stands before the store, let If-Match and If-None-Match through, or ask the store itself; else use a store that knows them (S3, R2, MinIO), or set persistence.lease.best_effort: true")
 	}
 	return hint.Wrap(errors.New("the bucket does not honour conditional writes: nothing but you keeps two machines apart"),
 		"use a store that does (S3, R2, MinIO), or set persistence.lease.best_effort: true")

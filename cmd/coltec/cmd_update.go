@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/urfave/cli/v2"
@@ -144,6 +145,9 @@ func (p *program) showUpdate(c *cli.Context, shown string, t *scaffold.Template,
 	}
 	if plan.Empty() {
 		p.say("%s: up to date with template %s %s", shown, t.Name(), t.Version())
+		for _, name := range plan.Aside {
+			p.say("%s still lies beside %s: take over what you want of it, then remove it", name, strings.TrimSuffix(name, ".new"))
+		}
 		return nil
 	}
 	for _, a := range plan.Actions {

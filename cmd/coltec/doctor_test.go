@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
@@ -41,11 +42,12 @@ func TestDoctorsLimits(t *testing.T) {
 	}
 }
 
-// A store that refuses a request for its time speaks of the clock, not of the bucket.
-func TestDoctorBeforeASkewedStore(t *testing.T) {
+// doctored is what doctor finds of the bucket of a store with a fault.
+func doctored(t *testing.T, fault s3test.Fault) string {
+	t.Helper()
 	s := s3test.Start(t)
 	proxy := s.Proxy(t)
-	proxy.Inject(s3test.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"})
+	proxy.Inject(fault)
 	path, err := s3test.Rclone()
 	if err != nil {
 		t.Fatal(err)
@@ -61,10 +63,51 @@ func TestDoctorBeforeASkewedStore(t *testing.T) {
 	}
 	f := &findings{}
 	examineBucket(t.Context(), f, &workspace{spec: sp}, root, nil)
-	text := f.String()
+	return f.String()
+}
+
+// A store that refuses a request for its time speaks of the clock, not of the bucket.
+func TestDoctorBeforeASkewedStore(t *testing.T) {
+	text := doctored(t, s3test.Fault{Status: http.StatusForbidden, Code: "RequestTimeTooSkewed"})
 	for _, want := range []string{"skip  bucket", "FAIL  clock: ", "this machine's clock is too far from the store's", "fix: set the clock"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q:\n%s", want, text)
 		}
+	}
+}
+
+// A store that insists on its region was said to refuse the credentials.
+func TestDoctorBeforeAStrictRegion(t *testing.T) {
+	text := doctored(t, s3test.Fault{Status: http.StatusBadRequest, Code: "AuthorizationHeaderMalformed", Message: "The authorization header is malformed; the region 'auto' is wrong; expecting 'eu-central-1'"})
+	for _, want := range []string{"FAIL  bucket: ", "the bucket is in another region than the remote says", "coltec update DIR --data region=eu-central-1"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+}
+
+// What a start does first is looked at: doctor said ok of stores that no workspace starts on.
+func TestDoctorBeforeOddStores(t *testing.T) {
+	sample.Long(t)
+	for name, c := range map[string]struct {
+		fault s3test.Fault
+		want  []string
+	}{
+		"no right to list":        {s3test.Fault{Kind: s3test.List, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  reading and listing: cannot list", "the right to list the bucket (s3:ListBucket)", "ok    conditional writes"}},
+		"refuses what is missing": {s3test.Fault{Kind: s3test.Get, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  reading and listing: cannot get", "without that, stores refuse what is not there, too"}},
+		"lists nothing":           {s3test.Fault{Kind: s3test.List, Status: http.StatusNotFound, Code: "NoSuchKey"}, []string{"FAIL  reading and listing: ", "the bucket does not exist", "correct its name and the endpoint"}},
+		"an archive":              {s3test.Fault{Kind: s3test.Get, Status: http.StatusForbidden, Code: "InvalidObjectState"}, []string{"FAIL  reading and listing: ", "the object is in an archive", "end the rule of the bucket"}},
+		"If-Match is refused":     {s3test.Fault{If: func(r s3test.Request) bool { return r.Header.Get("If-Match") != "" }, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"ok    bucket", "FAIL  conditional writes: the bucket takes writes, and refuses conditional ones", "let If-Match and If-None-Match through"}},
+		"SSE-KMS":                 {s3test.Fault{Seal: s3test.SealedBy(http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}})}, []string{"ok    bucket", "ok    reading and listing", "ok    conditional writes"}},
+		"no right to delete":      {s3test.Fault{Kind: s3test.Delete, Status: http.StatusForbidden, Code: "AccessDenied"}, []string{"FAIL  bucket: cannot delete", "the right to delete (s3:DeleteObject)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := doctored(t, c.fault)
+			for _, want := range c.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("it does not say %q:\n%s", want, text)
+				}
+			}
+		})
 	}
 }

@@ -54,7 +54,7 @@ func NewPolicy(reach rclone.Reach, env rclone.Lookup) Policy {
 		p.err = fmt.Errorf("cannot read what rclone may be told: %w", err)
 		return p
 	}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
 		if word, _, _ := strings.Cut(line, "#"); strings.TrimSpace(word) != "" {
 			p.allowed = append(p.allowed, strings.TrimSpace(word))
 		}

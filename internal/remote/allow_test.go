@@ -33,6 +33,7 @@ func TestAllowFile(t *testing.T) {
 		"":                                    false,
 		"sftp.key_file":                       true,
 		"  sftp.key_file  # ours\n":           true,
+		"\ufeffsftp.key_file # ours\r\n":      true,
 		"# sftp.key_file\n\n":                 false,
 		"sftp.ssh\nsftp.key_file":             true,
 		"sftp.ssh":                            false,

@@ -1,11 +1,13 @@
 package s3test
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -60,17 +62,22 @@ type Fault struct {
 	Nth   int                // only the nth match, from 1; 0: each
 	Times int                // with Nth 0: only so many; 0: for ever
 
-	Before       func(Request) // called before the store sees the request; may block
-	Delay        time.Duration // before the store sees it
-	Hang         bool          // wait until the client goes away; the store sees nothing
-	Drop         bool          // cut the connection; the store sees nothing
-	Status       int           // answer with this status; the store sees nothing
-	Code         string        // the S3 error code that goes with Status
-	Portal       Portal        // something else answers; the store sees nothing
-	Forget       bool          // a PUT is confirmed, with the ETag of its body; the store sees nothing
-	After        func(Request) // called when the store has answered, before the client knows
-	DropResponse bool          // the store did it; the client's connection is cut
-	Truncate     bool          // the store did it; the client gets half the body
+	Before       func(Request)                                        // called before the store sees the request; may block
+	Delay        time.Duration                                        // before the store sees it
+	Hang         bool                                                 // wait until the client goes away; the store sees nothing
+	Drop         bool                                                 // cut the connection; the store sees nothing
+	Status       int                                                  // answer with this status; the store sees nothing
+	Code         string                                               // the S3 error code that goes with Status
+	Message      string                                               // its message; "": one of ours
+	Extra        string                                               // more XML of the error
+	Header       http.Header                                          // goes with Status
+	Strip        []string                                             // headers of the request that the store does not see
+	Portal       Portal                                               // something else answers; the store sees nothing
+	Forget       bool                                                 // a PUT is confirmed, with the ETag of its body; the store sees nothing
+	After        func(Request)                                        // called when the store has answered, before the client knows
+	DropResponse bool                                                 // the store did it; the client's connection is cut
+	Truncate     bool                                                 // the store did it; the client gets half the body
+	Seal         func(tag string) (sealed string, header http.Header) // each ETag is another one, with these headers
 
 	hits int
 }
@@ -80,6 +87,7 @@ type Proxy struct {
 	Endpoint string // what clients are to use instead of the server's
 
 	server *http.Server
+	secret string // signs anew what was changed on the way; "": nothing is
 	done   chan struct{}
 
 	up, down pipe // the two directions of the link
@@ -87,6 +95,7 @@ type Proxy struct {
 	mu       sync.Mutex
 	latency  time.Duration
 	requests []*Request
+	sealed   map[string]string // an ETag of Seal's → the store's
 	faults   []*Fault
 }
 
@@ -97,6 +106,7 @@ func (s *Server) Proxy(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.secret = s.SecretKey
 	t.Cleanup(p.Close)
 	return p
 }
@@ -166,12 +176,26 @@ func (p *Proxy) pass(w *answer, r *http.Request, req *Request, next http.Handler
 		if !f.before(w, r, *req) {
 			return
 		}
+		for _, name := range f.Strip {
+			r.Header.Del(name)
+		}
+		if f.Seal != nil {
+			p.unseal(r)
+		}
 	}
 	w.held = slices.ContainsFunc(faults, func(f *Fault) bool {
-		return f.After != nil || f.DropResponse || f.Truncate
+		return f.After != nil || f.DropResponse || f.Truncate || f.Seal != nil && slices.Contains(listsTags, req.Kind)
 	})
+	for _, f := range faults {
+		if f.Seal != nil && !w.held { // content goes by as it comes
+			w.seal = func() { p.seal(w, f) }
+		}
+	}
 	next.ServeHTTP(w, r)
 	for _, f := range faults {
+		if f.Seal != nil && w.held {
+			p.seal(w, f)
+		}
 		if f.After != nil {
 			f.After(p.copyOf(req))
 		}
@@ -219,10 +243,11 @@ func (f *Fault) before(w http.ResponseWriter, r *http.Request, req Request) bool
 	case f.Status != 0:
 		// Reading the body first keeps the client from a reset while it writes.
 		_, _ = io.Copy(io.Discard, r.Body)
+		maps.Copy(w.Header(), f.Header)
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(f.Status)
 		if r.Method != http.MethodHead {
-			fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>injected</Message></Error>", f.Code)
+			fmt.Fprintf(w, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message>%s</Error>", f.Code, cmp.Or(f.Message, "injected"), f.Extra)
 		}
 		return false
 	}
@@ -236,6 +261,7 @@ type answer struct {
 	p    *Proxy
 	req  *Request
 	held bool
+	seal func() // called before the headers go out; may be nil
 	code int
 	body []byte
 }
@@ -245,6 +271,9 @@ func (a *answer) WriteHeader(code int) {
 	if a.held {
 		a.code = code
 		return
+	}
+	if a.seal != nil {
+		a.seal()
 	}
 	a.ResponseWriter.WriteHeader(code)
 }

@@ -183,7 +183,8 @@ func decode(b []byte) (file, toml.MetaData, error) {
 	if err := shallow(bare(b)); err != nil {
 		return f, toml.MetaData{}, err
 	}
-	meta, err := toml.Decode(string(b), &f)
+	text := strings.ReplaceAll(string(b), "\r\n", "\n") // as fnox does
+	meta, err := toml.Decode(text, &f)
 	if err != nil {
 		err = tomlError(err)
 	}

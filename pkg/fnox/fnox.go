@@ -272,6 +272,10 @@ func inKey(err error, where string) error {
 
 // parseIdentities reads lines AGE-SECRET-KEY-1…, or one SSH private key.
 func parseIdentities(b []byte) ([]age.Identity, error) {
+	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+		return nil, errors.New("it is text in UTF-16: save it as UTF-8") // > in PowerShell writes it
+	}
+	b = bytes.TrimPrefix(b, []byte("\ufeff"))
 	if bytes.Contains(b, []byte("-----BEGIN")) {
 		id, err := agessh.ParseIdentity(b)
 		if err != nil {

@@ -144,6 +144,10 @@ func TestKeys(t *testing.T) {
 	write(t, dir+"/ssh", string(pem.EncodeToMemory(block)))
 	write(t, dir+"/x25519", id.String())
 	write(t, dir+"/other", other.String())
+	windows := func(text string) string { return "\ufeff" + strings.ReplaceAll(text, "\n", "\r\n") }
+	write(t, dir+"/windows/ssh", windows(string(pem.EncodeToMemory(block))))
+	write(t, dir+"/windows/x25519", windows("# a note\n"+id.String()+"\n"))
+	write(t, dir+"/utf16", "\xff\xfe"+strings.Join(strings.Split(id.String(), ""), "\x00")+"\x00")
 	write(t, dir+"/bad", "hush hush")
 	write(t, dir+"/home/.config/fnox/age.txt", id.String())
 	write(t, dir+"/w/fnox.toml", "root = true\n"+providers+`[secrets]
@@ -158,6 +162,10 @@ BROKEN = { provider = "sealed", value = "hush not base64" }
 		"variable": {Environ: []string{"FNOX_AGE_KEY_FILE=~/.config/fnox/age.txt", "HOME=" + dir + "/home"}},
 		"home":     {Environ: []string{"HOME=" + dir + "/home"}},
 		"dir":      {Environ: []string{"FNOX_CONFIG_DIR=" + dir + "/home/.config/fnox"}},
+
+		"saved on Windows":            {AgeKeyFile: dir + "/windows/x25519"},
+		"an SSH key saved on Windows": {AgeKeyFile: dir + "/windows/ssh"},
+		"text saved on Windows":       {Environ: []string{"FNOX_AGE_KEY=" + windows(id.String()+"\n")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.Folder = dir + "/w"
@@ -170,6 +178,7 @@ BROKEN = { provider = "sealed", value = "hush not base64" }
 	}{
 		"other":   {Source{AgeKeyFile: dir + "/other"}, `cannot open "A" of ` + dir + `/w/fnox.toml (provider "sealed"): the age key does not open it`},
 		"bad":     {Source{AgeKeyFile: dir + "/bad"}, "cannot use the age key in " + dir + "/bad: not lines AGE-SECRET-KEY-1…"},
+		"UTF-16":  {Source{AgeKeyFile: dir + "/utf16"}, "cannot use the age key in " + dir + "/utf16: it is text in UTF-16: save it as UTF-8"},
 		"missing": {Source{AgeKeyFile: dir + "/none"}, "cannot read the age key: open " + dir + "/none"},
 		"none":    {Source{Environ: []string{"HOME=" + dir}}, "no age key: FNOX_AGE_KEY and FNOX_AGE_KEY_FILE are not set, and there is no " + dir + "/.config/fnox/age.txt"},
 	} {
@@ -184,6 +193,19 @@ BROKEN = { provider = "sealed", value = "hush not base64" }
 	if err := wantError(t, s, "BROKEN", `"BROKEN"`); strings.Contains(err.Error(), "hush") {
 		t.Errorf("the error shows the value: %v", err)
 	}
+}
+
+// A file that an editor on Windows saved says the same.
+func TestSavedOnWindows(t *testing.T) {
+	dir, id := t.TempDir(), key(t)
+	write(t, dir+"/w/fnox.toml", "\ufeff"+strings.ReplaceAll("root = true\n"+providers+`[secrets] # all
+A = { provider = "open", value = """
+one
+two""" }
+B = { provider = "sealed", value = "`+seal(t, "sealed", id.Recipient())+`" }
+`, "\n", "\r\n"))
+	s := Source{Folder: dir + "/w", Environ: []string{"FNOX_AGE_KEY=" + id.String()}}
+	wantValues(t, s, "A B", map[string]string{"A": "one\ntwo", "B": "sealed"})
 }
 
 func TestArmoredValue(t *testing.T) {

@@ -54,6 +54,18 @@ func (a answer) tag() string {
 	return ""
 }
 
+// rawTag is the ETag as a condition has it, without quotes.
+func (a answer) rawTag() string {
+	return strings.Trim(strings.TrimPrefix(a.header.Get("ETag"), "W/"), `"`)
+}
+
+// sealed reports whether the store says that it has encrypted the object with a key that is
+// not its own: its ETag is no MD5 then.
+func (a answer) sealed() bool {
+	return strings.HasPrefix(a.header.Get("X-Amz-Server-Side-Encryption"), "aws:kms") ||
+		a.header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != ""
+}
+
 // marks are headers that stores of S3's kind put on what they answer, and nothing
 // else does. CloudFront's X-Amz-Cf-Id, say, is on login pages too.
 var marks = []string{
@@ -165,7 +177,10 @@ func (a answer) leads() string {
 type answers struct {
 	op      string
 	tags    []string // the ETags of what the store said is done
+	raw     string   // the last of them as it was written
+	sealed  bool     // one came with the words of SSE-KMS or SSE-C: no ETag is an MD5
 	foreign string   // what was wrong with the first that was no store's
+	region  string   // of the bucket, where a store said that a request was for another
 	copies  int      // of a move, those whose original is not deleted yet
 	begun   bool     // of an upload: a store has answered
 	silent  bool     // and there was a 204, which says nothing of what it holds
@@ -176,6 +191,10 @@ func (s *answers) take(msg string) {
 	a, is := readAnswer(msg)
 	if !is || s.op == "" {
 		return
+	}
+	s.sealed = s.sealed || a.sealed()
+	if region := a.region(); region != "" {
+		s.region = region
 	}
 	why := a.foreign(s.op)
 	switch {
@@ -192,7 +211,7 @@ func (s *answers) take(msg string) {
 		return
 	}
 	if tag := a.tag(); tag != "" && a.status < 300 {
-		s.tags = append(s.tags, tag)
+		s.tags, s.raw = append(s.tags, tag), a.rawTag()
 	}
 }
 

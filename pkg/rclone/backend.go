@@ -56,6 +56,12 @@ func (b Backend) options() (map[string]string, error) {
 		if err := checkOption(b.Name, given); err != nil {
 			return nil, err
 		}
+		if b.Type == "s3" {
+			var err error
+			if value, err = b.oneLine(given, value); err != nil {
+				return nil, err
+			}
+		}
 		all[given] = value
 	}
 	for name, plain := range b.Passwords {

@@ -13,10 +13,13 @@ import (
 // passed are the variables of our own environment that every rclone may see.
 var passed = []string{
 	"PATH", "HOME", "TMPDIR", "TZ", "LANG",
-	"SSL_CERT_FILE", "SSL_CERT_DIR",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", caVariable,
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
 	"http_proxy", "https_proxy", "no_proxy", "all_proxy",
 }
+
+// caVariable names a file with the certificates that rclone trusts, in the place of the system's.
+const caVariable = "RCLONE_CA_CERT"
 
 // passedFor are those that only some back ends need.
 var passedFor = map[string][]string{
@@ -25,7 +28,7 @@ var passedFor = map[string][]string{
 	"env_auth": {
 		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",
 		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
-		"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE",
+		"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE",
 		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 	},
 }
@@ -72,6 +75,9 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 				secrets = append(secrets, value)
 			}
 		}
+	}
+	if bundle, _ := env("AWS_CA_BUNDLE"); bundle != "" && vars[caVariable] == "" && slices.ContainsFunc(backends, func(b Backend) bool { return b.Type == "s3" }) {
+		vars[caVariable] = bundle // rclone brings a client of its own, to which the AWS library adds none
 	}
 	for name, value := range vars {
 		if strings.ContainsRune(value, 0) {

@@ -22,6 +22,8 @@ const (
 	Unauthorized  Class = "unauthorized"  // wrong or missing credentials, or rights
 	ClockSkew     Class = "clock-skew"    // our clock is too far from the store's
 	NoBucket      Class = "no-bucket"     // no such bucket
+	WrongRegion   Class = "wrong-region"  // the request was signed for another region than the bucket's
+	Archived      Class = "archived"      // the object is in an archive (GLACIER), from which it must be restored first
 	Unreachable   Class = "unreachable"   // no connection, or none that lasted
 	Throttled     Class = "throttled"     // 429, SlowDown
 	Server        Class = "server"        // 5xx
@@ -53,6 +55,8 @@ var about = map[Class]struct {
 	Unauthorized:  {false, false, "the store refuses the credentials", "check the access key, the secret key and what they may do with this bucket"},
 	ClockSkew:     {true, false, "this machine's clock is too far from the store's", "set the clock (after a suspend, restart the container or its virtual machine)"},
 	NoBucket:      {false, false, "the bucket does not exist", "make the bucket, or correct its name and the endpoint"},
+	WrongRegion:   {false, false, "the bucket is in another region than the remote says", regionStep("")},
+	Archived:      {false, false, "the object is in an archive", "restore it in the store, and end the rule of the bucket that archives what is below this prefix: coltecd reads it at any time"},
 	Unreachable:   {true, true, "the store cannot be reached", "check the network and the remote's endpoint"},
 	Throttled:     {true, true, "the store asks for fewer requests", ""},
 	Server:        {true, true, "the store has a fault", ""},
@@ -207,22 +211,28 @@ var s3Codes = map[string]Class{
 	"AccountProblem":               Unauthorized,
 	"AllAccessDisabled":            Unauthorized,
 	"Unauthorized":                 Unauthorized,
+	"InvalidObjectState":           Archived,
 	"NotImplemented":               Unsupported,
 	"InvalidArgument":              Config,
 	"InvalidBucketName":            Config,
 	"PermanentRedirect":            Config,
 	"InvalidLocationConstraint":    Config,
-	"SlowDown":                     Throttled,
-	"TooManyRequests":              Throttled,
-	"ServiceUnavailable":           Throttled,
-	"RequestLimitExceeded":         Throttled,
-	"RequestTimeout":               Unreachable,
-	"InternalError":                Server,
-	"BadDigest":                    Corrupted,
-	"IncompleteBody":               Corrupted,
-	"QuotaExceeded":                StoreFull,
-	"XMinioStorageFull":            StoreFull,
-	"EntityTooLarge":               StoreFull,
+
+	"InvalidRegion":                      WrongRegion,
+	"InvalidRegionName":                  WrongRegion, // R2
+	"IllegalLocationConstraintException": WrongRegion,
+
+	"SlowDown":             Throttled,
+	"TooManyRequests":      Throttled,
+	"ServiceUnavailable":   Throttled,
+	"RequestLimitExceeded": Throttled,
+	"RequestTimeout":       Unreachable,
+	"InternalError":        Server,
+	"BadDigest":            Corrupted,
+	"IncompleteBody":       Corrupted,
+	"QuotaExceeded":        StoreFull,
+	"XMinioStorageFull":    StoreFull,
+	"EntityTooLarge":       StoreFull,
 }
 
 // statuses sorts HTTP status codes where no S3 code helps.
@@ -250,6 +260,7 @@ var phrases = []struct {
 	{"file too big for remaining disk space", LocalDiskFull},
 	{"source file is being updated", LocalChanged},
 	{"corrupted on transfer", Corrupted},
+	{"object in glacier", Archived},
 	{"permission denied", LocalDenied},
 	{"read-only file system", LocalDenied},
 	{"stopped after 10 redirects", Foreign},
@@ -296,6 +307,9 @@ var exits = map[int]Class{
 
 // classify sorts a failed run by its message and, failing that, its exit code.
 func classify(msg string, exit int) Class {
+	if otherRegion(msg) {
+		return WrongRegion
+	}
 	if m := apiCode.FindStringSubmatch(msg); m != nil {
 		if class, known := s3Codes[m[1]]; known {
 			return class

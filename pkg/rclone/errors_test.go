@@ -70,13 +70,13 @@ func TestEachClassIsDescribed(t *testing.T) {
 			t.Errorf("no words for %s", class)
 		}
 	}
-	for _, class := range []Class{Precondition, NotFound, Unauthorized, ClockSkew, NoBucket, Unreachable, Throttled, Server,
+	for _, class := range []Class{Precondition, NotFound, Unauthorized, ClockSkew, NoBucket, WrongRegion, Archived, Unreachable, Throttled, Server,
 		Foreign, Conflict, Corrupted, TooLarge, StoreFull, LocalDiskFull, LocalChanged, LocalDenied, Canceled, Unsupported, Config, Unclassified} {
 		if about[class].text == "" {
 			t.Errorf("no words for %s", class)
 		}
 	}
-	if len(about) != 20 {
+	if len(about) != 22 {
 		t.Errorf("%d classes are described", len(about))
 	}
 }

@@ -17,7 +17,7 @@ func (r *Remote) Get(ctx context.Context, key string, limit int64) ([]byte, erro
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	out := bounded{limit: limit, full: cancel}
-	_, err = r.run(ctx, job{
+	log, err := r.run(ctx, job{
 		op: "get", key: key, stdin: list, stdout: &out, argv: r.opts.getArgv(r.root),
 	})
 	r.spend(1, int64(out.Len()))
@@ -30,6 +30,9 @@ func (r *Remote) Get(ctx context.Context, key string, limit int64) ([]byte, erro
 	}
 	if err != nil {
 		return nil, about1(err)
+	}
+	if log != nil && r.opts.overS3 && !r.opts.noHash {
+		r.tags.note(join(r.root, encodeKey(key)), ETag(out.buf.Bytes()), log.answers.raw, false)
 	}
 	return out.buf.Bytes(), nil
 }

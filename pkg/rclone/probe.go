@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,10 +15,14 @@ type ProbeResult struct {
 	Create bool
 	// Match: a write under [IfMatch] is refused when the ETag is another.
 	Match bool
-	// ETagIsMD5: one is accepted when it is the MD5 of the body.
+	// ETagIsMD5: one is accepted when it is that of the body: its MD5, or what the store named
+	// for it.
 	ETagIsMD5 bool
 	// ServerTime is when the probe was written, by the store's clock.
 	ServerTime time.Time
+	// Refusal is what came of a condition, where the store, or something before it, takes
+	// writes and not that: as a rule it names no condition.
+	Refusal error
 	// Gone waits until the probe is removed: that is done beside what comes next.
 	// nil: it is.
 	Gone func() error
@@ -32,9 +37,13 @@ func (p ProbeResult) Strong() bool { return p.Create && p.Match && p.ETagIsMD5 }
 func (r *Remote) Probe(ctx context.Context, key string) (result ProbeResult, err error) {
 	first, second := []byte("probe "+rand.Text()), []byte("probe "+rand.Text())
 	err = r.PutIf(ctx, key, first, IfAbsent)
-	if ClassOf(err) == Unsupported {
-		result.ServerTime, err = r.ServerTime(ctx, key)
-		return result, errors.Join(err, r.Delete(ctx, []string{key}))
+	if unconditional(err) {
+		time, plain := r.ServerTime(ctx, key)
+		if plain != nil && ClassOf(err) != Unsupported {
+			return result, err // it takes no write at all
+		}
+		result.ServerTime, result.Refusal = time, err
+		return result, errors.Join(plain, r.Delete(ctx, []string{key}))
 	}
 	if err != nil {
 		return result, err
@@ -45,6 +54,22 @@ func (r *Remote) Probe(ctx context.Context, key string) (result ProbeResult, err
 		_ = result.Gone()
 	}
 	return result, err
+}
+
+// unconditional reports whether an error may be about the condition of a write alone: a
+// gateway that does not know one says 400 or 403, too.
+func unconditional(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Class {
+	case Unsupported, Unauthorized:
+		return true
+	case Config, Unclassified:
+		return strings.Contains(e.Text, "StatusCode: 4")
+	}
+	return false
 }
 
 // remove removes a probe, and returns what waits for that. It goes even when ctx
@@ -76,6 +101,11 @@ func (r *Remote) questions(ctx context.Context, key string, first, second []byte
 		result.Match, failed[1] = r.refused(ctx, key, second, IfMatch(ETag([]byte("another"))))
 	})
 	all.Wait()
+	for i, err := range failed {
+		if unconditional(err) { // the first write was taken
+			result.Refusal, failed[i] = err, nil
+		}
+	}
 	if err := errors.Join(failed[:]...); err != nil {
 		return err
 	}

@@ -115,6 +115,8 @@ func (r *Remote) verdict(ctx context.Context, j job, log *journal, err error) er
 	cause := j.told(log.cause())
 	e := &Error{Op: j.op, Key: j.key, Exit: exit.ExitCode()}
 	e.Class = classify(cause, e.Exit)
+	e.placed(cause, log.answers.region)
+	r.explain(e, cause)
 	e.Text = tidy(string(r.redactor.Redact([]byte(cause)))) // in this order: half a secret is one too
 	if e.Text == "" {
 		e.Text = exit.String() // "signal: killed", "exit status 1"

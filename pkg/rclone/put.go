@@ -41,13 +41,27 @@ const (
 )
 
 func (r *Remote) putOnce(ctx context.Context, key string, body []byte, cond Cond) error {
+	place := join(r.root, encodeKey(key))
 	log, err := r.run(ctx, job{
 		op: "put", key: key, stdin: body,
-		argv: r.opts.putArgv(r.root, key, len(body), cond),
+		argv: r.opts.putArgv(r.root, key, len(body), r.tags.cond(place, cond)),
 	})
 	r.spend(1, int64(len(body)))
-	if err == nil && r.opts.overS3 && !r.named(log.answers.tags, body) {
+	if !r.opts.overS3 || log == nil {
+		return about1(err)
+	}
+	// rclone takes an ETag that is no MD5 for one, of something else.
+	sealed := ClassOf(err) == Corrupted && len(log.answers.tags) > 0
+	asked := sealed || err == nil && !r.named(log.answers.tags, body)
+	if asked {
 		err = r.readBack(ctx, key, body)
+	}
+	switch {
+	case err != nil:
+	case !r.opts.noHash:
+		r.tags.note(place, ETag(body), log.answers.raw, asked)
+	case sealed:
+		r.tags.seal()
 	}
 	return about1(err)
 }

@@ -28,6 +28,8 @@ type Remote struct {
 	opts     Options
 	environ  []string
 	redactor *secret.Redactor // of every text
+	tags     *tags            // what is known of its ETags, shared with all that are made of it
+	behind   string           // what may be wrong with the endpoint, as a step; "": nothing
 	store    string           // see Identity
 	service  string           // see Service
 }
@@ -45,9 +47,14 @@ func NewRemote(bin Binary, backends []Backend, root string, opts Options) (*Remo
 	if at < 0 {
 		return nil, configError(fmt.Errorf("no remote is named %q", name), "name one of the remotes")
 	}
+	behind, err := endpointFault(backends, root)
+	if err != nil {
+		return nil, err
+	}
 	opts.noHash, opts.overS3 = backends[at].Type == "crypt", overS3(backends, name)
 	return &Remote{
 		bin: bin, root: root, opts: opts, environ: append(environ, opts.Extra...), redactor: secret.NewRedactor(secrets...),
+		behind: behind, tags: &tags{},
 		store: identity(bin, backends[at], root), service: identity(bin, backends[at], ""),
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 	}
 	defer j.dir.Close() // of none too
 	j.argv = r.opts.uploadArgv(local, r.root)
-	log, err := r.run(ctx, j)
+	log, err := r.carry(ctx, j)
 	if log == nil {
 		return Transfer{}, err
 	}
@@ -91,6 +92,21 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 		err = r.lookBack(ctx, dir, keys)
 	}
 	return done, err
+}
+
+// carry runs a transfer. Where ETags are no MD5s, rclone takes all that it moves for
+// corrupted: then without its comparison. It sends the MD5 along, which the store compares.
+func (r *Remote) carry(ctx context.Context, j job) (*journal, error) {
+	uncompared := append(slices.Clip(j.argv), "--ignore-checksum")
+	if !r.tags.isOpaque() {
+		log, err := r.run(ctx, j)
+		if ClassOf(err) != Corrupted || log == nil || !log.answers.sealed {
+			return log, err
+		}
+		r.tags.seal()
+	}
+	j.argv = uncompared
+	return r.run(ctx, j)
 }
 
 // shortUpload is the error about an upload that moved too little. A listed file
@@ -126,7 +142,7 @@ func (r *Remote) Download(ctx context.Context, keys []string, dir string, progre
 	}
 	defer j.dir.Close() // of none too
 	j.argv = r.opts.downloadArgv(r.root, local)
-	log, err := r.run(ctx, j)
+	log, err := r.carry(ctx, j)
 	if log == nil {
 		return Transfer{}, err
 	}
@@ -183,7 +199,7 @@ func (r *Remote) within(ctx context.Context, op string, keys []string, to string
 	if err := checkKey(to); err != nil {
 		return Transfer{}, badKey(op, to, err)
 	}
-	log, err := r.run(ctx, job{
+	log, err := r.carry(ctx, job{
 		op: op, key: r.root, bulk: true, stdin: list, argv: r.opts.withinArgv(op, r.root, join(r.root, to)),
 	})
 	if log == nil {
@@ -225,7 +241,11 @@ func (r *Remote) lookBack(ctx context.Context, dir string, keys []string) error 
 	}
 	e := &Error{Op: "upload", Key: dir, Class: Foreign, Text: "the upload was said to be done, and the store does not hold it"}
 	for _, key := range keys {
-		if o, there := held[key]; !there || !o.of(filepath.Join(dir, key)) {
+		o, there := held[key]
+		if r.tags.isOpaque() {
+			o.MD5 = ""
+		}
+		if !there || !o.of(filepath.Join(dir, key)) {
 			e.Keys = append(e.Keys, key)
 		}
 	}

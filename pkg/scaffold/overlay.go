@@ -7,33 +7,134 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/coltec/coltec/pkg/jsonc"
 	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
-// ordered reads JSON or YAML and keeps the order of keys.
-func ordered(b []byte) (any, error) {
+// number is one as it was written: whoever reads the file decides what 010 is.
+type number string
+
+// MarshalYAML gives it without quotes.
+func (n number) MarshalYAML() ([]byte, error) { return []byte(n), nil }
+
+// orderedYAML reads YAML and keeps the order of keys, and numbers as they were written.
+func orderedYAML(b []byte) (any, error) {
+	const mark = "\x00" // that no text has
 	var v any
-	err := yamlfile.Unmarshal(b, &v, yaml.UseOrderedMap())
-	return v, err
+	err := yamlfile.UnmarshalWritten(b, &v, mark, yaml.UseOrderedMap())
+	return numbers(v, mark), err
+}
+
+// numbers makes marked texts numbers.
+func numbers(v any, mark string) any {
+	switch v := v.(type) {
+	case string:
+		if text, ok := strings.CutPrefix(v, mark); ok {
+			return number(text)
+		}
+	case []any:
+		for i := range v {
+			v[i] = numbers(v[i], mark)
+		}
+	case yaml.MapSlice:
+		for i := range v {
+			v[i].Key, v[i].Value = keyText(v[i].Key, mark), numbers(v[i].Value, mark)
+		}
+	}
+	return v
+}
+
+// keyText is a key as text: no other is written.
+func keyText(key any, mark string) string {
+	if key == nil {
+		return "null"
+	}
+	return strings.TrimPrefix(fmt.Sprint(key), mark)
+}
+
+// orderedJSON reads JSON with comments and keeps the order of keys.
+func orderedJSON(b []byte) (any, error) {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return nil, nil
+	}
+	b, err := jsonc.Standard(b)
+	if err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return element(d)
+}
+
+// element is the next value of JSON that is valid.
+func element(d *json.Decoder) (any, error) {
+	start, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch start {
+	case json.Delim('['):
+		list := []any{}
+		for d.More() {
+			v, err := element(d)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = d.Token()
+		return list, err
+	case json.Delim('{'):
+		object := yaml.MapSlice{}
+		seen := map[string]bool{}
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			if name, _ := key.(string); seen[name] {
+				return nil, fmt.Errorf("the key %q is given twice in one object: programs take one or the other", name)
+			} else {
+				seen[name] = true
+			}
+			v, err := element(d)
+			if err != nil {
+				return nil, err
+			}
+			object = append(object, yaml.MapItem{Key: key, Value: v})
+		}
+		_, err = d.Token()
+		return object, err
+	}
+	return start, nil
 }
 
 // overlay lays upper over lower by keys: objects are merged, lists get what they
 // lack, the rest is replaced. Comments of a YAML file stay when upper adds only
-// top-level keys.
+// top-level keys; those of a JSON file do not.
 func overlay(name string, lower, upper []byte) ([]byte, error) {
-	a, err := ordered(lower)
+	read := orderedYAML
+	switch path.Ext(name) {
+	case ".json", ".jsonc":
+		read = orderedJSON
+	case ".yaml", ".yml":
+	default:
+		return nil, fmt.Errorf("only .json and .yaml can be merged by keys, not %s", name)
+	}
+	a, err := read(lower)
 	if err != nil {
 		return nil, err
 	}
-	b, err := ordered(upper)
+	b, err := read(upper)
 	if err != nil {
 		return nil, err
 	}
 	switch path.Ext(name) {
-	case ".json":
+	case ".json", ".jsonc":
 		var out, flat bytes.Buffer
 		if err := writeJSON(&flat, combine(a, b)); err != nil {
 			return nil, err
@@ -41,13 +142,12 @@ func overlay(name string, lower, upper []byte) ([]byte, error) {
 		err := json.Indent(&out, flat.Bytes(), "", "  ")
 		out.WriteByte('\n')
 		return out.Bytes(), err
-	case ".yaml", ".yml":
-		if adds(a, b) {
-			return append(append(bytes.TrimRight(slices.Clone(lower), "\n"), '\n'), upper...), nil
-		}
-		return yaml.Marshal(combine(a, b))
 	}
-	return nil, fmt.Errorf("only .json and .yaml can be merged by keys, not %s", name)
+	if adds(a, b) {
+		lower, upper = yamlfile.Text(lower), yamlfile.Text(upper)
+		return append(append(bytes.TrimRight(lower, "\n"), '\n'), upper...), nil
+	}
+	return yaml.Marshal(combine(a, b))
 }
 
 // adds reports whether no top-level key of upper is in lower.

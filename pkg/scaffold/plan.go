@@ -43,6 +43,7 @@ type Action struct {
 // Plan is an update before anything is written.
 type Plan struct {
 	Actions []Action
+	Aside   []string // the FILE.new of before that still lie there
 	changes []change // of the workspace's files and of the state
 }
 
@@ -112,7 +113,7 @@ func ReadRecord(folder string) (*Record, error) {
 
 func parseRecord(b []byte) (*Record, error) {
 	var r Record
-	if err := yamlfile.Unmarshal(b, &r, yaml.Strict()); err != nil {
+	if err := yamlfile.UnmarshalWritten(b, &r, "", yaml.Strict()); err != nil {
 		return nil, err
 	}
 	return &r, nil
@@ -184,9 +185,32 @@ func PlanUpdate(folder string, tree Tree, record Record) (*Plan, error) {
 		}
 		then, was := base[name]
 		now, is := tree[name]
+		if here {
+			then.Data, now.Data = savedAs(cur.Data, then.Data), savedAs(cur.Data, now.Data)
+		}
+		if aside, ok, _ := read(root, name+".new"); ok && is && bytes.Equal(aside.Data, now.Data) {
+			p.Aside = append(p.Aside, name+".new")
+		}
 		p.file(name, cur, here, then, was, now, is, "template "+record.Version)
 	}
 	return p, p.state(root, tree, record)
+}
+
+// savedAs is a text in the form in which an editor, or git on Windows, saved a file: else
+// each line of it would be another one.
+func savedAs(file, text []byte) []byte {
+	if binary(text) {
+		return text
+	}
+	const mark = "\ufeff"
+	ends := bytes.Count(file, []byte("\r\n"))
+	if ends > 0 && ends == bytes.Count(file, []byte("\n")) && !bytes.Contains(text, []byte("\r")) {
+		text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+	}
+	if bytes.HasPrefix(file, []byte(mark)) && !bytes.HasPrefix(text, []byte(mark)) {
+		text = append([]byte(mark), text...)
+	}
+	return text
 }
 
 // file decides about one file.

@@ -182,10 +182,8 @@ func parses(name string, data []byte) error {
 		_, err := spec.Parse(name, data)
 		return err
 	case path.Ext(name) == ".json":
-		if _, err := ordered(data); err != nil {
-			return err
-		}
-		// A devcontainer.json of a person may hold comments; one of ours does not.
+		_, err := orderedJSON(data)
+		return err
 	}
 	return nil
 }

@@ -239,7 +239,7 @@ func readLayer(f fs.FS) (*layer, error) {
 		return nil, err
 	}
 	l := &layer{files: map[string][]byte{}}
-	if err := yamlfile.Unmarshal(b, &l.manifest, yaml.Strict()); err != nil {
+	if err := yamlfile.UnmarshalWritten(b, &l.manifest, "", yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("template.yaml: %w", err)
 	}
 	if l.Name == "" || l.Version == "" {

@@ -22,6 +22,10 @@ func ValidName(name string) bool { return nameForm.MatchString(name) }
 // prints: {"secrets": {…}, "metadata": {…}}. Errors name the key and never show
 // a value.
 func ParseJSON(b []byte) (Values, error) {
+	b, err := utf8Text(b)
+	if err != nil {
+		return nil, err
+	}
 	var doc map[string]json.RawMessage
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, jsonError(b, err)
@@ -47,6 +51,14 @@ func ParseJSON(b []byte) (Values, error) {
 		values[name] = New(*text)
 	}
 	return values, nil
+}
+
+// utf8Text is a text without the byte order mark that editors on Windows put before it.
+func utf8Text(b []byte) ([]byte, error) {
+	if bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff")) {
+		return nil, errors.New("it is text in UTF-16: save it as UTF-8") // > in PowerShell writes it
+	}
+	return bytes.TrimPrefix(b, []byte("\ufeff")), nil
 }
 
 // jsonError says where the text stops being an object of strings. The decoder's
@@ -81,7 +93,11 @@ func kindOf(raw []byte) string {
 // the line and never show it.
 func ParseDotenv(b []byte) (Values, error) {
 	values := Values{}
-	text := strings.TrimPrefix(strings.ReplaceAll(string(b), "\r\n", "\n"), "\ufeff")
+	b, err := utf8Text(b)
+	if err != nil {
+		return nil, err
+	}
+	text := strings.ReplaceAll(string(b), "\r\n", "\n")
 	for line := 1; text != ""; {
 		row, rest, _ := strings.Cut(text, "\n")
 		at := line

@@ -37,6 +37,8 @@ func TestParseJSON(t *testing.T) {
 		"no JSON":     {"{\n\"A\": hush}", nil, `line 2: not valid JSON`},
 		"a string":    {`"hush"`, nil, `not a JSON object of strings`},
 		"empty input": {``, nil, `line 1: not valid JSON`},
+		"mark, lines": {"\ufeff{\r\n\"A\": \"1\"\r\n}\r\n", map[string]string{"A": "1"}, ""},
+		"UTF-16":      {"\xff\xfe{\x00}\x00", nil, `it is text in UTF-16: save it as UTF-8`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkParse(t, ParseJSON, c.in, c.want, c.err)
@@ -57,6 +59,9 @@ func TestParseDotenv(t *testing.T) {
 		"lines":       {"A=\"-----BEGIN\nkey=1\n-----END\"\nB=2", map[string]string{"A": "-----BEGIN\nkey=1\n-----END", "B": "2"}, ""},
 		"equals":      {"A=b=c==\n", map[string]string{"A": "b=c=="}, ""},
 		"mark":        {"\ufeffA=1", map[string]string{"A": "1"}, ""},
+		"mark, lines": {"\ufeffA=\"1\r\n2\"\r\nB='x' # y\r\nC=z\r\n", map[string]string{"A": "1\n2", "B": "x", "C": "z"}, ""},
+		"UTF-16":      {"\xff\xfeA\x00=\x001\x00", nil, `it is text in UTF-16: save it as UTF-8`},
+		"UTF-16, big": {"\xfe\xff\x00A\x00=\x001", nil, `it is text in UTF-16: save it as UTF-8`},
 		"later wins":  {"A=1\nA=2", map[string]string{"A": "2"}, ""},
 		"no equals":   {"A=1\nhush\n", nil, "line 2: not NAME=value"},
 		"bad name":    {"A-B=hush", nil, "line 1: not NAME=value"},

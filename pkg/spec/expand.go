@@ -100,7 +100,7 @@ func (x *expansion) values(m map[string]secret.Value) map[string]secret.Value {
 // remote returns a copy with everything filled in.
 func (x *expansion) remote(r *Remote) *Remote {
 	out := *r
-	out.Bucket = x.text(r.Bucket)
+	out.Bucket = strings.TrimSpace(x.text(r.Bucket)) // a file of secrets may have a line break behind it
 	out.PathPrefix = cleanPrefix(x.text(r.PathPrefix), r.Bucket != "")
 	out.WrapPath = cleanRemote(x.text(r.WrapPath))
 	out.Options = x.values(r.Options)
@@ -130,7 +130,7 @@ func (r *Remote) Expand(lookup Lookup) (*Remote, error) {
 // checkExpanded looks at what only the values of variables show.
 func (r *Remote) checkExpanded() error {
 	if strings.ContainsAny(r.Bucket, "/\\ \n") {
-		return fmt.Errorf("cannot use remote %q: the bucket's name has a slash or a space", r.Name)
+		return hint.Wrap(fmt.Errorf("cannot use remote %q: the bucket's name has a slash or a space", r.Name), "write the name alone: its address is the endpoint")
 	}
 	if climbs(r.PathPrefix) || climbs(r.WrapPath) {
 		return fmt.Errorf(`cannot use remote %q: its path has ".."`, r.Name)

@@ -98,7 +98,7 @@ hooks: {pre_stop: [{command: [a], env: {A: "${HOOK_KEY}"}}]}
 
 func TestTarget(t *testing.T) {
 	s := mustParse(t, remotes)
-	set := env(map[string]string{"BUCKET": "b", "KEY": "k", "PASSWORD": "p", "SALT": "s", "PREFIX": "/team//x/"})
+	set := env(map[string]string{"BUCKET": "b\r\n", "KEY": "k", "PASSWORD": "p", "SALT": "s", "PREFIX": "/team//x/"})
 	target, err := s.Target("sealed", "a//b/", set)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // canary stands for a secret. No name or path looks like it, so no error may show
@@ -31,6 +33,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, src string) {
 		s, err := Parse("f.yaml", []byte(src))
+		src = string(yamlfile.Text([]byte(src)))
 		if err != nil {
 			checkProblems(t, src, err)
 			return

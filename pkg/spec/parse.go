@@ -26,6 +26,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/wholefile"
+	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 //go:generate go run ./internal/genschema workspace-spec.schema.json
@@ -64,6 +65,7 @@ func Load(path string) (*Spec, error) {
 // Parse reads a spec; file is its name in errors. The error lists all problems,
 // each as file:line:col: text; see Problems.
 func Parse(file string, src []byte) (*Spec, error) {
+	src = yamlfile.Text(src)
 	ps := newProblems(file, string(src))
 	root, ok := read(ps, src)
 	if !ok {
@@ -91,7 +93,6 @@ func Parse(file string, src []byte) (*Spec, error) {
 // read turns the text into the one document it must hold.
 func read(ps *problems, src []byte) (root ast.Node, ok bool) {
 	start := position{1, 1}
-	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	if len(src) > sizeLimit {
 		ps.add(start, "the file is larger than %d KiB: this is not a workspace spec", sizeLimit>>10)
 		return nil, false
@@ -129,7 +130,7 @@ func read(ps *problems, src []byte) (root ast.Node, ok bool) {
 
 // parseYAML parses the text.
 func parseYAML(src []byte) (*ast.File, error) {
-	return guarded(func() (*ast.File, error) { return parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey()) })
+	return guarded(func() (*ast.File, error) { return yamlfile.Document(src, parser.AllowDuplicateMapKey()) })
 }
 
 // guarded calls parse. Versions of the parser have panicked on odd input; that is

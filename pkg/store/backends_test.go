@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -33,6 +34,7 @@ type backend struct {
 var backends = map[string]backend{
 	"local":  {[]string{"snapshot", "mirror"}, localRemote},
 	"crypt":  {[]string{"snapshot", "mirror"}, cryptRemote},
+	"sealed": {[]string{"snapshot", "mirror"}, sealedRemote},
 	"webdav": {[]string{"snapshot"}, webdavRemote},
 	"sftp":   {[]string{"snapshot"}, sftpRemote},
 }
@@ -120,6 +122,16 @@ var asked = sync.OnceValues(func() (rclone.Binary, error) {
 	}
 	return rclone.Check(context.Background(), path)
 })
+
+// sealedRemote is a bucket under SSE-KMS: its ETags look like MD5s, and are none.
+func sealedRemote(t testing.TB) *rclone.Remote {
+	t.Helper()
+	server := s3test.Start(t)
+	proxy := server.Proxy(t)
+	proxy.Inject(s3test.Fault{Seal: s3test.SealedBy(http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}})})
+	return remoteOn(t, rclone.Root("primary", server.Bucket, ""),
+		rclone.Backend{Name: "primary", Type: "s3", Options: server.Options(proxy.Endpoint)})
+}
 
 // remoteOn joins the real rclone and back ends.
 func remoteOn(t testing.TB, root string, backends ...rclone.Backend) *rclone.Remote {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -660,8 +661,24 @@ func TestMirrorTree(t *testing.T) {
 // The lease on a real server.
 func TestLeaseOnServer(t *testing.T) {
 	r := serverRemote(t)
+	leaseOnServer(t, func() *rclone.Remote { return r })
+}
+
+// A bucket under SSE-KMS, whose ETags are no MD5s, was said to know no conditional writes.
+func TestLeaseOnASealedServer(t *testing.T) {
+	server := s3test.Start(t)
+	proxy := server.Proxy(t)
+	proxy.Inject(s3test.Fault{Seal: s3test.SealedBy(http.Header{"X-Amz-Server-Side-Encryption": {"aws:kms"}})})
+	leaseOnServer(t, func() *rclone.Remote {
+		return remoteOn(t, rclone.Root("primary", server.Bucket, ""),
+			rclone.Backend{Name: "primary", Type: "s3", Options: server.Options(proxy.Endpoint)})
+	})
+}
+
+// leaseOnServer has two machines take turns; each has a remote of its own.
+func leaseOnServer(t *testing.T, remote func() *rclone.Remote) {
 	open := func(host string) *Lease {
-		return NewLease(r, LeaseOptions{Workspace: workspace, TTL: 60e9, Self: Holder{Host: host, Instance: NewID()}})
+		return NewLease(remote(), LeaseOptions{Workspace: workspace, TTL: 60e9, Self: Holder{Host: host, Instance: NewID()}})
 	}
 	a, b := open("a"), open("b")
 	mustAcquire(t, a)

@@ -203,12 +203,20 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	// The size is all there is to hold an object of a crypt remote to: it has no hash.
-	if got := hex.EncodeToString(tag.Sum(nil)); n != e.Size || len(e.Tag) == len(got) && got != e.Tag {
+	// The size is all there is to hold an object of a crypt remote to: it has no hash. Under
+	// SSE-KMS the ETag looks like one.
+	got := hex.EncodeToString(tag.Sum(nil))
+	if n != e.Size || len(e.Tag) == len(got) && got != e.Tag && !m.opaque() {
 		return errors.New("it changed since the prefix was listed")
 	}
 	e.Size, e.Sum, e.MTime = n, tree.Sum(sum.Sum(nil)), s.ModTime().UnixNano()
 	return nil
+}
+
+// opaque reports whether the store is one whose ETags are no MD5s.
+func (m *Mirror) opaque() bool {
+	b, is := m.bucket.(interface{ Opaque() bool })
+	return is && b.Opaque()
 }
 
 // stripAttributes removes user.* attributes.

@@ -32,7 +32,11 @@ func (l *Lease) prove(ctx context.Context) error {
 	l.probed = res.Gone
 	pointProbed.Reach()
 	if !res.Strong() && !l.bestEffort {
-		return hint.Wrap(fmt.Errorf("cannot take the lease: %w", ErrNoStrongLease),
+		err := fmt.Errorf("cannot take the lease: %w", ErrNoStrongLease)
+		if res.Refusal != nil {
+			err = fmt.Errorf("%w, and refuses them so: %v", err, res.Refusal) // its own step is about keys
+		}
+		return hint.Wrap(err,
 			"use a remote with conditional writes (S3, R2, MinIO), or set persistence.lease.best_effort: true and never open the workspace twice")
 	}
 	l.tested, l.strong = true, res.Strong()

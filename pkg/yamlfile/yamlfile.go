@@ -9,7 +9,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // What a file has at most: far above one that people write. The parser takes a time that
@@ -59,7 +58,7 @@ func odd(r rune) bool {
 }
 
 func parse(b []byte) (root ast.Node, err error) {
-	f, err := parser.ParseBytes(b, 0)
+	f, err := Document(b)
 	if err != nil {
 		return nil, err
 	}
