@@ -243,7 +243,7 @@ func TestDoctor(t *testing.T) {
 	g := newGround(t)
 	dir := g.make("w", "dev-h")
 	out, err := g.doctor(dir)
-	if err != nil || strings.Count(out, "ok ") != 14 || strings.Contains(out, "skip") {
+	if err != nil || strings.Count(out, "ok ") != 15 || strings.Contains(out, "skip") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	out, err = g.doctor(dir, "DOCKER_HOST=unix://"+g.dir+"/nobody.sock")
