@@ -57,8 +57,8 @@ LIVE := TestLive$$|TestLiveSees
 
 .PHONY: test
 test: build ## run the tests with real rclone and a real S3 server, random ones as a sample (some minutes)
-	@go test $(LINKED) -p 2 -parallel 3 -timeout 40m $$(go list ./... | grep -v /e2e | grep -vE '$(ALONE)')
-	@go test $(LINKED) -p 1 -parallel 4 -timeout 40m $$(go list ./... | grep -E '$(ALONE)')
+	@go test $(LINKED) -p 2 -parallel 3 -timeout 15m $$(go list ./... | grep -v /e2e | grep -vE '$(ALONE)')
+	@go test $(LINKED) -p 1 -parallel 4 -timeout 15m $$(go list ./... | grep -E '$(ALONE)')
 	@go test $(LINKED) -timeout 20m -run '$(LIVE)' ./e2e
 
 .PHONY: test-race

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,13 +56,17 @@ func newWorkspace(t *testing.T, services string) *workspace {
 	return w
 }
 
-// command is coltecd with arguments.
+// command is coltecd with arguments. What does not end is killed, so that the test that
+// waits for it fails under its own name.
 func (w *workspace) command(args ...string) *exec.Cmd {
 	path, err := exec.LookPath("coltecd")
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cmd := exec.Command(path, args...)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
+	w.t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = time.Second // what it left may hold its output
 	cmd.Dir, cmd.Env = w.dir, w.env
 	return cmd
 }

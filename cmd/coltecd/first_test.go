@@ -48,12 +48,13 @@ func TestFirst(t *testing.T) {
 				w.kill(cmd.Process.Pid, tt.sig)
 			}
 			if tt.goesOn {
-				w.until("coltecd has ended beside it", func() bool { code, _ := w.run("status"); return code != 0 })
-				if command := childrenOf(t, cmd.Process.Pid); len(command) != 1 {
-					t.Errorf("its command has ended: %v", command)
-				} else {
-					w.kill(command[0], syscall.SIGKILL)
-				}
+				var command []int
+				w.until("coltecd has ended beside it, and so has what stopped it", func() bool {
+					code, _ := w.run("status")
+					command = childrenOf(t, cmd.Process.Pid)
+					return code != 0 && len(command) == 1
+				})
+				w.kill(command[0], syscall.SIGKILL)
 			}
 			err := cmd.Wait()
 			var exited *exec.ExitError
