@@ -224,11 +224,13 @@ func TestReboot(t *testing.T) {
 	}
 	// In the same boot, and another pid namespace, its lock on the workspace tells: a
 	// restarted container.
+	waits := func() int { return strings.Count(a.logged(), "was held by this machine before its") }
+	before := waits() // more than one where the store's clock, which has seconds, was read in between
 	a.reset()
 	a.runs()
 	a.await("it has the lease back", func(doc status.Document) bool { return doc.Lease.State == status.LeaseHeld && doc.Lease.Epoch == 3 })
-	if n := strings.Count(a.logged(), "was held by this machine before its"); n != 1 {
-		t.Errorf("it waited %d times:\n%s", n, a.logged())
+	if n := waits() - before; n > 0 {
+		t.Errorf("it waited again, %d times:\n%s", n, a.logged())
 	}
 }
 
