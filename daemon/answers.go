@@ -29,6 +29,10 @@ func toGeneration(g store.Generation) control.Generation {
 	return out
 }
 
+func toCheckpoint(c store.Checkpoint) control.Checkpoint {
+	return control.Checkpoint{Name: c.Name, Text: c.Text, Host: c.Host, Made: c.Made, Generation: toGeneration(c.Generation)}
+}
+
 func toOlder(o *store.Older) *control.Older {
 	if o == nil {
 		return nil

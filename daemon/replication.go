@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // replicator is the engine, as the daemon sees it.
@@ -23,6 +24,8 @@ type replicator interface {
 	Once(ctx context.Context) error
 	Status() (status.Lease, []status.Replica, []string)
 	Sync(ctx context.Context, names []string, allowDelete bool) error
+	Checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error)
+	RemoveCheckpoint(ctx context.Context, name string) error
 	Retry(ctx context.Context) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error

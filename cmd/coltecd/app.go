@@ -46,7 +46,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p),
-			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
+			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
 			cmdKeep(p), cmdSupervise(p), cmdGuard(p), cmdBecome(p), cmdFirst(p), cmdTailnetUp(p),
 		},
 		Action: func(c *cli.Context) error { return cmdline.NoVerb(c) },

@@ -32,7 +32,7 @@ history restore [PATH] --at T [--to DIR | --deleted]
 OLDER counts what a generation has in an earlier state than that of its time: files that
 changed while they were read, or could not be read. show and restore name them.
 
-T is a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:05Z, 2006-01-02 15:04).`,
+T is the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:05Z, 2006-01-02 15:04).`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`"},
 			&cli.StringFlag{Name: "to", Usage: "restore to the directory `DIR`, and leave the tree as it is"},

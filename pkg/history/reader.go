@@ -106,7 +106,30 @@ func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
 	if errors.Is(r.log.Cut, store.ErrImpossible) {
 		return nil, r.log.Cut
 	}
-	return r.log.Generations, nil
+	return withCheckpoints(r.log.Generations, h.Checkpoints), nil
+}
+
+// withCheckpoints are generations with those that have a name and are in no log any more.
+func withCheckpoints(gens []store.Generation, named []store.Checkpoint) []store.Generation {
+	all := slices.Clone(gens)
+	for _, c := range named {
+		i, is := slices.BinarySearchFunc(all, c.Number, byNumber)
+		if !is {
+			all = slices.Insert(all, i, c.Generation)
+		}
+	}
+	return all
+}
+
+func byNumber(g store.Generation, n int64) int { return cmp.Compare(g.Number, n) }
+
+// Checkpoints are the generations that have a name, in the order in which they got it.
+func (r *Reader) Checkpoints(ctx context.Context) ([]store.Checkpoint, error) {
+	h, err := r.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.Checkpoints, nil
 }
 
 // ErrHeadLost is returned where a workspace has no head any more.
@@ -140,8 +163,8 @@ var ErrNothingCommitted = errors.New("nothing was ever committed")
 // ErrNoGeneration is returned where no kept generation is as old as was asked for.
 var ErrNoGeneration = errors.New("there is no such generation")
 
-// At finds a generation: by number, or by a moment, whose state is the last one
-// committed before it.
+// At finds a generation: by the name of a checkpoint, by number, or by a moment, whose state
+// is the last one committed before it.
 func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Generation, error) {
 	gens, err := r.Log(ctx)
 	if err != nil {
@@ -152,6 +175,9 @@ func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Genera
 	}
 	if at == "" {
 		return gens[len(gens)-1], nil
+	}
+	if c, is := r.now.Checkpoint(at); is {
+		return c.Generation, nil
 	}
 	if n, err := strconv.ParseInt(at, 10, 64); err == nil {
 		return numbered(gens, n)
@@ -170,7 +196,7 @@ func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Genera
 }
 
 func numbered(gens []store.Generation, n int64) (store.Generation, error) {
-	i, ok := slices.BinarySearchFunc(gens, n, func(g store.Generation, n int64) int { return cmp.Compare(g.Number, n) })
+	i, ok := slices.BinarySearchFunc(gens, n, byNumber)
 	if ok {
 		return gens[i], nil
 	}
@@ -196,7 +222,7 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, hint.Wrap(fmt.Errorf("cannot read the time %q", text),
-		"say a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
+		"say the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
 }
 
 // Replica finds a replica by its name.
