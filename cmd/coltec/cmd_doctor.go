@@ -102,7 +102,7 @@ func (f *findings) String() string {
 func (p *program) doctor(c *cli.Context) error {
 	f := &findings{}
 	p.examineHost(c.Context, f)
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	switch {
 	case errors.Is(err, errNoWorkspace) && !c.Args().Present():
 		f.skip("there is none in this folder: coltec doctor DIR", "workspace")

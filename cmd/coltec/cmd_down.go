@@ -140,7 +140,7 @@ func readStatus(folder string) (status.Document, time.Time, error) {
 
 // container finds the workspace of the first argument and its container.
 func (v environment) container(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
-	w, err := open(c.Args().First())
+	w, err := v.open(c.Context, c.Args().First())
 	if err != nil {
 		return nil, devcontainer.Tools{}, devcontainer.Container{}, err
 	}

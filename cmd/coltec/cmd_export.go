@@ -41,7 +41,7 @@ DIR must be empty, or not there yet. What in it makes tools run programs by them
 }
 
 func (p *program) export(c *cli.Context) error {
-	w, err := open(c.Args().Get(0))
+	w, err := p.open(c.Context, c.Args().Get(0))
 	if err != nil {
 		return err
 	}

@@ -328,7 +328,7 @@ this host. So up asks when that is not what you agreed to; this agrees without a
 }
 
 func (p *program) trust(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}

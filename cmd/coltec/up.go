@@ -39,7 +39,7 @@ type ascent struct {
 
 // up brings a workspace up.
 func (p *program) up(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}

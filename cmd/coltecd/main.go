@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/coltec/coltec/internal/cmdline"
@@ -64,9 +63,5 @@ func (p *program) env(name string) string {
 
 // disabled reports whether COLTEC_DISABLED is set to a yes.
 func (p *program) disabled() bool {
-	switch strings.ToLower(strings.TrimSpace(p.env("COLTEC_DISABLED"))) {
-	case "1", "true", "yes", "on":
-		return true
-	}
-	return false
+	return cmdline.Yes(p.env("COLTEC_DISABLED"))
 }

@@ -3,9 +3,11 @@ package cmdline
 import (
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/mattn/go-runewidth"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,27 +16,84 @@ import (
 type Table [][]string
 
 // String aligns the columns. The last one is as long as it likes.
-func (t Table) String() string {
-	for _, row := range t {
-		for i := range row {
-			row[i] = strings.Map(inRow, row[i])
+func (t Table) String() string { return t.Fit(0) }
+
+// cellLeast is the least width that a column is shortened to: below it a cell says nothing.
+const cellLeast = 6
+
+// Fit aligns the columns within a number of cells of a terminal; 0 is any number. The longest
+// columns are shortened. Where that would leave too little of them, each row is a block of
+// lines, one for each column.
+func (t Table) Fit(width int) string {
+	widths := t.widths()
+	if width > 0 {
+		room := width - 2*(len(widths)-1)
+		if sum(widths, cellLeast) > room {
+			return t.blocks(width)
 		}
-	}
-	width := make([]int, len(t[0]))
-	for _, row := range t {
-		for i, cell := range row {
-			width[i] = max(width[i], visible(cell))
+		most := cellLeast
+		for sum(widths, most+1) <= room && most < width {
+			most++
 		}
+		for i := range widths {
+			widths[i] = min(widths[i], most)
+		}
+		// What the shorter ones leave goes to the last, which is the longest text.
+		last := len(widths) - 1
+		widths[last] = max(widths[last], room-sum(widths[:last], width))
 	}
 	var b strings.Builder
 	for _, row := range t {
 		for i, cell := range row {
+			if width > 0 {
+				cell = shorten(cell, widths[i])
+			}
 			b.WriteString(cell)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", width[i]-visible(cell)+2))
+				b.WriteString(strings.Repeat(" ", widths[i]-visible(cell)+2))
 			}
 		}
 		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// widths keeps each cell in its row, and gives the width of each column.
+func (t Table) widths() []int {
+	widths := make([]int, len(t[0]))
+	for _, row := range t {
+		for i := range row {
+			row[i] = strings.Map(inRow, row[i])
+			widths[i] = max(widths[i], visible(row[i]))
+		}
+	}
+	return widths
+}
+
+// sum is what columns take that have a width of most at most.
+func sum(widths []int, most int) (n int) {
+	for _, w := range widths {
+		n += min(w, most)
+	}
+	return n
+}
+
+// blocks is the table for narrow terminals: what a column says of each row on a line of its
+// own, without those that say nothing.
+func (t Table) blocks(width int) string {
+	var b strings.Builder
+	label := slices.Max(Table{t[0]}.widths())
+	for n, row := range t[1:] {
+		if n > 0 {
+			b.WriteString("\n")
+		}
+		for i, cell := range row {
+			if cell == "" || cell == "-" {
+				continue
+			}
+			head := t[0][i]
+			b.WriteString(shorten(head+strings.Repeat(" ", label-visible(head)+2)+cell, width) + "\n")
+		}
 	}
 	return b.String()
 }
@@ -47,21 +106,67 @@ func inRow(r rune) rune {
 	return r
 }
 
-// visible is the width of a cell without its colours.
-func visible(s string) int {
-	n := utf8.RuneCountInString(s)
-	for {
-		i := strings.Index(s, "\x1b[")
-		if i < 0 {
-			return n
-		}
-		end := i + strings.IndexByte(s[i:], 'm') + 1
-		if end <= i { // none of ours
-			return n
-		}
-		n -= end - i
-		s = s[end:]
+// painted is a colour, or the end of one.
+var painted = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// visible is how many cells of a terminal a text takes: without its colours; CJK characters
+// take two, combining marks none.
+func visible(s string) int { return runewidth.StringWidth(painted.ReplaceAllString(s, "")) }
+
+// shorten makes a text take at most a number of cells, with … for what is left out. Its
+// colours, and the ends of them, stay.
+func shorten(s string, width int) string {
+	if visible(s) <= width {
+		return s
 	}
+	var b strings.Builder
+	left := width
+	for s != "" {
+		at := painted.FindStringIndex(s)
+		if at == nil {
+			at = []int{len(s), len(s)}
+		}
+		text := s[:at[0]]
+		switch w := visible(text); {
+		case left <= 0:
+		case w < left || w == left && visible(s[at[1]:]) == 0:
+			b.WriteString(text)
+			left -= w
+		default:
+			b.WriteString(runewidth.Truncate(text+" ", max(left, 1), "…"))
+			left = 0
+		}
+		b.WriteString(s[at[0]:at[1]])
+		s = s[at[1]:]
+	}
+	return b.String()
+}
+
+// Width is how many cells a line of the terminal has that w writes to; 0 is one that is not
+// a terminal, or does not tell: nothing is shortened for that.
+func Width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// Colour reports whether what is written to w may have colours: a person looks at it, at a
+// terminal that has them, and does not mind (https://no-color.org).
+func Colour(w io.Writer, environ []string) bool {
+	_, none := Lookup(environ, "NO_COLOR")
+	return !none && Moves(w, environ)
+}
+
+// Moves reports whether w is a terminal that knows colours and a cursor.
+func Moves(w io.Writer, environ []string) bool {
+	term, _ := Lookup(environ, "TERM")
+	return term != "dumb" && IsTerminal(w)
 }
 
 // IsForeground reports whether a person can answer on f: of a job in the background, a shell

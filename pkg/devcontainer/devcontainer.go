@@ -106,6 +106,7 @@ type Container struct {
 	Created string
 	Labels  map[string]string
 	Mounts  []Mount
+	Setting []string // of its own environment, NAME=value: those of [ofItself] alone, others may be secrets
 }
 
 // Mount is a place of the host in a container.
@@ -202,7 +203,19 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 	return list, nil
 }
 
-const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}}}`
+// ofItself is the variable of a container that is read: whether coltecd is to do nothing there.
+const ofItself = "COLTEC_DISABLED"
+
+const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}},"Setting":[{{range .Config.Env}}{{$v := split . "="}}{{if eq (index $v 0) "` + ofItself + `"}}{{json .}}{{end}}{{end}}]}`
+
+// Switch is the value of the variable by which a workspace's coltecd is told to do nothing,
+// "" where nobody set it.
+func (c Container) Switch() string {
+	if value, ok := c.Env()[ofItself]; ok {
+		return value
+	}
+	return variable(c.Setting, ofItself)
+}
 
 // Of gives the container of a folder; ok is false when there is none. Of
 // several the running one counts, then the youngest.
@@ -211,15 +224,33 @@ func (t Tools) Of(ctx context.Context, folder string) (c Container, ok bool, err
 	if err != nil || len(list) == 0 {
 		return c, false, err
 	}
-	return slices.MaxFunc(list, func(a, b Container) int {
-		if a.Running != b.Running {
-			if a.Running {
-				return 1
-			}
-			return -1
+	return slices.MaxFunc(list, preferred), true, nil
+}
+
+// preferred compares containers of a folder: a running one counts, then the youngest.
+func preferred(a, b Container) int {
+	if a.Running != b.Running {
+		if a.Running {
+			return 1
 		}
-		return strings.Compare(a.Created, b.Created)
-	}), true, nil
+		return -1
+	}
+	return strings.Compare(a.Created, b.Created)
+}
+
+// OnePerFolder gives of the containers of each folder the one that counts, as [Tools.Of] does.
+func OnePerFolder(all []Container) []Container {
+	best := map[string]Container{}
+	for _, c := range all {
+		if was, ok := best[c.Folder()]; !ok || preferred(c, was) > 0 {
+			best[c.Folder()] = c
+		}
+	}
+	var list []Container
+	for _, folder := range slices.Sorted(maps.Keys(best)) {
+		list = append(list, best[folder])
+	}
+	return list
 }
 
 // Stop stops a container, giving it grace before it is killed.
