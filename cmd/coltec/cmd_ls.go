@@ -28,7 +28,7 @@ func cmdLs(p *program) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			&cli.BoolFlag{Name: "local", Usage: "ask no bucket"},
-			wideFlag(),
+			cmdline.WideFlag(),
 			&cli.DurationFlag{Name: "wait", Usage: "give the bucket this `DURATION` to answer", Value: answerPatience},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.ls(c) },
@@ -83,7 +83,7 @@ func (p *program) printRows(c *cli.Context, rows []fleet.Row) error {
 	if c.Bool("json") {
 		return p.printJSON(append([]fleet.Row{}, rows...)) // [] and not null
 	}
-	_, err := io.WriteString(p.out, rowsText(rows, time.Now(), p.env("HOME"), p.width(c)))
+	_, err := io.WriteString(p.out, rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out)))
 	return err
 }
 

@@ -214,7 +214,7 @@ func cmdTemplates(p *program) *cli.Command {
 		Name:      "templates",
 		Usage:     "list the templates that coltec carries and the questions they ask",
 		ArgsUsage: "[TEMPLATE]",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, cmdline.WideFlag()},
 		Action:    func(c *cli.Context) error { return p.templates(c) },
 	}
 }
@@ -260,7 +260,7 @@ func (p *program) templates(c *cli.Context) error {
 			}
 			table = append(table, []string{"  " + q.Name, def, help})
 		}
-		fmt.Fprint(p.out, table)
+		fmt.Fprint(p.out, table.Fit(cmdline.WidthFor(c, p.raw.out)))
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/trust"
@@ -53,17 +51,4 @@ func (v environment) records() (trust.Store, error) {
 	}
 	dir, err := realPath(filepath.Join(state, "coltec/trust"))
 	return trust.Store(dir), err
-}
-
-// wideFlag is the flag of verbs that print a table.
-func wideFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "wide", Usage: "shorten nothing to the width of the terminal"}
-}
-
-// width is how wide a table may be; 0: as it is.
-func (p *program) width(c *cli.Context) int {
-	if c.Bool("wide") {
-		return 0
-	}
-	return cmdline.Width(p.raw.out)
 }

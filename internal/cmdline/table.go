@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/mattn/go-runewidth"
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,31 +23,36 @@ func (t Table) String() string { return t.Fit(0) }
 const cellLeast = 6
 
 // Fit aligns the columns within a number of cells of a terminal; 0 is any number. The longest
-// columns are shortened. Where that would leave too little of them, each row is a block of
-// lines, one for each column.
-func (t Table) Fit(width int) string {
+// columns are shortened, except those of the heads in whole, which a person types or copies.
+// Where that would leave too little, each row is a block of lines, one for each column.
+func (t Table) Fit(width int, whole ...string) string {
 	widths := t.widths()
 	if width > 0 {
+		kept := func(i int) bool { return slices.Contains(whole, t[0][i]) }
 		room := width - 2*(len(widths)-1)
-		if sum(widths, cellLeast) > room {
-			return t.blocks(width)
+		if sum(widths, cellLeast, kept) > room {
+			return t.blocks(width, kept)
 		}
 		most := cellLeast
-		for sum(widths, most+1) <= room && most < width {
+		for sum(widths, most+1, kept) <= room && most < width {
 			most++
 		}
+		last, used := len(widths)-1, sum(widths, most, kept)
 		for i := range widths {
-			widths[i] = min(widths[i], most)
+			most := most
+			if i == last { // what the shorter ones leave is for the longest text
+				most = min(widths[i], most) + room - used
+			}
+			if !kept(i) {
+				widths[i] = min(widths[i], most)
+			}
 		}
-		// What the shorter ones leave goes to the last, which is the longest text.
-		last := len(widths) - 1
-		widths[last] = max(widths[last], room-sum(widths[:last], width))
 	}
 	var b strings.Builder
 	for _, row := range t {
 		for i, cell := range row {
 			if width > 0 {
-				cell = shorten(cell, widths[i])
+				cell = shorten(cell, widths[i]) // one that is kept has its width
 			}
 			b.WriteString(cell)
 			if i < len(row)-1 {
@@ -70,17 +76,21 @@ func (t Table) widths() []int {
 	return widths
 }
 
-// sum is what columns take that have a width of most at most.
-func sum(widths []int, most int) (n int) {
-	for _, w := range widths {
-		n += min(w, most)
+// sum is what columns take of which those that are not kept have a width of most at most.
+func sum(widths []int, most int, kept func(int) bool) (n int) {
+	for i, w := range widths {
+		if kept(i) {
+			n += w
+		} else {
+			n += min(w, most)
+		}
 	}
 	return n
 }
 
 // blocks is the table for narrow terminals: what a column says of each row on a line of its
 // own, without those that say nothing.
-func (t Table) blocks(width int) string {
+func (t Table) blocks(width int, kept func(int) bool) string {
 	var b strings.Builder
 	label := slices.Max(Table{t[0]}.widths())
 	for n, row := range t[1:] {
@@ -91,8 +101,11 @@ func (t Table) blocks(width int) string {
 			if cell == "" || cell == "-" {
 				continue
 			}
-			head := t[0][i]
-			b.WriteString(shorten(head+strings.Repeat(" ", label-visible(head)+2)+cell, width) + "\n")
+			line := t[0][i] + strings.Repeat(" ", label-visible(t[0][i])+2) + cell
+			if !kept(i) {
+				line = shorten(line, width)
+			}
+			b.WriteString(line + "\n")
 		}
 	}
 	return b.String()
@@ -142,9 +155,9 @@ func shorten(s string, width int) string {
 	return b.String()
 }
 
-// Width is how many cells a line of the terminal has that w writes to; 0 is one that is not
+// width is how many cells a line of the terminal has that w writes to; 0 is one that is not
 // a terminal, or does not tell: nothing is shortened for that.
-func Width(w io.Writer) int {
+func width(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
 		return 0
@@ -154,6 +167,19 @@ func Width(w io.Writer) int {
 		return 0
 	}
 	return int(size.Col)
+}
+
+// WideFlag is the flag of verbs that print a table.
+func WideFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "wide", Usage: "shorten nothing to the width of the terminal"}
+}
+
+// WidthFor is how wide the tables of a verb may be, for [Table.Fit].
+func WidthFor(c *cli.Context, w io.Writer) int {
+	if c.Bool("wide") {
+		return 0
+	}
+	return width(w)
 }
 
 // Colour reports whether what is written to w may have colours: a person looks at it, at a

@@ -68,6 +68,22 @@ func TestTableFits(t *testing.T) {
 	}
 }
 
+// What a person types or copies stays whole, at any width.
+func TestTableKeeps(t *testing.T) {
+	id := strings.Repeat("0123456789", 3)
+	for width := 40; width <= 200; width++ {
+		text := Table{{"REPLICA", "PATH", "SINCE", "ID"}, {"workspace", strings.Repeat("a/long/way/", 9), "2026-01-02 03:04:05", id}}.Fit(width, "ID")
+		if !strings.Contains(text, id+"\n") {
+			t.Fatalf("%d:\n%s", width, text)
+		}
+		for line := range strings.Lines(text) {
+			if w := visible(strings.TrimSuffix(line, "\n")); w > width {
+				t.Fatalf("%d: %d cells: %s", width, w, line)
+			}
+		}
+	}
+}
+
 // What is shortened says so, and takes what was asked for at most.
 func TestShorten(t *testing.T) {
 	for _, c := range []struct {
@@ -109,10 +125,10 @@ func TestColour(t *testing.T) {
 			t.Errorf("%T, %v: %v", c.w, c.environ, got)
 		}
 	}
-	if Width(&strings.Builder{}) != 0 || Width(tty) != 73 {
-		t.Errorf("widths %d, %d", Width(&strings.Builder{}), Width(tty))
+	if width(&strings.Builder{}) != 0 || width(tty) != 73 {
+		t.Errorf("widths %d, %d", width(&strings.Builder{}), width(tty))
 	}
-	if f, err := os.Open(os.DevNull); err != nil || Width(f) != 0 {
+	if f, err := os.Open(os.DevNull); err != nil || width(f) != 0 {
 		t.Errorf("%v", err)
 	}
 	if !slices.Equal(Table{{"A", "B"}, {"1", "-"}}.widths(), []int{1, 1}) {
