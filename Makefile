@@ -38,6 +38,12 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 	done; done >checksums.txt
 	@echo "dist: $(VERSION), amd64 and arm64, in dist/"
 
+.PHONY: man
+man: build ## write the manual pages into dist/man/, for man -l or MANPATH
+	@mkdir -p dist/man/man1
+	@for p in coltec coltecd; do $(BIN)/$$p man >dist/man/man1/$$p.1 || exit 1; done
+	@echo "man: man -l dist/man/man1/coltec.1"
+
 .PHONY: demo
 demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
 	@scripts/demo.sh

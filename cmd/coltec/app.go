@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -70,7 +71,7 @@ func newApp(p *program) *cli.App {
 			cmdNew(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p),
 			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
-			cmdVersion(p),
+			cmdVersion(p), cmdline.CompletionCommand(p.out), cmdline.ManCommand(p.out, manual()),
 		},
 		Action: cmdline.NoVerb,
 	}
@@ -114,4 +115,16 @@ func cmdVersion(p *program) *cli.Command {
 			return err
 		},
 	}
+}
+
+// manual is what the manual page has beside verbs and flags.
+func manual() cmdline.Manual {
+	m := cmdline.Manual{See: "coltecd(1), docker(1)"}
+	for _, c := range codes {
+		m.Codes = append(m.Codes, [2]string{strconv.Itoa(c.code), c.text})
+	}
+	for _, v := range variables {
+		m.Variables = append(m.Variables, [2]string{v.name, v.text})
+	}
+	return m
 }

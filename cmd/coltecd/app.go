@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -46,7 +47,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p),
-			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
+			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p), cmdline.CompletionCommand(p.out), cmdline.ManCommand(p.out, manual()),
 			cmdKeep(p), cmdSupervise(p), cmdGuard(p), cmdBecome(p), cmdFirst(p), cmdTailnetUp(p),
 		},
 		Action: func(c *cli.Context) error { return cmdline.NoVerb(c) },
@@ -67,4 +68,16 @@ func helpTail() string {
 	}
 	b.WriteString("\nEXIT CODES:\n" + codeTable("   "))
 	return b.String()
+}
+
+// manual is what the manual page has beside verbs and flags.
+func manual() cmdline.Manual {
+	m := cmdline.Manual{See: "coltec(1), rclone(1)"}
+	for _, c := range codes {
+		m.Codes = append(m.Codes, [2]string{strconv.Itoa(c.code), c.text})
+	}
+	for _, v := range variables {
+		m.Variables = append(m.Variables, [2]string{v.name, v.text})
+	}
+	return m
 }

@@ -45,6 +45,10 @@ func newProgram(io stdio, environ []string) *program {
 func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := newProgram(io, environ)
 	p.name = filepath.Base(args[0])
+	if words, ok := cmdline.Completing(args); ok {
+		cmdline.Complete(p.out, newApp(p), words, p.wordsFor)
+		return codeOK
+	}
 	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
 }
 
