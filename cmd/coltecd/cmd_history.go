@@ -211,6 +211,9 @@ func (p *program) restore(c *cli.Context, path string) (err error) {
 		} else {
 			fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", x.Replica, x.Generation, x.Placed, x.Removed)
 		}
+		if x.Dir != "" {
+			fmt.Fprintf(p.out, "  in %s\n", x.Dir)
+		}
 		for _, problem := range x.Problems {
 			fmt.Fprintf(p.out, "  not restored: %s\n", problem)
 			problems++
