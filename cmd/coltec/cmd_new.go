@@ -91,7 +91,13 @@ func (p *program) newWorkspace(c *cli.Context) error {
 			Actions  []scaffold.Action `json:"actions"`
 		}{folder, t.Name(), t.Version(), plan.Actions})
 	}
+	shown := shellWord(c.Args().First())
 	p.say("%s: made from template %s %s (%d files)", c.Args().First(), t.Name(), t.Version(), len(plan.Actions))
+	if (&workspace{folder, sp}).hasBucket() {
+		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", shown, shown)
+	} else {
+		p.say("next: coltec up %s", shown)
+	}
 	return nil
 }
 

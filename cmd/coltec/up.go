@@ -140,6 +140,7 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	case !healthy:
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
+	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", shellWord(a.w.folder), shellWord(a.w.folder))
 	return nil
 }
 
