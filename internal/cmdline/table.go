@@ -24,29 +24,19 @@ const cellLeast = 6
 
 // Fit aligns the columns within a number of cells of a terminal; 0 is any number. The longest
 // columns are shortened, except those of the heads in whole, which a person types or copies.
-// Where that would leave too little, each row is a block of lines, one for each column.
+// Where heads would be shortened for that, columns that say nothing are left out, and if that
+// does not do either, each row is a block of lines, one for each column.
 func (t Table) Fit(width int, whole ...string) string {
 	widths := t.widths()
 	if width > 0 {
 		kept := func(i int) bool { return slices.Contains(whole, t[0][i]) }
-		room := width - 2*(len(widths)-1)
-		if sum(widths, cellLeast, kept) > room {
+		fit := t.fitted(widths, width-2*(len(widths)-1), kept)
+		if less := t.saying(); fit == nil && len(less[0]) < len(t[0]) {
+			return less.Fit(width, whole...)
+		} else if fit == nil {
 			return t.blocks(width, kept)
 		}
-		most := cellLeast
-		for sum(widths, most+1, kept) <= room && most < width {
-			most++
-		}
-		last, used := len(widths)-1, sum(widths, most, kept)
-		for i := range widths {
-			most := most
-			if i == last { // what the shorter ones leave is for the longest text
-				most = min(widths[i], most) + room - used
-			}
-			if !kept(i) {
-				widths[i] = min(widths[i], most)
-			}
-		}
+		widths = fit
 	}
 	var b strings.Builder
 	for _, row := range t {
@@ -76,16 +66,51 @@ func (t Table) widths() []int {
 	return widths
 }
 
-// sum is what columns take of which those that are not kept have a width of most at most.
-func sum(widths []int, most int, kept func(int) bool) (n int) {
-	for i, w := range widths {
-		if kept(i) {
-			n += w
-		} else {
-			n += min(w, most)
+// saying is the table without the columns that say nothing in any row.
+func (t Table) saying() Table {
+	less := make(Table, len(t))
+	for i, head := range t[0] {
+		says := i == 0 || slices.ContainsFunc(t[1:], func(row []string) bool { return i < len(row) && row[i] != "" && row[i] != "-" })
+		if !says {
+			continue
+		}
+		less[0] = append(less[0], head)
+		for n, row := range t[1:] {
+			if i < len(row) {
+				less[n+1] = append(less[n+1], row[i])
+			}
 		}
 	}
-	return n
+	return less
+}
+
+// fitted are widths that take no more than room together: all longer than a common one are
+// shortened to that, but not those that are kept, and none below its head. What is over is for
+// the last, the longest text. It is nil where there is no room.
+func (t Table) fitted(widths []int, room int, kept func(int) bool) []int {
+	cut := func(most int) (out []int, sum int) {
+		for i, w := range widths {
+			if !kept(i) {
+				w = min(w, max(most, visible(t[0][i])))
+			}
+			out, sum = append(out, w), sum+w
+		}
+		return out, sum
+	}
+	fit, sum := cut(cellLeast)
+	if sum > room {
+		return nil
+	}
+	for most := cellLeast + 1; most <= room; most++ {
+		wider, more := cut(most)
+		if more > room {
+			break
+		}
+		fit, sum = wider, more
+	}
+	last := len(fit) - 1
+	fit[last] = min(widths[last], fit[last]+room-sum)
+	return fit
 }
 
 // blocks is the table for narrow terminals: what a column says of each row on a line of its

@@ -68,6 +68,23 @@ func TestTableFits(t *testing.T) {
 	}
 }
 
+// Where there is little room, columns go that say nothing, before rows become blocks.
+func TestTableWithoutEmptyColumns(t *testing.T) {
+	table := func() Table {
+		return Table{{"REPLICA", "DIRECTION", "STATE", "LAST SYNC", "PENDING", "CONFLICTS", "LAST HOUR", "NEXT", "LAST ERROR"},
+			{"workspace", "both", "synced", "12s ago", "0", "0", "3 req, 1.0 KiB", "in 2m", "-"}, {"home", "both", "synced", "never", "0", "0", "-", "-"}}
+	}
+	if text := table().Fit(80); strings.Contains(text, "LAST ERROR") || !strings.HasPrefix(text, "REPLICA ") || !strings.Contains(text, "home ") {
+		t.Errorf("80:\n%s", text)
+	}
+	if text := table().Fit(200); !strings.Contains(text, "LAST ERROR") {
+		t.Errorf("200:\n%s", text)
+	}
+	if text := table().Fit(45); !strings.Contains(text, "\n\nREPLICA    home\n") {
+		t.Errorf("45:\n%s", text)
+	}
+}
+
 // What a person types or copies stays whole, at any width.
 func TestTableKeeps(t *testing.T) {
 	id := strings.Repeat("0123456789", 3)
