@@ -94,6 +94,7 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 	@cd tools && go vet ./...
 	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
+	@go test $(LINKED) ./cmd/coltec ./cmd/coltecd -run 'Doc'
 	@cd tools/check && go vet ./... && go mod tidy -diff && go test ./... && go run . $(if $(RELEASE),-release)
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
