@@ -71,7 +71,7 @@ func newApp(p *program) *cli.App {
 			cmdNew(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p),
 			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
-			cmdVersion(p), cmdline.CompletionCommand(p.out), cmdline.ManCommand(p.out, manual()),
+			cmdVersion(p), cmdline.CompletionCommand("coltec", p.out), cmdline.ManCommand(p.out, manual()),
 		},
 		Action: cmdline.NoVerb,
 	}

@@ -288,11 +288,11 @@ func tailnetFault(w *workspace, values secret.Values) error {
 		return hint.Wrap(fmt.Errorf("%s is not set", spec.TailnetKeys[0]),
 			"make an auth key in the admin console of the tailnet, and give it as a secret: fnox set %s", spec.TailnetKeys[0])
 	case known && doc.Network.State == status.NetworkOffline:
-		return hint.Wrap(errors.New("joined, but the control server cannot be reached"), "see coltec logs %s tailscaled; it keeps trying", w.folder)
+		return hint.Wrap(errors.New("joined, but the control server cannot be reached"), "see coltec logs %s tailscaled; it keeps trying", shellWord(w.folder))
 	case known && doc.Network.State == status.NetworkBlocked:
-		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", w.folder)
+		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", shellWord(w.folder))
 	case known && doc.Network.LastError != "":
-		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", w.folder)
+		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", shellWord(w.folder))
 	}
 	return nil
 }

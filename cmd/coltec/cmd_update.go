@@ -53,7 +53,7 @@ func (p *program) update(c *cli.Context) error {
 		}
 	}
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
-		return hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", shown), "make one: coltec new %s --data org=… --data project=… --data env=…", shown)
+		return hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", shown), "make one: coltec new %s --data org=… --data project=… --data env=…", shellWord(shown))
 	}
 	look := c.Bool("dry-run") || c.Bool("diff") || c.Bool("check")
 	if !look {

@@ -47,7 +47,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p),
-			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p), cmdline.CompletionCommand(p.out), cmdline.ManCommand(p.out, manual()),
+			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p), cmdline.CompletionCommand(p.name, p.out), cmdline.ManCommand(p.out, manual()),
 			cmdKeep(p), cmdSupervise(p), cmdGuard(p), cmdBecome(p), cmdFirst(p), cmdTailnetUp(p),
 		},
 		Action: func(c *cli.Context) error { return cmdline.NoVerb(c) },

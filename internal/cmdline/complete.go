@@ -47,22 +47,21 @@ type Place struct {
 // waits for nothing.
 type Known func(Place) ([]Candidate, Kind)
 
-// CompletionCommand is the verb that prints the script for a shell.
-func CompletionCommand(out io.Writer) *cli.Command {
+// CompletionCommand is the verb of a program that prints the script for a shell.
+func CompletionCommand(program string, out io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
 		Usage:     "print the script that lets a shell complete words: bash, zsh or fish",
 		ArgsUsage: "SHELL",
-		Description: `bash: source <(PROGRAM completion bash)
+		Description: strings.ReplaceAll(`bash: source <(PROGRAM completion bash)
 zsh:  source <(PROGRAM completion zsh), after compinit
-fish: PROGRAM completion fish | source`,
+fish: PROGRAM completion fish | source`, "PROGRAM", program),
 		Action: func(c *cli.Context) error {
 			script, err := shells.ReadFile("shells/completion." + c.Args().First())
 			if err != nil {
 				return hint.Wrap(Usage("no completion for %q", c.Args().First()), "there is one for %s", strings.Join(shellNames, ", "))
 			}
-			name := c.App.Name
-			text := strings.NewReplacer("PROGRAM", name, "_FUNCTION", "_"+strings.ReplaceAll(name, "-", "_")).Replace(string(script))
+			text := strings.NewReplacer("PROGRAM", program, "_FUNCTION", "_"+strings.ReplaceAll(program, "-", "_")).Replace(string(script))
 			_, err = io.WriteString(out, text)
 			return err
 		},
