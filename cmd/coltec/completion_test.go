@@ -192,3 +192,24 @@ func TestManualPage(t *testing.T) {
 		}
 	}
 }
+
+// A workspace that is known in several ways, by what was agreed to and as a neighbour, by a
+// link too, is offered once.
+func TestKnownOnce(t *testing.T) {
+	sample.Long(t)
+	apart := completed(t)
+	ws := filepath.Join(apart, "..", "ws")
+	if err := os.Symlink("dev-one", filepath.Join(ws, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{ws, filepath.Join(ws, "dev-one"), filepath.Join(ws, "link"), filepath.Join(ws, "try-two", ".devcontainer")} {
+		t.Chdir(dir)
+		words := map[string]int{}
+		for _, w := range newProgram(stdio{}, os.Environ()).workspaceWords(false) {
+			words[w.Word]++
+		}
+		if len(words) != 4 || words["dev-one"] != 1 || words["acme/widget/try-two"] != 1 {
+			t.Errorf("%s: %v", dir, words)
+		}
+	}
+}
