@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 func cmdLs(p *program) *cli.Command {
@@ -82,29 +83,59 @@ func (p *program) printRows(asJSON bool, rows []fleet.Row) error {
 	return err
 }
 
-// localFleet are the workspaces with a container here: by Docker's labels and
-// the status files that coltecd writes. Nothing is run in a container.
+// localFleet are the workspaces with a container here: by Docker's labels, and the spec in
+// the folder where a container has none of ours; by the status files that coltecd writes.
+// Nothing is run in a container, but where its folder is on another machine.
 func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
 	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
 		return nil, err
 	}
-	containers, err := tools.List(ctx, devcontainer.LabelOrg)
+	containers, err := tools.List(ctx, devcontainer.LabelFolder)
 	if err != nil {
 		return nil, err
 	}
 	var local []fleet.Local
 	for _, ct := range containers {
-		l := fleet.Local{
-			Workspace: strings.Join([]string{ct.Labels[devcontainer.LabelOrg], ct.Labels[devcontainer.LabelProject], ct.Labels[devcontainer.LabelEnv]}, "/"),
-			Folder:    ct.Folder(), Container: short(ct.ID), Running: ct.Running,
+		name := workspaceOf(ct)
+		if name == "" {
+			continue // a dev container of something else
 		}
-		if doc, at, err := readStatus(ct.Folder()); err == nil {
+		l := fleet.Local{Workspace: name, Folder: ct.Folder(), Container: short(ct.ID), Running: ct.Running}
+		if ct.Volume() != "" {
+			if doc, err := statusThere(ctx, tools, ct); err == nil {
+				l.Status, l.Written = &doc, time.Now()
+			}
+		} else if doc, at, err := readStatus(ct.Folder()); err == nil {
 			l.Status, l.Written = &doc, at
 		}
 		local = append(local, l)
 	}
 	return local, nil
+}
+
+// workspaceOf names the workspace of a dev container: by the labels of the template, or by
+// the spec in its folder, which a project's own devcontainer.json or a Compose file leaves to
+// say it; "" for a container of none.
+func workspaceOf(ct devcontainer.Container) string {
+	if org := ct.Labels[devcontainer.LabelOrg]; org != "" {
+		return strings.Join([]string{org, ct.Labels[devcontainer.LabelProject], ct.Labels[devcontainer.LabelEnv]}, "/")
+	}
+	w, err := open(ct.Folder())
+	if err != nil || ct.Folder() == "" {
+		return ""
+	}
+	return w.spec.ID()
+}
+
+// statusThere asks the coltecd of a container on another machine how it is.
+func statusThere(ctx context.Context, tools devcontainer.Tools, ct devcontainer.Container) (status.Document, error) {
+	if !ct.Running {
+		return status.Document{}, errors.New("the container is not running")
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	return ask(ctx, tools, ct, nil, 0)
 }
 
 func short(id string) string { return id[:min(len(id), 12)] }
