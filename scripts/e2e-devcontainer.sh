@@ -82,7 +82,6 @@ EOF
 if ! CONTAINERS_CONF=$cache/containers.conf podman image exists "localhost/$image"; then
 	echo "e2e-devcontainer: making the base image for Podman"
 	docker save "$image" | CONTAINERS_CONF=$cache/containers.conf podman load >/dev/null 2>&1
-	podman tag "docker.io/$image" "localhost/$image"
 fi
 if ! docker image inspect "$busybox" >/dev/null 2>&1; then
 	echo "e2e-devcontainer: making an image of nothing but busybox"

@@ -27,9 +27,16 @@ const seedMost = 8 << 20
 // machine.
 var notSeeded = []string{logsName, ".devcontainer/coltec/bin"}
 
-// placeElsewhere has the workspace in a volume where the container is on another machine, and
-// says so.
-func (p *program) placeElsewhere(ctx context.Context, a *ascent) error {
+// fitHost makes the configuration fit what the containers are run by. Where that is another
+// machine, the workspace is in a volume there, and the user is told.
+func (p *program) fitHost(ctx context.Context, a *ascent) error {
+	if a.tools.Podman() && !a.tools.Rootless(ctx) {
+		text, err := devcontainer.WithHostUsers(a.config.text)
+		if err != nil {
+			return fmt.Errorf("cannot bring %s up with Podman: %w", a.config.at, err)
+		}
+		a.config.text = text
+	}
 	a.elsewhere = a.tools.Elsewhere(ctx)
 	if a.elsewhere == "" {
 		return nil

@@ -94,7 +94,7 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 	if err := p.consent(c, a.w, a.config, a.given); err != nil {
 		return err
 	}
-	if err := p.placeElsewhere(c.Context, a); err != nil {
+	if err := p.fitHost(c.Context, a); err != nil {
 		return err
 	}
 	if err := p.writeFeature(a.w); err != nil { // the dev container CLI needs it by itself, too

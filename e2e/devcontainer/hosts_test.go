@@ -46,7 +46,7 @@ func (g *ground) with(env []string, name string, args ...string) (string, error)
 // podman is a host with Podman and no Docker.
 func (g *ground) podman(env string) host {
 	g.t.Helper()
-	dir := g.make("podman", env)
+	dir := g.make("with-podman/w", env)
 	vars := g.podmanEnv()
 	g.t.Cleanup(func() {
 		ids, _ := g.with(vars, "podman", "ps", "-aq", "--filter", "label=devcontainer.local_folder="+dir)
@@ -96,10 +96,10 @@ const composeConfig = `{
 // own each, and no label of ours.
 func (g *ground) compose(env string) (host, string) {
 	g.t.Helper()
-	g.write("compose/.devcontainer/docker-compose.yml", fmt.Sprintf(composeText, os.Getenv("COLTEC_E2E_IMAGE"), os.Getenv("COLTEC_E2E_BUSYBOX")))
-	g.write("compose/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
-	g.write("compose/.devcontainer/devcontainer.json", fmt.Sprintf(composeConfig, env))
-	dir := g.own("compose")
+	g.write("with-compose/w/.devcontainer/docker-compose.yml", fmt.Sprintf(composeText, os.Getenv("COLTEC_E2E_IMAGE"), os.Getenv("COLTEC_E2E_BUSYBOX")))
+	g.write("with-compose/w/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, env))
+	g.write("with-compose/w/.devcontainer/devcontainer.json", fmt.Sprintf(composeConfig, env))
+	dir := g.own("with-compose/w")
 	g.t.Cleanup(func() {
 		for _, id := range g.project(dir, "-a") {
 			_, _ = g.run("docker", "rm", "-f", "-v", id)

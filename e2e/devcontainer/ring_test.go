@@ -17,7 +17,7 @@ import (
 // sshd, by DOCKER_HOST=ssh://. What is in the folder here is not there.
 func (g *ground) remote(env string) (host, string) {
 	g.t.Helper()
-	dir := g.make("remote", env)
+	dir := g.make("with-remote/w", env)
 	dockerd := g.dockerd()
 	vars := g.sshTo("DOCKER_HOST=" + dockerd)
 	g.t.Cleanup(func() {
@@ -50,8 +50,14 @@ func (g *ground) dockerd() string {
 		g.t.Fatal(err)
 	}
 	endpoint := "unix://" + dir + "/docker.sock"
+	// A bridge of its own: with --bridge=none it would remove that of the machine's dockerd.
+	const bridge = "coltec-e2e"
+	if out, err := g.run("sh", "-c", "ip link show "+bridge+" >/dev/null 2>&1 || ip link add "+bridge+" type bridge && ip addr replace 172.31.77.1/24 dev "+bridge); err != nil {
+		g.t.Fatalf("%v: %s", err, out)
+	}
+	g.t.Cleanup(func() { _, _ = g.run("ip", "link", "delete", bridge) })
 	cmd := exec.Command("dockerd", "--host", endpoint, "--data-root", g.cache("dockerd"), "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
-		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false")
+		"--bridge", bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")
 	log, err := os.Create(filepath.Join(g.dir, "dockerd.log"))
 	if err != nil {
 		g.t.Fatal(err)
@@ -140,7 +146,7 @@ func TestRingOfHosts(t *testing.T) {
 
 // hosts are one of each kind.
 func (g *ground) hosts(env string) []host {
-	template := g.contained("template", g.make("template", env))
+	template := g.contained("template", g.make("with-template/w", env))
 	compose, _ := g.compose(env)
 	remote, _ := g.remote(env)
 	return []host{template, g.podman(env), compose, g.plain(env), remote}
@@ -235,7 +241,7 @@ func (g *ground) composeProject(dir string) string {
 func TestRemoteDocker(t *testing.T) {
 	g := newGround(t)
 	h, dir := g.remote("dev-q")
-	g.write("remote/only-here", "x")
+	g.write("with-remote/w/only-here", "x")
 	out, err := h.up()
 	if err != nil || !strings.Contains(out, "the container is at ssh://root@127.0.0.1:") || !strings.Contains(out, "the volume coltec-workspace-acme-widget-dev-q-") {
 		t.Fatalf("%v\n%s", err, out)

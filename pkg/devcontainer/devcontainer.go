@@ -74,7 +74,7 @@ func Docker(environ []string) (Tools, error) {
 		}
 	}
 	return t, hint.Wrap(errors.New("cannot find docker on PATH"),
-		"install it: apt-get install docker.io (Debian, Ubuntu), brew install --cask docker (macOS), or see https://docs.docker.com/get-docker/; Podman does too: apt-get install podman; a machine without containers: coltecd install")
+		"install it: apt-get install docker.io (Debian, Ubuntu), brew install --cask docker (macOS), or see https://docs.docker.com/get-docker/")
 }
 
 // Client names the client of the containers, for people.
@@ -219,6 +219,9 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	if t.Podman() {
+		return t.inspectWhole(ctx, ids)
+	}
 	// Labels of `ps` are joined by commas, which a label may hold.
 	out, err = t.output(ctx, append([]string{"inspect", "--type", "container", "--format", inspectFormat}, ids...)...)
 	var list []Container
@@ -233,6 +236,30 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 		return nil, err
 	}
 	return list, nil
+}
+
+// inspectWhole is what is known of containers, by the answer that both clients give alike:
+// in formats Podman has other names.
+func (t Tools) inspectWhole(ctx context.Context, ids []string) ([]Container, error) {
+	out, err := t.output(ctx, append([]string{"inspect", "--type", "container"}, ids...)...)
+	var whole []struct {
+		ID      string `json:"Id"`
+		Created string
+		State   struct {
+			Running bool
+			Status  string
+		}
+		Config struct{ Labels map[string]string }
+		Mounts []Mount
+	}
+	if bad := json.Unmarshal(out, &whole); bad != nil {
+		return nil, errors.Join(err, fmt.Errorf("cannot read what %s inspect printed: %w", t.Client(), bad))
+	}
+	var list []Container
+	for _, w := range whole {
+		list = append(list, Container{w.ID, w.State.Running, w.State.Status, w.Created, w.Config.Labels, w.Mounts})
+	}
+	return list, nil // one that went meanwhile is not an error
 }
 
 const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}}}`
