@@ -66,6 +66,29 @@ func (g *ground) podmanEnv() []string {
 	return []string{"COLTEC_DOCKER=podman", "CONTAINERS_CONF=" + g.cache("containers.conf")}
 }
 
+const ownConfig = `{
+  "name": "a project's own",
+  "image": "%s",
+  "features": {"./coltec": {}},
+  "remoteUser": "vscode",
+  "runArgs": ["--network=host", "--stop-timeout=60"],
+  "containerEnv": {"COLTEC_CONFIG": "${containerWorkspaceFolder}/.devcontainer/workspace-spec.yaml", "COLTEC_PLACE": "/workspace"},
+  "postStartCommand": "coltecd start"
+}
+`
+
+// ownContainer is a host whose project has its own devcontainer.json: no label of ours, and the
+// folder where the CLI mounts it, which is not where the spec has it.
+func (g *ground) ownContainer(env string) host {
+	g.t.Helper()
+	dir := g.make("with-own/w", env)
+	g.write("with-own/w/.devcontainer/devcontainer.json", fmt.Sprintf(ownConfig, os.Getenv("COLTEC_E2E_IMAGE")))
+	g.trust(dir)
+	h := g.contained("own", dir)
+	h.at = "/workspaces/w"
+	return h
+}
+
 const composeText = `services:
   app:
     image: %s

@@ -149,7 +149,7 @@ func (g *ground) hosts(env string) []host {
 	template := g.contained("template", g.make("with-template/w", env))
 	compose, _ := g.compose(env)
 	remote, _ := g.remote(env)
-	return []host{template, g.podman(env), compose, g.plain(env), remote}
+	return []host{template, g.podman(env), compose, g.plain(env), g.ownContainer(env), remote}
 }
 
 // All ordered pairs of hosts: make soak-hosts.
