@@ -43,6 +43,7 @@ var codes = []struct {
 // variables are the environment variables that coltec itself reads.
 var variables = []struct{ name, text string }{
 	{"COLTEC_BIN", "the directory with coltecd and rclone for containers, instead of the one that coltec is in"},
+	{"COLTEC_DOCKER", "docker or podman, or the path of one (default: docker, else podman); DOCKER_HOST and contexts count as they do for it"},
 	{"FNOX_AGE_KEY", "the age key that opens fnox.toml, as text"},
 	{"FNOX_AGE_KEY_FILE", "the file with the age key"},
 	{"FNOX_CONFIG_DIR", "where config.toml and age.txt are (default: ~/.config/fnox)"},

@@ -13,10 +13,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 func cmdLs(p *program) *cli.Command {
@@ -89,7 +91,7 @@ func (p *program) printRows(c *cli.Context, rows []fleet.Row) error {
 
 // localFleet are the workspaces here: those with a container, by Docker's labels, and those
 // that never ran or whose container is gone. How they are is in the status files that coltecd
-// writes; nothing is run in a container.
+// writes; nothing is run in a container, but where its folder is on another machine.
 func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
 	containers, err := v.containers(ctx)
 	if err != nil {
@@ -101,7 +103,12 @@ func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
 		if l.Workspace == "" {
 			continue // somebody's dev container without Coltec
 		}
-		local = append(local, withStatus(l))
+		if ct.Volume() == "" {
+			l = withStatus(l)
+		} else if doc, err := v.statusThere(ctx, ct); err == nil {
+			l.Status, l.Written = &doc, time.Now()
+		}
+		local = append(local, l)
 	}
 	for _, k := range v.folders() {
 		if !slices.ContainsFunc(local, func(l fleet.Local) bool { return same(l.Folder, k.folder) }) {
@@ -117,6 +124,20 @@ func withStatus(l fleet.Local) fleet.Local {
 		l.Status, l.Written = &doc, at
 	}
 	return l
+}
+
+// statusThere asks the coltecd of a container on another machine how it is.
+func (v environment) statusThere(ctx context.Context, ct devcontainer.Container) (status.Document, error) {
+	if !ct.Running {
+		return status.Document{}, errors.New("the container is not running")
+	}
+	tools, err := devcontainer.Docker(v.environ)
+	if err != nil {
+		return status.Document{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	return ask(ctx, tools, ct, nil, 0)
 }
 
 func short(id string) string { return id[:min(len(id), 12)] }
