@@ -87,6 +87,10 @@ test-hostile: build ## every attack of e2e/hostile, of which make e2e draws some
 e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI when missing (Debian, root)
 	@scripts/e2e-devcontainer.sh -v
 
+.PHONY: soak-hosts
+soak-hosts: build ## hops between any two kinds of hosts: template, own container, Compose, Podman, plain machine, Docker over ssh
+	@COLTEC_HOSTS=1 scripts/e2e-devcontainer.sh -v -run TestMatrixOfHosts
+
 .PHONY: check
 check: ## formatting, vet, modules, shell scripts; advisories, licences, staticcheck, dead code (RELEASE=1: with the Go of a release)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
