@@ -39,6 +39,10 @@ func (p *program) check(c *cli.Context) error {
 	var list []isolation.Workspace
 	seen := map[string]bool{}
 	for _, dir := range dirs {
+		dir, err := p.checked(c, dir)
+		if err != nil {
+			return err
+		}
 		path, err := filepath.Abs(dir)
 		if err != nil {
 			return err
@@ -83,6 +87,19 @@ func (p *program) check(c *cli.Context) error {
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
 	return nil
+}
+
+// checked is the folder that a person names for a check; one that is none, or no workspace,
+// is a finding.
+func (p *program) checked(c *cli.Context, name string) (string, error) {
+	w, err := p.open(c.Context, name)
+	switch {
+	case err == nil && !same(w.folder, name):
+		return w.folder, nil
+	case cmdline.CodeOf(err) == cmdline.CodeUsage:
+		return "", err
+	}
+	return name, nil
 }
 
 // invalid makes findings of what is wrong in one workspace.

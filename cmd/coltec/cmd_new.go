@@ -91,7 +91,13 @@ func (p *program) newWorkspace(c *cli.Context) error {
 			Actions  []scaffold.Action `json:"actions"`
 		}{folder, t.Name(), t.Version(), plan.Actions})
 	}
+	shown := shellWord(c.Args().First())
 	p.say("%s: made from template %s %s (%d files)", c.Args().First(), t.Name(), t.Version(), len(plan.Actions))
+	if (&workspace{folder, sp}).hasBucket() {
+		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", shown, shown)
+	} else {
+		p.say("next: coltec up %s", shown)
+	}
 	return nil
 }
 
@@ -214,7 +220,7 @@ func cmdTemplates(p *program) *cli.Command {
 		Name:      "templates",
 		Usage:     "list the templates that coltec carries and the questions they ask",
 		ArgsUsage: "[TEMPLATE]",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, cmdline.WideFlag()},
 		Action:    func(c *cli.Context) error { return p.templates(c) },
 	}
 }
@@ -260,7 +266,7 @@ func (p *program) templates(c *cli.Context) error {
 			}
 			table = append(table, []string{"  " + q.Name, def, help})
 		}
-		fmt.Fprint(p.out, table)
+		fmt.Fprint(p.out, table.Fit(cmdline.WidthFor(c, p.raw.out)))
 	}
 	return nil
 }

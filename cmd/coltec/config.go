@@ -92,6 +92,8 @@ func configArg(folder string, args []string) (at string, rest []string, err erro
 		switch name {
 		case "--override-config", "--workspace-folder":
 			return "", nil, cmdline.Usage("%s is not for coltec up: the workspace's own devcontainer.json is what was agreed to", name)
+		case "--docker-path": // and then coltec would look for the container elsewhere
+			return "", nil, cmdline.Usage("--docker-path is not for coltec up: set COLTEC_DOCKER, which every verb goes by")
 		case "--mount-git-worktree-common-dir": // wherever .git says
 			return "", nil, cmdline.Usage(`%s is not for coltec up: name the directory in "mounts" of devcontainer.json`, name)
 		case "--config":

@@ -43,9 +43,9 @@ func (g agreements) agreed(folder string) (*trust.Record, error) {
 func untrusted(folder, at string, err error) error {
 	option := ""
 	if at != "" && at != configName {
-		option = "--config " + filepath.Join(folder, at) + " "
+		option = "--config " + shellWord(filepath.Join(folder, at)) + " "
 	}
-	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, folder)}
+	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, shellWord(folder))}
 }
 
 // placeOptions are the options of rclone that say where a remote is, and as whom it is
@@ -328,7 +328,7 @@ this host. So up asks when that is not what you agreed to; this agrees without a
 }
 
 func (p *program) trust(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}

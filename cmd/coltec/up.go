@@ -35,11 +35,13 @@ type ascent struct {
 	plain   map[string]string // variables that are no secrets
 	secrets secret.Values
 	say     func(string)
+	// elsewhere is the machine that the container is on, where that is not this one.
+	elsewhere string
 }
 
 // up brings a workspace up.
 func (p *program) up(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -92,6 +94,9 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 	if err := p.consent(c, a.w, a.config, a.given); err != nil {
 		return err
 	}
+	if err := p.fitHost(c.Context, a); err != nil {
+		return err
+	}
 	if err := p.writeFeature(a.w); err != nil { // the dev container CLI needs it by itself, too
 		return err
 	}
@@ -114,9 +119,12 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 // settled. A hook that failed leaves a container that works: coltecd is started there all
 // the same, and the error is reported at the end.
 func (p *program) bringUp(c *cli.Context, a *ascent) error {
-	_, upErr := a.tools.Up(c.Context, devcontainer.Up{
-		Folder: a.w.folder, Config: a.config.at, ConfigText: a.config.text, RemoteEnv: a.plain, Secrets: a.secrets, Args: a.args, Say: a.say,
-	})
+	if a.elsewhere != "" {
+		if err := p.prepareVolume(c.Context, a); err != nil {
+			return err
+		}
+	}
+	_, upErr := a.tools.Up(c.Context, a.asked())
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
@@ -140,7 +148,16 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	case !healthy:
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
+	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", shellWord(a.w.folder), shellWord(a.w.folder))
 	return nil
+}
+
+// asked is what the dev container CLI is to bring up.
+func (a *ascent) asked(more ...string) devcontainer.Up {
+	return devcontainer.Up{
+		Folder: a.w.folder, Config: a.config.at, ConfigText: a.config.text, RemoteEnv: a.plain, Secrets: a.secrets,
+		Args: slices.Concat(a.args, more), Say: a.say,
+	}
 }
 
 func errUnless(known bool, text string) error {

@@ -35,10 +35,11 @@ func cmdStatus(p *program) *cli.Command {
 			jsonFlag(),
 			&cli.BoolFlag{Name: "brief", Usage: "a line for each thing that needs attention, and nothing when all is well"},
 			&cli.Uint64Flag{Name: "after", Usage: "wait until something changes after `INDEX`, which --json names, but at most 2s"},
+			cmdline.WideFlag(),
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "print the state again at each change, until Ctrl-C"},
 		},
 		Action: func(c *cli.Context) error {
-			show := p.statusPrinter(c.Bool("json"), c.Bool("watch"))
+			show := p.statusPrinter(c)
 			if c.Bool("watch") {
 				return p.watchStatus(c, show)
 			}
@@ -137,15 +138,16 @@ func (p *program) absent(sp *spec.Spec) status.Document {
 }
 
 // statusPrinter shows one document after the other.
-func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error {
+func (p *program) statusPrinter(c *cli.Context) func(status.Document) error {
+	asJSON, watch := c.Bool("json"), c.Bool("watch")
 	if asJSON && watch {
 		return func(doc status.Document) error { return compactJSON(p.raw.out, doc) }
 	}
 	if asJSON {
 		return func(doc status.Document) error { return p.printJSON(doc) }
 	}
-	r := renderer{color: cmdline.IsTerminal(p.raw.out) && p.env("NO_COLOR") == "", now: time.Now}
-	clear := watch && cmdline.IsTerminal(p.raw.out)
+	r := renderer{color: cmdline.Colour(p.raw.out, p.environ), now: time.Now}
+	clear := watch && cmdline.Moves(p.raw.out, p.environ)
 	first := true
 	return func(doc status.Document) error {
 		switch {
@@ -155,6 +157,7 @@ func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error 
 			fmt.Fprintln(p.raw.out)
 		}
 		first = false
+		r.width = cmdline.WidthFor(c, p.raw.out) // it may have changed meanwhile
 		_, err := io.WriteString(p.raw.out, r.document(doc))
 		return err
 	}

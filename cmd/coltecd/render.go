@@ -35,6 +35,7 @@ var colorOf = map[string]string{
 // renderer writes a status document for people.
 type renderer struct {
 	color bool
+	width int // of a line of the terminal, in cells; 0: any
 	now   func() time.Time
 }
 
@@ -133,7 +134,7 @@ func (r renderer) units(units []status.Unit) string {
 			r.in(next), cmdline.OneLine(cmp.Or(u.LastError, u.LastExit, "-")),
 		})
 	}
-	return t.String()
+	return t.Fit(r.width)
 }
 
 func (r renderer) replicas(replicas []status.Replica) string {
@@ -148,7 +149,7 @@ func (r renderer) replicas(replicas []status.Replica) string {
 			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), spent(p.Cost), r.in(p.NextRun), cmdline.OneLine(p.LastError),
 		})
 	}
-	return t.String()
+	return t.Fit(r.width)
 }
 
 // onlyHere describes what the bucket does not have, a line for each reason.

@@ -187,6 +187,7 @@ type Change struct {
 // Placed is what a restore did in one replica.
 type Placed struct {
 	Replica    string   `json:"replica"`
+	Dir        string   `json:"dir,omitempty"` // of an export of all replicas: where this one is
 	Generation int64    `json:"generation"`
 	Placed     int      `json:"placed"`
 	Removed    int      `json:"removed"` // that were not there then

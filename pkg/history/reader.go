@@ -310,6 +310,7 @@ func (r *Reader) Tree(ctx context.Context, x scope.Replica, g store.Generation) 
 // Placed is what a restore did.
 type Placed struct {
 	Replica    string   `json:"replica"`
+	Dir        string   `json:"dir,omitempty"` // where it was exported to
 	Generation int64    `json:"generation"`
 	Placed     int      `json:"placed"`
 	Removed    int      `json:"removed"` // that were not there then
@@ -366,10 +367,9 @@ func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g sto
 	return placedOf(x, g, out, older, left...), err
 }
 
-// ExportAll writes a generation of several replicas to a directory: the first
-// one at the top, others where they lie in it, or by their name. left are those
-// that the generation has no tree of. A tree that has a link where another one lies
-// leads that nowhere.
+// ExportAll writes a generation of several replicas to a directory, as [arrange] lays them
+// out; each of placed says where it is. left are those that the generation has no tree of. A
+// tree that has a link where another one lies leads that nowhere.
 func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g store.Generation, dir string, o ExportOptions) (placed []*Placed, left []string, err error) {
 	if err := errors.Join(replica.Vacant(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return nil, nil, err
@@ -379,25 +379,83 @@ func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g stor
 		return nil, nil, err
 	}
 	defer root.Close()
-	for _, x := range replicas {
+	for _, x := range arrange(replicas) {
 		if g.Replicas[x.Name].Manifest == "" {
 			left = append(left, x.Name)
 			continue
 		}
-		rel, err := filepath.Rel(replicas[0].Path, x.Path)
-		if err != nil || !filepath.IsLocal(rel) {
-			rel = x.Name
+		if x.beside {
+			x.rel = unused(root, x.rel)
 		}
-		if err := replica.MakeIn(root, rel); err != nil {
+		if err := replica.MakeIn(root, x.rel); err != nil {
 			return placed, left, fmt.Errorf("cannot export replica %q: %w", x.Name, err)
 		}
-		p, err := r.Export(ctx, x, "", g, filepath.Join(dir, rel), o)
+		p, err := r.Export(ctx, x.Replica, "", g, filepath.Join(dir, x.rel), o)
 		if err != nil {
 			return placed, left, err
 		}
+		p.Dir = filepath.Join(dir, x.rel)
 		placed = append(placed, p)
 	}
 	return placed, left, nil
+}
+
+// arranged is a replica, and where it lies in an export.
+type arranged struct {
+	scope.Replica
+	rel    string // "." is the top
+	beside bool   // it is not below the one at the top: rel is its name
+}
+
+// arrange says where replicas lie in an export, those first in which others lie. At the top is
+// the first that is in no other, and is no part of a home directory (~); those below its path
+// lie in it as on their machine, others by their name.
+func arrange(replicas []scope.Replica) (list []arranged) {
+	inOther := func(x scope.Replica) bool {
+		return slices.ContainsFunc(replicas, func(y scope.Replica) bool {
+			rel, err := filepath.Rel(y.Path, x.Path)
+			return err == nil && rel != "." && filepath.IsLocal(rel)
+		})
+	}
+	top := slices.IndexFunc(replicas, func(x scope.Replica) bool { return !strings.HasPrefix(x.Path, "~") && !inOther(x) })
+	top = max(top, 0)
+	for i, x := range replicas {
+		rel, err := filepath.Rel(replicas[top].Path, x.Path)
+		switch {
+		case i == top:
+			list = append(list, arranged{x, ".", false})
+		case err == nil && rel != "." && filepath.IsLocal(rel):
+			list = append(list, arranged{x, rel, false})
+		default:
+			list = append(list, arranged{x, x.Name, true})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b arranged) int {
+		return cmp.Or(order(a.beside, b.beside), order(a.rel != ".", b.rel != "."), strings.Compare(a.rel, b.rel))
+	})
+	return list
+}
+
+// order puts false before true.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// unused is a name that the one at the top has not: a folder of it that is called as another
+// replica is not mixed with that.
+func unused(root *os.Root, name string) string {
+	for {
+		if _, err := root.Lstat(name); err != nil { // what cannot be made is said then
+			return name
+		}
+		name += ".replica"
+	}
 }
 
 // laid is what a tree has at and below a path ("" for all), with each whole where it belongs.
