@@ -169,7 +169,10 @@ const (
 
 // examine looks at what one workspace needs.
 func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
-	_, err := readConfig(w.folder, configName)
+	at, err := configAt(w.folder)
+	if err == nil {
+		_, err = readConfig(w.folder, at)
+	}
 	if f.check("devcontainer.json", err) {
 		f.check("paths of the replicas", pathsFault(w))
 	}
