@@ -57,6 +57,7 @@ func (p *program) check(c *cli.Context) error {
 			continue
 		}
 		list = append(list, *w)
+		found = append(found, featureMissing(dir, path)...)
 	}
 	for _, w := range list {
 		found = append(found, isolation.Misplaced(w)...)
@@ -127,6 +128,21 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 		}
 	}
 	return own, err
+}
+
+// featureMissing is the finding of a devcontainer.json whose container would have no coltecd.
+func featureMissing(dir, folder string) []isolation.Finding {
+	at, err := configAt(folder)
+	if err != nil {
+		return nil // said already
+	}
+	if text, err := optional(folder, at); err != nil || text == nil {
+		return nil
+	}
+	if err := featureFault(folder, at); err != nil {
+		return []isolation.Finding{{Code: "no-feature", Severity: isolation.Warning, Folders: []string{dir}, Text: err.Error(), Fix: strings.Join(hint.Of(err), "; ")}}
+	}
+	return nil
 }
 
 // composedPlace is where a folder is in a service of Compose; "" where its files do not say.

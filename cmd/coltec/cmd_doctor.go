@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
+	"github.com/coltec/coltec/pkg/graft"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -175,6 +176,10 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	}
 	if f.check("devcontainer.json", err) {
 		f.check("paths of the replicas", pathsFault(w))
+		f.check("the Feature in devcontainer.json", featureFault(w.folder, at))
+	}
+	if err, looked := p.containerFault(c.Context, w); looked {
+		f.check("the container and the spec", err)
 	}
 	values, err := p.collect(c, w.folder, w.spec, nil)
 	secrets := f.check("secrets", err)
@@ -209,6 +214,34 @@ func pathsFault(w *workspace) error {
 		return hint.Wrap(errors.New(found[0].Text), "%s", found[0].Fix)
 	}
 	return nil
+}
+
+// featureFault is why the container of a devcontainer.json would have no coltecd.
+func featureFault(folder, at string) error {
+	text, err := optional(folder, at)
+	if err != nil {
+		return err
+	}
+	has, err := graft.Has(at, text)
+	if err == nil && !has {
+		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", folder)
+	}
+	return err
+}
+
+// containerFault compares the container of a workspace with its spec; looked is false when
+// none runs.
+func (v environment) containerFault(ctx context.Context, w *workspace) (fault error, looked bool) {
+	tools, err := devcontainer.Docker(v.environ)
+	if err != nil {
+		return nil, false
+	}
+	ct, ok, err := tools.Of(ctx, w.folder)
+	if err != nil || !ok || !ct.Running {
+		return nil, false
+	}
+	found, err := lookInside(ctx, tools, ct, w)
+	return errors.Join(err, found.fault(w)), true
 }
 
 // examineBucket tries conditional writes where the workspace's head is, on a key of

@@ -24,7 +24,7 @@ var shapes = map[string]struct {
 		".devcontainer/devcontainer.json":  "{\n  \"dockerComposeFile\": \"docker-compose.yml\",\n  \"service\": \"app\",\n  \"workspaceFolder\": \"/workspaces/${localWorkspaceFolderBasename}\",\n  \"remoteUser\": \"vscode\" // of the image\n}\n",
 		".devcontainer/docker-compose.yml": "version: \"3.8\"\nservices:\n  app:\n    image: IMAGE\n    command: sleep infinity\n    network_mode: host\n    volumes:\n      - ../..:/workspaces:cached\n  db:\n    image: IMAGE\n    command: sleep infinity\n",
 	}, "/workspaces/p"},
-	"root":         {map[string]string{".devcontainer.json": "{\n    \"image\": \"IMAGE\",\n    \"remoteUser\": \"vscode\", \"runArgs\": [\"--network=host\"]\n}\n"}, "/workspaces/p"},
+	"root": {map[string]string{".devcontainer.json": "{\n    \"image\": \"IMAGE\",\n    \"remoteUser\": \"vscode\", \"runArgs\": [\"--network=host\"]\n}\n"}, "/workspaces/p"},
 }
 
 // TestInit brings Coltec into projects as they are, with two commands on each machine: what is
