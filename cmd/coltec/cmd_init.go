@@ -163,7 +163,7 @@ func (p *program) initFresh(c *cli.Context, folder string) error {
 	}
 	_, err = p.makeNew(c, folder, given)
 	if err == nil {
-		err = ownAsFolder(folder)
+		err = ownAsFolder(folder, configName)
 	}
 	if err == nil {
 		p.say("next: coltec up %s", folder)
@@ -385,7 +385,7 @@ func (p *program) write(j *joining) error {
 	if err := j.writeConfig(); err != nil {
 		return err
 	}
-	return ownAsFolder(j.folder)
+	return ownAsFolder(j.folder, j.at)
 }
 
 // writeConfig replaces the devcontainer.json, unless somebody changed it meanwhile.
@@ -545,6 +545,9 @@ func (p *program) takeOut(j *joining) error {
 				return err
 			}
 		}
+	}
+	if own := ownAsFolder(j.folder, j.at); own != nil {
+		return own
 	}
 	p.say("%s: Coltec is taken out; what is in the bucket stays there", j.folder)
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -62,9 +63,9 @@ func foreign(folder string) string {
 	return found[0]
 }
 
-// ownAsFolder gives what root wrote into .devcontainer to whom the folder belongs to: the
-// container's user is to be able to write it.
-func ownAsFolder(folder string) error {
+// ownAsFolder gives what root wrote, the devcontainer.json at a path and .devcontainer, to whom
+// the folder belongs to: the container's user is to be able to write it.
+func ownAsFolder(folder, at string) error {
 	info, err := os.Stat(folder)
 	if err != nil {
 		return err
@@ -78,7 +79,13 @@ func ownAsFolder(folder string) error {
 		return err
 	}
 	defer root.Close()
+	if err := root.Lchown(at, int(stat.Uid), int(stat.Gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return fs.WalkDir(root.FS(), ".devcontainer", func(name string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

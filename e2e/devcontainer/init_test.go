@@ -58,6 +58,10 @@ func TestInit(t *testing.T) {
 			bring(a)
 			g.sh(a, "cd "+shape.place+" && mkdir -p src && echo saved > src/file")
 			g.must("down", a)
+			// Compose calls what it makes by the folder's name: another machine does not have it.
+			if out, err := g.run("docker", "rm", "-f", "-v", g.container(a)); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
 			if err := os.RemoveAll(a); err != nil {
 				t.Fatal(err)
 			}
@@ -78,5 +82,51 @@ func TestInit(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A changed configuration was passed over in silence, and what made the container anew ended
+// the running one like a kill. On a host of root, the folder is not the container's user's.
+func TestRecreate(t *testing.T) {
+	g := newGround(t)
+	dir := g.make("w", "dev-n")
+	if out, err := exec.Command("chown", "-R", "0:0", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := g.up(dir)
+	if err == nil || !strings.Contains(out, "/workspace cannot be written by user 1000") || !strings.Contains(out, "coltec up --chown "+dir) {
+		t.Fatalf("a folder of root: %v\n%s", err, out)
+	}
+	if out, err := g.run(g.root+"/bin/coltec", "doctor", dir); err == nil || !strings.Contains(out, "FAIL  the container and the spec: /workspace cannot be written by user 1000") {
+		t.Errorf("doctor: %v\n%s", err, out)
+	}
+	g.must("up", dir, "--chown")
+	first := g.container(dir)
+	if out := g.must("up", dir); strings.Contains(out, "was made before a change") {
+		t.Errorf("nothing changed:\n%s", out)
+	}
+	g.edit(dir, `"--network=host",`, `"--network=host", "--env=ADDED=1",`)
+	out, err = g.up(dir)
+	if err != nil || !strings.Contains(out, "its container was made before a change of runArgs") || !strings.Contains(out, "hint: make it anew: coltec up --recreate "+dir) {
+		t.Errorf("changed: %v\n%s", err, out)
+	}
+	if g.container(dir) != first {
+		t.Error("it was made anew without a word from the user")
+	}
+	g.sh(dir, "echo last > /workspace/last")
+	out, err = g.run(g.root+"/bin/coltec", "up", dir, "--recreate")
+	if err != nil || strings.Contains(out, "was killed") {
+		t.Fatalf("anew: %v\n%s", err, out)
+	}
+	if g.container(dir) == first || g.sh(dir, "echo $ADDED") != "1\n" {
+		t.Error("it is the container of before")
+	}
+	if got := g.stored("dev-n", "workspace")["last"]; got != "last\n" {
+		t.Errorf("the bucket has %q", got)
+	}
+	second := g.container(dir)
+	out, err = g.run(g.root+"/bin/coltec", "up", dir, "--", "--remove-existing-container")
+	if err != nil || strings.Contains(out, "was killed") || g.container(dir) == second {
+		t.Errorf("by the CLI's own argument: %v\n%s", err, out)
 	}
 }
