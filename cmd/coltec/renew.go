@@ -221,6 +221,13 @@ func (p *program) standing(c *cli.Context, a *ascent, ct devcontainer.Container)
 	if err == nil && code != 0 {
 		err = fmt.Errorf("chown: %s", strings.TrimSpace(errs.String()))
 	}
+	if err != nil {
+		return err
+	}
+	// What a hook started could not write its logs either, and says so to its end.
+	_, err = a.tools.Run(c.Context, ct, devcontainer.Exec{
+		Argv: []string{"coltecd", "stop", "--timeout", flushPatience.String()}, Stdout: io.Discard, Stderr: io.Discard,
+	})
 	return err
 }
 

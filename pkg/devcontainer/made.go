@@ -88,31 +88,48 @@ const (
 // a stop may take where the file does not say it, and what the container is made from. A
 // service of Compose has labels and grace of its own file.
 func Dressed(text []byte, labels map[string]string, made Made) ([]byte, error) {
-	var keys map[string]any
-	if err := json.Unmarshal(text, &keys); err != nil || keys == nil {
+	var whole map[string]json.RawMessage // what is not ours stays as it is written
+	if err := json.Unmarshal(text, &whole); err != nil || whole == nil {
 		return text, err
 	}
-	customizations := object(keys, "customizations")
-	coltec := object(customizations, "coltec")
-	coltec["made"] = made
-	if _, compose := keys["dockerComposeFile"]; !compose {
-		args, _ := keys["runArgs"].([]any)
-		has := func(prefix string) bool {
-			return slices.ContainsFunc(args, func(a any) bool { return strings.HasPrefix(fmt.Sprint(a), prefix) })
+	keys := map[string]any{}
+	for _, key := range []string{"customizations", "containerEnv", "runArgs"} {
+		var v any
+		if whole[key] != nil && json.Unmarshal(whole[key], &v) == nil && v != nil {
+			keys[key] = v
 		}
-		for _, name := range slices.Sorted(maps.Keys(labels)) {
-			if !has("--label=" + name + "=") {
-				args = append(args, "--label="+name+"="+labels[name])
-			}
-		}
-		env := object(keys, "containerEnv")
-		if _, said := env["COLTEC_STOP_TIMEOUT"]; !said && !has("--stop-timeout") {
-			args = append(args, stopGraceOfMade)
-			env["COLTEC_STOP_TIMEOUT"] = stopOfMade
-		}
-		keys["runArgs"] = args
 	}
-	return json.Marshal(keys)
+	coltec := object(object(keys, "customizations"), "coltec")
+	coltec["made"] = made
+	if _, compose := whole["dockerComposeFile"]; !compose {
+		dressRun(keys, labels)
+	}
+	for key, v := range keys {
+		var err error
+		if whole[key], err = json.Marshal(v); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(whole)
+}
+
+// dressRun adds to what Docker is told beside the image.
+func dressRun(keys map[string]any, labels map[string]string) {
+	args, _ := keys["runArgs"].([]any)
+	has := func(prefix string) bool {
+		return slices.ContainsFunc(args, func(a any) bool { return strings.HasPrefix(fmt.Sprint(a), prefix) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		if !has("--label=" + name + "=") {
+			args = append(args, "--label="+name+"="+labels[name])
+		}
+	}
+	env := object(keys, "containerEnv")
+	if _, said := env["COLTEC_STOP_TIMEOUT"]; !said && !has("--stop-timeout") {
+		args = append(args, stopGraceOfMade)
+		env["COLTEC_STOP_TIMEOUT"] = stopOfMade
+	}
+	keys["runArgs"] = args
 }
 
 // object is the object at a key, made where there is none.
