@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coltec/coltec/internal/sample"
-
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // untrustedWorkspace is a workspace that the user of a new home made, and that somebody
