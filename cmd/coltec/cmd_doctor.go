@@ -178,7 +178,7 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 		f.check("paths of the replicas", pathsFault(w))
 		f.check("the Feature in devcontainer.json", featureFault(w.folder, at))
 	}
-	if err, looked := p.containerFault(c.Context, w); looked {
+	if looked, err := p.containerFault(c.Context, w); looked {
 		f.check("the container and the spec", err)
 	}
 	values, err := p.collect(c, w.folder, w.spec, nil)
@@ -231,17 +231,17 @@ func featureFault(folder, at string) error {
 
 // containerFault compares the container of a workspace with its spec; looked is false when
 // none runs.
-func (v environment) containerFault(ctx context.Context, w *workspace) (fault error, looked bool) {
+func (v environment) containerFault(ctx context.Context, w *workspace) (looked bool, fault error) {
 	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
-		return nil, false
+		return false, nil
 	}
 	ct, ok, err := tools.Of(ctx, w.folder)
 	if err != nil || !ok || !ct.Running {
-		return nil, false
+		return false, nil
 	}
 	found, err := lookInside(ctx, tools, ct, w)
-	return errors.Join(err, found.fault(w)), true
+	return true, errors.Join(err, found.fault(w))
 }
 
 // examineBucket tries conditional writes where the workspace's head is, on a key of

@@ -306,7 +306,7 @@ func readInit(folder, at string) (initRecord, error) {
 		return r, fmt.Errorf("cannot read %s: %w", filepath.Join(folder, initName), err)
 	}
 	if r.Config != at {
-		return r, hint.Wrap(fmt.Errorf("Coltec is in %s of this project already", r.Config), "take it out of that first: coltec init --remove %s", folder)
+		return r, hint.Wrap(fmt.Errorf("%s of this project has Coltec in it already", r.Config), "take it out of that first: coltec init --remove %s", folder)
 	}
 	return r, nil
 }
