@@ -61,6 +61,7 @@ var lower = map[string]string{
 	"extensions":       "",
 	"pkg/scaffold":     "pkg/hint pkg/jsonc pkg/killpoint pkg/spec pkg/wholefile pkg/yamlfile",
 	"pkg/isolation":    "pkg/jsonc pkg/spec",
+	"pkg/graft":        "pkg/hint pkg/isolation pkg/jsonc pkg/yamlfile",
 	"pkg/feature":      "features pkg/hint pkg/wholefile",
 	"pkg/devcontainer": "pkg/hint pkg/secret",
 	"pkg/installation": "pkg/secret",

@@ -69,7 +69,7 @@ func newApp(p *program) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // the default ends the process
 		OnUsageError:              cmdline.OnUsageError,
 		Commands: []*cli.Command{
-			cmdNew(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
+			cmdNew(p), cmdInit(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p),
 			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
 			cmdVersion(p), cmdline.CompletionCommand("coltec", p.out), cmdline.ManCommand(p.out, manual()),

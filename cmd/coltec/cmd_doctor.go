@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
+	"github.com/coltec/coltec/pkg/graft"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -174,10 +175,17 @@ const (
 
 // examine looks at what one workspace needs.
 func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
-	_, err := readConfig(w.folder, configName)
+	at, err := configAt(w.folder)
+	if err == nil {
+		_, err = readConfig(w.folder, at)
+	}
 	if f.check("devcontainer.json", err) {
 		f.check("paths of the replicas", pathsFault(w))
 		f.check("user of the container", p.userFault(c.Context, w))
+		f.check("the Feature in devcontainer.json", featureFault(w.folder, at))
+	}
+	if looked, err := p.containerFault(c.Context, w); looked {
+		f.check("the container and the spec", err)
 	}
 	values, err := p.collect(c, w.folder, w.spec, nil)
 	secrets := f.check("secrets", err)
@@ -252,6 +260,34 @@ func pathsFault(w *workspace) error {
 		return hint.Wrap(errors.New(found[0].Text), "%s", found[0].Fix)
 	}
 	return nil
+}
+
+// featureFault is why the container of a devcontainer.json would have no coltecd.
+func featureFault(folder, at string) error {
+	text, err := optional(folder, at)
+	if err != nil {
+		return err
+	}
+	has, err := graft.Has(at, text)
+	if err == nil && !has {
+		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", folder)
+	}
+	return err
+}
+
+// containerFault compares the container of a workspace with its spec; looked is false when
+// none runs.
+func (v environment) containerFault(ctx context.Context, w *workspace) (looked bool, fault error) {
+	tools, err := devcontainer.Docker(v.environ)
+	if err != nil {
+		return false, nil
+	}
+	ct, ok, err := tools.Of(ctx, w.folder)
+	if err != nil || !ok || !ct.Running {
+		return false, nil
+	}
+	found, err := lookInside(ctx, tools, ct, w)
+	return true, errors.Join(err, found.fault(w))
 }
 
 // examineBucket tries conditional writes where the workspace's head is, on a key of

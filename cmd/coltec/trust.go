@@ -320,7 +320,7 @@ this host. So up asks when that is not what you agreed to; this agrees without a
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show all of it, and agree to nothing"},
 			&cli.BoolFlag{Name: "revoke", Usage: "withdraw what was agreed to"},
-			&cli.StringFlag{Name: "config", Usage: "agree to the container of this devcontainer.json, `FILE` in the workspace, as for up -- --config FILE", Value: configName},
+			&cli.StringFlag{Name: "config", Usage: "agree to the container of this devcontainer.json, `FILE` in the workspace, as for up -- --config FILE"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.trust(c) },
@@ -390,14 +390,17 @@ func (p *program) trust(c *cli.Context) error {
 // devcontainer.json.
 func actsFor(c *cli.Context, folder string) (at string, acts []trust.Act, err error) {
 	if !c.IsSet("config") {
-		acts, err = containerActs(folder)
-		return configName, acts, err
+		at, err = configAt(folder)
+	} else {
+		at, _, err = configArg(folder, []string{"--config", c.String("config")})
 	}
-	at, _, err = configArg(folder, []string{"--config", c.String("config")})
 	if err != nil {
 		return "", nil, err
 	}
 	f, err := readConfig(folder, at)
+	if errors.Is(err, errNoConfig) && !c.IsSet("config") {
+		return at, nil, nil
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -31,6 +31,7 @@ type ascent struct {
 	tools   devcontainer.Tools
 	config  *config
 	args    []string          // for the dev container CLI
+	anew    bool              // the container is to be made anew
 	given   secret.Values     // on the command line
 	plain   map[string]string // variables that are no secrets
 	secrets secret.Values
@@ -56,7 +57,8 @@ func (p *program) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	a.args = args
+	a.args = slices.DeleteFunc(args, func(s string) bool { return s == removeExisting })
+	a.anew = len(a.args) < len(args) || c.Bool("recreate")
 	if a.tools, err = devcontainer.Find(p.environ); err != nil {
 		return err
 	}
@@ -119,6 +121,11 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 // settled. A hook that failed leaves a container that works: coltecd is started there all
 // the same, and the error is reported at the end.
 func (p *program) bringUp(c *cli.Context, a *ascent) error {
+	text, err := p.renew(c, a)
+	if err != nil {
+		return err
+	}
+	a.config.text = text
 	if a.elsewhere != "" {
 		if err := p.prepareVolume(c.Context, a); err != nil {
 			return err
@@ -131,6 +138,9 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	ct, ok, err := a.tools.Of(c.Context, a.w.folder)
 	if err != nil || !ok || !ct.Running {
 		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container is not running"))
+	}
+	if err := p.standing(c, a, ct); err != nil {
+		return errors.Join(upErr, err)
 	}
 	if err := p.handOver(c.Context, a.tools, ct, a.secrets, a.plain, a.say); err != nil {
 		return errors.Join(upErr, err)
@@ -213,7 +223,7 @@ func (p *program) handOver(ctx context.Context, t devcontainer.Tools, ct devcont
 		return nil
 	case 126, 127:
 		return hint.Wrap(errors.New("there is no coltecd in the container"),
-			`add "features": {"./coltec": {}} to %s, then: coltec up … -- --remove-existing-container`, configName)
+			"bring it in, then make the container anew: coltec init, then coltec up --recreate")
 	default:
 		return hint.Wrap(fmt.Errorf("coltecd does not start (exit %d): %s", code, out.last), "see coltec logs")
 	}

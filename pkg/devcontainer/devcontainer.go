@@ -165,17 +165,25 @@ type metadata struct {
 	RemoteUser    string            `json:"remoteUser"`
 	ContainerUser string            `json:"containerUser"`
 	RemoteEnv     map[string]string `json:"remoteEnv"`
+
+	Customizations struct {
+		Coltec struct{ Made Made }
+	}
 }
 
-func (c Container) metadata() metadata {
-	var parts []metadata
+// parts are those of the label, the later ones counting over the earlier.
+func (c Container) parts() (parts []metadata) {
 	if json.Unmarshal([]byte(c.Labels[LabelMetadata]), &parts) != nil {
 		var one metadata // a single object counts as a list of one
 		_ = json.Unmarshal([]byte(c.Labels[LabelMetadata]), &one)
 		parts = []metadata{one}
 	}
+	return parts
+}
+
+func (c Container) metadata() metadata {
 	all := metadata{RemoteEnv: map[string]string{}}
-	for _, p := range parts {
+	for _, p := range c.parts() {
 		if p.RemoteUser != "" {
 			all.RemoteUser = p.RemoteUser
 		}
