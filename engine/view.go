@@ -17,7 +17,7 @@ import (
 // view is what there is to show.
 func (b observer) view(members []*member) view {
 	v := view{lease: b.leaseView()}
-	v.attention = append(b.twinAttention(), b.leaseAttention(v.lease)...)
+	v.attention = slices.Concat(b.twinAttention(), b.leaseAttention(v.lease), b.loginNotes())
 	for _, m := range members {
 		v.replicas = append(v.replicas, b.replicaView(m, v.lease))
 		v.attention = append(v.attention, b.attention(m)...)

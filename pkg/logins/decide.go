@@ -5,7 +5,7 @@ type sides struct {
 	seen   record   // what this machine had or saw last
 	local  string   // digest of the files here; "": none
 	remote *payload // in the bucket; nil: none
-	at     Tenure
+	at     tenure
 }
 
 // move is what becomes of a login.
@@ -43,7 +43,7 @@ func (s sides) decide() move {
 			return parted
 		}
 		return push
-	case !known && s.remote.Lineage != s.at.Lineage && s.local != "":
+	case !known && s.remote.Lineage != s.at.lineage && s.local != "":
 		return push // of a head that was lost: what is here was used since
 	case s.local == "" || s.local == s.seen.Digest:
 		return place
@@ -56,7 +56,7 @@ func (s sides) without() move {
 	switch {
 	case s.seen.Removed && s.local != "":
 		return loggedOff
-	case s.seen.Version.Lineage == s.at.Lineage && s.seen.Digest != "":
+	case s.seen.Version.Lineage == s.at.lineage && s.seen.Digest != "":
 		return loggedOff
 	case s.local == "":
 		return rest

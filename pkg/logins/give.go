@@ -53,7 +53,7 @@ var errFenced = errors.New("a later holder of the lease has pushed one")
 // push writes an agent's object over the one that is known, and over no other.
 func (k *Keeper) push(ctx context.Context, root store.Bucket, l *login, here []file, digest string) error {
 	for try := 1; ; try++ {
-		if !k.at.Strong { // nothing but this look keeps it from being written over
+		if !k.at.strong { // nothing but this look keeps it from being written over
 			if err := k.again(ctx, root, l); err != nil {
 				return err
 			}
@@ -100,7 +100,7 @@ func (k *Keeper) latest(l *login) version {
 // cond is the condition of a write: that there is what was there.
 func (k *Keeper) cond(l *login) rclone.Cond {
 	switch {
-	case !k.at.Strong:
+	case !k.at.strong:
 		return rclone.Cond{}
 	case l.etag == "":
 		return rclone.IfAbsent
@@ -131,7 +131,7 @@ func (k *Keeper) counted(ctx context.Context, root store.Bucket, l *login, nonce
 		return k.saw(l, r)
 	case there.Nonce == nonce:
 		return nil
-	case there.Lineage == k.at.Lineage && there.Epoch > k.at.Epoch:
+	case there.Lineage == k.at.lineage && there.Epoch > k.at.epoch:
 		return errFenced
 	case l.etag == had: // it did not come through, and may yet
 		return failed
@@ -142,7 +142,7 @@ func (k *Keeper) counted(ctx context.Context, root store.Bucket, l *login, nonce
 // again looks at what is there, for a store without conditions.
 func (k *Keeper) again(ctx context.Context, root store.Bucket, l *login) error {
 	there, err := k.fetch(ctx, root, l)
-	if err == nil && there != nil && there.Lineage == k.at.Lineage && there.Epoch > k.at.Epoch {
+	if err == nil && there != nil && there.Lineage == k.at.lineage && there.Epoch > k.at.epoch {
 		return errFenced
 	}
 	return err

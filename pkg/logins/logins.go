@@ -34,11 +34,11 @@ type Options struct {
 	Now       func() time.Time
 }
 
-// Tenure is the lease under which logins are taken and given.
-type Tenure struct {
-	Lineage string // of the head
-	Epoch   int64
-	Strong  bool // the store compares and swaps
+// tenure is the lease under which logins are taken and given.
+type tenure struct {
+	lineage string // of the head
+	epoch   int64
+	strong  bool // the store compares and swaps
 }
 
 const (
@@ -72,9 +72,9 @@ func (v version) newer(than version) bool {
 }
 
 // next is the version of what is pushed after this one.
-func (v version) next(at Tenure) version {
-	if v.Lineage != at.Lineage || v.Epoch < at.Epoch {
-		return version{Lineage: at.Lineage, Epoch: at.Epoch, Count: 1}
+func (v version) next(at tenure) version {
+	if v.Lineage != at.lineage || v.Epoch < at.epoch {
+		return version{Lineage: at.lineage, Epoch: at.epoch, Count: 1}
 	}
 	v.Count++
 	return v
@@ -108,7 +108,7 @@ type Keeper struct {
 	key  *key
 	all  []*login
 	area area // of the home
-	at   Tenure
+	at   tenure
 
 	mu    sync.Mutex
 	notes map[string]string // agent → what a person should know

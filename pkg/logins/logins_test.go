@@ -15,6 +15,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 )
 
@@ -68,7 +69,7 @@ func (m *machine) start(name, key string, agents ...Agent) {
 // take has the lease in an epoch.
 func (m *machine) take(epoch int64) {
 	m.t.Helper()
-	if err := m.Take(m.t.Context(), m.bucket, Tenure{"l", epoch, true}); err != nil {
+	if err := m.Take(m.t.Context(), m.bucket, &store.Head{Lineage: "l", Epoch: epoch}, true); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -517,14 +518,14 @@ func TestAnotherLineage(t *testing.T) {
 	a.take(7)
 	a.give()
 	a.write("two")
-	at := Tenure{"another", 1, true}
-	if err := errors.Join(a.Take(t.Context(), b, at), a.Give(t.Context(), b)); err != nil {
+	head := &store.Head{Lineage: "another", Epoch: 1}
+	if err := errors.Join(a.Take(t.Context(), b, head, true), a.Give(t.Context(), b)); err != nil {
 		t.Fatal(err)
 	}
 	a.there("two")
 	b.Drop(Key(workspace, "claude"))
-	at.Lineage = "third"
-	if err := errors.Join(a.Take(t.Context(), b, at), a.Give(t.Context(), b)); err != nil {
+	head.Lineage = "third"
+	if err := errors.Join(a.Take(t.Context(), b, head, true), a.Give(t.Context(), b)); err != nil {
 		t.Fatal(err)
 	}
 	a.there("two")
@@ -534,7 +535,7 @@ func TestAnotherLineage(t *testing.T) {
 func TestBestEffort(t *testing.T) {
 	b, key := storetest.New().Weak(), newKey(t)
 	a, c := newMachine(t, "a", b, key), newMachine(t, "c", b, key)
-	weak := func(m *machine, epoch int64) error { return m.Take(t.Context(), b, Tenure{"l", epoch, false}) }
+	weak := func(m *machine, epoch int64) error { return m.Take(t.Context(), b, &store.Head{Lineage: "l", Epoch: epoch}, false) }
 	a.write("one")
 	if err := errors.Join(weak(a, 1), a.Give(t.Context(), b), weak(c, 2)); err != nil {
 		t.Fatal(err)

@@ -17,11 +17,11 @@ var (
 	pointPushed = killpoint.New("logins:pushed")
 )
 
-// Take brings the logins here to what is in the bucket, under a lease that was acquired:
-// the head is at its root. What is newer here is pushed by the next Give. An error is worth
+// Take brings the logins here to what is in the bucket, under a lease that was acquired, with
+// its head; strong says that the store compares and swaps. What is newer here is pushed by the next Give. An error is worth
 // another try; all else is in the notes.
-func (k *Keeper) Take(ctx context.Context, root store.Bucket, at Tenure) error {
-	if k.at != at {
+func (k *Keeper) Take(ctx context.Context, root store.Bucket, head *store.Head, strong bool) error {
+	if at := (tenure{head.Lineage, head.Epoch, strong}); k.at != at {
 		k.at = at
 		for _, l := range k.all {
 			l.taken = false
