@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -156,4 +157,21 @@ func (b observer) loginNotes() []string {
 		notes = append(notes, "logins: "+anchor.OneLine(b.turn.err)+"; it is tried again")
 	}
 	return notes
+}
+
+// noteLeaked notes which of the paths that are carried no more are logins.
+func (p *pass) noteLeaked(paths []string) {
+	for _, path := range paths {
+		if p.o.IsLogin != nil && p.o.IsLogin(filepath.Join(p.Path, path)) {
+			p.leaked = append(p.leaked, path)
+		}
+	}
+}
+
+// leakNotes say that a login can be read in older generations.
+func (b observer) leakNotes(m *member) (out []string) {
+	for _, path := range m.report.leaked {
+		out = append(out, fmt.Sprintf("replica %s: %s is a login, and in generations before this one: whoever can read the bucket has it until they are collected; newer ones are without it; log in anew, so that it is worth nothing", m.Name, path))
+	}
+	return out
 }

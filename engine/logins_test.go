@@ -6,20 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
@@ -205,46 +202,12 @@ func TestLoginsHop(t *testing.T) {
 	if w.login.refused > 0 || w.login.count == 0 {
 		t.Errorf("%d of %d logins refused", w.login.refused, w.login.count+w.login.refused)
 	}
-	if found := grepBucket(t, w.s3, "canary-token"); len(found) > 0 {
+	if found := w.s3.Grep(t, "canary-token"); len(found) > 0 {
 		t.Errorf("a login can be read in %q", found)
 	}
-	if found := grepBucket(t, w.s3, "a talk that is carried"); len(found) == 0 {
+	if found := w.s3.Grep(t, "a talk that is carried"); len(found) == 0 {
 		t.Error("what is carried is not found either: nothing was looked into")
 	}
-}
-
-// grepBucket lists the objects that have a text, as they are or in one of their zstd frames.
-func grepBucket(t *testing.T, s *s3test.Server, text string) (found []string) {
-	t.Helper()
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	err = filepath.WalkDir(filepath.Join(s.Dir, s.Bucket), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		all := []string{string(b)}
-		for i := range b {
-			if bytes.HasPrefix(b[i:], []byte{0x28, 0xb5, 0x2f, 0xfd}) && d.Reset(bytes.NewReader(b[i:])) == nil {
-				part, _ := io.ReadAll(d) // up to what follows the frame
-				all = append(all, string(part))
-			}
-		}
-		if slices.ContainsFunc(all, func(s string) bool { return strings.Contains(s, text) }) {
-			found = append(found, path)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return found
 }
 
 // Who takes the lease over from a holder that goes on has the newest login, and the one that
@@ -279,5 +242,72 @@ func TestLoginsTakenOver(t *testing.T) {
 	b.stop()
 	if w.login.refused > 0 || w.login.count != 8 {
 		t.Errorf("%d logins refused, %d were not", w.login.refused, w.login.count)
+	}
+}
+
+// brokenLogins cannot be given, and cannot be taken so many times.
+type brokenLogins struct {
+	take, took, gave int
+	give             error
+}
+
+func (b *brokenLogins) Take(context.Context, store.Bucket, *store.Head, bool) error {
+	if b.take--; b.take >= 0 {
+		return errors.New("cannot be taken")
+	}
+	b.took++
+	return nil
+}
+
+func (b *brokenLogins) Give(context.Context, store.Bucket) error { b.gave++; return b.give }
+func (b *brokenLogins) Watch(ctx context.Context, _ func())      { <-ctx.Done() }
+func (b *brokenLogins) Notes() []string                          { return nil }
+
+// A stop that could not push a login says so, and pushes the rest; one that could not be taken
+// at first is taken before the replicas.
+func TestLoginsFail(t *testing.T) {
+	sample.Long(t)
+	connect := realRemotes(t, s3test.Start(t))
+	dir := filepath.Join(t.TempDir(), "a")
+	write(t, dir, "file", "one")
+	b := &brokenLogins{give: errors.New("no room")}
+	o := optionsAt(dir, connect)
+	o.Logins = b
+	if err := New(o).Once(t.Context()); !errors.Is(err, ErrLogins) {
+		t.Errorf("the end: %v", err)
+	}
+	b = &brokenLogins{take: takes - 1}
+	o = optionsAt(filepath.Join(t.TempDir(), "b"), connect)
+	o.Logins = b
+	if err := New(o).Once(t.Context()); err != nil || b.took != 1 || b.gave == 0 {
+		t.Errorf("%v: taken %d times, given %d times", err, b.took, b.gave)
+	}
+	if got := files(t, o.Replicas[0].Path); got["file"] == "" {
+		t.Errorf("the rest is not there: %v", got)
+	}
+}
+
+// After a failure the next attempt waits longer, and what went well forgets it.
+func TestLoginTurn(t *testing.T) {
+	e := New(Options{})
+	at := e.instant()
+	head := &store.Head{Lineage: "l", Epoch: 3}
+	var turn loginTurn
+	turn = turn.took(head, errors.New("no"), at)
+	if turn.taken(head) || !turn.next.After(at.now) || turn.left() == nil {
+		t.Errorf("after a failure: %+v", turn)
+	}
+	turn = turn.took(head, nil, at)
+	if !turn.taken(head) || !turn.changed || turn.left() != nil || turn.next.After(at.now) {
+		t.Errorf("taken: %+v", turn)
+	}
+	if failed := turn.gave(errors.New("no"), at); !failed.changed || failed.left() == nil {
+		t.Errorf("not given: %+v", failed)
+	}
+	if turn = turn.gave(nil, at); turn.changed || !turn.taken(head) {
+		t.Errorf("given: %+v", turn)
+	}
+	if turn.taken(&store.Head{Lineage: "l", Epoch: 4}) || turn.taken(&store.Head{Lineage: "k", Epoch: 3}) {
+		t.Error("taken under another lease")
 	}
 }

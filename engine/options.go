@@ -41,6 +41,8 @@ type Options struct {
 	Log          *slog.Logger
 
 	Logins Logins // nil: none are carried
+	// IsLogin reports whether an absolute path is one of a login. May be nil.
+	IsLogin func(path string) bool
 
 	// Changed is called when Status may say something else. It must not wait.
 	Changed func()

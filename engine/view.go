@@ -149,7 +149,7 @@ func (b observer) attention(m *member) []string {
 	if m.report.origin.orphan != "" {
 		out = append(out, fmt.Sprintf("replica %s: the workspace's head was gone from the bucket; the newest state that was left there (%s) was merged with what is here, and nothing was deleted", m.Name, m.report.origin.orphan))
 	}
-	out = append(out, b.deletionNotes(m)...)
+	out = append(append(out, b.deletionNotes(m)...), b.leakNotes(m)...)
 	if m.report.totals.conflicts > 0 {
 		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.report.totals.conflicts, m.Path))
 	}

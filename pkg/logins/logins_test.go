@@ -535,7 +535,9 @@ func TestAnotherLineage(t *testing.T) {
 func TestBestEffort(t *testing.T) {
 	b, key := storetest.New().Weak(), newKey(t)
 	a, c := newMachine(t, "a", b, key), newMachine(t, "c", b, key)
-	weak := func(m *machine, epoch int64) error { return m.Take(t.Context(), b, &store.Head{Lineage: "l", Epoch: epoch}, false) }
+	weak := func(m *machine, epoch int64) error {
+		return m.Take(t.Context(), b, &store.Head{Lineage: "l", Epoch: epoch}, false)
+	}
 	a.write("one")
 	if err := errors.Join(weak(a, 1), a.Give(t.Context(), b), weak(c, 2)); err != nil {
 		t.Fatal(err)
