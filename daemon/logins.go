@@ -56,23 +56,40 @@ func (s setting) travelling() (list []logins.Agent) {
 // loginRules leave login files out of a replica's tree, with what they are replaced by and
 // what coltecd keeps of them: nothing that the spec includes brings them back.
 func (s setting) loginRules(y spec.Sync) (rules []filter.Rule) {
-	under := func(path string) {
-		rel, err := filepath.Rel(y.Path, filepath.Join(s.home(), filepath.FromSlash(path)))
+	if s.home() == "" {
+		return nil
+	}
+	paths := whereverLed(filepath.Join(s.home(), logins.OwnDir))
+	for _, a := range s.loginAgents() {
+		for _, f := range a.Files {
+			paths = append(paths, whereverLed(filepath.Join(s.home(), filepath.FromSlash(f)))...)
+		}
+	}
+	for _, path := range paths {
+		rel, err := filepath.Rel(y.Path, path)
 		if err == nil && filepath.IsLocal(rel) && rel != "." {
 			rules = append(rules, filter.Under(rel)...)
 			rules = append(rules, filter.Rule{Pattern: filter.Under(rel)[0].Pattern + ".*"})
 		}
 	}
-	if s.home() == "" {
-		return nil
-	}
-	under(logins.OwnDir)
-	for _, a := range s.loginAgents() {
-		for _, f := range a.Files {
-			under(f)
+	return rules
+}
+
+// whereverLed are the names of a file: the home, or a directory in it, may be a link into the
+// tree of a replica.
+func whereverLed(path string) []string {
+	names := []string{path}
+	dir, rest := filepath.Dir(path), filepath.Base(path)
+	for ; dir != "/"; dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			names = append(names, filepath.Join(real, rest))
+			break
 		}
 	}
-	return rules
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		names = append(names, real)
+	}
+	return slices.Compact(names)
 }
 
 // keeper carries the logins that travel; nil: none do. Why they cannot is no error of the

@@ -158,6 +158,43 @@ func (m *machine) exports(name string) {
 	}
 }
 
+// Where the home is a link, or a directory in it leads into a replica, its logins stay, too.
+func TestLoginsBehindLinks(t *testing.T) {
+	t.Parallel()
+	sample.Long(t)
+	for _, what := range []string{"home", "directory", "file", "directory that is made later"} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			a := w.machine("a")
+			a.spec(nil)
+			a.env["HOME"] = filepath.Join(t.TempDir(), "home")
+			links := map[string]string{a.env["HOME"]: a.dir}
+			switch what {
+			case "directory":
+				links = map[string]string{a.env["HOME"] + "/.claude": a.path(".claude")}
+			case "file":
+				links = map[string]string{a.env["HOME"] + "/" + claudeLogin: a.path(claudeLogin)}
+			}
+			for link, to := range links {
+				if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(to, link)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.write("talk.jsonl", "a talk that is carried\n")
+			if what == "directory that is made later" {
+				a.start()
+			}
+			a.login(claudeLogin, canary+"1")
+			if what != "directory that is made later" {
+				a.start()
+			}
+			a.sync()
+			a.stop()
+			w.unread("a talk that is carried")
+		})
+	}
+}
+
 // What travels is in the bucket soon after it changed, in one request, in no generation,
 // history, fork or export, and comes to the next machine, after a crash too; a logout ends it.
 func TestLoginsTravel(t *testing.T) {
