@@ -11,13 +11,3 @@ func Known() []Agent {
 		{"opencode", []string{".local/share/opencode/auth.json"}},
 	}
 }
-
-// FilesOf are the login files of a known agent; nil: it is not known.
-func FilesOf(agent string) []string {
-	for _, a := range Known() {
-		if a.Name == agent {
-			return a.Files
-		}
-	}
-	return nil
-}

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"path"
 	"sync"
-	"time"
 )
 
 // Agent is a program whose logins travel.
@@ -31,7 +30,6 @@ type Options struct {
 	Agents    []Agent
 	Key       string // identities of age, as lines or alone: to the first one is encrypted, by all it is opened
 	Log       *slog.Logger
-	Now       func() time.Time
 }
 
 // tenure is the lease under which logins are taken and given.
@@ -46,8 +44,6 @@ const (
 	MaxLogin = 1 << 20
 	// maxObject is that in base64, in JSON, and encrypted.
 	maxObject = MaxLogin/3*4 + 64<<10
-	// maxFiles is how many files are one login.
-	maxFiles = 32
 )
 
 // Dir is where the object of each agent lies, for the head of a workspace.

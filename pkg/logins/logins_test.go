@@ -59,7 +59,7 @@ func (m *machine) start(name, key string, agents ...Agent) {
 	var err error
 	m.Keeper, err = New(Options{
 		Workspace: workspace, Host: name, Home: m.home, Agents: agents, Key: key,
-		Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		m.t.Fatal(err)
