@@ -128,7 +128,8 @@ func (s setting) around(path string) string {
 	path = filepath.Clean(path)
 	out := path
 	for _, y := range s.spec.Persistence.Sync {
-		if other := filepath.Clean(y.Path); len(other) < len(out) && within(path, other) {
+		inside := func(tree string) bool { return within(path, filepath.Clean(tree)) }
+		if other := filepath.Clean(y.Path); len(other) < len(out) && slices.ContainsFunc(y.Trees(), inside) {
 			out = other
 		}
 	}
@@ -204,7 +205,11 @@ func (s setting) rules(y spec.Sync) []filter.Rule {
 		rules = append(rules, filter.Rule{Pattern: ".git/**"}) // not as files: each repository is one whole
 	}
 	rules = append(rules, filter.Rule{Pattern: partials})
-	return append(rules, filter.Excludes(y.Exclude)...)
+	rules = append(rules, filter.Excludes(y.Exclude)...)
+	if len(y.Include) > 0 {
+		rules = append(rules, filter.Only(y.Include)...)
+	}
+	return rules
 }
 
 // rendered is where the host keeps a file of the workspace as its template

@@ -17,10 +17,15 @@ import (
 // value fills v from n. A null leaves v as it is and counts as not given.
 func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
 	d.resolved(n, func(n ast.Node) {
-		if _, null := n.(*ast.NullNode); null {
+		_, null := n.(*ast.NullNode)
+		if null && !isHomePath(path, n) {
 			return
 		}
 		d.src.at[path] = d.place(n)
+		if null {
+			v.SetString(homeMark)
+			return
+		}
 		if f.idle != "" {
 			d.src.idle = append(d.src.idle, Notice{path, d.inside(d.src.key(path)).line, f.idle})
 		}
