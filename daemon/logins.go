@@ -18,11 +18,11 @@ import (
 
 // home is that of who coltecd runs as; "": none is known.
 func (s setting) home() string {
-	home, _ := lookup(s.environ)("HOME")
-	if !filepath.IsAbs(home) {
+	home, err := spec.Home(lookup(s.environ))
+	if err != nil {
 		return ""
 	}
-	return filepath.Clean(home)
+	return home
 }
 
 // loginAgents are all agents whose login files are known, by coltecd or by the spec.
@@ -100,7 +100,7 @@ func (s setting) keeper() (*logins.Keeper, error) {
 		return nil, nil
 	}
 	if s.home() == "" {
-		return nil, errors.New("logins do not travel: HOME is not set")
+		return nil, errors.New("logins do not travel: HOME is not set, and this user has no home")
 	}
 	key, _ := lookup(s.environ)(logins.KeyVariable)
 	return logins.New(logins.Options{

@@ -158,6 +158,33 @@ func (m *machine) exports(name string) {
 	}
 }
 
+// A replica of the home that includes a login by its name has it no more than any other.
+func TestLoginsIncluded(t *testing.T) {
+	t.Parallel()
+	sample.Long(t)
+	w := newWorld(t)
+	a := w.machine("a")
+	a.env["HOME"] = t.TempDir()
+	a.spec(func(o *specOptions) {
+		home := a.replica("home", "~")
+		home.Include = []string{".claude", claudeLogin, "/" + codexLogin}
+		o.Replicas = append(o.Replicas, home)
+	})
+	for path, text := range map[string]string{
+		claudeLogin: canary + "1", codexLogin: canary + "2", ".claude/projects/talk.jsonl": "a talk that is carried\n",
+	} {
+		file := filepath.Join(a.env["HOME"], path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.start()
+	a.sync()
+	a.hears("the logins of claude, codex stay on this machine")
+	a.stop()
+	w.unread("a talk that is carried")
+}
+
 // Where the home is a link, or a directory in it leads into a replica, its logins stay, too.
 func TestLoginsBehindLinks(t *testing.T) {
 	t.Parallel()

@@ -54,3 +54,6 @@ func (c checker) agents() {
 func isBelowHome(p string) bool {
 	return p != "." && filepath.IsLocal(p) && path.Clean(p) == p
 }
+
+// Home is where ~ is: what a spec says of logins is below it.
+func Home(lookup Lookup) (string, error) { return homeOf(lookup) }
