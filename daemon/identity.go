@@ -163,7 +163,7 @@ func (s setting) idDirs() []string {
 	add("/var/tmp", fmt.Sprintf("coltec-%d", os.Getuid()))
 	place := control.Runtime{}
 	for _, y := range s.spec.Persistence.Sync {
-		place.Avoid = append(place.Avoid, y.Path)
+		place.Avoid = append(place.Avoid, y.Trees()...)
 	}
 	out := dirs[:0]
 	for _, dir := range dirs {

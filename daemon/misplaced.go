@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +29,7 @@ import (
 // misplaced is why a replica must not run as it is set up; nil: it may.
 func (s setting) misplaced(y spec.Sync) error {
 	folder, known := s.ownFolder()
-	if y.Direction == spec.PullOnly || !known {
+	if y.Direction == spec.PullOnly || !known || y.InHome { // a home goes with its container: it is meant
 		return nil
 	}
 	at := realPlace(y.Path)
@@ -70,7 +71,7 @@ func (s setting) unsaved() string {
 	writes := false
 	for _, y := range s.spec.Replicas() {
 		at := realPlace(y.Path)
-		if within(folder, at) || within(at, folder) || s.misplaced(y) != nil {
+		if fills(y, folder) || within(at, folder) || s.misplaced(y) != nil {
 			return ""
 		}
 		writes = writes || y.Direction != spec.PullOnly
@@ -91,11 +92,16 @@ func (s setting) ownFolder() (folder string, known bool) {
 // has reports whether a replica has the folder in it.
 func (s setting) has(folder string) bool {
 	for _, y := range s.spec.Replicas() {
-		if within(folder, realPlace(y.Path)) {
+		if fills(y, folder) {
 			return true
 		}
 	}
 	return false
+}
+
+// fills reports whether what a replica carries has a path in it, links apart.
+func fills(y spec.Sync, path string) bool {
+	return slices.ContainsFunc(y.Trees(), func(tree string) bool { return within(path, realPlace(tree)) })
 }
 
 // top is the path of the outermost replica that has y in it.

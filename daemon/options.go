@@ -105,7 +105,7 @@ func (o Options) Runtime() control.Runtime {
 	}
 	place.Workspace = WorkspaceOf(o.Spec).String()
 	for _, s := range o.Spec.Persistence.Sync {
-		place.Avoid = append(place.Avoid, s.Path)
+		place.Avoid = append(place.Avoid, s.Trees()...)
 	}
 	return place
 }

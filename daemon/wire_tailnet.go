@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,7 +51,7 @@ func (s setting) keptNode() (dir, why string) {
 	m := s.spec.Metadata
 	dir = filepath.Join(base, "coltec/tailnet", m.Org, m.Project, m.Environment)
 	for _, y := range s.spec.Persistence.Sync {
-		if strings.HasPrefix(dir+"/", strings.TrimSuffix(filepath.Clean(y.Path), "/")+"/") {
+		if slices.ContainsFunc(y.Trees(), func(tree string) bool { return within(dir, filepath.Clean(tree)) }) {
 			return "", "the node's identity would lie in " + dir + ", which " + y.Name + " puts into the bucket: set XDG_STATE_HOME to a directory that is not synced"
 		}
 	}

@@ -289,6 +289,8 @@ type replicaSpec struct {
 	Watch       bool     `json:"watch"` // not by default: tests say themselves when a cycle runs
 	Priority    int      `json:"priority"`
 	Exclude     []string `json:"exclude,omitempty"`
+	Include     []string `json:"include,omitempty"`
+	File        bool     `json:"file,omitempty"`
 	Git         string   `json:"git,omitempty"`
 	Consistency any      `json:"consistency,omitempty"`
 }

@@ -32,6 +32,8 @@ type Handler interface {
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
 	// FinishAdoption ends the watch over plain objects of an earlier tool.
 	FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error
+	// Logout removes logins of agents from the bucket.
+	Logout(ctx context.Context, req LogoutRequest, say func(string)) error
 	// Pause holds one unit or replica.
 	Pause(ctx context.Context, name string) error
 	// Resume lets it go on.
@@ -67,6 +69,12 @@ type SyncRequest struct {
 type CheckpointRequest struct {
 	Name string `json:"name"`           // a letter, then letters, digits, dot, dash, underscore; at most 63
 	Text string `json:"text,omitempty"` // for people; at most 200 bytes
+}
+
+// LogoutRequest asks that logins be removed.
+type LogoutRequest struct {
+	Agents []string `json:"agents,omitempty"` // whose; none: of all
+	Local  bool     `json:"local,omitempty"`  // from this machine too
 }
 
 // TakeoverRequest asks for the lease.
@@ -116,6 +124,7 @@ func (s *Server) table() []route {
 		does(s, "checkpoint/remove", "RemoveCheckpoint", acts(h.RemoveCheckpoint)),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
+		does(s, "logout", "Logout", h.Logout),
 		does(s, "pause", "Pause", acts(h.Pause)),
 		does(s, "resume", "Resume", acts(h.Resume)),
 		does(s, "restart", "Restart", acts(h.Restart)),
@@ -179,6 +188,11 @@ func (c *Client) Takeover(ctx context.Context, req TakeoverRequest, say func(str
 // FinishAdoption ends the watch over what an earlier tool left.
 func (c *Client) FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error {
 	return c.call(ctx, "adopt", req, say)
+}
+
+// Logout removes logins of agents.
+func (c *Client) Logout(ctx context.Context, req LogoutRequest, say func(string)) error {
+	return c.call(ctx, "logout", req, say)
 }
 
 // Stop asks for the orderly end, and returns when everything is in the bucket. An

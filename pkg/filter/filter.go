@@ -35,6 +35,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -74,9 +75,25 @@ func Under(dir string) []Rule {
 	return []Rule{{Pattern: literal}, {Pattern: literal + "/**"}}
 }
 
+// everything is the pattern of the rule that ends what Only returns.
+const everything = "/**"
+
+// Only returns the rules that take out all but what the patterns match, with all below that.
+// Each is of a path below the root of the tree. Rules before them take more out. A walk
+// enters a directory where something below it may match, and no other.
+func Only(patterns []string) []Rule {
+	var rules []Rule
+	for _, p := range patterns {
+		p = "/" + strings.Trim(p, "/")
+		rules = append(rules, Rule{true, p}, Rule{true, p + "/**"})
+	}
+	return append(rules, Rule{Pattern: everything})
+}
+
 // Filter is a compiled list of rules. The zero value and nil include everything.
 type Filter struct {
 	rules []Rule
+	only  bool // ends as [Only] does
 	files []compiled
 	dirs  []compiled // matched against the path with a trailing slash
 }
@@ -91,6 +108,7 @@ type compiled struct {
 // carries a hint for it.
 func Compile(rules []Rule) (*Filter, error) {
 	f := &Filter{rules: append([]Rule(nil), rules...)}
+	f.only = len(rules) > 0 && rules[len(rules)-1] == Rule{Pattern: everything}
 	var errs []error
 	for _, r := range rules {
 		if err := f.add(r); err != nil {
@@ -178,6 +196,16 @@ func (f *Filter) Carries(path string, dir bool) bool {
 		return false
 	}
 	return dir || first(f.files, name)
+}
+
+// Asks reports whether rules ask for a path, whatever others take out of what they ask for:
+// where all rules only take out, every path is asked for.
+func (f *Filter) Asks(path string) bool {
+	if f == nil || !f.only {
+		return true
+	}
+	name := shown(path)
+	return slices.ContainsFunc(f.files, func(c compiled) bool { return c.include && c.matcher.match(name) })
 }
 
 // enters reports whether each directory on the way is entered, the last one

@@ -50,7 +50,7 @@ func Misplaced(w Workspace) []Finding {
 		switch {
 		case w.Place == "", inside(w.Place, at):
 			return nil
-		case y.Direction == spec.PullOnly, inside(at, w.Place), w.Container.mounts(at):
+		case y.Direction == spec.PullOnly, y.InHome, inside(at, w.Place), w.Container.mounts(at):
 			continue
 		}
 		names = append(names, fmt.Sprintf("%s (%s)", y.Name, at))

@@ -337,7 +337,7 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 	r.still = nil
 	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying, Part: !c.found.whole, Gone: c.found.Gone, Still: func(dir string) { r.still = append(r.still, dir) }}
 	for _, u := range c.found.Unknown {
-		if u.Quiet && r.leads(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
+		if u.Quiet && r.leads(u.Path) && r.Filter.Asks(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			met.Leads = append(met.Leads, u.Path)
 		}
 	}

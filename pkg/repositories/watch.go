@@ -13,7 +13,7 @@ type watched struct{ localfs.Matcher }
 // Dir reports whether a directory is watched.
 func (w watched) Dir(path string) bool {
 	below, ok := inGitDir(path)
-	if !ok {
+	if asks, some := w.Matcher.(interface{ Asks(path string) bool }); !ok || some && !asks.Asks(path) {
 		return w.Matcher.Dir(path)
 	}
 	return below == "" || below == "refs" || strings.HasPrefix(below, "refs/") || below == "worktrees" || strings.HasPrefix(below, "worktrees/")

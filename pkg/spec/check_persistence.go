@@ -168,6 +168,7 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 		c.bad(at+".git", "needs direction: bidirectional and layout: snapshot")
 	}
 	c.consistency(at+".consistency", y)
+	c.include(at, y)
 	for i, pattern := range y.Exclude {
 		if strings.TrimSpace(pattern) == "" {
 			c.bad(fmt.Sprintf("%s.exclude[%d]", at, i), "is an empty pattern: remove it")
@@ -258,9 +259,13 @@ func (c checker) entry(at, name, local, p string, names, paths map[string]string
 		}
 		return
 	}
-	c.absolute(local, p)
+	if !isHome(p) || !strings.HasSuffix(local, ".path") {
+		c.absolute(local, p)
+	} else if climbs(p) || strings.ContainsRune(p, 0) {
+		c.bad(local, `has "..", or a NUL character: write the path without it`)
+	}
 	if first, ok := paths[path.Clean(p)]; ok {
-		c.bad(local, "is the same folder as in %s: choose another, or remove one of the two", first)
+		c.bad(local, "is the same folder as in %s: choose another, or remove one of the two; one entry with include carries several files of a folder", first)
 	} else {
 		paths[path.Clean(p)] = at
 	}

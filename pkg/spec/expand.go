@@ -314,11 +314,17 @@ func (s *Spec) Expand(lookup Lookup) (*Spec, error) {
 // battery without bringing changes sooner than watching does.
 const leastInterval = 10 * time.Second
 
-// ApplyEnvironment takes over what the environment overrides: COLTEC_INTERVAL
-// replaces the interval of every replica. On an error nothing is changed.
+// ApplyEnvironment takes over what the environment says: COLTEC_INTERVAL replaces the
+// interval of every replica, and HOME is what ~ stands for. It is for whoever runs where
+// the workspace is. On an error nothing is changed.
 func (s *Spec) ApplyEnvironment(lookup Lookup) error {
+	atHome, err := s.enterHome(lookup)
+	if err != nil {
+		return err
+	}
 	text, _ := lookup("COLTEC_INTERVAL")
 	if text == "" {
+		s.Persistence.Sync = atHome
 		return nil
 	}
 	interval, err := parseDuration(text)
@@ -328,6 +334,7 @@ func (s *Spec) ApplyEnvironment(lookup Lookup) error {
 	if err != nil {
 		return hint.Wrap(fmt.Errorf("cannot use COLTEC_INTERVAL: it %w", err), "set it to seconds or a duration, such as 180 or 3m, or unset it")
 	}
+	s.Persistence.Sync = atHome
 	for i := range s.Persistence.Sync {
 		s.Persistence.Sync[i].Interval = interval
 	}

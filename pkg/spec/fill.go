@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -181,7 +182,7 @@ func fillRemote(f filler, name string, r *Remote) {
 	}
 }
 
-func fillSync(f filler, s *Spec, path string, y *Sync) {
+func fillSync(f filler, s *Spec, at string, y *Sync) {
 	p := &s.Persistence
 	y.Remote = or(y.Remote, p.DefaultRemote)
 	y.Direction = or(y.Direction, Bidirectional)
@@ -191,16 +192,20 @@ func fillSync(f filler, s *Spec, path string, y *Sync) {
 			y.Layout = Snapshot
 		}
 	}
-	set(f, path+".interval", &y.Interval, 300*time.Second)
-	set(f, path+".priority", &y.Priority, 2)
-	set(f, path+".watch", &y.Watch, y.Direction != PullOnly)
+	set(f, at+".interval", &y.Interval, 300*time.Second)
+	set(f, at+".priority", &y.Priority, 2)
+	set(f, at+".watch", &y.Watch, y.Direction != PullOnly)
 	y.Transfers = or(y.Transfers, p.Defaults.Transfers)
 	y.Checkers = or(y.Checkers, p.Defaults.Checkers)
 	y.BwLimit = or(y.BwLimit, p.Defaults.BwLimit)
-	if !f.has(path+".remote_path") && y.Name != "" {
+	if !f.has(at+".remote_path") && y.Name != "" {
 		y.RemotePath = "workspaces/{org}/{project}/{env}/" + y.Name
 	}
 	y.RemotePath = cleanRemote(s.fillPlaceholders(y.RemotePath))
+	y.InHome = isHome(y.Path)
+	if y.File && len(y.Include) == 0 && path.Base(y.Path) != homeMark {
+		y.Path, y.Include = path.Dir(y.Path), []string{literally(path.Base(y.Path))}
+	}
 	for i := range y.Consistency {
 		y.Consistency[i].Path = cleanBelow(y.Consistency[i].Path)
 	}

@@ -77,7 +77,7 @@ func checkPromises(t *testing.T, src string, s *Spec) {
 		switch {
 		case !isName(y.Name) || names[strings.ToLower(y.Name)]:
 			t.Errorf("name %q", y.Name)
-		case !strings.HasPrefix(y.Path, "/") || climbs(y.Path) || paths[path.Clean(y.Path)]:
+		case !strings.HasPrefix(y.Path, "/") && !isHome(y.Path) || climbs(y.Path) || paths[path.Clean(y.Path)]:
 			t.Errorf("path %q", y.Path)
 		case y.RemotePath == "" || climbs(y.RemotePath) || y.RemotePath != cleanRemote(y.RemotePath):
 			t.Errorf("remote path %q", y.RemotePath)

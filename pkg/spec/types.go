@@ -29,6 +29,8 @@ type Spec struct {
 	Mounts []ContainerMount `yaml:"mounts" idle:"mounts of the container come from devcontainer.json: write them there"`
 	// Persistence says what is kept where.
 	Persistence Persistence `yaml:"persistence"`
+	// Agents are the programs of which what lies in the home is carried: a name, or a mapping.
+	Agents []Agent `yaml:"agents"`
 	// Services run until they are stopped.
 	Services []Service `yaml:"services"`
 	// Hooks run once at a point in the life cycle.
@@ -311,8 +313,12 @@ type Whole struct {
 type Sync struct {
 	// Name of the replica, unique.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Path of the local tree, absolute.
+	// Path of the local tree: absolute, or ~ or ~/PATH for what is in the home of the user that coltecd runs as.
 	Path string `yaml:"path" jsonschema:"required"`
+	// File says that the path is of a single file: the replica is the directory around it, and carries that file alone. It may be gone for a while, or be replaced by renaming.
+	File bool `yaml:"file"`
+	// Include lists what alone is carried of the tree: paths below the replica's, or filter patterns of rclone for them, each with all below it. Nothing else is walked or watched. What exclude matches is left out of it.
+	Include []string `yaml:"include"`
 	// Remote that holds it; persistence.default_remote by default.
 	Remote string `yaml:"remote"`
 	// RemotePath is its prefix there; {org}, {project}, {env} and ${VAR} are replaced. By default workspaces/{org}/{project}/{env}/ and the name.
@@ -339,6 +345,9 @@ type Sync struct {
 	Checkers int `yaml:"checkers" jsonschema:"minimum=1"`
 	// BwLimit in rclone's syntax; persistence.defaults.bwlimit by default.
 	BwLimit string `yaml:"bwlimit"`
+
+	// InHome says that the path is written as one in the home of the workspace's user, whatever that home is.
+	InHome bool `yaml:"-"`
 }
 
 // CarriesGit reports whether the repositories of the replica travel as wholes.
