@@ -39,7 +39,7 @@ func (d *daemon) document() status.Document {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}
 	doc.Network = s.network(doc.Units)
-	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), networkAttention(doc.Network, time.Now()))
+	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
@@ -183,6 +183,7 @@ func (s setting) notices() []string {
 	if text := s.unsaved(); text != "" {
 		list = append(list, text)
 	}
+	list = append(list, s.loginNotices()...)
 	for _, n := range s.spec.NotActedOn() {
 		list = append(list, n.String())
 	}

@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/logins"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -28,6 +30,7 @@ type replicator interface {
 	Resume(ctx context.Context, name string) error
 	Takeover(ctx context.Context, force bool) error
 	FinishAdoption(ctx context.Context, names []string) error
+	LoggedOut(agents []string) error
 	Alone(ctx context.Context, replica string, do func(ctx context.Context) error) error
 	Repair(ctx context.Context, r *history.Reader, v *history.Verdict) error
 	SetStopTimeout(d time.Duration)
@@ -40,10 +43,12 @@ type persistence struct {
 	Environ   map[string]string // the variables that the remotes ask for
 	Captures  bool              // there are hooks around captures
 	Misplaced map[string]string // why replicas must not run as they are set up
+	Logins    []logins.Agent    // whose files are known
+	Travel    []logins.Agent    // and go along
 }
 
 func persistenceOf(s setting) persistence {
-	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements()}
+	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements(), s.loginAgents(), s.travelling()}
 	get := lookup(s.environ)
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)
@@ -191,6 +196,8 @@ func outcomeOf(end error, replicas []status.Replica) error {
 	switch {
 	case errors.Is(end, cmdline.ErrInternal):
 		return unseen(fmt.Errorf("ended with an %w", end), err)
+	case err == nil && errors.Is(end, engine.ErrLogins):
+		return fmt.Errorf("%w: %w", account.ErrOnlyHere, end)
 	case err == nil && errors.Is(end, account.ErrKept):
 		return fmt.Errorf("everything is in the bucket, but %w", end)
 	}

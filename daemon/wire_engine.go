@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/pkg/datadirs"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/frozen"
+	"github.com/coltec/coltec/pkg/logins"
 	"github.com/coltec/coltec/pkg/process"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/repositories"
@@ -30,11 +31,18 @@ func newReplicator(s setting) (replicator, error) {
 	if err != nil || len(o.Replicas) == 0 {
 		return nil, err
 	}
-	return replicas{engine.New(o)}, nil
+	k, err := s.keeper()
+	if err == nil && k != nil {
+		o.Logins = k
+	}
+	return replicas{engine.New(o), k}, nil
 }
 
 // replicas is the engine with the verbs of the socket.
-type replicas struct{ *engine.Engine }
+type replicas struct {
+	*engine.Engine
+	keeper *logins.Keeper // nil: no logins travel
+}
 
 func (r replicas) Sync(ctx context.Context, names []string, allowDelete bool) error {
 	return r.Engine.Sync(ctx, names, engine.SyncOptions{AllowDelete: allowDelete})
@@ -71,7 +79,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Failed: func(name string, err error) {
 			s.event(hooks.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
 		},
-		Rested: slim,
+		Rested: slim, IsLogin: s.isLogin,
 	}
 	misplaced := s.misplacements()
 	s = s.real()
@@ -181,7 +189,7 @@ const partials = "*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9
 // rules are what a replica leaves out: the replicas nested in it, what is
 // coltecd's own, and what the spec says.
 func (s setting) rules(y spec.Sync) []filter.Rule {
-	var rules []filter.Rule
+	rules := s.loginRules(y)
 	for _, nested := range s.spec.NestedIn(y) {
 		rules = append(rules, filter.Under(nested)...)
 	}

@@ -31,6 +31,9 @@ func (a agenda) due() time.Time {
 	if holds {
 		earlier(a.renewAt)
 		earlier(a.collectAt)
+		if a.loginsDue() {
+			earlier(a.turn.next)
+		}
 	} else if a.writers() {
 		earlier(a.leaseAt)
 	}

@@ -22,6 +22,7 @@ type Engine struct {
 	*loop
 	commands chan command
 	touched  chan *member  // whose tree changed; has room for all
+	logins   chan struct{} // has room for one: a login changed
 	ended    chan struct{} // closed when nobody does commands any more
 }
 
@@ -40,7 +41,7 @@ func New(o Options) *Engine {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{loop: newLoop(o), commands: make(chan command), ended: make(chan struct{})}
-	e.touched = make(chan *member, len(e.members))
+	e.touched, e.logins = make(chan *member, len(e.members)), make(chan struct{}, 1)
 	e.publish()
 	return e
 }

@@ -77,6 +77,7 @@ type report struct {
 	heldHere int      // that came from the bucket, and wait
 	scanned  []string // for attention, of the last scan
 	settled  []string // and of the last placement
+	leaked   []string // logins that generations of before have
 	unplaced []string // what that could not place, and why
 }
 

@@ -40,6 +40,10 @@ type Options struct {
 	Rendered     func(path string) string // the file that a template rendered for an absolute path; nil for none
 	Log          *slog.Logger
 
+	Logins Logins // nil: none are carried
+	// IsLogin reports whether an absolute path is one of a login. May be nil.
+	IsLogin func(path string) bool
+
 	// Changed is called when Status may say something else. It must not wait.
 	Changed func()
 	// Synced is called after a replica's changes went either way.

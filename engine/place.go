@@ -40,8 +40,9 @@ func (p *pass) noteOutcome(out *replica.Outcome) {
 		}
 	}
 	p.settled = unknownNotes(p.Name, append(out.Problems, out.Unknown...))
-	if out.Forgotten > 0 {
-		p.o.Log.Info("excluded now: kept where they are, and synced no more", "replica", p.Name, "paths", out.Forgotten)
+	if n := len(out.Forgotten); n > 0 {
+		p.o.Log.Info("excluded now: kept where they are, and synced no more", "replica", p.Name, "paths", n)
+		p.noteLeaked(out.Forgotten)
 	}
 	if len(out.Conflicts) > 0 {
 		p.conflicted(p.Name, out.Conflicts)

@@ -12,6 +12,7 @@ import (
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.ended)
 	defer e.watch(ctx)()
+	defer e.watchLogins(ctx)()
 	for ctx.Err() == nil {
 		e.round(ctx)
 		e.await(ctx)
@@ -80,6 +81,8 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 	case m := <-e.touched:
 		m.watch.nudged.Store(false)
 		e.stepMember(m, evTouched{})
+	case <-e.logins:
+		e.turn.changed = true
 	}
 	return false
 }
@@ -95,6 +98,7 @@ func (l *loop) cycles(ctx context.Context) {
 	if l.writers() {
 		l.keepLease(ctx)
 		l.handOver(ctx)
+		l.keepLogins(ctx)
 	}
 	for _, m := range l.members {
 		if !m.Writes() && m.due(l.now()) {

@@ -14,11 +14,14 @@ import (
 // lapsesMax is how often a lease that runs out during the last push is taken back.
 const lapsesMax = 3
 
-// finish brings what is only here into the bucket, within its bound, and gives the
+// finish is the end: what is only here goes into the bucket, logins too, and the lease back.
+func (l *loop) finish() error { return errors.Join(l.finishReplicas(), l.turn.left()) }
+
+// finishReplicas brings what is only here into the bucket, within its bound, and gives the
 // lease back; account.ErrKept says that it could not do the latter. It does so in any state: a
 // lease that was not taken yet, not taken back after a crash, or lost by a sleep, is
 // taken for it where that is possible.
-func (l *loop) finish() error {
+func (l *loop) finishReplicas() error {
 	defer l.close()
 	if !l.writers() {
 		return nil
@@ -32,7 +35,7 @@ func (l *loop) finish() error {
 	}
 	var err error
 	for range lapsesMax {
-		if err = l.regain(ctx); err == nil && l.writable() && l.flush(ctx) {
+		if err = l.regain(ctx); err == nil && l.writable() && l.lastLogins(ctx) && l.flush(ctx) {
 			pointReleased.Reach()
 			l.o.Log.Info("lease released with the last commit", "dirty", l.lease.Head().Dirty)
 			return nil
@@ -221,6 +224,7 @@ func (l *loop) handOver(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // not all was pushed: the end does that, and gives it back
 	}
+	l.lastLogins(ctx)
 	if err := l.lease.Release(ctx, l.left()); err != nil {
 		l.noteLease(err)
 		return

@@ -17,6 +17,7 @@ type tenure struct {
 	standing
 	lease *store.Lease
 	head  scope.Remote      // the root that holds the head
+	turn  loginTurn         // of the logins
 	heads meter             // what the head costs: all replicas share it
 	tell  func(*store.Head) // what each head that is written says
 }

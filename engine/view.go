@@ -17,7 +17,7 @@ import (
 // view is what there is to show.
 func (b observer) view(members []*member) view {
 	v := view{lease: b.leaseView()}
-	v.attention = append(b.twinAttention(), b.leaseAttention(v.lease)...)
+	v.attention = slices.Concat(b.twinAttention(), b.leaseAttention(v.lease), b.loginNotes())
 	for _, m := range members {
 		v.replicas = append(v.replicas, b.replicaView(m, v.lease))
 		v.attention = append(v.attention, b.attention(m)...)
@@ -149,7 +149,7 @@ func (b observer) attention(m *member) []string {
 	if m.report.origin.orphan != "" {
 		out = append(out, fmt.Sprintf("replica %s: the workspace's head was gone from the bucket; the newest state that was left there (%s) was merged with what is here, and nothing was deleted", m.Name, m.report.origin.orphan))
 	}
-	out = append(out, b.deletionNotes(m)...)
+	out = append(append(out, b.deletionNotes(m)...), b.leakNotes(m)...)
 	if m.report.totals.conflicts > 0 {
 		out = append(out, fmt.Sprintf("replica %s: %d local versions lost their name to a remote one and are kept in %s/.coltec/conflicts: coltecd conflicts lists them, and how to take or drop them", m.Name, m.report.totals.conflicts, m.Path))
 	}

@@ -68,7 +68,7 @@ func newApp(p *program) *cli.App {
 		OnUsageError:              cmdline.OnUsageError,
 		Commands: []*cli.Command{
 			cmdNew(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
-			cmdExport(p),
+			cmdExport(p), cmdAgents(p),
 			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
 			cmdVersion(p),
 		},

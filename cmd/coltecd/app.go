@@ -13,6 +13,7 @@ import (
 // variables are the environment variables that coltecd itself reads; docs/cli.md
 // and --help print them.
 var variables = []struct{ name, text string }{
+	{"COLTEC_AGE_KEY", "the age key to which logins of agents that travel are encrypted"},
 	{"COLTEC_CONFIG", "the spec, if --config does not name it"},
 	{"COLTEC_DISABLED", "1, true, yes or on: start and run say so and do nothing"},
 	{"COLTEC_INTERVAL", "the interval of every replica, in seconds or as a duration (180, 3m)"},
@@ -45,7 +46,7 @@ func newApp(p *program) *cli.App {
 		},
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
-			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p),
+			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p), cmdAgents(p),
 			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
 			cmdKeep(p), cmdSupervise(p), cmdGuard(p), cmdBecome(p), cmdFirst(p), cmdTailnetUp(p),
 		},
@@ -54,7 +55,12 @@ func newApp(p *program) *cli.App {
 	for _, c := range app.Commands {
 		c.OnUsageError = cmdline.OnUsageError // the library does not hand it down
 		c.HideHelpCommand = true
-		c.Before = cmdline.CheckCount(c)
+		for _, sub := range c.Subcommands {
+			sub.OnUsageError, sub.HideHelpCommand, sub.Before = cmdline.OnUsageError, true, cmdline.CheckCount(sub)
+		}
+		if len(c.Subcommands) == 0 {
+			c.Before = cmdline.CheckCount(c)
+		}
 	}
 	return app
 }

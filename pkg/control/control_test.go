@@ -51,6 +51,11 @@ func (f *fake) Takeover(_ context.Context, req TakeoverRequest, say func(string)
 	say("asked")
 	return nil
 }
+func (f *fake) Logout(_ context.Context, req LogoutRequest, _ func(string)) error {
+	f.note("logout %v %v", req.Agents, req.Local)
+	return nil
+}
+
 func (f *fake) FinishAdoption(_ context.Context, req SyncRequest, _ func(string)) error {
 	f.note("adopt %v", req.Names)
 	return nil

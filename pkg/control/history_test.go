@@ -159,13 +159,14 @@ func TestClientAsks(t *testing.T) {
 	}
 	ctx := t.Context()
 	for want, call := range map[string]func() error{
-		`POST /v1/sync {"names":["w"],"allow_delete":true}`: func() error { return c.Sync(ctx, SyncRequest{Names: []string{"w"}, AllowDelete: true}, nil) },
-		`POST /v1/takeover {"force":true}`:                  func() error { return c.Takeover(ctx, TakeoverRequest{Force: true}, nil) },
-		`POST /v1/adopt {"names":["w"]}`:                    func() error { return c.FinishAdoption(ctx, SyncRequest{Names: []string{"w"}}, nil) },
-		`POST /v1/stop {"timeout":"1m30s"}`:                 func() error { return c.Stop(ctx, StopRequest{Timeout: Duration(90 * time.Second)}, nil) },
-		`POST /v1/provide {"variables":{"A":"b"}}`:          func() error { return c.Provide(ctx, ProvideRequest{Variables: map[string]string{"A": "b"}}, nil) },
-		`POST /v1/pause {"name":"web"}`:                     func() error { return c.Act(ctx, "pause", "web") },
-		`POST /v1/reload `:                                  func() error { return c.Reload(ctx, nil) },
+		`POST /v1/sync {"names":["w"],"allow_delete":true}`:  func() error { return c.Sync(ctx, SyncRequest{Names: []string{"w"}, AllowDelete: true}, nil) },
+		`POST /v1/takeover {"force":true}`:                   func() error { return c.Takeover(ctx, TakeoverRequest{Force: true}, nil) },
+		`POST /v1/logout {"agents":["claude"],"local":true}`: func() error { return c.Logout(ctx, LogoutRequest{Agents: []string{"claude"}, Local: true}, nil) },
+		`POST /v1/adopt {"names":["w"]}`:                     func() error { return c.FinishAdoption(ctx, SyncRequest{Names: []string{"w"}}, nil) },
+		`POST /v1/stop {"timeout":"1m30s"}`:                  func() error { return c.Stop(ctx, StopRequest{Timeout: Duration(90 * time.Second)}, nil) },
+		`POST /v1/provide {"variables":{"A":"b"}}`:           func() error { return c.Provide(ctx, ProvideRequest{Variables: map[string]string{"A": "b"}}, nil) },
+		`POST /v1/pause {"name":"web"}`:                      func() error { return c.Act(ctx, "pause", "web") },
+		`POST /v1/reload `:                                   func() error { return c.Reload(ctx, nil) },
 	} {
 		if err := call(); err != nil || asked != want {
 			t.Errorf("%v: asked %s, want %s", err, asked, want)

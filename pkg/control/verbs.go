@@ -27,6 +27,8 @@ type Handler interface {
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
 	// FinishAdoption ends the watch over plain objects of an earlier tool.
 	FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error
+	// Logout removes logins of agents from the bucket.
+	Logout(ctx context.Context, req LogoutRequest, say func(string)) error
 	// Pause holds one unit or replica.
 	Pause(ctx context.Context, name string) error
 	// Resume lets it go on.
@@ -56,6 +58,12 @@ type AwaitRequest struct {
 type SyncRequest struct {
 	Names       []string `json:"names,omitempty"`        // of replicas; none: all
 	AllowDelete bool     `json:"allow_delete,omitempty"` // let the deletions that a brake holds back go through
+}
+
+// LogoutRequest asks that logins be removed.
+type LogoutRequest struct {
+	Agents []string `json:"agents,omitempty"` // whose; none: of all
+	Local  bool     `json:"local,omitempty"`  // from this machine too
 }
 
 // TakeoverRequest asks for the lease.
@@ -103,6 +111,7 @@ func (s *Server) table() []route {
 		does(s, "sync", "Sync", h.Sync),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
+		does(s, "logout", "Logout", h.Logout),
 		does(s, "pause", "Pause", acts(h.Pause)),
 		does(s, "resume", "Resume", acts(h.Resume)),
 		does(s, "restart", "Restart", acts(h.Restart)),
@@ -154,6 +163,11 @@ func (c *Client) Takeover(ctx context.Context, req TakeoverRequest, say func(str
 // FinishAdoption ends the watch over what an earlier tool left.
 func (c *Client) FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error {
 	return c.call(ctx, "adopt", req, say)
+}
+
+// Logout removes logins of agents.
+func (c *Client) Logout(ctx context.Context, req LogoutRequest, say func(string)) error {
+	return c.call(ctx, "logout", req, say)
 }
 
 // Stop asks for the orderly end, and returns when everything is in the bucket. An

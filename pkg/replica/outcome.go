@@ -23,7 +23,7 @@ type Outcome struct {
 	Deleted   int               // files and links that were removed here
 	Conflicts []string          // paths whose local version lies aside now
 	Held      []string          // files whose deletion waits for a person's word
-	Forgotten int               // paths that the filters do not carry any more: kept, and not synced
+	Forgotten []string          // paths that the filters do not carry any more: kept, and not synced
 	Problems  []localfs.Unknown // what could not be placed, and why
 	Unknown   []localfs.Unknown // what could not be seen, and why
 }

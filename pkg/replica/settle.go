@@ -35,7 +35,7 @@ func (r *Replica) Settle(ctx context.Context, o SettleOptions) (*Outcome, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &Outcome{Unknown: p.unknown, Forgotten: len(p.forgotten)}
+	out := &Outcome{Unknown: p.unknown, Forgotten: pathsOf(p.forgotten)}
 	if out.Held, err = p.hold(r, o); err != nil {
 		return nil, err
 	}
@@ -164,4 +164,12 @@ func (p *placement) run(ctx context.Context) error {
 		p.try(p.dirs[i], p.dirMode)
 	}
 	return p.record()
+}
+
+// pathsOf are the paths of changes.
+func pathsOf(changes []base.Change) (paths []string) {
+	for _, c := range changes {
+		paths = append(paths, c.Row.Path)
+	}
+	return paths
 }

@@ -10,6 +10,7 @@ func check(s *Spec, ps *problems) {
 	c := checker{ps, s}
 	c.identity()
 	c.secrets()
+	c.agents()
 	c.devcontainer()
 	c.remotes()
 	c.persistence()

@@ -40,6 +40,7 @@ var (
 	secretType   = reflect.TypeFor[secret.Value]()
 	wordsType    = reflect.TypeFor[Words]()
 	wholesType   = reflect.TypeFor[Consistency]()
+	agentType    = reflect.TypeFor[Agent]()
 	hooksType    = reflect.TypeFor[Hooks]()
 )
 
@@ -52,6 +53,9 @@ func (d *decoder) filled(path string, n ast.Node, v reflect.Value, f field) {
 		all := Consistency{{}}
 		d.scalar(path, n, reflect.ValueOf(&all[0].By).Elem(), field{enum: []string{ByFreeze, ByHook}})
 		v.Set(reflect.ValueOf(all))
+	case v.Type() == agentType && isScalar(n):
+		d.src.at[path+".name"] = d.place(n)
+		d.scalar(path+".name", n, v.FieldByName("Name"), field{})
 	case v.Type() == secretType || v.Kind() != reflect.Struct && isLeaf(v.Kind()):
 		d.scalar(path, n, v, f)
 	case v.Kind() == reflect.Struct:

@@ -29,6 +29,8 @@ type Spec struct {
 	Mounts []ContainerMount `yaml:"mounts" idle:"mounts of the container come from devcontainer.json: write them there"`
 	// Persistence says what is kept where.
 	Persistence Persistence `yaml:"persistence"`
+	// Agents are the programs of which what lies in the home is carried: a name, or a mapping.
+	Agents []Agent `yaml:"agents"`
 	// Services run until they are stopped.
 	Services []Service `yaml:"services"`
 	// Hooks run once at a point in the life cycle.

@@ -47,6 +47,9 @@ func (s *Spec) Variables() []Variable {
 	for _, name := range TailnetKeys {
 		note(name, func(v *Variable) { v.Credential, v.Needed = true, s.Networking.Enabled })
 	}
+	if s.LoginsTravel() {
+		note(AgeKeyVariable, func(v *Variable) { v.Credential, v.Needed = true, true })
+	}
 	for _, name := range s.needed() {
 		note(name, func(v *Variable) { v.Needed = true })
 	}

@@ -47,6 +47,7 @@ func Generate(dir string) ([]byte, error) {
 		name(def)
 	}
 	orWord(s.Definitions["Sync"], "consistency", spec.ByFreeze, spec.ByHook)
+	orName(s, "agents")
 	hookPoints(s.Definitions["Hooks"])
 	widen(s)
 	text, err := json.MarshalIndent(s, "", "  ")
@@ -99,6 +100,12 @@ func orWord(s *jsonschema.Schema, key string, words ...any) {
 		Description: list.Description,
 		OneOf:       []*jsonschema.Schema{{Type: "string", Enum: words}, {Type: "array", Items: list.Items}},
 	})
+}
+
+// orName lets each of a list be its name alone, too.
+func orName(s *jsonschema.Schema, key string) {
+	list, _ := s.Properties.Get(key)
+	list.Items = &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string"}, list.Items}}
 }
 
 // hookPoints makes a key of each hook point of what is a map of hooks by their points.
