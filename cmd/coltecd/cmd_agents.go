@@ -3,16 +3,27 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/pkg/control"
 )
 
 func cmdAgents(p *program) *cli.Command {
 	return &cli.Command{
 		Name:        "agents",
-		Usage:       "what agents have with them",
+		Usage:       "list the agents that are known; say what of one travels",
+		ArgsUsage:   "[NAME]",
+		Flags:       []cli.Flag{jsonFlag()},
 		Subcommands: []*cli.Command{cmdAgentsLogout(p)},
-		Action:      cmdline.NoVerb,
+		Action: func(c *cli.Context) error {
+			list, err := agentpage.Find(c.Args().First())
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return p.printJSON(list)
+			}
+			return agentpage.Print(p.out, list)
+		},
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"github.com/coltec/coltec/pkg/agents"
 )
 
 // AgeKeyVariable is the variable with the key to which logins are encrypted.
@@ -20,10 +23,56 @@ const (
 type Agent struct {
 	// Name of the agent: claude, codex, copilot, gemini, opencode, or one of your own.
 	Name string `yaml:"name" jsonschema:"required"`
+	// Include lists more paths of the home that travel, each with all below it; needed for an agent that is not known.
+	Include []string `yaml:"include"`
+	// Exclude lists paths of the home that do not travel, as filter patterns of rclone from the home on.
+	Exclude []string `yaml:"exclude"`
 	// Logins: off keeps them on the machine, travel has the newest go along with the lease, encrypted to the key in COLTEC_AGE_KEY.
 	Logins string `yaml:"logins" jsonschema:"enum=off,enum=travel,default=off"`
 	// LoginsFiles are the files below the home that are the login; those of an agent that is known need not be given.
 	LoginsFiles []string `yaml:"logins_files"`
+}
+
+// homeReplica is the name of the replica that carries what agents keep in the home.
+const homeReplica = "home"
+
+// adoptAgents has what the listed agents keep in the home carried by one replica: that of
+// the name home, where the spec has one that is of the home, or one of its own.
+func adoptAgents(s *Spec) {
+	if len(s.Agents) == 0 {
+		return
+	}
+	var listed []agents.Agent
+	var include, named, exclude []string
+	for _, a := range s.Agents {
+		known, _ := agents.Find(a.Name)
+		known.Logins = append(slices.Clone(known.Logins), a.LoginsFiles...)
+		listed = append(listed, known)
+		for _, p := range a.Include {
+			named = append(named, strings.Trim(p, "/"))
+		}
+		exclude = append(exclude, a.Exclude...)
+	}
+	include = append(agents.Include(listed), named...)
+	p := &s.Persistence
+	i := slices.IndexFunc(p.Sync, func(y Sync) bool { return y.Name == homeReplica && path.Clean(y.Path) == homeMark })
+	if i < 0 {
+		p.Sync = append(p.Sync, Sync{Name: homeReplica, Path: homeMark})
+		s.src.origin = append(s.src.origin, "agents")
+		i = len(p.Sync) - 1
+	} else if len(p.Sync[i].Include) == 0 { // all of the home, by the spec's own word
+		include = nil
+	} else {
+		named = append(named, p.Sync[i].Include...)
+	}
+	y := &p.Sync[i]
+	y.Agents = true
+	for _, at := range include {
+		if !slices.Contains(y.Include, at) {
+			y.Include = append(y.Include, at)
+		}
+	}
+	y.Exclude = slices.Concat(y.Exclude, exclude, agents.Exclude(listed, named))
 }
 
 // LoginsTravel reports whether the logins of any agent do.
@@ -42,6 +91,19 @@ func (c checker) agents() {
 			c.bad(at+".name", "names %s a second time; keep one", a.Name)
 		}
 		seen[a.Name] = true
+		if _, known := agents.Find(a.Name); !known && isName(a.Name) && len(a.Include) == 0 {
+			c.bad(at+".name", "is %s, which is not known%s: list what of the home travels in include", shown(a.Name), didYouMean(a.Name, agents.Names()))
+		}
+		for j, p := range a.Include {
+			if !isBelowHome(strings.Trim(p, "/")) {
+				c.bad(fmt.Sprintf("%s.include[%d]", at, j), "must be a path below the home, as .tool/sessions")
+			}
+		}
+		for j, p := range a.Exclude {
+			if strings.TrimSpace(p) == "" {
+				c.bad(fmt.Sprintf("%s.exclude[%d]", at, j), "is an empty pattern: remove it")
+			}
+		}
 		for j, p := range a.LoginsFiles {
 			if !isBelowHome(p) {
 				c.bad(fmt.Sprintf("%s.logins_files[%d]", at, j), "must be the path of a file below the home, as .tool/auth.json")

@@ -22,6 +22,7 @@ func adopt(s *Spec) {
 		s.src.origin = append(s.src.origin, fmt.Sprintf("persistence.sync[%d]", i))
 	}
 	adoptRclone(&s.Persistence)
+	adoptAgents(s)
 	for i, v := range s.Persistence.MultiScopeVolumes.Environment {
 		adoptVolume(s, fmt.Sprintf("%s[%d]", volumesPath, i), v)
 	}
@@ -194,6 +195,9 @@ func fillSync(f filler, s *Spec, at string, y *Sync) {
 	}
 	set(f, at+".interval", &y.Interval, 300*time.Second)
 	set(f, at+".priority", &y.Priority, 2)
+	if y.Agents && !f.has(at+".priority") {
+		y.Priority = 0 // an agent that is started before its conversations are here begins another
+	}
 	set(f, at+".watch", &y.Watch, y.Direction != PullOnly)
 	y.Transfers = or(y.Transfers, p.Defaults.Transfers)
 	y.Checkers = or(y.Checkers, p.Defaults.Checkers)

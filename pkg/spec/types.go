@@ -348,6 +348,8 @@ type Sync struct {
 
 	// InHome says that the path is written as one in the home of the workspace's user, whatever that home is.
 	InHome bool `yaml:"-"`
+	// Agents says that it carries what agents keep there.
+	Agents bool `yaml:"-"`
 }
 
 // CarriesGit reports whether the repositories of the replica travel as wholes.

@@ -1,0 +1,165 @@
+// Package agents knows what coding agents keep in a home: what of it a conversation goes on
+// with on another machine, what is a login, and how to go on. What is known of each is a
+// file in known/, as it was seen with the version that it names.
+package agents
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed known/*.yaml
+var known embed.FS
+
+//go:embed credentials.yaml
+var credentials []byte
+
+// Agent is what is known of one. Paths are those below a home; * stands for one element of
+// them, or a part of it, ** for several.
+type Agent struct {
+	Format   int      `yaml:"format" json:"-"`                // 1
+	Name     string   `yaml:"name" json:"name"`               // in a spec
+	Title    string   `yaml:"title" json:"title"`             // for people
+	Seen     string   `yaml:"seen" json:"seen,omitempty"`     // the version that this was seen with
+	Package  string   `yaml:"package" json:"package"`         // of npm
+	Program  string   `yaml:"program" json:"program"`         // its command
+	Root     string   `yaml:"root" json:"root"`               // the directory in which it keeps most
+	Carry    []string `yaml:"carry" json:"carry"`             // what travels, each with all below it
+	Leave    []Left   `yaml:"leave" json:"leave,omitempty"`   // what does not
+	Logins   []string `yaml:"logins" json:"logins,omitempty"` // what is, or may hold, a login
+	Variable Variable `yaml:"variable" json:"variable,omitzero"`
+	Talks    []string `yaml:"talks" json:"talks,omitempty"`   // the files that conversations are in
+	Resume   []string `yaml:"resume" json:"resume,omitempty"` // the command that goes on with the last one
+}
+
+// Left is what does not travel, and why.
+type Left struct {
+	Path string `yaml:"path" json:"path"`
+	Why  string `yaml:"why" json:"why"`
+}
+
+// Variable is one that has an agent keep its files elsewhere: in its value instead of in a
+// path.
+type Variable struct {
+	Name    string `yaml:"name" json:"name"`
+	Instead string `yaml:"instead" json:"instead"` // a path below the home
+}
+
+// Credential is where a program keeps credentials.
+type Credential struct {
+	Of   string `yaml:"of" json:"of"`
+	Path string `yaml:"path" json:"path"`
+}
+
+// all are the known agents in order of their names.
+var all = mustRead()
+
+// mustRead reads what is embedded, which a test has read before.
+func mustRead() []Agent {
+	entries, err := known.ReadDir("known")
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
+	var list []Agent
+	for _, e := range entries {
+		body, err := known.ReadFile(path.Join("known", e.Name()))
+		if err == nil {
+			var a Agent
+			if a, err = parse(body); err == nil {
+				list = append(list, a)
+			}
+		}
+		if err != nil {
+			panic(fmt.Sprintf("internal error: %s: %v", e.Name(), err))
+		}
+	}
+	return list
+}
+
+func parse(body []byte) (a Agent, err error) {
+	if err := yaml.NewDecoder(bytes.NewReader(body), yaml.Strict()).Decode(&a); err != nil {
+		return a, err
+	}
+	if a.Format != 1 || a.Name == "" || a.Title == "" || a.Program == "" || len(a.Carry) == 0 || len(a.Resume) == 0 {
+		return a, fmt.Errorf("it lacks something: %+v", a)
+	}
+	return a, nil
+}
+
+// All are the known agents, in order of their names.
+func All() []Agent { return slices.Clone(all) }
+
+// Names are their names.
+func Names() (names []string) {
+	for _, a := range all {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// Find finds a known agent by its name.
+func Find(name string) (Agent, bool) {
+	i := slices.IndexFunc(all, func(a Agent) bool { return a.Name == name })
+	if i < 0 {
+		return Agent{}, false
+	}
+	return all[i], true
+}
+
+// Credentials are where programs keep credentials in a home.
+func Credentials() (list []Credential) {
+	if err := yaml.UnmarshalWithOptions(credentials, &list, yaml.Strict()); err != nil {
+		panic("internal error: " + err.Error()) // it is embedded, and a test reads it
+	}
+	return list
+}
+
+// Include are the paths of a home that travel for some agents.
+func Include(list []Agent) (paths []string) {
+	for _, a := range list {
+		paths = append(paths, a.Carry...)
+	}
+	return unique(paths)
+}
+
+// Exclude are filter patterns for what does not travel of a home, whatever is included: what
+// agents leave, their logins and what else is known to be a credential; but for what named
+// names by itself.
+func Exclude(list []Agent, named []string) (patterns []string) {
+	var paths []string
+	for _, a := range list {
+		for _, l := range a.Leave {
+			paths = append(paths, l.Path)
+		}
+	}
+	for _, a := range all { // also of those that are not listed
+		paths = append(paths, a.Logins...)
+	}
+	for _, a := range list {
+		paths = append(paths, a.Logins...)
+	}
+	for _, c := range Credentials() {
+		paths = append(paths, c.Path)
+	}
+	for _, p := range unique(paths) {
+		if !slices.Contains(named, p) {
+			patterns = append(patterns, "/"+p, "/"+p+"/**")
+		}
+	}
+	return patterns
+}
+
+func unique(list []string) (out []string) {
+	for _, s := range list {
+		if s = strings.Trim(s, "/"); !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
