@@ -240,7 +240,7 @@ func Example() { // what --help ends with
 	// 4    status: cannot tell
 	// 5    the spec is not valid
 	// 6    sync, stop, run, restart REPLICA: done, but something is on this machine only; what is known of it is named
-	// 7    start --wait: not restored within --timeout; it continues in the background
+	// 7    start --wait, wait: not so far within --timeout; it continues in the background
 	// 8    stop, run: everything is in the bucket, but the lease could not be given back; another machine waits until it runs out
 	// 130  interrupted (Ctrl-C)
 }
