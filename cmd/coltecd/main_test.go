@@ -236,7 +236,7 @@ func Example() { // what --help ends with
 	// 0    done; status: running, and nothing needs attention
 	// 1    failed; status: running, and something needs attention
 	// 2    wrong usage
-	// 3    status: not running, or disabled
+	// 3    status, wait: not running, or disabled
 	// 4    status: cannot tell
 	// 5    the spec is not valid
 	// 6    sync, stop, run, restart REPLICA: done, but something is on this machine only; what is known of it is named
