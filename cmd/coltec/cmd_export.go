@@ -158,7 +158,7 @@ func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reade
 		},
 	}
 	for _, y := range sp.Replicas() {
-		o.Replicas = append(o.Replicas, scope.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Layout: y.Layout})
+		o.Replicas = append(o.Replicas, scope.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Home: y.InHome, Layout: y.Layout})
 	}
 	if len(o.Replicas) == 0 {
 		return nil, nil, hint.Wrap(fmt.Errorf("cannot export %s: it has no replicas", sp.ID()), "enable persistence in its spec")

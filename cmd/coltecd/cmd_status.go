@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -165,6 +166,11 @@ func (p *program) statusPrinter(c *cli.Context) func(status.Document) error {
 
 // printBrief is what a new shell says: what is wrong, in a line each.
 func (p *program) printBrief(doc status.Document) error {
+	if i := slices.IndexFunc(doc.Replicas, func(r status.Replica) bool { return r.Name == spec.HomeReplica }); i >= 0 && doc.RestoreOf(doc.Replicas[i]) == status.RestoreUnderway {
+		if _, err := fmt.Fprintf(p.out, "coltec: what is carried of your home is still being restored: %s wait agents returns when agents have their conversations\n", p.name); err != nil {
+			return err
+		}
+	}
 	if doc.State == status.Running {
 		return nil
 	}

@@ -235,13 +235,15 @@ func (r *Reader) Replica(name string) (scope.Replica, bool) {
 }
 
 // Find finds the replica that a path lies in, and the path within it. Relative
-// paths are those of the first replica; "." is all of it.
+// paths are those of the first replica that is not of a home, in which nobody works, or of
+// the first one; "." is all of it.
 func (r *Reader) Find(path string) (scope.Replica, string, error) {
 	if len(r.o.Replicas) == 0 {
 		return scope.Replica{}, "", errors.New("this workspace has no replicas")
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.o.Replicas[0].Path, path)
+		first := max(slices.IndexFunc(r.o.Replicas, func(x scope.Replica) bool { return !x.Home }), 0)
+		path = filepath.Join(r.o.Replicas[first].Path, path)
 	}
 	path = filepath.Clean(path)
 	best := -1
