@@ -74,11 +74,19 @@ func (p *program) down(c *cli.Context) error {
 	case unpushed == "" || !w.hasBucket():
 		return nil
 	}
-	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), unpushed, w.folder)}
+	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), unpushed, placeOf(w, ct))}
 	if before.State == status.Disabled {
 		return err
 	}
 	return hint.Wrap(err, "they are pushed after the next coltec up %s", w.folder)
+}
+
+// placeOf is where the files of a workspace are that has a container.
+func placeOf(w *workspace, ct devcontainer.Container) string {
+	if volume := ct.Volume(); volume != "" {
+		return "the volume " + volume + " of the machine that the container is on"
+	}
+	return w.folder
 }
 
 // notRunning begins the answer of coltecd stop where none runs.
