@@ -61,7 +61,7 @@ func (p *program) down(c *cli.Context) error {
 	unpushed, ok := p.unpushed(w, code, out.last, before, began)
 	if !ok {
 		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is still running", code),
-			"see coltec logs %s; docker stop %.12s stops the container all the same", w.folder, ct.ID)
+			"see coltec logs %s; %s stop %.12s stops the container all the same", w.folder, tools.Client(), ct.ID)
 	}
 	if err := tools.Stop(c.Context, ct, stopGrace); err != nil {
 		return err
