@@ -61,7 +61,7 @@ func (p *program) down(c *cli.Context) error {
 	unpushed, ok := p.unpushed(w, code, out.last, before, began)
 	if !ok {
 		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is still running", code),
-			"see coltec logs %s; docker stop %.12s stops the container all the same", shellWord(w.folder), ct.ID)
+			"see coltec logs %s; %s stop %.12s stops the container all the same", w.folder, tools.Client(), ct.ID)
 	}
 	if err := tools.Stop(c.Context, ct, stopGrace); err != nil {
 		return err
@@ -74,11 +74,19 @@ func (p *program) down(c *cli.Context) error {
 	case unpushed == "" || !w.hasBucket():
 		return nil
 	}
-	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), unpushed, w.folder)}
+	err = cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: %s exist only in %s", w.name(), unpushed, placeOf(w, ct))}
 	if before.State == status.Disabled {
 		return err
 	}
 	return hint.Wrap(err, "they are pushed after the next coltec up %s", shellWord(w.folder))
+}
+
+// placeOf is where the files of a workspace are that has a container.
+func placeOf(w *workspace, ct devcontainer.Container) string {
+	if volume := ct.Volume(); volume != "" {
+		return "the volume " + volume + " of the machine that the container is on"
+	}
+	return w.folder
 }
 
 // notRunning begins the answer of coltecd stop where none runs.

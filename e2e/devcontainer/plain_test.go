@@ -34,8 +34,7 @@ func TestInstallBySystemd(t *testing.T) {
 	}
 	const session = "export DBUS_SESSION_BUS_ADDRESS=unix:path=/none; "
 	unit := strings.TrimSpace(run("vscode", session+"coltecd install --secrets-file secrets.env widget >&2; cd .config/systemd/user && ls"))
-	unit = unit[strings.LastIndex(unit, "\n")+1:]
-	if !strings.HasPrefix(unit, "coltec-acme-widget-dev-u-") || !strings.HasSuffix(unit, ".service") {
+	if unit = unit[strings.LastIndex(unit, "\n")+1:]; !strings.HasPrefix(unit, "coltec-acme-widget-dev-u-") || !strings.HasSuffix(unit, ".service") {
 		t.Fatalf("units: %q", unit)
 	}
 	asked("vscode: --user daemon-reload", "vscode: --user enable "+unit, "vscode: --user restart "+unit)
