@@ -86,7 +86,9 @@ func manners(commands []*cli.Command) {
 		c.OnUsageError = cmdline.OnUsageError
 		c.HideHelpCommand = true
 		if len(c.Subcommands) > 0 {
-			c.Action = cmdline.NoVerb
+			if c.Action == nil {
+				c.Action = cmdline.NoVerb
+			}
 			manners(c.Subcommands)
 			continue
 		}

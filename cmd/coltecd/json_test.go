@@ -17,7 +17,7 @@ func TestEachVerbFailsInJSON(t *testing.T) {
 	t.Chdir(t.TempDir())
 	n := 0
 	for _, c := range newApp(&program{}).VisibleCommands() {
-		if !slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == "json" }) || c.Name == "version" {
+		if !slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return f.Names()[0] == "json" }) || c.Name == "version" || c.Name == "agents" { // they fail by their argument alone
 			continue
 		}
 		n++
