@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,22 +60,85 @@ func prepare(dir string) (err error) {
 	return err
 }
 
-// Two turns on a machine, an orderly stop, and a turn on another: it knows what was said.
-func TestIdleHop(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	said := map[string][]string{}
+// talks are what was said in the conversations so far, by agents.
+type talks map[string][]string
+
+// goOn does a turn of each agent, the first one where nothing has been said, and holds that
+// the model was told all of what was said before.
+func (said talks) goOn(w *world, prompt string) {
+	w.t.Helper()
 	for _, a := range all {
-		first := w.do(a, a.first, "the first question")
-		second := w.do(a, a.next, "the second question")
-		second.holds(t, a, first.nonce)
-		said[a.name] = []string{first.nonce, second.nonce}
+		argv := a.next
+		if len(said[a.name]) == 0 {
+			argv = a.first
+		}
+		done := w.do(a, argv, prompt)
+		done.holds(w.t, append(said[a.name], wish)...)
+		said[a.name] = append(said[a.name], prompt, done.nonce)
 	}
+}
+
+// Two turns on a machine, an orderly stop, a turn on another, and one on the first one
+// again: each knows what was said, and what is a secret of a machine is in no object.
+func TestThereAndBack(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	said.goOn(w, "the second question")
 	w.stop()
 	w.enter("b")
 	w.start()
+	said.goOn(w, "the third question, on b")
+	w.stop()
+	w.enter("a")
+	w.start()
+	said.goOn(w, "the fourth question, on a")
+	w.stop()
+	w.keepsSecrets()
+}
+
+// A machine loses its power in the middle of a turn, after one that was synced: another one
+// takes over, and goes on with all of what was.
+func TestPowerLoss(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	said.goOn(w, "the second question")
+	w.coltecd("sync")
 	for _, a := range all {
-		w.do(a, a.next, "the third question").holds(t, a, append(said[a.name], "the first question", "the second question")...)
+		w.beginHeld(a, "a question of which nobody has an answer: "+a.name)
+	}
+	killed := w.crash()
+	for _, program := range []string{"coltecd", "coltecd", "claude.exe", "codex"} { // the keeper is a coltecd too
+		i := slices.Index(killed, program)
+		if i < 0 {
+			t.Fatalf("%s did not run: %q", program, killed)
+		}
+		killed = slices.Delete(killed, i, i+1)
+	}
+	w.enter("b")
+	w.start()
+	said.goOn(w, "the third question, on b")
+	w.stop()
+	w.keepsSecrets()
+}
+
+// coltecd stops while the model answers: the question is there on the other machine, and all
+// of what was said before it.
+func TestStopInATurn(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	for _, a := range all {
+		prompt := "the question in the middle of which it stops: " + a.name
+		w.beginHeld(a, prompt)
+		said[a.name] = append(said[a.name], prompt)
 	}
 	w.stop()
+	w.crash() // the agents wait still
+	w.enter("b")
+	w.start()
+	said.goOn(w, "the third question, on b")
+	w.stop()
+	w.keepsSecrets()
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,7 +19,7 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
-	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/agents"
 )
 
 // world is a bucket, a model, and two machines whose paths are the same: one of them at a
@@ -28,7 +30,6 @@ type world struct {
 	model *model
 	top   string
 	at    string // the machine that is at live
-	left  []int  // process groups of agents that may be there still
 }
 
 func newWorld(t *testing.T) *world {
@@ -83,14 +84,9 @@ func (w *world) enter(name string) {
 	w.at = name
 }
 
-// end ends what runs still, by its ids, and shows the log of a test that failed.
+// end ends what runs still, and shows the log of a test that failed.
 func (w *world) end() {
-	for _, group := range w.left {
-		_ = syscall.Kill(-group, syscall.SIGKILL)
-	}
-	if _, ok := w.instance(); ok {
-		w.kill9()
-	}
+	w.crash()
 	if w.t.Failed() {
 		b, _ := os.ReadFile(filepath.Join(w.work(), ".devcontainer/logs/coltecd.log"))
 		w.t.Logf("the machine %s:\n%s", w.at, b[max(0, len(b)-8<<10):])
@@ -160,53 +156,72 @@ func (w *world) coltecd(args ...string) string {
 func (w *world) start() { w.t.Helper(); w.coltecd("start", "--wait") }
 func (w *world) stop()  { w.t.Helper(); w.coltecd("stop", "--timeout", "60s") }
 
-// instance is the note of the coltecd that runs on the machine.
-func (w *world) instance() (control.Instance, bool) {
-	spec := filepath.Join(w.work(), ".devcontainer/workspace-spec.yaml")
-	i, ok, err := control.Find(control.Runtime{Spec: spec, XDG: w.runtime(), Tmp: w.runtime(), UID: os.Getuid()})
-	return i, ok && err == nil
+// crash kills all that runs on the machine with KILL, as a loss of power does, and tells the
+// names of the programs.
+func (w *world) crash() (programs []string) {
+	w.t.Helper()
+	for again := true; again; { // until none has started another
+		again = false
+		for _, pid := range w.processes() {
+			program, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+			if w.killed(pid) {
+				programs, again = append(programs, filepath.Base(program)), true
+			}
+		}
+	}
+	w.model.goOn() // nobody waits for an answer
+	return programs
 }
 
-// kill9 kills the keeper and coltecd with KILL, and waits for their end.
-func (w *world) kill9() {
-	w.t.Helper()
-	i, ok := w.instance()
-	if !ok {
-		w.t.Fatalf("%s: no coltecd runs", w.at)
+// processes are those of the machine: no others have its runtime directory.
+func (w *world) processes() (pids []int) {
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, path := range environments {
+		b, _ := os.ReadFile(path) // it may have ended
+		if bytes.Contains(b, []byte("XDG_RUNTIME_DIR="+w.runtime()+"\x00")) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
 	}
-	for _, pid := range []int{i.Keeper, i.PID} { // the keeper first: it would start another
-		w.killed(pid)
-	}
+	return pids
 }
 
-// killed kills a process with KILL, and waits for its end.
-func (w *world) killed(pid int) {
+// killed kills a process with KILL, waits for its end, and reports whether it was there.
+func (w *world) killed(pid int) bool {
 	w.t.Helper()
-	if pid <= 1 {
-		return
-	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return
+		return false
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	n, err := 0, unix.EINTR
+	if errors.Is(unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0), unix.ESRCH) {
+		return false
+	}
+	n, err := 0, error(unix.EINTR)
 	for errors.Is(err, unix.EINTR) { // a pidfd can be read when its process has ended
 		n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience/time.Millisecond))
 	}
 	if n != 1 {
-		w.t.Fatalf("process %d survives KILL: %v", pid, err)
+		w.t.Errorf("process %d survives KILL: %v", pid, err)
 	}
+	return n == 1
 }
 
-// configure writes what somebody writes on the first machine, and what a login leaves there.
+// What is not to be in the bucket, and what is, in files of the home.
+const (
+	secret = "sk-canary-of-no-machine-but-one"
+	wish   = "a wish that is true on all machines"
+)
+
+// configure writes what somebody writes on the first machine, and what is there of a login.
 func (w *world) configure() {
 	w.t.Helper()
-	w.write(filepath.Join(w.home(), ".codex/config.toml"), `model = "fake"
+	w.inHome(".claude/CLAUDE.md", wish+"\n")
+	w.inHome(".codex/AGENTS.md", wish+"\n")
+	w.inHome(".codex/config.toml", `model = "fake"
 model_provider = "fake"
 check_for_update_on_startup = false
 [model_providers.fake]
@@ -217,6 +232,46 @@ wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 0
 `)
+	for path, text := range secrets {
+		w.inHome(path, text)
+	}
+}
+
+// secrets are files of the first machine that stay there.
+var secrets = map[string]string{
+	".claude/.credentials.json": `{"claudeAiOauth": {"accessToken": "sk-ant-oat01-` + secret + `", "refreshToken": "sk-ant-ort01-` + secret +
+		`", "expiresAt": 4102444800000, "scopes": ["user:inference"], "subscriptionType": "pro"}}`,
+	".codex/auth.json": `{"OPENAI_API_KEY": "` + secret + `", "tokens": null, "last_refresh": null}`,
+	".ssh/id_ed25519":  secret,
+	".netrc":           "machine example.org password " + secret,
+}
+
+func (w *world) inHome(path, text string) {
+	w.t.Helper()
+	w.write(filepath.Join(w.home(), path), text)
+}
+
+// keepsSecrets holds that no object has a secret, unpacked neither, though all of them are
+// there on the first machine, and that what travels is found in the same way.
+func (w *world) keepsSecrets() {
+	w.t.Helper()
+	if found := w.s3.Grep(w.t, secret); len(found) > 0 {
+		w.t.Errorf("a secret can be read in %q", found)
+	}
+	for _, carried := range []string{wish, "nonce-0001-of-the-model"} {
+		if len(w.s3.Grep(w.t, carried)) == 0 {
+			w.t.Errorf("%q is not found in the bucket either", carried)
+		}
+	}
+	here := filepath.Join(w.top, "a", "home")
+	if w.at == "a" {
+		here = w.home()
+	}
+	for path := range secrets {
+		if b, err := os.ReadFile(filepath.Join(here, path)); err != nil || !strings.Contains(string(b), secret) {
+			w.t.Errorf("~/%s of the first machine has no secret: %q, %v", path, b, err)
+		}
+	}
 }
 
 // agent is a real program, and how a turn is done with it.
@@ -235,6 +290,7 @@ type running struct {
 	w    *world
 	a    agent
 	cmd  *exec.Cmd
+	from int // how many requests there were before
 	out  bytes.Buffer
 	talk bytes.Buffer
 	stop context.CancelFunc
@@ -244,10 +300,10 @@ type running struct {
 func (w *world) begin(a agent, argv []string, prompt string) *running {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	r := &running{w: w, a: a, stop: cancel}
+	r := &running{w: w, a: a, from: len(w.model.requests(0)), stop: cancel}
 	r.cmd = exec.CommandContext(ctx, filepath.Join(agentsDir, "node_modules/.bin", argv[0]), append(argv[1:len(argv):len(argv)], prompt)...)
 	r.cmd.Dir = w.work()
-	r.cmd.Env = w.env("ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY=of-the-fake", "FAKE_KEY=of-the-fake",
+	r.cmd.Env = w.env("ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY="+secret, "FAKE_KEY="+secret,
 		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.talk
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has children
@@ -256,33 +312,49 @@ func (w *world) begin(a agent, argv []string, prompt string) *running {
 	if err := r.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.left = append(w.left, r.cmd.Process.Pid)
 	return r
 }
 
-// kill ends the agent and all that it started with KILL.
-func (r *running) kill() {
-	r.w.t.Helper()
-	r.stop()
-	if err := r.cmd.Wait(); err == nil {
-		r.w.t.Fatalf("%s was through already: %s", r.a.name, &r.out)
+// beginHeld starts a turn of which the answer is held back, until its question is written.
+func (w *world) beginHeld(a agent, prompt string) {
+	w.t.Helper()
+	reached := w.model.holdBack(prompt)
+	r := w.begin(a, a.next, prompt)
+	w.t.Cleanup(func() { r.stop(); _ = r.cmd.Wait() })
+	select {
+	case <-reached:
+	case <-time.After(patience):
+		w.t.Fatalf("%s asks nothing in %s: %s", a.name, patience, kinds(w.model.requests(r.from)))
 	}
-	r.gone()
+	r.hasWritten(prompt)
 }
 
-// gone notes that nothing of its process group is there.
-func (r *running) gone() {
-	_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
-	for i, group := range r.w.left {
-		if group == r.cmd.Process.Pid {
-			r.w.left = append(r.w.left[:i], r.w.left[i+1:]...)
-			return
+// hasWritten waits until what the agent keeps of its conversations has that.
+func (r *running) hasWritten(text string) {
+	r.w.t.Helper()
+	known, _ := agents.Find(r.a.name)
+	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for {
+		for _, pattern := range known.Talks {
+			paths, _ := filepath.Glob(filepath.Join(r.w.home(), pattern))
+			for _, path := range paths {
+				if b, _ := os.ReadFile(path); strings.Contains(string(b), text) {
+					return
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			r.w.t.Fatalf("%s has not written %q", r.a.name, text)
 		}
 	}
 }
 
 // turn is what a turn was: what was asked of the model, and the nonce that it said.
 type turn struct {
+	of       agent
 	nonce    string
 	requests []string
 }
@@ -290,12 +362,10 @@ type turn struct {
 // do does a whole turn.
 func (w *world) do(a agent, argv []string, prompt string) turn {
 	w.t.Helper()
-	from := len(w.model.requests(0))
 	r := w.begin(a, argv, prompt)
 	err := r.cmd.Wait()
 	r.stop()
-	r.gone()
-	done := turn{nonceIn(r.out.String()), w.model.requests(from)}
+	done := turn{a, nonceIn(r.out.String()), w.model.requests(r.from)}
 	if err != nil || done.nonce == "" {
 		w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", a.name, w.at, argv, err, &r.out, &r.talk, kinds(done.requests))
 	}
@@ -318,7 +388,7 @@ func kinds(requests []string) string {
 }
 
 // holds holds that the model was told all of that in one request.
-func (d turn) holds(t *testing.T, a agent, wanted ...string) {
+func (d turn) holds(t *testing.T, wanted ...string) {
 	t.Helper()
 	var missing []string
 	for _, body := range d.requests {
@@ -332,5 +402,5 @@ func (d turn) holds(t *testing.T, a agent, wanted ...string) {
 			return
 		}
 	}
-	t.Errorf("%s does not go on: the request lacks %q\n%s", a.name, missing, kinds(d.requests))
+	t.Errorf("%s does not go on: the request lacks %q\n%s", d.of.name, missing, kinds(d.requests))
 }

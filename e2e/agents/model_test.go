@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +19,16 @@ type model struct {
 	URL string
 
 	mu    sync.Mutex
-	asked []string      // the bodies of requests, in their order
-	hold  chan struct{} // answers wait until it is closed; nil: they do not
-	held  chan struct{} // closed when the first answer waits
+	asked []string // the bodies of requests, in their order
+	gates []*gate
+}
+
+// gate has answers wait after their beginning.
+type gate struct {
+	text    string        // in the requests that are meant
+	reached chan struct{} // closed when one has come
+	opened  chan struct{} // closed when they go on
+	reach   func()
 }
 
 // newModel starts one; it ends with the test, and with it each answer that is held back.
@@ -37,19 +45,25 @@ func newModel(t *testing.T) *model {
 	return m
 }
 
-// holdBack has answers wait after their beginning. The channel is closed when the first one
-// does; release lets all go on.
-func (m *model) holdBack() (held <-chan struct{}, release func()) {
+// holdBack has the answers of requests with that text wait until all are let go on. The
+// channel is closed when one waits.
+func (m *model) holdBack(text string) (reached <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	hold, first := make(chan struct{}), make(chan struct{})
-	m.hold, m.held = hold, first
-	return first, sync.OnceFunc(func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.hold, m.held = nil, nil
-		close(hold)
-	})
+	g := &gate{text: text, reached: make(chan struct{}), opened: make(chan struct{})}
+	g.reach = sync.OnceFunc(func() { close(g.reached) })
+	m.gates = append(m.gates, g)
+	return g.reached
+}
+
+// goOn lets all go on that wait.
+func (m *model) goOn() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, g := range m.gates {
+		close(g.opened)
+	}
+	m.gates = nil
 }
 
 // requests are the bodies of what was asked from the nth request on.
@@ -59,22 +73,15 @@ func (m *model) requests(from int) []string {
 	return append([]string(nil), m.asked[from:]...)
 }
 
-// take notes what is asked, and gives the nonce to answer, and what that waits for.
-func (m *model) take(body string) (nonce string, hold chan struct{}) {
+// take notes what is asked, and gives the nonce to answer, and the gate before it.
+func (m *model) take(body string) (nonce string, before *gate) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked = append(m.asked, body)
-	return fmt.Sprintf("nonce-%04d-of-the-model", len(m.asked)), m.hold
-}
-
-// waits tells that an answer waits.
-func (m *model) waits() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.held != nil {
-		close(m.held)
-		m.held = nil
+	if i := slices.IndexFunc(m.gates, func(g *gate) bool { return strings.Contains(body, g.text) }); i >= 0 {
+		before = m.gates[i]
 	}
+	return fmt.Sprintf("nonce-%04d-of-the-model", len(m.asked)), before
 }
 
 // event is one of a stream: its kind and its other fields.
@@ -92,14 +99,14 @@ func (m *model) answers(say script) http.HandlerFunc {
 		if err != nil {
 			return
 		}
-		nonce, hold := m.take(string(body))
+		nonce, gate := m.take(string(body))
 		before, after := say(nonce)
 		w.Header().Set("Content-Type", "text/event-stream")
 		stream(w, before)
-		if hold != nil {
-			m.waits()
+		if gate != nil {
+			gate.reach()
 			select {
-			case <-hold:
+			case <-gate.opened:
 			case <-r.Context().Done():
 				return
 			}
