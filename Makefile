@@ -107,6 +107,14 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)
 	@scripts/e2e-tailnet.sh
 
+.PHONY: agents
+agents: ## install the coding agents that e2e-agents runs, in pinned versions, into a cache (npm)
+	@scripts/install-agents.sh
+
+.PHONY: e2e-agents
+e2e-agents: build agents ## real coding agents, with a model on loopback and no other network, go on elsewhere (npm)
+	@COLTEC_E2E_AGENTS=1 COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh) go test $(LINKED) -count=1 -timeout 10m ./e2e/agents
+
 .PHONY: fuzz
 fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 	@scripts/fuzz.sh $(FUZZTIME)

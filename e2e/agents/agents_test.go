@@ -1,0 +1,144 @@
+// Package agents has real coding agents go on with their conversations on another machine:
+// the programs from the npm registry in the versions of tools/agents, against a model of ours
+// on loopback. A conversation went on when the model is told on the second machine what it
+// said on the first. make e2e-agents runs it.
+package agents
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/internal/s3test"
+)
+
+// patience is the deadline of every wait: far above what anything takes on a busy machine.
+const patience = 90 * time.Second
+
+// The programs under test, and the directory with those of others; set by TestMain.
+var coltecd, rclonePath, agentsDir string
+
+func TestMain(m *testing.M) {
+	if os.Getenv("COLTEC_E2E_AGENTS") == "" { // each test says why it is skipped
+		os.Exit(m.Run())
+	}
+	if code, ran := apart(); ran {
+		os.Exit(code)
+	}
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "coltec-agents-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		err = prepare(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cannot run agents:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func prepare(dir string) (err error) {
+	agentsDir = os.Getenv("COLTEC_AGENTS_DIR")
+	for _, a := range all {
+		if _, err := exec.LookPath(filepath.Join(agentsDir, "node_modules/.bin", a.first[0])); err != nil {
+			return err
+		}
+	}
+	if out, err := exec.Command("go", "build", "-o", dir+"/", "../../cmd/coltecd").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	coltecd = filepath.Join(dir, "coltecd")
+	rclonePath, err = s3test.Rclone()
+	return err
+}
+
+// talks are what was said in the conversations so far, by agents.
+type talks map[string][]string
+
+// goOn does a turn of each agent, the first one where nothing has been said, and holds that
+// the model was told all of what was said before.
+func (said talks) goOn(w *world, prompt string) {
+	w.t.Helper()
+	for _, a := range all {
+		argv := a.next
+		if len(said[a.name]) == 0 {
+			argv = a.first
+		}
+		done := w.do(a, argv, prompt)
+		done.holds(w.t, append(said[a.name], wish)...)
+		said[a.name] = append(said[a.name], prompt, done.nonce)
+	}
+}
+
+// Two turns on a machine, an orderly stop, a turn on another, and one on the first one
+// again: each knows what was said, and what is a secret of a machine is in no object.
+func TestThereAndBack(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	said.goOn(w, "the second question")
+	w.stop()
+	w.enter("b")
+	w.start()
+	said.goOn(w, "the third question, on b")
+	w.stop()
+	w.enter("a")
+	w.start()
+	said.goOn(w, "the fourth question, on a")
+	w.stop()
+	w.keepsSecrets()
+}
+
+// A machine loses its power in the middle of a turn, after one that was synced: another one
+// takes over, and goes on with all of what was.
+func TestPowerLoss(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	said.goOn(w, "the second question")
+	w.coltecd("sync")
+	for _, a := range all {
+		w.beginHeld(a, "a question of which nobody has an answer: "+a.name)
+	}
+	killed := w.crash()
+	for _, program := range []string{"coltecd", "coltecd", "claude.exe", "codex"} { // the keeper is a coltecd too
+		i := slices.Index(killed, program)
+		if i < 0 {
+			t.Fatalf("%s did not run: %q", program, killed)
+		}
+		killed = slices.Delete(killed, i, i+1)
+	}
+	w.enter("b")
+	w.start()
+	said.goOn(w, "the third question, on b")
+	w.stop()
+	w.keepsSecrets()
+}
+
+// coltecd stops while the model answers: the question is there on the other machine, and all
+// of what was said before it.
+func TestStopInATurn(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	for _, a := range all {
+		prompt := "the question in the middle of which it stops: " + a.name
+		w.beginHeld(a, prompt)
+		said[a.name] = append(said[a.name], prompt)
+	}
+	w.stop()
+	w.crash() // the agents wait still
+	w.enter("b")
+	w.start()
+	said.goOn(w, "the third question, on b")
+	w.stop()
+	w.keepsSecrets()
+}
