@@ -90,6 +90,7 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 	}
 	age := now.Sub(t.change)
 	switch {
+	case age < 0: // of another clock, or set by hand: it does not say when it grew
 	case age < Rest:
 		f.Working = true
 	case told:

@@ -100,6 +100,7 @@ func TestLook(t *testing.T) {
 		"killed in a turn":    {"claude", map[string]string{one: claudeUser}, time.Hour, Found{Talks: 1}},
 		"grows":               {"claude", map[string]string{one: claudeUser + claudeAnswer}, Rest / 2, Found{Talks: 1, Working: true}},
 		"rests":               {"claude", map[string]string{one: claudeUser + claudeAnswer}, Rest, Found{Talks: 1}},
+		"by another clock":    {"claude", map[string]string{one: claudeUser}, -time.Hour, Found{Talks: 1}},
 		"of another folder":   {"claude", map[string]string{".claude/projects/-workspace2/1.jsonl": elsewhere}, time.Second, Found{}},
 		"of a folder within":  {"claude", map[string]string{one: strings.ReplaceAll(claudeUser, "/workspace", "/workspace/sub")}, time.Hour, Found{Talks: 1}},
 		"a database":          {"opencode", map[string]string{".local/share/opencode/opencode.db": "x"}, time.Second, Found{Working: true}},
