@@ -11,7 +11,8 @@ import (
 	"github.com/coltec/coltec/pkg/agents"
 )
 
-// Lines as the real programs wrote them against an API on loopback, shortened.
+// Lines as the real programs wrote them against an API on loopback, shortened; those of a tool,
+// of a helper and of an interruption are made after them.
 const (
 	claudeUser   = `{"parentUuid":null,"isSidechain":false,"type":"user","message":{"role":"user","content":"say hello"},"timestamp":"2026-11-30T04:51:07.612Z","cwd":"/workspace"}` + "\n"
 	claudeTool   = `{"isSidechain":false,"message":{"role":"assistant","stop_reason":"tool_use"},"type":"assistant","timestamp":"2026-11-30T04:51:07.650Z","cwd":"/workspace"}` + "\n"
