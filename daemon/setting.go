@@ -32,6 +32,7 @@ type setting struct {
 	// await runs the hooks of a point, and waits for them; nil: none run here.
 	await   func(ctx context.Context, point hooks.Point, env []string) error
 	changed func() // called when replicas are in another state; nil: not
+	turns   *turns // of the agents; nil: nobody looks at them
 }
 
 // lookup reads environ; an empty variable counts as unset.

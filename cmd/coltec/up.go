@@ -303,6 +303,11 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	for _, a := range doc.Attention {
 		say("attention: %s", a)
 	}
+	for _, agent := range doc.Agents {
+		if text := agent.Sentence(time.Now()); text != "" {
+			say("%s", cmdline.OneLine(text))
+		}
+	}
 	say("%s", doc.State)
 	// A disabled workspace is as somebody wanted it.
 	return doc.State == status.Running && doc.Restore() == status.RestoreDone || doc.State == status.Disabled

@@ -50,6 +50,7 @@ func (r renderer) document(d status.Document) string {
 		b.WriteString("\n" + r.replicas(d.Replicas))
 		b.WriteString(r.onlyHere(d.Replicas))
 	}
+	b.WriteString(r.agents(d.Agents))
 	if len(d.Attention) > 0 {
 		b.WriteString("\n" + r.paint(bold, "attention") + "\n")
 		for _, a := range d.Attention {
@@ -164,6 +165,20 @@ func (r renderer) onlyHere(replicas []status.Replica) string {
 		return ""
 	}
 	return "\n" + r.paint(bold, "only on this machine") + "\n" + b.String()
+}
+
+// agents says who was at work, and how to go on.
+func (r renderer) agents(agents []status.Agent) string {
+	var b strings.Builder
+	for _, a := range agents {
+		if text := a.Sentence(r.now()); text != "" {
+			b.WriteString("  " + cmdline.OneLine(text) + "\n")
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n" + r.paint(bold, "agents") + "\n" + b.String()
 }
 
 // spent is what a replica took of the store.

@@ -102,7 +102,7 @@ type ProvideRequest struct {
 // Event is one change of state.
 type Event struct {
 	Time    time.Time `json:"time"`
-	Subject string    `json:"subject"` // workspace | lease | unit | replica | attention
+	Subject string    `json:"subject"` // workspace | lease | unit | replica | agent | attention
 	Name    string    `json:"name,omitempty"`
 	From    string    `json:"from,omitempty"`
 	To      string    `json:"to,omitempty"`
