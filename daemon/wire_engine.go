@@ -80,7 +80,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Failed: func(name string, err error) {
 			s.event(hooks.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
 		},
-		Rested: slim, IsLogin: s.isLogin,
+		Rested: slim, IsLogin: s.isLogin, Turns: s.awaitTurns,
 	}
 	misplaced := s.misplacements()
 	s = s.real()
