@@ -27,6 +27,7 @@ var lower = map[string]string{
 	"pkg/status":       "pkg/account pkg/wholefile",
 	"pkg/filter":       "pkg/hint",
 	"pkg/agents":       "",
+	"pkg/leak":         "",
 	"pkg/talks":        "pkg/agents pkg/wholefile",
 	"pkg/watch":        "pkg/hint",
 	"pkg/unit":         "pkg/backoff pkg/hint",
