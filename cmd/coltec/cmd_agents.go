@@ -13,7 +13,7 @@ func cmdAgents(p *program) *cli.Command {
 		Usage:       "list the agents that are known; say what of one travels",
 		ArgsUsage:   "[NAME]",
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "answer in JSON"}},
-		Subcommands: []*cli.Command{cmdAgentsLogout(p)},
+		Subcommands: []*cli.Command{cmdAgentsCheck(p), cmdAgentsLogout(p)},
 		Action: func(c *cli.Context) error {
 			list, err := agentpage.Find(c.Args().First())
 			if err != nil {
@@ -23,6 +23,23 @@ func cmdAgents(p *program) *cli.Command {
 				return p.printJSON(list)
 			}
 			return agentpage.Print(p.out, list)
+		},
+	}
+}
+
+func cmdAgentsCheck(p *program) *cli.Command {
+	return &cli.Command{
+		Name:        "check",
+		Usage:       "look for what looks like a secret in what is carried of a workspace's home",
+		ArgsUsage:   "WORKSPACE",
+		Description: "It looks in the running container of the workspace, as coltecd agents check does there.",
+		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "answer in JSON"}},
+		Action: func(c *cli.Context) error {
+			argv := []string{"coltecd", "agents", "check"}
+			if c.Bool("json") {
+				argv = append(argv, "--json")
+			}
+			return p.inside(c, argv, nil)
 		},
 	}
 }

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/agentpage"
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 )
 
@@ -13,7 +17,7 @@ func cmdAgents(p *program) *cli.Command {
 		Usage:       "list the agents that are known; say what of one travels",
 		ArgsUsage:   "[NAME]",
 		Flags:       []cli.Flag{jsonFlag()},
-		Subcommands: []*cli.Command{cmdAgentsLogout(p)},
+		Subcommands: []*cli.Command{cmdAgentsCheck(p), cmdAgentsLogout(p)},
 		Action: func(c *cli.Context) error {
 			list, err := agentpage.Find(c.Args().First())
 			if err != nil {
@@ -24,6 +28,60 @@ func cmdAgents(p *program) *cli.Command {
 			}
 			return agentpage.Print(p.out, list)
 		},
+	}
+}
+
+func cmdAgentsCheck(p *program) *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "look for what looks like a secret in what is carried of the home",
+		Description: `It says the file, the line and the kind, and never what stands there. It finds tokens by what
+their issuers begin them with, and private keys; no passwords, and nothing that is packed.`,
+		Flags:  []cli.Flag{jsonFlag()},
+		Action: func(c *cli.Context) error { return p.checkHome(c) },
+	}
+}
+
+func (p *program) checkHome(c *cli.Context) error {
+	path, err := p.findSpec(c)
+	if err != nil {
+		return err
+	}
+	o, err := p.load(path)
+	if err != nil {
+		return err
+	}
+	all, err := daemon.LookForSecrets(c.Context, o)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = p.printJSON(all)
+	} else {
+		p.printSuspects(all)
+	}
+	if err == nil && len(all.Found)+len(all.Unread) > 0 {
+		err = exit{Code: codeFailed}
+	}
+	return err
+}
+
+func (p *program) printSuspects(all daemon.Suspects) {
+	for _, f := range all.Found {
+		at := cmdline.OneLine(f.Path)
+		if f.Line > 0 {
+			at = fmt.Sprintf("%s:%d", at, f.Line)
+		}
+		fmt.Fprintf(p.out, "%s: this looks like %s\n", at, f.Kind)
+	}
+	for _, line := range all.Unread {
+		fmt.Fprintf(p.out, "not looked through: %s\n", cmdline.OneLine(line))
+	}
+	switch {
+	case len(all.Found) > 0:
+		p.say("what is found is in the bucket, or will be: replace the secret where it was issued; an exclude in the spec keeps a file from newer generations")
+	case len(all.Unread) == 0:
+		fmt.Fprintf(p.out, "%d files that are carried of the home: nothing that looks like a secret\n", all.Files)
 	}
 }
 
