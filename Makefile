@@ -38,6 +38,12 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 	done; done >checksums.txt
 	@echo "dist: $(VERSION), amd64 and arm64, in dist/"
 
+.PHONY: man
+man: build ## write the manual pages into dist/man/, for man -l or MANPATH
+	@mkdir -p dist/man/man1
+	@for p in coltec coltecd; do $(BIN)/$$p man >dist/man/man1/$$p.1 || exit 1; done
+	@echo "man: man -l dist/man/man1/coltec.1"
+
 .PHONY: demo
 demo: build ## run a workspace against an S3 server on loopback, kill it, restore it elsewhere
 	@scripts/demo.sh
@@ -81,6 +87,10 @@ test-hostile: build ## every attack of e2e/hostile, of which make e2e draws some
 e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI when missing (Debian, root)
 	@scripts/e2e-devcontainer.sh -v
 
+.PHONY: soak-hosts
+soak-hosts: build ## hops between any two kinds of hosts: template, own container, Compose, Podman, plain machine, Docker over ssh
+	@COLTEC_HOSTS=1 scripts/e2e-devcontainer.sh -v -run TestMatrixOfHosts
+
 .PHONY: check
 check: ## formatting, vet, modules, shell scripts; advisories, licences, staticcheck, dead code (RELEASE=1: with the Go of a release)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
@@ -88,6 +98,7 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 	@cd tools && go vet ./...
 	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
+	@go test $(LINKED) ./cmd/coltec ./cmd/coltecd -run 'Doc'
 	@cd tools/check && go vet ./... && go mod tidy -diff && go test ./... && go run . $(if $(RELEASE),-release)
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"

@@ -29,6 +29,10 @@ func toGeneration(g store.Generation) control.Generation {
 	return out
 }
 
+func toCheckpoint(c store.Checkpoint) control.Checkpoint {
+	return control.Checkpoint{Name: c.Name, Text: c.Text, Host: c.Host, Made: c.Made, Generation: toGeneration(c.Generation)}
+}
+
 func toOlder(o *store.Older) *control.Older {
 	if o == nil {
 		return nil
@@ -41,7 +45,7 @@ func toVersion(v history.Version) control.Version { return control.Version(v) }
 func toChange(c history.Change) control.Change { return control.Change(c) }
 
 func toPlaced(p *history.Placed) control.Placed {
-	return control.Placed{Replica: p.Replica, Generation: p.Generation, Placed: p.Placed, Removed: p.Removed, Problems: p.Problems, Older: toOlder(p.Older)}
+	return control.Placed{Replica: p.Replica, Dir: p.Dir, Generation: p.Generation, Placed: p.Placed, Removed: p.Removed, Problems: p.Problems, Older: toOlder(p.Older)}
 }
 
 func toVerdict(v *history.Verdict) control.Verdict {

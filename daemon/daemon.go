@@ -37,6 +37,7 @@ type daemon struct {
 	replicas *replication
 	rclone   func() (rclone.Binary, error) // looked for once
 	hooks    hookQueue
+	turns    turns
 
 	fatal  chan error // to run: an error that ends everything
 	end    termination
@@ -91,6 +92,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.past = past{d.openPast}
 	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed
+	s.turns = &d.turns
 	d.conf.now = s
 	d.replicas = &replication{build: newReplicator, log: d.log.Logger, fatal: d.fail, changed: d.status.changed}
 	return d, nil

@@ -38,6 +38,7 @@ func (d *daemon) document() status.Document {
 	for _, u := range d.sup.Status() {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}
+	doc.Agents = d.turns.status(s)
 	doc.Network = s.network(doc.Units)
 	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {

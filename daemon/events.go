@@ -90,6 +90,13 @@ func changes(was, is status.Document) []control.Event {
 	for _, r := range is.Replicas {
 		add("replica", r.Name, string(replicas[r.Name].State), string(r.State), r.LastError)
 	}
+	agents := map[string]status.Agent{}
+	for _, a := range was.Agents {
+		agents[a.Name] = a
+	}
+	for _, a := range is.Agents {
+		add("agent", a.Name, string(agents[a.Name].State), string(a.State), "")
+	}
 	for _, a := range is.Attention {
 		if !slices.Contains(was.Attention, a) {
 			events = append(events, control.Event{Subject: "attention", Text: a})

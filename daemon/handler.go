@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,14 +18,9 @@ func (d *daemon) Sync(ctx context.Context, req control.SyncRequest, say func(str
 	if err := d.end.refusal(); err != nil {
 		return err
 	}
-	engine := d.replicas.current()
-	if engine == nil {
-		_, _, why := d.replicas.status()
-		if len(why) > 0 {
-			return fmt.Errorf("cannot sync: %s", why[0])
-		}
-		return hint.Wrap(errors.New("cannot sync: this workspace has no replicas"),
-			"enable persistence in %s", d.o.Path)
+	engine, err := d.replicating("sync")
+	if err != nil {
+		return err
 	}
 	_, replicas, _ := engine.Status()
 	var known []string
@@ -38,7 +32,7 @@ func (d *daemon) Sync(ctx context.Context, req control.SyncRequest, say func(str
 			return control.NotFound(name, known)
 		}
 	}
-	err := engine.Sync(ctx, req.Names, req.AllowDelete)
+	err = engine.Sync(ctx, req.Names, req.AllowDelete)
 	_, replicas, _ = engine.Status()
 	for _, r := range replicas {
 		if len(req.Names) == 0 || slices.Contains(req.Names, r.Name) {
@@ -46,6 +40,45 @@ func (d *daemon) Sync(ctx context.Context, req control.SyncRequest, say func(str
 		}
 	}
 	return err
+}
+
+// replicating is the engine that a verb needs.
+func (d *daemon) replicating(verb string) (replicator, error) {
+	if engine := d.replicas.current(); engine != nil {
+		return engine, nil
+	}
+	if _, _, why := d.replicas.status(); len(why) > 0 {
+		return nil, fmt.Errorf("cannot %s: %s", verb, why[0])
+	}
+	return nil, hint.Wrap(fmt.Errorf("cannot %s: this workspace has no replicas", verb), "enable persistence in %s", d.o.Path)
+}
+
+// Checkpoint gives what is here now a name.
+func (d *daemon) Checkpoint(ctx context.Context, req control.CheckpointRequest, say func(string)) (control.Checkpoint, error) {
+	if err := d.end.refusal(); err != nil {
+		return control.Checkpoint{}, err
+	}
+	engine, err := d.replicating("make a checkpoint")
+	if err != nil {
+		return control.Checkpoint{}, err
+	}
+	made, err := engine.Checkpoint(ctx, req.Name, req.Text)
+	if err != nil && made.Name != "" { // an error comes without the answer
+		say(fmt.Sprintf("checkpoint %s is generation %d", made.Name, made.Number))
+	}
+	return toCheckpoint(made), err
+}
+
+// RemoveCheckpoint takes a name away.
+func (d *daemon) RemoveCheckpoint(ctx context.Context, name string) error {
+	if err := d.end.refusal(); err != nil {
+		return err
+	}
+	engine, err := d.replicating("remove a checkpoint")
+	if err != nil {
+		return err
+	}
+	return engine.RemoveCheckpoint(ctx, name)
 }
 
 // Pause holds a unit or a replica.

@@ -26,8 +26,29 @@ import (
 //
 // `mkdir -p PATH/.coltec` says that the path is meant.
 
+// otherKind is why a replica must not run where its path is of another kind than the spec
+// says; nil: it may. What is not there yet is of either.
+func otherKind(y spec.Sync) error {
+	at := filepath.Clean(y.Trees()[0])
+	info, err := os.Lstat(at)
+	switch {
+	case err != nil:
+		return nil
+	case y.File && info.IsDir():
+		return hint.Wrap(fmt.Errorf("%q is a directory, and the spec says that it is a file", at), "remove file: true from the replica, or the directory, if a program made it by mistake")
+	case y.File && info.Mode()&os.ModeSymlink != 0:
+		return hint.Wrap(fmt.Errorf("%q is a link, so it would be carried without what it leads to", at), "write the path of what it leads to into the spec")
+	case !y.File && len(y.Include) == 0 && info.Mode().IsRegular():
+		return hint.Wrap(fmt.Errorf("%q is a file, and the path of a replica is a directory", at), "write file: true to the replica, to carry that file alone")
+	}
+	return nil
+}
+
 // misplaced is why a replica must not run as it is set up; nil: it may.
 func (s setting) misplaced(y spec.Sync) error {
+	if err := otherKind(y); err != nil {
+		return err
+	}
 	folder, known := s.ownFolder()
 	if y.Direction == spec.PullOnly || !known || y.InHome { // a home goes with its container: it is meant
 		return nil

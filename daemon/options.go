@@ -68,6 +68,29 @@ func LoadSpec(path string) (*spec.Spec, error) {
 	return sp, err
 }
 
+// ReadSpec is LoadSpec, with what the environment changes of it.
+func ReadSpec(path string, lookup spec.Lookup) (*spec.Spec, error) {
+	sp, err := LoadSpec(path)
+	if err != nil {
+		return nil, err
+	}
+	if err = sp.ApplyEnvironment(lookup); err == nil {
+		err = sp.Place(lookup, workspaceFolder(path))
+	}
+	if err != nil {
+		return nil, badEnvironment{err}
+	}
+	return sp, nil
+}
+
+// badEnvironment marks an error of the environment's.
+type badEnvironment struct{ error }
+
+func (b badEnvironment) Unwrap() []error { return []error{b.error, ErrEnvironment} }
+
+// ErrEnvironment says that a variable makes no sense.
+var ErrEnvironment = errors.New("the environment makes no sense")
+
 // invalid marks an error of the spec without a word more.
 type invalid struct{ error }
 

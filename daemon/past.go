@@ -67,6 +67,14 @@ func (p past) Generations(ctx context.Context, req control.GenerationsRequest, s
 	})
 }
 
+// Checkpoints implements [control.History].
+func (p past) Checkpoints(ctx context.Context, req control.CheckpointsRequest, say func(string)) ([]control.Checkpoint, error) {
+	return answer(p, req.Replica, false, say, func(r query) ([]control.Checkpoint, error) {
+		list, err := r.Checkpoints(ctx)
+		return each(list, toCheckpoint), err
+	})
+}
+
 // Versions implements [control.History].
 func (p past) Versions(ctx context.Context, req control.VersionsRequest, say func(string)) (control.Versions, error) {
 	return answer(p, req.Replica, false, say, func(r query) (control.Versions, error) { return r.versions(ctx, req) })

@@ -85,10 +85,7 @@ func (d *daemon) reload(vars []string, say func(string)) error {
 		return err
 	}
 	next := d.conf.look()
-	sp, err := LoadSpec(d.o.Path)
-	if err == nil {
-		err = sp.ApplyEnvironment(d.o.lookup)
-	}
+	sp, err := ReadSpec(d.o.Path, d.o.lookup)
 	if err == nil && WorkspaceOf(sp).String() != WorkspaceOf(next.spec).String() {
 		err = hint.Wrap(fmt.Errorf("cannot take over the spec: it now names workspace %s, this is %s", WorkspaceOf(sp), WorkspaceOf(next.spec)),
 			"to make this another workspace, run %s stop and %s start", d.o.Name, d.o.Name)

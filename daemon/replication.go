@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/logins"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // replicator is the engine, as the daemon sees it.
@@ -25,6 +26,8 @@ type replicator interface {
 	Once(ctx context.Context) error
 	Status() (status.Lease, []status.Replica, []string)
 	Sync(ctx context.Context, names []string, allowDelete bool) error
+	Checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error)
+	RemoveCheckpoint(ctx context.Context, name string) error
 	Retry(ctx context.Context) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error

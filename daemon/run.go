@@ -186,8 +186,8 @@ func (d *daemon) awaitEnd(signals <-chan os.Signal) (stopRequest, error) {
 	}
 }
 
-// shutdown is the order of the stop: pre_stop hooks, then the units get a head
-// start, so that their last words are pushed too, then the engine's flush. What
+// shutdown is the order of the stop: pre_stop hooks, while agents end their turns, then the
+// units get a head start, so that their last words are pushed too, then the engine's flush. What
 // is left at the end of the time-out is killed.
 func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(), supervised <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), req.timeout)
@@ -196,7 +196,9 @@ func (d *daemon) shutdown(req stopRequest, signals <-chan os.Signal, end func(),
 	go func() {
 		defer close(done)
 		d.end.tell("running pre_stop hooks and stopping units")
+		turns := d.turnsBeforeStop(ctx, req.timeout/3)
 		d.hooksBeforeStop(ctx, req.timeout/3)
+		<-turns
 		end()
 		awaitDone(ctx, supervised, req.timeout/4)
 		if d.replicas.withholds() {
@@ -270,6 +272,18 @@ func (d *daemon) hooksBeforeStop(ctx context.Context, limit time.Duration) {
 	if err := d.sup.RunHooks(ctx, hooks.PreStop); err != nil {
 		d.log.Warn("hook failed", "point", hooks.PreStop, "error", err)
 	}
+}
+
+// turnsBeforeStop lets agents end their turns, within limit at most. The channel is closed
+// when they have, or when the time is over.
+func (d *daemon) turnsBeforeStop(ctx context.Context, limit time.Duration) <-chan struct{} {
+	done := make(chan struct{})
+	s := d.conf.get()
+	go func() {
+		defer close(done)
+		s.logTurns(d.turns.await(ctx, s, min(limit, turnPatience)))
+	}()
+	return done
 }
 
 // awaitDone returns when done is closed, after limit, or with ctx.

@@ -32,6 +32,7 @@ type setting struct {
 	// await runs the hooks of a point, and waits for them; nil: none run here.
 	await   func(ctx context.Context, point hooks.Point, env []string) error
 	changed func() // called when replicas are in another state; nil: not
+	turns   *turns // of the agents; nil: nobody looks at them
 }
 
 // lookup reads environ; an empty variable counts as unset.
@@ -65,7 +66,12 @@ func (s setting) dir(dir string) string {
 func (s setting) childEnv(name string, own []string) []string {
 	hidden := credentials(s.spec)
 	vars := map[string]string{}
-	for _, kv := range slices.Concat(s.environ, homeOf(name), own) {
+	// Of the directory that coltecd was started in, and who started it there, nothing is so for
+	// a unit: PWD would name another place than the one that it runs in.
+	environ := slices.DeleteFunc(slices.Clone(s.environ), func(kv string) bool {
+		return strings.HasPrefix(kv, "PWD=") || strings.HasPrefix(kv, "OLDPWD=")
+	})
+	for _, kv := range slices.Concat(environ, homeOf(name), own) {
 		k, v, _ := strings.Cut(kv, "=")
 		vars[k] = v
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/hooks"
@@ -95,7 +96,12 @@ func (s setting) engineOptions() (engine.Options, error) {
 		if err != nil {
 			return o, fmt.Errorf("cannot use the excludes of replica %q: %w", y.Name, err)
 		}
+		gather := time.Duration(0)
+		if y.InHome {
+			gather = homePace
+		}
 		o.Replicas = append(o.Replicas, scope.Replica{
+			Gather: gather, Home: y.InHome,
 			Name: y.Name, Path: filepath.Clean(y.Path), Within: s.around(y.Path), Remote: s.place(y), Filter: f,
 			Direction: scope.Direction(y.Direction), Layout: y.Layout, Interval: y.Interval, Watch: y.Watch,
 			Wholes: wholesOf(y, dirs), Blocked: misplaced[y.Name], Ground: func() error { return s.misplaced(y) },
@@ -103,6 +109,11 @@ func (s setting) engineOptions() (engine.Options, error) {
 	}
 	return o, nil
 }
+
+// homePace is how far apart the saves of a replica of the home are. What is in there are
+// conversations, in which something is added with every step of every agent: six saves a
+// minute are at most 18 requests, however many agents are at work.
+const homePace = 10 * time.Second
 
 // real is the setting with the paths of its replicas free of links: what lies in what,
 // and where the folder's own files are, is told by paths. A link below the tree of another

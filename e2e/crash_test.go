@@ -75,6 +75,7 @@ var crashes = []crash{
 	{"repository made", []string{"git:made", "git:adopted"}, crashInRepository},
 	{"repository joined", []string{"git:linked", "git:refs", "git:trees", "git:joined", "git:adopted"}, crashInJoin},
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
+	{"checkpoint", []string{"checkpoint:pinned"}, crashInCheckpoint},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",
 		"database:placed", "database:taken",
@@ -538,6 +539,39 @@ func crashInLongLog(t *testing.T, at string) {
 	a.killedAt(at)
 	a.changeWhileDown()
 	converge(t, a, b, a.tree(), 0)
+}
+
+// crashInCheckpoint kills it after the name is in the head, and before anybody was told.
+func crashInCheckpoint(t *testing.T, at string) {
+	w := newWorld(t)
+	a, b := w.pair()
+	a.seed()
+	a.once()
+	a.change()
+	then := a.tree()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := a.command(ctx, "run")
+	cmd.Env = append(cmd.Env, killpoint.Variable+"="+at)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a.await("it has the lease", func(doc status.Document) bool { return doc.Lease.State == status.LeaseHeld })
+	if _, talk, code := a.run("checkpoint", "before"); code == 0 {
+		t.Errorf("the checkpoint was told: %s", talk)
+	}
+	_ = cmd.Wait()
+	a.changeWhileDown()
+	now := a.tree()
+	a.start()
+	if list := answer[[]control.Checkpoint](a, "checkpoints"); len(list) != 1 {
+		t.Fatalf("%+v", list)
+	}
+	to := filepath.Join(t.TempDir(), "to")
+	a.must("history", "restore", "--at", "before", "--to", to)
+	sameTree(t, then, treeOf(t, to))
+	a.stop()
+	converge(t, a, b, now, 0)
 }
 
 // pair are two machines with a lease that is short.

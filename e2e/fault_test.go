@@ -135,7 +135,7 @@ func TestFaultWrongCredentials(t *testing.T) {
 	right := a.env["RCLONE_S3_SECRET_ACCESS_KEY"]
 	a.env["RCLONE_S3_SECRET_ACCESS_KEY"] = "wrong"
 	still := a.begun()
-	a.says("refuses the credentials", "check the access key")
+	a.says("refuses the credentials", "the secret key is not the access key")
 	a.env["RCLONE_S3_SECRET_ACCESS_KEY"] = right
 	a.must("start")
 	a.goesOn()

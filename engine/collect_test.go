@@ -35,6 +35,7 @@ type yard struct {
 	trees  map[int64]map[string]string // what they were
 	faults func(storetest.Event) error // nil: none
 	boxes  []*box
+	named  map[string]int64 // checkpoints, by name → generation, as far as they were made for sure
 }
 
 // box is one machine of it.
@@ -48,7 +49,7 @@ type box struct {
 func newYard(t testing.TB, seed uint64) *yard {
 	y := &yard{
 		t: t, rnd: rand.New(rand.NewPCG(seed, 1)), bucket: storetest.New(), rules: collection.All,
-		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), trees: map[int64]map[string]string{},
+		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), trees: map[int64]map[string]string{}, named: map[string]int64{},
 	}
 	y.bucket.Hook(func(e storetest.Event) error {
 		if y.faults != nil {
@@ -202,7 +203,33 @@ func (y *yard) lost() error {
 			return err
 		}
 	}
+	for name, number := range y.named {
+		i := slices.IndexFunc(y.gens, func(g store.Generation) bool { return g.Number == number })
+		if err := y.same(y.gens[i]); err != nil {
+			return fmt.Errorf("checkpoint %s: %w", name, err)
+		}
+	}
 	return nil
+}
+
+// name makes a checkpoint, or removes one.
+func (b *box) name() {
+	y := b.y
+	for name := range y.named {
+		if y.rnd.IntN(3) == 0 {
+			delete(y.named, name) // a removal in doubt is one, as far as nobody counts on the name
+			_ = b.e.removeCheckpoint(y.t.Context(), name)
+			return
+		}
+		break
+	}
+	name := fmt.Sprint("c", y.past)
+	made, err := b.e.checkpoint(y.t.Context(), name, "")
+	y.note(b.e)
+	if err == nil {
+		y.remember(made.Generation)
+		y.named[name] = made.Number
+	}
 }
 
 func (y *yard) same(g store.Generation) error {
@@ -254,7 +281,9 @@ func (y *yard) history(steps int) error {
 	var reading *store.Generation // by somebody who is slow
 	var since time.Duration
 	for range steps {
-		switch y.rnd.IntN(12) {
+		switch y.rnd.IntN(13) {
+		case 12:
+			a.name()
 		case 0: // hop
 			next := y.boxes[y.rnd.IntN(2)]
 			if next != a {
@@ -361,7 +390,8 @@ func TestCollectionMutants(t *testing.T) {
 			}
 		}, 0},
 		"what a manifest is a difference from goes": {func(r *collection.Rules) { r.Bases = false }, 1},
-		"deleted at once": {func(r *collection.Rules) { r.Wait = 0 }, 3},
+		"checkpoints keep nothing":                  {func(r *collection.Rules) { r.Pins = false }, 0},
+		"deleted at once":                           {func(r *collection.Rules) { r.Wait = 0 }, 3},
 	}
 	for name, tt := range sample.Cases(t, 1, tests) {
 		t.Run(name, func(t *testing.T) {

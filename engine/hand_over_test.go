@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -125,5 +126,30 @@ func TestLineAtRest(t *testing.T) {
 	a.e.push(t.Context())
 	if left := a.e.left(); len(left) > 0 {
 		t.Errorf("only here is %+v", left)
+	}
+}
+
+// TestHandOverAtAGoodMoment: who asked gets what an agent wrote until its turn had ended.
+func TestHandOverAtAGoodMoment(t *testing.T) {
+	y := newYard(t, 1)
+	a, b := y.box("a"), y.box("b")
+	a.put("f", []byte("f"))
+	a.round()
+	if err := b.e.takeOver(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	a.e.o.Turns = func(ctx context.Context) {
+		if _, bounded := ctx.Deadline(); !bounded {
+			t.Error("the lease may run out meanwhile")
+		}
+		a.put("answer", []byte("a"))
+	}
+	_ = a.do(false)
+	if a.e.writable() {
+		t.Fatal("it was not handed over")
+	}
+	b.round()
+	if _, err := os.Lstat(filepath.Join(b.dir, "answer")); err != nil {
+		t.Error(err)
 	}
 }

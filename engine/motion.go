@@ -40,8 +40,12 @@ type motion struct {
 
 // putOff is until when a step of what was found is put off; zero: it is not. It is where a
 // watch brought it forward, there is nothing in it but what changes all the time, and the
-// last one was a moment ago.
-func (o *motion) putOff(found *replica.Changes, watched bool, now time.Time) (until time.Time) {
+// last one was a moment ago. A replica that gathers changes for a while puts off every step
+// that a watch brought forward, whatever is in it.
+func (o *motion) putOff(found *replica.Changes, watched bool, now time.Time, gather time.Duration) (until time.Time) {
+	if due := o.began.Add(gather); watched && now.Before(due) {
+		return due
+	}
 	due := o.began.Add(o.pace())
 	if !watched || !now.Before(due) || len(found.Edited) == 0 || len(found.Gone)+len(found.Forgotten) > 0 {
 		return time.Time{}

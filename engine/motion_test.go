@@ -32,6 +32,7 @@ func TestPaceOfMotion(t *testing.T) {
 		bytes  int64         // of each file in them
 		later  time.Duration // than the last one began
 		asked  bool
+		gather time.Duration
 		found  *replica.Changes
 		want   time.Duration // after the last step began it is put off to; 0: it is not
 	}{
@@ -41,6 +42,11 @@ func TestPaceOfMotion(t *testing.T) {
 		"two in motion":              {before: [][]string{{"a", "b"}, {"a", "b"}}, later: time.Second, found: edits("a", "b"), want: 6 * time.Second},
 		"with a save of another":     {before: [][]string{{"a"}, {"a"}}, later: 2 * time.Second, found: edits("a", "b")},
 		"with a deletion":            {before: [][]string{{"a"}, {"a"}}, later: 2 * time.Second, found: &replica.Changes{Edited: edits("a").Edited, Gone: []tree.Entry{{Path: "x"}}}},
+		"gathered: a first change":   {gather: 10 * time.Second, found: edits("a")},
+		"gathered: the next one":     {before: [][]string{{"a"}}, gather: 10 * time.Second, later: 3 * time.Second, found: edits("b"), want: 10 * time.Second},
+		"gathered: of a database":    {before: [][]string{{"a"}}, gather: 10 * time.Second, later: 3 * time.Second, found: edits(".coltec/sqlite/x/log"), want: 10 * time.Second},
+		"gathered: asked for":        {before: [][]string{{"a"}}, gather: 10 * time.Second, later: 3 * time.Second, asked: true, found: edits("b")},
+		"gathered: in time":          {before: [][]string{{"a"}}, gather: 10 * time.Second, later: 10 * time.Second, found: edits("b")},
 		"when the time has come":     {before: [][]string{{"a"}, {"a"}}, later: 6 * time.Second, found: edits("a")},
 		"after a break":              {before: [][]string{{"a"}, {"a"}}, later: time.Minute, found: edits("a")},
 		"another in between":         {before: [][]string{{"a"}, {"b"}}, later: 2 * time.Second, found: edits("a")},
@@ -65,7 +71,7 @@ func TestPaceOfMotion(t *testing.T) {
 				o.step(found, now)
 			}
 			began := now
-			off := o.putOff(tt.found, !tt.asked, began.Add(tt.later))
+			off := o.putOff(tt.found, !tt.asked, began.Add(tt.later), tt.gather)
 			want := time.Time{}
 			if tt.want > 0 {
 				want = began.Add(tt.want)

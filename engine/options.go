@@ -55,6 +55,9 @@ type Options struct {
 	// Rested is called when nothing is to be done for a while and what the last
 	// round needed is garbage. It may take some milliseconds.
 	Rested func()
+	// Turns is called before a hand-over, and returns when it is a good moment for one, or
+	// none has come: within some seconds. nil: each moment is.
+	Turns func(ctx context.Context)
 }
 
 // blockedError needs something from a person.

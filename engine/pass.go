@@ -60,15 +60,25 @@ const notesMax = 5
 
 // unknownNotes makes sentences of paths that could not be seen or placed.
 func unknownNotes(name string, unknown []localfs.Unknown) []string {
-	var out []string
+	var out, odd []string
 	n := 0
 	for _, u := range unknown {
-		if u.Quiet {
+		switch {
+		case u.Quiet:
+			continue
+		case u.Reason == localfs.ReasonKind && !u.Unread:
+			odd = append(odd, u.Path)
 			continue
 		}
 		if n++; n <= notesMax {
 			out = append(out, fmt.Sprintf("replica %s: %q is not synced: %s", name, u.Path, u.Reason))
 		}
+	}
+	switch {
+	case len(odd) == 1:
+		out = append(out, fmt.Sprintf("replica %s: %q is not synced: %s", name, odd[0], localfs.ReasonKind))
+	case len(odd) > 1:
+		out = append(out, fmt.Sprintf("replica %s: %q and %d others are not synced: %s", name, odd[0], len(odd)-1, localfs.ReasonKind))
 	}
 	if n > notesMax {
 		out = append(out, fmt.Sprintf("replica %s: and %d more paths are not synced", name, n-notesMax))

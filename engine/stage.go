@@ -34,7 +34,7 @@ func (p *pass) scan(ctx context.Context) (*replica.Changes, error) {
 		p.holds([]string{})
 		return nil, nil
 	}
-	if p.walk.putOff = p.motion.putOff(found, p.watched, p.now()); !p.walk.putOff.IsZero() {
+	if p.walk.putOff = p.motion.putOff(found, p.watched, p.now(), p.Gather); !p.walk.putOff.IsZero() {
 		p.hints.put(walked, found)
 		return nil, nil
 	}

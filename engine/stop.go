@@ -215,6 +215,11 @@ func (l *loop) handOver(ctx context.Context) {
 	}
 	to := *l.lease.Asked()
 	l.o.Log.Info("handing over", "to", to.Host)
+	if l.o.Turns != nil {
+		bounded, cancel := context.WithTimeout(ctx, l.o.LeaseTTL/4) // nothing renews the lease meanwhile
+		l.o.Turns(bounded)
+		cancel()
+	}
 	for _, m := range l.members {
 		l.stepMember(m, evSoon{})
 	}

@@ -22,9 +22,11 @@ command -v apt-get >/dev/null || skip "there is no apt-get to install docker.io 
 command -v npm >/dev/null || skip "there is no npm to install the dev container CLI with"
 
 # What the tests look with: qemu-user runs arm64 programs, python3 and zstd read the
-# bucket without a line of ours.
+# bucket without a line of ours. The hosts: Podman with runc, Compose, an sshd for Docker on
+# another machine.
 missing=
-for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd; do
+for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd \
+	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client; do
 	command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
 if [ -n "$missing" ]; then
@@ -68,6 +70,19 @@ if ! docker image inspect "$image" >/dev/null 2>&1; then
 	fi
 	tar -C "$cache/rootfs" -c . | docker import - "$image" >/dev/null
 fi
+# Podman keeps images of its own. runc and small limits, as a sandbox may have cgroups of
+# two kinds and no right to raise a limit.
+cat >"$cache/containers.conf" <<-'EOF'
+	[containers]
+	netns = "host"
+	default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+	[engine]
+	runtime = "runc"
+EOF
+if ! CONTAINERS_CONF=$cache/containers.conf podman image exists "localhost/$image"; then
+	echo "e2e-devcontainer: making the base image for Podman"
+	docker save "$image" | CONTAINERS_CONF=$cache/containers.conf podman load >/dev/null 2>&1
+fi
 if ! docker image inspect "$busybox" >/dev/null 2>&1; then
 	echo "e2e-devcontainer: making an image of nothing but busybox"
 	root=$cache/busybox
@@ -90,7 +105,7 @@ if [ ! -x "$cache/cli/node_modules/.bin/devcontainer" ]; then
 	mkdir -p "$cache/cli"
 	npm install --silent --no-audit --no-fund --prefix "$cache/cli" "@devcontainers/cli@$cli"
 fi
-export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IMAGE="$image" COLTEC_E2E_BUSYBOX="$busybox"
+export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IMAGE="$image" COLTEC_E2E_BUSYBOX="$busybox" COLTEC_E2E_CACHE="$cache"
 
 # The tests remove the images that they name. Builds leave others without a name.
 nameless() { docker images --quiet --no-trunc --filter dangling=true | sort -u; }

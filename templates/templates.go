@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-//go:embed all:base
+//go:embed all:base all:project
 var files embed.FS
 
 // FS has one directory for each template.

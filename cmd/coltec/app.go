@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -42,6 +43,7 @@ var codes = []struct {
 // variables are the environment variables that coltec itself reads.
 var variables = []struct{ name, text string }{
 	{"COLTEC_BIN", "the directory with coltecd and rclone for containers, instead of the one that coltec is in"},
+	{"COLTEC_DOCKER", "docker or podman, or the path of one (default: docker, else podman); DOCKER_HOST and contexts count as they do for it"},
 	{"FNOX_AGE_KEY", "the age key that opens fnox.toml, as text"},
 	{"FNOX_AGE_KEY_FILE", "the file with the age key"},
 	{"FNOX_CONFIG_DIR", "where config.toml and age.txt are (default: ~/.config/fnox)"},
@@ -67,10 +69,10 @@ func newApp(p *program) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // the default ends the process
 		OnUsageError:              cmdline.OnUsageError,
 		Commands: []*cli.Command{
-			cmdNew(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
+			cmdNew(p), cmdInit(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p), cmdAgents(p),
 			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
-			cmdVersion(p),
+			cmdVersion(p), cmdline.CompletionCommand("coltec", p.out), cmdline.ManCommand(p.out, manual()),
 		},
 		Action: cmdline.NoVerb,
 	}
@@ -84,7 +86,9 @@ func manners(commands []*cli.Command) {
 		c.OnUsageError = cmdline.OnUsageError
 		c.HideHelpCommand = true
 		if len(c.Subcommands) > 0 {
-			c.Action = cmdline.NoVerb
+			if c.Action == nil {
+				c.Action = cmdline.NoVerb
+			}
 			manners(c.Subcommands)
 			continue
 		}
@@ -114,4 +118,16 @@ func cmdVersion(p *program) *cli.Command {
 			return err
 		},
 	}
+}
+
+// manual is what the manual page has beside verbs and flags.
+func manual() cmdline.Manual {
+	m := cmdline.Manual{See: "coltecd(1), docker(1)"}
+	for _, c := range codes {
+		m.Codes = append(m.Codes, [2]string{strconv.Itoa(c.code), c.text})
+	}
+	for _, v := range variables {
+		m.Variables = append(m.Variables, [2]string{v.name, v.text})
+	}
+	return m
 }

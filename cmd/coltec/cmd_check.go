@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/graft"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/spec"
@@ -39,6 +40,10 @@ func (p *program) check(c *cli.Context) error {
 	var list []isolation.Workspace
 	seen := map[string]bool{}
 	for _, dir := range dirs {
+		dir, err := p.checked(c, dir)
+		if err != nil {
+			return err
+		}
 		path, err := filepath.Abs(dir)
 		if err != nil {
 			return err
@@ -56,6 +61,7 @@ func (p *program) check(c *cli.Context) error {
 			continue
 		}
 		list = append(list, *w)
+		found = append(found, featureMissing(dir, path)...)
 	}
 	for _, w := range list {
 		found = append(found, isolation.Misplaced(w)...)
@@ -85,6 +91,19 @@ func (p *program) check(c *cli.Context) error {
 	return nil
 }
 
+// checked is the folder that a person names for a check; one that is none, or no workspace,
+// is a finding.
+func (p *program) checked(c *cli.Context, name string) (string, error) {
+	w, err := p.open(c.Context, name)
+	switch {
+	case err == nil && !same(w.folder, name):
+		return w.folder, nil
+	case cmdline.CodeOf(err) == cmdline.CodeUsage:
+		return "", err
+	}
+	return name, nil
+}
+
 // invalid makes findings of what is wrong in one workspace.
 func invalid(dir string, err error) (found []isolation.Finding) {
 	fix := "correct the file"
@@ -106,7 +125,11 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := optional(w.folder, configName)
+	at, err := configAt(w.folder)
+	if err != nil {
+		return nil, err
+	}
+	config, err := optional(w.folder, at)
 	if err != nil {
 		return nil, err
 	}
@@ -117,9 +140,39 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	own, err := look(dir, w.spec, config, string(answers))
 	if err == nil && config != nil {
 		own.Place = own.Container.PlaceOf(w.folder, mountedTop(w.folder))
+		if own.Container.Compose {
+			own.Place = composedPlace(w.folder, at, config)
+		}
 	}
 	return own, err
 }
+
+// featureMissing is the finding of a devcontainer.json whose container would have no coltecd.
+func featureMissing(dir, folder string) []isolation.Finding {
+	at, err := configAt(folder)
+	if err != nil {
+		return nil // said already
+	}
+	if text, err := optional(folder, at); err != nil || text == nil {
+		return nil
+	}
+	if err := featureFault(folder, at); err != nil {
+		return []isolation.Finding{{Code: "no-feature", Severity: isolation.Warning, Folders: []string{dir}, Text: err.Error(), Fix: strings.Join(hint.Of(err), "; ")}}
+	}
+	return nil
+}
+
+// composedPlace is where a folder is in a service of Compose; "" where its files do not say.
+func composedPlace(folder, at string, config []byte) string {
+	place, err := graft.Project{Folder: folder, Top: folder, At: at, Text: config, Read: readHost}.Place()
+	if err != nil {
+		return ""
+	}
+	return place
+}
+
+// readHost reads a file that a person wrote, of this host.
+func readHost(name string) ([]byte, error) { return wholefile.Read(name, wholefile.ByHand) }
 
 // mountedTop is what is mounted of a folder whose devcontainer.json does not say, as the
 // dev container CLI would by itself: the git repository that it is in, or the folder.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,6 +18,7 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
+	"github.com/coltec/coltec/pkg/graft"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/isolation"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -102,7 +104,7 @@ func (f *findings) String() string {
 func (p *program) doctor(c *cli.Context) error {
 	f := &findings{}
 	p.examineHost(c.Context, f)
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	switch {
 	case errors.Is(err, errNoWorkspace) && !c.Args().Present():
 		f.skip("there is none in this folder: coltec doctor DIR", "workspace")
@@ -128,7 +130,11 @@ func (v environment) examineHost(ctx context.Context, f *findings) {
 	if err == nil {
 		_, err = tools.List(ctx, devcontainer.LabelOrg)
 	}
-	f.check("docker", err)
+	name := "docker"
+	if err == nil || tools.Docker != "" {
+		name = tools.Client()
+	}
+	f.check(name, err)
 	_, err = devcontainer.FindCLI(v.environ)
 	f.check("dev container CLI", err)
 	err = nil
@@ -169,9 +175,17 @@ const (
 
 // examine looks at what one workspace needs.
 func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
-	_, err := readConfig(w.folder, configName)
+	at, err := configAt(w.folder)
+	if err == nil {
+		_, err = readConfig(w.folder, at)
+	}
 	if f.check("devcontainer.json", err) {
 		f.check("paths of the replicas", pathsFault(w))
+		f.check("user of the container", p.userFault(c.Context, w))
+		f.check("the Feature in devcontainer.json", featureFault(w.folder, at))
+	}
+	if looked, err := p.containerFault(c.Context, w); looked {
+		f.check("the container and the spec", err)
 	}
 	values, err := p.collect(c, w.folder, w.spec, nil)
 	secrets := f.check("secrets", err)
@@ -196,6 +210,46 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 	}
 }
 
+// userFault is why the container's user could not write what it finds in the folder.
+func (v environment) userFault(ctx context.Context, w *workspace) error {
+	tools, err := devcontainer.Docker(v.environ)
+	if err != nil {
+		return nil // said of the host
+	}
+	config, err := readConfig(w.folder, configName)
+	if err != nil {
+		return nil // said of the file
+	}
+	info, err := os.Stat(w.folder)
+	if err != nil {
+		return err
+	}
+	owner := -1
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = int(st.Uid)
+	}
+	if tools.Elsewhere(ctx) != "" {
+		return nil // there it is in a volume, which is the user's
+	}
+	return ownerFault(w.folder, owner, devcontainer.UserOf(config.text), tools.Rootless(ctx), tools.Podman())
+}
+
+// ownerFault is why a user in the container cannot write a folder of the user owner here.
+func ownerFault(folder string, owner int, user string, rootless, podman bool) error {
+	const asRoot = `set "remoteUser": "root" in devcontainer.json (coltec update DIR --data user=root)`
+	switch {
+	case user == "" || user == "root" || user == "0":
+		return nil
+	case rootless && !podman: // Podman is asked to keep the id
+		return hint.Wrap(fmt.Errorf("docker is rootless: in the container the folder is root's, and %s cannot write it", user),
+			"%s: root there is no more than you here", asRoot)
+	case owner == 0 && !rootless:
+		return hint.Wrap(fmt.Errorf("the folder is root's, and the container's user is %s, who cannot write it", user),
+			"give it to that user, who has the id 1000 in most images: chown -R 1000:1000 %s; or %s", folder, asRoot)
+	}
+	return nil
+}
+
 // pathsFault is why replicas are at paths where the folder is not.
 func pathsFault(w *workspace) error {
 	own, err := lookAt(w.folder)
@@ -206,6 +260,34 @@ func pathsFault(w *workspace) error {
 		return hint.Wrap(errors.New(found[0].Text), "%s", found[0].Fix)
 	}
 	return nil
+}
+
+// featureFault is why the container of a devcontainer.json would have no coltecd.
+func featureFault(folder, at string) error {
+	text, err := optional(folder, at)
+	if err != nil {
+		return err
+	}
+	has, err := graft.Has(at, text)
+	if err == nil && !has {
+		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", folder)
+	}
+	return err
+}
+
+// containerFault compares the container of a workspace with its spec; looked is false when
+// none runs.
+func (v environment) containerFault(ctx context.Context, w *workspace) (looked bool, fault error) {
+	tools, err := devcontainer.Docker(v.environ)
+	if err != nil {
+		return false, nil
+	}
+	ct, ok, err := tools.Of(ctx, w.folder)
+	if err != nil || !ok || !ct.Running {
+		return false, nil
+	}
+	found, err := lookInside(ctx, tools, ct, w)
+	return true, errors.Join(err, found.fault(w))
 }
 
 // examineBucket tries conditional writes where the workspace's head is, on a key of
@@ -288,11 +370,11 @@ func tailnetFault(w *workspace, values secret.Values) error {
 		return hint.Wrap(fmt.Errorf("%s is not set", spec.TailnetKeys[0]),
 			"make an auth key in the admin console of the tailnet, and give it as a secret: fnox set %s", spec.TailnetKeys[0])
 	case known && doc.Network.State == status.NetworkOffline:
-		return hint.Wrap(errors.New("joined, but the control server cannot be reached"), "see coltec logs %s tailscaled; it keeps trying", w.folder)
+		return hint.Wrap(errors.New("joined, but the control server cannot be reached"), "see coltec logs %s tailscaled; it keeps trying", shellWord(w.folder))
 	case known && doc.Network.State == status.NetworkBlocked:
-		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", w.folder)
+		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", shellWord(w.folder))
 	case known && doc.Network.LastError != "":
-		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", w.folder)
+		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", shellWord(w.folder))
 	}
 	return nil
 }

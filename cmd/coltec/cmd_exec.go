@@ -48,11 +48,12 @@ func cmdStatus(p *program) *cli.Command {
 		ArgsUsage: "[DIR]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+			cmdline.WideFlag(),
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "print the state again at each change, until Ctrl-C"},
 		},
 		Action: func(c *cli.Context) error {
 			argv := []string{"coltecd", "status"}
-			for _, name := range []string{"json", "watch"} {
+			for _, name := range []string{"json", "watch", "wide"} {
 				if c.Bool(name) {
 					argv = append(argv, "--"+name)
 				}
@@ -75,13 +76,26 @@ func (p *program) inside(c *cli.Context, argv []string, in io.Reader) error {
 		in = p.in
 	}
 	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
-		Argv: argv, Dir: ct.Workspace(), TTY: tty, Foreground: isTerminal(in),
+		Argv: argv, Env: p.terminalWishes(), Dir: ct.Workspace(), TTY: tty, Foreground: isTerminal(in),
 		Stdin: in, Stdout: p.raw.out, Stderr: p.raw.err,
 	})
 	if err != nil || code == 0 {
 		return err
 	}
 	return cmdline.Exit{Code: code}
+}
+
+// terminalWishes are the variables by which a person says how programs are to write to the
+// terminal: docker exec hands none over.
+func (v environment) terminalWishes() map[string]string {
+	wishes := map[string]string{}
+	if value, ok := v.lookup("NO_COLOR"); ok {
+		wishes["NO_COLOR"] = value
+	}
+	if v.env("TERM") == "dumb" { // other terminals may not be known in the container
+		wishes["TERM"] = "dumb"
+	}
+	return wishes
 }
 
 // isTerminal reports whether a person types what is read from r.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/history"
@@ -30,9 +33,11 @@ func cmdExport(p *program) *cli.Command {
 		Usage:     "write what the bucket has of a workspace to a directory, without a container",
 		ArgsUsage: "WORKSPACE DIR",
 		Description: `WORKSPACE is the workspace's folder on this host; what is in it besides its spec is not looked at.
-DIR must be empty, or not there yet. What in it makes tools run programs by themselves is named. T is a generation's number, how long ago (2h, 3d), or a time.`,
+DIR must be empty, or not there yet. At its top is the workspace's own replica; others lie in it where they lie on their
+machine, or beside it in a folder of their name (NAME.replica where the workspace has such a folder). What in it makes tools run programs by themselves is named. T is a generation's number, how long ago (2h, 3d), or a time.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`, instead of the newest one"},
+			&cli.StringFlag{Name: "replica", Usage: "write the replica `NAME` alone, at the top of DIR"},
 			keepModesFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 		}, secretFlags()...),
@@ -41,7 +46,7 @@ DIR must be empty, or not there yet. What in it makes tools run programs by them
 }
 
 func (p *program) export(c *cli.Context) error {
-	w, err := open(c.Args().Get(0))
+	w, err := p.open(c.Context, c.Args().Get(0))
 	if err != nil {
 		return err
 	}
@@ -61,6 +66,11 @@ func (p *program) export(c *cli.Context) error {
 		return err
 	}
 	defer r.Close()
+	if name := c.String("replica"); name != "" {
+		if replicas, err = only(name, replicas); err != nil {
+			return err
+		}
+	}
 	g, err := r.At(c.Context, c.String("at"), time.Now())
 	if err != nil {
 		return err
@@ -74,7 +84,23 @@ func (p *program) export(c *cli.Context) error {
 	for _, name := range left {
 		p.say("%s: left out: it is not in generation %d, or is kept as plain objects, which rclone copy reads", name, g.Number)
 	}
-	return p.printPlaced(placed, dir, c.Bool("json"))
+	return p.printPlaced(placed, c.Bool("json"))
+}
+
+// only is the replica of a name.
+func only(name string, replicas []scope.Replica) ([]scope.Replica, error) {
+	words := map[string]string{}
+	for _, x := range replicas {
+		if x.Name == name {
+			return []scope.Replica{x}, nil
+		}
+		words[x.Name] = x.Name
+	}
+	err := cmdline.Usage("there is no replica %q", name)
+	if near := cmdline.Nearest(name, words); near != "" {
+		return nil, hint.Wrap(err, "did you mean %s?", near)
+	}
+	return nil, hint.Wrap(err, "there is %s", strings.Join(slices.Sorted(maps.Keys(words)), ", "))
 }
 
 func keepModesFlag() cli.Flag {
@@ -132,7 +158,7 @@ func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reade
 		},
 	}
 	for _, y := range sp.Replicas() {
-		o.Replicas = append(o.Replicas, scope.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Layout: y.Layout})
+		o.Replicas = append(o.Replicas, scope.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Home: y.InHome, Layout: y.Layout})
 	}
 	if len(o.Replicas) == 0 {
 		return nil, nil, hint.Wrap(fmt.Errorf("cannot export %s: it has no replicas", sp.ID()), "enable persistence in its spec")
@@ -142,7 +168,7 @@ func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reade
 }
 
 // printPlaced is the answer.
-func (p *program) printPlaced(placed []*history.Placed, dir string, asJSON bool) error {
+func (p *program) printPlaced(placed []*history.Placed, asJSON bool) error {
 	if asJSON {
 		if err := p.printJSON(placed); err != nil {
 			return err
@@ -154,7 +180,7 @@ func (p *program) printPlaced(placed []*history.Placed, dir string, asJSON bool)
 		if asJSON {
 			continue
 		}
-		fmt.Fprintf(p.out, "%s: %d files and directories in %s\n", x.Replica, x.Placed, dir)
+		fmt.Fprintf(p.out, "%s: %d files and directories in %s\n", x.Replica, x.Placed, x.Dir)
 		for _, problem := range x.Problems {
 			fmt.Fprintf(p.out, "  not written: %s\n", problem)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 func cmdLs(p *program) *cli.Command {
@@ -27,6 +30,7 @@ func cmdLs(p *program) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			&cli.BoolFlag{Name: "local", Usage: "ask no bucket"},
+			cmdline.WideFlag(),
 			&cli.DurationFlag{Name: "wait", Usage: "give the bucket this `DURATION` to answer", Value: answerPatience},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.ls(c) },
@@ -35,10 +39,13 @@ func cmdLs(p *program) *cli.Command {
 
 func (p *program) ls(c *cli.Context) error {
 	named := c.Args().Present()
+	var asked string
 	if named {
-		if _, err := open(c.Args().First()); err != nil {
+		w, err := p.open(c.Context, c.Args().First())
+		if err != nil {
 			return err
 		}
+		asked = w.folder
 	}
 	local, localErr := p.localFleet(c.Context)
 	if localErr != nil && (!named || c.Bool("local")) {
@@ -48,13 +55,13 @@ func (p *program) ls(c *cli.Context) error {
 	var seen []fleet.Seen
 	var bucketErr error
 	if !c.Bool("local") {
-		var asked bool
-		if seen, asked, bucketErr = p.bucketFleet(c, local); !asked {
+		var tried bool
+		if seen, tried, bucketErr = p.bucketFleet(c, asked, local); !tried {
 			bucketErr = hint.Wrap(errors.New("no secrets for it"), "name a workspace, or see --secrets-file and --age-key-file")
 		}
 		p.notShown("the bucket is", bucketErr)
 	}
-	if err := p.printRows(c.Bool("json"), fleet.Rows(local, seen, time.Now())); err != nil {
+	if err := p.printRows(c, fleet.Rows(local, seen, time.Now())); err != nil {
 		return err
 	}
 	if localErr != nil && bucketErr != nil { // nothing could be looked at
@@ -74,37 +81,63 @@ func (p *program) notShown(what string, err error) {
 	}
 }
 
-func (p *program) printRows(asJSON bool, rows []fleet.Row) error {
-	if asJSON {
+func (p *program) printRows(c *cli.Context, rows []fleet.Row) error {
+	if c.Bool("json") {
 		return p.printJSON(append([]fleet.Row{}, rows...)) // [] and not null
 	}
-	_, err := io.WriteString(p.out, rowsText(rows, time.Now()))
+	_, err := io.WriteString(p.out, rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out)))
 	return err
 }
 
-// localFleet are the workspaces with a container here: by Docker's labels and
-// the status files that coltecd writes. Nothing is run in a container.
+// localFleet are the workspaces here: those with a container, by Docker's labels, and those
+// that never ran or whose container is gone. How they are is in the status files that coltecd
+// writes; nothing is run in a container, but where its folder is on another machine.
 func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
-	tools, err := devcontainer.Docker(v.environ)
-	if err != nil {
-		return nil, err
-	}
-	containers, err := tools.List(ctx, devcontainer.LabelOrg)
+	containers, err := v.containers(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var local []fleet.Local
 	for _, ct := range containers {
-		l := fleet.Local{
-			Workspace: strings.Join([]string{ct.Labels[devcontainer.LabelOrg], ct.Labels[devcontainer.LabelProject], ct.Labels[devcontainer.LabelEnv]}, "/"),
-			Folder:    ct.Folder(), Container: short(ct.ID), Running: ct.Running,
+		l := fleet.Local{Workspace: v.workspaceOf(ct), Folder: ct.Folder(), Container: short(ct.ID), Running: ct.Running, Disabled: cmdline.Yes(ct.Switch())}
+		if l.Workspace == "" {
+			continue // somebody's dev container without Coltec
 		}
-		if doc, at, err := readStatus(ct.Folder()); err == nil {
-			l.Status, l.Written = &doc, at
+		if ct.Volume() == "" {
+			l = withStatus(l)
+		} else if doc, err := v.statusThere(ctx, ct); err == nil {
+			l.Status, l.Written = &doc, time.Now()
 		}
 		local = append(local, l)
 	}
+	for _, k := range v.folders() {
+		if !slices.ContainsFunc(local, func(l fleet.Local) bool { return same(l.Folder, k.folder) }) {
+			local = append(local, withStatus(fleet.Local{Workspace: k.id, Folder: k.folder}))
+		}
+	}
 	return local, nil
+}
+
+// withStatus adds what coltecd wrote last.
+func withStatus(l fleet.Local) fleet.Local {
+	if doc, at, err := readStatus(l.Folder); err == nil {
+		l.Status, l.Written = &doc, at
+	}
+	return l
+}
+
+// statusThere asks the coltecd of a container on another machine how it is.
+func (v environment) statusThere(ctx context.Context, ct devcontainer.Container) (status.Document, error) {
+	if !ct.Running {
+		return status.Document{}, errors.New("the container is not running")
+	}
+	tools, err := devcontainer.Docker(v.environ)
+	if err != nil {
+		return status.Document{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	return ask(ctx, tools, ct, nil, 0)
 }
 
 func short(id string) string { return id[:min(len(id), 12)] }
@@ -119,10 +152,10 @@ const (
 
 // bucketFleet reads the heads in the bucket of the named workspace, of the one in
 // the current folder, or of the first one here whose secrets are at hand.
-func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
+func (p *program) bucketFleet(c *cli.Context, named string, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
 	ctx := c.Context
 	var refused error
-	folders := []string{c.Args().First()} // "" is the current one
+	folders := []string{named} // "" is the current one
 	if folders[0] == "" {
 		for _, l := range local {
 			folders = append(folders, l.Folder)
@@ -131,16 +164,16 @@ func (p *program) bucketFleet(c *cli.Context, local []fleet.Local) (seen []fleet
 	for _, folder := range folders {
 		w, err := open(folder)
 		if err != nil {
-			if c.Args().Present() {
+			if named != "" {
 				return nil, true, err
 			}
 			continue
 		}
 		root, err := p.openHead(ctx, c, w)
-		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && !c.Args().Present() {
+		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && named == "" {
 			continue
 		}
-		if cmdline.CodeOf(err) == cmdline.CodeUntrusted && !c.Args().Present() {
+		if cmdline.CodeOf(err) == cmdline.CodeUntrusted && named == "" {
 			refused = err // another one may do
 			continue
 		}
@@ -182,8 +215,9 @@ func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*
 	return p.headRemote(w, values, bin)
 }
 
-// rowsText is the table for people.
-func rowsText(rows []fleet.Row, now time.Time) string {
+// rowsText is the table for people, width cells wide at most; 0: as wide as it is. home is
+// written as ~.
+func rowsText(rows []fleet.Row, now time.Time, home string, width int) string {
 	if len(rows) == 0 {
 		return "no workspaces\n"
 	}
@@ -193,7 +227,7 @@ func rowsText(rows []fleet.Row, now time.Time) string {
 		}
 		return span(now.Sub(*t))
 	}
-	t := cmdline.Table{{"WORKSPACE", "STATE", "WHERE", "SINCE", "LAST SEEN", "LAG", "ATTENTION"}}
+	t := cmdline.Table{{"WORKSPACE", "STATE", "WHERE", "FOLDER", "SINCE", "LAST SEEN", "LAG", "ATTENTION"}}
 	for _, r := range rows {
 		lag := "-"
 		if r.Lag > 0 {
@@ -210,9 +244,20 @@ func rowsText(rows []fleet.Row, now time.Time) string {
 		if where == "" {
 			where = "-"
 		}
-		t = append(t, []string{r.Workspace, r.State, where, ago(r.Since), ago(r.LastSeen), lag, attention})
+		t = append(t, []string{r.Workspace, r.State, where, atHome(r.Folder, home), ago(r.Since), ago(r.LastSeen), lag, attention})
 	}
-	return t.String()
+	return t.Fit(width)
+}
+
+// atHome is a folder for people.
+func atHome(folder, home string) string {
+	if folder == "" {
+		return "-"
+	}
+	if rel, err := filepath.Rel(home, folder); filepath.IsAbs(home) && err == nil && filepath.IsLocal(rel) {
+		return filepath.Join("~", rel)
+	}
+	return folder
 }
 
 // span is a time for people, in its largest unit.

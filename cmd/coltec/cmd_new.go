@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/feature"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scaffold"
 	"github.com/coltec/coltec/pkg/spec"
 )
@@ -45,30 +47,63 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	made, err := p.makeNew(c, folder, given)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return p.printJSON(made)
+	}
+	shown := shellWord(c.Args().First())
+	p.say("%s: made from template %s %s (%d files)", c.Args().First(), made.Template, made.Version, len(made.Actions))
+	if made.bucket {
+		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", shown, shown)
+	} else {
+		p.say("next: coltec up %s", shown)
+	}
+	return nil
+}
+
+// madeNew is what new did.
+type madeNew struct {
+	Folder   string            `json:"folder"`
+	Template string            `json:"template"`
+	Version  string            `json:"version"`
+	Actions  []scaffold.Action `json:"actions"`
+
+	bucket bool // it keeps its files in one
+}
+
+// makeNew makes a workspace of a template and answers, which are asked for where they are
+// missing.
+func (p *program) makeNew(c *cli.Context, folder string, given map[string]string) (*madeNew, error) {
 	ref := c.String("template")
 	t, err := carried.Open(ref, ".")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answers, err := t.Answer(given, p.ask(c, len(given) == 0))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	tree, err := t.Render(answers)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if ref, err = fromFolder(folder, ref); err != nil {
-		return err
+		return nil, err
 	}
 	release, err := p.lock(c.Context, folder)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
+	if err := own(folder, tree); err != nil {
+		return nil, err
+	}
 	sp, err := p.apart(folder, tree)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	render := func(to string) (*scaffold.Plan, error) {
 		return p.render(to, tree, scaffold.NewRecord(ref, t, answers), sp)
@@ -80,19 +115,28 @@ func (p *program) newWorkspace(c *cli.Context) error {
 		plan, err = render(folder)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.trustMade(folder, rendered{ref, sp, tree}, nil)
-	if c.Bool("json") {
-		return p.printJSON(struct {
-			Folder   string            `json:"folder"`
-			Template string            `json:"template"`
-			Version  string            `json:"version"`
-			Actions  []scaffold.Action `json:"actions"`
-		}{folder, t.Name(), t.Version(), plan.Actions})
+	return &madeNew{folder, t.Name(), t.Version(), plan.Actions, (&workspace{folder, sp}).hasBucket()}, nil
+}
+
+// own is the error of a folder that has a dev container of its own, which the one of a
+// template would hide.
+func own(folder string, tree scaffold.Tree) error {
+	at := foreign(folder)
+	if at == "" {
+		return nil
 	}
-	p.say("%s: made from template %s %s (%d files)", c.Args().First(), t.Name(), t.Version(), len(plan.Actions))
-	return nil
+	if _, err := scaffold.ReadRecord(folder); err == nil {
+		return nil // a workspace, which is said
+	}
+	if f, ok := tree[at]; ok {
+		if b, err := optional(folder, at); err == nil && bytes.Equal(b, f.Data) {
+			return nil // cut off in the middle
+		}
+	}
+	return hint.Wrap(fmt.Errorf("cannot make a workspace in %s: it has a dev container of its own (%s)", folder, at), "bring Coltec into that: coltec init %s", shellWord(folder))
 }
 
 // forkInto makes a workspace in folder that has the files of another.
@@ -214,7 +258,7 @@ func cmdTemplates(p *program) *cli.Command {
 		Name:      "templates",
 		Usage:     "list the templates that coltec carries and the questions they ask",
 		ArgsUsage: "[TEMPLATE]",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}},
+		Flags:     []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print JSON"}, cmdline.WideFlag()},
 		Action:    func(c *cli.Context) error { return p.templates(c) },
 	}
 }
@@ -260,7 +304,7 @@ func (p *program) templates(c *cli.Context) error {
 			}
 			table = append(table, []string{"  " + q.Name, def, help})
 		}
-		fmt.Fprint(p.out, table)
+		fmt.Fprint(p.out, table.Fit(cmdline.WidthFor(c, p.raw.out)))
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func cmdSecrets(p *program) *cli.Command {
 }
 
 func (p *program) exportSecrets(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}

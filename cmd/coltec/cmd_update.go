@@ -38,14 +38,22 @@ func cmdUpdate(p *program) *cli.Command {
 func (p *program) update(c *cli.Context) error {
 	shown := c.Args().First()
 	if shown == "" {
-		shown = "."
+		shown = above()
 	}
 	folder, err := filepath.Abs(shown)
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(folder, answersName)); errors.Is(err, fs.ErrNotExist) {
+		w, err := p.open(c.Context, shown)
+		if err == nil {
+			shown, folder = w.folder, w.folder
+		} else if cmdline.CodeOf(err) == cmdline.CodeUsage {
+			return err
+		}
+	}
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
-		return hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", shown), "make one: coltec new %s --data org=… --data project=… --data env=…", shown)
+		return hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", shown), "make one: coltec new %s --data org=… --data project=… --data env=…", shellWord(shown))
 	}
 	look := c.Bool("dry-run") || c.Bool("diff") || c.Bool("check")
 	if !look {

@@ -86,12 +86,13 @@ func containerActs(folder string) ([]trust.Act, error) {
 // the path of the devcontainer.json that counts in the workspace. One that lies elsewhere
 // names files that nobody looks at, and --override-config is how ours gets there.
 func configArg(folder string, args []string) (at string, rest []string, err error) {
-	at = configName
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
 		switch name {
 		case "--override-config", "--workspace-folder":
 			return "", nil, cmdline.Usage("%s is not for coltec up: the workspace's own devcontainer.json is what was agreed to", name)
+		case "--docker-path": // and then coltec would look for the container elsewhere
+			return "", nil, cmdline.Usage("--docker-path is not for coltec up: set COLTEC_DOCKER, which every verb goes by")
 		case "--mount-git-worktree-common-dir": // wherever .git says
 			return "", nil, cmdline.Usage(`%s is not for coltec up: name the directory in "mounts" of devcontainer.json`, name)
 		case "--config":
@@ -111,12 +112,15 @@ func configArg(folder string, args []string) (at string, rest []string, err erro
 			return "", nil, cmdline.Usage("--config %s: it must be inside the workspace", value)
 		}
 	}
-	return at, rest, nil
+	if at == "" {
+		at, err = configAt(folder)
+	}
+	return at, rest, err
 }
 
 var errNoConfig = errors.New("no devcontainer.json")
 
 // noConfig is the error of a workspace that nothing can be brought up from.
 func noConfig(folder, at string) error {
-	return hint.Wrap(fmt.Errorf("%w: %s is not there", errNoConfig, filepath.Join(folder, at)), "coltec new writes one")
+	return hint.Wrap(fmt.Errorf("%w: %s is not there", errNoConfig, filepath.Join(folder, at)), "coltec init %s writes one", folder)
 }

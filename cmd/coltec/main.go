@@ -43,6 +43,10 @@ func newProgram(io stdio, environ []string) *program {
 // run is the whole program. Its result is the exit code (see codes).
 func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := newProgram(io, environ)
+	if words, ok := cmdline.Completing(args); ok {
+		cmdline.Complete(p.out, newApp(p), words, p.wordsFor)
+		return cmdline.CodeOK
+	}
 	return cmdline.Run(ctx, newApp(p), args, cmdline.CodeOf, syscall.SIGINT, syscall.SIGTERM)
 }
 

@@ -43,9 +43,9 @@ func (g agreements) agreed(folder string) (*trust.Record, error) {
 func untrusted(folder, at string, err error) error {
 	option := ""
 	if at != "" && at != configName {
-		option = "--config " + filepath.Join(folder, at) + " "
+		option = "--config " + shellWord(filepath.Join(folder, at)) + " "
 	}
-	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, folder)}
+	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, shellWord(folder))}
 }
 
 // placeOptions are the options of rclone that say where a remote is, and as whom it is
@@ -320,7 +320,7 @@ this host. So up asks when that is not what you agreed to; this agrees without a
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "show all of it, and agree to nothing"},
 			&cli.BoolFlag{Name: "revoke", Usage: "withdraw what was agreed to"},
-			&cli.StringFlag{Name: "config", Usage: "agree to the container of this devcontainer.json, `FILE` in the workspace, as for up -- --config FILE", Value: configName},
+			&cli.StringFlag{Name: "config", Usage: "agree to the container of this devcontainer.json, `FILE` in the workspace, as for up -- --config FILE"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return p.trust(c) },
@@ -328,7 +328,7 @@ this host. So up asks when that is not what you agreed to; this agrees without a
 }
 
 func (p *program) trust(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -390,14 +390,17 @@ func (p *program) trust(c *cli.Context) error {
 // devcontainer.json.
 func actsFor(c *cli.Context, folder string) (at string, acts []trust.Act, err error) {
 	if !c.IsSet("config") {
-		acts, err = containerActs(folder)
-		return configName, acts, err
+		at, err = configAt(folder)
+	} else {
+		at, _, err = configArg(folder, []string{"--config", c.String("config")})
 	}
-	at, _, err = configArg(folder, []string{"--config", c.String("config")})
 	if err != nil {
 		return "", nil, err
 	}
 	f, err := readConfig(folder, at)
+	if errors.Is(err, errNoConfig) && !c.IsSet("config") {
+		return at, nil, nil
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/internal/sample"
 )
@@ -75,8 +79,8 @@ func TestUpAsksAPerson(t *testing.T) {
 			}
 			got, err := os.ReadFile(ran)
 			if c.name == "yes" {
-				if !bytes.Equal(bytes.TrimSpace(got), bytes.TrimSpace(evil)) {
-					t.Errorf("what runs is %s, %v", got, err)
+				if diff := cmp.Diff(asAgreed(t, evil), asAgreed(t, got)); diff != "" {
+					t.Errorf("what runs is %s, %v: %s", got, err, diff)
 				}
 			} else if err == nil {
 				t.Errorf("it runs %s", got)
@@ -124,8 +128,21 @@ func TestDiffOnATerminal(t *testing.T) {
 	}
 }
 
+// asAgreed is a devcontainer.json without what up says beside it: of what the container is made.
+func asAgreed(t *testing.T, text []byte) (v map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	if c, ok := v["customizations"].(map[string]any); ok {
+		delete(c, "coltec")
+	}
+	return v
+}
+
 // What stands after -- cannot bring in a devcontainer.json that nobody agreed to.
 func TestConfigOfTheArguments(t *testing.T) {
+	dir := t.TempDir()
 	for _, c := range []struct {
 		args []string
 		at   string // "": refused
@@ -142,7 +159,11 @@ func TestConfigOfTheArguments(t *testing.T) {
 		{[]string{"--override-config=/w/x.json"}, "", ""},
 		{[]string{"--workspace-folder", "/elsewhere"}, "", ""},
 	} {
-		at, rest, err := configArg("/w", c.args)
+		args := slices.Clone(c.args)
+		for i := range args {
+			args[i] = strings.Replace(args[i], "/w/", dir+"/", 1)
+		}
+		at, rest, err := configArg(dir, args)
 		if at != c.at || strings.Join(rest, " ") != c.rest || (err != nil) != (c.at == "") {
 			t.Errorf("%q: %q, %q, %v", c.args, at, rest, err)
 		}

@@ -31,15 +31,18 @@ type ascent struct {
 	tools   devcontainer.Tools
 	config  *config
 	args    []string          // for the dev container CLI
+	anew    bool              // the container is to be made anew
 	given   secret.Values     // on the command line
 	plain   map[string]string // variables that are no secrets
 	secrets secret.Values
 	say     func(string)
+	// elsewhere is the machine that the container is on, where that is not this one.
+	elsewhere string
 }
 
 // up brings a workspace up.
 func (p *program) up(c *cli.Context) error {
-	w, err := open(c.Args().First())
+	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -54,7 +57,8 @@ func (p *program) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	a.args = args
+	a.args = slices.DeleteFunc(args, func(s string) bool { return s == removeExisting })
+	a.anew = len(a.args) < len(args) || c.Bool("recreate")
 	if a.tools, err = devcontainer.Find(p.environ); err != nil {
 		return err
 	}
@@ -92,6 +96,9 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 	if err := p.consent(c, a.w, a.config, a.given); err != nil {
 		return err
 	}
+	if err := p.fitHost(c.Context, a); err != nil {
+		return err
+	}
 	if err := p.writeFeature(a.w); err != nil { // the dev container CLI needs it by itself, too
 		return err
 	}
@@ -114,15 +121,26 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 // settled. A hook that failed leaves a container that works: coltecd is started there all
 // the same, and the error is reported at the end.
 func (p *program) bringUp(c *cli.Context, a *ascent) error {
-	_, upErr := a.tools.Up(c.Context, devcontainer.Up{
-		Folder: a.w.folder, Config: a.config.at, ConfigText: a.config.text, RemoteEnv: a.plain, Secrets: a.secrets, Args: a.args, Say: a.say,
-	})
+	text, err := p.renew(c, a)
+	if err != nil {
+		return err
+	}
+	a.config.text = text
+	if a.elsewhere != "" {
+		if err := p.prepareVolume(c.Context, a); err != nil {
+			return err
+		}
+	}
+	_, upErr := a.tools.Up(c.Context, a.asked())
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
 	ct, ok, err := a.tools.Of(c.Context, a.w.folder)
 	if err != nil || !ok || !ct.Running {
 		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container is not running"))
+	}
+	if err := p.standing(c, a, ct); err != nil {
+		return errors.Join(upErr, err)
 	}
 	if err := p.handOver(c.Context, a.tools, ct, a.secrets, a.plain, a.say); err != nil {
 		return errors.Join(upErr, err)
@@ -140,7 +158,16 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	case !healthy:
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
+	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", shellWord(a.w.folder), shellWord(a.w.folder))
 	return nil
+}
+
+// asked is what the dev container CLI is to bring up.
+func (a *ascent) asked(more ...string) devcontainer.Up {
+	return devcontainer.Up{
+		Folder: a.w.folder, Config: a.config.at, ConfigText: a.config.text, RemoteEnv: a.plain, Secrets: a.secrets,
+		Args: slices.Concat(a.args, more), Say: a.say,
+	}
 }
 
 func errUnless(known bool, text string) error {
@@ -196,7 +223,7 @@ func (p *program) handOver(ctx context.Context, t devcontainer.Tools, ct devcont
 		return nil
 	case 126, 127:
 		return hint.Wrap(errors.New("there is no coltecd in the container"),
-			`add "features": {"./coltec": {}} to %s, then: coltec up … -- --remove-existing-container`, configName)
+			"bring it in, then make the container anew: coltec init, then coltec up --recreate")
 	default:
 		return hint.Wrap(fmt.Errorf("coltecd does not start (exit %d): %s", code, out.last), "see coltec logs")
 	}
@@ -275,6 +302,11 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 	}
 	for _, a := range doc.Attention {
 		say("attention: %s", a)
+	}
+	for _, agent := range doc.Agents {
+		if text := agent.Sentence(time.Now()); text != "" {
+			say("%s", cmdline.OneLine(text))
+		}
 	}
 	say("%s", doc.State)
 	// A disabled workspace is as somebody wanted it.

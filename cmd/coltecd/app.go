@@ -2,12 +2,14 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/spec"
 )
 
 // variables are the environment variables that coltecd itself reads; docs/cli.md
@@ -21,6 +23,7 @@ var variables = []struct{ name, text string }{
 	{"COLTEC_LOG_FORMAT", "text or json, one object a line: the format of all logs"},
 	{"COLTEC_LOG_LEVEL", "debug, info, warn or error"},
 	{"COLTEC_RCLONE", "the rclone to run, instead of the one beside coltecd or in PATH"},
+	{spec.PlaceVar, "the path at which the spec has the workspace's folder (/workspace), on a machine where the folder is elsewhere; coltecd install sets it"},
 	{"COLTEC_NET_*", "the tailnet, see docs/tailnet.md"},
 	{"COLTEC_TAILSCALE_AUTH_KEY", "the key that joins the tailnet; else TAILSCALE_AUTH_KEY, TS_AUTHKEY"},
 	{"NO_COLOR", "set: no colour in status"},
@@ -45,9 +48,10 @@ func newApp(p *program) *cli.App {
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the spec `FILE` (default: " + daemon.SpecName + " here or above)"},
 		},
 		Commands: []*cli.Command{
-			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
+			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdWait(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p), cmdAgents(p),
-			cmdHistory(p), cmdConflicts(p), cmdVerify(p), cmdVersion(p),
+			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdConflicts(p), cmdVerify(p), cmdInstall(p), cmdUninstall(p), cmdVersion(p),
+			cmdline.CompletionCommand(p.name, p.out), cmdline.ManCommand(p.out, manual()),
 			cmdKeep(p), cmdSupervise(p), cmdGuard(p), cmdBecome(p), cmdFirst(p), cmdTailnetUp(p),
 		},
 		Action: func(c *cli.Context) error { return cmdline.NoVerb(c) },
@@ -73,4 +77,16 @@ func helpTail() string {
 	}
 	b.WriteString("\nEXIT CODES:\n" + codeTable("   "))
 	return b.String()
+}
+
+// manual is what the manual page has beside verbs and flags.
+func manual() cmdline.Manual {
+	m := cmdline.Manual{See: "coltec(1), rclone(1)"}
+	for _, c := range codes {
+		m.Codes = append(m.Codes, [2]string{strconv.Itoa(c.code), c.text})
+	}
+	for _, v := range variables {
+		m.Variables = append(m.Variables, [2]string{v.name, v.text})
+	}
+	return m
 }

@@ -26,6 +26,7 @@ PATH is a file of the tree, or the ID of a version as the list shows it.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
 			jsonFlag(),
+			cmdline.WideFlag(),
 		},
 		Action: func(c *cli.Context) error { return p.conflicts(c) },
 	}
@@ -91,6 +92,6 @@ func (p *program) listConflicts(c *cli.Context) error {
 		}
 		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID})
 	}
-	_, err = fmt.Fprint(p.out, t)
+	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "ID"))
 	return err
 }

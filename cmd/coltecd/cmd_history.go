@@ -32,13 +32,14 @@ history restore [PATH] --at T [--to DIR | --deleted]
 OLDER counts what a generation has in an earlier state than that of its time: files that
 changed while they were read, or could not be read. show and restore name them.
 
-T is a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:05Z, 2006-01-02 15:04).`,
+T is the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time (2006-01-02T15:04:05Z, 2006-01-02 15:04).`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "at", Usage: "the state at the generation or moment `T`"},
 			&cli.StringFlag{Name: "to", Usage: "restore to the directory `DIR`, and leave the tree as it is"},
 			&cli.BoolFlag{Name: "deleted", Usage: "restore what was deleted since, and change nothing that is there"},
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
 			jsonFlag(),
+			cmdline.WideFlag(),
 		},
 		Action: func(c *cli.Context) error { return p.history(c) },
 	}
@@ -89,7 +90,7 @@ func (p *program) generations(c *cli.Context) error {
 			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), cmdline.Size(bytes), countOrNone(older), strings.Join(changed, ", "),
 		})
 	}
-	_, err = fmt.Fprint(p.out, t)
+	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "GENERATION"))
 	return err
 }
 
@@ -157,7 +158,7 @@ func (p *program) versions(c *cli.Context, path string) error {
 		}
 		t = append(t, row)
 	}
-	_, err = fmt.Fprint(p.out, t)
+	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "GENERATION"))
 	return err
 }
 
@@ -209,6 +210,9 @@ func (p *program) restore(c *cli.Context, path string) (err error) {
 			fmt.Fprintf(p.out, "%s: %d files of generation %d are back\n", x.Replica, x.Placed, x.Generation)
 		} else {
 			fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", x.Replica, x.Generation, x.Placed, x.Removed)
+		}
+		if x.Dir != "" {
+			fmt.Fprintf(p.out, "  in %s\n", x.Dir)
 		}
 		for _, problem := range x.Problems {
 			fmt.Fprintf(p.out, "  not restored: %s\n", problem)

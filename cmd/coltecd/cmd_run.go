@@ -129,12 +129,15 @@ func (p *program) loadFor(c *cli.Context) (daemon.Options, error) {
 
 // load reads the spec at path, with what the environment changes of it.
 func (p *program) load(path string) (daemon.Options, error) {
-	sp, err := daemon.LoadSpec(path)
-	if err != nil {
+	if err := p.takeInstalled(path); err != nil {
 		return daemon.Options{}, err
 	}
-	if err := sp.ApplyEnvironment(p.lookup); err != nil {
-		return daemon.Options{}, exit{Code: codeUsage, Cause: err}
+	sp, err := daemon.ReadSpec(path, p.lookup)
+	if errors.Is(err, daemon.ErrEnvironment) {
+		err = exit{Code: codeUsage, Cause: err}
+	}
+	if err != nil {
+		return daemon.Options{}, err
 	}
 	return p.options(path, sp), nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -35,10 +36,11 @@ func cmdStatus(p *program) *cli.Command {
 			jsonFlag(),
 			&cli.BoolFlag{Name: "brief", Usage: "a line for each thing that needs attention, and nothing when all is well"},
 			&cli.Uint64Flag{Name: "after", Usage: "wait until something changes after `INDEX`, which --json names, but at most 2s"},
+			cmdline.WideFlag(),
 			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "print the state again at each change, until Ctrl-C"},
 		},
 		Action: func(c *cli.Context) error {
-			show := p.statusPrinter(c.Bool("json"), c.Bool("watch"))
+			show := p.statusPrinter(c)
 			if c.Bool("watch") {
 				return p.watchStatus(c, show)
 			}
@@ -137,15 +139,16 @@ func (p *program) absent(sp *spec.Spec) status.Document {
 }
 
 // statusPrinter shows one document after the other.
-func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error {
+func (p *program) statusPrinter(c *cli.Context) func(status.Document) error {
+	asJSON, watch := c.Bool("json"), c.Bool("watch")
 	if asJSON && watch {
 		return func(doc status.Document) error { return compactJSON(p.raw.out, doc) }
 	}
 	if asJSON {
 		return func(doc status.Document) error { return p.printJSON(doc) }
 	}
-	r := renderer{color: cmdline.IsTerminal(p.raw.out) && p.env("NO_COLOR") == "", now: time.Now}
-	clear := watch && cmdline.IsTerminal(p.raw.out)
+	r := renderer{color: cmdline.Colour(p.raw.out, p.environ), now: time.Now}
+	clear := watch && cmdline.Moves(p.raw.out, p.environ)
 	first := true
 	return func(doc status.Document) error {
 		switch {
@@ -155,6 +158,7 @@ func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error 
 			fmt.Fprintln(p.raw.out)
 		}
 		first = false
+		r.width = cmdline.WidthFor(c, p.raw.out) // it may have changed meanwhile
 		_, err := io.WriteString(p.raw.out, r.document(doc))
 		return err
 	}
@@ -162,6 +166,11 @@ func (p *program) statusPrinter(asJSON, watch bool) func(status.Document) error 
 
 // printBrief is what a new shell says: what is wrong, in a line each.
 func (p *program) printBrief(doc status.Document) error {
+	if i := slices.IndexFunc(doc.Replicas, func(r status.Replica) bool { return r.Name == spec.HomeReplica }); i >= 0 && doc.RestoreOf(doc.Replicas[i]) == status.RestoreUnderway {
+		if _, err := fmt.Fprintf(p.out, "coltec: what is carried of your home is still being restored: %s wait agents returns when agents have their conversations\n", p.name); err != nil {
+			return err
+		}
+	}
 	if doc.State == status.Running {
 		return nil
 	}

@@ -45,7 +45,7 @@ func cliDoc() []byte {
 }
 
 func TestEveryVerbIsInAFileOfItsName(t *testing.T) {
-	shared := map[string]string{"pause": "units", "resume": "units", "restart": "units", "reload": "units", "version": "version"}
+	shared := map[string]string{"pause": "units", "resume": "units", "restart": "units", "reload": "units", "version": "version", "checkpoints": "checkpoint"}
 	for _, c := range newApp(&program{}).VisibleCommands() {
 		name := c.Name
 		if shared[name] != "" {

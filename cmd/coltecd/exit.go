@@ -32,11 +32,11 @@ var codes = []struct {
 	{codeOK, "done; status: running, and nothing needs attention"},
 	{codeFailed, "failed; status: running, and something needs attention"},
 	{codeUsage, "wrong usage"},
-	{codeStopped, "status: not running, or disabled"},
+	{codeStopped, "status, wait: not running, or disabled"},
 	{codeUnknown, "status: cannot tell"},
 	{codeInvalid, "the spec is not valid"},
 	{codeOnlyHere, "sync, stop, run, restart REPLICA: done, but something is on this machine only; what is known of it is named"},
-	{codeTimeout, "start --wait: not restored within --timeout; it continues in the background"},
+	{codeTimeout, "start --wait, wait: not so far within --timeout; it continues in the background"},
 	{codeKept, "stop, run: everything is in the bucket, but the lease could not be given back; another machine waits until it runs out"},
 	{codeInterrupted, "interrupted (Ctrl-C)"},
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/coltec/coltec/internal/cmdline"
@@ -46,6 +45,10 @@ func newProgram(io stdio, environ []string) *program {
 func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := newProgram(io, environ)
 	p.name = filepath.Base(args[0])
+	if words, ok := cmdline.Completing(args); ok {
+		cmdline.Complete(p.out, newApp(p), words, p.wordsFor)
+		return codeOK
+	}
 	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
 }
 
@@ -64,9 +67,5 @@ func (p *program) env(name string) string {
 
 // disabled reports whether COLTEC_DISABLED is set to a yes.
 func (p *program) disabled() bool {
-	switch strings.ToLower(strings.TrimSpace(p.env("COLTEC_DISABLED"))) {
-	case "1", "true", "yes", "on":
-		return true
-	}
-	return false
+	return cmdline.Yes(p.env("COLTEC_DISABLED"))
 }

@@ -236,11 +236,11 @@ func Example() { // what --help ends with
 	// 0    done; status: running, and nothing needs attention
 	// 1    failed; status: running, and something needs attention
 	// 2    wrong usage
-	// 3    status: not running, or disabled
+	// 3    status, wait: not running, or disabled
 	// 4    status: cannot tell
 	// 5    the spec is not valid
 	// 6    sync, stop, run, restart REPLICA: done, but something is on this machine only; what is known of it is named
-	// 7    start --wait: not restored within --timeout; it continues in the background
+	// 7    start --wait, wait: not so far within --timeout; it continues in the background
 	// 8    stop, run: everything is in the bucket, but the lease could not be given back; another machine waits until it runs out
 	// 130  interrupted (Ctrl-C)
 }

@@ -20,8 +20,11 @@ import (
 // COLTEC_CONFIG, then the nearest one from the current directory upwards. One that is gone
 // at the moment, as with a branch of git that does not have it, is that of the coltecd that
 // still runs by it.
-func (p *program) findSpec(c *cli.Context) (string, error) {
-	if path := c.String("config"); path != "" {
+func (p *program) findSpec(c *cli.Context) (string, error) { return p.specNear(c.String("config")) }
+
+// specNear is findSpec with what --config says, "" for nothing.
+func (p *program) specNear(path string) (string, error) {
+	if path != "" {
 		return p.realPath(path, "--config")
 	}
 	if path := p.env("COLTEC_CONFIG"); path != "" {

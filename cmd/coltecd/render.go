@@ -35,6 +35,7 @@ var colorOf = map[string]string{
 // renderer writes a status document for people.
 type renderer struct {
 	color bool
+	width int // of a line of the terminal, in cells; 0: any
 	now   func() time.Time
 }
 
@@ -49,6 +50,7 @@ func (r renderer) document(d status.Document) string {
 		b.WriteString("\n" + r.replicas(d.Replicas))
 		b.WriteString(r.onlyHere(d.Replicas))
 	}
+	b.WriteString(r.agents(d.Agents))
 	if len(d.Attention) > 0 {
 		b.WriteString("\n" + r.paint(bold, "attention") + "\n")
 		for _, a := range d.Attention {
@@ -133,7 +135,7 @@ func (r renderer) units(units []status.Unit) string {
 			r.in(next), cmdline.OneLine(cmp.Or(u.LastError, u.LastExit, "-")),
 		})
 	}
-	return t.String()
+	return t.Fit(r.width)
 }
 
 func (r renderer) replicas(replicas []status.Replica) string {
@@ -148,7 +150,7 @@ func (r renderer) replicas(replicas []status.Replica) string {
 			strconv.Itoa(p.Pending), strconv.Itoa(p.Conflicts), spent(p.Cost), r.in(p.NextRun), cmdline.OneLine(p.LastError),
 		})
 	}
-	return t.String()
+	return t.Fit(r.width)
 }
 
 // onlyHere describes what the bucket does not have, a line for each reason.
@@ -163,6 +165,20 @@ func (r renderer) onlyHere(replicas []status.Replica) string {
 		return ""
 	}
 	return "\n" + r.paint(bold, "only on this machine") + "\n" + b.String()
+}
+
+// agents says who was at work, and how to go on.
+func (r renderer) agents(agents []status.Agent) string {
+	var b strings.Builder
+	for _, a := range agents {
+		if text := a.Sentence(r.now()); text != "" {
+			b.WriteString("  " + cmdline.OneLine(text) + "\n")
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n" + r.paint(bold, "agents") + "\n" + b.String()
 }
 
 // spent is what a replica took of the store.

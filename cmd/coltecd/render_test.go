@@ -35,6 +35,10 @@ func aDocument() status.Document {
 			{Name: "agents", Direction: "push-only", State: status.ReplicaRetrying, LastSync: ago(49 * time.Hour),
 				NextRun: ago(-10 * time.Second), LastError: "cannot push:\n\x1b[31mtimeout"},
 		},
+		Agents: []status.Agent{
+			{Name: "claude", State: status.AgentWorking, Talks: 2, LastTurn: ago(5 * time.Minute), Resume: []string{"claude", "--continue"}},
+			{Name: "codex", State: status.AgentNone, Resume: []string{"codex", "resume", "--last"}},
+		},
 		Attention: []string{"do this"},
 	}
 }
@@ -52,6 +56,9 @@ bad   service  failed   5s     -    10        in 5m00s  exit status 3
 REPLICA    DIRECTION      STATE                      LAST SYNC  PENDING  CONFLICTS  LAST HOUR        NEXT    LAST ERROR
 workspace  bidirectional  restoring 25%, 1m01s left  never      2        0          13 req, 3.0 MiB  -       -
 agents     push-only      retrying                   2d ago     0        0          -                in 10s  cannot push: ?[31mtimeout
+
+agents
+  claude: 2 conversations, last turn 11:55, working: claude --continue
 
 attention
   - do this

@@ -22,7 +22,7 @@ import (
 // only: the next start says so, and pushes it.
 func TestStopAndKill(t *testing.T) {
 	g := newGround(t)
-	dir := g.make("w", "dev-r", ` "--stop-timeout=60",`, "", `, "COLTEC_STOP_TIMEOUT": "50s"`, "")
+	dir := g.make("w", "dev-r", ` "--stop-timeout=60",`, ` "--stop-timeout=10",`, `, "COLTEC_STOP_TIMEOUT": "50s"`, "")
 	if out, err := g.up(dir); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

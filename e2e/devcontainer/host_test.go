@@ -243,8 +243,19 @@ func TestDoctor(t *testing.T) {
 	g := newGround(t)
 	dir := g.make("w", "dev-h")
 	out, err := g.doctor(dir)
-	if err != nil || strings.Count(out, "ok ") != 15 || strings.Contains(out, "skip") {
+	if err != nil || strings.Count(out, "ok ") != 16 || strings.Contains(out, "skip") {
 		t.Errorf("%v\n%s", err, out)
+	}
+	// As where root made the folder.
+	if err := os.Chown(dir, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	out, err = g.doctor(dir, g.podmanEnv()...)
+	if err == nil || !strings.Contains(out, "ok    podman\n") || !strings.Contains(out, "FAIL  user of the container: the folder is root's, and the container's user is vscode") {
+		t.Errorf("a folder of root's, with Podman: %v\n%s", err, out)
+	}
+	if err := os.Chown(dir, 1000, 1000); err != nil {
+		t.Fatal(err)
 	}
 	out, err = g.doctor(dir, "DOCKER_HOST=unix://"+g.dir+"/nobody.sock")
 	if err == nil || !strings.Contains(out, "FAIL  docker: docker ps: ") || !strings.Contains(out, "fix: start it: systemctl start docker") {

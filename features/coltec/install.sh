@@ -101,7 +101,11 @@ fi
 
 user=${_REMOTE_USER:-root}
 echo "$user" >"$share/user"
-cp "$here/entrypoint.sh" "$here/profile.sh" "$share/"
+cp "$here/entrypoint.sh" "$here/profile.sh" "$here/start.sh" "$share/"
+rm -f "$share/start"
+if [ "${START-}" = true ]; then
+	: >"$share/start"
+fi
 chmod 0644 "$share"/*
 
 # Each new interactive shell says what needs attention.

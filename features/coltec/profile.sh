@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # A new interactive shell on a terminal says what is wrong with the workspace's
-# persistence, and nothing when all is well. The variable is not exported: the
+# persistence, or that what is in the home is still being restored, and nothing when all is well. The variable is not exported: the
 # next shell tells it again.
 case $- in
 *i*)

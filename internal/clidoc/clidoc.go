@@ -22,7 +22,7 @@ type Page struct {
 func (p Page) Write(app *cli.App) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# %s: the command line\n\n<!-- Generated from the program: %s -->\n\n    %s\n\n%s\n", app.Name, p.Generator, app.UsageText, p.Intro)
-	b.WriteString("The answer goes to standard output, everything else to standard error.\n\n")
+	b.WriteString("The answer goes to standard output, everything else to standard error. With `--json` an error is\none line of JSON there, the last one: `{\"error\": {\"message\": \"…\", \"hints\": [\"…\"], \"exit\": 1}}`.\nTables are shortened to the width of a terminal (`--wide`: not); what goes elsewhere never is.\n\n")
 	docFlags(&b, app.Flags)
 	b.WriteString("\n## Verbs\n")
 	for _, c := range app.VisibleCommands() {

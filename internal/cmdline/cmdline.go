@@ -4,6 +4,7 @@
 package cmdline
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,6 +78,40 @@ func Fail(w io.Writer, err error) {
 	for _, h := range hint.Of(err) {
 		fmt.Fprintf(w, "hint: %s\n", h)
 	}
+}
+
+// Failure is an error as programs get it.
+type Failure struct {
+	Error struct {
+		Message string   `json:"message"`
+		Hints   []string `json:"hints"` // next steps for a person
+		Exit    int      `json:"exit"`  // the exit code
+	} `json:"error"`
+}
+
+// failJSON prints an error and its hints for a program, on one line, to a [PlainWriter].
+func failJSON(w io.Writer, err error, code int) {
+	if err == nil || err.Error() == "" {
+		return
+	}
+	var f Failure
+	f.Error.Message, f.Error.Hints, f.Error.Exit = err.Error(), append([]string{}, hint.Of(err)...), code
+	var line bytes.Buffer // a PlainWriter takes whole texts
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(f); err != nil {
+		panic(err) // texts and a number
+	}
+	_, _ = w.Write(line.Bytes()) // nobody is left to be told
+}
+
+// Yes reports whether the value of a variable is a yes.
+func Yes(value string) bool {
+	switch strings.ToLower(strings.TrimSpace(value)) {
+	case "1", "true", "yes", "on":
+		return true
+	}
+	return false
 }
 
 // Lookup gives a variable of an environment. An empty one counts as unset.

@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,18 @@ func Near(commands []*cli.Command, word string) string {
 			if d := distance(word, name); d < least {
 				best, least = c.Name, d
 			}
+		}
+	}
+	return best
+}
+
+// Nearest is the value of the key of words that is nearest to a word by its letters; "" if
+// none is near.
+func Nearest(word string, words map[string]string) string {
+	best, least := "", 1+min(2, (len(word)+1)/3)
+	for _, key := range slices.Sorted(maps.Keys(words)) {
+		if d := distance(word, key); d < least {
+			best, least = words[key], d
 		}
 	}
 	return best

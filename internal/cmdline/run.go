@@ -3,8 +3,10 @@ package cmdline
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -16,20 +18,38 @@ var errInterrupted = errors.New("interrupted")
 // exit code, which codeOf finds for an error. A panic is an error too. The signals
 // end the context of a verb; one that takes them over itself may.
 func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) int, signals ...os.Signal) (code int) {
+	words := Arrange(app, args)
+	fail := Fail
+	if wantsJSON(words) {
+		fail = func(w io.Writer, err error) { failJSON(w, err, codeOf(err)) }
+	}
 	defer func() {
 		if v := recover(); v != nil {
-			Fail(app.ErrWriter, Internal(v))
+			fail(app.ErrWriter, Internal(v))
 			code = CodeFailed
 		}
 	}()
 	ctx, stop := interruptible(ctx, signals)
 	defer stop()
-	err := app.RunContext(ctx, Arrange(app, args))
+	err := app.RunContext(ctx, words)
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(Exit)) {
 		return CodeInterrupted
 	}
-	Fail(app.ErrWriter, err)
+	fail(app.ErrWriter, err)
 	return codeOf(err)
+}
+
+// wantsJSON reports whether a command line asks for an answer in JSON.
+func wantsJSON(words []string) bool {
+	for _, word := range words[1:] {
+		if word == "--" {
+			return false
+		}
+		if name, _ := flagName(word); name == "json" && strings.HasPrefix(word, "-") {
+			return !strings.HasSuffix(word, "=false")
+		}
+	}
+	return false
 }
 
 func interruptible(ctx context.Context, signals []os.Signal) (context.Context, func()) {

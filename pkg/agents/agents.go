@@ -36,6 +36,15 @@ type Agent struct {
 	Variable Variable `yaml:"variable" json:"variable,omitzero"`
 	Talks    []string `yaml:"talks" json:"talks,omitempty"`   // the files that conversations are in
 	Resume   []string `yaml:"resume" json:"resume,omitempty"` // the command that goes on with the last one
+	Turns    []Turn   `yaml:"turns" json:"turns,omitempty"`   // what a line of a conversation says of its turn
+}
+
+// Turn is what a line of JSON of a conversation says: the last line to which one applies
+// tells whether a turn is under way.
+type Turn struct {
+	At   string   `yaml:"at" json:"at"`     // a field, those that it is in before it: payload.type
+	Is   []string `yaml:"is" json:"is"`     // its value is one of these
+	Ends bool     `yaml:"ends" json:"ends"` // the turn has ended; else it is under way
 }
 
 // Left is what does not travel, and why.

@@ -51,6 +51,7 @@ type Rules struct {
 	Remark   bool          // what is condemned is spared when a fresh mark needs it
 	Renumber bool          // what is sent after a condemnation gets other names
 	Bases    bool          // what a manifest is a difference from is needed too
+	Pins     bool          // what a checkpoint refers to is needed too
 	Sparse   func(live, size int64) bool
 	Small    func(live, sizes map[string]int64, few int) []string
 	Many     int // small objects that do not wait for a collection
@@ -58,7 +59,7 @@ type Rules struct {
 
 // All are the rules.
 var All = Rules{
-	Keep: store.Keep, Wait: store.Grace, Remark: true, Renumber: true, Bases: true,
+	Keep: store.Keep, Wait: store.Grace, Remark: true, Renumber: true, Bases: true, Pins: true,
 	Sparse: store.MostlyDead, Small: store.Scattered, Many: many,
 }
 
@@ -111,9 +112,32 @@ func Begin(ctx context.Context, rules Rules, root store.Root, head *store.Head, 
 	if err != nil {
 		return nil, err
 	}
-	r.kept, r.cut, r.segments = r.Keep(log.Generations, now, keep), log.Cut, log.Segments
+	r.kept, r.cut, r.segments = r.withPinned(log.Generations, r.Keep(log.Generations, now, keep)), log.Cut, log.Segments
 	r.Dropped = len(log.Generations) - len(r.kept)
 	return r, nil
+}
+
+// withPinned adds to the generations that are kept those of the log that are checkpoints.
+func (r *Run) withPinned(all, kept []store.Generation) []store.Generation {
+	stays := map[int64]bool{}
+	for _, g := range kept {
+		stays[g.Number] = true
+	}
+	for _, c := range r.head.Checkpoints {
+		stays[c.Number] = stays[c.Number] || r.Pins
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(g store.Generation) bool { return !stays[g.Number] })
+}
+
+// pinned are what the checkpoints refer to, also where the log has lost them.
+func (r *Run) pinned() []store.Generation {
+	var out []store.Generation
+	for _, c := range r.head.Checkpoints {
+		if r.Pins {
+			out = append(out, c.Generation)
+		}
+	}
+	return out
 }
 
 // Cut is why the oldest generations are dropped unread; nil: they are not.
@@ -137,7 +161,7 @@ func (r *Run) Replica(ctx context.Context, name string, prefix store.Bucket, s *
 // needs is everything that a replica's kept generations refer to.
 func (r *Run) needs(ctx context.Context, s *store.Snapshot, name string) (map[string]bool, error) {
 	var refs []string
-	for _, replicas := range append([]map[string]store.Ref{r.head.Replicas}, replicasOf(r.kept)...) {
+	for _, replicas := range append([]map[string]store.Ref{r.head.Replicas}, replicasOf(append(r.pinned(), r.kept...))...) {
 		if ref := replicas[name].Manifest; ref != "" {
 			refs = append(refs, ref)
 		}

@@ -46,6 +46,14 @@ func (f *fake) Await(_ context.Context, req AwaitRequest, _ func(string)) (statu
 func (f *fake) Sync(ctx context.Context, req SyncRequest, say func(string)) error {
 	return f.sync(ctx, req, say)
 }
+func (f *fake) Checkpoint(_ context.Context, req CheckpointRequest, _ func(string)) (Checkpoint, error) {
+	f.note("checkpoint %s", req.Name)
+	return Checkpoint{Name: req.Name}, nil
+}
+func (f *fake) RemoveCheckpoint(_ context.Context, name string) error {
+	f.note("remove %s", name)
+	return nil
+}
 func (f *fake) Takeover(_ context.Context, req TakeoverRequest, say func(string)) error {
 	f.note("takeover %v", req.Force)
 	say("asked")

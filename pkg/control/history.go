@@ -10,6 +10,8 @@ import (
 type History interface {
 	// Generations lists the kept generations, oldest first.
 	Generations(ctx context.Context, req GenerationsRequest, say func(string)) ([]Generation, error)
+	// Checkpoints lists the generations that have a name, in the order in which they got it.
+	Checkpoints(ctx context.Context, req CheckpointsRequest, say func(string)) ([]Checkpoint, error)
 	// Versions returns how a path was in the kept generations.
 	Versions(ctx context.Context, req VersionsRequest, say func(string)) (Versions, error)
 	// Changes returns what a generation changed.
@@ -35,6 +37,7 @@ type Ask string
 // The questions.
 const (
 	AskGenerations Ask = "generations"
+	AskCheckpoints Ask = "checkpoints"
 	AskVersions    Ask = "versions"
 	AskChanges     Ask = "changes"
 	AskRestore     Ask = "restore"
@@ -54,6 +57,12 @@ type question struct {
 type GenerationsRequest struct {
 	question
 	Replica string `json:"replica,omitempty"` // that must exist; the generations are those of all
+}
+
+// CheckpointsRequest asks for the generations that have a name.
+type CheckpointsRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // that must exist; checkpoints are of all
 }
 
 // VersionsRequest asks how a path was.
@@ -110,6 +119,15 @@ type Generation struct {
 	Nonce    string          `json:"nonce"` // of the write that committed it
 	Time     time.Time       `json:"time"`
 	Replicas map[string]Tree `json:"replicas"`
+}
+
+// Checkpoint is a generation that has a name, and is kept until it is taken away.
+type Checkpoint struct {
+	Name string    `json:"name"`
+	Text string    `json:"text,omitempty"` // what a person said of it
+	Host string    `json:"host,omitempty"` // on which it was made
+	Made time.Time `json:"made"`
+	Generation
 }
 
 // Tree is what a generation has of a replica.
@@ -169,6 +187,7 @@ type Change struct {
 // Placed is what a restore did in one replica.
 type Placed struct {
 	Replica    string   `json:"replica"`
+	Dir        string   `json:"dir,omitempty"` // of an export of all replicas: where this one is
 	Generation int64    `json:"generation"`
 	Placed     int      `json:"placed"`
 	Removed    int      `json:"removed"` // that were not there then
@@ -231,6 +250,12 @@ var _ History = (*Client)(nil)
 func (c *Client) Generations(ctx context.Context, req GenerationsRequest, say func(string)) ([]Generation, error) {
 	req.Ask = AskGenerations
 	return read[[]Generation](ctx, c, req, say)
+}
+
+// Checkpoints implements [History].
+func (c *Client) Checkpoints(ctx context.Context, req CheckpointsRequest, say func(string)) ([]Checkpoint, error) {
+	req.Ask = AskCheckpoints
+	return read[[]Checkpoint](ctx, c, req, say)
 }
 
 // Versions implements [History].

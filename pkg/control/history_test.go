@@ -40,6 +40,9 @@ var (
 func (p *past) Generations(_ context.Context, req GenerationsRequest, say func(string)) ([]Generation, error) {
 	return at(p, req, say, []Generation{generation})
 }
+func (p *past) Checkpoints(_ context.Context, req CheckpointsRequest, say func(string)) ([]Checkpoint, error) {
+	return at(p, req, say, []Checkpoint{{Name: "a", Text: "b", Generation: generation}})
+}
 func (p *past) Versions(_ context.Context, req VersionsRequest, say func(string)) (Versions, error) {
 	return at(p, req, say, versions)
 }

@@ -22,6 +22,11 @@ type Handler interface {
 	// Sync runs the named replicas (all when none is named) now, and returns
 	// with their outcome. say takes lines of progress for the person who waits.
 	Sync(ctx context.Context, req SyncRequest, say func(string)) error
+	// Checkpoint brings what changed to the bucket and gives that generation a name. A
+	// checkpoint that comes with account.ErrOnlyHere is made, without what that names.
+	Checkpoint(ctx context.Context, req CheckpointRequest, say func(string)) (Checkpoint, error)
+	// RemoveCheckpoint takes a name away.
+	RemoveCheckpoint(ctx context.Context, name string) error
 	// Takeover asks the holder of the lease to hand over, or takes it by force,
 	// and returns when it is ours.
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
@@ -60,6 +65,12 @@ type SyncRequest struct {
 	AllowDelete bool     `json:"allow_delete,omitempty"` // let the deletions that a brake holds back go through
 }
 
+// CheckpointRequest asks for a checkpoint.
+type CheckpointRequest struct {
+	Name string `json:"name"`           // a letter, then letters, digits, dot, dash, underscore; at most 63
+	Text string `json:"text,omitempty"` // for people; at most 200 bytes
+}
+
 // LogoutRequest asks that logins be removed.
 type LogoutRequest struct {
 	Agents []string `json:"agents,omitempty"` // whose; none: of all
@@ -91,7 +102,7 @@ type ProvideRequest struct {
 // Event is one change of state.
 type Event struct {
 	Time    time.Time `json:"time"`
-	Subject string    `json:"subject"` // workspace | lease | unit | replica | attention
+	Subject string    `json:"subject"` // workspace | lease | unit | replica | agent | attention
 	Name    string    `json:"name,omitempty"`
 	From    string    `json:"from,omitempty"`
 	To      string    `json:"to,omitempty"`
@@ -109,6 +120,8 @@ func (s *Server) table() []route {
 		answers(s, "await", "Await", h.Await),
 		get("events", "Events", Event{}, s.events),
 		does(s, "sync", "Sync", h.Sync),
+		answers(s, "checkpoint", "Checkpoint", h.Checkpoint),
+		does(s, "checkpoint/remove", "RemoveCheckpoint", acts(h.RemoveCheckpoint)),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
 		does(s, "logout", "Logout", h.Logout),
@@ -119,6 +132,7 @@ func (s *Server) table() []route {
 		does(s, "reload", "Reload", func(ctx context.Context, _ struct{}, say func(string)) error { return h.Reload(ctx, say) }),
 		does(s, "provide", "Provide", h.Provide),
 		asks(s, AskGenerations, "Generations", h.Generations),
+		asks(s, AskCheckpoints, "Checkpoints", h.Checkpoints),
 		asks(s, AskVersions, "Versions", h.Versions),
 		asks(s, AskChanges, "Changes", h.Changes),
 		asks(s, AskRestore, "Restore", h.Restore),
@@ -153,6 +167,17 @@ func (c *Client) Await(ctx context.Context, req AwaitRequest) (doc status.Docume
 // Sync runs a cycle now and waits for its outcome.
 func (c *Client) Sync(ctx context.Context, req SyncRequest, say func(string)) error {
 	return c.call(ctx, "sync", req, say)
+}
+
+// Checkpoint asks for a checkpoint and waits until it is made.
+func (c *Client) Checkpoint(ctx context.Context, req CheckpointRequest, say func(string)) (made Checkpoint, err error) {
+	err = c.ask(ctx, "checkpoint", req, &made, say)
+	return made, err
+}
+
+// RemoveCheckpoint takes a name away.
+func (c *Client) RemoveCheckpoint(ctx context.Context, name string) error {
+	return c.call(ctx, "checkpoint/remove", NameRequest{name}, nil)
 }
 
 // Takeover asks for the lease and waits until it is there.

@@ -1,4 +1,4 @@
-// Package devcontainer drives Docker and the dev container CLI: it brings the
+// Package devcontainer drives Docker, or Podman, and the dev container CLI: it brings the
 // container of a folder up, finds it again, and runs programs in it. Command
 // lines are made by pure functions; no value of a secret is ever on one.
 package devcontainer
@@ -32,6 +32,16 @@ const (
 	LabelEnv      = "coltec.env"
 )
 
+// Labels of Docker Compose: which project a container is of, and where its files are.
+const (
+	labelComposeProject = "com.docker.compose.project"
+	labelComposeDir     = "com.docker.compose.project.working_dir"
+)
+
+// ClientVar is the variable that names the client of the containers: docker, podman, or a
+// path of one of them.
+const ClientVar = "COLTEC_DOCKER"
+
 // DataFolder is where the CLI keeps its marks inside the container. Its default
 // is in the user's home: where a volume of another uid is mounted there, the CLI
 // skips every hook and reports success.
@@ -47,16 +57,31 @@ type Tools struct {
 	Environ []string // of the children
 }
 
-// Docker finds the docker client.
+// Docker finds the client of the containers: what COLTEC_DOCKER names, else docker, else
+// podman.
 func Docker(environ []string) (Tools, error) {
 	t := Tools{Environ: environ}
 	var err error
-	if t.Docker, err = lookPath("docker", environ); err != nil {
-		return t, hint.Wrap(errors.New("cannot find docker on PATH"),
-			"install it: apt-get install docker.io (Debian, Ubuntu), brew install --cask docker (macOS), or see https://docs.docker.com/get-docker/")
+	if name := variable(environ, ClientVar); name != "" {
+		if t.Docker, err = lookPath(name, environ); err != nil {
+			return t, hint.Wrap(fmt.Errorf("cannot find %q, which %s names", name, ClientVar), "name docker or podman, or the path of one, or unset it")
+		}
+		return t, nil
 	}
-	return t, nil
+	for _, name := range []string{"docker", "podman"} {
+		if t.Docker, err = lookPath(name, environ); err == nil {
+			return t, nil
+		}
+	}
+	return t, hint.Wrap(errors.New("cannot find docker on PATH"),
+		"install it: apt-get install docker.io (Debian, Ubuntu), brew install --cask docker (macOS), or see https://docs.docker.com/get-docker/")
 }
+
+// Client names the client of the containers, for people.
+func (t Tools) Client() string { return filepath.Base(t.Docker) }
+
+// Podman reports whether the client is Podman's.
+func (t Tools) Podman() bool { return strings.HasPrefix(t.Client(), "podman") }
 
 // Find finds docker and the dev container CLI.
 func Find(environ []string) (Tools, error) {
@@ -79,7 +104,11 @@ func FindCLI(environ []string) (string, error) {
 }
 
 func lookPath(name string, environ []string) (string, error) {
-	for _, dir := range filepath.SplitList(variable(environ, "PATH")) {
+	dirs := filepath.SplitList(variable(environ, "PATH"))
+	if filepath.IsAbs(name) {
+		dirs, name = []string{filepath.Dir(name)}, filepath.Base(name)
+	}
+	for _, dir := range dirs {
 		file := filepath.Join(dir, name)
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 && filepath.IsAbs(file) {
 			return file, nil
@@ -106,14 +135,19 @@ type Container struct {
 	Created string
 	Labels  map[string]string
 	Mounts  []Mount
+	Setting []string // of its own environment, NAME=value: those of [ofItself] alone, others may be secrets
 }
 
-// Mount is a place of the host in a container.
-type Mount struct{ Source, Destination string }
+// Mount is a place of the host in a container, or a volume, which has a name.
+type Mount struct{ Name, Source, Destination string }
 
 // Workspace is the folder in the container that the folder on the host is
-// mounted at, alone or as a part of what is mounted; "" when it is not.
+// mounted at, alone or as a part of what is mounted, or that of the volume that is mounted in
+// its place; "" when there is none.
 func (c Container) Workspace() string {
+	if m, ok := c.volume(); ok {
+		return m.Destination
+	}
 	for _, m := range c.Mounts {
 		rel, err := filepath.Rel(m.Source, c.Folder())
 		if err == nil && filepath.IsLocal(rel) {
@@ -131,17 +165,25 @@ type metadata struct {
 	RemoteUser    string            `json:"remoteUser"`
 	ContainerUser string            `json:"containerUser"`
 	RemoteEnv     map[string]string `json:"remoteEnv"`
+
+	Customizations struct {
+		Coltec struct{ Made Made }
+	}
 }
 
-func (c Container) metadata() metadata {
-	var parts []metadata
+// parts are those of the label, the later ones counting over the earlier.
+func (c Container) parts() (parts []metadata) {
 	if json.Unmarshal([]byte(c.Labels[LabelMetadata]), &parts) != nil {
 		var one metadata // a single object counts as a list of one
 		_ = json.Unmarshal([]byte(c.Labels[LabelMetadata]), &one)
 		parts = []metadata{one}
 	}
+	return parts
+}
+
+func (c Container) metadata() metadata {
 	all := metadata{RemoteEnv: map[string]string{}}
-	for _, p := range parts {
+	for _, p := range c.parts() {
 		if p.RemoteUser != "" {
 			all.RemoteUser = p.RemoteUser
 		}
@@ -186,13 +228,16 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	if t.Podman() {
+		return t.inspectWhole(ctx, ids)
+	}
 	// Labels of `ps` are joined by commas, which a label may hold.
 	out, err = t.output(ctx, append([]string{"inspect", "--type", "container", "--format", inspectFormat}, ids...)...)
 	var list []Container
 	for line := range strings.Lines(string(out)) {
 		var c Container
 		if err := json.Unmarshal([]byte(line), &c); err != nil {
-			return nil, fmt.Errorf("cannot read what docker inspect printed: %w", err)
+			return nil, fmt.Errorf("cannot read what %s inspect printed: %w", t.Client(), err)
 		}
 		list = append(list, c)
 	}
@@ -202,7 +247,51 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 	return list, nil
 }
 
-const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}}}`
+// inspectWhole is what is known of containers, by the answer that both clients give alike:
+// in formats Podman has other names.
+func (t Tools) inspectWhole(ctx context.Context, ids []string) ([]Container, error) {
+	out, err := t.output(ctx, append([]string{"inspect", "--type", "container"}, ids...)...)
+	var whole []struct {
+		ID      string `json:"Id"`
+		Created string
+		State   struct {
+			Running bool
+			Status  string
+		}
+		Config struct {
+			Labels map[string]string
+			Env    []string
+		}
+		Mounts []Mount
+	}
+	if bad := json.Unmarshal(out, &whole); bad != nil {
+		return nil, errors.Join(err, fmt.Errorf("cannot read what %s inspect printed: %w", t.Client(), bad))
+	}
+	var list []Container
+	for _, w := range whole {
+		list = append(list, Container{w.ID, w.State.Running, w.State.Status, w.Created, w.Config.Labels, w.Mounts, onlyItself(w.Config.Env)})
+	}
+	return list, nil // one that went meanwhile is not an error
+}
+
+// onlyItself are the settings of [ofItself].
+func onlyItself(env []string) []string {
+	return slices.DeleteFunc(env, func(kv string) bool { return !strings.HasPrefix(kv, ofItself+"=") })
+}
+
+// ofItself is the variable of a container that is read: whether coltecd is to do nothing there.
+const ofItself = "COLTEC_DISABLED"
+
+const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}},"Setting":[{{range .Config.Env}}{{$v := split . "="}}{{if eq (index $v 0) "` + ofItself + `"}}{{json .}}{{end}}{{end}}]}`
+
+// Switch is the value of the variable by which a workspace's coltecd is told to do nothing,
+// "" where nobody set it.
+func (c Container) Switch() string {
+	if value, ok := c.Env()[ofItself]; ok {
+		return value
+	}
+	return variable(c.Setting, ofItself)
+}
 
 // Of gives the container of a folder; ok is false when there is none. Of
 // several the running one counts, then the youngest.
@@ -211,21 +300,62 @@ func (t Tools) Of(ctx context.Context, folder string) (c Container, ok bool, err
 	if err != nil || len(list) == 0 {
 		return c, false, err
 	}
-	return slices.MaxFunc(list, func(a, b Container) int {
-		if a.Running != b.Running {
-			if a.Running {
-				return 1
-			}
-			return -1
-		}
-		return strings.Compare(a.Created, b.Created)
-	}), true, nil
+	return slices.MaxFunc(list, preferred), true, nil
 }
 
-// Stop stops a container, giving it grace before it is killed.
+// preferred compares containers of a folder: a running one counts, then the youngest.
+func preferred(a, b Container) int {
+	if a.Running != b.Running {
+		if a.Running {
+			return 1
+		}
+		return -1
+	}
+	return strings.Compare(a.Created, b.Created)
+}
+
+// OnePerFolder gives of the containers of each folder the one that counts, as [Tools.Of] does.
+func OnePerFolder(all []Container) []Container {
+	best := map[string]Container{}
+	for _, c := range all {
+		if was, ok := best[c.Folder()]; !ok || preferred(c, was) > 0 {
+			best[c.Folder()] = c
+		}
+	}
+	var list []Container
+	for _, folder := range slices.Sorted(maps.Keys(best)) {
+		list = append(list, best[folder])
+	}
+	return list
+}
+
+// Stop stops a container, giving it grace before it is killed, and then those of its Compose
+// project that are no workspace of their own: a database beside it has no use without it.
 func (t Tools) Stop(ctx context.Context, c Container, grace time.Duration) error {
-	_, err := t.output(ctx, "stop", "--time", fmt.Sprint(int(grace.Seconds())), c.ID)
-	return err
+	ids := []string{c.ID}
+	if project := c.Labels[labelComposeProject]; project != "" {
+		list, err := t.List(ctx, labelComposeProject+"="+project, labelComposeDir+"="+c.Labels[labelComposeDir])
+		if err != nil {
+			return err
+		}
+		ids = append(ids, beside(list)...)
+	}
+	for _, id := range ids { // one after the other: what is used by a workspace outlasts it
+		if _, err := t.output(ctx, "stop", "--time", fmt.Sprint(int(grace.Seconds())), id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beside are those of a Compose project's containers that run and are no workspace.
+func beside(project []Container) (ids []string) {
+	for _, c := range project {
+		if c.Running && c.Folder() == "" {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
 }
 
 // output runs docker and gives what it printed. Its last words are the error.
@@ -238,18 +368,19 @@ func (t Tools) output(ctx context.Context, args ...string) ([]byte, error) {
 		return out, context.Cause(ctx)
 	}
 	if err != nil {
-		return out, dockerError(args[0], err, errs.String())
+		return out, t.clientError(args[0], err, errs.String())
 	}
 	return out, nil
 }
 
-func dockerError(verb string, err error, text string) error {
+func (t Tools) clientError(verb string, err error, text string) error {
 	words := lastLine(text)
 	if words != "" {
 		err = errors.New(words)
 	}
-	err = fmt.Errorf("docker %s: %w", verb, err)
+	err = fmt.Errorf("%s %s: %w", t.Client(), verb, err)
 	switch {
+	case t.Podman():
 	case strings.Contains(text, "Cannot connect to the Docker daemon"), strings.Contains(text, "failed to connect to the docker API"):
 		return hint.Wrap(err, "start it: systemctl start docker (Linux), or Docker Desktop")
 	case strings.Contains(text, "permission denied"):
@@ -343,7 +474,7 @@ func (t Tools) Run(ctx context.Context, c Container, e Exec) (int, error) {
 	case errors.As(err, &exited) && exited.Exited():
 		return exited.ExitCode(), nil
 	default:
-		return -1, fmt.Errorf("docker exec: %w", err)
+		return -1, fmt.Errorf("%s exec: %w", t.Client(), err)
 	}
 }
 

@@ -110,6 +110,22 @@ func (u Up) argv(text string) []string {
 	return append(args, u.Args...)
 }
 
+// clientArg is the client as the CLI runs it.
+func (t Tools) clientArg() string {
+	if variable(t.Environ, ClientVar) == "" && t.Client() == "docker" {
+		return "docker" // found by the CLI as it was by us
+	}
+	return t.Docker
+}
+
+// args are those of the CLI that name the client, where it is not the one that it takes.
+func (t Tools) args() []string {
+	if c := t.clientArg(); c != "docker" {
+		return []string{"--docker-path", c}
+	}
+	return nil
+}
+
 // Up brings the container of a folder up and waits for its hooks. A container
 // may be up in spite of an error: a hook failed. Then the result says which.
 func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
@@ -124,7 +140,7 @@ func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
 	if err := os.WriteFile(text, u.ConfigText, 0o600); err != nil {
 		return Result{}, fmt.Errorf("cannot run the dev container CLI: %w", err)
 	}
-	cmd := t.command(ctx, t.CLI, u.argv(text)...)
+	cmd := t.command(ctx, t.CLI, append(u.argv(text), t.args()...)...)
 	cmd.Env = append(slices.Clone(t.Environ), "TMPDIR="+temp)
 	var feed func()
 	if len(u.Secrets) > 0 {
@@ -151,7 +167,7 @@ func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
 	if feed != nil {
 		go feed()
 	}
-	talk := &talk{say: u.Say}
+	talk := &talk{say: u.Say, client: t.clientArg()}
 	talk.follow(logs)
 	err = cmd.Wait()
 	if ctx.Err() != nil {
@@ -202,9 +218,10 @@ type entry struct {
 
 // talk makes a few lines for people of the CLI's log.
 type talk struct {
-	say  func(string)
-	told string
-	last []string // what was printed last, for an error
+	say    func(string)
+	client string // as the CLI runs it
+	told   string
+	last   []string // what was printed last, for an error
 }
 
 const (
@@ -227,15 +244,15 @@ func (t *talk) follow(r io.Reader) {
 	_, _ = io.Copy(io.Discard, r) // a longer line must not stop the CLI
 }
 
-// Steps of the CLI, by how the log names them.
+// Steps of the CLI, by how the log names them, with CLIENT for the client's name or path.
 var steps = []struct {
 	prefix, text string
 }{
-	{"Run: docker pull", "pulling the image"},
-	{"Run: docker build", "building the image"},
-	{"Run: docker buildx build", "building the image"},
+	{"Run: CLIENT pull", "pulling the image"},
+	{"Run: CLIENT build", "building the image"},
+	{"Run: CLIENT buildx build", "building the image"},
 	{"Starting container", "starting the container"},
-	{"Run: docker start", "starting the container"},
+	{"Run: CLIENT start", "starting the container"},
 }
 
 // colors are escape sequences, which are for a terminal of the CLI's own.
@@ -245,7 +262,7 @@ func (t *talk) entry(e entry) {
 	switch e.Type {
 	case "start":
 		for _, s := range steps {
-			if strings.HasPrefix(e.Text, s.prefix) {
+			if strings.HasPrefix(e.Text, strings.ReplaceAll(s.prefix, "CLIENT", t.client)) {
 				t.tell(s.text)
 			}
 		}

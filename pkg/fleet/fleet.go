@@ -28,6 +28,7 @@ type Local struct {
 	Folder    string
 	Container string // short id; "" without one
 	Running   bool
+	Disabled  bool             // its coltecd is told to do nothing
 	Status    *status.Document // the last one that coltecd wrote; nil: none
 	Written   time.Time        // when that was
 }
@@ -59,6 +60,7 @@ func see(h *store.Head, at time.Time) Seen {
 // State of a workspace, as a row shows it: coltecd's own, or one of these.
 const (
 	Down       = "down"       // here, and its container does not run
+	New        = "new"        // here, and never had a container that wrote a status
 	Silent     = "silent"     // it runs and coltecd has not written for a while
 	Elsewhere  = "elsewhere"  // held on another machine
 	Free       = "free"       // in the bucket, and nobody holds it
@@ -126,8 +128,12 @@ func (l Local) row(now time.Time) Row {
 		}
 	}
 	switch {
+	case l.Container == "" && !l.Running && l.Status == nil:
+		row.State = New
 	case !l.Running:
 		row.Lag = 0
+	case l.Disabled: // what an earlier coltecd wrote is not how it is
+		row.State, row.Lag, row.Attention = string(status.Disabled), 0, []string{}
 	case l.Status == nil:
 		row.State = Silent
 		row.Attention = append(row.Attention, "coltecd has not written a status: see coltec status "+l.Folder)
@@ -152,7 +158,7 @@ func (l Local) row(now time.Time) Row {
 // join adds what the bucket knows to a workspace of this host that is down: who
 // holds it, or what another machine could not send.
 func (r *Row) join(s Seen, now time.Time) {
-	if r.State != Down {
+	if r.State != Down && r.State != New {
 		return
 	}
 	there := s.row(now)

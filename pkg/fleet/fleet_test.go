@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,38 @@ func TestRows(t *testing.T) {
 		}
 		if r.Workspace == "o/p/up" && r.Lag != 7 {
 			t.Errorf("lag %v", r.Lag)
+		}
+	}
+}
+
+// What is here and never ran, was told to do nothing, or lost its container.
+func TestRowsOfWhatDoesNotRun(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	long := now.Add(-time.Hour)
+	pending := &status.Document{State: status.Running, Replicas: []status.Replica{{Name: "r", Pending: 2}}, Attention: []string{"old"}}
+	held := Seen{Head: store.Head{Workspace: "o/p/taken", State: store.Held, TTL: 1e6, Holder: store.Holder{Host: "laptop"}}, At: now}
+	rows := Rows([]Local{
+		{Workspace: "o/p/new", Folder: "/n"},
+		{Workspace: "o/p/taken", Folder: "/t"},
+		{Workspace: "o/p/gone", Folder: "/g", Status: pending, Written: long},
+		{Workspace: "o/p/off", Folder: "/o", Container: "c", Running: true, Disabled: true},
+		{Workspace: "o/p/off-again", Folder: "/a", Container: "c", Running: true, Disabled: true, Status: pending, Written: long},
+		{Workspace: "o/p/off-down", Folder: "/f", Container: "c", Disabled: true, Status: pending, Written: long},
+		{Workspace: "o/p/silent", Folder: "/s", Container: "c", Running: true},
+	}, []Seen{held}, now)
+	want := map[string]string{
+		"o/p/new": "new here 0", "o/p/taken": "new laptop 0", "o/p/gone": "down here 1", "o/p/off": "disabled here 0",
+		"o/p/off-again": "disabled here 0", "o/p/off-down": "down here 1", "o/p/silent": "silent here 1",
+	}
+	if len(rows) != len(want) {
+		t.Errorf("%d rows", len(rows))
+	}
+	for _, r := range rows {
+		if got := fmt.Sprintf("%s %s %d", r.State, r.Where, len(r.Attention)); got != want[r.Workspace] {
+			t.Errorf("%s: %s, want %s: %q", r.Workspace, got, want[r.Workspace], r.Attention)
+		}
+		if r.Folder == "" {
+			t.Errorf("%s has no folder", r.Workspace)
 		}
 	}
 }

@@ -106,7 +106,30 @@ func (r *Reader) Log(ctx context.Context) ([]store.Generation, error) {
 	if errors.Is(r.log.Cut, store.ErrImpossible) {
 		return nil, r.log.Cut
 	}
-	return r.log.Generations, nil
+	return withCheckpoints(r.log.Generations, h.Checkpoints), nil
+}
+
+// withCheckpoints are generations with those that have a name and are in no log any more.
+func withCheckpoints(gens []store.Generation, named []store.Checkpoint) []store.Generation {
+	all := slices.Clone(gens)
+	for _, c := range named {
+		i, is := slices.BinarySearchFunc(all, c.Number, byNumber)
+		if !is {
+			all = slices.Insert(all, i, c.Generation)
+		}
+	}
+	return all
+}
+
+func byNumber(g store.Generation, n int64) int { return cmp.Compare(g.Number, n) }
+
+// Checkpoints are the generations that have a name, in the order in which they got it.
+func (r *Reader) Checkpoints(ctx context.Context) ([]store.Checkpoint, error) {
+	h, err := r.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.Checkpoints, nil
 }
 
 // ErrHeadLost is returned where a workspace has no head any more.
@@ -140,8 +163,8 @@ var ErrNothingCommitted = errors.New("nothing was ever committed")
 // ErrNoGeneration is returned where no kept generation is as old as was asked for.
 var ErrNoGeneration = errors.New("there is no such generation")
 
-// At finds a generation: by number, or by a moment, whose state is the last one
-// committed before it.
+// At finds a generation: by the name of a checkpoint, by number, or by a moment, whose state
+// is the last one committed before it.
 func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Generation, error) {
 	gens, err := r.Log(ctx)
 	if err != nil {
@@ -152,6 +175,9 @@ func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Genera
 	}
 	if at == "" {
 		return gens[len(gens)-1], nil
+	}
+	if c, is := r.now.Checkpoint(at); is {
+		return c.Generation, nil
 	}
 	if n, err := strconv.ParseInt(at, 10, 64); err == nil {
 		return numbered(gens, n)
@@ -170,7 +196,7 @@ func (r *Reader) At(ctx context.Context, at string, now time.Time) (store.Genera
 }
 
 func numbered(gens []store.Generation, n int64) (store.Generation, error) {
-	i, ok := slices.BinarySearchFunc(gens, n, func(g store.Generation, n int64) int { return cmp.Compare(g.Number, n) })
+	i, ok := slices.BinarySearchFunc(gens, n, byNumber)
 	if ok {
 		return gens[i], nil
 	}
@@ -196,7 +222,7 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, hint.Wrap(fmt.Errorf("cannot read the time %q", text),
-		"say a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
+		"say the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
 }
 
 // Replica finds a replica by its name.
@@ -209,13 +235,15 @@ func (r *Reader) Replica(name string) (scope.Replica, bool) {
 }
 
 // Find finds the replica that a path lies in, and the path within it. Relative
-// paths are those of the first replica; "." is all of it.
+// paths are those of the first replica that is not of a home, in which nobody works, or of
+// the first one; "." is all of it.
 func (r *Reader) Find(path string) (scope.Replica, string, error) {
 	if len(r.o.Replicas) == 0 {
 		return scope.Replica{}, "", errors.New("this workspace has no replicas")
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.o.Replicas[0].Path, path)
+		first := max(slices.IndexFunc(r.o.Replicas, func(x scope.Replica) bool { return !x.Home }), 0)
+		path = filepath.Join(r.o.Replicas[first].Path, path)
 	}
 	path = filepath.Clean(path)
 	best := -1
@@ -284,6 +312,7 @@ func (r *Reader) Tree(ctx context.Context, x scope.Replica, g store.Generation) 
 // Placed is what a restore did.
 type Placed struct {
 	Replica    string   `json:"replica"`
+	Dir        string   `json:"dir,omitempty"` // where it was exported to
 	Generation int64    `json:"generation"`
 	Placed     int      `json:"placed"`
 	Removed    int      `json:"removed"` // that were not there then
@@ -340,10 +369,9 @@ func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g sto
 	return placedOf(x, g, out, older, left...), err
 }
 
-// ExportAll writes a generation of several replicas to a directory: the first
-// one at the top, others where they lie in it, or by their name. left are those
-// that the generation has no tree of. A tree that has a link where another one lies
-// leads that nowhere.
+// ExportAll writes a generation of several replicas to a directory, as [arrange] lays them
+// out; each of placed says where it is. left are those that the generation has no tree of. A
+// tree that has a link where another one lies leads that nowhere.
 func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g store.Generation, dir string, o ExportOptions) (placed []*Placed, left []string, err error) {
 	if err := errors.Join(replica.Vacant(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return nil, nil, err
@@ -353,25 +381,83 @@ func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g stor
 		return nil, nil, err
 	}
 	defer root.Close()
-	for _, x := range replicas {
+	for _, x := range arrange(replicas) {
 		if g.Replicas[x.Name].Manifest == "" {
 			left = append(left, x.Name)
 			continue
 		}
-		rel, err := filepath.Rel(replicas[0].Path, x.Path)
-		if err != nil || !filepath.IsLocal(rel) {
-			rel = x.Name
+		if x.beside {
+			x.rel = unused(root, x.rel)
 		}
-		if err := replica.MakeIn(root, rel); err != nil {
+		if err := replica.MakeIn(root, x.rel); err != nil {
 			return placed, left, fmt.Errorf("cannot export replica %q: %w", x.Name, err)
 		}
-		p, err := r.Export(ctx, x, "", g, filepath.Join(dir, rel), o)
+		p, err := r.Export(ctx, x.Replica, "", g, filepath.Join(dir, x.rel), o)
 		if err != nil {
 			return placed, left, err
 		}
+		p.Dir = filepath.Join(dir, x.rel)
 		placed = append(placed, p)
 	}
 	return placed, left, nil
+}
+
+// arranged is a replica, and where it lies in an export.
+type arranged struct {
+	scope.Replica
+	rel    string // "." is the top
+	beside bool   // it is not below the one at the top: rel is its name
+}
+
+// arrange says where replicas lie in an export, those first in which others lie. At the top is
+// the first that is in no other, and is no part of a home directory (~); those below its path
+// lie in it as on their machine, others by their name.
+func arrange(replicas []scope.Replica) (list []arranged) {
+	inOther := func(x scope.Replica) bool {
+		return slices.ContainsFunc(replicas, func(y scope.Replica) bool {
+			rel, err := filepath.Rel(y.Path, x.Path)
+			return err == nil && rel != "." && filepath.IsLocal(rel)
+		})
+	}
+	top := slices.IndexFunc(replicas, func(x scope.Replica) bool { return !strings.HasPrefix(x.Path, "~") && !inOther(x) })
+	top = max(top, 0)
+	for i, x := range replicas {
+		rel, err := filepath.Rel(replicas[top].Path, x.Path)
+		switch {
+		case i == top:
+			list = append(list, arranged{x, ".", false})
+		case err == nil && rel != "." && filepath.IsLocal(rel):
+			list = append(list, arranged{x, rel, false})
+		default:
+			list = append(list, arranged{x, x.Name, true})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b arranged) int {
+		return cmp.Or(order(a.beside, b.beside), order(a.rel != ".", b.rel != "."), strings.Compare(a.rel, b.rel))
+	})
+	return list
+}
+
+// order puts false before true.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// unused is a name that the one at the top has not: a folder of it that is called as another
+// replica is not mixed with that.
+func unused(root *os.Root, name string) string {
+	for {
+		if _, err := root.Lstat(name); err != nil { // what cannot be made is said then
+			return name
+		}
+		name += ".replica"
+	}
 }
 
 // laid is what a tree has at and below a path ("" for all), with each whole where it belongs.

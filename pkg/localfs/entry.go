@@ -59,7 +59,10 @@ func (m *Met) At() string {
 }
 
 // errKind is for what trees do not carry.
-var errKind = errors.New("sockets, fifos and devices are not carried")
+var errKind = errors.New(ReasonKind)
+
+// ReasonKind is why sockets, fifos and devices are unknown.
+const ReasonKind = "sockets, fifos and devices are not carried"
 
 func entryOf(path string, st *unix.Stat_t, dirfd int, name string) (*Entry, error) {
 	s := &Entry{Path: path, Seen: seenOf(st)}

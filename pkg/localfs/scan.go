@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/tree"
 	"golang.org/x/sys/unix"
@@ -128,6 +129,10 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		return
 	}
 	s, err := entryOf(path, &st, dirfd, name)
+	if errors.Is(err, errKind) && (!w.match.File(path) || knownSocket(name)) {
+		w.unknown(Unknown{Path: path, Reason: "excluded", Quiet: true})
+		return
+	}
 	if err != nil {
 		w.skip(path, err)
 		return
@@ -150,6 +155,12 @@ func (w *walker) child(dirfd int, path, name string, dev uint64) {
 		return
 	}
 	w.enter(dirfd, name, s, st.Dev)
+}
+
+// knownSocket reports whether a name is that of a socket that a user's own daemons make in
+// their directories wherever they run: of GnuPG, and of agents of ssh.
+func knownSocket(name string) bool {
+	return strings.HasPrefix(name, "S.gpg-agent") || slices.Contains([]string{"S.scdaemon", "S.dirmngr", "S.keyboxd", "S.uiserver", "ssh-agent.sock"}, name)
 }
 
 // leftOut is of what is not carried: on purpose, but for what has the name of our own

@@ -53,7 +53,7 @@ var about = map[Class]struct {
 	Precondition:  {false, false, "somebody else wrote it", ""},
 	NotFound:      {false, false, "not found", ""},
 	Unauthorized:  {false, false, "the store refuses the credentials", "check the access key, the secret key and what they may do with this bucket"},
-	ClockSkew:     {true, false, "this machine's clock is too far from the store's", "set the clock (after a suspend, restart the container or its virtual machine)"},
+	ClockSkew:     {true, false, "this machine's clock is too far from the store's", "set the clock: sudo timedatectl set-ntp true (after a suspend, restart the container or its virtual machine)"},
 	NoBucket:      {false, false, "the bucket does not exist", "make the bucket, or correct its name and the endpoint"},
 	WrongRegion:   {false, false, "the bucket is in another region than the remote says", regionStep("")},
 	Archived:      {false, false, "the object is in an archive", "restore it in the store, and end the rule of the bucket that archives what is below this prefix: coltecd reads it at any time"},

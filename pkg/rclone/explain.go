@@ -2,6 +2,7 @@ package rclone
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -97,6 +98,62 @@ var rights = map[string]string{
 	"copy":     "to read and write (s3:GetObject, s3:PutObject)",
 }
 
+// given is how a value of a workspace that coltec made is given anew.
+func given(name string) string {
+	return "fnox set " + name + " in a workspace that coltec made, or that variable in the environment"
+}
+
+// codeSteps say what is next by the code of S3, where it says more than its class.
+var codeSteps = map[string]string{
+	"InvalidAccessKeyId":    "the store has no such access key: give its own (" + given("RCLONE_S3_ACCESS_KEY_ID") + "), and check the endpoint: each store knows its own keys alone",
+	"SignatureDoesNotMatch": "the secret key is not the access key's: give it whole (" + given("RCLONE_S3_SECRET_ACCESS_KEY") + ")",
+	"ExpiredToken":          "check the access key: the session that it is of is over; log in again, and give the new keys",
+	"InvalidToken":          "the session token is not the access key's: log in again, and give all three keys anew",
+	"TokenRefreshRequired":  "check the access key: the session that it is of is over; log in again, and give the new keys",
+	"NoSuchBucket":          "make the bucket, or correct its name and the endpoint (" + given("RCLONE_BUCKET") + ")",
+	"InvalidBucketName":     "correct the bucket's name (" + given("RCLONE_BUCKET") + "): small letters, digits, - and .; a path below it is path_prefix",
+	"PermanentRedirect":     "the bucket is at another endpoint, which the store names: correct it (" + given("RCLONE_S3_ENDPOINT") + ")",
+	"AllAccessDisabled":     "the account of the key is closed: see the console of the store",
+	"AccountProblem":        "the account of the key has a problem: see the console of the store",
+}
+
+// Symptom is what a person meets, for the page about it.
+type Symptom struct {
+	Says string // the sentence of the error
+	Sign string // what in the words behind that tells it from others; "" for the class's own
+	Step string
+}
+
+// Symptoms are all that have a next step, by the tables that the errors take theirs from.
+func Symptoms() (list []Symptom) {
+	for _, class := range slices.Sorted(maps.Keys(about)) {
+		a := about[class]
+		if a.hint != "" {
+			list = append(list, Symptom{a.text, "", a.hint})
+		}
+		for _, code := range slices.Sorted(maps.Keys(codeSteps)) {
+			if s3Codes[code] == class {
+				list = append(list, Symptom{a.text, code, codeSteps[code]})
+			}
+		}
+		switch class {
+		case Unauthorized:
+			for _, op := range slices.Sorted(maps.Keys(rights)) {
+				list = append(list, Symptom{a.text, "AccessDenied to “cannot " + op + "”", rightsStep(op)})
+			}
+		case Unreachable:
+			for _, c := range certificates {
+				list = append(list, Symptom{a.text, c.text, c.step})
+			}
+		}
+	}
+	return list
+}
+
+func rightsStep(op string) string {
+	return "give the key the right " + rights[op] + "; if it should have that, check the access key and the secret key"
+}
+
 // explain gives an error the step that its own words lead to.
 func (r *Remote) explain(e *Error, msg string) {
 	low := strings.ToLower(msg)
@@ -119,6 +176,10 @@ func (r *Remote) explain(e *Error, msg string) {
 	case e.Class == NoBucket && r.behind != "":
 		e.step = r.behind
 	case e.Class == Unauthorized && (strings.Contains(msg, "api error AccessDenied") || strings.Contains(msg, "api error Forbidden")) && rights[e.Op] != "":
-		e.step = "give the key the right " + rights[e.Op] + "; if it should have that, check the access key and the secret key"
+		e.step = rightsStep(e.Op)
+	case e.Class != WrongRegion: // which has its own
+		if m := apiCode.FindStringSubmatch(msg); m != nil && s3Codes[m[1]] == e.Class && e.step == "" {
+			e.step = codeSteps[m[1]]
+		}
 	}
 }

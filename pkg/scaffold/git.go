@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -57,12 +58,49 @@ func clone(s string) (dir, folder string, err error) {
 	if ref != "" {
 		args = append(args, "--branch="+ref)
 	}
-	cmd := exec.Command(git, append(args, "--", url, dir)...)
-	// No question on the terminal, and no transport that runs a command of the URL's.
-	cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=https:http:ssh:file")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	run := func(args ...string) error {
+		cmd := exec.Command(git, args...)
+		// No question on the terminal, and no transport that runs a command of the URL's.
+		cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL="+transports(url))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	}
+	if err := run(append(args, "--", url, dir)...); err != nil {
 		os.RemoveAll(dir)
-		return "", "", hint.Wrap(fmt.Errorf("git clone: %w: %s", err, strings.TrimSpace(string(out))), "a template in git is URL[//FOLDER][#BRANCH or #TAG]")
+		return "", "", hint.Wrap(fmt.Errorf("git clone: %w", err), "a template in git is URL[//FOLDER][#BRANCH or #TAG]")
+	}
+	err = run("-C", dir, "submodule", "--quiet", "update", "--init", "--recursive")
+	if err == nil {
+		err = withoutGit(dir)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", "", hint.Wrap(fmt.Errorf("its submodules cannot be had: git submodule: %w", err), "give git the right to read them, or make them plain folders of the template")
 	}
 	return dir, folder, nil
+}
+
+// transports are those by which git may get a repository and its submodules: one from
+// elsewhere names no folder of this machine.
+func transports(url string) string {
+	if strings.HasPrefix(url, "file://") {
+		return "https:http:ssh:file"
+	}
+	return "https:http:ssh"
+}
+
+// withoutGit removes the files by which submodules name their repository: they are no part of
+// a template.
+func withoutGit(dir string) error {
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.Name() != ".git":
+			return err
+		case d.IsDir():
+			return fs.SkipDir
+		}
+		return os.Remove(name)
+	})
 }

@@ -41,9 +41,13 @@ type Replica struct {
 	Layout    string // snapshot or mirror
 	Interval  time.Duration
 	Watch     bool // push a change soon after it was made, and not at the next interval
-	Filter    *filter.Filter
-	Wholes    whole.Kinds // that the tree may have
-	Blocked   string      // a word for a person when the replica cannot run as it is set up
+	// Gather is how far apart saves are, at least, that changes bring about. Who asks for
+	// one does not wait.
+	Gather  time.Duration
+	Home    bool // in the home of the workspace's user
+	Filter  *filter.Filter
+	Wholes  whole.Kinds // that the tree may have
+	Blocked string      // a word for a person when the replica cannot run as it is set up
 	// Ground says why the tree must not be opened where it is: what is missing is made.
 	// nil: it may.
 	Ground func() error

@@ -33,9 +33,6 @@ type Agent struct {
 	LoginsFiles []string `yaml:"logins_files"`
 }
 
-// homeReplica is the name of the replica that carries what agents keep in the home.
-const homeReplica = "home"
-
 // adoptAgents has what the listed agents keep in the home carried by one replica: that of
 // the name home, where the spec has one that is of the home, or one of its own.
 func adoptAgents(s *Spec) {
@@ -55,9 +52,9 @@ func adoptAgents(s *Spec) {
 	}
 	include = append(agents.Include(listed), named...)
 	p := &s.Persistence
-	i := slices.IndexFunc(p.Sync, func(y Sync) bool { return y.Name == homeReplica && path.Clean(y.Path) == homeMark })
+	i := slices.IndexFunc(p.Sync, func(y Sync) bool { return y.Name == HomeReplica && path.Clean(y.Path) == homeMark })
 	if i < 0 {
-		p.Sync = append(p.Sync, Sync{Name: homeReplica, Path: homeMark})
+		p.Sync = append(p.Sync, Sync{Name: HomeReplica, Path: homeMark})
 		s.src.origin = append(s.src.origin, "agents")
 		i = len(p.Sync) - 1
 	} else if len(p.Sync[i].Include) == 0 { // all of the home, by the spec's own word

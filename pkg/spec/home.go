@@ -126,3 +126,6 @@ func (y *Sync) Trees() []string {
 	}
 	return append(all, path.Join(y.Path, ".coltec"))
 }
+
+// HomeReplica is the name of the replica of the home that agents are carried by.
+const HomeReplica = "home"

@@ -31,6 +31,7 @@ type Document struct {
 	Lease     Lease      `json:"lease"`
 	Units     []Unit     `json:"units"`
 	Replicas  []Replica  `json:"replicas"`
+	Agents    []Agent    `json:"agents,omitempty"`  // that the spec lists and that are known, in its order
 	Network   *Network   `json:"network,omitempty"` // nil: networking is not asked for
 	Attention []string   `json:"attention"`         // sentences for a person, each with the next step
 	// Accounts is true of a coltecd that says what is only here: in OnlyHere, and by how

@@ -79,8 +79,8 @@ func (l *Lease) GiveBack(left []account.Left) func(*Head) {
 	}
 }
 
-// Collected publishes the outcome of a collection: change is made to the head
-// in one write, which is a renewal too.
+// Collected publishes the outcome of a collection, or of what else makes no generation:
+// change is made to the head in one write, which is a renewal too.
 func (l *Lease) Collected(ctx context.Context, change func(*Head)) error {
 	if err := l.mine(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -53,6 +54,8 @@ type Head struct {
 	Recent     []Generation      `json:"recent"`            // the last generations, newest last
 	Log        string            `json:"log,omitempty"`     // key of the object with the ones before
 	Proven     *Proof            `json:"proven,omitempty"`  // that the store compares and swaps; immutable
+
+	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // generations with a name, in the order in which they got it
 
 	Deletions map[string]Deletions `json:"deletions,omitempty"` // replica → what was decided of its deletions, and what was not
 
@@ -256,6 +259,7 @@ func (h *Head) Clone() Head {
 	c.Recent = append([]Generation(nil), h.Recent...)
 	c.Condemned = maps.Clone(h.Condemned)
 	c.Deletions = maps.Clone(h.Deletions)
+	c.Checkpoints = slices.Clone(h.Checkpoints)
 	return c
 }
 
@@ -349,7 +353,7 @@ func (h *Head) check() error {
 			return fmt.Errorf("a name of %d bytes in the head", len(word))
 		}
 	}
-	if err := checkRefs(h.Replicas); err != nil {
+	if err := errors.Join(checkRefs(h.Replicas), h.checkCheckpoints()); err != nil {
 		return err
 	}
 	last, err := checkGenerations(h.Recent)

@@ -90,11 +90,10 @@ func isEnvironment(raw json.RawMessage) bool {
 	return true
 }
 
-// OurFeature is the Feature that coltec writes anew before each start, beside the
-// devcontainer.json in ours.
+// ours has the Feature that coltec writes anew before each start.
 const (
-	OurFeature = "./coltec"
 	ours       = ".devcontainer"
+	ourFeature = ours + "/coltec"
 )
 
 // deepest is how far Features may depend on each other.
@@ -273,11 +272,12 @@ func (r *reader) features(raw json.RawMessage, depth int) error {
 		return fmt.Errorf("the depth of Features that depend on each other is more than %d", deepest)
 	}
 	for _, name := range slices.Sorted(maps.Keys(list)) {
-		if name == OurFeature && r.label(r.dir) == ours {
+		local := strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../")
+		if local && depth == 0 && r.label(filepath.Join(r.dir, name)) == ourFeature {
 			continue
 		}
 		r.acts = append(r.acts, Act{"feature", name})
-		if !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "../") {
+		if !local {
 			continue
 		}
 		err := r.feature(filepath.Join(r.dir, name, "devcontainer-feature.json"), depth)

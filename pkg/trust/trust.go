@@ -200,6 +200,25 @@ func (s Store) Load(folder string) (*Record, error) {
 	return &r, nil
 }
 
+// Folders are those that there is a record of, sorted. What else lies in the store, and what
+// cannot be read, is none.
+func (s Store) Folders() []string {
+	files, err := os.ReadDir(string(s))
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, f := range files {
+		b, err := wholefile.Read(filepath.Join(string(s), f.Name()), wholefile.ByHand)
+		var r Record
+		if err == nil && json.Unmarshal(b, &r) == nil && r.Folder != "" && s.file(r.Folder) == filepath.Join(string(s), f.Name()) {
+			list = append(list, r.Folder)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
 // Has reports whether there is a record of a folder, an absolute path without links,
 // readable or not.
 func (s Store) Has(folder string) bool {

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/coltec/coltec/internal/sample"
+)
+
+// completed makes a home with coltec on PATH and two workspaces that are known there, one of
+// which has run, and gives the folder that shells begin in.
+func completed(t *testing.T) string {
+	t.Helper()
+	home := t.TempDir()
+	bin := filepath.Join(home, "bin")
+	if err := os.MkdirAll(filepath.Join(home, "apart", "a-folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	coltec := executable(t, bin)
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("PATH", bin+":/usr/bin:/bin") // without a docker: it is not asked
+	for _, env := range []string{"dev-one", "try-two"} {
+		if out, err := exec.Command(coltec, "new", filepath.Join(home, "ws", env), "--data", "org=acme", "--data", "project=widget", "--data", "env="+env, "--data", "persistence_enabled=false").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	logs := filepath.Join(home, "ws", "dev-one", logsName)
+	doc := `{"state": "running", "lease": {"generation": 42}, "units": [{"name": "web-server", "kind": "service", "state": "running"}, {"name": "worker", "kind": "service"}], "replicas": [{"name": "workspace", "state": "synced"}]}`
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(logs, "status.json"), []byte(doc), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	apart := filepath.Join(home, "apart")
+	t.Chdir(apart)
+	return apart
+}
+
+// asked are the questions to shells: what is typed, and all that it may become.
+var asked = map[string]string{
+	"coltec stat":                         "status",
+	"coltec templ":                        "templates",
+	"coltec keep":                         "",
+	"coltec secrets e":                    "export",
+	"coltec status dev":                   "dev-one",
+	"coltec status acme/widget/t":         "acme/widget/try-two",
+	"coltec status --js":                  "--json",
+	"coltec logs dev-one w":               "web-server worker",
+	"coltec logs dev-one --lines 5 c":     "coltecd",
+	"coltec logs acme/widget/dev-one web": "web-server",
+	"coltec export dev-one --at 4":        "42 41 40",
+	"coltec new x --template b":           "base",
+	"coltec completion ":                  "bash fish zsh",
+	"coltec templates b":                  "base",
+	"coltec new x --fork acme/":           "acme/widget/dev-one acme/widget/try-two",
+	"coltec logs try-two w":               "",
+}
+
+// In the real shells.
+func TestCompletionInBash(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	for typed, want := range asked {
+		words := strings.Split(typed, " ")
+		script := `source <(coltec completion bash) || exit; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coltec coltec; printf '%s\n' "${COMPREPLY[@]}"`
+		holdCompletions(t, typed, want, exec.Command("bash", append([]string{"-c", script, "bash"}, words...)...))
+	}
+}
+
+func TestCompletionInFish(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	for typed, want := range asked {
+		holdCompletions(t, typed, want, exec.Command("fish", "--no-config", "-c", "coltec completion fish | source; complete --do-complete $argv[1] | string split -f1 \\t", typed))
+	}
+}
+
+func holdCompletions(t *testing.T, typed, want string, cmd *exec.Cmd) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if exit := cmd.ProcessState; exit == nil || err != nil && len(out) > 0 {
+		t.Fatalf("%s: %v\n%s", typed, err, out)
+	}
+	if got := strings.Join(strings.Fields(string(out)), " "); got != want && !sameWords(got, want) {
+		t.Errorf("%s: %q, want %q", typed, got, want)
+	}
+}
+
+// sameWords reports whether both have the same words: shells sort as they like.
+func sameWords(a, b string) bool {
+	words := map[string]int{}
+	for _, w := range strings.Fields(a) {
+		words[w]++
+	}
+	for _, w := range strings.Fields(b) {
+		words[w]--
+	}
+	for _, n := range words {
+		if n != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// A person types at a terminal, presses the tab key, and what was completed runs.
+func TestCompletionAtATerminal(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	shells := map[string]struct {
+		argv  []string
+		begin string
+	}{
+		"bash": {[]string{"bash", "--norc", "--noprofile", "-i"}, "bind 'set bell-style none'; source <(coltec completion bash)"},
+		"zsh":  {[]string{"zsh", "-f", "-i"}, "autoload -U compinit && compinit -u -D; source <(coltec completion zsh)"},
+	}
+	for name, s := range shells {
+		for typed, want := range map[string]string{
+			"coltec templ\t\r":               "QUESTION",
+			"coltec check try-t\t\r":         "1 workspaces: valid",
+			"coltec check acme/widget/t\t\r": "1 workspaces: valid",
+			"coltec check a-fo\t\r":          "not-readable: a-folder",
+			"coltec templates b\t\r":         "QUESTION",
+		} {
+			t.Run(name+"/"+strings.TrimSpace(typed), func(t *testing.T) {
+				t.Setenv("TERM", "dumb")
+				x := onTerminal(t, s.argv[0], s.argv[1:]...)
+				defer func() { _ = x.cmd.Process.Kill(); _ = x.cmd.Wait() }()
+				x.types(s.begin+"; echo rea''dy\r", "ready")
+				x.types(typed, want)
+			})
+		}
+	}
+}
+
+// types writes to the terminal, and waits for words.
+func (x *terminal) types(text, want string) {
+	x.t.Helper()
+	if _, err := io.WriteString(x.pty, text); err != nil {
+		x.t.Fatal(err)
+	}
+	var b [256]byte
+	for from := x.said.Len(); !strings.Contains(x.said.String()[from:], want); {
+		n, err := x.pty.Read(b[:])
+		x.said.Write(b[:n])
+		if err != nil {
+			x.t.Fatalf("%q: no %q: %v\n%s", text, want, err, x.said.String())
+		}
+	}
+}
+
+// The manual page has no warning of those who read such pages, and all verbs.
+func TestManualPage(t *testing.T) {
+	sample.Long(t)
+	home := t.TempDir()
+	coltec := executable(t, home)
+	page, err := exec.Command(coltec, "man").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(home, "coltec.1")
+	if err := os.WriteFile(file, page, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	lint, _ := exec.Command("mandoc", "-Tlint", "-Wwarning", file).CombinedOutput() // it ends with what it found
+	for line := range strings.Lines(string(lint)) {
+		if !strings.Contains(line, "missing date") { // of a build that says none
+			t.Error(line)
+		}
+	}
+	cmd := exec.Command("man", "--warnings", "-l", file)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=80", "MANPAGER=cat")
+	var said strings.Builder
+	cmd.Stderr = &said
+	text, err := cmd.Output()
+	if err != nil || said.Len() > 0 {
+		t.Fatalf("%v: %s", err, said.String())
+	}
+	for _, c := range newApp(&program{}).VisibleCommands() {
+		if !strings.Contains(string(text), "coltec "+c.Name) {
+			t.Errorf("%s is missing", c.Name)
+		}
+	}
+}
+
+// A workspace that is known in several ways, by what was agreed to and as a neighbour, by a
+// link too, is offered once.
+func TestKnownOnce(t *testing.T) {
+	sample.Long(t)
+	apart := completed(t)
+	ws := filepath.Join(apart, "..", "ws")
+	if err := os.Symlink("dev-one", filepath.Join(ws, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{ws, filepath.Join(ws, "dev-one"), filepath.Join(ws, "link"), filepath.Join(ws, "try-two", ".devcontainer")} {
+		t.Chdir(dir)
+		words := map[string]int{}
+		for _, w := range newProgram(stdio{}, os.Environ()).workspaceWords(false) {
+			words[w.Word]++
+		}
+		if len(words) != 4 || words["dev-one"] != 1 || words["acme/widget/try-two"] != 1 {
+			t.Errorf("%s: %v", dir, words)
+		}
+	}
+}

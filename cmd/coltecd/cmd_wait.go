@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/daemon"
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/spec"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// goals are what wait waits for.
+var goals = []string{"agents", "restored", "ready"}
+
+func cmdWait(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "wait",
+		Usage:     "return when the workspace has come so far, and print nothing",
+		ArgsUsage: strings.Join(goals, "|"),
+		Description: `agents: what is of the user's home (the replica home) is restored, so an agent that starts now has its conversations.
+restored: all replicas are restored.
+ready: they are, no hook is at work, and every service runs, and is ready where the spec has a probe of it.
+A replica that is paused or was restored before counts at once. What cannot come so far without a person ends the wait with an error.`,
+		Flags: []cli.Flag{
+			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "wait at most this `DURATION`; 0: until it is so", Value: restorePatience},
+		},
+		Action: func(c *cli.Context) error {
+			goal := c.Args().First()
+			switch {
+			case c.Args().Len() != 1 || !slices.Contains(goals, goal):
+				return cmdline.Usage("wait takes one of %s", strings.Join(goals, ", "))
+			case c.Duration("timeout") < 0:
+				return cmdline.Usage("--timeout must not be less than 0")
+			}
+			return p.wait(c, goal, c.Duration("timeout"))
+		},
+	}
+}
+
+// wait returns when the workspace has come as far as goal says. A coltecd that is started
+// again meanwhile is waited for, too.
+func (p *program) wait(c *cli.Context, goal string, patience time.Duration) error {
+	probed, err := p.probed(c)
+	if err != nil {
+		return err
+	}
+	began := c.Context
+	asking, cancel := bounded(began, patience)
+	defer cancel()
+	c.Context = asking
+	var doc status.Document
+	for after := uint64(0); ; after = doc.Index {
+		now, err := p.status(c, after)
+		switch {
+		case began.Err() != nil:
+			return context.Cause(began)
+		case asking.Err() != nil:
+			return p.notSoFar(goal, patience)
+		case err != nil:
+			return err
+		case now.State == status.Stopped || now.State == status.Disabled:
+			return exit{Code: codeStopped, Cause: hint.Wrap(errors.New("coltecd is not running"), "start it: %s start", p.name)}
+		}
+		doc = now
+		reached, err := reaches(doc, goal, probed)
+		if reached || err != nil {
+			return err
+		}
+	}
+}
+
+// notSoFar is the error of a wait whose time is over.
+func (p *program) notSoFar(goal string, patience time.Duration) error {
+	return exit{Code: codeTimeout, Cause: hint.Wrap(
+		fmt.Errorf("not %s within %s; it goes on in the background", goal, cmdline.Span(patience)), "see %s status", p.name)}
+}
+
+// probed are the services that the spec has a probe of.
+func (p *program) probed(c *cli.Context) (map[string]bool, error) {
+	path, err := p.findSpec(c)
+	if err != nil {
+		return nil, err
+	}
+	sp, err := daemon.LoadSpec(path)
+	if err != nil {
+		return nil, err
+	}
+	probed := map[string]bool{}
+	for _, v := range sp.Services {
+		probed[v.Name] = v.Ready != nil
+	}
+	return probed, nil
+}
+
+// reaches reports whether a workspace has come as far as goal says; probed are the services
+// that run for a while before they are ready. The error says why it does not come so far
+// without a person.
+func reaches(doc status.Document, goal string, probed map[string]bool) (bool, error) {
+	if goal == "agents" {
+		doc.Replicas = slices.DeleteFunc(slices.Clone(doc.Replicas), func(r status.Replica) bool { return r.Name != spec.HomeReplica })
+		if len(doc.Replicas) == 0 {
+			return false, hint.Wrap(errors.New("this workspace has no replica home: nothing of its agents is carried"), "see agents in the spec")
+		}
+	}
+	switch doc.Restore() {
+	case status.RestoreDone:
+	case status.RestoreStuck:
+		return false, errors.New(unrestored(doc, ""))
+	default:
+		return false, nil
+	}
+	if goal != "ready" {
+		return true, nil
+	}
+	for _, u := range doc.Units {
+		switch {
+		case u.Kind == "job":
+		case u.State == "failed", u.State == "blocked":
+			return false, fmt.Errorf("%s is %s: %s", u.Name, u.State, cmdline.OneLine(u.LastError))
+		case u.State == "ready", u.State == "exited", u.State == "paused", u.State == "running" && u.Kind == "service" && !probed[u.Name]:
+		default:
+			return false, nil
+		}
+	}
+	return true, nil
+}

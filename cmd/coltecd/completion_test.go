@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What a shell is offered, by the spec and the status file. No coltecd runs, and the bucket
+// is nowhere.
+func TestCompletion(t *testing.T) {
+	dir := t.TempDir()
+	const text = `version: 1.0.0
+name: dev-a
+metadata: {org: acme, project: widget, environment: dev-a}
+services: [{name: web, command: ["true"]}, {name: worker, command: ["true"]}]
+persistence:
+  enabled: true
+  default_remote: primary
+  remotes: {primary: {type: s3, bucket: b, options: {provider: Other, endpoint: "http://127.0.0.1:9"}}}
+  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}"}]
+`
+	write := func(name, text string) {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(".devcontainer/workspace-spec.yaml", text)
+	t.Chdir(dir)
+	hold := func(line, want string) {
+		t.Helper()
+		var out bytes.Buffer
+		words := strings.Split(line, " ")
+		if code := run(t.Context(), append([]string{"coltecd", "__complete"}, words...), stdio{out: &out, err: &out}, nil); code != 0 {
+			t.Errorf("%s: exit %d", line, code)
+		}
+		var got []string
+		for l := range strings.Lines(out.String()) {
+			word, _, _ := strings.Cut(strings.TrimSpace(l), "\t")
+			got = append(got, word)
+		}
+		if s := strings.Join(got, " "); s != want {
+			t.Errorf("%s: %q, want %q", line, s, want)
+		}
+	}
+	hold("st", "words start stop status")
+	hold("restart w", "words web worker workspace")
+	hold("sync ", "words workspace")
+	hold("verify w", "words workspace")
+	hold("logs ", "words web worker coltecd")
+	hold("history ", "words ls show restore")
+	hold("history restore x --at ", "words 1h 1d")
+	hold("history --replica w", "words workspace")
+	hold("history --replica = w", "words workspace") // as bash parts it
+	hold("history --replica =", "words workspace")
+	hold("history ls ", "files")
+	hold("validate ", "files")
+	hold("history restore x --to ", "folders")
+	hold("--con", "words --config")
+	hold("status --w", "words --wide --watch")
+	hold("guard", "words")
+	hold("nothing x", "words")
+	hold("logs -- w", "words web worker")
+	write(".devcontainer/logs/status.json", `{"state":"stopped","lease":{"generation":2},"units":[{"name":"hook:x","kind":"hook","state":"exited"}]}`)
+	hold("history show ", "words 2 1 1h 1d")
+	hold("logs h", "words hook:x")
+	write(".devcontainer/workspace-spec.yaml", "broken: [")
+	hold("sync ", "words")
+}

@@ -1,0 +1,20 @@
+#compdef PROGRAM
+# Completion of PROGRAM for zsh: put this line into ~/.zshrc, after compinit
+#   source <(PROGRAM completion zsh)
+_FUNCTION() {
+	local -a lines list
+	local line kind word
+	lines=("${(@f)$(command PROGRAM __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
+	kind=$lines[1]
+	shift lines
+	for line in $lines; do
+		word=${line%%$'\t'*}
+		list+=("${word//:/\\:}:${line#*$'\t'}")
+	done
+	(( $#list )) && _describe -t words PROGRAM list
+	case $kind in
+	files) _files ;;
+	folders) _files -/ ;;
+	esac
+}
+compdef _FUNCTION PROGRAM

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// Checkpoint is a generation that has a name: what it refers to is no garbage until the
+// name is taken away.
+type Checkpoint struct {
+	Name string    `json:"name"`
+	Text string    `json:"text,omitempty"` // what a person said of it
+	Host string    `json:"host,omitempty"` // on which it was made
+	Made time.Time `json:"made"`           // by the clock of that host
+	Generation
+}
+
+// Bounds of checkpoints: the head carries each of them, with 300 bytes for each replica.
+const (
+	checkpointsMax    = 100
+	checkpointRefs    = 1 << 10 // replicas in all of them
+	CheckpointTextMax = 200     // bytes
+)
+
+// checkpointName is what a checkpoint may be called: it is no number and no moment.
+var checkpointName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]{0,62}$`)
+
+// Errors about checkpoints.
+var (
+	ErrCheckpointExists = errors.New("there is a checkpoint of that name")
+	ErrNoCheckpoint     = errors.New("there is no such checkpoint")
+	ErrNothingToName    = errors.New("nothing was ever committed")
+)
+
+// CheckCheckpoint says what is wrong with the name or the text of a new checkpoint.
+func CheckCheckpoint(name, text string) error {
+	switch {
+	case !checkpointName.MatchString(name):
+		return fmt.Errorf("a checkpoint cannot be called %s: a name begins with a letter and has at most 63 of A-Z, a-z, 0-9, dot, dash and underscore", short(name))
+	case len(text) > CheckpointTextMax || !utf8.ValidString(text):
+		return fmt.Errorf("the text of a checkpoint is UTF-8 of at most %d bytes", CheckpointTextMax)
+	}
+	return nil
+}
+
+// Checkpoint finds one by its name.
+func (h *Head) Checkpoint(name string) (Checkpoint, bool) {
+	i := slices.IndexFunc(h.Checkpoints, func(c Checkpoint) bool { return c.Name == name })
+	if i < 0 {
+		return Checkpoint{}, false
+	}
+	return h.Checkpoints[i], true
+}
+
+// MayPin says why the head's generation cannot be given the name.
+func (h *Head) MayPin(name, text string) error {
+	if err := CheckCheckpoint(name, text); err != nil {
+		return err
+	}
+	if c, is := h.Checkpoint(name); is {
+		return hint.Wrap(fmt.Errorf("cannot make checkpoint %s: %w, generation %d of %s", name, ErrCheckpointExists, c.Number, c.Time.Format(time.RFC3339)),
+			"choose another name, or remove that one first: coltecd checkpoint --remove %s", name)
+	}
+	if h.Generation == 0 {
+		return fmt.Errorf("cannot make checkpoint %s: %w", name, ErrNothingToName)
+	}
+	refs := len(h.Replicas)
+	for _, c := range h.Checkpoints {
+		refs += len(c.Replicas)
+	}
+	if len(h.Checkpoints) >= checkpointsMax || refs > checkpointRefs {
+		return hint.Wrap(fmt.Errorf("cannot make checkpoint %s: there are %d, and no more fit", name, len(h.Checkpoints)),
+			"remove some that are not needed: coltecd checkpoints lists them")
+	}
+	return nil
+}
+
+// Pin is the change of a head that gives its generation a name.
+func (h *Head) Pin(name, text, host string, now time.Time) {
+	last := Generation{Number: h.Generation, Epoch: h.Epoch, Nonce: h.Nonce, Time: now}
+	if n := len(h.Recent); n > 0 && h.Recent[n-1].Number == h.Generation {
+		last = h.Recent[n-1]
+	}
+	last.Replicas = maps.Clone(h.Replicas)
+	h.Checkpoints = append(slices.Clone(h.Checkpoints), Checkpoint{Name: name, Text: text, Host: host, Made: now.UTC().Truncate(time.Second), Generation: last})
+}
+
+// Unpin is the change of a head that takes a name away.
+func (h *Head) Unpin(name string) {
+	h.Checkpoints = slices.DeleteFunc(slices.Clone(h.Checkpoints), func(c Checkpoint) bool { return c.Name == name })
+}
+
+// checkCheckpoints refuses checkpoints that no coltecd makes.
+func (h *Head) checkCheckpoints() error {
+	if len(h.Checkpoints) > 4*checkpointsMax {
+		return fmt.Errorf("%d checkpoints in one head", len(h.Checkpoints))
+	}
+	seen := map[string]bool{}
+	for i := range h.Checkpoints {
+		c := &h.Checkpoints[i]
+		switch err := CheckCheckpoint(c.Name, c.Text); {
+		case err != nil:
+			return err
+		case seen[c.Name]:
+			return fmt.Errorf("two checkpoints are called %s", c.Name)
+		case c.Number > h.Generation:
+			return fmt.Errorf("checkpoint %s is of generation %d, and the newest is %d", c.Name, c.Number, h.Generation)
+		case len(c.Host) > maxWord:
+			return fmt.Errorf("a name of %d bytes in the head", len(c.Host))
+		}
+		seen[c.Name] = true
+		if err := c.Generation.check(-1); err != nil {
+			return fmt.Errorf("checkpoint %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCheckpointNames(t *testing.T) {
+	for name, good := range map[string]bool{
+		"before-upgrade": true, "a": true, "V1.2_x": true, strings.Repeat("a", 63): true,
+		"": false, "12": false, "2h": false, "2006-01-02": false, "-a": false, "a b": false, "a/b": false, "a\n": false, "..": false, "ä": false, strings.Repeat("a", 64): false,
+	} {
+		if err := CheckCheckpoint(name, ""); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for text, good := range map[string]bool{"": true, "tests pass": true, strings.Repeat("x", 200): true, strings.Repeat("x", 201): false, "\xff": false} {
+		if err := CheckCheckpoint("a", text); (err == nil) != good {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestCheckpointsOfAHead(t *testing.T) {
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	h := &Head{Format: 1, Workspace: "o/p/e", Epoch: 1}
+	if err := h.MayPin("a", ""); !errors.Is(err, ErrNothingToName) {
+		t.Errorf("of nothing: %v", err)
+	}
+	h.Commit(map[string]Ref{"r": {Manifest: "m/1", Files: 1}}, now)
+	if err := h.MayPin("a", ""); err != nil {
+		t.Fatal(err)
+	}
+	h.Pin("a", "text", "box", now)
+	before := h.Clone()
+	h.Commit(map[string]Ref{"r": {Manifest: "m/2", Files: 2}}, now.Add(time.Hour))
+	if c, is := h.Checkpoint("a"); !is || c.Number != 1 || c.Replicas["r"].Manifest != "m/1" || !c.Time.Equal(now) {
+		t.Errorf("%+v, %v", c, is)
+	}
+	if err := h.MayPin("a", ""); !errors.Is(err, ErrCheckpointExists) {
+		t.Errorf("twice: %v", err)
+	}
+	body, err := h.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := ParseHead(body, "o/p/e"); err != nil || len(again.Checkpoints) != 1 || again.Checkpoints[0].Text != "text" {
+		t.Errorf("%+v, %v", again, err)
+	}
+	for i := len(h.Checkpoints); i < checkpointsMax; i++ {
+		h.Pin(fmt.Sprint("c", i), "", "box", now)
+	}
+	if err := h.MayPin("one-more", ""); err == nil || !strings.Contains(err.Error(), "no more fit") {
+		t.Errorf("too many: %v", err)
+	}
+	h.Unpin("a")
+	if _, is := h.Checkpoint("a"); is || len(before.Checkpoints) != 1 || before.Checkpoints[0].Name != "a" {
+		t.Errorf("removed: %v, the copy has %v", is, before.Checkpoints)
+	}
+	for name, spoil := range map[string]func(*Checkpoint){
+		"of the future": func(c *Checkpoint) { c.Number = 99 }, "a bad name": func(c *Checkpoint) { c.Name = "../x" },
+		"no manifest": func(c *Checkpoint) { c.Replicas = map[string]Ref{"r": {Manifest: "../m"}} },
+		"twice":       func(c *Checkpoint) { c.Name = "c2" },
+	} {
+		bad := h.Clone()
+		spoil(&bad.Checkpoints[0])
+		if bad.check() == nil {
+			t.Errorf("%s is not refused", name)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+// Package talks tells of the conversations that coding agents keep in a home: how many are
+// of a workspace, when the last turn was, and whether one is under way. What is in the files
+// is anybody's text: none of it is handed on, only counts, times and yes or no.
+package talks
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/pkg/agents"
+)
+
+const (
+	// entriesMost bounds the names that one look reads: a home of years has some thousands of
+	// conversations.
+	entriesMost = 20000
+	// underWay is for how long a turn counts as under way after its last line: a tool that an
+	// agent runs may take minutes without one, and an agent that was killed never ends its turn.
+	underWay = 2 * time.Minute
+	// Rest is for how long a conversation does not grow before it counts as at rest.
+	Rest = 300 * time.Millisecond
+	// busy is for how long the conversation of an agent whose lines say nothing of turns counts
+	// as under way after it grew.
+	busy = 3 * time.Second
+)
+
+// Found is what is known of an agent's conversations.
+type Found struct {
+	Talks   int       // of the workspace; 0 where several lie in one file, or there is none
+	Last    time.Time // the last turn, by its line, else by the file; zero: there is none
+	Working bool      // a turn is under way
+}
+
+// Reader looks at the conversations of one home. It remembers what it read of files that did
+// not change; its methods may be called from several goroutines.
+type Reader struct {
+	mu   sync.Mutex
+	seen map[string]talk
+}
+
+// talk is what was read of one file.
+type talk struct {
+	size   int64
+	change time.Time
+	end    ending
+	places []string // the folders that it takes place in; none: it does not say
+}
+
+// Look looks at an agent's conversations of a folder, those without a folder too. now is
+// compared with when they grew.
+func (r *Reader) Look(home *os.Root, a agents.Agent, folder string, now time.Time) (f Found) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = map[string]talk{}
+	}
+	left := entriesMost
+	for _, pattern := range a.Talks {
+		for _, name := range glob(home, pattern, &left) {
+			info, err := home.Lstat(name)
+			if err != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			t := r.read(home, name, info, a.Turns)
+			if !t.of(folder) {
+				continue
+			}
+			f.add(name, t, len(a.Turns) > 0, now)
+		}
+	}
+	return f
+}
+
+// add counts one file.
+func (f *Found) add(name string, t talk, told bool, now time.Time) {
+	last := t.change
+	if !t.end.at.IsZero() {
+		last = t.end.at
+	}
+	if strings.HasSuffix(name, ".jsonl") {
+		f.Talks++
+	}
+	if last.After(f.Last) {
+		f.Last = last
+	}
+	age := now.Sub(t.change)
+	switch {
+	case age < 0: // of another clock, or set by hand: it does not say when it grew
+	case age < Rest:
+		f.Working = true
+	case told:
+		f.Working = f.Working || t.end.open && age < underWay
+	default:
+		f.Working = f.Working || age < busy
+	}
+}
+
+// read reads a file unless it is the one that was read before.
+func (r *Reader) read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn) talk {
+	if t, is := r.seen[name]; is && t.size == info.Size() && t.change.Equal(info.ModTime()) {
+		return t
+	}
+	t := talk{size: info.Size(), change: info.ModTime()}
+	if path.Ext(name) == ".jsonl" {
+		t.end = readEnd(home, name, info.Size(), turns)
+		t.places = foldersOf(home, name)
+	}
+	r.seen[name] = t
+	return t
+}
+
+// of reports whether a conversation is of a folder, or of one in it, or may be.
+func (t talk) of(folder string) bool {
+	return len(t.places) == 0 || slices.ContainsFunc(t.places, func(at string) bool {
+		at = path.Clean(at)
+		return at == folder || strings.HasPrefix(at, strings.TrimSuffix(folder, "/")+"/")
+	})
+}
+
+// glob lists the files below a home whose names a pattern matches, * being one element or a
+// part of it. It reads at most left names more.
+func glob(home *os.Root, pattern string, left *int) []string {
+	names := []string{"."}
+	for element := range strings.SplitSeq(pattern, "/") {
+		var next []string
+		for _, dir := range names {
+			if !strings.ContainsAny(element, "*?[") {
+				next = append(next, path.Join(dir, element))
+				continue
+			}
+			for _, e := range entries(home, dir, left) {
+				if ok, err := path.Match(element, e); ok && err == nil {
+					next = append(next, path.Join(dir, e))
+				}
+			}
+		}
+		names = next
+	}
+	return names
+}
+
+// entries are the names in a directory, [] for one that cannot be read.
+func entries(home *os.Root, dir string, left *int) []string {
+	if info, err := home.Lstat(dir); err != nil || !info.IsDir() || *left <= 0 {
+		return nil
+	}
+	d, err := home.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(*left)
+	*left -= len(names)
+	return names
+}

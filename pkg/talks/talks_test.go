@@ -1,0 +1,175 @@
+package talks
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/pkg/agents"
+)
+
+// Lines as the real programs wrote them against an API on loopback, shortened; those of a tool,
+// of a helper and of an interruption are made after them.
+const (
+	claudeUser   = `{"parentUuid":null,"isSidechain":false,"type":"user","message":{"role":"user","content":"say hello"},"timestamp":"2026-11-30T04:51:07.612Z","cwd":"/workspace"}` + "\n"
+	claudeTool   = `{"isSidechain":false,"message":{"role":"assistant","stop_reason":"tool_use"},"type":"assistant","timestamp":"2026-11-30T04:51:07.650Z","cwd":"/workspace"}` + "\n"
+	claudeAnswer = `{"isSidechain":false,"message":{"role":"assistant","stop_reason":"end_turn"},"type":"assistant","timestamp":"2026-11-30T04:51:07.680Z","cwd":"/workspace"}` + "\n"
+	claudeLast   = `{"type":"last-prompt","lastPrompt":"say hello","leafUuid":"1"}` + "\n"
+	claudeSide   = `{"isSidechain":true,"message":{"role":"assistant","stop_reason":"end_turn"},"type":"assistant","timestamp":"2026-11-30T04:51:07.700Z"}` + "\n"
+	codexMeta    = `{"timestamp":"2026-11-30T04:51:07.976Z","type":"session_meta","payload":{"cwd":"/workspace"}}` + "\n"
+	codexStart   = `{"timestamp":"2026-11-30T04:51:07.976Z","type":"event_msg","payload":{"type":"task_started"}}` + "\n"
+	codexItem    = `{"timestamp":"2026-11-30T04:51:08.037Z","type":"response_item","payload":{"type":"message","role":"assistant"}}` + "\n"
+	codexEnd     = `{"timestamp":"2026-11-30T04:51:08.051Z","type":"event_msg","payload":{"type":"task_complete"}}` + "\n"
+	codexAborted = `{"timestamp":"2026-11-30T04:51:08.052Z","type":"event_msg","payload":{"type":"turn_aborted"}}` + "\n"
+)
+
+func known(t *testing.T, name string) agents.Agent {
+	t.Helper()
+	a, is := agents.Find(name)
+	if !is {
+		t.Fatalf("%s is not known", name)
+	}
+	return a
+}
+
+func TestJudge(t *testing.T) {
+	for name, tt := range map[string]struct {
+		agent, text string
+		open        bool
+		at          string // seconds and milliseconds of the last turn
+	}{
+		"claude, a prompt":            {"claude", claudeUser, true, "07.612"},
+		"claude, a tool runs":         {"claude", claudeUser + claudeTool, true, "07.650"},
+		"claude, answered":            {"claude", claudeUser + claudeTool + claudeUser + claudeAnswer, false, "07.680"},
+		"claude, left":                {"claude", claudeUser + claudeAnswer + claudeLast, false, "07.680"},
+		"claude, a helper answered":   {"claude", claudeUser + claudeTool + claudeSide, true, "07.700"},
+		"claude, the next prompt":     {"claude", claudeUser + claudeAnswer + claudeUser, true, "07.612"},
+		"claude, half a line":         {"claude", claudeUser + claudeAnswer + claudeUser[:40], true, "07.680"},
+		"claude, a line that is none": {"claude", claudeUser + claudeAnswer + "\x1b[2J{\n", false, "07.680"},
+		"claude, a list":              {"claude", claudeAnswer + "[1,2]\n", false, "07.680"},
+		"codex, a prompt":             {"codex", codexMeta + codexStart, true, "07.976"},
+		"codex, an item":              {"codex", codexMeta + codexStart + codexItem, true, "08.037"},
+		"codex, answered":             {"codex", codexMeta + codexStart + codexItem + codexEnd, false, "08.051"},
+		"codex, interrupted":          {"codex", codexMeta + codexStart + codexAborted, false, "08.052"},
+		"nothing":                     {"claude", "", false, ""},
+		"nothing known of turns":      {"gemini", `{"type":"user","timestamp":"2026-11-30T04:51:09.567Z"}` + "\n" + `{"half`, false, "09.567"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := judge([]byte(tt.text), known(t, tt.agent).Turns)
+			at := ""
+			if !e.at.IsZero() {
+				at = e.at.UTC().Format("05.000")
+			}
+			if e.open != tt.open || at != tt.at {
+				t.Errorf("open %v at %q", e.open, at)
+			}
+		})
+	}
+}
+
+// put writes a conversation that last grew so long before now.
+func put(t *testing.T, home, name, text string, now time.Time, age time.Duration) {
+	t.Helper()
+	at := filepath.Join(home, name)
+	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(at, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(at, now.Add(-age), now.Add(-age)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLook(t *testing.T) {
+	const one, two = ".claude/projects/-workspace/1.jsonl", ".claude/projects/-workspace/2.jsonl"
+	now := time.Date(2026, 11, 30, 5, 0, 0, 0, time.UTC)
+	elsewhere := strings.ReplaceAll(claudeUser, "/workspace", "/workspace2")
+	for name, tt := range map[string]struct {
+		agent string
+		files map[string]string
+		age   time.Duration
+		want  Found
+	}{
+		"none":                {"claude", nil, 0, Found{}},
+		"two, answered":       {"claude", map[string]string{one: claudeUser + claudeAnswer, two: claudeUser}, 3 * time.Minute, Found{Talks: 2}},
+		"a turn":              {"claude", map[string]string{one: claudeUser}, time.Minute, Found{Talks: 1, Working: true}},
+		"killed in a turn":    {"claude", map[string]string{one: claudeUser}, time.Hour, Found{Talks: 1}},
+		"grows":               {"claude", map[string]string{one: claudeUser + claudeAnswer}, Rest / 2, Found{Talks: 1, Working: true}},
+		"rests":               {"claude", map[string]string{one: claudeUser + claudeAnswer}, Rest, Found{Talks: 1}},
+		"by another clock":    {"claude", map[string]string{one: claudeUser}, -time.Hour, Found{Talks: 1}},
+		"of another folder":   {"claude", map[string]string{".claude/projects/-workspace2/1.jsonl": elsewhere}, time.Second, Found{}},
+		"of a folder within":  {"claude", map[string]string{one: strings.ReplaceAll(claudeUser, "/workspace", "/workspace/sub")}, time.Hour, Found{Talks: 1}},
+		"a database":          {"opencode", map[string]string{".local/share/opencode/opencode.db": "x"}, time.Second, Found{Working: true}},
+		"a database at rest":  {"opencode", map[string]string{".local/share/opencode/opencode.db": "x"}, busy, Found{}},
+		"deep below, of days": {"codex", map[string]string{".codex/sessions/2026/11/30/rollout-1.jsonl": codexMeta + codexEnd, ".codex/sessions/x.jsonl": codexStart}, time.Minute, Found{Talks: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, text := range tt.files {
+				put(t, dir, file, text, now, tt.age)
+			}
+			home, err := os.OpenRoot(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer home.Close()
+			var r Reader
+			for range 2 { // the second look is by what the first one remembers
+				got := r.Look(home, known(t, tt.agent), "/workspace", now)
+				if got.Last.IsZero() != (got.Talks == 0 && tt.agent != "opencode") {
+					t.Errorf("last turn %v", got.Last)
+				}
+				got.Last = time.Time{}
+				if got != tt.want {
+					t.Errorf("%+v, want %+v", got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// What others put where a conversation would be is not followed, not waited for, and not
+// taken for one.
+func TestLookAtStrangeFiles(t *testing.T) {
+	dir, outside, now := t.TempDir(), t.TempDir(), time.Now()
+	put(t, outside, "x/1.jsonl", claudeUser, now, time.Second)
+	projects := filepath.Join(dir, ".claude/projects")
+	for _, err := range []error{
+		os.MkdirAll(filepath.Join(projects, "-w", "dir.jsonl"), 0o700),
+		os.Symlink(filepath.Join(outside, "x"), filepath.Join(projects, "out")),
+		os.Symlink(filepath.Join(outside, "x/1.jsonl"), filepath.Join(projects, "-w", "out.jsonl")),
+		syscall.Mkfifo(filepath.Join(projects, "-w", "pipe.jsonl"), 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	home, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	var r Reader
+	if got := r.Look(home, known(t, "claude"), "/workspace", now); got != (Found{}) {
+		t.Errorf("%+v", got)
+	}
+	// A conversation that is cut short, as by a rotation, is read anew.
+	put(t, dir, ".claude/projects/-w/1.jsonl", claudeUser+claudeAnswer, now, time.Minute)
+	if got := r.Look(home, known(t, "claude"), "/workspace", now); got.Talks != 1 || got.Working {
+		t.Errorf("%+v", got)
+	}
+	put(t, dir, ".claude/projects/-w/1.jsonl", claudeUser, now, time.Minute)
+	if got := r.Look(home, known(t, "claude"), "/workspace", now); !got.Working {
+		t.Errorf("%+v", got)
+	}
+	// One line is larger than what is read of it.
+	put(t, dir, ".claude/projects/-w/1.jsonl", claudeUser+strings.Repeat("x", 2*windowMost)+"\n"+claudeAnswer, now, time.Minute)
+	if got := r.Look(home, known(t, "claude"), "/workspace", now); got.Talks != 1 || got.Working {
+		t.Errorf("%+v", got)
+	}
+}
