@@ -289,8 +289,8 @@ func TestExportThroughALink(t *testing.T) {
 			ws := w.workspace("workspace", "/workspace", replica, at)
 			out := filepath.Join(t.TempDir(), "out")
 			said, err := w.host(ws, "export", ws, out)
-			if name == "where the other one is" {
-				if err != nil || !strings.Contains(said, "/out/elsewhere.replica\n") {
+			if strings.HasPrefix(name, "where the other one") {
+				if err != nil || !strings.Contains(said, ".replica\n") {
 					t.Errorf("it goes beside the link: %v\n%s", err, said)
 				}
 			} else if err == nil || !strings.Contains(said, "is a link or a file, and no folder") {
