@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -78,12 +79,26 @@ func unknownNotes(name string, unknown []localfs.Unknown) []string {
 	case len(odd) == 1:
 		out = append(out, fmt.Sprintf("replica %s: %q is not synced: %s", name, odd[0], localfs.ReasonKind))
 	case len(odd) > 1:
-		out = append(out, fmt.Sprintf("replica %s: %q and %d others are not synced: %s", name, odd[0], len(odd)-1, localfs.ReasonKind))
+		out = append(out, fmt.Sprintf("replica %s: %s are not synced: %s", name, severalNames(odd), localfs.ReasonKind))
 	}
 	if n > notesMax {
 		out = append(out, fmt.Sprintf("replica %s: and %d more paths are not synced", name, n-notesMax))
 	}
 	return out
+}
+
+// severalNames names the first of several paths, and says how many more there are.
+func severalNames(paths []string) string {
+	const most = 3
+	var named []string
+	for _, p := range paths[:min(most, len(paths))] {
+		named = append(named, fmt.Sprintf("%q", p))
+	}
+	last := len(named) - 1
+	if more := len(paths) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(named, ", "), more)
+	}
+	return strings.Join(named[:last], ", ") + " and " + named[last]
 }
 
 // unread are those that cannot be read. What moves is in the account, and a person is

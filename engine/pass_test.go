@@ -15,7 +15,7 @@ func TestSocketsAreOneNote(t *testing.T) {
 	unknown := []localfs.Unknown{odd("a.sock"), {Path: "b", Reason: "permission denied", Unread: true}, odd("c.sock"), odd("d")}
 	want := []string{
 		`replica w: "b" is not synced: permission denied`,
-		`replica w: "a.sock" and 2 others are not synced: sockets, fifos and devices are not carried`,
+		`replica w: "a.sock", "c.sock" and "d" are not synced: sockets, fifos and devices are not carried`,
 	}
 	if diff := cmp.Diff(want, unknownNotes("w", unknown)); diff != "" {
 		t.Error(diff)

@@ -142,3 +142,34 @@ func TestStopInATurn(t *testing.T) {
 	w.stop()
 	w.keepsSecrets()
 }
+
+// coltecd stops while the model answers, and the answer comes soon: the stop waits for it, and
+// the other machine has it. A machine that is busy may need another attempt to be soon enough.
+func TestAnswerWhileItStops(t *testing.T) {
+	w, said := newWorld(t), talks{}
+	w.start()
+	said.goOn(w, "the first question")
+	for i, next := range []string{"b", "a", "b"} {
+		var turns []*running
+		for _, a := range all {
+			prompt := fmt.Sprintf("the question in the middle of which it stops: %s, %d", a.name, i)
+			turns = append(turns, w.beginHeld(a, prompt))
+			said[a.name] = append(said[a.name], prompt)
+		}
+		stopped := w.stopInBackground()
+		w.model.goOn()
+		ended := stopped()
+		for _, r := range turns {
+			if nonce := r.wait().nonce; ended {
+				said[r.a.name] = append(said[r.a.name], nonce)
+			}
+		}
+		w.enter(next)
+		w.start()
+		said.goOn(w, "a question on "+next)
+		if ended {
+			return
+		}
+	}
+	t.Error("no stop has waited for the answers")
+}

@@ -88,8 +88,8 @@ func (w *world) enter(name string) {
 func (w *world) end() {
 	w.crash()
 	if w.t.Failed() {
-		b, _ := os.ReadFile(filepath.Join(w.work(), ".devcontainer/logs/coltecd.log"))
-		w.t.Logf("the machine %s:\n%s", w.at, b[max(0, len(b)-8<<10):])
+		text := w.log()
+		w.t.Logf("the machine %s:\n%s", w.at, text[max(0, len(text)-8<<10):])
 	}
 	_ = os.RemoveAll(w.top)
 }
@@ -135,22 +135,68 @@ func (w *world) env(more ...string) []string {
 	}, more...)
 }
 
+// log is the log of coltecd on the machine.
+func (w *world) log() string {
+	b, _ := os.ReadFile(filepath.Join(w.work(), ".devcontainer/logs/coltecd.log"))
+	return string(b)
+}
+
+// until asks again until it is so: what is waited for is in other processes, which send no
+// events.
+func (w *world) until(what string, so func() bool) {
+	w.t.Helper()
+	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.t.Fatalf("%s: not in %s: %s", w.at, patience, what)
+		}
+	}
+}
+
 // coltecd runs a verb that has to succeed, and returns what it said.
 func (w *world) coltecd(args ...string) string {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	out, err := w.verb(ctx, args...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("%s: coltecd %q: %v\n%s", w.at, args, err, out)
+	}
+	return string(out)
+}
+
+func (w *world) verb(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, coltecd, args...)
 	cmd.Dir = w.work()
 	cmd.Env = w.env("COLTEC_RCLONE="+rclonePath, "COLTEC_HOST="+w.at,
 		"RCLONE_BUCKET="+w.s3.Bucket, "RCLONE_S3_ENDPOINT="+w.s3.Endpoint,
 		"RCLONE_S3_ACCESS_KEY_ID="+w.s3.AccessKey, "RCLONE_S3_SECRET_ACCESS_KEY="+w.s3.SecretKey)
 	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		w.t.Fatalf("%s: coltecd %q: %v\n%s", w.at, args, err, out)
+	return cmd
+}
+
+// stopInBackground stops coltecd, and returns when the stop has begun. What it returns waits
+// for the end, and reports whether the stop let the agents end their turns.
+func (w *world) stopInBackground() (ended func() bool) {
+	w.t.Helper()
+	before := len(w.log())
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	w.t.Cleanup(cancel)
+	stop := w.verb(ctx, "stop", "--timeout", "60s")
+	if err := stop.Start(); err != nil {
+		w.t.Fatal(err)
 	}
-	return string(out)
+	w.until("the stop begins", func() bool { return strings.Contains(w.log()[before:], "msg=stopping") })
+	return func() bool {
+		w.t.Helper()
+		if err := stop.Wait(); err != nil {
+			w.t.Fatal(err)
+		}
+		return strings.Contains(w.log()[before:], "agents have ended their turn")
+	}
 }
 
 func (w *world) start() { w.t.Helper(); w.coltecd("start", "--wait") }
@@ -316,7 +362,7 @@ func (w *world) begin(a agent, argv []string, prompt string) *running {
 }
 
 // beginHeld starts a turn of which the answer is held back, until its question is written.
-func (w *world) beginHeld(a agent, prompt string) {
+func (w *world) beginHeld(a agent, prompt string) *running {
 	w.t.Helper()
 	reached := w.model.holdBack(prompt)
 	r := w.begin(a, a.next, prompt)
@@ -327,29 +373,24 @@ func (w *world) beginHeld(a agent, prompt string) {
 		w.t.Fatalf("%s asks nothing in %s: %s", a.name, patience, kinds(w.model.requests(r.from)))
 	}
 	r.hasWritten(prompt)
+	return r
 }
 
 // hasWritten waits until what the agent keeps of its conversations has that.
 func (r *running) hasWritten(text string) {
 	r.w.t.Helper()
 	known, _ := agents.Find(r.a.name)
-	tick, deadline := time.NewTicker(20*time.Millisecond), time.After(patience)
-	defer tick.Stop()
-	for {
+	r.w.until(fmt.Sprintf("%s has written %q", r.a.name, text), func() bool {
 		for _, pattern := range known.Talks {
 			paths, _ := filepath.Glob(filepath.Join(r.w.home(), pattern))
 			for _, path := range paths {
 				if b, _ := os.ReadFile(path); strings.Contains(string(b), text) {
-					return
+					return true
 				}
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			r.w.t.Fatalf("%s has not written %q", r.a.name, text)
-		}
-	}
+		return false
+	})
 }
 
 // turn is what a turn was: what was asked of the model, and the nonce that it said.
@@ -362,12 +403,17 @@ type turn struct {
 // do does a whole turn.
 func (w *world) do(a agent, argv []string, prompt string) turn {
 	w.t.Helper()
-	r := w.begin(a, argv, prompt)
+	return w.begin(a, argv, prompt).wait()
+}
+
+// wait waits for the end of a turn, which has to be an answer.
+func (r *running) wait() turn {
+	r.w.t.Helper()
 	err := r.cmd.Wait()
 	r.stop()
-	done := turn{a, nonceIn(r.out.String()), w.model.requests(r.from)}
+	done := turn{r.a, nonceIn(r.out.String()), r.w.model.requests(r.from)}
 	if err != nil || done.nonce == "" {
-		w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", a.name, w.at, argv, err, &r.out, &r.talk, kinds(done.requests))
+		r.w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", r.a.name, r.w.at, r.cmd.Args, err, &r.out, &r.talk, kinds(done.requests))
 	}
 	return done
 }

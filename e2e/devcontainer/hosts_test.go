@@ -182,8 +182,7 @@ mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/
 mount -t proc proc "$2/root/proc"
 mount --rbind /dev "$2/root/dev"
 install -m 755 "$3/bin/coltecd" "$3/bin/rclone" "$2/root/usr/local/bin/"
-echo ready
-exec chroot "$2/root" /bin/sh -c 'while :; do sleep 1 & wait $!; done'` // which reaps
+exec chroot "$2/root" /bin/sh -c 'echo ready; while :; do sleep 1 & wait $!; done'` // which reaps
 	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", g.cache("rootfs"), filepath.Join(g.dir, "plain"), g.root)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -267,8 +267,12 @@ func TestExportThroughALink(t *testing.T) {
 			forkLink(w.t, "other", filepath.Join(first, "sub"))
 			forkPut(w.t, first, "other/x", "", 0o644)
 		},
-		"a file in its place":    func(w *forkWorld, first string) { forkPut(w.t, first, "sub/notes", "", 0o644) },
-		"a file above it":        func(w *forkWorld, first string) { forkPut(w.t, first, "sub", "", 0o644) },
+		"a file in its place": func(w *forkWorld, first string) { forkPut(w.t, first, "sub/notes", "", 0o644) },
+		"a file above it":     func(w *forkWorld, first string) { forkPut(w.t, first, "sub", "", 0o644) },
+		"where the other one would go instead": func(w *forkWorld, first string) {
+			forkLink(w.t, w.outside, filepath.Join(first, "elsewhere"))
+			forkLink(w.t, w.outside, filepath.Join(first, "elsewhere.replica"))
+		},
 		"where the other one is": func(w *forkWorld, first string) { forkLink(w.t, w.outside, filepath.Join(first, "elsewhere")) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -278,14 +282,18 @@ func TestExportThroughALink(t *testing.T) {
 			lay(w, first)
 			forkPut(t, second, ".profile", "id\n", 0o644)
 			at, replica := "/workspace/sub/notes", "notes"
-			if name == "where the other one is" { // outside of the first, it is put there by its name
+			if strings.HasPrefix(name, "where the other one") { // outside of the first, it is put there by its name
 				at, replica = "/home/elsewhere", "elsewhere"
 			}
 			w.push("workspace", first, replica, second)
 			ws := w.workspace("workspace", "/workspace", replica, at)
 			out := filepath.Join(t.TempDir(), "out")
 			said, err := w.host(ws, "export", ws, out)
-			if err == nil || !strings.Contains(said, "is a link or a file, and no folder") {
+			if strings.HasPrefix(name, "where the other one") {
+				if err != nil || !strings.Contains(said, ".replica\n") {
+					t.Errorf("it goes beside the link: %v\n%s", err, said)
+				}
+			} else if err == nil || !strings.Contains(said, "is a link or a file, and no folder") {
 				t.Errorf("%v\n%s", err, said)
 			}
 			w.untouched("the export")

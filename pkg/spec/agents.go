@@ -33,6 +33,9 @@ type Agent struct {
 	LoginsFiles []string `yaml:"logins_files"`
 }
 
+// agentsOrigin is where the replica that is made for agents was written.
+const agentsOrigin = "agents"
+
 // adoptAgents has what the listed agents keep in the home carried by one replica: that of
 // the name home, where the spec has one that is of the home, or one of its own.
 func adoptAgents(s *Spec) {
@@ -55,7 +58,7 @@ func adoptAgents(s *Spec) {
 	i := slices.IndexFunc(p.Sync, func(y Sync) bool { return y.Name == HomeReplica && path.Clean(y.Path) == homeMark })
 	if i < 0 {
 		p.Sync = append(p.Sync, Sync{Name: HomeReplica, Path: homeMark})
-		s.src.origin = append(s.src.origin, "agents")
+		s.src.origin = append(s.src.origin, agentsOrigin)
 		i = len(p.Sync) - 1
 	} else if len(p.Sync[i].Include) == 0 { // all of the home, by the spec's own word
 		include = nil

@@ -68,3 +68,24 @@ func TestAgentsInTheHomeOfASpec(t *testing.T) {
 		t.Errorf("without agents: %+v", list)
 	}
 }
+
+// Where the home is a replica of the spec under another name, and written out, that one
+// carries what agents keep.
+func TestAgentsInAHomeThatIsWrittenOut(t *testing.T) {
+	for include, want := range map[string][]string{"": nil, ", include: [notes]": {"notes", ".codex/sessions"}} {
+		s := withAgents(t, "  sync: [{name: workspace, path: /workspace}, {name: mine, path: /home/me"+include+"}]\nagents: [codex]\n")
+		if err := s.ApplyEnvironment(env(map[string]string{"HOME": "/home/me"})); err != nil {
+			t.Fatal(err)
+		}
+		list := s.Replicas()
+		if len(list) != 2 || list[1].Name != "mine" || !slices.Contains(list[1].Exclude, "/.codex/auth.json") {
+			t.Fatalf("%+v", list)
+		}
+		if got := list[1].Include; len(got) < len(want) || !slices.Equal(got[:len(want)], want) || want == nil && len(got) > 0 {
+			t.Errorf("it includes %q", got)
+		}
+		if err := s.ApplyEnvironment(env(map[string]string{"HOME": "/home/me"})); err != nil || len(s.Replicas()) != 2 {
+			t.Errorf("a second time: %v", err)
+		}
+	}
+}

@@ -22,10 +22,10 @@ func adopt(s *Spec) {
 		s.src.origin = append(s.src.origin, fmt.Sprintf("persistence.sync[%d]", i))
 	}
 	adoptRclone(&s.Persistence)
-	adoptAgents(s)
 	for i, v := range s.Persistence.MultiScopeVolumes.Environment {
 		adoptVolume(s, fmt.Sprintf("%s[%d]", volumesPath, i), v)
 	}
+	adoptAgents(s) // last: it may be left out again
 }
 
 // adoptRclone makes the remote that rclone_config describes, unless there is one

@@ -41,6 +41,9 @@ func (s *Spec) enterHome(lookup Lookup) ([]Sync, error) {
 		if isHome(list[i].Path) {
 			list[i].Path = path.Join(home, strings.TrimPrefix(list[i].Path, homeMark))
 		}
+	}
+	list = withoutOwnHome(list, s.src.origin)
+	for i := range list {
 		for j := range list[:i] {
 			if path.Clean(list[i].Path) == path.Clean(list[j].Path) {
 				return nil, hint.Wrap(fmt.Errorf("cannot use the replicas %s and %s: both are at %s here", list[j].Name, list[i].Name, list[i].Path),
@@ -49,6 +52,24 @@ func (s *Spec) enterHome(lookup Lookup) ([]Sync, error) {
 		}
 	}
 	return list, nil
+}
+
+// withoutOwnHome leaves out the replica that was made for agents, where the spec has one of
+// the same directory, under whatever name: that one carries what agents keep, too.
+func withoutOwnHome(list []Sync, origin []string) []Sync {
+	own := slices.Index(origin, agentsOrigin)
+	if own < 0 || own >= len(list) || !list[own].Agents { // it was left out before
+		return list
+	}
+	i := slices.IndexFunc(list, func(y Sync) bool { return y.Name != list[own].Name && path.Clean(y.Path) == path.Clean(list[own].Path) })
+	if i < 0 {
+		return list
+	}
+	if len(list[i].Include) > 0 {
+		list[i].Include = slices.Concat(list[i].Include, list[own].Include)
+	}
+	list[i].Exclude = slices.Concat(list[i].Exclude, list[own].Exclude)
+	return slices.Delete(list, own, own+1)
 }
 
 // homeOf is where the user's home is: HOME, as every program here sees it, or what the
