@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/leak"
 	"github.com/coltec/coltec/pkg/localfs"
@@ -38,7 +39,7 @@ func LookForSecrets(ctx context.Context, o Options) (Suspects, error) {
 	s := setting{spec: o.Spec, folder: o.folder(), environ: o.Environ, logDir: logDir}.real()
 	homes := 0
 	for _, y := range s.spec.Replicas() {
-		if !y.InHome {
+		if !y.InHome && !s.writtenOut(y) {
 			continue
 		}
 		homes++
@@ -50,6 +51,13 @@ func LookForSecrets(ctx context.Context, o Options) (Suspects, error) {
 		return all, errors.New("nothing of the home is carried: there is nothing to look through")
 	}
 	return all, nil
+}
+
+// writtenOut reports whether a replica is of the home, or of something in it, by its absolute
+// path. The workspace's own folder may lie in a home: that is the project, and not the home.
+func (s setting) writtenOut(y spec.Sync) bool {
+	home, err := anchor.Real(s.home())
+	return s.home() != "" && err == nil && within(filepath.Clean(y.Path), home) && !within(filepath.Clean(y.Path), s.folder)
 }
 
 func (s setting) suspectsIn(ctx context.Context, y spec.Sync, all *Suspects) error {

@@ -26,7 +26,8 @@ func carriedHome(t *testing.T, text string, files map[string]string) (o Options,
 		}
 	}
 	path := filepath.Join(t.TempDir(), "spec.yaml")
-	body := "version: 1\nname: x\nmetadata: {org: acme, project: widget}\npersistence: {default_remote: p, remotes: {p: {type: s3, bucket: b}}}\n" + text
+	body := "version: 1\nname: x\nmetadata: {org: acme, project: widget}\n" +
+		"persistence:\n  default_remote: p\n  remotes: {p: {type: s3, bucket: b}}\n" + strings.ReplaceAll(text, "HOME", home)
 	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +83,19 @@ func TestLookForSecrets(t *testing.T) {
 	}
 	if all.Files != 5 {
 		t.Errorf("%d files: %+v", all.Files, all)
+	}
+}
+
+// A home that a spec writes out is one, too; the workspace's folder is none, wherever it is.
+func TestLookForSecretsInAPath(t *testing.T) {
+	token := "glpat-" + "q7Rk2ZpXw9LmT4vBc8Nd"
+	o, home := carriedHome(t, "  sync: [{name: claude, path: HOME/.claude}, {name: w, path: HOME/w}, {name: o, path: /nowhere/o}]\n", map[string]string{
+		".claude/projects/x.jsonl": token, "w/code": token, "none": token,
+	})
+	o.Path = filepath.Join(home, "w", SpecName)
+	all, err := LookForSecrets(context.Background(), o)
+	if err != nil || len(all.Found) != 1 || all.Found[0].Path != filepath.Join(home, ".claude/projects/x.jsonl") {
+		t.Errorf("%+v %v", all, err)
 	}
 }
 
