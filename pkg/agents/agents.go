@@ -153,16 +153,34 @@ func Exclude(list []Agent, named []string) (patterns []string) {
 	for _, a := range list {
 		paths = append(paths, a.Logins...)
 	}
-	for _, c := range Credentials() {
-		paths = append(paths, c.Path)
-	}
 	for _, p := range unique(paths) {
 		if !slices.Contains(named, p) {
-			patterns = append(patterns, "/"+p, "/"+p+"/**")
+			patterns = append(patterns, under(p)...)
+		}
+	}
+	return append(patterns, ExcludeCredentials("", named)...)
+}
+
+// ExcludeCredentials are filter patterns for what is known to be a credential, of a tree that
+// begins at dir, below the home or "" for it; but for what named, paths in the tree, names by
+// itself. A file that is named in a directory of credentials is so where nothing asks for all
+// that is around it.
+func ExcludeCredentials(dir string, named []string) (patterns []string) {
+	for _, c := range Credentials() {
+		p, below := strings.CutPrefix(c.Path, strings.TrimPrefix(dir+"/", "/"))
+		isNamed, isAround := slices.Contains(named, p), false
+		for _, n := range named {
+			isNamed = isNamed || strings.HasPrefix(n, p+"/")
+			isAround = isAround || strings.HasPrefix(p, n+"/") || n != p && strings.ContainsAny(n, "*?[{")
+		}
+		if below && (!isNamed || isAround && !slices.Contains(named, p)) {
+			patterns = append(patterns, under(p)...)
 		}
 	}
 	return patterns
 }
+
+func under(p string) []string { return []string{"/" + p, "/" + p + "/**"} }
 
 func unique(list []string) (out []string) {
 	for _, s := range list {

@@ -75,6 +75,23 @@ func adoptAgents(s *Spec) {
 	y.Exclude = slices.Concat(y.Exclude, exclude, agents.Exclude(listed, named))
 }
 
+// leaveCredentials has what programs keep credentials in left out of the other replicas of
+// the home, unless an include names it.
+func leaveCredentials(s *Spec) {
+	for i := range s.Persistence.Sync {
+		y := &s.Persistence.Sync[i]
+		if !isHome(y.Path) || y.Agents || y.File {
+			continue
+		}
+		var named []string
+		for _, p := range y.Include {
+			named = append(named, strings.Trim(p, "/"))
+		}
+		dir := strings.Trim(strings.TrimPrefix(path.Clean(y.Path), homeMark), "/")
+		y.Exclude = slices.Concat(y.Exclude, agents.ExcludeCredentials(dir, named))
+	}
+}
+
 // LoginsTravel reports whether the logins of any agent do.
 func (s *Spec) LoginsTravel() bool {
 	return slices.ContainsFunc(s.Agents, func(a Agent) bool { return a.Logins == LoginsTravel })

@@ -26,6 +26,7 @@ func adopt(s *Spec) {
 		adoptVolume(s, fmt.Sprintf("%s[%d]", volumesPath, i), v)
 	}
 	adoptAgents(s) // last: it may be left out again
+	leaveCredentials(s)
 }
 
 // adoptRclone makes the remote that rclone_config describes, unless there is one
