@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/inquiry"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/supervisor"
@@ -31,7 +32,7 @@ type daemon struct {
 	lastSeen time.Time   // of a coltecd before this one that was killed, see killed
 	rest     *time.Timer // to slim, when nothing was asked for a while
 	origin
-	past
+	inquiry.Answers // about the past
 
 	sup      *supervisor.Supervisor
 	replicas *replication
@@ -90,7 +91,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
-	d.past = past{d.openPast}
+	d.Answers.Open = d.openPast
 	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed
 	s.turns = &d.turns
 	d.conf.now = s
@@ -114,14 +115,14 @@ func (d *daemon) note(err error) {
 }
 
 // openPast opens the bucket for a client.
-func (d *daemon) openPast(_ bool, say func(string)) (query, func(), error) {
-	r := query{alone: atOnce, say: say}
+func (d *daemon) openPast(_ bool, say func(string)) (inquiry.Query, func(), error) {
+	r := inquiry.Query{Alone: inquiry.AtOnce, Say: say}
 	if err := d.end.refusal(); err != nil {
 		return r, nil, err
 	}
 	s := d.conf.get()
 	if e := d.replicas.current(); e != nil {
-		r.alone, r.repair = e.Alone, e.Repair
+		r.Alone, r.Repair = e.Alone, e.Repair
 	}
 	if err := s.open(&r); err != nil {
 		return r, nil, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/inquiry"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -71,7 +72,20 @@ func (d *daemon) Checkpoint(ctx context.Context, req control.CheckpointRequest, 
 	if err != nil && made.Name != "" { // an error comes without the answer
 		say(fmt.Sprintf("checkpoint %s is generation %d", made.Name, made.Number))
 	}
-	return toCheckpoint(made), err
+	return inquiry.Checkpoint(made), err
+}
+
+// Collect looks for garbage now.
+func (d *daemon) Collect(ctx context.Context, _ control.CollectRequest, _ func(string)) (control.Collected, error) {
+	if err := d.end.refusal(); err != nil {
+		return control.Collected{}, err
+	}
+	engine, err := d.replicating("look for garbage")
+	if err != nil {
+		return control.Collected{}, err
+	}
+	done, err := engine.Collect(ctx)
+	return control.Collected(done), err
 }
 
 // RemoveCheckpoint takes a name away.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -40,7 +41,7 @@ func (l *loop) collect(ctx context.Context) {
 		return
 	}
 	if now.Sub(collection.Last(l.lease.Head())) >= collection.Every {
-		err = l.collectNow(ctx, now)
+		_, err = l.collectNow(ctx, now)
 	} else {
 		err = l.gather(ctx, l.rules.Many)
 	}
@@ -49,14 +50,46 @@ func (l *loop) collect(ctx context.Context) {
 	}
 }
 
+// Collected is what a collection did.
+type Collected struct {
+	Kept      int // generations
+	Dropped   int // generations
+	Condemned int // objects that are deleted after store.Grace, if nothing needs them then
+	Deleted   int // objects
+}
+
+// Collect looks for garbage now, however long ago that was last done.
+func (e *Engine) Collect(ctx context.Context) (done Collected, err error) {
+	var outcome error
+	err = e.call(ctx, func() { done, outcome = e.collectAsked(ctx) })
+	if err = errors.Join(err, outcome); err != nil {
+		return done, fmt.Errorf("cannot look for garbage: %w", err)
+	}
+	return done, nil
+}
+
+func (l *loop) collectAsked(ctx context.Context) (done Collected, err error) {
+	switch {
+	case !l.writable():
+		return done, errors.Join(errors.New("this machine does not hold the lease"), l.leaseErr)
+	case len(l.lease.Head().Orphans) > 0 || l.orphaned():
+		return done, errors.New("the head of this workspace was lost: what it referred to is kept")
+	}
+	now, err := l.lease.StoreTime(ctx)
+	if err != nil {
+		return done, err
+	}
+	return l.collectNow(ctx, now)
+}
+
 // collectNow marks, sweeps what was condemned long enough ago, condemns, and
 // publishes all of it in one write of the head.
-func (l *loop) collectNow(ctx context.Context, now time.Time) error {
+func (l *loop) collectNow(ctx context.Context, now time.Time) (done Collected, err error) {
 	head := l.lease.Head()
 	var c *collection.Run
 	repack := map[*member]map[string]int64{}
 	passes := l.settledPasses()
-	err := l.work(ctx, func(ctx context.Context) (err error) {
+	err = l.work(ctx, func(ctx context.Context) (err error) {
 		if c, err = collection.Begin(ctx, l.rules, l.head, head, now, l.o.KeepReplaced); err != nil {
 			return err
 		}
@@ -71,12 +104,12 @@ func (l *loop) collectNow(ctx context.Context, now time.Time) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return done, err
 	}
 	if err := l.publishCollection(ctx, head, c); err != nil {
-		return err
+		return done, err
 	}
-	return l.repack(ctx, repack)
+	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted}, l.repack(ctx, repack)
 }
 
 // settledPasses are passes over the replicas that are pushed, in order of priority.

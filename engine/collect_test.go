@@ -129,7 +129,7 @@ func (b *box) do(collect bool) error {
 	if collect && b.e.writable() {
 		now, err := b.e.lease.StoreTime(b.y.t.Context())
 		if err == nil {
-			err = b.e.collectNow(b.y.t.Context(), now)
+			_, err = b.e.collectNow(b.y.t.Context(), now)
 		}
 		return err
 	}

@@ -161,7 +161,7 @@ func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reade
 		o.Replicas = append(o.Replicas, scope.Replica{Name: y.Name, Path: filepath.Clean(y.Path), Home: y.InHome, Layout: y.Layout})
 	}
 	if len(o.Replicas) == 0 {
-		return nil, nil, hint.Wrap(fmt.Errorf("cannot export %s: it has no replicas", sp.ID()), "enable persistence in its spec")
+		return nil, nil, hint.Wrap(fmt.Errorf("%s has no replicas", sp.ID()), "enable persistence in its spec")
 	}
 	r, err := history.NewReader(o)
 	return r, o.Replicas, err

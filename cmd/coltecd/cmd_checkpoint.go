@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strconv"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -55,35 +53,4 @@ func (p *program) checkpoint(c *cli.Context) error {
 	}
 	fmt.Fprintf(p.out, "checkpoint %s is generation %d\n", made.Name, made.Number)
 	return nil
-}
-
-func cmdCheckpoints(p *program) *cli.Command {
-	return &cli.Command{
-		Name:   "checkpoints",
-		Usage:  "list the states that have a name",
-		Flags:  []cli.Flag{jsonFlag()},
-		Action: func(c *cli.Context) error { return p.checkpoints(c) },
-	}
-}
-
-func (p *program) checkpoints(c *cli.Context) error {
-	list, err := asked(p, c, control.History.Checkpoints, control.CheckpointsRequest{})
-	if err != nil {
-		return err
-	}
-	if c.Bool("json") {
-		return p.printJSON(list)
-	}
-	t := cmdline.Table{{"NAME", "GENERATION", "TIME", "FILES", "SIZE", "TEXT"}}
-	for _, x := range list {
-		var files, bytes int64
-		for _, tree := range x.Replicas {
-			files, bytes = files+tree.Files, bytes+tree.Bytes
-		}
-		t = append(t, []string{
-			x.Name, strconv.FormatInt(x.Number, 10), x.Made.Local().Format(time.DateTime), strconv.FormatInt(files, 10), cmdline.Size(bytes), cmdline.OneLine(x.Text),
-		})
-	}
-	_, err = fmt.Fprint(p.out, t)
-	return err
 }

@@ -103,12 +103,3 @@ func TestEveryStateHasAColour(t *testing.T) {
 		}
 	}
 }
-
-func TestTellOlder(t *testing.T) {
-	var out strings.Builder
-	p := &program{stdio: stdio{out: &out}}
-	p.printOlder("w", &control.Older{Count: 2, Paths: []control.OlderPath{{Path: "a", Why: "it changes while it is read"}}})
-	if diff := cmp.Diff("w: 2 paths are older than this generation, or missing from it:\n  \"a\": it changes while it is read\n", out.String()); diff != "" {
-		t.Error(diff)
-	}
-}

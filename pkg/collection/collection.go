@@ -158,6 +158,22 @@ func (r *Run) Replica(ctx context.Context, name string, prefix store.Bucket, s *
 	return r.in(ctx, store.ReplicaYard(prefix), name, func(key string) bool { return needed[key] })
 }
 
+// Survey counts what a replica's prefix has, by what becomes of it, and says from when on what
+// is condemned may be deleted; zero where nothing is. It changes nothing.
+func (r *Run) Survey(ctx context.Context, name string, prefix store.Bucket, s *store.Snapshot) (store.Survey, time.Time, error) {
+	needed, err := r.needs(ctx, s, name)
+	if err != nil {
+		return store.Survey{}, time.Time{}, err
+	}
+	var condemned *store.Condemned
+	var from time.Time
+	if was, ok := r.condemned[name]; ok {
+		condemned, from = &was, was.Since.Add(r.Wait)
+	}
+	survey, err := store.ReplicaYard(prefix).Survey(ctx, func(key string) bool { return needed[key] }, condemned, r.now)
+	return survey, from, err
+}
+
 // needs is everything that a replica's kept generations refer to.
 func (r *Run) needs(ctx context.Context, s *store.Snapshot, name string) (map[string]bool, error) {
 	var refs []string

@@ -29,6 +29,8 @@ type History interface {
 	Drop(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error)
 	// Verify looks whether everything is there that the kept generations refer to.
 	Verify(ctx context.Context, req VerifyRequest, say func(string)) ([]Verdict, error)
+	// Garbage tells what a collection would find now, and changes nothing.
+	Garbage(ctx context.Context, req GarbageRequest, say func(string)) ([]Garbage, error)
 }
 
 // Ask names a question of the [History].
@@ -46,6 +48,7 @@ const (
 	AskTake        Ask = "take"
 	AskDrop        Ask = "drop"
 	AskVerify      Ask = "verify"
+	AskGarbage     Ask = "garbage"
 )
 
 // question is what all questions have: they go the same way. The [Client] sets it.
@@ -110,6 +113,30 @@ type VerifyRequest struct {
 	Wholes  bool   `json:"wholes,omitempty"`  // open each repository and each database of a generation, and check it
 	At      string `json:"at,omitempty"`      // number of that generation, or a moment; "": the newest one
 	Repair  bool   `json:"repair,omitempty"`  // bring back what is damaged on one side from the other
+}
+
+// GarbageRequest asks what a collection would find.
+type GarbageRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all
+}
+
+// Garbage is what a collection would find of one replica.
+type Garbage struct {
+	Replica   string     `json:"replica"`
+	Kept      int        `json:"kept"`                // generations
+	Dropped   int        `json:"dropped"`             // generations that a collection drops
+	Needed    Amount     `json:"needed"`              // by what is kept
+	Condemned Amount     `json:"condemned"`           // named to be deleted
+	Deletable *time.Time `json:"deletable,omitempty"` // from when on what is condemned is deleted
+	Garbage   Amount     `json:"garbage"`             // not needed, and not condemned yet
+	Young     Amount     `json:"young"`               // not needed, and too young to be condemned
+}
+
+// Amount is of objects in a bucket.
+type Amount struct {
+	Objects int   `json:"objects"`
+	Bytes   int64 `json:"bytes"`
 }
 
 // Generation is one committed state of all replicas.
@@ -304,4 +331,10 @@ func (c *Client) Drop(ctx context.Context, req ConflictRequest, say func(string)
 func (c *Client) Verify(ctx context.Context, req VerifyRequest, say func(string)) ([]Verdict, error) {
 	req.Ask = AskVerify
 	return read[[]Verdict](ctx, c, req, say)
+}
+
+// Garbage implements [History].
+func (c *Client) Garbage(ctx context.Context, req GarbageRequest, say func(string)) ([]Garbage, error) {
+	req.Ask = AskGarbage
+	return read[[]Garbage](ctx, c, req, say)
 }

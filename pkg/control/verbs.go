@@ -27,6 +27,9 @@ type Handler interface {
 	Checkpoint(ctx context.Context, req CheckpointRequest, say func(string)) (Checkpoint, error)
 	// RemoveCheckpoint takes a name away.
 	RemoveCheckpoint(ctx context.Context, name string) error
+	// Collect looks for garbage in the bucket now, and deletes what was condemned long enough
+	// ago.
+	Collect(ctx context.Context, req CollectRequest, say func(string)) (Collected, error)
 	// Takeover asks the holder of the lease to hand over, or takes it by force,
 	// and returns when it is ours.
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
@@ -52,6 +55,17 @@ type Handler interface {
 	// Events reports each change, by emit, until the client goes away or emit fails.
 	Events(ctx context.Context, emit func(Event) error) error
 	History
+}
+
+// CollectRequest asks for a collection of garbage.
+type CollectRequest struct{}
+
+// Collected is what a collection did.
+type Collected struct {
+	Kept      int `json:"kept"`      // generations
+	Dropped   int `json:"dropped"`   // generations
+	Condemned int `json:"condemned"` // objects that go in two days, if nothing needs them then
+	Deleted   int `json:"deleted"`   // objects
 }
 
 // AwaitRequest asks for the next change.
@@ -122,6 +136,7 @@ func (s *Server) table() []route {
 		does(s, "sync", "Sync", h.Sync),
 		answers(s, "checkpoint", "Checkpoint", h.Checkpoint),
 		does(s, "checkpoint/remove", "RemoveCheckpoint", acts(h.RemoveCheckpoint)),
+		answers(s, "collect", "Collect", h.Collect),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
 		does(s, "logout", "Logout", h.Logout),
@@ -141,6 +156,7 @@ func (s *Server) table() []route {
 		asks(s, AskTake, "Take", h.Take),
 		asks(s, AskDrop, "Drop", h.Drop),
 		asks(s, AskVerify, "Verify", h.Verify),
+		asks(s, AskGarbage, "Garbage", h.Garbage),
 	}
 }
 
@@ -178,6 +194,12 @@ func (c *Client) Checkpoint(ctx context.Context, req CheckpointRequest, say func
 // RemoveCheckpoint takes a name away.
 func (c *Client) RemoveCheckpoint(ctx context.Context, name string) error {
 	return c.call(ctx, "checkpoint/remove", NameRequest{name}, nil)
+}
+
+// Collect asks for a collection and waits for it.
+func (c *Client) Collect(ctx context.Context, req CollectRequest, say func(string)) (done Collected, err error) {
+	err = c.ask(ctx, "collect", req, &done, say)
+	return done, err
 }
 
 // Takeover asks for the lease and waits until it is there.

@@ -47,10 +47,13 @@ func conflictOf(path string) (k ConflictCopy, ok bool) {
 }
 
 // ListConflicts lists the versions kept aside in the tree at path and in its remote
-// counterpart, oldest first. No link below within ("" for none) leads to the tree.
+// counterpart, oldest first. A path of "" is of a tree that is not on this machine. No link below within ("" for none) leads to the tree.
 func ListConflicts(root, within string, remote []tree.Entry) ([]ConflictCopy, error) {
 	known := map[string]ConflictCopy{}
-	own, err := localfs.ReadOwn(root, within, 0)
+	own, err := (*os.File)(nil), fs.ErrNotExist
+	if root != "" {
+		own, err = localfs.ReadOwn(root, within, 0)
+	}
 	var dropped map[string]bool
 	if err == nil {
 		defer own.Close()

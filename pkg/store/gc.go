@@ -73,8 +73,7 @@ func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now tim
 		if needed(o.Key) {
 			sizes[o.Key] = o.Size
 		}
-		// A store that tells no time tells no age.
-		if len(o.Key) <= ownKey && y.Ours(o.Key) && !needed(o.Key) && !o.ModTime.IsZero() && now.Sub(o.ModTime) >= Grace {
+		if y.Ours(o.Key) && !needed(o.Key) && y.old(o, now) {
 			keys = append(keys, o.Key)
 		}
 		return nil
@@ -84,6 +83,60 @@ func (y Yard) Garbage(ctx context.Context, needed func(key string) bool, now tim
 	}
 	slices.Sort(keys)
 	return keys[:min(len(keys), condemnedMost)], sizes, nil
+}
+
+// Amount is of objects.
+type Amount struct {
+	Objects int
+	Bytes   int64
+}
+
+func (a *Amount) add(bytes int64) { a.Objects, a.Bytes = a.Objects+1, a.Bytes+bytes }
+
+// Survey is what lies in a yard, by what becomes of it.
+type Survey struct {
+	Needed    Amount // by what is kept
+	Condemned Amount // named to be deleted, and not needed
+	Garbage   Amount // not needed, and not condemned yet
+	Young     Amount // not needed, and too young to be condemned: somebody may be about to refer to it
+}
+
+// Survey counts, and changes nothing. c is what is condemned there; nil for nothing.
+func (y Yard) Survey(ctx context.Context, needed func(key string) bool, c *Condemned, now time.Time) (s Survey, err error) {
+	condemned := map[string]bool{}
+	if c != nil {
+		keys, err := y.list(ctx, *c)
+		if err != nil {
+			return s, err
+		}
+		for _, key := range append(keys, c.List) {
+			condemned[key] = true
+		}
+	}
+	err = y.Bucket.ListEach(ctx, y.Dir, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
+		switch {
+		case needed(o.Key):
+			s.Needed.add(o.Size)
+		case !y.Ours(o.Key):
+		case condemned[o.Key]:
+			s.Condemned.add(o.Size)
+		case y.old(o, now):
+			s.Garbage.add(o.Size)
+		default:
+			s.Young.add(o.Size)
+		}
+		return nil
+	})
+	if err != nil {
+		return s, fmt.Errorf("cannot look for garbage: %w", err)
+	}
+	return s, nil
+}
+
+// old reports whether an object may be condemned by its age. A store that tells no time
+// tells no age.
+func (y Yard) old(o rclone.Object, now time.Time) bool {
+	return len(o.Key) <= ownKey && !o.ModTime.IsZero() && now.Sub(o.ModTime) >= Grace
 }
 
 const (

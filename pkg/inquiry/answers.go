@@ -1,4 +1,4 @@
-package daemon
+package inquiry
 
 import (
 	"github.com/coltec/coltec/pkg/control"
@@ -29,7 +29,8 @@ func toGeneration(g store.Generation) control.Generation {
 	return out
 }
 
-func toCheckpoint(c store.Checkpoint) control.Checkpoint {
+// Checkpoint is one in the words of the socket.
+func Checkpoint(c store.Checkpoint) control.Checkpoint {
 	return control.Checkpoint{Name: c.Name, Text: c.Text, Host: c.Host, Made: c.Made, Generation: toGeneration(c.Generation)}
 }
 
@@ -56,4 +57,15 @@ func toVerdict(v *history.Verdict) control.Verdict {
 		Damaged: v.Damaged, Repaired: v.Repaired, Note: v.Note,
 		Opened: v.Opened, Broken: each(v.Broken, func(b history.Broken) control.Broken { return control.Broken(b) }),
 	}
+}
+
+func toGarbage(g history.Garbage) control.Garbage {
+	out := control.Garbage{
+		Replica: g.Replica, Kept: g.Kept, Dropped: g.Dropped, Needed: control.Amount(g.Needed), Condemned: control.Amount(g.Condemned),
+		Garbage: control.Amount(g.Survey.Garbage), Young: control.Amount(g.Young),
+	}
+	if !g.Deletable.IsZero() {
+		out.Deletable = &g.Deletable
+	}
+	return out
 }

@@ -1,4 +1,4 @@
-package daemon
+package inquiry
 
 import (
 	"bytes"
@@ -24,51 +24,43 @@ import (
 	"github.com/coltec/coltec/pkg/wholefile"
 )
 
-// alone runs something that writes into a replica's tree when no cycle runs.
-type alone func(ctx context.Context, replica string, do func(ctx context.Context) error) error
+// Alone runs something that writes into a replica's tree when no cycle runs.
+type Alone func(ctx context.Context, replica string, do func(ctx context.Context) error) error
 
-// query is the bucket and its past, opened for one question.
-type query struct {
+// Query is the bucket and its past, opened for one question.
+type Query struct {
 	*history.Reader
-	replicas []scope.Replica
-	alone    alone
-	repair   func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
-	now      time.Time
-	say      func(string)
+	Replicas []scope.Replica
+	// Alone is nil where the trees are not on this machine: then the bucket alone is looked
+	// at, and nothing but a directory of its own is written.
+	Alone  Alone
+	Repair func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
+	Now    time.Time
+	Keep   time.Duration // for how long every generation is kept
+	Say    func(string)
 }
 
-// open opens the remotes of a setting. Whoever asks closes it.
-func (s setting) open(r *query) error {
-	o, err := s.engineOptions()
-	if err != nil {
-		return err
-	}
-	if len(o.Replicas) == 0 {
-		return hint.Wrap(fmt.Errorf("cannot read: %w", errNoReplicas), "enable persistence in the spec")
-	}
-	r.replicas, r.now = o.Replicas, time.Now()
-	r.Reader, err = history.NewReader(history.Options{Workspace: o.Workspace, Replicas: o.Replicas, Host: o.Self.Host, Connect: o.Connect})
-	return err
-}
+// errNoTree is the error of what is about a tree that is not here.
+var errNoTree = errors.New("the workspace is not running here")
 
 // only leaves one replica to look at.
-func (r *query) only(name string) error {
+func (r *Query) only(name string) error {
 	if name == "" {
 		return nil
 	}
 	x, ok := r.Replica(name)
 	if !ok {
 		var known []string
-		for _, x := range r.replicas {
+		for _, x := range r.Replicas {
 			known = append(known, x.Name)
 		}
 		return control.NotFound(name, known)
 	}
-	r.replicas = []scope.Replica{x}
+	r.Replicas = []scope.Replica{x}
 	return nil
 }
 
-func (r query) versions(ctx context.Context, req control.VersionsRequest) (control.Versions, error) {
+func (r Query) versions(ctx context.Context, req control.VersionsRequest) (control.Versions, error) {
 	x, path, err := r.Find(req.Path)
 	if err != nil {
 		return control.Versions{}, err
@@ -77,13 +69,13 @@ func (r query) versions(ctx context.Context, req control.VersionsRequest) (contr
 	return control.Versions{Replica: x.Name, Path: path, Versions: each(list, toVersion)}, err
 }
 
-func (r query) changes(ctx context.Context, req control.ChangesRequest) (control.Changes, error) {
-	g, err := r.At(ctx, req.At, r.now)
+func (r Query) changes(ctx context.Context, req control.ChangesRequest) (control.Changes, error) {
+	g, err := r.At(ctx, req.At, r.Now)
 	if err != nil {
 		return control.Changes{}, err
 	}
 	out := control.Changes{Generation: toGeneration(g), Changes: map[string][]control.Change{}, Older: map[string]*control.Older{}}
-	for _, x := range r.replicas {
+	for _, x := range r.Replicas {
 		if g.Replicas[x.Name].Manifest == "" {
 			continue // not in it yet, or kept as plain objects
 		}
@@ -101,8 +93,11 @@ func (r query) changes(ctx context.Context, req control.ChangesRequest) (control
 
 // restore brings a path, or the whole workspace, back as it was: into the tree,
 // or to a directory of its own.
-func (r query) restore(ctx context.Context, req control.RestoreRequest) ([]*history.Placed, error) {
-	g, err := r.At(ctx, req.At, r.now)
+func (r Query) restore(ctx context.Context, req control.RestoreRequest) ([]*history.Placed, error) {
+	if req.To == "" && r.Alone == nil {
+		return nil, fmt.Errorf("cannot restore in the tree: %w", errNoTree)
+	}
+	g, err := r.At(ctx, req.At, r.Now)
 	if err != nil {
 		return nil, err
 	}
@@ -120,9 +115,9 @@ func (r query) restore(ctx context.Context, req control.RestoreRequest) ([]*hist
 	out := []*history.Placed{}
 	var left []string
 	if req.To != "" {
-		out, left, err = r.ExportAll(ctx, r.replicas, g, req.To, r.export())
+		out, left, err = r.ExportAll(ctx, r.Replicas, g, req.To, r.export())
 	} else {
-		for _, x := range r.replicas {
+		for _, x := range r.Replicas {
 			if g.Replicas[x.Name].Manifest == "" {
 				left = append(left, x.Name)
 				continue
@@ -135,27 +130,27 @@ func (r query) restore(ctx context.Context, req control.RestoreRequest) ([]*hist
 		}
 	}
 	for _, name := range left {
-		r.say(fmt.Sprintf("%s: left out: it is not in generation %d, or is kept as plain objects", name, g.Number))
+		r.Say(fmt.Sprintf("%s: left out: it is not in generation %d, or is kept as plain objects", name, g.Number))
 	}
 	return out, err
 }
 
 // export is how a generation is written to a directory of its own: exactly.
-func (r query) export() history.ExportOptions {
-	return history.ExportOptions{Progress: func(name string) store.Progress { return remote.Progress(name, r.say) }}
+func (r Query) export() history.ExportOptions {
+	return history.ExportOptions{Progress: func(name string) store.Progress { return remote.Progress(name, r.Say) }}
 }
 
-func (r query) bring(ctx context.Context, x scope.Replica, path string, g store.Generation, to string, deleted bool) (*history.Placed, error) {
+func (r Query) bring(ctx context.Context, x scope.Replica, path string, g store.Generation, to string, deleted bool) (*history.Placed, error) {
 	if to != "" {
 		return r.Export(ctx, x, path, g, to, r.export())
 	}
-	progress := remote.Progress(x.Name, r.say)
+	progress := remote.Progress(x.Name, r.Say)
 	place := r.Place
 	if deleted {
 		place = r.Undelete
 	}
 	var placed *history.Placed
-	err := r.alone(ctx, x.Name, func(ctx context.Context) (err error) {
+	err := r.Alone(ctx, x.Name, func(ctx context.Context) (err error) {
 		placed, err = place(ctx, x, path, g, progress)
 		return err
 	})
@@ -166,17 +161,36 @@ func answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
 	return control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
 }
 
-func (r query) conflicts(ctx context.Context) ([]control.Conflict, error) {
+// here is a replica with its tree, where that is on this machine.
+func (r Query) here(x scope.Replica) scope.Replica {
+	if r.Alone == nil {
+		x.Path, x.Within = "", ""
+	}
+	return x
+}
+
+// kept are the refs that keep what lost its name, in the repositories of a tree.
+func (r Query) kept(x scope.Replica) ([]gitstate.KeptRef, error) {
+	if r.Alone == nil {
+		return nil, nil
+	}
+	return gitstate.Kept(repositories.Shadows(x.Path))
+}
+
+func (r Query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 	out := []control.Conflict{}
-	for _, x := range r.replicas {
-		list, err := r.Conflicts(ctx, x)
-		if err != nil {
-			r.say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
+	for _, x := range r.Replicas {
+		list, err := r.Conflicts(ctx, r.here(x))
+		switch {
+		case err != nil && r.Alone == nil:
+			return nil, err
+		case err != nil:
+			r.Say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
 		}
 		for _, k := range list {
 			out = append(out, answerOf(x, k))
 		}
-		refs, err := gitstate.Kept(repositories.Shadows(x.Path))
+		refs, err := r.kept(x)
 		if err != nil {
 			return nil, err
 		}
@@ -197,9 +211,9 @@ func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
 }
 
 // keptRef answers for a ref that keeps something; ok is false when name is none.
-func (r query) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
-	for _, x := range r.replicas {
-		refs, err := gitstate.Kept(repositories.Shadows(x.Path))
+func (r Query) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
+	for _, x := range r.Replicas {
+		refs, err := r.kept(x)
 		if err != nil {
 			return answer, false, err
 		}
@@ -214,7 +228,7 @@ func (r query) keptRef(ctx context.Context, ask control.Ask, name string) (answe
 				err = hint.Wrap(fmt.Errorf("cannot take %q: what is checked out goes with a branch", k.Ref),
 					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", gitDir, k.Ref)
 			case control.AskDrop:
-				err = r.alone(ctx, x.Name, func(context.Context) error { return gitstate.Drop(x.Path, k.Repository, k.Ref) })
+				err = r.Alone(ctx, x.Name, func(context.Context) error { return gitstate.Drop(x.Path, k.Repository, k.Ref) })
 			}
 			return answer, true, err
 		}
@@ -223,7 +237,7 @@ func (r query) keptRef(ctx context.Context, ask control.Ask, name string) (answe
 }
 
 // conflict shows, takes or drops one version that is kept aside.
-func (r query) conflict(ctx context.Context, ask control.Ask, name string) (control.Conflict, error) {
+func (r Query) conflict(ctx context.Context, ask control.Ask, name string) (control.Conflict, error) {
 	if answer, ok, err := r.keptRef(ctx, ask, name); ok || err != nil {
 		return answer, err
 	}
@@ -232,11 +246,14 @@ func (r query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 		return control.Conflict{}, err
 	}
 	answer := answerOf(x, k)
+	if r.Alone == nil && ask != control.AskConflict {
+		return answer, fmt.Errorf("cannot decide about %q: %w", k.ID, errNoTree)
+	}
 	switch ask {
 	case control.AskTake:
-		err = r.alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeConflict(ctx, x, k) })
+		err = r.Alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeConflict(ctx, x, k) })
 	case control.AskDrop:
-		err = r.alone(ctx, x.Name, func(context.Context) error { return r.DropConflict(x, k) })
+		err = r.Alone(ctx, x.Name, func(context.Context) error { return r.DropConflict(x, k) })
 	default:
 		answer.Diff, answer.Note, err = r.diff(ctx, x, k)
 	}
@@ -244,18 +261,18 @@ func (r query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 }
 
 // findConflict finds a version by its ID or path, in whichever replica it is.
-func (r query) findConflict(ctx context.Context, name string) (scope.Replica, replica.ConflictCopy, error) {
+func (r Query) findConflict(ctx context.Context, name string) (scope.Replica, replica.ConflictCopy, error) {
 	if filepath.IsAbs(name) {
 		x, path, err := r.Find(name)
 		if err != nil {
 			return x, replica.ConflictCopy{}, err
 		}
-		k, err := r.FindConflict(ctx, x, path)
+		k, err := r.FindConflict(ctx, r.here(x), path)
 		return x, k, err
 	}
 	var first error
-	for _, x := range r.replicas {
-		k, err := r.FindConflict(ctx, x, name)
+	for _, x := range r.Replicas {
+		k, err := r.FindConflict(ctx, r.here(x), name)
 		if err == nil {
 			return x, k, nil
 		}
@@ -270,7 +287,10 @@ func (r query) findConflict(ctx context.Context, name string) (scope.Replica, re
 const diffMost = 1 << 20
 
 // diff compares what has the name now with the version that is kept aside.
-func (r query) diff(ctx context.Context, x scope.Replica, k replica.ConflictCopy) (diff, note string, err error) {
+func (r Query) diff(ctx context.Context, x scope.Replica, k replica.ConflictCopy) (diff, note string, err error) {
+	if r.Alone == nil {
+		return "", errNoTree.Error() + ", so there is nothing to compare it with", nil
+	}
 	tmp, err := os.MkdirTemp("", "coltec-diff-")
 	if err != nil {
 		return "", "", err
@@ -310,19 +330,19 @@ func textOf(file string) (string, error) {
 }
 
 // verify looks whether all is there, and mends what can be.
-func (r query) verify(ctx context.Context, req control.VerifyRequest) ([]*history.Verdict, error) {
-	if req.Repair && r.repair == nil {
+func (r Query) verify(ctx context.Context, req control.VerifyRequest) ([]*history.Verdict, error) {
+	if req.Repair && r.Repair == nil {
 		return nil, hint.Wrap(errors.New("cannot repair: coltecd is not running"), "it is done with the lease held: start it, then verify --repair")
 	}
 	out := []*history.Verdict{}
-	for _, x := range r.replicas {
-		r.say(fmt.Sprintf("%s: looking at what its generations refer to", x.Name))
+	for _, x := range r.Replicas {
+		r.Say(fmt.Sprintf("%s: looking at what its generations refer to", x.Name))
 		v, err := r.Verify(ctx, x, req.Deep)
 		if err != nil {
 			return nil, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
 		}
 		if req.Repair && !v.OK() {
-			if err := r.repair(ctx, r.Reader, v); err != nil {
+			if err := r.Repair(ctx, r.Reader, v); err != nil {
 				return nil, fmt.Errorf("cannot repair replica %q: %w", x.Name, err)
 			}
 		}
@@ -337,10 +357,10 @@ func (r query) verify(ctx context.Context, req control.VerifyRequest) ([]*histor
 }
 
 // verifyWholes opens what is only valid together, as a generation has it.
-func (r query) verifyWholes(ctx context.Context, x scope.Replica, at string, v *history.Verdict) error {
-	g, err := r.At(ctx, at, r.now)
+func (r Query) verifyWholes(ctx context.Context, x scope.Replica, at string, v *history.Verdict) error {
+	g, err := r.At(ctx, at, r.Now)
 	if err != nil {
 		return err
 	}
-	return r.VerifyWholes(ctx, x, g, v, r.say)
+	return r.VerifyWholes(ctx, x, g, v, r.Say)
 }

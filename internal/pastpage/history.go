@@ -1,4 +1,4 @@
-package main
+package pastpage
 
 import (
 	"cmp"
@@ -16,18 +16,19 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-func cmdHistory(p *program) *cli.Command {
+// History is the verb history.
+func (p Page) History() *cli.Command {
 	return &cli.Command{
 		Name:      "history",
 		Usage:     "list the kept generations; look into them; bring back how it was",
-		ArgsUsage: "[ls|show|restore] [PATH|GENERATION]",
-		Description: `history                    lists the kept generations
-history ls PATH            lists the versions of a file
-history show [GENERATION]  lists what a generation changed (the newest one, if none is named)
-history restore [PATH] --at T [--to DIR | --deleted]
-                           makes PATH, or the whole workspace, what it was at T: in the tree, where
-                           what is replaced is kept in .coltec/replaced, or in DIR, which must be empty;
-                           with --deleted only what is not there any more comes back, and nothing else changes
+		ArgsUsage: p.Of + "[ls|show|restore] [PATH|GENERATION]",
+		Description: p.forms([][2]string{
+			{"history", "lists the kept generations"},
+			{"history ls PATH", "lists the versions of a file"},
+			{"history show [GENERATION]", "lists what a generation changed (the newest one, if none is named)"},
+			{"history restore [PATH] --at T [--to DIR | --deleted]", "brings back how it was"},
+		}) + `
+restore makes PATH, or the whole workspace, what it was at T: in the tree, where what is replaced is kept in .coltec/replaced, or in DIR, which must be empty; with --deleted only what is not there any more comes back, and nothing else changes
 
 OLDER counts what a generation has in an earlier state than that of its time: files that
 changed while they were read, or could not be read. show and restore name them.
@@ -38,15 +39,15 @@ T is the name of a checkpoint, a generation's number, how long ago (2h, 3d), or 
 			&cli.StringFlag{Name: "to", Usage: "restore to the directory `DIR`, and leave the tree as it is"},
 			&cli.BoolFlag{Name: "deleted", Usage: "restore what was deleted since, and change nothing that is there"},
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
-			jsonFlag(),
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			cmdline.WideFlag(),
 		},
 		Action: func(c *cli.Context) error { return p.history(c) },
 	}
 }
 
-func (p *program) history(c *cli.Context) error {
-	verb, arg := c.Args().Get(0), c.Args().Get(1)
+func (p Page) history(c *cli.Context) error {
+	verb, arg := p.arg(c, 0), p.arg(c, 1)
 	if verb != "restore" && (c.String("to") != "" || c.Bool("deleted") || c.String("at") != "" && verb != "show") {
 		return cmdline.Usage("--at, --to and --deleted belong to history restore")
 	}
@@ -63,16 +64,16 @@ func (p *program) history(c *cli.Context) error {
 	case "restore":
 		return p.restore(c, arg)
 	}
-	return hint.Wrap(cmdline.Usage("unknown history command %q", verb), "see %s history --help", p.name)
+	return hint.Wrap(cmdline.Usage("unknown history command %q", verb), "see %s history --help", p.Program)
 }
 
-func (p *program) generations(c *cli.Context) error {
+func (p Page) generations(c *cli.Context) error {
 	gens, err := asked(p, c, control.History.Generations, control.GenerationsRequest{Replica: c.String("replica")})
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(gens)
+		return cmdline.PrintJSON(p.Raw, gens)
 	}
 	t := cmdline.Table{{"GENERATION", "TIME", "FILES", "SIZE", "OLDER", "CHANGED"}}
 	for i, g := range gens {
@@ -90,7 +91,7 @@ func (p *program) generations(c *cli.Context) error {
 			strconv.FormatInt(g.Number, 10), g.Time.Local().Format(time.DateTime), strconv.FormatInt(files, 10), cmdline.Size(bytes), countOrNone(older), strings.Join(changed, ", "),
 		})
 	}
-	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "GENERATION"))
+	_, err = fmt.Fprint(p.Out, t.Fit(cmdline.WidthFor(c, p.Raw), "GENERATION"))
 	return err
 }
 
@@ -106,21 +107,29 @@ func countOrNone(n int) string {
 const olderShown = 10
 
 // printOlder names what a generation does not have in its newest state.
-func (p *program) printOlder(replica string, o *control.Older) {
+func (p Page) printOlder(replica string, o *control.Older) {
 	if o == nil {
 		return
 	}
-	fmt.Fprintf(p.out, "%s: %d paths are older than this generation, or missing from it:\n", replica, o.Count)
+	fmt.Fprintf(p.Out, "%s: %d paths are older than this generation, or missing from it:\n", replica, o.Count)
 	for _, x := range o.Paths[:min(len(o.Paths), olderShown)] {
-		fmt.Fprintf(p.out, "  %s: %s\n", strconv.Quote(x.Path), x.Why)
+		fmt.Fprintf(p.Out, "  %s: %s\n", strconv.Quote(x.Path), x.Why)
 	}
 	if more := o.Count - olderShown; more > 0 {
-		fmt.Fprintf(p.out, "  and %d more (--json names up to 1000)\n", more)
+		fmt.Fprintf(p.Out, "  and %d more (--json names up to 1000)\n", more)
 	}
 }
 
-// absolute is a path as the running coltecd understands it, whose current
-// directory is another.
+// inTree is a path of the workspace as who answers understands it, whose current directory
+// is another. Where the workspace is not here, a relative one begins at its tree.
+func (p Page) inTree(path string) (string, error) {
+	if p.Of != "" {
+		return path, nil
+	}
+	return absolute(path)
+}
+
+// absolute is a path of this machine for who has another current directory.
 func absolute(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -128,11 +137,11 @@ func absolute(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-func (p *program) versions(c *cli.Context, path string) error {
+func (p Page) versions(c *cli.Context, path string) error {
 	if path == "" {
-		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "see %s history --help", p.name)
+		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "see %s history --help", p.Program)
 	}
-	path, err := absolute(path)
+	path, err := p.inTree(path)
 	if err != nil {
 		return err
 	}
@@ -141,7 +150,7 @@ func (p *program) versions(c *cli.Context, path string) error {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(answer)
+		return cmdline.PrintJSON(p.Raw, answer)
 	}
 	t := cmdline.Table{{"GENERATION", "TIME", "KIND", "MODE", "SIZE", "SHA256"}}
 	for _, v := range answer.Versions {
@@ -158,20 +167,20 @@ func (p *program) versions(c *cli.Context, path string) error {
 		}
 		t = append(t, row)
 	}
-	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "GENERATION"))
+	_, err = fmt.Fprint(p.Out, t.Fit(cmdline.WidthFor(c, p.Raw), "GENERATION"))
 	return err
 }
 
-func (p *program) changes(c *cli.Context, at string) error {
+func (p Page) changes(c *cli.Context, at string) error {
 	answer, err := asked(p, c, control.History.Changes, control.ChangesRequest{Replica: c.String("replica"), At: at})
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(answer)
+		return cmdline.PrintJSON(p.Raw, answer)
 	}
 	g := answer.Generation
-	fmt.Fprintf(p.out, "generation %d of %s\n", g.Number, g.Time.Local().Format(time.DateTime))
+	fmt.Fprintf(p.Out, "generation %d of %s\n", g.Number, g.Time.Local().Format(time.DateTime))
 	var names []string
 	for name := range answer.Changes {
 		names = append(names, name)
@@ -179,19 +188,19 @@ func (p *program) changes(c *cli.Context, at string) error {
 	slices.Sort(names)
 	for _, name := range names {
 		for _, change := range answer.Changes[name] {
-			fmt.Fprintf(p.out, "%-12s %s: %s\n", change.What, name, strconv.Quote(change.Path))
+			fmt.Fprintf(p.Out, "%-12s %s: %s\n", change.What, name, strconv.Quote(change.Path))
 		}
 		p.printOlder(name, answer.Older[name])
 	}
 	return nil
 }
 
-func (p *program) restore(c *cli.Context, path string) (err error) {
+func (p Page) restore(c *cli.Context, path string) (err error) {
 	req := control.RestoreRequest{Replica: c.String("replica"), At: c.String("at"), Deleted: c.Bool("deleted")}
 	if req.At == "" {
-		return hint.Wrap(cmdline.Usage("history restore needs --at T"), "%s history lists the generations", p.name)
+		return hint.Wrap(cmdline.Usage("history restore needs --at T"), "%s history lists the generations", p.Program)
 	}
-	if req.Path, err = absolute(path); err != nil {
+	if req.Path, err = p.inTree(path); err != nil {
 		return err
 	}
 	if req.To, err = absolute(c.String("to")); err != nil {
@@ -202,20 +211,20 @@ func (p *program) restore(c *cli.Context, path string) (err error) {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(placed)
+		return cmdline.PrintJSON(p.Raw, placed)
 	}
 	problems := 0
 	for _, x := range placed {
 		if req.Deleted {
-			fmt.Fprintf(p.out, "%s: %d files of generation %d are back\n", x.Replica, x.Placed, x.Generation)
+			fmt.Fprintf(p.Out, "%s: %d files of generation %d are back\n", x.Replica, x.Placed, x.Generation)
 		} else {
-			fmt.Fprintf(p.out, "%s: as it was in generation %d: %d placed, %d removed\n", x.Replica, x.Generation, x.Placed, x.Removed)
+			fmt.Fprintf(p.Out, "%s: as it was in generation %d: %d placed, %d removed\n", x.Replica, x.Generation, x.Placed, x.Removed)
 		}
 		if x.Dir != "" {
-			fmt.Fprintf(p.out, "  in %s\n", x.Dir)
+			fmt.Fprintf(p.Out, "  in %s\n", x.Dir)
 		}
 		for _, problem := range x.Problems {
-			fmt.Fprintf(p.out, "  not restored: %s\n", problem)
+			fmt.Fprintf(p.Out, "  not restored: %s\n", problem)
 			problems++
 		}
 		p.printOlder(x.Replica, x.Older)

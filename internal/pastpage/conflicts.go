@@ -1,4 +1,4 @@
-package main
+package pastpage
 
 import (
 	"context"
@@ -12,28 +12,30 @@ import (
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-func cmdConflicts(p *program) *cli.Command {
+// Conflicts is the verb conflicts.
+func (p Page) Conflicts() *cli.Command {
 	return &cli.Command{
 		Name:      "conflicts",
 		Usage:     "list the local versions that lost their name to a remote one; compare, take or drop them",
-		ArgsUsage: "[show|take|drop] [PATH]",
-		Description: `conflicts             lists the versions that are kept aside
-conflicts show PATH   compares what has the name now with the version kept aside
-conflicts take PATH   gives the version its name back; what has it now goes to .coltec/replaced
-conflicts drop PATH   says that the version is not needed
-
+		ArgsUsage: p.Of + "[show|take|drop] [PATH]",
+		Description: p.forms([][2]string{
+			{"conflicts", "lists the versions that are kept aside"},
+			{"conflicts show PATH", "compares what has the name now with the version kept aside"},
+			{"conflicts take PATH", "gives the version its name back; what has it now goes to .coltec/replaced"},
+			{"conflicts drop PATH", "says that the version is not needed"},
+		}) + `
 PATH is a file of the tree, or the ID of a version as the list shows it.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
-			jsonFlag(),
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			cmdline.WideFlag(),
 		},
 		Action: func(c *cli.Context) error { return p.conflicts(c) },
 	}
 }
 
-func (p *program) conflicts(c *cli.Context) error {
-	verb, name := c.Args().Get(0), c.Args().Get(1)
+func (p Page) conflicts(c *cli.Context) error {
+	verb, name := p.arg(c, 0), p.arg(c, 1)
 	ask := map[string]func(control.History, context.Context, control.ConflictRequest, func(string)) (control.Conflict, error){
 		"show": control.History.Conflict, "take": control.History.Take, "drop": control.History.Drop,
 	}[verb]
@@ -41,22 +43,22 @@ func (p *program) conflicts(c *cli.Context) error {
 	case verb == "":
 		return p.listConflicts(c)
 	case ask == nil:
-		return hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.name)
+		return hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.Program)
 	case name == "":
-		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.name)
+		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.Program)
 	}
 	answer, err := asked(p, c, ask, control.ConflictRequest{Replica: c.String("replica"), Path: name})
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(answer)
+		return cmdline.PrintJSON(p.Raw, answer)
 	}
 	switch verb {
 	case "take":
-		fmt.Fprintf(p.out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", answer.Path, answer.Host)
+		fmt.Fprintf(p.Out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", answer.Path, answer.Host)
 	case "drop":
-		fmt.Fprintf(p.out, "dropped %s\n", answer.ID)
+		fmt.Fprintf(p.Out, "dropped %s\n", answer.ID)
 	case "show":
 		p.showConflict(answer)
 	}
@@ -65,23 +67,23 @@ func (p *program) conflicts(c *cli.Context) error {
 
 // showConflict compares two versions. What goes to a file or a program is the content as it
 // is: somebody may apply it.
-func (p *program) showConflict(k control.Conflict) {
-	fmt.Fprint(p.raw.out, p.clean(k.Diff))
+func (p Page) showConflict(k control.Conflict) {
+	p.verbatim(k.Diff)
 	if k.Note != "" {
-		fmt.Fprintf(p.out, "%s: %s\n", k.ID, k.Note)
+		fmt.Fprintf(p.Out, "%s: %s\n", k.ID, k.Note)
 	}
 }
 
-func (p *program) listConflicts(c *cli.Context) error {
+func (p Page) listConflicts(c *cli.Context) error {
 	list, err := asked(p, c, control.History.Conflicts, control.ConflictsRequest{Replica: c.String("replica")})
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return p.printJSON(list)
+		return cmdline.PrintJSON(p.Raw, list)
 	}
 	if len(list) == 0 {
-		p.say("no conflicts")
+		p.Say("no conflicts")
 		return nil
 	}
 	t := cmdline.Table{{"REPLICA", "PATH", "SINCE", "OF", "SIZE", "ID"}}
@@ -92,6 +94,6 @@ func (p *program) listConflicts(c *cli.Context) error {
 		}
 		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID})
 	}
-	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "ID"))
+	_, err = fmt.Fprint(p.Out, t.Fit(cmdline.WidthFor(c, p.Raw), "ID"))
 	return err
 }

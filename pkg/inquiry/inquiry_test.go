@@ -1,4 +1,4 @@
-package daemon
+package inquiry
 
 import (
 	"encoding/json"

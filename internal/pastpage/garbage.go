@@ -1,0 +1,79 @@
+package pastpage
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/control"
+)
+
+// GC is the verb gc. collect does it where it is not only asked what would be done.
+func (p Page) GC(collect func(*cli.Context) (control.Collected, error)) *cli.Command {
+	return &cli.Command{
+		Name:      "gc",
+		Usage:     "look for garbage in the bucket now, or tell what would be found",
+		ArgsUsage: p.args(),
+		Description: `Garbage is what no kept generation and no checkpoint needs. It is looked for about once a day without this.
+What is found is condemned, and deleted by a later run, 48 hours after it: who had begun to restore still reads it.
+
+  GENERATIONS  that are kept, and that go because the spec does not keep them any longer
+  NEEDED       by what is kept
+  CONDEMNED    to be deleted, from GOES on
+  GARBAGE      that the next run condemns
+  YOUNG        not needed, and younger than 48 hours: it may be part of a save that is under way`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "tell what would go, how much that is and why, and change nothing"},
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+			cmdline.WideFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			if c.Bool("dry-run") {
+				return p.garbage(c)
+			}
+			done, err := collect(c)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return cmdline.PrintJSON(p.Raw, done)
+			}
+			_, err = fmt.Fprintf(p.Out, "%d generations are kept, %d were dropped; %d objects were deleted, %d were condemned and go in 48 hours\n",
+				done.Kept, done.Dropped, done.Deleted, done.Condemned)
+			return err
+		},
+	}
+}
+
+func (p Page) garbage(c *cli.Context) error {
+	list, err := asked(p, c, control.History.Garbage, control.GarbageRequest{})
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return cmdline.PrintJSON(p.Raw, list)
+	}
+	t := cmdline.Table{{"REPLICA", "GENERATIONS", "NEEDED", "CONDEMNED", "GOES", "GARBAGE", "YOUNG"}}
+	for _, g := range list {
+		gens, goes := strconv.Itoa(g.Kept), "-"
+		if g.Dropped > 0 {
+			gens += fmt.Sprintf(", %d go", g.Dropped)
+		}
+		if g.Deletable != nil {
+			goes = g.Deletable.Local().Format(time.DateTime)
+		}
+		t = append(t, []string{g.Replica, gens, amount(g.Needed), amount(g.Condemned), goes, amount(g.Garbage), amount(g.Young)})
+	}
+	_, err = fmt.Fprint(p.Out, t.Fit(cmdline.WidthFor(c, p.Raw)))
+	return err
+}
+
+func amount(a control.Amount) string {
+	if a.Objects == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d, %s", a.Objects, cmdline.Size(a.Bytes))
+}
