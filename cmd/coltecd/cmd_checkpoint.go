@@ -54,3 +54,5 @@ func (p *program) checkpoint(c *cli.Context) error {
 	fmt.Fprintf(p.out, "checkpoint %s is generation %d\n", made.Name, made.Number)
 	return nil
 }
+
+func cmdCheckpoints(p *program) *cli.Command { return p.page().Checkpoints() }

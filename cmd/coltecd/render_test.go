@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/status"
 )
 

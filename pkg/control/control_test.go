@@ -50,6 +50,10 @@ func (f *fake) Checkpoint(_ context.Context, req CheckpointRequest, _ func(strin
 	f.note("checkpoint %s", req.Name)
 	return Checkpoint{Name: req.Name}, nil
 }
+func (f *fake) Collect(_ context.Context, _ CollectRequest, _ func(string)) (Collected, error) {
+	f.note("collect")
+	return Collected{Kept: 1}, nil
+}
 func (f *fake) RemoveCheckpoint(_ context.Context, name string) error {
 	f.note("remove %s", name)
 	return nil

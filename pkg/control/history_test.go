@@ -55,6 +55,9 @@ func (p *past) Restore(_ context.Context, req RestoreRequest, say func(string)) 
 	}
 	return at(p, req, say, []Placed{{Replica: "w", Generation: 7, Placed: 2, Removed: 1, Problems: []string{"p"}, Older: older}})
 }
+func (p *past) Garbage(_ context.Context, req GarbageRequest, say func(string)) ([]Garbage, error) {
+	return at(p, req, say, []Garbage{{Replica: "w", Kept: 1, Dropped: 2, Needed: Amount{3, 4}, Condemned: Amount{5, 6}, Deletable: &noon, Garbage: Amount{7, 8}}})
+}
 func (p *past) Conflicts(_ context.Context, req ConflictsRequest, say func(string)) ([]Conflict, error) {
 	return at(p, req, say, []Conflict{conflict})
 }
@@ -102,6 +105,9 @@ var recorded = map[Ask]struct {
 		ask(History.Conflict, ConflictRequest{Replica: "w", Path: "c1"})},
 	AskTake: {`{"ask":"take","path":"c1"}`, conflictBytes, ask(History.Take, ConflictRequest{Path: "c1"})},
 	AskDrop: {`{"ask":"drop","path":"c1"}`, conflictBytes, ask(History.Drop, ConflictRequest{Path: "c1"})},
+	AskGarbage: {`{"ask":"garbage","replica":"w"}`,
+		`[{"replica":"w","kept":1,"dropped":2,"needed":{"objects":3,"bytes":4},"condemned":{"objects":5,"bytes":6},"deletable":"2030-01-02T12:00:00Z","garbage":{"objects":7,"bytes":8},"young":{"objects":0,"bytes":0}}]`,
+		ask(History.Garbage, GarbageRequest{Replica: "w"})},
 	AskVerify: {`{"ask":"verify","replica":"w","deep":true,"wholes":true,"at":"2h","repair":true}`,
 		`[{"replica":"w","generations":1,"objects":2,"bytes":3,"orphans":4,"orphan_bytes":5,"missing":["k"],"lost":[{"path":"a","generations":[1],"now":true}],"damaged":["d"],"repaired":["r"],"note":"note","opened":4,"broken":[{"path":"p","generation":5,"wrong":["s"],"sound":3}]},{"replica":"x","generations":0,"objects":0,"bytes":0,"orphans":0,"orphan_bytes":0}]`,
 		ask(History.Verify, VerifyRequest{Replica: "w", Deep: true, Wholes: true, At: "2h", Repair: true})},

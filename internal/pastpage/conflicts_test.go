@@ -1,12 +1,14 @@
-package main
+package pastpage
 
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
 	"golang.org/x/sys/unix"
 )
@@ -16,18 +18,21 @@ import (
 func TestShowConflict(t *testing.T) {
 	const diff = "-one\r\n+\x1b[2Jtwo\x1b[0m\u202e\r\n"
 	var out bytes.Buffer
-	newProgram(stdio{out: &out, err: &out}, nil).showConflict(control.Conflict{Diff: diff, ID: "id\x1b", Note: "binary files differ"})
+	page(&out).showConflict(control.Conflict{Diff: diff, ID: "id\x1b", Note: "binary files differ"})
 	if got, want := out.String(), diff+"id?: binary files differ\n"; got != want {
 		t.Errorf("a file gets %q, want %q", got, want)
 	}
 	pty, tty := terminal(t)
-	newProgram(stdio{out: tty, err: tty}, nil).showConflict(control.Conflict{Diff: diff})
+	page(tty).showConflict(control.Conflict{Diff: diff})
 	b := make([]byte, 1<<10)
 	n, err := pty.Read(b)
 	if got := string(b[:n]); err != nil || !strings.Contains(got, "+?[2Jtwo?[0m??") {
 		t.Errorf("a terminal gets %q, %v", got, err)
 	}
 }
+
+// page writes to w, as the programs do: what is for people as text alone.
+func page(w io.Writer) Page { return Page{Out: cmdline.PlainWriter{Writer: w}, Raw: w} }
 
 // terminal gives both ends of one.
 func terminal(t *testing.T) (pty, tty *os.File) {
