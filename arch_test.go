@@ -74,10 +74,11 @@ var lower = map[string]string{
 	"internal/remote":  "pkg/hint pkg/rclone pkg/spec pkg/wholefile",
 	"internal/cmdline": "pkg/hint",
 	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/agents pkg/anchor pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/inquiry pkg/leak pkg/localfs pkg/logfile pkg/logins pkg/preview pkg/process pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/talks pkg/tree pkg/unit pkg/whole pkg/wholefile supervisor",
-	"cmd/coltecd":      "daemon internal/agentpage internal/cmdline internal/pastpage pkg/account pkg/control pkg/hint pkg/installation pkg/logfile pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit pkg/wholefile",
+	"cmd/coltecd":      "daemon internal/agentpage internal/cmdline internal/logpage internal/pastpage pkg/account pkg/control pkg/hint pkg/installation pkg/logfile pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit pkg/wholefile",
 	"cmd/coltec":       "*",
 
 	"internal/agentpage":      "internal/cmdline pkg/agents pkg/hint",
+	"internal/logpage":        "internal/cmdline pkg/hint pkg/logfile",
 	"internal/pastpage":       "internal/cmdline pkg/control pkg/hint",
 	"internal/clidoc":         "",
 	"internal/dbtest":         "",

@@ -3,10 +3,13 @@ package main
 import (
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/internal/logpage"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/devcontainer"
 )
 
@@ -23,20 +26,28 @@ func cmdExec(p *program) *cli.Command {
 }
 
 func cmdLogs(p *program) *cli.Command {
+	flags := logpage.Flags()
 	return &cli.Command{
-		Name:      "logs",
-		Usage:     "show the log of a unit of a workspace, or of all of them and coltecd",
-		ArgsUsage: "DIR [UNIT]",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
-			&cli.StringFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: "100"},
-		},
+		Name:        "logs",
+		Usage:       "show the log of a unit of a workspace, or of all of them and coltecd",
+		ArgsUsage:   "WORKSPACE [UNIT]",
+		Description: "Where the container is not running, they are read from the workspace's folder.",
+		Flags:       flags,
 		Action: func(c *cli.Context) error {
-			argv := []string{"coltecd", "logs", "--lines", c.String("lines")}
-			if c.Bool("follow") {
-				argv = append(argv, "--follow")
+			_, _, ct, err := p.running(c)
+			if err == nil {
+				return p.inside(c, verbOf(c, flags), nil)
 			}
-			return p.inside(c, append(argv, c.Args().Tail()...), nil)
+			w, noFolder := p.open(c.Context, c.Args().First())
+			if noFolder != nil || ct.Volume() != "" { // its logs are on another machine
+				return err
+			}
+			dir, noLogs := anchor.Open(filepath.Join(w.folder, logsName), w.folder, 0)
+			if noLogs != nil {
+				return err
+			}
+			defer dir.Close()
+			return logpage.Show(c, anchor.At(dir), c.Args().Get(1), p.raw.out)
 		},
 	}
 }

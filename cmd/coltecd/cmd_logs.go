@@ -1,20 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"fmt"
-	"io"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
-
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/logfile"
+	"github.com/coltec/coltec/internal/logpage"
 )
 
 func cmdLogs(p *program) *cli.Command {
@@ -22,23 +11,13 @@ func cmdLogs(p *program) *cli.Command {
 		Name:      "logs",
 		Usage:     "show the log of a unit, or of all of them and coltecd",
 		ArgsUsage: "[UNIT]",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
-			&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: 100},
-		},
+		Flags:     logpage.Flags(),
 		Action: func(c *cli.Context) error {
 			dir, err := p.logsOf(c)
 			if err != nil {
 				return err
 			}
-			names, err := logNames(dir, c.Args().First())
-			if err != nil {
-				return err
-			}
-			if c.Bool("follow") {
-				return p.followLogs(c.Context, dir, names, c.Int("lines"))
-			}
-			return p.showLogs(dir, names, c.Int("lines"))
+			return logpage.Show(c, dir, c.Args().First(), p.raw.out)
 		},
 	}
 }
@@ -55,114 +34,3 @@ func (p *program) logsOf(c *cli.Context) (string, error) {
 	}
 	return p.options(path, nil).LogDir()
 }
-
-// logNames are the logs to show.
-func logNames(dir, unit string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
-	if err != nil {
-		return nil, fmt.Errorf("cannot list the logs: %w", err)
-	}
-	var names []string
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".log")
-		if !isBackup(name) {
-			names = append(names, name)
-		}
-	}
-	switch {
-	case unit == "":
-		return names, nil
-	case slices.Contains(names, unit):
-		return []string{unit}, nil
-	case len(names) == 0:
-		return nil, hint.Wrap(fmt.Errorf("no log of %q", unit), "there are no logs in %s yet", dir)
-	}
-	return nil, hint.Wrap(fmt.Errorf("no log of %q", unit), "there are logs of %s", strings.Join(names, ", "))
-}
-
-// isBackup recognizes a rotated log: name-2006-01-02T15-04-05.000.
-func isBackup(name string) bool {
-	const stamp = "-2006-01-02T15-04-05.000"
-	if len(name) <= len(stamp) {
-		return false
-	}
-	tail := name[len(name)-len(stamp):]
-	return tail[0] == '-' && tail[11] == 'T' && tail[20] == '.'
-}
-
-// showLogs writes the ends of the logs, merged by their stamps.
-func (p *program) showLogs(dir string, names []string, lines int) error {
-	var all []string
-	for _, name := range names {
-		var b bytes.Buffer
-		if err := logfile.Read(filepath.Join(dir, name+".log"), lines, &b); err != nil {
-			return fmt.Errorf("cannot read the log of %q: %w", name, err)
-		}
-		for line := range strings.Lines(b.String()) {
-			all = append(all, prefix(names, name)+strings.TrimSuffix(line, "\n"))
-		}
-	}
-	skip := len(prefix(names, ""))
-	if len(names) > 1 { // the prefixes are as long as each other, the stamps sort
-		slices.SortStableFunc(all, func(a, b string) int { return strings.Compare(a[skip:], b[skip:]) })
-	}
-	for _, line := range all {
-		if _, err := fmt.Fprintln(p.raw.out, p.clean(line)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// prefix says whose line it is, when there are several.
-func prefix(names []string, name string) string {
-	if len(names) < 2 {
-		return ""
-	}
-	width := 0
-	for _, n := range names {
-		width = max(width, len(n))
-	}
-	return fmt.Sprintf("%-*s | ", width, name)
-}
-
-// clean keeps control characters from a terminal; a pipe gets what is there.
-func (p *program) clean(text string) string {
-	if cmdline.IsTerminal(p.raw.out) {
-		return cmdline.Plain(text)
-	}
-	return text
-}
-
-// followLogs shows the ends and what is added, until Ctrl-C.
-func (p *program) followLogs(ctx context.Context, dir string, names []string, lines int) error {
-	var mu sync.Mutex
-	errs := make(chan error, len(names))
-	for _, name := range names {
-		w := writerFunc(func(b []byte) (int, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			for line := range strings.Lines(string(b)) {
-				if _, err := io.WriteString(p.raw.out, prefix(names, name)+p.clean(line)); err != nil {
-					return 0, err
-				}
-			}
-			return len(b), nil
-		})
-		go func() { errs <- logfile.Follow(ctx, filepath.Join(dir, name+".log"), lines, w) }()
-	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case err := <-errs:
-		if err == nil {
-			return context.Cause(ctx)
-		}
-		return fmt.Errorf("cannot follow the log: %w", err)
-	}
-}
-
-// writerFunc is a function as a writer.
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
