@@ -39,6 +39,8 @@ type daemon struct {
 	hooks    hookQueue
 	turns    turns
 
+	rewinding sync.Mutex // held while a rewind is under way
+
 	fatal  chan error // to run: an error that ends everything
 	end    termination
 	conf   configuration

@@ -8,6 +8,7 @@ import (
 	"github.com/coltec/coltec/pkg/backoff"
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/collection"
+	"github.com/coltec/coltec/pkg/rewind"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -17,6 +18,8 @@ type loop struct {
 	tenure
 	roster
 	rules collection.Rules // of the collection
+	// taken is the tree of what is taken back. A test that checks the checker has another.
+	taken func(rewind.Sides) (rewind.Rewound, error)
 
 	// Any goroutine may use these.
 	shown board
@@ -24,7 +27,7 @@ type loop struct {
 }
 
 func newLoop(o Options) *loop {
-	l := &loop{rules: collection.All, env: &env{
+	l := &loop{rules: collection.All, taken: rewind.Sides.Tree, env: &env{
 		o: o, clock: realClock,
 		policy: backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 	}}

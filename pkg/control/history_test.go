@@ -162,7 +162,11 @@ func TestClientAsks(t *testing.T) {
 	}
 	ctx := t.Context()
 	for want, call := range map[string]func() error{
-		`POST /v1/sync {"names":["w"],"allow_delete":true}`:  func() error { return c.Sync(ctx, SyncRequest{Names: []string{"w"}, AllowDelete: true}, nil) },
+		`POST /v1/sync {"names":["w"],"allow_delete":true}`: func() error { return c.Sync(ctx, SyncRequest{Names: []string{"w"}, AllowDelete: true}, nil) },
+		`POST /v1/rewind {"at":"good","path":"/w/d","dry_run":true}`: func() error {
+			_, err := c.Rewind(ctx, RewindRequest{At: "good", Path: "/w/d", DryRun: true}, nil)
+			return err
+		},
 		`POST /v1/takeover {"force":true}`:                   func() error { return c.Takeover(ctx, TakeoverRequest{Force: true}, nil) },
 		`POST /v1/logout {"agents":["claude"],"local":true}`: func() error { return c.Logout(ctx, LogoutRequest{Agents: []string{"claude"}, Local: true}, nil) },
 		`POST /v1/adopt {"names":["w"]}`:                     func() error { return c.FinishAdoption(ctx, SyncRequest{Names: []string{"w"}}, nil) },

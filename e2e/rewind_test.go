@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// workState is all that a rewind takes back, as programs that know nothing of coltecd see it.
+type workState struct {
+	Files    map[string]node
+	Git      map[string]string
+	Database string
+}
+
+// state looks at a machine whose repository is repo and whose database is data/l.db.
+func (m *machine) state() workState {
+	m.t.Helper()
+	s := workState{Files: treeOf(m.t, m.dir, ".coltec", ".devcontainer", "repo/.git", "data"), Git: map[string]string{}}
+	for _, q := range questions {
+		s.Git[strings.Join(q, " ")] = m.git("repo", q...)
+	}
+	if out, err := m.tryGit("repo", "fsck", "--full", "--strict"); err != nil {
+		m.t.Errorf("git fsck: %v\n%s", err, out)
+	}
+	s.Database = dump(m.t, m.path("data/l.db"))
+	return s
+}
+
+// dump is a database as SQL, which must be sound.
+func dump(t *testing.T, path string) string {
+	t.Helper()
+	const program = `import hashlib, sqlite3, sys
+c = sqlite3.connect(sys.argv[1])
+print(c.execute("PRAGMA integrity_check").fetchall(), hashlib.sha256("\n".join(c.iterdump()).encode()).hexdigest())`
+	out, err := exec.Command("python3", "-c", program, path).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "[('ok',)]") {
+		t.Errorf("%s: %v\n%s", path, err, out)
+	}
+	return string(out)
+}
+
+// work makes a workspace with something of each kind.
+func (m *machine) work() {
+	m.t.Helper()
+	m.seed()
+	for i := range 60 {
+		m.write(fmt.Sprintf("many/%d", i), fmt.Sprint("one of many ", i))
+	}
+	m.history("repo", 3)
+	m.everyKind("repo")
+	m.ledger("data/l.db", "wal", 200)
+}
+
+// workOn changes all of it, and takes most files away.
+func (m *machine) workOn() {
+	m.t.Helper()
+	m.change()
+	m.remove("many")
+	m.write("many", "a file now")
+	m.git("repo", "commit", "-q", "--allow-empty", "-m", "later")
+	m.git("repo", "branch", "another")
+	m.write("repo/more.txt", "not committed")
+	m.ledgerShell("data/l.db", "few", "few", "few").kill()
+}
+
+// A workspace goes back to a checkpoint and again to where it was: each file, repository and
+// database equals what it was, and who asks git or SQLite sees no difference. Services stand
+// still meanwhile.
+func TestRewind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	starts := filepath.Join(t.TempDir(), "starts")
+	a.spec(func(o *specOptions) {
+		o.Services = []map[string]any{{"name": "web", "command": []string{"sh", "-c", "echo x >> " + starts + "; exec sleep 1000"}, "after": []string{"restore"}}}
+	})
+	a.work()
+	a.start()
+	a.must("checkpoint", "good")
+	then := a.state()
+	a.workOn()
+	a.must("sync", "--allow-delete")
+	now := a.state()
+
+	a.refused(2, "nobody can be asked", "rewind", "good")
+	would := answer[control.Rewound](a, "rewind", "good", "--dry-run")
+	if len(would.Replicas) != 1 || would.Generation != 0 || would.Replicas[0].Added == 0 || would.Replicas[0].Changed == 0 || would.Replicas[0].Removed == 0 {
+		t.Errorf("%+v", would)
+	}
+	if diff := cmp.Diff(now, a.state()); diff != "" {
+		t.Errorf("a dry run has changed something: %s", diff)
+	}
+	done := answer[control.Rewound](a, "rewind", "good", "--yes")
+	if diff := cmp.Diff(then, a.state()); diff != "" {
+		t.Errorf("it is not what it was: %s", firstLines(diff, 80))
+	}
+	if !slices.Equal(done.Stopped, []string{"web"}) || done.Generation == 0 || done.Generation != a.status().Lease.Generation {
+		t.Errorf("%+v", done)
+	}
+	eventually(t, "the service runs again", func() error {
+		b, err := os.ReadFile(starts)
+		if string(b) != "x\nx\n" {
+			return fmt.Errorf("%q, %v", b, err)
+		}
+		return nil
+	})
+	if got := kept(t, a.dir, "conflicts"); len(got) > 0 {
+		t.Errorf("nobody edited meanwhile, and aside are %q", got)
+	}
+	if doc := a.status(); len(doc.Attention) > 0 {
+		t.Errorf("attention: %q", doc.Attention)
+	}
+	again := answer[control.Rewound](a, "rewind", "good", "--yes")
+	if again.Generation != 0 || again.Before != "" {
+		t.Errorf("there was nothing to do: %+v", again)
+	}
+	a.must("rewind", done.Before, "--yes")
+	if diff := cmp.Diff(now, a.state()); diff != "" {
+		t.Errorf("there and back it is not what it was: %s", firstLines(diff, 80))
+	}
+	if list := answer[[]control.Checkpoint](a, "checkpoints"); len(list) != 3 {
+		t.Errorf("%+v", list)
+	}
+	a.stop()
+	b := w.machine("b")
+	b.spec(nil)
+	b.start()
+	sameTree(t, now.Files, treeOf(t, b.dir, ".coltec", ".devcontainer", "repo/.git", "data"))
+	sameRepository(t, a, b.dir, "repo")
+	if got := dump(t, b.path("data/l.db")); got != now.Database {
+		t.Errorf("elsewhere the database is %s, and was %s", got, now.Database)
+	}
+}
+
+// Only a path goes back, with the wholes in it.
+func TestRewindPath(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.work()
+	a.start()
+	a.must("checkpoint", "good")
+	then := a.state()
+	a.workOn()
+	a.must("sync", "--allow-delete")
+	now := a.state()
+	a.refused(1, "only valid as a whole", "rewind", "good", "--path", a.path("repo/.git/HEAD"), "--yes")
+	a.refused(1, "nothing at that path", "rewind", "good", "--path", a.path("nowhere"), "--yes")
+	a.must("rewind", "good", "--path", a.path("repo"), "--yes")
+	got := a.state()
+	if diff := cmp.Diff(then.Git, got.Git); diff != "" {
+		t.Errorf("the repository is not what it was: %s", firstLines(diff, 80))
+	}
+	if got.Database != now.Database {
+		t.Error("the database is beside the path")
+	}
+	a.must("rewind", "good", "--path", a.path("data"), "--yes")
+	if got := a.state(); got.Database != then.Database {
+		t.Error("the database is not what it was")
+	}
+	a.must("rewind", "good", "--path", a.path("many"), "--yes")
+	a.must("rewind", "good", "--path", a.path("edit.txt"), "--yes")
+	want := overlaid(now.Files, then.Files, "many", "edit.txt")
+	for at, n := range then.Files {
+		if strings.HasPrefix(at, `"many/`) || strings.HasPrefix(at, `"repo/`) {
+			want[at] = n
+		}
+	}
+	delete(want, `"repo/more.txt"`)
+	sameTree(t, want, a.state().Files)
+}
+
+// What is edited while it is taken back is not lost: it stays, or lies aside.
+func TestRewindUnderEdits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.work()
+	a.start()
+	a.must("checkpoint", "good")
+	a.workOn()
+	a.must("sync", "--allow-delete")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan map[string]string)
+	go func() { // each edit is a file of its own content
+		wrote := map[string]string{}
+		for i := 0; ctx.Err() == nil; i++ {
+			rel, body := fmt.Sprintf("src/%d.txt", i%12), fmt.Sprint("edit ", i)
+			if err := os.WriteFile(a.path(rel), []byte(body), 0o644); err == nil {
+				wrote[rel] = body
+			}
+		}
+		ended <- wrote
+	}()
+	_, _, _ = a.run("rewind", "good", "--yes") // what is written all the time may be said to be missing
+	cancel()
+	wrote := <-ended
+	a.sync()
+	aside := kept(t, a.dir, "conflicts")
+	for rel, body := range wrote {
+		if a.missing(rel) || a.read(rel) != body && aside[rel] != body {
+			t.Errorf("%s: %q was written last, and is neither there nor aside", rel, body)
+		}
+	}
+	if a.read("edit.txt") != "before" {
+		t.Error("what nobody edited is not what it was")
+	}
+}
+
+// crashInRewind kills it in a rewind: the next start is at either side, whole, and what was
+// stopped for it runs again.
+func crashInRewind(t *testing.T, at string) {
+	w := newWorld(t)
+	a, b := w.pair()
+	a.spec(func(o *specOptions) {
+		o.TTL, o.Renew = "12s", "2s"
+		o.Services = []map[string]any{{"name": "web", "command": []string{"sleep", "1000"}, "after": []string{"restore"}}}
+	})
+	a.work()
+	a.start()
+	a.must("checkpoint", "good")
+	then := a.state()
+	a.workOn()
+	a.must("sync", "--allow-delete")
+	now := a.state()
+	a.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := a.command(ctx, "run")
+	cmd.Env = append(cmd.Env, killpoint.Variable+"="+at)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running := func(doc status.Document) bool {
+		return doc.Lease.State == status.LeaseHeld && slices.ContainsFunc(doc.Units, func(u status.Unit) bool { return u.Name == "web" && u.State == "running" })
+	}
+	a.await("the service runs", running)
+	if _, talk, code := a.run("rewind", "good", "--yes"); code == 0 {
+		t.Errorf("the rewind was told: %s", talk)
+	}
+	_ = cmd.Wait()
+	a.write("added while down.txt", "added while down")
+	a.start()
+	a.await("the service runs again", running)
+	a.sync()
+	want := now
+	if at != "rewind:kept" && at != "rewind:published" {
+		want = then
+	}
+	want.Files["\"added while down.txt\""], _ = nodeOf(a.path("added while down.txt"))
+	got := a.state()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("after a kill at %s it is at neither side: %s", at, firstLines(diff, 80))
+	}
+	a.stop()
+	b.start()
+	sameTree(t, got.Files, treeOf(t, b.dir, ".coltec", ".devcontainer", "repo/.git", "data"))
+	sameRepository(t, a, b.dir, "repo")
+}
