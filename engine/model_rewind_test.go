@@ -122,7 +122,11 @@ func (m *model) days(p *place) {
 		if p.run == nil {
 			return
 		}
-		m.drive(p.run, "a round, days later", func(e *Engine) { e.round(context.Background()) })
+		m.drive(p.run, "a round, days later", func(e *Engine) {
+			e.round(context.Background())
+			e.collectAt = time.Time{} // it was taken anew, and waits a while before it collects
+			e.round(context.Background())
+		})
 	}
 	m.checkPinned()
 }
