@@ -45,6 +45,9 @@ type Options struct {
 	Changed func(Touched)
 	// Trouble is told why changes may go unseen; nil when that is over.
 	Trouble func(error)
+	// Asked are to be called once Changed was told of all that was done before each was
+	// sent. While the tree cannot be watched nobody receives. nil: nobody asks.
+	Asked <-chan func()
 }
 
 // Touched are the directories in which something changed, below the root, "" for
@@ -120,7 +123,8 @@ func watch(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot watch %s: %w", o.Root, limited(err))
 	}
 	defer w.Close()
-	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}}
+	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}, asked: map[string]func(){}}
+	defer t.makeMarks()()
 	if err := t.begin(); err != nil {
 		return err
 	}
@@ -159,6 +163,10 @@ type tree struct {
 	dirs    map[string]bool // that are watched, by their whole path
 	touched Touched         // what is not told yet
 	limit   error           // why directories go unwatched
+	// asked are those who wait to be told, by the file that was made for each: the kernel
+	// tells of it after all that was done before.
+	asked map[string]func()
+	marks string // the directory of those files; "": nobody is answered
 }
 
 // add watches a directory and all below it that count. What cannot be read is
@@ -239,10 +247,18 @@ func (t *tree) follow(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case told := <-t.Asked:
+			t.mark(told)
 		case e, ok := <-t.w.Events:
 			switch {
 			case !ok:
 				return errors.New("the kernel's watch has ended")
+			case t.marks != "" && (e.Name == t.marks || filepath.Dir(e.Name) == t.marks):
+				if t.marked(e) {
+					first = time.Time{}
+					timer.Stop()
+				}
+				continue
 			case t.rel(e.Name) == "" && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
 				return fmt.Errorf("cannot watch %s: it was moved or removed", t.Root)
 			}
@@ -271,6 +287,51 @@ func (t *tree) follow(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// makeMarks makes and watches the directory of marks. Who asks waits in vain where that cannot
+// be.
+func (t *tree) makeMarks() (remove func()) {
+	if t.Asked == nil {
+		return func() {}
+	}
+	dir, err := os.MkdirTemp("", "coltec-watch-")
+	if err != nil {
+		return func() {}
+	}
+	if t.w.Add(dir) == nil {
+		t.marks = dir
+	}
+	return func() { os.RemoveAll(dir) }
+}
+
+// mark makes a file whose event comes after all that were not read yet.
+func (t *tree) mark(told func()) {
+	if t.marks == "" {
+		return
+	}
+	f, err := os.CreateTemp(t.marks, "")
+	if err != nil {
+		return
+	}
+	f.Close()
+	t.asked[f.Name()] = told
+}
+
+// marked answers who asked, where an event is of the file that was made for it, and reports
+// whether it has told of what there was.
+func (t *tree) marked(e fsnotify.Event) bool {
+	told := t.asked[e.Name]
+	if told == nil {
+		return false
+	}
+	delete(t.asked, e.Name)
+	_ = os.Remove(e.Name)
+	if t.limit != nil || len(t.touched) > 0 || t.touched == nil {
+		t.tell()
+	}
+	told()
+	return true
 }
 
 // counts reports whether an event is about something that is carried, and notes where
