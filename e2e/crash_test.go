@@ -77,7 +77,7 @@ var crashes = []crash{
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
 	{"checkpoint", []string{"checkpoint:pinned"}, crashInCheckpoint},
 	{"rewind", []string{
-		"rewind:kept", "rewind:published", "rewind:committed", "place:renamed:2", "place:deleted", "git:refs", "sqlite:replaced", "restore:complete", "rewind:placed",
+		"rewind:kept", "rewind:published", "rewind:committed", "place:renamed:2", "place:deleted", "git:refs", "database:placed", "restore:complete", "rewind:placed",
 	}, crashInRewind},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",

@@ -35,7 +35,7 @@ func newLoop(o Options) *loop {
 	l.stop.Store(int64(o.StopTimeout))
 	for _, r := range o.Replicas {
 		m := &member{Replica: r}
-		m.watch.open = make(chan struct{})
+		m.watch.open, m.watch.asks = make(chan struct{}), make(chan func())
 		m.course.synced = base.LastSettled(r.Path)
 		if r.Blocked != "" {
 			m.course.err = &blockedError{errors.New(r.Blocked)}

@@ -43,6 +43,7 @@ type connected struct {
 type watching struct {
 	hints     hints         // of what was touched since the last walk
 	nudged    atomic.Bool   // is in Engine.touched
+	asks      chan func()   // to the watch: see watch.Options.Asked
 	open      chan struct{} // closed when the replica was ready for the first time
 	unwatched error         // why changes may go unseen until the next interval
 	sharedOn  string        // file system on which changes from elsewhere do

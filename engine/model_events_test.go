@@ -117,6 +117,7 @@ func (m *model) hint(p *place) {
 		for _, dir := range slices.Sorted(maps.Keys(told)) {
 			if m.rnd.IntN(3) == 0 {
 				delete(told, dir)
+				p.run.untold = true
 			}
 		}
 	}

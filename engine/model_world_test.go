@@ -134,6 +134,7 @@ type run struct {
 
 	turns   int64 // the generation that a rewind under way leads to; 0: none is
 	turning bool  // its tree is made, and no generation was committed since
+	untold  bool  // its watch has kept something from it
 }
 
 // interruption is what happens in the middle of a step.
