@@ -28,7 +28,14 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	told := e.told(ctx)
 	var outcome error
 	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told) })
-	return made, errors.Join(err, outcome)
+	if err = errors.Join(err, outcome); err != nil {
+		for _, m := range e.members { // what the watches told of waits for no walk now
+			if m.Watch && m.Writes() {
+				e.nudge(m)
+			}
+		}
+	}
+	return made, err
 }
 
 // checkpoint walks the trees whole.

@@ -10,6 +10,7 @@ import (
 	"github.com/coltec/coltec/pkg/collection"
 	"github.com/coltec/coltec/pkg/rewind"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/watch"
 )
 
 // loop is what the goroutine of Run owns, and does.
@@ -35,7 +36,7 @@ func newLoop(o Options) *loop {
 	l.stop.Store(int64(o.StopTimeout))
 	for _, r := range o.Replicas {
 		m := &member{Replica: r}
-		m.watch.open, m.watch.asks = make(chan struct{}), make(chan func())
+		m.watch.open, m.watch.asks = make(chan struct{}), make(chan func(watch.Touched))
 		m.course.synced = base.LastSettled(r.Path)
 		if r.Blocked != "" {
 			m.course.err = &blockedError{errors.New(r.Blocked)}

@@ -64,7 +64,7 @@ func (e *Engine) told(ctx context.Context) map[*member]bool {
 		}
 		answered := make(chan struct{})
 		select {
-		case m.watch.asks <- func() { close(answered) }:
+		case m.watch.asks <- func(dirs watch.Touched) { m.watch.hints.add(dirs); close(answered) }:
 			done[i] = answered
 		case <-ctx.Done():
 		}

@@ -46,7 +46,7 @@ func TestAsked(t *testing.T) {
 	}
 	var mu sync.Mutex
 	told := Touched{}
-	begun, asks := make(chan struct{}), make(chan func())
+	begun, asks := make(chan struct{}), make(chan func(Touched))
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -84,7 +84,12 @@ func TestAsked(t *testing.T) {
 		}
 		done := make(chan struct{})
 		select {
-		case asks <- func() { close(done) }:
+		case asks <- func(dirs Touched) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = told.Join(dirs)
+			close(done)
+		}:
 		case <-time.After(time.Minute):
 			t.Fatal("nobody listens")
 		}

@@ -45,9 +45,10 @@ type Options struct {
 	Changed func(Touched)
 	// Trouble is told why changes may go unseen; nil when that is over.
 	Trouble func(error)
-	// Asked are to be called once Changed was told of all that was done before each was
-	// sent. While the tree cannot be watched nobody receives. nil: nobody asks.
-	Asked <-chan func()
+	// Asked are told, instead of Changed, of all that was done before each was sent and that
+	// Changed was not told of. While the tree cannot be watched nobody receives. nil: nobody
+	// asks.
+	Asked <-chan func(Touched)
 }
 
 // Touched are the directories in which something changed, below the root, "" for
@@ -123,7 +124,7 @@ func watch(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot watch %s: %w", o.Root, limited(err))
 	}
 	defer w.Close()
-	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}, asked: map[string]func(){}}
+	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}, asked: map[string]func(Touched){}}
 	defer t.makeMarks()()
 	if err := t.begin(); err != nil {
 		return err
@@ -143,14 +144,17 @@ func (t *tree) begin() error {
 	return nil
 }
 
-// tell tells of what was touched since the last time; of everything, where not all
-// is watched.
-func (t *tree) tell() {
+// tell tells of what was touched since the last time.
+func (t *tree) tell() { t.Changed(t.take()) }
+
+// take gives what was touched since the last time; everything, where not all is watched.
+func (t *tree) take() Touched {
+	touched := t.touched
 	if t.limit != nil {
-		t.touched = nil
+		touched = nil
 	}
-	t.Changed(t.touched)
 	t.touched = Touched{}
+	return touched
 }
 
 // touch notes a directory.
@@ -165,7 +169,7 @@ type tree struct {
 	limit   error           // why directories go unwatched
 	// asked are those who wait to be told, by the file that was made for each: the kernel
 	// tells of it after all that was done before.
-	asked map[string]func()
+	asked map[string]func(Touched)
 	marks string // the directory of those files; "": nobody is answered
 }
 
@@ -306,7 +310,7 @@ func (t *tree) makeMarks() (remove func()) {
 }
 
 // mark makes a file whose event comes after all that were not read yet.
-func (t *tree) mark(told func()) {
+func (t *tree) mark(told func(Touched)) {
 	if t.marks == "" {
 		return
 	}
@@ -327,10 +331,7 @@ func (t *tree) marked(e fsnotify.Event) bool {
 	}
 	delete(t.asked, e.Name)
 	_ = os.Remove(e.Name)
-	if t.limit != nil || len(t.touched) > 0 || t.touched == nil {
-		t.tell()
-	}
-	told()
+	told(t.take())
 	return true
 }
 
