@@ -124,6 +124,7 @@ func (d *daemon) openPast(_ bool, say func(string)) (query, func(), error) {
 	s := d.conf.get()
 	if e := d.replicas.current(); e != nil {
 		r.alone, r.repair = e.Alone, e.Repair
+		r.sync = func(ctx context.Context) error { return e.Sync(ctx, nil, false) }
 	}
 	if err := s.open(&r); err != nil {
 		return r, nil, err

@@ -85,6 +85,11 @@ func (p past) Changes(ctx context.Context, req control.ChangesRequest, say func(
 	return answer(p, req.Replica, false, say, func(r query) (control.Changes, error) { return r.changes(ctx, req) })
 }
 
+// Compare implements [control.History].
+func (p past) Compare(ctx context.Context, req control.CompareRequest, say func(string)) (control.Comparison, error) {
+	return answer(p, req.Replica, false, say, func(r query) (control.Comparison, error) { return r.compare(ctx, req) })
+}
+
 // Restore implements [control.History].
 func (p past) Restore(ctx context.Context, req control.RestoreRequest, say func(string)) ([]control.Placed, error) {
 	return answer(p, req.Replica, req.To == "", say, func(r query) ([]control.Placed, error) {

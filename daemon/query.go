@@ -33,6 +33,7 @@ type query struct {
 	replicas []scope.Replica
 	alone    alone
 	repair   func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
+	sync     func(ctx context.Context) error                                        // pushes what is here; nil: nobody is there to do it
 	now      time.Time
 	say      func(string)
 }

@@ -183,6 +183,67 @@ func TestRewindPath(t *testing.T) {
 	sameTree(t, want, a.state().Files)
 }
 
+// Two states are compared by names and contents of files, by refs of repositories, and
+// databases as one.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.work()
+	a.start()
+	a.must("checkpoint", "good")
+	first := strings.TrimSpace(a.git("repo", "rev-parse", "HEAD"))
+	a.workOn()
+	second := strings.TrimSpace(a.git("repo", "rev-parse", "HEAD"))
+	a.must("sync", "--allow-delete")
+	found := answer[control.Comparison](a, "compare", "good", "--diff")
+	by := map[string]control.Difference{}
+	for _, d := range found.Replicas["workspace"] {
+		by[d.Path] = d
+	}
+	for path, want := range map[string]control.Difference{
+		"edit.txt":    {What: "changed", Kind: "file", Before: 6, After: 5, Diff: "--- edit.txt\n+++ edit.txt\n@@ -1 +1 @@\n-before\n\\ No newline at end of file\n+after\n\\ No newline at end of file\n"},
+		"gone.txt":    {What: "removed", Kind: "file", Before: 13},
+		"mode.sh":     {What: "mode or time", Kind: "file", Before: 10, After: 10},
+		"link":        {What: "changed", Kind: "link"},
+		"empty too":   {What: "added", Kind: "directory"},
+		"big.bin":     {What: "changed", Kind: "file", Before: 300 << 10, After: 300 << 10, Note: "too large to compare"},
+		"data/l.db":   {What: "changed", Kind: "database"},
+		"repo/.git":   {What: "changed", Kind: "repository"},
+		"src/0.txt":   {},
+		"many/0":      {What: "removed", Kind: "file", Before: 13},
+		"added.txt":   {What: "added", Kind: "file", After: 5},
+		"repo/no.txt": {},
+	} {
+		got := by[path]
+		if want.Diff == "" && want.Kind != "" {
+			got.Diff = ""
+		}
+		if want.Kind == "database" || want.Kind == "repository" || want.Kind == "link" {
+			got.Before, got.After = 0, 0
+		}
+		if got.Path, got.Refs = "", nil; !cmp.Equal(want, got) {
+			t.Errorf("%s: %+v", path, by[path])
+		}
+	}
+	head := strings.TrimSpace(a.git("repo", "symbolic-ref", "HEAD"))
+	want := []control.RefChange{{Ref: head, Before: first, After: second}, {Ref: "refs/heads/another", After: second}}
+	for _, ref := range want {
+		if !slices.Contains(by["repo/.git"].Refs, ref) {
+			t.Errorf("%+v is not among %+v", ref, by["repo/.git"].Refs)
+		}
+	}
+	if out := a.must("compare", "good", "now", a.path("src")); strings.TrimSpace(out) != "" {
+		t.Errorf("nothing in it differs: %s", out)
+	}
+	if out := a.must("compare", "good", "good", "--stat"); !strings.HasPrefix(out, "workspace: 0 added, 0 changed, 0 removed") {
+		t.Errorf("it says %q", out)
+	}
+	a.refused(2, "compare needs A", "compare")
+	a.refused(1, "cannot read the time", "compare", "nothing")
+}
+
 // What is edited while it is taken back is not lost: it stays, or lies aside.
 func TestRewindUnderEdits(t *testing.T) {
 	t.Parallel()

@@ -166,6 +166,7 @@ func (s *Server) table() []route {
 		asks(s, AskCheckpoints, "Checkpoints", h.Checkpoints),
 		asks(s, AskVersions, "Versions", h.Versions),
 		asks(s, AskChanges, "Changes", h.Changes),
+		asks(s, AskCompare, "Compare", h.Compare),
 		asks(s, AskRestore, "Restore", h.Restore),
 		asks(s, AskConflicts, "Conflicts", h.Conflicts),
 		asks(s, AskConflict, "Conflict", h.Conflict),
