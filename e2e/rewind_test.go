@@ -282,6 +282,33 @@ func TestRewindUnderEdits(t *testing.T) {
 	}
 }
 
+// A program of a service may ask for a rewind, which stops the service: it goes on without whom
+// it was for, and the service runs again.
+func TestRewindByAService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	asked, spec := filepath.Join(t.TempDir(), "asked"), a.path(".devcontainer/workspace-spec.yaml")
+	program := a.command(t.Context()).Path
+	a.spec(func(o *specOptions) {
+		script := fmt.Sprintf(`if rm %q; then exec %q --config %q rewind good --yes; fi; exec sleep 1000`, asked, program, spec)
+		o.Services = []map[string]any{{"name": "agent", "command": []string{"sh", "-c", script}, "after": []string{"restore"}}}
+	})
+	a.seed()
+	a.start()
+	a.must("checkpoint", "good")
+	then := a.tree()
+	a.change()
+	a.sync()
+	if err := os.WriteFile(asked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.must("restart", "agent")
+	a.await("what it was, and the service", func(doc status.Document) bool {
+		return cmp.Equal(then, a.tree()) && len(doc.Units) == 1 && doc.Units[0].State == "running"
+	})
+}
+
 // crashInRewind kills it in a rewind: the next start is at either side, whole, and what was
 // stopped for it runs again.
 func crashInRewind(t *testing.T, at string) {

@@ -82,7 +82,7 @@ func (m *model) goBack(p *place) {
 // checkpoint gives what a run has a name: it must be what is there.
 func (m *model) checkpoint(p *place, name string) {
 	r, edits, there, told := p.run, p.edits, p.show(), map[*member]bool{}
-	joined := !r.e.writable() || !r.e.members[0].ready() // else what is there may be merged first
+	joined := !r.e.writable() || !r.e.members[0].ready() || r.e.members[0].rep.Check() != nil // what is there may be merged first
 	if !r.untold && m.rnd.IntN(2) == 0 {                 // the watch tells of all that was touched
 		m.say("%s is told of %v, and that this is all", r.id, p.told)
 		for _, member := range r.e.members {
