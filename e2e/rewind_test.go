@@ -282,6 +282,34 @@ func TestRewindUnderEdits(t *testing.T) {
 	}
 }
 
+// What a program has deleted by mistake comes back, also where so much is gone that it waits
+// for a person's word.
+func TestRewindOfHeldDeletions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.seed()
+	for i := range 60 {
+		a.write(fmt.Sprintf("many/%d", i), fmt.Sprint("one of many ", i))
+	}
+	a.start()
+	a.must("checkpoint", "good")
+	then := a.tree()
+	a.remove("many")
+	a.remove("src")
+	now := a.tree()
+	_, _, _ = a.run("sync")
+	held := a.replicaStatus("workspace").OnlyHere
+	a.must("rewind", "good", "--yes")
+	sameTree(t, then, a.tree())
+	list := answer[[]control.Checkpoint](a, "checkpoints")
+	a.must("rewind", list[len(list)-1].Name, "--yes")
+	sameTree(t, now, a.tree())
+	a.quiet()
+	t.Logf("what waited: %+v", held)
+}
+
 // A program of a service may ask for a rewind, which stops the service: it goes on without whom
 // it was for, and the service runs again.
 func TestRewindByAService(t *testing.T) {

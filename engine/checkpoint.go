@@ -27,7 +27,7 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	}
 	told := e.told(ctx)
 	var outcome error
-	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told) })
+	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told, evAsked{}) })
 	if err = errors.Join(err, outcome); err != nil {
 		for _, m := range e.members { // what the watches told of waits for no walk now
 			if m.Watch && m.Writes() {
@@ -40,11 +40,11 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 
 // checkpoint walks the trees whole.
 func (l naming) checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error) {
-	return l.checkpointOf(ctx, name, text, nil)
+	return l.checkpointOf(ctx, name, text, nil, evAsked{})
 }
 
 // checkpointOf walks of the trees whose watch has told what that told of, and the others whole.
-func (l naming) checkpointOf(ctx context.Context, name, text string, told map[*member]bool) (made store.Checkpoint, err error) {
+func (l naming) checkpointOf(ctx context.Context, name, text string, told map[*member]bool, asked evAsked) (made store.Checkpoint, err error) {
 	if err := l.mayCheckpoint(); err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
@@ -52,7 +52,7 @@ func (l naming) checkpointOf(ctx context.Context, name, text string, told map[*m
 		return made, l.lease.Head().MayPin(name, text)
 	}
 	pin := func(h *store.Head) { h.Pin(name, text, l.o.Self.Host, l.now()) }
-	l.askAll(evAsked{})
+	l.askAll(asked)
 	defer l.askAll(evAnswered{})
 	done, err := l.atOnce(ctx, told, name, text, pin)
 	if err != nil {

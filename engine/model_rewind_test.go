@@ -83,7 +83,7 @@ func (m *model) goBack(p *place) {
 func (m *model) checkpoint(p *place, name string) {
 	r, edits, there, told := p.run, p.edits, p.show(), map[*member]bool{}
 	joined := !r.e.writable() || !r.e.members[0].ready() || r.e.members[0].rep.Check() != nil // what is there may be merged first
-	if !r.untold && m.rnd.IntN(2) == 0 {                 // the watch tells of all that was touched
+	if !r.untold && m.rnd.IntN(2) == 0 {                                                      // the watch tells of all that was touched
 		m.say("%s is told of %v, and that this is all", r.id, p.told)
 		for _, member := range r.e.members {
 			member.watch.hints.add(p.told)
@@ -92,7 +92,7 @@ func (m *model) checkpoint(p *place, name string) {
 		p.told = watch.Touched{}
 	}
 	m.drive(r, "makes checkpoint "+name, func(e *Engine) {
-		made, err := naming{e.loop}.checkpointOf(context.Background(), name, "", told)
+		made, err := naming{e.loop}.checkpointOf(context.Background(), name, "", told, evAsked{})
 		if r.ended || err != nil {
 			return
 		}

@@ -99,9 +99,17 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 	return errors.Join(err, only(left, account.ErrOnlyHere))
 }
 
-// keep makes what is there a checkpoint. An error beside one says what is not in it.
+// keep makes what is there a checkpoint. An error beside one says what is not in it. Deletions
+// that wait for a person's word go with it: they are what is taken back. Of a part, those beside
+// it would go too.
 func (r rewinding) keep(ctx context.Context) (store.Checkpoint, error) {
-	made, err := r.checkpoint(ctx, r.want.Before, r.want.Text)
+	for _, m := range r.members {
+		if r.want.Under != "" && m.report.held > 0 {
+			return store.Checkpoint{}, hint.Wrap(fmt.Errorf("%d deletions in replica %s wait for a word", m.report.held, m.Name),
+				"coltecd sync --allow-delete lets them go, and coltecd rewind without --path takes them back")
+		}
+	}
+	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, evAsked{allowed: r.want.Under == ""})
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
 		return store.Checkpoint{}, err
 	}
