@@ -40,6 +40,8 @@ type daemon struct {
 	hooks    hookQueue
 	turns    turns
 
+	rewinding sync.Mutex // held while a rewind is under way
+
 	fatal  chan error // to run: an error that ends everything
 	end    termination
 	conf   configuration
@@ -123,6 +125,7 @@ func (d *daemon) openPast(_ bool, say func(string)) (inquiry.Query, func(), erro
 	s := d.conf.get()
 	if e := d.replicas.current(); e != nil {
 		r.Alone, r.Repair = e.Alone, e.Repair
+		r.Sync = func(ctx context.Context) error { return e.Sync(ctx, nil, false) }
 	}
 	if err := s.open(&r); err != nil {
 		return r, nil, err

@@ -29,6 +29,7 @@ type replicator interface {
 	Checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error)
 	RemoveCheckpoint(ctx context.Context, name string) error
 	Collect(ctx context.Context) (engine.Collected, error)
+	Rewind(ctx context.Context, o engine.RewindOptions) (engine.Rewound, error)
 	Retry(ctx context.Context) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error

@@ -154,6 +154,9 @@ func (d *daemon) begin(ctx context.Context) {
 			return nil
 		}
 		d.sup.Reached(milestoneRestore)
+		if err := d.goOn(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("services that a rewind had stopped do not start", "error", err)
+		}
 		return nil
 	})
 	if err != nil {

@@ -1,14 +1,23 @@
 package e2e
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 )
 
@@ -73,4 +82,86 @@ func TestCheckpoint(t *testing.T) {
 	if list := answer[[]control.Checkpoint](b, "checkpoints"); len(list) != 1 || list[0].Name != "after" {
 		t.Errorf("one was removed: %+v", list)
 	}
+}
+
+// What was written before a checkpoint is asked for is in it, though only what the watch told
+// of is walked: in old and new folders, while another program writes all the time.
+func TestCheckpointHasWhatWasWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(func(o *specOptions) { o.Replicas[0].Watch, o.Replicas[0].Interval = true, 3600 })
+	m.seed()
+	m.start()
+	i, ok := m.instance()
+	if !ok {
+		t.Fatal("it does not run")
+	}
+	client := control.Dial(i.Socket)
+	ctx, cancel := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	defer load.Wait()
+	defer cancel()
+	load.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			_ = os.WriteFile(m.path(fmt.Sprintf("src/load-%d", n%20)), []byte(fmt.Sprint(n)), 0o644)
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	seed := seedFromEnv(t)
+	rnd := rand.New(rand.NewPCG(uint64(seed), 2))
+	t.Logf("seed %d", seed)
+	for n := range sample.Size(25, 1000) {
+		rel := []string{"src/7.txt", fmt.Sprintf("src/n%d", n), fmt.Sprintf("new%d/e/f", n), "edit.txt"}[rnd.IntN(4)]
+		body := fmt.Sprintf("written %d", n)
+		m.write(rel, body)
+		name := fmt.Sprintf("c%d", n)
+		made, err := client.Checkpoint(t.Context(), control.CheckpointRequest{Name: name}, nil)
+		if err != nil && !errors.Is(err, account.ErrOnlyHere) { // of what is written all the time
+			t.Fatalf("%d: %v", n, err)
+		}
+		if err != nil {
+			list, err := client.Checkpoints(t.Context(), control.CheckpointsRequest{}, nil)
+			if err != nil || len(list) == 0 {
+				t.Fatal(err)
+			}
+			made = list[len(list)-1]
+		}
+		versions, err := client.Versions(t.Context(), control.VersionsRequest{Path: m.path(rel)}, nil)
+		if err != nil {
+			t.Fatalf("%d: %q is in no generation: %v", n, rel, err)
+		}
+		versions.Versions = slices.DeleteFunc(versions.Versions, func(v control.Version) bool { return v.Generation > made.Number })
+		if len(versions.Versions) == 0 || versions.Versions[len(versions.Versions)-1].SHA256 != sumOf(body) {
+			t.Fatalf("%d: checkpoint %s, generation %d, has not what was written to %q before: %+v", n, name, made.Number, rel, versions)
+		}
+		if err := client.RemoveCheckpoint(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a paused replica has only here is said: the checkpoint is without it.
+func TestCheckpointOfAPausedReplica(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(func(o *specOptions) {
+		o.Replicas = append(o.Replicas, m.replica("context", m.path("agent context")))
+	})
+	m.write("notes.txt", "one")
+	m.write("agent context/memory", "first")
+	m.start()
+	m.sync()
+	m.must("pause", "context")
+	m.write("agent context/memory", "second")
+	_, talk, code := m.run("checkpoint", "before")
+	if code == 0 || !strings.Contains(talk, "the replica is paused") || !strings.Contains(talk, "checkpoint before is generation") {
+		t.Errorf("it ended with %d and said %q", code, talk)
+	}
+	m.must("resume", "context")
+	m.must("checkpoint", "after")
 }

@@ -76,6 +76,9 @@ var crashes = []crash{
 	{"repository joined", []string{"git:linked", "git:refs", "git:trees", "git:joined", "git:adopted"}, crashInJoin},
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
 	{"checkpoint", []string{"checkpoint:pinned"}, crashInCheckpoint},
+	{"rewind", []string{
+		"rewind:kept", "rewind:published", "rewind:committed", "place:renamed:2", "place:deleted", "git:refs", "database:placed", "restore:complete", "rewind:placed",
+	}, crashInRewind},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",
 		"database:placed", "database:taken",

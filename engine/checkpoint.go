@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -24,34 +25,118 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	if err := store.CheckCheckpoint(name, text); err != nil {
 		return made, err
 	}
+	told := e.told(ctx)
 	var outcome error
-	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpoint(ctx, name, text) })
-	return made, errors.Join(err, outcome)
+	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told, evAsked{}) })
+	if err = errors.Join(err, outcome); err != nil {
+		for _, m := range e.members { // what the watches told of waits for no walk now
+			if m.Watch && m.Writes() {
+				e.nudge(m)
+			}
+		}
+	}
+	return made, err
 }
 
-func (l naming) checkpoint(ctx context.Context, name, text string) (made store.Checkpoint, err error) {
+// checkpoint walks the trees whole.
+func (l naming) checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error) {
+	return l.checkpointOf(ctx, name, text, nil, evAsked{})
+}
+
+// checkpointOf walks of the trees whose watch has told what that told of, and the others whole.
+func (l naming) checkpointOf(ctx context.Context, name, text string, told map[*member]bool, asked evAsked) (made store.Checkpoint, err error) {
 	if err := l.mayCheckpoint(); err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
 	if _, is := l.lease.Head().Checkpoint(name); is { // before anything is sent for it
 		return made, l.lease.Head().MayPin(name, text)
 	}
-	l.askAll(evAsked{})
-	l.syncAll(ctx, l.members)
-	l.askAll(evAnswered{})
-	failed := failures(slices.DeleteFunc(slices.Clone(l.members), func(m *member) bool { return !m.Writes() }))
-	if failed = errors.Join(failed, l.mayCheckpoint()); failed != nil {
-		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, withOnlyHere(failed, l.members))
-	}
-	if err := l.lease.Head().MayPin(name, text); err != nil {
-		return made, err
-	}
-	if err := l.named(ctx, func(h *store.Head) { h.Pin(name, text, l.o.Self.Host, l.now()) }); err != nil {
+	pin := func(h *store.Head) { h.Pin(name, text, l.o.Self.Host, l.now()) }
+	l.askAll(asked)
+	defer l.askAll(evAnswered{})
+	done, err := l.atOnce(ctx, told, name, text, pin)
+	if err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
+	}
+	if !done {
+		if err := l.whole(ctx, name, text, pin); err != nil {
+			return made, err
+		}
 	}
 	made, _ = l.lease.Head().Checkpoint(name)
 	l.o.Log.Info("checkpoint", "name", name, "generation", made.Number)
 	return made, withOnlyHere(nil, l.members)
+}
+
+// whole pushes until all is in the bucket, as far as it can be, and gives that the name.
+func (l naming) whole(ctx context.Context, name, text string, pin func(*store.Head)) error {
+	l.syncAll(ctx, l.members)
+	failed := failures(slices.DeleteFunc(slices.Clone(l.members), func(m *member) bool { return !m.Writes() }))
+	if failed = errors.Join(failed, l.mayCheckpoint()); failed != nil {
+		return fmt.Errorf("cannot make checkpoint %s: %w", name, withOnlyHere(failed, l.members))
+	}
+	if err := l.lease.Head().MayPin(name, text); err != nil {
+		return err
+	}
+	if err := l.named(ctx, pin); err != nil {
+		return fmt.Errorf("cannot make checkpoint %s: %w", name, err)
+	}
+	return nil
+}
+
+// atOnce brings what changed to the bucket in one step, and has the write of the head that
+// makes it a generation give it the name. It reports false, and nothing has a name, where that
+// cannot be: a replica fails, is to be handed over, or has more than a step holds.
+func (l naming) atOnce(ctx context.Context, told map[*member]bool, name, text string, pin func(*store.Head)) (done bool, err error) {
+	for _, m := range l.members {
+		switch {
+		case !m.Writes():
+		case told[m] && m.ready() && m.course.err == nil && m.watch.unwatched == nil && m.watch.sharedOn == "":
+			l.stepMember(m, evNow{})
+		default:
+			l.stepMember(m, evSoon{})
+		}
+	}
+	if l.keepLease(ctx); !l.writable() || l.lease.Asked() != nil || l.lease.Head().MayPin(name, text) != nil {
+		return false, nil
+	}
+	ready := l.prepareDue(ctx)
+	l.surveyDue(ctx)
+	switch {
+	case !l.writable():
+		l.abandon(ready)
+		return false, nil
+	case !l.complete(ready):
+		if len(ready) > 0 {
+			_ = l.conclude(ctx, ready) // what is wrong is noted, and the walk of all meets it
+		}
+		return false, nil
+	case len(ready) == 0:
+		return true, l.named(ctx, pin)
+	}
+	changes := []func(*store.Head){pin}
+	if l.toldOfLeft() {
+		changes = append(changes, l.lease.NoteLeftBehind(l.left(ready...)))
+	}
+	err = l.conclude(ctx, ready, changes...)
+	pointPinned.Reach()
+	return err == nil, err
+}
+
+// complete reports whether steps have all that there is, but for what no walk would bring.
+func (l naming) complete(steps []*prepared) bool {
+	for _, m := range l.members {
+		here, more := m.report.here, false
+		for _, p := range steps {
+			if p.member == m {
+				here, more = p.left, p.more
+			}
+		}
+		if m.Writes() && (m.course.err != nil || more || !m.ready() && m.Blocked == "" && !m.course.paused || here.Of(account.Deferred)+here.Of(account.Moving)+here.Of(account.Unfinished) > 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // askAll has the course of every member take a step.

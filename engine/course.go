@@ -48,6 +48,7 @@ type event interface{ isEvent() }
 type (
 	evSoon    struct{} // a cycle is wanted at once, with a walk of the whole tree
 	evTouched struct{} // the watch saw a change
+	evNow     struct{} // a cycle is wanted at once, of what the watch told of
 	evPhase   struct { // an acquisition came so far
 		phase phase
 		epoch int64
@@ -68,6 +69,7 @@ type (
 
 func (evSoon) isEvent()       {}
 func (evTouched) isEvent()    {}
+func (evNow) isEvent()        {}
 func (evPhase) isEvent()      {}
 func (evDemoted) isEvent()    {}
 func (evWent) isEvent()       {}
@@ -100,6 +102,8 @@ func (c course) step(ev event, at instant) (course, []action) {
 			c.next = time.Time{} // and no walk of the whole tree for it
 			c.watched = true
 		}
+	case evNow:
+		c.next, c.watched = time.Time{}, false
 	case evPhase:
 		c.phase = ev.phase
 		if ev.phase == ready {

@@ -52,6 +52,7 @@ func TestCourse(t *testing.T) {
 		"placed again":                 {from: course{next: later}, ev: evRetried{unplaced: true}, want: course{again: true}},
 		"asked for":                    {from: course{failures: 3, survey: later}, ev: evAsked{true}, want: course{allowed: true}},
 		"answered":                     {from: course{allowed: true}, ev: evAnswered{}, want: course{}},
+		"now":                          {from: course{phase: ready, next: later, whole: later, watched: true}, ev: evNow{}, want: course{phase: ready, whole: later}},
 		"surveyed":                     {ev: evSurveyed{time.Minute}, want: course{survey: later}},
 		"to be surveyed":               {from: course{survey: later}, ev: evUnsurveyed{}, want: course{}},
 	} {

@@ -8,7 +8,9 @@ import (
 	"github.com/coltec/coltec/pkg/backoff"
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/collection"
+	"github.com/coltec/coltec/pkg/rewind"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/watch"
 )
 
 // loop is what the goroutine of Run owns, and does.
@@ -17,6 +19,8 @@ type loop struct {
 	tenure
 	roster
 	rules collection.Rules // of the collection
+	// taken is the tree of what is taken back. A test that checks the checker has another.
+	taken func(rewind.Sides) (rewind.Rewound, error)
 
 	// Any goroutine may use these.
 	shown board
@@ -24,7 +28,7 @@ type loop struct {
 }
 
 func newLoop(o Options) *loop {
-	l := &loop{rules: collection.All, env: &env{
+	l := &loop{rules: collection.All, taken: rewind.Sides.Tree, env: &env{
 		o: o, clock: realClock,
 		policy: backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 	}}
@@ -32,7 +36,7 @@ func newLoop(o Options) *loop {
 	l.stop.Store(int64(o.StopTimeout))
 	for _, r := range o.Replicas {
 		m := &member{Replica: r}
-		m.watch.open = make(chan struct{})
+		m.watch.open, m.watch.asks = make(chan struct{}), make(chan func(watch.Touched))
 		m.course.synced = base.LastSettled(r.Path)
 		if r.Blocked != "" {
 			m.course.err = &blockedError{errors.New(r.Blocked)}

@@ -12,6 +12,7 @@ import (
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/watch"
 	"github.com/coltec/coltec/pkg/whole"
 )
 
@@ -41,11 +42,12 @@ type connected struct {
 // watching is what comes from the watch of a tree. The watch's goroutine adds hints and
 // nudges; all else is of the loop.
 type watching struct {
-	hints     hints         // of what was touched since the last walk
-	nudged    atomic.Bool   // is in Engine.touched
-	open      chan struct{} // closed when the replica was ready for the first time
-	unwatched error         // why changes may go unseen until the next interval
-	sharedOn  string        // file system on which changes from elsewhere do
+	hints     hints                    // of what was touched since the last walk
+	nudged    atomic.Bool              // is in Engine.touched
+	asks      chan func(watch.Touched) // to the watch: see watch.Options.Asked
+	open      chan struct{}            // closed when the replica was ready for the first time
+	unwatched error                    // why changes may go unseen until the next interval
+	sharedOn  string                   // file system on which changes from elsewhere do
 }
 
 // begin lets a watch of the tree begin: it is there.

@@ -78,6 +78,7 @@ func (m *model) sends(r *run, body []byte) {
 	must(json.Unmarshal(body, &h))
 	if _, there := m.senders[h.Nonce]; !there {
 		m.senders[h.Nonce] = r
+		m.sendsTurn(r, &h)
 	}
 }
 
@@ -149,11 +150,15 @@ func (m *model) committed(h *store.Head, by *run) {
 	}
 	g.files = files
 	before := m.gens[len(m.gens)-1].files
+	turn := m.checkTurn(h, &g)
 	for path := range joined(before, files) {
 		was, wasThere := before[path]
 		is, there := files[path]
 		if was != is && !tree.Within(path, localfs.Dir) {
 			g.changed = append(g.changed, path)
+			if turn {
+				continue // it was asked for
+			}
 			m.checkTouched(by.at, path, was, is, wasThere, there)
 		}
 	}
@@ -580,6 +585,7 @@ func (m *model) settle() {
 			m.broken("unequal: %s and generation %d: %s", p.name, h.Generation, diff)
 		}
 	}
+	m.checkPinned()
 	m.checkQuiet()
 }
 

@@ -23,6 +23,10 @@ import (
 func (m *model) event() {
 	p := m.places[m.rnd.IntN(len(m.places))]
 	held := m.isHeld(p)
+	if p.run != nil && !held && m.rnd.IntN(8) == 0 {
+		m.goBack(p)
+		return
+	}
 	switch n := m.rnd.IntN(100); {
 	case n < 25:
 		for range 1 + m.rnd.IntN(3) {
@@ -113,6 +117,7 @@ func (m *model) hint(p *place) {
 		for _, dir := range slices.Sorted(maps.Keys(told)) {
 			if m.rnd.IntN(3) == 0 {
 				delete(told, dir)
+				p.run.untold = true
 			}
 		}
 	}

@@ -42,6 +42,7 @@ type model struct {
 	log     []string
 	bad     []string
 	checker
+	rewinds
 }
 
 // backing is what the machines share: a bucket in memory, or a real server.
@@ -130,6 +131,10 @@ type run struct {
 	inTick bool
 	ops    int // operations in this step
 	plan   interruption
+
+	turns   int64 // the generation that a rewind under way leads to; 0: none is
+	turning bool  // its tree is made, and no generation was committed since
+	untold  bool  // its watch has kept something from it
 }
 
 // interruption is what happens in the middle of a step.
@@ -180,7 +185,7 @@ func (m *model) pass(d time.Duration) {
 func newModel(seed uint64, backs backing, dir, mutant string) *model {
 	m := &model{
 		seed: seed, rnd: rand.New(rand.NewPCG(seed, 4)), dir: dir, backs: backs, mutant: mutant,
-		clock: modelClock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}, runs: map[string]*run{}, checker: newChecker(),
+		clock: modelClock{now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}, runs: map[string]*run{}, checker: newChecker(), rewinds: rewinds{to: map[string]int64{}},
 	}
 	return m
 }
@@ -242,6 +247,7 @@ func (m *model) start(p *place) *run {
 		files:  r.files,
 	}
 	e.rules.Small = eager
+	m.mayRewind(r, e)
 	r.e = e
 	m.say("%s starts", r.id)
 	return r
@@ -421,7 +427,7 @@ func (m *model) plot(r *run) {
 }
 
 // modelPoints are the killpoints that a snapshot reaches.
-var modelPoints = pointsOf("lease:", "acquire:", "push:", "commit:", "place:", "base:", "journal:", "restore:", "collect:repacked")
+var modelPoints = pointsOf("lease:", "acquire:", "push:", "commit:", "place:", "base:", "journal:", "restore:", "collect:repacked", "checkpoint:", "rewind:")
 
 func pointsOf(prefixes ...string) []string {
 	var out []string

@@ -12,12 +12,21 @@ import (
 // push brings what changed into the bucket: every replica that is due, and one
 // commit for all of them. It reports whether there is more than fitted into a step.
 func (l *loop) push(ctx context.Context) (more bool) {
+	ready := l.prepareDue(ctx)
+	if len(ready) == 0 || l.conclude(ctx, ready) != nil {
+		return false
+	}
+	return slices.ContainsFunc(ready, func(p *prepared) bool { return p.more })
+}
+
+// prepareDue prepares the next step of every replica that is due; none where the lease was
+// lost meanwhile.
+func (l *loop) prepareDue(ctx context.Context) (ready []*prepared) {
 	l.demoteStale()
-	var ready []*prepared
 	for _, m := range l.members {
 		if !l.writable() {
 			l.abandon(ready)
-			return false
+			return nil
 		}
 		if !m.Writes() || !m.ready() || !m.due(l.now()) || ctx.Err() != nil {
 			continue
@@ -26,13 +35,7 @@ func (l *loop) push(ctx context.Context) (more bool) {
 			ready = append(ready, p)
 		}
 	}
-	if len(ready) == 0 {
-		return false
-	}
-	if l.conclude(ctx, ready) != nil {
-		return false
-	}
-	return slices.ContainsFunc(ready, func(p *prepared) bool { return p.more })
+	return ready
 }
 
 // begin prepares a member's next step; where there is none it is noted how that went.

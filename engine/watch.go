@@ -32,6 +32,7 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 				Root: m.Path, Match: m.watchMatcher(), Most: watchMost,
 				Changed: func(dirs watch.Touched) { m.watch.hints.add(dirs); e.nudge(m) },
 				Trouble: func(err error) { e.noteWatch(ctx, m, err) },
+				Asked:   m.watch.asks,
 			})
 		})
 	}
@@ -44,6 +45,43 @@ func (e *Engine) watch(ctx context.Context) (wait func()) {
 // watchMost is how long what is written all the time waits: with what a step takes, a database
 // in the bucket is no more than five seconds old.
 const watchMost = 3 * time.Second
+
+// toldMost is how long a watch has to tell of all that was done before it was asked. Above it
+// a walk of the whole tree is not much slower.
+const toldMost = 500 * time.Millisecond
+
+// told are the members whose watch has told, by now, of all that was done before the call: of
+// each a walk of that alone will do.
+func (e *Engine) told(ctx context.Context) map[*member]bool {
+	ctx, cancel := context.WithTimeout(ctx, toldMost)
+	defer cancel()
+	done := make([]chan struct{}, len(e.members))
+	for i, m := range e.members {
+		select {
+		case <-m.watch.open:
+		default:
+			continue // it has not begun
+		}
+		answered := make(chan struct{})
+		select {
+		case m.watch.asks <- func(dirs watch.Touched) { m.watch.hints.add(dirs); close(answered) }:
+			done[i] = answered
+		case <-ctx.Done():
+		}
+	}
+	told := map[*member]bool{}
+	for i, m := range e.members {
+		if done[i] == nil {
+			continue
+		}
+		select {
+		case <-done[i]:
+			told[m] = true
+		case <-ctx.Done():
+		}
+	}
+	return told
+}
 
 // watchMatcher matches what of the member's tree is watched.
 func (m *member) watchMatcher() watch.Matcher {

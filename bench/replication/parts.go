@@ -25,6 +25,7 @@ var parts = []part{
 	{"latency", false, (*set).partLatency},
 	{"memory", false, (*set).partMemory},
 	{"save", false, (*set).partSave},
+	{"checkpoint", false, (*set).partCheckpoint},
 	{"hundred", false, (*set).partHundred},
 	{"scan", false, (*set).partScan},
 	{"hop", false, (*set).partHop},
@@ -144,7 +145,7 @@ func (s *set) partSave() error {
 	if err != nil {
 		return err
 	}
-	return s.savePeers()
+	return s.savePeers("one file saved")
 }
 
 // series are saves of one file, one after the other.
@@ -224,8 +225,9 @@ func (s *set) addRequests(r series, name string) {
 	})
 }
 
-// savePeers brings the same saves into the bucket as the others do, three times.
-func (s *set) savePeers() error {
+// savePeers brings the same saves into the bucket as the others do, three times, and sets that
+// beside the figures whose names begin so.
+func (s *set) savePeers(name string) error {
 	const times = 3
 	of := func(p program) (peer, peer, error) {
 		saves, err := s.save(times, 2*s.b.saves+1, func(round int) error {
@@ -248,8 +250,8 @@ func (s *set) savePeers() error {
 		return err
 	}
 	rcloneWall.Name, rcloneRequests.Name, resticWall.Name, resticRequests.Name = "rclone", "rclone", "restic", "restic"
-	s.b.besides(s.n, "one file saved", "s", rcloneWall, resticWall)
-	s.b.besides(s.n, "one file saved", "requests", rcloneRequests, resticRequests)
+	s.b.besides(s.n, name, "s", rcloneWall, resticWall)
+	s.b.besides(s.n, name, "requests", rcloneRequests, resticRequests)
 	return nil
 }
 

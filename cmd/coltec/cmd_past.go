@@ -22,6 +22,24 @@ func cmdConflicts(p *program) *cli.Command { return p.reads(p.page().Conflicts()
 
 func cmdCheckpoints(p *program) *cli.Command { return p.reads(p.page().Checkpoints()) }
 
+func cmdCompare(p *program) *cli.Command { return p.reads(p.page().Compare()) }
+
+func cmdRewind(p *program) *cli.Command {
+	return p.inContainer(&cli.Command{
+		Name:      "rewind",
+		Usage:     "take a workspace back to a checkpoint, a generation or a moment",
+		ArgsUsage: "WORKSPACE NAME|GENERATION|TIME",
+		Description: `What is there becomes a checkpoint first, and a rewind to that goes back again. The services of the spec
+are stopped before, and started after.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "path", Usage: "take only `PATH` back, with what is below it"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, to what is in the bucket, and do nothing"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+		},
+	})
+}
+
 func cmdCheckpoint(p *program) *cli.Command {
 	return p.inContainer(&cli.Command{
 		Name:      "checkpoint",

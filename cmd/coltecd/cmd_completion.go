@@ -16,10 +16,12 @@ type completer struct{ *program }
 // asks neither coltecd nor a bucket.
 func (p completer) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
 	switch {
-	case at.Flag == "config", at.Flag == "secrets-file", at.Name == "FILE", at.Name == "PATH":
+	case at.Flag == "config", at.Flag == "secrets-file", at.Flag == "path", at.Name == "FILE", at.Name == "PATH":
 		return nil, cmdline.Files
 	case at.Flag == "to":
 		return nil, cmdline.Folders
+	case at.Flag == "" && (at.Verb == "rewind" && len(at.Given) == 0 || at.Verb == "compare" && len(at.Given) < 2):
+		return cmdline.GenerationWords(p.lastStatus().Lease.Generation), cmdline.Words
 	case at.Flag == "at", at.Verb == "history" && len(at.Given) == 1 && at.Given[0] == "show":
 		return cmdline.GenerationWords(p.lastStatus().Lease.Generation), cmdline.Words
 	case at.Flag == "replica", at.Name == "REPLICA":

@@ -55,6 +55,7 @@ persistence:
 	hold("verify w", "words workspace")
 	hold("logs ", "words web worker coltecd")
 	hold("history ", "words ls show restore")
+	hold("rewind x --path ", "files")
 	hold("history restore x --at ", "words 1h 1d")
 	hold("history --replica w", "words workspace")
 	hold("history --replica = w", "words workspace") // as bash parts it

@@ -126,11 +126,11 @@ func (p Page) inTree(path string) (string, error) {
 	if p.Of != "" {
 		return path, nil
 	}
-	return absolute(path)
+	return Absolute(path)
 }
 
-// absolute is a path of this machine for who has another current directory.
-func absolute(path string) (string, error) {
+// Absolute is a path of this machine for who has another current directory.
+func Absolute(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
@@ -203,7 +203,7 @@ func (p Page) restore(c *cli.Context, path string) (err error) {
 	if req.Path, err = p.inTree(path); err != nil {
 		return err
 	}
-	if req.To, err = absolute(c.String("to")); err != nil {
+	if req.To, err = Absolute(c.String("to")); err != nil {
 		return err
 	}
 	placed, err := asked(p, c, control.History.Restore, req)

@@ -50,6 +50,12 @@ func (p Page) forms(lines [][2]string) string {
 	return b.String()
 }
 
+// call is a line that calls a verb, as an example.
+func (p Page) call(line string) string {
+	verb, rest, _ := strings.Cut(line, " ")
+	return "  " + p.Program + " " + verb + " " + p.Of + rest
+}
+
 // verbatim writes the bytes of files: as they are to a file or a program, as text to a
 // terminal.
 func (p Page) verbatim(text string) {

@@ -58,6 +58,11 @@ func (f *fake) RemoveCheckpoint(_ context.Context, name string) error {
 	f.note("remove %s", name)
 	return nil
 }
+func (f *fake) Rewind(_ context.Context, req RewindRequest, say func(string)) (Rewound, error) {
+	f.note("rewind %s %s %v", req.At, req.Path, req.DryRun)
+	say("back")
+	return Rewound{To: 3}, nil
+}
 func (f *fake) Takeover(_ context.Context, req TakeoverRequest, say func(string)) error {
 	f.note("takeover %v", req.Force)
 	say("asked")

@@ -16,6 +16,8 @@ type History interface {
 	Versions(ctx context.Context, req VersionsRequest, say func(string)) (Versions, error)
 	// Changes returns what a generation changed.
 	Changes(ctx context.Context, req ChangesRequest, say func(string)) (Changes, error)
+	// Compare returns how two states of the workspace differ.
+	Compare(ctx context.Context, req CompareRequest, say func(string)) (Comparison, error)
 	// Restore brings a path, or the whole workspace, back as it was, and tells of each
 	// replica what it did.
 	Restore(ctx context.Context, req RestoreRequest, say func(string)) ([]Placed, error)
@@ -42,6 +44,7 @@ const (
 	AskCheckpoints Ask = "checkpoints"
 	AskVersions    Ask = "versions"
 	AskChanges     Ask = "changes"
+	AskCompare     Ask = "compare"
 	AskRestore     Ask = "restore"
 	AskConflicts   Ask = "conflicts"
 	AskConflict    Ask = "conflict"
@@ -80,6 +83,16 @@ type ChangesRequest struct {
 	question
 	Replica string `json:"replica,omitempty"` // "": all
 	At      string `json:"at,omitempty"`      // number of a generation, or a moment; "": the newest one
+}
+
+// CompareRequest asks how two states differ.
+type CompareRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all, or the one that the path lies in
+	A       string `json:"a,omitempty"`       // name of a checkpoint, number of a generation, a moment, or now
+	B       string `json:"b,omitempty"`       // the same; "": now
+	Path    string `json:"path,omitempty"`    // absolute; what is at it and below; "": all
+	Diff    bool   `json:"diff,omitempty"`    // with the differences of texts
 }
 
 // RestoreRequest asks for an earlier state.
@@ -211,6 +224,33 @@ type Change struct {
 	Size int64  `json:"size,omitempty"`
 }
 
+// Comparison is how one state of the workspace differs from another.
+type Comparison struct {
+	A        Generation              `json:"a"`
+	B        Generation              `json:"b"`
+	Replicas map[string][]Difference `json:"replicas"`
+	Without  map[string]string       `json:"without,omitempty"` // replicas that cannot be compared, and why
+}
+
+// Difference is how one path, repository or database differs.
+type Difference struct {
+	Path   string      `json:"path"`   // within the replica
+	What   string      `json:"what"`   // added, changed, mode or time, removed
+	Kind   string      `json:"kind"`   // file, directory, link, database, repository
+	Before int64       `json:"before"` // bytes; of a repository or a database those of its copy
+	After  int64       `json:"after"`
+	Diff   string      `json:"diff,omitempty"` // unified
+	Note   string      `json:"note,omitempty"` // why there is no diff
+	Refs   []RefChange `json:"refs,omitempty"` // of a repository
+}
+
+// RefChange is a ref of a repository that differs, or HEAD.
+type RefChange struct {
+	Ref    string `json:"ref"`
+	Before string `json:"before,omitempty"`
+	After  string `json:"after,omitempty"`
+}
+
 // Placed is what a restore did in one replica.
 type Placed struct {
 	Replica    string   `json:"replica"`
@@ -295,6 +335,12 @@ func (c *Client) Versions(ctx context.Context, req VersionsRequest, say func(str
 func (c *Client) Changes(ctx context.Context, req ChangesRequest, say func(string)) (Changes, error) {
 	req.Ask = AskChanges
 	return read[Changes](ctx, c, req, say)
+}
+
+// Compare implements [History].
+func (c *Client) Compare(ctx context.Context, req CompareRequest, say func(string)) (Comparison, error) {
+	req.Ask = AskCompare
+	return read[Comparison](ctx, c, req, say)
 }
 
 // Restore implements [History].

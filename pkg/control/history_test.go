@@ -49,6 +49,11 @@ func (p *past) Versions(_ context.Context, req VersionsRequest, say func(string)
 func (p *past) Changes(_ context.Context, req ChangesRequest, say func(string)) (Changes, error) {
 	return at(p, req, say, Changes{Generation: generation, Changes: map[string][]Change{"w": {{Path: "a", What: "added", Size: 4}, {Path: "b", What: "removed"}}, "x": nil}, Older: map[string]*Older{"w": older}})
 }
+func (p *past) Compare(_ context.Context, req CompareRequest, say func(string)) (Comparison, error) {
+	return at(p, req, say, Comparison{A: generation, B: generation, Without: map[string]string{"mirror": "why"}, Replicas: map[string][]Difference{"w": {
+		{Path: "a", What: "changed", Kind: "file", Before: 1, After: 2, Diff: "-a\n"}, {Path: ".git", What: "changed", Kind: "repository", Note: "n", Refs: []RefChange{{"HEAD", "a", "b"}}},
+	}}})
+}
 func (p *past) Restore(_ context.Context, req RestoreRequest, say func(string)) ([]Placed, error) {
 	if req.At == "" {
 		return nil, hint.Wrap(errors.New("cannot restore"), "say when")
@@ -96,6 +101,9 @@ var recorded = map[Ask]struct {
 	AskChanges: {`{"ask":"changes","replica":"w","at":"7"}`,
 		`{"generation":` + generationBytes + `,"changes":{"w":[{"path":"a","what":"added","size":4},{"path":"b","what":"removed"}],"x":null},"older":{"w":{"count":1,"paths":[{"path":"log","why":"it changes"}]}}}`,
 		ask(History.Changes, ChangesRequest{Replica: "w", At: "7"})},
+	AskCompare: {`{"ask":"compare","replica":"w","a":"good","b":"now","path":"/w/a","diff":true}`,
+		`{"a":` + generationBytes + `,"b":` + generationBytes + `,"replicas":{"w":[{"path":"a","what":"changed","kind":"file","before":1,"after":2,"diff":"-a\n"},{"path":".git","what":"changed","kind":"repository","before":0,"after":0,"note":"n","refs":[{"ref":"HEAD","before":"a","after":"b"}]}]},"without":{"mirror":"why"}}`,
+		ask(History.Compare, CompareRequest{Replica: "w", A: "good", B: "now", Path: "/w/a", Diff: true})},
 	AskRestore: {`{"ask":"restore","replica":"w","path":"/w/a","at":"2h","to":"/tmp/x","deleted":true}`,
 		`[{"replica":"w","generation":7,"placed":2,"removed":1,"problems":["p"],"older":{"count":1,"paths":[{"path":"log","why":"it changes"}]}}]`,
 		ask(History.Restore, RestoreRequest{Replica: "w", Path: "/w/a", At: "2h", To: "/tmp/x", Deleted: true})},
@@ -168,7 +176,11 @@ func TestClientAsks(t *testing.T) {
 	}
 	ctx := t.Context()
 	for want, call := range map[string]func() error{
-		`POST /v1/sync {"names":["w"],"allow_delete":true}`:  func() error { return c.Sync(ctx, SyncRequest{Names: []string{"w"}, AllowDelete: true}, nil) },
+		`POST /v1/sync {"names":["w"],"allow_delete":true}`: func() error { return c.Sync(ctx, SyncRequest{Names: []string{"w"}, AllowDelete: true}, nil) },
+		`POST /v1/rewind {"at":"good","path":"/w/d","dry_run":true}`: func() error {
+			_, err := c.Rewind(ctx, RewindRequest{At: "good", Path: "/w/d", DryRun: true}, nil)
+			return err
+		},
 		`POST /v1/takeover {"force":true}`:                   func() error { return c.Takeover(ctx, TakeoverRequest{Force: true}, nil) },
 		`POST /v1/logout {"agents":["claude"],"local":true}`: func() error { return c.Logout(ctx, LogoutRequest{Agents: []string{"claude"}, Local: true}, nil) },
 		`POST /v1/adopt {"names":["w"]}`:                     func() error { return c.FinishAdoption(ctx, SyncRequest{Names: []string{"w"}}, nil) },

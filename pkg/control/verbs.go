@@ -30,6 +30,10 @@ type Handler interface {
 	// Collect looks for garbage in the bucket now, and deletes what was condemned long enough
 	// ago.
 	Collect(ctx context.Context, req CollectRequest, say func(string)) (Collected, error)
+	// Rewind takes the workspace back to a kept generation, by a new one that equals it. What
+	// is there becomes a checkpoint first, and services stand still meanwhile. Once that has
+	// begun it goes on, whether the client is there or not.
+	Rewind(ctx context.Context, req RewindRequest, say func(string)) (Rewound, error)
 	// Takeover asks the holder of the lease to hand over, or takes it by force,
 	// and returns when it is ours.
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
@@ -85,6 +89,32 @@ type CheckpointRequest struct {
 	Text string `json:"text,omitempty"` // for people; at most 200 bytes
 }
 
+// RewindRequest asks for an earlier state of the workspace.
+type RewindRequest struct {
+	At     string `json:"at"`                // name of a checkpoint, number of a generation, or a moment
+	Path   string `json:"path,omitempty"`    // absolute; what is at it and below; "": all
+	DryRun bool   `json:"dry_run,omitempty"` // only say what would be done, to what is in the bucket
+}
+
+// Rewound is what a rewind did.
+type Rewound struct {
+	To         int64            `json:"to"`                   // the generation that was asked for
+	Generation int64            `json:"generation,omitempty"` // the new one, which equals it; none: there was nothing to do
+	Before     string           `json:"before,omitempty"`     // the checkpoint that has what was there
+	Stopped    []string         `json:"stopped,omitempty"`    // services that were stopped, and started again
+	Replicas   []RewoundReplica `json:"replicas"`
+}
+
+// RewoundReplica is what a rewind did to a replica. Of a whole each file of its copy counts.
+type RewoundReplica struct {
+	Replica  string   `json:"replica"`
+	Stays    string   `json:"stays,omitempty"` // why it stays as it is; absent: it was taken back
+	Added    int      `json:"added"`           // files and links
+	Changed  int      `json:"changed"`
+	Removed  int      `json:"removed"`
+	Unplaced []string `json:"unplaced,omitempty"` // what could not be placed yet, and why
+}
+
 // LogoutRequest asks that logins be removed.
 type LogoutRequest struct {
 	Agents []string `json:"agents,omitempty"` // whose; none: of all
@@ -137,6 +167,7 @@ func (s *Server) table() []route {
 		answers(s, "checkpoint", "Checkpoint", h.Checkpoint),
 		does(s, "checkpoint/remove", "RemoveCheckpoint", acts(h.RemoveCheckpoint)),
 		answers(s, "collect", "Collect", h.Collect),
+		answers(s, "rewind", "Rewind", h.Rewind),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
 		does(s, "logout", "Logout", h.Logout),
@@ -150,6 +181,7 @@ func (s *Server) table() []route {
 		asks(s, AskCheckpoints, "Checkpoints", h.Checkpoints),
 		asks(s, AskVersions, "Versions", h.Versions),
 		asks(s, AskChanges, "Changes", h.Changes),
+		asks(s, AskCompare, "Compare", h.Compare),
 		asks(s, AskRestore, "Restore", h.Restore),
 		asks(s, AskConflicts, "Conflicts", h.Conflicts),
 		asks(s, AskConflict, "Conflict", h.Conflict),
@@ -199,6 +231,12 @@ func (c *Client) RemoveCheckpoint(ctx context.Context, name string) error {
 // Collect asks for a collection and waits for it.
 func (c *Client) Collect(ctx context.Context, req CollectRequest, say func(string)) (done Collected, err error) {
 	err = c.ask(ctx, "collect", req, &done, say)
+	return done, err
+}
+
+// Rewind asks for an earlier state and waits until it is here.
+func (c *Client) Rewind(ctx context.Context, req RewindRequest, say func(string)) (done Rewound, err error) {
+	err = c.ask(ctx, "rewind", req, &done, say)
 	return done, err
 }
 

@@ -59,6 +59,11 @@ func (p Answers) Changes(ctx context.Context, req control.ChangesRequest, say fu
 	return answer(p, req.Replica, false, say, func(r Query) (control.Changes, error) { return r.changes(ctx, req) })
 }
 
+// Compare implements [control.History].
+func (p Answers) Compare(ctx context.Context, req control.CompareRequest, say func(string)) (control.Comparison, error) {
+	return answer(p, req.Replica, false, say, func(r Query) (control.Comparison, error) { return r.compare(ctx, req) })
+}
+
 // Restore implements [control.History].
 func (p Answers) Restore(ctx context.Context, req control.RestoreRequest, say func(string)) ([]control.Placed, error) {
 	return answer(p, req.Replica, req.To == "", say, func(r Query) ([]control.Placed, error) {

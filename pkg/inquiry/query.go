@@ -35,9 +35,11 @@ type Query struct {
 	// at, and nothing but a directory of its own is written.
 	Alone  Alone
 	Repair func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
-	Now    time.Time
-	Keep   time.Duration // for how long every generation is kept
-	Say    func(string)
+	// Sync pushes what is here; nil where nobody is there to do it.
+	Sync func(ctx context.Context) error
+	Now  time.Time
+	Keep time.Duration // for how long every generation is kept
+	Say  func(string)
 }
 
 // errNoTree is the error of what is about a tree that is not here.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -37,6 +38,7 @@ var (
 	ErrCheckpointExists = errors.New("there is a checkpoint of that name")
 	ErrNoCheckpoint     = errors.New("there is no such checkpoint")
 	ErrNothingToName    = errors.New("nothing was ever committed")
+	ErrNotKept          = errors.New("that generation is not kept any more, or was never made")
 )
 
 // CheckCheckpoint says what is wrong with the name or the text of a new checkpoint.
@@ -57,6 +59,31 @@ func (h *Head) Checkpoint(name string) (Checkpoint, bool) {
 		return Checkpoint{}, false
 	}
 	return h.Checkpoints[i], true
+}
+
+// Kept gives a generation that is kept, by the log or as a checkpoint. The error is
+// [ErrNotKept] for another, or of the store.
+func (l *Lease) Kept(ctx context.Context, number int64) (Generation, error) {
+	if err := l.mine(); err != nil {
+		return Generation{}, err
+	}
+	of := func(g Generation) bool { return g.Number == number }
+	if i := slices.IndexFunc(l.head.Recent, of); i >= 0 {
+		return l.head.Recent[i], nil
+	}
+	for _, c := range l.head.Checkpoints {
+		if of(c.Generation) {
+			return c.Generation, nil
+		}
+	}
+	log, err := ReadLog(ctx, l.bucket, l.head, "")
+	if err != nil {
+		return Generation{}, err
+	}
+	if i := slices.IndexFunc(log.Generations, of); i >= 0 {
+		return log.Generations[i], nil
+	}
+	return Generation{}, fmt.Errorf("cannot find generation %d: %w", number, ErrNotKept)
 }
 
 // MayPin says why the head's generation cannot be given the name.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/pkg/store/storetest"
 )
 
 func TestCheckpointNames(t *testing.T) {
@@ -71,4 +73,38 @@ func TestCheckpointsOfAHead(t *testing.T) {
 			t.Errorf("%s is not refused", name)
 		}
 	}
+}
+
+// A generation is kept where the log has it, however long that is, or a checkpoint.
+func TestKept(t *testing.T) {
+	l := machineOf(t, storetest.New(), "a")
+	_, err := l.Kept(t.Context(), 1)
+	if err == nil {
+		t.Error("without the lease nothing is known")
+	}
+	mustAcquire(t, l)
+	const n = 3 * recentMax
+	for i := range n {
+		if err := l.Commit(t.Context(), NewID(), map[string]Ref{"r": {Manifest: fmt.Sprintf("m/1-%d-x", i+1)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, number := range []int64{1, 2, n} {
+		if g, err := l.Kept(t.Context(), number); err != nil || g.Replicas["r"].Manifest != fmt.Sprintf("m/1-%d-x", number) {
+			t.Errorf("generation %d: %+v, %v", number, g, err)
+		}
+	}
+	_, err = l.Kept(t.Context(), n+1)
+	wantErr(t, err, ErrNotKept)
+	old := Generation{Number: 1, Replicas: map[string]Ref{"r": {Manifest: "m/0-1-old"}}}
+	if err := l.Collected(t.Context(), func(h *Head) { // no log has it any more
+		h.Log, h.Recent, h.Checkpoints = "", h.Recent[len(h.Recent)-1:], []Checkpoint{{Name: "old", Generation: old}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := l.Kept(t.Context(), 1); err != nil || g.Replicas["r"].Manifest != "m/0-1-old" {
+		t.Errorf("as a checkpoint: %+v, %v", g, err)
+	}
+	_, err = l.Kept(t.Context(), 2)
+	wantErr(t, err, ErrNotKept)
 }

@@ -33,6 +33,10 @@ func TestDeletions(t *testing.T) {
 	if d := h.Deletions["ws"]; d.Allowed != 8 || d.Passed.Generation != 7 || len(d.Held) != 1 {
 		t.Errorf("passed: %+v", d)
 	}
+	h.PutBack("ws")
+	if d := h.Deletions["ws"]; d.Allowed != 8 || d.Passed != nil || len(d.Held) != 1 {
+		t.Errorf("put back: %+v", d)
+	}
 	h.Hold("ws", b, nil, at.Add(time.Second)) // a is gone for longer than history is kept
 	if d := h.Deletions["ws"]; len(d.Held) != 0 {
 		t.Errorf("for ever: %+v", d)

@@ -22,8 +22,9 @@ import (
 // what the current head has condemned for Grace, and a fresh mark does not need
 // either, is deleted. Between the two lie Grace for a reader that had begun to
 // restore, and the rule that nobody refers to a condemned key again: a new
-// generation refers to what the head's own refers to, and to what was sent for
-// it, under a name with the number of the last condemnation in it. So a holder
+// generation refers to what the head's own refers to, to what was sent for it,
+// under a name with the number of the last condemnation in it, and, where it takes
+// a workspace back, to what a kept one refers to, which no list names. So a holder
 // that was suspended in a sweep, and fenced, deletes nothing that its successor
 // has come to need.
 

@@ -289,6 +289,14 @@ func (h *Head) Pass(replica string, allowed int64, many *Passed) {
 	h.setDeletions(replica, h.Deletions[replica].pass(h.Generation, allowed, many))
 }
 
+// PutBack notes that what went with deletions of before is there again: there is nothing to be
+// said of the last that were many.
+func (h *Head) PutBack(replica string) {
+	d := h.Deletions[replica]
+	d.Passed = nil
+	h.setDeletions(replica, d)
+}
+
 func (h *Head) setDeletions(replica string, d Deletions) {
 	h.Deletions = maps.Clone(h.Deletions)
 	if d.none() {

@@ -45,6 +45,10 @@ type Options struct {
 	Changed func(Touched)
 	// Trouble is told why changes may go unseen; nil when that is over.
 	Trouble func(error)
+	// Asked are told, instead of Changed, of all that was done before each was sent and that
+	// Changed was not told of. While the tree cannot be watched nobody receives. nil: nobody
+	// asks.
+	Asked <-chan func(Touched)
 }
 
 // Touched are the directories in which something changed, below the root, "" for
@@ -120,7 +124,8 @@ func watch(ctx context.Context, o Options) error {
 		return fmt.Errorf("cannot watch %s: %w", o.Root, limited(err))
 	}
 	defer w.Close()
-	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}}
+	t := &tree{Options: o, w: w, dirs: map[string]bool{}, touched: Touched{}, asked: map[string]func(Touched){}}
+	defer t.makeMarks()()
 	if err := t.begin(); err != nil {
 		return err
 	}
@@ -139,14 +144,17 @@ func (t *tree) begin() error {
 	return nil
 }
 
-// tell tells of what was touched since the last time; of everything, where not all
-// is watched.
-func (t *tree) tell() {
+// tell tells of what was touched since the last time.
+func (t *tree) tell() { t.Changed(t.take()) }
+
+// take gives what was touched since the last time; everything, where not all is watched.
+func (t *tree) take() Touched {
+	touched := t.touched
 	if t.limit != nil {
-		t.touched = nil
+		touched = nil
 	}
-	t.Changed(t.touched)
 	t.touched = Touched{}
+	return touched
 }
 
 // touch notes a directory.
@@ -159,6 +167,10 @@ type tree struct {
 	dirs    map[string]bool // that are watched, by their whole path
 	touched Touched         // what is not told yet
 	limit   error           // why directories go unwatched
+	// asked are those who wait to be told, by the file that was made for each: the kernel
+	// tells of it after all that was done before.
+	asked map[string]func(Touched)
+	marks string // the directory of those files; "": nobody is answered
 }
 
 // add watches a directory and all below it that count. What cannot be read is
@@ -239,10 +251,18 @@ func (t *tree) follow(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case told := <-t.Asked:
+			t.mark(told)
 		case e, ok := <-t.w.Events:
 			switch {
 			case !ok:
 				return errors.New("the kernel's watch has ended")
+			case t.marks != "" && (e.Name == t.marks || filepath.Dir(e.Name) == t.marks):
+				if t.marked(e) {
+					first = time.Time{}
+					timer.Stop()
+				}
+				continue
 			case t.rel(e.Name) == "" && e.Op&(fsnotify.Remove|fsnotify.Rename) != 0:
 				return fmt.Errorf("cannot watch %s: it was moved or removed", t.Root)
 			}
@@ -271,6 +291,48 @@ func (t *tree) follow(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// makeMarks makes and watches the directory of marks. Who asks waits in vain where that cannot
+// be.
+func (t *tree) makeMarks() (remove func()) {
+	if t.Asked == nil {
+		return func() {}
+	}
+	dir, err := os.MkdirTemp("", "coltec-watch-")
+	if err != nil {
+		return func() {}
+	}
+	if t.w.Add(dir) == nil {
+		t.marks = dir
+	}
+	return func() { os.RemoveAll(dir) }
+}
+
+// mark makes a file whose event comes after all that were not read yet.
+func (t *tree) mark(told func(Touched)) {
+	if t.marks == "" {
+		return
+	}
+	f, err := os.CreateTemp(t.marks, "")
+	if err != nil {
+		return
+	}
+	f.Close()
+	t.asked[f.Name()] = told
+}
+
+// marked answers who asked, where an event is of the file that was made for it, and reports
+// whether it has told of what there was.
+func (t *tree) marked(e fsnotify.Event) bool {
+	told := t.asked[e.Name]
+	if told == nil {
+		return false
+	}
+	delete(t.asked, e.Name)
+	_ = os.Remove(e.Name)
+	told(t.take())
+	return true
 }
 
 // counts reports whether an event is about something that is carried, and notes where
