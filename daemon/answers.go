@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/store"
@@ -31,6 +32,15 @@ func toGeneration(g store.Generation) control.Generation {
 
 func toCheckpoint(c store.Checkpoint) control.Checkpoint {
 	return control.Checkpoint{Name: c.Name, Text: c.Text, Host: c.Host, Made: c.Made, Generation: toGeneration(c.Generation)}
+}
+
+func toJoined(j engine.Joined) control.Joined {
+	return control.Joined{
+		Fork: j.Fork, From: j.From, To: j.To, Checkpoint: j.Checkpoint, Conflicts: j.Conflicts, Left: j.Left, Notes: j.Notes,
+		Paths: each(j.Paths, func(x engine.Joining) control.Joining {
+			return control.Joining{Replica: x.Replica, Path: x.Path, What: x.What}
+		}),
+	}
 }
 
 func toOlder(o *store.Older) *control.Older {

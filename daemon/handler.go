@@ -86,6 +86,22 @@ func (d *daemon) RemoveCheckpoint(ctx context.Context, name string) error {
 	return engine.RemoveCheckpoint(ctx, name)
 }
 
+// Join merges what was done in a fork with what is here.
+func (d *daemon) Join(ctx context.Context, req control.JoinRequest, say func(string)) (control.Joined, error) {
+	if err := d.end.refusal(); err != nil {
+		return control.Joined{}, err
+	}
+	running, err := d.replicating("join")
+	if err != nil {
+		return control.Joined{}, err
+	}
+	done, err := running.Join(ctx, req.Fork, req.DryRun)
+	if err != nil && done.Checkpoint != "" { // an error comes without the answer
+		say(fmt.Sprintf("what was here before is the checkpoint %s; join again to go on", done.Checkpoint))
+	}
+	return toJoined(done), err
+}
+
 // Pause holds a unit or a replica.
 func (d *daemon) Pause(ctx context.Context, name string) error {
 	return d.act(ctx, "pause", name, replicator.Pause)

@@ -54,6 +54,10 @@ func (f *fake) RemoveCheckpoint(_ context.Context, name string) error {
 	f.note("remove %s", name)
 	return nil
 }
+func (f *fake) Join(_ context.Context, req JoinRequest, say func(string)) (Joined, error) {
+	f.note("join %s %v", req.Fork, req.DryRun)
+	return Joined{Fork: req.Fork}, nil
+}
 func (f *fake) Takeover(_ context.Context, req TakeoverRequest, say func(string)) error {
 	f.note("takeover %v", req.Force)
 	say("asked")

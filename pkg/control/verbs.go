@@ -27,6 +27,9 @@ type Handler interface {
 	Checkpoint(ctx context.Context, req CheckpointRequest, say func(string)) (Checkpoint, error)
 	// RemoveCheckpoint takes a name away.
 	RemoveCheckpoint(ctx context.Context, name string) error
+	// Join merges what was done in a fork with what is here, or says what that would do. Before
+	// it what is here gets a checkpoint.
+	Join(ctx context.Context, req JoinRequest, say func(string)) (Joined, error)
 	// Takeover asks the holder of the lease to hand over, or takes it by force,
 	// and returns when it is ours.
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
@@ -69,6 +72,31 @@ type SyncRequest struct {
 type CheckpointRequest struct {
 	Name string `json:"name"`           // a letter, then letters, digits, dot, dash, underscore; at most 63
 	Text string `json:"text,omitempty"` // for people; at most 200 bytes
+}
+
+// JoinRequest asks for a join.
+type JoinRequest struct {
+	Fork   string `json:"fork"`              // org/project/env
+	DryRun bool   `json:"dry_run,omitempty"` // say what would be done, and do nothing
+}
+
+// Joined is what a join did, or would do.
+type Joined struct {
+	Fork       string    `json:"fork"`
+	From       int64     `json:"from"`                 // the fork's generation that both had; that of to: nothing was new
+	To         int64     `json:"to"`                   // the fork's generation that was joined
+	Checkpoint string    `json:"checkpoint,omitempty"` // of what was here before
+	Paths      []Joining `json:"paths,omitempty"`
+	Conflicts  []string  `json:"conflicts,omitempty"` // paths whose local version lies aside now
+	Left       []string  `json:"left,omitempty"`      // what could not be joined, and why
+	Notes      []string  `json:"notes,omitempty"`     // what is left out
+}
+
+// Joining is what a join does at one path.
+type Joining struct {
+	Replica string `json:"replica"`
+	Path    string `json:"path"`
+	What    string `json:"what"` // new | changed | deleted | mode | conflict | whole | merged
 }
 
 // LogoutRequest asks that logins be removed.
@@ -122,6 +150,7 @@ func (s *Server) table() []route {
 		does(s, "sync", "Sync", h.Sync),
 		answers(s, "checkpoint", "Checkpoint", h.Checkpoint),
 		does(s, "checkpoint/remove", "RemoveCheckpoint", acts(h.RemoveCheckpoint)),
+		answers(s, "join", "Join", h.Join),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
 		does(s, "logout", "Logout", h.Logout),
@@ -178,6 +207,12 @@ func (c *Client) Checkpoint(ctx context.Context, req CheckpointRequest, say func
 // RemoveCheckpoint takes a name away.
 func (c *Client) RemoveCheckpoint(ctx context.Context, name string) error {
 	return c.call(ctx, "checkpoint/remove", NameRequest{name}, nil)
+}
+
+// Join asks for a join and waits until it is made.
+func (c *Client) Join(ctx context.Context, req JoinRequest, say func(string)) (done Joined, err error) {
+	err = c.ask(ctx, "join", req, &done, say)
+	return done, err
 }
 
 // Takeover asks for the lease and waits until it is there.
