@@ -76,6 +76,8 @@ var crashes = []crash{
 	{"repository joined", []string{"git:linked", "git:refs", "git:trees", "git:joined", "git:adopted"}, crashInJoin},
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
 	{"checkpoint", []string{"checkpoint:pinned"}, crashInCheckpoint},
+	{"fork", []string{"fork:claimed", "fork:copied", "fork:published", "fork:made"}, crashInFork},
+	{"join of a fork", []string{"join:begun", "place:aside", "place:placed", "join:placed", "join:pushed"}, crashInJoinOfAFork},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",
 		"database:placed", "database:taken",

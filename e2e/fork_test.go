@@ -53,7 +53,7 @@ func (w *world) ofEnv(env string) *machine {
 
 // carried is what of a machine's tree a fork has.
 func (m *machine) carried() map[string]node {
-	return treeOf(m.t, m.dir, ".coltec", ".devcontainer", "agent-context/.coltec")
+	return treeOf(m.t, m.dir, ".coltec", ".devcontainer", "agent-context/.coltec", "code/.git", "data")
 }
 
 // copiedThere holds that the bucket copied, and that no content came by the host.

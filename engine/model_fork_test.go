@@ -55,6 +55,7 @@ type stem struct {
 	of      *stem                       // what it was forked from
 	gens    map[int64]map[string]string // what each generation has
 	content map[string]bool             // of any generation
+	took    map[*stem]int64             // of a fork: the generation that was joined last
 }
 
 var groveStart = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -96,7 +97,7 @@ func newGrove(seed uint64, dir, mutant string) *grove {
 }
 
 func (g *grove) add(env string, of *stem) *stem {
-	s := &stem{g: g, env: env, of: of, tree: filepath.Join(g.dir, env), gens: map[int64]map[string]string{0: {}}, content: map[string]bool{}}
+	s := &stem{g: g, env: env, of: of, tree: filepath.Join(g.dir, env), gens: map[int64]map[string]string{0: {}}, content: map[string]bool{}, took: map[*stem]int64{}}
 	must(os.MkdirAll(s.tree, 0o755))
 	s.start()
 	g.stems = append(g.stems, s)
@@ -366,11 +367,8 @@ func (g *grove) join(f, into *stem) {
 	if g.mutant == "base forgotten" {
 		g.forgetBase(f)
 	}
-	h, was := g.head(f), int64(1)
-	if j, is := g.head(into).Joined[f.name()]; is {
-		was = j.Number
-	}
-	base, remote, local := carriedOf(f.gens[was]), carriedOf(f.gens[h.Generation]), into.files("")
+	h, was := g.head(f), max(1, into.took[f])
+	remote, local := carriedOf(f.gens[h.Generation]), into.files("")
 	untouched, before := g.under(f), into.anywhere()
 	o := JoinOptions{Fork: f.name(), DryRun: true}
 	told, err := joiner{naming{into.e.loop}}.join(context.Background(), o)
@@ -381,6 +379,10 @@ func (g *grove) join(f, into *stem) {
 	if diff := diffOf(local, into.files("")); diff != "" {
 		g.broken("told: a dry run changed %s", diff)
 	}
+	if len(told.Notes) > 0 && strings.Contains(told.Notes[0], "is not kept any more") {
+		was = 1
+	}
+	base := carriedOf(f.gens[was])
 	o.DryRun = false
 	g.say("%s is joined into %s: generation %d over %d", f.env, into.env, h.Generation, was)
 	var done Joined
@@ -403,8 +405,12 @@ func (g *grove) join(f, into *stem) {
 	}
 	if died || err != nil || len(done.Left) > 0 {
 		g.say("joined in part: died %v, %v, left %q", died, err, done.Left)
+		if j, is := g.head(into).Joined[f.name()]; is { // it may have been all of it
+			into.took[f] = j.Number
+		}
 		return
 	}
+	into.took[f] = h.Generation
 	g.checkJoin(f, into, base, local, remote, told)
 	if g.mutant == "join forgotten" {
 		must(into.e.lease.Collected(context.Background(), func(h *store.Head) { h.Joined = nil }))

@@ -64,23 +64,21 @@ func (p forks) read(ctx context.Context, sp *spec.Spec, values secret.Values, at
 		return nil, err
 	}
 	for _, x := range replicas {
-		ref := f.generation.Replicas[x.Name]
-		if ref.Manifest == "" {
-			p.say("note: %s is left out: it is not in that generation, or is kept as plain objects", x.Name)
+		if x.Layout == "mirror" {
+			p.say("note: %s is left out: it is kept as plain objects", x.Name)
 			continue
 		}
-		t, _, err := r.Tree(ctx, x, f.generation)
-		if err != nil {
-			return nil, err
+		y := store.ForkReplica{Name: x.Name, Ref: f.generation.Replicas[x.Name]}
+		if y.Ref.Manifest != "" { // else nothing was there to be committed yet
+			if y.Tree, _, err = r.Tree(ctx, x, f.generation); err != nil {
+				return nil, err
+			}
+			y.Tree.Entries = slices.DeleteFunc(y.Tree.Entries, func(e tree.Entry) bool { return store.OfWorkspace(e.Path) })
 		}
 		if f.from[x.Name], err = f.opener.Open(ctx, x.Name, false, nil); err != nil {
 			return nil, err
 		}
-		t.Entries = slices.DeleteFunc(t.Entries, func(e tree.Entry) bool { return store.OfWorkspace(e.Path) })
-		f.replicas = append(f.replicas, store.ForkReplica{Name: x.Name, Ref: ref, Tree: t})
-	}
-	if len(f.replicas) == 0 {
-		return nil, fmt.Errorf("cannot fork %s: generation %d has no replica that a fork can have", sp.ID(), f.generation.Number)
+		f.replicas = append(f.replicas, y)
 	}
 	return f, nil
 }

@@ -101,7 +101,7 @@ func CleanPrefix(prefix string) bool {
 type ForkReplica struct {
 	Name   string
 	Ref    Ref    // of its tree, in the generation that is forked
-	Tree   *Tree  // what the fork is to have of it
+	Tree   *Tree  // what the fork is to have of it; nil: nothing was committed of it yet
 	To     Bucket // the fork's prefix
 	Prefix string // of it, in the remote of the replica
 	// Copy copies objects to the same keys of To, within the store, and counts those that were
@@ -171,6 +171,9 @@ func (f *Fork) Make(ctx context.Context) (done rclone.Transfer, made bool, err e
 	refs := map[string]Ref{}
 	for i := range f.Replicas {
 		r := &f.Replicas[i]
+		if r.Tree == nil {
+			continue
+		}
 		if refs[r.Name], err = f.publish(ctx, r); err != nil {
 			return fail(err)
 		}
@@ -252,8 +255,11 @@ func (f *Fork) resumes(ctx context.Context, r *ForkReplica, found *Claim) error 
 // need not be looked for first.
 func (f *Fork) proven() bool { return f.Source.Proven.holds(f.Root.Identity(), f.Now) }
 
-// Objects are the objects that a tree refers to, each once, by their keys under the prefix.
-func (r *ForkReplica) Objects() ([]string, error) {
+// objects are those that a tree refers to, each once, by their keys under the prefix.
+func (r *ForkReplica) objects() ([]string, error) {
+	if r.Tree == nil {
+		return nil, nil
+	}
 	seen := map[string]bool{}
 	var keys []string
 	for i := range r.Tree.Entries {
@@ -275,7 +281,7 @@ func (r *ForkReplica) Objects() ([]string, error) {
 
 // copy brings the objects of a replica to the fork's prefix: all of them, or it is an error.
 func (r *ForkReplica) copy(ctx context.Context) (rclone.Transfer, error) {
-	keys, err := r.Objects()
+	keys, err := r.objects()
 	if err != nil || len(keys) == 0 {
 		return rclone.Transfer{}, err
 	}
