@@ -245,7 +245,7 @@ func crashInJoinOfAFork(t *testing.T, at string) {
 		t.Errorf("both.txt is %q, %q is kept, and mine.txt is %q", a.read("both.txt"), got, a.read("mine.txt"))
 	}
 	want := one.carried()
-	want["mine.txt"] = a.carried()["mine.txt"]
+	want[`"mine.txt"`] = a.carried()[`"mine.txt"`]
 	got := a.carried()
 	sameTree(t, want, got)
 	a.stop()
