@@ -132,18 +132,17 @@ func (s *stem) start() {
 	}
 }
 
-// rounds has a workspace do what is due: acquire, place, push.
+// rounds has a workspace do what is due: acquire, place, push. Many deletions are right.
 func (s *stem) rounds() error {
 	s.e.renewAt, s.e.leaseAt = time.Time{}, time.Time{}
 	for range 3 {
-		s.e.askedAll()
+		naming{s.e.loop}.askAll(evAsked{allowed: true})
+		naming{s.e.loop}.askAll(evSoon{})
 		s.e.round(context.Background())
 	}
 	s.g.note(s)
 	return failures(s.e.members)
 }
-
-func (l *loop) askedAll() { naming{l}.askAll(evSoon{}) }
 
 // note reads what a workspace has committed since.
 func (g *grove) note(s *stem) {
@@ -435,9 +434,10 @@ func carriedOf(files map[string]string) map[string]string {
 
 // checkJoin holds what a join made against the sides that it was made of.
 func (g *grove) checkJoin(f, into *stem, base, local, remote map[string]string, told Joined) {
-	want, conflicts := map[string]string{}, map[string]bool{}
+	want, conflicts, all := map[string]string{}, map[string]bool{}, joined(base, local)
+	maps.Copy(all, joined(remote, nil))
 	aside := stringsOf(into.files(".coltec/conflicts"))
-	for path := range joined(joined2(base, local), joined2(remote, nil)) {
+	for path := range all {
 		if store.OfWorkspace(path) {
 			if c, there := local[path]; there {
 				want[path] = c
@@ -475,8 +475,6 @@ func (g *grove) checkJoin(f, into *stem, base, local, remote map[string]string, 
 		g.broken("join: the head of %s says that %d of %s was joined, and it was %d", into.env, h.Joined[f.name()].Number, f.env, told.To)
 	}
 }
-
-func joined2(a, b map[string]string) map[string]bool { return joined(a, b) }
 
 func withoutAside(files map[string]string) map[string]string {
 	out := maps.Clone(files)
