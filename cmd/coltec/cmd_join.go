@@ -37,9 +37,6 @@ in it brings the newest there. FORK is org/project/env, or a part of it.`,
 }
 
 func (p joins) join(c *cli.Context) error {
-	if c.NArg() != 1 || c.Args().First() == "" {
-		return cmdline.Usage("join needs FORK, and nothing else")
-	}
 	w, err := p.open(c.Context, c.String("into"))
 	if err != nil {
 		return err

@@ -44,9 +44,6 @@ type apart struct {
 }
 
 func (p joins) compare(c *cli.Context) error {
-	if c.Args().First() == "" {
-		return cmdline.Usage("compare needs FORK")
-	}
 	w, err := p.open(c.Context, c.Args().Get(1))
 	if err != nil {
 		return err

@@ -243,9 +243,6 @@ func (p forks) fork(c *cli.Context) error {
 	if c.IsSet("count") && (count < 1 || count > forkMost) {
 		return cmdline.Usage("--count is 1 to %d, not %d", forkMost, count)
 	}
-	if c.Args().Get(1) == "" {
-		return cmdline.Usage("fork needs WORKSPACE and NEW")
-	}
 	w, at, err := p.openAt(c.Context, c.Args().Get(0))
 	if err != nil {
 		return err
@@ -282,7 +279,13 @@ func (p forks) fork(c *cli.Context) error {
 	for _, d := range all {
 		specs = append(specs, d.spec)
 	}
-	if err := p.each(c.Context, f, specs); err != nil {
+	err = p.each(c.Context, f, specs)
+	if errors.Is(err, store.ErrForkGone) { // a collection was faster: the newest log tells what there is
+		if f, err = p.read(c.Context, w.spec, values, at); err == nil {
+			err = p.each(c.Context, f, specs)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	return p.write(c, all)
@@ -344,6 +347,9 @@ func (p forks) draw(c *cli.Context, w *workspace, name, dir string) (d *drawn, r
 	default:
 		return nil, nil, cmdline.Usage("a fork is called org/project/env, or env alone, and not %q", name)
 	}
+	if strings.Join([]string{given["org"], given["project"], given["env"]}, "/") == w.spec.ID() {
+		return nil, nil, cmdline.Usage("a fork of %s needs another name", w.spec.ID())
+	}
 	if dir == "" {
 		dir = filepath.Join(filepath.Dir(w.folder), given["env"])
 	}
@@ -386,9 +392,6 @@ func below(folder, ref string) string {
 
 // fits is the error of a fork that cannot be made of a workspace, or not in its folder.
 func (p forks) fits(w *workspace, d *drawn) error {
-	if d.spec.ID() == w.spec.ID() {
-		return cmdline.Usage("a fork of %s needs another name", w.spec.ID())
-	}
 	for _, y := range w.spec.Persistence.Sync {
 		for _, z := range d.spec.Persistence.Sync {
 			if y.Name == z.Name && !sameStore(w.spec, d.spec, y.Remote, z.Remote) {

@@ -361,7 +361,7 @@ func (w *forkWorld) fork(template string) (dir, said string, err error) {
 	w.t.Helper()
 	dir = filepath.Join(w.t.TempDir(), "fork")
 	said, err = w.host(filepath.Dir(dir), "new", dir, "--template", template, "--fork", "acme/widget/"+w.name,
-		"--data", "org=acme", "--data", "project=widget", "--data", "env="+w.name+"-other")
+		"--data", "org=acme", "--data", "project=widget", "--data", "env="+w.name[:min(len(w.name), 16)]+"-f") // a name has 20 letters at most
 	return dir, said, err
 }
 

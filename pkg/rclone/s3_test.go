@@ -353,6 +353,29 @@ func TestCopyTo(t *testing.T) {
 			}
 		}
 	}
+	// Names and contents of an encrypted remote do not depend on where in it they are.
+	crypt := Backend{Name: "sealed", Type: "crypt", Options: map[string]string{
+		"remote": Root("primary", s.server.Bucket, "sealed"), "filename_encryption": "standard", "directory_name_encryption": "true",
+	}, Passwords: map[string]string{"password": "a password"}}
+	sealed, err := NewRemote(s.bin, []Backend{crypt, s.backend}, Root("sealed"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealed.At("from").Upload(ctx, tree(t, files), keys, nil); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := sealed.At("from").CopyTo(ctx, keys, sealed.At("to")); err != nil || done.Files != 3 || done.Through != 0 {
+		t.Errorf("encrypted: %+v, %v", done, err)
+	}
+	dir := t.TempDir()
+	if _, err := sealed.At("to").Download(ctx, keys, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if b, err := os.ReadFile(filepath.Join(dir, key)); err != nil || string(b) != files[key] {
+			t.Errorf("encrypted: %q has %d bytes, %v", key, len(b), err)
+		}
+	}
 	local := func(name string) *Remote {
 		r, err := NewRemote(s.bin, []Backend{{Name: name, Type: "local"}}, Root(name, t.TempDir()), Options{})
 		if err != nil {
