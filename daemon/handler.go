@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/status"
@@ -95,7 +96,7 @@ func (d *daemon) Join(ctx context.Context, req control.JoinRequest, say func(str
 	if err != nil {
 		return control.Joined{}, err
 	}
-	done, err := running.Join(ctx, req.Fork, req.DryRun)
+	done, err := running.Join(ctx, engine.JoinOptions{Fork: req.Fork, DryRun: req.DryRun, All: req.All})
 	if err != nil && done.Checkpoint != "" { // an error comes without the answer
 		say(fmt.Sprintf("what was here before is the checkpoint %s; join again to go on", done.Checkpoint))
 	}

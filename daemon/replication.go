@@ -28,7 +28,7 @@ type replicator interface {
 	Sync(ctx context.Context, names []string, allowDelete bool) error
 	Checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error)
 	RemoveCheckpoint(ctx context.Context, name string) error
-	Join(ctx context.Context, fork string, dryRun bool) (engine.Joined, error)
+	Join(ctx context.Context, o engine.JoinOptions) (engine.Joined, error)
 	Retry(ctx context.Context) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error

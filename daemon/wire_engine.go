@@ -49,10 +49,6 @@ func (r replicas) Sync(ctx context.Context, names []string, allowDelete bool) er
 	return r.Engine.Sync(ctx, names, engine.SyncOptions{AllowDelete: allowDelete})
 }
 
-func (r replicas) Join(ctx context.Context, fork string, dryRun bool) (engine.Joined, error) {
-	return r.Engine.Join(ctx, engine.JoinOptions{Fork: fork, DryRun: dryRun})
-}
-
 // engineOptions makes everything that the engine is given.
 func (s setting) engineOptions() (engine.Options, error) {
 	opener := s.opener()

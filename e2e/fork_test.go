@@ -115,6 +115,26 @@ func TestFork(t *testing.T) {
 		f.write("of its own", env)
 		f.once()
 	}
+	// What an agent writes into the answers of a workspace is agreed to by no fork of it.
+	answers := filepath.Join(source, ".devcontainer/.coltec/answers.yaml")
+	text, err := os.ReadFile(answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(answers, append(text, "  run_args: --privileged\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := a.host("fork", source, "tampered"); err != nil || !strings.Contains(said, "is not what you agreed to: the next coltec up asks") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	for env, want := range map[string]string{"try-1": `"trusted": true`, "tampered": `"trusted": false`} {
+		if said, err := a.host("trust", "--dry-run", "--json", filepath.Join(filepath.Dir(source), env)); err != nil || !strings.Contains(said, want) {
+			t.Errorf("%s: %v\n%s", env, err, said)
+		}
+	}
+	if err := os.WriteFile(answers, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	after := w.objects()
 	for key := range after {
 		if strings.Contains(key, "/dev/") && before[key] != after[key] {

@@ -141,6 +141,9 @@ func TestJoin(t *testing.T) {
 	if len(done.Conflicts) > 0 || what(done, "more.txt") != "new" || len(done.Paths) != 1 || !a.missing("new-1.txt") {
 		t.Errorf("later: %+v", done)
 	}
+	if all := answer[control.Joined](a, "join", "acme/widget/try-1", "--all"); all.From != 1 || what(all, "new-1.txt") != "new" || a.read("new-1.txt") != "of one" {
+		t.Errorf("all of it: %+v", all)
+	}
 	joined := a.carried()
 	a.refused(1, "there is no such workspace", "join", "acme/widget/none")
 	a.refused(1, "is another workspace", "join", "acme/widget/dev")

@@ -31,6 +31,7 @@ var (
 type JoinOptions struct {
 	Fork   string // org/project/env
 	DryRun bool   // say what would be done, and do nothing
+	All    bool   // from the fork point on, also what was joined before
 }
 
 // Joining is what a join does at one path of a replica.
@@ -74,7 +75,7 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 			return done, errors.Join(fmt.Errorf("replica %s is not restored yet", m.Name), m.course.err)
 		}
 	}
-	f, err := l.look(ctx, o.Fork)
+	f, err := l.look(ctx, o)
 	if err != nil {
 		return done, err
 	}
@@ -84,6 +85,10 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 	}
 	var joints []*joint
 	for _, m := range l.members {
+		if m.Layout == "mirror" {
+			done.Notes = append(done.Notes, fmt.Sprintf("replica %s: it is kept as plain objects, which have no generations: not joined", m.Name))
+			continue
+		}
 		j, err := l.read(ctx, f, m)
 		if err != nil {
 			return done, fmt.Errorf("replica %s: %w", m.Name, err)
@@ -150,8 +155,8 @@ type forkedState struct {
 }
 
 // look reads the head of a fork.
-func (l joiner) look(ctx context.Context, fork string) (f *forkedState, err error) {
-	ours := l.lease.Head()
+func (l joiner) look(ctx context.Context, o JoinOptions) (f *forkedState, err error) {
+	ours, fork := l.lease.Head(), o.Fork
 	if fork == ours.Workspace || !workspaceName(fork) {
 		return nil, errors.New("a fork is named org/project/env, and is another workspace")
 	}
@@ -171,7 +176,7 @@ func (l joiner) look(ctx context.Context, fork string) (f *forkedState, err erro
 		return nil, fmt.Errorf("%s is not a fork, or has lost what it was made of: coltec fork makes one", fork)
 	}
 	f.first, f.base = begun.Generation, begun.Generation
-	if j, is := ours.Joined[fork]; is && j.Lineage == f.head.Lineage && j.Number <= f.head.Generation {
+	if j, is := ours.Joined[fork]; is && !o.All && j.Lineage == f.head.Lineage && j.Number <= f.head.Generation {
 		f.base = j.Generation
 	}
 	f.now = store.Generation{Number: f.head.Generation, Epoch: f.head.Epoch, Time: l.now(), Replicas: f.head.Replicas}
@@ -198,7 +203,7 @@ type joint struct {
 // read reads what a fork has of a replica; nil: nothing that can be joined.
 func (l joiner) read(ctx context.Context, f *forkedState, m *member) (*joint, error) {
 	prefix, now := f.head.Origin.Prefixes[m.Name], f.now.Replicas[m.Name].Manifest
-	if prefix == "" || now == "" || !m.Writes() || m.Layout == "mirror" || f.base.Replicas[m.Name].Manifest == now {
+	if prefix == "" || now == "" || !m.Writes() || f.base.Replicas[m.Name].Manifest == now {
 		return nil, nil
 	}
 	remote, err := l.connect(ctx, scope.Target{Replica: m.Name, Prefix: prefix, Spent: l.spending(&m.cost)})

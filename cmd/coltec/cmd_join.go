@@ -29,6 +29,7 @@ in it brings the newest there. FORK is org/project/env, or a part of it.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "into", Usage: "the `WORKSPACE` that it comes to; this folder's unless told"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would come, and what is in conflict; do nothing"},
+			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 		},
@@ -58,6 +59,9 @@ func (p joins) join(c *cli.Context) error {
 	}
 	coltecd := func(args ...string) error {
 		argv := append([]string{"coltecd", "join", fork}, args...)
+		if c.Bool("all") {
+			argv = append(argv, "--all")
+		}
 		if c.Bool("json") {
 			argv = append(argv, "--json")
 		}

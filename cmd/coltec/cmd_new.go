@@ -106,7 +106,7 @@ func (p *program) makeNew(c *cli.Context, folder string, given map[string]string
 	if err != nil {
 		return nil, err
 	}
-	p.trustMade(folder, rendered{ref, d.spec, d.tree}, nil)
+	p.trustMade(folder, rendered{ref: ref, spec: d.spec, tree: d.tree}, nil)
 	return &madeNew{folder, t.Name(), t.Version(), plan.Actions, (&workspace{folder, d.spec}).hasBucket()}, nil
 }
 

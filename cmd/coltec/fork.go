@@ -288,18 +288,25 @@ func (p forks) fork(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.write(c, all)
+	return p.write(c, w, all)
 }
 
-// write makes the folders of forks that the bucket has.
-func (p forks) write(c *cli.Context, all []*drawn) error {
+// write makes the folders of forks that the bucket has. What they do on this host is agreed to
+// where what they are made of is in order: an agent in the other workspace can write its answers.
+func (p forks) write(c *cli.Context, w *workspace, all []*drawn) error {
+	_, inOrder := p.inOrder(w.folder)
+	if !inOrder {
+		p.say("note: what %s does on this host, or its answers, is not what you agreed to: the next coltec up asks", w.spec.ID())
+	}
 	list := []newFork{}
 	for _, d := range all {
 		if d.tree != nil {
 			if _, err := p.render(d.folder, d.tree, scaffold.NewRecord(d.ref, d.template, d.answers), d.spec); err != nil {
 				return err
 			}
-			p.trustMade(d.folder, rendered{d.ref, d.spec, d.tree}, nil)
+			if inOrder {
+				p.trustMade(d.folder, rendered{ref: d.ref, spec: d.spec, tree: d.tree}, nil)
+			}
 		}
 		list = append(list, newFork{d.spec.ID(), d.folder})
 	}

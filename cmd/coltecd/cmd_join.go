@@ -23,6 +23,7 @@ Repositories are merged by branches: those that went apart are kept beside each 
 a checkpoint, before-join-TIME. The fork is only read.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"},
+			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error { return p.join(c) },
@@ -38,7 +39,7 @@ func (p *program) join(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := client.Join(c.Context, control.JoinRequest{Fork: fork, DryRun: c.Bool("dry-run")}, func(line string) { p.say("%s", line) })
+	done, err := client.Join(c.Context, control.JoinRequest{Fork: fork, DryRun: c.Bool("dry-run"), All: c.Bool("all")}, func(line string) { p.say("%s", line) })
 	if err != nil {
 		return err
 	}

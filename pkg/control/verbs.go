@@ -78,6 +78,7 @@ type CheckpointRequest struct {
 type JoinRequest struct {
 	Fork   string `json:"fork"`              // org/project/env
 	DryRun bool   `json:"dry_run,omitempty"` // say what would be done, and do nothing
+	All    bool   `json:"all,omitempty"`     // from the fork point on, also what was joined before
 }
 
 // Joined is what a join did, or would do.

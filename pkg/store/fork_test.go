@@ -53,7 +53,9 @@ func (w *forkWorld) fork() *store.Fork {
 		Generation: w.Head.Recent[len(w.Head.Recent)-1], Host: "h", Now: w.Now, Local: w.t.TempDir(),
 		Replicas: []store.ForkReplica{{
 			Name: gentest.Replica, Ref: w.Head.Replicas[gentest.Replica], Tree: read, To: w.to, Prefix: "forks/f",
-			Copy: func(ctx context.Context, keys []string) (rclone.Transfer, error) { return w.Prefix.CopyTo(ctx, keys, w.to) },
+			Copy: func(ctx context.Context, keys []string) (rclone.Transfer, error) {
+				return w.Prefix.CopyTo(ctx, keys, w.to)
+			},
 		}},
 	}
 }
