@@ -51,11 +51,17 @@ type stem struct {
 	env     string
 	tree    string // its folder
 	e       *Engine
-	dead    []*Engine
+	dead    []fallen
 	of      *stem                       // what it was forked from
 	gens    map[int64]map[string]string // what each generation has
 	content map[string]bool             // of any generation
 	took    map[*stem]int64             // of a fork: the generation that was joined last
+}
+
+// fallen is a process that died in the middle of something.
+type fallen struct {
+	e    *Engine
+	left chan struct{} // closed when all of it has returned
 }
 
 var groveStart = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -519,7 +525,7 @@ func (g *grove) drive(s *stem, do func()) (died bool) {
 		case <-left:
 		case <-killed:
 			died = true
-			s.dead = append(s.dead, s.e)
+			s.dead = append(s.dead, fallen{s.e, left})
 			s.start()
 		}
 		killpoint.Arm(point, 0, func() {})
@@ -534,11 +540,7 @@ func (g *grove) drive(s *stem, do func()) (died bool) {
 func tellForks(seed uint64, dir, mutant string) *grove {
 	must(os.MkdirAll(dir, 0o755))
 	g := newGrove(seed, dir, mutant)
-	defer func() {
-		g.over = true
-		close(g.ended)
-		must(makeRemovable(dir))
-	}()
+	defer g.end()
 	g.stems[0].edit()
 	_ = g.stems[0].rounds()
 	for range 12 + g.rnd.IntN(20) {
@@ -572,6 +574,22 @@ func tellForks(seed uint64, dir, mutant string) *grove {
 	}
 	g.settle()
 	return g
+}
+
+// end gives back what the history holds. What died unwinds through errors, in a tree that is
+// gone.
+func (g *grove) end() {
+	g.over = true
+	must(makeRemovable(g.dir))
+	close(g.ended)
+	for _, s := range g.stems {
+		for _, dead := range s.dead {
+			<-dead.left
+			dead.e.close()
+		}
+		s.e.close()
+	}
+	must(makeRemovable(g.dir))
 }
 
 // collect has days go by, and garbage be collected in one of the workspaces.
