@@ -195,5 +195,37 @@ func (b *bench) measure() error {
 		return err
 	}
 	_, _, err = b.timed("restore of a fork", func() error { return b.run("try-1", "coltecd", "run", "--once") })
+	if err == nil {
+		err = b.join(tree)
+	}
 	return err
+}
+
+// join measures what it costs to bring back a hundred files that were written in a fork.
+func (b *bench) join(tree string) error {
+	made := filepath.Join(b.top, "try-1/tree/made")
+	err := os.MkdirAll(made, 0o755)
+	for i := range 100 {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(made, fmt.Sprint(i)), fmt.Appendf(nil, "file %d of the fork", i), 0o644)
+		}
+	}
+	for _, run := range []func() error{
+		func() error { return b.run("try-1", "coltecd", "run", "--once") },
+		func() error { return b.run("dev", "coltecd", "start", "--wait") },
+	} {
+		if err == nil {
+			err = run()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if _, _, err = b.timed("told what a join does", func() error { return b.run("dev", "coltecd", "join", "--dry-run", "acme/widget/try-1") }); err == nil {
+		_, _, err = b.timed("join of 100 new files", func() error { return b.run("dev", "coltecd", "join", "acme/widget/try-1") })
+	}
+	if _, failed := os.Stat(filepath.Join(tree, "made/99")); err == nil {
+		err = failed
+	}
+	return errors.Join(err, b.run("dev", "coltecd", "stop"))
 }
