@@ -173,6 +173,10 @@ bench: build ## measure replication beside rclone and restic, whole: more than h
 bench-quick: build ## the same with 1,000 and 10,000 files only, in a few minutes
 	@go run ./bench/replication -sizes 1000,10000 -interval 10s -saves 10 -skip big,five
 
+.PHONY: bench-fork
+bench-fork: build ## measure forks: time, requests, and what came by this host
+	@go run ./bench/fork -bin $(BIN)
+
 .PHONY: bench-supervisor
 bench-supervisor: build ## measure coltecd beside supervisord, runit and s6 (root; apt-get install supervisor runit s6)
 	@go run ./bench/supervisor -coltecd $(BIN)/coltecd

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/inquiry"
@@ -100,6 +101,22 @@ func (d *daemon) RemoveCheckpoint(ctx context.Context, name string) error {
 	return engine.RemoveCheckpoint(ctx, name)
 }
 
+// Join merges what was done in a fork with what is here.
+func (d *daemon) Join(ctx context.Context, req control.JoinRequest, say func(string)) (control.Joined, error) {
+	if err := d.end.refusal(); err != nil {
+		return control.Joined{}, err
+	}
+	running, err := d.replicating("join")
+	if err != nil {
+		return control.Joined{}, err
+	}
+	done, err := running.Join(ctx, engine.JoinOptions{Fork: req.Fork, DryRun: req.DryRun, All: req.All})
+	if err != nil && done.Checkpoint != "" { // an error comes without the answer
+		say(fmt.Sprintf("what was here before is the checkpoint %s; join again to go on", done.Checkpoint))
+	}
+	return toJoined(done), err
+}
+
 // Pause holds a unit or a replica.
 func (d *daemon) Pause(ctx context.Context, name string) error {
 	return d.act(ctx, "pause", name, replicator.Pause)
@@ -170,4 +187,14 @@ func (d *daemon) names() []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+func toJoined(j engine.Joined) control.Joined {
+	out := control.Joined{
+		Fork: j.Fork, From: j.From, To: j.To, Checkpoint: j.Checkpoint, Conflicts: j.Conflicts, Left: j.Left, Notes: j.Notes,
+	}
+	for _, x := range j.Paths {
+		out.Paths = append(out.Paths, control.Joining{Replica: x.Replica, Path: x.Path, What: x.What})
+	}
+	return out
 }

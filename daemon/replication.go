@@ -30,6 +30,7 @@ type replicator interface {
 	RemoveCheckpoint(ctx context.Context, name string) error
 	Collect(ctx context.Context) (engine.Collected, error)
 	Rewind(ctx context.Context, o engine.RewindOptions) (engine.Rewound, error)
+	Join(ctx context.Context, o engine.JoinOptions) (engine.Joined, error)
 	Retry(ctx context.Context) error
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error

@@ -55,9 +55,9 @@ func (s setting) engineOptions() (engine.Options, error) {
 	o := engine.Options{
 		Workspace: WorkspaceOf(s.spec),
 		Self:      s.holder(),
-		HeadRoot:  func() string { return headRoot(opener) },
+		HeadRoot:  opener.HeadRoot,
 		Connect: func(ctx context.Context, t scope.Target) (scope.Remote, error) {
-			r, err := opener.Open(ctx, t.Replica, t.Plain, t.Spent)
+			r, err := opener.OpenAt(ctx, t.Replica, t.Prefix, t.Plain, t.Spent)
 			if err != nil {
 				return nil, err // not a nil *Remote in an interface
 			}
@@ -237,16 +237,6 @@ func (s setting) rendered(path string) string {
 func (s setting) opener() *remote.Opener {
 	get := lookup(s.environ)
 	return remote.NewOpener(s.spec, s.policy(), get, rclone.Lookup(get), s.marker(engineUnit))
-}
-
-// headRoot says where heads are, for the claims: no name of a remote, which
-// is the spec's own, and no endpoint, which may differ from place to place.
-func headRoot(o *remote.Opener) string {
-	r, err := o.Head()
-	if err != nil {
-		return ""
-	}
-	return r.Type + ":" + r.Root()
 }
 
 // engineUnit marks the engine's rclones. No unit can have this name, or its stop

@@ -79,6 +79,8 @@ var crashes = []crash{
 	{"rewind", []string{
 		"rewind:kept", "rewind:published", "rewind:committed", "place:renamed:2", "place:deleted", "git:refs", "database:placed", "restore:complete", "rewind:placed",
 	}, crashInRewind},
+	{"fork", []string{"fork:claimed", "fork:copied", "fork:published", "fork:made"}, crashInFork},
+	{"join of a fork", []string{"join:begun", "place:aside", "place:placed", "join:placed", "join:pushed"}, crashInJoinOfAFork},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",
 		"database:placed", "database:taken",

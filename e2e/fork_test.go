@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/s3test"
-	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/internal/sample"
 )
 
 // host runs coltec with a machine's environment.
@@ -31,70 +32,159 @@ func (m *machine) trust() {
 	}
 }
 
-// coltec new --fork begins a workspace with the files of another one, exactly, under
-// a name of its own, and leaves the other one as it was.
+// made is a folder on the host that names the workspace of the machine, as the template makes it.
+func (m *machine) made(env string, more ...string) (dir, said string, err error) {
+	m.t.Helper()
+	dir = filepath.Join(m.t.TempDir(), "not yet", env)
+	said, err = m.host(append([]string{"new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=" + env, "--data", "provider=Rclone"}, more...)...)
+	return dir, said, err
+}
+
+// ofEnv is a machine of another workspace of the same replicas.
+func (w *world) ofEnv(env string) *machine {
+	w.t.Helper()
+	m := w.machine(env)
+	m.spec(func(o *specOptions) {
+		o.Env = env
+		o.Replicas = append(o.Replicas, m.replica("agent-context", filepath.Join(m.dir, "agent-context")))
+	})
+	return m
+}
+
+// carried is what of a machine's tree a fork has.
+func (m *machine) carried() map[string]node {
+	return treeOf(m.t, m.dir, ".coltec", ".devcontainer", "agent-context/.coltec", "code/.git", "data")
+}
+
+// copiedThere holds that the bucket copied, and that no content came by the host.
+func (w *world) copiedThere() {
+	w.t.Helper()
+	copies := 0
+	for _, r := range w.proxy.Requests() {
+		switch {
+		case r.Kind == s3test.Copy:
+			copies++
+		case strings.Contains(r.Key, ".coltec/o/") && (r.Kind == s3test.Get || r.Kind == s3test.Put || r.Kind == s3test.Multipart):
+			w.t.Errorf("content came by the host: %s %s, %d bytes there and %d back", r.Kind, r.Key, r.Sent, r.Received)
+		}
+	}
+	if copies == 0 {
+		w.t.Error("nothing was copied")
+	}
+}
+
+// A fork begins with the files of another workspace, exactly, under a name of its own, and
+// leaves the other one as it was; the bucket copies, and nothing comes by the host.
 func TestFork(t *testing.T) {
+	sample.Long(t)
 	t.Parallel()
 	w := newWorld(t)
-	a := w.machine("a")
-	notes := filepath.Join(a.dir, "agent-context")
-	a.spec(func(o *specOptions) {
-		o.Replicas = append(o.Replicas, a.replica("agent-context", notes))
-	})
+	a := w.ofEnv("dev")
 	a.seed()
 	a.write("agent-context/memo.md", "for agents")
 	a.once()
 	before := w.objects()
+	source, said, err := a.made("dev")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
 
-	dir := filepath.Join(t.TempDir(), "not yet", "w")
-	data := []string{"--data", "org=acme", "--data", "project=widget", "--data", "env=other", "--data", "provider=Rclone"}
-	out, err := a.host(append([]string{"new", dir, "--fork", "acme/widget/dev"}, data...)...)
-	if err != nil || !strings.Contains(out, "from generation 1 of acme/widget/dev") {
-		t.Fatalf("%v\n%s", err, out)
+	w.proxy.Reset()
+	dir, said, err := a.made("other", "--fork", "acme/widget/dev")
+	if err != nil || !strings.Contains(said, "from generation 1 of acme/widget/dev") {
+		t.Fatalf("%v\n%s", err, said)
 	}
-	got := map[string]node{}
-	want, there := a.tree(), treeOf(t, dir, ".coltec", ".devcontainer")
-	for name := range want { // what the template adds is its own
-		if strings.Contains(name, "/.coltec") {
-			delete(want, name)
-		} else {
-			got[name] = there[name]
+	w.copiedThere()
+	w.proxy.Reset()
+	if said, err := a.host("fork", source, "try", "--count", "3"); err != nil || !strings.Contains(said, "acme/widget/try-3: forked; next: coltec up") {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	w.copiedThere()
+	forks := map[string]string{"other": dir}
+	for _, env := range []string{"try-1", "try-2", "try-3"} {
+		forks[env] = filepath.Join(filepath.Dir(source), env)
+	}
+	for env, dir := range forks {
+		spec, err := os.ReadFile(filepath.Join(dir, ".devcontainer/workspace-spec.yaml"))
+		if err != nil || !strings.Contains(string(spec), fmt.Sprintf(`environment: %q`, env)) {
+			t.Errorf("%v: %s", err, spec)
+		}
+		f := w.ofEnv(env)
+		f.once()
+		sameTree(t, a.carried(), f.carried())
+		f.write("of its own", env)
+		f.once()
+	}
+	// What an agent writes into the answers of a workspace is agreed to by no fork of it.
+	answers := filepath.Join(source, ".devcontainer/.coltec/answers.yaml")
+	text, err := os.ReadFile(answers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(answers, append(text, "  run_args: --privileged\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := a.host("fork", source, "tampered"); err != nil || !strings.Contains(said, "is not what you agreed to: the next coltec up asks") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	for env, want := range map[string]string{"try-1": `"trusted": true`, "tampered": `"trusted": false`} {
+		if said, err := a.host("trust", "--dry-run", "--json", filepath.Join(filepath.Dir(source), env)); err != nil || !strings.Contains(said, want) {
+			t.Errorf("%s: %v\n%s", env, err, said)
 		}
 	}
-	sameTree(t, want, got)
-	for _, state := range []string{".coltec", "agent-context/.coltec"} { // would say that it was in the bucket
-		if _, err := os.Lstat(filepath.Join(dir, state)); err == nil {
-			t.Errorf("the fork has %s", state)
-		}
-	}
-	spec, err := os.ReadFile(filepath.Join(dir, ".devcontainer/workspace-spec.yaml"))
-	if err != nil || !strings.Contains(string(spec), `environment: "other"`) {
-		t.Errorf("%v: %s", err, spec)
+	if err := os.WriteFile(answers, text, 0o644); err != nil {
+		t.Fatal(err)
 	}
 	after := w.objects()
-	if len(after) != len(before) || after[store.HeadKey("acme/widget/other")] != 0 {
-		t.Errorf("the fork wrote into the bucket: %d objects, now %d", len(before), len(after))
+	for key := range after {
+		if strings.Contains(key, "/dev/") && before[key] != after[key] {
+			t.Errorf("%s of what was forked had %d bytes, and has %d", key, before[key], after[key])
+		}
+	}
+	for key := range before {
+		if _, there := after[key]; !there {
+			t.Errorf("%s of what was forked is gone", key)
+		}
 	}
 
 	// What cannot be, leaves nothing behind.
-	parent := t.TempDir()
+	heads := func() (n int) {
+		for key := range w.objects() {
+			if strings.HasSuffix(key, "/head.json") {
+				n++
+			}
+		}
+		return n
+	}
+	were := heads()
 	refused := func(want string, args ...string) {
 		t.Helper()
-		out, err := a.host(append(append([]string{"new"}, args...), data...)...)
-		if err == nil || !strings.Contains(out, want) {
-			t.Errorf("%v, want %q: %v\n%s", args, want, err, out)
-		}
-		if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
-			t.Errorf("%v left %v, %v", args, left, err)
+		said, err := a.host(args...)
+		if err == nil || !strings.Contains(said, want) {
+			t.Errorf("%v, want %q: %v\n%s", args, want, err, said)
 		}
 	}
-	refused("it already exists", dir, "--fork", "acme/widget/dev")
-	refused("nothing was ever committed", filepath.Join(parent, "x"), "--fork", "acme/widget/nix")
-	refused("--fork takes org/project/env", filepath.Join(parent, "x"), "--fork", "dev")
+	parent := t.TempDir()
+	fresh := func(args ...string) []string {
+		return append([]string{"new", filepath.Join(parent, "x"), "--data", "org=acme", "--data", "project=widget", "--data", "env=fresh", "--data", "provider=Rclone"}, args...)
+	}
+	refused("it already exists", "new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=other", "--data", "provider=Rclone", "--fork", "acme/widget/dev")
+	refused("nothing was ever committed", fresh("--fork", "acme/widget/nix")...)
+	refused("--fork takes org/project/env", fresh("--fork", "dev")...)
+	refused("needs another name", "fork", source, "dev")
+	refused("there is a workspace of that name", "fork", source, "try-1", filepath.Join(parent, "x"))
+	refused("there is no such generation", "fork", source+"@99", "fresh", filepath.Join(parent, "x"))
 	secret := a.env["RCLONE_S3_SECRET_ACCESS_KEY"]
 	delete(a.env, "RCLONE_S3_SECRET_ACCESS_KEY")
-	refused("RCLONE_S3_SECRET_ACCESS_KEY is missing", filepath.Join(parent, "x"), "--fork", "acme/widget/dev")
+	refused("RCLONE_S3_SECRET_ACCESS_KEY is missing", fresh("--fork", "acme/widget/dev")...)
 	a.env["RCLONE_S3_SECRET_ACCESS_KEY"] = secret
-	defer w.proxy.Inject(s3test.Fault{Kind: s3test.Get, Key: ".coltec/o/", Status: 403, Code: "AccessDenied"})()
-	refused("cannot", filepath.Join(parent, "x"), "--fork", "acme/widget/dev")
+	undo := w.proxy.Inject(s3test.Fault{Kind: s3test.Copy, Status: 403, Code: "AccessDenied"})
+	refused("cannot", fresh("--fork", "acme/widget/dev")...)
+	if left, err := os.ReadDir(parent); err != nil || len(left) > 0 || heads() != were {
+		t.Errorf("it left %v, %v, and %d heads", left, err, heads())
+	}
+	undo()
+	if said, err := a.host(fresh("--fork", "acme/widget/dev")...); err != nil {
+		t.Errorf("after it was cut off: %v\n%s", err, said)
+	}
 }

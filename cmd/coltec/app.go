@@ -70,7 +70,7 @@ func newApp(p *program) *cli.App {
 		OnUsageError:              cmdline.OnUsageError,
 		Commands: []*cli.Command{
 			cmdNew(p), cmdInit(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
-			cmdExport(p), cmdAgents(p),
+			cmdExport(p), cmdFork(p), cmdJoin(p), cmdAgents(p),
 			cmdUp(p), cmdDown(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
 			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdCompare(p), cmdRewind(p), cmdConflicts(p), cmdSync(p), cmdGC(p),
 			cmdVersion(p), cmdline.CompletionCommand("coltec", p.out), cmdline.ManCommand(p.out, manual()),

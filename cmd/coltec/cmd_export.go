@@ -146,11 +146,15 @@ func printable(name string) string {
 
 // reader reads the workspace of a spec with these secrets.
 func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reader, []scope.Replica, error) {
-	opener := remote.NewOpener(sp, v.policy(), revealed(values), v.lookup, nil)
+	return readerBy(remote.NewOpener(sp, v.policy(), revealed(values), v.lookup, nil), sp)
+}
+
+// readerBy reads the workspace of a spec with what opens its remotes.
+func readerBy(opener *remote.Opener, sp *spec.Spec) (*history.Reader, []scope.Replica, error) {
 	o := history.Options{
 		Workspace: status.Workspace{Org: sp.Metadata.Org, Project: sp.Metadata.Project, Env: sp.Metadata.Environment, Name: sp.Name},
 		Connect: func(ctx context.Context, t scope.Target) (scope.Remote, error) {
-			r, err := opener.Open(ctx, t.Replica, t.Plain, t.Spent)
+			r, err := opener.OpenAt(ctx, t.Replica, t.Prefix, t.Plain, t.Spent)
 			if err != nil {
 				return nil, err // not a nil *Remote in an interface
 			}

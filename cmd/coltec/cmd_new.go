@@ -29,11 +29,10 @@ func cmdNew(p *program) *cli.Command {
 			&cli.StringFlag{Name: "template", Value: "base", Usage: "the template: a name (see coltec templates), the `PATH` of a directory, or a git URL[//FOLDER][#REF]"},
 			dataFlag(),
 			&cli.BoolFlag{Name: "defaults", Usage: "ask nothing: what has no answer takes its default"},
-			&cli.StringFlag{Name: "fork", Usage: "begin with the files of the workspace `ORG/PROJECT/ENV` in the same bucket, as they are there now; it is only read"},
-			keepModesFlag(),
+			&cli.StringFlag{Name: "fork", Usage: "begin with the files of the workspace `ORG/PROJECT/ENV` in the same bucket, as they are there now, as coltec fork does; it is only read"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
-		Description: "Secrets are looked for only to read what is forked.",
+		Description: "Secrets are looked for only to make a fork.",
 		Action:      func(c *cli.Context) error { return p.newWorkspace(c) },
 	}
 }
@@ -86,10 +85,6 @@ func (p *program) makeNew(c *cli.Context, folder string, given map[string]string
 	if err != nil {
 		return nil, err
 	}
-	tree, err := t.Render(answers)
-	if err != nil {
-		return nil, err
-	}
 	if ref, err = fromFolder(folder, ref); err != nil {
 		return nil, err
 	}
@@ -98,27 +93,43 @@ func (p *program) makeNew(c *cli.Context, folder string, given map[string]string
 		return nil, err
 	}
 	defer release()
+	d, err := p.drawn(folder, ref, t, answers)
+	if err != nil {
+		return nil, err
+	}
+	if of := c.String("fork"); of != "" {
+		if err := (forks{p}).ofTemplate(c, of, d); err != nil {
+			return nil, err
+		}
+	}
+	plan, err := p.render(folder, d.tree, scaffold.NewRecord(ref, t, answers), d.spec)
+	if err != nil {
+		return nil, err
+	}
+	p.trustMade(folder, rendered{ref: ref, spec: d.spec, tree: d.tree}, nil)
+	return &madeNew{folder, t.Name(), t.Version(), plan.Actions, (&workspace{folder, d.spec}).hasBucket()}, nil
+}
+
+// drawn is a workspace as a template makes it, of which nothing is written yet.
+type drawn struct {
+	folder, ref string
+	template    *scaffold.Template
+	answers     scaffold.Answers
+	tree        scaffold.Tree
+	spec        *spec.Spec
+}
+
+// drawn renders a workspace, and refuses one that cannot be in the folder.
+func (p *program) drawn(folder, ref string, t *scaffold.Template, answers scaffold.Answers) (*drawn, error) {
+	tree, err := t.Render(answers)
+	if err != nil {
+		return nil, err
+	}
 	if err := own(folder, tree); err != nil {
 		return nil, err
 	}
 	sp, err := p.apart(folder, tree)
-	if err != nil {
-		return nil, err
-	}
-	render := func(to string) (*scaffold.Plan, error) {
-		return p.render(to, tree, scaffold.NewRecord(ref, t, answers), sp)
-	}
-	var plan *scaffold.Plan
-	if of := c.String("fork"); of != "" {
-		plan, err = p.forkInto(c, of, folder, t, answers, render)
-	} else {
-		plan, err = render(folder)
-	}
-	if err != nil {
-		return nil, err
-	}
-	p.trustMade(folder, rendered{ref, sp, tree}, nil)
-	return &madeNew{folder, t.Name(), t.Version(), plan.Actions, (&workspace{folder, sp}).hasBucket()}, nil
+	return &drawn{folder, ref, t, answers, tree, sp}, err
 }
 
 // own is the error of a folder that has a dev container of its own, which the one of a
@@ -137,27 +148,6 @@ func own(folder string, tree scaffold.Tree) error {
 		}
 	}
 	return hint.Wrap(fmt.Errorf("cannot make a workspace in %s: it has a dev container of its own (%s)", folder, at), "bring Coltec into that: coltec init %s", shellWord(folder))
-}
-
-// forkInto makes a workspace in folder that has the files of another.
-func (p *program) forkInto(c *cli.Context, of, folder string, t *scaffold.Template, answers scaffold.Answers, render func(to string) (*scaffold.Plan, error)) (plan *scaffold.Plan, err error) {
-	f, err := newFork(of, folder, t, answers)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := p.destination(folder); err != nil {
-		return nil, err
-	}
-	err = f.make(func() (err error) {
-		if plan, err = render(f.workspace()); err != nil {
-			return err
-		}
-		return p.fill(c, f)
-	})
-	if err == nil {
-		p.sayTriggers(folder, f.found)
-	}
-	return plan, err
 }
 
 // render writes a workspace into folder: what the template makes, and the Feature.

@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +25,32 @@ func cmdConflicts(p *program) *cli.Command { return p.reads(p.page().Conflicts()
 
 func cmdCheckpoints(p *program) *cli.Command { return p.reads(p.page().Checkpoints()) }
 
-func cmdCompare(p *program) *cli.Command { return p.reads(p.page().Compare()) }
+// cmdCompare is about two states of a workspace, or about a fork and what it was made of.
+func cmdCompare(p *program) *cli.Command {
+	cmd := p.reads(p.page().Compare())
+	states := cmd.Action
+	cmd.Usage = "say how two states of a workspace differ, or a fork and the workspace that it was made of"
+	cmd.ArgsUsage = "WORKSPACE|FORK [A|WORKSPACE] [B] [PATH]"
+	cmd.Description = `compare FORK [WORKSPACE] lists what changed on each side since the fork was made, by names alone. WORKSPACE is a folder, or
+org/project/env; it is this folder's unless told.
+
+compare WORKSPACE A [B] [PATH] is about two states of one workspace.
+
+` + cmd.Description
+	cmd.Action = func(c *cli.Context) error {
+		if c.NArg() == 1 || isWorkspace(c.Args().Get(1)) {
+			return joins{p}.compare(c)
+		}
+		return states(c)
+	}
+	return cmd
+}
+
+// isWorkspace reports whether an argument names a workspace, and no state of one.
+func isWorkspace(name string) bool {
+	_, err := os.Stat(filepath.Join(name, specName))
+	return err == nil || strings.Contains(name, "/")
+}
 
 func cmdRewind(p *program) *cli.Command {
 	return p.inContainer(&cli.Command{

@@ -80,10 +80,33 @@ func (o *Opener) Head() (*spec.Remote, error) {
 	return o.spec.Persistence.Remotes[o.spec.HeadRemote()].Expand(o.get)
 }
 
+// HeadRoot says where heads are, for the claims: no name of a remote, which is the spec's
+// own, and no endpoint, which may differ from place to place. "" where the remote cannot be
+// told.
+func (o *Opener) HeadRoot() string {
+	r, err := o.Head()
+	if err != nil {
+		return ""
+	}
+	return r.Type + ":" + r.Root()
+}
+
+// AtOnce has up to n long runs of rclone under way at a time: one unless told. It is for who
+// transfers little and waits much, and is to be called before anything is opened.
+func (o *Opener) AtOnce(n int) *Opener {
+	o.all, o.bulk = rclone.NewLimiter(n+1), rclone.NewLimiter(n)
+	return o
+}
+
 // Open opens the prefix of a replica, "" for the root of the head's remote;
 // plain: for plain objects with metadata. spent is told what each run costs; it may
 // be nil.
 func (o *Opener) Open(ctx context.Context, replica string, plain bool, spent func(rclone.Spent)) (*rclone.Remote, error) {
+	return o.OpenAt(ctx, replica, "", plain, spent)
+}
+
+// OpenAt is Open of another prefix in the remote of a replica; "" for its own.
+func (o *Opener) OpenAt(ctx context.Context, replica, prefix string, plain bool, spent func(rclone.Spent)) (*rclone.Remote, error) {
 	bin, err := o.binary(ctx)
 	if err != nil {
 		return nil, err
@@ -97,7 +120,10 @@ func (o *Opener) Open(ctx context.Context, replica string, plain bool, spent fun
 		return o.policy.Open(bin, &spec.Target{Remotes: []*spec.Remote{r}}, opts)
 	}
 	y := o.spec.Persistence.Sync[slices.IndexFunc(o.spec.Persistence.Sync, func(y spec.Sync) bool { return y.Name == replica })]
-	target, err := o.spec.Target(y.Remote, y.RemotePath, o.get)
+	if prefix == "" {
+		prefix = y.RemotePath
+	}
+	target, err := o.spec.Target(y.Remote, prefix, o.get)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/internal/gentest"
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -81,6 +83,41 @@ func aged(t *testing.T) (w *world, first string) {
 		t.Fatalf("found %d, deleted %d, dropped %d", r.Found, r.Deleted, r.Dropped)
 	}
 	return w, first
+}
+
+// A fork of a generation that is collected meanwhile is whole, as nothing is deleted for two
+// days after it was condemned; later there is no such fork, and no part of one.
+func TestForkBesideACollection(t *testing.T) {
+	for name, collect := range map[string]func(w *world){
+		"condemned": func(w *world) { w.Pass(60 * time.Hour); w.collect() },
+		"deleted":   func(w *world) { w.Pass(60 * time.Hour); w.collect(); w.Pass(60 * time.Hour); w.collect() },
+	} {
+		w := newWorld(t)
+		w.Save("a", "b")
+		seed := w.Head.Recent[0]
+		read, err := store.NewSnapshot(w.Prefix, t.TempDir()).Tree(t.Context(), seed.Replicas[gentest.Replica].Manifest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Pass(time.Hour)
+		w.Save("a")
+		head := w.Head
+		collect(w)
+		to := w.Bucket.At("fork")
+		f := store.Fork{
+			Root: w.Bucket, Workspace: "o/p/f", Head: "mem:", Source: &head, Generation: seed, Now: w.Now, Local: t.TempDir(),
+			Replicas: []store.ForkReplica{{Name: gentest.Replica, Tree: read, To: to, Prefix: "fork", Copy: func(ctx context.Context, keys []string) (rclone.Transfer, error) {
+				return w.Prefix.CopyTo(ctx, keys, to)
+			}}},
+		}
+		_, made, err := f.Make(t.Context())
+		if name == "condemned" && (err != nil || !made) || name == "deleted" && !errors.Is(err, store.ErrForkGone) {
+			t.Errorf("%s: %v, %v", name, made, err)
+		}
+		if _, err := store.ReadHead(t.Context(), w.Bucket, "o/p/f"); (err == nil) != (name == "condemned") {
+			t.Errorf("%s: the head: %v", name, err)
+		}
+	}
 }
 
 func TestLast(t *testing.T) {

@@ -63,6 +63,10 @@ func (f *fake) Rewind(_ context.Context, req RewindRequest, say func(string)) (R
 	say("back")
 	return Rewound{To: 3}, nil
 }
+func (f *fake) Join(_ context.Context, req JoinRequest, say func(string)) (Joined, error) {
+	f.note("join %s %v", req.Fork, req.DryRun)
+	return Joined{Fork: req.Fork}, nil
+}
 func (f *fake) Takeover(_ context.Context, req TakeoverRequest, say func(string)) error {
 	f.note("takeover %v", req.Force)
 	say("asked")

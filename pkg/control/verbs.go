@@ -34,6 +34,9 @@ type Handler interface {
 	// is there becomes a checkpoint first, and services stand still meanwhile. Once that has
 	// begun it goes on, whether the client is there or not.
 	Rewind(ctx context.Context, req RewindRequest, say func(string)) (Rewound, error)
+	// Join merges what was done in a fork with what is here, or says what that would do. Before
+	// it what is here gets a checkpoint.
+	Join(ctx context.Context, req JoinRequest, say func(string)) (Joined, error)
 	// Takeover asks the holder of the lease to hand over, or takes it by force,
 	// and returns when it is ours.
 	Takeover(ctx context.Context, req TakeoverRequest, say func(string)) error
@@ -115,6 +118,32 @@ type RewoundReplica struct {
 	Unplaced []string `json:"unplaced,omitempty"` // what could not be placed yet, and why
 }
 
+// JoinRequest asks for a join.
+type JoinRequest struct {
+	Fork   string `json:"fork"`              // org/project/env
+	DryRun bool   `json:"dry_run,omitempty"` // say what would be done, and do nothing
+	All    bool   `json:"all,omitempty"`     // from the fork point on, also what was joined before
+}
+
+// Joined is what a join did, or would do.
+type Joined struct {
+	Fork       string    `json:"fork"`
+	From       int64     `json:"from"`                 // the fork's generation that both had; that of to: nothing was new
+	To         int64     `json:"to"`                   // the fork's generation that was joined
+	Checkpoint string    `json:"checkpoint,omitempty"` // of what was here before
+	Paths      []Joining `json:"paths,omitempty"`
+	Conflicts  []string  `json:"conflicts,omitempty"` // paths whose local version lies aside now
+	Left       []string  `json:"left,omitempty"`      // what could not be joined, and why
+	Notes      []string  `json:"notes,omitempty"`     // what is left out
+}
+
+// Joining is what a join does at one path.
+type Joining struct {
+	Replica string `json:"replica"`
+	Path    string `json:"path"`
+	What    string `json:"what"` // new | changed | deleted | mode | conflict | whole | merged
+}
+
 // LogoutRequest asks that logins be removed.
 type LogoutRequest struct {
 	Agents []string `json:"agents,omitempty"` // whose; none: of all
@@ -168,6 +197,7 @@ func (s *Server) table() []route {
 		does(s, "checkpoint/remove", "RemoveCheckpoint", acts(h.RemoveCheckpoint)),
 		answers(s, "collect", "Collect", h.Collect),
 		answers(s, "rewind", "Rewind", h.Rewind),
+		answers(s, "join", "Join", h.Join),
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
 		does(s, "logout", "Logout", h.Logout),
@@ -237,6 +267,12 @@ func (c *Client) Collect(ctx context.Context, req CollectRequest, say func(strin
 // Rewind asks for an earlier state and waits until it is here.
 func (c *Client) Rewind(ctx context.Context, req RewindRequest, say func(string)) (done Rewound, err error) {
 	err = c.ask(ctx, "rewind", req, &done, say)
+	return done, err
+}
+
+// Join asks for a join and waits until it is made.
+func (c *Client) Join(ctx context.Context, req JoinRequest, say func(string)) (done Joined, err error) {
+	err = c.ask(ctx, "join", req, &done, say)
 	return done, err
 }
 

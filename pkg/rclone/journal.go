@@ -15,6 +15,7 @@ type counters struct {
 	Deletes    int      `json:"deletes"`
 	Renames    int      `json:"renames"`
 	Copies     int      `json:"serverSideCopies"`
+	Copied     int64    `json:"serverSideCopyBytes"`
 	Moves      int      `json:"serverSideMoves"`
 	ETA        *float64 `json:"eta"`
 	Elapsed    float64  `json:"elapsedTime"`

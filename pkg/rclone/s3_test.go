@@ -318,6 +318,84 @@ func TestCanceledUpload(t *testing.T) {
 	}
 }
 
+// A copy to another root is the store's own: no byte of it comes by here. Within a back end
+// that cannot copy, all of it does, and that is said.
+func TestCopyTo(t *testing.T) {
+	t.Parallel()
+	s, ctx := newStore(t, Options{}), t.Context()
+	keys := []string{"a", "d/b", "caf\xe9\n"}
+	files := map[string]string{}
+	size := 0
+	for _, key := range keys {
+		files[key] = strings.Repeat("content of "+key, 1000)
+		size += len(files[key])
+	}
+	from, to := s.At("from"), s.At("to")
+	if _, err := from.Upload(ctx, tree(t, files), keys, nil); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again: all of it is copied once more
+		s.proxy.Reset()
+		done, err := from.CopyTo(ctx, append([]string{"gone"}, keys...), to)
+		if err != nil || done.Files != 3 || done.Through != 0 {
+			t.Fatalf("%+v %v", done, err)
+		}
+		s.counts(t, map[s3test.Kind]int{s3test.Head: 4 + 3, s3test.Copy: 3})
+	}
+	for _, at := range []*Remote{from, to} {
+		objects, err := at.List(ctx, "")
+		if err != nil || len(objects) != 3 {
+			t.Fatalf("%v, %v", objects, err)
+		}
+		for _, o := range objects {
+			if o.MD5 != ETag([]byte(files[o.Key])) {
+				t.Errorf("%s is something else", o.Key)
+			}
+		}
+	}
+	// Names and contents of an encrypted remote do not depend on where in it they are.
+	crypt := Backend{Name: "sealed", Type: "crypt", Options: map[string]string{
+		"remote": Root("primary", s.server.Bucket, "sealed"), "filename_encryption": "standard", "directory_name_encryption": "true",
+	}, Passwords: map[string]string{"password": "a password"}}
+	sealed, err := NewRemote(s.bin, []Backend{crypt, s.backend}, Root("sealed"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sealed.At("from").Upload(ctx, tree(t, files), keys, nil); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := sealed.At("from").CopyTo(ctx, keys, sealed.At("to")); err != nil || done.Files != 3 || done.Through != 0 {
+		t.Errorf("encrypted: %+v, %v", done, err)
+	}
+	dir := t.TempDir()
+	if _, err := sealed.At("to").Download(ctx, keys, dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if b, err := os.ReadFile(filepath.Join(dir, key)); err != nil || string(b) != files[key] {
+			t.Errorf("encrypted: %q has %d bytes, %v", key, len(b), err)
+		}
+	}
+	local := func(name string) *Remote {
+		r, err := NewRemote(s.bin, []Backend{{Name: name, Type: "local"}}, Root(name, t.TempDir()), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	disk := local("disk")
+	if _, err := disk.At("from").Upload(ctx, tree(t, files), keys[:2], nil); err != nil {
+		t.Fatal(err)
+	}
+	done, err := disk.At("from").CopyTo(ctx, keys[:2], disk.At("to"))
+	if want := int64(len(files["a"]) + len(files["d/b"])); err != nil || done.Files != 2 || done.Through != want {
+		t.Errorf("within what cannot copy: %+v, %v; want %d", done, err, want)
+	}
+	if _, err := from.CopyTo(ctx, keys, disk); ClassOf(err) != Config {
+		t.Errorf("to another remote: %v", err)
+	}
+}
+
 func TestMove(t *testing.T) {
 	t.Parallel()
 	s, ctx := newStore(t, Options{}), t.Context()

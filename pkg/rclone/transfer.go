@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,13 +27,16 @@ type Progress struct {
 type Transfer struct {
 	Files int
 	Bytes int64
-	Took  time.Duration
+	// Through is what of Bytes went through this machine: of a copy within a store that can
+	// make it by itself, nothing.
+	Through int64
+	Took    time.Duration
 }
 
 // transferOf reads the result from the last statistics.
 func transferOf(log *journal, files int) Transfer {
 	return Transfer{
-		Files: files, Bytes: log.stats.Bytes,
+		Files: files, Bytes: log.stats.Bytes, Through: max(0, log.stats.Bytes-log.stats.Copied),
 		Took: time.Duration(log.stats.Elapsed * float64(time.Second)),
 	}
 }
@@ -190,17 +194,34 @@ func (r *Remote) Copy(ctx context.Context, keys []string, to string) (Transfer, 
 	return r.within(ctx, "copy", keys, to)
 }
 
+// CopyTo copies objects to the same keys below another root of the same back end: within
+// the store where it can do that, and through this machine where not, as Transfer.Through
+// says. Those that are not there are passed over, as by Move; those that are there already
+// are copied again.
+func (r *Remote) CopyTo(ctx context.Context, keys []string, to *Remote) (Transfer, error) {
+	name, _, _ := strings.Cut(r.root, ":")
+	if other, _, _ := strings.Cut(to.root, ":"); other != name || to.service != r.service {
+		return Transfer{}, configError(fmt.Errorf("cannot copy from %s to %s: they are not of one remote", r.root, to.root), "")
+	}
+	return r.over(ctx, "copy", keys, to.root)
+}
+
 // within moves or copies objects within the store.
 func (r *Remote) within(ctx context.Context, op string, keys []string, to string) (Transfer, error) {
+	if err := checkKey(to); err != nil && len(keys) > 0 {
+		return Transfer{}, badKey(op, to, err)
+	}
+	return r.over(ctx, op, keys, join(r.root, to))
+}
+
+// over moves or copies objects to another root.
+func (r *Remote) over(ctx context.Context, op string, keys []string, to string) (Transfer, error) {
 	list, err := keyList(op, r.root, keys)
 	if err != nil || len(list) == 0 {
 		return Transfer{}, err
 	}
-	if err := checkKey(to); err != nil {
-		return Transfer{}, badKey(op, to, err)
-	}
 	log, err := r.carry(ctx, job{
-		op: op, key: r.root, bulk: true, stdin: list, argv: r.opts.withinArgv(op, r.root, join(r.root, to)),
+		op: op, key: r.root, bulk: true, stdin: list, argv: r.opts.withinArgv(op, r.root, to),
 	})
 	if log == nil {
 		return Transfer{}, err
@@ -210,7 +231,7 @@ func (r *Remote) within(ctx context.Context, op string, keys []string, to string
 	if op == "move" {
 		each++
 	}
-	r.spend(each*done.Files+max(0, len(keys)-done.Files), 0) // a HEAD for what is not there
+	r.spend(each*done.Files+max(0, len(keys)-done.Files), done.Through) // a HEAD for what is not there
 	return done, err
 }
 

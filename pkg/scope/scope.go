@@ -27,6 +27,7 @@ type Remote interface{ store.Root }
 // Target names a prefix to connect to.
 type Target struct {
 	Replica string             // "" for the root of the remote that holds the head
+	Prefix  string             // another prefix of the replica's remote; "" for the replica's own
 	Plain   bool               // as plain objects with metadata
 	Spent   func(rclone.Spent) // to be told what each run costs
 }

@@ -17,8 +17,9 @@ type Claim struct {
 	Format    int    `json:"format"`
 	Workspace string `json:"workspace"` // org/project/env
 	Replica   string `json:"replica"`
-	Lineage   string `json:"lineage"` // of the head
-	Head      string `json:"head"`    // where the head is: REMOTE:BUCKET/…/head.json without the remote's name
+	Lineage   string `json:"lineage"`          // of the head
+	Head      string `json:"head"`             // where the head is: REMOTE:BUCKET/…/head.json without the remote's name
+	Origin    string `json:"origin,omitempty"` // of a fork: the workspace that was forked
 }
 
 // claimKey is where a claim lies under the replica's prefix.
@@ -89,7 +90,7 @@ func parseClaim(body []byte) (*Claim, error) {
 		err = Impossible("%w", err)
 	case c.Format != headFormat:
 		err = fmt.Errorf("format %d %w", c.Format, errLater)
-	case max(len(c.Workspace), len(c.Replica), len(c.Lineage), len(c.Head)) > maxWord:
+	case max(len(c.Workspace), len(c.Replica), len(c.Lineage), len(c.Head), len(c.Origin)) > maxWord:
 		err = Impossible("a name in it has more than %d bytes", maxWord)
 	}
 	if err != nil {

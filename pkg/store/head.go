@@ -57,6 +57,9 @@ type Head struct {
 
 	Checkpoints []Checkpoint `json:"checkpoints,omitempty"` // generations with a name, in the order in which they got it
 
+	Origin *Origin         `json:"origin,omitempty"` // of a fork: what it was made of
+	Joined map[string]Join `json:"joined,omitempty"` // fork → what was joined of it last
+
 	Deletions map[string]Deletions `json:"deletions,omitempty"` // replica → what was decided of its deletions, and what was not
 
 	Collection int64                `json:"collection,omitempty"` // grows with each condemnation; part of the names of objects
@@ -260,6 +263,7 @@ func (h *Head) Clone() Head {
 	c.Condemned = maps.Clone(h.Condemned)
 	c.Deletions = maps.Clone(h.Deletions)
 	c.Checkpoints = slices.Clone(h.Checkpoints)
+	c.Joined = maps.Clone(h.Joined)
 	return c
 }
 
@@ -361,7 +365,7 @@ func (h *Head) check() error {
 			return fmt.Errorf("a name of %d bytes in the head", len(word))
 		}
 	}
-	if err := errors.Join(checkRefs(h.Replicas), h.checkCheckpoints()); err != nil {
+	if err := errors.Join(checkRefs(h.Replicas), h.checkCheckpoints(), h.checkForks()); err != nil {
 		return err
 	}
 	last, err := checkGenerations(h.Recent)

@@ -534,6 +534,15 @@ func IsManifest(ref string) bool {
 	return ok && len(ref) <= tree.MaxName && tree.ValidPath(ref) && !strings.Contains(name, "/")
 }
 
+// manifestGeneration is the generation that a manifest was written for; 0 for what is none.
+func manifestGeneration(ref string) int64 {
+	var epoch, generation int64
+	if n, _ := fmt.Sscanf(ref, "m/%d-%d-", &epoch, &generation); n != 2 {
+		return 0
+	}
+	return generation
+}
+
 // ManifestEpoch is the epoch that a manifest was written in; 0 for what is none.
 func ManifestEpoch(ref string) int64 {
 	var epoch int64

@@ -549,7 +549,16 @@ func (b *Bucket) Copy(ctx context.Context, keys []string, to string) (rclone.Tra
 	return b.within(ctx, Copy, keys, to)
 }
 
+// CopyTo copies each key to the same one below another view.
+func (b *Bucket) CopyTo(ctx context.Context, keys []string, to *Bucket) (rclone.Transfer, error) {
+	return b.over(ctx, Copy, keys, to.prefix)
+}
+
 func (b *Bucket) within(ctx context.Context, op Op, keys []string, to string) (rclone.Transfer, error) {
+	return b.over(ctx, op, keys, b.key(to))
+}
+
+func (b *Bucket) over(ctx context.Context, op Op, keys []string, to string) (rclone.Transfer, error) {
 	var t rclone.Transfer
 	c, err := b.begin(ctx, op, "", keys...)
 	if err != nil {
@@ -563,7 +572,7 @@ func (b *Bucket) within(ctx context.Context, op Op, keys []string, to string) (r
 		}
 		t.Files++
 		o.written = b.now
-		b.objects[joinKey(b.key(to), key)] = o
+		b.objects[joinKey(to, key)] = o
 		if op == Move {
 			delete(b.objects, b.key(key))
 		}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/databases"
+	"github.com/coltec/coltec/pkg/frozen"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/repositories"
+	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/tree"
+	"github.com/coltec/coltec/pkg/whole"
+)
+
+// apart is how a path differs on two sides from what both had.
+type apart struct {
+	Replica   string `json:"replica"`
+	Path      string `json:"path"`
+	Fork      string `json:"fork,omitempty"`      // new | changed | deleted | mode; "" for nothing
+	Workspace string `json:"workspace,omitempty"` // the same
+}
+
+func (p joins) compare(c *cli.Context) error {
+	w, err := p.open(c.Context, c.Args().Get(1))
+	if err != nil {
+		return err
+	}
+	fork, err := p.named(c.Context, c.Args().First(), w)
+	if err != nil {
+		return err
+	}
+	if err := p.trustsRemotes(w); err != nil {
+		return err
+	}
+	values, err := p.collect(c, w.folder, w.spec, nil)
+	if err != nil {
+		return err
+	}
+	list, err := p.differences(c, w, remote.NewOpener(w.spec, p.policy(), revealed(values), p.lookup, nil), fork)
+	if err != nil {
+		return fmt.Errorf("cannot compare %s: %w", fork, err)
+	}
+	if c.Bool("json") {
+		return p.printJSON(list)
+	}
+	t := cmdline.Table{{"REPLICA", "PATH", "FORK", "WORKSPACE"}}
+	for _, x := range list {
+		t = append(t, []string{x.Replica, cmdline.OneLine(x.Path), x.Fork, x.Workspace})
+	}
+	_, err = fmt.Fprint(p.out, t)
+	return err
+}
+
+// differences reads what a fork and a workspace have, and compares both with the fork point.
+func (p joins) differences(c *cli.Context, w *workspace, opener *remote.Opener, fork string) ([]apart, error) {
+	root, err := opener.Open(c.Context, "", false, nil)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := store.ReadHead(c.Context, root, fork)
+	if errors.Is(err, rclone.ErrNotFound) {
+		return nil, errors.New("there is no such workspace in this bucket")
+	}
+	if err != nil {
+		return nil, err
+	}
+	begun, is := theirs.Checkpoint(store.Forked)
+	if !is || theirs.Origin == nil {
+		return nil, errors.New("it is not a fork")
+	}
+	r, replicas, err := readerBy(opener, w.spec)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	ours, err := r.At(c.Context, "", time.Now())
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp("", "coltec-compare-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	list := []apart{}
+	for _, x := range replicas {
+		prefix := theirs.Origin.Prefixes[x.Name]
+		if prefix == "" || ours.Replicas[x.Name].Manifest == "" || theirs.Replicas[x.Name].Manifest == "" {
+			continue
+		}
+		at, err := opener.OpenAt(c.Context, x.Name, prefix, false, nil)
+		if err != nil {
+			return nil, err
+		}
+		s := store.NewSnapshot(at, filepath.Join(tmp, x.Name))
+		now, err := s.Tree(c.Context, theirs.Replicas[x.Name].Manifest)
+		if err != nil {
+			return nil, err
+		}
+		base := &store.Tree{}
+		if ref := begun.Replicas[x.Name].Manifest; ref != "" {
+			if base, err = s.Tree(c.Context, ref); err != nil {
+				return nil, err
+			}
+		}
+		here, _, err := r.Tree(c.Context, x, ours)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, sides(x.Name, changesOf(base, now), changesOf(base, here))...)
+	}
+	return list, nil
+}
+
+// sides puts what changed on two sides beside each other.
+func sides(replica string, fork, workspace map[string]string) (list []apart) {
+	all := maps.Clone(fork)
+	maps.Copy(all, workspace)
+	for _, path := range slices.SortedFunc(maps.Keys(all), tree.Compare) {
+		list = append(list, apart{replica, path, fork[path], workspace[path]})
+	}
+	return list
+}
+
+// carriedWhole are the kinds of what is only valid together: a person knows them by their names.
+var carriedWhole = whole.Kinds{repositories.Kind{Mode: repositories.Wholes}, databases.Kind{}, frozen.Kind{}}
+
+// changesOf says what became of the paths of a tree in another one. What each workspace has
+// for itself is left out, and so are versions that lost their name.
+func changesOf(was, is *store.Tree) map[string]string {
+	changes := map[string]string{}
+	note := func(e *tree.Entry, what string) {
+		if name, ok := carriedWhole.Of(e.Path); ok {
+			if e.Kind != tree.Dir && !carriedWhole.Bulk(e.Path) {
+				changes[name] = "changed"
+			}
+			return
+		}
+		if !store.OfWorkspace(e.Path) && !tree.Within(e.Path, localfs.Dir) {
+			changes[e.Path] = what
+		}
+	}
+	for i := range is.Entries {
+		e := &is.Entries[i]
+		switch before := tree.Find(was.Entries, e.Path); {
+		case before == nil:
+			note(e, "new")
+		case !before.SameContent(e):
+			note(e, "changed")
+		case e.Kind != tree.Link && before.Mode != e.Mode:
+			note(e, "mode")
+		}
+	}
+	for i := range was.Entries {
+		if tree.Find(is.Entries, was.Entries[i].Path) == nil {
+			note(&was.Entries[i], "deleted")
+		}
+	}
+	return changes
+}
