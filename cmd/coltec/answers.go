@@ -225,7 +225,11 @@ func (p *program) answersThere(c *cli.Context, folder string, i *interview, sp *
 func (p *program) notLooked(id string, err error) {
 	var lost *secret.MissingError
 	if errors.As(err, &lost) {
-		p.say("note: whether the bucket has %s already was not looked at: %s is not at hand", id, strings.Join(lost.Names, ", "))
+		is, more := "is", ""
+		if n := len(lost.Names) - 1; n > 0 {
+			is, more = "are", fmt.Sprintf(" and %d more", n)
+		}
+		p.say("note: whether the bucket has %s already was not looked at: %s%s %s not at hand", id, lost.Names[0], more, is)
 		return
 	}
 	p.say("note: whether the bucket has %s already was not looked at: %s", id, cmdline.OneLine(err.Error()))
