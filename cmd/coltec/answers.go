@@ -96,8 +96,10 @@ func (i *interview) take(record *scaffold.Record) (notes []string) {
 			continue
 		}
 		mine, typed := i.typed[q.Name]
-		switch _, err := q.Check(their); {
-		case typed && mine != their:
+		value, err := q.Check(their)
+		own, _ := q.Check(mine) // one that will not do is refused later
+		switch {
+		case typed && value != own:
 			notes = append(notes, fmt.Sprintf("%s is %s, as you say; it was %s on the machine that had it before", q.Name, oneLine(mine), oneLine(their)))
 		case typed:
 		case err != nil:
@@ -216,7 +218,8 @@ func (p *program) answersThere(c *cli.Context, folder string, i *interview, sp *
 		}
 		p.say("note: the bucket has nothing of %s yet", sp.ID())
 	case record == nil:
-		p.say("note: %s is in the bucket, and no template made it: hint: coltec hop %s brings it here as it is", sp.ID(), sp.ID())
+		p.say("note: %s is in the bucket, and no template made it", sp.ID())
+		p.say("hint: coltec hop %s DIR brings it here as it is", sp.ID())
 	}
 	return record
 }

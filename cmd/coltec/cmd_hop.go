@@ -172,7 +172,8 @@ func (j *journey) dockers(used devcontainer.Tools) []devcontainer.Tools {
 // whether there is something to wait for now.
 func (j *journey) claim(ctx context.Context, a *ascent, ct devcontainer.Container, doc status.Document) (again bool, err error) {
 	h := doc.Lease.Holder
-	if doc.Restore() != status.RestoreElsewhere || h == nil || doc.Lease.Doubt != "" {
+	elsewhere := doc.Lease.State == status.LeaseWaiting || doc.Lease.State == status.LeaseFenced
+	if !elsewhere || h == nil || doc.Lease.Doubt != "" {
 		return false, nil
 	}
 	argv := []string{"coltecd", "takeover"}

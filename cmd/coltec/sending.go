@@ -60,6 +60,12 @@ func (p hopper) send(c *cli.Context) error {
 			there = append(there, "--"+name)
 		}
 	}
+	if c.IsSet("template") {
+		there = append(there, "--template", shellWord(c.String("template")))
+	}
+	for _, answer := range c.StringSlice("data") {
+		there = append(there, "--data", shellWord(answer))
+	}
 	there = append(there, shellWord(w.spec.ID()))
 	if dir := c.Args().Get(1); dir != "" {
 		there = append(there, shellWord(dir))
