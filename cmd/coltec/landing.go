@@ -24,24 +24,39 @@ import (
 // as the bucket has it.
 func (p hopper) land(c *cli.Context) (folder string, err error) {
 	name, dir := c.Args().Get(0), c.Args().Get(1)
-	w, err := p.open(c.Context, name)
 	var id string
-	switch {
-	case err == nil && dir == "":
-		return w.folder, nil
-	case err == nil:
-		id = w.spec.ID()
-	case name == "" || !errors.Is(err, errNoWorkspace):
-		return "", err
-	default:
-		if id, err = p.named(c, name, err); err != nil {
+	if dir != "" && whole(name) { // which may be in several folders of this host
+		id = name
+	} else {
+		w, err := p.open(c.Context, name)
+		switch {
+		case err == nil && dir == "":
+			return w.folder, nil
+		case err == nil:
+			id = w.spec.ID()
+		case name == "" || !errors.Is(err, errNoWorkspace):
 			return "", err
+		default:
+			if id, err = p.named(c, name, err); err != nil {
+				return "", err
+			}
 		}
 	}
 	if dir == "" {
 		_, rest, _ := strings.Cut(id, "/")
 		dir = strings.ReplaceAll(rest, "/", "-")
 	}
+	return p.landIn(c, id, dir)
+}
+
+// whole reports whether a name is org/project/env.
+func whole(name string) bool {
+	parts := strings.Split(name, "/")
+	return len(parts) == 3 && !slices.Contains(parts, "") && !slices.Contains(parts, ".") && !slices.Contains(parts, "..")
+}
+
+// landIn gives the folder of a workspace, or makes it.
+func (p hopper) landIn(c *cli.Context, id, dir string) (folder string, err error) {
 	if folder, err = p.destination(dir); err != nil {
 		return "", err
 	}
@@ -66,7 +81,7 @@ func (p hopper) land(c *cli.Context) (folder string, err error) {
 // of that which one alone has in the bucket that coltec ls would show. unknown is the error of
 // a name that nothing has.
 func (p hopper) named(c *cli.Context, name string, unknown error) (id string, err error) {
-	if parts := strings.Split(name, "/"); len(parts) == 3 && !slices.Contains(parts, "") {
+	if whole(name) {
 		return name, nil
 	}
 	if strings.HasPrefix(name, ".") || filepath.IsAbs(name) || strings.HasPrefix(name, "~") {
