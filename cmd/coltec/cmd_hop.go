@@ -114,7 +114,7 @@ func (j *journey) depart(ctx context.Context, a *ascent) (goesOn bool, err error
 	if err != nil {
 		return false, err
 	}
-	for _, tools := range j.dockers(a.tools) {
+	for _, tools := range j.dockers(a) {
 		all, err := tools.List(ctx, devcontainer.LabelFolder)
 		if err != nil {
 			continue // one that does not answer is asked by the bucket
@@ -150,19 +150,19 @@ func (j *journey) leave(ctx context.Context, a *ascent, tools devcontainer.Tools
 }
 
 // dockers are those that may have containers of this host: the one in use, and the host's own
-// where the environment says another.
-func (j *journey) dockers(used devcontainer.Tools) []devcontainer.Tools {
-	list := []devcontainer.Tools{used}
+// where the environment, or a context, says another.
+func (j *journey) dockers(a *ascent) []devcontainer.Tools {
+	list := []devcontainer.Tools{a.tools}
 	var environ []string
 	for _, kv := range j.environ {
 		if !strings.HasPrefix(kv, "DOCKER_HOST=") && !strings.HasPrefix(kv, "DOCKER_CONTEXT=") {
 			environ = append(environ, kv)
 		}
 	}
-	if len(environ) == len(j.environ) {
+	if len(environ) == len(j.environ) && a.elsewhere == "" {
 		return list
 	}
-	if own, err := devcontainer.Docker(environ); err == nil {
+	if own, err := devcontainer.Docker(append(environ, "DOCKER_CONTEXT=default")); err == nil {
 		list = append(list, own)
 	}
 	return list

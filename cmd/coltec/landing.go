@@ -186,7 +186,7 @@ func (p hopper) put(c *cli.Context, s *stored, id, folder string) error {
 	}
 	defer os.RemoveAll(stage)
 	made := filepath.Join(stage, newName)
-	if err := p.export(c.Context, c, s, made); err != nil {
+	if err := p.writeOut(c, s, made); err != nil {
 		return err
 	}
 	w, err := open(made)
@@ -210,12 +210,12 @@ func (p hopper) put(c *cli.Context, s *stored, id, folder string) error {
 	return os.Rename(made, folder)
 }
 
-// export writes the directory of the spec of a generation. The logs of a machine stay there, and
+// writeOut writes the directory of the spec of a generation. The logs of a machine stay there, and
 // the programs of the Feature are this host's.
-func (p hopper) export(ctx context.Context, c *cli.Context, s *stored, to string) error {
+func (p hopper) writeOut(c *cli.Context, s *stored, to string) error {
 	placed, err := (*history.Placed)(nil), history.ErrNotThere
 	if s.generation.Replicas[s.at.Name].Manifest != "" {
-		placed, err = s.reader.Export(ctx, s.at, s.rel, s.generation, to, p.exportOptions(c))
+		placed, err = s.reader.Export(c.Context, s.at, s.rel, s.generation, to, p.exportOptions(c))
 	}
 	if errors.Is(err, history.ErrNotThere) {
 		return hint.Wrap(fmt.Errorf("the bucket has %s, and no %s of it, which says how to bring it up", s.sp.ID(), filepath.Dir(specName)),

@@ -114,17 +114,13 @@ func TestHop(t *testing.T) {
 	if exitOf(err) != cmdline.CodeUntrusted || !strings.Contains(out, "+ image: "+os.Getenv("COLTEC_E2E_IMAGE")) || !strings.Contains(out, "coltec trust") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if h := g.head(env); h.State != store.Held || h.Holder.Host != "machine-a" {
-		t.Errorf("before the answer the lease is %s, of %s", h.State, h.Holder.Host)
-	}
+	g.heldBy(env, "machine-a")
 	b.must("trust", b.dir)
 	out = b.must(b.here(env)...)
 	if !strings.Contains(out, "is in "+a.dir+" on this host: it pushes and stops there") || !strings.Contains(out, "acme/widget/dev-n is here: ") || !strings.Contains(out, "1 repository") {
 		t.Errorf("it says:\n%s", out)
 	}
-	if h := g.head(env); h.State != store.Held || h.Holder.Host != "machine-b" {
-		t.Errorf("after the hop the lease is %s, of %s", h.State, h.Holder.Host)
-	}
+	g.heldBy(env, "machine-b")
 	if running, err := g.run("docker", "ps", "-q", "--filter", "label=devcontainer.local_folder="+a.dir); err != nil || running != "" {
 		t.Errorf("the container that had it still runs: %q, %v", running, err)
 	}
@@ -164,8 +160,14 @@ func TestHop(t *testing.T) {
 	if !strings.Contains(out, "and was last seen ") || !strings.Contains(out, "stays there, and is merged when it comes back") || !strings.Contains(out, "the newest state in the bucket is generation") {
 		t.Errorf("it says:\n%s", out)
 	}
-	if h := g.head(env); h.Holder.Host != "machine-a" {
-		t.Errorf("held by %s", h.Holder.Host)
+	g.heldBy(env, "machine-a")
+}
+
+// heldBy fails unless a machine has the lease.
+func (g *ground) heldBy(env, name string) {
+	g.t.Helper()
+	if h := g.head(env); h.State != store.Held || h.Holder.Host != name {
+		g.t.Errorf("the lease is %s, of %s, and not of %s", h.State, h.Holder.Host, name)
 	}
 }
 
@@ -198,9 +200,7 @@ func TestHopIsCutOff(t *testing.T) {
 	b.begin(env, 3)
 	a.must(a.here(env, "--prepare")...)
 	c.must(c.here(env, "--prepare")...)
-	if h := g.head(env); h.Holder.Host != "machine-b" {
-		t.Fatalf("prepared, and held by %s", h.Holder.Host)
-	}
+	g.heldBy(env, "machine-b")
 
 	if out, err := b.with(b.env, "docker", "pause", b.id()); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -241,9 +241,7 @@ func TestHopIsCutOff(t *testing.T) {
 	if !strings.Contains(said[lost], "machine-"+got[0]) {
 		t.Errorf("%s has it, and %s is told:\n%s", got[0], lost, said[lost])
 	}
-	if h := g.head(env); h.Holder.Host != "machine-"+got[0] {
-		t.Errorf("%s has it, and it is held by %s", got[0], h.Holder.Host)
-	}
+	g.heldBy(env, "machine-"+got[0])
 }
 
 // interrupted runs coltec until it says something, sends Ctrl-C, and gives all that it said.
@@ -298,9 +296,7 @@ func TestHopTo(t *testing.T) {
 	if exitOf(err) != cmdline.CodeUntrusted || !strings.Contains(out, "agree there: ssh -t ") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if h := g.head(env); h.State != store.Held || h.Holder.Host != "machine-a" {
-		t.Errorf("before the other agrees the lease is %s, of %s", h.State, h.Holder.Host)
-	}
+	g.heldBy(env, "machine-a")
 	b.must("trust", b.dir)
 	out = a.must(send...)
 	if !strings.Contains(out, "acme/widget/dev-p is here: ") || !strings.Contains(out, "dev-p: down") {
