@@ -216,8 +216,14 @@ func TestHopIsCutOff(t *testing.T) {
 		t.Errorf("it says:\n%s", out)
 	}
 
-	// Two at once, while b has it.
+	// One that was fenced asks as any other.
 	b.must(b.here(env, "--force", "--yes")...)
+	if out := a.must(a.here(env)...); !strings.Contains(out, "machine-b has held the lease since") || !strings.Contains(out, "acme/widget/dev-o is here") {
+		t.Errorf("it says:\n%s", out)
+	}
+
+	// Two at once, while b has it.
+	b.must(b.here(env)...)
 	a.must("down", a.dir)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -324,16 +330,38 @@ func TestBenchHop(t *testing.T) {
 			t.Errorf("it says:\n%s", out)
 		}
 	}
-	took("the first, which builds the image there", b)
+	took("into nothing, and the image is built there", b)
 	for round := range 3 {
 		t.Logf("round %d", round)
-		took("from another machine, through the bucket (renewed each 5 s)", a)
+		took("back, from another machine, by the bucket (renewed each 5 s)", a)
 		b.must("down", b.dir)
-		a.sh("echo a > /workspace/src/changed")
-		took("from this host, live", b)
+		b.vanish()
+		took("into nothing, from this host, live", b)
 		b.must("down", b.dir)
-		took("released", a)
+		took("back, released", a)
 		a.must("down", a.dir)
-		took("released", b)
+		b.vanish()
+		took("into nothing, released", b)
+		b.must("down", b.dir)
+		took("back, released", a)
+		a.sh("echo a > /workspace/src/changed")
+		took("back, from this host, live", b)
+	}
+}
+
+// vanish removes the folder of a host and its container; the image stays.
+func (h hopper) vanish() {
+	h.t.Helper()
+	ids, err := h.with(h.env, "docker", "ps", "-aq", "--filter", "label=devcontainer.local_folder="+h.dir)
+	if err != nil {
+		h.t.Fatalf("%v: %s", err, ids)
+	}
+	for id := range strings.FieldsSeq(ids) {
+		if out, err := h.with(h.env, "docker", "rm", "-f", "-v", id); err != nil {
+			h.t.Fatalf("%v: %s", err, out)
+		}
+	}
+	if err := os.RemoveAll(h.dir); err != nil {
+		h.t.Fatal(err)
 	}
 }
