@@ -185,7 +185,7 @@ func (p hopper) put(c *cli.Context, s *stored, id, folder string) error {
 		return fmt.Errorf("cannot make the workspace: %w", err)
 	}
 	defer os.RemoveAll(stage)
-	made := filepath.Join(stage, newName)
+	made := filepath.Join(stage, "it")
 	if err := p.writeOut(c, s, made); err != nil {
 		return err
 	}
