@@ -1,7 +1,6 @@
 package devcontainer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -9,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -202,16 +200,18 @@ func TestHopIsCutOff(t *testing.T) {
 	c.must(c.here(env, "--prepare")...)
 	g.heldBy(env, "machine-b")
 
-	if out, err := b.with(b.env, "docker", "pause", b.id()); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	b.stands("pause")
+	cut := a.starts(a.here(env)...)
+	cut.says("asked at ")
+	_ = cut.cmd.Process.Signal(syscall.SIGINT)
+	if code := cut.ends(); code != cmdline.CodeInterrupted {
+		t.Errorf("after Ctrl-C: exit %d", code)
 	}
-	out := a.interrupted("asked at ", a.here(env)...)
+	out := cut.said.String()
 	if !strings.Contains(out, "was asked, and hands over when it sees that") || !strings.Contains(out, "goes on") {
 		t.Errorf("after Ctrl-C:\n%s", out)
 	}
-	if out, err := b.with(b.env, "docker", "unpause", b.id()); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	b.stands("unpause")
 	if out := a.must(a.here(env)...); !strings.Contains(out, "acme/widget/dev-o is here") {
 		t.Errorf("it says:\n%s", out)
 	}
@@ -222,24 +222,21 @@ func TestHopIsCutOff(t *testing.T) {
 		t.Errorf("it says:\n%s", out)
 	}
 
-	// Two at once, while b has it.
+	// Two at once: both have asked before b sees either.
 	b.must(b.here(env)...)
-	a.must("down", a.dir)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	said, got := map[string]string{}, []string{}
-	for _, h := range []hopper{a, c} {
-		wg.Go(func() {
-			out, err := h.coltec(h.here(env)...)
-			mu.Lock()
-			defer mu.Unlock()
-			said[h.name] = out
-			if err == nil {
-				got = append(got, h.name)
-			}
-		})
+	b.stands("pause")
+	both := map[string]*hopping{"a": a.starts(a.here(env)...), "c": c.starts(c.here(env)...)}
+	for _, x := range both {
+		x.says("asked at ")
 	}
-	wg.Wait()
+	b.stands("unpause")
+	said, got := map[string]string{}, []string{}
+	for name, x := range both {
+		if x.ends() == 0 {
+			got = append(got, name)
+		}
+		said[name] = x.said.String()
+	}
 	if len(got) != 1 {
 		t.Fatalf("%v have it:\n%s\n%s", got, said["a"], said["c"])
 	}
@@ -250,38 +247,78 @@ func TestHopIsCutOff(t *testing.T) {
 	g.heldBy(env, "machine-"+got[0])
 }
 
-// interrupted runs coltec until it says something, sends Ctrl-C, and gives all that it said.
-func (h hopper) interrupted(word string, args ...string) string {
+// stands has Docker pause the container of a host, or let it go on.
+func (h hopper) stands(verb string) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 2*patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, h.root+"/bin/coltec", args...)
-	cmd.Env, cmd.Dir = append(append([]string{}, h.ground.env...), h.env...), h.ground.dir
-	talk, err := cmd.StderrPipe()
+	if out, err := h.with(h.env, "docker", verb, h.id()); err != nil {
+		h.t.Fatalf("%s: %v: %s", verb, err, out)
+	}
+}
+
+// hopping is a coltec that runs, and what it has said.
+type hopping struct {
+	hopper
+	cmd  *exec.Cmd
+	said strings.Builder
+	news chan string // what it says; closed at its end
+}
+
+// starts starts coltec.
+func (h hopper) starts(args ...string) *hopping {
+	h.t.Helper()
+	x := &hopping{hopper: h, cmd: exec.CommandContext(h.t.Context(), h.root+"/bin/coltec", args...), news: make(chan string)}
+	x.cmd.Env, x.cmd.Dir = append(append([]string{}, h.ground.env...), h.env...), h.ground.dir
+	talk, err := x.cmd.StderrPipe()
+	if err == nil {
+		err = x.cmd.Start()
+	}
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		h.t.Fatal(err)
+	go func() {
+		defer close(x.news)
+		buf := make([]byte, 4096)
+		for {
+			n, err := talk.Read(buf)
+			x.news <- string(buf[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return x
+}
+
+// says waits until it has said a word.
+func (x *hopping) says(word string) {
+	x.t.Helper()
+	late := time.After(2 * patience)
+	for !strings.Contains(x.said.String(), word) {
+		select {
+		case text, more := <-x.news:
+			if x.said.WriteString(text); !more {
+				x.t.Fatalf("%s: it does not say %q:\n%s", x.hopper.name, word, x.said.String())
+			}
+		case <-late:
+			x.t.Fatalf("%s: it does not say %q:\n%s", x.hopper.name, word, x.said.String())
+		}
 	}
-	var said strings.Builder
-	sent := false
-	buf := make([]byte, 4096)
+}
+
+// ends waits for the end and gives the exit code.
+func (x *hopping) ends() int {
+	x.t.Helper()
+	late := time.After(2 * patience)
 	for {
-		n, err := talk.Read(buf)
-		said.Write(buf[:n])
-		if !sent && strings.Contains(said.String(), word) {
-			sent = true
-			_ = cmd.Process.Signal(syscall.SIGINT)
-		}
-		if err != nil {
-			break
+		select {
+		case text, more := <-x.news:
+			if x.said.WriteString(text); !more {
+				return exitOf(x.cmd.Wait())
+			}
+		case <-late:
+			x.t.Fatalf("%s: it does not end:\n%s", x.hopper.name, x.said.String())
 		}
 	}
-	if err := cmd.Wait(); !sent || exitOf(err) != cmdline.CodeInterrupted {
-		h.t.Errorf("%s: interrupted %v: %v\n%s", h.name, sent, err, said.String())
-	}
-	return said.String()
 }
 
 // coltec hop --to has another machine get it, by a real sshd: that one is prepared first, then
