@@ -169,6 +169,10 @@ test-versitygw: build ## conformance, lease races, expiry and a part of e2e on a
 bench: build ## measure replication beside rclone and restic, whole: more than half an hour (root; apt-get install restic)
 	@go run ./bench/replication $${PAGE:+-write $$PAGE}
 
+.PHONY: bench-hop
+bench-hop: build dist ## measure hops of 1,000 files between two Docker hosts (Debian, root)
+	@COLTEC_BENCH_HOP=1 scripts/e2e-devcontainer.sh -v -run TestBenchHop
+
 .PHONY: bench-quick
 bench-quick: build ## the same with 1,000 and 10,000 files only, in a few minutes
 	@go run ./bench/replication -sizes 1000,10000 -interval 10s -saves 10 -skip big,five

@@ -32,7 +32,7 @@ func (d *daemon) Takeover(ctx context.Context, req control.TakeoverRequest, say 
 // awaitLease returns when the lease is held, and says meanwhile what is waited for.
 func (d *daemon) awaitLease(ctx context.Context, say func(string)) error {
 	w := waitReport{since: time.Now()}
-	for {
+	for asked := false; ; {
 		seen := d.status.now()
 		engine := d.replicas.current()
 		if engine == nil {
@@ -44,6 +44,10 @@ func (d *daemon) awaitLease(ctx context.Context, say func(string)) error {
 			say(fmt.Sprintf("this machine now holds the lease, epoch %d", lease.Epoch))
 			return nil
 		}
+		if asked && lease.State == status.LeaseWaiting && lease.Request == nil && lease.Holder != nil {
+			return hint.Wrap(fmt.Errorf("cannot take over: %s, which asked for it too, has got it", lease.Holder.Host), "ask that one: coltecd takeover")
+		}
+		asked = asked || lease.Request != nil
 		if line := w.line(lease, attention, time.Now()); line != "" {
 			say(line)
 		}

@@ -153,3 +153,35 @@ func TestHandOverAtAGoodMoment(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOutrun: two machines asked for the lease at once and took it from each other: who was
+// outrun asked the other again. One keeps it, and the other knows whom to ask.
+func TestOutrun(t *testing.T) {
+	y := newYard(t, 1)
+	a, b, c := y.box("a"), y.box("b"), y.box("c")
+	a.put("f", []byte("f"))
+	a.round()
+	for _, x := range []*box{b, c} { // the second request is written over the first
+		if err := x.e.takeOver(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.e.renewAt = time.Time{}
+	_ = a.do(false)
+	_ = b.do(false) // it was promised to c, which does not have it yet
+	c.round()
+	if !c.e.writable() {
+		t.Fatal("who asked last has not got it")
+	}
+	for range 3 {
+		b.e.leaseAt, c.e.renewAt = time.Time{}, time.Time{}
+		_ = b.do(false)
+		_ = c.do(false)
+	}
+	if !c.e.writable() || b.e.writable() || !b.e.wanted.IsZero() {
+		t.Errorf("c has it: %v, b has it: %v, and asks since %v", c.e.writable(), b.e.writable(), b.e.wanted)
+	}
+	if v := b.e.leaseView(); v.Holder == nil || v.Holder.Host != "c" || v.Request != nil {
+		t.Errorf("b sees %+v", v)
+	}
+}

@@ -74,6 +74,9 @@ func (l *loop) acquire(ctx context.Context) error {
 	drop := l.lookAhead(ctx)
 	if err := l.lease.Acquire(ctx); err != nil {
 		drop()
+		if l.outrun(err) {
+			l.stepLease(evOutrun{})
+		}
 		l.askAgain(ctx, err)
 		if told := (*rclone.Error)(nil); errors.As(err, &told) {
 			err = fmt.Errorf("%s: %w", l.o.HeadRoot(), err) // the bucket, by name
@@ -105,7 +108,7 @@ func (l *loop) takeOver(ctx context.Context, force bool) error {
 		if err := l.lease.Ask(ctx); err != nil {
 			return err
 		}
-		l.stepLease(evWanted{})
+		l.stepLease(evWanted{l.asked()})
 		return nil
 	}
 	if err := l.lease.Seize(ctx); err != nil {

@@ -28,13 +28,14 @@ const (
 // Whether the lease holds at a moment its clock says (store.Lease).
 type standing struct {
 	renewAt   time.Time
-	leaseAt   time.Time // when to ask for the lease again
-	leaseFail int       // attempts that failed one after the other
-	leaseErr  error     // of the last one
-	leaseTry  time.Time // when that was
-	looked    time.Time // when another's lease was looked at
-	wanted    time.Time // when we asked the holder to hand over; zero: we did not
-	collectAt time.Time // when to look for garbage
+	leaseAt   time.Time    // when to ask for the lease again
+	leaseFail int          // attempts that failed one after the other
+	leaseErr  error        // of the last one
+	leaseTry  time.Time    // when that was
+	looked    time.Time    // when another's lease was looked at
+	wanted    time.Time    // when we asked the holder to hand over; zero: we did not
+	wantedOf  store.Holder // whom
+	collectAt time.Time    // when to look for garbage
 }
 
 type (
@@ -43,7 +44,8 @@ type (
 	evNoLease  struct{ err error }           // it did not
 	evAcquired struct{}                      // it is ours, and was another's or nobody's
 	evUnkept   struct{}                      // a renewal failed, and it is ours still
-	evWanted   struct{}                      // the holder was asked for it
+	evWanted   struct{ of store.Holder }     // the holder was asked for it
+	evOutrun   struct{}                      // another got it, who asked for it too
 	evAskNow   struct{}                      // it is asked for at once
 	evAskAnew  struct{}                      // and what went wrong before is not told any more
 	evCollect  struct{ in time.Duration }    // garbage is looked for then
@@ -55,6 +57,7 @@ func (evNoLease) isEvent()  {}
 func (evAcquired) isEvent() {}
 func (evUnkept) isEvent()   {}
 func (evWanted) isEvent()   {}
+func (evOutrun) isEvent()   {}
 func (evAskNow) isEvent()   {}
 func (evAskAnew) isEvent()  {}
 func (evCollect) isEvent()  {}
@@ -66,7 +69,7 @@ func (s standing) step(ev event, at instant) (standing, []action) {
 		return s.renewed(ev.every, at), nil
 	case evHeld:
 		s.leaseTry = at.now
-		s.leaseFail, s.leaseErr, s.wanted = 0, nil, time.Time{}
+		s.leaseFail, s.leaseErr, s.wanted, s.wantedOf = 0, nil, time.Time{}, store.Holder{}
 		return s.renewed(ev.every, at), []action{actPublish}
 	case evNoLease:
 		return s.refused(ev.err, at)
@@ -76,7 +79,9 @@ func (s standing) step(ev event, at instant) (standing, []action) {
 	case evUnkept:
 		s.renewAt = at.now.Add(at.delay(max(1, s.leaseFail)))
 	case evWanted:
-		s.wanted, s.leaseAt = at.now, time.Time{}
+		s.wanted, s.wantedOf, s.leaseAt = at.now, ev.of, time.Time{}
+	case evOutrun:
+		s.wanted, s.wantedOf = time.Time{}, store.Holder{}
 	case evAskNow:
 		s.leaseAt = time.Time{}
 	case evAskAnew:
@@ -109,6 +114,13 @@ func (s standing) refused(err error, at instant) (standing, []action) {
 		return s, []action{actDemote, actPublish}
 	}
 	return s, []action{actPublish}
+}
+
+// outrun reports whether another machine got the lease that this one asked for: it keeps it,
+// or two that ask at once would take it from each other.
+func (s standing) outrun(err error) bool {
+	var other *store.HeldByOther
+	return !s.wanted.IsZero() && errors.As(err, &other) && (other.Holder.Host != s.wantedOf.Host || other.Holder.Container != s.wantedOf.Container)
 }
 
 // lookIn says when to look at another's lease again.

@@ -89,6 +89,14 @@ func (t *tenure) root(ctx context.Context) (scope.Remote, error) {
 	return head, nil
 }
 
+// asked is who holds the lease that we ask for.
+func (t *tenure) asked() store.Holder {
+	if h := t.knownHead(); h != nil {
+		return h.Holder
+	}
+	return store.Holder{}
+}
+
 // askAgain asks the holder again where the request is gone: one that slept past its
 // lease takes it anew, and knows of no request. Nobody else's is written over.
 func (t *tenure) askAgain(ctx context.Context, err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -49,11 +50,17 @@ func (p *program) down(c *cli.Context) error {
 		p.say("%s: the container is not running", w.name())
 		return nil
 	}
+	return p.descend(c.Context, w, tools, ct, c.Duration("timeout"))
+}
+
+// descend has the coltecd of a container push and end, within a time, and stops the container.
+// The error says what is only here.
+func (p *program) descend(ctx context.Context, w *workspace, tools devcontainer.Tools, ct devcontainer.Container, patience time.Duration) error {
 	began := time.Now()
-	before, _ := ask(c.Context, tools, ct, nil, 0) // one that gives no answer says nothing of itself
+	before, _ := ask(ctx, tools, ct, nil, 0) // one that gives no answer says nothing of itself
 	out := lines{say: func(line string) { p.say("%s: %s", w.name(), line) }}
-	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
-		Argv: []string{"coltecd", "stop", "--timeout", c.Duration("timeout").String()}, Stdout: &out, Stderr: &out,
+	code, err := tools.Run(ctx, ct, devcontainer.Exec{
+		Argv: []string{"coltecd", "stop", "--timeout", patience.String()}, Stdout: &out, Stderr: &out,
 	})
 	if err != nil {
 		return err
@@ -63,7 +70,7 @@ func (p *program) down(c *cli.Context) error {
 		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is still running", code),
 			"see coltec logs %s; %s stop %.12s stops the container all the same", w.folder, tools.Client(), ct.ID)
 	}
-	if err := tools.Stop(c.Context, ct, stopGrace); err != nil {
+	if err := tools.Stop(ctx, ct, stopGrace); err != nil {
 		return err
 	}
 	p.say("%s: down", w.name())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,7 +182,7 @@ func (p *program) bucketFleet(c *cli.Context, named string, local []fleet.Local)
 			return nil, true, err
 		}
 		var left int
-		seen, left, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), c.Duration("wait"), readPatience)
+		seen, left, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), cmp.Or(c.Duration("wait"), readPatience), readPatience)
 		if errors.Is(err, fleet.ErrNoAnswer) {
 			err = hint.Wrap(err, "--wait 10s gives it longer; --local asks none")
 		}

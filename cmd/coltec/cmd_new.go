@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -32,8 +35,9 @@ func cmdNew(p *program) *cli.Command {
 			&cli.StringFlag{Name: "fork", Usage: "begin with the files of the workspace `ORG/PROJECT/ENV` in the same bucket, as they are there now, as coltec fork does; it is only read"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
-		Description: "Secrets are looked for only to make a fork.",
-		Action:      func(c *cli.Context) error { return p.newWorkspace(c) },
+		Description: `A workspace that is in the bucket already, with another machine, is made as it is there: what is not answered here is as
+it was answered there. Secrets are looked for only to read that, or what is forked.`,
+		Action: func(c *cli.Context) error { return p.newWorkspace(c) },
 	}
 }
 
@@ -81,13 +85,15 @@ func (p *program) makeNew(c *cli.Context, folder string, given map[string]string
 	if err != nil {
 		return nil, err
 	}
-	answers, err := t.Answer(given, p.ask(c, len(given) == 0))
+	i := &interview{template: t, ask: p.ask(c, len(given) == 0), typed: maps.Clone(given)}
+	answers, typed, err := p.answer(c, folder, ref, i)
 	if err != nil {
 		return nil, err
 	}
 	if ref, err = fromFolder(folder, ref); err != nil {
 		return nil, err
 	}
+	typed.ref = ref
 	release, err := p.lock(c.Context, folder)
 	if err != nil {
 		return nil, err
@@ -106,7 +112,7 @@ func (p *program) makeNew(c *cli.Context, folder string, given map[string]string
 	if err != nil {
 		return nil, err
 	}
-	p.trustMade(folder, rendered{ref: ref, spec: d.spec, tree: d.tree}, nil)
+	p.trustMade(folder, typed, nil)
 	return &madeNew{folder, t.Name(), t.Version(), plan.Actions, (&workspace{folder, d.spec}).hasBucket()}, nil
 }
 
@@ -130,6 +136,62 @@ func (p *program) drawn(folder, ref string, t *scaffold.Template, answers scaffo
 	}
 	sp, err := p.apart(folder, tree)
 	return &drawn{folder, ref, t, answers, tree, sp}, err
+}
+
+// answer gets the answers of a new workspace, those that it had on another machine included;
+// typed is what the template makes of those alone that were given here. A fork has none
+// elsewhere.
+func (p *program) answer(c *cli.Context, folder, ref string, i *interview) (answers scaffold.Answers, typed rendered, err error) {
+	if answers, err = i.names(); err != nil {
+		return nil, typed, err
+	}
+	if c.String("fork") == "" {
+		if typed, err = renderedFrom(folder, i.template, answers); err != nil {
+			return nil, typed, err
+		}
+		if record := p.answersThere(c, folder, i, typed.spec); record != nil {
+			p.takeOver(i, record, typed.spec.ID(), ref)
+		}
+		if err := c.Context.Err(); err != nil {
+			return nil, typed, context.Cause(c.Context)
+		}
+	}
+	if answers, err = i.rest(); err != nil {
+		return nil, typed, err
+	}
+	own, err := i.template.Answer(i.typed, nil)
+	if err != nil {
+		return nil, typed, err
+	}
+	typed, err = renderedFrom(folder, i.template, own)
+	typed.others = !maps.Equal(own, answers)
+	return answers, typed, err
+}
+
+// takeOver takes the answers of another machine, and says what is another there.
+func (p *program) takeOver(i *interview, record *scaffold.Record, id, ref string) {
+	for _, line := range i.take(record) {
+		p.say("note: %s", line)
+	}
+	if len(i.theirs) > 0 {
+		p.say("%s is in the bucket: what you did not answer is as there: %s", id, strings.Join(slices.Sorted(maps.Keys(i.theirs)), ", "))
+	}
+	t := i.template
+	switch {
+	case record.Template != ref && path.Base(record.Template) != path.Base(ref):
+		p.say("note: it was made from template %s there, and here from %s: --template says which", printable(oneLine(record.Template)), ref)
+	case record.Version != t.Version():
+		p.say("note: it was made from version %s of template %s there, and here from %s: coltec update there, or coltec hop %s, which brings it as it is", printable(oneLine(record.Version)), t.Name(), t.Version(), id)
+	}
+}
+
+// renderedFrom is what a template makes of answers for a folder.
+func renderedFrom(folder string, t *scaffold.Template, answers scaffold.Answers) (made rendered, err error) {
+	if made.tree, err = t.Render(answers); err != nil {
+		return made, err
+	}
+	made.spec, err = spec.Parse(filepath.Join(folder, specName), made.tree[specName].Data)
+	return made, err
 }
 
 // own is the error of a folder that has a dev container of its own, which the one of a

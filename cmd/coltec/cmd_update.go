@@ -137,7 +137,7 @@ func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *sc
 		return nil, nil, rendered{}, err
 	}
 	plan, err := scaffold.PlanUpdate(folder, tree, scaffold.NewRecord(ref, t, answers))
-	return plan, t, rendered{ref, sp, tree}, err
+	return plan, t, rendered{ref: ref, spec: sp, tree: tree}, err
 }
 
 func (p *program) showUpdate(c *cli.Context, shown string, t *scaffold.Template, plan *scaffold.Plan, look bool) error {

@@ -19,6 +19,9 @@ type rendered struct {
 	ref  string // of the template
 	spec *spec.Spec
 	tree scaffold.Tree
+	// others is true where what is in the workspace was rendered from more answers than the
+	// user gave: what those make is not agreed to.
+	others bool
 }
 
 // acts are what the container of what was made does on the host of a folder.

@@ -258,6 +258,9 @@ func (g agreements) agreeMade(folder string, made rendered, record *trust.Record
 		d.Container = record.Container
 		known = append(known, record.Container...)
 	}
+	if made.others {
+		d.Container = known // and up asks for what the others make of it
+	}
 	acts, err := containerActs(folder)
 	if err == nil && !slices.ContainsFunc(acts, func(a trust.Act) bool { return !slices.Contains(known, a) }) {
 		d.Container = acts // up asks for others, or says why they cannot be read
@@ -268,6 +271,9 @@ func (g agreements) agreeMade(folder string, made rendered, record *trust.Record
 	next := record.Agree(configName, d)
 	if next.Answers, err = answersHash(folder); err != nil {
 		return err
+	}
+	if made.others {
+		next.Answers = "" // an update by them agrees to nothing
 	}
 	return g.keep(folder, next)
 }

@@ -38,6 +38,7 @@ type ascent struct {
 	say     func(string)
 	// elsewhere is the machine that the container is on, where that is not this one.
 	elsewhere string
+	journey   *journey // of a hop; nil: the workspace is only brought up
 }
 
 // up brings a workspace up.
@@ -46,14 +47,19 @@ func (p *program) up(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	return p.ascend(c, &ascent{w: w}, c.Args().Tail())
+}
+
+// ascend brings the workspace of an ascent up, with arguments for the dev container CLI.
+func (p *program) ascend(c *cli.Context, a *ascent, args []string) (err error) {
+	w := a.w
 	if c.Duration("timeout") < 0 {
 		return cmdline.Usage("--timeout must not be less than 0")
 	}
-	a := &ascent{w: w}
 	if a.given, a.plain, err = remoteEnv(c.StringSlice("remote-env"), w.spec); err != nil {
 		return err
 	}
-	at, args, err := configArg(w.folder, c.Args().Tail())
+	at, args, err := configArg(w.folder, args)
 	if err != nil {
 		return err
 	}
@@ -69,6 +75,11 @@ func (p *program) up(c *cli.Context) error {
 	defer release()
 	if err := p.mayUp(c, a, at); err != nil {
 		return err
+	}
+	if a.journey != nil {
+		if goesOn, err := a.journey.depart(c.Context, a); !goesOn {
+			return err
+		}
 	}
 	return p.bringUp(c, a)
 }
@@ -145,11 +156,14 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	if err := p.handOver(c.Context, a.tools, ct, a.secrets, a.plain, a.say); err != nil {
 		return errors.Join(upErr, err)
 	}
-	doc, late, err := p.awaitSettled(c.Context, a.tools, ct, a.plain, c.Duration("timeout"), a.say)
+	doc, late, err := p.settle(c, a, ct)
 	if err != nil {
 		return errors.Join(upErr, err)
 	}
 	healthy := p.report(a.w, doc)
+	if a.journey != nil && healthy {
+		a.journey.arrived(c.Context, a, doc)
+	}
 	switch {
 	case upErr != nil:
 		return upErr
@@ -160,6 +174,20 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	}
 	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", shellWord(a.w.folder), shellWord(a.w.folder))
 	return nil
+}
+
+// settle waits until the restore is over, or does not get further by itself; a hop asks for
+// the lease in between.
+func (p *program) settle(c *cli.Context, a *ascent, ct devcontainer.Container) (doc status.Document, late bool, err error) {
+	doc, late, err = p.awaitSettled(c.Context, a.tools, ct, a.plain, c.Duration("timeout"), a.say)
+	if err != nil || a.journey == nil {
+		return doc, late, err
+	}
+	again, err := a.journey.claim(c.Context, a, ct, doc)
+	if err == nil && again {
+		doc, late, err = p.awaitSettled(c.Context, a.tools, ct, a.plain, c.Duration("timeout"), a.say)
+	}
+	return doc, late, err
 }
 
 // asked is what the dev container CLI is to bring up.

@@ -128,7 +128,7 @@ persistence:
 				others = [][]string{
 					{"up", dir}, {"check", dir}, {"ls"}, {"ls", "--local"}, {"status", dir}, {"logs", dir}, {"exec", dir, "--", "true"},
 					{"secrets", "export", dir, "-o", "-"}, {"update", "--check", dir}, {"update", dir},
-					{"trust", "--dry-run", dir}, {"down", dir}, {"new", filepath.Join(home, "n"), "--defaults", "--template", dir},
+					{"trust", "--dry-run", dir}, {"down", dir}, {"hop", dir}, {"new", filepath.Join(home, "n"), "--defaults", "--template", dir},
 				}
 			}
 			try := func(may []string, wants string, verbs ...[]string) {

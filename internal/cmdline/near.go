@@ -12,16 +12,16 @@ import (
 var meanings = map[string][]string{
 	"attach": {"exec"}, "close": {"down", "stop"}, "cp": {"export", "history restore"}, "create": {"new"}, "download": {"export"},
 	"down": {"stop"}, "enter": {"exec"}, "generations": {"history"}, "halt": {"down", "stop"}, "info": {"status"},
-	"init": {"new"}, "list": {"ls", "history"}, "log": {"logs", "history"}, "ls": {"history", "status"}, "open": {"up", "start"},
+	"init": {"new"}, "list": {"ls", "history"}, "log": {"logs", "history"}, "ls": {"history", "status"}, "migrate": {"hop"}, "move": {"hop"}, "open": {"up", "start"},
 	"ps": {"ls", "status"}, "push": {"sync"}, "reopen": {"up"}, "resolve": {"conflicts"}, "restore": {"history restore", "export"},
 	"run": {"up"}, "save": {"sync"}, "shell": {"exec"}, "show": {"status"}, "ssh": {"exec"}, "start": {"up"}, "state": {"status"},
 	"stop": {"down"}, "tail": {"logs"}, "test": {"check", "validate"}, "undo": {"history restore"}, "unpause": {"resume"},
-	"up": {"start"}, "upgrade": {"update"}, "upload": {"sync"}, "versions": {"history"}, "wake": {"resume", "up"},
+	"takeover": {"hop"}, "up": {"start"}, "upgrade": {"update"}, "upload": {"sync"}, "versions": {"history"}, "wake": {"resume", "up"},
 }
 
 // never are verbs that end something or write over it: a word that only looks like one is
 // no reason to name them.
-var never = []string{"adopt", "down", "restart", "restore", "stop", "takeover", "update"}
+var never = []string{"adopt", "down", "hop", "restart", "restore", "stop", "takeover", "update"}
 
 // Near is the verb that an unknown word may mean: one of the same meaning, else one of
 // nearly the same letters that does no harm; "" if there is none.

@@ -23,7 +23,7 @@ func TestErrorsShowNoAnswer(t *testing.T) {
 		"a key twice":      "version: hushhush\nversion: hushhush\n",
 		"a template's too": "template: hushhush\n\tversion: 1\n",
 	} {
-		if _, err := parseRecord([]byte(src)); err == nil || strings.Contains(err.Error(), answersCanary) || strings.Contains(err.Error(), "\n") {
+		if _, err := ParseRecord([]byte(src)); err == nil || strings.Contains(err.Error(), answersCanary) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -42,7 +42,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, src string) {
 		began := time.Now()
-		r, err := parseRecord([]byte(src))
+		r, err := ParseRecord([]byte(src))
 		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("it takes %v", took)
 		}
@@ -53,7 +53,7 @@ func FuzzAnswers(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := parseRecord(b)
+		again, err := ParseRecord(b)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, b)
 		}

@@ -83,7 +83,7 @@ func TestOverlayOfYAML(t *testing.T) {
 // Answers and templates say what was written: the port 010 was 8, version 1.10 was 1.1.
 func TestWrittenAnswers(t *testing.T) {
 	for _, text := range []string{"yes", "no", "on", "y", "010", "0o10", "0x10", "1.10", "1_000", "1e3", "+1", ".5", "1.0", "-0", "0b11", ".inf", "true", "12345678901234567890", "1:30"} {
-		r, err := parseRecord([]byte("template: x\nversion: " + text + "\nanswers: {port: " + text + "}\n"))
+		r, err := ParseRecord([]byte("template: x\nversion: " + text + "\nanswers: {port: " + text + "}\n"))
 		if err != nil || r.Version != text || r.Answers["port"] != text {
 			t.Errorf("%s: %+v, %v", text, r, err)
 		}

@@ -104,14 +104,16 @@ func ReadRecord(folder string) (*Record, error) {
 	if !ok {
 		return nil, hint.Wrap(fmt.Errorf("no template made %s: %w", folder, ErrNoRecord), "make a workspace: coltec new DIR")
 	}
-	r, err := parseRecord(f.Data)
+	r, err := ParseRecord(f.Data)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s/%s: %w", folder, answersName, err)
 	}
 	return r, nil
 }
 
-func parseRecord(b []byte) (*Record, error) {
+// ParseRecord reads what somebody wrote about what a workspace was made from: nothing of it
+// is checked but its form.
+func ParseRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := yamlfile.UnmarshalWritten(b, &r, "", yaml.Strict()); err != nil {
 		return nil, err
