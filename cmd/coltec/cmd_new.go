@@ -54,12 +54,12 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if c.Bool("json") {
 		return p.printJSON(made)
 	}
-	shown := shellWord(c.Args().First())
-	p.say("%s: made from template %s %s (%d files)", c.Args().First(), made.Template, made.Version, len(made.Actions))
+	dir := c.Args().First()
+	p.say("%s: made from template %s %s (%d files)", dir, made.Template, made.Version, len(made.Actions))
 	if made.bucket {
-		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", shown, shown)
+		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", hint.Word(dir), hint.Word(dir))
 	} else {
-		p.say("next: coltec up %s", shown)
+		p.say("next: coltec up %s", hint.Word(dir))
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func own(folder string, tree scaffold.Tree) error {
 			return nil // cut off in the middle
 		}
 	}
-	return hint.Wrap(fmt.Errorf("cannot make a workspace in %s: it has a dev container of its own (%s)", folder, at), "bring Coltec into that: coltec init %s", shellWord(folder))
+	return hint.Wrap(fmt.Errorf("cannot make a workspace in %s: it has a dev container of its own (%s)", folder, at), "bring Coltec into that: coltec init %s", hint.Word(folder))
 }
 
 // forkInto makes a workspace in folder that has the files of another.
@@ -210,7 +210,7 @@ func (p *program) askOnce(ctx context.Context, r *bufio.Reader, q scaffold.Quest
 	if len(q.Choices) > 0 {
 		fmt.Fprintf(p.err, " (%s)", strings.Join(q.Choices, ", "))
 	}
-	if def != nil {
+	if def != nil && *def != "" {
 		fmt.Fprintf(p.err, " [%s]", *def)
 	}
 	fmt.Fprint(p.err, ": ")
