@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
@@ -32,6 +33,8 @@ type query struct {
 	*history.Reader
 	replicas []scope.Replica
 	alone    alone
+	home     string                                                                 // "" where it is not known
+	agents   []agents.Agent                                                         // that the spec lists
 	repair   func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
 	now      time.Time
 	say      func(string)
@@ -47,6 +50,7 @@ func (s setting) open(r *query) error {
 		return hint.Wrap(fmt.Errorf("cannot read: %w", errNoReplicas), "enable persistence in the spec")
 	}
 	r.replicas, r.now = o.Replicas, time.Now()
+	r.home, r.agents = s.home(), s.spec.Carried()
 	r.Reader, err = history.NewReader(history.Options{Workspace: o.Workspace, Replicas: o.Replicas, Host: o.Self.Host, Connect: o.Connect})
 	return err
 }
@@ -162,8 +166,12 @@ func (r query) bring(ctx context.Context, x scope.Replica, path string, g store.
 	return placed, err
 }
 
-func answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
-	return control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
+func (r query) answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
+	c := control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
+	if rel, err := filepath.Rel(r.home, filepath.Join(x.Path, k.Path)); err == nil && filepath.IsLocal(rel) {
+		c.Agent, c.Talk = agents.Of(r.agents, filepath.ToSlash(rel))
+	}
+	return c
 }
 
 func (r query) conflicts(ctx context.Context) ([]control.Conflict, error) {
@@ -174,7 +182,7 @@ func (r query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 			r.say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
 		}
 		for _, k := range list {
-			out = append(out, answerOf(x, k))
+			out = append(out, r.answerOf(x, k))
 		}
 		refs, err := gitstate.Kept(repositories.Shadows(x.Path))
 		if err != nil {
@@ -192,7 +200,7 @@ func (r query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
 	return control.Conflict{
 		Replica: x.Name, ID: k.Ref, Path: k.Repository + "/" + k.Name, Time: k.Time, Host: k.Env, Here: true,
-		Note: fmt.Sprintf("git --git-dir=%s log %s", filepath.Join(x.Path, k.Repository), k.Ref),
+		Note: fmt.Sprintf("git --git-dir=%s log %s", hint.Word(filepath.Join(x.Path, k.Repository)), hint.Word(k.Ref)),
 	}
 }
 
@@ -212,7 +220,7 @@ func (r query) keptRef(ctx context.Context, ask control.Ask, name string) (answe
 			switch ask {
 			case control.AskTake:
 				err = hint.Wrap(fmt.Errorf("cannot take %q: what is checked out goes with a branch", k.Ref),
-					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", gitDir, k.Ref)
+					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", hint.Word(gitDir), hint.Word(k.Ref))
 			case control.AskDrop:
 				err = r.alone(ctx, x.Name, func(context.Context) error { return gitstate.Drop(x.Path, k.Repository, k.Ref) })
 			}
@@ -231,7 +239,7 @@ func (r query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 	if err != nil {
 		return control.Conflict{}, err
 	}
-	answer := answerOf(x, k)
+	answer := r.answerOf(x, k)
 	switch ask {
 	case control.AskTake:
 		err = r.alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeConflict(ctx, x, k) })

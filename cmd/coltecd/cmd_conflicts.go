@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -66,6 +68,9 @@ func (p *program) conflicts(c *cli.Context) error {
 // showConflict compares two versions. What goes to a file or a program is the content as it
 // is: somebody may apply it.
 func (p *program) showConflict(k control.Conflict) {
+	if k.Agent != "" {
+		p.say("%s", cmdline.OneLine(ofAgent(k)))
+	}
 	fmt.Fprint(p.raw.out, p.clean(k.Diff))
 	if k.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", k.ID, k.Note)
@@ -84,14 +89,35 @@ func (p *program) listConflicts(c *cli.Context) error {
 		p.say("no conflicts")
 		return nil
 	}
+	_, err = fmt.Fprint(p.out, tableOf(list).Fit(cmdline.WidthFor(c, p.raw.out), "ID"))
+	return err
+}
+
+// tableOf is the list of conflicts; what is of agents has a column where there is any.
+func tableOf(list []control.Conflict) cmdline.Table {
 	t := cmdline.Table{{"REPLICA", "PATH", "SINCE", "OF", "SIZE", "ID"}}
+	agents := slices.ContainsFunc(list, func(k control.Conflict) bool { return k.Agent != "" })
+	if agents {
+		t[0] = slices.Insert(t[0], 1, "AGENT")
+	}
 	for _, k := range list {
 		host := k.Host
 		if !k.Here {
 			host += " (in the bucket)"
 		}
-		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID})
+		row := []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID}
+		if agents {
+			row = slices.Insert(row, 1, strings.TrimSpace(k.Agent+" "+k.Talk))
+		}
+		t = append(t, row)
 	}
-	_, err = fmt.Fprint(p.out, t.Fit(cmdline.WidthFor(c, p.raw.out), "ID"))
-	return err
+	return t
+}
+
+// ofAgent says what of an agent a version is.
+func ofAgent(k control.Conflict) string {
+	if k.Talk == "" {
+		return fmt.Sprintf("a file of %s, as it was on %s", k.Agent, k.Host)
+	}
+	return fmt.Sprintf("%s's conversation %s, as it went on on %s", k.Agent, k.Talk, k.Host)
 }
