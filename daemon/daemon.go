@@ -38,6 +38,7 @@ type daemon struct {
 	rclone   func() (rclone.Binary, error) // looked for once
 	hooks    hookQueue
 	turns    turns
+	placed   placed
 
 	fatal  chan error // to run: an error that ends everything
 	end    termination
