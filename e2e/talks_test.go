@@ -57,8 +57,9 @@ func TestConflictsNameTheConversation(t *testing.T) {
 	b.has(ownTalk, begin)
 
 	var list []control.Conflict
-	if err := json.Unmarshal([]byte(b.must("conflicts", "--json")), &list); err != nil {
-		t.Fatal(err)
+	out, said, _ := b.run("conflicts", "--json")
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatalf("%v: %s%s", err, out, said)
 	}
 	found := map[string]string{}
 	for _, k := range list {
@@ -114,7 +115,7 @@ func TestAShellTellsOfARestore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a, b := w.talker("a"), w.talker("b")
-	before := a.turnLine("user", "") + a.turnLine("assistant", "end_turn")
+	before := b.turnLine("user", "") + b.turnLine("assistant", "end_turn") // of b's folder, which is elsewhere here
 	a.atHome(bothTalk, before)
 	a.once()
 
