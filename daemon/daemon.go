@@ -38,12 +38,12 @@ type daemon struct {
 	rclone   func() (rclone.Binary, error) // looked for once
 	hooks    hookQueue
 	turns    turns
-	placed   placed
 
 	fatal  chan error // to run: an error that ends everything
 	end    termination
 	conf   configuration
 	status tracker // of what Status says
+	placed placed  // which replicas were restored when it was asked
 }
 
 // origin says how this coltecd was started.
