@@ -46,6 +46,7 @@ type daemon struct {
 	end    termination
 	conf   configuration
 	status tracker // of what Status says
+	placed placed  // which replicas were restored when it was asked
 }
 
 // origin says how this coltecd was started.

@@ -35,6 +35,9 @@ func (d *daemon) document() status.Document {
 	if doc.Replicas == nil {
 		doc.Replicas = []status.Replica{}
 	}
+	if d.placed.news(doc) {
+		d.turns.forget()
+	}
 	for _, u := range d.sup.Status() {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}

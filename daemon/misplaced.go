@@ -67,8 +67,8 @@ func (s setting) misplaced(y spec.Sync) error {
 	path := filepath.Clean(y.Path)
 	return hint.Wrap(
 		fmt.Errorf("%q %s, and the workspace's own folder is %q: nothing of that would be saved", path, why, folder),
-		"mount the folder at %s (workspaceMount and workspaceFolder in devcontainer.json), or set path: %s in the spec; if %s is meant: mkdir -p %s/%s, then coltecd start",
-		s.top(y), s.meant(y, folder), path, path, localfs.Dir)
+		"mount the folder at %s (workspaceMount and workspaceFolder in devcontainer.json), or set path: %s in the spec; if %s is meant: mkdir -p %s, then coltecd start",
+		s.top(y), s.meant(y, folder), path, hint.Word(path+"/"+localfs.Dir))
 }
 
 // misplacements are the reasons why replicas are misplaced, by name.

@@ -47,6 +47,7 @@ func (s setting) open(r *inquiry.Query) error {
 		return hint.Wrap(fmt.Errorf("cannot read: %w", errNoReplicas), "enable persistence in the spec")
 	}
 	r.Replicas, r.Now, r.Keep = o.Replicas, time.Now(), o.KeepReplaced
+	r.Home, r.Agents = s.home(), s.spec.Carried()
 	r.Reader, err = history.NewReader(history.Options{Workspace: o.Workspace, Replicas: o.Replicas, Host: o.Self.Host, Connect: o.Connect})
 	return err
 }

@@ -77,7 +77,7 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 		return fmt.Errorf("cannot rewind: %w", left)
 	}
 	pointKept.Reach()
-	r.want.Say(fmt.Sprintf("checkpoint %s is generation %d: coltecd rewind %s goes back to it", made.Name, made.Number, made.Name))
+	r.want.Say(fmt.Sprintf("checkpoint %s is generation %d: coltecd rewind %s goes back to it", made.Name, made.Number, hint.Word(made.Name)))
 	turns, err := r.prepareAll(ctx, then, done)
 	if err != nil {
 		return fmt.Errorf("cannot rewind: %w", err)

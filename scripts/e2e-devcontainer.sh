@@ -105,6 +105,8 @@ if [ ! -x "$cache/cli/node_modules/.bin/devcontainer" ]; then
 	mkdir -p "$cache/cli"
 	npm install --silent --no-audit --no-fund --prefix "$cache/cli" "@devcontainers/cli@$cli"
 fi
+agents=$(scripts/install-agents.sh)
+export COLTEC_AGENTS_DIR="$agents"
 export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IMAGE="$image" COLTEC_E2E_BUSYBOX="$busybox" COLTEC_E2E_CACHE="$cache"
 
 # The tests remove the images that they name. Builds leave others without a name.

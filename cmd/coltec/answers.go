@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -90,8 +91,9 @@ func (i *interview) rest() (scaffold.Answers, error) {
 // nothing was typed, and the answer will do. It returns lines for a person about the others.
 func (i *interview) take(record *scaffold.Record) (notes []string) {
 	i.theirs = map[string]string{}
+	theirs := record.For(i.template)
 	for _, q := range i.template.Questions() {
-		their, ok := record.Answers[q.Name]
+		their, ok := theirs[q.Name]
 		if !ok || slices.Contains(naming, q.Name) {
 			continue
 		}
@@ -99,7 +101,7 @@ func (i *interview) take(record *scaffold.Record) (notes []string) {
 		value, err := q.Check(their)
 		own, _ := q.Check(mine) // one that will not do is refused later
 		switch {
-		case typed && value != own:
+		case typed && !reflect.DeepEqual(value, own):
 			notes = append(notes, fmt.Sprintf("%s is %s, as you say; it was %s on the machine that had it before", q.Name, oneLine(mine), oneLine(their)))
 		case typed:
 		case err != nil:
@@ -219,7 +221,7 @@ func (p *program) answersThere(c *cli.Context, folder string, i *interview, sp *
 		p.say("note: the bucket has nothing of %s yet", sp.ID())
 	case record == nil:
 		p.say("note: %s is in the bucket, and no template made it", sp.ID())
-		p.say("hint: coltec hop %s DIR brings it here as it is", sp.ID())
+		p.say("hint: coltec hop %s DIR brings it here as it is", hint.Word(sp.ID()))
 	}
 	return record
 }

@@ -245,7 +245,7 @@ func ownerFault(folder string, owner int, user string, rootless, podman bool) er
 			"%s: root there is no more than you here", asRoot)
 	case owner == 0 && !rootless:
 		return hint.Wrap(fmt.Errorf("the folder is root's, and the container's user is %s, who cannot write it", user),
-			"give it to that user, who has the id 1000 in most images: chown -R 1000:1000 %s; or %s", folder, asRoot)
+			"give it to that user, who has the id 1000 in most images: chown -R 1000:1000 %s; or %s", hint.Word(folder), asRoot)
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func featureFault(folder, at string) error {
 	}
 	has, err := graft.Has(at, text)
 	if err == nil && !has {
-		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", folder)
+		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", hint.Word(folder))
 	}
 	return err
 }
@@ -370,11 +370,11 @@ func tailnetFault(w *workspace, values secret.Values) error {
 		return hint.Wrap(fmt.Errorf("%s is not set", spec.TailnetKeys[0]),
 			"make an auth key in the admin console of the tailnet, and give it as a secret: fnox set %s", spec.TailnetKeys[0])
 	case known && doc.Network.State == status.NetworkOffline:
-		return hint.Wrap(errors.New("joined, but the control server cannot be reached"), "see coltec logs %s tailscaled; it keeps trying", shellWord(w.folder))
+		return hint.Wrap(errors.New("joined, but the control server cannot be reached"), "see coltec logs %s tailscaled; it keeps trying", hint.Word(w.folder))
 	case known && doc.Network.State == status.NetworkBlocked:
-		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", shellWord(w.folder))
+		return hint.Wrap(errors.New(doc.Network.LastError), "then: coltec up %s", hint.Word(w.folder))
 	case known && doc.Network.LastError != "":
-		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", shellWord(w.folder))
+		return hint.Wrap(fmt.Errorf("not joined yet: %s", doc.Network.LastError), "see coltec logs %s tailscale-up", hint.Word(w.folder))
 	}
 	return nil
 }

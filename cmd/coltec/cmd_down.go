@@ -68,7 +68,7 @@ func (p *program) descend(ctx context.Context, w *workspace, tools devcontainer.
 	unpushed, ok := p.unpushed(w, code, out.last, before, began)
 	if !ok {
 		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is still running", code),
-			"see coltec logs %s; %s stop %.12s stops the container all the same", w.folder, tools.Client(), ct.ID)
+			"see coltec logs %s; %s stop %.12s stops the container all the same", hint.Word(w.folder), hint.Word(tools.Client()), ct.ID)
 	}
 	if err := tools.Stop(ctx, ct, stopGrace); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (p *program) descend(ctx context.Context, w *workspace, tools devcontainer.
 	switch {
 	case code == cmdline.CodeKept:
 		return hint.Wrap(cmdline.Exit{Code: code, Cause: fmt.Errorf("%s: everything is in the bucket, but %w", w.name(), account.ErrKept)},
-			"another machine waits until it runs out, or until coltec up and coltec down %s give it back", shellWord(w.folder))
+			"another machine waits until it runs out, or until coltec up and coltec down %s give it back", hint.Word(w.folder))
 	case unpushed == "" || !w.hasBucket():
 		return nil
 	}
@@ -85,7 +85,7 @@ func (p *program) descend(ctx context.Context, w *workspace, tools devcontainer.
 	if before.State == status.Disabled {
 		return err
 	}
-	return hint.Wrap(err, "they are pushed after the next coltec up %s", shellWord(w.folder))
+	return hint.Wrap(err, "they are pushed after the next coltec up %s", hint.Word(w.folder))
 }
 
 // placeOf is where the files of a workspace are that has a container.
@@ -165,7 +165,7 @@ func (v environment) container(c *cli.Context) (*workspace, devcontainer.Tools, 
 	}
 	ct, ok, err := tools.Of(c.Context, w.folder)
 	if err == nil && !ok {
-		err = hint.Wrap(fmt.Errorf("workspace %s has no container here", w.spec.ID()), "bring it up: coltec up %s", shellWord(w.folder))
+		err = hint.Wrap(fmt.Errorf("workspace %s has no container here", w.spec.ID()), "bring it up: coltec up %s", hint.Word(w.folder))
 	}
 	return w, tools, ct, err
 }
@@ -174,7 +174,7 @@ func (v environment) container(c *cli.Context) (*workspace, devcontainer.Tools, 
 func (v environment) running(c *cli.Context) (*workspace, devcontainer.Tools, devcontainer.Container, error) {
 	w, tools, ct, err := v.container(c)
 	if err == nil && !ct.Running {
-		err = hint.Wrap(errors.New("the container of "+w.spec.ID()+" is not running"), "bring it up: coltec up %s", shellWord(w.folder))
+		err = hint.Wrap(errors.New("the container of "+w.spec.ID()+" is not running"), "bring it up: coltec up %s", hint.Word(w.folder))
 	}
 	return w, tools, ct, err
 }

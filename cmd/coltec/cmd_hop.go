@@ -184,18 +184,18 @@ func (j *journey) claim(ctx context.Context, a *ascent, ct devcontainer.Containe
 		argv = append(argv, "--force")
 	}
 	out := lines{say: func(line string) {
-		a.say(strings.ReplaceAll(line, "coltecd takeover --force", "coltec hop --force "+shellWord(a.w.spec.ID())))
+		a.say(strings.ReplaceAll(line, "coltecd takeover --force", "coltec hop --force "+hint.Word(a.w.spec.ID())))
 	}}
 	code, err := a.tools.Run(ctx, ct, devcontainer.Exec{Argv: argv, Stdout: &out, Stderr: &out})
 	switch {
 	case ctx.Err() != nil:
-		j.say("%s: %s was asked, and hands over when it sees that; this machine has it then: coltec hop %s goes on", a.w.name(), h.Host, shellWord(a.w.spec.ID()))
+		j.say("%s: %s was asked, and hands over when it sees that; this machine has it then: coltec hop %s goes on", a.w.name(), h.Host, hint.Word(a.w.spec.ID()))
 		return false, context.Cause(ctx)
 	case err != nil:
 		return false, err
 	case code != 0:
 		return false, hint.Wrap(fmt.Errorf("%s did not come here: %s", a.w.spec.ID(), strings.TrimPrefix(out.last, "hint: ")),
-			"the container here waits: coltec down %s stops it", shellWord(a.w.folder))
+			"the container here waits: coltec down %s stops it", hint.Word(a.w.folder))
 	}
 	return true, nil
 }

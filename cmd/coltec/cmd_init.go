@@ -80,7 +80,7 @@ func (p grafter) initialize(c *cli.Context) error {
 		return err
 	}
 	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
-		return hint.Wrap(fmt.Errorf("cannot bring Coltec into %s: it is not a folder", folder), "a new workspace: coltec new %s", folder)
+		return hint.Wrap(fmt.Errorf("cannot bring Coltec into %s: it is not a folder", folder), "a new workspace: coltec new %s", hint.Word(folder))
 	}
 	if _, err := p.destination(folder); err != nil {
 		return err
@@ -104,8 +104,11 @@ func (p grafter) initialize(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if given, err := data(c); err == nil && j.plan == nil && len(given) > 0 {
+		p.say("note: the project has a spec already, which --data changes nothing of; of one that init wrote, coltec update %s --data … does", hint.Word(folder))
+	}
 	if j.plan == nil && bytes.Equal(j.was, j.now) {
-		p.say("%s: Coltec is in it already: coltec up %s", folder, folder)
+		p.say("%s: Coltec is in it already: coltec up %s", folder, hint.Word(folder))
 		return nil
 	}
 	if ok, err := p.mayJoin(c, j); !ok {
@@ -117,7 +120,7 @@ func (p grafter) initialize(c *cli.Context) error {
 	if err := p.agreeJoined(c, j); err != nil {
 		p.say("note: the next coltec up will ask: %v", err)
 	}
-	p.say("%s: Coltec is in it, as %s; next: coltec up %s", folder, j.spec.ID(), folder)
+	p.say("%s: Coltec is in it, as %s; next: coltec up %s", folder, j.spec.ID(), hint.Word(folder))
 	return nil
 }
 
@@ -132,7 +135,7 @@ func initConfig(c *cli.Context, folder string) (string, error) {
 		return "", err
 	}
 	if !graft.Plain(found[0]) && len(found) > 1 {
-		return "", hint.Wrap(fmt.Errorf("%s has several devcontainer.json files: %s", folder, strings.Join(found, ", ")), "say which: coltec init --config %s %s", found[0], folder)
+		return "", hint.Wrap(fmt.Errorf("%s has several devcontainer.json files: %s", folder, strings.Join(found, ", ")), "say which: coltec init --config %s %s", hint.Word(found[0]), hint.Word(folder))
 	}
 	return found[0], nil
 }
@@ -153,7 +156,7 @@ func inFolder(folder, name string) string {
 // the project says of itself for answers.
 func (p grafter) initFresh(c *cli.Context, folder string) error {
 	if _, err := scaffold.ReadRecord(folder); !errors.Is(err, scaffold.ErrNoRecord) {
-		return hint.Wrap(errors.Join(noConfig(folder, configName), err), "coltec update %s", folder)
+		return hint.Wrap(errors.Join(noConfig(folder, configName), err), "coltec update %s", hint.Word(folder))
 	}
 	given, err := p.answersFor(c, folder)
 	if err != nil {
@@ -169,7 +172,7 @@ func (p grafter) initFresh(c *cli.Context, folder string) error {
 		err = ownAsFolder(folder, configName)
 	}
 	if err == nil {
-		p.say("next: coltec up %s", folder)
+		p.say("next: coltec up %s", hint.Word(folder))
 	}
 	return err
 }
@@ -309,7 +312,7 @@ func readInit(folder, at string) (initRecord, error) {
 		return r, fmt.Errorf("cannot read %s: %w", filepath.Join(folder, initName), err)
 	}
 	if r.Config != at {
-		return r, hint.Wrap(fmt.Errorf("%s of this project has Coltec in it already", r.Config), "take it out of that first: coltec init --remove %s", folder)
+		return r, hint.Wrap(fmt.Errorf("%s of this project has Coltec in it already", r.Config), "take it out of that first: coltec init --remove %s", hint.Word(folder))
 	}
 	return r, nil
 }
@@ -409,7 +412,7 @@ func (j *joining) writeConfig() error {
 		return err
 	}
 	if !bytes.Equal(cur, j.was) {
-		return hint.Wrap(fmt.Errorf("%s was changed meanwhile", file), "do it again: coltec init %s", j.folder)
+		return hint.Wrap(fmt.Errorf("%s was changed meanwhile", file), "do it again: coltec init %s", hint.Word(j.folder))
 	}
 	return writeIn(j.folder, j.at, j.now, info.Mode().Perm())
 }
@@ -510,7 +513,7 @@ func (p grafter) stopped(c *cli.Context, folder string) error {
 	}
 	ct, ok, err := tools.Of(c.Context, folder)
 	if err == nil && ok && ct.Running {
-		return hint.Wrap(fmt.Errorf("the container of %s is running", folder), "push what it has first: coltec down %s", folder)
+		return hint.Wrap(fmt.Errorf("the container of %s is running", folder), "push what it has first: coltec down %s", hint.Word(folder))
 	}
 	return nil
 }

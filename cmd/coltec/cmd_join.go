@@ -55,7 +55,7 @@ func (p joins) join(c *cli.Context) error {
 		return err
 	}
 	if !ok || !ct.Running {
-		return hint.Wrap(fmt.Errorf("cannot join %s: %s does not run here", fork, w.spec.ID()), "coltec up %s", shellWord(w.folder))
+		return hint.Wrap(fmt.Errorf("cannot join %s: %s does not run here", fork, w.spec.ID()), "coltec up %s", hint.Word(w.folder))
 	}
 	coltecd := func(args ...string) error {
 		argv := append([]string{"coltecd", "join", fork}, args...)

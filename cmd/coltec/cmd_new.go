@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -57,12 +58,12 @@ func (p *program) newWorkspace(c *cli.Context) error {
 	if c.Bool("json") {
 		return p.printJSON(made)
 	}
-	shown := shellWord(c.Args().First())
-	p.say("%s: made from template %s %s (%d files)", c.Args().First(), made.Template, made.Version, len(made.Actions))
+	dir := c.Args().First()
+	p.say("%s: made from template %s %s (%d files)", dir, made.Template, made.Version, len(made.Actions))
 	if made.bucket {
-		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", shown, shown)
+		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", hint.Word(dir), hint.Word(dir))
 	} else {
-		p.say("next: coltec up %s", shown)
+		p.say("next: coltec up %s", hint.Word(dir))
 	}
 	return nil
 }
@@ -164,7 +165,7 @@ func (p *program) answer(c *cli.Context, folder, ref string, i *interview) (answ
 		return nil, typed, err
 	}
 	typed, err = renderedFrom(folder, i.template, own)
-	typed.others = !maps.Equal(own, answers)
+	typed.others = !reflect.DeepEqual(own, answers)
 	return answers, typed, err
 }
 
@@ -181,7 +182,7 @@ func (p *program) takeOver(i *interview, record *scaffold.Record, id, ref string
 	case record.Template != ref && path.Base(record.Template) != path.Base(ref):
 		p.say("note: it was made from template %s there, and here from %s: --template says which", printable(oneLine(record.Template)), ref)
 	case record.Version != t.Version():
-		p.say("note: it was made from version %s of template %s there, and here from %s: coltec update there, or coltec hop %s, which brings it as it is", printable(oneLine(record.Version)), t.Name(), t.Version(), id)
+		p.say("note: it was made from version %s of template %s there, and here from %s: coltec update there, or coltec hop %s, which brings it as it is", printable(oneLine(record.Version)), t.Name(), t.Version(), hint.Word(id))
 	}
 }
 
@@ -209,7 +210,7 @@ func own(folder string, tree scaffold.Tree) error {
 			return nil // cut off in the middle
 		}
 	}
-	return hint.Wrap(fmt.Errorf("cannot make a workspace in %s: it has a dev container of its own (%s)", folder, at), "bring Coltec into that: coltec init %s", shellWord(folder))
+	return hint.Wrap(fmt.Errorf("cannot make a workspace in %s: it has a dev container of its own (%s)", folder, at), "bring Coltec into that: coltec init %s", hint.Word(folder))
 }
 
 // render writes a workspace into folder: what the template makes, and the Feature.
@@ -262,7 +263,7 @@ func (p *program) askOnce(ctx context.Context, r *bufio.Reader, q scaffold.Quest
 	if len(q.Choices) > 0 {
 		fmt.Fprintf(p.err, " (%s)", strings.Join(q.Choices, ", "))
 	}
-	if def != nil {
+	if def != nil && *def != "" {
 		fmt.Fprintf(p.err, " [%s]", *def)
 	}
 	fmt.Fprint(p.err, ": ")

@@ -53,7 +53,7 @@ func (p *program) update(c *cli.Context) error {
 		}
 	}
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
-		return hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", shown), "make one: coltec new %s --data org=… --data project=… --data env=…", shellWord(shown))
+		return hint.Wrap(fmt.Errorf("no workspace in %s: there is no such folder", shown), "make one: coltec new %s --data org=… --data project=… --data env=…", hint.Word(shown))
 	}
 	look := c.Bool("dry-run") || c.Bool("diff") || c.Bool("check")
 	if !look {
@@ -116,13 +116,7 @@ func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *sc
 	if err != nil {
 		return nil, nil, rendered{}, err
 	}
-	// Answers to questions that are asked no longer are dropped; new ones count.
-	all := map[string]string{}
-	for _, q := range t.Questions() {
-		if v, ok := record.Answers[q.Name]; ok {
-			all[q.Name] = v
-		}
-	}
+	all := record.For(t)
 	maps.Copy(all, given)
 	answers, err := t.Answer(all, nil)
 	if err != nil {

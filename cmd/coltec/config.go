@@ -109,7 +109,7 @@ func configArg(folder string, args []string) (at string, rest []string, err erro
 			return "", nil, err
 		}
 		if at, err = filepath.Rel(folder, abs); err != nil || !filepath.IsLocal(at) {
-			return "", nil, cmdline.Usage("--config %s: it must be inside the workspace", value)
+			return "", nil, cmdline.Usage("--config %s: it must be inside the workspace", hint.Word(value))
 		}
 	}
 	if at == "" {
@@ -122,5 +122,5 @@ var errNoConfig = errors.New("no devcontainer.json")
 
 // noConfig is the error of a workspace that nothing can be brought up from.
 func noConfig(folder, at string) error {
-	return hint.Wrap(fmt.Errorf("%w: %s is not there", errNoConfig, filepath.Join(folder, at)), "coltec init %s writes one", folder)
+	return hint.Wrap(fmt.Errorf("%w: %s is not there", errNoConfig, filepath.Join(folder, at)), "coltec init %s writes one", hint.Word(folder))
 }

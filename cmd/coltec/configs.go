@@ -48,9 +48,9 @@ func configAt(folder string) (string, error) {
 	case len(ours) == 1:
 		return ours[0], nil
 	case len(ours) == 0:
-		return "", hint.Wrap(fmt.Errorf("no devcontainer.json of %s has Coltec in it: there are %s", folder, strings.Join(found, ", ")), "say which: coltec init --config %s %s", found[0], folder)
+		return "", hint.Wrap(fmt.Errorf("no devcontainer.json of %s has Coltec in it: there are %s", folder, strings.Join(found, ", ")), "say which: coltec init --config %s %s", hint.Word(found[0]), hint.Word(folder))
 	}
-	return "", hint.Wrap(fmt.Errorf("%s has several devcontainer.json files with Coltec: %s", folder, strings.Join(ours, ", ")), "say which: coltec up %s -- --config %s", folder, filepath.Join(folder, ours[0]))
+	return "", hint.Wrap(fmt.Errorf("%s has several devcontainer.json files with Coltec: %s", folder, strings.Join(ours, ", ")), "say which: coltec up %s -- --config %s", hint.Word(folder), hint.Word(filepath.Join(folder, ours[0])))
 }
 
 // foreign is a devcontainer.json in a folder that a new workspace would overwrite or hide; ""

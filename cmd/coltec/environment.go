@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/hint"
@@ -53,15 +51,4 @@ func (v environment) records() (trust.Store, error) {
 	}
 	dir, err := realPath(filepath.Join(state, "coltec/trust"))
 	return trust.Store(dir), err
-}
-
-// plainWord is what a shell takes as one word, and as it is.
-var plainWord = regexp.MustCompile(`^[\pL\pN@%+=:,./_][\pL\pN@%+=:,./_-]*$`)
-
-// shellWord is a name as a person can paste it into a shell.
-func shellWord(name string) string {
-	if plainWord.MatchString(name) {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

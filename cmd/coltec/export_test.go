@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,18 +46,5 @@ func TestPrintable(t *testing.T) {
 		if got := printable(name); got != want {
 			t.Errorf("%q is printed as %s, want %s", name, got, want)
 		}
-	}
-}
-
-// What is named in a next step can be pasted into a shell.
-func TestShellWord(t *testing.T) {
-	for _, name := range []string{"w", "a/b-c_1.2", "my w", "it's", "$HOME", "-rf", "a;b", "", "*", "~/x", "é文", "a\nb", `\`} {
-		out, err := exec.Command("sh", "-c", "printf %s "+shellWord(name)).Output()
-		if err != nil || string(out) != name {
-			t.Errorf("%q: %s: %q, %v", name, shellWord(name), out, err)
-		}
-	}
-	if shellWord("a/b-c") != "a/b-c" {
-		t.Error("it is quoted without need")
 	}
 }

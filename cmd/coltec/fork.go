@@ -314,7 +314,7 @@ func (p forks) write(c *cli.Context, w *workspace, all []*drawn) error {
 		return p.printJSON(list)
 	}
 	for _, n := range list {
-		p.say("%s: forked; next: coltec up %s", n.Workspace, shellWord(n.Folder))
+		p.say("%s: forked; next: coltec up %s", n.Workspace, hint.Word(n.Folder))
 	}
 	return nil
 }
@@ -336,7 +336,7 @@ func (p forks) draw(c *cli.Context, w *workspace, name, dir string) (d *drawn, r
 	record, err := scaffold.ReadRecord(w.folder)
 	if errors.Is(err, scaffold.ErrNoRecord) {
 		return nil, nil, hint.Wrap(fmt.Errorf("cannot fork %s: no template made it, so nothing says how to make another", w.spec.ID()),
-			"make one of a template that has the same replicas: coltec new DIR --fork %s", w.spec.ID())
+			"make one of a template that has the same replicas: coltec new DIR --fork %s", hint.Word(w.spec.ID()))
 	}
 	if err != nil {
 		return nil, nil, err
@@ -344,7 +344,11 @@ func (p forks) draw(c *cli.Context, w *workspace, name, dir string) (d *drawn, r
 	if err := p.trustsTemplate(w.folder, record.Template); err != nil {
 		return nil, nil, err
 	}
-	given := maps.Clone(record.Answers)
+	t, err := carried.Open(record.Template, w.folder)
+	if err != nil {
+		return nil, nil, err
+	}
+	given := record.For(t)
 	given["org"], given["project"] = w.spec.Metadata.Org, w.spec.Metadata.Project
 	switch parts := strings.Split(name, "/"); len(parts) {
 	case 1:
@@ -361,10 +365,6 @@ func (p forks) draw(c *cli.Context, w *workspace, name, dir string) (d *drawn, r
 		dir = filepath.Join(filepath.Dir(w.folder), given["env"])
 	}
 	folder, err := p.destination(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := carried.Open(record.Template, w.folder)
 	if err != nil {
 		return nil, nil, err
 	}

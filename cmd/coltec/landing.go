@@ -63,7 +63,7 @@ func (p hopper) landIn(c *cli.Context, id, dir string) (folder string, err error
 	there, err := open(folder)
 	switch {
 	case err == nil && there.spec.ID() != id:
-		return "", hint.Wrap(fmt.Errorf("%s is another workspace: %s", folder, there.spec.ID()), "name another folder: coltec hop %s DIR", shellWord(id))
+		return "", hint.Wrap(fmt.Errorf("%s is another workspace: %s", folder, there.spec.ID()), "name another folder: coltec hop %s DIR", hint.Word(id))
 	case err == nil:
 		return folder, nil
 	case !errors.Is(err, errNoWorkspace):
@@ -121,7 +121,7 @@ func (p hopper) fetch(c *cli.Context, id, folder string) error {
 		return err
 	}
 	if err := replica.Vacant(folder); err != nil {
-		return hint.Wrap(fmt.Errorf("cannot make %s in %s: %w", id, folder, err), "name a folder that is not there yet: coltec hop %s DIR", shellWord(id))
+		return hint.Wrap(fmt.Errorf("cannot make %s in %s: %w", id, folder, err), "name a folder that is not there yet: coltec hop %s DIR", hint.Word(id))
 	}
 	values, err := p.reachable(c, folder, typed.spec)
 	if err != nil {
@@ -132,7 +132,7 @@ func (p hopper) fetch(c *cli.Context, id, folder string) error {
 		return err
 	}
 	if s == nil {
-		return hint.Wrap(fmt.Errorf("the bucket has nothing of %s", id), "a new one: coltec new %s; where another bucket or prefix is meant, --template and --data say it", shellWord(filepath.Base(folder)))
+		return hint.Wrap(fmt.Errorf("the bucket has nothing of %s", id), "a new one: coltec new %s; where another bucket or prefix is meant, --template and --data say it", hint.Word(filepath.Base(folder)))
 	}
 	defer s.reader.Close()
 	p.say("%s: generation %d, of %s ago, in %s", id, s.generation.Number, span(time.Since(s.generation.Time)), folder)
@@ -219,7 +219,7 @@ func (p hopper) writeOut(c *cli.Context, s *stored, to string) error {
 	}
 	if errors.Is(err, history.ErrNotThere) {
 		return hint.Wrap(fmt.Errorf("the bucket has %s, and no %s of it, which says how to bring it up", s.sp.ID(), filepath.Dir(specName)),
-			"make that here: coltec new, or coltec init in a clone of the project; then coltec hop %s", shellWord(s.sp.ID()))
+			"make that here: coltec new, or coltec init in a clone of the project; then coltec hop %s", hint.Word(s.sp.ID()))
 	}
 	if err != nil {
 		return err

@@ -82,7 +82,7 @@ func (p renewer) wantsAnew(c *cli.Context, a *ascent, was, now devcontainer.Made
 	p.say("%s: its container was made before a change of %s, and goes on without it", a.w.name(), printable(strings.Join(parts, ", ")))
 	in, ok := p.in.(*os.File)
 	if !ok || !cmdline.IsForeground(in) {
-		p.say("hint: make it anew: coltec up --recreate %s", a.w.folder)
+		p.say("hint: make it anew: coltec up --recreate %s", hint.Word(a.w.folder))
 		return false, nil
 	}
 	return p.askYes(c.Context, in, "Push what it has and make it anew? What is only in it, outside of mounts and replicas, goes with it.")
@@ -106,11 +106,11 @@ func (p renewer) end(ctx context.Context, a *ascent, ct devcontainer.Container) 
 	}
 	unpushed, ok := p.unpushed(a.w, code, out.last, before, began)
 	if !ok {
-		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is as it was", code), "see coltec logs %s", a.w.folder)
+		return hint.Wrap(fmt.Errorf("coltecd did not stop in order (exit %d): the container is as it was", code), "see coltec logs %s", hint.Word(a.w.folder))
 	}
 	if lost := onlyInside(a.w, ct); unpushed != "" && a.w.hasBucket() && before.State != status.Disabled && len(lost) > 0 {
 		return hint.Wrap(fmt.Errorf("the container is not removed: %s would go with %s, which is only in it", unpushed, strings.Join(lost, ", ")),
-			"see coltec status %s; coltec up %s starts coltecd again", a.w.folder, a.w.folder)
+			"see coltec status %s; coltec up %s starts coltecd again", hint.Word(a.w.folder), hint.Word(a.w.folder))
 	}
 	return a.tools.Stop(ctx, ct, stopGrace)
 }
@@ -293,10 +293,10 @@ func (i *inside) fault(w *workspace) error {
 	case i == nil:
 		return nil
 	case i.noSpec != "":
-		return hint.Wrap(fmt.Errorf("the container has no %s: coltecd does not know what to keep", i.noSpec), "mount the folder of the project, or make the container anew: coltec up --recreate %s", w.folder)
+		return hint.Wrap(fmt.Errorf("the container has no %s: coltecd does not know what to keep", i.noSpec), "mount the folder of the project, or make the container anew: coltec up --recreate %s", hint.Word(w.folder))
 	case len(i.closed) > 0:
 		return hint.Wrap(fmt.Errorf("%s cannot be written by user %s of the container: nothing can be restored there", strings.Join(i.closed, ", "), i.uid),
-			`give it to that user: coltec up --chown %s; or let root work there: "remoteUser": "root"`, w.folder)
+			`give it to that user: coltec up --chown %s; or let root work there: "remoteUser": "root"`, hint.Word(w.folder))
 	}
 	return nil
 }

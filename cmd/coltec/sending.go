@@ -61,14 +61,14 @@ func (p hopper) send(c *cli.Context) error {
 		}
 	}
 	if c.IsSet("template") {
-		there = append(there, "--template", shellWord(c.String("template")))
+		there = append(there, "--template", hint.Word(c.String("template")))
 	}
 	for _, answer := range c.StringSlice("data") {
-		there = append(there, "--data", shellWord(answer))
+		there = append(there, "--data", hint.Word(answer))
 	}
-	there = append(there, shellWord(w.spec.ID()))
+	there = append(there, hint.Word(w.spec.ID()))
 	if dir := c.Args().Get(1); dir != "" {
-		there = append(there, shellWord(dir))
+		there = append(there, hint.Word(dir))
 	}
 	if err := p.over(c, dest, port, w.spec.ID(), append(slices.Clip(there), "--prepare")); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (p hopper) send(c *cli.Context) error {
 		}
 	}
 	if err := p.over(c, dest, port, w.spec.ID(), there); err != nil {
-		return hint.Wrap(err, "it is not running here any more: coltec hop --to goes on, coltec up %s takes it back", shellWord(w.folder))
+		return hint.Wrap(err, "it is not running here any more: coltec hop --to goes on, coltec up %s takes it back", hint.Word(w.folder))
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (p hopper) over(c *cli.Context, dest, port, id string, words []string) erro
 	case err == nil:
 		return nil
 	case errors.As(err, &ended) && ended.ExitCode() == cmdline.CodeUntrusted:
-		return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(fmt.Errorf("%s was not asked what it agrees to", dest), "agree there: ssh -t %s coltec hop --prepare %s", dest, shellWord(id))}
+		return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(fmt.Errorf("%s was not asked what it agrees to", dest), "agree there: ssh -t %s coltec hop --prepare %s", dest, hint.Word(id))}
 	case errors.As(err, &ended) && ended.ExitCode() == 127:
 		return hint.Wrap(fmt.Errorf("there is no coltec on %s", dest), "install it there, on the PATH of a shell that ssh starts")
 	case errors.As(err, &ended) && ended.ExitCode() == 255:

@@ -43,9 +43,9 @@ func (g agreements) agreed(folder string) (*trust.Record, error) {
 func untrusted(folder, at string, err error) error {
 	option := ""
 	if at != "" && at != configName {
-		option = "--config " + shellWord(filepath.Join(folder, at)) + " "
+		option = "--config " + hint.Word(filepath.Join(folder, at)) + " "
 	}
-	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, shellWord(folder))}
+	return cmdline.Exit{Code: cmdline.CodeUntrusted, Cause: hint.Wrap(err, "look at it and agree: coltec trust %s%s", option, hint.Word(folder))}
 }
 
 // placeOptions are the options of rclone that say where a remote is, and as whom it is

@@ -172,7 +172,7 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	case !healthy:
 		return cmdline.Exit{Code: cmdline.CodeFailed}
 	}
-	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", shellWord(a.w.folder), shellWord(a.w.folder))
+	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", hint.Word(a.w.folder), hint.Word(a.w.folder))
 	return nil
 }
 
@@ -325,7 +325,7 @@ func (p *program) report(w *workspace, doc status.Document) bool {
 		say("lease held, epoch %d, generation %d", doc.Lease.Epoch, doc.Lease.Generation)
 	case status.LeaseWaiting:
 		if h := doc.Lease.Holder; h != nil && doc.Lease.Doubt == "" { // which is in attention
-			say("%s: stop it there, or take it over: coltec exec %s -- coltecd takeover", holds(*h), w.folder)
+			say("%s: stop it there, or take it over: coltec exec %s -- coltecd takeover", holds(*h), hint.Word(w.folder))
 		}
 	}
 	for _, a := range doc.Attention {

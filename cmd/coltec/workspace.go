@@ -108,7 +108,7 @@ func open(dir string) (*workspace, error) {
 	info, err := os.Stat(folder)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no such folder", errNoWorkspace, dir), "make one: coltec new %s --data org=… --data project=… --data env=…", shellWord(dir))
+		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no such folder", errNoWorkspace, dir), "make one: coltec new %s --data org=… --data project=… --data env=…", hint.Word(dir))
 	case err != nil:
 		return nil, fmt.Errorf("cannot open the workspace: %w", err)
 	case !info.IsDir():
@@ -117,7 +117,7 @@ func open(dir string) (*workspace, error) {
 	path := filepath.Join(folder, specName)
 	sp, err := spec.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no %s", errNoWorkspace, dir, specName), "bring Coltec into the project: coltec init %s", shellWord(dir))
+		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no %s", errNoWorkspace, dir, specName), "bring Coltec into the project: coltec init %s", hint.Word(dir))
 	}
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -135,7 +134,7 @@ func (s *installing) place(told string, sp *spec.Spec, values secret.Values) err
 	switch {
 	case told == "" && len(outside) > 0:
 		return hint.Wrap(fmt.Errorf("the replicas are at %s, and the folder is %s", strings.Join(outside, ", "), s.Folder),
-			"say which path of the spec the folder stands for: --place %s", outside[0])
+			"say which path of the spec the folder stands for: --place %s", hint.Word(outside[0]))
 	case told == "":
 		return nil
 	case !filepath.IsAbs(told) || filepath.Clean(told) == "/":
@@ -191,7 +190,7 @@ func (s *installing) writeEnv(values secret.Values) error {
 // keepWithout starts coltecd with its own keeper, and says what a boot needs.
 func (p installer) keepWithout(ctx context.Context, s *installing) error {
 	if s.User != "" && s.User != "root" {
-		return hint.Wrap(errors.New("no systemd runs here, which could run it as the owner of the folder"), "install it as that user: su %s -c '%s install --user'; --user alone runs it as you are", s.User, p.name)
+		return hint.Wrap(errors.New("no systemd runs here, which could run it as the owner of the folder"), "install it as that user: su %s -c '%s install --user'; --user alone runs it as you are", hint.Word(s.User), p.name)
 	}
 	o, err := p.load(s.Spec)
 	if err != nil {
@@ -224,9 +223,13 @@ func (p installer) keepBySystemd(ctx context.Context, s *installing) error {
 		}
 	}
 	if !s.system {
-		p.say("it ends when you log out, unless: sudo loginctl enable-linger %s", cmp.Or(p.env("USER"), "$USER"))
+		user := `"$USER"`
+		if name := p.env("USER"); name != "" {
+			user = hint.Word(name)
+		}
+		p.say("it ends when you log out, unless: sudo loginctl enable-linger %s", user)
 	}
-	p.say("installed: %s --config %s status", p.name, s.Spec)
+	p.say("installed: %s --config %s status", p.name, hint.Word(s.Spec))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/modeltest"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -125,9 +126,11 @@ func TestPlaybook(t *testing.T) {
 	envs := []string{"dev-a", "dev-b", "dev-c", "dev-d", "dev-e"}
 	dirs := map[string]string{}
 
+	model := modeltest.Start(t)
 	a.bash(page.next("Five workspaces"))
 	for _, env := range envs {
 		dirs[env] = a.fit("widget-" + env)
+		g.withAgents(dirs[env], model)
 	}
 	a.bash(page.next("Five workspaces")) // coltec check
 
@@ -168,6 +171,7 @@ func TestPlaybook(t *testing.T) {
 	b := g.machine("b")
 	b.bash(page.next("Hop"))
 	other := b.fit("widget-dev-a")
+	g.withAgents(other, model)
 	b.bash(page.next("Hop"))
 	t.Logf("hop in %.1f s", time.Since(began).Seconds())
 	if after := g.tree(other); after != before {
@@ -189,12 +193,54 @@ func TestPlaybook(t *testing.T) {
 	g.healthy(dir)
 	g.noConflicts(dir)
 
+	g.fiveAgents(page, model, a, b, dirs)
+
 	a.bash(page.next("On your tailnet"))
 	spec, err := os.ReadFile(filepath.Join(a.dir, "widget-dev-net/.devcontainer/workspace-spec.yaml"))
 	if err != nil || !strings.Contains(string(spec), "\nnetworking:\n") {
 		t.Errorf("%v: %s", err, spec)
 	}
 	page.end()
+}
+
+// fiveAgents has an agent work in each workspace, and three of them hop from a to b, where they
+// are told what was said before; one that stays goes on where it is.
+func (g *ground) fiveAgents(page *page, model *modeltest.Model, a, b machine, dirs map[string]string) {
+	g.t.Helper()
+	for _, env := range []string{"dev-d", "dev-e"} {
+		g.inHome(dirs[env], ".codex/config.toml", model.CodexConfig())
+	}
+	began := time.Now()
+	a.bash(page.next("Five agents"))
+	g.t.Logf("five agents have done a turn in %.1f s", time.Since(began).Seconds())
+	for env := range dirs {
+		if !model.Knew(0, "Remember that you work in "+env+".") {
+			g.t.Errorf("the agent of %s has asked nothing", env)
+		}
+	}
+	began = time.Now()
+	a.bash(page.next("Five agents")) // down
+	b.bash(page.next("Five agents")) // new
+	hopped := []string{"dev-b", "dev-c", "dev-d"}
+	for _, env := range hopped {
+		g.withAgents(b.fit("widget-"+env), model)
+	}
+	out := b.bash(page.next("Five agents")) // up
+	g.t.Logf("three hopped in %.1f s", time.Since(began).Seconds())
+	for _, want := range []string{"dev-b: claude: 1 conversation, ", "dev-c: claude: 1 conversation, ", "dev-d: codex: 1 conversation, "} {
+		if !strings.Contains(out, want) {
+			g.t.Errorf("up does not say %q:\n%s", want, out)
+		}
+	}
+	from := len(model.Asked(0))
+	out = b.bash(page.next("Five agents")) // go on
+	for _, env := range hopped {
+		if !model.Knew(from, "Remember that you work in "+env+".", "I say nonce-", "Where do you work?") {
+			g.t.Errorf("the agent of %s does not go on: %s", env, out)
+		}
+	}
+	g.turn(model, dirs["dev-e"], []string{"Remember that you work in dev-e.", "I say nonce-"}, "codex", "exec", "resume", "--last", "--skip-git-repo-check", "Where do you work?")
+	b.bash(page.next("Five agents")) // check
 }
 
 // saves edits files in all containers at once and waits until all of it is in
@@ -211,7 +257,7 @@ func (g *ground) saves(envs []string, dirs map[string]string) {
 			defer done() // a failed test ends this goroutine
 			before := g.head(env).Generation
 			out, err := g.run(g.root+"/bin/coltec", "exec", dirs[env], "--", "sh", "-c",
-				"cd /workspace && mkdir -p empty src && echo of "+env+" > src/main && chmod 755 src/main && ln -s main src/link && echo agents of "+env+" > agent-context/memo")
+				"cd /workspace && mkdir -p empty src && echo of "+env+" > src/main && chmod 755 src/main && ln -s main src/link && mkdir -p ~/.claude && echo agents of "+env+" > ~/.claude/CLAUDE.md")
 			saved := time.Now()
 			if err != nil {
 				g.t.Errorf("%s: %v: %s", env, err, out)
@@ -253,7 +299,7 @@ func (g *ground) awaitStored(env string, reading *sync.Mutex) (came time.Time) {
 		}
 		reading.Lock()
 		defer reading.Unlock()
-		return contains(g.stored(env, "workspace"), want) && g.stored(env, "agent-context")["memo"] == "agents of "+env+"\n"
+		return contains(g.stored(env, "workspace"), want) && g.stored(env, "home")[".claude/CLAUDE.md"] == "agents of "+env+"\n"
 	})
 	look() // it may be a later one that was read
 	return came
@@ -289,11 +335,9 @@ func (g *ground) noConflicts(dir string) {
 			g.t.Errorf("%s: replica %s has %d conflicts", dir, r.Name, r.Conflicts)
 		}
 	}
-	for _, tree := range []string{"", "agent-context"} {
-		aside, err := filepath.Glob(filepath.Join(dir, tree, ".coltec/conflicts/*"))
-		if err != nil || len(aside) > 0 {
-			g.t.Errorf("%s: conflicts: %v, %v", dir, aside, err)
-		}
+	aside, err := filepath.Glob(filepath.Join(dir, ".coltec/conflicts/*"))
+	if err != nil || len(aside) > 0 {
+		g.t.Errorf("%s: conflicts: %v, %v", dir, aside, err)
 	}
 }
 
@@ -309,7 +353,7 @@ func (g *ground) apart(env string) {
 	if want := []string{"dev-a", "dev-b", "dev-c", "dev-d", "dev-e"}; err != nil || !slices.Equal(names, want) {
 		g.t.Errorf("prefixes: %v, %v", names, err)
 	}
-	for _, replica := range []string{"workspace", "agent-context"} {
+	for _, replica := range []string{"workspace", "home"} {
 		var claim store.Claim
 		b, err := os.ReadFile(filepath.Join(prefix, env, replica, ".coltec/claim.json"))
 		if err == nil {
@@ -319,7 +363,7 @@ func (g *ground) apart(env string) {
 			g.t.Errorf("claim of %s %s: %+v, %v", env, replica, claim, err)
 		}
 		for path, text := range g.stored(env, replica) {
-			if base := filepath.Base(path); (base == "main" || base == "memo") && !strings.HasSuffix(text, "of "+env+"\n") {
+			if base := filepath.Base(path); (base == "main" || base == "CLAUDE.md") && !strings.HasSuffix(text, "of "+env+"\n") {
 				g.t.Errorf("under the prefix of %s: %s is %q", env, path, text)
 			}
 		}

@@ -3,6 +3,8 @@ package pastpage
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -68,6 +70,9 @@ func (p Page) conflicts(c *cli.Context) error {
 // showConflict compares two versions. What goes to a file or a program is the content as it
 // is: somebody may apply it.
 func (p Page) showConflict(k control.Conflict) {
+	if k.Agent != "" {
+		p.Say("%s", cmdline.OneLine(ofAgent(k)))
+	}
 	p.verbatim(k.Diff)
 	if k.Note != "" {
 		fmt.Fprintf(p.Out, "%s: %s\n", k.ID, k.Note)
@@ -86,14 +91,35 @@ func (p Page) listConflicts(c *cli.Context) error {
 		p.Say("no conflicts")
 		return nil
 	}
+	_, err = fmt.Fprint(p.Out, tableOf(list).Fit(cmdline.WidthFor(c, p.Raw), "ID"))
+	return err
+}
+
+// tableOf is the list of conflicts; what is of agents has a column where there is any.
+func tableOf(list []control.Conflict) cmdline.Table {
 	t := cmdline.Table{{"REPLICA", "PATH", "SINCE", "OF", "SIZE", "ID"}}
+	agents := slices.ContainsFunc(list, func(k control.Conflict) bool { return k.Agent != "" })
+	if agents {
+		t[0] = slices.Insert(t[0], 1, "AGENT")
+	}
 	for _, k := range list {
 		host := k.Host
 		if !k.Here {
 			host += " (in the bucket)"
 		}
-		t = append(t, []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID})
+		row := []string{k.Replica, k.Path, k.Time.Local().Format(time.DateTime), host, cmdline.Size(k.Size), k.ID}
+		if agents {
+			row = slices.Insert(row, 1, strings.TrimSpace(k.Agent+" "+k.Talk))
+		}
+		t = append(t, row)
 	}
-	_, err = fmt.Fprint(p.Out, t.Fit(cmdline.WidthFor(c, p.Raw), "ID"))
-	return err
+	return t
+}
+
+// ofAgent says what of an agent a version is.
+func ofAgent(k control.Conflict) string {
+	if k.Talk == "" {
+		return fmt.Sprintf("a file of %s, as it was on %s", k.Agent, k.Host)
+	}
+	return fmt.Sprintf("%s's conversation %s, as it went on on %s", k.Agent, k.Talk, k.Host)
 }

@@ -70,7 +70,7 @@ func ownedHere(name string) error {
 	}
 	sticky := st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0
 	if st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 && !sticky {
-		return hint.Wrap(fmt.Errorf("others can write %s", name), "it must belong to root or to you, and nobody else may write it: chmod go-w %s", name)
+		return hint.Wrap(fmt.Errorf("others can write %s", name), "it must belong to root or to you, and nobody else may write it: chmod go-w %s", hint.Word(name))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"embed"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -119,6 +120,60 @@ func Find(name string) (Agent, bool) {
 		return Agent{}, false
 	}
 	return all[i], true
+}
+
+// Of is whose file a path below the home is, of those agents: the name of the agent and, where
+// the file has one conversation, what that is called; "" where it is of none, or has several.
+func Of(list []Agent, name string) (agent, talk string) {
+	for _, a := range list {
+		for _, pattern := range a.Talks {
+			if called, is := calledBy(pattern, name); is {
+				return a.Name, called
+			}
+		}
+		for _, p := range a.Carry {
+			if matches(strings.Trim(p, "/"), name) {
+				agent = a.Name
+			}
+		}
+	}
+	return agent, ""
+}
+
+// identity is how agents number conversations.
+var identity = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// calledBy is what the conversation in a file is called that a pattern matches: what stands for
+// its last element with a star, or the number in that. A database has several.
+func calledBy(pattern, name string) (called string, is bool) {
+	elements := strings.Split(name, "/")
+	if strings.Count(pattern, "/")+1 != len(elements) || !matches(pattern, name) {
+		return "", false
+	}
+	for i, element := range strings.Split(pattern, "/") {
+		if strings.Contains(element, "*") {
+			called = elements[i]
+		}
+	}
+	called = strings.TrimSuffix(called, path.Ext(name))
+	if number := identity.FindString(called); number != "" {
+		called = number
+	}
+	return called, true
+}
+
+// matches reports whether a pattern matches a path, or a directory that it is in.
+func matches(pattern, name string) bool {
+	wanted, elements := strings.Split(pattern, "/"), strings.Split(name, "/")
+	if len(elements) < len(wanted) {
+		return false
+	}
+	for i, element := range wanted {
+		if is, err := path.Match(element, elements[i]); !is || err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // Credentials are where programs keep credentials in a home.

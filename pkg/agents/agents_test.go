@@ -44,6 +44,34 @@ func TestKnown(t *testing.T) {
 	}
 }
 
+// TestOf: whose file a path of a home is, and which conversation.
+func TestOf(t *testing.T) {
+	list := append(All(), Agent{Name: "mine", Carry: []string{".mine/sessions", ".config/mine/"}})
+	const number = "3b3f8f4e-5f6a-4c1e-9d54-0a3a7c1f9e21"
+	for name, want := range map[string][2]string{
+		".claude/projects/-workspace/" + number + ".jsonl":                    {"claude", number},
+		".claude/projects/-workspace/" + number + "/subagents/agent-a1.jsonl": {"claude", ""},
+		".claude/settings.json": {"claude", ""},
+		".claude/other":         {"", ""},
+		".claude":               {"", ""},
+		".codex/sessions/2026/11/30/rollout-2026-11-30T04-51-07-" + number + ".jsonl": {"codex", number},
+		".codex/sessions/2026/11/30/rollout-odd.jsonl":                                {"codex", "rollout-odd"},
+		".copilot/session-state/" + number + "/events.jsonl":                          {"copilot", number},
+		".gemini/tmp/p/chats/session-2026-01.jsonl":                                   {"gemini", "session-2026-01"},
+		".local/share/opencode/opencode.db":                                           {"opencode", ""},
+		".local/share/opencode/opencode.db-wal":                                       {"opencode", ""},
+		".config/opencode/agent/x.md":                                                 {"opencode", ""},
+		".mine/sessions/a/1.jsonl":                                                    {"mine", ""},
+		".config/mine":                                                                {"mine", ""},
+		".bashrc":                                                                     {"", ""},
+		"":                                                                            {"", ""},
+	} {
+		if agent, talk := Of(list, name); agent != want[0] || talk != want[1] {
+			t.Errorf("%s is of %q, conversation %q; want %q", name, agent, talk, want)
+		}
+	}
+}
+
 // What travels of a home, by the filter that the patterns make: the files that real programs
 // were seen to write.
 func TestWhatTravels(t *testing.T) {

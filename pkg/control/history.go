@@ -270,7 +270,9 @@ type Conflict struct {
 	Time    time.Time `json:"time"`
 	Host    string    `json:"host"`
 	Size    int64     `json:"size"`
-	Here    bool      `json:"here"` // on this machine; else in the bucket alone
+	Here    bool      `json:"here"`            // on this machine; else in the bucket alone
+	Agent   string    `json:"agent,omitempty"` // whose file it is, of those that the spec lists
+	Talk    string    `json:"talk,omitempty"`  // what the agent calls the conversation that the file is
 	Diff    string    `json:"diff,omitempty"`
 	Note    string    `json:"note,omitempty"` // why there is no diff
 }

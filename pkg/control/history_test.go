@@ -32,7 +32,7 @@ var (
 	generation = Generation{Number: 7, Epoch: 2, Nonce: "n", Time: noon, Replicas: map[string]Tree{"w": {Manifest: "m/7", Files: 3, Bytes: 9, Filters: "f", Older: 1}, "mirror": {Files: 1}}}
 	older      = &Older{Count: 1, Paths: []OlderPath{{Path: "log", Why: "it changes"}}}
 	conflict   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Size: 4, Here: true}
-	compared   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Diff: "-a\n", Note: "why"}
+	compared   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Agent: "claude", Talk: "7", Diff: "-a\n", Note: "why"}
 	versions   = Versions{Replica: "w", Path: "a", Versions: []Version{{Generation: 1, Time: noon, Kind: "file", Mode: "0644", Size: 4, SHA256: "ab"}, {Generation: 2, Time: noon, Kind: "link", Link: "b"}, {Generation: 3, Time: noon, Gone: true}}}
 	verdict    = Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"k"}, Lost: []Lost{{Path: "a", Generations: []int64{1}, Now: true}}, Damaged: []string{"d"}, Repaired: []string{"r"}, Note: "note", Opened: 4, Broken: []Broken{{Path: "p", Generation: 5, Wrong: []string{"s"}, Sound: 3}}}
 )
@@ -109,7 +109,7 @@ var recorded = map[Ask]struct {
 		ask(History.Restore, RestoreRequest{Replica: "w", Path: "/w/a", At: "2h", To: "/tmp/x", Deleted: true})},
 	AskConflicts: {`{"ask":"conflicts","replica":"w"}`, `[` + conflictBytes + `]`, ask(History.Conflicts, ConflictsRequest{Replica: "w"})},
 	AskConflict: {`{"ask":"conflict","replica":"w","path":"c1"}`,
-		`{"replica":"w","id":"c1","path":"a","time":"2030-01-02T12:00:00Z","host":"b","size":0,"here":false,"diff":"-a\n","note":"why"}`,
+		`{"replica":"w","id":"c1","path":"a","time":"2030-01-02T12:00:00Z","host":"b","size":0,"here":false,"agent":"claude","talk":"7","diff":"-a\n","note":"why"}`,
 		ask(History.Conflict, ConflictRequest{Replica: "w", Path: "c1"})},
 	AskTake: {`{"ask":"take","path":"c1"}`, conflictBytes, ask(History.Take, ConflictRequest{Path: "c1"})},
 	AskDrop: {`{"ask":"drop","path":"c1"}`, conflictBytes, ask(History.Drop, ConflictRequest{Path: "c1"})},

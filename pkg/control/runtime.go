@@ -323,7 +323,7 @@ func Private(dir string, uid int, variable string) error {
 	case info.Mode().Perm()&0o077 != 0:
 		return hint.Wrap(
 			fmt.Errorf("cannot use the runtime directory %q: others have access to it (mode %04o)", dir, info.Mode().Perm()),
-			"run: chmod 700 %s", dir)
+			"run: chmod 700 %s", hint.Word(dir))
 	default:
 		return nil
 	}

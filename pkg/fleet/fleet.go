@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -123,7 +124,7 @@ func (l Local) row(now time.Time) Row {
 		for _, r := range doc.Replicas {
 			row.Lag = max(row.Lag, r.LagSeconds)
 			if !l.Running && r.Pending > 0 {
-				row.Attention = append(row.Attention, fmt.Sprintf("%s: %d changes are not in the bucket: coltec up %s pushes them", r.Name, r.Pending, l.Folder))
+				row.Attention = append(row.Attention, fmt.Sprintf("%s: %d changes are not in the bucket: coltec up %s pushes them", r.Name, r.Pending, hint.Word(l.Folder)))
 			}
 		}
 	}
@@ -136,14 +137,14 @@ func (l Local) row(now time.Time) Row {
 		row.State, row.Lag, row.Attention = string(status.Disabled), 0, []string{}
 	case l.Status == nil:
 		row.State = Silent
-		row.Attention = append(row.Attention, "coltecd has not written a status: see coltec status "+l.Folder)
+		row.Attention = append(row.Attention, "coltecd has not written a status: see coltec status "+hint.Word(l.Folder))
 	default:
 		row.State, row.Since = string(l.Status.State), l.Status.Since
 		row.Attention = append(row.Attention, l.Status.Attention...)
 		if row.State == string(status.Running) || row.State == string(status.Degraded) {
 			if age := now.Sub(l.Written); age > silence {
 				row.State = Silent
-				row.Attention = append(row.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), l.Folder))
+				row.Attention = append(row.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), hint.Word(l.Folder)))
 			}
 		} else {
 			row.Since = nil

@@ -37,7 +37,7 @@ func (p Project) Place() (string, error) {
 	}
 	place := c.PlaceOf(p.Folder, p.Top)
 	if place == "" {
-		return "", hint.Wrap(fmt.Errorf("%s does not say where the project is in its container", p.At), "say it: --data folder=/workspaces/%s", path.Base(p.Folder))
+		return "", hint.Wrap(fmt.Errorf("%s does not say where the project is in its container", p.At), "say it: --data %s", hint.Word("folder=/workspaces/"+path.Base(p.Folder)))
 	}
 	if c.FolderMount != nil && !strings.Contains(*c.FolderMount, "localWorkspaceFolder") && !strings.Contains(*c.FolderMount, p.Folder) {
 		return "", hint.Wrap(fmt.Errorf(`the container of %s has the project in %q, and not this folder: what is written here would not be there`, p.At, *c.FolderMount),
@@ -85,7 +85,7 @@ func (p Project) composed(opened string) (string, error) {
 	}
 	if place == "" {
 		return "", hint.Wrap(fmt.Errorf("service %q does not mount this folder, as far as its files say", service),
-			"add a volume to it, such as %q; or say where the folder is: --data folder=%s", relativeTo(base, p.Folder)+":/workspaces/"+filepath.Base(p.Folder), orElse(opened, "/workspaces/"+filepath.Base(p.Folder)))
+			"add a volume to it, such as %q; or say where the folder is: --data %s", relativeTo(base, p.Folder)+":/workspaces/"+filepath.Base(p.Folder), hint.Word("folder="+orElse(opened, "/workspaces/"+filepath.Base(p.Folder))))
 	}
 	return place, nil
 }

@@ -4,6 +4,7 @@ package hint
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -58,4 +59,15 @@ func Of(err error) []string {
 // Sentence is err with its next steps, on one line.
 func Sentence(err error) string {
 	return strings.Join(append([]string{err.Error()}, Of(err)...), "; ")
+}
+
+// plainWord is what a shell takes as one word, and as it is.
+var plainWord = regexp.MustCompile(`^[\pL\pN@%+=:,./_][\pL\pN@%+=:,./_-]*$`)
+
+// Word is a name as a person can paste it into a shell, for the commands that next steps name.
+func Word(name string) string {
+	if plainWord.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

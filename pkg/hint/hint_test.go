@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,5 +51,18 @@ func TestSentence(t *testing.T) {
 		if got := Sentence(err); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+// What is named in a next step can be pasted into a shell.
+func TestWord(t *testing.T) {
+	for _, name := range []string{"w", "a/b-c_1.2", "my w", "it's", "$HOME", "-rf", "a;b", "", "*", "~/x", "é文", "a\nb", `\`} {
+		out, err := exec.Command("sh", "-c", "printf %s "+Word(name)).Output()
+		if err != nil || string(out) != name {
+			t.Errorf("%q: %s: %q, %v", name, Word(name), out, err)
+		}
+	}
+	if Word("a/b-c") != "a/b-c" {
+		t.Error("it is quoted without need")
 	}
 }

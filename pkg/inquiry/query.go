@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
@@ -36,10 +37,12 @@ type Query struct {
 	Alone  Alone
 	Repair func(ctx context.Context, r *history.Reader, v *history.Verdict) error // nil: nobody is there to do it
 	// Sync pushes what is here; nil where nobody is there to do it.
-	Sync func(ctx context.Context) error
-	Now  time.Time
-	Keep time.Duration // for how long every generation is kept
-	Say  func(string)
+	Sync   func(ctx context.Context) error
+	Now    time.Time
+	Home   string         // of the workspace's user; "" where it is not known
+	Agents []agents.Agent // that the spec lists
+	Keep   time.Duration  // for how long every generation is kept
+	Say    func(string)
 }
 
 // errNoTree is the error of what is about a tree that is not here.
@@ -159,8 +162,12 @@ func (r Query) bring(ctx context.Context, x scope.Replica, path string, g store.
 	return placed, err
 }
 
-func answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
-	return control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
+func (r Query) answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
+	c := control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
+	if rel, err := filepath.Rel(r.Home, filepath.Join(x.Path, k.Path)); err == nil && filepath.IsLocal(rel) {
+		c.Agent, c.Talk = agents.Of(r.Agents, filepath.ToSlash(rel))
+	}
+	return c
 }
 
 // here is a replica with its tree, where that is on this machine.
@@ -190,7 +197,7 @@ func (r Query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 			r.Say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
 		}
 		for _, k := range list {
-			out = append(out, answerOf(x, k))
+			out = append(out, r.answerOf(x, k))
 		}
 		refs, err := r.kept(x)
 		if err != nil {
@@ -208,7 +215,7 @@ func (r Query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
 	return control.Conflict{
 		Replica: x.Name, ID: k.Ref, Path: k.Repository + "/" + k.Name, Time: k.Time, Host: k.Env, Here: true,
-		Note: fmt.Sprintf("git --git-dir=%s log %s", filepath.Join(x.Path, k.Repository), k.Ref),
+		Note: fmt.Sprintf("git --git-dir=%s log %s", hint.Word(filepath.Join(x.Path, k.Repository)), hint.Word(k.Ref)),
 	}
 }
 
@@ -228,7 +235,7 @@ func (r Query) keptRef(ctx context.Context, ask control.Ask, name string) (answe
 			switch ask {
 			case control.AskTake:
 				err = hint.Wrap(fmt.Errorf("cannot take %q: what is checked out goes with a branch", k.Ref),
-					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", gitDir, k.Ref)
+					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", hint.Word(gitDir), hint.Word(k.Ref))
 			case control.AskDrop:
 				err = r.Alone(ctx, x.Name, func(context.Context) error { return gitstate.Drop(x.Path, k.Repository, k.Ref) })
 			}
@@ -247,7 +254,7 @@ func (r Query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 	if err != nil {
 		return control.Conflict{}, err
 	}
-	answer := answerOf(x, k)
+	answer := r.answerOf(x, k)
 	if r.Alone == nil && ask != control.AskConflict {
 		return answer, fmt.Errorf("cannot decide about %q: %w", k.ID, errNoTree)
 	}

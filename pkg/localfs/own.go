@@ -205,7 +205,7 @@ func belongs(own *os.File, info fs.FileInfo) error {
 		return err
 	}
 	return hint.Wrap(fmt.Errorf("%q belongs to uid %d, and coltecd runs as uid %d", own.Name(), owner, os.Geteuid()),
-		"run coltecd as that user; or, where that user runs none here any more, give it the directory: chown -R %d %s", os.Geteuid(), own.Name())
+		"run coltecd as that user; or, where that user runs none here any more, give it the directory: chown -R %d %s", os.Geteuid(), hint.Word(own.Name()))
 }
 
 func ownerOf(info fs.FileInfo) int {
@@ -260,7 +260,7 @@ func made(own *os.File, dir string) error {
 
 func notOurs(path, kind string) error {
 	if kind == anotherName {
-		return hint.Wrap(fmt.Errorf("%q is %s, and what is written there is written to that too", path, kind), "give it a file of its own: cp -p %s %s.own && mv %s.own %s", path, path, path, path)
+		return hint.Wrap(fmt.Errorf("%q is %s, and what is written there is written to that too", path, kind), "give it a file of its own: cp -p %s %s && mv %s %s", hint.Word(path), hint.Word(path+".own"), hint.Word(path+".own"), hint.Word(path))
 	}
 	return hint.Wrap(fmt.Errorf("%q is %s: coltecd has not made it", path, kind), "remove it")
 }

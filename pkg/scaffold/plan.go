@@ -68,7 +68,8 @@ type Record struct {
 }
 
 // NewRecord records what a workspace is made from. Answers that are the default are
-// left out: a default may follow another answer, or a better template.
+// left out: a default may follow another answer, or a better template. Those of questions
+// that older workspaces have another answer to are kept.
 func NewRecord(ref string, t *Template, answers Answers) Record {
 	r := Record{Template: ref, Version: t.Version(), Answers: map[string]string{}}
 	for _, q := range t.Questions() {
@@ -76,15 +77,29 @@ func NewRecord(ref string, t *Template, answers Answers) Record {
 		if !ok {
 			continue
 		}
-		if q.Default != nil {
+		if q.Default != nil && q.Before == nil {
 			def, err := expand(q.Name, *q.Default, answers)
-			if err == nil && string(def) == fmt.Sprint(v) {
+			if err == nil && string(def) == asText(v) {
 				continue
 			}
 		}
-		r.Answers[q.Name] = fmt.Sprint(v)
+		r.Answers[q.Name] = asText(v)
 	}
 	return r
+}
+
+// For are the recorded answers that count for a template: those to questions that it still
+// asks, and those of a workspace that was made before it asked them.
+func (r *Record) For(t *Template) map[string]string {
+	given := map[string]string{}
+	for _, q := range t.Questions() {
+		if v, ok := r.Answers[q.Name]; ok {
+			given[q.Name] = v
+		} else if q.Before != nil {
+			given[q.Name] = *q.Before
+		}
+	}
+	return given
 }
 
 // ErrNoRecord is the error of a folder that no template made.
@@ -132,7 +147,7 @@ func PlanNew(folder string, tree Tree, record Record) (*Plan, error) {
 	if err == nil {
 		defer root.Close()
 		if _, ok, err := read(root, answersName); ok || err != nil {
-			return nil, hint.Wrap(errors.Join(fmt.Errorf("cannot make a workspace: %s is one", folder), err), "coltec update %s brings it up to date", folder)
+			return nil, hint.Wrap(errors.Join(fmt.Errorf("cannot make a workspace: %s is one", folder), err), "coltec update %s brings it up to date", hint.Word(folder))
 		}
 	}
 	var there []string

@@ -17,8 +17,16 @@ import (
 	"github.com/coltec/coltec/pkg/spec"
 )
 
-// Answers are values (string or bool) by the question's name.
+// Answers are values (string, bool, or []string) by the question's name.
 type Answers map[string]any
+
+// asText is a value as it is answered.
+func asText(v any) string {
+	if words, ok := v.([]string); ok {
+		return strings.Join(words, ",")
+	}
+	return fmt.Sprint(v)
+}
 
 // File is what a template makes of one path.
 type File struct {
@@ -84,13 +92,13 @@ func (t *Template) Answer(given map[string]string, ask Ask) (Answers, error) {
 				def = &s
 			}
 			switch {
-			case ask != nil:
+			case ask != nil && q.Before == nil:
 				var err error
 				if text, err = ask(q, def); err != nil {
 					return nil, err
 				}
 			case def == nil:
-				errs = multierror.Append(errs, hint.Wrap(fmt.Errorf("no answer for %s (%s)", q.Name, q.Help), "give it: --data %s=%s", q.Name, q.Example))
+				errs = multierror.Append(errs, hint.Wrap(fmt.Errorf("no answer for %s (%s)", q.Name, q.Help), "give it: --data %s", hint.Word(q.Name+"="+q.Example)))
 				continue
 			default:
 				text = *def

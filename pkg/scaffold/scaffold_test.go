@@ -19,6 +19,7 @@ import (
 
 	"github.com/coltec/coltec/extensions"
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/templates"
@@ -114,6 +115,10 @@ func TestBadAnswers(t *testing.T) {
 		"unknown":  {"colour", "red", "no such question"},
 		"dash":     {"env", "-a", "not - first"},
 		"too long": {"env", strings.Repeat("a", 21), "1 to 20"},
+		"near":     {"project_type", "pyton", "did you mean python?"},
+		"an agent": {"agents", "codex,cluade", `"cluade" is none of claude, codex, copilot, gemini, opencode (did you mean claude?)`},
+		"agents":   {"agents", "codex claude,codex", "codex is in it twice"},
+		"no agent": {"agents", "codex;claude", `"codex;claude" is none of`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tm, err := carried.Open("base", ".")
@@ -126,6 +131,87 @@ func TestBadAnswers(t *testing.T) {
 				t.Errorf("%s=%q: %v, want %q", c.key, c.value, err, c.want)
 			}
 		})
+	}
+}
+
+// TestAgents: each template for workspaces asks for the agents that are known, and its spec has
+// those that are answered.
+func TestAgents(t *testing.T) {
+	for _, name := range []string{"base", "coltec-network", "project"} {
+		for answer, want := range map[string][]string{"": nil, "claude": {"claude"}, "claude,codex": {"claude", "codex"}, " opencode, gemini": {"opencode", "gemini"}} {
+			for _, keep := range []string{"true", "false"} {
+				t.Run(name+" "+answer+" "+keep, func(t *testing.T) {
+					given := map[string]string{"org": "acme", "project": "widget", "env": "dev-a", "agents": answer, "persistence_enabled": keep}
+					if name == "project" {
+						given["folder"] = "/workspaces/widget"
+					}
+					text := render(t, name, given)[specName].Data
+					sp, err := spec.Parse("spec", text)
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := want
+					if keep == "false" { // nothing travels
+						want = nil
+					}
+					var got []string
+					for _, a := range sp.Agents {
+						got = append(got, a.Name)
+					}
+					home := slices.ContainsFunc(sp.Replicas(), func(y spec.Sync) bool { return y.Name == spec.HomeReplica })
+					if !slices.Equal(got, want) || home != (want != nil) {
+						t.Errorf("agents %q, and a replica of the home: %v\n%s", got, home, text)
+					}
+					if want == nil && strings.Contains(string(text), "agents") {
+						t.Errorf("a workspace without agents is told of them:\n%s", text)
+					}
+				})
+			}
+		}
+		tm, err := carried.Open(name, ".")
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(tm.Questions(), func(q Question) bool { return q.Name == "agents" })
+		if got := tm.Questions()[i].Choices; !slices.Equal(got, agents.Names()) {
+			t.Errorf("%s asks for %q, and known are %q", name, got, agents.Names())
+		}
+	}
+}
+
+// TestBefore: a question with an answer for workspaces that were made before it was there gives
+// new ones its default, old ones that answer, and asks nobody.
+func TestBefore(t *testing.T) {
+	tm, err := carried.Open("coltec-network", ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(given map[string]string) Record {
+		t.Helper()
+		answers, err := tm.Answer(given, func(q Question, def *string) (string, error) {
+			if q.Before != nil {
+				t.Errorf("%s is asked for", q.Name)
+			}
+			return *def, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return NewRecord("coltec-network", tm, answers)
+	}
+	fresh := map[string]string{"org": "acme", "project": "widget", "env": "dev-a"}
+	now := made(fresh)
+	if now.Answers["agent_context"] != "false" || now.For(tm)["agent_context"] != "false" {
+		t.Errorf("a new one: %q", now.Answers)
+	}
+	old := Record{Answers: maps.Clone(fresh)}
+	old.Answers["gone"] = "asked no longer"
+	given := old.For(tm)
+	if given["agent_context"] != "true" || given["gone"] != "" {
+		t.Errorf("an old one: %q", given)
+	}
+	if again := made(given); again.Answers["agent_context"] != "true" {
+		t.Errorf("an old one after an update: %q", again.Answers)
 	}
 }
 
@@ -143,6 +229,7 @@ func TestMaliciousTemplates(t *testing.T) {
 		"bad action":    {"template.yaml": yaml, "files/x.tmpl": "{{.secret}}"},
 		"itself":        {"template.yaml": "name: evil\nversion: 1\nextends: ./\n"},
 		"no merge":      {"template.yaml": yaml + "unknown: 1\n"},
+		"before alone":  {"template.yaml": yaml + "questions: [{name: a, type: text, before: b}]\n"},
 		"bad type":      {"template.yaml": yaml + "questions: [{name: a, type: secret}]\n"},
 		"not json":      {"template.yaml": yaml, "files/a.json.tmpl": "{"},
 	} {

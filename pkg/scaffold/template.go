@@ -17,18 +17,22 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/yamlfile"
 )
 
 // Question is one thing that a template wants to know. Secrets are never asked.
 type Question struct {
 	Name    string   `yaml:"name" json:"name"`
-	Type    string   `yaml:"type" json:"type"` // slug, text, bool, choice
+	Type    string   `yaml:"type" json:"type"` // slug, text, bool, choice, list
 	Help    string   `yaml:"help" json:"help,omitempty"`
 	Default *string  `yaml:"default" json:"default,omitempty"` // a template over the answers before it
 	Choices []string `yaml:"choices" json:"choices,omitempty"`
 	Pattern string   `yaml:"pattern" json:"pattern,omitempty"` // the whole answer fits this regular expression
 	Example string   `yaml:"example" json:"example,omitempty"`
+	// Before is the answer of a workspace that was made before the template had the question.
+	// One that has it is asked of nobody: its default is that of a new workspace.
+	Before *string `yaml:"before" json:"before,omitempty"`
 }
 
 // FileRule is what is special about one file.
@@ -303,8 +307,11 @@ func (q Question) valid() error {
 	if _, err := regexp.Compile(q.Pattern); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"slug", "text", "bool", "choice"}, q.Type) {
-		return fmt.Errorf("type %q is none of slug, text, bool, choice", q.Type)
+	if !slices.Contains([]string{"slug", "text", "bool", "choice", "list"}, q.Type) {
+		return fmt.Errorf("type %q is none of slug, text, bool, choice, list", q.Type)
+	}
+	if q.Before != nil && q.Default == nil {
+		return errors.New("it has an answer for workspaces of before, and none for new ones: give it a default")
 	}
 	return nil
 }
@@ -314,7 +321,7 @@ func (q Question) Check(answer string) (any, error) {
 	refuse := func(rule string) error {
 		err := fmt.Errorf("cannot take %s=%q: %s", q.Name, answer, rule)
 		if q.Example != "" {
-			err = hint.Wrap(err, "for example: --data %s=%s", q.Name, q.Example)
+			err = hint.Wrap(err, "for example: --data %s", hint.Word(q.Name+"="+q.Example))
 		}
 		return err
 	}
@@ -333,8 +340,19 @@ func (q Question) Check(answer string) (any, error) {
 		return nil, refuse("it must be true or false")
 	case "choice":
 		if !slices.Contains(q.Choices, answer) {
-			return nil, refuse("it must be one of " + strings.Join(q.Choices, ", "))
+			return nil, refuse("it must be one of " + strings.Join(q.Choices, ", ") + q.meant(answer))
 		}
+	case "list":
+		words := strings.FieldsFunc(answer, func(r rune) bool { return r == ',' || r == ' ' })
+		for i, word := range words {
+			if !slices.Contains(q.Choices, word) {
+				return nil, refuse(fmt.Sprintf("%q is none of %s%s", word, strings.Join(q.Choices, ", "), q.meant(word)))
+			}
+			if slices.Contains(words[:i], word) {
+				return nil, refuse(word + " is in it twice")
+			}
+		}
+		return words, nil
 	}
 	if strings.ContainsAny(answer, "\x00\n\r") {
 		return nil, refuse("it must be one line")
@@ -343,4 +361,12 @@ func (q Question) Check(answer string) (any, error) {
 		return nil, refuse("it must fit " + q.Pattern)
 	}
 	return answer, nil
+}
+
+// meant asks whether one of the choices was meant; "" where none is near.
+func (q Question) meant(word string) string {
+	if near := spec.Nearest(word, q.Choices); near != "" {
+		return fmt.Sprintf(" (did you mean %s?)", near)
+	}
+	return ""
 }

@@ -75,6 +75,17 @@ func adoptAgents(s *Spec) {
 	y.Exclude = slices.Concat(y.Exclude, exclude, agents.Exclude(listed, named))
 }
 
+// Carried are the listed agents, as they are known, with what the spec has carried of them.
+func (s *Spec) Carried() (list []agents.Agent) {
+	for _, a := range s.Agents {
+		known, _ := agents.Find(a.Name)
+		known.Name = a.Name
+		known.Carry = slices.Concat(known.Carry, a.Include)
+		list = append(list, known)
+	}
+	return list
+}
+
 // leaveCredentials has what programs keep credentials in left out of the other replicas of
 // the home, unless an include names it.
 func leaveCredentials(s *Spec) {

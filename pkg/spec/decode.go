@@ -162,7 +162,7 @@ func (d *decoder) unknown(path string, e entry, known []string) {
 		what = "unknown key"
 	}
 	advice := didYouMean(e.key, known)
-	if strings.HasPrefix(path, "persistence.remotes.") && nearest(e.key, known) == "" && isOption(e.key) {
+	if strings.HasPrefix(path, "persistence.remotes.") && Nearest(e.key, known) == "" && isOption(e.key) {
 		advice = ": options of rclone's back end belong under options"
 	}
 	d.add(e.at, "%s%s%s", what, where, advice)

@@ -301,8 +301,8 @@ func TestNearest(t *testing.T) {
 	known := []string{"interval", "priority", "path", "remote", "remote_path"}
 	tests := map[string]string{"intervall": "interval", "intreval": "interval", "Interval": "interval", "pth": "path", "remotepath": "remote_path", "remot": "remote", "kubernetes": "", "x": "", "": ""}
 	for text, want := range tests {
-		if got := nearest(text, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", text, got, want)
+		if got := Nearest(text, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

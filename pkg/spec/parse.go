@@ -54,7 +54,7 @@ func Load(path string) (*Spec, error) {
 		return nil, hint.Wrap(fmt.Errorf("cannot read spec %q: %w", path, os.ErrNotExist), `make one with "coltec new", or name another with COLTEC_CONFIG`)
 	}
 	if errors.Is(err, wholefile.ErrIrregular) || errors.Is(err, wholefile.ErrTooLarge) {
-		return nil, hint.Wrap(fmt.Errorf("cannot read spec %q: %w", path, errors.Unwrap(err)), "something else is in its place: see ls -l %s", path)
+		return nil, hint.Wrap(fmt.Errorf("cannot read spec %q: %w", path, errors.Unwrap(err)), "something else is in its place: see ls -l %s", hint.Word(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read spec %q: %w", path, errors.Unwrap(err))

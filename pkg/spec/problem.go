@@ -120,8 +120,8 @@ func shown(value string) string {
 	return `"` + value + `"`
 }
 
-// nearest returns the known word that text was probably meant to be, or "".
-func nearest(text string, known []string) string {
+// Nearest returns the known word that text was probably meant to be, or "".
+func Nearest(text string, known []string) string {
 	best, bestAt := "", 1+max(1, len(text)/3) // a third of the letters wrong is not a typing error any more
 	for _, k := range known {
 		if d := distance(strings.ToLower(text), k, bestAt); d < bestAt {
@@ -160,7 +160,7 @@ func distance(a, b string, limit int) int {
 
 // didYouMean is the end of an error about an unknown word.
 func didYouMean(text string, known []string) string {
-	if near := nearest(text, known); near != "" {
+	if near := Nearest(text, known); near != "" {
 		return fmt.Sprintf(` (did you mean "%s"?)`, near)
 	}
 	return " (known: " + strings.Join(known, ", ") + ")"

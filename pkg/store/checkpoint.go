@@ -93,7 +93,7 @@ func (h *Head) MayPin(name, text string) error {
 	}
 	if c, is := h.Checkpoint(name); is {
 		return hint.Wrap(fmt.Errorf("cannot make checkpoint %s: %w, generation %d of %s", name, ErrCheckpointExists, c.Number, c.Time.Format(time.RFC3339)),
-			"choose another name, or remove that one first: coltecd checkpoint --remove %s", name)
+			"choose another name, or remove that one first: coltecd checkpoint --remove %s", hint.Word(name))
 	}
 	if h.Generation == 0 {
 		return fmt.Errorf("cannot make checkpoint %s: %w", name, ErrNothingToName)

@@ -1,0 +1,38 @@
+package daemon
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// placed remembers which replicas were restored when it was asked last.
+type placed struct {
+	mu    sync.Mutex
+	names string
+}
+
+// news reports whether other ones are restored now.
+func (p *placed) news(doc status.Document) bool {
+	var names []string
+	for _, r := range doc.Replicas {
+		if doc.RestoreOf(r) == status.RestoreDone {
+			names = append(names, r.Name)
+		}
+	}
+	now := strings.Join(names, " ")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.names
+	p.names = now
+	return now != was
+}
+
+// forget has the next look at agents be one: what was seen a moment ago is of a home before its
+// restore, and whoever waits for that asks for its conversations at once.
+func (t *turns) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.at = t.at.Add(-2 * looksEvery)
+}
