@@ -8,6 +8,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 // The daemon is the control.Handler of its socket.
@@ -36,7 +37,11 @@ func (d *daemon) Sync(ctx context.Context, req control.SyncRequest, say func(str
 	_, replicas, _ = engine.Status()
 	for _, r := range replicas {
 		if len(req.Names) == 0 || slices.Contains(req.Names, r.Name) {
-			say(fmt.Sprintf("%s: %s", r.Name, r.State))
+			state := r.State
+			if err == nil && state == status.ReplicaSyncing {
+				state = status.ReplicaSynced // all was in the bucket; the next cycle has begun since
+			}
+			say(fmt.Sprintf("%s: %s", r.Name, state))
 		}
 	}
 	return err

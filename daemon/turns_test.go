@@ -139,3 +139,22 @@ func TestChangesOfAgents(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// The engine waits for turns before a hand-over: it is given what does.
+func TestAHandOverWaitsForTurns(t *testing.T) {
+	s, talk := agentHome(t)
+	s.turns = &turns{}
+	o, err := s.engineOptions()
+	if err != nil || o.Turns == nil {
+		t.Fatalf("the engine has nothing that waits; %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		said(t, talk, claudePrompt)
+		time.AfterFunc(time.Second, func() { said(t, talk, claudeAnswer) })
+		begin := time.Now()
+		o.Turns(t.Context())
+		if took := time.Since(begin); took < time.Second || took >= turnPatience {
+			t.Errorf("it waited %v for an answer that came after a second", took)
+		}
+	})
+}

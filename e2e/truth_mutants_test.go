@@ -59,7 +59,14 @@ func TestTruthCatchesMutants(t *testing.T) {
 		t.Run(m.reason, func(t *testing.T) {
 			told := newTruth(t, 1)
 			told.runs(program, "")
-			if e := m.goes(told); e.left.empty() {
+			e := m.goes(told)
+			for range mutantStops - 1 { // what is written while it stops may be at rest by chance
+				if !e.left.empty() {
+					break
+				}
+				e = m.goes(told)
+			}
+			if e.left.empty() {
 				t.Errorf("nothing stayed, so that there is nothing to leave out: %s", e.text)
 			}
 			for _, story := range told.stories {

@@ -13,6 +13,9 @@ import (
 // The step of a checkpoint at which a crash test kills the process.
 var pointPinned = killpoint.New("checkpoint:pinned")
 
+// naming gives generations names, and takes them away.
+type naming struct{ *loop }
+
 // Checkpoint brings what changed to the bucket, and gives the generation that results a
 // name. An error that is account.ErrOnlyHere comes with the checkpoint: what it names is in
 // the checkpoint in an older state, or not at all. After any other error there is none, but
@@ -22,11 +25,11 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 		return made, err
 	}
 	var outcome error
-	err = e.call(ctx, func() { made, outcome = e.checkpoint(ctx, name, text) })
+	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpoint(ctx, name, text) })
 	return made, errors.Join(err, outcome)
 }
 
-func (l *loop) checkpoint(ctx context.Context, name, text string) (made store.Checkpoint, err error) {
+func (l naming) checkpoint(ctx context.Context, name, text string) (made store.Checkpoint, err error) {
 	if err := l.mayCheckpoint(); err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
@@ -52,7 +55,7 @@ func (l *loop) checkpoint(ctx context.Context, name, text string) (made store.Ch
 }
 
 // askAll has the course of every member take a step.
-func (l *loop) askAll(ev event) {
+func (l naming) askAll(ev event) {
 	for _, m := range l.members {
 		l.stepMember(m, ev)
 	}
@@ -61,14 +64,14 @@ func (l *loop) askAll(ev event) {
 // RemoveCheckpoint takes a name away. What only it referred to becomes garbage.
 func (e *Engine) RemoveCheckpoint(ctx context.Context, name string) error {
 	var outcome error
-	err := e.call(ctx, func() { outcome = e.removeCheckpoint(ctx, name) })
+	err := e.call(ctx, func() { outcome = naming{e.loop}.removeCheckpoint(ctx, name) })
 	if err = errors.Join(err, outcome); err != nil {
 		return fmt.Errorf("cannot remove checkpoint %s: %w", name, err)
 	}
 	return nil
 }
 
-func (l *loop) removeCheckpoint(ctx context.Context, name string) error {
+func (l naming) removeCheckpoint(ctx context.Context, name string) error {
 	if err := l.mayCheckpoint(); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (l *loop) removeCheckpoint(ctx context.Context, name string) error {
 }
 
 // named writes a head in which the names of generations changed.
-func (l *loop) named(ctx context.Context, change func(*store.Head)) error {
+func (l naming) named(ctx context.Context, change func(*store.Head)) error {
 	if err := l.lease.ResolveDoubt(ctx); err != nil {
 		return err
 	}
@@ -92,7 +95,7 @@ func (l *loop) named(ctx context.Context, change func(*store.Head)) error {
 }
 
 // mayCheckpoint says why no head can be written now.
-func (l *loop) mayCheckpoint() error {
+func (l naming) mayCheckpoint() error {
 	switch {
 	case !l.writers():
 		return errors.New("this workspace has no replica that writes")

@@ -218,13 +218,13 @@ func (b *box) name() {
 	for name := range y.named {
 		if y.rnd.IntN(3) == 0 {
 			delete(y.named, name) // a removal in doubt is one, as far as nobody counts on the name
-			_ = b.e.removeCheckpoint(y.t.Context(), name)
+			_ = naming{b.e.loop}.removeCheckpoint(y.t.Context(), name)
 			return
 		}
 		break
 	}
 	name := fmt.Sprint("c", y.past)
-	made, err := b.e.checkpoint(y.t.Context(), name, "")
+	made, err := naming{b.e.loop}.checkpoint(y.t.Context(), name, "")
 	y.note(b.e)
 	if err == nil {
 		y.remember(made.Generation)

@@ -81,9 +81,12 @@ func (t *tenure) loginsDue() bool {
 // those may use what was not taken.
 const takes = 3
 
+// custody takes and gives logins in their turn.
+type custody struct{ *loop }
+
 // keepLogins takes the logins under a lease that was acquired, before anything is restored,
 // and pushes what changed. That it cannot holds up nothing else.
-func (l *loop) keepLogins(ctx context.Context) {
+func (l custody) keepLogins(ctx context.Context) {
 	if !l.loginsDue() || l.now().Before(l.turn.next) || ctx.Err() != nil {
 		return
 	}
@@ -102,7 +105,7 @@ func (l *loop) keepLogins(ctx context.Context) {
 }
 
 // giveLogins pushes what changed; a change meanwhile is told after it.
-func (l *loop) giveLogins(ctx context.Context) {
+func (l custody) giveLogins(ctx context.Context) {
 	err := l.work(ctx, func(ctx context.Context) error { return l.o.Logins.Give(ctx, l.head) })
 	l.turn = l.turn.gave(err, l.instant())
 	if err != nil {
@@ -115,7 +118,7 @@ const lastMost = 3 * time.Second
 
 // lastLogins pushes what changed before the lease is given back. The replicas have their
 // turn whatever came of it.
-func (l *loop) lastLogins(ctx context.Context) bool {
+func (l custody) lastLogins(ctx context.Context) bool {
 	if l.o.Logins == nil || !l.writable() {
 		return true
 	}

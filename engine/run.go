@@ -98,7 +98,7 @@ func (l *loop) cycles(ctx context.Context) {
 	if l.writers() {
 		l.keepLease(ctx)
 		l.handOver(ctx)
-		l.keepLogins(ctx)
+		custody{l}.keepLogins(ctx)
 	}
 	for _, m := range l.members {
 		if !m.Writes() && m.due(l.now()) {

@@ -35,7 +35,7 @@ func (l *loop) finishReplicas() error {
 	}
 	var err error
 	for range lapsesMax {
-		if err = l.regain(ctx); err == nil && l.writable() && l.lastLogins(ctx) && l.flush(ctx) {
+		if err = l.regain(ctx); err == nil && l.writable() && (custody{l}).lastLogins(ctx) && l.flush(ctx) {
 			pointReleased.Reach()
 			l.o.Log.Info("lease released with the last commit", "dirty", l.lease.Head().Dirty)
 			return nil
@@ -229,7 +229,7 @@ func (l *loop) handOver(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // not all was pushed: the end does that, and gives it back
 	}
-	l.lastLogins(ctx)
+	(custody{l}).lastLogins(ctx)
 	if err := l.lease.Release(ctx, l.left()); err != nil {
 		l.noteLease(err)
 		return

@@ -14,16 +14,7 @@ func cmdAgents(p *program) *cli.Command {
 		ArgsUsage:   "[NAME]",
 		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "answer in JSON"}},
 		Subcommands: []*cli.Command{cmdAgentsCheck(p), cmdAgentsLogout(p)},
-		Action: func(c *cli.Context) error {
-			list, err := agentpage.Find(c.Args().First())
-			if err != nil {
-				return err
-			}
-			if c.Bool("json") {
-				return p.printJSON(list)
-			}
-			return agentpage.Print(p.out, list)
-		},
+		Action:      func(c *cli.Context) error { return agentpage.Show(c, p.out, p.raw.out) },
 	}
 }
 

@@ -43,7 +43,7 @@ func cmdInit(p *program) *cli.Command {
 where the spec is. It shows the difference and asks. org, project and env come from the git remote and the folder's name
 where --data does not say them. A project without a devcontainer.json gets one, as from coltec new. What bringing the
 container up does on this host is shown, too: to say yes is to agree to it.`,
-		Action: func(c *cli.Context) error { return p.initialize(c) },
+		Action: func(c *cli.Context) error { return grafter{p}.initialize(c) },
 	}
 }
 
@@ -71,7 +71,10 @@ type joining struct {
 	remove bool
 }
 
-func (p *program) initialize(c *cli.Context) error {
+// grafter brings Coltec into projects as they are, and takes it out again.
+type grafter struct{ *program }
+
+func (p grafter) initialize(c *cli.Context) error {
 	folder, err := filepath.Abs(c.Args().First())
 	if err != nil {
 		return err
@@ -148,7 +151,7 @@ func inFolder(folder, name string) string {
 
 // initFresh makes a workspace of a project without a dev container, as new does, with what
 // the project says of itself for answers.
-func (p *program) initFresh(c *cli.Context, folder string) error {
+func (p grafter) initFresh(c *cli.Context, folder string) error {
 	if _, err := scaffold.ReadRecord(folder); !errors.Is(err, scaffold.ErrNoRecord) {
 		return hint.Wrap(errors.Join(noConfig(folder, configName), err), "coltec update %s", folder)
 	}
@@ -172,7 +175,7 @@ func (p *program) initFresh(c *cli.Context, folder string) error {
 }
 
 // answersFor are what --data says, and for org, project and env what the folder says otherwise.
-func (p *program) answersFor(c *cli.Context, folder string) (map[string]string, error) {
+func (p grafter) answersFor(c *cli.Context, folder string) (map[string]string, error) {
 	given, err := data(c)
 	if err != nil {
 		return nil, err
@@ -202,7 +205,7 @@ func firstSlug(names ...string) string {
 }
 
 // join says what is to be done to a project.
-func (p *program) join(c *cli.Context, folder, at string) (*joining, error) {
+func (p grafter) join(c *cli.Context, folder, at string) (*joining, error) {
 	if _, err := scaffold.Recover(folder); err != nil {
 		return nil, err
 	}
@@ -246,7 +249,7 @@ func (p *program) join(c *cli.Context, folder, at string) (*joining, error) {
 }
 
 // placeSaid is where a project is in its container: as --data says, or its files.
-func (p *program) placeSaid(c *cli.Context, project graft.Project) (string, error) {
+func (p grafter) placeSaid(c *cli.Context, project graft.Project) (string, error) {
 	given, err := data(c)
 	if err != nil || given["folder"] != "" {
 		return path.Clean(given["folder"]), err
@@ -255,7 +258,7 @@ func (p *program) placeSaid(c *cli.Context, project graft.Project) (string, erro
 }
 
 // joinSpec plans the spec of a project that has none.
-func (p *program) joinSpec(c *cli.Context, j *joining, place string) error {
+func (p grafter) joinSpec(c *cli.Context, j *joining, place string) error {
 	const name = "project"
 	t, err := carried.Open(name, ".")
 	if err != nil {
@@ -312,7 +315,7 @@ func readInit(folder, at string) (initRecord, error) {
 }
 
 // mayJoin shows what init would do, and asks.
-func (p *program) mayJoin(c *cli.Context, j *joining) (bool, error) {
+func (p grafter) mayJoin(c *cli.Context, j *joining) (bool, error) {
 	if found, err := configs(j.folder); err == nil && len(found) > 1 && found[0] == graft.Usual && found[1] == graft.AtRoot {
 		p.say("note: %s hides %s, which nothing reads", graft.Usual, graft.AtRoot)
 	}
@@ -341,7 +344,7 @@ func (p *program) mayJoin(c *cli.Context, j *joining) (bool, error) {
 
 // confirmed asks a person whether to go on. false without an error is no error: it was a
 // dry run, or the answer was no.
-func (p *program) confirmed(c *cli.Context) (bool, error) {
+func (p grafter) confirmed(c *cli.Context) (bool, error) {
 	if c.Bool("dry-run") {
 		p.say("nothing is written: --dry-run")
 		return false, nil
@@ -362,7 +365,7 @@ func (p *program) confirmed(c *cli.Context) (bool, error) {
 
 // write does what join planned. The edit of the devcontainer.json comes last: a project whose
 // file is as it was works as it did.
-func (p *program) write(j *joining) error {
+func (p grafter) write(j *joining) error {
 	if j.plan != nil {
 		if err := j.plan.Write(j.folder); err != nil {
 			return err
@@ -428,7 +431,7 @@ func writeIn(folder, name string, b []byte, mode fs.FileMode) error {
 }
 
 // agreeJoined keeps that the user agreed to what was shown, and to what the spec asks for.
-func (p *program) agreeJoined(c *cli.Context, j *joining) error {
+func (p grafter) agreeJoined(c *cli.Context, j *joining) error {
 	record, err := p.agreed(j.folder)
 	if err != nil {
 		return err
@@ -453,7 +456,7 @@ func (p *program) agreeJoined(c *cli.Context, j *joining) error {
 }
 
 // initRemove takes out of a project what init brought into it.
-func (p *program) initRemove(c *cli.Context, folder string) error {
+func (p grafter) initRemove(c *cli.Context, folder string) error {
 	b, err := optional(folder, initName)
 	if err != nil {
 		return err
@@ -500,7 +503,7 @@ func (p *program) initRemove(c *cli.Context, folder string) error {
 }
 
 // stopped is the error of a folder whose container runs: what it has is pushed first.
-func (p *program) stopped(c *cli.Context, folder string) error {
+func (p grafter) stopped(c *cli.Context, folder string) error {
 	tools, err := devcontainer.Docker(p.environ)
 	if err != nil {
 		return nil // no container either
@@ -513,7 +516,7 @@ func (p *program) stopped(c *cli.Context, folder string) error {
 }
 
 // takeOut does what initRemove planned.
-func (p *program) takeOut(j *joining) error {
+func (p grafter) takeOut(j *joining) error {
 	if j.was != nil {
 		if err := j.writeConfig(); err != nil {
 			return err

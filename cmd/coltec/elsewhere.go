@@ -29,7 +29,7 @@ var notSeeded = []string{logsName, ".devcontainer/coltec/bin"}
 
 // fitHost makes the configuration fit what the containers are run by. Where that is another
 // machine, the workspace is in a volume there, and the user is told.
-func (p *program) fitHost(ctx context.Context, a *ascent) error {
+func (p renewer) fitHost(ctx context.Context, a *ascent) error {
 	if a.tools.Podman() && !a.tools.Rootless(ctx) {
 		text, err := devcontainer.WithHostUsers(a.config.text)
 		if err != nil {
@@ -57,7 +57,7 @@ func (p *program) fitHost(ctx context.Context, a *ascent) error {
 
 // prepareVolume brings the container up without its hooks, and gives an empty volume the
 // directory of the spec, and to the workspace's user: the hooks need both.
-func (p *program) prepareVolume(ctx context.Context, a *ascent) error {
+func (p renewer) prepareVolume(ctx context.Context, a *ascent) error {
 	ct, ok, err := a.tools.Of(ctx, a.w.folder)
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (p *program) prepareVolume(ctx context.Context, a *ascent) error {
 
 // seed writes the directory of the spec into a volume that has no spec. One that has is not
 // touched: it is as the workspace left it there.
-func (p *program) seed(ctx context.Context, a *ascent, ct devcontainer.Container) error {
+func (p renewer) seed(ctx context.Context, a *ascent, ct devcontainer.Container) error {
 	dir := ct.Workspace()
 	if dir == "" {
 		return nil // a container of before, with a mount of its own

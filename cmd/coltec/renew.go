@@ -31,10 +31,13 @@ import (
 // kill, if it runs.
 const removeExisting = "--remove-existing-container"
 
+// renewer fits what a container is made from to the workspace and to where Docker is.
+type renewer struct{ *program }
+
 // renew looks whether the container that is there was made from what is in the workspace now,
 // and has it made anew where the user wants that: coltecd pushes and ends before. text is
 // what the dev container CLI gets.
-func (p *program) renew(c *cli.Context, a *ascent) (text []byte, err error) {
+func (p renewer) renew(c *cli.Context, a *ascent) (text []byte, err error) {
 	files, err := builtBy(a.config)
 	if err != nil {
 		return nil, err
@@ -68,7 +71,7 @@ func (p *program) renew(c *cli.Context, a *ascent) (text []byte, err error) {
 }
 
 // wantsAnew says in what a container differs from what it would be made from now, and asks.
-func (p *program) wantsAnew(c *cli.Context, a *ascent, was, now devcontainer.Made) (bool, error) {
+func (p renewer) wantsAnew(c *cli.Context, a *ascent, was, now devcontainer.Made) (bool, error) {
 	if was == nil { // not known
 		return false, nil
 	}
@@ -87,7 +90,7 @@ func (p *program) wantsAnew(c *cli.Context, a *ascent, was, now devcontainer.Mad
 
 // end ends a container in order, so that it can be removed: coltecd pushes and gives the lease
 // back, then Docker stops it.
-func (p *program) end(ctx context.Context, a *ascent, ct devcontainer.Container) error {
+func (p renewer) end(ctx context.Context, a *ascent, ct devcontainer.Container) error {
 	if !ct.Running {
 		return nil
 	}
@@ -193,7 +196,7 @@ func hashIn(root *os.Root, name string) (string, error) {
 
 // standing compares a container with the spec before coltecd is started in it: what its user
 // cannot write is said with its mend, or given to that user.
-func (p *program) standing(c *cli.Context, a *ascent, ct devcontainer.Container) error {
+func (p renewer) standing(c *cli.Context, a *ascent, ct devcontainer.Container) error {
 	found, err := lookInside(c.Context, a.tools, ct, a.w)
 	if err != nil || found == nil {
 		return err
@@ -231,7 +234,7 @@ func (p *program) standing(c *cli.Context, a *ascent, ct devcontainer.Container)
 	return err
 }
 
-func (p *program) sayFault(a *ascent, err error) {
+func (p renewer) sayFault(a *ascent, err error) {
 	if err == nil {
 		return
 	}

@@ -96,7 +96,7 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 	if err := p.consent(c, a.w, a.config, a.given); err != nil {
 		return err
 	}
-	if err := p.fitHost(c.Context, a); err != nil {
+	if err := (renewer{p}).fitHost(c.Context, a); err != nil {
 		return err
 	}
 	if err := p.writeFeature(a.w); err != nil { // the dev container CLI needs it by itself, too
@@ -121,13 +121,13 @@ func (p *program) mayUp(c *cli.Context, a *ascent, at string) error {
 // settled. A hook that failed leaves a container that works: coltecd is started there all
 // the same, and the error is reported at the end.
 func (p *program) bringUp(c *cli.Context, a *ascent) error {
-	text, err := p.renew(c, a)
+	text, err := (renewer{p}).renew(c, a)
 	if err != nil {
 		return err
 	}
 	a.config.text = text
 	if a.elsewhere != "" {
-		if err := p.prepareVolume(c.Context, a); err != nil {
+		if err := (renewer{p}).prepareVolume(c.Context, a); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	if err != nil || !ok || !ct.Running {
 		return errors.Join(upErr, err, errUnless(upErr != nil || err != nil, "the container is not running"))
 	}
-	if err := p.standing(c, a, ct); err != nil {
+	if err := (renewer{p}).standing(c, a, ct); err != nil {
 		return errors.Join(upErr, err)
 	}
 	if err := p.handOver(c.Context, a.tools, ct, a.secrets, a.plain, a.say); err != nil {

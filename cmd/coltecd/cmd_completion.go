@@ -9,9 +9,12 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
+// completer knows the words that a shell may complete.
+type completer struct{ *program }
+
 // wordsFor are what a shell may complete a word with, by the spec and the status file: it
 // asks neither coltecd nor a bucket.
-func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
+func (p completer) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
 	switch {
 	case at.Flag == "config", at.Flag == "secrets-file", at.Name == "FILE", at.Name == "PATH":
 		return nil, cmdline.Files
@@ -44,7 +47,7 @@ func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind)
 }
 
 // nearSpec is the spec here or above, or an empty one.
-func (p *program) nearSpec() *spec.Spec {
+func (p completer) nearSpec() *spec.Spec {
 	if path, err := p.specNear(""); err == nil {
 		if sp, err := daemon.LoadSpec(path); err == nil {
 			return sp
@@ -54,7 +57,7 @@ func (p *program) nearSpec() *spec.Spec {
 }
 
 // unitWords are the units that ran last, or else the services of the spec.
-func (p *program) unitWords() (list []cmdline.Candidate) {
+func (p completer) unitWords() (list []cmdline.Candidate) {
 	for _, u := range p.lastStatus().Units {
 		list = append(list, cmdline.Candidate{Word: u.Name, Text: u.Kind + ", " + u.State})
 	}
@@ -67,7 +70,7 @@ func (p *program) unitWords() (list []cmdline.Candidate) {
 	return list
 }
 
-func (p *program) replicaWords() (list []cmdline.Candidate) {
+func (p completer) replicaWords() (list []cmdline.Candidate) {
 	for _, r := range p.nearSpec().Replicas() {
 		list = append(list, cmdline.Candidate{Word: r.Name, Text: "replica of " + r.Path})
 	}
@@ -75,7 +78,7 @@ func (p *program) replicaWords() (list []cmdline.Candidate) {
 }
 
 // lastStatus is what coltecd wrote last; an empty document if there is none.
-func (p *program) lastStatus() (doc status.Document) {
+func (p completer) lastStatus() (doc status.Document) {
 	path, err := p.specNear("")
 	if err != nil {
 		return doc

@@ -42,11 +42,14 @@ func cmdInstall(p *program) *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the unit and change nothing"},
 		),
 		Description: "The variables that the spec names are taken from --secrets-file and the environment, and kept in a file that only you can read.",
-		Action:      func(c *cli.Context) error { return p.install(c) },
+		Action:      func(c *cli.Context) error { return installer{p}.install(c) },
 	}
 }
 
-func (p *program) install(c *cli.Context) error {
+// installer makes a workspace run on a machine without a container.
+type installer struct{ *program }
+
+func (p installer) install(c *cli.Context) error {
 	s, sp, err := p.setUp(c)
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func (p *program) install(c *cli.Context) error {
 
 // given adds to values what the spec names and this call has, and refuses to go on without
 // what it cannot do without.
-func (p *program) given(c *cli.Context, sp *spec.Spec, values secret.Values) error {
+func (p installer) given(c *cli.Context, sp *spec.Spec, values secret.Values) error {
 	if file := secret.File(c.String("secrets-file")); file != "" {
 		told, err := file.Get(c.Context, nil)
 		if err != nil {
@@ -186,7 +189,7 @@ func (s *installing) writeEnv(values secret.Values) error {
 }
 
 // keepWithout starts coltecd with its own keeper, and says what a boot needs.
-func (p *program) keepWithout(ctx context.Context, s *installing) error {
+func (p installer) keepWithout(ctx context.Context, s *installing) error {
 	if s.User != "" && s.User != "root" {
 		return hint.Wrap(errors.New("no systemd runs here, which could run it as the owner of the folder"), "install it as that user: su %s -c '%s install --user'; --user alone runs it as you are", s.User, p.name)
 	}
@@ -203,7 +206,7 @@ func (p *program) keepWithout(ctx context.Context, s *installing) error {
 }
 
 // keepBySystemd writes the unit and starts it.
-func (p *program) keepBySystemd(ctx context.Context, s *installing) error {
+func (p installer) keepBySystemd(ctx context.Context, s *installing) error {
 	file := filepath.Join(s.dir, s.Service())
 	if err := ours(file); err != nil {
 		return err
@@ -240,7 +243,7 @@ func ours(file string) error {
 	return err
 }
 
-func (p *program) systemctl(ctx context.Context, s *installing, args ...string) error {
+func (p installer) systemctl(ctx context.Context, s *installing, args ...string) error {
 	if !s.system {
 		args = append([]string{"--user"}, args...)
 	}

@@ -129,7 +129,7 @@ func (p *program) loadFor(c *cli.Context) (daemon.Options, error) {
 
 // load reads the spec at path, with what the environment changes of it.
 func (p *program) load(path string) (daemon.Options, error) {
-	if err := p.takeInstalled(path); err != nil {
+	if err := (installer{p}).takeInstalled(path); err != nil {
 		return daemon.Options{}, err
 	}
 	sp, err := daemon.ReadSpec(path, p.lookup)

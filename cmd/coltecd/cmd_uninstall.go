@@ -17,11 +17,11 @@ func cmdUninstall(p *program) *cli.Command {
 		Usage:     "push what is pending, stop, and undo install; the folder and the file with its variables stay",
 		ArgsUsage: "[DIR]",
 		Flags:     systemFlags(),
-		Action:    func(c *cli.Context) error { return p.uninstall(c) },
+		Action:    func(c *cli.Context) error { return installer{p}.uninstall(c) },
 	}
 }
 
-func (p *program) uninstall(c *cli.Context) error {
+func (p installer) uninstall(c *cli.Context) error {
 	s, _, err := p.setUp(c)
 	if err != nil {
 		return err

@@ -105,8 +105,11 @@ func (p *program) probed(c *cli.Context) (map[string]bool, error) {
 // without a person.
 func reaches(doc status.Document, goal string, probed map[string]bool) (bool, error) {
 	if goal == "agents" {
-		doc.Replicas = slices.DeleteFunc(slices.Clone(doc.Replicas), func(r status.Replica) bool { return r.Name != spec.HomeReplica })
-		if len(doc.Replicas) == 0 {
+		home := slices.DeleteFunc(slices.Clone(doc.Replicas), func(r status.Replica) bool { return r.Name != spec.HomeReplica })
+		switch {
+		case len(home) > 0:
+			doc.Replicas = home
+		case len(doc.Agents) == 0: // else a replica of another name is of the home, and carries them
 			return false, hint.Wrap(errors.New("this workspace has no replica home: nothing of its agents is carried"), "see agents in the spec")
 		}
 	}

@@ -37,7 +37,7 @@ type installing struct {
 const systemConfig = "/etc"
 
 // setUp finds out what is to be installed.
-func (p *program) setUp(c *cli.Context) (*installing, *spec.Spec, error) {
+func (p installer) setUp(c *cli.Context) (*installing, *spec.Spec, error) {
 	if c.Bool("user") && c.Bool("system") {
 		return nil, nil, cmdline.Usage("--user and --system are two ways: name one")
 	}
@@ -69,7 +69,7 @@ func (p *program) setUp(c *cli.Context) (*installing, *spec.Spec, error) {
 	if s.system { // not in a home that another user may redirect
 		s.env = s.EnvFile(systemConfig)
 	}
-	return s, sp, s.find(p, config)
+	return s, sp, s.find(p.program, config)
 }
 
 // find says where units go, and whether a systemd takes them.
@@ -100,7 +100,7 @@ func (s *installing) find(p *program, config string) error {
 }
 
 // specIn is the spec of the folder that a verb is told, else as every verb finds it.
-func (p *program) specIn(c *cli.Context) (string, error) {
+func (p installer) specIn(c *cli.Context) (string, error) {
 	if dir := c.Args().First(); dir != "" {
 		return p.realPath(filepath.Join(dir, daemon.SpecName), "DIR")
 	}
@@ -121,7 +121,7 @@ func there(path string) bool {
 }
 
 // configDir is where this user's programs are configured.
-func (p *program) configDir() (string, error) {
+func (p installer) configDir() (string, error) {
 	if dir := p.env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
 		return dir, nil
 	}
@@ -134,7 +134,7 @@ func (p *program) configDir() (string, error) {
 
 // takeInstalled adds the variables that install kept for the spec at path, where the
 // environment has none of that name: a start by hand is the same start.
-func (p *program) takeInstalled(path string) error {
+func (p installer) takeInstalled(path string) error {
 	sp, err := daemon.LoadSpec(path)
 	if err != nil {
 		return nil // whoever reads it next says so
@@ -156,7 +156,7 @@ func (p *program) takeInstalled(path string) error {
 }
 
 // installed reads the variables of an installation; none where there is none.
-func (p *program) installed(file string) (secret.Values, error) {
+func (p installer) installed(file string) (secret.Values, error) {
 	text, err := wholefile.Read(file, wholefile.ByHand)
 	if errors.Is(err, fs.ErrNotExist) {
 		return secret.Values{}, nil

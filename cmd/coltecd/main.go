@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := newProgram(io, environ)
 	p.name = filepath.Base(args[0])
 	if words, ok := cmdline.Completing(args); ok {
-		cmdline.Complete(p.out, newApp(p), words, p.wordsFor)
+		cmdline.Complete(p.out, newApp(p), words, completer{p}.wordsFor)
 		return codeOK
 	}
 	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)

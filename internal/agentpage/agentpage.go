@@ -6,13 +6,28 @@ import (
 	"io"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
-// Find are the agents to be shown: all for "". An error names those that are known.
-func Find(name string) ([]agents.Agent, error) {
+// Show is the verb: the agent of the first argument, or all, for people on w and in JSON on
+// raw.
+func Show(c *cli.Context, w, raw io.Writer) error {
+	list, err := find(c.Args().First())
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return cmdline.PrintJSON(raw, list)
+	}
+	return show(w, list)
+}
+
+// find are the agents to be shown: all for "". An error names those that are known.
+func find(name string) ([]agents.Agent, error) {
 	if name == "" {
 		return agents.All(), nil
 	}
@@ -24,8 +39,8 @@ func Find(name string) ([]agents.Agent, error) {
 	return []agents.Agent{a}, nil
 }
 
-// Print shows one agent whole, and several as a table.
-func Print(w io.Writer, list []agents.Agent) error {
+// show shows one agent whole, and several as a table.
+func show(w io.Writer, list []agents.Agent) error {
 	if len(list) == 1 {
 		return one(w, list[0])
 	}
