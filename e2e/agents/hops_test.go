@@ -2,16 +2,19 @@ package agents
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
-// goOnAtOnce is goOn with all agents at work at the same time.
-func (said talks) goOnAtOnce(w *world, prompt string) {
+// goOnAtOnce is goOn with some agents that are at work at the same time.
+func (said talks) goOnAtOnce(w *world, some []agent, prompt string) {
 	w.t.Helper()
 	var turns []*running
-	for _, a := range all {
+	for _, a := range some {
 		argv := a.next
 		if len(said[a.name]) == 0 {
 			argv = a.first
@@ -25,10 +28,10 @@ func (said talks) goOnAtOnce(w *world, prompt string) {
 	}
 }
 
-// Two agents work at once, and their machine changes after each turn: the last request has
-// all of what was said on all machines. COLTEC_AGENT_HOPS says how often.
+// Two agents work at once, and their machine changes after each turn, by a loop over all: the
+// last request of each has all of what was said on all machines. COLTEC_AGENT_HOPS says how often.
 func TestHops(t *testing.T) {
-	w, said, hops := newWorld(t), talks{}, 2
+	w, said, hops, turns := newWorld(t), talks{}, 2, 0
 	if text := os.Getenv("COLTEC_AGENT_HOPS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -37,19 +40,21 @@ func TestHops(t *testing.T) {
 		hops = n
 	}
 	w.start()
-	said.goOnAtOnce(w, "question 0")
+	said.goOnAtOnce(w, all, "question 0")
 	for i := range hops {
 		w.stop()
 		w.enter([]string{"b", "a"}[i%2])
 		w.start()
-		said.goOnAtOnce(w, fmt.Sprintf("question %d", i+1))
+		two := []agent{all[i%len(all)], all[(i+1)%len(all)]}
+		said.goOnAtOnce(w, two, fmt.Sprintf("question %d", i+1))
 		if t.Failed() {
 			t.Fatalf("hop %d of %d", i+1, hops)
 		}
+		turns += len(two)
 	}
 	w.stop()
 	w.keepsSecrets()
-	t.Logf("%d hops, %d conversations went on in each", hops, len(all))
+	t.Logf("%d hops, %d turns went on, of %s", hops, turns, names(""))
 }
 
 // Agents are used on the other machine before coltecd runs there: the conversations of both
@@ -75,14 +80,33 @@ func TestUsedBeforeTheRestore(t *testing.T) {
 	w.keepsSecrets()
 }
 
-// haveBoth holds that the files of each agent have all of what was said.
+// haveBoth holds that the home has all of what was said, be it in files that were put aside.
 func (w *world) haveBoth(all ...talks) {
 	w.t.Helper()
 	for _, said := range all {
 		for name, words := range said {
 			for _, word := range words {
-				(&running{w: w, a: agent{name: name}}).hasWritten(word)
+				if !w.has(word) {
+					w.t.Errorf("%s: %q of %s is in no file of the home", w.at, word, name)
+				}
 			}
 		}
 	}
+}
+
+// has reports whether a file of the home has a text.
+func (w *world) has(text string) (found bool) {
+	w.t.Helper()
+	err := filepath.WalkDir(w.real(w.at, w.home()), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || found || !e.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		found = strings.Contains(string(b), text)
+		return err
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
+	return found
 }
