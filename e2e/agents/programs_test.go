@@ -123,7 +123,17 @@ func (w *world) agentEnv() []string {
 func (w *world) configureLogins() {
 	w.t.Helper()
 	w.inHome(".codex/config.toml", `model = "gpt-5"
+model_provider = "ours"
 check_for_update_on_startup = false
+[features]
+apps = false
+[model_providers.ours]
+name = "ours"
+base_url = "https://api.openai.com/v1"
+requires_openai_auth = true
+wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = 0
 `)
 	w.inHome(".config/opencode/opencode.json", `{"model": "openai/gpt-5", "autoupdate": false, "share": "disabled"}`)
 	w.inHome(".gemini/settings.json", `{"security": {"auth": {"selectedType": "oauth-personal"}}, "general": {"disableAutoUpdate": true},

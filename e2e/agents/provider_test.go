@@ -25,8 +25,8 @@ import (
 
 // provider plays those whom agents log in at. It stands between the agents and the world as
 // an HTTPS proxy, and is every host itself: programs that ask their own maker's, ask it. Each
-// refresh token is good once, and only the newest access token of an agent is taken; one is old
-// as soon as it is given, so each run of an agent begins with a refresh.
+// refresh token is good once, and only the newest access token of an agent is taken, until it
+// is let expire.
 type provider struct {
 	URL string // of the proxy
 	CA  string // PEM, who says that it is every host
@@ -36,6 +36,7 @@ type provider struct {
 
 	mu      sync.Mutex
 	count   map[string]int // agent → how many logins it has had
+	expired map[string]int // agent → which of them are good for nothing but a refresh
 	refused []string
 	seen    []string // what was asked that nobody answers
 }
@@ -43,7 +44,7 @@ type provider struct {
 // newProvider makes one before a model: what it answers goes on to that one.
 func newProvider(t *testing.T, m *model) *provider {
 	t.Helper()
-	p := &provider{mux: http.NewServeMux(), count: map[string]int{}}
+	p := &provider{mux: http.NewServeMux(), count: map[string]int{}, expired: map[string]int{}}
 	p.certify(t)
 	for path, answer := range m.apis() {
 		p.mux.HandleFunc("POST "+path, p.known(answer))
@@ -152,8 +153,7 @@ func access(agent string, n int) string {
 
 func refresher(agent string, n int) string { return token(agent, n, "refresh") }
 
-// token is one that no two logins have, in the form of a JWT that is good for no time, and
-// says what programs look for in one.
+// token is one that no two logins have, in the form of a JWT that says what programs look for in one.
 func token(agent string, n int, kind string) string {
 	part := func(v any) string {
 		b, err := json.Marshal(v)
@@ -163,7 +163,7 @@ func token(agent string, n int, kind string) string {
 		return base64.RawURLEncoding.EncodeToString(b)
 	}
 	claims := object{
-		"sub": agent, "email": "someone@example.org", "exp": time.Now().Unix() + 1, "iat": time.Now().Unix(),
+		"sub": agent, "email": "someone@example.org", "exp": time.Now().Unix() + 3600, "iat": time.Now().Unix(),
 		"https://api.openai.com/auth": object{"chatgpt_account_id": "account", "chatgpt_plan_type": "pro", "chatgpt_user_id": "someone"},
 	}
 	return strings.Join([]string{part(object{"alg": "none", "typ": "JWT"}), part(claims), fmt.Sprintf("%s-%s-%s-%d-", secret, kind, agent, n)}, ".")
@@ -182,12 +182,12 @@ func (p *provider) known(answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		agent, n := whose(r.Header.Get("Authorization"), "access")
 		p.mu.Lock()
-		newest := p.count[agent]
+		newest, expired := p.count[agent], p.expired[agent]
 		if n == 0 || n != newest {
 			p.refused = append(p.refused, fmt.Sprintf("access token %d of %q, whose newest is %d: %s %s", n, agent, newest, r.Host, r.URL.Path))
 		}
 		p.mu.Unlock()
-		if n == 0 || n != newest {
+		if n == 0 || n != newest || n <= expired {
 			http.Error(w, `{"type": "error", "error": {"type": "authentication_error", "message": "not the newest login"}}`, http.StatusUnauthorized)
 			return
 		}
@@ -221,6 +221,15 @@ func (p *provider) refresh(w http.ResponseWriter, r *http.Request) {
 		"access_token": access(agent, n), "refresh_token": refresher(agent, n), "id_token": token(agent, n, "identity"),
 		"token_type": "Bearer", "expires_in": 1, "scope": "user:inference user:profile",
 	})
+}
+
+// expire has each agent need a refresh.
+func (p *provider) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for agent, n := range p.count {
+		p.expired[agent] = n
+	}
 }
 
 // first is an agent's first login, made by a person.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,7 @@ type running struct {
 	w    *world
 	a    agent
 	at   string // the machine
+	argv []string
 	cmd  *exec.Cmd
 	from int // how many requests there were before
 	out  bytes.Buffer
@@ -36,9 +38,9 @@ func (w *world) begin(a agent, argv []string, prompt string) *running {
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	r := &running{w: w, a: a, at: w.at, from: len(w.model.requests(0)), stop: cancel}
+	r := &running{w: w, a: a, at: w.at, argv: append(slices.Clone(argv), prompt), from: len(w.model.requests(0)), stop: cancel}
 	program := filepath.Join(w.tools(dir), "node_modules/.bin", argv[0])
-	r.cmd = w.command(ctx, append(append([]string{program}, argv[1:]...), prompt))
+	r.cmd = w.command(ctx, append([]string{program}, r.argv[1:]...))
 	r.cmd.Env = w.agentEnv()
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.talk
 	r.cmd.SysProcAttr.Setpgid = true // it has children
@@ -101,7 +103,7 @@ func (r *running) wait() turn {
 	r.stop()
 	done := turn{r.a, nonceIn(r.out.String()), r.w.model.requests(r.from)}
 	if err != nil || done.nonce == "" {
-		r.w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", r.a.name, r.w.at, r.cmd.Args, err, &r.out, &r.talk, kinds(done.requests))
+		r.w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", r.a.name, r.at, r.argv, err, &r.out, &r.talk, kinds(done.requests))
 	}
 	return done
 }
