@@ -18,7 +18,7 @@ import (
 )
 
 // patience is the deadline of every wait: far above what anything takes on a busy machine.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // The programs under test; set by TestMain.
 var coltecd, rclonePath string
