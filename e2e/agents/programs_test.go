@@ -14,20 +14,21 @@ type agent struct {
 	name        string
 	first, next []string // the prompt comes last
 	process     string   // the name of the file that runs
+	oneFile     bool     // all conversations are in one
 }
 
 // all are the agents that are run: the usual ones, or every one of them.
 var all = usual
 
 var usual = []agent{
-	{"claude", []string{"claude", "-p"}, []string{"claude", "-p", "--continue"}, "claude.exe"},
-	{"codex", []string{"codex", "exec", "--skip-git-repo-check"}, []string{"codex", "exec", "resume", "--skip-git-repo-check", "--last"}, "codex"},
+	{"claude", []string{"claude", "-p"}, []string{"claude", "-p", "--continue"}, "claude.exe", false},
+	{"codex", []string{"codex", "exec", "--skip-git-repo-check"}, []string{"codex", "exec", "resume", "--skip-git-repo-check", "--last"}, "codex", false},
 }
 
 var more = []agent{
-	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}, "opencode"},
-	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}, "node"},
-	{"copilot", []string{"copilot", "-p"}, []string{"copilot", "--continue", "-p"}, "copilot"},
+	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}, "opencode", true},
+	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}, "node", false},
+	{"copilot", []string{"copilot", "-p"}, []string{"copilot", "--continue", "-p"}, "copilot", false},
 }
 
 // names are those of the agents that are run, as a spec has them, with what becomes of their
