@@ -33,11 +33,12 @@ type daemon struct {
 	origin
 	past
 
-	sup      *supervisor.Supervisor
-	replicas *replication
-	rclone   func() (rclone.Binary, error) // looked for once
-	hooks    hookQueue
-	turns    turns
+	sup        *supervisor.Supervisor
+	replicas   *replication
+	rclone     func() (rclone.Binary, error) // looked for once
+	hooks      hookQueue
+	turns      turns
+	agentHooks agentHooks
 
 	fatal  chan error // to run: an error that ends everything
 	end    termination

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/daemon"
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// reportPatience is how long an agent may be kept by a report of what it does.
+const reportPatience = time.Second
+
+func cmdAgentsReport(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "report",
+		Usage:     "say what an agent does: working, waits (for a person), done or failed",
+		ArgsUsage: "STATE",
+		Description: `It is for the hooks of agents: hooks: true in the spec has those that are known call it. It
+waits for a second at most.`,
+		Flags: []cli.Flag{&cli.StringFlag{Name: "agent", Usage: "the agent `NAME`, as the spec lists it", Required: true}},
+		Action: func(c *cli.Context) error {
+			state := c.Args().First()
+			if _, is := status.AgentStates[state]; !is {
+				return hint.Wrap(cmdline.Usage("%s is no state of an agent", cmdline.OneLine(state)), "states are working, waits, done and failed")
+			}
+			client, _, err := p.connect(c)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeoutCause(c.Context, reportPatience, fmt.Errorf("coltecd did not answer within %s", reportPatience))
+			defer cancel()
+			return client.ReportAgent(ctx, control.AgentReport{Agent: c.String("agent"), State: state})
+		},
+	}
+}
+
+func cmdAgentsResume(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "resume",
+		Usage:     "run an agent: with its last conversation in this folder, else with a new one",
+		ArgsUsage: "NAME",
+		Description: `resume: always in the spec has coltecd run it, as the unit agent-NAME on a terminal of its own,
+and start it again when it ends: coltecd logs agent-NAME shows what it draws.`,
+		Action: func(c *cli.Context) error {
+			folder, err := os.Getwd()
+			if err != nil {
+				return fmt.Errorf("cannot tell the current directory: %w", err)
+			}
+			argv, err := daemon.ResumeCommand(c.Args().First(), folder, p.environ)
+			if err != nil {
+				return err
+			}
+			path, err := exec.LookPath(argv[0])
+			if err != nil {
+				return hint.Wrap(fmt.Errorf("cannot run %s: %w", argv[0], err), "install it, or add where it is to PATH")
+			}
+			return fmt.Errorf("cannot run %s: %w", path, syscall.Exec(path, argv, p.environ))
+		},
+	}
+}

@@ -1,0 +1,66 @@
+package process
+
+import (
+	"bytes"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// interpreters run programs whose name is the first argument that is no option.
+var interpreters = []string{"node", "bun", "deno", "python", "python3", "sh", "bash", "dash"}
+
+// Running tells which of some programs run in a folder, or in one below it: by the name that a
+// command line begins with, that of the script after an interpreter's. A process that does not
+// say in which folder it is counts; so does none that is hidden from us.
+func Running(programs []string, folder string) map[string]bool {
+	running := map[string]bool{}
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return running
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if _, err := strconv.Atoi(name); err != nil {
+			continue
+		}
+		line, err := os.ReadFile("/proc/" + name + "/cmdline") // nothing of a zombie
+		if err != nil {
+			continue
+		}
+		program := programOf(line)
+		if running[program] || !slices.Contains(programs, program) {
+			continue
+		}
+		at, err := os.Readlink("/proc/" + name + "/cwd")
+		running[program] = err != nil || at == folder || strings.HasPrefix(at, strings.TrimSuffix(folder, "/")+"/")
+	}
+	return running
+}
+
+// programOf is the name of what a command line runs, without what tells its kind.
+func programOf(line []byte) string {
+	first, rest, _ := bytes.Cut(line, []byte{0})
+	name := plainName(first)
+	if !slices.Contains(interpreters, name) {
+		return name
+	}
+	for arg := range bytes.SplitSeq(rest, []byte{0}) {
+		if len(arg) > 0 && arg[0] != '-' {
+			return plainName(arg)
+		}
+	}
+	return name
+}
+
+func plainName(at []byte) string {
+	name := path.Base(string(at))
+	switch ext := path.Ext(name); ext {
+	case ".exe", ".js", ".mjs", ".cjs":
+		return strings.TrimSuffix(name, ext)
+	}
+	return name
+}
