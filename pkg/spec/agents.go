@@ -32,9 +32,9 @@ type Agent struct {
 	Logins string `yaml:"logins" jsonschema:"enum=off,enum=travel,default=off"`
 	// LoginsFiles are the files below the home that are the login; those of an agent that is known need not be given.
 	LoginsFiles []string `yaml:"logins_files"`
-	// Hooks: true has the agent tell coltecd by its own hooks when a turn begins and ends; false takes them out of its settings again; without a word they stay as they are.
+	// Hooks is true to have the agent tell coltecd by hooks in its own settings when a turn begins and ends, and false to take them out again; without a word the settings stay as they are.
 	Hooks *bool `yaml:"hooks"`
-	// Resume: always runs the agent as a unit on a terminal of its own, agent-NAME, once the restore is through: with its last conversation, else with a new one.
+	// Resume is always to run the agent as a unit on a terminal of its own, agent-NAME, once the restore is through: with its last conversation, else with a new one.
 	Resume string `yaml:"resume" jsonschema:"enum=never,enum=always,default=never"`
 	// Timeout is how long a stop and a hand-over let it end its turn, at most 1m, of a stop a third of its time; 5s by default.
 	Timeout time.Duration `yaml:"timeout"`
