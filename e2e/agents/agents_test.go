@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if code, ran := apart(); ran {
 		os.Exit(code)
 	}
+	if os.Getenv("COLTEC_E2E_AGENTS") == "more" {
+		all = more
+	}
 	os.Exit(testMain(m))
 }
 

@@ -101,7 +101,7 @@ func (w *world) spec() {
 	w.write(filepath.Join(w.work(), ".devcontainer/workspace-spec.yaml"), `version: 1.0.0
 name: dev
 metadata: {org: acme, project: widget, environment: dev}
-agents: [claude, codex]
+agents: [`+names()+`]
 persistence:
   enabled: true
   default_remote: primary
@@ -278,6 +278,13 @@ wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 0
 `)
+	w.inHome(".config/opencode/AGENTS.md", wish)
+	w.inHome(".gemini/GEMINI.md", wish)
+	w.inHome(".config/opencode/opencode.json", `{"model": "fake/fake", "small_model": "fake/fake", "autoupdate": false, "share": "disabled",
+"provider": {"fake": {"npm": "@ai-sdk/openai-compatible", "name": "fake", "options": {"baseURL": "`+w.model.URL+`/v1", "apiKey": "{env:FAKE_KEY}"},
+"models": {"fake": {"name": "fake"}}}}}`)
+	w.inHome(".gemini/settings.json", `{"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"disableAutoUpdate": true},
+"privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, "model": {"name": "gemini-2.5-flash"}}`)
 	for path, text := range secrets {
 		w.inHome(path, text)
 	}
@@ -326,9 +333,26 @@ type agent struct {
 	first, next []string // the prompt comes last
 }
 
-var all = []agent{
+// all are the agents that are run: the usual ones, or more of them.
+var all = usual
+
+var usual = []agent{
 	{"claude", []string{"claude", "-p"}, []string{"claude", "-p", "--continue"}},
 	{"codex", []string{"codex", "exec", "--skip-git-repo-check"}, []string{"codex", "exec", "resume", "--skip-git-repo-check", "--last"}},
+}
+
+var more = []agent{
+	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}},
+	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}},
+}
+
+// names are those of the agents that are run, as a spec has them.
+func names() string {
+	var names []string
+	for _, a := range all {
+		names = append(names, a.name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // running is a turn that has been started.
@@ -349,7 +373,7 @@ func (w *world) begin(a agent, argv []string, prompt string) *running {
 	r := &running{w: w, a: a, from: len(w.model.requests(0)), stop: cancel}
 	r.cmd = exec.CommandContext(ctx, filepath.Join(agentsDir, "node_modules/.bin", argv[0]), append(argv[1:len(argv):len(argv)], prompt)...)
 	r.cmd.Dir = w.work()
-	r.cmd.Env = w.env("ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY="+secret, "FAKE_KEY="+secret,
+	r.cmd.Env = w.env("ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY="+secret, "FAKE_KEY="+secret, "GEMINI_API_KEY="+secret, "GOOGLE_GEMINI_BASE_URL="+w.model.URL, "GEMINI_CLI_TRUST_WORKSPACE=true",
 		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.talk
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has children

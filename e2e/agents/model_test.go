@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// model plays the APIs that agents talk to: Messages of Anthropic, and Responses of OpenAI,
-// both as streams. It answers each request with a nonce of its own, and keeps what it was
+// model plays the APIs that agents talk to: Messages of Anthropic, Responses and chat of
+// OpenAI, and that of Gemini, all as streams. It answers each request with a nonce of its own, and keeps what it was
 // asked.
 type model struct {
 	URL string
@@ -38,6 +38,8 @@ func newModel(t *testing.T) *model {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/messages", m.answers(anthropic))
 	mux.HandleFunc("POST /v1/responses", m.answers(openAI))
+	mux.HandleFunc("POST /v1/chat/completions", m.answers(openAIChat))
+	mux.HandleFunc("POST /v1beta/models/{call}", m.answers(gemini))
 	s := httptest.NewServer(mux) // what else an agent asks for is not there
 	m.URL = s.URL
 	t.Cleanup(s.Close)
@@ -84,7 +86,7 @@ func (m *model) take(body string) (nonce string, before *gate) {
 	return fmt.Sprintf("nonce-%04d-of-the-model", len(m.asked)), before
 }
 
-// event is one of a stream: its kind and its other fields.
+// event is one of a stream: its kind, "" where the API has none, and its other fields.
 type event struct {
 	kind   string
 	fields map[string]any
@@ -117,12 +119,17 @@ func (m *model) answers(say script) http.HandlerFunc {
 
 func stream(w http.ResponseWriter, events []event) {
 	for _, e := range events {
-		e.fields["type"] = e.kind
+		if e.kind != "" {
+			e.fields["type"] = e.kind
+		}
 		b, err := json.Marshal(e.fields)
 		if err != nil {
 			panic(err)
 		}
-		fmt.Fprintf(w, "event: %s\ndata: %s\n\n", e.kind, b)
+		if e.kind != "" {
+			fmt.Fprintf(w, "event: %s\n", e.kind)
+		}
+		fmt.Fprintf(w, "data: %s\n\n", b)
 	}
 	w.(http.Flusher).Flush()
 }
@@ -185,4 +192,26 @@ func nonceIn(text string) string {
 		return ""
 	}
 	return text[i : i+end+len("-of-the-model")]
+}
+
+// openAIChat says a text as https://platform.openai.com/docs/api-reference/chat-streaming has it.
+func openAIChat(text string) (before, after []event) {
+	chunk := func(delta object, end any) event {
+		return event{"", object{"id": "c_" + text, "object": "chat.completion.chunk", "created": 1, "model": "fake",
+			"choices": []any{object{"index": 0, "delta": delta, "finish_reason": end}}}}
+	}
+	return []event{chunk(object{"role": "assistant", "content": "I say "}, nil)},
+		[]event{chunk(object{"content": text}, nil), chunk(object{}, "stop")}
+}
+
+// gemini says a text as https://ai.google.dev/api/generate-content has it.
+func gemini(text string) (before, after []event) {
+	part := func(text string, end any) event {
+		c := object{"index": 0, "content": object{"role": "model", "parts": []any{object{"text": text}}}}
+		if end != nil {
+			c["finishReason"] = end
+		}
+		return event{"", object{"candidates": []any{c}, "usageMetadata": object{"promptTokenCount": 1, "candidatesTokenCount": 9, "totalTokenCount": 10}}}
+	}
+	return []event{part("I say ", nil)}, []event{part(text, "STOP")}
 }
