@@ -27,7 +27,7 @@ const (
 // turns looks at the conversations of the spec's agents, and knows what their hooks said.
 type turns struct {
 	reader talks.Reader
-	runs   func(programs []string, folder string) map[string]bool // nil: as the processes tell
+	runs   func(programs map[string][]string, folder string) map[string]bool // nil: as the processes tell
 
 	mu     sync.Mutex // guards what follows
 	at     time.Time  // of the last look
@@ -65,10 +65,10 @@ func (t *turns) look(s setting, now time.Time) (list []status.Agent) {
 		return nil
 	}
 	found := t.found(s, now)
-	var programs []string
+	programs := map[string][]string{}
 	for i, listed := range s.spec.Agents {
 		if a := knownAs(listed.Name); a.Program != "" && (!found[i].Grew.IsZero() || !t.said[a.Name].at.IsZero()) {
-			programs = append(programs, a.Program)
+			programs[a.Program] = a.Aside
 		}
 	}
 	runs := map[string]bool{}

@@ -113,8 +113,8 @@ func TestAgentsInStatus(t *testing.T) {
 	s, talk := agentHome(t)
 	synctest.Test(t, func(t *testing.T) {
 		running := false
-		all := turns{runs: func(programs []string, folder string) map[string]bool {
-			if !slices.Equal(programs, []string{"claude"}) || folder != "/workspace" {
+		all := turns{runs: func(programs map[string][]string, folder string) map[string]bool {
+			if _, is := programs["claude"]; len(programs) != 1 || !is || folder != "/workspace" {
 				t.Errorf("it looks for %q in %s", programs, folder)
 			}
 			return map[string]bool{"claude": running}
@@ -165,7 +165,7 @@ func TestAgentsInStatus(t *testing.T) {
 // An agent of which nothing is known but its name is shown once its hook said something.
 func TestAnAgentOfOnesOwnReports(t *testing.T) {
 	s, _ := agentHome(t)
-	all := turns{runs: func([]string, string) map[string]bool { return nil }}
+	all := turns{runs: func(map[string][]string, string) map[string]bool { return nil }}
 	all.say("of-my-own", status.AgentWaits, time.Now())
 	list := all.status(s)
 	if len(list) != 3 || list[2].Name != "of-my-own" || list[2].State != status.AgentWaits {

@@ -29,6 +29,7 @@ type Agent struct {
 	Seen     string   `yaml:"seen" json:"seen,omitempty"`     // the version that this was seen with
 	Package  string   `yaml:"package" json:"package"`         // of npm
 	Program  string   `yaml:"program" json:"program"`         // its command
+	Aside    []string `yaml:"aside" json:"aside,omitempty"`   // words in the command lines of its processes that stay when nobody works with it
 	Root     string   `yaml:"root" json:"root"`               // the directory in which it keeps most
 	Carry    []string `yaml:"carry" json:"carry"`             // what travels, each with all below it
 	Leave    []Left   `yaml:"leave" json:"leave,omitempty"`   // what does not

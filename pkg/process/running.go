@@ -13,9 +13,10 @@ import (
 var interpreters = []string{"node", "bun", "deno", "python", "python3", "sh", "bash", "dash"}
 
 // Running tells which of some programs run in a folder, or in one below it: by the name that a
-// command line begins with, that of the script after an interpreter's. A process that does not
-// say in which folder it is counts; so does none that is hidden from us.
-func Running(programs []string, folder string) map[string]bool {
+// command line begins with, that of the script after an interpreter's. One in whose command line
+// is a word that programs has for it does not count. A process that does not say in which folder
+// it is counts; none does that is hidden from us.
+func Running(programs map[string][]string, folder string) map[string]bool {
 	running := map[string]bool{}
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -32,13 +33,23 @@ func Running(programs []string, folder string) map[string]bool {
 			continue
 		}
 		program := programOf(line)
-		if running[program] || !slices.Contains(programs, program) {
+		aside, asked := programs[program]
+		if running[program] || !asked || hasWord(line, aside) {
 			continue
 		}
 		at, err := os.Readlink("/proc/" + name + "/cwd")
 		running[program] = err != nil || at == folder || strings.HasPrefix(at, strings.TrimSuffix(folder, "/")+"/")
 	}
 	return running
+}
+
+func hasWord(line []byte, words []string) bool {
+	for word := range bytes.SplitSeq(line, []byte{0}) {
+		if slices.Contains(words, string(word)) {
+			return true
+		}
+	}
+	return false
 }
 
 // programOf is the name of what a command line runs, without what tells its kind.

@@ -32,13 +32,13 @@ func TestRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	look := func(at string) bool {
-		got := Running([]string{"an-agent-of-a-test", "another-agent"}, at)
+		got := Running(map[string][]string{"an-agent-of-a-test": {"--aside"}, "another-agent": nil}, at)
 		return got["an-agent-of-a-test"] && !got["another-agent"]
 	}
 	if look(dir) {
 		t.Error("it runs before it was started")
 	}
-	cmd := exec.Command(script)
+	cmd := exec.Command(script, "for", "a test")
 	cmd.Dir = folder
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -51,6 +51,9 @@ func TestRunning(t *testing.T) {
 		if look(at) != want {
 			t.Errorf("it runs in %s: %v", at, !want)
 		}
+	}
+	if got := Running(map[string][]string{"an-agent-of-a-test": {"-x", "for"}}, dir); got["an-agent-of-a-test"] {
+		t.Error("one that is there for something else counts")
 	}
 	in.Close()
 	_ = cmd.Wait()

@@ -17,18 +17,18 @@ import (
 // answered.
 func TestScreen(t *testing.T) {
 	for name, tt := range map[string]struct{ drawn, text, typed string }{
-		"lines":                {"one\r\ntwo\n", "one\ntwo\n", ""},
-		"colours":              {"\x1b[1;31mred\x1b[0m \x1b(Bplain\x1b[m\n", "red plain\n", ""},
-		"drawn again":          {"\x1b[2J\x1b[1;1Hone\x1b[2;1Htwo\x1b[H\x1b[2Kone\x1b[2;1Hthree\x1b[J", "one\ntwo\nthree\n", ""},
-		"a line over another":  {"a\rb\r", "a\nb\n", ""},
-		"moved to the right":   {"a\x1b[Cb\x1b[3Cc\x1b[20Gd\n", "a b   c d\n", ""},
-		"a title":              {"\x1b]0;a title\x07x\x1b]2;another\x1b\\y\n", "xy\n", ""},
-		"where is the cursor":  {"\x1b[6n\x1b[5nx\n", "x\n", "\x1b[1;1R\x1b[0n"},
-		"which terminal":       {"\x1b[c\x1b[>c\x1b[?u\x1b[0cx\n", "x\n", "\x1b[?62;22c\x1b[?62;22c"},
-		"which colours":        {"\x1b]11;?\x1b\\\x1b]10;?\x07x\n", "x\n", "\x1b]11;rgb:0000/0000/0000\x1b\\\x1b]10;rgb:ffff/ffff/ffff\x1b\\"},
-		"other letters":        {"h\u00e9 \u2713 \x00\x07\x7f!\n", "h\u00e9 \u2713 !\n", ""},
-		"a keypad":             {"\x1b=\x1b>\x1b7\x1b8x\n", "x\n", ""},
-		"a long sequence":      {"\x1b]" + strings.Repeat("x", 2*sequenceMost) + "\n", strings.Repeat("x", 2*sequenceMost-sequenceMost+1) + "\n", ""},
+		"lines":                 {"one\r\ntwo\n", "one\ntwo\n", ""},
+		"colours":               {"\x1b[1;31mred\x1b[0m \x1b(Bplain\x1b[m\n", "red plain\n", ""},
+		"drawn again":           {"\x1b[2J\x1b[1;1Hone\x1b[2;1Htwo\x1b[H\x1b[2Kone\x1b[2;1Hthree\x1b[J", "one\ntwo\nthree\n", ""},
+		"a line over another":   {"a\rb\r", "a\nb\n", ""},
+		"moved to the right":    {"a\x1b[Cb\x1b[3Cc\x1b[20Gd\n", "a b   c d\n", ""},
+		"a title":               {"\x1b]0;a title\x07x\x1b]2;another\x1b\\y\n", "xy\n", ""},
+		"where is the cursor":   {"\x1b[6n\x1b[5nx\n", "x\n", "\x1b[1;1R\x1b[0n"},
+		"which terminal":        {"\x1b[c\x1b[>c\x1b[?u\x1b[0cx\n", "x\n", "\x1b[?62;22c\x1b[?62;22c"},
+		"which colours":         {"\x1b]11;?\x1b\\\x1b]10;?\x07x\n", "x\n", "\x1b]11;rgb:0000/0000/0000\x1b\\\x1b]10;rgb:ffff/ffff/ffff\x1b\\"},
+		"other letters":         {"h\u00e9 \u2713 \x00\x07\x7f!\n", "h\u00e9 \u2713 !\n", ""},
+		"a keypad":              {"\x1b=\x1b>\x1b7\x1b8x\n", "x\n", ""},
+		"a long sequence":       {"\x1b]" + strings.Repeat("x", 2*sequenceMost) + "\n", strings.Repeat("x", 2*sequenceMost-sequenceMost+1) + "\n", ""},
 		"a line without an end": {strings.Repeat("x", lineMost+3), strings.Repeat("x", lineMost) + "\nxxx\n", ""},
 	} {
 		for _, step := range []int{1, len(tt.drawn)} {

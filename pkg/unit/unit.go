@@ -61,13 +61,13 @@ const (
 // Unit is one thing to supervise. The zero value of every field but Name, Kind
 // and Argv means its default. It prints as its name only: Env holds secrets.
 type Unit struct {
-	Name string
-	Kind Kind
-	Argv []string // Argv[0] without a slash is looked up in PATH of Env
-	Env  []string // NAME=value: the full environment of the child, nothing is inherited
-	Dir  string   // absolute; empty is /
-	Screen bool   // it runs on a terminal of its own; a service alone
-	User string   // name or uid, with ":group" if it should not be the login group; empty is ours
+	Name   string
+	Kind   Kind
+	Argv   []string // Argv[0] without a slash is looked up in PATH of Env
+	Env    []string // NAME=value: the full environment of the child, nothing is inherited
+	Dir    string   // absolute; empty is /
+	Screen bool     // it runs on a terminal of its own; a service alone
+	User   string   // name or uid, with ":group" if it should not be the login group; empty is ours
 
 	Restart    Restart
 	Backoff    Backoff
