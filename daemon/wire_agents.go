@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/hint"
@@ -31,22 +32,23 @@ func (s setting) agentUnits() (units []unit.Unit) {
 	return units
 }
 
-// ResumeCommand is the command that goes on with the last conversation of an agent in a folder:
-// the program alone where there is none. environ says where the home is.
-func ResumeCommand(name, folder string, environ []string) ([]string, error) {
+// ResumeCommands are the commands that go on with the last conversation of an agent in a folder,
+// where there is one, and that begin another. environ says where the home is. The first one may
+// be nil, and may fail at once: not every agent goes on with each of its conversations.
+func ResumeCommands(name, folder string, environ []string) (resume, begin []string, err error) {
 	a, is := agents.Find(name)
 	if !is {
-		return nil, hint.Wrap(fmt.Errorf("cannot go on with %q: it is not known", name), "known are %v", agents.Names())
+		return nil, nil, hint.Wrap(fmt.Errorf("cannot go on with %q: it is not known", name), "known are %s", strings.Join(agents.Names(), ", "))
 	}
 	home, err := os.OpenRoot(setting{environ: environ}.home())
 	if err != nil {
-		return nil, fmt.Errorf("cannot go on with %s: %w", name, err)
+		return nil, nil, fmt.Errorf("cannot go on with %s: %w", name, err)
 	}
 	defer home.Close()
 	if talks.Any(home, a, folder) {
-		return a.Resume, nil
+		resume = a.Resume
 	}
-	return []string{a.Program}, nil
+	return resume, []string{a.Program}, nil
 }
 
 // withUnits has agents fail that coltecd cannot keep running.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"time"
 
@@ -19,6 +21,10 @@ import (
 
 // reportPatience is how long an agent may be kept by a report of what it does.
 const reportPatience = time.Second
+
+// refusalTime is within which an agent ends that finds no conversation to go on with: some
+// seconds on a slow machine.
+const refusalTime = 15 * time.Second
 
 func cmdAgentsReport(p *program) *cli.Command {
 	return &cli.Command{
@@ -56,15 +62,45 @@ and start it again when it ends: coltecd logs agent-NAME shows what it draws.`,
 			if err != nil {
 				return fmt.Errorf("cannot tell the current directory: %w", err)
 			}
-			argv, err := daemon.ResumeCommand(c.Args().First(), folder, p.environ)
+			resume, begin, err := daemon.ResumeCommands(c.Args().First(), folder, p.environ)
 			if err != nil {
 				return err
 			}
-			path, err := exec.LookPath(argv[0])
+			path, err := exec.LookPath(begin[0])
 			if err != nil {
-				return hint.Wrap(fmt.Errorf("cannot run %s: %w", argv[0], err), "install it, or add where it is to PATH")
+				return hint.Wrap(fmt.Errorf("cannot run %s: %w", begin[0], err), "install it, or add where it is to PATH")
 			}
-			return fmt.Errorf("cannot run %s: %w", path, syscall.Exec(path, argv, p.environ))
+			if resume != nil {
+				refused, err := goOn(path, resume, p.environ)
+				if !refused {
+					return err
+				}
+				p.say("%s goes on with no conversation here: it begins another", begin[0])
+			}
+			return fmt.Errorf("cannot run %s: %w", path, syscall.Exec(path, begin, p.environ))
 		},
 	}
+}
+
+// goOn runs the command that goes on with a conversation, on our own standard files, and reports
+// whether it refused to: it failed by itself soon after its start. Signals are left to it: it is in
+// our process group.
+func goOn(path string, argv, environ []string) (refused bool, err error) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	cmd := exec.Command(path, argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = os.Stdin, os.Stdout, os.Stderr, environ
+	begun := time.Now()
+	err = cmd.Run()
+	var ended *exec.ExitError
+	switch {
+	case !errors.As(err, &ended):
+		return false, err
+	case !ended.Exited(): // by a signal
+		return false, exit{Code: 128 + int(ended.Sys().(syscall.WaitStatus).Signal())}
+	case time.Since(begun) < refusalTime && len(signals) == 0:
+		return true, nil
+	}
+	return false, exit{Code: ended.ExitCode()}
 }

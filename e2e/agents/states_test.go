@@ -53,8 +53,7 @@ func (w *world) sit(argv ...string) *seat {
 	s := &seat{w: w, host: host, ended: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(agentsDir, "node_modules/.bin", argv[0]), argv[1:]...)
 	s.cmd.Dir = w.work()
-	s.cmd.Env = w.env("ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY="+secret, "FAKE_KEY="+secret, "TERM="+terminal.Name,
-		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", w.withReports())
+	s.cmd.Env = append(w.env(w.withModel()...), "TERM="+terminal.Name, w.withReports())
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = program, program, program
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := s.cmd.Start(); err != nil {
@@ -66,6 +65,20 @@ func (w *world) sit(argv ...string) *seat {
 	}()
 	w.t.Cleanup(s.leave)
 	return s
+}
+
+// withModel is what agents have in their environment.
+func (w *world) withModel() []string {
+	return []string{"ANTHROPIC_BASE_URL=" + w.model.URL, "ANTHROPIC_API_KEY=" + secret, "FAKE_KEY=" + secret,
+		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"}
+}
+
+// asked has Claude Code not ask what it asks once on each machine: what it looks like, and
+// whether the folder and the key are meant.
+func (w *world) asked() {
+	w.t.Helper()
+	w.inHome(".claude.json", `{"hasCompletedOnboarding": true, "theme": "dark", "projects": {"`+w.work()+
+		`": {"hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true}}, "customApiKeyResponses": {"approved": ["`+secret[len(secret)-20:]+`"]}}`)
 }
 
 // withReports is a PATH on which coltecd is too, as in a container: one that notes how it is
@@ -92,22 +105,27 @@ func (s *seat) leave() {
 	<-s.ended
 }
 
-// agent is what status says of one.
-func (w *world) agent(name string) status.Agent {
+// document is the status.
+func (w *world) document() (doc status.Document) {
 	w.t.Helper()
-	var doc status.Document
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	out, _ := w.verb(ctx, "status", "--json").Output() // its exit code says whether all is well
 	if err := json.Unmarshal(out, &doc); err != nil {
 		w.t.Fatalf("%v: %s", err, out)
 	}
-	for _, a := range doc.Agents {
+	return doc
+}
+
+// agent is what status says of one.
+func (w *world) agent(name string) status.Agent {
+	w.t.Helper()
+	for _, a := range w.document().Agents {
 		if a.Name == name {
 			return a
 		}
 	}
-	w.t.Fatalf("%s is not in the status: %s", name, out)
+	w.t.Fatalf("%s is not in the status", name)
 	return status.Agent{}
 }
 
@@ -146,10 +164,8 @@ func TestStates(t *testing.T) {
 			w := newWorld(t)
 			told := filepath.Join(w.runtime(), "told")
 			w.inHome(".claude/settings.json", claudeSettings)
-			w.inHome(".claude.json", `{"hasCompletedOnboarding": true, "theme": "dark", "projects": {"`+w.work()+
-				`": {"hasTrustDialogAccepted": true, "hasCompletedProjectOnboarding": true}}, "customApiKeyResponses": {"approved": ["`+secret[len(secret)-20:]+`"]}}`)
-			codex := w.readHome(".codex/config.toml") + "[projects.\"" + w.work() + "\"]\ntrust_level = \"trusted\"\n"
-			w.inHome(".codex/config.toml", codex)
+			w.asked()
+			w.inHome(".codex/config.toml", w.readHome(".codex/config.toml")+"[projects.\""+w.work()+"\"]\ntrust_level = \"trusted\"\n")
 			w.specWith(fmt.Sprintf("agents: [{name: claude, hooks: %v}, {name: codex, hooks: %v}]", hooks, hooks),
 				`hooks: {on_agent_waiting: [{command: [sh, -c, 'echo "$COLTEC_AGENT $COLTEC_CONVERSATION $COLTEC_SINCE" >>`+told+`']}]}`)
 			w.start()
@@ -227,4 +243,87 @@ func (w *world) specWith(agents, more string) {
 		}
 	}
 	w.write(path, strings.Join(lines, "\n")+more+"\n")
+}
+
+// Agents that coltecd runs begin a conversation where there is none, go on with the last one on
+// another machine, once it is there, and are started again when they end.
+func TestResume(t *testing.T) {
+	w := newWorld(t)
+	const agents = "agents: [{name: claude, resume: always}, {name: codex, resume: always}]"
+	w.inHome(".codex/config.toml", w.readHome(".codex/config.toml")+"[projects.\""+w.work()+"\"]\ntrust_level = \"trusted\"\n")
+	said := map[string]string{}
+	for _, at := range []string{"a", "b"} {
+		w.enter(at)
+		w.asked()
+		w.specWith(agents, "")
+		w.startWith(w.withModel()...)
+		for _, a := range all {
+			if said[a.name] != "" {
+				w.draws(a.name, said[a.name], 1)
+				continue
+			}
+			w.draws(a.name, "", 1) // it has begun
+			s := w.sit(a.name, "the question to "+a.name)
+			w.until(a.name+" answers", func() bool { return nonceIn(s.text()) != "" })
+			s.comesTo(a.name, status.AgentWaits)
+			said[a.name] = nonceIn(s.text())
+			s.leave()
+		}
+		if at == "b" {
+			for _, a := range all {
+				w.endUnit(a.name)
+				w.draws(a.name, said[a.name], 2)
+			}
+		}
+		w.stop()
+	}
+}
+
+// startWith starts coltecd with more in its environment.
+func (w *world) startWith(more ...string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := w.verb(ctx, "start", "--wait")
+	cmd.Env = append(cmd.Env, more...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("%s: %v\n%s", w.at, err, out)
+	}
+}
+
+// draws waits until an agent that coltecd runs has drawn a text so often; "": anything.
+func (w *world) draws(name, text string, times int) {
+	w.t.Helper()
+	tick, deadline := time.NewTicker(200*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for {
+		b, _ := os.ReadFile(filepath.Join(w.work(), ".devcontainer/logs", "agent-"+name+".log"))
+		if n := strings.Count(string(b), text); text == "" && len(b) > 0 || text != "" && n >= times {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.t.Fatalf("%s on %s draws %q not %d times:\n%s\n%+v", name, w.at, text, times, b, w.document().Units)
+		}
+	}
+}
+
+// endUnit ends an agent that coltecd runs, and waits until it is started again.
+func (w *world) endUnit(name string) {
+	w.t.Helper()
+	unit := func() (u status.Unit) {
+		for _, u = range w.document().Units {
+			if u.Name == "agent-"+name {
+				return u
+			}
+		}
+		w.t.Fatalf("agent-%s is no unit", name)
+		return u
+	}
+	was := unit()
+	if err := syscall.Kill(was.PID, syscall.SIGKILL); err != nil {
+		w.t.Fatal(err)
+	}
+	w.until(name+" is started again", func() bool { is := unit(); return is.PID != 0 && is.PID != was.PID && is.Restarts > was.Restarts })
 }
