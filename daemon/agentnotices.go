@@ -51,7 +51,7 @@ func (s setting) movedTo(a agents.Agent) string {
 		return ""
 	}
 	real := func(path string) string {
-		if to, err := anchor.Real(path); err == nil {
+		if to, err := anchor.Real(filepath.Clean(path)); err == nil {
 			return to
 		}
 		return filepath.Clean(path)

@@ -19,6 +19,10 @@ import (
 // agentUnits are the agents that coltecd runs: each on a terminal of its own, once its
 // conversations are there.
 func (s setting) agentUnits() (units []unit.Unit) {
+	own, err := os.Executable()
+	if err != nil {
+		own = "/proc/self/exe"
+	}
 	for _, a := range s.spec.Agents {
 		if a.Resume != spec.ResumeAlways {
 			continue
@@ -26,7 +30,7 @@ func (s setting) agentUnits() (units []unit.Unit) {
 		units = append(units, unit.Unit{
 			Name: a.Unit(), Kind: unit.Service, Screen: true, Dir: s.folder, After: []string{milestoneRestore},
 			// Which command it is says the home as it is then, at each start.
-			Argv: []string{"/proc/self/exe", "agents", "resume", a.Name}, Env: s.childEnv("", []string{"TERM=" + terminal.Name}),
+			Argv: []string{own, "agents", "resume", a.Name}, Env: s.childEnv("", []string{"TERM=" + terminal.Name}),
 		})
 	}
 	return units

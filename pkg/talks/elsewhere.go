@@ -11,8 +11,8 @@ import (
 
 const (
 	// depthMost is how deep below an agent's directory it is looked for conversations: those that
-	// are known lie up to four deep.
-	depthMost = 5
+	// are known lie up to five deep.
+	depthMost = 8
 	// strayMost is how many are named.
 	strayMost = 3
 )
