@@ -113,15 +113,15 @@ agents: ## install the coding agents that e2e-agents runs, in pinned versions, i
 
 .PHONY: e2e-agents
 e2e-agents: build agents ## real coding agents, with a model on loopback and no other network, go on elsewhere (npm)
-	@COLTEC_E2E_AGENTS=1 COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh) go test $(LINKED) -count=1 -timeout 10m ./e2e/agents
+	@COLTEC_E2E_AGENTS=1 COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh) go test $(LINKED) -count=1 -timeout 20m ./e2e/agents
 
 .PHONY: e2e-agents-more
-e2e-agents-more: build ## the same with opencode and Gemini CLI, to and fro without kills (npm; 450 MB)
-	@COLTEC_E2E_AGENTS=more COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh more) go test $(LINKED) -count=1 -timeout 10m -run 'TestThereAndBack|TestHops' -v ./e2e/agents
+e2e-agents-more: build agents ## the same with opencode, Gemini CLI and Copilot CLI too (npm; 800 MB)
+	@COLTEC_E2E_AGENTS=more COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh):$$(scripts/install-agents.sh more) go test $(LINKED) -count=1 -timeout 40m -v ./e2e/agents
 
 .PHONY: soak-agents
-soak-agents: build agents ## a hundred changes of the machine while two real coding agents work at once (npm)
-	@COLTEC_E2E_AGENTS=1 COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh) COLTEC_AGENT_HOPS=$${COLTEC_AGENT_HOPS:-100} go test $(LINKED) -count=1 -timeout 60m -run 'TestHops' -v ./e2e/agents
+soak-agents: build agents ## a hundred changes of the machine, by a loop over five real coding agents (npm)
+	@COLTEC_E2E_AGENTS=more COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh):$$(scripts/install-agents.sh more) COLTEC_AGENT_HOPS=$${COLTEC_AGENT_HOPS:-100} go test $(LINKED) -count=1 -timeout 90m -run TestManyHops -v ./e2e/agents
 
 .PHONY: fuzz
 fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each

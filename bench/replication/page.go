@@ -73,5 +73,9 @@ proportional.
   differs in parts of about a MB: a page that changes in one of them is all of it. It copies
   without a lock.
 - **Five workspaces.** Five times the idle one.
+- **Agents.** What is carried of the home is gathered for ten seconds: at most six saves in a
+  minute, three requests each, and the renewals of the lease beside them. Three agents append to
+  files of JSON lines, the fourth writes a database. The workspace's own tree is at rest: a file of it that is
+  saved takes two requests more, for its content and what changed in its tree.
 `
 )

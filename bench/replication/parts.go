@@ -34,6 +34,7 @@ var parts = []part{
 	{"git", true, (*set).partGit},
 	{"age", true, (*set).partAge},
 	{"sqlite", true, (*set).partSQLite},
+	{"agents", true, (*set).partAgents},
 }
 
 func partNames() (names []string) {

@@ -75,13 +75,13 @@ func (s *set) partSQLite() error {
 	return nil
 }
 
-// newDatabase makes one in a directory.
-func (s *set) newDatabase(dir string) (*database, error) {
-	d := &database{s: s, path: filepath.Join(dir, "state.db"), notes: filepath.Join(s.dir, filepath.Base(dir)+".notes")}
+// newDatabase makes one of so many MB in a directory.
+func (s *set) newDatabase(dir, name string, mb int) (*database, error) {
+	d := &database{s: s, path: filepath.Join(dir, name), notes: filepath.Join(s.dir, filepath.Base(dir)+".notes")}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	_, err := d.program("make", d.path, strconv.Itoa(databaseMB))
+	_, err := d.program("make", d.path, strconv.Itoa(mb))
 	return d, err
 }
 
@@ -97,8 +97,11 @@ func (d *database) program(args ...string) (string, error) {
 }
 
 // write begins to write it.
-func (d *database) write() (err error) {
-	d.cmd = exec.Command("python3", "-c", databaseProgram, "write", d.path, d.notes, strconv.Itoa(databaseRate))
+func (d *database) write() error { return d.writeAt(strconv.Itoa(databaseRate)) }
+
+// writeAt begins to write it, with so many transactions a second.
+func (d *database) writeAt(rate string) (err error) {
+	d.cmd = exec.Command("python3", "-c", databaseProgram, "write", d.path, d.notes, rate)
 	d.cmd.Env = append(os.Environ(), proc.MarkVar+"="+d.s.dir)
 	d.cmd.Stdout, d.cmd.Stderr = &d.said, &d.said
 	if d.stdin, err = d.cmd.StdinPipe(); err != nil {
@@ -123,7 +126,7 @@ func (s *set) sqliteOurs() (d *database, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d, err = s.newDatabase(m.tree); err != nil {
+	if d, err = s.newDatabase(m.tree, "state.db", databaseMB); err != nil {
 		return nil, err
 	}
 	stop, err := m.start(s.ctx)
@@ -164,7 +167,7 @@ func (d *database) watch(m *machine, seen map[int64]time.Time) (err error) {
 // sqliteRestic measures restic backup, each ten seconds.
 func (s *set) sqliteRestic() (d *database, err error) {
 	dir := filepath.Join(s.dir, "sqlite-restic")
-	if d, err = s.newDatabase(dir); err != nil {
+	if d, err = s.newDatabase(dir, "state.db", databaseMB); err != nil {
 		return nil, err
 	}
 	restic := func(args ...string) program { return s.b.resticRun(dir, "sqlite", args...) }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -191,6 +192,7 @@ type machine struct {
 	b         *bench
 	dir, tree string
 	workspace string // the environment's name: machines of one name share it
+	home      string // HOME there; "": one that nobody uses
 }
 
 // newMachine writes a spec for an idle interval.
@@ -224,8 +226,9 @@ persistence:
 
 // verb is coltecd at the machine.
 func (m *machine) verb(args ...string) program {
+	home := cmp.Or(m.home, m.b.top)
 	return program{dir: m.dir, argv: append([]string{m.b.coltecd}, args...), env: []string{
-		"XDG_RUNTIME_DIR=" + filepath.Join(m.dir, "run"), "COLTEC_RCLONE=" + m.b.rclone, "COLTEC_HOST=" + filepath.Base(m.dir),
+		"HOME=" + home, "XDG_RUNTIME_DIR=" + filepath.Join(m.dir, "run"), "COLTEC_RCLONE=" + m.b.rclone, "COLTEC_HOST=" + filepath.Base(m.dir),
 		"RCLONE_BUCKET=" + m.b.s3.Bucket, "RCLONE_S3_ENDPOINT=" + m.b.proxy.Endpoint,
 		"RCLONE_S3_ACCESS_KEY_ID=" + m.b.s3.AccessKey, "RCLONE_S3_SECRET_ACCESS_KEY=" + m.b.s3.SecretKey,
 	}}

@@ -1,6 +1,8 @@
 package agents
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,6 +51,63 @@ func apart() (code int, ran bool) {
 		return 1, true
 	}
 	return cmd.ProcessState.ExitCode(), true
+}
+
+// machineVariable is in the environment of all that runs on a machine: its directory.
+const machineVariable = "COLTEC_E2E_MACHINE"
+
+// inside is how a program is run on a machine.
+type inside struct {
+	Mounts [][2]string // what is where, for it alone
+	Dir    string      // in which it runs
+	UID    int
+	Argv   []string
+}
+
+// insideWord begins the arguments of this program where it is to become one of a machine.
+const insideWord = "inside"
+
+// command runs a program on the machine that is at hand.
+func (w *world) command(ctx context.Context, argv []string) *exec.Cmd {
+	w.t.Helper()
+	in := inside{Mounts: [][2]string{{w.real(w.at, w.live()), w.live()}}, Dir: w.work(), UID: w.uid, Argv: argv}
+	for i, dir := range agentsDirs {
+		in.Mounts = append(in.Mounts, [2]string{dir, w.tools(i)})
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, self, insideWord, string(text))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // with mounts that nobody else sees
+	cmd.WaitDelay = time.Second
+	return cmd
+}
+
+// become is the other side of command: it returns with an error, or not at all.
+func become(text string) error {
+	var in inside
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return err
+	}
+	for _, m := range in.Mounts {
+		if err := unix.Mount(m[0], m[1], "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount %q: %w", m, err)
+		}
+	}
+	if err := os.Chdir(in.Dir); err != nil {
+		return err
+	}
+	if in.UID != os.Getuid() {
+		if err := errors.Join(syscall.Setgroups([]int{in.UID}), syscall.Setgid(in.UID), syscall.Setuid(in.UID)); err != nil {
+			return err
+		}
+	}
+	return syscall.Exec(in.Argv[0], in.Argv, os.Environ())
 }
 
 // loopback turns on the one interface of a new network, and holds that it is the only one

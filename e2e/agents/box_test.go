@@ -3,7 +3,6 @@ package agents
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,22 +17,30 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
-	"github.com/coltec/coltec/pkg/agents"
 )
 
-// world is a bucket, a model, and two machines whose paths are the same: one of them at a
-// time is at live, the others are at their names beside it.
+// world is a bucket, a model, and two machines whose paths are the same: what runs on one has
+// a mount namespace in which its directory is at live.
 type world struct {
 	t     *testing.T
 	s3    *s3test.Server
 	model *model
 	top   string
-	at    string // the machine that is at live
+	at    string // the machine on which things are done
+	uid   int    // of all that runs there
+
+	// Of worlds with logins.
+	provider *provider
+	logins   string // what becomes of them, as a spec has it
+	ageKey   string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, os.Getuid()) }
+
+// newWorldOf is one whose programs are run by a user.
+func newWorldOf(t *testing.T, uid int) *world {
 	t.Helper()
-	if agentsDir == "" {
+	if len(agentsDirs) == 0 {
 		t.Skip("needs coding agents, which make e2e-agents installs")
 	}
 	sample.Long(t)
@@ -42,18 +48,22 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, s3: s3test.Start(t), model: newModel(t), top: top}
+	w := &world{t: t, s3: s3test.Start(t), model: newModel(t), top: top, at: "a", uid: uid}
 	t.Cleanup(w.end)
-	for _, name := range []string{"a", "b"} {
+	err = os.Chmod(top, 0o711)
+	for i := range agentsDirs {
+		err = errors.Join(err, os.MkdirAll(w.tools(i), 0o755))
+	}
+	if err := errors.Join(err, os.Mkdir(w.live(), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"b", "a"} {
 		w.enter(name)
 		for _, dir := range []string{w.home(), w.work(), w.runtime()} {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
+			w.mkdir(dir)
 		}
 		w.spec()
 	}
-	w.enter("a")
 	w.configure()
 	return w
 }
@@ -63,33 +73,48 @@ func (w *world) home() string    { return filepath.Join(w.live(), "home") }
 func (w *world) work() string    { return filepath.Join(w.live(), "work") }
 func (w *world) runtime() string { return filepath.Join(w.live(), "run") }
 
-// enter has another machine be at live, where nothing runs any more.
-func (w *world) enter(name string) {
+// tools is where programs see a directory with agents.
+func (w *world) tools(i int) string { return filepath.Join(w.top, "tools", strconv.Itoa(i)) }
+
+// enter has what is done from now on be done on a machine.
+func (w *world) enter(name string) { w.at = name }
+
+// real is where what a machine has at a path is for us.
+func (w *world) real(at, path string) string {
+	return filepath.Join(w.top, at, strings.TrimPrefix(path, w.live()))
+}
+
+// mkdir makes a directory of the machine, and those that it is in, for its user.
+func (w *world) mkdir(path string) {
 	w.t.Helper()
-	if name == w.at {
-		return
-	}
-	if w.at != "" {
-		if err := os.Rename(w.live(), filepath.Join(w.top, w.at)); err != nil {
+	for dir := w.live(); ; {
+		if err := os.Mkdir(w.real(w.at, dir), 0o700); err == nil {
+			err = os.Chown(w.real(w.at, dir), w.uid, w.uid)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+		} else if !errors.Is(err, os.ErrExist) {
 			w.t.Fatal(err)
 		}
+		if dir == path {
+			return
+		}
+		next, _, _ := strings.Cut(strings.TrimPrefix(path, dir+"/"), "/")
+		dir = filepath.Join(dir, next)
 	}
-	err := os.Rename(filepath.Join(w.top, name), w.live())
-	if errors.Is(err, os.ErrNotExist) {
-		err = os.Mkdir(w.live(), 0o700)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.at = name
 }
 
 // end ends what runs still, and shows the log of a test that failed.
 func (w *world) end() {
-	w.crash()
-	if w.t.Failed() {
-		text := w.log()
-		w.t.Logf("the machine %s:\n%s", w.at, text[max(0, len(text)-8<<10):])
+	for _, at := range []string{"b", "a"} {
+		w.enter(at)
+		w.crash()
+	}
+	for _, at := range []string{"b", "a"} {
+		if w.enter(at); w.t.Failed() {
+			text := w.log()
+			w.t.Logf("the machine %s:\n%s", w.at, text[max(0, len(text)-8<<10):])
+		}
 	}
 	_ = os.RemoveAll(w.top)
 }
@@ -101,7 +126,7 @@ func (w *world) spec() {
 	w.write(filepath.Join(w.work(), ".devcontainer/workspace-spec.yaml"), `version: 1.0.0
 name: dev
 metadata: {org: acme, project: widget, environment: dev}
-agents: [`+names()+`]
+agents: [`+names(w.logins)+`]
 persistence:
   enabled: true
   default_remote: primary
@@ -120,24 +145,31 @@ persistence:
 `)
 }
 
+// write writes a file of the machine, for its user.
 func (w *world) write(path, text string) {
 	w.t.Helper()
-	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+	w.mkdir(filepath.Dir(path))
+	file := w.real(w.at, path)
+	if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), os.Chown(file, w.uid, w.uid)); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // env is the environment of all that runs on the machine.
 func (w *world) env(more ...string) []string {
+	path := os.Getenv("PATH")
+	for i := range agentsDirs {
+		path = filepath.Join(w.tools(i), "node_modules/.bin") + ":" + path
+	}
 	return append([]string{
-		"PATH=" + filepath.Join(agentsDir, "node_modules/.bin") + ":" + os.Getenv("PATH"),
+		"PATH=" + path, machineVariable + "=" + w.real(w.at, w.live()),
 		"HOME=" + w.home(), "TMPDIR=" + w.runtime(), "XDG_RUNTIME_DIR=" + w.runtime(), "LANG=C.UTF-8",
 	}, more...)
 }
 
 // log is the log of coltecd on the machine.
 func (w *world) log() string {
-	b, _ := os.ReadFile(filepath.Join(w.work(), ".devcontainer/logs/coltecd.log"))
+	b, _ := os.ReadFile(w.real(w.at, filepath.Join(w.work(), ".devcontainer/logs/coltecd.log")))
 	return string(b)
 }
 
@@ -169,12 +201,13 @@ func (w *world) coltecd(args ...string) string {
 }
 
 func (w *world) verb(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, coltecd, args...)
-	cmd.Dir = w.work()
+	cmd := w.command(ctx, append([]string{coltecd}, args...))
 	cmd.Env = w.env("COLTEC_RCLONE="+rclonePath, "COLTEC_HOST="+w.at,
 		"RCLONE_BUCKET="+w.s3.Bucket, "RCLONE_S3_ENDPOINT="+w.s3.Endpoint,
 		"RCLONE_S3_ACCESS_KEY_ID="+w.s3.AccessKey, "RCLONE_S3_SECRET_ACCESS_KEY="+w.s3.SecretKey)
-	cmd.WaitDelay = time.Second
+	if w.ageKey != "" {
+		cmd.Env = append(cmd.Env, "COLTEC_AGE_KEY="+w.ageKey)
+	}
 	return cmd
 }
 
@@ -219,12 +252,12 @@ func (w *world) crash() (programs []string) {
 	return programs
 }
 
-// processes are those of the machine: no others have its runtime directory.
+// processes are those of the machine: no others have its variable.
 func (w *world) processes() (pids []int) {
 	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, path := range environments {
 		b, _ := os.ReadFile(path) // it may have ended
-		if bytes.Contains(b, []byte("XDG_RUNTIME_DIR="+w.runtime()+"\x00")) {
+		if bytes.Contains(b, []byte(machineVariable+"="+w.real(w.at, w.live())+"\x00")) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			pids = append(pids, pid)
 		}
@@ -254,223 +287,4 @@ func (w *world) killed(pid int) bool {
 		w.t.Errorf("process %d survives KILL: %v", pid, err)
 	}
 	return n == 1
-}
-
-// What is not to be in the bucket, and what is, in files of the home.
-const (
-	secret = "sk-canary-of-no-machine-but-one"
-	wish   = "a wish that is true on all machines"
-)
-
-// configure writes what somebody writes on the first machine, and what is there of a login.
-func (w *world) configure() {
-	w.t.Helper()
-	w.inHome(".claude/CLAUDE.md", wish+"\n")
-	w.inHome(".codex/AGENTS.md", wish+"\n")
-	w.inHome(".codex/config.toml", `model = "fake"
-model_provider = "fake"
-check_for_update_on_startup = false
-[model_providers.fake]
-name = "fake"
-base_url = "`+w.model.URL+`/v1"
-env_key = "FAKE_KEY"
-wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
-`)
-	w.inHome(".config/opencode/AGENTS.md", wish)
-	w.inHome(".gemini/GEMINI.md", wish)
-	w.inHome(".config/opencode/opencode.json", `{"model": "fake/fake", "small_model": "fake/fake", "autoupdate": false, "share": "disabled",
-"provider": {"fake": {"npm": "@ai-sdk/openai-compatible", "name": "fake", "options": {"baseURL": "`+w.model.URL+`/v1", "apiKey": "{env:FAKE_KEY}"},
-"models": {"fake": {"name": "fake"}}}}}`)
-	w.inHome(".gemini/settings.json", `{"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"disableAutoUpdate": true},
-"privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, "model": {"name": "gemini-2.5-flash"}}`)
-	for path, text := range secrets {
-		w.inHome(path, text)
-	}
-}
-
-// secrets are files of the first machine that stay there.
-var secrets = map[string]string{
-	".claude/.credentials.json": `{"claudeAiOauth": {"accessToken": "sk-ant-oat01-` + secret + `", "refreshToken": "sk-ant-ort01-` + secret +
-		`", "expiresAt": 4102444800000, "scopes": ["user:inference"], "subscriptionType": "pro"}}`,
-	".codex/auth.json": `{"OPENAI_API_KEY": "` + secret + `", "tokens": null, "last_refresh": null}`,
-	".ssh/id_ed25519":  secret,
-	".netrc":           "machine example.org password " + secret,
-}
-
-func (w *world) inHome(path, text string) {
-	w.t.Helper()
-	w.write(filepath.Join(w.home(), path), text)
-}
-
-// keepsSecrets holds that no object has a secret, unpacked neither, though all of them are
-// there on the first machine, and that what travels is found in the same way.
-func (w *world) keepsSecrets() {
-	w.t.Helper()
-	if found := w.s3.Grep(w.t, secret); len(found) > 0 {
-		w.t.Errorf("a secret can be read in %q", found)
-	}
-	for _, carried := range []string{wish, "nonce-0001-of-the-model"} {
-		if len(w.s3.Grep(w.t, carried)) == 0 {
-			w.t.Errorf("%q is not found in the bucket either", carried)
-		}
-	}
-	here := filepath.Join(w.top, "a", "home")
-	if w.at == "a" {
-		here = w.home()
-	}
-	for path := range secrets {
-		if b, err := os.ReadFile(filepath.Join(here, path)); err != nil || !strings.Contains(string(b), secret) {
-			w.t.Errorf("~/%s of the first machine has no secret: %q, %v", path, b, err)
-		}
-	}
-}
-
-// agent is a real program, and how a turn is done with it.
-type agent struct {
-	name        string
-	first, next []string // the prompt comes last
-}
-
-// all are the agents that are run: the usual ones, or more of them.
-var all = usual
-
-var usual = []agent{
-	{"claude", []string{"claude", "-p"}, []string{"claude", "-p", "--continue"}},
-	{"codex", []string{"codex", "exec", "--skip-git-repo-check"}, []string{"codex", "exec", "resume", "--skip-git-repo-check", "--last"}},
-}
-
-var more = []agent{
-	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}},
-	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}},
-}
-
-// names are those of the agents that are run, as a spec has them.
-func names() string {
-	var names []string
-	for _, a := range all {
-		names = append(names, a.name)
-	}
-	return strings.Join(names, ", ")
-}
-
-// running is a turn that has been started.
-type running struct {
-	w    *world
-	a    agent
-	cmd  *exec.Cmd
-	from int // how many requests there were before
-	out  bytes.Buffer
-	talk bytes.Buffer
-	stop context.CancelFunc
-}
-
-// begin starts a turn.
-func (w *world) begin(a agent, argv []string, prompt string) *running {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	r := &running{w: w, a: a, from: len(w.model.requests(0)), stop: cancel}
-	r.cmd = exec.CommandContext(ctx, filepath.Join(agentsDir, "node_modules/.bin", argv[0]), append(argv[1:len(argv):len(argv)], prompt)...)
-	r.cmd.Dir = w.work()
-	r.cmd.Env = w.env("ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY="+secret, "FAKE_KEY="+secret, "GEMINI_API_KEY="+secret, "GOOGLE_GEMINI_BASE_URL="+w.model.URL, "GEMINI_CLI_TRUST_WORKSPACE=true",
-		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1")
-	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.talk
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has children
-	r.cmd.Cancel = func() error { return syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL) }
-	r.cmd.WaitDelay = time.Second
-	if err := r.cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	return r
-}
-
-// beginHeld starts a turn of which the answer is held back, until its question is written.
-func (w *world) beginHeld(a agent, prompt string) *running {
-	w.t.Helper()
-	reached := w.model.holdBack(prompt)
-	r := w.begin(a, a.next, prompt)
-	w.t.Cleanup(func() { r.stop(); _ = r.cmd.Wait() })
-	select {
-	case <-reached:
-	case <-time.After(patience):
-		w.t.Fatalf("%s asks nothing in %s: %s", a.name, patience, kinds(w.model.requests(r.from)))
-	}
-	r.hasWritten(prompt)
-	return r
-}
-
-// hasWritten waits until what the agent keeps of its conversations has that.
-func (r *running) hasWritten(text string) {
-	r.w.t.Helper()
-	known, _ := agents.Find(r.a.name)
-	r.w.until(fmt.Sprintf("%s has written %q", r.a.name, text), func() bool {
-		for _, pattern := range known.Talks {
-			paths, _ := filepath.Glob(filepath.Join(r.w.home(), pattern))
-			for _, path := range paths {
-				if b, _ := os.ReadFile(path); strings.Contains(string(b), text) {
-					return true
-				}
-			}
-		}
-		return false
-	})
-}
-
-// turn is what a turn was: what was asked of the model, and the nonce that it said.
-type turn struct {
-	of       agent
-	nonce    string
-	requests []string
-}
-
-// do does a whole turn.
-func (w *world) do(a agent, argv []string, prompt string) turn {
-	w.t.Helper()
-	return w.begin(a, argv, prompt).wait()
-}
-
-// wait waits for the end of a turn, which has to be an answer.
-func (r *running) wait() turn {
-	r.w.t.Helper()
-	err := r.cmd.Wait()
-	r.stop()
-	done := turn{r.a, nonceIn(r.out.String()), r.w.model.requests(r.from)}
-	if err != nil || done.nonce == "" {
-		r.w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", r.a.name, r.w.at, r.cmd.Args, err, &r.out, &r.talk, kinds(done.requests))
-	}
-	return done
-}
-
-// kinds says in short what was asked.
-func kinds(requests []string) string {
-	var b strings.Builder
-	for _, body := range requests {
-		var top map[string]json.RawMessage
-		_ = json.Unmarshal([]byte(body), &top)
-		b.WriteString("a request of ")
-		b.Write(top["model"])
-		b.WriteString(": ")
-		b.WriteString(body[max(0, len(body)-300):])
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
-
-// holds holds that the model was told all of that in one request.
-func (d turn) holds(t *testing.T, wanted ...string) {
-	t.Helper()
-	var missing []string
-	for _, body := range d.requests {
-		missing = nil
-		for _, word := range wanted {
-			if !strings.Contains(body, word) {
-				missing = append(missing, word)
-			}
-		}
-		if missing == nil {
-			return
-		}
-	}
-	t.Errorf("%s does not go on: the request lacks %q\n%s", d.of.name, missing, kinds(d.requests))
 }

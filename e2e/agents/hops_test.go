@@ -2,16 +2,19 @@ package agents
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
-// goOnAtOnce is goOn with all agents at work at the same time.
-func (said talks) goOnAtOnce(w *world, prompt string) {
+// goOnAtOnce is goOn with some agents that are at work at the same time.
+func (said talks) goOnAtOnce(w *world, some []agent, prompt string) {
 	w.t.Helper()
 	var turns []*running
-	for _, a := range all {
+	for _, a := range some {
 		argv := a.next
 		if len(said[a.name]) == 0 {
 			argv = a.first
@@ -25,31 +28,53 @@ func (said talks) goOnAtOnce(w *world, prompt string) {
 	}
 }
 
-// Two agents work at once, and their machine changes after each turn: the last request has
-// all of what was said on all machines. COLTEC_AGENT_HOPS says how often.
+// Agents work at once, and their machine changes after each turn: the last request of each has all of
+// what was said on all machines.
 func TestHops(t *testing.T) {
-	w, said, hops := newWorld(t), talks{}, 2
-	if text := os.Getenv("COLTEC_AGENT_HOPS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			t.Fatalf("COLTEC_AGENT_HOPS is %q, no number of hops", text)
-		}
-		hops = n
-	}
+	w, said := newWorld(t), talks{}
 	w.start()
-	said.goOnAtOnce(w, "question 0")
+	said.goOnAtOnce(w, all, "question 0")
+	for i, next := range []string{"b", "a"} {
+		w.stop()
+		w.enter(next)
+		w.start()
+		said.goOnAtOnce(w, all, fmt.Sprintf("question %d", i+1))
+	}
+	w.stop()
+	w.keepsSecrets()
+}
+
+// The same over as many hops as COLTEC_AGENT_HOPS says, in each of which the next agent of a
+// loop goes on.
+func TestManyHops(t *testing.T) {
+	text := os.Getenv("COLTEC_AGENT_HOPS")
+	if text == "" {
+		t.Skip("soak: make soak-agents")
+	}
+	hops, err := strconv.Atoi(text)
+	if err != nil || hops < 1 {
+		t.Fatalf("COLTEC_AGENT_HOPS is %q, no number of hops", text)
+	}
+	w, said, turns := newWorld(t), talks{}, map[string]int{}
+	w.start()
+	said.goOnAtOnce(w, all, "question 0")
 	for i := range hops {
 		w.stop()
 		w.enter([]string{"b", "a"}[i%2])
 		w.start()
-		said.goOnAtOnce(w, fmt.Sprintf("question %d", i+1))
+		a := all[i%len(all)]
+		said.goOnAtOnce(w, []agent{a}, fmt.Sprintf("question %d", i+1))
 		if t.Failed() {
 			t.Fatalf("hop %d of %d", i+1, hops)
+		}
+		turns[a.name]++
+		if i%10 == 9 {
+			fmt.Printf("%d of %d hops, each went on: %v\n", i+1, hops, turns)
 		}
 	}
 	w.stop()
 	w.keepsSecrets()
-	t.Logf("%d hops, %d conversations went on in each", hops, len(all))
+	t.Logf("%d hops, each went on: %v", hops, turns)
 }
 
 // Agents are used on the other machine before coltecd runs there: the conversations of both
@@ -75,14 +100,33 @@ func TestUsedBeforeTheRestore(t *testing.T) {
 	w.keepsSecrets()
 }
 
-// haveBoth holds that the files of each agent have all of what was said.
+// haveBoth holds that the home has all of what was said, be it in files that were put aside.
 func (w *world) haveBoth(all ...talks) {
 	w.t.Helper()
 	for _, said := range all {
 		for name, words := range said {
 			for _, word := range words {
-				(&running{w: w, a: agent{name: name}}).hasWritten(word)
+				if !w.has(word) {
+					w.t.Errorf("%s: %q of %s is in no file of the home", w.at, word, name)
+				}
 			}
 		}
 	}
+}
+
+// has reports whether a file of the home has a text.
+func (w *world) has(text string) (found bool) {
+	w.t.Helper()
+	err := filepath.WalkDir(w.real(w.at, w.home()), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || found || !e.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		found = strings.Contains(string(b), text)
+		return err
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
+	return found
 }

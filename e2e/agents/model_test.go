@@ -36,15 +36,22 @@ func newModel(t *testing.T) *model {
 	t.Helper()
 	m := &model{}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/messages", m.answers(anthropic))
-	mux.HandleFunc("POST /v1/responses", m.answers(openAI))
-	mux.HandleFunc("POST /v1/chat/completions", m.answers(openAIChat))
-	mux.HandleFunc("POST /v1beta/models/{call}", m.answers(gemini))
+	for path, answer := range m.apis() {
+		mux.HandleFunc("POST "+path, answer)
+	}
 	s := httptest.NewServer(mux) // what else an agent asks for is not there
 	m.URL = s.URL
 	t.Cleanup(s.Close)
 	t.Cleanup(s.CloseClientConnections)
 	return m
+}
+
+// apis are what it answers, by path.
+func (m *model) apis() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"/v1/messages": m.answers(anthropic), "/v1/responses": m.answers(openAI), "/v1/chat/completions": m.answers(openAIChat),
+		"/v1beta/models/{call}": m.answers(gemini), "/backend-api/codex/responses": m.answers(openAI),
+	}
 }
 
 // holdBack has the answers of requests with that text wait until all are let go on. The

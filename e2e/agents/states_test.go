@@ -51,11 +51,15 @@ func (w *world) sit(argv ...string) *seat {
 	}
 	defer program.Close()
 	s := &seat{w: w, host: host, ended: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(agentsDir, "node_modules/.bin", argv[0]), argv[1:]...)
-	s.cmd.Dir = w.work()
-	s.cmd.Env = append(w.env(w.withModel()...), "TERM="+terminal.Name, w.withReports())
+	a, _ := pick(argv[0])
+	tools, err := a.find()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s.cmd = w.command(context.Background(), append([]string{filepath.Join(w.tools(tools), "node_modules/.bin", argv[0])}, argv[1:]...))
+	s.cmd.Env = append(w.agentEnv(), "TERM="+terminal.Name, w.withReports())
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = program, program, program
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s.cmd.SysProcAttr.Setsid, s.cmd.SysProcAttr.Setctty = true, true
 	if err := s.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -65,12 +69,6 @@ func (w *world) sit(argv ...string) *seat {
 	}()
 	w.t.Cleanup(s.leave)
 	return s
-}
-
-// withModel is what agents have in their environment.
-func (w *world) withModel() []string {
-	return []string{"ANTHROPIC_BASE_URL=" + w.model.URL, "ANTHROPIC_API_KEY=" + secret, "FAKE_KEY=" + secret,
-		"DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"}
 }
 
 // asked has Claude Code not ask what it asks once on each machine: what it looks like, and
@@ -87,10 +85,11 @@ func (w *world) withReports() string {
 	w.t.Helper()
 	dir := filepath.Join(w.runtime(), "bin")
 	w.write(filepath.Join(dir, "coltecd"), "#!/bin/sh\necho \"$*\" >>"+w.reports()+"\nexec "+coltecd+" \"$@\"\n")
-	if err := os.Chmod(filepath.Join(dir, "coltecd"), 0o755); err != nil {
+	if err := os.Chmod(w.real(w.at, filepath.Join(dir, "coltecd")), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	return "PATH=" + filepath.Join(agentsDir, "node_modules/.bin") + ":" + dir + ":" + os.Getenv("PATH")
+	path, _ := strings.CutPrefix(w.env()[0], "PATH=")
+	return "PATH=" + dir + ":" + path
 }
 
 func (w *world) reports() string { return filepath.Join(w.runtime(), "reports") }
@@ -175,7 +174,7 @@ func TestStates(t *testing.T) {
 			for _, name := range []string{"codex", "claude"} {
 				w.turnAtATerminal(name, told)
 			}
-			b, _ := os.ReadFile(w.reports())
+			b, _ := os.ReadFile(w.real(w.at, w.reports()))
 			for _, report := range []string{"working --agent claude", "waits --agent claude", "waits --agent codex"} {
 				if strings.Contains(string(b), "agents report "+report+"\n") != hooks {
 					t.Errorf("%s was reported: %q", report, b)
@@ -211,7 +210,7 @@ func (w *world) turnAtATerminal(name, told string) {
 		w.t.Errorf("%s: %+v", name, a)
 	}
 	w.until("the hook for it runs", func() bool {
-		b, _ := os.ReadFile(told)
+		b, _ := os.ReadFile(w.real(w.at, told))
 		return strings.Count(string(b), name+" "+a.Conversation+" 20") == 1
 	})
 	s.leave()
@@ -220,7 +219,7 @@ func (w *world) turnAtATerminal(name, told string) {
 
 func (w *world) readHome(path string) string {
 	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.home(), path))
+	b, err := os.ReadFile(w.real(w.at, filepath.Join(w.home(), path)))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -232,7 +231,7 @@ func (w *world) specWith(agents, more string) {
 	w.t.Helper()
 	w.spec()
 	path := filepath.Join(w.work(), ".devcontainer/workspace-spec.yaml")
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(w.real(w.at, path))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -256,8 +255,8 @@ func TestResume(t *testing.T) {
 		w.enter(at)
 		w.asked()
 		w.specWith(agents, "")
-		w.startWith(w.withModel()...)
-		for _, a := range all {
+		w.startWith(w.agentEnv()...)
+		for _, a := range usual {
 			if said[a.name] != "" {
 				w.draws(a.name, said[a.name], 1)
 				continue
@@ -270,7 +269,7 @@ func TestResume(t *testing.T) {
 			s.leave()
 		}
 		if at == "b" {
-			for _, a := range all {
+			for _, a := range usual {
 				w.endUnit(a.name)
 				w.draws(a.name, said[a.name], 2)
 			}
@@ -297,7 +296,7 @@ func (w *world) draws(name, text string, times int) {
 	tick, deadline := time.NewTicker(200*time.Millisecond), time.After(patience)
 	defer tick.Stop()
 	for {
-		b, _ := os.ReadFile(filepath.Join(w.work(), ".devcontainer/logs", "agent-"+name+".log"))
+		b, _ := os.ReadFile(w.real(w.at, filepath.Join(w.work(), ".devcontainer/logs", "agent-"+name+".log")))
 		if n := strings.Count(string(b), text); text == "" && len(b) > 0 || text != "" && n >= times {
 			return
 		}

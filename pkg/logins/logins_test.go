@@ -2,6 +2,7 @@ package logins
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 )
@@ -292,6 +294,45 @@ func TestLostAnswer(t *testing.T) {
 	if n := b.Counts()[storetest.Put] - before; n != 0 {
 		t.Errorf("%d more writes", n)
 	}
+}
+
+// A stop cut a push off, and the login counted as one that cannot be pushed: the last push of the
+// stop left it out, and the next machine went on with a used one.
+func TestCutOff(t *testing.T) {
+	for name, kind := range map[string]storetest.Kind{"before": storetest.Before, "when it was there": storetest.After, "late": storetest.Late} {
+		t.Run("a push, "+name, func(t *testing.T) {
+			b, key := storetest.New(), newKey(t)
+			a := newMachine(t, "a", b, key)
+			a.write("one")
+			a.take(1)
+			a.give()
+			a.write("two")
+			ctx, cut := context.WithCancel(t.Context())
+			b.Inject(storetest.Fault{Op: storetest.Put, Kind: kind, Class: rclone.Canceled})
+			b.Hook(func(storetest.Event) error { cut(); return nil })
+			if a.Give(ctx, b) == nil {
+				t.Fatal("it was pushed")
+			}
+			a.give()
+			a.there("two")
+			a.says("")
+		})
+	}
+	t.Run("a take", func(t *testing.T) {
+		b, key := storetest.New(), newKey(t)
+		a, c := newMachine(t, "a", b, key), newMachine(t, "c", b, key)
+		a.write("one")
+		a.take(1)
+		a.give()
+		ctx, cut := context.WithCancel(t.Context())
+		cut()
+		if c.Take(ctx, b, &store.Head{Lineage: "l", Epoch: 2}, true) == nil {
+			t.Fatal("it was taken")
+		}
+		c.take(2)
+		c.has("one")
+		c.says("")
+	})
 }
 
 // With another key nothing is read, written or lost, and a sentence says so.

@@ -68,10 +68,17 @@ func (k *Keeper) takeOne(ctx context.Context, root store.Bucket, l *login) error
 	return nil
 }
 
-// lasting reports whether another try is of no use.
+// lasting reports whether another try is of no use. What was cut off says nothing of that: a
+// stop cuts off what is under way, and tries once more.
 func lasting(err error) bool {
 	var told *rclone.Error
-	return !errors.As(err, &told) || !told.Class.Retry()
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case !errors.As(err, &told):
+		return true
+	}
+	return !told.Class.Retry() && told.Class != rclone.Canceled
 }
 
 // fetch reads an agent's object; nil: there is none.

@@ -23,6 +23,10 @@ func Running(programs map[string][]string, folder string) map[string]bool {
 		return running
 	}
 	defer dir.Close()
+	here, err := os.Stat(folder)
+	if err != nil {
+		return running
+	}
 	names, _ := dir.Readdirnames(-1)
 	for _, name := range names {
 		if _, err := strconv.Atoi(name); err != nil {
@@ -37,10 +41,33 @@ func Running(programs map[string][]string, folder string) map[string]bool {
 		if running[program] || !asked || hasWord(line, aside) {
 			continue
 		}
-		at, err := os.Readlink("/proc/" + name + "/cwd")
-		running[program] = err != nil || at == folder || strings.HasPrefix(at, strings.TrimSuffix(folder, "/")+"/")
+		running[program] = worksIn("/proc/"+name+"/cwd", here)
 	}
 	return running
+}
+
+// deepest is how far below a folder a process is looked for in it.
+const deepest = 64
+
+// worksIn reports whether a directory is a folder, or below it, or nobody is told where it is. Files
+// are compared, not names: a process may have mounts of its own.
+func worksIn(at string, folder os.FileInfo) bool {
+	dir, err := os.Stat(at)
+	if err != nil {
+		return true
+	}
+	for range deepest {
+		if os.SameFile(dir, folder) {
+			return true
+		}
+		at += "/.."
+		above, err := os.Stat(at)
+		if err != nil || os.SameFile(dir, above) { // the root
+			return false
+		}
+		dir = above
+	}
+	return false
 }
 
 func hasWord(line []byte, words []string) bool {
