@@ -219,6 +219,7 @@ func TestLateAnswer(t *testing.T) {
 		said[a.name] = append(said[a.name], prompt)
 	}
 	w.stop()
+	w.model.holdNoMore()
 	w.enter("b")
 	w.start()
 	said.goOn(w, "the third question, on b")

@@ -33,17 +33,13 @@ func (w *world) logIn(a agent) {
 		w.inHome(".local/share/opencode/auth.json", jsonOf(object{"openai": object{
 			"type": "oauth", "access": access, "refresh": refresh, "expires": time.Now().UnixMilli(), "accountId": "account",
 		}}))
-	case "gemini":
-		w.inHome(".gemini/oauth_creds.json", jsonOf(object{
-			"access_token": access, "refresh_token": refresh, "id_token": identity, "token_type": "Bearer",
-			"scope": "openid", "expiry_date": time.Now().UnixMilli(),
-		}))
 	}
 }
 
-// loggedIn are the agents whose login has a file and a refresh, of those that are run.
+// loggedIn are the agents whose refresh token is good once, of those that are run. That of Gemini CLI
+// is one of Google's, which its library keeps after a refresh; Copilot CLI has tokens without one.
 func loggedIn() (some []agent) {
-	for _, name := range []string{"claude", "codex", "opencode", "gemini"} {
+	for _, name := range []string{"claude", "codex", "opencode"} {
 		if a, ok := pick(name); ok {
 			some = append(some, a)
 		}
@@ -187,7 +183,7 @@ func (w *world) keepsLogins() {
 func loginFile(a agent) string {
 	return map[string]string{
 		"claude": ".claude/.credentials.json", "codex": ".codex/auth.json",
-		"opencode": ".local/share/opencode/auth.json", "gemini": ".gemini/oauth_creds.json",
+		"opencode": ".local/share/opencode/auth.json",
 	}[a.name]
 }
 

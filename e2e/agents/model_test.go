@@ -21,6 +21,7 @@ type model struct {
 	mu    sync.Mutex
 	asked []string // the bodies of requests, in their order
 	gates []*gate
+	shut  []*gate // which hold what waits at them, and nothing that comes
 }
 
 // gate has answers wait after their beginning.
@@ -65,14 +66,21 @@ func (m *model) holdBack(text string) (reached <-chan struct{}) {
 	return g.reached
 }
 
+// holdNoMore has answers to what comes from now on wait for nothing; those that wait still do.
+func (m *model) holdNoMore() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shut, m.gates = append(m.shut, m.gates...), nil
+}
+
 // goOn lets all go on that wait.
 func (m *model) goOn() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, g := range m.gates {
+	for _, g := range slices.Concat(m.gates, m.shut) {
 		close(g.opened)
 	}
-	m.gates = nil
+	m.gates, m.shut = nil, nil
 }
 
 // requests are the bodies of what was asked from the nth request on.

@@ -14,20 +14,21 @@ type agent struct {
 	name        string
 	first, next []string // the prompt comes last
 	process     string   // the name of the file that runs
+	oneFile     bool     // all conversations are in one
 }
 
 // all are the agents that are run: the usual ones, or every one of them.
 var all = usual
 
 var usual = []agent{
-	{"claude", []string{"claude", "-p"}, []string{"claude", "-p", "--continue"}, "claude.exe"},
-	{"codex", []string{"codex", "exec", "--skip-git-repo-check"}, []string{"codex", "exec", "resume", "--skip-git-repo-check", "--last"}, "codex"},
+	{"claude", []string{"claude", "-p"}, []string{"claude", "-p", "--continue"}, "claude.exe", false},
+	{"codex", []string{"codex", "exec", "--skip-git-repo-check"}, []string{"codex", "exec", "resume", "--skip-git-repo-check", "--last"}, "codex", false},
 }
 
 var more = []agent{
-	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}, "opencode"},
-	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}, "node"},
-	{"copilot", []string{"copilot", "-p"}, []string{"copilot", "--continue", "-p"}, "copilot"},
+	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}, "opencode", true},
+	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}, "node", false},
+	{"copilot", []string{"copilot", "-p"}, []string{"copilot", "--continue", "-p"}, "copilot", false},
 }
 
 // names are those of the agents that are run, as a spec has them, with what becomes of their
@@ -104,7 +105,7 @@ stream_max_retries = 0
 
 // agentEnv is the environment of an agent: where its model is, and its key or its proxy.
 func (w *world) agentEnv() []string {
-	env := w.env("DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "GEMINI_CLI_TRUST_WORKSPACE=true", "COPILOT_AUTO_UPDATE=false")
+	env := w.env("DISABLE_AUTOUPDATER=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "GEMINI_CLI_TRUST_WORKSPACE=true", "COPILOT_AUTO_UPDATE=false", "OPENCODE_DISABLE_MODELS_FETCH=true")
 	if w.provider != nil {
 		ca := filepath.Join(w.top, "ca.pem")
 		return append(env, "HTTPS_PROXY="+w.provider.URL, "https_proxy="+w.provider.URL, "NO_PROXY=127.0.0.1,localhost",
@@ -135,7 +136,7 @@ wire_api = "responses"
 request_max_retries = 0
 stream_max_retries = 0
 `)
-	w.inHome(".config/opencode/opencode.json", `{"model": "openai/gpt-5", "autoupdate": false, "share": "disabled"}`)
+	w.inHome(".config/opencode/opencode.json", `{"model": "openai/gpt-5.5", "small_model": "openai/gpt-5.5", "autoupdate": false, "share": "disabled"}`)
 	w.inHome(".gemini/settings.json", `{"security": {"auth": {"selectedType": "oauth-personal"}}, "general": {"disableAutoUpdate": true},
 "privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, "model": {"name": "gemini-2.5-flash"}}`)
 }
