@@ -109,9 +109,12 @@ func (w *world) document() (doc status.Document) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	out, _ := w.verb(ctx, "status", "--json").Output() // its exit code says whether all is well
+	cmd := w.verb(ctx, "status", "--json")
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, failed := cmd.Output() // it fails where something needs attention, too
 	if err := json.Unmarshal(out, &doc); err != nil {
-		w.t.Fatalf("%v: %s", err, out)
+		w.t.Fatalf("status: %v (%v): %s %s", err, failed, out, &said)
 	}
 	return doc
 }
