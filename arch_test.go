@@ -32,7 +32,9 @@ var lower = map[string]string{
 	"pkg/watch":        "pkg/hint",
 	"pkg/unit":         "pkg/backoff pkg/hint",
 	"hooks":            "pkg/unit", // below the spec and the supervisor: both name points, and it names neither
-	"pkg/process":      "pkg/hint",
+	"pkg/terminal":     "",
+	"pkg/reporting":    "pkg/agents pkg/jsonc",
+	"pkg/process":      "pkg/hint pkg/terminal",
 	"pkg/logfile":      "pkg/anchor pkg/hint pkg/secret",
 	"pkg/spec":         "hooks pkg/agents pkg/backoff pkg/filter pkg/hint pkg/secret pkg/wholefile pkg/yamlfile",
 	"pkg/rclone":       "pkg/anchor pkg/hint pkg/process pkg/secret",
@@ -74,7 +76,7 @@ var lower = map[string]string{
 	"pkg/fleet":        "pkg/account pkg/hint pkg/rclone pkg/status pkg/store pkg/wholefile",
 	"internal/remote":  "pkg/hint pkg/rclone pkg/spec pkg/wholefile",
 	"internal/cmdline": "pkg/hint",
-	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/agents pkg/anchor pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/inquiry pkg/leak pkg/localfs pkg/logfile pkg/logins pkg/preview pkg/process pkg/rclone pkg/replica pkg/repositories pkg/rewind pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/talks pkg/tree pkg/unit pkg/whole pkg/wholefile supervisor",
+	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/agents pkg/anchor pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/inquiry pkg/leak pkg/localfs pkg/logfile pkg/logins pkg/preview pkg/process pkg/rclone pkg/replica pkg/reporting pkg/repositories pkg/rewind pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/talks pkg/terminal pkg/tree pkg/unit pkg/whole pkg/wholefile supervisor",
 	"cmd/coltecd":      "daemon internal/agentpage internal/cmdline internal/logpage internal/pastpage pkg/account pkg/control pkg/hint pkg/installation pkg/logfile pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit pkg/wholefile",
 	"cmd/coltec":       "*",
 

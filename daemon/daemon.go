@@ -34,11 +34,12 @@ type daemon struct {
 	origin
 	inquiry.Answers // about the past
 
-	sup      *supervisor.Supervisor
-	replicas *replication
-	rclone   func() (rclone.Binary, error) // looked for once
-	hooks    hookQueue
-	turns    turns
+	sup        *supervisor.Supervisor
+	replicas   *replication
+	rclone     func() (rclone.Binary, error) // looked for once
+	hooks      hookQueue
+	turns      turns
+	agentHooks agentHooks
 
 	rewinding sync.Mutex // held while a rewind is under way
 

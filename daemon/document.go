@@ -41,13 +41,13 @@ func (d *daemon) document() status.Document {
 	for _, u := range d.sup.Status() {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}
-	doc.Agents = d.turns.status(s)
+	doc.Agents = withUnits(d.turns.status(s), doc.Units)
 	doc.Network = s.network(doc.Units)
 	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
-	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), shareNotices(doc.Replicas), replicaNotices(doc.Replicas), s.notices())...) // [] in JSON, not null
+	doc.Attention = append([]string{}, slices.Concat(attention, d.killNotice(doc.Replicas), shareNotices(doc.Replicas), replicaNotices(doc.Replicas), s.notices(), d.agentHooks.notices())...) // [] in JSON, not null
 	return doc
 }
 

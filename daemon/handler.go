@@ -117,6 +117,24 @@ func (d *daemon) Join(ctx context.Context, req control.JoinRequest, say func(str
 	return toJoined(done), err
 }
 
+// ReportAgent takes what an agent says it does.
+func (d *daemon) ReportAgent(_ context.Context, req control.AgentReport, _ func(string)) error {
+	state, is := status.AgentStates[req.State]
+	if !is {
+		return fmt.Errorf("%q is no state of an agent", req.State)
+	}
+	var known []string
+	for _, a := range d.conf.get().spec.Agents {
+		known = append(known, a.Name)
+	}
+	if !slices.Contains(known, req.Agent) {
+		return control.NotFound(req.Agent, known)
+	}
+	d.turns.say(req.Agent, state, time.Now())
+	d.status.changed()
+	return nil
+}
+
 // Pause holds a unit or a replica.
 func (d *daemon) Pause(ctx context.Context, name string) error {
 	return d.act(ctx, "pause", name, replicator.Pause)

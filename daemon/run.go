@@ -101,6 +101,7 @@ func (d *daemon) run(ready func() error) error {
 	}()
 	go d.watch(life)
 	go d.hooks.run(life)
+	go d.watchAgents(life)
 	published := d.publish(life)
 
 	req, fatal := d.awaitEnd(signals)
@@ -145,6 +146,7 @@ func (d *daemon) begin(ctx context.Context) {
 		if err := d.awaitSettled(ctx); err != nil {
 			return nil // stopped meanwhile
 		}
+		d.setAgentHooks() // an agent reads its settings when it starts
 		if err := d.sup.RunHooks(ctx, hooks.PostRestore); err != nil {
 			// on_failure: fail asked for exactly this: what waits does not start.
 			if ctx.Err() == nil {
@@ -284,7 +286,7 @@ func (d *daemon) turnsBeforeStop(ctx context.Context, limit time.Duration) <-cha
 	s := d.conf.get()
 	go func() {
 		defer close(done)
-		s.logTurns(d.turns.await(ctx, s, min(limit, turnPatience)))
+		s.logTurns(d.turns.await(ctx, s, min(limit, s.turnsMost())))
 	}()
 	return done
 }

@@ -26,6 +26,7 @@ func (s setting) units(rc func() (rclone.Binary, error)) []unit.Unit {
 	for i := range s.spec.Services {
 		units = append(units, s.service(&s.spec.Services[i]))
 	}
+	units = append(units, s.agentUnits()...)
 	if len(s.only) > 0 {
 		units = slices.DeleteFunc(units, func(u unit.Unit) bool { return !s.wants(u.Name) })
 		for i := range units {

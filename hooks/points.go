@@ -11,13 +11,14 @@ type Point string
 
 // The points. Each has a row in points.
 const (
-	PostRestore Point = "post_restore"
-	PreStop     Point = "pre_stop"
-	PostSync    Point = "post_sync"
-	PreCapture  Point = "pre_capture"
-	PostCapture Point = "post_capture"
-	OnConflict  Point = "on_conflict"
-	OnFailure   Point = "on_failure"
+	PostRestore    Point = "post_restore"
+	PreStop        Point = "pre_stop"
+	PostSync       Point = "post_sync"
+	PreCapture     Point = "pre_capture"
+	PostCapture    Point = "post_capture"
+	OnConflict     Point = "on_conflict"
+	OnFailure      Point = "on_failure"
+	OnAgentWaiting Point = "on_agent_waiting"
 )
 
 // points is the list of all points, in the order in which they come, and says when each
@@ -34,6 +35,7 @@ var points = []struct {
 	{PostCapture, "after that, whatever came of it, once for each time that those before it began"},
 	{OnConflict, "after a conflict was put aside"},
 	{OnFailure, "when a service or a replica fails"},
+	{OnAgentWaiting, "when an agent waits for a person"},
 }
 
 // Points are all points, in the order in which they come.

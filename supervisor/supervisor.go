@@ -280,7 +280,7 @@ func (s *Supervisor) start(a actStart) {
 		spec := s.processSpec(a.def.Argv, a.def)
 		// Watchers of files take the end of their standard input for the end of who
 		// started them. A job or a hook that reads it would never end.
-		spec.Quiet = a.def.Kind == unit.Service
+		spec.Quiet, spec.Screen = a.def.Kind == unit.Service, a.def.Screen
 		c, err := s.opts.Runner.Start(spec, out)
 		if err != nil {
 			s.send(msgUnit{a.unit, evNoStart{a.run, err.Error(), process.NeedsPerson(err)}})

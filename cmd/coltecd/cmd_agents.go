@@ -17,7 +17,7 @@ func cmdAgents(p *program) *cli.Command {
 		Usage:       "list the agents that are known; say what of one travels",
 		ArgsUsage:   "[NAME]",
 		Flags:       []cli.Flag{jsonFlag()},
-		Subcommands: []*cli.Command{cmdAgentsCheck(p), cmdAgentsLogout(p)},
+		Subcommands: []*cli.Command{cmdAgentsCheck(p), cmdAgentsLogout(p), cmdAgentsReport(p), cmdAgentsResume(p)},
 		Action:      func(c *cli.Context) error { return agentpage.Show(c, p.out, p.raw.out) },
 	}
 }

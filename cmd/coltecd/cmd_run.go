@@ -154,6 +154,11 @@ func runnable(sp *spec.Spec) []string {
 	for _, s := range sp.Services {
 		names = append(names, s.Name)
 	}
+	for _, a := range sp.Agents {
+		if a.Resume == spec.ResumeAlways {
+			names = append(names, a.Unit())
+		}
+	}
 	return names
 }
 

@@ -68,6 +68,9 @@ func one(w io.Writer, a agents.Agent) error {
 		fmt.Fprintf(&b, "  %s\n", p)
 	}
 	fmt.Fprintf(&b, "\n%s, where it is set, moves ~/%s: that does not travel then\n", a.Variable.Name, a.Variable.Instead)
+	if a.Hooks.Form != "" {
+		fmt.Fprintf(&b, "hooks: true in the spec has it tell what it does, by ~/%s\n", a.Hooks.File)
+	}
 	fmt.Fprintf(&b, "to go on with the last conversation: %s\n", strings.Join(a.Resume, " "))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -30,6 +30,7 @@ type Agent struct {
 	Seen     string   `yaml:"seen" json:"seen,omitempty"`     // the version that this was seen with
 	Package  string   `yaml:"package" json:"package"`         // of npm
 	Program  string   `yaml:"program" json:"program"`         // its command
+	Aside    []string `yaml:"aside" json:"aside,omitempty"`   // words in the command lines of its processes that stay when nobody works with it
 	Root     string   `yaml:"root" json:"root"`               // the directory in which it keeps most
 	Carry    []string `yaml:"carry" json:"carry"`             // what travels, each with all below it
 	Leave    []Left   `yaml:"leave" json:"leave,omitempty"`   // what does not
@@ -38,6 +39,26 @@ type Agent struct {
 	Talks    []string `yaml:"talks" json:"talks,omitempty"`   // the files that conversations are in
 	Resume   []string `yaml:"resume" json:"resume,omitempty"` // the command that goes on with the last one
 	Turns    []Turn   `yaml:"turns" json:"turns,omitempty"`   // what a line of a conversation says of its turn
+	Hooks    Hooks    `yaml:"hooks" json:"hooks,omitzero"`    // how it tells what it does; none: it cannot, or nobody knows how
+}
+
+// Hooks are how an agent is asked, in its own settings, to tell what it does.
+type Hooks struct {
+	File   string  `yaml:"file" json:"file"` // a path below the home
+	Form   string  `yaml:"form" json:"form"` // how it is written there: see FormJSON
+	Events []Event `yaml:"events" json:"events"`
+}
+
+// The forms of hooks.
+const (
+	FormJSON   = "json"   // hooks.EVENT is a list of {hooks: [{type: command, command: TEXT}]}, as of Claude Code
+	FormNotify = "notify" // notify is the words of a command, which runs at the end of a turn, as of Codex
+)
+
+// Event is something that happens to an agent, and what it does from then on.
+type Event struct {
+	On    string `yaml:"on" json:"on"`       // as the agent calls it
+	State string `yaml:"state" json:"state"` // working, waits, done or failed
 }
 
 // Turn is what a line of JSON of a conversation says: the last line to which one applies

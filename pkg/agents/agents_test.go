@@ -32,6 +32,9 @@ func TestKnown(t *testing.T) {
 		if a.Seen == "" || a.Package == "" || a.Variable.Name == "" || a.Resume[0] != a.Program || len(a.Logins) == 0 {
 			t.Errorf("%+v", a)
 		}
+		if h := a.Hooks; h.Form != "" && (!slices.Contains(a.Carry, h.File) || len(h.Events) == 0 || h.Form != FormJSON && h.Form != FormNotify) {
+			t.Errorf("%s: hooks %+v", a.Name, h)
+		}
 		if got, is := Find(a.Name); !is || got.Title != a.Title {
 			t.Errorf("%s is not found", a.Name)
 		}

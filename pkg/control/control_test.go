@@ -77,6 +77,11 @@ func (f *fake) Logout(_ context.Context, req LogoutRequest, _ func(string)) erro
 	return nil
 }
 
+func (f *fake) ReportAgent(_ context.Context, req AgentReport, _ func(string)) error {
+	f.note("report %s %s", req.Agent, req.State)
+	return nil
+}
+
 func (f *fake) FinishAdoption(_ context.Context, req SyncRequest, _ func(string)) error {
 	f.note("adopt %v", req.Names)
 	return nil

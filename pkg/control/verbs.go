@@ -44,6 +44,8 @@ type Handler interface {
 	FinishAdoption(ctx context.Context, req SyncRequest, say func(string)) error
 	// Logout removes logins of agents from the bucket.
 	Logout(ctx context.Context, req LogoutRequest, say func(string)) error
+	// ReportAgent takes what an agent says it does.
+	ReportAgent(ctx context.Context, req AgentReport, say func(string)) error
 	// Pause holds one unit or replica.
 	Pause(ctx context.Context, name string) error
 	// Resume lets it go on.
@@ -150,6 +152,12 @@ type LogoutRequest struct {
 	Local  bool     `json:"local,omitempty"`  // from this machine too
 }
 
+// AgentReport is what the hook of an agent says of it.
+type AgentReport struct {
+	Agent string `json:"agent"` // its name in the spec
+	State string `json:"state"` // working, waits, done or failed
+}
+
 // TakeoverRequest asks for the lease.
 type TakeoverRequest struct {
 	Force bool `json:"force,omitempty"` // without the holder's flush
@@ -201,6 +209,7 @@ func (s *Server) table() []route {
 		does(s, "takeover", "Takeover", h.Takeover),
 		does(s, "adopt", "FinishAdoption", h.FinishAdoption),
 		does(s, "logout", "Logout", h.Logout),
+		does(s, "agents/report", "ReportAgent", h.ReportAgent),
 		does(s, "pause", "Pause", acts(h.Pause)),
 		does(s, "resume", "Resume", acts(h.Resume)),
 		does(s, "restart", "Restart", acts(h.Restart)),
@@ -289,6 +298,11 @@ func (c *Client) FinishAdoption(ctx context.Context, req SyncRequest, say func(s
 // Logout removes logins of agents.
 func (c *Client) Logout(ctx context.Context, req LogoutRequest, say func(string)) error {
 	return c.call(ctx, "logout", req, say)
+}
+
+// ReportAgent says what an agent does.
+func (c *Client) ReportAgent(ctx context.Context, req AgentReport) error {
+	return c.call(ctx, "agents/report", req, nil)
 }
 
 // Stop asks for the orderly end, and returns when everything is in the bucket. An

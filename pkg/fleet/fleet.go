@@ -71,15 +71,16 @@ const (
 
 // Row is one workspace.
 type Row struct {
-	Workspace string     `json:"workspace"`
-	State     string     `json:"state"`
-	Where     string     `json:"where"`           // host that holds it, or "here"
-	Folder    string     `json:"folder"`          // on this host, if it is here
-	Container string     `json:"container"`       // on this host
-	Since     *time.Time `json:"since,omitempty"` // of coltecd, or of the lease
-	LastSeen  *time.Time `json:"last_seen,omitempty"`
-	Lag       float64    `json:"lag_seconds"` // age of the oldest change that is not in the bucket
-	Attention []string   `json:"attention"`
+	Workspace string         `json:"workspace"`
+	State     string         `json:"state"`
+	Where     string         `json:"where"`           // host that holds it, or "here"
+	Folder    string         `json:"folder"`          // on this host, if it is here
+	Container string         `json:"container"`       // on this host
+	Since     *time.Time     `json:"since,omitempty"` // of coltecd, or of the lease
+	LastSeen  *time.Time     `json:"last_seen,omitempty"`
+	Lag       float64        `json:"lag_seconds"` // age of the oldest change that is not in the bucket
+	Attention []string       `json:"attention"`
+	Agents    []status.Agent `json:"agents,omitempty"` // of one that runs here, as it said last
 }
 
 // silence is for how long a running coltecd may not write its status file
@@ -141,19 +142,32 @@ func (l Local) row(now time.Time) Row {
 	default:
 		row.State, row.Since = string(l.Status.State), l.Status.Since
 		row.Attention = append(row.Attention, l.Status.Attention...)
-		if row.State == string(status.Running) || row.State == string(status.Degraded) {
-			if age := now.Sub(l.Written); age > silence {
-				row.State = Silent
-				row.Attention = append(row.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), hint.Word(l.Folder)))
-			}
-		} else {
+		age := now.Sub(l.Written)
+		switch {
+		case row.State != string(status.Running) && row.State != string(status.Degraded):
 			row.Since = nil
+		case age > silence:
+			row.State = Silent
+			row.Attention = append(row.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), hint.Word(l.Folder)))
+		default:
+			row.Agents = l.Status.Agents
+			row.Attention = slices.Concat(needs(row.Agents, now), row.Attention) // somebody stands still until it is answered
 		}
 		if h := l.Status.Lease.Holder; h != nil && l.Status.Lease.State == status.LeaseWaiting {
 			row.Where = h.Host
 		}
 	}
 	return row
+}
+
+// needs are what agents need of a person.
+func needs(list []status.Agent, now time.Time) (lines []string) {
+	for _, a := range list {
+		if text := a.Need(now); text != "" {
+			lines = append(lines, text)
+		}
+	}
+	return lines
 }
 
 // join adds what the bucket knows to a workspace of this host that is down: who

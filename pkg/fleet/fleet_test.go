@@ -47,6 +47,28 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// Of what needs attention, an agent that waits for a person comes first; what one did when
+// coltecd last wrote says nothing once that is long ago.
+func TestRowsOfAgents(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	agents := []status.Agent{{Name: "codex", State: status.AgentWorking}, {Name: "claude", State: status.AgentWaits}}
+	doc := func(state status.State) *status.Document {
+		return &status.Document{State: state, Agents: agents, Attention: []string{"a disk is full"}}
+	}
+	rows := Rows([]Local{
+		{Workspace: "o/p/a", Running: true, Status: doc(status.Degraded), Written: now},
+		{Workspace: "o/p/b", Running: true, Status: doc(status.Running), Written: now.Add(-time.Hour)},
+		{Workspace: "o/p/c", Running: true, Status: doc(status.Stopped), Written: now},
+		{Workspace: "o/p/d", Status: doc(status.Running), Written: now},
+	}, nil, now)
+	for i, want := range []string{"claude waits for you;a disk is full", "a disk is full;coltecd has written no status", "a disk is full", ""} {
+		text := strings.Join(rows[i].Attention, ";")
+		if !strings.HasPrefix(text, want) || strings.Contains(text, "claude") != (i == 0) || len(rows[i].Agents) > 0 != (i == 0) {
+			t.Errorf("%s: %q, %+v", rows[i].Workspace, text, rows[i].Agents)
+		}
+	}
+}
+
 // What is here and never ran, was told to do nothing, or lost its container.
 func TestRowsOfWhatDoesNotRun(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

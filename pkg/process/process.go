@@ -68,7 +68,11 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		c.marker = MarkerVar + "=" + spec.Marker
 		env = append(env[:len(env):len(env)], c.marker)
 	}
-	stdio, printed, err := openStdio(spec.Quiet, out != nil, cred)
+	open := openStdio
+	if spec.Screen {
+		open = openScreen
+	}
+	stdio, printed, err := open(spec.Quiet, out != nil, cred)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +84,11 @@ func start(spec Spec, out io.Writer) (*Child, error) {
 		}
 		return nil, err
 	}
-	go c.pump(out, newHeld(spec.Held, spec.Marker))
+	if spec.Screen {
+		go c.show(out)
+	} else {
+		go c.pump(out, newHeld(spec.Held, spec.Marker))
+	}
 	return c, nil
 }
 
@@ -90,7 +98,7 @@ func (c *Child) fork(path string, spec Spec, env []string, cred *syscall.Credent
 	pidfd := -1
 	attr := &syscall.ProcAttr{
 		Dir: spec.Dir, Env: env, Files: fds,
-		Sys: &syscall.SysProcAttr{Setpgid: true, Credential: cred, PidFD: &pidfd},
+		Sys: &syscall.SysProcAttr{Setpgid: !spec.Screen, Setsid: spec.Screen, Setctty: spec.Screen, Credential: cred, PidFD: &pidfd},
 	}
 	if attr.Dir == "" {
 		attr.Dir = "/"

@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/pkg/agents"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // AgeKeyVariable is the variable with the key to which logins are encrypted.
@@ -31,7 +33,27 @@ type Agent struct {
 	Logins string `yaml:"logins" jsonschema:"enum=off,enum=travel,default=off"`
 	// LoginsFiles are the files below the home that are the login; those of an agent that is known need not be given.
 	LoginsFiles []string `yaml:"logins_files"`
+	// Hooks is true to have the agent tell coltecd by hooks in its own settings when a turn begins and ends, and false to take them out again; without a word the settings stay as they are.
+	Hooks *bool `yaml:"hooks"`
+	// Resume is always to run the agent as a unit on a terminal of its own, agent-NAME, once the restore is through: with its last conversation, else with a new one.
+	Resume string `yaml:"resume" jsonschema:"enum=never,enum=always,default=never"`
+	// Timeout is how long a stop and a hand-over let it end its turn, at most 1m, of a stop a third of its time; 5s by default.
+	Timeout time.Duration `yaml:"timeout"`
 }
+
+// Whether coltecd runs an agent.
+const (
+	ResumeNever  = "never"
+	ResumeAlways = "always"
+)
+
+const (
+	// turnTime is how long an agent may take to end its turn where nothing is said: an answer that
+	// is being written takes some seconds.
+	turnTime = 5 * time.Second
+	// turnMost is the longest time that it may be given: who stops waits.
+	turnMost = time.Minute
+)
 
 // agentsOrigin is where the replica that is made for agents was written.
 const agentsOrigin = "agents"
@@ -122,6 +144,7 @@ func (c checker) agents() {
 		if _, known := agents.Find(a.Name); !known && isName(a.Name) && len(a.Include) == 0 {
 			c.bad(at+".name", "is %s, which is not known%s: list what of the home travels in include", shown(a.Name), didYouMean(a.Name, agents.Names()))
 		}
+		c.agentUnit(at, a)
 		for j, p := range a.Include {
 			if !isBelowHome(strings.Trim(p, "/")) {
 				c.bad(fmt.Sprintf("%s.include[%d]", at, j), "must be a path below the home, as .tool/sessions")
@@ -139,6 +162,29 @@ func (c checker) agents() {
 		}
 	}
 }
+
+// agentUnit checks what coltecd does with an agent that runs.
+func (c checker) agentUnit(at string, a Agent) {
+	known, is := agents.Find(a.Name)
+	if a.Hooks != nil && *a.Hooks && known.Hooks.Form == "" {
+		c.bad(at+".hooks", "cannot be true: no hooks of %s are known; have it run coltecd agents report STATE --agent %s by its own settings", shown(a.Name), hint.Word(a.Name))
+	}
+	if a.Timeout > turnMost {
+		c.bad(at+".timeout", "must be at most 1m: who stops the workspace waits for it")
+	}
+	if a.Resume != ResumeAlways {
+		return
+	}
+	if !is {
+		c.bad(at+".resume", "cannot be always: how to go on with %s is not known; write a service", shown(a.Name))
+	}
+	if slices.ContainsFunc(c.s.Services, func(s Service) bool { return s.Name == a.Unit() }) {
+		c.bad(at+".resume", "makes a unit %s, and a service has that name; rename it", a.Unit())
+	}
+}
+
+// Unit is the name of the unit that runs an agent.
+func (a Agent) Unit() string { return "agent-" + a.Name }
 
 // isBelowHome reports whether a path is one of a file below a directory, written plainly.
 func isBelowHome(p string) bool {

@@ -108,6 +108,11 @@ func fill(s *Spec) {
 	for i := range s.Services {
 		fillService(f, fmt.Sprintf("services[%d]", i), &s.Services[i])
 	}
+	for i := range s.Agents {
+		a := &s.Agents[i]
+		a.Resume = or(a.Resume, ResumeNever)
+		set(f, fmt.Sprintf("agents[%d].timeout", i), &a.Timeout, turnTime)
+	}
 	for point, list := range s.Hooks {
 		for i := range list {
 			fillHook(f, point, i, &list[i])

@@ -34,13 +34,21 @@ type Found struct {
 	Talks   int       // of the workspace; 0 where several lie in one file, or there is none
 	Last    time.Time // the last turn, by its line, else by the file; zero: there is none
 	Working bool      // a turn is under way
+	Recent            // of the one that grew last
 }
 
-// Reader looks at the conversations of one home. It remembers what it read of files that did
-// not change; its methods may be called from several goroutines.
+// Recent is the conversation that grew last.
+type Recent struct {
+	Grew time.Time // by its file; zero: there is none
+	Open bool      // its turn has not ended, however long ago it grew
+	Name string    // of its file, without what follows the first dot; "" where several lie in one, or it is odd
+}
+
+// Reader looks at the conversations of one home. It remembers what it read of files that are
+// there and did not change; its methods may be called from several goroutines.
 type Reader struct {
 	mu   sync.Mutex
-	seen map[string]talk
+	seen map[string]map[string]talk // by agent, then by file: those that its last look found
 }
 
 // talk is what was read of one file.
@@ -57,8 +65,10 @@ func (r *Reader) Look(home *os.Root, a agents.Agent, folder string, now time.Tim
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
-		r.seen = map[string]talk{}
+		r.seen = map[string]map[string]talk{}
 	}
+	was, is := r.seen[a.Name], map[string]talk{}
+	r.seen[a.Name] = is
 	left := entriesMost
 	for _, pattern := range a.Talks {
 		for _, name := range glob(home, pattern, &left) {
@@ -66,7 +76,11 @@ func (r *Reader) Look(home *os.Root, a agents.Agent, folder string, now time.Tim
 			if err != nil || !info.Mode().IsRegular() {
 				continue
 			}
-			t := r.read(home, name, info, a.Turns)
+			t, known := was[name]
+			if !known || t.size != info.Size() || !t.change.Equal(info.ModTime()) {
+				t = read(home, name, info, a.Turns)
+			}
+			is[name] = t
 			if !t.of(folder) {
 				continue
 			}
@@ -74,6 +88,25 @@ func (r *Reader) Look(home *os.Root, a agents.Agent, folder string, now time.Tim
 		}
 	}
 	return f
+}
+
+// Any reports whether an agent has a conversation that takes place in exactly that folder, or of
+// which nobody knows where it does.
+func Any(home *os.Root, a agents.Agent, folder string) bool {
+	left := entriesMost
+	for _, pattern := range a.Talks {
+		for _, name := range glob(home, pattern, &left) {
+			info, err := home.Lstat(name)
+			if err != nil || !info.Mode().IsRegular() {
+				continue
+			}
+			places := read(home, name, info, nil).places
+			if len(places) == 0 || slices.Contains(places, folder) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // add counts one file.
@@ -88,6 +121,9 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 	if last.After(f.Last) {
 		f.Last = last
 	}
+	if t.change.After(f.Grew) {
+		f.Recent = Recent{t.change, t.end.open, nameOf(name)}
+	}
 	age := now.Sub(t.change)
 	switch {
 	case age < 0: // of another clock, or set by hand: it does not say when it grew
@@ -100,18 +136,37 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 	}
 }
 
-// read reads a file unless it is the one that was read before.
-func (r *Reader) read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn) talk {
-	if t, is := r.seen[name]; is && t.size == info.Size() && t.change.Equal(info.ModTime()) {
-		return t
-	}
+// read reads a file.
+func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn) talk {
 	t := talk{size: info.Size(), change: info.ModTime()}
 	if path.Ext(name) == ".jsonl" {
 		t.end = readEnd(home, name, info.Size(), turns)
 		t.places = foldersOf(home, name)
 	}
-	r.seen[name] = t
 	return t
+}
+
+// nameMost is what the name of a conversation may have of bytes: some are a date and a UUID.
+const nameMost = 128
+
+// nameOf is what a conversation is called by its file: the file's own name, or that of its
+// directory where all files have the same one. It goes into environments and onto terminals, so
+// one that has more than plain letters is none.
+func nameOf(file string) string {
+	if path.Ext(file) != ".jsonl" {
+		return ""
+	}
+	name, _, _ := strings.Cut(path.Base(file), ".")
+	if name == "events" {
+		name = path.Base(path.Dir(file))
+	}
+	odd := func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
+	}
+	if len(name) > nameMost || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, odd) {
+		return ""
+	}
+	return name
 }
 
 // of reports whether a conversation is of a folder, or of one in it, or may be.

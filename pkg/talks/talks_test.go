@@ -124,7 +124,7 @@ func TestLook(t *testing.T) {
 				if got.Last.IsZero() != (got.Talks == 0 && tt.agent != "opencode") {
 					t.Errorf("last turn %v", got.Last)
 				}
-				got.Last = time.Time{}
+				got.Last, got.Recent = time.Time{}, Recent{}
 				if got != tt.want {
 					t.Errorf("%+v, want %+v", got, tt.want)
 				}
@@ -171,5 +171,69 @@ func TestLookAtStrangeFiles(t *testing.T) {
 	put(t, dir, ".claude/projects/-w/1.jsonl", claudeUser+strings.Repeat("x", 2*windowMost)+"\n"+claudeAnswer, now, time.Minute)
 	if got := r.Look(home, known(t, "claude"), "/workspace", now); got.Talks != 1 || got.Working {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The conversation that grew last is told by its name, as the program files it, and whether its
+// turn has ended, however long ago.
+func TestRecent(t *testing.T) {
+	now := time.Date(2026, 11, 30, 5, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		agent string
+		files []string // the later the younger, a minute each
+		texts []string
+		want  Recent // but for when
+	}{
+		"none":                {"claude", nil, nil, Recent{}},
+		"the last one":        {"claude", []string{".claude/projects/-workspace/1a-2.jsonl", ".claude/projects/-workspace/3b.jsonl"}, []string{claudeUser, claudeUser + claudeAnswer}, Recent{Name: "3b"}},
+		"it is open":          {"claude", []string{".claude/projects/-workspace/1a-2.jsonl", ".claude/projects/-workspace/3b.jsonl"}, []string{claudeUser + claudeAnswer, claudeUser}, Recent{Name: "3b", Open: true}},
+		"of a directory":      {"copilot", []string{".copilot/session-state/6f1c/events.jsonl"}, []string{""}, Recent{Name: "6f1c"}},
+		"in one file":         {"opencode", []string{".local/share/opencode/opencode.db"}, []string{"x"}, Recent{}},
+		"a name with a space": {"claude", []string{".claude/projects/-workspace/1 \x1b[2J.jsonl"}, []string{claudeUser}, Recent{Open: true}},
+		"a name like a flag":  {"claude", []string{".claude/projects/-workspace/--x.jsonl"}, []string{claudeUser}, Recent{Open: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for i, file := range tt.files {
+				put(t, dir, file, tt.texts[i], now, time.Duration(10-i)*time.Minute)
+			}
+			home, err := os.OpenRoot(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer home.Close()
+			var r Reader
+			got := r.Look(home, known(t, tt.agent), "/workspace", now).Recent
+			if n := len(tt.files); n > 0 && !got.Grew.Equal(now.Add(-time.Duration(11-n)*time.Minute)) {
+				t.Errorf("it grew at %v", got.Grew)
+			}
+			got.Grew = time.Time{}
+			if got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// What was read of a file that is gone was kept for ever.
+func TestAReaderForgetsWhatIsGone(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	home, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	var r Reader
+	const one, two = ".claude/projects/-workspace/1.jsonl", ".claude/projects/-workspace/2.jsonl"
+	put(t, dir, one, claudeUser, now, time.Minute)
+	put(t, dir, two, claudeUser, now, time.Minute)
+	r.Look(home, known(t, "claude"), "/workspace", now)
+	if err := os.Remove(filepath.Join(dir, one)); err != nil {
+		t.Fatal(err)
+	}
+	r.Look(home, known(t, "codex"), "/workspace", now) // of another agent: it says nothing of these
+	r.Look(home, known(t, "claude"), "/workspace", now)
+	if left := r.seen["claude"]; len(left) != 1 || left[two].size == 0 {
+		t.Errorf("it remembers %v", left)
 	}
 }

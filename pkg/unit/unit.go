@@ -61,12 +61,13 @@ const (
 // Unit is one thing to supervise. The zero value of every field but Name, Kind
 // and Argv means its default. It prints as its name only: Env holds secrets.
 type Unit struct {
-	Name string
-	Kind Kind
-	Argv []string // Argv[0] without a slash is looked up in PATH of Env
-	Env  []string // NAME=value: the full environment of the child, nothing is inherited
-	Dir  string   // absolute; empty is /
-	User string   // name or uid, with ":group" if it should not be the login group; empty is ours
+	Name   string
+	Kind   Kind
+	Argv   []string // Argv[0] without a slash is looked up in PATH of Env
+	Env    []string // NAME=value: the full environment of the child, nothing is inherited
+	Dir    string   // absolute; empty is /
+	Screen bool     // it runs on a terminal of its own; a service alone
+	User   string   // name or uid, with ":group" if it should not be the login group; empty is ours
 
 	Restart    Restart
 	Backoff    Backoff
@@ -174,7 +175,7 @@ func Equal(a, b Unit) bool {
 // SameProcess says that a child started from a is what b would start: a reload
 // from a to b takes the new policy and leaves the child alone.
 func SameProcess(a, b Unit) bool {
-	return a.Kind == b.Kind && a.Dir == b.Dir && a.User == b.User && a.Blocked == b.Blocked &&
+	return a.Kind == b.Kind && a.Dir == b.Dir && a.User == b.User && a.Blocked == b.Blocked && a.Screen == b.Screen &&
 		slices.Equal(a.Argv, b.Argv) && slices.Equal(a.Env, b.Env)
 }
 

@@ -86,6 +86,9 @@ func (u Unit) validateKind(bad func(string, ...any)) {
 	if u.Ready != nil && (u.Kind == Job || u.Kind == Hook) {
 		bad("only a service has a ready probe")
 	}
+	if u.Screen && (u.Kind == Job || u.Kind == Hook) {
+		bad("only a service has a terminal")
+	}
 	if len(u.After) > 0 && u.Kind == Hook {
 		bad("a hook runs at its point, not after other units")
 	}
