@@ -116,6 +116,9 @@ func (w *world) end() {
 			w.t.Logf("the machine %s:\n%s", w.at, text[max(0, len(text)-8<<10):])
 		}
 	}
+	if w.t.Failed() && w.provider != nil {
+		w.t.Log(w.provider.account())
+	}
 	_ = os.RemoveAll(w.top)
 }
 

@@ -232,6 +232,13 @@ func (p *provider) expire() {
 	}
 }
 
+// account says what was refused, and what was asked in vain.
+func (p *provider) account() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf("logins %v, refused %q, asked in vain %q", p.count, p.refused, p.seen)
+}
+
 // first is an agent's first login, made by a person.
 func (p *provider) first(agent string) (accessToken, refreshToken, identity string) {
 	p.mu.Lock()
