@@ -252,5 +252,11 @@ func (r *replication) settled() bool {
 	return status.Document{Lease: lease, Replicas: replicas}.ServicesMayStart()
 }
 
+// restored reports whether every replica is.
+func (r *replication) restored() bool {
+	lease, replicas, _ := r.status()
+	return status.Document{Lease: lease, Replicas: replicas}.Restore() == status.RestoreDone
+}
+
 // errNoReplicas is for verbs that are about replicas where there are none.
 var errNoReplicas = errors.New("this workspace has no replicas that run")
