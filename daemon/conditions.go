@@ -146,6 +146,10 @@ func (d *daemon) runAgain(ctx context.Context, passed bool) {
 			restored = true
 			run(conditional)
 		}
+		// Who waits for the hooks must not find the restore over, and these not begun.
+		if begun := restored || !d.conf.get().hasConditions(); d.begun.Swap(begun) != begun {
+			d.status.changed()
+		}
 		var changed <-chan struct{}
 		if !restored {
 			changed = d.status.after(seen)
@@ -168,8 +172,6 @@ func (d *daemon) runOnceMore(ctx context.Context, wants func(*spec.Hook) bool) e
 	case <-d.conditions.again:
 	default:
 	}
-	d.begun.Store(true)
-	d.status.changed()
 	return err
 }
 
@@ -181,6 +183,11 @@ func (s setting) conditional(name string) *spec.Hook {
 		return nil
 	}
 	return &list[i]
+}
+
+// hasConditions reports whether any hook has one.
+func (s setting) hasConditions() bool {
+	return slices.ContainsFunc(s.spec.Hooks[hooks.PostRestore], func(h spec.Hook) bool { return h.When != nil })
 }
 
 // due is why a hook is to run; "" where it has nothing to do. now is its fingerprint.

@@ -161,8 +161,6 @@ func (d *daemon) begin(ctx context.Context) (passed bool) {
 	if err != nil {
 		d.fail(err)
 	}
-	d.begun.Store(true)
-	d.status.changed()
 	return passed
 }
 

@@ -145,7 +145,7 @@ func TestInstallAfterATakeover(t *testing.T) {
 	a.begin()
 	a.sync()
 	b.must("start")
-	b.await("it waits for a", func(d status.Document) bool { return d.Lease.State == status.LeaseWaiting && !d.Beginning })
+	b.await("it waits for a", func(d status.Document) bool { return d.Lease.State == status.LeaseWaiting })
 	if b.ran() != 0 {
 		t.Error("it ran before the restore")
 	}

@@ -80,7 +80,7 @@ func TestInstallsOnAHop(t *testing.T) {
 				return dir
 			}
 			a := machine("a")
-			t.Log(g.must("up", a))
+			g.must("up", a)
 			look := "cd " + tt.place + " && cat made"
 			if got := g.sh(a, look); got != "compiled\n" {
 				t.Errorf("at first: %q", got)
@@ -88,7 +88,7 @@ func TestInstallsOnAHop(t *testing.T) {
 			g.sh(a, "cd "+tt.place+" && echo kept >saved")
 			g.must("down", a)
 			b := machine("b")
-			t.Log(g.must("up", b))
+			g.must("up", b)
 			if got := g.sh(b, look); got != "kept\ncompiled\n" {
 				t.Errorf("on another machine postCreateCommand made %q", got)
 			}
@@ -97,9 +97,7 @@ func TestInstallsOnAHop(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The container is there already: no command of a first start runs, and the hook does.
-			if out := g.must("up", a); !strings.Contains(out, "install-npm") {
-				t.Errorf("up does not say that it installs:\n%s", out)
-			}
+			g.must("up", a)
 			if got := g.sh(a, "cd "+tt.place+" && node_modules/.bin/tsc"); got != "compiled\n" {
 				t.Errorf("back on the first machine: %q", got)
 			}
