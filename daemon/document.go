@@ -41,7 +41,7 @@ func (d *daemon) document() status.Document {
 	}
 	doc.Agents = d.turns.status(s)
 	doc.Network = s.network(doc.Units)
-	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), d.conditions.attention(s, d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
+	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
