@@ -8,6 +8,26 @@ import (
 	"testing"
 )
 
+// Podman takes a filter for a list of them, and the dev container CLI does not know that.
+func TestTakes(t *testing.T) {
+	for folder, odd := range map[string]bool{"/p/a,b": true, `/p/q"q`: true, "/p/a\nb": true, "/p/s p": false, "/p/it's=c:d": false} {
+		for _, client := range []string{"docker", "podman"} {
+			tools := Tools{Docker: "/usr/bin/" + client}
+			if err := tools.Takes(folder); (err != nil) != (odd && client == "podman") {
+				t.Errorf("%s, %q: %v", client, folder, err)
+			}
+			label := "label=devcontainer.local_folder=" + folder
+			filters, err := csv.NewReader(strings.NewReader(tools.filter(label))).Read()
+			if client == "podman" && (err != nil || len(filters) != 1 || filters[0] != label) {
+				t.Errorf("Podman reads %q, %v", filters, err)
+			}
+			if client == "docker" && tools.filter(label) != label {
+				t.Errorf("Docker gets %q", tools.filter(label))
+			}
+		}
+	}
+}
+
 // A comma in the path of the folder made another mount of it: "invalid field 'b' must be a
 // key=value pair". Docker reads a mount as a line of CSV.
 func TestQuoted(t *testing.T) {
