@@ -87,7 +87,7 @@ func conditional(h *spec.Hook) bool { return h != nil }
 // the ones that have something to do; wants gets nil for all others.
 func (d *daemon) afterRestore(ctx context.Context, wants func(*spec.Hook) bool) error {
 	return d.sup.RunHooksIf(ctx, hooks.PostRestore, nil, func(h unit.Unit) (bool, func(error)) {
-		s := d.conf.get()
+		s := installs{d.conf.get()}
 		def := s.conditional(h.Name)
 		if def == nil || !wants(def) {
 			return wants(def), nil
@@ -190,8 +190,11 @@ func (s setting) hasConditions() bool {
 	return slices.ContainsFunc(s.spec.Hooks[hooks.PostRestore], func(h spec.Hook) bool { return h.When != nil })
 }
 
+// installs is a setting, as hooks with a condition see it.
+type installs struct{ setting }
+
 // due is why a hook is to run; "" where it has nothing to do. now is its fingerprint.
-func (s setting) due(h *spec.Hook, now string) string {
+func (s installs) due(h *spec.Hook, now string) string {
 	if now == "" {
 		return ""
 	}
@@ -208,7 +211,7 @@ func (s setting) due(h *spec.Hook, now string) string {
 }
 
 // missing is the first of the paths that a hook makes which is not there; "" where all are.
-func (s setting) missing(h *spec.Hook) string {
+func (s installs) missing(h *spec.Hook) string {
 	root, err := os.OpenRoot(s.dir(h.Dir))
 	if err != nil {
 		return ""
@@ -224,7 +227,7 @@ func (s setting) missing(h *spec.Hook) string {
 
 // fingerprintOf stands for the content of the files that a hook goes by, and for its command;
 // "" where none of the files is there. What is no file below the hook's directory is not there.
-func (s setting) fingerprintOf(h *spec.Hook) string {
+func (s installs) fingerprintOf(h *spec.Hook) string {
 	root, err := os.OpenRoot(s.dir(h.Dir))
 	if err != nil {
 		return ""
@@ -252,7 +255,7 @@ func (s setting) fingerprintOf(h *spec.Hook) string {
 
 // successesFile is where the fingerprints of hooks at their last success are kept; "" where
 // nothing can be kept, and hooks run at each start.
-func (s setting) successesFile() string {
+func (s installs) successesFile() string {
 	if s.runtime == "" {
 		return ""
 	}
@@ -264,7 +267,7 @@ func (s setting) successesFile() string {
 	return filepath.Join(filepath.Dir(id), "hooks-"+hex.EncodeToString(of[:8])+".json")
 }
 
-func (s setting) successes() map[string]string {
+func (s installs) successes() map[string]string {
 	all := map[string]string{}
 	if file := s.successesFile(); file != "" {
 		if b, err := wholefile.Read(file, wholefile.ByHand); err == nil {
@@ -275,7 +278,7 @@ func (s setting) successes() map[string]string {
 }
 
 // succeeded keeps that a hook has succeeded, with its fingerprint from before the run.
-func (s setting) succeeded(hook, fingerprint string) error {
+func (s installs) succeeded(hook, fingerprint string) error {
 	file := s.successesFile()
 	if file == "" {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-const installs = `
+const installing = `
 version: 1
 metadata: {org: acme, project: widget, environment: dev}
 hooks:
@@ -30,7 +30,7 @@ func TestDue(t *testing.T) {
 		}
 	}
 	must(errors.Join(os.MkdirAll(folder+"/sub", 0o755), os.Mkdir(home, 0o755), os.WriteFile(dir+"/outside", []byte("x"), 0o644)))
-	s := wiring(t, installs, "HOME="+home)
+	s := installs{wiring(t, installing, "HOME="+home)}
 	s.folder = folder
 	if s.conditional("b") != nil || s.conditional("c") != nil {
 		t.Fatal("a hook without a condition has one")
@@ -71,7 +71,7 @@ func TestDue(t *testing.T) {
 // What is kept of hooks that are no more goes, and that of another folder stays.
 func TestSuccesses(t *testing.T) {
 	home := t.TempDir()
-	s := wiring(t, installs, "HOME="+home)
+	s := installs{wiring(t, installing, "HOME="+home)}
 	other := s
 	other.folder = "/elsewhere"
 	for _, err := range []error{s.succeeded("gone", "1"), s.succeeded("a", "2"), other.succeeded("a", "3")} {
@@ -93,7 +93,7 @@ func TestSuccesses(t *testing.T) {
 
 // TestConditionsAttention: one that failed is named, unless a reload removed it.
 func TestConditionsAttention(t *testing.T) {
-	s, c := wiring(t, installs), newConditions()
+	s, c := wiring(t, installing), newConditions()
 	c.note("a", errors.New("exit\nstatus 1"))
 	c.note("gone", errors.New("x"))
 	said := strings.Join(c.attention(s, "coltecd"), "\n")

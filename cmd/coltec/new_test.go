@@ -146,7 +146,7 @@ func TestNewAsksAPerson(t *testing.T) {
 	x.asks("env", "dev-a\r")
 	x.asks("project_type", "cobol\r")
 	x.asks("project_type", "go\r")
-	for _, name := range []string{"image", "user", "run_args", "home_volume", "persistence_enabled", "provider", "region"} {
+	for _, name := range []string{"image", "user", "run_args", "home_volume", "persistence_enabled", "provider", "region", "installs"} {
 		x.asks(name, "\r")
 	}
 	if code := x.ends(); code != 0 {
