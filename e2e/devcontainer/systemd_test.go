@@ -65,7 +65,10 @@ func TestInstallByARealSystemd(t *testing.T) {
 	root("coltecd install --secrets-file /home/vscode/secrets.env " + folder)
 	unit := root("cd /etc/systemd/system && ls coltec-*.service")
 	show := func(key string) string { return root("systemctl show --value -p " + key + " " + unit) }
-	active := func() bool { out, _ := m.as("root", "systemctl is-active "+unit); return strings.TrimSpace(out) == "active" }
+	active := func() bool {
+		out, _ := m.as("root", "systemctl is-active "+unit)
+		return strings.TrimSpace(out) == "active"
+	}
 	g.eventually("the unit runs", active)
 	if enabled := root("systemctl is-enabled " + unit); enabled != "enabled" {
 		t.Errorf("after a boot it is %s", enabled)
