@@ -4,9 +4,8 @@
 # keep those of the project from running; what is wrong coltecd has said by then. With "create"
 # it waits for the files and for what the hooks install: the project's own commands come after.
 if [ -e /usr/local/share/coltec/start ]; then
-	/usr/local/bin/coltecd start </dev/null &&
-		if [ "${1-}" = create ]; then
-			/usr/local/bin/coltecd wait hooks --progress --timeout 15m </dev/null ||
-				echo "what is not restored yet comes later: commands of the first start may miss files"
-		fi || :
+	if /usr/local/bin/coltecd start </dev/null && [ "${1-}" = create ]; then
+		/usr/local/bin/coltecd wait hooks --progress --timeout 15m </dev/null ||
+			echo "what is not restored yet comes later: commands of the first start may miss files"
+	fi
 fi
