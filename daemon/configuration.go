@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"crypto/sha256"
+	"errors"
 	"sync"
 
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -43,6 +44,15 @@ func (c *configuration) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fault = err
+}
+
+// mended drops an error that is no more, unless another one came meanwhile.
+func (c *configuration) mended(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(c.fault, err) {
+		c.fault = nil
+	}
 }
 
 // look is the setting in force, for whoever reads the spec on the disk next.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coltec/coltec/pkg/control"
@@ -42,6 +43,9 @@ type daemon struct {
 	agentHooks agentHooks
 
 	rewinding sync.Mutex // held while a rewind is under way
+
+	begun      atomic.Bool // no hook is to run any more before what waits for the restore
+	conditions conditions
 
 	fatal  chan error // to run: an error that ends everything
 	end    termination
@@ -75,7 +79,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 	}
 	d := &daemon{
 		o: o, lock: lock, since: time.Now(), origin: from, lastSeen: from.killed(logDir),
-		fatal: make(chan error, 1), end: newTermination(), status: newTracker(),
+		fatal: make(chan error, 1), end: newTermination(), status: newTracker(), conditions: newConditions(),
 	}
 	s := setting{spec: o.Spec, folder: o.folder(), runtime: lock.Dir(), environ: o.Environ, logDir: logDir, ground: takeGround(filepath.Dir(o.Path))}
 	d.conf = configuration{path: o.Path, seen: fingerprint(o.Path)}

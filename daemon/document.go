@@ -29,6 +29,7 @@ func (d *daemon) document() status.Document {
 	doc := status.Document{
 		Workspace: WorkspaceOf(s.spec), State: status.Running,
 		PID: os.Getpid(), Since: &since, Version: d.o.Version, Units: []status.Unit{}, Accounts: true,
+		Beginning: !d.begun.Load(),
 	}
 	var attention []string
 	doc.Lease, doc.Replicas, attention = d.replicas.status()
@@ -43,7 +44,7 @@ func (d *daemon) document() status.Document {
 	}
 	doc.Agents = withUnits(d.turns.status(s), doc.Units)
 	doc.Network = s.network(doc.Units)
-	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
+	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}

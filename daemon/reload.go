@@ -50,6 +50,7 @@ const retryPatience = time.Second
 // what is known, what failed with them is tried again: something else may have
 // been mended.
 func (d *daemon) Provide(ctx context.Context, req control.ProvideRequest, say func(string)) error {
+	d.tryAgain()
 	now := d.conf.get()
 	get := lookup(now.environ)
 	var changed []string

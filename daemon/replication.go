@@ -49,12 +49,13 @@ type persistence struct {
 	Environ   map[string]string // the variables that the remotes ask for
 	Captures  bool              // there are hooks around captures
 	Misplaced map[string]string // why replicas must not run as they are set up
+	Places    map[string]string // where the paths of the replicas lead, by name
 	Logins    []logins.Agent    // whose files are known
 	Travel    []logins.Agent    // and go along
 }
 
 func persistenceOf(s setting) persistence {
-	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements(), s.loginAgents(), s.travelling()}
+	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements(), s.places(), s.loginAgents(), s.travelling()}
 	get := lookup(s.environ)
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)
@@ -114,6 +115,13 @@ func (r *replication) set(s setting) {
 		r.start()
 	}
 	r.changed()
+}
+
+// places are where the paths of the replicas led when the engine was made.
+func (r *replication) places() map[string]string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now.Places
 }
 
 // stale reports whether s asks for another engine than the one that runs.
@@ -253,6 +261,12 @@ func (r *replication) withholds() bool {
 func (r *replication) settled() bool {
 	lease, replicas, _ := r.status()
 	return status.Document{Lease: lease, Replicas: replicas}.ServicesMayStart()
+}
+
+// restored reports whether every replica is.
+func (r *replication) restored() bool {
+	lease, replicas, _ := r.status()
+	return status.Document{Lease: lease, Replicas: replicas}.Restore() == status.RestoreDone
 }
 
 // errNoReplicas is for verbs that are about replicas where there are none.

@@ -96,8 +96,9 @@ func (d *daemon) run(ready func() error) error {
 	d.log.Info("started", "version", d.o.Version, "pid", os.Getpid(), "spec", d.o.Path, "crashed", d.crashed)
 	starting, started := context.WithCancel(life)
 	go func() {
-		d.begin(starting)
+		passed := d.begin(starting)
 		d.rest.Reset(restAfter)
+		d.runAgain(starting, passed)
 	}()
 	go d.watch(life)
 	go d.hooks.run(life)
@@ -140,18 +141,18 @@ func (d *daemon) supervise(life context.Context) <-chan struct{} {
 }
 
 // begin is the order of the start: the engine restores, then the hooks that
-// follow, then the services that wait.
-func (d *daemon) begin(ctx context.Context) {
+// follow, then the services that wait. passed is false where these do not start.
+func (d *daemon) begin(ctx context.Context) (passed bool) {
 	err := guarded(d.log.Logger, func() error {
 		if err := d.awaitSettled(ctx); err != nil {
 			return nil // stopped meanwhile
 		}
 		d.setAgentHooks() // an agent reads its settings when it starts
-		if err := d.sup.RunHooks(ctx, hooks.PostRestore); err != nil {
+		if err := d.afterRestore(ctx, every); err != nil {
 			// on_failure: fail asked for exactly this: what waits does not start.
 			if ctx.Err() == nil {
 				d.log.Error("hook failed, services after the restore wait", "error", err)
-				d.note(fmt.Errorf("services that wait for the restore do not start: %w", err))
+				d.note(errHeldBack{err})
 			}
 			return nil
 		}
@@ -159,11 +160,13 @@ func (d *daemon) begin(ctx context.Context) {
 		if err := d.goOn(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("services that a rewind had stopped do not start", "error", err)
 		}
+		passed = true
 		return nil
 	})
 	if err != nil {
 		d.fail(err)
 	}
+	return passed
 }
 
 // awaitEnd returns when the end is asked for.

@@ -133,6 +133,30 @@ func (s setting) real() setting {
 	return s
 }
 
+// places are where the paths of the replicas lead, by name.
+func (s setting) places() map[string]string {
+	all := map[string]string{}
+	for _, y := range s.real().spec.Persistence.Sync {
+		all[y.Name] = filepath.Clean(y.Path)
+	}
+	return all
+}
+
+// switched says which replicas are at a link that leads elsewhere since the engine was made:
+// was is where they led then. What is in the new place is not carried yet.
+func (s setting) switched(was map[string]string, program string) (list []string) {
+	now := s.places()
+	for _, y := range s.spec.Replicas() {
+		before, known := was[y.Name]
+		if !known || before == now[y.Name] || realPlace(before) == now[y.Name] {
+			continue
+		}
+		list = append(list, fmt.Sprintf("replica %s: %s leads to %s by now, and %s is carried: %s start takes the new place, and joins what is there with the bucket",
+			y.Name, filepath.Clean(y.Path), now[y.Name], before, program))
+	}
+	return list
+}
+
 // around is the outermost tree of a replica that a path is in, one that is not wanted now
 // too: a bucket filled it.
 func (s setting) around(path string) string {

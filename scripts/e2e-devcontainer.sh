@@ -23,10 +23,10 @@ command -v npm >/dev/null || skip "there is no npm to install the dev container 
 
 # What the tests look with: qemu-user runs arm64 programs, python3 and zstd read the
 # bucket without a line of ours. The hosts: Podman with runc, Compose, an sshd for Docker on
-# another machine.
+# another machine, and the systemd of one without containers.
 missing=
 for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd \
-	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client; do
+	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap; do
 	command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
 if [ -n "$missing" ]; then
@@ -82,6 +82,12 @@ EOF
 if ! CONTAINERS_CONF=$cache/containers.conf podman image exists "localhost/$image"; then
 	echo "e2e-devcontainer: making the base image for Podman"
 	docker save "$image" | CONTAINERS_CONF=$cache/containers.conf podman load >/dev/null 2>&1
+fi
+# A user for whom Podman runs without root, with images of its own.
+if ! id coltec-e2e >/dev/null 2>&1; then
+	useradd -m coltec-e2e
+	install -d -o coltec-e2e -g coltec-e2e ~coltec-e2e/.config ~coltec-e2e/.config/containers
+	printf '[storage]\ndriver = "overlay"\n' >~coltec-e2e/.config/containers/storage.conf
 fi
 if ! docker image inspect "$busybox" >/dev/null 2>&1; then
 	echo "e2e-devcontainer: making an image of nothing but busybox"

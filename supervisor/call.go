@@ -188,6 +188,15 @@ func (s *Supervisor) RunHooks(ctx context.Context, point hooks.Point) error {
 // RunHooksWith is RunHooks with more in the environment, such as the path that
 // has a conflict.
 func (s *Supervisor) RunHooksWith(ctx context.Context, point hooks.Point, env []string) error {
+	return s.RunHooksIf(ctx, point, env, func(unit.Unit) (bool, func(error)) { return true, nil })
+}
+
+// Gate is asked right before a hook would run: false passes over it. ended, where it is not
+// nil, is told how the run went; nil is success.
+type Gate func(hook unit.Unit) (run bool, ended func(error))
+
+// RunHooksIf is RunHooksWith of those hooks that a gate lets run.
+func (s *Supervisor) RunHooksIf(ctx context.Context, point hooks.Point, env []string, gate Gate) error {
 	unlock, err := s.points.lock(ctx, point)
 	if err != nil {
 		return err
@@ -198,9 +207,16 @@ func (s *Supervisor) RunHooksWith(ctx context.Context, point hooks.Point, env []
 		return err
 	}
 	for _, h := range units {
+		run, ended := gate(h)
+		if !run {
+			continue
+		}
 		err := s.call(ctx, h.Name, func(id uint64, reply chan error) message {
 			return msgHook{h.Name, env, id, reply}
 		})
+		if ended != nil {
+			ended(err)
+		}
 		switch {
 		case err == nil:
 		case ctx.Err() != nil || errors.Is(err, ErrStopped) || h.OnFailure == unit.Fail:

@@ -547,6 +547,27 @@ func TestHooks(t *testing.T) {
 	})
 }
 
+func TestHooksBehindAGate(t *testing.T) {
+	units := []unit.Unit{
+		hook("post_restore", unit.Ignore, fake("h1", "exit", "0", "1s")),
+		hook("post_restore", unit.Ignore, fake("h2", "exit", "1", "1s")),
+		hook("post_restore", unit.Fail, fake("h3", "exit", "0", "1s")),
+	}
+	inBubble(t, units, func(w *world) {
+		ends := map[string]error{}
+		gate := func(h unit.Unit) (bool, func(error)) {
+			return h.Name != "h1", func(err error) { ends[h.Name] = err }
+		}
+		if err := w.RunHooksIf(w.t.Context(), "post_restore", nil, gate); err != nil {
+			t.Error(err)
+		}
+		w.happened("0s h2 start", "1s h3 start")
+		if len(ends) != 2 || ends["h2"] == nil || ends["h3"] != nil {
+			t.Errorf("they ended with %v", ends)
+		}
+	})
+}
+
 func TestAHookOfACallerWhoLeavesIsStopped(t *testing.T) {
 	inBubble(t, []unit.Unit{hook("post_sync", unit.Ignore, fake("h", "run"))}, func(w *world) {
 		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)

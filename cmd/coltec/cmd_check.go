@@ -65,6 +65,7 @@ func (p *program) check(c *cli.Context) error {
 	}
 	for _, w := range list {
 		found = append(found, isolation.Misplaced(w)...)
+		found = append(found, isolation.Early(w)...)
 	}
 	found = append(found, isolation.Check(list)...)
 	bad := slices.ContainsFunc(found, func(f isolation.Finding) bool { return f.Severity == isolation.Error })

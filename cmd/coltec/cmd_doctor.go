@@ -183,6 +183,7 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 		f.check("paths of the replicas", pathsFault(w))
 		f.check("user of the container", p.userFault(c.Context, w))
 		f.check("the Feature in devcontainer.json", featureFault(w.folder, at))
+		f.check("commands of a first start", commandsFault(w))
 	}
 	if looked, err := p.containerFault(c.Context, w); looked {
 		f.check("the container and the spec", err)
@@ -250,13 +251,19 @@ func ownerFault(folder string, owner int, user string, rootless, podman bool) er
 	return nil
 }
 
+// commandsFault is why commands of devcontainer.json run too early.
+func commandsFault(w *workspace) error { return firstFault(w, isolation.Early) }
+
 // pathsFault is why replicas are at paths where the folder is not.
-func pathsFault(w *workspace) error {
+func pathsFault(w *workspace) error { return firstFault(w, isolation.Misplaced) }
+
+// firstFault is the first of what is found in a workspace.
+func firstFault(w *workspace, find func(isolation.Workspace) []isolation.Finding) error {
 	own, err := lookAt(w.folder)
 	if err != nil {
 		return err
 	}
-	if found := isolation.Misplaced(*own); len(found) > 0 {
+	if found := find(*own); len(found) > 0 {
 		return hint.Wrap(errors.New(found[0].Text), "%s", found[0].Fix)
 	}
 	return nil

@@ -198,6 +198,28 @@ func (p grafter) answersFor(c *cli.Context, folder string) (map[string]string, e
 	return given, nil
 }
 
+// lockfiles are what the template's installs go by. What pip goes by does not say where it
+// is installed.
+var lockfiles = []struct{ file, installs string }{
+	{"package-lock.json", "npm"}, {"pnpm-lock.yaml", "pnpm"}, {"uv.lock", "uv"}, {"go.sum", "go"}, {"Cargo.lock", "cargo"},
+}
+
+// installsOf is the template's answer for what a folder has lockfiles of.
+func installsOf(folder string) (string, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	var all []string
+	for _, l := range lockfiles {
+		if info, err := root.Stat(l.file); err == nil && info.Mode().IsRegular() {
+			all = append(all, l.installs)
+		}
+	}
+	return strings.Join(all, ","), nil
+}
+
 func firstSlug(names ...string) string {
 	for _, n := range names {
 		if s := graft.Slug(n); s != "" {
@@ -272,6 +294,11 @@ func (p grafter) joinSpec(c *cli.Context, j *joining, place string) error {
 		return err
 	}
 	given["folder"] = place
+	if _, said := given["installs"]; !said {
+		if given["installs"], err = installsOf(j.folder); err != nil {
+			return err
+		}
+	}
 	if b, err := optional(j.folder, ".devcontainer/.gitignore"); b != nil || err != nil {
 		given["ignore"] = "false"
 		if !bytes.Contains(b, []byte("logs")) {

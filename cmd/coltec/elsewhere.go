@@ -30,6 +30,9 @@ var notSeeded = []string{logsName, ".devcontainer/coltec/bin"}
 // fitHost makes the configuration fit what the containers are run by. Where that is another
 // machine, the workspace is in a volume there, and the user is told.
 func (p renewer) fitHost(ctx context.Context, a *ascent) error {
+	if err := a.tools.Takes(a.w.folder); err != nil {
+		return err
+	}
 	if a.tools.Podman() && !a.tools.Rootless(ctx) {
 		text, err := devcontainer.WithHostUsers(a.config.text)
 		if err != nil {

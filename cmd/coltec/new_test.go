@@ -151,7 +151,7 @@ func TestNewAsksAPerson(t *testing.T) {
 	}
 	x.asks("agents", "claude and codex\r")
 	x.asks("agents", "claude, codex\r")
-	for _, name := range []string{"persistence_enabled", "provider", "region"} {
+	for _, name := range []string{"persistence_enabled", "provider", "region", "installs"} {
 		x.asks(name, "\r")
 	}
 	if code := x.ends(); code != 0 {

@@ -48,6 +48,9 @@ func (p renewer) renew(c *cli.Context, a *ascent) (text []byte, err error) {
 			devcontainer.LabelOrg: a.w.spec.Metadata.Org, devcontainer.LabelProject: a.w.spec.Metadata.Project, devcontainer.LabelEnv: a.w.spec.Metadata.Environment,
 		}, now)
 	}
+	if err == nil {
+		text, err = devcontainer.Quoted(text, a.w.folder)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", a.config.at, err)
 	}

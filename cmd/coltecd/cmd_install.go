@@ -75,7 +75,7 @@ func (p installer) install(c *cli.Context) error {
 	}
 	p.say("variables: %s", s.env)
 	if i, ok, err := p.find(s.Spec); err != nil || ok {
-		if err = errors.Join(err, p.stop(c.Context, i, installation.StopSeconds)); err != nil {
+		if err = errors.Join(err, p.stop(c.Context, i, installation.StopTimeout)); err != nil {
 			return err
 		}
 	}

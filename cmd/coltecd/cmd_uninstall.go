@@ -32,7 +32,7 @@ func (p installer) uninstall(c *cli.Context) error {
 		return err
 	}
 	if i, ok, err := p.find(s.Spec); err != nil || ok {
-		if err = errors.Join(err, p.stop(c.Context, i, installation.StopSeconds)); err != nil {
+		if err = errors.Join(err, p.stop(c.Context, i, installation.StopTimeout)); err != nil {
 			return err
 		}
 	}

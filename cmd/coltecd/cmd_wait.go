@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,18 +19,20 @@ import (
 )
 
 // goals are what wait waits for.
-var goals = []string{"agents", "restored", "ready"}
+var goals = []string{"agents", "restored", "hooks", "ready"}
 
 func cmdWait(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "wait",
-		Usage:     "return when the workspace has come so far, and print nothing",
+		Usage:     "return when the workspace has come so far, and print nothing unless told to",
 		ArgsUsage: strings.Join(goals, "|"),
 		Description: `agents: what is of the user's home (the replica home) is restored, so an agent that starts now has its conversations.
 restored: all replicas are restored.
-ready: they are, no hook is at work, and every service runs, and is ready where the spec has a probe of it.
+hooks: they are, and the hooks after that (post_restore) have run, well or not.
+ready: all of this is so, no hook is at work, and every service runs, and is ready where the spec has a probe of it.
 A replica that is paused or was restored before counts at once. What cannot come so far without a person ends the wait with an error.`,
 		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "progress", Usage: "say how far it is, and wait only as long as it gets further by itself: not for another machine, and not for a store that does not answer"},
 			&cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "wait at most this `DURATION`; 0: until it is so", Value: restorePatience},
 		},
 		Action: func(c *cli.Context) error {
@@ -56,9 +59,12 @@ func (p *program) wait(c *cli.Context, goal string, patience time.Duration) erro
 	asking, cancel := bounded(began, patience)
 	defer cancel()
 	c.Context = asking
-	var doc status.Document
-	for after := uint64(0); ; after = doc.Index {
-		now, err := p.status(c, after)
+	next := func(doc status.Document) (uint64, error) { return doc.Index, nil }
+	if c.Bool("progress") {
+		next = p.follow(asking, &status.Watch{Patience: patience, Began: time.Now()})
+	}
+	for after := uint64(0); ; {
+		doc, err := p.status(c, after)
 		switch {
 		case began.Err() != nil:
 			return context.Cause(began)
@@ -66,21 +72,50 @@ func (p *program) wait(c *cli.Context, goal string, patience time.Duration) erro
 			return p.notSoFar(goal, patience)
 		case err != nil:
 			return err
-		case now.State == status.Stopped || now.State == status.Disabled:
+		case doc.State == status.Disabled && c.Bool("progress"):
+			return nil // as somebody wants it
+		case doc.State == status.Stopped || doc.State == status.Disabled:
 			return exit{Code: codeStopped, Cause: hint.Wrap(errors.New("coltecd is not running"), "start it: %s start", p.name)}
 		}
-		doc = now
 		reached, err := reaches(doc, goal, probed)
 		if reached || err != nil {
+			return err
+		}
+		if after, err = next(doc); err != nil {
 			return err
 		}
 	}
 }
 
+// follow says how far a workspace is, each thing once, and has it asked again after a moment:
+// that nothing changes counts, too. Its error is of one that does not get further by itself.
+func (p *program) follow(ctx context.Context, w *status.Watch) func(status.Document) (uint64, error) {
+	last := ""
+	return func(doc status.Document) (uint64, error) {
+		again, line := w.Look(doc, time.Now())
+		if line != last && line != "" {
+			last = line
+			p.say("%s", line)
+		}
+		if !again && doc.Restore() != status.RestoreDone {
+			return 0, p.notRestored(doc)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(askEvery):
+		}
+		return 0, nil
+	}
+}
+
+// askEvery is how often one that follows a workspace asks.
+const askEvery = 500 * time.Millisecond
+
 // notSoFar is the error of a wait whose time is over.
 func (p *program) notSoFar(goal string, patience time.Duration) error {
+	text := map[string]string{"agents": "what agents keep is not restored", "hooks": "the hooks after the restore have not run"}[goal]
 	return exit{Code: codeTimeout, Cause: hint.Wrap(
-		fmt.Errorf("not %s within %s; it goes on in the background", goal, cmdline.Span(patience)), "see %s status", p.name)}
+		fmt.Errorf("%s within %s; it goes on in the background", cmp.Or(text, "not "+goal), cmdline.Span(patience)), "see %s status", p.name)}
 }
 
 // probed are the services that the spec has a probe of.
@@ -120,8 +155,11 @@ func reaches(doc status.Document, goal string, probed map[string]bool) (bool, er
 	default:
 		return false, nil
 	}
-	if goal != "ready" {
+	switch {
+	case goal == "agents", goal == "restored":
 		return true, nil
+	case goal == "hooks", doc.Beginning:
+		return !doc.Beginning, nil
 	}
 	for _, u := range doc.Units {
 		switch {

@@ -171,19 +171,25 @@ func (g *ground) plain(env string) host {
 
 func (g *ground) newMachine() *plainMachine {
 	g.t.Helper()
+	return g.boot(`set -e
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t proc proc "$2/root/proc"
+mount --rbind /dev "$2/root/dev"
+install -m 755 "$3/bin/coltecd" "$3/bin/rclone" "$2/root/usr/local/bin/"
+exec chroot "$2/root" /bin/sh -c 'echo ready; while :; do sleep 1 & wait $!; done'`) // which reaps
+}
+
+// boot starts a machine by a script, which gets the base image's files, a directory for the
+// machine, and the repository, and prints a word once it is in its root.
+func (g *ground) boot(script string) *plainMachine {
+	g.t.Helper()
 	m := &plainMachine{g: g, root: filepath.Join(g.dir, "plain/root")}
 	for _, dir := range []string{"root", "upper", "work"} {
 		if err := os.MkdirAll(filepath.Join(g.dir, "plain", dir), 0o755); err != nil {
 			g.t.Fatal(err)
 		}
 	}
-	script := `set -e
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-mount -t proc proc "$2/root/proc"
-mount --rbind /dev "$2/root/dev"
-install -m 755 "$3/bin/coltecd" "$3/bin/rclone" "$2/root/usr/local/bin/"
-exec chroot "$2/root" /bin/sh -c 'echo ready; while :; do sleep 1 & wait $!; done'` // which reaps
-	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", g.cache("rootfs"), filepath.Join(g.dir, "plain"), g.root)
+	cmd := exec.Command("unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child", "sh", "-c", script, "sh", g.cache("rootfs"), filepath.Join(g.dir, "plain"), g.root)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		g.t.Fatal(err)

@@ -221,7 +221,7 @@ func (c Container) Env() map[string]string {
 func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) {
 	args := []string{"ps", "--all", "--no-trunc", "--quiet"}
 	for _, l := range labels {
-		args = append(args, "--filter", "label="+l)
+		args = append(args, "--filter", t.filter("label="+l))
 	}
 	out, err := t.output(ctx, args...)
 	ids := strings.Fields(string(out))
@@ -245,6 +245,23 @@ func (t Tools) List(ctx context.Context, labels ...string) ([]Container, error) 
 		return nil, err
 	}
 	return list, nil
+}
+
+// filter is one that the client takes for one: Podman reads a list of them, as a line of CSV.
+func (t Tools) filter(s string) string {
+	if t.Podman() {
+		return field(s)
+	}
+	return s
+}
+
+// Takes is why the client cannot bring a folder up; nil: it can. The dev container CLI looks for
+// its container by the folder's path, which Podman takes for a list of filters.
+func (t Tools) Takes(folder string) error {
+	if t.Podman() && field(folder) != folder {
+		return hint.Wrap(fmt.Errorf("the folder %q has a comma, a quote or a line break in its path, and Podman cannot find a container by that", folder), "give the folder another name, or use Docker")
+	}
+	return nil
 }
 
 // inspectWhole is what is known of containers, by the answer that both clients give alike:

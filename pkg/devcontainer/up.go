@@ -63,14 +63,6 @@ func Mounting(text []byte, folder, top string) (whole []byte, mounts bool, err e
 	return whole, !mounted, err
 }
 
-// field is one of a mount, which are parted by commas.
-func field(s string) string {
-	if strings.Contains(s, ",") {
-		return `"` + s + `"`
-	}
-	return s
-}
-
 func quoted(s string) json.RawMessage {
 	b, err := json.Marshal(s)
 	if err != nil {

@@ -10,16 +10,21 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/pkg/secret"
 )
 
-// StopSeconds is what a stop of the unit takes at most: a machine that shuts down gives its
+// StopTimeout is what a stop of the unit takes at most: a machine that shuts down gives its
 // units 90 seconds by default, and this one says that it wants more.
-const StopSeconds = 120
+const StopTimeout = 120 * time.Second
 
-// stopMargin is kept of them for the end of coltecd itself, in seconds.
-const stopMargin = 10
+// stopMargin is kept of it for the end of coltecd itself.
+const stopMargin = 10 * time.Second
+
+// onlyHere is the exit code of a coltecd that ended as it was told, and could not push all
+// of it. Started again by systemd, it would not stay stopped.
+const onlyHere = 6
 
 // Installation is one workspace on one machine.
 type Installation struct {
@@ -62,8 +67,8 @@ func (i Installation) Unit() string {
 	}
 	fmt.Fprintf(&b, "Environment=%s\n", word("PATH="+i.Path, false))
 	fmt.Fprintf(&b, "ExecStart=%s --config %s run\n", word(i.Program, false), word(i.Spec, true))
-	fmt.Fprintf(&b, "ExecStop=-%s --config %s stop --timeout %ds\n", word(i.Program, false), word(i.Spec, true), StopSeconds-stopMargin)
-	fmt.Fprintf(&b, "Restart=on-failure\nRestartSec=5\nKillMode=mixed\nTimeoutStopSec=%d\n\n[Install]\nWantedBy=%s\n", StopSeconds, target)
+	fmt.Fprintf(&b, "ExecStop=-%s --config %s stop --timeout %.0fs\n", word(i.Program, false), word(i.Spec, true), (StopTimeout - stopMargin).Seconds())
+	fmt.Fprintf(&b, "Restart=on-failure\nRestartPreventExitStatus=%d\nRestartSec=5\nKillMode=mixed\nTimeoutStopSec=%.0f\n\n[Install]\nWantedBy=%s\n", onlyHere, StopTimeout.Seconds(), target)
 	return signature(b.String()) + b.String()
 }
 

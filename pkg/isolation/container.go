@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -27,6 +28,7 @@ func ReadContainer(src []byte) (Container, error) {
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return c, err
 	}
+	c.early(b)
 	c.Folder, c.FolderMount, c.Compose = raw.Folder, raw.Mount, raw.Compose != nil
 	for _, m := range raw.Mounts {
 		c.mount(m)
@@ -116,7 +118,11 @@ func (c *Container) mountText(s string) {
 // parseMount reads Docker's source=…,target=…,type=….
 func parseMount(s string) (kind, source, target string) {
 	kind = "volume"
-	for part := range strings.SplitSeq(s, ",") {
+	fields, err := csv.NewReader(strings.NewReader(s)).Read() // as Docker does
+	if err != nil {
+		fields = strings.Split(s, ",")
+	}
+	for _, part := range fields {
 		k, v, _ := strings.Cut(part, "=")
 		switch k {
 		case "type":

@@ -46,6 +46,8 @@ type Container struct {
 	FolderMount *string  // workspaceMount; nil: not given
 	Compose     bool     // what is mounted is in another file
 	Targets     []string // of mounts beside that
+
+	Early []string // keys of the commands of a first start that run before the restore
 }
 
 // Check compares workspaces with each other. Variables of

@@ -25,8 +25,9 @@ func (c Container) PlaceOf(folder, top string) string {
 	}
 	source, target := top, "/workspaces/"+filepath.Base(top)
 	if c.FolderMount != nil {
-		text := strings.NewReplacer("${localWorkspaceFolder}", folder, "${localWorkspaceFolderBasename}", filepath.Base(folder)).Replace(*c.FolderMount)
-		_, source, target = parseMount(text)
+		said := strings.NewReplacer("${localWorkspaceFolder}", folder, "${localWorkspaceFolderBasename}", filepath.Base(folder))
+		_, source, target = parseMount(*c.FolderMount) // first: there may be commas in the folder's path
+		source, target = said.Replace(source), said.Replace(target)
 	}
 	rel, err := filepath.Rel(source, folder)
 	if err != nil || !filepath.IsAbs(source) || !filepath.IsLocal(rel) {

@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,26 @@ func TestPlaceOf(t *testing.T) {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// What is in the path of a folder parts no mount, however it is written.
+func TestPlaceOfAnOddFolder(t *testing.T) {
+	for _, folder := range []string{"/p/a,b", "/p/x,source=/etc", "/p/a=b", `/p/a"b`, "/p/a b:c", "/p/ü'"} {
+		for config, want := range map[string]string{
+			`{}`: "/workspaces/" + filepath.Base(folder),
+			`{"workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind"}`:               "/workspace",
+			`{"workspaceMount": "type=bind,\"source=${localWorkspaceFolder}\",\"target=/a,b\""}`:             "/a,b",
+			`{"workspaceMount": "source=${localWorkspaceFolder},target=/s/${localWorkspaceFolderBasename}"}`: "/s/" + filepath.Base(folder),
+		} {
+			c, err := ReadContainer([]byte(config))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.PlaceOf(folder, folder); got != want {
+				t.Errorf("%s in %s: %q, want %q", folder, config, got, want)
+			}
+		}
 	}
 }
 

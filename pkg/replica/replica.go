@@ -22,6 +22,7 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/whole"
+	"golang.org/x/sys/unix"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -169,7 +170,11 @@ func (r *Replica) StartOver(lineage string, generation int64) error {
 // openRoot opens the local tree. perm is what a missing one is made with, 0 makes none.
 func (o *Options) openRoot(perm os.FileMode) (localfs.FileSystem, error) {
 	if o.FileSystem == nil {
-		return localfs.OpenRoot(o.Path, o.Within, perm)
+		root, err := localfs.OpenRoot(o.Path, o.Within, perm)
+		if err != nil { // and no nil of a type of its own
+			return nil, behindLink(o.Path, err)
+		}
+		return root, nil
 	}
 	if perm != 0 {
 		if err := os.MkdirAll(o.Path, perm); err != nil {
@@ -177,6 +182,16 @@ func (o *Options) openRoot(perm os.FileMode) (localfs.FileSystem, error) {
 		}
 	}
 	return o.FileSystem(o.Path)
+}
+
+// behindLink says of a tree that cannot be opened where its path leads, if that is a link.
+func behindLink(path string, err error) error {
+	to, no := os.Readlink(path)
+	if no != nil || !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
+		return err
+	}
+	return hint.Wrap(fmt.Errorf("%s is a link to %q: %s", path, to, reason(err)),
+		"have the link lead to a directory, or write the path of one into the spec")
 }
 
 // probe finds out what the file system of the open tree can do, once for each
@@ -238,7 +253,7 @@ func (r *Replica) lost() bool {
 	if r.root == nil || r.base == nil || !r.base.Intact() || !r.own.Stands(r.root) {
 		return true
 	}
-	s, err := os.Lstat(r.Path)
+	s, err := os.Stat(r.Path) // through a link, as OpenRoot: one that leads elsewhere by now shows
 	dev, ino, rootErr := r.root.Identity()
 	// The roots of file systems have the same inode, and copies of volumes all of them.
 	return err != nil || rootErr != nil || localfs.Inode(s) != ino || localfs.Device(s) != dev
@@ -246,11 +261,14 @@ func (r *Replica) lost() bool {
 
 // present says, by a nil error, that the local tree is there.
 func (o *Options) present() error {
-	s, err := os.Lstat(o.Path)
+	s, err := os.Stat(o.Path)
 	if err == nil && !s.IsDir() {
 		err = errors.New("not a directory")
 	}
 	if err != nil {
+		if to, no := os.Readlink(o.Path); no == nil {
+			err = fmt.Errorf("it is a link to %q: %s", to, reason(err))
+		}
 		return hint.Wrap(fmt.Errorf("%w, so nothing is concluded from it: %w", ErrRoot, err),
 			"mount or make %s again; an empty directory there is restored from the bucket", o.Path)
 	}

@@ -46,6 +46,7 @@ var funcs = template.FuncMap{
 		return strings.TrimSpace(b.String()), err
 	},
 	"words": strings.Fields,
+	"list":  func(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == ',' }) },
 }
 
 func expand(name, text string, data Answers) ([]byte, error) {

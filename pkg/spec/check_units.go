@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -39,9 +40,29 @@ func (c checker) units() {
 			if h.Dir != "" {
 				c.absolute(at+".dir", h.Dir)
 			}
+			c.when(at+".when", point, h.When)
 		}
 	}
 	c.order()
+}
+
+func (c checker) when(at string, point hooks.Point, w *When) {
+	if w == nil {
+		return
+	}
+	if point != hooks.PostRestore {
+		c.bad(at, "is for post_restore hooks: those of %s always run", point)
+	}
+	if c.s.src.has(at+".changed") && len(w.Changed) == 0 {
+		c.bad(at+".changed", "names no file")
+	}
+	for name, list := range map[string][]string{".changed": w.Changed, ".missing": w.Missing} {
+		for i, file := range list {
+			if !filepath.IsLocal(file) {
+				c.bad(fmt.Sprintf("%s%s[%d]", at, name, i), "must be a path below the hook's dir, without .. and not absolute")
+			}
+		}
+	}
 }
 
 func (c checker) unitName(at, name string, names map[string]string) {

@@ -98,7 +98,11 @@ func TestExamplesUseEveryField(t *testing.T) {
 			earlier[path] = earlier[path] || strings.HasPrefix(name, "earlier-")
 		}
 	}
+	ofOnePoint := regexp.MustCompile(`^hooks\.\w+\[\]\.when`) // post_restore alone has it
 	for _, path := range schemaPaths(t) {
+		if ofOnePoint.MatchString(path) && !strings.HasPrefix(path, "hooks."+string(hooks.PostRestore)) {
+			continue
+		}
 		if !used[path] {
 			t.Errorf("no example has %s", path)
 		}

@@ -506,6 +506,16 @@ type Hook struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// OnFailure is ignore by default, and fail for pre_capture and post_capture: what they are about is not captured then.
 	OnFailure string `yaml:"on_failure" jsonschema:"enum=ignore,enum=fail"`
+	// When lets a post_restore hook run only where there is something for it to do; without it the hook runs at each start.
+	When *When `yaml:"when"`
+}
+
+// When says what there has to be for a hook to do. Paths are relative to the hook's dir.
+type When struct {
+	// Changed names files, such as package-lock.json: the hook runs when one of them is not as it was at the hook's last success on this machine, or when it had none. Where none of the files is there, it does not run.
+	Changed []string `yaml:"changed" jsonschema:"required"`
+	// Missing names paths, such as node_modules: the hook runs, too, when one of them is not there.
+	Missing []string `yaml:"missing"`
 }
 
 // Networking joins the container to a tailnet.

@@ -34,6 +34,8 @@ type Document struct {
 	Agents    []Agent    `json:"agents,omitempty"`  // that the spec lists and that are known, in its order
 	Network   *Network   `json:"network,omitempty"` // nil: networking is not asked for
 	Attention []string   `json:"attention"`         // sentences for a person, each with the next step
+	// Beginning is true until the hooks after the restore have run, and what waits for them may start.
+	Beginning bool `json:"beginning,omitempty"`
 	// Accounts is true of a coltecd that says what is only here: in OnlyHere, and by how
 	// stop ends. Older ones do not.
 	Accounts bool `json:"accounts"`
