@@ -341,9 +341,9 @@ func TestRewindByAService(t *testing.T) {
 // stopped for it runs again.
 func crashInRewind(t *testing.T, at string) {
 	w := newWorld(t)
-	a, b := w.pair()
-	a.spec(func(o *specOptions) {
-		o.TTL, o.Renew = "12s", "2s"
+	a, b := w.machine("a"), w.machine("b")
+	b.spec(nil)
+	a.spec(func(o *specOptions) { // nobody else takes it: the lease of a killed one is its own
 		o.Services = []map[string]any{{"name": "web", "command": []string{"sleep", "1000"}, "after": []string{"restore"}}}
 	})
 	a.work()
