@@ -222,7 +222,7 @@ bucket counts: coltecd sync in the other workspace brings the newest there.
 
 coltec join brings back what was done in a fork.`,
 		Flags: append([]cli.Flag{
-			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Usage: "make so `MANY`"},
+			&cli.IntFlag{Name: "count", Aliases: []string{"n"}, Value: 1, Usage: "make so `MANY`"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		}, secretFlags()...),
 		Action: func(c *cli.Context) error { return forks{p}.fork(c) },
