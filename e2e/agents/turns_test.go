@@ -33,11 +33,17 @@ type running struct {
 // begin starts a turn.
 func (w *world) begin(a agent, argv []string, prompt string) *running {
 	w.t.Helper()
+	return w.beginFor(patience, a, argv, prompt)
+}
+
+// beginFor starts one that has so long.
+func (w *world) beginFor(most time.Duration, a agent, argv []string, prompt string) *running {
+	w.t.Helper()
 	dir, err := a.find()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), most)
 	r := &running{w: w, a: a, at: w.at, argv: append(slices.Clone(argv), prompt), from: len(w.model.requests(0)), stop: cancel}
 	program := filepath.Join(w.tools(dir), "node_modules/.bin", argv[0])
 	r.cmd = w.command(ctx, append([]string{program}, r.argv[1:]...))
@@ -55,7 +61,7 @@ func (w *world) begin(a agent, argv []string, prompt string) *running {
 func (w *world) beginHeld(a agent, prompt string) *running {
 	w.t.Helper()
 	reached := w.model.holdBack(prompt)
-	r := w.begin(a, a.next, prompt)
+	r := w.beginFor(time.Duration(2*len(all))*patience, a, a.next, prompt) // it waits for all others
 	w.t.Cleanup(func() { r.stop(); _ = r.cmd.Wait() })
 	select {
 	case <-reached:
