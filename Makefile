@@ -38,6 +38,14 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 	done; done >checksums.txt
 	@echo "dist: $(VERSION), amd64 and arm64, in dist/"
 
+.PHONY: release
+release: ## make a release: VERSION=v1.2.3, ONLY=linux/amd64,… for a part, TAILSCALE=1; signed by COLTEC_RELEASE_KEY
+	@go run -C tools/release . -version "$(VERSION)" $(if $(ONLY),-only $(ONLY)) $(if $(TAILSCALE),-tailscale)
+
+.PHONY: release-check
+release-check: ## make a release twice, from two clones in different folders: the same bytes (ONLY=linux/amd64 for a part)
+	@scripts/release-check.sh $(ONLY)
+
 .PHONY: man
 man: build ## write the manual pages into dist/man/, for man -l or MANPATH
 	@mkdir -p dist/man/man1

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -225,8 +224,8 @@ func (v environment) userFault(ctx context.Context, w *workspace) error {
 		return err
 	}
 	owner := -1
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		owner = int(st.Uid)
+	if uid, _, ok := ownerOf(info); ok {
+		owner = uid
 	}
 	if tools.Elsewhere(ctx) != "" {
 		return nil // there it is in a volume, which is the user's
