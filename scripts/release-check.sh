@@ -24,7 +24,7 @@ make_in() {
 (umask 022 && TZ=UTC make_in "$work/a")
 (
 	umask 077
-	export TZ=Asia/Tokyo LC_ALL=C GOFLAGS=-v GOAMD64=v2
+	export TZ=Asia/Tokyo LC_ALL=C GOFLAGS=-buildvcs=true GOAMD64=v2
 	[ -z "${COLD-}" ] || export GOCACHE="$work/cache"
 	make_in "$work/another folder, of a longer name"
 )

@@ -34,12 +34,12 @@ var stamp = regexp.MustCompile(`"timestamp": "[^"]*"`)
 
 // bills says of each program what it is made of, by what Go recorded in it.
 func (r *release) bills(ctx context.Context) error {
-	path, err := r.output(ctx, ".", nil, "go", "tool", "-n", "cyclonedx-gomod")
+	path, err := r.output(ctx, filepath.Join(r.root, "tools", "release"), goFlags(here()), "go", "tool", "-n", "cyclonedx-gomod") // its checksum is in what it writes
 	if err != nil {
 		return err
 	}
 	bill := func(p platform, name string) error {
-		text, err := r.output(ctx, r.work, nil, strings.TrimSpace(path), "bin", "-json", "-noserial", "-version", r.version, r.built(p, name))
+		text, err := r.output(ctx, r.work, goFlags(p), strings.TrimSpace(path), "bin", "-json", "-noserial", "-version", r.version, r.built(p, name))
 		if err != nil {
 			return err
 		}
