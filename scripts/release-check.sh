@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname -- "$0")/.."
 root=$PWD
-version=${VERSION:-v0.0.1}
+version=${VERSION:-v1.2.3}
 only=${1:-}
 
 work=$(mktemp -d)

@@ -1,8 +1,16 @@
 package devcontainer
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -113,4 +121,149 @@ func TestReleaseOfOthers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// registry is Debian's registry of containers, on loopback, for the time of a test.
+func (g *ground) registry() string {
+	g.t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
+	cmd := exec.Command("docker-registry", "serve", g.dir+"/registry.yml")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		g.t.Fatalf("%v: apt-get install docker-registry", err)
+	}
+	g.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if g.t.Failed() {
+			g.t.Logf("the registry said:\n%s", &said)
+		}
+	})
+	g.eventually("the registry answers", func() bool {
+		answer, err := http.Get("http://" + address + "/v2/")
+		if err == nil {
+			answer.Body.Close()
+		}
+		return err == nil && answer.StatusCode == http.StatusOK
+	})
+	return strings.Replace(address, "127.0.0.1", "localhost", 1) // to which the CLI speaks HTTP
+}
+
+// tags are those of a name in a registry.
+func (g *ground) tags(registry, name string) []string {
+	g.t.Helper()
+	answer, err := http.Get("http://" + registry + "/v2/" + name + "/tags/list")
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var list struct{ Tags []string }
+	if err := json.NewDecoder(answer.Body).Decode(&list); err != nil {
+		g.t.Fatal(err)
+	}
+	slices.Sort(list.Tags)
+	return list.Tags
+}
+
+// bring has the dev container CLI alone bring a folder up, as an editor does, with the secrets
+// of the bucket for what runs in it.
+func (g *ground) bring(dir string) {
+	g.t.Helper()
+	secrets, err := json.Marshal(map[string]string{
+		"RCLONE_BUCKET": g.server.Bucket, "RCLONE_S3_ACCESS_KEY_ID": g.server.AccessKey,
+		"RCLONE_S3_SECRET_ACCESS_KEY": g.server.SecretKey, "RCLONE_S3_ENDPOINT": g.server.Endpoint,
+	})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.write("secrets.json", string(secrets))
+	if out, err := exec.Command("chown", "-R", "1000:1000", dir).CombinedOutput(); err != nil {
+		g.t.Fatalf("%v: %s", err, out)
+	}
+	if out, err := g.run("devcontainer", "up", "--workspace-folder", dir, "--secrets-file", g.dir+"/secrets.json"); err != nil {
+		g.t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestReleaseByRegistry: the Feature and the template are published to a registry, with the tags
+// that people pin. A repository with one line for the Feature comes up, and its work is in the
+// bucket; so does a folder that the template was applied to.
+func TestReleaseByRegistry(t *testing.T) {
+	g := newGround(t)
+	release, version := released(t, g)
+	registry := g.registry()
+	g.env = append(g.env, "REGISTRY="+registry, "NAMESPACE=coltec/coltec", "RELEASE="+release)
+	if out, err := g.run(g.root+"/scripts/publish.sh", version); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	number := strings.TrimPrefix(version, "v")
+	parts := strings.Split(number, ".")
+	want := []string{parts[0], parts[0] + "." + parts[1], number, "latest"}
+	for _, name := range []string{"coltec/coltec/coltec", "coltec/coltec/templates/base"} {
+		if got := g.tags(registry, name); !slices.Equal(got, want) {
+			t.Errorf("%s has the tags %q, not %q", name, got, want)
+		}
+	}
+	downloads := httptest.NewServer(http.StripPrefix("/"+version, http.FileServer(http.Dir(release))))
+	defer downloads.Close()
+	// What a build reaches on this machine is loopback, with this option alone.
+	const build = `"build": {"dockerfile": "Dockerfile", "options": ["--network=host"]}`
+
+	t.Run("one line", func(t *testing.T) {
+		dir := g.own("one")
+		g.write("one/.devcontainer/Dockerfile", "FROM "+os.Getenv("COLTEC_E2E_IMAGE")+"\n")
+		g.write("one/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, "dev-f"))
+		g.write("one/.devcontainer/devcontainer.json", `{
+  `+build+`,
+  "features": {"`+registry+`/coltec/coltec/coltec:`+parts[0]+`": {"start": true, "url": "`+downloads.URL+`"}},
+  "remoteUser": "vscode", "workspaceFolder": "/workspace", "workspaceMount": "source=${localWorkspaceFolder},target=/workspace,type=bind",
+  "runArgs": ["--network=host"]
+}
+`)
+		g.write("one/note", "saved\n")
+		g.bring(dir)
+		out, err := g.run("docker", "exec", "--user", "vscode", "--workdir", "/workspace", g.container(dir), "sh", "-c", "coltecd version && coltecd sync")
+		if err != nil || !strings.Contains(out, "coltecd version "+version+"\n") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if got := g.stored("dev-f", "workspace")["note"]; got != "saved\n" {
+			t.Errorf("the bucket has %q", got)
+		}
+	})
+	t.Run("the template", func(t *testing.T) {
+		dir := g.own("made")
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		answers := `{"org": "acme", "project": "widget", "env": "dev-g", "image": "` + os.Getenv("COLTEC_E2E_IMAGE") + `", "provider": "Other"}`
+		if out, err := g.run("devcontainer", "templates", "apply", "--workspace-folder", dir, "--template-id", registry+"/coltec/coltec/templates/base:"+parts[0], "--template-args", answers); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if out, err := g.run(g.root+"/bin/coltec", "check", dir); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		for old, text := range map[string]string{
+			`"image": "` + os.Getenv("COLTEC_E2E_IMAGE") + `",`: build + `,`,
+			`coltec:` + parts[0] + `": {}`:                      `coltec:` + parts[0] + `": {"url": "` + downloads.URL + `"}`,
+			`"--stop-timeout=60",`:                              `"--stop-timeout=60", "--network=host",`,
+		} {
+			g.edit(dir, old, text)
+		}
+		g.write("made/.devcontainer/Dockerfile", "FROM "+os.Getenv("COLTEC_E2E_IMAGE")+"\n")
+		g.write("made/note", "of the template\n")
+		g.bring(dir)
+		if out, err := g.run("docker", "exec", "--user", "vscode", "--workdir", "/workspace", g.container(dir), "coltecd", "sync"); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if got := g.stored("dev-g", "workspace")["note"]; got != "of the template\n" {
+			t.Errorf("the bucket has %q", got)
+		}
+	})
 }
