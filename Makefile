@@ -109,12 +109,17 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@go vet ./...
 	@cd tools && go vet ./...
+	@cd tools/release && go vet ./... && go mod tidy -diff && go test ./...
 	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
-	@go test $(LINKED) ./cmd/coltec ./cmd/coltecd -run 'Doc'
+	@$(MAKE) -s docs-check
 	@cd tools/check && go vet ./... && go mod tidy -diff && go test ./... && go run . $(if $(RELEASE),-release)
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
+
+.PHONY: docs-check
+docs-check: ## links, headings and ways between pages; each block of bash has its test; flags and fields are documented
+	@go test $(LINKED) . ./cmd/coltec ./cmd/coltecd ./pkg/spec -run 'Doc|Schema'
 
 .PHONY: e2e-tailnet
 e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)
