@@ -32,12 +32,11 @@ COLTEC_BIN=$work/none "$work/host/coltec" new "$template/base" --data org=qq-org
 	--data image=qq-image --data user=qq_user --data provider=qqProvider --data region=qq-region >/dev/null 2>&1
 mv "$template"/base/.devcontainer "$template"/base/agent-context "$template"
 rm -r "$template/base" "$template/.devcontainer/coltec" "$template/.devcontainer/.coltec"
-# shellcheck disable=SC2016 # what stands in a template is not the shell's
-find "$template" -type f -exec sed -i \
-	-e 's/qq-org/${templateOption:org}/g' -e 's/qq-project/${templateOption:project}/g' -e 's/qq-env/${templateOption:env}/g' \
-	-e 's/qq-image/${templateOption:image}/g' -e 's/qq_user/${templateOption:user}/g' \
-	-e 's/qqProvider/${templateOption:provider}/g' -e 's/qq-region/${templateOption:region}/g' \
-	-e "s|\"./coltec\": {}|\"$REGISTRY/$namespace/coltec:${number%%.*}\": {}|" {} +
+for answer in org:qq-org project:qq-project env:qq-env image:qq-image user:qq_user provider:qqProvider region:qq-region; do
+	echo "s/${answer#*:}/\${templateOption:${answer%%:*}}/g"
+done >"$work/questions.sed"
+echo "s|\"./coltec\": {}|\"$REGISTRY/$namespace/coltec:${number%%.*}\": {}|" >>"$work/questions.sed"
+find "$template" -type f -print0 | xargs -0 sed -i -f "$work/questions.sed"
 if grep -rn 'qq[-_P]' "$template"; then
 	echo "publish: an answer is left in the template" >&2
 	exit 1
