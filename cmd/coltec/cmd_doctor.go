@@ -269,6 +269,9 @@ func featureFault(folder, at string) error {
 	}
 	has, err := graft.Has(at, text)
 	if err == nil && !has {
+		has, err = graft.Published(text)
+	}
+	if err == nil && !has {
 		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", folder)
 	}
 	return err

@@ -224,5 +224,5 @@ func IsForeground(f *os.File) bool {
 // IsTerminal reports whether a person looks at what is written to w.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && terminal(f)
+	return ok && isTerminal(f)
 }

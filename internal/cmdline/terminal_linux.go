@@ -21,8 +21,8 @@ func foreground(f *os.File) bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// terminal reports whether f is one.
-func terminal(f *os.File) bool {
+// isTerminal reports whether f is one.
+func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }

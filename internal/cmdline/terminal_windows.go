@@ -16,10 +16,10 @@ func columns(f *os.File) int {
 }
 
 // foreground reports whether this process may read the console f: there each may.
-func foreground(f *os.File) bool { return terminal(f) }
+func foreground(f *os.File) bool { return isTerminal(f) }
 
-// terminal reports whether f is one.
-func terminal(f *os.File) bool {
+// isTerminal reports whether f is one.
+func isTerminal(f *os.File) bool {
 	var mode uint32
 	return windows.GetConsoleMode(windows.Handle(f.Fd()), &mode) == nil
 }
