@@ -28,9 +28,13 @@ func released(t *testing.T, g *ground) (dir, version string) {
 	return dir, filepath.Base(dir)
 }
 
+// not is for scripts: a shell that ends at what fails passes "! command" over.
+const not = `not() { if "$@"; then echo "it went well: $*"; exit 1; fi; }
+`
+
 // in runs a script in a new container of an image, with the release at /release.
 func (g *ground) in(image, release, script string) (string, error) {
-	return g.run("docker", "run", "--rm", "--network=none", "--volume="+release+":/release:ro", image, "sh", "-c", script)
+	return g.run("docker", "run", "--rm", "--network=none", "--volume="+release+":/release:ro", image, "sh", "-ec", not+script)
 }
 
 // TestReleaseOnDebian installs the package on a Debian that has nothing else of ours, uses it,
@@ -38,13 +42,13 @@ func (g *ground) in(image, release, script string) (string, error) {
 func TestReleaseOnDebian(t *testing.T) {
 	g := newGround(t)
 	dir, version := released(t, g)
-	out, err := g.in(os.Getenv("COLTEC_E2E_IMAGE"), dir, `set -e
+	out, err := g.in(os.Getenv("COLTEC_E2E_IMAGE"), dir, `
 dpkg -i /release/coltec_*_amd64.deb
 coltec version
 coltecd version
 coltec-daemon version
 /usr/lib/coltec/rclone version
-! command -v rclone
+not test -e /usr/bin/rclone
 cd /tmp
 coltec new w --data org=acme --data project=widget --data env=dev-a
 ls w/.devcontainer/coltec/bin/amd64
@@ -53,8 +57,8 @@ gzip -t /usr/share/man/man1/coltec.1.gz /usr/share/man/man1/coltecd.1.gz
 ls /usr/share/bash-completion/completions/coltec /usr/share/zsh/vendor-completions/_coltecd /usr/share/fish/vendor_completions.d/coltec.fish /usr/share/doc/coltec/licences.txt
 dpkg -V coltec
 dpkg -r coltec
-! command -v coltec
-! ls /usr/lib/coltec
+not test -e /usr/bin/coltec
+not test -e /usr/lib/coltec
 `)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -73,21 +77,24 @@ func TestReleaseInstaller(t *testing.T) {
 	dir, version := released(t, g)
 	for name, image := range map[string]string{"Debian": os.Getenv("COLTEC_E2E_IMAGE"), "busybox": os.Getenv("COLTEC_E2E_BUSYBOX")} {
 		t.Run(name, func(t *testing.T) {
-			out, err := g.in(image, dir, `set -e
+			out, err := g.in(image, dir, `
 export HOME=/root
 sh /release/install.sh --from /release --dry-run
-! ls /usr/local/bin/coltec
+not test -e /usr/local/bin/coltec
 mkdir /bad && cp /release/coltec-*.tar.gz /bad && echo more >>/bad/coltec-`+version+`-linux-amd64.tar.gz
-! sh /release/install.sh --from /bad
-! ls /usr/local/lib/coltec
+not sh /release/install.sh --from /bad
+not test -e /usr/local/lib/coltec
 mkdir -p /other/bin && echo mine >/other/bin/coltecd
-! sh /release/install.sh --from /release --prefix /other
+not sh /release/install.sh --from /release --prefix /other
 cat /other/bin/coltecd
 sh /release/install.sh --from /release
 sh /release/install.sh --from /release
 coltec version && coltecd version && ls /usr/local/lib/coltec/rclone
 sh /release/install.sh --uninstall
-! ls /usr/local/lib/coltec /usr/local/bin/coltec /usr/local/bin/coltecd
+not test -e /usr/local/lib/coltec
+not test -L /usr/local/bin/coltec
+not test -L /usr/local/bin/coltecd
+hash -r
 cd / && su_prefix=$(mktemp -d) && sh /release/install.sh --from /release --prefix "$su_prefix" && "$su_prefix/bin/coltec" version
 `)
 			if err != nil {
