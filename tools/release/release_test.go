@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -149,5 +151,69 @@ func TestArchivesAreOfTheirContent(t *testing.T) {
 	}
 	if b, err := io.ReadAll(archive); err != nil || string(b) != "content" {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// The list of checksums is signed by a key from the environment, as ssh-keygen verifies it; it
+// is the same each time, and without a key the release says that it has none.
+func TestSign(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s: apt-get install openssh-client", err, out)
+	}
+	private, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := os.ReadFile(key + ".pub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers := filepath.Join(dir, "signers")
+	if err := os.WriteFile(signers, append([]byte("release@example.org "), public...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	var signatures []string
+	for range 2 {
+		r := &release{out: t.TempDir(), environ: os.Environ(), say: func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }}
+		if err := os.WriteFile(filepath.Join(r.out, "a"), []byte("content"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.checksums(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(keyVariable, "")
+		if err := r.sign(context.Background()); err != nil || !strings.Contains(said.String(), "not signed: "+keyVariable+" is not set") {
+			t.Errorf("without a key: %v: %s", err, &said)
+		}
+		t.Setenv(keyVariable, string(private))
+		if err := r.sign(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		signature, err := os.ReadFile(filepath.Join(r.out, "checksums.txt.sig"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signatures = append(signatures, string(signature))
+		verify := func(text string) error {
+			cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", signers, "-I", "release@example.org", "-n", "coltec-release", "-s", filepath.Join(r.out, "checksums.txt.sig"))
+			cmd.Stdin = strings.NewReader(text)
+			return cmd.Run()
+		}
+		sums, err := os.ReadFile(filepath.Join(r.out, "checksums.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(string(sums)); err != nil {
+			t.Error(err)
+		}
+		if verify(string(sums)+"more") == nil {
+			t.Error("another list has the same signature")
+		}
+	}
+	if signatures[0] != signatures[1] {
+		t.Error("two signatures of the same list differ")
 	}
 }
