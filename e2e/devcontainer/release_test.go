@@ -139,10 +139,10 @@ func (g *ground) registry() string {
 	}
 	address := free.Addr().String()
 	free.Close()
-	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
+	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: fatal}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
 	cmd := exec.Command("docker-registry", "serve", g.dir+"/registry.yml")
 	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.Stderr = &said // standard output has a line for each request
 	if err := cmd.Start(); err != nil {
 		g.t.Fatalf("%v: apt-get install docker-registry", err)
 	}
@@ -199,6 +199,13 @@ func (g *ground) bring(dir string) {
 	}
 }
 
+// of is the ground for a test that is a part of another.
+func (g *ground) of(t *testing.T) *ground {
+	part := *g
+	part.t = t
+	return &part
+}
+
 // TestReleaseByRegistry: the Feature and the template are published to a registry, with the tags
 // that people pin. A repository with one line for the Feature comes up, and its work is in the
 // bucket; so does a folder that the template was applied to.
@@ -224,6 +231,7 @@ func TestReleaseByRegistry(t *testing.T) {
 	const build = `"build": {"dockerfile": "Dockerfile", "options": ["--network=host"]}`
 
 	t.Run("one line", func(t *testing.T) {
+		g := g.of(t)
 		dir := g.own("one")
 		g.write("one/.devcontainer/Dockerfile", "FROM "+os.Getenv("COLTEC_E2E_IMAGE")+"\n")
 		g.write("one/.devcontainer/workspace-spec.yaml", fmt.Sprintf(specText, "dev-f"))
@@ -245,6 +253,7 @@ func TestReleaseByRegistry(t *testing.T) {
 		}
 	})
 	t.Run("the template", func(t *testing.T) {
+		g := g.of(t)
 		dir := g.own("made")
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			t.Fatal(err)
