@@ -38,6 +38,19 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 	done; done >checksums.txt
 	@echo "dist: $(VERSION), amd64 and arm64, in dist/"
 
+.PHONY: release
+release: ## make a release: VERSION=v1.2.3, ONLY=linux/amd64,… for a part, TAILSCALE=1; signed by COLTEC_RELEASE_KEY
+	@go run -C tools/release . -version "$(VERSION)" $(if $(ONLY),-only $(ONLY)) $(if $(TAILSCALE),-tailscale)
+
+.PHONY: release-check
+release-check: ## make a release twice, from two clones in different folders: the same bytes (ONLY=linux/amd64 for a part)
+	@scripts/release-check.sh $(ONLY)
+
+.PHONY: e2e-release
+e2e-release: build ## what release-check made: installed on Debian and busybox, published to a registry, brought up by one line
+	@test -e dist/release/v1.2.3/checksums.txt || $(MAKE) release-check ONLY=linux/$$(go env GOARCH)
+	@COLTEC_E2E_RELEASE=$(CURDIR)/dist/release/v1.2.3 scripts/e2e-devcontainer.sh -v -run TestRelease
+
 .PHONY: man
 man: build ## write the manual pages into dist/man/, for man -l or MANPATH
 	@mkdir -p dist/man/man1
@@ -96,12 +109,17 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@go vet ./...
 	@cd tools && go vet ./...
+	@cd tools/release && go vet ./... && go mod tidy -diff && go test ./...
 	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
-	@go test $(LINKED) ./cmd/coltec ./cmd/coltecd -run 'Doc'
+	@$(MAKE) -s docs-check
 	@cd tools/check && go vet ./... && go mod tidy -diff && go test ./... && go run . $(if $(RELEASE),-release)
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
+
+.PHONY: docs-check
+docs-check: ## links, headings and ways between pages; each block of bash has its test; flags and fields are documented
+	@go test $(LINKED) . ./cmd/coltec ./cmd/coltecd ./pkg/spec -run 'Doc|Schema'
 
 .PHONY: e2e-tailnet
 e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)

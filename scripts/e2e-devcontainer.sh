@@ -23,10 +23,12 @@ command -v npm >/dev/null || skip "there is no npm to install the dev container 
 
 # What the tests look with: qemu-user runs arm64 programs, python3 and zstd read the
 # bucket without a line of ours. The hosts: Podman with runc, Compose, an sshd for Docker on
-# another machine, and the systemd of one without containers.
+# another machine, and the systemd of one without containers. A registry for what a release
+# publishes, and readers of its packages.
 missing=
 for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd \
-	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap; do
+	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap \
+	docker-registry:docker-registry rpm2cpio:rpm2cpio cpio:cpio; do
 	command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
 if [ -n "$missing" ]; then

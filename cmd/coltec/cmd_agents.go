@@ -4,7 +4,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/agentpage"
-	"github.com/coltec/coltec/pkg/logins"
 )
 
 func cmdAgents(p *program) *cli.Command {
@@ -80,7 +79,7 @@ func (p *program) logout(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	removed, err := logins.Remove(c.Context, root, w.spec.ID(), c.StringSlice("agent"))
+	removed, err := removeLogins(c.Context, root, w.spec.ID(), c.StringSlice("agent"))
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -226,8 +225,8 @@ func (v environment) userFault(ctx context.Context, w *workspace) error {
 		return err
 	}
 	owner := -1
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		owner = int(st.Uid)
+	if uid, _, ok := ownerOf(info); ok {
+		owner = uid
 	}
 	if tools.Elsewhere(ctx) != "" {
 		return nil // there it is in a volume, which is the user's
@@ -276,6 +275,9 @@ func featureFault(folder, at string) error {
 		return err
 	}
 	has, err := graft.Has(at, text)
+	if err == nil && !has {
+		has, err = graft.Published(text)
+	}
 	if err == nil && !has {
 		err = hint.Wrap(fmt.Errorf("%s has no Feature %q: its container has no coltecd, unless its image brings it", at, graft.Feature(at)), "coltec init %s", hint.Word(folder))
 	}

@@ -3,13 +3,10 @@ package main
 import (
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/internal/logpage"
-	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/devcontainer"
 )
 
@@ -26,7 +23,10 @@ func cmdExec(p *program) *cli.Command {
 }
 
 func cmdLogs(p *program) *cli.Command {
-	flags := logpage.Flags()
+	flags := []cli.Flag{
+		&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
+		&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: 100},
+	}
 	return &cli.Command{
 		Name:        "logs",
 		Usage:       "show the log of a unit of a workspace, or of all of them and coltecd",
@@ -42,12 +42,10 @@ func cmdLogs(p *program) *cli.Command {
 			if noFolder != nil || ct.Volume() != "" { // its logs are on another machine
 				return err
 			}
-			dir, noLogs := anchor.Open(filepath.Join(w.folder, logsName), w.folder, 0)
-			if noLogs != nil {
-				return err
+			if shown, fault := p.showLogs(c, w); shown {
+				return fault
 			}
-			defer dir.Close()
-			return logpage.Show(c, anchor.At(dir), c.Args().Get(1), p.raw.out)
+			return err
 		},
 	}
 }

@@ -1,8 +1,8 @@
+//go:build linux
+
 package main
 
 import (
-	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,46 +52,6 @@ func isWorkspace(name string) bool {
 	return err == nil || strings.Contains(name, "/")
 }
 
-func cmdRewind(p *program) *cli.Command {
-	return p.inContainer(&cli.Command{
-		Name:      "rewind",
-		Usage:     "take a workspace back to a checkpoint, a generation or a moment",
-		ArgsUsage: "WORKSPACE NAME|GENERATION|TIME",
-		Description: `What is there becomes a checkpoint first, and a rewind to that goes back again. The services of the spec
-are stopped before, and started after.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "path", Usage: "take only `PATH` back, with what is below it"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, to what is in the bucket, and do nothing"},
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
-			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
-		},
-	})
-}
-
-func cmdCheckpoint(p *program) *cli.Command {
-	return p.inContainer(&cli.Command{
-		Name:      "checkpoint",
-		Usage:     "push what changed in a workspace, and give that state a name under which it is kept",
-		ArgsUsage: "WORKSPACE NAME",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "say of it `TEXT`, for people"},
-			&cli.BoolFlag{Name: "remove", Usage: "take the name away; the state is kept as any other is"},
-			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
-		},
-	})
-}
-
-func cmdSync(p *program) *cli.Command {
-	return p.inContainer(&cli.Command{
-		Name:      "sync",
-		Usage:     "push what changed in a workspace now, and wait until it is in the bucket",
-		ArgsUsage: "WORKSPACE [REPLICA…]",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "allow-delete", Usage: "let the deletions go through that are held back"},
-		},
-	})
-}
-
 func cmdGC(p *program) *cli.Command {
 	cmd := p.page().GC(nil)
 	flags := slices.Clone(cmd.Flags)
@@ -102,12 +62,6 @@ func cmdGC(p *program) *cli.Command {
 		}
 		return p.inside(c, verbOf(c, flags), nil)
 	}
-	return cmd
-}
-
-// inContainer gives a verb to the coltecd of the workspace's container.
-func (p *program) inContainer(cmd *cli.Command) *cli.Command {
-	cmd.Action = func(c *cli.Context) error { return p.inside(c, verbOf(c, cmd.Flags), nil) }
 	return cmd
 }
 
@@ -124,24 +78,6 @@ func (p *program) reads(cmd *cli.Command) *cli.Command {
 		return alone(c)
 	}
 	return cmd
-}
-
-// verbOf is the command line of coltecd that a call of coltec stands for.
-func verbOf(c *cli.Context, flags []cli.Flag) []string {
-	argv := []string{"coltecd", c.Command.Name}
-	given := map[string]any{}
-	for _, f := range flags {
-		if name := f.Names()[0]; c.IsSet(name) {
-			given[name] = c.Value(name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		argv = append(argv, fmt.Sprintf("--%s=%v", name, given[name]))
-	}
-	if rest := c.Args().Tail(); len(rest) > 0 {
-		argv = append(append(argv, "--"), rest...)
-	}
-	return argv
 }
 
 // page shows the past of a workspace whose container does not run.

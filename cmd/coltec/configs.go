@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/coltec/coltec/pkg/graft"
 	"github.com/coltec/coltec/pkg/hint"
@@ -70,8 +69,8 @@ func ownAsFolder(folder, at string) error {
 	if err != nil {
 		return err
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if os.Getuid() != 0 || !ok || stat.Uid == 0 {
+	uid, gid, ok := ownerOf(info)
+	if os.Getuid() != 0 || !ok || uid == 0 {
 		return nil
 	}
 	root, err := os.OpenRoot(folder)
@@ -79,7 +78,7 @@ func ownAsFolder(folder, at string) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.Lchown(at, int(stat.Uid), int(stat.Gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := root.Lchown(at, uid, gid); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return fs.WalkDir(root.FS(), ".devcontainer", func(name string, _ fs.DirEntry, err error) error {
@@ -89,6 +88,6 @@ func ownAsFolder(folder, at string) error {
 		if err != nil {
 			return err
 		}
-		return root.Lchown(name, int(stat.Uid), int(stat.Gid))
+		return root.Lchown(name, uid, gid)
 	})
 }

@@ -10,10 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/coltec/coltec/pkg/control"
 )
 
 // lockEvery is how often a lock that another has is tried: flock cannot be
@@ -34,8 +30,8 @@ func realPath(path string) (string, error) {
 // there yet: two devcontainer up at once make two containers, two new a mixture of
 // both. A second one waits for the first.
 func (p *program) lock(ctx context.Context, folder string) (release func(), err error) {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("coltec-host-%d", os.Getuid()))
-	if err := control.Private(dir, os.Getuid(), "TMPDIR"); err != nil { // /tmp is everybody's
+	dir, err := lockDir()
+	if err != nil {
 		return nil, fmt.Errorf("cannot make the lock: %w", err)
 	}
 	real, err := realPath(folder)
@@ -50,11 +46,11 @@ func (p *program) lock(ctx context.Context, folder string) (release func(), err 
 	tick := time.NewTicker(lockEvery)
 	defer tick.Stop()
 	for announced := false; ; announced = true {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
+		held, err := tryLock(f)
+		if held {
 			return func() { f.Close() }, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("cannot lock the workspace: %w", err)
 		}

@@ -4,7 +4,8 @@
 # and arm64. Run as root by the dev container CLI while it builds the image.
 #
 # The binaries are static. Those in bin/<arch>/ beside this file are taken, else
-# a pinned release is downloaded and held against checksums.txt.
+# a pinned release is downloaded and held against checksums.txt, or the tag of that version
+# is built here, where somebody asked for it.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -56,11 +57,31 @@ download() {
 	[ "$got" = "$want" ] || fail "$URL/$path is not what was released: SHA-256 $got, not $want"
 }
 
+# build: all programs from the source of the pinned version, whose go.sum holds what it needs.
+build() {
+	[ -n "${VERSION-}" ] || fail "no version is pinned to be built from source" "set the Feature's option \"version\""
+	for tool in go git; do
+		command -v "$tool" >/dev/null 2>&1 || fail "there is no $tool in this image, to build from source" "add a Feature that installs it, or leave \"from\" as it is"
+	done
+	git -c advice.detachedHead=false clone -q --depth 1 --branch "$VERSION" "${SOURCE:?}" "$work/source" || fail "cannot clone $VERSION of $SOURCE"
+	(
+		cd "$work/source"
+		export CGO_ENABLED=0 GOMODCACHE="$work/modules" GOCACHE="$work/cache" # none of it stays in the image
+		go build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w -X main.version=$VERSION" -o "$work/coltecd" ./cmd/coltecd
+		for name in $programs; do
+			case $name in
+			rclone) COLTEC_RCLONE_OUT=$work/rclone scripts/build-rclone.sh ;;
+			tailscaled) COLTEC_TAILSCALED_OUT=$work/tailscaled scripts/build-tailscale.sh ;;
+			esac
+		done
+	) || fail "cannot build $VERSION of $SOURCE"
+}
+
 # tailscaled is the client too, under the name tailscale. An image that has both
 # keeps its own when there is none to put in. Without any, the rest is worth having.
 programs="coltecd rclone"
 if [ "${TAILSCALE-}" = true ]; then
-	if [ -f "$here/bin/$arch/tailscaled" ] || [ -n "$(checksum "${VERSION-}/tailscaled-linux-$arch")" ]; then
+	if [ "${FROM-}" = source ] || [ -f "$here/bin/$arch/tailscaled" ] || [ -n "$(checksum "${VERSION-}/tailscaled-linux-$arch")" ]; then
 		programs="$programs tailscaled"
 	elif ! command -v tailscale >/dev/null 2>&1 || ! command -v tailscaled >/dev/null 2>&1; then
 		echo "coltec: no tailscaled beside this Feature in bin/$arch/, and none in the release: the workspace cannot join a tailnet" >&2
@@ -72,9 +93,12 @@ fi
 # other process of that user reads the credentials in its environment by the way. It is
 # no wall: the same user writes the spec, which can hand them to any service.
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+[ "${FROM-}" != source ] || build
 for name in $programs; do
-	if [ -f "$here/bin/$arch/$name" ]; then
+	if [ -f "$work/$name" ]; then
+		: # built
+	elif [ -f "$here/bin/$arch/$name" ]; then
 		cp "$here/bin/$arch/$name" "$work/$name"
 	else
 		download "$name" "$work/$name"

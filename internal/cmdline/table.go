@@ -9,7 +9,6 @@ import (
 
 	"github.com/mattn/go-runewidth"
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 )
 
 // Table is rows of cells, the head first. (go-pretty's table was measured: it
@@ -187,11 +186,7 @@ func width(w io.Writer) int {
 	if !ok {
 		return 0
 	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil {
-		return 0
-	}
-	return int(size.Col)
+	return columns(f)
 }
 
 // WideFlag is the flag of verbs that print a table.
@@ -223,16 +218,11 @@ func Moves(w io.Writer, environ []string) bool {
 // IsForeground reports whether a person can answer on f: of a job in the background, a shell
 // stops each that reads.
 func IsForeground(f *os.File) bool {
-	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
-	return err == nil && group == unix.Getpgrp()
+	return foreground(f)
 }
 
 // IsTerminal reports whether a person looks at what is written to w.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	return ok && isTerminal(f)
 }

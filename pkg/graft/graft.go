@@ -82,6 +82,29 @@ func Has(at string, text []byte) (bool, error) {
 	return v != nil, err
 }
 
+// Published reports whether a devcontainer.json has the Feature from a registry,
+// HOST/NAMESPACE/coltec, with a tag, a digest or neither.
+func Published(text []byte) (bool, error) {
+	plain, err := jsonc.Standard(text)
+	if err != nil {
+		return false, err
+	}
+	var config struct {
+		Features map[string]json.RawMessage `json:"features"`
+	}
+	if err := json.Unmarshal(plain, &config); err != nil {
+		return false, nil // features are no object: whoever reads them says so
+	}
+	for id := range config.Features {
+		id, _, _ = strings.Cut(id, "@")
+		name, _, _ := strings.Cut(path.Base(id), ":")
+		if name == "coltec" && strings.Contains(id, "/") && !strings.HasPrefix(id, ".") {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Edit is a member that a devcontainer.json gets.
 type Edit struct {
 	In    string          `json:"in"` // the member of the outermost object that it comes into

@@ -106,3 +106,24 @@ func TestOrigin(t *testing.T) {
 		}
 	}
 }
+
+func TestPublished(t *testing.T) {
+	for features, want := range map[string]bool{
+		`{"registry.example.org/coltec/coltec/coltec:1": {}}`:            true,
+		`{"localhost:5000/acme/coltec": {}, // a port is no tag` + "\n}": true,
+		`{"registry.example.org/a/coltec@sha256:00": {}}`:                true,
+		`{"registry.example.org/coltec/coltec/other:1": {}}`:             false,
+		`{"./coltec": {}}`:  false, // its files lie beside: Has
+		`{"../coltec": {}}`: false,
+		`{}`:                false,
+		`["coltec"]`:        false,
+	} {
+		got, err := Published([]byte(`{"features": ` + features + `}`))
+		if err != nil || got != want {
+			t.Errorf("%s: %v, %v", features, got, err)
+		}
+	}
+	if got, err := Published([]byte(`{"image": "x"}`)); err != nil || got {
+		t.Errorf("without features: %v, %v", got, err)
+	}
+}

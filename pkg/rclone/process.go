@@ -7,13 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/coltec/coltec/pkg/anchor"
-	"github.com/coltec/coltec/pkg/process"
 )
 
 // job is one run of rclone.
@@ -27,33 +21,10 @@ type job struct {
 	dir     *os.File       // what argv names as handedDir; nil: nothing
 }
 
-// handedDir is the directory that a job hands to its child.
-const handedDir = "/proc/self/fd/3"
-
 // seldomCollected has the garbage of a short run collected at 20 MB and not at 4: nearly
 // all of it is what rclone's start leaves, and collecting it was a quarter of the
 // processor time of a run.
 const seldomCollected = "GOGC=400"
-
-// hand gives the name by which a child finds a directory. One that this process reaches
-// through a descriptor is nothing to the child before it is handed over.
-func (j *job) hand(dir string) (name string, err error) {
-	if _, _, held := anchor.Number(dir); !held {
-		return dir, nil
-	}
-	if j.dir, err = os.Open(dir); err != nil {
-		return "", &Error{Op: j.op, Key: j.key, Exit: -1, Class: localClass(err), cause: err}
-	}
-	return handedDir, nil
-}
-
-// told gives a text of the child's the name of the directory that it was handed.
-func (j *job) told(text string) string {
-	if j.dir == nil {
-		return text
-	}
-	return strings.ReplaceAll(text, handedDir, anchor.Plain(j.dir.Name()))
-}
 
 // run runs a job to its end and returns what its log told.
 func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
@@ -85,13 +56,7 @@ func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 	if j.dir != nil {
 		cmd.ExtraFiles = []*os.File{j.dir}
 	}
-	release, err := process.StartCmd(cmd) // coltecd reaps orphans: this is none
-	if err == nil {
-		defer release()
-		err = cmd.Wait()
-		// What rclone started (an ssh, say) may have outlived it.
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	}
+	err = finish(cmd)
 	log.end()
 	return log, r.verdict(ctx, j, log, err)
 }
@@ -137,7 +102,7 @@ func exitCode(err error) int {
 // localClass sorts errors that no rclone told.
 func localClass(err error) Class {
 	switch {
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return LocalDiskFull
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return Config

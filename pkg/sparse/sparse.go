@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // block is the least that becomes a hole: the block size of the usual file systems.
@@ -80,19 +78,10 @@ func Copy(f *os.File, src io.Reader) (int64, error) {
 // Punch makes a stretch of a file zeros, and a hole where the file system has such.
 func Punch(f *os.File, at, size int64) error {
 	err := punch(f, at, size)
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	if errors.Is(err, errors.ErrUnsupported) {
 		return overwrite(f, at, size)
 	}
 	return err
-}
-
-func punch(f *os.File, at, size int64) error {
-	for {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, size)
-		if err != unix.EINTR {
-			return err
-		}
-	}
 }
 
 // overwrite writes zeros.

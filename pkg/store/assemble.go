@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,6 @@ import (
 	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sys/unix"
 )
 
 // target is a file that is put together.
@@ -48,7 +48,7 @@ func (p *part) extent() *tree.Extent { return &p.file.Where[p.i] }
 // assembler writes files into a directory from the objects below it. One
 // goroutine has it.
 type assembler struct {
-	dir     int                 // descriptor
+	dir     *folder
 	objects string              // directory
 	open    map[string]*os.File // of objects
 	file    *os.File            // of several parts, the last that one was written to
@@ -67,11 +67,11 @@ const (
 )
 
 func newAssembler(dir string) (*assembler, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	into, err := openFolder(dir)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+		return nil, err
 	}
-	a := &assembler{dir: fd, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}, zeros: map[int64]string{}}
+	a := &assembler{dir: into, objects: filepath.Join(dir, Dir), open: map[string]*os.File{}, zeros: map[int64]string{}}
 	if a.whole, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(smallFrame)); err == nil {
 		a.stream, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	}
@@ -83,7 +83,7 @@ func newAssembler(dir string) (*assembler, error) {
 }
 
 func (a *assembler) close() {
-	unix.Close(a.dir)
+	a.dir.close()
 	a.closeObjects()
 	if a.file != nil {
 		a.file.Close()
@@ -129,23 +129,15 @@ func (a *assembler) drop(key string) {
 // create makes a new file. A run that was cut off may have left one of that name
 // that must not be written.
 func (a *assembler) create(name string) (*os.File, error) {
-	const flags = unix.O_RDWR | unix.O_CREAT | unix.O_EXCL
-	f, err := a.openFile(name, flags)
-	if errors.Is(err, unix.EEXIST) {
-		if err := unix.Unlinkat(a.dir, name, 0); err != nil {
-			return nil, &os.PathError{Op: "remove", Path: name, Err: err}
+	const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+	f, err := a.dir.openFile(name, flags)
+	if errors.Is(err, fs.ErrExist) {
+		if err := a.dir.remove(name); err != nil {
+			return nil, err
 		}
-		f, err = a.openFile(name, flags)
+		f, err = a.dir.openFile(name, flags)
 	}
 	return f, err
-}
-
-func (a *assembler) openFile(name string, flags int) (*os.File, error) {
-	fd, err := unix.Openat(a.dir, name, flags|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return os.NewFile(uintptr(fd), name), nil
 }
 
 // assemble writes the content of a file of one part, or of none, and verifies it
@@ -168,7 +160,7 @@ func (a *assembler) assemble(t *target) error {
 // begin makes a file that several parts make up, or goes on with one that a run which
 // was cut off has left. All of it is a hole before parts come.
 func (a *assembler) begin(t *target) error {
-	f, err := a.openFile(t.name, unix.O_RDWR|unix.O_NOFOLLOW)
+	f, err := a.dir.openFile(t.name, os.O_RDWR)
 	if t.stale = err == nil; !t.stale {
 		f, err = a.create(t.name)
 	}
@@ -256,7 +248,7 @@ func (a *assembler) at(p part) (io.Writer, error) {
 			a.file.Close()
 		}
 		var err error
-		if a.file, err = a.openFile(p.file.name, unix.O_RDWR); err != nil {
+		if a.file, err = a.dir.openFile(p.file.name, os.O_RDWR); err != nil {
 			return nil, err
 		}
 	}
@@ -306,8 +298,7 @@ func (a *assembler) find(p part, here func(sum string, b []byte) bool) (bool, er
 // done notes that a part is in its place. A file is what its parts are; one that has
 // a part whose hash nobody took is read again when it is whole.
 func (a *assembler) done(p part) error {
-	// Whoever waits for the file to be on the disk waits less.
-	_ = unix.SyncFileRange(int(a.file.Fd()), p.at, p.extent().Size, unix.SYNC_FILE_RANGE_WRITE)
+	flushSoon(a.file, p.at, p.extent().Size)
 	t := p.file
 	if t.left.Add(-1) > 0 || !slices.ContainsFunc(t.Where, func(x tree.Extent) bool { return x.Sum == "" }) {
 		return nil

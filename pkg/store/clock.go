@@ -1,10 +1,6 @@
 package store
 
-import (
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "time"
 
 // Clock is the time as a machine has it. Neither decides whether somebody
 // else's lease has run out: that the store's own clock does.
@@ -22,14 +18,6 @@ func (c Clock) orReal() Clock {
 		c.Boot = bootTime
 	}
 	return c
-}
-
-// bootTime is a clock that goes on while the machine sleeps; Go's monotonic
-// clock stops.
-func bootTime() time.Duration {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail for this clock
-	return time.Duration(ts.Nano())
 }
 
 // storeClock is the store's clock as it was read last. Between two readings this

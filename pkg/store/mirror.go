@@ -20,7 +20,6 @@ import (
 	"github.com/coltec/coltec/pkg/sparse"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/wholefile"
-	"golang.org/x/sys/unix"
 )
 
 // linkSuffix marks the object that holds a symlink's target, as rclone's
@@ -217,20 +216,6 @@ func (m *Mirror) complete(e *tree.Entry, file string, usual os.FileMode) error {
 func (m *Mirror) opaque() bool {
 	b, is := m.bucket.(interface{ Opaque() bool })
 	return is && b.Opaque()
-}
-
-// stripAttributes removes user.* attributes.
-func stripAttributes(file string) {
-	buf := make([]byte, 4096)
-	n, err := unix.Llistxattr(file, buf)
-	if err != nil {
-		return // the file system has none
-	}
-	for name := range strings.SplitSeq(strings.TrimRight(string(buf[:n]), "\x00"), "\x00") {
-		if strings.HasPrefix(name, "user.") {
-			_ = unix.Lremovexattr(file, name)
-		}
-	}
 }
 
 // Publish moves what is gone to the history.

@@ -28,11 +28,17 @@ var mozilla = []string{
 	"github.com/hashicorp/go-retryablehttp", "github.com/hashicorp/golang-lru/v2",
 }
 
-// platforms are those that programs are built for.
-var platforms = []string{"amd64", "arm64"}
+// platforms are those that programs are built for; elsewhere those of the host's alone.
+var (
+	platforms = []string{"linux/amd64", "linux/arm64"}
+	elsewhere = []string{"darwin/amd64", "darwin/arm64", "windows/amd64"}
+)
 
 // named is the shape of the names of files that hold a licence.
 var named = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicen[cs]e)([-._].*)?$`)
+
+// notice is the shape of what the Apache licence has go along with it.
+var notice = regexp.MustCompile(`(?i)^notice([-._].*)?$`)
 
 // covered is how much of such a file, in per cent, must be the words of known licences:
 // names, years and titles are the rest.
@@ -48,15 +54,12 @@ type module struct {
 // licences holds what is linked to the list of permissive ones, and docs/licences.md to
 // what is linked.
 func (c *checker) licences(ctx context.Context) error {
-	programs, err := c.programs(ctx)
+	modules, err := c.linked(ctx)
 	if err != nil {
 		return err
 	}
-	modules := map[string]*module{}
-	for _, p := range programs {
-		if err := p.link(ctx, c.root, modules); err != nil {
-			return err
-		}
+	if c.texts != "" {
+		return writeTexts(c.texts, modules)
 	}
 	var rows, bad []string
 	for _, path := range slices.Sorted(maps.Keys(modules)) {
@@ -74,6 +77,53 @@ func (c *checker) licences(ctx context.Context) error {
 		return errors.New(strings.Join(bad, "\n"))
 	}
 	return c.compare(filepath.Join(c.root, "docs", "licences.md"), []byte(page(rows)))
+}
+
+// linked are the modules that the programs are linked from.
+func (c *checker) linked(ctx context.Context) (map[string]*module, error) {
+	programs, err := c.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	modules := map[string]*module{}
+	for _, p := range programs {
+		if err := p.link(ctx, c.root, modules); err != nil {
+			return nil, err
+		}
+	}
+	return modules, nil
+}
+
+// writeTexts writes the licences of all modules, word for word, as they ask for: what a release
+// has beside its programs.
+func writeTexts(file string, modules map[string]*module) error {
+	var b bytes.Buffer
+	b.WriteString("Of what is linked into coltec, coltecd, rclone and tailscaled. The Go standard library is\n" +
+		"under the licence of golang.org/x/sys below.\n")
+	for _, path := range slices.Sorted(maps.Keys(modules)) {
+		fmt.Fprintf(&b, "\n%s\n%s, in %s\n", strings.Repeat("=", 80), path, strings.Join(slices.Sorted(maps.Keys(modules[path].in)), ", "))
+		texts := map[string]bool{}
+		for _, dir := range slices.Sorted(maps.Keys(modules[path].folders())) {
+			entries, err := os.ReadDir(dir)
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if !e.Type().IsRegular() || !(named.MatchString(e.Name()) || notice.MatchString(e.Name())) || filepath.Ext(e.Name()) == ".go" {
+					continue
+				}
+				text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+				if err != nil {
+					return err
+				}
+				if s := strings.TrimSpace(string(text)); !texts[s] {
+					texts[s] = true
+					fmt.Fprintf(&b, "\n%s\n", s)
+				}
+			}
+		}
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
 }
 
 // page is the document.
@@ -103,8 +153,13 @@ func (c *checker) compare(file string, want []byte) error {
 func (p program) link(ctx context.Context, root string, modules map[string]*module) error {
 	const format = `{{with .Module}}{{if not .Main}}{{.Path}}	{{.Dir}}	{{end}}{{end}}{{.Dir}}`
 	for _, path := range p.paths {
-		for _, arch := range platforms {
-			env := []string{"GOOS=linux", "GOARCH=" + arch, "CGO_ENABLED=0"}
+		systems := platforms
+		if path == p.host {
+			systems = append(slices.Clone(platforms), elsewhere...)
+		}
+		for _, system := range systems {
+			goos, arch, _ := strings.Cut(system, "/")
+			env := []string{"GOOS=" + goos, "GOARCH=" + arch, "CGO_ENABLED=0"}
 			out, err := output(ctx, filepath.Join(root, p.module), env, "go", "list", "-deps", "-tags", p.tags, "-f", format, path)
 			if err != nil {
 				return err
@@ -130,14 +185,8 @@ func (p program) link(ctx context.Context, root string, modules map[string]*modu
 // licences names those of the module's files that lie at its root, or above a package of
 // it that is linked.
 func (m *module) licences() ([]string, error) {
-	folders := map[string]bool{}
-	for dir, root := range m.packages {
-		for ; strings.HasPrefix(dir, root); dir = filepath.Dir(dir) {
-			folders[dir] = true
-		}
-	}
 	ids := map[string]bool{}
-	for dir := range folders {
+	for dir := range m.folders() {
 		found, err := licencesIn(dir)
 		if err != nil {
 			return nil, fmt.Errorf("cannot tell the licence of %s: %w", m.path, err)
@@ -150,6 +199,17 @@ func (m *module) licences() ([]string, error) {
 		return nil, fmt.Errorf("cannot tell the licence of %s: there is no file of it", m.path)
 	}
 	return slices.Sorted(maps.Keys(ids)), nil
+}
+
+// folders are the module's root, and those above packages of it that are linked.
+func (m *module) folders() map[string]bool {
+	folders := map[string]bool{}
+	for dir, root := range m.packages {
+		for ; strings.HasPrefix(dir, root); dir = filepath.Dir(dir) {
+			folders[dir] = true
+		}
+	}
+	return folders
 }
 
 // licencesIn names the licences that files of a folder consist of.

@@ -2,7 +2,7 @@
 // linked into what users get, its licences, what staticcheck finds, and functions that
 // nothing calls. The tools and the database of advisories are those of go.mod here.
 //
-//	go run -C tools/check . [-release] [-write]
+//	go run -C tools/check . [-release] [-write] [-texts FILE]
 package main
 
 import (
@@ -26,6 +26,7 @@ type checker struct {
 	root    string // of the repository
 	release bool   // an advisory that a newer Go mends fails too
 	write   bool   // the list of licences is written, and nothing else is done
+	texts   string // the file that gets the words of the licences, and nothing else is done
 	out     io.Writer
 }
 
@@ -36,6 +37,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 	flags.StringVar(&c.root, "root", filepath.Join("..", ".."), "the repository")
 	flags.BoolVar(&c.release, "release", false, "fail for advisories that a newer Go mends, too")
 	flags.BoolVar(&c.write, "write", false, "write the list of licences, and check nothing")
+	flags.StringVar(&c.texts, "texts", "", "write the words of the licences to a file, and check nothing")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -48,7 +50,7 @@ func run(ctx context.Context, args []string, out, talk io.Writer) int {
 		{"staticcheck", c.staticcheck},
 		{"dead code", c.deadCode},
 	}
-	if c.write {
+	if c.write || c.texts != "" {
 		checks = checks[:1]
 	}
 	code := 0
@@ -69,7 +71,8 @@ type program struct {
 	module string // its folder, below the root
 	paths  []string
 	tags   string
-	called bool // advisories count where the code is called, else where it is linked
+	host   string // the one of paths that is built for other systems than Linux, too
+	called bool   // advisories count where the code is called, else where it is linked
 }
 
 // programs are built as the Makefile and the scripts do. Of what others wrote it takes
@@ -85,7 +88,7 @@ func (c *checker) programs(ctx context.Context) ([]program, error) {
 		return nil, fmt.Errorf("cannot find the tags in %q of %s", flags, script)
 	}
 	return []program{
-		{module: ".", paths: []string{"./cmd/coltec", "./cmd/coltecd"}, tags: "urfave_cli_no_docs", called: true},
+		{module: ".", paths: []string{"./cmd/coltec", "./cmd/coltecd"}, host: "./cmd/coltec", tags: "urfave_cli_no_docs", called: true},
 		{module: "tools", paths: []string{"./rclone"}},
 		{module: filepath.Join("tools", "tailnet"), paths: []string{"tailscale.com/cmd/tailscaled"}, tags: tags},
 	}, nil

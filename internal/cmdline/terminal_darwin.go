@@ -1,0 +1,28 @@
+package cmdline
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// columns is how many cells a line of a terminal has; 0: f is none, or does not tell.
+func columns(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
+// foreground reports whether this process may read the terminal f.
+func foreground(f *os.File) bool {
+	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}
+
+// isTerminal reports whether f is one.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TIOCGETA)
+	return err == nil
+}
