@@ -26,7 +26,7 @@ var usual = []agent{
 }
 
 var more = []agent{
-	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}, "opencode", true},
+	{"opencode", []string{"opencode", "run"}, []string{"opencode", "run", "--continue"}, "opencode.exe", true},
 	{"gemini", []string{"gemini", "-p"}, []string{"gemini", "--resume", "latest", "-p"}, "node", false},
 	{"copilot", []string{"copilot", "-p"}, []string{"copilot", "--continue", "-p"}, "copilot", false},
 }
