@@ -139,7 +139,7 @@ func (g *ground) registry() string {
 	}
 	address := free.Addr().String()
 	free.Close()
-	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: fatal}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
+	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
 	cmd := exec.Command("docker-registry", "serve", g.dir+"/registry.yml")
 	var said bytes.Buffer
 	cmd.Stderr = &said // standard output has a line for each request
