@@ -46,6 +46,9 @@ func (s loginSetting) loginAgents() []logins.Agent {
 
 // travelling are the agents whose logins go along with the lease.
 func (s loginSetting) travelling() (list []logins.Agent) {
+	if len(s.spec.Agents) == 0 {
+		return nil // and what is known of agents is not read
+	}
 	all := s.loginAgents()
 	for _, a := range s.spec.Agents {
 		i := slices.IndexFunc(all, func(k logins.Agent) bool { return k.Name == a.Name })
