@@ -183,7 +183,7 @@ func (d rewinder) rewind(e replicator, to destination, say func(string)) (told c
 	}
 	did, err := e.Rewind(ctx, engine.RewindOptions{
 		Generation: to.generation.Number, Replica: to.replica, Under: to.path, Say: say,
-		Before: "before-rewind-" + time.Now().UTC().Format("20060102-150405"), Text: to.text,
+		Before: "before-rewind-" + time.Now().UTC().Format("20060102T150405.000Z"), Text: to.text,
 	})
 	told.Generation, told.Before = did.Generation, did.Before.Name
 	for _, x := range did.Replicas {

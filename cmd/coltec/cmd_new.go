@@ -177,10 +177,16 @@ func (p maker) takeOver(i *interview, record *scaffold.Record, id, ref string) {
 	for _, line := range i.take(record) {
 		p.say("note: %s", line)
 	}
-	if len(i.theirs) > 0 {
-		p.say("%s is in the bucket: what you did not answer is as there: %s", id, strings.Join(slices.Sorted(maps.Keys(i.theirs)), ", "))
-	}
 	t := i.template
+	asked := maps.Clone(i.theirs)
+	for _, q := range t.Questions() {
+		if q.Before != nil { // nobody is asked
+			delete(asked, q.Name)
+		}
+	}
+	if len(asked) > 0 {
+		p.say("%s is in the bucket: what you did not answer is as there: %s", id, strings.Join(slices.Sorted(maps.Keys(asked)), ", "))
+	}
 	switch {
 	case record.Template != ref && path.Base(record.Template) != path.Base(ref):
 		p.say("note: it was made from template %s there, and here from %s: --template says which", printable(oneLine(record.Template)), ref)
