@@ -130,19 +130,27 @@ func (p forks) make(ctx context.Context, f *forked, sp *spec.Spec) (made bool, e
 	return made, nil
 }
 
-// each makes a fork for each of some specs, several at a time. The first error ends those
-// that have not begun.
+// each makes a fork for each of some specs.
 func (p forks) each(ctx context.Context, f *forked, specs []*spec.Spec) error {
+	return several(ctx, specs, func(ctx context.Context, sp *spec.Spec) error {
+		_, err := p.make(ctx, f, sp)
+		return err
+	})
+}
+
+// several does something for each in a list, [forksAtOnce] at a time. The first error ends what
+// is under way, and what has not begun.
+func several[A any](ctx context.Context, list []A, do func(context.Context, A) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	slots, errs := make(chan struct{}, forksAtOnce), make(chan error, len(specs))
-	for _, sp := range specs {
+	slots, errs := make(chan struct{}, forksAtOnce), make(chan error, len(list))
+	for _, a := range list {
 		go func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			err := context.Cause(ctx)
 			if err == nil {
-				_, err = p.make(ctx, f, sp)
+				err = do(ctx, a)
 			}
 			if err != nil {
 				cancel(err)
@@ -150,13 +158,13 @@ func (p forks) each(ctx context.Context, f *forked, specs []*spec.Spec) error {
 			errs <- err
 		}()
 	}
-	var first error
-	for range specs {
-		if err := <-errs; first == nil {
-			first = err
+	var failed error
+	for range list {
+		if err := <-errs; err != nil {
+			failed = context.Cause(ctx) // of the first, which others may only have seen
 		}
 	}
-	return first
+	return failed
 }
 
 // ofTemplate makes the fork of a new workspace that is to begin with the files of another one
