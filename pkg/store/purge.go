@@ -189,8 +189,8 @@ func (p *Purge) Do(ctx context.Context) (Amount, error) {
 
 // behead takes the lease, lists what there is then, and deletes the head.
 func (p *Purge) behead(ctx context.Context, seen *Head) (*Hoard, error) {
-	if other := seen.owner(); other != nil && !p.Force && !p.ended(*other) {
-		return nil, p.held(ctx, *other)
+	if err := p.Refuses(ctx, &Hoard{Head: seen}); err != nil {
+		return nil, err
 	}
 	l := NewLease(p.Root, LeaseOptions{
 		Workspace: p.Workspace, Self: p.Self, TTL: purgeTTL, Dead: p.ended, BestEffort: p.BestEffort, Clock: p.Clock,
@@ -226,8 +226,15 @@ func (p *Purge) ended(h Holder) bool {
 	return h.Same(p.Self) || p.Ended != nil && p.Ended(h)
 }
 
-// held is the error of a lease that another has.
-func (p *Purge) held(ctx context.Context, other Holder) error {
+// Refuses is the error of a lease that another has, or was promised.
+func (p *Purge) Refuses(ctx context.Context, h *Hoard) error {
+	if h.Head == nil {
+		return nil
+	}
+	other := h.Head.owner()
+	if other == nil || p.Force || p.ended(*other) {
+		return nil
+	}
 	err := fmt.Errorf("%w: %s", ErrPurgeHeld, other.name())
 	if o, failed := p.Root.Stat(ctx, HeadKey(p.Workspace)); failed == nil && !o.ModTime.IsZero() {
 		err = fmt.Errorf("%w, last seen %s", err, o.ModTime.UTC().Format(time.RFC3339))
