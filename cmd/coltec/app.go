@@ -33,7 +33,7 @@ var codes = []struct {
 	{cmdline.CodeOK, "done, and nothing needs attention"},
 	{cmdline.CodeFailed, "failed, or something needs attention"},
 	{cmdline.CodeUsage, "wrong usage"},
-	{cmdline.CodeOnlyHere, "down: the container is stopped, but something is in the folder only, or may be; what is known of it is named"},
+	{cmdline.CodeOnlyHere, "down: the container is stopped, but something is in the folder only, or may be; what is known of it is named; rm: so nothing was removed"},
 	{cmdline.CodeTimeout, "up: not restored within --timeout; it continues in the background"},
 	{cmdline.CodeKept, "down: the container is stopped and everything is in the bucket, but the lease could not be given back; another machine waits until it runs out"},
 	{cmdline.CodeUntrusted, "nothing was done: the workspace asks something of this host that you have not agreed to; coltec trust does"},
