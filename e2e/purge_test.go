@@ -41,7 +41,7 @@ func TestPurge(t *testing.T) {
 	a.seed()
 	a.once()
 	away.once()
-	source, said, err := a.made("dev")
+	source, said, err := a.made("dev", "--data", "agent_context=true")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
@@ -101,7 +101,7 @@ func crashInPurge(t *testing.T, at string) {
 	a.once()
 	away.once()
 	late.once()
-	source, said, err := a.made("dev")
+	source, said, err := a.made("dev", "--data", "agent_context=true")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -95,10 +97,16 @@ func (x *purging) show() {
 	if x.seen.Plain.Objects > 0 {
 		x.say("%s: %d plain objects in its prefixes stay, %s", name, x.seen.Plain.Objects, cmdline.Size(x.seen.Plain.Bytes))
 	}
-	if x.seen.Head != nil {
-		for _, b := range x.seen.Head.LeftBehind {
-			x.say("note: %s", b)
+	if x.seen.Head == nil {
+		return
+	}
+	for _, replica := range slices.Sorted(maps.Keys(x.seen.Head.Replicas)) {
+		if !slices.ContainsFunc(x.store.Prefixes, func(p store.PurgePrefix) bool { return p.Replica == replica }) {
+			x.say("note: replica %s is not in the spec: what the bucket has of it stays", replica)
 		}
+	}
+	for _, b := range x.seen.Head.LeftBehind {
+		x.say("note: %s", b)
 	}
 }
 
