@@ -51,6 +51,7 @@ type removal struct {
 	volumes    []string // ours, by name
 	shared     []string // others that it has
 	state      []string // of Coltec, below the folder
+	around     []string // folders of other workspaces
 	files      bool     // the folder goes too
 	force      bool
 }
@@ -74,6 +75,9 @@ func (p remover) remove(c *cli.Context) error {
 		return err
 	}
 	r.files, r.force = c.Bool("files"), c.Bool("force")
+	if err := p.alone(r); err != nil {
+		return err
+	}
 	var bucket *purging
 	if c.Bool("purge") {
 		if bucket, err = p.inBucket(c, r); err != nil {
@@ -108,8 +112,16 @@ func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 	if r.tools, err = devcontainer.Docker(p.environ); err != nil {
 		return nil, err
 	}
-	if r.containers, err = r.tools.List(ctx, devcontainer.LabelFolder+"="+w.folder); err != nil {
+	all, err := r.tools.List(ctx, devcontainer.LabelFolder)
+	if err != nil {
 		return nil, err
+	}
+	for _, ct := range all { // by whatever way it was made for the folder
+		if same(ct.Folder(), w.folder) {
+			r.containers = append(r.containers, ct)
+		} else {
+			r.around = append(r.around, ct.Folder())
+		}
 	}
 	m := w.spec.Metadata
 	ours := []string{
@@ -136,6 +148,31 @@ func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 		}
 	}
 	return r, nil
+}
+
+// alone is the error of a folder that is to go and has another workspace in it.
+func (p remover) alone(r *removal) error {
+	if !r.files {
+		return nil
+	}
+	real, err := realPath(r.w.folder)
+	if err != nil {
+		return err
+	}
+	records, err := p.records()
+	if err != nil {
+		return err
+	}
+	for _, other := range slices.Concat(r.around, records.Folders()) {
+		at, err := realPath(other)
+		if err != nil {
+			continue // it is not on this host
+		}
+		if rel, err := filepath.Rel(real, at); err == nil && rel != "." && filepath.IsLocal(rel) {
+			return hint.Wrap(fmt.Errorf("cannot remove %s: workspace %s is in it", r.w.folder, other), "remove that first: coltec rm --files %s", hint.Word(other))
+		}
+	}
+	return nil
 }
 
 // anonymous reports whether a volume has the name that Docker makes up for one without.
