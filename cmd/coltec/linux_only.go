@@ -42,6 +42,15 @@ func (p maker) answersThere(_ *cli.Context, _ string, _ *interview, sp *spec.Spe
 	return nil
 }
 
+// purging is never done here.
+type purging struct{}
+
+func (remover) inBucket(*cli.Context, *removal) (*purging, error) {
+	return nil, onlyLinux("rm --purge")
+}
+func (*purging) show()                       {}
+func (*purging) purge(context.Context) error { return onlyLinux("rm --purge") }
+
 // journey is never made here.
 type journey struct{}
 
