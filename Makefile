@@ -219,7 +219,7 @@ soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and 
 generate: ## write generated documents and schemas anew
 	@go generate ./...
 	@go run -C tools/check . -write
-	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
+	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/metrics ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
 .PHONY: figures
