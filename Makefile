@@ -125,6 +125,10 @@ docs-check: ## links, headings and ways between pages; each block of bash has it
 e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)
 	@scripts/e2e-tailnet.sh
 
+.PHONY: e2e-metrics
+e2e-metrics: build ## a real Prometheus scrapes coltecd, and promtool looks at its metrics (Debian: 19 MB, unpacked into a cache)
+	@scripts/e2e-metrics.sh -v
+
 .PHONY: agents
 agents: ## install the coding agents that e2e-agents runs, in pinned versions, into a cache (npm)
 	@scripts/install-agents.sh

@@ -99,7 +99,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()), Held: filepath.Join(lock.Dir(), heldDir),
 		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
-	d.metrics = metricsPort{look: d.document, log: d.log.Logger}
+	d.metrics = metricsPort{look: func() status.Document { return d.Status(context.Background()) }, log: d.log.Logger}
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.Answers.Open = d.openPast
 	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed
