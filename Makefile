@@ -126,6 +126,10 @@ docs-check: ## links, headings and ways between pages; each block of bash has it
 e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)
 	@scripts/e2e-tailnet.sh
 
+.PHONY: e2e-metrics
+e2e-metrics: build ## a real Prometheus scrapes coltecd, and promtool looks at its metrics (Debian: 19 MB, unpacked into a cache)
+	@scripts/e2e-metrics.sh -v
+
 .PHONY: agents
 agents: ## install the coding agents that e2e-agents runs, in pinned versions, into a cache (npm)
 	@scripts/install-agents.sh
@@ -220,7 +224,7 @@ soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and 
 generate: ## write generated documents and schemas anew
 	@go generate ./...
 	@go run -C tools/check . -write
-	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
+	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/metrics ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
 .PHONY: figures

@@ -41,6 +41,7 @@ type daemon struct {
 	hooks      hookQueue
 	turns      turns
 	agentHooks agentHooks
+	metrics    metricsPort
 
 	rewinding sync.Mutex // held while a rewind is under way
 
@@ -98,6 +99,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 		Milestones: []string{milestoneRestore}, Marker: markOf(lock.Dir()), Held: filepath.Join(lock.Dir(), heldDir),
 		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
+	d.metrics = metricsPort{look: func() status.Document { return d.Status(context.Background()) }, log: d.log.Logger}
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.Answers.Open = d.openPast
 	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed

@@ -61,6 +61,7 @@ func (d *daemon) ownAttention(fault error) []string {
 	if d.crashed != "" && time.Since(d.since) < crashMemory {
 		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.log.files.Path(logName)))
 	}
+	list = append(list, d.metrics.attention(d.o.Name)...)
 	return append(list, d.log.attention()...)
 }
 

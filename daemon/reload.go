@@ -31,6 +31,7 @@ func (d *daemon) apply(s setting) error {
 		return fmt.Errorf("cannot take over the units of the spec: %w", err)
 	}
 	d.conf.set(s)
+	d.metrics.set(s.spec.Metrics.Listen)
 	d.status.changed()
 	d.replicas.set(s)
 	return nil

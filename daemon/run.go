@@ -76,6 +76,7 @@ func (d *daemon) run(ready func() error) error {
 		return err
 	}
 
+	defer d.metrics.set("")
 	takeLeft(d.lock.Dir(), d.log)
 	supervised := d.supervise(life)
 	if err := d.apply(d.conf.get()); err != nil {

@@ -57,7 +57,12 @@ func (l *loop) publish() {
 // stepLease has the standing of the lease take a step.
 func (l *loop) stepLease(ev event) {
 	var todo []action
-	if l.standing, todo = l.standing.step(ev, l.instant()); len(todo) == 0 {
+	failures := l.leaseFail
+	l.standing, todo = l.standing.step(ev, l.instant())
+	if _, unkept := ev.(evUnkept); unkept || l.leaseFail > failures {
+		l.heads.fault()
+	}
+	if len(todo) == 0 {
 		return
 	}
 	if ev, ok := ev.(evNoLease); ok {
@@ -119,6 +124,7 @@ func (l *loop) note(m *member, err error) {
 		l.stepMember(m, evWent{last, m.Interval})
 		return
 	}
+	m.cost.fault()
 	l.stepMember(m, evFailed{err, withReason(m.Path, err)})
 	l.o.Log.Warn("replica failed", "replica", m.Name, "error", m.course.err, "next", m.course.next)
 }

@@ -9,17 +9,19 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-// meter counts what was asked of the store within the last hour, by the minute.
+// meter counts what was asked of the store, within the last hour and in all.
 // The zero value is ready; its methods may be called from any goroutine.
 type meter struct {
 	mu      sync.Mutex
 	minutes [60]minute
+	all     status.Cost // its counters
 }
 
 // minute is what was spent in one minute since 1970.
 type minute struct {
-	at    int64
-	spent rclone.Spent
+	at       int64
+	requests int
+	bytes    int64
 }
 
 // add counts at a time.
@@ -31,21 +33,32 @@ func (m *meter) add(now time.Time, s rclone.Spent) {
 	if slot.at != at {
 		*slot = minute{at: at}
 	}
-	slot.spent.Requests += s.Requests
-	slot.spent.Bytes += s.Bytes
+	slot.requests += s.Requests
+	slot.bytes += s.Sent + s.Received
+	m.all.Requests += int64(s.Requests)
+	m.all.Sent += s.Sent
+	m.all.Received += s.Received
 }
 
-// last is what was spent within the hour before a time, with what a month of
+// fault counts work that failed.
+func (m *meter) fault() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all.Errors++
+}
+
+// last is what was spent within the hour before a time and in all, with what a month of
 // idling takes.
 func (m *meter) last(now time.Time, idle float64) status.Cost {
-	c := status.Cost{IdlePerMonth: idle}
 	oldest := now.Unix()/60 - int64(len(m.minutes)) + 1
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	c := m.all
+	c.IdlePerMonth = idle
 	for _, slot := range m.minutes {
 		if slot.at >= oldest {
-			c.RequestsPerHour += float64(slot.spent.Requests)
-			c.BytesPerHour += float64(slot.spent.Bytes)
+			c.RequestsPerHour += float64(slot.requests)
+			c.BytesPerHour += float64(slot.bytes)
 		}
 	}
 	return c

@@ -12,9 +12,10 @@ import (
 func TestMeter(t *testing.T) {
 	var m meter
 	noon := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
-	m.add(noon, rclone.Spent{Requests: 3, Bytes: 100})
+	m.add(noon, rclone.Spent{Requests: 3, Sent: 60, Received: 40})
 	m.add(noon.Add(30*time.Second), rclone.Spent{Requests: 1})
-	m.add(noon.Add(40*time.Minute), rclone.Spent{Requests: 10, Bytes: 1})
+	m.add(noon.Add(40*time.Minute), rclone.Spent{Requests: 10, Received: 1})
+	m.fault()
 	for after, want := range map[time.Duration]status.Cost{
 		41 * time.Minute: {RequestsPerHour: 14, BytesPerHour: 101, IdlePerMonth: 7},
 		59 * time.Minute: {RequestsPerHour: 14, BytesPerHour: 101, IdlePerMonth: 7},
@@ -22,6 +23,7 @@ func TestMeter(t *testing.T) {
 		99 * time.Minute: {RequestsPerHour: 10, BytesPerHour: 1, IdlePerMonth: 7},
 		24 * time.Hour:   {IdlePerMonth: 7},
 	} {
+		want.Requests, want.Sent, want.Received, want.Errors = 14, 60, 41, 1 // these do not grow old
 		if got := m.last(noon.Add(after), 7); got != want {
 			t.Errorf("after %v: %+v, want %+v", after, got, want)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/metrics"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/status"
@@ -33,6 +34,7 @@ func cmdLs(p *program) *cli.Command {
 		Description: "DIR is the workspace whose bucket is asked (default: the current folder, or the first one here whose secrets are at hand).",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+			&cli.BoolFlag{Name: "prometheus", Usage: "answer in numbers, for the textfile collector of Prometheus's node_exporter"},
 			&cli.BoolFlag{Name: "local", Usage: "ask no bucket"},
 			cmdline.WideFlag(),
 			&cli.DurationFlag{Name: "wait", Usage: "give the bucket this `DURATION` to answer", Value: answerPatience},
@@ -42,6 +44,9 @@ func cmdLs(p *program) *cli.Command {
 }
 
 func (p lister) ls(c *cli.Context) error {
+	if c.Bool("json") && c.Bool("prometheus") {
+		return cmdline.Usage("--json and --prometheus are two forms of the answer: give one of them")
+	}
 	named := c.Args().Present()
 	var asked string
 	if named {
@@ -86,8 +91,12 @@ func (p lister) notShown(what string, err error) {
 }
 
 func (p lister) printRows(c *cli.Context, rows []fleet.Row) error {
-	if c.Bool("json") {
+	switch {
+	case c.Bool("json"):
 		return p.printJSON(append([]fleet.Row{}, rows...)) // [] and not null
+	case c.Bool("prometheus"):
+		_, err := p.out.Write(rowsMetrics(rows))
+		return err
 	}
 	_, err := io.WriteString(p.out, rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out)))
 	return err
@@ -217,6 +226,18 @@ func (p lister) openHead(ctx context.Context, c *cli.Context, w *workspace) (*rc
 		return nil, err
 	}
 	return p.headRemote(w, values, bin)
+}
+
+// rowsMetrics are rows in numbers.
+func rowsMetrics(rows []fleet.Row) []byte {
+	var list []metrics.Row
+	for _, r := range rows {
+		list = append(list, metrics.Row{
+			Workspace: r.Workspace, Folder: r.Folder, Where: r.Where, State: r.State,
+			Since: r.Since, LastSeen: r.LastSeen, Lag: r.Lag, Attention: len(r.Attention), Agents: r.Agents,
+		})
+	}
+	return metrics.Fleet(list)
 }
 
 // rowsText is the table for people, width cells wide at most; 0: as wide as it is. home is

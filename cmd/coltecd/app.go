@@ -48,7 +48,7 @@ func newApp(p *program) *cli.App {
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the spec `FILE` (default: " + daemon.SpecName + " here or above)"},
 		},
 		Commands: []*cli.Command{
-			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdWait(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
+			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdMetrics(p), cmdWait(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p), cmdAgents(p),
 			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdRewind(p), cmdCompare(p), cmdJoin(p), cmdConflicts(p), cmdVerify(p), cmdGC(p), cmdInstall(p), cmdUninstall(p), cmdVersion(p),
 			cmdline.CompletionCommand(p.name, p.out), cmdline.ManCommand(p.out, manual()),

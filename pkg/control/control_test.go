@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -302,5 +303,23 @@ func TestUnreachable(t *testing.T) {
 	defer cancel()
 	if _, err := Dial(t.TempDir() + "/none").Status(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The socket has the status in numbers, in the format that is asked for.
+func TestMetrics(t *testing.T) {
+	f := &fake{doc: status.Document{Workspace: status.Workspace{Org: "acme", Project: "widget", Env: "dev"}, State: status.Running}}
+	c, _, _ := serve(t, f)
+	for accept, end := range map[string]string{"": "\n", "application/openmetrics-text;version=1.0.0,*/*;q=0.1": "\n# EOF\n"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://coltecd/metrics", nil)
+		must(t, err)
+		req.Header.Set("Accept", accept)
+		resp, err := c.http.Do(req)
+		must(t, err)
+		b, err := io.ReadAll(resp.Body)
+		must(t, errors.Join(err, resp.Body.Close()))
+		if text := string(b); !strings.Contains(text, `coltec_up{workspace="acme/widget/dev"} 1`) || !strings.HasSuffix(text, end) || strings.HasSuffix(text, "EOF\n") != (accept != "") {
+			t.Errorf("%q, as %s:\n%s", accept, resp.Header.Get("Content-Type"), text)
+		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/metrics"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 // maxRequest is far above any request: a list of names.
@@ -108,6 +111,7 @@ func (s *Server) routes() http.Handler {
 		}
 		mux.HandleFunc(r.pattern, r.serve)
 	}
+	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("POST /v1/read", func(w http.ResponseWriter, r *http.Request) { s.read(w, r, questions) })
 	return s.guard(mux)
 }
@@ -159,6 +163,19 @@ func refuse(w http.ResponseWriter, code int, err error) {
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(s.handler.Status(r.Context()))
+}
+
+// metrics is the status in numbers.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	ServeMetrics(w, r, s.handler.Status(r.Context()))
+}
+
+// ServeMetrics answers a question for metrics with those of a document, in the format that
+// is asked for.
+func ServeMetrics(w http.ResponseWriter, r *http.Request, doc status.Document) {
+	f := metrics.Accepted(r.Header.Get("Accept"))
+	w.Header().Set("Content-Type", f.ContentType())
+	_, _ = w.Write(metrics.Document(f, doc)) // a client that went away needs no answer
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {

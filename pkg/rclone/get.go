@@ -20,7 +20,7 @@ func (r *Remote) Get(ctx context.Context, key string, limit int64) ([]byte, erro
 	log, err := r.run(ctx, job{
 		op: "get", key: key, stdin: list, stdout: &out, argv: r.opts.getArgv(r.root),
 	})
-	r.spend(1, int64(out.Len()))
+	r.spend(1, 0, int64(out.Len()))
 	if out.over {
 		return nil, &Error{Op: "get", Key: key, Exit: -1, Class: TooLarge, Text: fmt.Sprintf("more than %d bytes", limit)}
 	}

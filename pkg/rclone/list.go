@@ -46,7 +46,7 @@ func (r *Remote) ListEach(ctx context.Context, prefix string, lo ListOptions, f 
 		rows++
 		return f(o)
 	})
-	r.spend(pages(rows, listPage), 0)
+	r.spend(pages(rows, listPage), 0, 0)
 	return err
 }
 
@@ -80,7 +80,7 @@ func (r *Remote) StatAll(ctx context.Context, keys []string) ([]Object, error) {
 		found = append(found, o)
 		return nil
 	})
-	r.spend(len(keys), 0)
+	r.spend(len(keys), 0, 0)
 	return found, err
 }
 

@@ -46,7 +46,7 @@ func (r *Remote) putOnce(ctx context.Context, key string, body []byte, cond Cond
 		op: "put", key: key, stdin: body,
 		argv: r.opts.putArgv(r.root, key, len(body), r.tags.cond(place, cond)),
 	})
-	r.spend(1, int64(len(body)))
+	r.spend(1, int64(len(body)), 0)
 	if !r.opts.overS3 || log == nil {
 		return about1(err)
 	}

@@ -97,8 +97,8 @@ func (r *Remote) Metadata() *Remote {
 }
 
 // spend tells of a run, also of one that failed.
-func (r *Remote) spend(requests int, bytes int64) {
+func (r *Remote) spend(requests int, sent, received int64) {
 	if r.opts.Spent != nil {
-		r.opts.Spent(Spent{requests, bytes})
+		r.opts.Spent(Spent{requests, sent, received})
 	}
 }

@@ -664,7 +664,8 @@ func TestSpent(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		spent.Requests += more.Requests
-		spent.Bytes += more.Bytes
+		spent.Sent += more.Sent
+		spent.Received += more.Received
 	}})
 	ctx, dir := t.Context(), t.TempDir()
 	var keys []string
@@ -684,28 +685,29 @@ func TestSpent(t *testing.T) {
 		name  string
 		do    func() error
 		bytes int64 // of content; -1: not looked at
+		gets  bool  // they are received, not sent
 	}{
-		{"put", func() error { return s.PutIf(ctx, "one", []byte("12345"), IfAbsent) }, 5},
-		{"put that is refused", func() error { _ = s.PutIf(ctx, "one", []byte("12345"), IfAbsent); return nil }, -1},
-		{"get", func() error { _, err := s.Get(ctx, "one", 1<<30); return err }, 5},
-		{"get what is not there", func() error { _, _ = s.Get(ctx, "two", 1<<30); return nil }, -1},
-		{"stat", func() error { _, err := s.StatAll(ctx, []string{"one", "two"}); return err }, 0},
-		{"upload", func() error { _, err := s.Upload(ctx, dir, keys, nil); return err }, 1200 * 7},
-		{"upload in parts", func() error { _, err := s.Upload(ctx, dir, []string{"large"}, nil); return err }, uploadThreads + 1},
-		{"list", func() error { _, err := s.List(ctx, ""); return err }, -1},
-		{"list nothing", func() error { _, err := s.List(ctx, "nowhere"); return err }, -1},
-		{"download", func() error { _, err := s.Download(ctx, keys[:30], t.TempDir(), nil); return err }, 30 * 7},
-		{"download what came in parts", func() error { _, err := s.Download(ctx, []string{"large"}, t.TempDir(), nil); return err }, uploadThreads + 1},
-		{"copy", func() error { _, err := s.Copy(ctx, keys[:3], "copies"); return err }, -1},
-		{"move", func() error { _, err := s.Move(ctx, append(keys[:3:3], "not there"), "moved"); return err }, -1},
-		{"delete", func() error { return s.Delete(ctx, keys[3:20]) }, 0},
+		{"put", func() error { return s.PutIf(ctx, "one", []byte("12345"), IfAbsent) }, 5, false},
+		{"put that is refused", func() error { _ = s.PutIf(ctx, "one", []byte("12345"), IfAbsent); return nil }, -1, false},
+		{"get", func() error { _, err := s.Get(ctx, "one", 1<<30); return err }, 5, true},
+		{"get what is not there", func() error { _, _ = s.Get(ctx, "two", 1<<30); return nil }, -1, false},
+		{"stat", func() error { _, err := s.StatAll(ctx, []string{"one", "two"}); return err }, 0, false},
+		{"upload", func() error { _, err := s.Upload(ctx, dir, keys, nil); return err }, 1200 * 7, false},
+		{"upload in parts", func() error { _, err := s.Upload(ctx, dir, []string{"large"}, nil); return err }, uploadThreads + 1, false},
+		{"list", func() error { _, err := s.List(ctx, ""); return err }, -1, false},
+		{"list nothing", func() error { _, err := s.List(ctx, "nowhere"); return err }, -1, false},
+		{"download", func() error { _, err := s.Download(ctx, keys[:30], t.TempDir(), nil); return err }, 30 * 7, true},
+		{"download what came in parts", func() error { _, err := s.Download(ctx, []string{"large"}, t.TempDir(), nil); return err }, uploadThreads + 1, true},
+		{"copy", func() error { _, err := s.Copy(ctx, keys[:3], "copies"); return err }, -1, false},
+		{"move", func() error { _, err := s.Move(ctx, append(keys[:3:3], "not there"), "moved"); return err }, -1, false},
+		{"delete", func() error { return s.Delete(ctx, keys[3:20]) }, 0, false},
 		{"probe", func() error {
 			p, err := s.Probe(ctx, "probe")
 			if err == nil {
 				err = p.Gone()
 			}
 			return err
-		}, -1},
+		}, -1, false},
 	} {
 		spent = Spent{}
 		s.proxy.Reset()
@@ -715,8 +717,12 @@ func TestSpent(t *testing.T) {
 		if got := s.proxy.Total().Requests; spent.Requests != got {
 			t.Errorf("%s: %d requests are told, the store saw %d: %v", tt.name, spent.Requests, got, s.proxy.Counts())
 		}
-		if tt.bytes >= 0 && spent.Bytes != tt.bytes {
-			t.Errorf("%s: %d bytes are told, want %d", tt.name, spent.Bytes, tt.bytes)
+		sent, received := tt.bytes, int64(0)
+		if tt.gets {
+			sent, received = received, sent
+		}
+		if tt.bytes >= 0 && (spent.Sent != sent || spent.Received != received) {
+			t.Errorf("%s: %d bytes sent and %d received are told, want %d and %d", tt.name, spent.Sent, spent.Received, sent, received)
 		}
 	}
 }

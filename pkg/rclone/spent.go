@@ -9,7 +9,8 @@ import (
 // store may count a few more for what was tried again.
 type Spent struct {
 	Requests int
-	Bytes    int64 // of content, either way
+	Sent     int64 // bytes of content; of a copy those that came by this machine
+	Received int64 // bytes of content
 }
 
 // What rclone does with large files, by its defaults for S3.

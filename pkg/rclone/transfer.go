@@ -86,7 +86,7 @@ func (r *Remote) Upload(ctx context.Context, dir string, keys []string, progress
 	if log == nil {
 		return Transfer{}, err
 	}
-	r.spend(puts(dir, keys), log.stats.Bytes)
+	r.spend(puts(dir, keys), log.stats.Bytes, 0)
 	done := transferOf(log, log.stats.Transfers)
 	switch {
 	case err != nil:
@@ -150,7 +150,7 @@ func (r *Remote) Download(ctx context.Context, keys []string, dir string, progre
 	if log == nil {
 		return Transfer{}, err
 	}
-	r.spend(total, log.stats.Bytes)
+	r.spend(total, 0, log.stats.Bytes)
 	done := transferOf(log, log.stats.Transfers)
 	if err == nil && done.Files != total {
 		err = shortDownload(dir, keys, done.Files)
@@ -231,7 +231,7 @@ func (r *Remote) over(ctx context.Context, op string, keys []string, to string) 
 	if op == "move" {
 		each++
 	}
-	r.spend(each*done.Files+max(0, len(keys)-done.Files), done.Through) // a HEAD for what is not there
+	r.spend(each*done.Files+max(0, len(keys)-done.Files), done.Through, 0) // a HEAD for what is not there
 	return done, err
 }
 
@@ -245,7 +245,7 @@ func (r *Remote) Delete(ctx context.Context, keys []string) error {
 	_, err = r.run(ctx, job{
 		op: "delete", key: r.root, bulk: true, stdin: list, argv: r.opts.deleteArgv(r.root),
 	})
-	r.spend(len(keys), 0)
+	r.spend(len(keys), 0, 0)
 	return err
 }
 

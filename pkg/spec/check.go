@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -98,7 +99,7 @@ func (c checker) containerMount(at string, m ContainerMount) {
 	}
 }
 
-// rest checks networking and logs.
+// rest checks networking, logs and metrics.
 func (c checker) rest() {
 	n := &c.s.Networking
 	if strings.Contains(n.HostnamePrefix, "${") {
@@ -116,4 +117,14 @@ func (c checker) rest() {
 	if c.s.Logs.MaxSize <= 0 {
 		c.bad("logs.max_size", "must be more than 0, such as 10MB")
 	}
+	if c.s.Metrics.Listen != "" && !isLoopback(c.s.Metrics.Listen) {
+		c.bad("metrics.listen", "must be a loopback address and a port, such as 127.0.0.1:9464 or [::1]:9464: it is answered without a password")
+	}
+}
+
+// isLoopback reports whether text is an address of this machine alone, with a port. A name
+// is none: what it stands for is not decided here.
+func isLoopback(text string) bool {
+	at, err := netip.ParseAddrPort(text)
+	return err == nil && at.Addr().IsLoopback() && at.Port() != 0
 }

@@ -39,6 +39,8 @@ type Spec struct {
 	Networking Networking `yaml:"networking"`
 	// Logs says how log files are rotated and written.
 	Logs Logs `yaml:"logs"`
+	// Metrics says where a Prometheus may ask how the workspace is.
+	Metrics Metrics `yaml:"metrics"`
 	// GeneratedAt says when a tool wrote this file. It describes only.
 	GeneratedAt string `yaml:"generated_at"`
 
@@ -563,4 +565,10 @@ type Logs struct {
 	Compress bool `yaml:"compress"`
 	// Format of coltecd's own log; text by default.
 	Format string `yaml:"format" jsonschema:"enum=text,enum=json"`
+}
+
+// Metrics says where a Prometheus may ask how the workspace is.
+type Metrics struct {
+	// Listen is a loopback address with a port, such as 127.0.0.1:9464; nobody listens without it.
+	Listen string `yaml:"listen"`
 }

@@ -197,11 +197,18 @@ type Cost struct {
 	// IdlePerMonth is about how many requests thirty days take in which nothing
 	// changes.
 	IdlePerMonth float64 `json:"idle_requests_per_month"`
+	Requests     int64   `json:"requests"`       // since this coltecd began
+	Sent         int64   `json:"sent_bytes"`     // of content, since this coltecd began
+	Received     int64   `json:"received_bytes"` // of content, since this coltecd began
+	Errors       int64   `json:"errors"`         // since this coltecd began: cycles that failed; of the head, attempts at the lease
 }
 
 // Add sums two costs.
 func (c Cost) Add(d Cost) Cost {
-	return Cost{c.RequestsPerHour + d.RequestsPerHour, c.BytesPerHour + d.BytesPerHour, c.IdlePerMonth + d.IdlePerMonth}
+	return Cost{
+		c.RequestsPerHour + d.RequestsPerHour, c.BytesPerHour + d.BytesPerHour, c.IdlePerMonth + d.IdlePerMonth,
+		c.Requests + d.Requests, c.Sent + d.Sent, c.Received + d.Received, c.Errors + d.Errors,
+	}
 }
 
 // Cost is that of the whole workspace.
