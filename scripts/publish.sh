@@ -30,7 +30,7 @@ template=$work/templates/base
 mkdir "$work/none"
 COLTEC_BIN=$work/none "$work/host/coltec" new "$template/base" --data org=qq-org --data project=qq-project --data env=qq-env \
 	--data image=qq-image --data user=qq_user --data provider=qqProvider --data region=qq-region >/dev/null 2>&1
-mv "$template"/base/.devcontainer "$template"/base/agent-context "$template"
+mv "$template"/base/.devcontainer "$template"
 rm -r "$template/base" "$template/.devcontainer/coltec" "$template/.devcontainer/.coltec"
 for answer in org:qq-org project:qq-project env:qq-env image:qq-image user:qq_user provider:qqProvider region:qq-region; do
 	echo "s/${answer#*:}/\${templateOption:${answer%%:*}}/g"

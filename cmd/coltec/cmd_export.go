@@ -12,6 +12,9 @@ import (
 	"github.com/coltec/coltec/pkg/trigger"
 )
 
+// exporter writes what a bucket has to a directory.
+type exporter struct{ *program }
+
 func cmdExport(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "export",
@@ -26,7 +29,7 @@ machine, or beside it in a folder of their name (NAME.replica where the workspac
 			keepModesFlag(),
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 		}, secretFlags()...),
-		Action: func(c *cli.Context) error { return p.export(c) },
+		Action: func(c *cli.Context) error { return exporter{p}.export(c) },
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 	"github.com/coltec/coltec/pkg/trigger"
 )
 
-func (p *program) export(c *cli.Context) error {
+func (p exporter) export(c *cli.Context) error {
 	w, err := p.open(c.Context, c.Args().Get(0))
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func readerBy(opener *remote.Opener, sp *spec.Spec) (*history.Reader, []scope.Re
 }
 
 // printPlaced is the answer.
-func (p *program) printPlaced(placed []*history.Placed, asJSON bool) error {
+func (p exporter) printPlaced(placed []*history.Placed, asJSON bool) error {
 	if asJSON {
 		if err := p.printJSON(placed); err != nil {
 			return err

@@ -27,7 +27,7 @@ func onlyLinux(what string) error {
 		"run it in a Linux container, a virtual machine or WSL; coltec up, down, ls, status, logs and exec work here")
 }
 
-func (p *program) export(*cli.Context) error { return onlyLinux("export") }
+func (exporter) export(*cli.Context) error { return onlyLinux("export") }
 
 // forks are never made here.
 type forks struct{ *program }
