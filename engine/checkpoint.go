@@ -27,7 +27,7 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	}
 	told := e.told(ctx)
 	var outcome error
-	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told, evAsked{}) })
+	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told, nil) })
 	if err = errors.Join(err, outcome); err != nil {
 		for _, m := range e.members { // what the watches told of waits for no walk now
 			if m.Watch && m.Writes() {
@@ -40,11 +40,12 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 
 // checkpoint walks the trees whole.
 func (l naming) checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error) {
-	return l.checkpointOf(ctx, name, text, nil, evAsked{})
+	return l.checkpointOf(ctx, name, text, nil, nil)
 }
 
 // checkpointOf walks of the trees whose watch has told what that told of, and the others whole.
-func (l naming) checkpointOf(ctx context.Context, name, text string, told map[*member]bool, asked evAsked) (made store.Checkpoint, err error) {
+// Deletions that wait for a word go in the members that are allowed to.
+func (l naming) checkpointOf(ctx context.Context, name, text string, told, allowed map[*member]bool) (made store.Checkpoint, err error) {
 	if err := l.mayCheckpoint(); err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
@@ -52,7 +53,9 @@ func (l naming) checkpointOf(ctx context.Context, name, text string, told map[*m
 		return made, l.lease.Head().MayPin(name, text)
 	}
 	pin := func(h *store.Head) { h.Pin(name, text, l.o.Self.Host, l.now()) }
-	l.askAll(asked)
+	for _, m := range l.members {
+		l.stepMember(m, evAsked{allowed[m]})
+	}
 	defer l.askAll(evAnswered{})
 	done, err := l.atOnce(ctx, told, name, text, pin)
 	if err != nil {

@@ -36,6 +36,7 @@ type yard struct {
 	faults func(storetest.Event) error // nil: none
 	boxes  []*box
 	named  map[string]int64 // checkpoints, by name → generation, as far as they were made for sure
+	beside []scope.Replica  // that each box has too, with trees beside its own: see [box.tree]
 }
 
 // box is one machine of it.
@@ -71,7 +72,7 @@ func (y *yard) connect(_ context.Context, t scope.Target) (scope.Remote, error) 
 	if t.Replica == "" {
 		return y.bucket, nil
 	}
-	return y.bucket.At("r"), nil
+	return y.bucket.At(t.Replica), nil
 }
 
 // box makes a machine with a tree of its own.
@@ -92,6 +93,9 @@ func shm(t testing.TB) string {
 	return dir
 }
 
+// tree is the directory of a replica beside the first.
+func (b *box) tree(name string) string { return b.dir + "-" + name }
+
 // restart is a new process over the same tree.
 func (b *box) restart() {
 	if b.e != nil {
@@ -99,13 +103,18 @@ func (b *box) restart() {
 	}
 	y := b.y
 	b.self.Instance = store.NewID()
+	replicas := []scope.Replica{{
+		Name: "r", Path: b.dir, Direction: scope.Bidirectional, Layout: "snapshot", Interval: time.Second, Filter: &filter.Filter{},
+	}}
+	for _, x := range y.beside {
+		x.Path, x.Interval, x.Filter = b.tree(x.Name), time.Second, &filter.Filter{}
+		replicas = append(replicas, x)
+	}
 	b.e = New(Options{
 		Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Self: b.self,
 		HeadRoot: func() string { return "mem:" }, Connect: y.connect, Dead: func(store.Holder) bool { return true },
 		LeaseTTL: time.Minute, LeaseRenew: 20 * time.Second, StopTimeout: time.Minute, KeepReplaced: 7 * 24 * time.Hour,
-		Replicas: []scope.Replica{{
-			Name: "r", Path: b.dir, Direction: scope.Bidirectional, Layout: "snapshot", Interval: time.Second, Filter: &filter.Filter{},
-		}},
+		Replicas: replicas,
 	})
 	b.e.rules = y.rules
 	b.e.clock = clock{
@@ -129,7 +138,7 @@ func (b *box) do(collect bool) error {
 	if collect && b.e.writable() {
 		now, err := b.e.lease.StoreTime(b.y.t.Context())
 		if err == nil {
-			_, err = b.e.collectNow(b.y.t.Context(), now)
+			_, err = collecting{b.e.loop}.collectNow(b.y.t.Context(), now)
 		}
 		return err
 	}
@@ -307,7 +316,7 @@ func (y *yard) history(steps int) error {
 			y.faults = y.takenOverAt(a)
 		case 4, 5:
 			if a.e.writable() {
-				_ = a.e.gather(y.t.Context(), 2)
+				_ = collecting{a.e.loop}.gather(y.t.Context(), 2)
 				y.note(a.e)
 			}
 		}

@@ -71,7 +71,10 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 		return done, err
 	}
 	for _, m := range l.members {
-		if m.Writes() && !m.ready() {
+		switch {
+		case m.Writes() && m.course.paused:
+			return done, hint.Wrap(fmt.Errorf("replica %s is paused", m.Name), "coltecd resume %s lets it go on", hint.Word(m.Name))
+		case m.Writes() && !m.ready():
 			return done, errors.Join(fmt.Errorf("replica %s is not restored yet", m.Name), m.course.err)
 		}
 	}
@@ -84,11 +87,13 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 		return done, nil
 	}
 	var joints []*joint
+	shared := false
 	for _, m := range l.members {
 		if m.Layout == "mirror" {
 			done.Notes = append(done.Notes, fmt.Sprintf("replica %s: it is kept as plain objects, which have no generations: not joined", m.Name))
 			continue
 		}
+		shared = shared || f.shares(m)
 		j, err := l.read(ctx, f, m)
 		if err != nil {
 			return done, fmt.Errorf("replica %s: %w", m.Name, err)
@@ -101,8 +106,12 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 			return done, fmt.Errorf("replica %s: %w", m.Name, err)
 		}
 	}
-	if len(joints) == 0 {
+	switch {
+	case !shared:
 		return done, errors.New("it has no replica that this workspace has too")
+	case len(joints) == 0: // its last generations changed nothing of what both have
+		done.From = done.To
+		return done, nil
 	}
 	if o.DryRun {
 		return done, nil
@@ -186,6 +195,11 @@ func (l joiner) look(ctx context.Context, o JoinOptions) (f *forkedState, err er
 	return f, nil
 }
 
+// shares reports whether a replica is one that the fork has too.
+func (f *forkedState) shares(m *member) bool {
+	return m.Writes() && f.head.Origin.Prefixes[m.Name] != ""
+}
+
 // workspaceName reports whether a name is org/project/env.
 func workspaceName(name string) bool {
 	return tree.ValidPath(name) && strings.Count(name, "/") == 2
@@ -203,7 +217,7 @@ type joint struct {
 // read reads what a fork has of a replica; nil: nothing that can be joined.
 func (l joiner) read(ctx context.Context, f *forkedState, m *member) (*joint, error) {
 	prefix, now := f.head.Origin.Prefixes[m.Name], f.now.Replicas[m.Name].Manifest
-	if prefix == "" || now == "" || !m.Writes() || f.base.Replicas[m.Name].Manifest == now {
+	if !f.shares(m) || now == "" || f.base.Replicas[m.Name].Manifest == now {
 		return nil, nil
 	}
 	remote, err := l.connect(ctx, scope.Target{Replica: m.Name, Prefix: prefix, Spent: l.spending(&m.cost)})
@@ -238,8 +252,9 @@ func (j *joint) fetch(ctx context.Context, f *forkedState, remote scope.Remote) 
 	j.Base = &store.Tree{}
 	for _, g := range []store.Generation{f.base, f.first} {
 		ref := g.Replicas[j.member.Name].Manifest
-		if ref == "" {
-			break // the replica is younger
+		if ref == "" { // the replica is younger
+			j.Base, err = &store.Tree{}, nil
+			break
 		}
 		j.Base, err = s.Tree(ctx, ref)
 		if !errors.Is(err, rclone.ErrNotFound) || g.Number == f.first.Number {

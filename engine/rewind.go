@@ -72,7 +72,7 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 	if err != nil {
 		return fmt.Errorf("cannot rewind: %w", err)
 	}
-	made, left := r.keep(ctx)
+	made, left := r.keep(ctx, then)
 	if made.Name == "" {
 		return fmt.Errorf("cannot rewind: %w", left)
 	}
@@ -100,16 +100,20 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 }
 
 // keep makes what is there a checkpoint. An error beside one says what is not in it. Deletions
-// that wait for a person's word go with it: they are what is taken back. Of a part, those beside
-// it would go too.
-func (r rewinding) keep(ctx context.Context) (store.Checkpoint, error) {
+// that wait for a person's word go with it in the replicas that are taken back, for they are what
+// is; in others nothing would bring them back. Of a part, those beside it would go too.
+func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Checkpoint, error) {
 	for _, m := range r.members {
 		if r.want.Under != "" && m.report.held > 0 {
 			return store.Checkpoint{}, hint.Wrap(fmt.Errorf("%d deletions in replica %s wait for a word", m.report.held, m.Name),
 				"coltecd sync --allow-delete lets them go, and coltecd rewind without --path takes them back")
 		}
 	}
-	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, evAsked{allowed: r.want.Under == ""})
+	taken := map[*member]bool{}
+	for _, m := range r.members {
+		taken[m] = r.want.Under == "" && r.stays(m, then) == ""
+	}
+	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken)
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
 		return store.Checkpoint{}, err
 	}

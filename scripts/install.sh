@@ -103,6 +103,7 @@ install() {
 		return
 	fi
 
+	umask 022 # what root installs is for all
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
 	say "gets $name.tar.gz from $from"

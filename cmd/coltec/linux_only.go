@@ -35,7 +35,7 @@ type forks struct{ *program }
 func (forks) ofTemplate(*cli.Context, string, *drawn) error { return onlyLinux("fork") }
 
 // answersThere has none: what a bucket holds is not read here.
-func (p *program) answersThere(_ *cli.Context, _ string, _ *interview, sp *spec.Spec) *scaffold.Record {
+func (p maker) answersThere(_ *cli.Context, _ string, _ *interview, sp *spec.Spec) *scaffold.Record {
 	if (&workspace{spec: sp}).hasBucket() {
 		p.say("note: the bucket was not looked at for what %s answered on another machine: coltec reads it on Linux alone", sp.ID())
 	}

@@ -56,11 +56,19 @@ func (p hopper) send(c *cli.Context) error {
 	if !w.hasBucket() {
 		return fmt.Errorf("cannot send %s: it keeps nothing in a bucket", w.spec.ID())
 	}
+	for _, name := range []string{"remote-env", "secrets-file", "age-key-file", "profile"} {
+		if c.IsSet(name) {
+			return cmdline.Usage("--%s is not for another machine: give it there, to coltec hop", name)
+		}
+	}
 	there := []string{"hop"}
 	for _, name := range []string{"chown", "force", "yes"} {
 		if c.Bool(name) {
 			there = append(there, "--"+name)
 		}
+	}
+	if c.IsSet("timeout") {
+		there = append(there, "--timeout", c.Duration("timeout").String())
 	}
 	if c.IsSet("template") {
 		there = append(there, "--template", hint.Word(c.String("template")))
@@ -72,7 +80,7 @@ func (p hopper) send(c *cli.Context) error {
 	if dir := c.Args().Get(1); dir != "" {
 		there = append(there, hint.Word(dir))
 	}
-	if err := p.over(c, dest, port, w.spec.ID(), append(slices.Clip(there), "--prepare")); err != nil {
+	if err := p.over(c, dest, port, w.spec.ID(), append(slices.Clip(there), "--prepare")); err != nil || c.Bool("prepare") {
 		return err
 	}
 	tools, err := devcontainer.Docker(p.environ)

@@ -63,15 +63,15 @@ build() {
 	for tool in go git; do
 		command -v "$tool" >/dev/null 2>&1 || fail "there is no $tool in this image, to build from source" "add a Feature that installs it, or leave \"from\" as it is"
 	done
-	git -c advice.detachedHead=false clone -q --depth 1 --branch "$VERSION" "${SOURCE:?}" "$work/source" || fail "cannot clone $VERSION of $SOURCE"
-	(
-		cd "$work/source"
+	git -c advice.detachedHead=false clone -q --depth 1 --branch "$VERSION" -- "${SOURCE:?}" "$work/source" || fail "cannot clone $VERSION of $SOURCE"
+	( # set -e does not hold before ||
+		cd "$work/source" || exit
 		export CGO_ENABLED=0 GOMODCACHE="$work/modules" GOCACHE="$work/cache" # none of it stays in the image
-		go build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w -X main.version=$VERSION" -o "$work/coltecd" ./cmd/coltecd
+		go build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w -X main.version=$VERSION" -o "$work/coltecd" ./cmd/coltecd || exit
 		for name in $programs; do
 			case $name in
-			rclone) COLTEC_RCLONE_OUT=$work/rclone scripts/build-rclone.sh ;;
-			tailscaled) COLTEC_TAILSCALED_OUT=$work/tailscaled scripts/build-tailscale.sh ;;
+			rclone) COLTEC_RCLONE_OUT=$work/rclone scripts/build-rclone.sh || exit ;;
+			tailscaled) COLTEC_TAILSCALED_OUT=$work/tailscaled scripts/build-tailscale.sh || exit ;;
 			esac
 		done
 	) || fail "cannot build $VERSION of $SOURCE"

@@ -36,12 +36,14 @@ func TestInstallFromSource(t *testing.T) {
 	tests := map[string]struct {
 		version string
 		noGo    bool
+		goFails bool
 		says    string
 		fails   bool
 	}{
 		"the tag":        {version: "v1", says: "coltec: installed coltecd of v1"},
 		"no such tag":    {version: "v2", says: "cannot clone v2 of", fails: true},
 		"no version":     {says: "no version is pinned to be built from source", fails: true},
+		"no build":       {version: "v1", goFails: true, says: "cannot build v1 of", fails: true},
 		"an image alone": {version: "v1", noGo: true, says: "there is no go in this image", fails: true},
 	}
 	for name, tt := range tests {
@@ -67,6 +69,9 @@ func TestInstallFromSource(t *testing.T) {
 				writeScript(t, filepath.Join(tools, "go"), script+`mkdir -p "$GOMODCACHE/m" && chmod a-w "$GOMODCACHE/m"
 while [ "$1" != -o ]; do shift; done
 printf '#!/bin/sh\necho coltecd of %s\n' "$VERSION" >"$2"`)
+			}
+			if tt.goFails {
+				writeScript(t, filepath.Join(tools, "go"), script+"exit 1")
 			}
 			for _, name := range []string{"git", "awk", "id", "uname", "dirname", "mktemp", "rm", "chmod", "chown", "mv", "ln", "mkdir", "cp", "head", "cat", "grep", "cut"} {
 				path, err := exec.LookPath(name)

@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,43 @@ func TestInstaller(t *testing.T) {
 	}
 	if _, err := installer("#!/bin/sh\n", "v4.5.6", "", sums); err == nil {
 		t.Error("a script without those lines")
+	}
+}
+
+// What is installed can be read and run by all, whatever the umask of who installs it.
+func TestInstallerUnderAUmask(t *testing.T) {
+	dir := t.TempDir()
+	name := "coltec-v4.5.6-" + runtime.GOOS + "-" + runtime.GOARCH
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho v4.5.6\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(dir, name+".tar.gz")
+	if err := writeTar(archive, []member{{name + "/coltec", program, 0o755}, {name + "/man/coltec.1", program, 0o644}}, time.Unix(1700000000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	body, err := os.ReadFile(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := os.ReadFile("../../scripts/install.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := installer(string(script), "v4.5.6", "https://example.org/download", map[string]string{name + ".tar.gz": fmt.Sprintf("%x", sha256.Sum256(body))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Join(dir, "prefix")
+	cmd := exec.Command("sh", "-c", `umask 077; exec sh -s -- "$@"`, "sh", "--from", dir, "--prefix", prefix)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for at, want := range map[string]os.FileMode{"lib": 0o755, "bin": 0o755, "lib/coltec": 0o755, "bin/coltec": 0o755, "lib/coltec/man": 0o755, "lib/coltec/man/coltec.1": 0o644} {
+		if info, err := os.Stat(filepath.Join(prefix, at)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v", at, info.Mode(), err)
+		}
 	}
 }
 

@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/coltec/coltec/pkg/scope"
+)
+
+// Deletions that wait for a person's word go with a rewind where it brings the files back. Where
+// a replica stays as it is they go on waiting: nothing would bring them back.
+func TestARewindLetsNoDeletionGoThatItDoesNotTakeBack(t *testing.T) {
+	for name, tt := range map[string]struct {
+		beside scope.Replica
+		goes   bool
+	}{
+		"plain objects": {beside: scope.Replica{Layout: "mirror", Direction: scope.Bidirectional}},
+		"one way":       {beside: scope.Replica{Layout: "snapshot", Direction: scope.PushOnly}},
+		"taken back":    {beside: scope.Replica{Layout: "snapshot", Direction: scope.Bidirectional}, goes: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t, 1)
+			tt.beside.Name = "m"
+			y.beside = []scope.Replica{tt.beside}
+			b := y.box("a")
+			kept := b.tree("m")
+			const files = 30
+			err := errors.Join(os.MkdirAll(b.dir, 0o755), os.MkdirAll(kept, 0o755), os.WriteFile(filepath.Join(b.dir, "f"), []byte("1"), 0o644))
+			for i := range files {
+				err = errors.Join(err, os.WriteFile(filepath.Join(kept, fmt.Sprint(i)), fmt.Append(nil, i), 0o644))
+			}
+			if err = errors.Join(err, b.do(false)); err != nil {
+				t.Fatal(err)
+			}
+			then := b.e.generation()
+			err = os.WriteFile(filepath.Join(b.dir, "f"), []byte("2"), 0o644)
+			for i := range files {
+				err = errors.Join(err, os.Remove(filepath.Join(kept, fmt.Sprint(i))))
+			}
+			err = errors.Join(err, b.do(false))
+			m := b.e.members[1]
+			if err != nil || m.report.held != files {
+				t.Fatalf("%d deletions wait, not %d: %v", m.report.held, files, err)
+			}
+			var done Rewound
+			err = rewinding{naming{b.e.loop}, RewindOptions{Generation: then, Before: "before", Say: func(string) {}}}.run(t.Context(), &done)
+			if body, _ := os.ReadFile(filepath.Join(b.dir, "f")); string(body) != "1" {
+				t.Fatalf("it was not taken back: %q, %v", body, err)
+			}
+			if _, gone := os.Lstat(filepath.Join(kept, "0")); tt.goes != (gone == nil) {
+				t.Errorf("what was deleted: %v", gone)
+			}
+			if !tt.goes && m.report.held != files {
+				t.Errorf("%d deletions wait after the rewind, not %d: they went, and nothing brings them back: %v", m.report.held, files, err)
+			}
+			if body := y.bucket.Body("m/0"); tt.beside.Layout == "mirror" && string(body) != "0" {
+				t.Errorf("the plain object is %q", body)
+			}
+		})
+	}
+}
