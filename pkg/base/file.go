@@ -54,7 +54,8 @@ type baseFile struct {
 	f    *os.File
 	sum  hash.Hash32
 	tree *tree.Reader
-	read int // changes
+	read int                    // changes
+	past func(path string) bool // rows of which nothing but the path is read; nil: none
 }
 
 func openBase(file string) (*baseFile, error) {
@@ -100,7 +101,7 @@ func (b *baseFile) room() int { return min(b.Rows, 1<<20) }
 // next gives the rows and then what is unplaced; io.EOF when it was all there,
 // and as it was written.
 func (b *baseFile) next() (c Change, row bool, err error) {
-	c, err = readChange(b.tree)
+	c, err = readChange(b.tree, b.past)
 	if err == io.EOF && (b.sum.Sum32() != b.CRC || b.read != b.Rows+b.Unplaced) {
 		err = errDamaged
 	}

@@ -66,7 +66,7 @@ func (s *Spool) reader() func() (*Change, error) {
 			return nil, err
 		}
 		left--
-		if c, err = readChange(t); err == io.EOF {
+		if c, err = readChange(t, nil); err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {

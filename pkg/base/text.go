@@ -33,7 +33,7 @@ func writeChanges(t *tree.Writer, changes []Change) error {
 func readChanges(r io.Reader) ([]Change, error) {
 	var out []Change
 	for t := tree.NewReader(r); ; {
-		c, err := readChange(t)
+		c, err := readChange(t, nil)
 		if err == io.EOF {
 			return out, nil
 		}
@@ -44,10 +44,11 @@ func readChanges(r io.Reader) ([]Change, error) {
 	}
 }
 
-func readChange(t *tree.Reader) (Change, error) {
-	rec, err := t.Next()
-	if err != nil {
-		return Change{}, err
+// readChange reads a change; of a row that is past, its path alone.
+func readChange(t *tree.Reader, past func(path string) bool) (Change, error) {
+	rec, err := t.NextPast(past)
+	if err != nil || rec.Bare {
+		return Change{Row: Row{Entry: rec.Entry}}, err
 	}
 	c := Change{Row: Row{Entry: rec.Entry}, Gone: rec.Gone}
 	if m := rec.More; len(m) == 6 {

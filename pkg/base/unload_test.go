@@ -136,3 +136,43 @@ func TestRowsAreLostWhileUnloaded(t *testing.T) {
 		})
 	}
 }
+
+// Of rows that are passed over the path alone is read, of the others all; whatever the journal
+// says of them stays true.
+func TestReaderPast(t *testing.T) {
+	b, want := unloadedBase(t)
+	for name, past := range map[string]func(path string) bool{
+		"none": nil,
+		"some": func(path string) bool { return path > "b" },
+		"all":  func(string) bool { return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			next, done, err := b.ReaderPast(past)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer done()
+			bare := 0
+			for i := range want {
+				row, err := next()
+				if err != nil || row == nil || row.Path != want[i].Path {
+					t.Fatalf("row %d: %v, %v, and not that of %q", i, row, err, want[i].Path)
+				}
+				if row.Kind == 0 && past != nil && past(row.Path) {
+					bare++
+				} else if diff := cmp.Diff(want[i], *row); diff != "" {
+					t.Errorf("row %d: %s", i, diff)
+				}
+			}
+			if row, err := next(); row != nil || err != nil {
+				t.Errorf("after the last row: %v, %v", row, err)
+			}
+			if (bare > 0) != (past != nil) {
+				t.Errorf("%d of %d rows have their paths alone", bare, len(want))
+			}
+		})
+	}
+	if !b.Intact() {
+		t.Error("the base does not count any more")
+	}
+}

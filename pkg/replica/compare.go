@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -136,6 +137,7 @@ type comparison struct {
 	mounts   []mount                // that came, around where we are
 	passed   string                 // the last directory that was not looked into; "" for none
 	doors    []string               // files and links that lead to wholes
+	err      error                  // what is found is not all
 }
 
 // mount is a directory that something was mounted over since the base saw it.
@@ -147,7 +149,7 @@ type mount struct {
 }
 
 func (c *comparison) run(next func() (*localfs.Met, error)) error {
-	rows, done, err := c.r.base.Reader()
+	rows, done, err := c.r.base.ReaderPast(c.isPassed)
 	if err != nil {
 		return err
 	}
@@ -170,7 +172,7 @@ func (c *comparison) run(next func() (*localfs.Met, error)) error {
 		switch {
 		case m == nil:
 			c.leave("")
-			return nil
+			return c.err
 		case m.Unknown != nil:
 			c.unseen(*m.Unknown)
 		case row != nil && row.Path == m.Path:
@@ -185,6 +187,11 @@ func (c *comparison) run(next func() (*localfs.Met, error)) error {
 			c.passed = m.Path
 		}
 	}
+}
+
+// isPassed reports whether a path is in a directory that was not looked into.
+func (c *comparison) isPassed(path string) bool {
+	return c.passed != "" && tree.Within(path, c.passed)
 }
 
 // unseen notes a path about which the walk cannot tell, before what is below it.
@@ -225,7 +232,11 @@ func (c *comparison) pair(row *base.Row, s *localfs.Entry) {
 		return
 	}
 	c.leave(row.Path)
-	if s == nil && c.passed != "" && tree.Within(row.Path, c.passed) {
+	switch {
+	case s == nil && c.isPassed(row.Path):
+		return
+	case row.Kind == 0: // of which the path alone was read
+		c.err = fmt.Errorf("internal error: the walk met something in %q, which it had passed", c.passed)
 		return
 	}
 	if tree.Within(row.Path, localfs.Dir) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/google/go-cmp/cmp"
 )
@@ -124,6 +125,7 @@ func (m *machine) trust() {
 // found is what two scans are compared by.
 func found(t *testing.T, m *machine, dirs map[string]bool) map[string][]string {
 	t.Helper()
+	m.w.must(m.base.Unload()) // as before each scan: of most rows the path alone is read
 	c, err := m.ScanIn(t.Context(), dirs)
 	if err != nil {
 		t.Fatal(err)
@@ -254,5 +256,30 @@ func TestScanOfALostBase(t *testing.T) {
 	one.w.must(os.Truncate(file, info.Size()-1))
 	if found, err := one.ScanIn(t.Context(), nil); err == nil || found != nil || !one.lost() {
 		t.Errorf("found %+v, error %v, lost %v", found, err, one.lost())
+	}
+}
+
+// A walk that meets something in a directory that it has passed is none to conclude from: of
+// what the base has there the paths alone were read.
+func TestScanThatMeetsWhatItPassed(t *testing.T) {
+	one, _ := started(t, map[string]string{"a/b": "1", "a/c": "2"})
+	one.w.must(one.base.Save()) // what the journal has is read whole
+	one.w.must(one.base.Unload())
+	dir := localfs.Met{Entry: localfs.Entry{Path: "a", Kind: tree.Dir}, Passed: true}
+	file := localfs.Met{Entry: localfs.Entry{Path: "a/c", Kind: tree.File}}
+	for name, met := range map[string][]localfs.Met{"a file": {dir, file}, "nothing": {dir}} {
+		c := comparison{r: one.Replica, found: &Changes{}, hides: map[string]bool{}}
+		err := c.run(func() (m *localfs.Met, _ error) {
+			if len(met) > 0 {
+				m, met = &met[0], met[1:]
+			}
+			return m, nil
+		})
+		if (err != nil) != (name == "a file") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(c.found.Gone) > 0 {
+			t.Errorf("%s: %v are gone", name, c.found.Gone)
+		}
 	}
 }

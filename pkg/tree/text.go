@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -118,6 +119,7 @@ func (w *Writer) Flush() error { return w.w.Flush() }
 type Record struct {
 	Entry
 	Gone bool
+	Bare bool    // an entry of which the path alone was read: see NextPast
 	More []int64 // good until the next record is read
 }
 
@@ -165,12 +167,42 @@ func NewReader(r io.Reader) *Reader {
 var ErrFormat = errors.New("not a tree line")
 
 // Next gives the next record, io.EOF at the end.
-func (r *Reader) Next() (Record, error) {
+func (r *Reader) Next() (Record, error) { return r.NextPast(nil) }
+
+// NextPast is Next, but for entries that are past: of them it reads the path and no more, which
+// costs a fraction, and what else their lines hold is not looked at. nil: none are.
+func (r *Reader) NextPast(past func(path string) bool) (Record, error) {
 	if err := r.Advance(); err != nil {
 		return Record{}, err
 	}
+	if past != nil {
+		if path, extents, ok := glance(r.text); ok && past(path) {
+			r.rows++
+			r.extents += extents // which are what the objects that may be named are counted by
+			return Record{Entry: Entry{Path: path}, Bare: true}, nil
+		}
+	}
 	return r.Record()
 }
+
+// glance reads the path of an entry, and how many extents it has; false where that is not the
+// line of one.
+func glance(text []byte) (path string, extents int, ok bool) {
+	p := parser{rest: text, more: true}
+	for range columnsBeforeWhere {
+		p.column()
+	}
+	if where := p.column(); len(where) > 0 {
+		extents = 1 + bytes.Count(where, []byte{','})
+	}
+	p.column()
+	p.column()
+	path = p.unescape(p.column())
+	return path, extents, p.err == nil && path != ""
+}
+
+// columnsBeforeWhere are kind, mode, time, size and sum.
+const columnsBeforeWhere = 5
 
 // Advance goes to the next record, io.EOF at the end.
 func (r *Reader) Advance() error {
@@ -246,8 +278,8 @@ func (r *Reader) parse(text []byte) (rec Record, err error) {
 	}
 	rec.Kind = Kind(kind[0])
 	rec.Mode = p.mode(p.column())
-	rec.MTime = p.number(p.column(), 10)
-	rec.Size = p.number(p.column(), 10)
+	rec.MTime = p.number(p.column())
+	rec.Size = p.number(p.column())
 	rec.Sum = p.sum(p.column())
 	r.rows++
 	p.room = MaxExtents + r.rows*MaxExtentsPerRow - r.extents
@@ -258,7 +290,7 @@ func (r *Reader) parse(text []byte) (rec Record, err error) {
 	rec.Path = p.unescape(p.column())
 	r.more = r.more[:0]
 	for p.more {
-		r.more = append(r.more, p.number(p.column(), 10))
+		r.more = append(r.more, p.number(p.column()))
 	}
 	if len(r.more) > 0 {
 		rec.More = r.more
@@ -298,8 +330,20 @@ func (p *parser) column() (column []byte) {
 	return column
 }
 
-func (p *parser) number(s []byte, base int) int64 {
-	n, err := strconv.ParseInt(string(s), base, 64)
+// number is what ParseInt makes of it, which is asked where there is more than some digits: a
+// push reads millions of them.
+func (p *parser) number(s []byte) int64 {
+	var u uint64
+	const most = 19 // digits, which fit in 64 bits whatever they are
+	plain := len(s) > 0 && len(s) <= most
+	for i := 0; plain && i < len(s); i++ {
+		digit := s[i] - '0'
+		plain, u = digit <= 9, u*10+uint64(digit)
+	}
+	if plain && u <= math.MaxInt64 {
+		return int64(u)
+	}
+	n, err := strconv.ParseInt(string(s), 10, 64)
 	if err != nil {
 		p.fail()
 	}
@@ -369,13 +413,13 @@ func (p *parser) extent(s []byte, objects []string) (x Extent, ok bool) {
 		}
 		f[n], s, more = bytes.Cut(s, []byte{':'})
 	}
-	object := p.number(f[0], 10)
+	object := p.number(f[0])
 	if n < 5 || len(f[4]) != 1 || object < 0 || object >= int64(len(objects)) {
 		return x, false
 	}
 	x = Extent{
-		Object: objects[object], Offset: p.number(f[1], 10), Stored: p.number(f[2], 10),
-		Size: p.number(f[3], 10), Codec: Codec(f[4][0]),
+		Object: objects[object], Offset: p.number(f[1]), Stored: p.number(f[2]),
+		Size: p.number(f[3]), Codec: Codec(f[4][0]),
 	}
 	if n == 6 {
 		sum := p.sum(f[5])

@@ -3,9 +3,12 @@ package tree
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -255,5 +258,60 @@ func TestSame(t *testing.T) {
 				t.Errorf("SameContent = %v, Same = %v", f.SameContent(&g), f.Same(&g))
 			}
 		})
+	}
+}
+
+// What is passed over has its path alone, all else is as it is; and the bounds hold as if all
+// had been read.
+func TestNextPast(t *testing.T) {
+	var buf bytes.Buffer
+	w := NewWriter(&buf)
+	var want []Record
+	for i := range 400 {
+		e := Entry{Path: fmt.Sprintf("dir%d/na%%me\n%d", i/100, i), Kind: File, Mode: 0o644, MTime: int64(i) * -1e17, Size: math.MaxInt64 - int64(i), Sum: Sum{byte(i)}}
+		for j := range i % 3 {
+			e.Where = append(e.Where, Extent{Object: fmt.Sprint("o", i, j), Offset: 1, Stored: 2, Size: 3, Codec: Zstd, Sum: strings.Repeat("s", len(Sum{}))})
+		}
+		if i%50 == 7 {
+			_ = w.Gone(e.Path)
+			want = append(want, Record{Entry: Entry{Path: e.Path}, Gone: true})
+			continue
+		}
+		if err := w.Entry(&e, 1, int64(-i)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, Record{Entry: e, More: []int64{1, int64(-i)}})
+	}
+	_ = w.Flush()
+	past := func(path string) bool { return strings.HasPrefix(path, "dir1/") || strings.HasPrefix(path, "dir3/") }
+	for i := range want {
+		if past(want[i].Path) && !want[i].Gone {
+			want[i] = Record{Entry: Entry{Path: want[i].Path}, Bare: true}
+		}
+	}
+	all, some := NewReader(bytes.NewReader(buf.Bytes())), NewReader(bytes.NewReader(buf.Bytes()))
+	for i := range want {
+		if _, err := all.Next(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := some.NextPast(past)
+		if diff := cmp.Diff(want[i], got); err != nil || diff != "" {
+			t.Fatalf("record %d: %v\n%s", i, err, diff)
+		}
+		if all.rows != some.rows || all.extents != some.extents {
+			t.Fatalf("record %d: %d rows and %d extents count, of %d and %d", i, some.rows, some.extents, all.rows, all.extents)
+		}
+	}
+}
+
+// Numbers are what ParseInt makes of them.
+func TestNumbers(t *testing.T) {
+	for _, text := range []string{"", "0", "-0", "+7", "007", "-5", "12a", "1_0", " 1", "9223372036854775807", "9223372036854775808",
+		"9999999999999999999", "-9223372036854775808", "-9223372036854775809", "18446744073709551616", "00000000000000000000012", "1:", "/", "１"} {
+		p := &parser{}
+		got := p.number([]byte(text))
+		if want, err := strconv.ParseInt(text, 10, 64); (err != nil) != (p.err != nil) || err == nil && got != want {
+			t.Errorf("%q: %d, %v, and not %d, %v", text, got, p.err, want, err)
+		}
 	}
 }
