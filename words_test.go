@@ -15,7 +15,7 @@ import (
 
 // command is the begin of a text that ends inside a command for a shell.
 var command = regexp.MustCompile(`\b(?:` +
-	`coltecd? (?:agents|check|checkpoint|completion|conflicts|doctor|down|exec|export|fork|history|hop|init|install|join|logs|ls|new|restart|rewind|secrets|start|status|stop|sync|takeover|templates|trust|up|update|verify|wait)` +
+	`coltecd? (?:agents|check|checkpoint|completion|conflicts|doctor|down|exec|export|fork|history|hop|init|install|join|logs|ls|new|restart|rewind|rm|secrets|start|status|stop|sync|takeover|templates|trust|up|update|verify|wait)` +
 	`|docker (?:rm|stop|start|logs|inspect|volume|ps)|podman (?:rm|stop|start|logs)` +
 	`|git (?:--git-dir|-C|log|branch|config|clone|fetch|switch|checkout)|systemctl|journalctl|chmod|chown|cp -|mv|rm -|ls -|mkdir|su|sudo` +
 	`)\b[^;:,()]*$`)

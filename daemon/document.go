@@ -44,7 +44,7 @@ func (d *daemon) document() status.Document {
 	}
 	doc.Agents = withUnits(d.turns.status(s), doc.Units)
 	doc.Network = s.network(doc.Units)
-	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), s.loginAttention(), networkAttention(doc.Network, time.Now()))
+	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), loginSetting{s}.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
@@ -188,7 +188,7 @@ func (s setting) notices() []string {
 	if text := s.unsaved(); text != "" {
 		list = append(list, text)
 	}
-	list = append(list, s.loginNotices()...)
+	list = append(list, loginSetting{s}.loginNotices()...)
 	for _, n := range s.spec.NotActedOn() {
 		list = append(list, n.String())
 	}

@@ -96,10 +96,10 @@ func machineID() string {
 // containerPaths are how the files of a container, or of a pod, are mounted into it by
 // Docker and Podman, by containerd and by the kubelet: the one place that shows an id
 // whatever the hostname is.
-var containerPaths = []*regexp.Regexp{
-	regexp.MustCompile(`containers/([0-9a-f]{64})/`),
-	regexp.MustCompile(`sandboxes/([0-9a-f]{64})/`),
-	regexp.MustCompile(`/pods/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/`),
+var containerPaths = []string{
+	`containers/([0-9a-f]{64})/`,
+	`sandboxes/([0-9a-f]{64})/`,
+	`/pods/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/`,
 }
 
 // containerID names the container or pod that we are in; "" outside of any. With
@@ -121,7 +121,7 @@ func containerID() string {
 // containerIn finds the id of a container in its mounts.
 func containerIn(mounts []byte) string {
 	for _, path := range containerPaths {
-		if m := path.FindSubmatch(mounts); m != nil {
+		if m := regexp.MustCompile(path).FindSubmatch(mounts); m != nil { // asked seldom, and kept by nobody
 			return string(m[1][:12])
 		}
 	}
@@ -174,7 +174,7 @@ func (s setting) idDirs() []string {
 	return out
 }
 
-var idText = regexp.MustCompile(`^[0-9a-f]{24}$`)
+func isID(text string) bool { return len(text) == 24 && strings.Trim(text, "0123456789abcdef") == "" }
 
 // keptID reads the id at path, or makes one: a file that is there is whole.
 func keptID(path string) (string, error) {
@@ -215,7 +215,7 @@ func readID(path string) (string, error) {
 	}
 	b, err := os.ReadFile(path)
 	id := strings.TrimSpace(string(b))
-	if err == nil && !idText.MatchString(id) {
+	if err == nil && !isID(id) {
 		err = fmt.Errorf("cannot use %s: it is not an id", path)
 	}
 	return id, err

@@ -92,7 +92,7 @@ func TestOwnID(t *testing.T) {
 	home, state := t.TempDir(), t.TempDir()
 	inHome := home + "/.local/state/coltec/id"
 	id, path := idSetting("", home).ownID()
-	if !idText.MatchString(id) || path != inHome {
+	if !isID(id) || path != inHome {
 		t.Fatalf("%q at %s", id, path)
 	}
 	if again, _ := idSetting("", home).ownID(); again != id {
@@ -134,7 +134,7 @@ func TestOwnIDThatIsNone(t *testing.T) {
 		if err := make(state + "/coltec/id"); err != nil {
 			t.Fatal(err)
 		}
-		if id, path := idSetting(state, home).ownID(); path != home+"/.local/state/coltec/id" || !idText.MatchString(id) {
+		if id, path := idSetting(state, home).ownID(); path != home+"/.local/state/coltec/id" || !isID(id) {
 			t.Errorf("%s: %q at %s", name, id, path)
 		}
 	}

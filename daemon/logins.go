@@ -25,8 +25,11 @@ func (s setting) home() string {
 	return home
 }
 
+// loginSetting is what a setting says of the files that agents log in with.
+type loginSetting struct{ setting }
+
 // loginAgents are all agents whose login files are known, by coltecd or by the spec.
-func (s setting) loginAgents() []logins.Agent {
+func (s loginSetting) loginAgents() []logins.Agent {
 	all := logins.Known()
 	for _, a := range s.spec.Agents {
 		i := slices.IndexFunc(all, func(k logins.Agent) bool { return k.Name == a.Name })
@@ -42,7 +45,10 @@ func (s setting) loginAgents() []logins.Agent {
 }
 
 // travelling are the agents whose logins go along with the lease.
-func (s setting) travelling() (list []logins.Agent) {
+func (s loginSetting) travelling() (list []logins.Agent) {
+	if len(s.spec.Agents) == 0 {
+		return nil // and what is known of agents is not read
+	}
 	all := s.loginAgents()
 	for _, a := range s.spec.Agents {
 		i := slices.IndexFunc(all, func(k logins.Agent) bool { return k.Name == a.Name })
@@ -55,7 +61,7 @@ func (s setting) travelling() (list []logins.Agent) {
 
 // loginRules leave login files out of a replica's tree, with what they are replaced by and
 // what coltecd keeps of them: nothing that the spec includes brings them back.
-func (s setting) loginRules(y spec.Sync) (rules []filter.Rule) {
+func (s loginSetting) loginRules(y spec.Sync) (rules []filter.Rule) {
 	if s.home() == "" {
 		return nil
 	}
@@ -94,7 +100,7 @@ func whereverLed(path string) []string {
 
 // keeper carries the logins that travel; nil: none do. Why they cannot is no error of the
 // replicas: it is said with them.
-func (s setting) keeper() (*logins.Keeper, error) {
+func (s loginSetting) keeper() (*logins.Keeper, error) {
 	agents := s.travelling()
 	if len(agents) == 0 {
 		return nil, nil
@@ -110,7 +116,7 @@ func (s setting) keeper() (*logins.Keeper, error) {
 }
 
 // loginAttention says why logins that are to travel do not.
-func (s setting) loginAttention() []string {
+func (s loginSetting) loginAttention() []string {
 	if _, err := s.keeper(); err != nil {
 		return []string{hint.Sentence(err)}
 	}
@@ -118,7 +124,7 @@ func (s setting) loginAttention() []string {
 }
 
 // loginNotices say which logins stay on this machine, that are in a replica's tree.
-func (s setting) loginNotices() []string {
+func (s loginSetting) loginNotices() []string {
 	travel := s.travelling()
 	var stay []string
 	for _, a := range s.loginAgents() {
@@ -134,7 +140,7 @@ func (s setting) loginNotices() []string {
 }
 
 // coversLogin reports whether a login that is here lies in a replica's tree.
-func (s setting) coversLogin(y spec.Sync, a logins.Agent) bool {
+func (s loginSetting) coversLogin(y spec.Sync, a logins.Agent) bool {
 	return slices.ContainsFunc(a.Files, func(f string) bool {
 		path := filepath.Join(s.home(), filepath.FromSlash(f))
 		return s.home() != "" && within(path, filepath.Clean(y.Path)) && exists(path)
@@ -146,7 +152,7 @@ func (d *daemon) Logout(ctx context.Context, req control.LogoutRequest, say func
 	if err := d.end.refusal(); err != nil {
 		return err
 	}
-	s := d.conf.get()
+	s := loginSetting{d.conf.get()}
 	for _, name := range req.Agents {
 		if !slices.ContainsFunc(s.loginAgents(), func(a logins.Agent) bool { return a.Name == name }) {
 			return control.NotFound(name, namesOf(s.loginAgents()))
@@ -167,7 +173,7 @@ func namesOf(agents []logins.Agent) (names []string) {
 }
 
 // logout is Logout, while the engine does nothing else.
-func (s setting) logout(ctx context.Context, r replicator, req control.LogoutRequest, say func(string)) error {
+func (s loginSetting) logout(ctx context.Context, r replicator, req control.LogoutRequest, say func(string)) error {
 	root, err := s.opener().Open(ctx, "", false, nil)
 	if err != nil {
 		return err
@@ -209,7 +215,7 @@ func exists(path string) bool {
 }
 
 // isLogin reports whether a path is one of a login file, whosever.
-func (s setting) isLogin(path string) bool {
+func (s loginSetting) isLogin(path string) bool {
 	rel, err := filepath.Rel(s.home(), path)
 	return s.home() != "" && err == nil && slices.ContainsFunc(s.loginAgents(), func(a logins.Agent) bool {
 		return slices.Contains(a.Files, filepath.ToSlash(rel))

@@ -23,7 +23,7 @@ func TestLoginRules(t *testing.T) {
 	} {
 		s := setting{spec: &spec.Spec{Agents: []spec.Agent{{Name: "mine", LoginsFiles: []string{".mine/auth.json"}}}}, environ: []string{"HOME=" + c.home}}
 		y := spec.Sync{Path: c.tree, Include: []string{"**"}, Exclude: []string{}}
-		f, err := filter.Compile(append(s.loginRules(y), filter.Only([]string{".mine", ".claude"})...))
+		f, err := filter.Compile(append(loginSetting{s}.loginRules(y), filter.Only([]string{".mine", ".claude"})...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,11 +38,11 @@ func TestLoginRules(t *testing.T) {
 		if c.below == "" && !f.Carries(".mine/talk.jsonl", false) {
 			t.Errorf("%+v: a sibling is not carried", c)
 		}
-		if !s.isLogin(filepath.Join(c.tree, c.below, ".codex/auth.json")) || s.isLogin("/elsewhere/.codex/auth.json") {
+		if !(loginSetting{s}).isLogin(filepath.Join(c.tree, c.below, ".codex/auth.json")) || (loginSetting{s}).isLogin("/elsewhere/.codex/auth.json") {
 			t.Errorf("%+v: what a login is", c)
 		}
 	}
-	if rules := (setting{spec: &spec.Spec{}, environ: []string{"HOME=/home/dev"}}).loginRules(spec.Sync{Path: "/workspace"}); len(rules) != 0 {
+	if rules := (loginSetting{setting{spec: &spec.Spec{}, environ: []string{"HOME=/home/dev"}}}).loginRules(spec.Sync{Path: "/workspace"}); len(rules) != 0 {
 		t.Errorf("rules of a tree without a home: %v", rules)
 	}
 }

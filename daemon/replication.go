@@ -55,7 +55,7 @@ type persistence struct {
 }
 
 func persistenceOf(s setting) persistence {
-	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements(), s.places(), s.loginAgents(), s.travelling()}
+	p := persistence{WorkspaceOf(s.spec), s.spec.Persistence, map[string]string{}, s.capturing(), s.misplacements(), s.places(), loginSetting{s}.loginAgents(), loginSetting{s}.travelling()}
 	get := lookup(s.environ)
 	for name := range credentials(s.spec) {
 		p.Environ[name], _ = get(name)

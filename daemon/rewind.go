@@ -20,6 +20,9 @@ import (
 // errRewinding refuses a second rewind.
 var errRewinding = errors.New("another rewind is under way")
 
+// rewinder is what the daemon does for a rewind.
+type rewinder struct{ *daemon }
+
 // Rewind takes the workspace back. It goes on when the client is gone: that may be a program
 // of a service that has to be stopped for it.
 func (d *daemon) Rewind(ctx context.Context, req control.RewindRequest, say func(string)) (control.Rewound, error) {
@@ -30,7 +33,7 @@ func (d *daemon) Rewind(ctx context.Context, req control.RewindRequest, say func
 	if err != nil {
 		return control.Rewound{}, err
 	}
-	to, err := d.rewindTo(ctx, req, say)
+	to, err := rewinder{d}.rewindTo(ctx, req, say)
 	if err != nil || req.DryRun {
 		return to.told, err
 	}
@@ -47,7 +50,7 @@ func (d *daemon) Rewind(ctx context.Context, req control.RewindRequest, say func
 		defer d.rewinding.Unlock()
 		var o outcome
 		o.err = guarded(d.log.Logger, func() (err error) {
-			o.told, err = d.rewind(e, to, talk.tell)
+			o.told, err = rewinder{d}.rewind(e, to, talk.tell)
 			return err
 		})
 		if o.err != nil {
@@ -93,7 +96,7 @@ type destination struct {
 }
 
 // rewindTo finds out what is asked for, and how the bucket differs from it.
-func (d *daemon) rewindTo(ctx context.Context, req control.RewindRequest, say func(string)) (to destination, err error) {
+func (d rewinder) rewindTo(ctx context.Context, req control.RewindRequest, say func(string)) (to destination, err error) {
 	r, done, err := d.openPast(false, say)
 	if err != nil {
 		return to, err
@@ -163,7 +166,7 @@ func wouldRewind(ctx context.Context, r inquiry.Query, x scope.Replica, newest s
 
 // rewind is the order of a rewind: services stop, the engine takes the trees back, and the
 // services start. What is under way ends with coltecd.
-func (d *daemon) rewind(e replicator, to destination, say func(string)) (told control.Rewound, err error) {
+func (d rewinder) rewind(e replicator, to destination, say func(string)) (told control.Rewound, err error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go d.rewindTalk(ctx, cancel, say)
@@ -180,7 +183,7 @@ func (d *daemon) rewind(e replicator, to destination, say func(string)) (told co
 	}
 	did, err := e.Rewind(ctx, engine.RewindOptions{
 		Generation: to.generation.Number, Replica: to.replica, Under: to.path, Say: say,
-		Before: "before-rewind-" + time.Now().UTC().Format("20060102-150405"), Text: to.text,
+		Before: "before-rewind-" + time.Now().UTC().Format("20060102T150405.000Z"), Text: to.text,
 	})
 	told.Generation, told.Before = did.Generation, did.Before.Name
 	for _, x := range did.Replicas {
@@ -192,7 +195,7 @@ func (d *daemon) rewind(e replicator, to destination, say func(string)) (told co
 }
 
 // rewindTalk says how far the trees are, and ends what is under way when coltecd ends.
-func (d *daemon) rewindTalk(ctx context.Context, end context.CancelCauseFunc, say func(string)) {
+func (d rewinder) rewindTalk(ctx context.Context, end context.CancelCauseFunc, say func(string)) {
 	last := ""
 	for {
 		seen := d.status.now()

@@ -157,7 +157,7 @@ func (d *daemon) begin(ctx context.Context) (passed bool) {
 			return nil
 		}
 		d.sup.Reached(milestoneRestore)
-		if err := d.goOn(ctx); err != nil && ctx.Err() == nil {
+		if err := (rewinder{d}).goOn(ctx); err != nil && ctx.Err() == nil {
 			d.log.Warn("services that a rewind had stopped do not start", "error", err)
 		}
 		passed = true

@@ -22,7 +22,7 @@ var stands = []supervisor.State{supervisor.Starting, supervisor.Running, supervi
 
 // standStill stops the services of the spec that run, and gives their names. Those that it
 // has stopped are noted first: should this coltecd be killed, the next one starts them.
-func (d *daemon) standStill(ctx context.Context, say func(string)) ([]string, error) {
+func (d rewinder) standStill(ctx context.Context, say func(string)) ([]string, error) {
 	var own, names []string
 	for i := range d.conf.get().spec.Services {
 		own = append(own, d.conf.get().spec.Services[i].Name)
@@ -49,7 +49,7 @@ func (d *daemon) standStill(ctx context.Context, say func(string)) ([]string, er
 
 // goOn starts the services that stand still for a rewind, in the order of the spec. One that
 // the spec has no more is forgotten.
-func (d *daemon) goOn(ctx context.Context) error {
+func (d rewinder) goOn(ctx context.Context) error {
 	names, err := d.stillFile().read()
 	for _, name := range names {
 		if failed := d.sup.Do(ctx, "start", name); !errors.As(failed, new(*supervisor.UnknownUnitError)) {
@@ -60,7 +60,7 @@ func (d *daemon) goOn(ctx context.Context) error {
 }
 
 // stillFile names the services that stand still.
-func (d *daemon) stillFile() stillFile { return stillFile(filepath.Join(d.lock.Dir(), "rewind.json")) }
+func (d rewinder) stillFile() stillFile { return stillFile(filepath.Join(d.lock.Dir(), "rewind.json")) }
 
 // stillFile is the path of a file that names services.
 type stillFile string

@@ -32,7 +32,7 @@ func newReplicator(s setting) (replicator, error) {
 	if err != nil || len(o.Replicas) == 0 {
 		return nil, err
 	}
-	k, err := s.keeper()
+	k, err := loginSetting{s}.keeper()
 	if err == nil && k != nil {
 		o.Logins = k
 	}
@@ -80,7 +80,7 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Failed: func(name string, err error) {
 			s.event(hooks.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
 		},
-		Rested: slim, IsLogin: s.isLogin, Turns: s.awaitTurns,
+		Rested: slim, IsLogin: loginSetting{s}.isLogin, Turns: s.awaitTurns,
 	}
 	misplaced := s.misplacements()
 	s = s.real()
@@ -224,7 +224,7 @@ const partials = "*.[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9
 // rules are what a replica leaves out: the replicas nested in it, what is
 // coltecd's own, and what the spec says.
 func (s setting) rules(y spec.Sync) []filter.Rule {
-	rules := s.loginRules(y)
+	rules := loginSetting{s}.loginRules(y)
 	for _, nested := range s.spec.NestedIn(y) {
 		rules = append(rules, filter.Under(nested)...)
 	}

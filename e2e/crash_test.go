@@ -80,6 +80,7 @@ var crashes = []crash{
 		"rewind:kept", "rewind:published", "rewind:committed", "place:renamed:2", "place:deleted", "git:refs", "database:placed", "restore:complete", "rewind:placed",
 	}, crashInRewind},
 	{"fork", []string{"fork:claimed", "fork:copied", "fork:published", "fork:made"}, crashInFork},
+	{"removal from the bucket", []string{"purge:held", "purge:headless", "purge:treeless", "purge:deleted", "purge:emptied"}, crashInPurge},
 	{"join of a fork", []string{"join:begun", "place:aside", "place:placed", "join:placed", "join:pushed"}, crashInJoinOfAFork},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",

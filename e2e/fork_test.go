@@ -36,7 +36,7 @@ func (m *machine) trust() {
 func (m *machine) made(env string, more ...string) (dir, said string, err error) {
 	m.t.Helper()
 	dir = filepath.Join(m.t.TempDir(), "not yet", env)
-	said, err = m.host(append([]string{"new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=" + env, "--data", "provider=Rclone"}, more...)...)
+	said, err = m.host(append([]string{"new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=" + env, "--data", "provider=Rclone", "--data", "agent_context=true"}, more...)...)
 	return dir, said, err
 }
 

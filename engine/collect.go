@@ -26,7 +26,7 @@ func (t *tenure) collectDue() bool {
 // collect looks for garbage when a day has gone by since it was last done, by
 // the store's clock, and else whether there are very many small objects. Nobody
 // waits for it.
-func (l *loop) collect(ctx context.Context) {
+func (l collecting) collect(ctx context.Context) {
 	if !l.collectDue() || ctx.Err() != nil || l.lease.Asked() != nil {
 		return
 	}
@@ -50,6 +50,9 @@ func (l *loop) collect(ctx context.Context) {
 	}
 }
 
+// collecting is what the loop does about garbage.
+type collecting struct{ *loop }
+
 // Collected is what a collection did.
 type Collected struct {
 	Kept      int // generations
@@ -61,14 +64,14 @@ type Collected struct {
 // Collect looks for garbage now, however long ago that was last done.
 func (e *Engine) Collect(ctx context.Context) (done Collected, err error) {
 	var outcome error
-	err = e.call(ctx, func() { done, outcome = e.collectAsked(ctx) })
+	err = e.call(ctx, func() { done, outcome = collecting{e.loop}.collectAsked(ctx) })
 	if err = errors.Join(err, outcome); err != nil {
 		return done, fmt.Errorf("cannot look for garbage: %w", err)
 	}
 	return done, nil
 }
 
-func (l *loop) collectAsked(ctx context.Context) (done Collected, err error) {
+func (l collecting) collectAsked(ctx context.Context) (done Collected, err error) {
 	switch {
 	case !l.writable():
 		return done, errors.Join(errors.New("this machine does not hold the lease"), l.leaseErr)
@@ -84,7 +87,7 @@ func (l *loop) collectAsked(ctx context.Context) (done Collected, err error) {
 
 // collectNow marks, sweeps what was condemned long enough ago, condemns, and
 // publishes all of it in one write of the head.
-func (l *loop) collectNow(ctx context.Context, now time.Time) (done Collected, err error) {
+func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collected, err error) {
 	head := l.lease.Head()
 	var c *collection.Run
 	repack := map[*member]map[string]int64{}
@@ -150,7 +153,7 @@ func (p *pass) collect(ctx context.Context, c *collection.Run, before time.Time)
 
 // gather brings small objects together where the tree refers to very many: who
 // comes here fetches each.
-func (l *loop) gather(ctx context.Context, many int) error {
+func (l collecting) gather(ctx context.Context, many int) error {
 	repack := map[*member]map[string]int64{}
 	passes := l.settledPasses()
 	err := l.work(ctx, func(ctx context.Context) (err error) {
@@ -185,7 +188,7 @@ func (p *pass) scattered(ctx context.Context, rules collection.Rules, many int) 
 }
 
 // repack makes a generation that refers to copies of what lies in the objects.
-func (l *loop) repack(ctx context.Context, objects map[*member]map[string]int64) error {
+func (l collecting) repack(ctx context.Context, objects map[*member]map[string]int64) error {
 	var steps []*prepared
 	for m, objects := range objects {
 		p, err := l.repackMember(ctx, m, objects)
@@ -205,7 +208,7 @@ func (l *loop) repack(ctx context.Context, objects map[*member]map[string]int64)
 }
 
 // repackMember prepares the part of one replica; nil when there is nothing to do.
-func (l *loop) repackMember(ctx context.Context, m *member, objects map[string]int64) (next *prepared, err error) {
+func (l collecting) repackMember(ctx context.Context, m *member, objects map[string]int64) (next *prepared, err error) {
 	if len(objects) == 0 || m.vanished() || m.report.origin.plain != nil { // what is adopted is recorded step by step
 		return nil, nil
 	}
@@ -247,7 +250,7 @@ func (p *pass) repack(ctx context.Context, head *store.Head, objects map[string]
 
 // publishCollection writes the log of what is kept, and the head that names it
 // and what is condemned.
-func (l *loop) publishCollection(ctx context.Context, head *store.Head, c *collection.Run) error {
+func (l collecting) publishCollection(ctx context.Context, head *store.Head, c *collection.Run) error {
 	rewrite := func(*store.Head) {}
 	if c.Compacts() {
 		var err error

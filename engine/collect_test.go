@@ -138,7 +138,7 @@ func (b *box) do(collect bool) error {
 	if collect && b.e.writable() {
 		now, err := b.e.lease.StoreTime(b.y.t.Context())
 		if err == nil {
-			_, err = b.e.collectNow(b.y.t.Context(), now)
+			_, err = collecting{b.e.loop}.collectNow(b.y.t.Context(), now)
 		}
 		return err
 	}
@@ -316,7 +316,7 @@ func (y *yard) history(steps int) error {
 			y.faults = y.takenOverAt(a)
 		case 4, 5:
 			if a.e.writable() {
-				_ = a.e.gather(y.t.Context(), 2)
+				_ = collecting{a.e.loop}.gather(y.t.Context(), 2)
 				y.note(a.e)
 			}
 		}

@@ -159,7 +159,7 @@ func (m *model) savesApart() {
 		}
 	}
 	m.drive(p.run, "gathers", func(e *Engine) {
-		if err := e.gather(context.Background(), 2); err != nil {
+		if err := (collecting{e.loop}).gather(context.Background(), 2); err != nil {
 			m.say("not gathered: %v", err)
 		}
 	})

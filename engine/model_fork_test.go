@@ -603,7 +603,7 @@ func (g *grove) collect(s *stem) {
 	now, err := s.e.lease.StoreTime(context.Background())
 	must(err)
 	for range 2 {
-		if _, err := s.e.collectNow(context.Background(), now); err != nil {
+		if _, err := (collecting{s.e.loop}).collectNow(context.Background(), now); err != nil {
 			g.say("%s: %v", s.env, err)
 		}
 		g.pass(4 * 24 * time.Hour)

@@ -210,7 +210,7 @@ func TestGatherKeepsWhatIsPending(t *testing.T) {
 	a.e.rules.Small = eager
 	a.e.members[0].report.here.AddCount(account.Deferred, 7, "")
 	generation := a.e.lease.Head().Generation
-	if err := a.e.gather(t.Context(), 2); err != nil {
+	if err := (collecting{a.e.loop}).gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	if n := a.e.members[0].report.here.Count(); n != 7 || a.e.lease.Head().Generation != generation+1 {
@@ -235,7 +235,7 @@ func TestGatherElsewhere(t *testing.T) {
 	hop(a, b)
 	hop(b, a)
 	a.e.rules.Small = eager
-	if err := a.e.gather(t.Context(), 2); err != nil {
+	if err := (collecting{a.e.loop}).gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	y.note(a.e)
@@ -275,7 +275,7 @@ func TestGatherOfNoTree(t *testing.T) {
 	}
 	a.e.rules.Small = eager
 	generation := a.e.lease.Head().Generation
-	if err := a.e.gather(t.Context(), 2); err != nil {
+	if err := (collecting{a.e.loop}).gather(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(a.dir); err == nil || a.e.lease.Head().Generation != generation {

@@ -29,7 +29,7 @@ func (e *Engine) Once(ctx context.Context) error {
 	}
 	if e.writable() && e.now().Sub(collection.Last(e.lease.Head())) > collection.Overdue {
 		e.stepLease(evCollect{0})
-		e.collect(ctx)
+		collecting{e.loop}.collect(ctx)
 	}
 	last := e.finish() // what failed before may be done by that
 	if last == nil && e.writers() {
@@ -90,7 +90,7 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 // round does everything that is due, once, and what nobody waits for.
 func (l *loop) round(ctx context.Context) {
 	l.cycles(ctx)
-	l.collect(ctx)
+	collecting{l}.collect(ctx)
 }
 
 // cycles does everything that somebody may wait for.

@@ -35,7 +35,7 @@ type stored struct {
 // reachable says what of the host's secrets opens the remotes of a spec that a template has
 // just made from what the user said; others are not looked for. What the folder's own
 // fnox.toml would have this host do is an error: nobody was asked.
-func (p *program) reachable(c *cli.Context, folder string, sp *spec.Spec) (secret.Values, error) {
+func (p maker) reachable(c *cli.Context, folder string, sp *spec.Spec) (secret.Values, error) {
 	h, err := p.held(c, folder, sp, nil)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (p *program) reachable(c *cli.Context, folder string, sp *spec.Spec) (secre
 
 // found looks for the newest generation of the workspace of a spec that a template made from
 // what the user said; Close its reader. nil without an error: the bucket has none.
-func (p *program) found(ctx context.Context, sp *spec.Spec, values secret.Values) (*stored, error) {
+func (p maker) found(ctx context.Context, sp *spec.Spec, values secret.Values) (*stored, error) {
 	r, _, err := p.reader(sp, values)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (e *stored) record(ctx context.Context) (*scaffold.Record, error) {
 // answersThere reads what the workspace was made from on the machine that had it before; nil
 // where there is nothing to be had, which is said. What is wrong with the bucket is no error of
 // who makes a workspace: it is made from what was typed.
-func (p *program) answersThere(c *cli.Context, folder string, i *interview, sp *spec.Spec) *scaffold.Record {
+func (p maker) answersThere(c *cli.Context, folder string, i *interview, sp *spec.Spec) *scaffold.Record {
 	if _, err := scaffold.ReadRecord(folder); err == nil || !(&workspace{folder, sp}).hasBucket() {
 		return nil
 	}
@@ -137,7 +137,7 @@ func (p *program) answersThere(c *cli.Context, folder string, i *interview, sp *
 }
 
 // notLooked says why the bucket was not asked, or gave no answer.
-func (p *program) notLooked(id string, err error) {
+func (p maker) notLooked(id string, err error) {
 	var lost *secret.MissingError
 	if errors.As(err, &lost) {
 		is, more := "is", ""

@@ -33,7 +33,7 @@ var codes = []struct {
 	{cmdline.CodeOK, "done, and nothing needs attention"},
 	{cmdline.CodeFailed, "failed, or something needs attention"},
 	{cmdline.CodeUsage, "wrong usage"},
-	{cmdline.CodeOnlyHere, "down: the container is stopped, but something is in the folder only, or may be; what is known of it is named"},
+	{cmdline.CodeOnlyHere, "down: the container is stopped, but something is in the folder only, or may be; what is known of it is named; rm: so nothing was removed"},
 	{cmdline.CodeTimeout, "up: not restored within --timeout; it continues in the background"},
 	{cmdline.CodeKept, "down: the container is stopped and everything is in the bucket, but the lease could not be given back; another machine waits until it runs out"},
 	{cmdline.CodeUntrusted, "nothing was done: the workspace asks something of this host that you have not agreed to; coltec trust does"},
@@ -71,7 +71,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdNew(p), cmdInit(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p), cmdFork(p), cmdJoin(p), cmdAgents(p),
-			cmdUp(p), cmdDown(p), cmdHop(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
+			cmdUp(p), cmdDown(p), cmdHop(p), cmdRm(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
 			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdCompare(p), cmdRewind(p), cmdConflicts(p), cmdSync(p), cmdGC(p),
 			cmdVersion(p), cmdline.CompletionCommand("coltec", p.out), cmdline.ManCommand(p.out, manual()),
 		},

@@ -22,6 +22,9 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
+// lister shows workspaces.
+type lister struct{ *program }
+
 func cmdLs(p *program) *cli.Command {
 	return &cli.Command{
 		Name:        "ls",
@@ -34,11 +37,11 @@ func cmdLs(p *program) *cli.Command {
 			cmdline.WideFlag(),
 			&cli.DurationFlag{Name: "wait", Usage: "give the bucket this `DURATION` to answer", Value: answerPatience},
 		}, secretFlags()...),
-		Action: func(c *cli.Context) error { return p.ls(c) },
+		Action: func(c *cli.Context) error { return lister{p}.ls(c) },
 	}
 }
 
-func (p *program) ls(c *cli.Context) error {
+func (p lister) ls(c *cli.Context) error {
 	named := c.Args().Present()
 	var asked string
 	if named {
@@ -72,7 +75,7 @@ func (p *program) ls(c *cli.Context) error {
 }
 
 // notShown says what is missing from the rows, and why.
-func (p *program) notShown(what string, err error) {
+func (p lister) notShown(what string, err error) {
 	if err == nil {
 		return
 	}
@@ -82,7 +85,7 @@ func (p *program) notShown(what string, err error) {
 	}
 }
 
-func (p *program) printRows(c *cli.Context, rows []fleet.Row) error {
+func (p lister) printRows(c *cli.Context, rows []fleet.Row) error {
 	if c.Bool("json") {
 		return p.printJSON(append([]fleet.Row{}, rows...)) // [] and not null
 	}
@@ -153,7 +156,7 @@ const (
 
 // bucketFleet reads the heads in the bucket of the named workspace, of the one in
 // the current folder, or of the first one here whose secrets are at hand.
-func (p *program) bucketFleet(c *cli.Context, named string, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
+func (p lister) bucketFleet(c *cli.Context, named string, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
 	ctx := c.Context
 	var refused error
 	folders := []string{named} // "" is the current one
@@ -201,7 +204,7 @@ const headsAtOnce = 32
 var errNoRemote = errors.New("the workspace keeps nothing in a bucket")
 
 // openHead opens the root of the remote that has the workspace's head.
-func (p *program) openHead(ctx context.Context, c *cli.Context, w *workspace) (*rclone.Remote, error) {
+func (p lister) openHead(ctx context.Context, c *cli.Context, w *workspace) (*rclone.Remote, error) {
 	if !w.hasBucket() {
 		return nil, errNoRemote
 	}

@@ -24,6 +24,9 @@ import (
 	"github.com/coltec/coltec/pkg/spec"
 )
 
+// maker makes workspaces of templates and answers.
+type maker struct{ *program }
+
 func cmdNew(p *program) *cli.Command {
 	return &cli.Command{
 		Name:      "new",
@@ -38,11 +41,11 @@ func cmdNew(p *program) *cli.Command {
 		}, secretFlags()...),
 		Description: `A workspace that is in the bucket already, with another machine, is made as it is there: what is not answered here is as
 it was answered there. Secrets are looked for only to read that, or what is forked.`,
-		Action: func(c *cli.Context) error { return p.newWorkspace(c) },
+		Action: func(c *cli.Context) error { return maker{p}.newWorkspace(c) },
 	}
 }
 
-func (p *program) newWorkspace(c *cli.Context) error {
+func (p maker) newWorkspace(c *cli.Context) error {
 	folder, err := filepath.Abs(c.Args().First())
 	if err != nil {
 		return err
@@ -80,7 +83,7 @@ type madeNew struct {
 
 // makeNew makes a workspace of a template and answers, which are asked for where they are
 // missing.
-func (p *program) makeNew(c *cli.Context, folder string, given map[string]string) (*madeNew, error) {
+func (p maker) makeNew(c *cli.Context, folder string, given map[string]string) (*madeNew, error) {
 	ref := c.String("template")
 	t, err := carried.Open(ref, ".")
 	if err != nil {
@@ -105,7 +108,7 @@ func (p *program) makeNew(c *cli.Context, folder string, given map[string]string
 		return nil, err
 	}
 	if of := c.String("fork"); of != "" {
-		if err := (forks{p}).ofTemplate(c, of, d); err != nil {
+		if err := (forks{p.program}).ofTemplate(c, of, d); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +130,7 @@ type drawn struct {
 }
 
 // drawn renders a workspace, and refuses one that cannot be in the folder.
-func (p *program) drawn(folder, ref string, t *scaffold.Template, answers scaffold.Answers) (*drawn, error) {
+func (p maker) drawn(folder, ref string, t *scaffold.Template, answers scaffold.Answers) (*drawn, error) {
 	tree, err := t.Render(answers)
 	if err != nil {
 		return nil, err
@@ -142,7 +145,7 @@ func (p *program) drawn(folder, ref string, t *scaffold.Template, answers scaffo
 // answer gets the answers of a new workspace, those that it had on another machine included;
 // typed is what the template makes of those alone that were given here. A fork has none
 // elsewhere.
-func (p *program) answer(c *cli.Context, folder, ref string, i *interview) (answers scaffold.Answers, typed rendered, err error) {
+func (p maker) answer(c *cli.Context, folder, ref string, i *interview) (answers scaffold.Answers, typed rendered, err error) {
 	if answers, err = i.names(); err != nil {
 		return nil, typed, err
 	}
@@ -170,14 +173,20 @@ func (p *program) answer(c *cli.Context, folder, ref string, i *interview) (answ
 }
 
 // takeOver takes the answers of another machine, and says what is another there.
-func (p *program) takeOver(i *interview, record *scaffold.Record, id, ref string) {
+func (p maker) takeOver(i *interview, record *scaffold.Record, id, ref string) {
 	for _, line := range i.take(record) {
 		p.say("note: %s", line)
 	}
-	if len(i.theirs) > 0 {
-		p.say("%s is in the bucket: what you did not answer is as there: %s", id, strings.Join(slices.Sorted(maps.Keys(i.theirs)), ", "))
-	}
 	t := i.template
+	asked := maps.Clone(i.theirs)
+	for _, q := range t.Questions() {
+		if q.Before != nil { // nobody is asked
+			delete(asked, q.Name)
+		}
+	}
+	if len(asked) > 0 {
+		p.say("%s is in the bucket: what you did not answer is as there: %s", id, strings.Join(slices.Sorted(maps.Keys(asked)), ", "))
+	}
 	switch {
 	case record.Template != ref && path.Base(record.Template) != path.Base(ref):
 		p.say("note: it was made from template %s there, and here from %s: --template says which", printable(oneLine(record.Template)), ref)

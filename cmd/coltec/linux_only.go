@@ -35,12 +35,21 @@ type forks struct{ *program }
 func (forks) ofTemplate(*cli.Context, string, *drawn) error { return onlyLinux("fork") }
 
 // answersThere has none: what a bucket holds is not read here.
-func (p *program) answersThere(_ *cli.Context, _ string, _ *interview, sp *spec.Spec) *scaffold.Record {
+func (p maker) answersThere(_ *cli.Context, _ string, _ *interview, sp *spec.Spec) *scaffold.Record {
 	if (&workspace{spec: sp}).hasBucket() {
 		p.say("note: the bucket was not looked at for what %s answered on another machine: coltec reads it on Linux alone", sp.ID())
 	}
 	return nil
 }
+
+// purging is never done here.
+type purging struct{}
+
+func (remover) inBucket(*cli.Context, *removal) (*purging, error) {
+	return nil, onlyLinux("rm --purge")
+}
+func (*purging) show()                       {}
+func (*purging) purge(context.Context) error { return onlyLinux("rm --purge") }
 
 // journey is never made here.
 type journey struct{}

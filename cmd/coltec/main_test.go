@@ -114,10 +114,14 @@ func TestReadmeLoop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, ok := bytes.Cut(readme, []byte("```bash\n"))
-	block, _, ok2 := bytes.Cut(block, []byte("```\n"))
-	if !ok || !ok2 || !bytes.Contains(block, []byte("cs.sh new")) {
-		t.Fatalf("the README has no such block: %s", block)
+	var block []byte
+	for rest, ok := readme, true; !bytes.Contains(block, []byte("cs.sh new")); {
+		if _, rest, ok = bytes.Cut(rest, []byte("```bash\n")); !ok {
+			t.Fatal("the README has no block with cs.sh new")
+		}
+		if block, rest, ok = bytes.Cut(rest, []byte("```\n")); !ok {
+			t.Fatal("a block of the README has no end")
+		}
 	}
 	dir := filepath.Join(t.TempDir(), "a folder")
 	script, err := os.ReadFile("../../scripts/cs.sh")

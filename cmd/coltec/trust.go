@@ -194,7 +194,14 @@ func oneLine(s string) string {
 
 // askYes asks a person; only a word for yes is one.
 func (p *program) askYes(ctx context.Context, in *os.File, question string) (bool, error) {
-	fmt.Fprintf(p.err, "%s [y/N] ", question)
+	line, err := p.askLine(ctx, in, question+" [y/N] ")
+	answer := strings.ToLower(line)
+	return answer == "y" || answer == "yes", err
+}
+
+// askLine asks a person for a line, which comes without spaces around it.
+func (p *program) askLine(ctx context.Context, in *os.File, question string) (string, error) {
+	fmt.Fprint(p.err, question)
 	type line struct {
 		text string
 		err  error
@@ -207,13 +214,12 @@ func (p *program) askYes(ctx context.Context, in *os.File, question string) (boo
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(p.err)
-		return false, context.Cause(ctx)
+		return "", context.Cause(ctx)
 	case l := <-got:
 		if l.err != nil && !errors.Is(l.err, io.EOF) {
-			return false, fmt.Errorf("cannot read the answer: %w", l.err)
+			return "", fmt.Errorf("cannot read the answer: %w", l.err)
 		}
-		answer := strings.ToLower(strings.TrimSpace(l.text))
-		return answer == "y" || answer == "yes", nil
+		return strings.TrimSpace(l.text), nil
 	}
 }
 

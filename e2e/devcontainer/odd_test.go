@@ -10,11 +10,14 @@ import (
 
 // oddNames are of folders that Docker, the dev container CLI, YAML or a shell might take for
 // something else.
-var oddNames = []string{"a,b", "x,readonly", "s p", "it's", `q"q`, "e=f", "c:d", "-dash", "ü☃", "$HOME", "100%", "a#b", `back\slash`}
+var oddNames = []string{"a,b", "x,readonly", "s p", "it's", `q"q`, "c:d", "-dash", "ü☃", "$HOME", "100%", "a#b", `back\slash`}
 
 // In a folder with a comma in its path nothing came up, or something else was mounted.
 func TestOddFolders(t *testing.T) {
 	g := newGround(t)
+	if out, err := g.up(g.make("odd/e=f", "odd")); err == nil || !strings.Contains(out, "has an equals sign in its path") {
+		t.Errorf("a folder that the CLI cannot find: %v\n%s", err, out)
+	}
 	for i, name := range oddNames {
 		t.Run(name, func(t *testing.T) {
 			at := &ground{t: t, root: g.root, dir: g.dir, server: g.server, env: g.env}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 )
@@ -88,8 +89,9 @@ type Credential struct {
 	Path string `yaml:"path" json:"path"`
 }
 
-// all are the known agents in order of their names.
-var all = mustRead()
+// all are the known agents in order of their names. They are read when somebody first asks:
+// most programs that have this package in them never do, and to read them costs 600 kB.
+var all = sync.OnceValue(mustRead)
 
 // mustRead reads what is embedded, which a test has read before.
 func mustRead() []Agent {
@@ -124,11 +126,11 @@ func parse(body []byte) (a Agent, err error) {
 }
 
 // All are the known agents, in order of their names.
-func All() []Agent { return slices.Clone(all) }
+func All() []Agent { return slices.Clone(all()) }
 
 // Names are their names.
 func Names() (names []string) {
-	for _, a := range all {
+	for _, a := range all() {
 		names = append(names, a.Name)
 	}
 	return names
@@ -136,11 +138,11 @@ func Names() (names []string) {
 
 // Find finds a known agent by its name.
 func Find(name string) (Agent, bool) {
-	i := slices.IndexFunc(all, func(a Agent) bool { return a.Name == name })
+	i := slices.IndexFunc(all(), func(a Agent) bool { return a.Name == name })
 	if i < 0 {
 		return Agent{}, false
 	}
-	return all[i], true
+	return all()[i], true
 }
 
 // Of is whose file a path below the home is, of those agents: the name of the agent and, where
@@ -162,7 +164,7 @@ func Of(list []Agent, name string) (agent, talk string) {
 }
 
 // identity is how agents number conversations.
-var identity = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+var identity = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$`) })
 
 // calledBy is what the conversation in a file is called that a pattern matches: what stands for
 // its last element with a star, or the number in that. A database has several.
@@ -177,7 +179,7 @@ func calledBy(pattern, name string) (called string, is bool) {
 		}
 	}
 	called = strings.TrimSuffix(called, path.Ext(name))
-	if number := identity.FindString(called); number != "" {
+	if number := identity().FindString(called); number != "" {
 		called = number
 	}
 	return called, true
@@ -223,7 +225,7 @@ func Exclude(list []Agent, named []string) (patterns []string) {
 			paths = append(paths, l.Path)
 		}
 	}
-	for _, a := range all { // also of those that are not listed
+	for _, a := range all() { // also of those that are not listed
 		paths = append(paths, a.Logins...)
 	}
 	for _, a := range list {

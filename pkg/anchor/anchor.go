@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -125,11 +126,14 @@ func Number(path string) (fd int, below string, ok bool) {
 	return fd, below, err == nil
 }
 
-var held = regexp.MustCompile(`/proc/self/fd/[0-9]+`)
+var held = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/proc/self/fd/[0-9]+`) })
 
 // Plain writes paths of [At] in a text as those that they are open at.
 func Plain(text string) string {
-	return held.ReplaceAllStringFunc(text, func(path string) string {
+	if !strings.Contains(text, "/proc/self/fd/") {
+		return text // as most are
+	}
+	return held().ReplaceAllStringFunc(text, func(path string) string {
 		if name, err := os.Readlink(path); err == nil {
 			return name
 		}
@@ -152,7 +156,7 @@ func OneLine(err error) string {
 // Told is an error whose text is [Plain] as of now, for who closes the directory before
 // anybody reads it.
 func Told(err error) error {
-	if err == nil || !held.MatchString(err.Error()) {
+	if err == nil || Plain(err.Error()) == err.Error() {
 		return err
 	}
 	return &told{Plain(err.Error()), err}

@@ -255,9 +255,13 @@ func (t Tools) filter(s string) string {
 	return s
 }
 
-// Takes is why the client cannot bring a folder up; nil: it can. The dev container CLI looks for
-// its container by the folder's path, which Podman takes for a list of filters.
+// Takes is why a folder cannot be brought up; nil: it can. The dev container CLI looks for its
+// container by a label with the folder's path. Podman takes that for a list of filters, and where
+// the path has an equals sign the CLI waits for ever for a container that has begun.
 func (t Tools) Takes(folder string) error {
+	if strings.Contains(folder, "=") {
+		return hint.Wrap(fmt.Errorf("the folder %q has an equals sign in its path, and the dev container CLI cannot find a container by that", folder), "give the folder another name")
+	}
 	if t.Podman() && field(folder) != folder {
 		return hint.Wrap(fmt.Errorf("the folder %q has a comma, a quote or a line break in its path, and Podman cannot find a container by that", folder), "give the folder another name, or use Docker")
 	}

@@ -8,12 +8,13 @@ import (
 	"testing"
 )
 
-// Podman takes a filter for a list of them, and the dev container CLI does not know that.
+// Podman takes a filter for a list of them, and the dev container CLI does not know that. With
+// an equals sign in the path the CLI waited for ever.
 func TestTakes(t *testing.T) {
-	for folder, odd := range map[string]bool{"/p/a,b": true, `/p/q"q`: true, "/p/a\nb": true, "/p/s p": false, "/p/it's=c:d": false} {
+	for folder, odd := range map[string]bool{"/p/a,b": true, `/p/q"q`: true, "/p/a\nb": true, "/p/s p": false, "/p/it's:c": false, "/p/e=f": true} {
 		for _, client := range []string{"docker", "podman"} {
 			tools := Tools{Docker: "/usr/bin/" + client}
-			if err := tools.Takes(folder); (err != nil) != (odd && client == "podman") {
+			if err := tools.Takes(folder); (err != nil) != (odd && (client == "podman" || strings.Contains(folder, "="))) {
 				t.Errorf("%s, %q: %v", client, folder, err)
 			}
 			label := "label=devcontainer.local_folder=" + folder

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // wrongMost is how much is said of one repository.
@@ -101,8 +102,8 @@ type findings struct {
 func (f *findings) add(line string) {
 	line = oneLine(line)
 	switch {
-	case line == "", aside.MatchString(line):
-	case oddly.MatchString(line):
+	case line == "", aside().MatchString(line):
+	case oddly().MatchString(line):
 		f.odd++
 	case !slices.Contains(f.wrong, line):
 		f.wrong = append(f.wrong, line)
@@ -113,6 +114,8 @@ func (f *findings) add(line string) {
 // are as they were written; aside is what it says beside that, and what goes on from the line
 // before.
 var (
-	oddly = regexp.MustCompile(`^(error|warning) in (tree|commit|tag|blob) [0-9a-f]+: `)
-	aside = regexp.MustCompile(`^(notice|warning): |^to (tree|commit|tag|blob) `)
+	oddly = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(error|warning) in (tree|commit|tag|blob) [0-9a-f]+: `)
+	})
+	aside = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(notice|warning): |^to (tree|commit|tag|blob) `) })
 )

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -222,7 +223,9 @@ type talkback struct {
 	last  []string
 }
 
-var counted = regexp.MustCompile(`^(?:Writing|Indexing|Compressing) objects: +\d+% \((\d+)/(\d+)\)`)
+var counted = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:Writing|Indexing|Compressing) objects: +\d+% \((\d+)/(\d+)\)`)
+})
 
 func (t *talkback) Write(p []byte) (int, error) {
 	t.seen.Add(int64(len(p)))
@@ -238,7 +241,7 @@ func (t *talkback) Write(p []byte) (int, error) {
 }
 
 func (t *talkback) line(text string) {
-	if m := counted.FindStringSubmatch(text); m != nil {
+	if m := counted().FindStringSubmatch(text); m != nil {
 		done, _ := strconv.ParseInt(m[1], 10, 64)
 		total, _ := strconv.ParseInt(m[2], 10, 64)
 		if t.told != nil {

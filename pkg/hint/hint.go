@@ -4,8 +4,8 @@ package hint
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+	"unicode"
 )
 
 // hinted is an error with one next step.
@@ -61,12 +61,17 @@ func Sentence(err error) string {
 	return strings.Join(append([]string{err.Error()}, Of(err)...), "; ")
 }
 
-// plainWord is what a shell takes as one word, and as it is.
-var plainWord = regexp.MustCompile(`^[\pL\pN@%+=:,./_][\pL\pN@%+=:,./_-]*$`)
+// plainWord reports whether a shell takes a name as one word, and as it is.
+func plainWord(name string) bool {
+	odd := func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsNumber(c) && !strings.ContainsRune("@%+=:,./_-", c)
+	}
+	return name != "" && name[0] != '-' && !strings.ContainsFunc(name, odd)
+}
 
 // Word is a name as a person can paste it into a shell, for the commands that next steps name.
 func Word(name string) string {
-	if plainWord.MatchString(name) {
+	if plainWord(name) {
 		return name
 	}
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"

@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/localfs"
@@ -56,15 +55,14 @@ func Find(files localfs.FileSystem, dir string) Kind {
 	return ""
 }
 
-var currentLine = regexp.MustCompile(`^MANIFEST-[0-9]{6,20}\n$`)
-
 // manifestOf is the manifest that CURRENT names; a name that nothing has where it names none.
 func manifestOf(files localfs.FileSystem, dir string) string {
-	line := string(head(files, localfs.Join(dir, "CURRENT"), 64))
-	if !currentLine.MatchString(line) {
+	name, whole := strings.CutSuffix(string(head(files, localfs.Join(dir, "CURRENT"), 64)), "\n")
+	number, is := strings.CutPrefix(name, "MANIFEST-")
+	if !whole || !is || len(number) < 6 || len(number) > 20 || strings.Trim(number, "0123456789") != "" {
 		return "MANIFEST-"
 	}
-	return strings.TrimSuffix(line, "\n")
+	return name
 }
 
 // head reads the first bytes of a file; none where it cannot be read.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -38,15 +37,23 @@ func readAnswer(msg string) (answer, bool) {
 	return answer{r.StatusCode, r.Header}, true
 }
 
-// plainTag is the ETag of content that came in one piece, an MD5, or in parts.
-var plainTag = regexp.MustCompile(`^(?:W/)?"?([0-9A-Fa-f]{32}(?:-\d+)?)"?$`)
+// plainTag is what an ETag says of content that came in one piece, an MD5, or in parts; "" for
+// another one.
+func plainTag(etag string) string {
+	tag := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(etag, "W/"), `"`), `"`)
+	sum, parts, inParts := strings.Cut(tag, "-")
+	if len(sum) != 32 || strings.Trim(sum, "0123456789abcdefABCDEF") != "" || inParts && (parts == "" || strings.Trim(parts, "0123456789") != "") {
+		return ""
+	}
+	return strings.ToLower(tag)
+}
 
 // tag is the ETag that a store named; "" for none. One that is no MD5 counts only
 // beside a store's own headers: a web server gives its pages one too.
 func (a answer) tag() string {
 	etag := a.header.Get("ETag")
-	if m := plainTag.FindStringSubmatch(etag); m != nil {
-		return strings.ToLower(m[1])
+	if tag := plainTag(etag); tag != "" {
+		return tag
 	}
 	if a.marked() {
 		return strings.Trim(etag, `"`)

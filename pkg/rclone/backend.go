@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -74,8 +73,14 @@ func (b Backend) options() (map[string]string, error) {
 	return all, nil
 }
 
-// secretName matches the names of options and variables that hold credentials.
-var secretName = regexp.MustCompile(`(?i)(secret|pass|token|key|auth|credential|sas_url|cookie|(^|_)sse)`)
+// secretWords are in the names of options and variables that hold credentials.
+var secretWords = []string{"secret", "pass", "token", "key", "auth", "credential", "sas_url", "cookie", "_sse"}
+
+// isSecretName reports whether an option or a variable of that name holds a credential.
+func isSecretName(name string) bool {
+	name = "_" + strings.ToLower(name)
+	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) })
+}
 
 // secrets returns the values of options that must not be shown.
 func (b Backend) secrets(options map[string]string) []string {
@@ -83,7 +88,7 @@ func (b Backend) secrets(options map[string]string) []string {
 	for name, value := range options {
 		// Words as short as "true" are no credentials, and hiding them would
 		// make holes in every sentence.
-		if secretName.MatchString(name) && len(value) > 5 {
+		if isSecretName(name) && len(value) > 5 {
 			values = append(values, value)
 		}
 	}

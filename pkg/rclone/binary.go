@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
@@ -112,11 +113,11 @@ func Check(ctx context.Context, path string) (Binary, error) {
 
 // versionLine is the first line of `rclone version`; a pre-release carries a
 // suffix and counts as its version, a Debian build reads "v1.60.1-DEV".
-var versionLine = regexp.MustCompile(`(?m)^rclone v(\d+)\.(\d+)(?:\.(\d+))?`)
+var versionLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^rclone v(\d+)\.(\d+)(?:\.(\d+))?`) })
 
 // parseVersion reads what `rclone version` printed.
 func parseVersion(out string) (v Version, ok bool) {
-	m := versionLine.FindStringSubmatch(out)
+	m := versionLine().FindStringSubmatch(out)
 	if m == nil {
 		return v, false
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,8 +32,11 @@ var passedFor = map[string][]string{
 	},
 }
 
-// backendName is what fits into a variable's name and a remote's.
-var backendName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+// isBackendName reports whether a name fits into a variable's name and a remote's.
+func isBackendName(name string) bool {
+	const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	return name != "" && strings.Contains(first, name[:1]) && strings.Trim(name, first+"_-") == ""
+}
 
 // environment returns the whole environment of an rclone that knows these back
 // ends and nothing else, sorted, and the values in it that nobody may see.
@@ -46,7 +48,7 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 		"RCLONE_LOCAL_ENCODING": "Raw",
 	}
 	for _, b := range backends {
-		if !backendName.MatchString(b.Name) {
+		if !isBackendName(b.Name) {
 			return nil, nil, configError(fmt.Errorf("%q cannot be the name of a remote", b.Name), "use letters, digits, - and _")
 		}
 		options, err := b.options()
@@ -71,7 +73,7 @@ func environment(backends []Backend, env Lookup) (environ []string, secrets []st
 	for _, name := range inherited(backends) {
 		if value, set := env(name); set && value != "" {
 			vars[name] = value
-			if secretName.MatchString(name) {
+			if isSecretName(name) {
 				secrets = append(secrets, value)
 			}
 		}
@@ -138,7 +140,7 @@ func identity(bin Binary, b Backend, root string) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%s\n", bin.Version, b.Type, path)
 	for _, name := range slices.Sorted(maps.Keys(b.Options)) {
-		if !secretName.MatchString(name) {
+		if !isSecretName(name) {
 			fmt.Fprintf(h, "%s=%q\n", name, b.Options[name])
 		}
 	}

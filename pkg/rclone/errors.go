@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/coltec/coltec/pkg/hint"
 )
@@ -293,11 +294,13 @@ var phrases = []struct {
 }
 
 var (
-	apiCode    = regexp.MustCompile(`api error ([A-Za-z0-9]+)`)
-	statusCode = regexp.MustCompile(`(?:StatusCode: |HTTP error |status code )(\d{3})`)
+	apiCode    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`api error ([A-Za-z0-9]+)`) })
+	statusCode = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:StatusCode: |HTTP error |status code )(\d{3})`) })
 	// noise is what helps nobody: identifiers of a request, how often it was tried,
 	// and of one that got no answer the address of the object, which the error names.
-	noise = regexp.MustCompile(`,? ?(?:RequestID|HostID): ?[^,]*|exceeded maximum number of attempts, \d+, |https response error StatusCode: 0, |request send failed, \w+ "[^"]*": `)
+	noise = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`,? ?(?:RequestID|HostID): ?[^,]*|exceeded maximum number of attempts, \d+, |https response error StatusCode: 0, |request send failed, \w+ "[^"]*": `)
+	})
 )
 
 // exits sorts rclone's exit codes where its words do not help.
@@ -310,12 +313,12 @@ func classify(msg string, exit int) Class {
 	if otherRegion(msg) {
 		return WrongRegion
 	}
-	if m := apiCode.FindStringSubmatch(msg); m != nil {
+	if m := apiCode().FindStringSubmatch(msg); m != nil {
 		if class, known := s3Codes[m[1]]; known {
 			return class
 		}
 	}
-	if m := statusCode.FindStringSubmatch(msg); m != nil {
+	if m := statusCode().FindStringSubmatch(msg); m != nil {
 		code, _ := strconv.Atoi(m[1]) // three digits
 		if class, known := statuses[code]; known {
 			return class

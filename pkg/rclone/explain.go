@@ -178,7 +178,7 @@ func (r *Remote) explain(e *Error, msg string) {
 	case e.Class == Unauthorized && (strings.Contains(msg, "api error AccessDenied") || strings.Contains(msg, "api error Forbidden")) && rights[e.Op] != "":
 		e.step = rightsStep(e.Op)
 	case e.Class != WrongRegion: // which has its own
-		if m := apiCode.FindStringSubmatch(msg); m != nil && s3Codes[m[1]] == e.Class && e.step == "" {
+		if m := apiCode().FindStringSubmatch(msg); m != nil && s3Codes[m[1]] == e.Class && e.step == "" {
 			e.step = codeSteps[m[1]]
 		}
 	}

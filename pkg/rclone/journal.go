@@ -155,7 +155,7 @@ const maxText = 600
 
 // tidy makes one short, printable line of rclone's words.
 func tidy(msg string) string {
-	msg = strings.ReplaceAll(noise.ReplaceAllString(msg, ""), ", , ", ", ")
+	msg = strings.ReplaceAll(noise().ReplaceAllString(msg, ""), ", , ", ", ")
 	msg = strings.Join(strings.Fields(strings.Map(func(c rune) rune {
 		if unicode.IsPrint(c) || unicode.IsSpace(c) {
 			return c

@@ -2,7 +2,6 @@ package rclone
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -10,9 +9,11 @@ import (
 // optionName is the one name that rclone takes all spellings of an option for.
 func optionName(given string) string { return strings.ToLower(strings.ReplaceAll(given, "-", "_")) }
 
-// anOption matches the name of an option. One with a dot (override.x, global.x) sets what
-// rclone's flags set.
-var anOption = regexp.MustCompile(`^[a-z0-9_]+$`)
+// isOption reports whether that can be the name of an option. One with a dot (override.x,
+// global.x) sets what rclone's flags set.
+func isOption(name string) bool {
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
+}
 
 // onServer are the options that name commands of an SFTP server, which are no programs here.
 const onServer = "server_command md5sum_command sha1sum_command crc32sum_command sha256sum_command blake3sum_command xxh3sum_command xxh128sum_command"
@@ -59,7 +60,7 @@ func checkOption(backend, given string) error {
 	switch name := optionName(given); {
 	case name == "type": // else it decides what the other options mean
 		return configError(fmt.Errorf("the remote %q has a type among its options", backend), "write the type beside the options, not among them")
-	case !anOption.MatchString(name):
+	case !isOption(name):
 		return configError(fmt.Errorf("the remote %q has %q among its options, which is not an option of a back end", backend, given), "")
 	}
 	return nil

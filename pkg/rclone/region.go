@@ -3,26 +3,37 @@ package rclone
 import (
 	"net/http"
 	"regexp"
+	"strings"
+	"sync"
 )
 
 // What stores say of a request that was signed for another region than theirs. The code
 // is one that also speaks of keys; AWS has no host for the region "auto".
 var (
-	regionWords    = regexp.MustCompile(`api error (?:AuthorizationHeaderMalformed|SignatureDoesNotMatch): [^\n]*(?i:\bregion\b|unexpected scope)`)
-	noRegion       = regexp.MustCompile(`lookup (?:[^ ]+\.)?s3[.-]auto\.[^ ]+(?: on [^ ]+)?: no such host`)
-	expectedRegion = regexp.MustCompile(`expecting '([a-z0-9-]{1,64})'`)
-	regionName     = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+	regionWords = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`api error (?:AuthorizationHeaderMalformed|SignatureDoesNotMatch): [^\n]*(?i:\bregion\b|unexpected scope)`)
+	})
+	noRegion = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`lookup (?:[^ ]+\.)?s3[.-]auto\.[^ ]+(?: on [^ ]+)?: no such host`)
+	})
+	expectedRegion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`expecting '([a-z0-9-]{1,64})'`) })
 )
 
 // otherRegion reports whether a message speaks of a region that is not the bucket's.
-func otherRegion(msg string) bool { return regionWords.MatchString(msg) || noRegion.MatchString(msg) }
+func otherRegion(msg string) bool {
+	return regionWords().MatchString(msg) || noRegion().MatchString(msg)
+}
+
+func isRegionName(text string) bool {
+	return text != "" && len(text) <= 64 && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
 
 // region is the one that a store names to a request for another; "" for none. Stores name
 // it beside every error, so only those count that may be about it.
 func (a answer) region() string {
 	switch a.status {
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest:
-		if name := a.header.Get("X-Amz-Bucket-Region"); regionName.MatchString(name) {
+		if name := a.header.Get("X-Amz-Bucket-Region"); isRegionName(name) {
 			return name
 		}
 	}
@@ -38,7 +49,7 @@ func (e *Error) placed(msg, told string) {
 	if e.Class != WrongRegion {
 		return
 	}
-	if m := expectedRegion.FindStringSubmatch(msg); m != nil {
+	if m := expectedRegion().FindStringSubmatch(msg); m != nil {
 		told = m[1]
 	}
 	e.step = regionStep(told)

@@ -34,7 +34,7 @@ type Joining struct{ Path, What string }
 
 // PlanJoin says what Join would do. It writes nothing.
 func (r *Replica) PlanJoin(ctx context.Context, j Joint) (list []Joining, err error) {
-	err = r.beside(j, func() error {
+	err = j.beside(r, func() error {
 		r.note(j.Now, "", 0, 0)
 		decisions, err := r.Plan(ctx)
 		for i := range decisions {
@@ -81,7 +81,7 @@ var joined = map[plan.Op]string{
 // are paths, and wholes, that could not be placed. It can be interrupted at any point and
 // called again.
 func (r *Replica) Join(ctx context.Context, j Joint, place func(ctx context.Context) error) (left []string, err error) {
-	err = r.beside(j, func() error {
+	err = j.beside(r, func() error {
 		if err := r.Receive(j.Now, "", 0, 0); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func (r *Replica) Join(ctx context.Context, j Joint, place func(ctx context.Cont
 
 // beside does something while the base is another one: that both sides of a joint agreed on
 // what they both had.
-func (r *Replica) beside(j Joint, do func() error) error {
+func (j Joint) beside(r *Replica, do func() error) error {
 	dir := filepath.Join(r.StageDir(), "join")
 	if err := os.RemoveAll(dir); err != nil { // of a join that was killed
 		return err

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/jsonc"
@@ -122,7 +123,7 @@ func isOurs(entry json.RawMessage) bool {
 
 // A line that sets notify, wherever it stands: in a table it may mean something else, and is
 // left alone too.
-var notify = regexp.MustCompile(`(?m)^[ \t]*["']?notify["']?[ \t]*=.*$`)
+var notify = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^[ \t]*["']?notify["']?[ \t]*=.*$`) })
 
 const byteOrder = "\ufeff"
 
@@ -130,7 +131,7 @@ const byteOrder = "\ufeff"
 // follows.
 func addNotify(a agents.Agent, src []byte) ([]byte, error) {
 	rest, marked := bytes.CutPrefix(src, []byte(byteOrder))
-	if notify.Match(rest) {
+	if notify().Match(rest) {
 		return nil, ErrTaken
 	}
 	end := "\n"
@@ -148,7 +149,7 @@ func removeNotify(src []byte) []byte {
 	if rest, marked := bytes.CutPrefix(src, []byte(byteOrder)); marked {
 		return append([]byte(byteOrder), removeNotify(rest)...)
 	}
-	for _, at := range notify.FindAllIndex(src, -1) {
+	for _, at := range notify().FindAllIndex(src, -1) {
 		line := src[at[0]:at[1]]
 		if !bytes.Contains(line, []byte(`"`+verb)) {
 			continue

@@ -5,18 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
 // Values are secrets by the name of their environment variable.
 type Values map[string]Value
 
-// Names of environment variables, as every shell takes them.
-var nameForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
-// ValidName reports whether name can be an environment variable.
-func ValidName(name string) bool { return nameForm.MatchString(name) }
+// ValidName reports whether name can be an environment variable, as every shell takes them.
+func ValidName(name string) bool {
+	const first = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+	return name != "" && strings.Contains(first, name[:1]) && strings.Trim(name, first+"0123456789") == ""
+}
 
 // ParseJSON reads a flat JSON object of strings, or what `fnox export -f json`
 // prints: {"secrets": {…}, "metadata": {…}}. Errors name the key and never show

@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // ErrMalformed is of a file that says it is SQLite's, and cannot be.
@@ -79,7 +80,7 @@ const (
 	Super   Role = "-mj"      // the list of journals of a transaction in several databases
 )
 
-var superName = regexp.MustCompile(`-mj[0-9A-F]{6}9[0-9A-F]{2}$`)
+var superName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-mj[0-9A-F]{6}9[0-9A-F]{2}$`) })
 
 // Companion says which database a file belongs to by its name, if that is there. Nothing
 // but Log and Journal is ever carried.
@@ -92,7 +93,7 @@ func Companion(name string) (database string, role Role, ok bool) {
 	if !strings.Contains(name, string(Super)) {
 		return "", "", false
 	}
-	if at := superName.FindStringIndex(name); at != nil && at[0] > 0 {
+	if at := superName().FindStringIndex(name); at != nil && at[0] > 0 {
 		return name[:at[0]], Super, true
 	}
 	return "", "", false

@@ -31,8 +31,8 @@ const (
 )
 
 // Head is the one object that says who may write a workspace's prefixes, and
-// which state of its replicas counts. It is written only by compare-and-swap
-// and never deleted.
+// which state of its replicas counts. It is written only by compare-and-swap,
+// and deleted only by a [Purge].
 type Head struct {
 	Format     int               `json:"format"`
 	Workspace  string            `json:"workspace"` // org/project/env

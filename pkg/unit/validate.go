@@ -3,7 +3,6 @@ package unit
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -11,8 +10,11 @@ import (
 	"github.com/hashicorp/go-multierror"
 )
 
-// nameRule keeps names usable as file names and on a command line.
-var nameRule = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+// isName keeps names usable as file names and on a command line.
+func isName(text string) bool {
+	const small = "abcdefghijklmnopqrstuvwxyz0123456789"
+	return text != "" && len(text) <= 63 && strings.Contains(small, text[:1]) && strings.Trim(text, small+"._-") == ""
+}
 
 // Validate returns all that is wrong with u as one error, or nil.
 func (u Unit) Validate() error {
@@ -20,7 +22,7 @@ func (u Unit) Validate() error {
 	bad := func(format string, args ...any) {
 		problems = multierror.Append(problems, fmt.Errorf("unit %q: "+format, append([]any{u.Name}, args...)...))
 	}
-	if !nameRule.MatchString(u.Name) {
+	if !isName(u.Name) {
 		bad("its name is not of a-z, 0-9, '.', '_' and '-', at most 63 long")
 	}
 	u.validateChild(bad)

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+func cmdRm(p *program) *cli.Command {
+	return &cli.Command{
+		Name:      "rm",
+		Usage:     "remove a workspace from this host; with --purge from its bucket too",
+		ArgsUsage: "WORKSPACE",
+		Description: `The container pushes, stops and is removed, with the home volume of the template and the volume that stands for the
+folder, and what Coltec keeps on this host of the workspace: logs, caches, what you agreed to. Nothing is removed while something is only
+here, or that is not known. The files stay in the folder, unless --files; the bucket stays as it is, unless --purge.
+
+--purge deletes the workspace in its bucket, with its history, checkpoints and logins, for all machines. Forks of it stay, and so do plain
+objects. Another machine that has the lease has to stop first. After Ctrl-C the same command goes on.`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "purge", Usage: "delete it in the bucket too; its name is to be typed"},
+			&cli.BoolFlag{Name: "files", Usage: "remove the folder too, with what no replica carries of it"},
+			&cli.BoolFlag{Name: "force", Usage: "remove what is only here too; with --purge: take the lease of a machine that is gone, once its time has run out"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would go, and remove nothing"},
+		}, secretFlags()...),
+		Action: func(c *cli.Context) error { return remover{p}.remove(c) },
+	}
+}
+
+// remover takes workspaces off this host.
+type remover struct{ *program }
+
+// removal is a workspace that is to go, and what there is of it.
+type removal struct {
+	w          *workspace
+	tools      devcontainer.Tools
+	containers []devcontainer.Container
+	volumes    []string // ours, by name
+	shared     []string // others that it has
+	state      []string // of Coltec, below the folder
+	around     []string // folders of other workspaces
+	files      bool     // the folder goes too
+	force      bool
+}
+
+// stateNames are what Coltec keeps in a folder that is made again when it is gone. What both
+// sides agreed on last, and conflict copies, belong to the files.
+var stateNames = []string{logsName, ".devcontainer/coltec/bin", ".coltec/manifests"}
+
+func (p remover) remove(c *cli.Context) error {
+	w, err := p.open(c.Context, c.Args().First())
+	if err != nil {
+		return err
+	}
+	release, err := p.lock(c.Context, w.folder)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r, err := p.found(c.Context, w)
+	if err != nil {
+		return err
+	}
+	r.files, r.force = c.Bool("files"), c.Bool("force")
+	if err := p.alone(r); err != nil {
+		return err
+	}
+	var bucket *purging
+	if c.Bool("purge") {
+		if bucket, err = p.inBucket(c, r); err != nil {
+			return err
+		}
+	}
+	p.show(r)
+	if bucket != nil {
+		bucket.show()
+	}
+	if c.Bool("dry-run") {
+		return nil
+	}
+	if err := p.agreesTo(c, r, bucket != nil); err != nil {
+		return err
+	}
+	if err := p.ends(c.Context, r); err != nil {
+		return err
+	}
+	if bucket != nil {
+		if err := bucket.purge(c.Context); err != nil {
+			return err
+		}
+	}
+	return p.take(c.Context, r)
+}
+
+// found is what there is of a workspace here.
+func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
+	r := &removal{w: w}
+	var err error
+	if r.tools, err = devcontainer.Docker(p.environ); err != nil {
+		return nil, err
+	}
+	all, err := r.tools.List(ctx, devcontainer.LabelFolder)
+	if err != nil {
+		return nil, err
+	}
+	for _, ct := range all { // by whatever way it was made for the folder
+		if same(ct.Folder(), w.folder) {
+			r.containers = append(r.containers, ct)
+		} else {
+			r.around = append(r.around, ct.Folder())
+		}
+	}
+	m := w.spec.Metadata
+	ours := []string{
+		devcontainer.VolumeOf(w.spec.ID()),
+		strings.Join([]string{m.Org, m.Project, m.Environment, "home"}, "-"), // of the template base
+	}
+	for _, ct := range r.containers {
+		for _, mount := range ct.Mounts {
+			switch {
+			case slices.Contains(ours, mount.Name):
+				r.volumes = append(r.volumes, mount.Name)
+			case mount.Name != "" && !anonymous(mount.Name):
+				r.shared = append(r.shared, mount.Name)
+			}
+		}
+	}
+	for _, list := range []*[]string{&r.volumes, &r.shared} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	for _, name := range stateNames {
+		if _, err := os.Lstat(filepath.Join(w.folder, name)); err == nil {
+			r.state = append(r.state, name)
+		}
+	}
+	return r, nil
+}
+
+// alone is the error of a folder that is to go and has another workspace in it.
+func (p remover) alone(r *removal) error {
+	if !r.files {
+		return nil
+	}
+	real, err := realPath(r.w.folder)
+	if err != nil {
+		return err
+	}
+	records, err := p.records()
+	if err != nil {
+		return err
+	}
+	for _, other := range slices.Concat(r.around, records.Folders()) {
+		at, err := realPath(other)
+		if err != nil {
+			continue // it is not on this host
+		}
+		if rel, err := filepath.Rel(real, at); err == nil && rel != "." && filepath.IsLocal(rel) {
+			return hint.Wrap(fmt.Errorf("cannot remove %s: workspace %s is in it", r.w.folder, other), "remove that first: coltec rm --files %s", hint.Word(other))
+		}
+	}
+	return nil
+}
+
+// anonymous reports whether a volume has the name that Docker makes up for one without.
+func anonymous(name string) bool {
+	return len(name) == 64 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// show says what goes, and what stays.
+func (p remover) show(r *removal) {
+	name := r.w.spec.ID()
+	for _, ct := range r.containers {
+		p.say("%s: container %.12s goes, and what is only in it", name, ct.ID)
+	}
+	for _, v := range r.volumes {
+		p.say("%s: volume %s goes, with what no replica carries of it", name, v)
+	}
+	for _, v := range r.shared {
+		p.say("%s: volume %s stays: others may have it", name, v)
+	}
+	if r.files {
+		p.say("%s: folder %s goes, with what no replica carries of it", name, r.w.folder)
+		return
+	}
+	for _, s := range r.state {
+		p.say("%s: %s goes", name, s)
+	}
+	p.say("%s: the files in %s stay", name, r.w.folder)
+}
+
+// agreesTo asks a person.
+func (p remover) agreesTo(c *cli.Context, r *removal, purge bool) error {
+	if c.Bool("yes") {
+		return nil
+	}
+	in, ok := p.in.(*os.File)
+	if !ok || !cmdline.IsForeground(in) {
+		return hint.Wrap(errors.New("nobody can be asked whether this is to be removed"), "--dry-run says what would go, --yes removes it")
+	}
+	if !purge {
+		yes, err := p.askYes(c.Context, in, "Remove "+r.w.spec.ID()+" from this host?")
+		if err == nil && !yes {
+			err = errors.New("nothing was removed: you did not agree")
+		}
+		return err
+	}
+	typed, err := p.askLine(c.Context, in, "What is in the bucket is gone then, for all machines. Type "+r.w.spec.ID()+" to delete it: ")
+	if err == nil && typed != r.w.spec.ID() {
+		err = errors.New("nothing was removed: that is not its name")
+	}
+	return err
+}
+
+// ends has everything pushed and the containers stopped. What would go and is only here is an
+// error, unless it is to go.
+func (p remover) ends(ctx context.Context, r *removal) error {
+	stopped := false
+	for _, ct := range r.containers {
+		if !ct.Running {
+			continue
+		}
+		err := p.descend(ctx, r.w, r.tools, ct, flushPatience)
+		switch code := cmdline.CodeOf(err); {
+		case err == nil:
+			stopped = true
+		case code == cmdline.CodeKept:
+			p.say("note: %v", err)
+			stopped = true
+		case code == cmdline.CodeOnlyHere && r.force:
+			p.say("note: %v", err)
+		case code == cmdline.CodeOnlyHere:
+			return hint.Wrap(err, "nothing was removed: coltec up %s pushes it; --force removes it", hint.Word(r.w.folder))
+		default:
+			return err
+		}
+	}
+	if r.force {
+		return nil
+	}
+	err := r.onlyHere(stopped)
+	if err != nil && !r.w.hasBucket() {
+		return hint.Wrap(err, "nothing was removed: --force removes it")
+	}
+	if err != nil {
+		return hint.Wrap(err, "nothing was removed: coltec up %s pushes it; --force removes it", hint.Word(r.w.folder))
+	}
+	return nil
+}
+
+// onlyHere is the error of what would go and may be nowhere else. stopped says that coltecd has
+// just told that everything is in the bucket.
+func (r *removal) onlyHere(stopped bool) error {
+	var goes []string
+	if r.files {
+		goes = append(goes, "the files in "+r.w.folder)
+	}
+	for _, v := range r.volumes {
+		goes = append(goes, "volume "+v)
+	}
+	for _, ct := range r.containers {
+		for _, at := range onlyInside(r.w, ct) {
+			goes = append(goes, at+" in the container")
+		}
+	}
+	if len(goes) == 0 {
+		return nil
+	}
+	if !r.w.hasBucket() {
+		return cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: no bucket has %s", r.w.spec.ID(), strings.Join(goes, ", "))}
+	}
+	if stopped {
+		return nil
+	}
+	if doc, _, err := readStatus(r.w.folder); err == nil && !r.files && doc.State == status.Stopped && doc.Accounts && status.OnlyHere(doc.Replicas) == nil {
+		return nil // nothing has written there since
+	}
+	return cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: its container does not run, so it is not known whether the bucket has all of %s", r.w.spec.ID(), strings.Join(goes, ", "))}
+}
+
+// take removes what there is here. What cannot be removed ends it; the next call goes on.
+func (p remover) take(ctx context.Context, r *removal) error {
+	for _, ct := range r.containers {
+		if err := r.tools.Remove(ctx, ct); err != nil {
+			return err
+		}
+	}
+	for _, v := range r.volumes {
+		if err := r.tools.RemoveVolume(ctx, v); err != nil {
+			p.say("note: volume %s stays: %v", v, err)
+		}
+	}
+	real, err := realPath(r.w.folder)
+	if err != nil {
+		return err
+	}
+	if err := r.clear(real); err != nil {
+		return err
+	}
+	records, err := p.records()
+	if err == nil {
+		_, err = records.Forget(real)
+	}
+	if err == nil {
+		p.say("%s: removed", r.w.spec.ID())
+	}
+	return err
+}
+
+// clear removes files of a folder, a path without links, and follows none that the container
+// has put there.
+func (r *removal) clear(real string) error {
+	failed := func(err error) error {
+		if errors.Is(err, fs.ErrPermission) {
+			return hint.Wrap(err, "they are another user's, the container's perhaps: remove them as that one")
+		}
+		return err
+	}
+	if !r.files {
+		root, err := os.OpenRoot(real)
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		for _, name := range r.state {
+			if err := root.RemoveAll(name); err != nil {
+				return failed(fmt.Errorf("cannot remove %s: %w", name, err))
+			}
+		}
+		return nil
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		if rel, err := filepath.Rel(real, home); err == nil && filepath.IsLocal(rel) {
+			return fmt.Errorf("cannot remove %s: the home directory is in it", real)
+		}
+	}
+	root, err := os.OpenRoot(filepath.Dir(real))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.RemoveAll(filepath.Base(real)); err != nil {
+		return failed(fmt.Errorf("cannot remove %s: %w", real, err))
+	}
+	return nil
+}
