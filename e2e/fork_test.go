@@ -187,4 +187,16 @@ func TestFork(t *testing.T) {
 	if said, err := a.host(fresh("--fork", "acme/widget/dev")...); err != nil {
 		t.Errorf("after it was cut off: %v\n%s", err, said)
 	}
+
+	// One that nobody used is taken for what was asked for only where it is that.
+	again := []string{"fork", source, "unused", filepath.Join(parent, "unused")}
+	if said, err := a.host(again...); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	a.write("later", "x")
+	a.once()
+	if said, err := a.host(again...); err != nil || !strings.Contains(said, "is a fork of acme/widget/dev already, of generation 1, ") {
+		t.Errorf("%v\n%s", err, said)
+	}
+	refused("there is a fork of that name, of generation 1", "fork", source+"@2", "unused", filepath.Join(parent, "unused"))
 }

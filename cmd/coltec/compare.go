@@ -34,6 +34,11 @@ type apart struct {
 }
 
 func (p joins) compare(c *cli.Context) error {
+	for _, name := range []string{"diff", "stat", "replica"} {
+		if c.IsSet(name) {
+			return cmdline.Usage("--%s is about two states of one workspace, and this compares a fork", name)
+		}
+	}
 	w, err := p.open(c.Context, c.Args().Get(1))
 	if err != nil {
 		return err

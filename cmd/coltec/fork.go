@@ -37,6 +37,7 @@ type forks struct{ *program }
 // forked is a generation of a workspace, as forks are made of it.
 type forked struct {
 	spec       *spec.Spec // of the workspace
+	at         string     // what was asked for; "": whatever is the newest
 	values     secret.Values
 	opener     *remote.Opener
 	root       *rclone.Remote // of the heads
@@ -49,7 +50,7 @@ type forked struct {
 // read reads what a fork of a workspace is made of: the generation at a moment, a number or a
 // checkpoint; "" is the newest one.
 func (p forks) read(ctx context.Context, sp *spec.Spec, values secret.Values, at string) (*forked, error) {
-	f := &forked{spec: sp, values: values, from: map[string]*rclone.Remote{}}
+	f := &forked{spec: sp, at: at, values: values, from: map[string]*rclone.Remote{}}
 	f.opener = remote.NewOpener(sp, p.policy(), revealed(values), p.lookup, nil).AtOnce(forksAtOnce)
 	r, replicas, err := readerBy(f.opener, sp)
 	if err != nil {
@@ -123,11 +124,28 @@ func (p forks) make(ctx context.Context, f *forked, sp *spec.Spec) (made bool, e
 	}
 	switch {
 	case !made:
-		p.say("%s: is a fork of %s already, and nobody used it since", sp.ID(), f.spec.ID())
+		return false, p.isMade(ctx, f, sp)
 	case done.Through > 0:
 		p.say("note: the store of %s cannot copy by itself: %s of it went through this host", sp.ID(), cmdline.Size(done.Through))
 	}
 	return made, nil
+}
+
+// isMade says of which generation a fork is that was there already. The error is of one that
+// is not what was asked for: the newest may be a later one since a call was cut off.
+func (p forks) isMade(ctx context.Context, f *forked, sp *spec.Spec) error {
+	h, err := store.ReadHead(ctx, f.root, sp.ID())
+	if err != nil {
+		return err
+	}
+	if h.Origin == nil {
+		return fmt.Errorf("cannot fork %s as %s: %w", f.spec.ID(), sp.ID(), store.ErrForkTaken)
+	}
+	if of := h.Origin.Generation; f.at != "" && of != f.generation.Number {
+		return hint.Wrap(fmt.Errorf("cannot fork %s as %s: there is a fork of that name, of generation %d", f.spec.ID(), sp.ID(), of), "give the fork another name")
+	}
+	p.say("%s: is a fork of %s already, of generation %d, and nobody used it since", sp.ID(), f.spec.ID(), h.Origin.Generation)
+	return nil
 }
 
 // each makes a fork for each of some specs.

@@ -131,7 +131,7 @@ func (p *program) printRewound(c *cli.Context, r control.Rewound, err error) err
 	case c.Bool("dry-run"):
 		fmt.Fprintf(p.out, "nothing was changed; with --yes the workspace goes back to generation %d\n", r.To)
 	case r.Generation == 0:
-		fmt.Fprintf(p.out, "nothing differs from generation %d\n", r.To)
+		fmt.Fprintf(p.out, "nothing was changed: no replica that can be taken back differs from generation %d\n", r.To)
 	default:
 		fmt.Fprintf(p.out, "generation %d is as generation %d was; what was there is checkpoint %s\n", r.Generation, r.To, r.Before)
 	}
