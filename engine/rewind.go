@@ -83,7 +83,7 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 		return fmt.Errorf("cannot rewind: %w", err)
 	}
 	if len(turns) == 0 {
-		return r.removeCheckpoint(ctx, made.Name)
+		return errors.Join(r.removeCheckpoint(ctx, made.Name), left)
 	}
 	done.Before = made
 	pointPrinted.Reach()

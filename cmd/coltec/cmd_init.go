@@ -167,7 +167,7 @@ func (p grafter) initFresh(c *cli.Context, folder string) error {
 	if ok, err := p.confirmed(c); !ok {
 		return err
 	}
-	_, err = maker{p.program}.makeNew(c, folder, given)
+	_, err = maker(p).makeNew(c, folder, given)
 	if err == nil {
 		err = ownAsFolder(folder, configName)
 	}

@@ -108,7 +108,7 @@ func (p maker) makeNew(c *cli.Context, folder string, given map[string]string) (
 		return nil, err
 	}
 	if of := c.String("fork"); of != "" {
-		if err := (forks{p.program}).ofTemplate(c, of, d); err != nil {
+		if err := (forks(p)).ofTemplate(c, of, d); err != nil {
 			return nil, err
 		}
 	}

@@ -407,7 +407,7 @@ func (p forks) draw(c *cli.Context, w *workspace, name, dir string) (d *drawn, r
 	if release, err = p.lock(c.Context, folder); err != nil {
 		return nil, nil, err
 	}
-	if d, err = (maker{p.program}).drawn(folder, ref, t, answers); err == nil {
+	if d, err = (maker(p)).drawn(folder, ref, t, answers); err == nil {
 		err = p.fits(w, d)
 	}
 	if err != nil {

@@ -93,10 +93,10 @@ func (p hopper) named(c *cli.Context, name string, unknown error) (id string, er
 	if err != nil {
 		return "", err
 	}
-	seen, _, err := lister{p.program}.bucketFleet(c, "", local)
+	seen, _, err := lister(p).bucketFleet(c, "", local)
 	var ids []string
 	for _, s := range seen {
-		if s.Bad == nil {
+		if s.Bad == nil && entire(s.Head.Workspace) {
 			ids = append(ids, s.Head.Workspace)
 		}
 	}
@@ -125,11 +125,11 @@ func (p hopper) fetch(c *cli.Context, id, folder string) error {
 	if err := replica.Vacant(folder); err != nil {
 		return hint.Wrap(fmt.Errorf("cannot make %s in %s: %w", id, folder, err), "name a folder that is not there yet: coltec hop %s DIR", hint.Word(id))
 	}
-	values, err := maker{p.program}.reachable(c, folder, typed.spec)
+	values, err := maker(p).reachable(c, folder, typed.spec)
 	if err != nil {
 		return fmt.Errorf("cannot look for %s in the bucket: %w", id, err)
 	}
-	s, err := maker{p.program}.found(c.Context, typed.spec, values)
+	s, err := maker(p).found(c.Context, typed.spec, values)
 	if err != nil {
 		return err
 	}

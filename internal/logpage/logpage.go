@@ -4,8 +4,11 @@ package logpage
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,14 +50,13 @@ type page struct {
 
 // names are the logs to show.
 func (p page) names(unit string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(p.dir, "*.log"))
-	if err != nil {
+	files, err := os.ReadDir(p.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("cannot list the logs: %w", err)
 	}
 	var names []string
-	for _, path := range paths {
-		name := strings.TrimSuffix(filepath.Base(path), ".log")
-		if !isBackup(name) {
+	for _, f := range files {
+		if name, is := strings.CutSuffix(f.Name(), ".log"); is && name != "" && !isBackup(name) {
 			names = append(names, name)
 		}
 	}

@@ -41,7 +41,7 @@ What is found is condemned, and deleted by a later run, 48 hours after it: who h
 			if c.Bool("json") {
 				return cmdline.PrintJSON(p.Raw, done)
 			}
-			_, err = fmt.Fprintf(p.Out, "%d generations are kept, %d were dropped; %d objects were deleted, %d were condemned and go in 48 hours\n",
+			_, err = fmt.Fprintf(p.Out, "generations: %d kept, %d dropped; objects: %d deleted, %d condemned, which a run after 48 hours deletes\n",
 				done.Kept, done.Dropped, done.Deleted, done.Condemned)
 			return err
 		},

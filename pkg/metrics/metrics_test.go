@@ -132,7 +132,7 @@ func TestOpenMetrics(t *testing.T) {
 func TestLabels(t *testing.T) {
 	long := strings.Repeat("é", labelMost)
 	for in, want := range map[string]string{
-		`a"b\c`: `a\"b\\c`, "a\nb": "a�b", "\x1b[2J": "�[2J", "\xff": "�", "a‮b": "a�b", "é": "é", "": "",
+		`a"b\c`: `a\"b\\c`, "a\nb": "a�b", "\x1b[2J": "�[2J", "\xff": "�", "a\u202eb": "a�b", "é": "é", "": "",
 		long: strings.Repeat("é", labelMost/2) + "…", "x" + long: "x" + strings.Repeat("é", labelMost/2-1) + "�…",
 	} {
 		if got := labelValue(in); got != want {
