@@ -82,7 +82,7 @@ var lower = map[string]string{
 	"cmd/coltec":       "*",
 
 	"internal/agentpage":      "internal/cmdline pkg/agents pkg/hint",
-	"internal/logpage":        "internal/cmdline pkg/hint pkg/logfile",
+	"internal/logpage":        "internal/cmdline pkg/anchor pkg/hint pkg/logfile",
 	"internal/pastpage":       "internal/cmdline pkg/control pkg/hint",
 	"internal/clidoc":         "",
 	"internal/dbtest":         "",

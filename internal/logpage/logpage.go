@@ -17,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/logfile"
 )
@@ -66,7 +67,7 @@ func (p page) names(unit string) ([]string, error) {
 	case slices.Contains(names, unit):
 		return []string{unit}, nil
 	case len(names) == 0:
-		return nil, hint.Wrap(fmt.Errorf("no log of %q", unit), "there are no logs yet")
+		return nil, hint.Wrap(fmt.Errorf("no log of %q", unit), "there are no logs in %s yet", anchor.Plain(p.dir))
 	}
 	return nil, hint.Wrap(fmt.Errorf("no log of %q", unit), "there are logs of %s", strings.Join(names, ", "))
 }
