@@ -57,7 +57,7 @@ func (b *bench) begin(bin string) (err error) {
 	if b.bin, err = filepath.Abs(bin); err != nil {
 		return err
 	}
-	if b.top, err = os.MkdirTemp("/tmp", "coltec-fork-"); err != nil { // short: a socket's path goes in
+	if b.top, err = os.MkdirTemp("", "coltec-fork-"); err != nil { // in TMPDIR, which is to be short: a socket's path goes in
 		return err
 	}
 	if b.s3, err = s3test.Serve(context.WithoutCancel(b.ctx), s3test.Options{Dir: filepath.Join(b.top, "s3")}); err != nil {

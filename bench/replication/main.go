@@ -126,7 +126,7 @@ func run(ctx context.Context, o options) (err error) {
 	if b.rclone, err = s3test.Rclone(); err != nil {
 		return err
 	}
-	if b.top, err = os.MkdirTemp("/tmp", "coltec-bench-"); err != nil { // short: a socket's path goes in
+	if b.top, err = os.MkdirTemp("", "coltec-bench-"); err != nil { // in TMPDIR, which is to be short: a socket's path goes in
 		return err
 	}
 	defer os.RemoveAll(b.top)
