@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"fmt"
+	"html"
 	"io"
 	"log"
 	"maps"
@@ -141,6 +142,11 @@ func passTo(target *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
 		Transport: transport,
 		ErrorLog:  log.New(io.Discard, "", 0),
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) { // the client's words have why
+			w.Header().Set("Content-Type", "application/xml")
+			w.WriteHeader(http.StatusBadGateway)
+			fmt.Fprintf(w, "<Error><Code>BadGateway</Code><Message>the proxy of the test: %s</Message></Error>", html.EscapeString(err.Error()))
+		},
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
