@@ -208,6 +208,11 @@ func (g *ground) boot(script string) *plainMachine {
 		g.t.Fatal(err)
 	}
 	m.pid = strings.TrimSpace(string(children))
+	// It is ready a moment before it is in its root: who entered it then was on this host.
+	g.eventually("the machine is in its root", func() bool {
+		root, err := os.Readlink("/proc/" + m.pid + "/root")
+		return err == nil && root != "/"
+	})
 	return m
 }
 
