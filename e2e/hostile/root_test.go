@@ -299,11 +299,14 @@ func TestRootPlantedLogs(t *testing.T) {
 			// Under the running coltecd the folder of the logs, and the one above it,
 			// lead elsewhere.
 			for _, name := range []string{".devcontainer/logs", ".devcontainer"} {
-				rootDo(t, os.Rename(b.at(name), b.at(name+".was")), os.Symlink(b.elsewhere, b.at(name)))
-				rootOwn(t, b.at(name), rootOther)
+				// In one step each: coltecd makes a folder that is not there anew.
+				rootDo(t, os.Symlink(b.elsewhere, b.at(name+".was")))
+				rootOwn(t, b.at(name+".was"), rootOther)
+				rootDo(t, rootSwap(b.at(name), b.at(name+".was")))
 				time.Sleep(time.Second) // five lines of each service
 				b.untouched(was)
-				rootDo(t, os.Remove(b.at(name)), os.Rename(b.at(name+".was"), b.at(name)))
+				rootDo(t, rootSwap(b.at(name), b.at(name+".was")))
+				rootDo(t, os.Remove(b.at(name+".was")))
 			}
 			b.logged("links") // and goes on
 			if said, exit := b.run(coltecd, "stop", "--timeout", "30s"); exit != 0 {
@@ -312,6 +315,12 @@ func TestRootPlantedLogs(t *testing.T) {
 			b.untouched(was)
 		})
 	}
+}
+
+// rootSwap exchanges what two names stand for, with no moment at which one of
+// them is not there.
+func rootSwap(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }
 
 // logged waits for a new line in a log that is a file of its own.
