@@ -10,6 +10,10 @@ import (
 func TestRestsSoonAfterNothing(t *testing.T) {
 	y := newYard(t, 1)
 	a := y.box("a")
+	y.advance(time.Hour)
+	if got := a.e.restIn(); got != restSoon { // before it has asked the bucket
+		t.Errorf("at the start it rests after %v, want %v", got, restSoon)
+	}
 	for _, step := range []struct {
 		name  string
 		after time.Duration // since the rest before

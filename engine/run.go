@@ -67,7 +67,7 @@ func (l *loop) restIn() time.Duration {
 
 // generation is the last one that this machine made or received; 0: none is known.
 func (l *loop) generation() int64 {
-	if l.lease == nil {
+	if l.lease == nil || l.lease.Head() == nil {
 		return 0
 	}
 	return l.lease.Head().Generation
