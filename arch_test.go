@@ -21,6 +21,7 @@ var lower = map[string]string{
 	"pkg/anchor":       "pkg/hint",
 	"pkg/tree":         "",
 	"pkg/backoff":      "",
+	"pkg/order":        "",
 	"pkg/secret":       "pkg/hint",
 	"pkg/account":      "",
 	"pkg/area":         "pkg/anchor pkg/wholefile",
@@ -137,6 +138,7 @@ var bans = []struct{ room, path, why string }{
 	{"pkg/rewind", "os", "pure: what a rewind leads to is decided where nothing can fail"},
 	{"pkg/plan", "context", "pure: nothing in it waits"},
 	{"pkg/backoff", "os", "pure"},
+	{"pkg/order", "os", "pure: what a command line is made of is decided where nothing can be run"},
 	{"pkg/scope", "os", "it describes, and does nothing"},
 }
 
