@@ -9,13 +9,15 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of values: bytes, and the greatest number.
+// NumberMost is the greatest [Number].
+const NumberMost = 1000
+
+// Bounds of the others, in bytes.
 const (
-	wordMost   = 200
-	pathMost   = 4096
-	timeMost   = 100
-	textMost   = 1000
-	numberMost = 1000
+	wordMost = 200
+	pathMost = 4096
+	timeMost = 100
+	textMost = 1000
 )
 
 // check is the error of a value, to be read after the name of its parameter.
@@ -42,8 +44,8 @@ func (k Kind) check(value string) error {
 		return nil
 	case Number:
 		n, err := strconv.Atoi(value)
-		if err != nil || n < 1 || n > numberMost || strconv.Itoa(n) != value {
-			return fmt.Errorf("is a number from 1 to %d", numberMost)
+		if err != nil || n < 1 || n > NumberMost || strconv.Itoa(n) != value {
+			return fmt.Errorf("is a number from 1 to %d", NumberMost)
 		}
 		return nil
 	}
