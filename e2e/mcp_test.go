@@ -299,3 +299,73 @@ func TestToolsOnTheHost(t *testing.T) {
 		t.Errorf("%+v", joined)
 	}
 }
+
+// asContainer has coltec on the machine find its coltecd in a container: Docker is a script, which
+// runs what is to be run in there beside it. Real containers are e2e/devcontainer's.
+func (m *machine) asContainer() {
+	m.t.Helper()
+	docker := filepath.Join(m.t.TempDir(), "docker")
+	script := fmt.Sprintf(`#!/bin/sh
+case "$1" in
+ps) echo a1 ;;
+inspect) echo '{"ID":"a1","Running":true,"Created":"2026-01-02","Labels":{"devcontainer.local_folder":"%s"},"Mounts":[],"Setting":[]}' ;;
+exec)
+	while [ "$1" != coltecd ]; do shift; done
+	shift
+	cd '%[1]s' && exec '%s' "$@"
+	;;
+esac
+`, m.dir, coltecd)
+	if err := os.WriteFile(docker, []byte(script), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	m.env["COLTEC_DOCKER"] = docker
+	m.write(".devcontainer/devcontainer.json", "{}")
+}
+
+// An agent on a host has the tools of a workspace that runs there: they go into its container.
+func TestToolsOfAHostReachIn(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	m := w.machine("a")
+	m.spec(func(o *specOptions) {
+		o.Services = []map[string]any{{"name": "web", "command": []string{"sh", "-c", `echo ready; exec sleep 1000`}}}
+	})
+	m.write("notes.txt", "one")
+	m.start()
+	m.asContainer()
+	x := m.tools(coltec, "--allow-actions")
+	of := func(more given) given {
+		more["workspace"] = m.dir
+		return more
+	}
+	if made := gives[control.Checkpoint](x, "checkpoint", of(given{"name": "before", "message": "all is well"})); made.Name != "before" || made.Text != "all is well" {
+		t.Errorf("%+v", made)
+	}
+	m.write("notes.txt", "two")
+	gives[any](x, "sync", of(given{"replica": "workspace"}))
+	if doc := gives[status.Document](x, "status", of(given{})); len(doc.Units) != 1 {
+		t.Errorf("%+v", doc)
+	}
+	if found := gives[control.Comparison](x, "compare", of(given{"a": "before"})); len(found.Replicas["workspace"]) != 1 {
+		t.Errorf("%+v", found)
+	}
+	if v := gives[control.Versions](x, "history", of(given{"path": "notes.txt"})); len(v.Versions) < 2 {
+		t.Errorf("%+v", v)
+	}
+	if text := gives[string](x, "logs", of(given{"unit": "web"})); !strings.Contains(text, "ready") {
+		t.Errorf("%q", text)
+	}
+	if would := gives[control.Rewound](x, "rewind", of(given{"at": "before", "dry_run": true})); would.Generation != 0 || m.read("notes.txt") != "two" {
+		t.Errorf("asked only: %+v", would)
+	}
+	if done := gives[control.Rewound](x, "rewind", of(given{"at": "before"})); done.Before == "" || m.read("notes.txt") != "one" {
+		t.Errorf("%+v", done)
+	}
+	gives[any](x, "pause", of(given{"name": "web"}))
+	m.await("web is paused", func(doc status.Document) bool { return doc.Units[0].State == "paused" })
+	gives[any](x, "resume", of(given{"name": "web"}))
+	x.fails("pause", of(given{"name": "nothing"}), "nothing")
+	x.fails("join", of(given{"fork": "acme/widget/no"}), "acme/widget/no")
+}
