@@ -98,7 +98,7 @@ func (c *checker) linked(ctx context.Context) (map[string]*module, error) {
 // has beside its programs.
 func writeTexts(file string, modules map[string]*module) error {
 	var b bytes.Buffer
-	b.WriteString("Of what is linked into coltec, coltecd, rclone and tailscaled. The Go standard library is\n" +
+	b.WriteString("Of what is linked into coltec, coltecd, coltec-mcp, rclone and tailscaled. The Go standard library is\n" +
 		"under the licence of golang.org/x/sys below.\n")
 	for _, path := range slices.Sorted(maps.Keys(modules)) {
 		fmt.Fprintf(&b, "\n%s\n%s, in %s\n", strings.Repeat("=", 80), path, strings.Join(slices.Sorted(maps.Keys(modules[path].in)), ", "))
