@@ -102,6 +102,7 @@ func meet(socket string, interrupts <-chan os.Signal) int {
 type agent struct {
 	t       *testing.T
 	session *mcp.ClientSession
+	says    *io.PipeWriter // what the server reads
 	watcher net.Listener
 	ended   chan error // of Serve
 
@@ -131,6 +132,7 @@ func newAgent(t *testing.T, ctx context.Context, change func(*Options)) *agent {
 	}
 	in, says := io.Pipe()
 	hears, out := io.Pipe()
+	a.says = says
 	go func() {
 		a.ended <- Serve(ctx, o, in, out)
 		in.Close()
@@ -454,7 +456,7 @@ func TestEnds(t *testing.T) {
 		if how == "signal" {
 			cancel(cause)
 		} else {
-			a.session.Close()
+			a.says.Close() // the session's own Close waits for its calls
 		}
 		if line, err := bufio.NewReader(conn).ReadString('\n'); line != "interrupted\n" {
 			t.Errorf("%s: the program is told %q, %v", how, line, err)
