@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,7 +149,7 @@ func TestToolsInside(t *testing.T) {
 		}
 		return nil
 	})
-	gives[any](x, "resume", given{"name": "web"})
+	x.fails("resume", given{"name": "web"}, "it is not paused")
 
 	for name, args := range map[string]given{"rewind": {"at": "before"}, "pause": {"name": "web"}, "join": {"fork": "acme/widget/no"}} {
 		x.fails(name, args, name+" is not allowed here", "coltecd mcp --allow "+name)
@@ -258,7 +259,7 @@ func TestToolsOnTheHost(t *testing.T) {
 		more["workspace"] = source
 		return more
 	}
-	if rows := gives[[]fleet.Row](x, "list", at); len(rows) != 1 || rows[0].Workspace != "acme/widget/dev" {
+	if rows := gives[[]fleet.Row](x, "list", at); !slices.ContainsFunc(rows, func(r fleet.Row) bool { return r.Workspace == "acme/widget/dev" && r.Folder == source }) {
 		t.Errorf("%+v", rows)
 	}
 	if list := gives[[]control.Checkpoint](x, "checkpoints", at); len(list) != 1 || list[0].Name != "first" {
