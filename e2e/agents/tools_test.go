@@ -56,7 +56,7 @@ func TestAgentRewinds(t *testing.T) {
 	claude, _ := pick("claude")
 	w.inHome("tools.json", `{"mcpServers": {"coltec": {"command": "`+coltecd+`", "args": ["mcp", "--allow", "rewind"]}}}`)
 	turn := func(more ...string) []string {
-		return append([]string{"claude", "--mcp-config", filepath.Join(w.home(), "tools.json"), "--strict-mcp-config", "--allowedTools", "mcp__coltec__checkpoint,mcp__coltec__rewind"}, more...)
+		return append([]string{"claude", "--settings", `{"env": {"ENABLE_TOOL_SEARCH": "false"}}`, "--mcp-config", filepath.Join(w.home(), "tools.json"), "--strict-mcp-config", "--allowedTools", "mcp__coltec__checkpoint,mcp__coltec__rewind"}, more...)
 	}
 	notes := filepath.Join(w.work(), "notes.txt")
 	w.write(notes, "one")
