@@ -11,12 +11,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: rclone ## build coltecd (and its alias coltec-daemon), coltec and the pinned rclone into bin/
+build: rclone ## build coltecd (and its alias coltec-daemon), coltec, coltec-mcp and the pinned rclone into bin/
 	@mkdir -p $(BIN)
 	@echo "coltecd: building into $(BIN)/"
 	@CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o $(BIN)/coltecd ./cmd/coltecd
 	@ln -sf coltecd $(BIN)/coltec-daemon
 	@CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o $(BIN)/coltec ./cmd/coltec
+	@CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o $(BIN)/coltec-mcp ./cmd/coltec-mcp
 
 .PHONY: rclone
 rclone: ## build the pinned rclone into bin/ (a minute the first time)
@@ -31,9 +32,11 @@ dist: ## build what containers get, for amd64 and arm64, into dist/, with the li
 	@for arch in amd64 arm64; do \
 		export GOOS=linux GOARCH=$$arch CGO_ENABLED=0; \
 		COLTEC_RCLONE_OUT=$(CURDIR)/dist/linux-$$arch/rclone scripts/build-rclone.sh || exit 1; \
-		go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o dist/linux-$$arch/coltecd ./cmd/coltecd || exit 1; \
+		for name in coltecd coltec-mcp; do \
+			go build -trimpath -tags urfave_cli_no_docs -ldflags "$(LDFLAGS)" -o dist/linux-$$arch/$$name ./cmd/$$name || exit 1; \
+		done; \
 	done
-	@cd dist && for arch in amd64 arm64; do for name in coltecd rclone; do \
+	@cd dist && for arch in amd64 arm64; do for name in coltecd rclone coltec-mcp; do \
 		echo "$$(sha256sum <linux-$$arch/$$name | cut -d' ' -f1)  $(VERSION)/$$name-linux-$$arch"; \
 	done; done >checksums.txt
 	@echo "dist: $(VERSION), amd64 and arm64, in dist/"
@@ -224,7 +227,7 @@ soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and 
 generate: ## write generated documents and schemas anew
 	@go generate ./...
 	@go run -C tools/check . -write
-	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/metrics ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
+	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/toolbox ./pkg/metrics ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
 .PHONY: figures

@@ -21,6 +21,8 @@ var lower = map[string]string{
 	"pkg/anchor":       "pkg/hint",
 	"pkg/tree":         "",
 	"pkg/backoff":      "",
+	"pkg/order":        "",
+	"pkg/toolbox":      "internal/cmdline pkg/hint pkg/order",
 	"pkg/secret":       "pkg/hint",
 	"pkg/account":      "",
 	"pkg/area":         "pkg/anchor pkg/wholefile",
@@ -80,6 +82,7 @@ var lower = map[string]string{
 	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/agents pkg/anchor pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/inquiry pkg/leak pkg/localfs pkg/logfile pkg/logins pkg/preview pkg/process pkg/rclone pkg/replica pkg/reporting pkg/repositories pkg/rewind pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/talks pkg/terminal pkg/tree pkg/unit pkg/whole pkg/wholefile supervisor",
 	"cmd/coltecd":      "daemon internal/agentpage internal/cmdline internal/logpage internal/pastpage pkg/account pkg/control pkg/hint pkg/installation pkg/logfile pkg/metrics pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit pkg/wholefile",
 	"cmd/coltec":       "*",
+	"cmd/coltec-mcp":   "internal/cmdline pkg/toolbox",
 
 	"internal/agentpage":      "internal/cmdline pkg/agents pkg/hint",
 	"internal/logpage":        "internal/cmdline pkg/anchor pkg/hint pkg/logfile",
@@ -113,6 +116,7 @@ var bans = []struct{ room, path, why string }{
 	{"daemon", "urfave/cli/v2", "flags, verbs and exit codes are cmd/coltecd's"},
 	{"daemon", "pkg/devcontainer", "the host starts containers, coltecd is in one"},
 	{"cmd/coltecd", "supervisor", "the daemon supervises; a verb asks it"},
+	{"cmd/coltecd", "pkg/toolbox", "coltecd is in memory for as long as a container lives: what serves agents is a program beside it"},
 	{"cmd/coltec", "supervisor", "the host supervises nothing"},
 	{"cmd/coltec", "coltec/engine", "the host keeps no replica: it reads the past, with pkg/history"},
 	{"engine", "pkg/repositories", "it carries wholes, of whatever kind: daemon says which there are"},
@@ -137,6 +141,7 @@ var bans = []struct{ room, path, why string }{
 	{"pkg/rewind", "os", "pure: what a rewind leads to is decided where nothing can fail"},
 	{"pkg/plan", "context", "pure: nothing in it waits"},
 	{"pkg/backoff", "os", "pure"},
+	{"pkg/order", "os", "pure: what a command line is made of is decided where nothing can be run"},
 	{"pkg/scope", "os", "it describes, and does nothing"},
 }
 

@@ -78,7 +78,7 @@ func build(dir string) error {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "../cmd/coltecd", "../cmd/coltec")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, "../cmd/coltecd", "../cmd/coltec", "../cmd/coltec-mcp")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -50,7 +50,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdStart(p), cmdRun(p), cmdStop(p), cmdStatus(p), cmdMetrics(p), cmdWait(p), cmdSync(p), cmdLogs(p), cmdValidate(p),
 			cmdPause(p), cmdResume(p), cmdRestart(p), cmdReload(p), cmdTakeover(p), cmdAdopt(p), cmdAgents(p),
-			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdRewind(p), cmdCompare(p), cmdJoin(p), cmdConflicts(p), cmdVerify(p), cmdGC(p), cmdInstall(p), cmdUninstall(p), cmdVersion(p),
+			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdRewind(p), cmdCompare(p), cmdJoin(p), cmdConflicts(p), cmdVerify(p), cmdGC(p), cmdMCP(p), cmdInstall(p), cmdUninstall(p), cmdVersion(p),
 			cmdline.CompletionCommand(p.name, p.out), cmdline.ManCommand(p.out, manual()),
 			cmdKeep(p), cmdSupervise(p), cmdGuard(p), cmdBecome(p), cmdFirst(p), cmdTailnetUp(p),
 		},

@@ -62,7 +62,7 @@ func prepare(dir string) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // for other users, too
 		return err
 	}
-	if out, err := exec.Command("go", "build", "-o", dir+"/", "../../cmd/coltecd").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir+"/", "../../cmd/coltecd", "../../cmd/coltec-mcp").CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	coltecd = filepath.Join(dir, "coltecd")

@@ -22,6 +22,7 @@ type model struct {
 	asked []string // the bodies of requests, in their order
 	gates []*gate
 	shut  []*gate // which hold what waits at them, and nothing that comes
+	uses  []*use
 }
 
 // gate has answers wait after their beginning.
@@ -118,6 +119,9 @@ func (m *model) answers(say script) http.HandlerFunc {
 		}
 		nonce, gate := m.take(string(body))
 		before, after := say(nonce)
+		if u := m.useFor(string(body)); u != nil {
+			before, after = u.events()
+		}
 		w.Header().Set("Content-Type", "text/event-stream")
 		stream(w, before)
 		if gate != nil {

@@ -72,9 +72,11 @@ build() {
 			case $name in
 			rclone) COLTEC_RCLONE_OUT=$work/rclone scripts/build-rclone.sh || exit ;;
 			tailscaled) COLTEC_TAILSCALED_OUT=$work/tailscaled scripts/build-tailscale.sh || exit ;;
+			coltec-mcp) [ ! -d cmd/coltec-mcp ] || go build -trimpath -tags urfave_cli_no_docs -ldflags "-s -w -X main.version=$VERSION" -o "$work/coltec-mcp" ./cmd/coltec-mcp || exit ;;
 			esac
 		done
 	) || fail "cannot build $VERSION of $SOURCE"
+	[ -f "$work/coltec-mcp" ] || programs=${programs% coltec-mcp} # an earlier version has none
 }
 
 # tailscaled is the client too, under the name tailscale. An image that has both
@@ -87,6 +89,11 @@ if [ "${TAILSCALE-}" = true ]; then
 		echo "coltec: no tailscaled beside this Feature in bin/$arch/, and none in the release: the workspace cannot join a tailnet" >&2
 		echo "hint: run coltec up on a host that has tailscaled beside coltec (make tailscale builds it)" >&2
 	fi
+fi
+
+# What serves tools to agents: the rest is worth having without it, too.
+if [ "${FROM-}" = source ] || [ -f "$here/bin/$arch/coltec-mcp" ] || [ -n "$(checksum "${VERSION-}/coltec-mcp-linux-$arch")" ]; then
+	programs="$programs coltec-mcp"
 fi
 
 # 0711 and root's: a program that its user cannot read is not dumpable, so that no

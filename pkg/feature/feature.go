@@ -31,6 +31,9 @@ var programs = []string{"coltecd", "rclone"}
 // client as well, under the name tailscale.
 const Tailscaled = "tailscaled"
 
+// Tools is the binary that it installs where there is one: what coltecd mcp becomes.
+const Tools = "coltec-mcp"
+
 // ignore keeps the binaries out of git: they are large, and made anew.
 const ignore = "# coltec puts the binaries here\n/bin/\n"
 
@@ -112,7 +115,7 @@ func (b Binaries) WithoutTailscale() Binaries {
 
 // Find looks for the programs of Linux containers in dirs, each itself and its
 // linux-amd64 and linux-arm64. The first complete set of an architecture counts,
-// with the tailscaled that lies in its directory, if any.
+// with the tailscaled and the coltec-mcp that lie in its directory, if any.
 func Find(dirs ...string) Binaries {
 	found := Binaries{}
 	for _, dir := range dirs {
@@ -128,8 +131,10 @@ func Find(dirs ...string) Binaries {
 				set[name], arch = path, a
 			}
 			if _, known := found[arch]; set != nil && !known {
-				if path := filepath.Join(dir, sub, Tailscaled); archOf(path) == arch {
-					set[Tailscaled] = path
+				for _, name := range []string{Tailscaled, Tools} {
+					if path := filepath.Join(dir, sub, name); archOf(path) == arch {
+						set[name] = path
+					}
 				}
 				found[arch] = set
 			}

@@ -110,6 +110,15 @@ func TestFind(t *testing.T) {
 	if !found.HasTailscale() || found.WithoutTailscale().HasTailscale() || !found.HasTailscale() {
 		t.Errorf("tailscaled: %v", found)
 	}
+	if found[runtime.GOARCH][Tools] != "" {
+		t.Errorf("a coltec-mcp was found: %v", found)
+	}
+	if err := os.Symlink(exe, filepath.Join(sub, Tools)); err != nil {
+		t.Fatal(err)
+	}
+	if got := Find(dir).WithoutTailscale()[runtime.GOARCH][Tools]; got != filepath.Join(sub, Tools) {
+		t.Errorf("coltec-mcp: %q", got)
+	}
 }
 
 func stats(t *testing.T, dir string) map[string]fs.FileInfo {

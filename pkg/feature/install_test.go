@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,5 +90,47 @@ func TestInstall(t *testing.T) {
 				t.Errorf("tailscale: %q, %v\n%s", text, err, out)
 			}
 		})
+	}
+}
+
+// TestInstallTools: what serves agents is installed where there is one, and missing nowhere else.
+func TestInstallTools(t *testing.T) {
+	sample.Long(t)
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") != "" {
+			t.Fatal("CI is root")
+		}
+		t.Skip("install.sh is root's")
+	}
+	for _, beside := range []bool{true, false} {
+		dir := t.TempDir()
+		if _, err := Write(dir, Binaries{}); err != nil {
+			t.Fatal(err)
+		}
+		here := filepath.Join(dir, Dir)
+		names := programs
+		if beside {
+			names = append(slices.Clone(programs), Tools)
+		}
+		for _, name := range names {
+			path := filepath.Join(here, "bin", runtime.GOARCH, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			writeScript(t, path, "#!/bin/sh\necho "+name+" $1\n")
+		}
+		script, err := os.ReadFile(filepath.Join(here, "install.sh"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeScript(t, filepath.Join(here, "install.sh"), strings.ReplaceAll(strings.ReplaceAll(string(script), "/usr/local", dir+"/usr"), "/etc/", dir+"/etc/"))
+		cmd := exec.Command("sh", filepath.Join(here, "install.sh"))
+		cmd.Env = []string{"PATH=/usr/bin:/bin"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "usr/lib/coltec", Tools)); (err == nil) != beside {
+			t.Errorf("beside %v: %v", beside, err)
+		}
 	}
 }

@@ -88,7 +88,7 @@ func (c *checker) programs(ctx context.Context) ([]program, error) {
 		return nil, fmt.Errorf("cannot find the tags in %q of %s", flags, script)
 	}
 	return []program{
-		{module: ".", paths: []string{"./cmd/coltec", "./cmd/coltecd"}, host: "./cmd/coltec", tags: "urfave_cli_no_docs", called: true},
+		{module: ".", paths: []string{"./cmd/coltec", "./cmd/coltecd", "./cmd/coltec-mcp"}, host: "./cmd/coltec", tags: "urfave_cli_no_docs", called: true},
 		{module: "tools", paths: []string{"./rclone"}},
 		{module: filepath.Join("tools", "tailnet"), paths: []string{"tailscale.com/cmd/tailscaled"}, tags: tags},
 	}, nil

@@ -32,22 +32,26 @@ func (r *release) built(p platform, name string) string {
 
 // programs are those of containers.
 func (r *release) programs() []string {
+	list := []string{"coltecd", "rclone", "coltec-mcp"}
 	if r.tailscale {
-		return []string{"coltecd", "rclone", "tailscaled"}
+		list = append(list, "tailscaled")
 	}
-	return []string{"coltecd", "rclone"}
+	return list
 }
 
 // inside builds what runs in containers, and publishes each program under the name that the
 // Feature asks for.
 func (r *release) inside(ctx context.Context) error {
 	for _, p := range r.insides() {
-		if err := r.compile(ctx, p, "coltecd"); err != nil {
-			return err
-		}
 		env := append(goFlags(p), "COLTEC_RCLONE_OUT="+r.built(p, "rclone"), "COLTEC_TAILSCALED_OUT="+r.built(p, "tailscaled"))
-		for _, name := range r.programs()[1:] {
-			script := map[string]string{"rclone": "build-rclone.sh", "tailscaled": "build-tailscale.sh"}[name]
+		for _, name := range r.programs() {
+			script, others := map[string]string{"rclone": "build-rclone.sh", "tailscaled": "build-tailscale.sh"}[name]
+			if !others {
+				if err := r.compile(ctx, p, name); err != nil {
+					return err
+				}
+				continue
+			}
 			if _, err := r.output(ctx, r.root, env, filepath.Join(r.root, "scripts", script), "--force"); err != nil {
 				return err
 			}

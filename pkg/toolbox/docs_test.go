@@ -1,0 +1,77 @@
+package toolbox
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/pkg/order"
+)
+
+var update = flag.Bool("update", false, "write generated documents anew")
+
+// TestToolsDoc holds docs/tools.md to the table of orders.
+func TestToolsDoc(t *testing.T) {
+	const path = "../../docs/tools.md"
+	want := page()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("docs/tools.md is not what the table says; run: go test ./pkg/toolbox -run Doc -update\n%s", diff)
+	}
+}
+
+func page() string {
+	var b strings.Builder
+	b.WriteString(`# Tools for agents
+
+<!-- Generated from the table in pkg/order: go test ./pkg/toolbox -run Doc -update -->
+
+` + "`coltecd mcp`" + ` serves these in a container, about its workspace, and ` + "`coltec mcp`" + ` on a host, about any, by the [Model Context
+Protocol](https://modelcontextprotocol.io) on standard input and output. How an agent gets them: [agents](agents.md#tools). Each runs the
+verb of that name: [inside](cli.md), [on the host](cli-coltec.md).
+
+What is marked * is not listed, and refused, unless ` + "`--allow NAME`" + ` or ` + "`--allow-actions`" + ` allows it.
+
+An answer has ` + "`exit`" + ` (of the verb), ` + "`answer`" + ` (what the verb answers with ` + "`--json`" + `, else a text) and ` + "`notes`" + ` (what it says beside it); one that
+failed has ` + "`error`" + ` with ` + "`message`" + `, ` + "`hints`" + ` and ` + "`exit`" + `. Control characters are replaced by ` + "`?`" + `. Questions take two minutes and 512 KiB at most,
+what changes something half an hour, one at a time. A call that is cancelled interrupts the verb, as Ctrl-C does.
+`)
+	for _, side := range []struct {
+		title string
+		host  bool
+	}{{"In a container", false}, {"On a host", true}} {
+		fmt.Fprintf(&b, "\n## %s\n\n| tool | what it does | arguments |\n|---|---|---|\n", side.title)
+		for _, o := range of(side.host) {
+			name := "`" + o.Name + "`"
+			if o.Destroys {
+				name += " *"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, o.Text, parameters(o))
+		}
+	}
+	return b.String()
+}
+
+func parameters(o order.Order) string {
+	var list []string
+	for _, p := range o.Params {
+		text := "`" + p.Name + "`: " + p.Text
+		if !p.Required {
+			text = "[`" + p.Name + "`]: " + p.Text
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, "<br>")
+}
