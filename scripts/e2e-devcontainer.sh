@@ -114,6 +114,7 @@ if [ ! -x "$cache/cli/node_modules/.bin/devcontainer" ]; then
 	npm install --silent --no-audit --no-fund --prefix "$cache/cli" "@devcontainers/cli@$cli"
 fi
 agents=$(scripts/install-agents.sh)
+[ "${COLTEC_E2E_AGENTS-}" != more ] || agents=$agents:$(scripts/install-agents.sh more)
 export COLTEC_AGENTS_DIR="$agents"
 export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IMAGE="$image" COLTEC_E2E_BUSYBOX="$busybox" COLTEC_E2E_CACHE="$cache"
 

@@ -189,7 +189,7 @@ func TestAnswerWhileItStops(t *testing.T) {
 			said[a.name] = append(said[a.name], prompt)
 		}
 		stopped := w.stopInBackground()
-		w.model.goOn()
+		w.model.GoOn()
 		ended := stopped()
 		for _, r := range turns {
 			if nonce := r.wait().nonce; ended {
@@ -219,12 +219,12 @@ func TestLateAnswer(t *testing.T) {
 		said[a.name] = append(said[a.name], prompt)
 	}
 	w.stop()
-	w.model.holdNoMore()
+	w.model.HoldNoMore()
 	w.enter("b")
 	w.start()
 	said.goOnAtOnce(w, all, "the third question, on b")
 	w.stop()
-	w.model.goOn()
+	w.model.GoOn()
 	for _, r := range turns {
 		late[r.a.name] = append(late[r.a.name], r.wait().nonce)
 	}

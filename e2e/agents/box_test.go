@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/modeltest"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
 )
@@ -24,7 +25,7 @@ import (
 type world struct {
 	t     *testing.T
 	s3    *s3test.Server
-	model *model
+	model *modeltest.Model
 	top   string
 	at    string // the machine on which things are done
 	uid   int    // of all that runs there
@@ -48,7 +49,7 @@ func newWorldOf(t *testing.T, uid int) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, s3: s3test.Start(t), model: newModel(t), top: top, at: "a", uid: uid}
+	w := &world{t: t, s3: s3test.Start(t), model: modeltest.Start(t), top: top, at: "a", uid: uid}
 	t.Cleanup(w.end)
 	err = os.Chmod(top, 0o711)
 	for i := range agentsDirs {
@@ -251,7 +252,7 @@ func (w *world) crash() (programs []string) {
 			}
 		}
 	}
-	w.model.goOn() // nobody waits for an answer
+	w.model.GoOn() // nobody waits for an answer
 	return programs
 }
 

@@ -10,7 +10,12 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"github.com/coltec/coltec/internal/modeltest"
 )
+
+// object is one of JSON.
+type object = map[string]any
 
 // loginHops is how often a machine changes with its logins.
 const loginHops = 10
@@ -127,7 +132,7 @@ func TestLoginsOfTwoCopies(t *testing.T) {
 		r := w.begin(a, a.next, "a question with a used login")
 		_ = r.cmd.Wait()
 		r.stop()
-		if nonce := nonceIn(r.out.String()); nonce != "" {
+		if nonce := modeltest.Nonce(r.out.String()); nonce != "" {
 			t.Errorf("%s was answered: %s", a.name, nonce)
 		}
 		if w.provider.takeRefused(a.name) == 0 {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/coltec/coltec/internal/modeltest"
 )
 
 // agent is a real program, and how a turn is done with it.
@@ -79,24 +81,11 @@ func (w *world) configure() {
 	w.t.Helper()
 	w.inHome(".claude/CLAUDE.md", wish+"\n")
 	w.inHome(".codex/AGENTS.md", wish+"\n")
-	w.inHome(".codex/config.toml", `model = "fake"
-model_provider = "fake"
-check_for_update_on_startup = false
-[model_providers.fake]
-name = "fake"
-base_url = "`+w.model.URL+`/v1"
-env_key = "FAKE_KEY"
-wire_api = "responses"
-request_max_retries = 0
-stream_max_retries = 0
-`)
+	w.inHome(".codex/config.toml", w.model.CodexConfig())
 	w.inHome(".config/opencode/AGENTS.md", wish)
-	w.inHome(".config/opencode/opencode.json", `{"model": "fake/fake", "small_model": "fake/fake", "autoupdate": false, "share": "disabled",
-"provider": {"fake": {"npm": "@ai-sdk/openai-compatible", "name": "fake", "options": {"baseURL": "`+w.model.URL+`/v1", "apiKey": "{env:FAKE_KEY}"},
-"models": {"fake": {"name": "fake"}}}}}`)
+	w.inHome(".config/opencode/opencode.json", w.model.OpencodeConfig())
 	w.inHome(".gemini/GEMINI.md", wish)
-	w.inHome(".gemini/settings.json", `{"security": {"auth": {"selectedType": "gemini-api-key"}}, "general": {"disableAutoUpdate": true},
-"privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, "model": {"name": "gemini-2.5-flash"}}`)
+	w.inHome(".gemini/settings.json", modeltest.GeminiSettings)
 	w.inHome(".copilot/copilot-instructions.md", wish)
 	for path, text := range secrets {
 		w.inHome(path, text)
@@ -111,13 +100,10 @@ func (w *world) agentEnv() []string {
 		return append(env, "HTTPS_PROXY="+w.provider.URL, "https_proxy="+w.provider.URL, "NO_PROXY=127.0.0.1,localhost",
 			"NODE_EXTRA_CA_CERTS="+ca, "SSL_CERT_FILE="+ca, "CODEX_CA_CERTIFICATE="+ca)
 	}
-	return append(env,
-		"ANTHROPIC_BASE_URL="+w.model.URL, "ANTHROPIC_API_KEY="+secret,
-		"FAKE_KEY="+secret,
-		"GOOGLE_GEMINI_BASE_URL="+w.model.URL, "GEMINI_API_KEY="+secret,
-		"COPILOT_PROVIDER_BASE_URL="+w.model.URL+"/v1", "COPILOT_PROVIDER_TYPE=openai", "COPILOT_PROVIDER_API_KEY="+secret,
-		"COPILOT_MODEL=fake", "COPILOT_OFFLINE=true",
-	)
+	for name, value := range w.model.Variables(secret) {
+		env = append(env, name+"="+value)
+	}
+	return env
 }
 
 // configureLogins is configure for agents that ask their makers.

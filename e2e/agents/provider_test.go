@@ -21,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/internal/modeltest"
 )
 
 // provider plays those whom agents log in at. It stands between the agents and the world as
@@ -42,11 +44,11 @@ type provider struct {
 }
 
 // newProvider makes one before a model: what it answers goes on to that one.
-func newProvider(t *testing.T, m *model) *provider {
+func newProvider(t *testing.T, m *modeltest.Model) *provider {
 	t.Helper()
 	p := &provider{mux: http.NewServeMux(), count: map[string]int{}, expired: map[string]int{}}
 	p.certify(t)
-	for path, answer := range m.apis() {
+	for path, answer := range m.APIs() {
 		p.mux.HandleFunc("POST "+path, p.known(answer))
 	}
 	for _, path := range []string{"/v1/oauth/token", "/oauth/token", "/token"} {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/modeltest"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/terminal"
 )
@@ -152,7 +153,7 @@ func (s *seat) comesTo(name string, state status.AgentState) (a status.Agent) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			s.w.t.Fatalf("%s is %+v, and not %s, in %s; it draws\n%s\n%s\n%q run", name, a, state, patience, s.text(), kinds(s.w.model.requests(0)), s.w.commandLines())
+			s.w.t.Fatalf("%s is %+v, and not %s, in %s; it draws\n%s\n%s\n%q run", name, a, state, patience, s.text(), kinds(s.w.model.Asked(0)), s.w.commandLines())
 		}
 	}
 }
@@ -199,15 +200,15 @@ const claudeSettings = "{\n  \"hooks\": {\n    \"Stop\": [{\"hooks\": [{\"type\"
 // turnAtATerminal holds what status says while an agent has a turn.
 func (w *world) turnAtATerminal(name, told string) {
 	w.t.Helper()
-	reached := w.model.holdBack("the question at a terminal of " + name)
+	reached := w.model.HoldBack("the question at a terminal of " + name)
 	s := w.sit(name, "the question at a terminal of "+name)
 	select {
 	case <-reached:
 	case <-time.After(patience):
-		w.t.Fatalf("%s asks nothing in %s; it draws\n%s\n%s", name, patience, s.text(), kinds(w.model.requests(0)))
+		w.t.Fatalf("%s asks nothing in %s; it draws\n%s\n%s", name, patience, s.text(), kinds(w.model.Asked(0)))
 	}
 	s.comesTo(name, status.AgentWorking)
-	w.model.goOn()
+	w.model.GoOn()
 	a := s.comesTo(name, status.AgentWaits)
 	if a.Conversation == "" || a.Since == nil || a.Talks != 1 {
 		w.t.Errorf("%s: %+v", name, a)
@@ -266,9 +267,9 @@ func TestResume(t *testing.T) {
 			}
 			w.draws(a.name, "", 1) // it has begun
 			s := w.sit(a.name, "the question to "+a.name)
-			w.until(a.name+" answers", func() bool { return nonceIn(s.text()) != "" })
+			w.until(a.name+" answers", func() bool { return modeltest.Nonce(s.text()) != "" })
 			s.comesTo(a.name, status.AgentWaits)
-			said[a.name] = nonceIn(s.text())
+			said[a.name] = modeltest.Nonce(s.text())
 			s.leave()
 		}
 		if at == "b" {

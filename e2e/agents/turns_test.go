@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/modeltest"
 	"github.com/coltec/coltec/pkg/agents"
 )
 
@@ -44,7 +45,7 @@ func (w *world) beginFor(most time.Duration, a agent, argv []string, prompt stri
 		w.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), most)
-	r := &running{w: w, a: a, at: w.at, argv: append(slices.Clone(argv), prompt), from: len(w.model.requests(0)), stop: cancel}
+	r := &running{w: w, a: a, at: w.at, argv: append(slices.Clone(argv), prompt), from: len(w.model.Asked(0)), stop: cancel}
 	program := filepath.Join(w.tools(dir), "node_modules/.bin", argv[0])
 	r.cmd = w.command(ctx, append([]string{program}, r.argv[1:]...))
 	r.cmd.Env = w.agentEnv()
@@ -60,13 +61,13 @@ func (w *world) beginFor(most time.Duration, a agent, argv []string, prompt stri
 // beginHeld starts a turn of which the answer is held back, until its question is written.
 func (w *world) beginHeld(a agent, prompt string) *running {
 	w.t.Helper()
-	reached := w.model.holdBack(prompt)
+	reached := w.model.HoldBack(prompt)
 	r := w.beginFor(time.Duration(2*len(all))*patience, a, a.next, prompt) // it waits for all others
 	w.t.Cleanup(func() { r.stop(); _ = r.cmd.Wait() })
 	select {
 	case <-reached:
 	case <-time.After(patience):
-		w.t.Fatalf("%s asks nothing in %s: %s", a.name, patience, kinds(w.model.requests(r.from)))
+		w.t.Fatalf("%s asks nothing in %s: %s", a.name, patience, kinds(w.model.Asked(r.from)))
 	}
 	r.hasWritten(prompt)
 	return r
@@ -107,7 +108,7 @@ func (r *running) wait() turn {
 	r.w.t.Helper()
 	err := r.cmd.Wait()
 	r.stop()
-	done := turn{r.a, nonceIn(r.out.String()), r.w.model.requests(r.from)}
+	done := turn{r.a, modeltest.Nonce(r.out.String()), r.w.model.Asked(r.from)}
 	if err != nil || done.nonce == "" {
 		r.w.t.Fatalf("%s on %s, %q: %v\n%s\n%s\n%s", r.a.name, r.at, r.argv, err, &r.out, &r.talk, kinds(done.requests))
 	}

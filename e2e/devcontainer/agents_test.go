@@ -3,6 +3,7 @@ package devcontainer
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ const (
 // agents are where the real programs of coding agents are on this host.
 func (g *ground) agents() (claude, codex string) {
 	g.t.Helper()
-	dir := filepath.Join(os.Getenv("COLTEC_AGENTS_DIR"), "node_modules")
+	dir := filepath.Join(append(filepath.SplitList(os.Getenv("COLTEC_AGENTS_DIR")), "")[0], "node_modules")
 	claude = filepath.Join(dir, "@anthropic-ai/claude-code-linux-x64/claude")
 	codex = filepath.Join(dir, "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex")
 	for _, program := range []string{claude, codex} {
@@ -36,7 +37,13 @@ func (g *ground) agents() (claude, codex string) {
 func (g *ground) withAgents(dir string, model *modeltest.Model) {
 	g.t.Helper()
 	claude, codex := g.agents()
-	mounts, err := json.Marshal([]string{"--volume=" + claude + ":/usr/local/bin/claude:ro", "--volume=" + codex + ":/usr/local/bin/codex:ro"})
+	g.withMounts(dir, model, "--volume="+claude+":/usr/local/bin/claude:ro", "--volume="+codex+":/usr/local/bin/codex:ro")
+}
+
+// withMounts has the container have some volumes, and its programs ask the model.
+func (g *ground) withMounts(dir string, model *modeltest.Model, volumes ...string) {
+	g.t.Helper()
+	mounts, err := json.Marshal(volumes)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -116,6 +123,60 @@ func TestAgentsHop(t *testing.T) {
 	if len(g.server.Grep(t, claude[1])) == 0 {
 		t.Errorf("nothing of the conversation is found in the bucket either")
 	}
+}
+
+// The other agents in the same way: what was said on one machine they know on the other.
+func TestMoreAgentsHop(t *testing.T) {
+	dirs := filepath.SplitList(os.Getenv("COLTEC_AGENTS_DIR"))
+	if len(dirs) < 2 {
+		t.Skip("800 MB of agents: make e2e-agents-more")
+	}
+	g := newGround(t)
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := modeltest.Start(t)
+	made := `coltec new ./w --data org=acme --data project=widget --data env=dev-a --data agents=opencode,gemini,copilot`
+	a, b := g.machine("a"), g.machine("b")
+	a.bash(made)
+	dir := a.fit("w")
+	with := func(dir string) {
+		g.withMounts(dir, model, "--volume="+dirs[1]+":/opt/agents:ro", "--volume="+node+":/usr/local/bin/node:ro")
+	}
+	with(dir)
+	g.must("up", dir)
+	g.inHome(dir, ".config/opencode/opencode.json", model.OpencodeConfig())
+	g.inHome(dir, ".gemini/settings.json", modeltest.GeminiSettings)
+	const bin = "/opt/agents/node_modules/.bin/"
+	agents := []struct {
+		name        string
+		first, next []string
+		known       string // what up says of it, but for the time
+		resume      string
+	}{
+		{"opencode", []string{bin + "opencode", "run"}, []string{bin + "opencode", "run", "--continue"}, "opencode: last turn ", ": opencode --continue"},
+		{"gemini", []string{bin + "gemini", "-p"}, []string{bin + "gemini", "--resume", "latest", "-p"}, "gemini: 1 conversation, last turn ", ": gemini --resume latest"},
+		{"copilot", []string{bin + "copilot", "-p"}, []string{bin + "copilot", "--continue", "-p"}, "copilot: 1 conversation, last turn ", ": copilot --continue"},
+	}
+	said := map[string][]string{}
+	for _, x := range agents {
+		prompt := "the first question of " + x.name
+		said[x.name] = []string{prompt, g.turn(model, dir, nil, append(x.first, prompt)...)}
+	}
+	g.must("down", dir)
+
+	b.bash(made)
+	other := b.fit("w")
+	with(other)
+	out := g.must("up", other)
+	for _, x := range agents {
+		if !strings.Contains(out, x.known) || !strings.Contains(out, x.resume) || strings.Contains(out, "working") {
+			t.Errorf("up does not say how %s goes on:\n%s", x.name, out)
+		}
+		g.turn(model, other, said[x.name], append(x.next, "the second question of "+x.name)...)
+	}
+	g.must("down", other)
 }
 
 // inHome writes a file of the home of the container's user.

@@ -25,7 +25,7 @@ const (
 	// Rest is for how long a conversation does not grow before it counts as at rest.
 	Rest = 300 * time.Millisecond
 	// busy is for how long the conversation of an agent whose lines say nothing of turns counts
-	// as under way after it grew.
+	// as under way after it was seen to grow.
 	busy = 3 * time.Second
 )
 
@@ -57,6 +57,7 @@ type talk struct {
 	change time.Time
 	end    ending
 	places []string // the folders that it takes place in; none: it does not say
+	grew   bool     // while it was looked at: it was not only placed there
 }
 
 // Look looks at an agent's conversations of a folder, those without a folder too. now is
@@ -79,6 +80,7 @@ func (r *Reader) Look(home *os.Root, a agents.Agent, folder string, now time.Tim
 			t, known := was[name]
 			if !known || t.size != info.Size() || !t.change.Equal(info.ModTime()) {
 				t = read(home, name, info, a.Turns)
+				t.grew = known
 			}
 			is[name] = t
 			if !t.of(folder) {
@@ -127,12 +129,10 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 	age := now.Sub(t.change)
 	switch {
 	case age < 0: // of another clock, or set by hand: it does not say when it grew
-	case age < Rest:
-		f.Working = true
-	case told:
-		f.Working = f.Working || t.end.open && age < underWay
+	case !told:
+		f.Working = f.Working || t.grew && age < busy
 	default:
-		f.Working = f.Working || age < busy
+		f.Working = f.Working || age < Rest || t.end.open && age < underWay
 	}
 }
 

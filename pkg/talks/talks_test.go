@@ -1,6 +1,7 @@
 package talks
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,49 @@ func put(t *testing.T, home, name, text string, now time.Time, age time.Duration
 	}
 }
 
+// An agent whose lines say nothing of turns is at work where its file is seen to grow: one that
+// a restore has placed a moment ago is as young.
+func TestSeenToGrow(t *testing.T) {
+	a, _ := agents.Find("opencode")
+	dir := t.TempDir()
+	home, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer home.Close()
+	file := filepath.Join(dir, ".local/share/opencode/opencode.db")
+	var r Reader
+	now := time.Now()
+	for _, step := range []struct {
+		does string
+		text string // "": as it is
+		age  time.Duration
+		want bool
+	}{
+		{"it is placed", "x", 0, false},
+		{"nothing", "", 2 * time.Second, false},
+		{"it grows", "xx", time.Second, true},
+		{"nothing", "", busy - time.Second, true},
+		{"nothing for long", "", busy, false},
+		{"it grows again", "xxx", time.Second, true},
+	} {
+		if step.text != "" {
+			now = now.Add(time.Minute)
+			at := now.Add(-step.age)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(step.text), 0o600), os.Chtimes(file, at, at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Look(home, a, "/w", info.ModTime().Add(step.age)).Working; got != step.want {
+			t.Errorf("%s: at work is %v", step.does, got)
+		}
+	}
+}
+
 func TestLook(t *testing.T) {
 	const one, two = ".claude/projects/-workspace/1.jsonl", ".claude/projects/-workspace/2.jsonl"
 	now := time.Date(2026, 11, 30, 5, 0, 0, 0, time.UTC)
@@ -104,7 +148,7 @@ func TestLook(t *testing.T) {
 		"by another clock":    {"claude", map[string]string{one: claudeUser}, -time.Hour, Found{Talks: 1}},
 		"of another folder":   {"claude", map[string]string{".claude/projects/-workspace2/1.jsonl": elsewhere}, time.Second, Found{}},
 		"of a folder within":  {"claude", map[string]string{one: strings.ReplaceAll(claudeUser, "/workspace", "/workspace/sub")}, time.Hour, Found{Talks: 1}},
-		"a database":          {"opencode", map[string]string{".local/share/opencode/opencode.db": "x"}, time.Second, Found{Working: true}},
+		"a placed database":   {"opencode", map[string]string{".local/share/opencode/opencode.db": "x"}, time.Second, Found{}},
 		"a database at rest":  {"opencode", map[string]string{".local/share/opencode/opencode.db": "x"}, busy, Found{}},
 		"deep below, of days": {"codex", map[string]string{".codex/sessions/2026/11/30/rollout-1.jsonl": codexMeta + codexEnd, ".codex/sessions/x.jsonl": codexStart}, time.Minute, Found{Talks: 1}},
 	} {
