@@ -37,6 +37,7 @@ const questionsAtOnce = 4
 // toolbox answers one agent.
 type toolbox struct {
 	Options
+	ctx    context.Context // ends all calls
 	held   map[string]order.Order
 	asking chan struct{} // has room for who asks
 	acting chan struct{} // and for who changes something
@@ -46,7 +47,7 @@ type toolbox struct {
 // are interrupted, and waited for. The error is of a name that cannot be allowed, of what is no
 // message, and the cause of ctx's end.
 func Serve(ctx context.Context, o Options, in io.Reader, out io.Writer) error {
-	b := &toolbox{Options: o, held: map[string]order.Order{}, asking: make(chan struct{}, questionsAtOnce), acting: make(chan struct{}, 1)}
+	b := &toolbox{Options: o, ctx: ctx, held: map[string]order.Order{}, asking: make(chan struct{}, questionsAtOnce), acting: make(chan struct{}, 1)}
 	orders := of(o.Host)
 	if err := o.allows(orders); err != nil {
 		return err
@@ -177,6 +178,9 @@ func (b *toolbox) handler(o order.Order) mcp.ToolHandler {
 		if err != nil {
 			return failed(outcome{err: err}), nil
 		}
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })() // the SDK waits for calls, and does not end them
 		done, err := b.turn(ctx, o)
 		if err != nil {
 			return failed(outcome{err: err}), nil

@@ -449,7 +449,8 @@ func TestEnds(t *testing.T) {
 		a := newAgent(t, ctx, nil)
 		called := make(chan error, 1)
 		go func() {
-			_, err := a.call(t.Context(), "compare", map[string]any{"a": "meet"})
+			// Without a deadline: a client that gives up has the server end the call, too.
+			_, err := a.session.CallTool(t.Context(), &mcp.CallToolParams{Name: "compare", Arguments: map[string]any{"a": "meet"}})
 			called <- err
 		}()
 		conn := a.meets()
