@@ -239,7 +239,7 @@ func TestConforms(t *testing.T) {
 	if got.ServerInfo == nil || got.ServerInfo.Name != "coltecd" || got.ServerInfo.Version != "v1" || !strings.Contains(got.Instructions, "no instruction") || strings.Contains(got.Instructions, "Not allowed") {
 		t.Errorf("it says of itself %+v, %q", got.ServerInfo, got.Instructions)
 	}
-	if c := got.Capabilities; c == nil || c.Tools == nil || c.Tools.ListChanged || c.Prompts != nil || c.Resources != nil || c.Logging != nil {
+	if c := got.Capabilities; c == nil || c.Tools == nil || c.Tools.ListChanged || c.Prompts != nil || c.Resources != nil {
 		t.Errorf("capabilities %+v", c)
 	}
 	hints := map[string][3]bool{ // reads only, destroys, may be repeated
