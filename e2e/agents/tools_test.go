@@ -50,7 +50,7 @@ func (u *use) events() (before, after []event) {
 }
 
 // A real agent has the tools of coltecd mcp: it takes a checkpoint before it works, and goes back to
-// that. Its conversation goes on, with what the tools said.
+// that. Its conversation goes on with what the tools said, as the rewind is of the folder alone.
 func TestAgentRewinds(t *testing.T) {
 	w := newWorld(t)
 	claude, _ := pick("claude")
@@ -67,6 +67,7 @@ func TestAgentRewinds(t *testing.T) {
 	w.coltecd("sync")
 	w.model.usesTool("go back to it", "mcp__coltec__rewind", object{"at": "by-agent", "path": w.work()})
 	w.do(claude, turn("--continue", "-p"), "go back to it").holds(t, "keep this state", "tool_result", "toolu_of_the_model_1", "before-rewind-")
+	w.do(claude, turn("--continue", "-p"), "the third question").holds(t, "keep this state", "go back to it", "before-rewind-", "toolu_of_the_model_1")
 	if b, err := os.ReadFile(w.real(w.at, notes)); string(b) != "one" {
 		t.Errorf("the file is %q, %v", b, err)
 	}
