@@ -186,8 +186,8 @@ func (m *Model) answers(say script) http.HandlerFunc {
 		}
 		nonce, gate := m.take(string(body))
 		before, after := say(nonce)
-		if u := m.useFor(string(body)); u != nil {
-			before, after = u.events()
+		if x, y, ok := m.useFor(string(body)); ok {
+			before, after = x, y
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
 		stream(w, before)

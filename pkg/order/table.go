@@ -71,7 +71,7 @@ var both = []Order{
 	},
 	{
 		Name: "rewind", Title: "Go back to a state", Changes: true, Destroys: true,
-		Text: "Take the workspace back to an earlier state: files, repositories and databases become what they were. What is there becomes a checkpoint first (\"before\" in the answer), and a rewind to that goes back again. Services are stopped before, and started after. dry_run shows what it would change.",
+		Text: "Take the workspace back to an earlier state: files, repositories and databases become what they were. What is there becomes a checkpoint first (\"before\" in the answer), and a rewind to that goes back again. Services are stopped before, and started after. Conversations of agents that the workspace carries go back too, with path only what is below it. dry_run shows what it would change.",
 		Params: []Param{
 			{"at", "the state: " + moments, true, Time},
 			{"path", "take only this path back, with what is below it", false, Path},

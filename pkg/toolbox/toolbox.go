@@ -180,7 +180,7 @@ func (b *toolbox) handler(o order.Order) mcp.ToolHandler {
 		}
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
-		defer context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })()
+		defer context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })() // the SDK waits for calls, and does not end them
 		done, err := b.turn(ctx, o)
 		if err != nil {
 			return failed(outcome{err: err}), nil

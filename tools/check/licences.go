@@ -134,7 +134,8 @@ func writeTexts(file string, modules map[string]*module) error {
 func page(rows []string) string {
 	return "# Licences\n\nOf what is linked into the programs, on all platforms that they are built for, beside\n" +
 		"the Go standard library (BSD-3-Clause). `make generate` writes this page; `make check` fails for a licence\n" +
-		"that is not permissive. The MPL-2.0 binds the files of its modules alone, which are linked as they were published.\n\n" +
+		"that is not permissive. The MPL-2.0 binds the files of its modules alone, which are linked as they were published;\n" +
+		"the CC-BY-4.0 is that of a module's documentation.\n\n" +
 		"| module | licences | in |\n|---|---|---|\n" + strings.Join(rows, "\n") + "\n"
 }
 
