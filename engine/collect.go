@@ -112,6 +112,11 @@ func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collect
 	if err := l.publishCollection(ctx, head, c); err != nil {
 		return done, err
 	}
+	if l.o.Announce {
+		_ = l.work(ctx, func(ctx context.Context) error { // tried again the next time
+			return store.SweepDigests(ctx, l.head, l.o.Workspace.String(), l.herald.names, now)
+		})
+	}
 	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted}, l.repack(ctx, repack)
 }
 

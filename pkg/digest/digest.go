@@ -105,9 +105,18 @@ func Of(doc status.Document, now time.Time) Digest {
 	return d.Rounded()
 }
 
-// With is the digest of a head with what its holder says of itself.
+// With is the digest of a head with what its holder says of itself. Of one that is given back
+// there is nobody who works, or waits for an answer.
 func (d Digest) With(told Digest) Digest {
-	d.Unwell, d.Needs, d.Agents, d.Only, d.Conflicts = told.Unwell, told.Needs, told.Agents, told.Only, told.Conflicts
+	d.Conflicts = told.Conflicts
+	d.Needs = slices.Concat(d.Needs, told.Needs)
+	if d.Lease == Held {
+		d.Unwell, d.Agents, d.Only = told.Unwell, told.Agents, told.Only
+		return d
+	}
+	d.Needs = slices.DeleteFunc(d.Needs, func(n status.Need) bool {
+		return n != status.NeedConflicts && n != status.NeedDeletions && n != status.NeedUnsaved
+	})
 	return d
 }
 
@@ -198,7 +207,7 @@ const minutesMost = 1 << 26
 
 // minute is a time in whole minutes; one that is none of a workspace's is none.
 func minute(t time.Time) time.Time {
-	if t.IsZero() || !t.After(epoch) || t.Sub(epoch) >= minutesMost*time.Minute {
+	if since := t.Sub(epoch); since < time.Minute || since >= minutesMost*time.Minute {
 		return time.Time{}
 	}
 	return t.UTC().Truncate(time.Minute)

@@ -42,12 +42,14 @@ var (
 	}
 )
 
-func needCode(n status.Need) int         { return slices.Index(needs, n) }
-func stateCode(s status.AgentState) int  { return slices.Index(states, s) }
-func reasonCode(r account.Reason) int    { return slices.Index(reasons, r) }
-func roundBytes(n int64) int64           { return bytesOf(bytesCode(n)) }
-func minutesOf(t time.Time) uint64       { return uint64(max(0, minute(t).Sub(epoch)/time.Minute)) }
-func flag(on bool, bit uint) (set uint8) { return map[bool]uint8{true: 1 << bit}[on] }
+func needCode(n status.Need) int        { return slices.Index(needs, n) }
+func stateCode(s status.AgentState) int { return slices.Index(states, s) }
+func reasonCode(r account.Reason) int   { return slices.Index(reasons, r) }
+func roundBytes(n int64) int64          { return bytesOf(bytesCode(n)) }
+func minutesOf(t time.Time) uint64      { return uint64(max(0, minute(t).Sub(epoch)/time.Minute)) }
+
+// fourths of a power of two are what bytes are counted in: codes go to 2^62.75.
+const codeMost = 4*62 + 4
 
 // bytesCode is the number of fourths in the binary logarithm of n, and one; 0 for nothing.
 func bytesCode(n int64) uint8 {
@@ -112,7 +114,11 @@ func segments(text string) string {
 
 // bytes is what a name is made of.
 func (d Digest) bytes() []byte {
-	b := []byte{version, uint8(d.Lease)<<1 | flag(d.Unwell, 0)}
+	flags := uint8(d.Lease) << 1
+	if d.Unwell {
+		flags |= 1
+	}
+	b := []byte{version, flags}
 	b = binary.BigEndian.AppendUint32(b, d.Lineage)
 	put := func(list ...uint64) {
 		for _, n := range list {
@@ -198,7 +204,7 @@ func (r *reader) digest() (d Digest) {
 	}
 	d.Epoch, d.Serial, d.Since, d.TTL, d.Renew = r.number(), r.number(), r.minute(), r.seconds(), r.seconds()
 	code := r.byte()
-	r.bad = r.bad || code > 4*62+1
+	r.bad = r.bad || code > codeMost
 	if !r.bad {
 		d.Bytes = bytesOf(code)
 	}
