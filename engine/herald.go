@@ -72,8 +72,8 @@ func (t heralding) digest(h *store.Head) digest.Digest {
 	return d.Rounded()
 }
 
-// turn begins with a new epoch: what lies there is what its head knew of.
-func (t heralding) turn() {
+// begin begins with a new epoch: what lies there is what its head knew of.
+func (t heralding) begin() {
 	h, head := &t.herald, t.lease.Head()
 	if h.epoch != head.Epoch {
 		h.epoch, h.began, h.at, h.serial, h.names = head.Epoch, t.now(), time.Time{}, 0, head.DigestNames()
@@ -85,7 +85,7 @@ func (t heralding) next() (d digest.Digest, at time.Time, wants bool) {
 	if !t.o.Announce || !t.writable() {
 		return d, at, false
 	}
-	t.turn()
+	t.begin()
 	h := &t.herald
 	d = t.digest(t.lease.Head())
 	switch {
@@ -155,16 +155,19 @@ func (t heralding) put(ctx context.Context, name string) error {
 // note says in each head that is written which digests there are, so that the next holder can
 // delete them. One that gives the lease back names that of itself, which is written after it.
 func (t heralding) note(h *store.Head) {
-	if !t.o.Announce || t.herald.epoch != h.Epoch {
+	if !t.o.Announce {
 		return
 	}
-	h.Digests = slices.Clone(t.herald.names)
-	t.herald.leaving = leaving{}
+	names, serial := h.DigestNames(), int64(0)
+	if t.herald.epoch == h.Epoch {
+		names, serial = slices.Clone(t.herald.names), t.herald.serial
+	}
+	h.Digests, t.herald.leaving = names, leaving{}
 	if h.State == store.Held {
 		return
 	}
 	d := t.digest(h)
-	d.Serial = t.herald.serial + 1
+	d.Serial = serial + 1
 	if name, err := store.DigestName(t.o.Workspace.String(), d); err == nil {
 		h.Digests = append(h.Digests, name)
 		t.herald.leaving = leaving{name}
