@@ -67,14 +67,14 @@ func (p lister) ls(c *cli.Context) error {
 	if err != nil && !errors.As(err, new(cmdline.Exit)) {
 		return err
 	}
-	if err := p.printRows(c, asked(c, rows)); err != nil {
+	if err := p.printRows(c, chosen(c, rows)); err != nil {
 		return err
 	}
 	return err // nothing could be looked at
 }
 
-// asked are the rows that were asked for.
-func asked(c *cli.Context, rows []fleet.Row) []fleet.Row {
+// chosen are the rows that were asked for.
+func chosen(c *cli.Context, rows []fleet.Row) []fleet.Row {
 	if !c.Bool("needs") {
 		return rows
 	}
@@ -86,7 +86,7 @@ func asked(c *cli.Context, rows []fleet.Row) []fleet.Row {
 func (p lister) shower(c *cli.Context) func([]fleet.Row, []string) error {
 	if c.Bool("json") {
 		lines := p.lines()
-		return func(rows []fleet.Row, notes []string) error { return lines(asked(c, rows), notes) }
+		return func(rows []fleet.Row, notes []string) error { return lines(chosen(c, rows), notes) }
 	}
 	text := func(rows []fleet.Row, notes []string) string {
 		table := rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out))
@@ -104,13 +104,13 @@ func (p lister) shower(c *cli.Context) func([]fleet.Row, []string) error {
 					return err
 				}
 			}
-			return cmdline.Redraw(p.raw.out, text(asked(c, rows), notes))
+			return cmdline.Redraw(p.raw.out, text(chosen(c, rows), notes))
 		}
 	}
 	var last []fleet.Row
 	said := false
 	return func(rows []fleet.Row, notes []string) error {
-		rows = asked(c, rows)
+		rows = chosen(c, rows)
 		if said && fleet.SameRows(last, rows) {
 			return nil
 		}
