@@ -52,7 +52,7 @@ func held(name, host string, epoch int64) store.Head {
 	return store.Head{Format: 1, Workspace: name, Lineage: "l", Epoch: epoch, State: store.Held, TTL: 180, Renew: 60, Holder: store.Holder{Host: host}}
 }
 
-// nameOf is the key of a digest of a head.
+// keyOf is the key of a digest of a head.
 func keyOf(t *testing.T, h store.Head, change func(*digest.Digest)) string {
 	t.Helper()
 	d := h.Digest()
@@ -87,15 +87,15 @@ func TestWhichDigestCounts(t *testing.T) {
 		state   string
 		needs   status.Need
 	}{
-		"none":                            {nil, time.Minute, laptop, true, "laptop", Elsewhere, ""},
-		"one":                             {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
-		"two, the older came later":       {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), keyOf(t, laptop, nil): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
-		"one of an older epoch, later":    {map[string]time.Time{keyOf(t, laptop, nil): ago(time.Hour), keyOf(t, older, asks): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, ""},
-		"of another head, the later":      {map[string]time.Time{keyOf(t, other, asks): ago(time.Second), keyOf(t, laptop, nil): ago(time.Hour)}, time.Minute, laptop, false, "desktop", Elsewhere, status.NeedAnswer},
-		"rubbish":                         {map[string]time.Time{store.DigestKey(name, "x"): now, store.DigestKey(name, "v0v0/v0"): now, store.DigestKey(name, "a") + "/b\x1b": now}, time.Minute, laptop, true, "laptop", Elsewhere, ""},
-		"rubbish beside one":              {map[string]time.Time{store.DigestKey(name, "v0v0"): now, keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
-		"given back":                      {map[string]time.Time{keyOf(t, released, nil): ago(time.Hour), keyOf(t, laptop, asks): ago(2 * time.Hour)}, 2 * time.Hour, released, true, "", Free, ""},
-		"given back, and digest after it": {map[string]time.Time{keyOf(t, released, func(d *digest.Digest) { d.Serial = 6 }): ago(time.Hour), keyOf(t, laptop, asks): ago(2 * time.Hour)}, time.Hour + time.Second, released, false, "", Free, ""},
+		"none":                           {nil, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"one":                            {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"two, the older came later":      {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), keyOf(t, laptop, nil): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"one of an older epoch, later":   {map[string]time.Time{keyOf(t, laptop, nil): ago(time.Hour), keyOf(t, older, asks): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, ""},
+		"of another head, the later":     {map[string]time.Time{keyOf(t, other, asks): ago(time.Second), keyOf(t, laptop, nil): ago(time.Hour)}, time.Minute, laptop, false, "desktop", Elsewhere, status.NeedAnswer},
+		"rubbish":                        {map[string]time.Time{store.DigestKey(name, "x"): now, store.DigestKey(name, "v0v0/v0"): now, store.DigestKey(name, "a") + "/b\x1b": now}, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"rubbish beside one":             {map[string]time.Time{store.DigestKey(name, "v0v0"): now, keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"given back, and nobody said it": {map[string]time.Time{keyOf(t, laptop, asks): ago(3 * time.Hour)}, 2 * time.Hour, released, true, "", Free, ""},
+		"given back":                     {map[string]time.Time{keyOf(t, released, func(d *digest.Digest) { d.Serial = 6 }): ago(time.Hour), keyOf(t, laptop, asks): ago(2 * time.Hour)}, time.Hour + time.Second, released, false, "", Free, ""},
 		"given back, and taken by a version without digests": {map[string]time.Time{keyOf(t, released, nil): ago(time.Hour)}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"taken by such a version a day ago":                  {map[string]time.Time{keyOf(t, laptop, asks): ago(30 * time.Hour)}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"not seen for longer than the lease":                 {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, 4 * time.Minute, laptop, true, "laptop", Lost, ""},
@@ -174,7 +174,9 @@ func TestNeedsFirst(t *testing.T) {
 		return Local{Workspace: name, Folder: "/" + name, Container: "c", Running: running, Status: &doc, Written: now}
 	}
 	replica := func(r status.Replica) []status.Replica { return []status.Replica{r} }
-	only := func(reason account.Reason) []account.Part { return []account.Part{{Reason: reason, Count: 1, Since: now}} }
+	only := func(reason account.Reason) []account.Part {
+		return []account.Part{{Reason: reason, Count: 1, Since: now}}
+	}
 	far := held("far", "laptop", 1)
 	var seen []Seen
 	for i, state := range []store.HeadState{store.Held, store.Dirty} {
