@@ -126,7 +126,9 @@ func TestHerald(t *testing.T) {
 	look.sees("a checkpoint", func(r fleet.Row) bool { return r.Checkpoint != nil && r.Checkpoint.Name == "here" })
 	late := look.digests()
 	a.Tell(digest.Digest{Conflicts: 2, Needs: []status.Need{status.NeedConflicts}, Only: []digest.Part{{Reason: account.Unread, Count: 1}}})
-	look.sees("a conflict", func(r fleet.Row) bool { return r.Needs == status.NeedConflicts && r.Conflicts == 2 && len(r.OnlyHere) == 1 })
+	look.sees("a conflict", func(r fleet.Row) bool {
+		return r.Needs == status.NeedConflicts && r.Conflicts == 2 && len(r.OnlyHere) == 1
+	})
 	if names := look.digests(); len(names) != 1 {
 		t.Errorf("%d digests are there, and one counts: %q", len(names), names)
 	}
