@@ -37,10 +37,9 @@ func TestTheFleetIsToldAtOnce(t *testing.T) {
 	sample.Long(t)
 	t.Parallel()
 	w := newWorld(t)
-	a := w.machine("a")
-	a.spec(func(o *specOptions) {
+	a := w.housed("a", func(o *specOptions) {
 		o.Env, o.TTL, o.Renew = "one", "3m", "1m"
-		o.More = map[string]any{"agents": []any{map[string]any{"name": "mine", "paths": []any{a.dir + "/talks"}}}}
+		o.More = map[string]any{"agents": []any{map[string]any{"name": "mine", "include": []any{".mine"}}}}
 	})
 	b := w.machine("b")
 	b.spec(func(o *specOptions) { o.Env = "two" })
