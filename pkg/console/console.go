@@ -16,9 +16,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
-	"time"
 
-	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/order"
 )
 
@@ -30,15 +28,12 @@ type Settings struct {
 	Actions bool   // orders that change something are carried out
 	Orders  []order.Order
 
-	// Look gives the rows of all workspaces; of a local look those that this host knows alone,
-	// and no bucket is asked.
-	Look func(ctx context.Context, local bool) (rows []fleet.Row, notes []string, err error)
-	// Carry runs this program with a command line, hands over what it prints, and gives its exit
-	// code. It ends the program when ctx ends.
+	// Follow tells what is known of all workspaces, at once and whenever it is something else,
+	// until ctx ends.
+	Follow func(ctx context.Context, tell func(View))
+	// Carry runs this program with a command line, hands over what it prints, never two lines at
+	// a time, and gives its exit code. It ends the program when ctx ends.
 	Carry func(ctx context.Context, argv []string, say func(Line)) (code int, err error)
-
-	Here  time.Duration // between two looks at this host; 0: a second
-	There time.Duration // between two looks into the bucket; 0: five seconds
 }
 
 // Line is one that a program printed.
@@ -65,19 +60,13 @@ const streamsMost = 100
 
 // New makes a console, which lives as long as ctx.
 func New(ctx context.Context, s Settings) (*Console, error) {
-	if s.Here <= 0 {
-		s.Here = time.Second
-	}
-	if s.There <= 0 {
-		s.There = 5 * time.Second
-	}
 	files, err := load()
 	if err != nil {
 		return nil, err
 	}
 	c := &Console{
 		Settings: s, token: sha256.Sum256([]byte(s.Token)), orders: map[string]order.Order{}, files: files,
-		watch: newWatch(s.Look, s.Here, s.There), reads: newLanes(readsMost), actions: newLanes(actionsMost),
+		watch: newWatch(s.Follow), reads: newLanes(readsMost), actions: newLanes(actionsMost),
 		streams: make(chan struct{}, streamsMost), life: ctx,
 	}
 	for _, o := range c.offered() {
@@ -117,7 +106,7 @@ func (c *Console) Handler() http.Handler {
 	api.HandleFunc("GET /api/events", c.events)
 	api.HandleFunc("GET /api/ask", c.ask)
 	api.HandleFunc("POST /api/run", c.run)
-	mux.Handle("/api/", c.known(api))
+	mux.Handle("/api/", c.vouched(api))
 	return c.guarded(mux)
 }
 

@@ -67,9 +67,9 @@ func fromHere(r *http.Request) bool {
 
 func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
 
-// known answers those alone who have the token. It is in a header that our page sets, and in no
+// vouched answers those alone who have the token. It is in a header that our page sets, and in no
 // cookie: browsers send cookies to all ports of a machine, and with what other pages ask.
-func (c *Console) known(next http.Handler) http.Handler {
+func (c *Console) vouched(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		sum := sha256.Sum256([]byte(given)) // of one length, whatever was given

@@ -88,26 +88,30 @@ func (l *lanes) enter(ctx context.Context, workspace string, patient bool) (leav
 	return func() { <-l.all; <-mine.one; gone() }, nil
 }
 
-// workspaceOf is what an order is about, as the page says it.
-func workspaceOf(args map[string]string) string { return args[workspaceParam] }
+// errand is an order that can be carried out.
+type errand struct {
+	order.Order
+	workspace string // as known says it
+	argv      []string
+}
 
 // prepared finds an order and its command line, or says why not.
-func (c *Console) prepared(w http.ResponseWriter, r *http.Request, name string, args map[string]string) (o order.Order, argv []string, ok bool) {
-	o, ok = c.orders[name]
-	if !ok {
+func (c *Console) prepared(w http.ResponseWriter, r *http.Request, name string, args map[string]string) (e errand, ok bool) {
+	if e.Order, ok = c.orders[name]; !ok {
 		refuse(w, http.StatusNotFound, "there is no such order")
-		return o, nil, false
+		return e, false
 	}
-	if !c.watch.shows(r.Context(), workspaceOf(args)) {
+	if e.workspace = c.known(r.Context(), args[workspaceParam]); e.workspace == "" {
 		refuse(w, http.StatusNotFound, "there is no such workspace on the page")
-		return o, nil, false
+		return e, false
 	}
-	argv, err := o.Argv(args)
-	if err != nil {
+	args[workspaceParam] = e.workspace
+	var err error
+	if e.argv, err = e.Argv(args); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error(), hint.Of(err)...)
-		return o, nil, false
+		return e, false
 	}
-	return o, argv, true
+	return e, true
 }
 
 // ask answers an order that changes nothing, with what the program answers.
@@ -118,23 +122,23 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request) {
 	}
 	name := args["order"]
 	delete(args, "order")
-	o, argv, ok := c.prepared(w, r, name, args)
+	e, ok := c.prepared(w, r, name, args)
 	if !ok {
 		return
 	}
-	if o.Changes || o.Destroys {
+	if e.Changes {
 		refuse(w, http.StatusMethodNotAllowed, "this changes something: it is no question")
 		return
 	}
 	ctx, cancel := context.WithTimeoutCause(r.Context(), readPatience, fmt.Errorf("no answer within %s", readPatience))
 	defer cancel()
-	leave, err := c.reads.enter(ctx, workspaceOf(args), true)
+	leave, err := c.reads.enter(ctx, e.workspace, true)
 	if err != nil {
 		refuse(w, http.StatusServiceUnavailable, errBusy.Error())
 		return
 	}
 	defer leave()
-	c.answerOf(ctx, argv).write(w, o)
+	c.answerOf(ctx, e.argv).write(w, e.Order)
 }
 
 // found is what a program answered.
@@ -224,16 +228,18 @@ func (c *Console) run(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "this page only shows", "coltec ui --allow-actions starts one that does things, too")
 		return
 	}
-	o, argv, ok := c.prepared(w, r, asked.Order, asked.Args)
+	if asked.Args == nil {
+		asked.Args = map[string]string{}
+	}
+	e, ok := c.prepared(w, r, asked.Order, asked.Args)
 	if !ok {
 		return
 	}
-	if !o.Changes {
+	if !e.Changes {
 		refuse(w, http.StatusBadRequest, "this changes nothing: it is a question")
 		return
 	}
-	workspace := workspaceOf(asked.Args)
-	leave, err := c.actions.enter(r.Context(), workspace, false)
+	leave, err := c.actions.enter(r.Context(), e.workspace, false)
 	if err != nil {
 		refuse(w, http.StatusConflict, errBusy.Error(), "wait until that is done")
 		return
@@ -241,27 +247,26 @@ func (c *Console) run(w http.ResponseWriter, r *http.Request) {
 	defer leave()
 	ctx, cancel := context.WithTimeoutCause(c.life, actionPatience, fmt.Errorf("not done within %s", actionPatience))
 	defer cancel()
-	c.carry(ctx, newTale(w), asked.Order, workspace, argv)
+	c.carry(ctx, newTale(w), e)
 }
 
 // carry runs a program and tells how it goes.
-func (c *Console) carry(ctx context.Context, t *tale, name, workspace string, argv []string) {
-	d := deed{Order: name, Since: time.Now().UTC()}
-	c.watch.tell(ctx, event{workspace, d})
-	t.line(map[string]any{"argv": append([]string{"coltec"}, argv...)})
-	code, err := c.Carry(ctx, argv, func(l Line) { t.printed(l) })
+func (c *Console) carry(ctx context.Context, t *tale, e errand) {
+	d := deed{Order: e.Name, Since: time.Now().UTC()}
+	c.tell(event{e.workspace, d})
+	t.line(map[string]any{"argv": append([]string{"coltec"}, e.argv...)})
+	code, err := c.Carry(ctx, e.argv, t.printed)
 	if err != nil {
 		code = max(code, 1)
 		t.line(map[string]any{"err": err.Error()})
 	}
 	d.Code = &code
-	c.watch.tell(c.life, event{workspace, d})
+	c.tell(event{e.workspace, d})
 	t.line(map[string]any{"end": map[string]any{"code": code}})
 }
 
 // tale is told to a page, a line of JSON for each thing, as long as it listens.
 type tale struct {
-	mu     sync.Mutex // both outputs of a program are told
 	w      http.ResponseWriter
 	out    *http.ResponseController
 	left   int // bytes that may still be told
@@ -276,17 +281,13 @@ func newTale(w http.ResponseWriter) *tale {
 
 // printed tells a line of a program.
 func (t *tale) printed(l Line) {
-	t.mu.Lock()
 	if t.silent {
-		t.mu.Unlock()
 		return
 	}
 	t.left -= len(l.Text) + 1
 	t.silent = t.left < 0
-	silent := t.silent
-	t.mu.Unlock()
 	switch {
-	case silent:
+	case t.silent:
 		t.line(map[string]any{"err": "more was printed, and is left out"})
 	case l.Err:
 		t.line(map[string]any{"err": l.Text})
@@ -296,8 +297,6 @@ func (t *tale) printed(l Line) {
 }
 
 func (t *tale) line(v any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.gone {
 		return
 	}
