@@ -58,17 +58,20 @@ type liner struct {
 
 // Write implements io.Writer.
 func (l *liner) Write(b []byte) (int, error) {
+	from := len(l.held) // nothing before it ends a line
 	l.held = append(l.held, b...)
 	for {
-		i := bytes.IndexByte(l.held, '\n')
-		if i < 0 && len(l.held) > lineMost {
+		i := bytes.IndexByte(l.held[from:], '\n')
+		switch {
+		case i >= 0:
+			i += from
+		case len(l.held) > lineMost:
 			i = len(l.held)
-		}
-		if i < 0 {
+		default:
 			return len(b), nil
 		}
 		l.give(l.held[:i])
-		l.held = l.held[min(i+1, len(l.held)):]
+		l.held, from = l.held[min(i+1, len(l.held)):], 0
 	}
 }
 
