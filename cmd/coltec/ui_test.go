@@ -203,15 +203,19 @@ func TestUIListens(t *testing.T) {
 }
 
 // specOfUI is a workspace whose bucket is asked.
-const specOfUI = `schema_version: 1
-org: acme
-project: widget
-env: dev-a
-name: widget-dev-a
-replication:
-  primary:
-    remote: {type: s3, bucket: "${RCLONE_BUCKET}", config: {provider: Other, endpoint: "${RCLONE_S3_ENDPOINT}", access_key_id: "${RCLONE_S3_ACCESS_KEY_ID}", secret_access_key: "${RCLONE_S3_SECRET_ACCESS_KEY}"}}
-  replicas: [{name: workspace, path: /workspace}]
+const specOfUI = `version: 1.0.0
+name: dev-a
+metadata: {org: acme, project: widget, environment: dev-a}
+secrets: [{name: RCLONE_BUCKET, required: true}, {name: RCLONE_S3_ACCESS_KEY_ID, required: true}, {name: RCLONE_S3_SECRET_ACCESS_KEY, required: true}, {name: RCLONE_S3_ENDPOINT, required: true}]
+persistence:
+  enabled: true
+  default_remote: primary
+  remotes:
+    primary:
+      type: s3
+      bucket: ${RCLONE_BUCKET}
+      options: {provider: Other, access_key_id: "${RCLONE_S3_ACCESS_KEY_ID}", secret_access_key: "${RCLONE_S3_SECRET_ACCESS_KEY}", endpoint: "${RCLONE_S3_ENDPOINT}"}
+  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}"}]
 `
 
 // A workspace of a real bucket is on the page, a change of it is told, and what is asked about it is
@@ -252,11 +256,11 @@ func TestUIOfABucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	put("later", `{"format": 99}`)
+	put("later", `{"format": 99, "workspace": "acme/widget/later"}`)
 	u := startUI(t, environ, folder, "--port", "0", "--allow-actions")
 	told := u.pictures()
 	u.until(told, `"workspace":"acme/widget/later"`, `"unreadable"`)
-	put("last", `{"format": 98}`)
+	put("last", `{"format": 98, "workspace": "acme/widget/last"}`)
 	u.until(told, "acme/widget/later", "acme/widget/last")
 
 	self := executable(t, filepath.Join(dir, "bin"))
