@@ -19,6 +19,7 @@ function usePictures(denied) {
   const [picture, set] = useState(null);
   const [link, turn] = useState('lost');
   useEffect(() => {
+    if (!api.has()) return undefined;
     let stop, timer, ended = false;
     const follow = async () => {
       clearTimeout(timer);
@@ -93,7 +94,7 @@ function App() {
   const shown = rows.filter((r) => (!needsOnly || needy(r)) && matches(r, words));
   const needing = rows.filter(needy).length;
   const row = rows.find((r) => keyOf(r) === opened.key);
-  const allowed = Boolean(about && about.actions) && link === 'live';
+  const allowed = Boolean(about && about.actions);
   const act = (order, of, first) => setForm({ order, row: of, first });
   const deedOf = (r) => picture.deeds[argOf(r)];
   return html`<div data-testid="app" data-ready=${String(Boolean(picture && about))}>
@@ -136,14 +137,16 @@ function useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys }) {
     };
     const keys = {
       '/': () => document.querySelector('[data-testid=search]').focus(),
-      j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
+      j: () => move(1), k: () => move(-1),
       n: () => setNeedsOnly((v) => !v), t: turnTheme, '?': () => setKeys(true),
     };
+    const arrows = { ArrowDown: 1, ArrowUp: -1 }; // from a card to the next; elsewhere they scroll
     const pressed = (e) => {
       if (e.ctrlKey || e.altKey || e.metaKey || document.querySelector('dialog[open]')) return;
       if (e.key === 'Escape') { setSearch(''); document.activeElement.blur(); return; }
       if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && e.target.type !== 'checkbox') return;
-      if (keys[e.key] && Object.hasOwn(keys, e.key)) { e.preventDefault(); keys[e.key](); }
+      if (arrows[e.key] && e.target.dataset.testid === 'open') { e.preventDefault(); move(arrows[e.key]); return; }
+      if (Object.hasOwn(keys, e.key)) { e.preventDefault(); keys[e.key](); }
     };
     addEventListener('keydown', pressed);
     return () => removeEventListener('keydown', pressed);

@@ -157,7 +157,7 @@ function Logs({ row }) {
     if (!follow || found.busy) return undefined;
     const timer = setTimeout(found.again, 2000);
     return () => clearTimeout(timer);
-  });
+  }, [follow, found.busy, found.data, found.error]);
   useEffect(() => { if (box.current && atEnd.current) box.current.scrollTop = box.current.scrollHeight; });
   return html`
     <form class="line" onSubmit=${(e) => { e.preventDefault(); name(unit.trim()); }}>
