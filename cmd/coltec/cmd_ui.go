@@ -53,13 +53,16 @@ DIR is the workspace whose bucket is asked (default: the current folder, or the 
 type webpage struct{ *program }
 
 func (p webpage) ui(c *cli.Context) error {
-	l := look{local: c.Bool("local"), wait: answerPatience, flags: c}
+	l := look{local: c.Bool("local"), flags: c}
 	if c.Args().Present() {
 		w, err := p.open(c.Context, c.Args().First())
 		if err != nil {
 			return err
 		}
 		l.folder = w.folder
+	}
+	if _, err := p.secretsFile(c); err != nil { // once, and before several ask for it
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -96,7 +99,7 @@ func (p webpage) listen(c *cli.Context) (net.Listener, error) {
 	if host == "localhost" {
 		host = "127.0.0.1" // what the name stands for is not ours to decide
 	}
-	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() || ip.Is4In6() || ip.Is4() && host != "127.0.0.1" {
+	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() || ip.Is4In6() || ip.Zone() != "" || ip.Is4() && host != "127.0.0.1" {
 		return nil, hint.Wrap(cmdline.Usage("--listen takes 127.0.0.1, ::1 or localhost, not %q: the page is for this machine alone", c.String("listen")),
 			"from another machine, ssh -L %[1]d:127.0.0.1:%[1]d HOST leads to it", c.Int("port"))
 	}

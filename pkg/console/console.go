@@ -16,6 +16,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/order"
 )
@@ -100,7 +101,7 @@ func NewToken() string {
 // Handler answers the browser.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{file...}", c.file)
+	mux.HandleFunc("/", c.file)
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/about", c.about)
 	api.HandleFunc("GET /api/events", c.events)
@@ -158,7 +159,12 @@ func kindOf(name string) string {
 }
 
 func (c *Console) file(w http.ResponseWriter, r *http.Request) {
-	f, ok := c.files[r.PathValue("file")]
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		refuse(w, http.StatusMethodNotAllowed, "a page is only read")
+		return
+	}
+	f, ok := c.files[strings.TrimPrefix(r.URL.Path, "/")]
 	if !ok {
 		refuse(w, http.StatusNotFound, "there is no such page")
 		return

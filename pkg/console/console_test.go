@@ -418,12 +418,13 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"history", "[\n  {\"generation\": 1}\n]", "", 0, nil, 200, "[\n  {\"generation\": 1}\n]\n"},
 		{"status", `{"state":"degraded"}`, "", 1, nil, 200, `{"state":"degraded"}` + "\n"},
-		{"status", ``, "error: no", 4, nil, 502, `{"error":{"hints":[],"message":"error: no"}}` + "\n"},
+		{"status", ``, "error: no", 4, nil, 502, `{"error":{"hints":[],"message":"no"}}` + "\n"},
 		{"history", "no JSON", "", 0, nil, 502, `{"error":{"hints":[],"message":"no JSON"}}` + "\n"},
 		{"history", "", "note: x\n" + `{"error": {"message": "not <b>there</b>", "hints": ["up"], "exit": 1}}`, 1, nil, 502, `{"error":{"hints":["up"],"message":"not \u003cb\u003ethere\u003c/b\u003e"}}` + "\n"},
 		{"logs", "a\x1b[31mb\n[1]", "", 0, nil, 200, `{"text":"a\u001b[31mb\n[1]\n"}` + "\n"},
 		{"logs", "12", "", 0, nil, 200, `{"text":"12\n"}` + "\n"},
-		{"logs", "", "no log of that", 1, nil, 502, `{"error":{"hints":[],"message":"no log of that"}}` + "\n"},
+		{"logs", "", "note: x\nerror: no log of that\nhint: there are logs of a", 1, nil, 502, `{"error":{"hints":["there are logs of a"],"message":"note: x\nno log of that"}}` + "\n"},
+		{"logs", "", "", 3, nil, 502, `{"error":{"hints":[],"message":"it ended with exit code 3"}}` + "\n"},
 		{"history", "", "", 0, errors.New("it cannot be run"), 502, `{"error":{"hints":[],"message":"it cannot be run"}}` + "\n"},
 		{"logs", strings.Repeat("x", answerMost), "", 0, nil, 502, fmt.Sprintf(`{"error":{"hints":["ask coltec for it in a terminal"],"message":"the answer has more than %d bytes"}}`+"\n", answerMost)},
 	} {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -157,7 +158,7 @@ func (c *Console) answerOf(ctx context.Context, argv []string) *found {
 		if l.Err {
 			b = &f.err
 		}
-		if f.out.Len()+f.err.Len()+len(l.Text) > answerMost {
+		if f.out.Len()+f.err.Len()+len(l.Text)+1 > answerMost {
 			f.large = true
 			return
 		}
@@ -187,20 +188,30 @@ func (f *found) write(w http.ResponseWriter, o order.Order) {
 	}
 }
 
-// writeError tells the page what a program said when it failed: the last line in JSON, or all of it.
+// writeError tells the page what a program said when it failed: the last line in JSON, or the lines
+// for people.
 func (f *found) writeError(w http.ResponseWriter) {
-	lines := strings.Split(strings.TrimSpace(f.err.String()), "\n")
-	var said struct {
+	said := strings.TrimSpace(f.err.String())
+	lines := strings.Split(said, "\n")
+	var last struct {
 		Error struct {
 			Message string   `json:"message"`
 			Hints   []string `json:"hints"`
 		} `json:"error"`
 	}
-	if json.Unmarshal([]byte(lines[len(lines)-1]), &said) == nil && said.Error.Message != "" {
-		refuse(w, http.StatusBadGateway, said.Error.Message, said.Error.Hints...)
+	if json.Unmarshal([]byte(lines[len(lines)-1]), &last) == nil && last.Error.Message != "" {
+		refuse(w, http.StatusBadGateway, last.Error.Message, last.Error.Hints...)
 		return
 	}
-	refuse(w, http.StatusBadGateway, strings.TrimSpace(f.err.String()+f.out.String()))
+	var message, hints []string
+	for _, line := range lines {
+		if step, is := strings.CutPrefix(line, "hint: "); is {
+			hints = append(hints, step)
+		} else {
+			message = append(message, strings.TrimPrefix(line, "error: "))
+		}
+	}
+	refuse(w, http.StatusBadGateway, cmp.Or(strings.Join(message, "\n"), strings.TrimSpace(f.out.String()), fmt.Sprintf("it ended with exit code %d", f.code)), hints...)
 }
 
 // run carries out an order that changes something, and tells how it goes. It goes on when the page
