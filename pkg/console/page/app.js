@@ -50,7 +50,7 @@ function usePictures(denied) {
 function keep(old, next) {
   const had = new Map(old ? old.rows.map((r) => [keyOf(r), [r, JSON.stringify(r)]]) : []);
   next.rows = next.rows.map((r) => { const [row, text] = had.get(keyOf(r)) || []; return text === JSON.stringify(r) ? row : r; });
-  next.rows.sort((a, b) => Number(needy(b)) - Number(needy(a)) || (keyOf(a) < keyOf(b) ? -1 : 1));
+  next.rows.sort((a, b) => Number(needy(b)) - Number(needy(a))); // those of a kind stay in the order of coltec ls
   return next;
 }
 
