@@ -32,7 +32,7 @@ func (k carrier) carry(ctx context.Context, argv []string, say func(console.Line
 	words := append([]string{argv[0]}, k.more(argv[0])...)
 	cmd := exec.CommandContext(ctx, k.self, append(words, argv[1:]...)...)
 	cmd.Env, cmd.WaitDelay = k.environ, parting
-	apart(cmd)
+	ownGroup(cmd)
 	var one sync.Mutex
 	out, fail := &liner{one: &one, say: func(s string) { say(console.Line{Text: s}) }}, &liner{one: &one, say: func(s string) { say(console.Line{Text: s, Err: true}) }}
 	cmd.Stdout, cmd.Stderr = out, fail
