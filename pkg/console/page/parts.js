@@ -22,6 +22,8 @@ function Dialog({ testid, label, onClose, wide, children, ...more }) {
   const alive = useRef(true);
   useEffect(() => {
     ref.current.showModal();
+    const first = ref.current.querySelector('[data-first]'); // else it is the first that can have it
+    if (first) first.focus();
     return () => { alive.current = false; };
   }, []);
   return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} data-testid=${testid} aria-label=${label} onClose=${() => alive.current && onClose()} ...${more}>${children}</dialog>`;
