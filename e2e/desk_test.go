@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -75,6 +76,16 @@ func (w *world) desk() *desk {
 		w.t.Fatal(err)
 	}
 	d.env["COLTEC_DOCKER"], d.env["RCLONE_S3_ENDPOINT"] = docker, d.way.Endpoint
+	d.env["PATH"] = w.t.TempDir()
+	for _, name := range []string{"env", "git", "sh"} { // no dev container CLI, whatever this machine has
+		path, err := exec.LookPath(name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(d.env["PATH"], name))
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	return d
 }
 

@@ -521,7 +521,7 @@ func (a *actor) goesBack(t *testing.T) {
 	m := a.f.first()
 	a.well("calm", "checkpoint", map[string]string{"name": "good", "message": "before the refactoring"})
 	list := answer[[]control.Checkpoint](m, "checkpoints")
-	if len(list) != 1 || list[0].Name != "good" || list[0].Message != "before the refactoring" {
+	if len(list) != 1 || list[0].Name != "good" || list[0].Text != "before the refactoring" {
 		t.Errorf("the checkpoints are %+v", list)
 	}
 	m.write("notes.txt", "spoiled")
