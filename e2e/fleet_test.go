@@ -129,6 +129,7 @@ func newFleet(t *testing.T, many int, places []*place) *fleet {
 	if t.Failed() {
 		t.FailNow()
 	}
+	f.desk.knows(f.first()) // so the bucket may be asked
 	for _, p := range f.places {
 		if p.then != nil {
 			p.then(p)
@@ -146,6 +147,9 @@ func (f *fleet) find(env string) *place {
 	}
 	return f.places[i]
 }
+
+// first is a workspace that runs at the desk: by it the bucket is known.
+func (f *fleet) first() *machine { return f.find("calm").m }
 
 // spec has a machine's workspace be this one. Nothing is saved but when a test says so, and a
 // lease outlasts every test.
@@ -438,7 +442,7 @@ func (f *fleet) ls() []row {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := f.desk.coltec(ctx, "ls", "--json", "--wait", "30s", f.find("calm").m.dir)
+	cmd := f.desk.coltec(ctx, "ls", "--json", "--wait", "30s", f.first().dir)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()

@@ -67,9 +67,6 @@ func (f *fleet) ui(t *testing.T, flags ...string) *console {
 	return c
 }
 
-// first is a workspace that runs at the desk: by it the bucket is known.
-func (f *fleet) first() *machine { return f.find("calm").m }
-
 // origin is where the page is from.
 func (c *console) origin() string { return fmt.Sprintf("http://127.0.0.1:%d", c.Port) }
 
@@ -113,7 +110,7 @@ func (f *fleet) shows(t *testing.T, p *tab) {
 	}
 }
 
-// first those that need somebody.
+// needsFirst holds that those that need somebody are before all others.
 func needsFirst(t *testing.T, p *tab) {
 	t.Helper()
 	var list []bool
