@@ -48,7 +48,7 @@ type told struct {
 	state, where string
 	says         string // a part of a sentence for a person; "": there is none
 	agent        string // what claude does there; "": nothing is said of one
-	needs        bool   // somebody has to do something
+	need         string // the word why somebody has to do something; "": nobody has
 }
 
 // fleet is a desk and the workspaces of one bucket.
@@ -63,26 +63,26 @@ type fleet struct {
 func states() []*place {
 	return []*place{
 		{env: "calm", make: (*place).calm, want: told{state: "running", where: "here"}},
-		{env: "asks", make: (*place).asks, want: told{state: "running", where: "here", says: "claude waits for you", agent: "waits for you", needs: true}},
+		{env: "asks", make: (*place).asks, want: told{state: "running", where: "here", says: "claude waits for you", agent: "waits for you", need: "asks"}},
 		{env: "works", make: (*place).works, want: told{state: "running", where: "here", agent: "working"}},
 		{env: "done", make: (*place).done, want: told{state: "running", where: "here", agent: "done"}},
-		{env: "failed", make: (*place).failed, want: told{state: "running", where: "here", says: "claude has failed", agent: "failed", needs: true}},
-		{env: "waits", make: (*place).waits, want: told{state: "degraded", where: "laptop", says: "laptop"}},
-		{env: "fenced", make: (*place).fenced, want: told{state: "degraded", where: "laptop", says: "laptop", needs: true}},
-		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", needs: true}},
-		{env: "brake", make: (*place).brake, want: told{state: "degraded", where: "here", says: "deletion", needs: true}},
-		{env: "blocked", make: (*place).blocked, want: told{state: "degraded", where: "here", says: "symbolic link", needs: true}},
-		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", says: "paused"}},
-		{env: "killed", make: (*place).killed, want: told{state: "silent", where: "here", says: "has written no status for 1", needs: true}},
+		{env: "failed", make: (*place).failed, want: told{state: "running", where: "here", says: "claude has failed", agent: "failed", need: "failed"}},
+		{env: "waits", make: (*place).waits, want: told{state: "degraded", where: "laptop", says: "laptop", need: "attention"}},
+		{env: "fenced", make: (*place).fenced, want: told{state: "degraded", where: "laptop", says: "laptop", need: "fenced"}},
+		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", need: "conflicts"}},
+		{env: "brake", make: (*place).brake, want: told{state: "degraded", where: "here", says: "deletion", need: "deletions"}},
+		{env: "blocked", make: (*place).blocked, want: told{state: "degraded", where: "here", says: "symbolic link", need: "blocked"}},
+		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", says: "paused", need: "attention"}},
+		{env: "killed", make: (*place).killed, want: told{state: "silent", where: "here", says: "has written no status for 1", need: "silent"}},
 		{env: "disabled", make: (*place).disabled, want: told{state: "disabled", where: "here"}},
 		{env: "down", at: stopped, make: (*place).once, want: told{state: "down", where: "here"}},
-		{env: "left", at: stopped, make: (*place).left, want: told{state: "down", where: "here", says: "not in the bucket", needs: true}},
+		{env: "left", at: stopped, make: (*place).left, want: told{state: "down", where: "here", says: "not in the bucket", need: "unsaved"}},
 		{env: "fresh", at: bare, make: (*place).fresh, want: told{state: "new", where: "here"}},
 		{env: "lent", at: bare, make: (*place).lent, want: told{state: "down", where: "laptop"}},
 		{env: "away", at: remote, make: (*place).away, want: told{state: "elsewhere", where: "laptop"}},
 		{env: "lost", at: remote, make: (*place).lost, then: (*place).over, want: told{state: "lost", where: "laptop", says: "was last seen"}},
-		{env: "dirty", at: remote, make: (*place).dirty, want: told{state: "free", says: "laptop stopped at", needs: true}},
-		{env: "later", at: remote, make: (*place).later, want: told{state: "unreadable", says: "format 99", needs: true}},
+		{env: "dirty", at: remote, make: (*place).dirty, want: told{state: "free", says: "laptop stopped at", need: "unsaved"}},
+		{env: "later", at: remote, make: (*place).later, want: told{state: "unreadable", says: "format 99", need: "unreadable"}},
 	}
 }
 
@@ -420,11 +420,11 @@ func (p *place) pool(forks int) {
 
 // row is what coltec ls says of a workspace.
 type row struct {
-	Workspace, State, Where, Folder string
-	Since                           *time.Time
-	LastSeen                        *time.Time `json:"last_seen"`
-	Attention                       []string
-	Agents                          []struct{ Name, State string }
+	Workspace, State, Where, Folder, Needs string
+	Since                                  *time.Time
+	LastSeen                               *time.Time `json:"last_seen"`
+	Attention                              []string
+	Agents                                 []struct{ Name, State string }
 }
 
 // claude is what it says of that agent.
@@ -476,6 +476,8 @@ func (p *place) holds(t *testing.T, r row) {
 		t.Errorf("%s is %s at %q, want %s at %q: %s", p.env, r.State, r.Where, p.want.state, p.want.where, said)
 	case p.want.says == "" && said != "", !strings.Contains(said, p.want.says):
 		t.Errorf("%s says %q, want %q", p.env, said, p.want.says)
+	case r.Needs != p.want.need:
+		t.Errorf("%s needs somebody because of %q, want %q: %s", p.env, r.Needs, p.want.need, said)
 	case p.at != remote && r.claude() != p.want.agent:
 		t.Errorf("%s: claude is %q, want %q", p.env, r.claude(), p.want.agent)
 	case (p.at == remote) != (r.Folder == ""), p.at != remote && r.Folder != p.m.dir:

@@ -101,7 +101,7 @@ func (f *fleet) shows(t *testing.T, p *tab) {
 				t.Errorf("%s: its %s is %q, want %q", x.env, what, got, want)
 			}
 		}
-		if got := p.count(at+" "+id("needs")) > 0; got != x.want.needs {
+		if got := p.count(at+" "+id("needs")) > 0; got != (x.want.need != "") {
 			t.Errorf("%s: that it needs somebody is %v: %q", x.env, got, p.text(at+" "+id("needs")))
 		}
 		if n := p.count(at + " " + id("agent") + attr("state", x.want.agent)); x.want.agent != "" && n != 1 {
@@ -271,9 +271,9 @@ func pictures(t *testing.T, b *browser, c *console, many int) {
 func five() []*place {
 	return []*place{
 		{env: "calm", make: (*place).calm, want: told{state: "running", where: "here"}},
-		{env: "asks", make: (*place).asks, want: told{state: "running", where: "here", says: "claude waits for you", agent: "waits for you", needs: true}},
+		{env: "asks", make: (*place).asks, want: told{state: "running", where: "here", says: "claude waits for you", agent: "waits for you", need: "asks"}},
 		{env: "trunk", make: (*place).trunk, want: told{state: "running", where: "here"}},
-		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", needs: true}},
+		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", need: "conflicts"}},
 		{env: "away", at: remote, make: (*place).away, want: told{state: "elsewhere", where: "laptop"}},
 	}
 }
