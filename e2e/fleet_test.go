@@ -495,11 +495,15 @@ func TestFleet(t *testing.T) {
 	f := newFleet(t, many, states())
 	t.Logf("%d workspaces made in %.1f s", many, time.Since(began).Seconds())
 	f.desk.way.Reset()
-	rows := map[string]row{}
-	for _, r := range f.ls() {
-		rows[strings.TrimPrefix(r.Workspace, "acme/widget/")] = r
+	list := f.ls()
+	// One listing says all, but of a head whose holder is silent, and of one that nobody understands.
+	if n := len(f.desk.way.Requests()); n > 2+2 {
+		t.Errorf("ls asked the bucket %d times: %v", n, f.desk.way.Requests())
 	}
-	t.Logf("ls asked the bucket %d times", len(f.desk.way.Requests()))
+	if i := slices.IndexFunc(list, func(r row) bool { return r.Needs == "" }); slices.ContainsFunc(list[i:], func(r row) bool { return r.Needs != "" }) {
+		t.Error("who needs somebody is not before all others")
+	}
+	rows := byEnv(list)
 	if len(rows) != many {
 		t.Errorf("%d workspaces, want %d", len(rows), many)
 	}
@@ -509,5 +513,83 @@ func TestFleet(t *testing.T) {
 	for i := range many - len(f.places) {
 		env := fmt.Sprintf("pool-%d", i+1)
 		(&place{env: env, at: remote, want: told{state: "free"}}).holds(t, rows[env])
+	}
+	if !t.Failed() {
+		f.changes(t)
+	}
+}
+
+func byEnv(list []row) map[string]row {
+	rows := map[string]row{}
+	for _, r := range list {
+		rows[strings.TrimPrefix(r.Workspace, "acme/widget/")] = r
+	}
+	return rows
+}
+
+// changes does something to workspaces, here and elsewhere, and waits until who watches is told.
+func (f *fleet) changes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := f.desk.coltec(ctx, "ls", "--watch", "--json", "--wait", "30s", f.first().dir)
+	var said lockedText
+	cmd.Stderr = &said
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	lines := make(chan map[string]row)
+	go func() {
+		defer close(lines)
+		for in := json.NewDecoder(pipe); ; {
+			var list []row
+			if in.Decode(&list) != nil {
+				return
+			}
+			lines <- byEnv(list)
+		}
+	}()
+	defer func() {
+		cancel()
+		for range lines { // until it has ended
+		}
+		_ = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 130 || said.String() != "" {
+			t.Errorf("it ended with %d: %s", code, &said)
+		}
+	}()
+	asks := func(r row) bool { return r.Needs == "asks" && r.claude() == "waits for you" }
+	works, away, brake := f.find("works"), f.find("away"), f.find("brake")
+	for _, step := range []struct {
+		what string
+		do   func()
+		env  string
+		is   func(row) bool
+	}{
+		{"nothing", func() {}, "away", func(r row) bool { return r.State == "elsewhere" && r.claude() == "working" }},
+		{"an agent here waits", func() { works.m.must("agents", "report", "waits", "--agent", "claude") }, "works", asks},
+		{"an agent elsewhere waits", func() { away.far.must("agents", "report", "waits", "--agent", "claude") }, "away", asks},
+		{"a person decides", func() { brake.m.sync("--allow-delete") }, "brake", func(r row) bool { return r.Needs == "" && r.State == "running" }},
+		{"another machine gives it back", func() { away.far.stop() }, "away", func(r row) bool { return r.State == "free" && r.Needs == "" }},
+	} {
+		step.do()
+		since, deadline := time.Now(), time.After(patience)
+		for told := false; !told; {
+			select {
+			case rows, ok := <-lines:
+				if !ok {
+					t.Fatalf("%s: it has ended: %s", step.what, &said)
+				}
+				told = step.is(rows[step.env])
+			case <-deadline:
+				t.Fatalf("%s: not told in %s", step.what, patience)
+			}
+		}
+		t.Logf("%s: told %.1f s after it", step.what, time.Since(since).Seconds())
 	}
 }
