@@ -527,8 +527,10 @@ func byEnv(list []row) map[string]row {
 	return rows
 }
 
-// changes does something to workspaces, here and elsewhere, and waits until who watches is told.
-func (f *fleet) changes(t *testing.T) {
+// watches runs ls --watch at the desk until end is called: each time that it says something, that
+// is one of lines.
+func (f *fleet) watches(t *testing.T) (lines chan map[string]row, end func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := f.desk.coltec(ctx, "ls", "--watch", "--json", "--wait", "30s", f.first().dir)
 	var said lockedText
@@ -543,7 +545,7 @@ func (f *fleet) changes(t *testing.T) {
 		cancel()
 		t.Fatal(err)
 	}
-	lines := make(chan map[string]row)
+	lines = make(chan map[string]row)
 	go func() {
 		defer close(lines)
 		for in := json.NewDecoder(pipe); ; {
@@ -554,7 +556,7 @@ func (f *fleet) changes(t *testing.T) {
 			lines <- byEnv(list)
 		}
 	}()
-	defer func() {
+	return lines, func() {
 		cancel()
 		for range lines { // until it has ended
 		}
@@ -562,7 +564,13 @@ func (f *fleet) changes(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != 130 || said.String() != "" {
 			t.Errorf("it ended with %d: %s", code, &said)
 		}
-	}()
+	}
+}
+
+// changes does something to workspaces, here and elsewhere, and waits until who watches is told.
+func (f *fleet) changes(t *testing.T) {
+	lines, end := f.watches(t)
+	defer end()
 	asks := func(r row) bool { return r.Needs == "asks" && r.claude() == "waits for you" }
 	works, away, brake := f.find("works"), f.find("away"), f.find("brake")
 	for _, step := range []struct {
@@ -583,7 +591,7 @@ func (f *fleet) changes(t *testing.T) {
 			select {
 			case rows, ok := <-lines:
 				if !ok {
-					t.Fatalf("%s: it has ended: %s", step.what, &said)
+					t.Fatalf("%s: nobody says anything any more", step.what)
 				}
 				told = step.is(rows[step.env])
 			case <-deadline:
