@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,7 +97,8 @@ func (f *fleet) shows(t *testing.T, p *tab) {
 	t.Helper()
 	for _, x := range f.places {
 		at := card(x.env)
-		for what, want := range map[string]string{"state": x.want.state, "where": x.want.where} {
+		where := map[string]string{"here": "this machine", "": "no machine"}[x.want.where]
+		for what, want := range map[string]string{"state": x.want.state, "where": cmp.Or(where, x.want.where)} {
 			if got := p.text(at + " " + id(what)); !strings.Contains(got, want) {
 				t.Errorf("%s: its %s is %q, want %q", x.env, what, got, want)
 			}
