@@ -21,6 +21,7 @@ var lower = map[string]string{
 	"pkg/anchor":       "pkg/hint",
 	"pkg/tree":         "",
 	"pkg/backoff":      "",
+	"pkg/order":        "",
 	"pkg/secret":       "pkg/hint",
 	"pkg/account":      "",
 	"pkg/area":         "pkg/anchor pkg/wholefile",
@@ -75,6 +76,7 @@ var lower = map[string]string{
 	"pkg/devcontainer": "pkg/hint pkg/secret",
 	"pkg/installation": "pkg/secret",
 	"pkg/fleet":        "pkg/account pkg/hint pkg/rclone pkg/status pkg/store pkg/wholefile",
+	"pkg/console":      "pkg/fleet pkg/hint pkg/order",
 	"internal/remote":  "pkg/hint pkg/rclone pkg/spec pkg/wholefile",
 	"internal/cmdline": "pkg/hint",
 	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/agents pkg/anchor pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/inquiry pkg/leak pkg/localfs pkg/logfile pkg/logins pkg/preview pkg/process pkg/rclone pkg/replica pkg/reporting pkg/repositories pkg/rewind pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/talks pkg/terminal pkg/tree pkg/unit pkg/whole pkg/wholefile supervisor",
@@ -137,6 +139,8 @@ var bans = []struct{ room, path, why string }{
 	{"pkg/rewind", "os", "pure: what a rewind leads to is decided where nothing can fail"},
 	{"pkg/plan", "context", "pure: nothing in it waits"},
 	{"pkg/backoff", "os", "pure"},
+	{"pkg/console", "os", "it starts nothing and opens nothing: what a page may have done is carried out by who serves it"},
+	{"pkg/order", "os", "pure: what a command line is made of is decided where nothing can be run"},
 	{"pkg/scope", "os", "it describes, and does nothing"},
 }
 

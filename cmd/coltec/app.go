@@ -71,7 +71,7 @@ func newApp(p *program) *cli.App {
 		Commands: []*cli.Command{
 			cmdNew(p), cmdInit(p), cmdUpdate(p), cmdCheck(p), cmdTemplates(p), cmdSchema(p),
 			cmdExport(p), cmdFork(p), cmdJoin(p), cmdAgents(p),
-			cmdUp(p), cmdDown(p), cmdHop(p), cmdRm(p), cmdDoctor(p), cmdLs(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
+			cmdUp(p), cmdDown(p), cmdHop(p), cmdRm(p), cmdDoctor(p), cmdLs(p), cmdUI(p), cmdStatus(p), cmdLogs(p), cmdExec(p), cmdSecrets(p), cmdTrust(p),
 			cmdHistory(p), cmdCheckpoint(p), cmdCheckpoints(p), cmdCompare(p), cmdRewind(p), cmdConflicts(p), cmdSync(p), cmdGC(p),
 			cmdVersion(p), cmdline.CompletionCommand("coltec", p.out), cmdline.ManCommand(p.out, manual()),
 		},

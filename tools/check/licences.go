@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -59,7 +60,7 @@ func (c *checker) licences(ctx context.Context) error {
 		return err
 	}
 	if c.texts != "" {
-		return writeTexts(c.texts, modules)
+		return writeTexts(c.texts, c.root, modules)
 	}
 	var rows, bad []string
 	for _, path := range slices.Sorted(maps.Keys(modules)) {
@@ -96,7 +97,7 @@ func (c *checker) linked(ctx context.Context) (map[string]*module, error) {
 
 // writeTexts writes the licences of all modules, word for word, as they ask for: what a release
 // has beside its programs.
-func writeTexts(file string, modules map[string]*module) error {
+func writeTexts(file, root string, modules map[string]*module) error {
 	var b bytes.Buffer
 	b.WriteString("Of what is linked into coltec, coltecd, rclone and tailscaled. The Go standard library is\n" +
 		"under the licence of golang.org/x/sys below.\n")
@@ -123,14 +124,24 @@ func writeTexts(file string, modules map[string]*module) error {
 			}
 		}
 	}
+	text, err := os.ReadFile(filepath.Join(root, pageLibraries))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(&b, "\n%s\n%s, in coltec\n\n%s\n", strings.Repeat("=", 80), path.Dir(pageLibraries), bytes.TrimSpace(text))
 	return os.WriteFile(file, b.Bytes(), 0o644)
 }
+
+// pageLibraries names what the page of coltec ui is made with, with the licences; a test of
+// pkg/console holds it to the files.
+const pageLibraries = "pkg/console/page/lib/README.txt"
 
 // page is the document.
 func page(rows []string) string {
 	return "# Licences\n\nOf what is linked into the programs, on all platforms that they are built for, beside\n" +
 		"the Go standard library (BSD-3-Clause). `make generate` writes this page; `make check` fails for a licence\n" +
 		"that is not permissive. The MPL-2.0 binds the files of its modules alone, which are linked as they were published.\n\n" +
+		"The page of `coltec ui` has Preact (MIT) and htm (Apache-2.0) in it: `" + pageLibraries + "`.\n\n" +
 		"| module | licences | in |\n|---|---|---|\n" + strings.Join(rows, "\n") + "\n"
 }
 

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os/exec"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/pkg/console"
+)
+
+// carrier runs this program for what a page asks.
+type carrier struct {
+	self    string
+	environ []string
+	more    func(verb string) []string // flags that a verb gets beside its own
+}
+
+const (
+	// parting is how long a program that was told to end has for that.
+	parting = 10 * time.Second
+	// lineMost is how many bytes of a line are held: an answer in JSON may have a difference of
+	// large texts in one.
+	lineMost = 16 << 20
+)
+
+// carry runs a command line to its end, hands over what it prints, and gives its exit code. Nobody
+// answers its questions: its input is empty.
+func (k carrier) carry(ctx context.Context, argv []string, say func(console.Line)) (int, error) {
+	words := append([]string{argv[0]}, k.more(argv[0])...)
+	cmd := exec.CommandContext(ctx, k.self, append(words, argv[1:]...)...)
+	cmd.Env, cmd.WaitDelay = k.environ, parting
+	apart(cmd)
+	var one sync.Mutex
+	out, fail := &liner{one: &one, say: func(s string) { say(console.Line{Text: s}) }}, &liner{one: &one, say: func(s string) { say(console.Line{Text: s, Err: true}) }}
+	cmd.Stdout, cmd.Stderr = out, fail
+	err := cmd.Run()
+	out.end()
+	fail.end()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) && ctx.Err() == nil && ended.Exited() {
+		return ended.ExitCode(), nil
+	}
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return 0, err
+}
+
+// liner hands over lines.
+type liner struct {
+	one  *sync.Mutex // that say is called under: two outputs share it
+	say  func(string)
+	held []byte // of a line that has not ended
+}
+
+// Write implements io.Writer.
+func (l *liner) Write(b []byte) (int, error) {
+	from := len(l.held) // nothing before it ends a line
+	l.held = append(l.held, b...)
+	for {
+		i := bytes.IndexByte(l.held[from:], '\n')
+		switch {
+		case i >= 0:
+			i += from
+		case len(l.held) > lineMost:
+			i = len(l.held)
+		default:
+			return len(b), nil
+		}
+		l.give(l.held[:i])
+		l.held, from = l.held[min(i+1, len(l.held)):], 0
+	}
+}
+
+func (l *liner) give(line []byte) {
+	l.one.Lock()
+	defer l.one.Unlock()
+	l.say(string(line))
+}
+
+// end hands over a last line that nothing ended.
+func (l *liner) end() {
+	if len(l.held) > 0 {
+		l.give(l.held)
+	}
+}

@@ -1,0 +1,156 @@
+// The page: all workspaces, those first that need somebody.
+'use strict';
+
+const themes = ['auto', 'light', 'dark'];
+
+function useTheme() {
+  const [theme, set] = useState(document.documentElement.dataset.theme);
+  const turn = () => set((old) => {
+    const next = themes[(themes.indexOf(old) + 1) % themes.length];
+    document.documentElement.dataset.theme = next;
+    try { localStorage.setItem('theme', next); } catch { /* the browser keeps nothing */ }
+    return next;
+  });
+  return [theme, turn];
+}
+
+// usePictures follows coltec ui as long as the page is seen.
+function usePictures(denied) {
+  const [picture, set] = useState(null);
+  const [link, turn] = useState('lost');
+  useEffect(() => {
+    if (!api.has()) return undefined;
+    let stop, timer, ended = false;
+    const follow = async () => {
+      clearTimeout(timer);
+      if (ended || stop) return;
+      stop = new AbortController();
+      try {
+        await api.follow(stop.signal, () => turn('live'), (next) => set((old) => keep(old, next)));
+      } catch (error) {
+        if (error.status === 401) { turn('denied'); denied(); return; }
+      }
+      stop = undefined;
+      turn('lost');
+      if (!ended && !document.hidden) timer = setTimeout(follow, 1000);
+    };
+    const seen = () => {
+      clearTimeout(timer);
+      if (!document.hidden) follow();
+      else timer = setTimeout(() => stop && stop.abort(), 5000); // a browser has few ways to one address: tabs behind give theirs back
+    };
+    document.addEventListener('visibilitychange', seen);
+    follow();
+    return () => { ended = true; document.removeEventListener('visibilitychange', seen); clearTimeout(timer); if (stop) stop.abort(); };
+  }, []);
+  return [picture, link];
+}
+
+// keep takes the rows that are as they were from the old picture: what shows them is not drawn anew.
+function keep(old, next) {
+  const had = new Map(old ? old.rows.map((r) => [keyOf(r), [r, JSON.stringify(r)]]) : []);
+  next.rows = next.rows.map((r) => { const [row, text] = had.get(keyOf(r)) || []; return text === JSON.stringify(r) ? row : r; });
+  next.rows.sort((a, b) => Number(needy(b)) - Number(needy(a))); // those of a kind stay in the order of coltec ls
+  return next;
+}
+
+// useNow is the time, as often as ages are shown anew.
+function useNow() {
+  const [now, set] = useState(Date.now());
+  useEffect(() => { const timer = setInterval(() => set(Date.now()), 5000); return () => clearInterval(timer); }, []);
+  return now;
+}
+
+// where the page is: the workspace that is open, and its tab, are in the address.
+function useOpened() {
+  const read = () => { const q = new URLSearchParams(location.hash.slice(1)); return { key: q.get('w'), tab: tabs.includes(q.get('tab')) ? q.get('tab') : 'overview' }; };
+  const [opened, set] = useState(read);
+  useEffect(() => { const changed = () => set(read()); addEventListener('popstate', changed); return () => removeEventListener('popstate', changed); }, []);
+  const go = (key, tab) => { history.pushState(null, '', key === null ? '/' : `#${new URLSearchParams({ w: key, tab })}`); set(read()); };
+  return [opened, go];
+}
+
+const matches = (row, words) => { const text = [row.workspace, row.folder, row.where, row.state, row.needs, ...(row.attention || []), ...(row.agents || []).map((a) => `${a.name} ${a.state}`)].join(' ').toLowerCase(); return words.every((w) => text.includes(w)); };
+
+function App() {
+  const [about, setAbout] = useState(null);
+  const [denied, deny] = useState(!api.has());
+  const [picture, link] = usePictures(() => deny(true));
+  const [theme, turnTheme] = useTheme();
+  const [search, setSearch] = useState('');
+  const [needsOnly, setNeedsOnly] = useState(false);
+  const [form, setForm] = useState(null);
+  const [keys, setKeys] = useState(false);
+  const [opened, go] = useOpened();
+  const now = useNow();
+  useEffect(() => { if (!denied && link === 'live') api.about().then(setAbout, () => {}); }, [denied, link]);
+  useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys });
+
+  const orders = useMemo(() => new Map((about ? about.orders : []).map((o) => [o.name, o])), [about]);
+
+  if (denied) return html`<main class="login" data-testid="login"><h1>Coltec</h1><p>This page needs the token of the <code>coltec ui</code> that serves it.</p><p>Open the address that it printed.</p></main>`;
+  const rows = picture ? picture.rows : [];
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  const shown = rows.filter((r) => (!needsOnly || needy(r)) && matches(r, words));
+  const needing = rows.filter(needy).length;
+  const row = rows.find((r) => keyOf(r) === opened.key);
+  const allowed = Boolean(about && about.actions);
+  const act = (order, of, first) => setForm({ order, row: of, first });
+  const deedOf = (r) => picture.deeds[argOf(r)];
+  return html`<div data-testid="app" data-ready=${String(Boolean(picture && about))}>
+    <header class="top">
+      <h1>Coltec</h1>
+      <input type="search" data-testid="search" aria-label="search workspaces" placeholder="search  /" value=${search} onInput=${(e) => setSearch(e.target.value)} />
+      <label class="check"><input type="checkbox" data-testid="needs-only" checked=${needsOnly} onChange=${(e) => setNeedsOnly(e.target.checked)} /> needs you (${needing})</label>
+      <span class="grow"></span>
+      <span class="pill ${link}" data-testid="link" data-state=${link} role="status">${link === 'live' ? 'live' : 'not connected'}</span>
+      ${about && html`<span class="pill" data-testid="mode" data-actions=${String(about.actions)} title=${about.actions ? 'the buttons do things' : 'start coltec ui with --allow-actions to have the buttons do things'}>${about.actions ? 'actions allowed' : 'read-only'}</span>`}
+      <button type="button" data-testid="theme" aria-label=${`theme: ${theme}`} title="theme  t" onClick=${turnTheme}>${{ auto: '◐', light: '☀', dark: '☾' }[theme]}</button>
+      <button type="button" data-testid="help" aria-label="keys" title="keys  ?" onClick=${() => setKeys(true)}>?</button>
+    </header>
+    ${picture && (picture.error || picture.notes.length > 0) && html`<div class="notes" data-testid="notes" role="status">${[picture.error, ...picture.notes].filter(Boolean).map((x) => html`<p>${plain(x)}</p>`)}</div>`}
+    <main>
+      <p class="quiet count" data-testid="count" aria-live="polite">${picture ? `${shown.length === rows.length ? '' : `${shown.length} of `}${many(rows.length, 'workspace')}` : 'looking …'}</p>
+      ${picture && shown.length === 0 && html`<p class="empty" data-testid="empty">${rows.length === 0 ? 'There are no workspaces. coltec new makes one.' : 'None of the workspaces is meant.'}</p>`}
+      <div class="cards">${shown.map((r) => html`<${Card} key=${keyOf(r)} row=${r} orders=${orders} allowed=${allowed} deed=${deedOf(r)} deedText=${JSON.stringify(deedOf(r))} now=${now} show=${(of) => go(keyOf(of), 'overview')} act=${act} />`)}</div>
+    </main>
+    ${row && html`<${Detail} key=${opened.key} row=${row} tab=${opened.tab} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} deed=${deedOf(row)} now=${now} />`}
+    ${form && html`<${Form} ...${form} close=${() => setForm(null)} />`}
+    ${keys && html`<${Keys} close=${() => setKeys(false)} />`}
+  </div>`;
+}
+
+const keyWords = [['/', 'search'], ['j  k', 'next, previous workspace'], ['Enter', 'open it'], ['1 … 5', 'its tabs'], ['Esc', 'close, or empty the search'], ['n', 'only what needs you'], ['t', 'theme'], ['?', 'these keys']];
+
+function Keys({ close }) {
+  return html`<${Dialog} testid="keys" label="keys" onClose=${close}><h2>Keys</h2><dl class="facts-list">${keyWords.map(([k, text]) => html`<dt><kbd>${k}</kbd></dt><dd>${text}</dd>`)}</dl><p class="buttons end"><button type="button" onClick=${close}>close</button></p></${Dialog}>`;
+}
+
+// useKeys listens to keys that are pressed on the page itself.
+function useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys }) {
+  useEffect(() => {
+    const move = (by) => {
+      const all = [...document.querySelectorAll('[data-testid=card] [data-testid=open]')];
+      const at = all.indexOf(document.activeElement);
+      const to = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + by))];
+      if (to) { to.focus(); to.scrollIntoView({ block: 'nearest' }); }
+    };
+    const keys = {
+      '/': () => document.querySelector('[data-testid=search]').focus(),
+      j: () => move(1), k: () => move(-1),
+      n: () => setNeedsOnly((v) => !v), t: turnTheme, '?': () => setKeys(true),
+    };
+    const arrows = { ArrowDown: 1, ArrowUp: -1 }; // from a card to the next; elsewhere they scroll
+    const pressed = (e) => {
+      if (e.ctrlKey || e.altKey || e.metaKey || document.querySelector('dialog[open]')) return;
+      if (e.key === 'Escape') { setSearch(''); document.activeElement.blur(); return; }
+      if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && e.target.type !== 'checkbox') return;
+      if (arrows[e.key] && e.target.dataset.testid === 'open') { e.preventDefault(); move(arrows[e.key]); return; }
+      if (Object.hasOwn(keys, e.key)) { e.preventDefault(); keys[e.key](); }
+    };
+    addEventListener('keydown', pressed);
+    return () => removeEventListener('keydown', pressed);
+  }, []);
+}
+
+render(html`<${App} />`, document.getElementById('root'));

@@ -1,0 +1,259 @@
+// One workspace: how it is, its past, and what is done to it.
+'use strict';
+
+const tabs = ['overview', 'history', 'checkpoints', 'conflicts', 'logs'];
+
+// samples are of the transfers of workspaces, as long as the page is open.
+const samples = new Map();
+
+function useStatus(row) {
+  const [state, set] = useState({});
+  const arg = argOf(row);
+  useEffect(() => {
+    const stop = new AbortController();
+    let timer;
+    const look = async () => {
+      try {
+        const data = await api.ask('status', { workspace: arg }, stop.signal);
+        note(arg, data);
+        set({ data });
+      } catch (error) {
+        if (!stop.signal.aborted) set((old) => ({ ...old, error }));
+      }
+      if (!stop.signal.aborted) timer = setTimeout(look, 3000);
+    };
+    look();
+    return () => { stop.abort(); clearTimeout(timer); };
+  }, [arg]);
+  return state;
+}
+
+// note keeps what coltecd has moved so far; one that began anew counts from nothing.
+function note(arg, doc) {
+  const costs = [doc.lease && doc.lease.cost, ...(doc.replicas || []).map((r) => r.cost)].filter(Boolean);
+  const sum = (name) => costs.reduce((n, c) => n + (c[name] || 0), 0);
+  const s = { time: Date.now(), sent: sum('sent_bytes'), received: sum('received_bytes'), requests: sum('requests') };
+  s.bytes = s.sent + s.received;
+  const list = samples.get(arg) || [];
+  if (list.length > 0 && list[list.length - 1].bytes > s.bytes) list.length = 0;
+  list.push(s);
+  samples.set(arg, list.slice(-49));
+}
+
+function Overview({ row, orders, act, allowed, deed, now }) {
+  const status = useStatus(row);
+  const past = useAnswer('history', { workspace: argOf(row) });
+  const doc = status.data;
+  const names = [...orders.values()].filter((o) => o.changes).map((o) => o.name);
+  return html`
+    <${Buttons} row=${row} orders=${orders} names=${names} act=${act} allowed=${allowed} deed=${deed} />
+    <${Deed} of=${deed} now=${now} />
+    ${(row.attention || []).length > 0 && html`<ul class="needs">${row.attention.map((x) => html`<li>${plain(x)}</li>`)}</ul>`}
+    <div class="charts">
+      <${Answer} of=${past}>${(list) => html`<${Saves} of=${list || []} now=${now} />`}</${Answer}>
+      ${doc && html`<${Transfers} of=${samples.get(argOf(row))} />`}
+    </div>
+    ${!doc && status.error && html`<${Problem} error=${status.error} />`}
+    ${doc && html`<${Members} doc=${doc} now=${now} />`}
+    <dl class="facts-list">
+      <dt>folder</dt><dd>${plain(row.folder || 'not on this machine')}</dd>
+      ${row.container && html`<dt>container</dt><dd>${plain(row.container)}</dd>`}
+      ${row.since && html`<dt>since</dt><dd>${clock(row.since)}</dd>`}
+      ${row.last_seen && html`<dt>last seen</dt><dd>${clock(row.last_seen)}</dd>`}
+    </dl>`;
+}
+
+function Members({ doc, now }) {
+  return html`
+    <h3>Replicas</h3>
+    <div class="scroll"><table data-testid="replicas"><thead><tr><th>name</th><th>state</th><th>files</th><th>size</th><th>saved</th><th>only here</th><th>sent</th><th>requests</th></tr></thead>
+      <tbody>${(doc.replicas || []).map((r) => html`<tr><td>${plain(r.name)}</td><td><${State} of=${r.state} /></td><td>${r.files}</td><td>${size(r.bytes)}</td>
+        <td>${r.last_sync ? ago(r.last_sync, now) : '–'}</td><td>${(r.only_here || []).map((x) => `${x.count} ${plain(x.reason)}`).join(', ') || r.pending || ''}</td>
+        <td>${size(r.cost && r.cost.sent_bytes)}</td><td>${(r.cost && r.cost.requests) || 0}</td></tr>`)}</tbody></table></div>
+    ${(doc.units || []).length > 0 && html`<h3>Units</h3>
+    <div class="scroll"><table data-testid="units"><thead><tr><th>name</th><th>kind</th><th>state</th><th>since</th><th>restarts</th><th>last error</th></tr></thead>
+      <tbody>${doc.units.map((u) => html`<tr><td>${plain(u.name)}</td><td>${plain(u.kind)}</td><td><${State} of=${u.state} /></td><td>${u.since ? ago(u.since, now) : '–'}</td><td>${u.restarts}</td><td>${plain(u.last_error || u.last_exit || '')}</td></tr>`)}</tbody></table></div>`}`;
+}
+
+const filesOf = (g) => Object.values(g.replicas || {}).reduce((n, t) => n + (t.files || 0), 0);
+const bytesOf = (g) => Object.values(g.replicas || {}).reduce((n, t) => n + (t.bytes || 0), 0);
+
+function Rewind({ row, orders, act, allowed, at }) {
+  const o = orders.get('rewind');
+  return o && html`<button type="button" class="small careful" disabled=${!allowed} data-testid="rewind-to" onClick=${() => act(o, row, { at: String(at) })}>rewind</button>`;
+}
+
+function History(props) {
+  const { row, now } = props;
+  const past = useAnswer('history', { workspace: argOf(row) });
+  const [a, setA] = useState('');
+  const [b, setB] = useState('now');
+  const [asked, compare] = useState(null);
+  return html`
+    <form class="line" onSubmit=${(e) => { e.preventDefault(); if (a) compare({ workspace: argOf(row), a, b, diff: 'true' }); }}>
+      <label>compare <input data-testid="compare-a" value=${a} onInput=${(e) => setA(e.target.value)} size="12" placeholder="a generation" /></label>
+      <label>with <input data-testid="compare-b" value=${b} onInput=${(e) => setB(e.target.value)} size="12" /></label>
+      <button data-testid="compare-go" disabled=${!a}>compare</button>
+      <button type="button" onClick=${past.again}>look again</button>
+    </form>
+    ${asked && html`<${Compared} asked=${asked} key=${JSON.stringify(asked)} />`}
+    <${Answer} of=${past}>${(list) => html`<div class="scroll"><table data-testid="history"><thead><tr><th>generation</th><th>time</th><th>files</th><th>size</th><th></th></tr></thead>
+      <tbody>${[...(list || [])].reverse().slice(0, 500).map((g) => html`<tr key=${g.generation} data-testid="generation" data-number=${g.generation}><td>${g.generation}</td><td title=${clock(g.time)}>${ago(g.time, now)}</td><td>${filesOf(g)}</td><td>${size(bytesOf(g))}</td>
+        <td class="end"><button type="button" class="small" data-testid="pick-a" onClick=${() => setA(String(g.generation))}>compare</button> <${Rewind} ...${props} at=${g.generation} /></td></tr>`)}</tbody></table></div>`}</${Answer}>`;
+}
+
+function Compared({ asked }) {
+  const found = useAnswer('compare', asked);
+  return html`<section class="result" data-testid="compare" aria-label="what differs"><${Answer} of=${found}>${(c) => {
+    const all = Object.entries(c.replicas || {}).flatMap(([replica, list]) => (list || []).map((d) => ({ replica, ...d })));
+    return html`<p>${all.length === 0 ? 'nothing differs' : many(all.length, 'difference')} between ${plain(asked.a)} and ${plain(asked.b)}</p>
+      ${Object.entries(c.without || {}).map(([r, why]) => html`<p class="quiet">${plain(r)} is left out: ${plain(why)}</p>`)}
+      ${all.slice(0, 1000).map((d) => html`<${Difference} of=${d} names=${[asked.a, asked.b]} />`)}
+      ${all.length > 1000 && html`<p class="quiet">and ${all.length - 1000} more</p>`}`;
+  }}</${Answer}></section>`;
+}
+
+function Difference({ of, names }) {
+  const head = html`<span class="what ${of.what}">${plain(of.what)}</span> <code>${plain(of.replica)}: ${plain(of.path)}</code> <span class="quiet">${plain(of.kind)}${of.kind !== 'directory' && of.before !== of.after ? `, ${size(of.before)} → ${size(of.after)}` : ''}</span>`;
+  const refs = (of.refs || []).map((r) => html`<p class="quiet"><code>${plain(r.ref)}</code>: ${plain((r.before || 'none').slice(0, 12))} → ${plain((r.after || 'none').slice(0, 12))}</p>`);
+  const [unfolded, unfold] = useState(false);
+  return html`<div data-testid="difference" data-path=${of.path} class="difference">
+    ${of.diff ? html`<details onToggle=${(e) => unfold(e.target.open)}><summary>${head}</summary>${unfolded && html`<${Sides} diff=${of.diff} names=${names} />`}</details>` : html`<p>${head}</p>`}
+    ${refs}${of.note && html`<p class="quiet">${plain(of.note)}</p>`}</div>`;
+}
+
+function Checkpoints(props) {
+  const { row, now } = props;
+  const found = useAnswer('checkpoints', { workspace: argOf(row) });
+  return html`<${Answer} of=${found}>${(list) => ((list || []).length === 0 ? html`<p class="quiet" data-testid="checkpoints">no state has a name yet</p>`
+    : html`<div class="scroll"><table data-testid="checkpoints"><thead><tr><th>name</th><th>generation</th><th>made</th><th>size</th><th>text</th><th></th></tr></thead>
+      <tbody>${[...list].reverse().map((k) => html`<tr data-testid="checkpoint" data-name=${k.name}><td><b>${plain(k.name)}</b></td><td>${k.generation}</td><td title=${clock(k.made)}>${ago(k.made, now)}</td><td>${size(bytesOf(k))}</td><td>${plain(k.text || '')}</td><td class="end"><${Rewind} ...${props} at=${k.name} /></td></tr>`)}</tbody></table></div>`)}</${Answer}>`;
+}
+
+function Conflicts({ row, now }) {
+  const found = useAnswer('conflicts', { workspace: argOf(row) });
+  const [shown, show] = useState(null);
+  return html`<${Answer} of=${found}>${(list) => ((list || []).length === 0 ? html`<p class="quiet" data-testid="conflicts">no conflicts</p>`
+    : html`<div data-testid="conflicts">${list.map((k) => html`<section class="conflict" data-testid="conflict" data-id=${k.id}>
+      <p><code>${plain(k.replica)}: ${plain(k.path)}</code></p>
+      <p class="quiet">of ${plain(k.host)}, ${ago(k.time, now)}, ${size(k.size)}${k.agent ? `, of ${plain(k.agent)} ${plain(k.talk || '')}` : ''}${k.here ? '' : ', in the bucket'}</p>
+      <button type="button" class="small" data-testid="conflict-show" aria-expanded=${String(shown === k.id)} onClick=${() => show(shown === k.id ? null : k.id)}>${shown === k.id ? 'hide' : 'side by side'}</button>
+      ${shown === k.id && html`<${Aside} row=${row} of=${k} />`}</section>`)}</div>`)}</${Answer}>`;
+}
+
+function Aside({ row, of }) {
+  const found = useAnswer('conflicts', { workspace: argOf(row), path: of.id, replica: of.replica });
+  return html`<${Answer} of=${found}>${(k) => html`${k.diff ? html`<${Sides} diff=${k.diff} names=${['has the name now', `kept aside, of ${k.host}`]} />` : ''}${k.note && html`<p class="quiet">${plain(k.note)}</p>`}`}</${Answer}>`;
+}
+
+function Logs({ row }) {
+  const [unit, setUnit] = useState('');
+  const [named, name] = useState('');
+  const [follow, setFollow] = useState(true);
+  const found = useAnswer('logs', { workspace: argOf(row), unit: named, lines: '300' });
+  const box = useRef(null);
+  const atEnd = useRef(true);
+  useEffect(() => {
+    if (!follow || found.busy) return undefined;
+    const timer = setTimeout(found.again, 2000);
+    return () => clearTimeout(timer);
+  }, [follow, found.busy, found.data, found.error]);
+  useEffect(() => { if (box.current && atEnd.current) box.current.scrollTop = box.current.scrollHeight; });
+  return html`
+    <form class="line" onSubmit=${(e) => { e.preventDefault(); name(unit.trim()); }}>
+      <label>unit <input data-testid="log-unit" value=${unit} onInput=${(e) => setUnit(e.target.value)} placeholder="all" size="14" /></label>
+      <button>show</button>
+      <label class="check"><input type="checkbox" data-testid="log-follow" checked=${follow} onChange=${(e) => setFollow(e.target.checked)} /> follow</label>
+    </form>
+    <${Answer} of=${found}>${(l) => html`<pre class="log" tabindex="0" role="log" aria-label="log" data-testid="log" ref=${box} onScroll=${(e) => { const t = e.currentTarget; atEnd.current = t.scrollHeight - t.scrollTop - t.clientHeight < 24; }}>${plain(l.text) || 'nothing was logged yet'}</pre>`}</${Answer}>`;
+}
+
+const panels = { overview: Overview, history: History, checkpoints: Checkpoints, conflicts: Conflicts, logs: Logs };
+
+function Detail(props) {
+  const { row, tab, turn, close } = props;
+  const onKey = (e) => {
+    if (e.ctrlKey || e.altKey || e.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) return;
+    const at = tabs.indexOf(tab);
+    const to = tabs[Number(e.key) - 1] || (e.target.role === 'tab' && { ArrowLeft: tabs[(at + tabs.length - 1) % tabs.length], ArrowRight: tabs[(at + 1) % tabs.length] }[e.key]);
+    if (!to) return;
+    e.preventDefault();
+    turn(to);
+    if (e.target.role === 'tab') document.getElementById(`tab-${to}`).focus();
+  };
+  const Panel = panels[tab];
+  return html`<${Dialog} wide testid="detail" label=${`workspace ${plain(row.workspace)}`} data-workspace=${row.workspace} data-state=${row.state} onClose=${close} onKeyDown=${onKey}>
+    <header class="detail-head"><h2><${Name} of=${row.workspace} /></h2><${State} of=${row.state} /><button type="button" class="close" data-testid="close" aria-label="close" onClick=${close}>✕</button></header>
+    <div role="tablist" aria-label="about this workspace">${tabs.map((t) => html`<button type="button" role="tab" id=${`tab-${t}`} data-testid=${`tab-${t}`} aria-selected=${String(t === tab)} aria-controls="panel" tabindex=${t === tab ? 0 : -1} autofocus=${t === tab} onClick=${() => turn(t)}>${t}</button>`)}</div>
+    <div role="tabpanel" id="panel" data-testid="panel" aria-labelledby=${`tab-${tab}`}><${Panel} ...${props} key=${tab} /></div>
+  </${Dialog}>`;
+}
+
+// Form asks what an order takes, and tells how it goes.
+function Form({ order, row, first, close }) {
+  const [values, set] = useState(first || {});
+  const [lines, add] = useState([]);
+  const [state, turn] = useState({});
+  const box = useRef(null);
+  useEffect(() => { if (box.current) box.current.scrollTop = box.current.scrollHeight; }, [lines]);
+  const params = order.params.filter((p) => p.name !== 'workspace');
+  const go = async (e) => {
+    e.preventDefault();
+    add([]);
+    turn({ busy: true });
+    const tell = (kind, text) => add((old) => [...old, { kind, text }].slice(-2000));
+    try {
+      let code;
+      await api.run(order.name, { ...values, workspace: argOf(row) }, (l) => {
+        if (l.argv) tell('argv', `$ ${l.argv.map(word).join(' ')}`);
+        if (l.out !== undefined) tell('out', l.out);
+        if (l.err !== undefined) errorLines(l.err).forEach((x) => tell('err', x));
+        if (l.end) code = l.end.code;
+      });
+      turn(code === undefined ? { error: new Error('coltec ui has ended before it was done') } : { code });
+    } catch (error) { turn({ error }); }
+  };
+  const ended = state.code !== undefined || state.error;
+  return html`<${Dialog} testid="form" label=${plain(order.title)} data-order=${order.name} onClose=${close}>
+    <form onSubmit=${go}>
+      <h2>${plain(order.title)}</h2>
+      <p><${Name} of=${row.workspace} /></p>
+      <p class="quiet">${plain(order.text)}</p>
+      ${order.destroys && html`<p class="warning">This changes what somebody may be working on.</p>`}
+      ${params.map((p) => html`<${Field} param=${p} key=${p.name} value=${values[p.name]} set=${(v) => set({ ...values, [p.name]: v })} />`)}
+      <p class="buttons end">
+        ${ended ? html`<button type="button" data-testid="form-close" onClick=${close}>close</button>` : html`<button type="button" data-testid="form-cancel" onClick=${close}>${state.busy ? 'close; it goes on' : 'cancel'}</button>`}
+        <button data-testid="form-go" class=${`main ${order.destroys ? 'careful' : ''}`} disabled=${Boolean(state.busy)} autofocus=${params.length === 0}>${plain(order.name)}</button>
+      </p>
+    </form>
+    ${lines.length > 0 && html`<pre class="log" tabindex="0" data-testid="output" ref=${box}>${lines.map((l) => html`<span class=${l.kind}>${`${plain(l.text)}\n`}</span>`)}</pre>`}
+    <div aria-live="polite">
+      ${state.busy && html`<p class="deed"><span class="spin" aria-hidden="true"></span>under way …</p>`}
+      ${state.code !== undefined && html`<p data-testid="outcome" data-code=${state.code} class=${state.code ? 'problem' : 'success'}>${state.code ? `it ended with ${state.code}` : 'done'}</p>`}
+      ${state.error && html`<div data-testid="outcome" data-code="error"><${Problem} error=${state.error} /></div>`}
+    </div>
+  </${Dialog}>`;
+}
+
+// errorLines are an error in JSON as lines for a person; any other line is as it is.
+function errorLines(text) {
+  if (!text.startsWith('{"error"')) return [text];
+  try {
+    const { error } = JSON.parse(text);
+    return [error.message, ...(error.hints || []).map((x) => `hint: ${x}`)];
+  } catch { return [text]; }
+}
+
+// word is a word of a command line as a shell takes it.
+const word = (w) => (/^[A-Za-z0-9@%+=:,./_-]+$/.test(w) ? w : `'${w.replace(/'/g, "'\\''")}'`);
+
+function Field({ param, value, set }) {
+  const id = `arg-${param.name}`;
+  const label = plain(param.name.replace(/_/g, ' '));
+  if (param.kind === 'flag') {
+    return html`<p class="field"><label class="check"><input type="checkbox" id=${id} data-testid=${id} checked=${value === 'true'} onChange=${(e) => set(e.target.checked ? 'true' : '')} /> ${label}</label><span class="quiet">${plain(param.text)}</span></p>`;
+  }
+  return html`<p class="field"><label for=${id}>${label}${param.required ? '' : html` <span class="quiet">(may be left out)</span>`}</label>
+    <input id=${id} data-testid=${id} type=${param.kind === 'number' ? 'number' : 'text'} min="1" required=${param.required} value=${value || ''} autocomplete="off" autocapitalize="off" spellcheck=${param.kind === 'text'} onInput=${(e) => set(e.target.value)} />
+    <span class="quiet">${plain(param.text)}</span></p>`;
+}
