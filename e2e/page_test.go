@@ -35,7 +35,7 @@ type console struct {
 }
 
 // ui starts one on a free port; it ends with the test, as by Ctrl-C.
-func (f *fleet) ui(t *testing.T, flags ...string) *console {
+func (f *estate) ui(t *testing.T, flags ...string) *console {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &console{t: t, cmd: f.desk.coltec(ctx, slices.Concat([]string{"ui", "--json", "--port", "0"}, flags, []string{f.first().dir})...)}
@@ -93,7 +93,7 @@ func (c *console) shown(b *browser, t *testing.T, s screen, cards int, scripts .
 func card(env string) string { return id("card") + attr("workspace", "acme/widget/"+env) }
 
 // shows has a page show what was made of each workspace.
-func (f *fleet) shows(t *testing.T, p *tab) {
+func (f *estate) shows(t *testing.T, p *tab) {
 	t.Helper()
 	for _, x := range f.places {
 		at := card(x.env)
@@ -131,7 +131,7 @@ func TestPageOfFifty(t *testing.T) {
 	b := newBrowser(t)
 	sample.Long(t)
 	const many = 50
-	f := newFleet(t, many, states())
+	f := newEstate(t, many, states())
 	c := f.ui(t)
 	p := c.shown(b, t, desktop, many)
 	f.shows(t, p)
@@ -146,7 +146,7 @@ func TestPageOfFifty(t *testing.T) {
 }
 
 // live changes workspaces, and waits until the page says so.
-func (f *fleet) live(t *testing.T, p *tab) {
+func (f *estate) live(t *testing.T, p *tab) {
 	works, far := f.find("works"), f.find("away")
 	works.m.must("agents", "report", "waits", "--agent", "claude")
 	since := time.Now()
@@ -284,7 +284,7 @@ func five() []*place {
 func (p *place) trunk() {
 	p.m.remove(".devcontainer")
 	p.m.env["COLTEC_PLACE"] = "/workspace"
-	if out, err := p.fleet.desk.host("new", p.m.dir, "--data", "org=acme", "--data", "project=widget", "--data", "env="+p.env, "--data", "provider=Rclone"); err != nil {
+	if out, err := p.estate.desk.host("new", p.m.dir, "--data", "org=acme", "--data", "project=widget", "--data", "env="+p.env, "--data", "provider=Rclone"); err != nil {
 		p.m.t.Fatalf("%v\n%s", err, out)
 	}
 	p.has(p.m)
@@ -295,7 +295,7 @@ func (p *place) trunk() {
 func TestPageOfFive(t *testing.T) {
 	b := newBrowser(t)
 	sample.Long(t)
-	f := newFleet(t, 5, five())
+	f := newEstate(t, 5, five())
 	t.Run("looks", func(t *testing.T) {
 		c := f.ui(t)
 		p := c.shown(b, t, desktop, 5)
@@ -344,12 +344,12 @@ func (c *console) call(t *testing.T, method, path, host string, header map[strin
 }
 
 // checkpointOf is the order to make a checkpoint.
-func (f *fleet) checkpointOf(name string) string {
+func (f *estate) checkpointOf(name string) string {
 	return inline(map[string]any{"order": "checkpoint", "args": map[string]string{"workspace": f.first().dir, "name": name}})
 }
 
 // checkpoints are those of the first workspace, by its coltecd.
-func (f *fleet) checkpoints() (names []string) {
+func (f *estate) checkpoints() (names []string) {
 	for _, c := range answer[[]control.Checkpoint](f.first(), "checkpoints") {
 		names = append(names, c.Name)
 	}
@@ -357,7 +357,7 @@ func (f *fleet) checkpoints() (names []string) {
 }
 
 // readOnly holds that nothing can be done at a console that does nothing.
-func (f *fleet) readOnly(t *testing.T, c *console, p *tab) {
+func (f *estate) readOnly(t *testing.T, c *console, p *tab) {
 	if got := p.count(id("mode") + attr("actions", "false")); got != 1 {
 		t.Errorf("the page does not say that it does nothing: %q", p.text(id("mode")))
 	}
@@ -374,7 +374,7 @@ func (f *fleet) readOnly(t *testing.T, c *console, p *tab) {
 }
 
 // refuses tries what others may try.
-func (f *fleet) refuses(t *testing.T, b *browser) {
+func (f *estate) refuses(t *testing.T, b *browser) {
 	c := f.ui(t, "--allow-actions")
 	key := "Bearer " + c.Token
 	host := fmt.Sprintf("127.0.0.1:%d", c.Port)
@@ -423,7 +423,7 @@ func (f *fleet) refuses(t *testing.T, b *browser) {
 
 // attacks are pages of others in the same browser: one that knows the token, one in whose frame the
 // page would be, one of a name that leads to this machine.
-func (f *fleet) attacks(t *testing.T, b *browser, c *console) {
+func (f *estate) attacks(t *testing.T, b *browser, c *console) {
 	page := fmt.Sprintf(`<!doctype html><title>tries</title><iframe name="sink"></iframe><iframe id="framed" src=%[1]q></iframe>
 <form method="post" target="sink" enctype="text/plain" action="%[1]s/api/run"><input name='%[3]s' value=""></form>
 <script>
@@ -465,7 +465,7 @@ Promise.allSettled(tries.map(f => f())).then(() => { document.body.dataset.tried
 
 // actor presses the buttons of the page.
 type actor struct {
-	f *fleet
+	f *estate
 	p *tab
 }
 

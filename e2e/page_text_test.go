@@ -75,7 +75,7 @@ func (p *place) odd() {
 	if err := os.WriteFile(file, []byte(inline(map[string]any{"format": 1, "workspace": markup("head")})), 0o600); err != nil {
 		p.far.t.Fatal(err)
 	}
-	p.fleet.rclone("copyto", file, "{bucket}/"+store.HeadKey(p.id()))
+	p.estate.rclone("copyto", file, "{bucket}/"+store.HeadKey(p.id()))
 }
 
 // guest is held by a machine that calls itself so.
@@ -117,7 +117,7 @@ func (p *tab) visits(env string) map[string]string {
 func TestPageOfText(t *testing.T) {
 	b := newBrowser(t)
 	sample.Long(t)
-	f := newFleet(t, 4, texts())
+	f := newEstate(t, 4, texts())
 	c := f.ui(t, "--allow-actions")
 	p := c.shown(b, t, desktop, 4)
 	all := p.visits("loud")

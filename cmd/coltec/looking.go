@@ -24,6 +24,7 @@ type look struct {
 	folder string        // whose bucket is asked; "": that of the current folder, or of the first one here whose secrets are at hand
 	local  bool          // no bucket is asked
 	wait   time.Duration // how long a bucket may take to answer; 0: readPatience
+	price  string        // of the store, as fleet.ParsePrice reads it; "": that of its provider
 	flags  *cli.Context  // of a verb with secretFlags: where secrets are looked for
 }
 
@@ -31,23 +32,45 @@ type look struct {
 // error is that of a question that cannot be asked; a [cmdline.Exit] says that nothing could be
 // looked at, and the notes say why.
 func (p *program) look(ctx context.Context, l look) (rows []fleet.Row, notes []string, err error) {
-	local, localErr := p.localFleet(ctx)
-	if localErr != nil && (l.folder == "" || l.local) {
-		return nil, nil, localErr
+	v := view{look: l}
+	v.local, v.localErr = p.localFleet(ctx)
+	if v.localErr != nil && (l.folder == "" || l.local) {
+		return nil, nil, v.localErr
 	}
-	notes = notShown(notes, "the containers of this host are", localErr)
-	var seen []fleet.Seen
-	var bucketErr error
 	if !l.local {
-		var found bucketLook
-		found, bucketErr = lister{p}.bucketFleet(ctx, l, local)
-		seen, notes = found.seen, append(notes, found.notes...)
-		notes = notShown(notes, "the bucket is", bucketErr)
+		v.bucket, v.bucketErr = lister{p}.bucketFleet(ctx, l, v.local)
 	}
-	if localErr != nil && bucketErr != nil {
+	return v.rows(time.Now())
+}
+
+// view is what is known of all workspaces.
+type view struct {
+	look
+	local     []fleet.Local
+	localErr  error
+	bucket    bucketLook
+	bucketErr error
+}
+
+// rows are those of a view, as look gives them.
+func (v view) rows(now time.Time) (rows []fleet.Row, notes []string, err error) {
+	notes = notShown(notes, "the containers of this host are", v.localErr)
+	notes = append(notes, v.bucket.notes...)
+	notes = notShown(notes, "the bucket is", v.bucketErr)
+	if v.localErr != nil && v.bucketErr != nil {
 		err = cmdline.Exit{Code: cmdline.CodeFailed}
 	}
-	return fleet.Rows(local, seen, time.Now()), notes, err
+	rows = fleet.Rows(v.local, v.bucket.seen, now)
+	if v.price != "" {
+		price, wrong := fleet.ParsePrice(v.price)
+		if wrong != nil {
+			return nil, nil, cmdline.Usage("--price: %v", wrong)
+		}
+		fleet.Cost(rows, price)
+	} else if v.bucket.priced {
+		fleet.Cost(rows, v.bucket.price)
+	}
+	return rows, notes, err
 }
 
 // notShown says what is missing from the rows, and why.
@@ -125,35 +148,45 @@ const (
 
 // bucketLook is what a bucket told.
 type bucketLook struct {
-	seen  []fleet.Seen
-	notes []string
+	seen   []fleet.Seen
+	notes  []string
+	price  fleet.Price
+	priced bool
+}
+
+// opened is a bucket that can be asked.
+type opened struct {
+	root   *rclone.Remote
+	price  fleet.Price // of its provider
+	priced bool
 }
 
 // bucketFleet reads the heads in the bucket of the named workspace, of the one in
 // the current folder, or of the first one here whose secrets are at hand.
 func (p lister) bucketFleet(ctx context.Context, l look, local []fleet.Local) (bucketLook, error) {
-	root, err := p.bucketFor(ctx, l, local)
+	bucket, err := p.bucketFor(ctx, l, local)
 	if err != nil {
 		return bucketLook{}, err
 	}
-	return askHeads(ctx, root, l.wait)
+	return bucket.ask(ctx, l.wait)
 }
 
-// askHeads reads the heads below a root, with what a person should know of that.
-func askHeads(ctx context.Context, root *rclone.Remote, wait time.Duration) (found bucketLook, err error) {
+// ask reads how workspaces are, with what a person should know of that.
+func (o opened) ask(ctx context.Context, wait time.Duration) (found bucketLook, err error) {
+	found.price, found.priced = o.price, o.priced
 	var left int
-	found.seen, left, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), cmp.Or(wait, readPatience), readPatience)
+	found.seen, left, err = fleet.Heads(ctx, o.root.With(headsAtOnce, headsAtOnce, ""), time.Now(), cmp.Or(wait, readPatience), readPatience)
 	if errors.Is(err, fleet.ErrNoAnswer) {
 		err = hint.Wrap(err, "--wait 10s gives it longer; --local asks none")
 	}
 	if left > 0 {
-		found.notes = append(found.notes, fmt.Sprintf("note: %d heads of the bucket are not shown: those that were written last are", left))
+		found.notes = append(found.notes, fmt.Sprintf("note: %d workspaces of the bucket are not shown: those that were written last are", left))
 	}
 	return found, err
 }
 
-// bucketFor opens the root of the bucket that is to be asked.
-func (p lister) bucketFor(ctx context.Context, l look, local []fleet.Local) (*rclone.Remote, error) {
+// bucketFor opens the bucket that is to be asked.
+func (p lister) bucketFor(ctx context.Context, l look, local []fleet.Local) (opened, error) {
 	var refused error
 	folders := []string{l.folder} // "" is the current one
 	if l.folder == "" {
@@ -165,11 +198,11 @@ func (p lister) bucketFor(ctx context.Context, l look, local []fleet.Local) (*rc
 		w, err := open(folder)
 		if err != nil {
 			if l.folder != "" {
-				return nil, err
+				return opened{}, err
 			}
 			continue
 		}
-		root, err := p.openHead(ctx, l.flags, w)
+		bucket, err := p.openHead(ctx, l.flags, w)
 		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && l.folder == "" {
 			continue
 		}
@@ -177,12 +210,12 @@ func (p lister) bucketFor(ctx context.Context, l look, local []fleet.Local) (*rc
 			refused = err // another one may do
 			continue
 		}
-		return root, err
+		return bucket, err
 	}
 	if refused == nil {
 		refused = hint.Wrap(errNoSecrets, "name a workspace, or see --secrets-file and --age-key-file")
 	}
-	return nil, refused
+	return opened{}, refused
 }
 
 // headsAtOnce is how many heads are read at a time. They are small: what counts is
@@ -196,19 +229,23 @@ var (
 )
 
 // openHead opens the root of the remote that has the workspace's head.
-func (p lister) openHead(ctx context.Context, flags *cli.Context, w *workspace) (*rclone.Remote, error) {
+func (p lister) openHead(ctx context.Context, flags *cli.Context, w *workspace) (opened, error) {
 	if !w.hasBucket() {
-		return nil, errNoRemote
+		return opened{}, errNoRemote
 	}
 	asked := *flags
 	asked.Context = ctx
 	values, err := p.collect(&asked, w.folder, w.spec, nil)
 	if err != nil {
-		return nil, err
+		return opened{}, err
 	}
 	bin, err := p.rclone(ctx)
 	if err != nil {
-		return nil, err
+		return opened{}, err
 	}
-	return p.headRemote(w, values, bin)
+	remote := w.spec.Persistence.Remotes[w.spec.HeadRemote()]
+	var o opened
+	o.price, o.priced = fleet.PriceAt(remote.Type, remote.Options["provider"].Reveal())
+	o.root, err = p.headRemote(w, values, bin)
+	return o, err
 }
