@@ -21,9 +21,9 @@ type carrier struct {
 const (
 	// parting is how long a program that was told to end has for that.
 	parting = 10 * time.Second
-	// lineMost is how many bytes of a line are held: an answer in JSON may have a difference of
+	// heldMost is how many bytes of a line are held: an answer in JSON may have a difference of
 	// large texts in one.
-	lineMost = 16 << 20
+	heldMost = 16 << 20
 )
 
 // carry runs a command line to its end, hands over what it prints, and gives its exit code. Nobody
@@ -32,7 +32,7 @@ func (k carrier) carry(ctx context.Context, argv []string, say func(console.Line
 	words := append([]string{argv[0]}, k.more(argv[0])...)
 	cmd := exec.CommandContext(ctx, k.self, append(words, argv[1:]...)...)
 	cmd.Env, cmd.WaitDelay = k.environ, parting
-	apart(cmd)
+	ownGroup(cmd)
 	var one sync.Mutex
 	out, fail := &liner{one: &one, say: func(s string) { say(console.Line{Text: s}) }}, &liner{one: &one, say: func(s string) { say(console.Line{Text: s, Err: true}) }}
 	cmd.Stdout, cmd.Stderr = out, fail
@@ -65,7 +65,7 @@ func (l *liner) Write(b []byte) (int, error) {
 		switch {
 		case i >= 0:
 			i += from
-		case len(l.held) > lineMost:
+		case len(l.held) > heldMost:
 			i = len(l.held)
 		default:
 			return len(b), nil

@@ -21,6 +21,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/console"
+	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/order"
 )
@@ -77,7 +78,7 @@ func (p webpage) ui(c *cli.Context) error {
 	token := console.NewToken()
 	page, err := console.New(c.Context, console.Settings{
 		Version: release(), Token: token, Port: port, Actions: c.Bool("allow-actions"), Orders: order.All(),
-		Follow: following{lister{p.program}, l}.run,
+		Follow: p.follow(l),
 		Carry:  carrier{self: self, environ: p.environ, more: func(verb string) []string { return p.secretArgs(c, verb) }}.carry,
 	})
 	if err != nil {
@@ -91,6 +92,19 @@ func (p webpage) ui(c *cli.Context) error {
 		defer p.browse(c.Context, address)()
 	}
 	return serve(c.Context, listener, page.Handler())
+}
+
+// follow has the page told what is known, as ls --watch shows it.
+func (p webpage) follow(l look) func(context.Context, func(console.View)) {
+	return func(ctx context.Context, tell func(console.View)) {
+		err := lister{p.program}.watch(ctx, l, func(rows []fleet.Row, notes []string) error {
+			tell(console.View{Rows: rows, Notes: notes})
+			return nil
+		})
+		if ctx.Err() == nil {
+			tell(console.View{Err: err})
+		}
+	}
 }
 
 // listen takes the port. One that nobody named may be another's: any free one does then.

@@ -319,7 +319,7 @@ func TestLiner(t *testing.T) {
 		{[]string{"\n\n"}, []string{"", ""}},
 		{[]string{"a\nb", "c\nd"}, []string{"a", "bc", "d"}},
 		{[]string{"a", "b", "\n", "c\n"}, []string{"ab", "c"}},
-		{[]string{strings.Repeat("x", lineMost), "yz", "\nw"}, []string{strings.Repeat("x", lineMost) + "yz", "", "w"}},
+		{[]string{strings.Repeat("x", heldMost), "yz", "\nw"}, []string{strings.Repeat("x", heldMost) + "yz", "", "w"}},
 	} {
 		var got []string
 		l := &liner{one: &sync.Mutex{}, say: func(s string) { got = append(got, s) }}

@@ -15,8 +15,8 @@ const (
 	// statusEvery is how often the status files of this host are read again while somebody
 	// watches: each coltecd writes its own at most once in five seconds.
 	statusEvery = time.Second
-	// askEvery is how often Docker and the bucket are asked: one listing.
-	askEvery = 5 * time.Second
+	// listEvery is how often Docker and the bucket are asked: one listing.
+	listEvery = 5 * time.Second
 )
 
 // watch shows the rows again and again, until ctx ends. What is asked for takes as long as it
@@ -84,7 +84,7 @@ func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view)))
 			bucket, err = p.bucketFor(ctx, l, local)
 		}
 		if err == nil {
-			found, err = bucket.ask(ctx, max(l.wait, askEvery))
+			found, err = bucket.ask(ctx, max(l.wait, listEvery))
 		}
 		tell(func(v *view) {
 			if v.bucketErr = err; err == nil || v.bucket.seen == nil {
@@ -97,7 +97,7 @@ func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view)))
 // each does something now and then, until ctx ends.
 func each(ctx context.Context, do func()) {
 	for {
-		next := time.After(askEvery)
+		next := time.After(listEvery)
 		do()
 		select {
 		case <-next:

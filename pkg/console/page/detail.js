@@ -48,7 +48,7 @@ function Overview({ row, orders, act, allowed, deed, now }) {
   return html`
     <${Buttons} row=${row} orders=${orders} names=${names} act=${act} allowed=${allowed} deed=${deed} />
     <${Deed} of=${deed} now=${now} />
-    ${(row.attention || []).length > 0 && html`<ul class="needs">${row.attention.map((x) => html`<li>${plain(x)}</li>`)}</ul>`}
+    ${(row.attention || []).length > 0 && html`<ul class="attention">${row.attention.map((x) => html`<li>${plain(x)}</li>`)}</ul>`}
     <div class="charts">
       <${Answer} of=${past}>${(list) => html`<${Saves} of=${list || []} now=${now} />`}</${Answer}>
       ${doc && html`<${Transfers} of=${samples.get(argOf(row))} />`}

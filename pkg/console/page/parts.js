@@ -61,7 +61,7 @@ function Answer({ of, children }) {
 // argOf is how a workspace is named to coltec.
 const argOf = (row) => row.folder || row.workspace;
 const keyOf = (row) => `${row.workspace}\n${row.folder || ''}`;
-const needy = (row) => Boolean(row.needs) || (row.attention || []).length > 0;
+const needy = (row) => Boolean(row.needs);
 
 function Name({ of }) {
   const [org, project, ...env] = plain(of).split('/');
@@ -108,7 +108,8 @@ class Card extends Component {
       </p>
       ${(row.agents || []).length > 0 && html`<ul class="agents" data-testid="agents">${row.agents.map((a) => html`<li data-testid="agent" data-state=${a.state}>
         <b>${plain(a.name)}</b> <${State} of=${a.state} /> ${a.since && html`<span class="quiet">${ago(a.since, now)}</span>`}</li>`)}</ul>`}
-      ${needy(row) && html`<ul class="needs" data-testid="needs">${row.needs && html`<li data-testid="need" class="word">${plain(row.needs)}</li>`}
+      ${needy(row) && html`<p class="needs" data-testid="needs">${plain(row.needs)}</p>`}
+      ${lines.length > 0 && html`<ul class="attention" data-testid="attention">
         ${lines.slice(0, 3).map((x) => html`<li data-testid="need">${plain(x)}</li>`)}
         ${lines.length > 3 && html`<li class="quiet">and ${lines.length - 3} more</li>`}</ul>`}
       <${Deed} of=${deed} now=${now} />

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// apart keeps the console's Ctrl-C from a child: it ends with its context.
-func apart(cmd *exec.Cmd) {
+// ownGroup keeps the console's Ctrl-C from a child: it ends with its context.
+func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
