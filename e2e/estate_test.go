@@ -71,7 +71,7 @@ func states() []*place {
 		{env: "fenced", make: (*place).fenced, want: told{state: "degraded", where: "laptop", says: "laptop", need: "fenced"}},
 		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", need: "conflicts"}},
 		{env: "brake", make: (*place).brake, want: told{state: "degraded", where: "here", says: "deletion", need: "deletions"}},
-		{env: "blocked", make: (*place).blocked, want: told{state: "degraded", where: "here", says: "symbolic link", need: "blocked"}},
+		{env: "blocked", make: (*place).blocked, want: told{state: "degraded", where: "here", says: "replica locked", need: "blocked"}},
 		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", says: "paused", need: "attention"}},
 		{env: "killed", make: (*place).killed, want: told{state: "silent", where: "here", says: "has written no status for 1", need: "silent"}},
 		{env: "disabled", make: (*place).disabled, want: told{state: "disabled", where: "here"}},
@@ -296,17 +296,15 @@ func (p *place) brake() {
 	})
 }
 
-// blocked: the folder of a replica is a link to itself.
+// blocked: the store lets nobody write what one of its replicas keeps.
 func (p *place) blocked() {
-	linked := filepath.Join(filepath.Dir(p.m.dir), "linked")
-	if err := os.Symlink("linked", linked); err != nil {
-		p.m.t.Fatal(err)
-	}
-	p.spec(p.m, func(o *specOptions) { o.Replicas = append(o.Replicas, p.m.replica("linked", linked)) })
+	p.spec(p.m, func(o *specOptions) { o.Replicas = append(o.Replicas, p.m.replica("locked", p.m.path("locked"))) })
+	p.estate.proxy.Inject(s3test.Fault{Key: "workspaces/" + p.id() + "/locked/", Status: 403, Code: "AccessDenied"})
 	p.m.write("notes.txt", "as it was")
+	p.m.write("locked/notes.txt", "as it was")
 	p.m.must("start")
 	p.m.await("a replica is blocked", func(doc status.Document) bool {
-		return len(doc.Replicas) == 2 && replicaIn(p.m.t, doc, "linked").State == status.ReplicaBlocked && replicaIn(p.m.t, doc, "workspace").State == status.ReplicaSynced
+		return len(doc.Replicas) == 2 && replicaIn(p.m.t, doc, "locked").State == status.ReplicaBlocked && replicaIn(p.m.t, doc, "workspace").State == status.ReplicaSynced
 	})
 }
 

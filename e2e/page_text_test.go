@@ -60,7 +60,7 @@ func (p *place) loud() {
 	})
 	m.must("start")
 	m.await("it has a conflict, and what cannot be carried or run", func(doc status.Document) bool {
-		return replicaIn(m.t, doc, "workspace").Conflicts == 1 && replicaIn(m.t, doc, "linked").State == status.ReplicaBlocked &&
+		return replicaIn(m.t, doc, "workspace").Conflicts == 1 && replicaIn(m.t, doc, "linked").State == status.ReplicaRetrying &&
 			strings.Contains(strings.Join(doc.Attention, "\n"), "broken")
 	})
 	m.run("sync", "workspace")
