@@ -72,7 +72,7 @@ func states() []*place {
 		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", need: "conflicts"}},
 		{env: "brake", make: (*place).brake, want: told{state: "degraded", where: "here", says: "deletion", need: "deletions"}},
 		{env: "blocked", make: (*place).blocked, want: told{state: "degraded", where: "here", says: "replica locked", need: "blocked"}},
-		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", says: "paused", need: "attention"}},
+		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", need: "attention"}},
 		{env: "killed", make: (*place).killed, want: told{state: "silent", where: "here", says: "has written no status for 1", need: "silent"}},
 		{env: "disabled", make: (*place).disabled, want: told{state: "disabled", where: "here"}},
 		{env: "down", at: stopped, make: (*place).once, want: told{state: "down", where: "here"}},
@@ -350,7 +350,8 @@ func (p *place) fresh() {}
 
 // lent: it was here, and the laptop has it now.
 func (p *place) lent() {
-	p.once()
+	p.has(p.m)
+	p.m.stop()
 	p.has(p.far)
 	p.far.kill9()
 }
@@ -388,12 +389,11 @@ func (f *estate) headFile(env string) string {
 func (p *place) later() {
 	p.far.write("notes.txt", "as it was")
 	p.far.once()
-	text, err := os.ReadFile(p.estate.headFile(p.env))
-	if err != nil {
-		p.far.t.Fatal(err)
-	}
+	var head map[string]any
+	p.estate.json(store.HeadKey(p.id()), &head)
+	head["format"] = 99
 	file := filepath.Join(p.far.t.TempDir(), "head.json")
-	if err := os.WriteFile(file, bytes.Replace(text, []byte(`"format":1`), []byte(`"format":99`), 1), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(inline(head)), 0o600); err != nil {
 		p.far.t.Fatal(err)
 	}
 	p.estate.rclone("copyto", file, "{bucket}/"+store.HeadKey(p.id()))
