@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -251,9 +252,14 @@ func TestUIOfABucket(t *testing.T) {
 	}
 	put := func(env, head string) {
 		t.Helper()
-		at := filepath.Join(dir, "s3", s.Bucket, ".coltec/fleet/acme/widget", env)
-		if err := errors.Join(os.MkdirAll(at, 0o755), os.WriteFile(filepath.Join(at, "head.json"), []byte(head), 0o644)); err != nil {
-			t.Fatal(err)
+		args := []string{"rcat", ":s3:" + s.Bucket + "/.coltec/fleet/acme/widget/" + env + "/head.json"}
+		for name, value := range s.Options(s.Endpoint) {
+			args = append(args, "--s3-"+strings.ReplaceAll(name, "_", "-")+"="+value)
+		}
+		cmd := exec.Command(rclone, args...)
+		cmd.Stdin, cmd.Env = strings.NewReader(head), []string{"HOME=" + dir}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
 	}
 	put("later", `{"format": 99, "workspace": "acme/widget/later"}`)

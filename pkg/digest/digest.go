@@ -181,6 +181,7 @@ func About(n int64) int64 {
 	if n <= 0 {
 		return 0
 	}
+	n = number(n)
 	power := int64(1)
 	for n/power >= 10 {
 		power *= 10

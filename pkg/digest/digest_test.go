@@ -265,4 +265,4 @@ func TestCodes(t *testing.T) {
 }
 
 // firstName is what the first version wrote.
-const firstName = "?"
+const firstName = "04000000002g405k04u0040005gg00000007lfgrgs"

@@ -173,8 +173,9 @@ func Parse(name string) (Digest, error) {
 	if !IsName(name) {
 		return Digest{}, ErrNone
 	}
-	b, err := alphabet.DecodeString(strings.ReplaceAll(name, "/", ""))
-	if err != nil || len(b) < 10 || b[0] != version {
+	text := strings.ReplaceAll(name, "/", "")
+	b, err := alphabet.DecodeString(text)
+	if err != nil || len(b) < 10 || b[0] != version || alphabet.EncodeToString(b) != text {
 		return Digest{}, ErrNone
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])

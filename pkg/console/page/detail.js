@@ -40,11 +40,15 @@ function note(arg, doc) {
   samples.set(arg, list.slice(-49));
 }
 
+// usual are the orders that are given often, which come first.
+const usual = ['sync', 'checkpoint', 'rewind', 'fork', 'join', 'hop', 'pause', 'resume'];
+const rank = (name) => (usual.includes(name) ? usual.indexOf(name) : usual.length);
+
 function Overview({ row, orders, act, allowed, deed, now }) {
   const status = useStatus(row);
   const past = useAnswer('history', { workspace: argOf(row) });
   const doc = status.data;
-  const names = [...orders.values()].filter((o) => o.changes).map((o) => o.name);
+  const names = [...orders.values()].filter((o) => o.changes).map((o) => o.name).sort((a, b) => rank(a) - rank(b));
   return html`
     <${Buttons} row=${row} orders=${orders} names=${names} act=${act} allowed=${allowed} deed=${deed} />
     <${Deed} of=${deed} now=${now} />
@@ -72,7 +76,7 @@ function Members({ doc, now }) {
         <td>${size(r.cost && r.cost.sent_bytes)}</td><td>${(r.cost && r.cost.requests) || 0}</td></tr>`)}</tbody></table></div>
     ${(doc.units || []).length > 0 && html`<h3>Units</h3>
     <div class="scroll"><table data-testid="units"><thead><tr><th>name</th><th>kind</th><th>state</th><th>since</th><th>restarts</th><th>last error</th></tr></thead>
-      <tbody>${doc.units.map((u) => html`<tr><td>${plain(u.name)}</td><td>${plain(u.kind)}</td><td><${State} of=${u.state} /></td><td>${u.since ? ago(u.since, now) : '–'}</td><td>${u.restarts}</td><td>${plain(u.last_error || u.last_exit || '')}</td></tr>`)}</tbody></table></div>`}`;
+      <tbody>${doc.units.map((u) => html`<tr><td>${plain(u.name)}</td><td>${plain(u.kind)}</td><td><${State} of=${u.state} /></td><td>${u.since ? ago(u.since, now) : '–'}</td><td>${u.restarts}</td><td class="wrap">${plain(u.last_error || u.last_exit || '')}</td></tr>`)}</tbody></table></div>`}`;
 }
 
 const filesOf = (g) => Object.values(g.replicas || {}).reduce((n, t) => n + (t.files || 0), 0);
@@ -97,8 +101,8 @@ function History(props) {
       <button type="button" onClick=${past.again}>look again</button>
     </form>
     ${asked && html`<${Compared} asked=${asked} key=${JSON.stringify(asked)} />`}
-    <${Answer} of=${past}>${(list) => html`<div class="scroll"><table data-testid="history"><thead><tr><th>generation</th><th>time</th><th>files</th><th>size</th><th></th></tr></thead>
-      <tbody>${[...(list || [])].reverse().slice(0, 500).map((g) => html`<tr key=${g.generation} data-testid="generation" data-number=${g.generation}><td>${g.generation}</td><td title=${clock(g.time)}>${ago(g.time, now)}</td><td>${filesOf(g)}</td><td>${size(bytesOf(g))}</td>
+    <${Answer} of=${past}>${(list) => html`<div class="scroll"><table data-testid="history"><thead><tr><th>generation</th><th>time</th><th class="extra">files</th><th>size</th><th></th></tr></thead>
+      <tbody>${[...(list || [])].reverse().slice(0, 500).map((g) => html`<tr key=${g.generation} data-testid="generation" data-number=${g.generation}><td>${g.generation}</td><td title=${clock(g.time)}>${ago(g.time, now)}</td><td class="extra">${filesOf(g)}</td><td>${size(bytesOf(g))}</td>
         <td class="end"><button type="button" class="small" data-testid="pick-a" onClick=${() => setA(String(g.generation))}>compare</button> <${Rewind} ...${props} at=${g.generation} /></td></tr>`)}</tbody></table></div>`}</${Answer}>`;
 }
 
@@ -127,7 +131,7 @@ function Checkpoints(props) {
   const found = useAnswer('checkpoints', { workspace: argOf(row) });
   return html`<${Answer} of=${found}>${(list) => ((list || []).length === 0 ? html`<p class="quiet" data-testid="checkpoints">no state has a name yet</p>`
     : html`<div class="scroll"><table data-testid="checkpoints"><thead><tr><th>name</th><th>generation</th><th>made</th><th>size</th><th>text</th><th></th></tr></thead>
-      <tbody>${[...list].reverse().map((k) => html`<tr data-testid="checkpoint" data-name=${k.name}><td><b>${plain(k.name)}</b></td><td>${k.generation}</td><td title=${clock(k.made)}>${ago(k.made, now)}</td><td>${size(bytesOf(k))}</td><td>${plain(k.text || '')}</td><td class="end"><${Rewind} ...${props} at=${k.name} /></td></tr>`)}</tbody></table></div>`)}</${Answer}>`;
+      <tbody>${[...list].reverse().map((k) => html`<tr data-testid="checkpoint" data-name=${k.name}><td><b>${plain(k.name)}</b></td><td>${k.generation}</td><td title=${clock(k.made)}>${ago(k.made, now)}</td><td>${size(bytesOf(k))}</td><td class="wrap">${plain(k.text || '')}</td><td class="end"><${Rewind} ...${props} at=${k.name} /></td></tr>`)}</tbody></table></div>`)}</${Answer}>`;
 }
 
 function Conflicts({ row, now }) {
@@ -184,7 +188,7 @@ function Detail(props) {
   const Panel = panels[tab];
   return html`<${Dialog} wide testid="detail" label=${`workspace ${plain(row.workspace)}`} data-workspace=${row.workspace} data-state=${row.state} onClose=${close} onKeyDown=${onKey}>
     <header class="detail-head"><h2><${Name} of=${row.workspace} /></h2><${State} of=${row.state} /><button type="button" class="close" data-testid="close" aria-label="close" onClick=${close}>✕</button></header>
-    <div role="tablist" aria-label="about this workspace">${tabs.map((t) => html`<button type="button" role="tab" id=${`tab-${t}`} data-testid=${`tab-${t}`} aria-selected=${String(t === tab)} aria-controls="panel" tabindex=${t === tab ? 0 : -1} autofocus=${t === tab} onClick=${() => turn(t)}>${t}</button>`)}</div>
+    <div role="tablist" aria-label="about this workspace">${tabs.map((t) => html`<button type="button" role="tab" id=${`tab-${t}`} data-testid=${`tab-${t}`} aria-selected=${String(t === tab)} aria-controls="panel" tabindex=${t === tab ? 0 : -1} data-first=${t === tab ? "" : null} onClick=${() => turn(t)}>${t}</button>`)}</div>
     <div role="tabpanel" id="panel" data-testid="panel" aria-labelledby=${`tab-${tab}`}><${Panel} ...${props} key=${tab} /></div>
   </${Dialog}>`;
 }
@@ -223,7 +227,7 @@ function Form({ order, row, first, close }) {
       ${params.map((p) => html`<${Field} param=${p} key=${p.name} value=${values[p.name]} set=${(v) => set({ ...values, [p.name]: v })} />`)}
       <p class="buttons end">
         ${ended ? html`<button type="button" data-testid="form-close" onClick=${close}>close</button>` : html`<button type="button" data-testid="form-cancel" onClick=${close}>${state.busy ? 'close; it goes on' : 'cancel'}</button>`}
-        <button data-testid="form-go" class=${`main ${order.destroys ? 'careful' : ''}`} disabled=${Boolean(state.busy)} autofocus=${params.length === 0}>${plain(order.name)}</button>
+        <button data-testid="form-go" class=${`main ${order.destroys ? 'careful' : ''}`} disabled=${Boolean(state.busy)} data-first=${params.length === 0 ? "" : null}>${plain(order.name)}</button>
       </p>
     </form>
     ${lines.length > 0 && html`<pre class="log" tabindex="0" data-testid="output" ref=${box}>${lines.map((l) => html`<span class=${l.kind}>${`${plain(l.text)}\n`}</span>`)}</pre>`}

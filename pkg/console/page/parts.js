@@ -22,6 +22,8 @@ function Dialog({ testid, label, onClose, wide, children, ...more }) {
   const alive = useRef(true);
   useEffect(() => {
     ref.current.showModal();
+    const first = ref.current.querySelector('[data-first]'); // else it is the first that can have it
+    if (first) first.focus();
     return () => { alive.current = false; };
   }, []);
   return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} data-testid=${testid} aria-label=${label} onClose=${() => alive.current && onClose()} ...${more}>${children}</dialog>`;
@@ -157,6 +159,7 @@ function Sides({ diff, names }) {
   const rows = useMemo(() => sides(diff, 3000), [diff]);
   const cell = (x, kind) => html`<td class=${`n ${kind}`}>${x ? x.n : ''}</td><td class=${`text ${x ? kind : 'none'}`}>${x ? plain(x.text) : ''}</td>`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="the two versions side by side"><table class="sides" data-testid="side-by-side">
+    <colgroup><col class="n" /><col /><col class="n" /><col /></colgroup>
     <thead><tr><th colspan="2">${plain(names[0])}</th><th colspan="2">${plain(names[1])}</th></tr></thead>
     <tbody>${rows.map((r) => {
       if (r.cut) return html`<tr class="hunk"><td colspan="4">more differs, and is not shown</td></tr>`;
