@@ -93,7 +93,8 @@ func newEstate(t *testing.T, many int, places []*place) *estate {
 	f := &estate{world: newWorld(t), places: places}
 	f.desk = f.world.desk()
 	if n := many - len(places); n > 0 {
-		f.places = append(slices.Clone(places), &place{env: "pool", at: remote, make: func(p *place) { p.pool(n - 1) }, want: told{state: "free"}})
+		pool := &place{env: "pool", at: remote, make: func(p *place) { p.pool(n - 1) }, want: told{state: "free"}}
+		f.places = append([]*place{pool}, places...) // it takes longest
 	}
 	for _, p := range f.places {
 		p.estate = f
@@ -204,6 +205,9 @@ func (p *place) claude(m *machine, runs bool, lines ...string) {
 		p.program(m, "claude")
 	}
 	p.has(m)
+	m.await("the conversation was read", func(doc status.Document) bool { // what it says later counts for more than a report
+		return len(doc.Agents) == 1 && doc.Agents[0].State != status.AgentNone
+	})
 }
 
 // program runs a program of that name in the machine's folder, until the end of the test.

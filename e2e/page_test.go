@@ -27,7 +27,6 @@ import (
 type console struct {
 	t   *testing.T
 	cmd *exec.Cmd
-	out *bufio.Reader
 
 	URL, Token string
 	Port       int
@@ -57,13 +56,8 @@ func (f *estate) ui(t *testing.T, flags ...string) *console {
 			t.Errorf("coltec ui ended with %v: %s", err, &said)
 		}
 	})
-	c.out = bufio.NewReader(pipe)
-	line, err := c.out.ReadString('\n')
-	if err == nil {
-		err = json.Unmarshal([]byte(line), c)
-	}
-	if err != nil || c.Port == 0 || c.Token == "" || !strings.HasSuffix(c.URL, "#token="+c.Token) {
-		t.Fatalf("coltec ui: %v\n%s\n%s", err, line, &said)
+	if err := json.NewDecoder(pipe).Decode(c); err != nil || c.Port == 0 || c.Token == "" || !strings.HasSuffix(c.URL, "#token="+c.Token) {
+		t.Fatalf("coltec ui: %v, %+v\n%s", err, c, &said)
 	}
 	return c
 }
@@ -253,7 +247,7 @@ func pictures(t *testing.T, b *browser, c *console, many int) {
 				t.Errorf("%s: the page is %d pixels wider than the screen", name, wide)
 			}
 			var ground string
-			p.ask("getComputedStyle(document.body).backgroundColor", &ground)
+			p.ask("getComputedStyle(document.documentElement).backgroundColor", &ground)
 			grounds[scheme] = ground
 			var faults []string
 			p.ask(`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21aa"]}).then(r => r.violations.map(v =>
@@ -314,8 +308,9 @@ func TestPageOfFive(t *testing.T) {
 		a.goesBack(t)
 		a.pauses(t)
 		a.forks(t)
-		a.isRefused(t)
 		p.quiet()
+		a.isRefused(t)
+		p.quiet("502 (Bad Gateway)") // of a workspace that is not here coltec answers nothing
 	})
 }
 
