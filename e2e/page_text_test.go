@@ -31,41 +31,35 @@ func texts() []*place {
 	}
 }
 
-// loud has markup in the names of files that are in conflict, that are only here, of a folder that
-// cannot be carried, of a program that cannot be run, in what a program says, and in the text of a
-// checkpoint.
+// loud has markup in the names of files that are in conflict and that are only here, of a program that
+// cannot be run, in what a program says, and in the text of a checkpoint.
 func (p *place) loud() {
 	m := p.m
 	conflict := markup("conflict") + moves + ".txt"
 	m.write(conflict, "as it was")
-	m.once()
+	m.start()
+	m.must("checkpoint", "good", "--message", markup("checkpoint"))
+	m.stop()
 	p.far.once()
 	p.far.write(conflict, "by the laptop "+markup("there"))
 	p.far.once()
 	m.write(conflict, "by the desk "+markup("here")+moves)
-	linked := filepath.Join(filepath.Dir(m.dir), markup("path"))
-	if err := os.Symlink(filepath.Base(linked), linked); err != nil {
-		m.t.Fatal(err)
-	}
 	noise := filepath.Join(filepath.Dir(m.dir), "noise")
 	if err := os.WriteFile(noise, []byte(markup("log")+moves+"\n"), 0o644); err != nil {
 		m.t.Fatal(err)
 	}
 	p.spec(m, func(o *specOptions) {
-		o.Replicas = append(o.Replicas, m.replica("linked", linked))
 		o.Services = []map[string]any{
 			{"name": "noise", "command": []string{"sh", "-c", `cat "$0"; exec sleep 3600`, noise}},
 			{"name": "broken", "command": []string{"/nowhere/" + markup("unit")}},
 		}
 	})
 	m.must("start")
-	m.await("it has a conflict, and what cannot be carried or run", func(doc status.Document) bool {
-		return replicaIn(m.t, doc, "workspace").Conflicts == 1 && replicaIn(m.t, doc, "linked").State == status.ReplicaRetrying &&
-			strings.Contains(strings.Join(doc.Attention, "\n"), "broken")
+	m.await("it has a conflict, and what cannot be run", func(doc status.Document) bool {
+		return replicaIn(m.t, doc, "workspace").Conflicts == 1 && strings.Contains(strings.Join(doc.Attention, "\n"), "broken")
 	})
 	m.run("sync", "workspace")
 	m.write(markup("only")+".jsonl", `{"half`)
-	m.run("checkpoint", "good", "--message", markup("checkpoint"))
 	m.run("sync", "workspace") // what of the last line has no end stays here
 }
 
@@ -85,6 +79,9 @@ func (p *place) guest() {
 	p.far.kill9()
 }
 
+// parts are what is waited for in each tab.
+var parts = map[string][]string{"overview": {"units"}, "history": {"generation"}, "checkpoints": {"checkpoint"}, "conflicts": {"conflict", "side-by-side"}}
+
 // visits opens all that there is of a workspace, and gives the text of each part of the page.
 func (p *tab) visits(env string) map[string]string {
 	p.t.Helper()
@@ -93,16 +90,16 @@ func (p *tab) visits(env string) map[string]string {
 	p.sees(id("detail"))
 	for _, name := range []string{"overview", "history", "checkpoints", "conflicts", "logs"} {
 		p.click(id("tab-" + name))
-		switch name {
-		case "history":
-			p.sees(id("generation"))
-		case "checkpoints":
-			p.sees(id("checkpoint"))
-		case "conflicts":
-			p.sees(id("conflict"))
-			p.click(id("conflict-show"))
-			p.sees(id("side-by-side"))
-		case "logs":
+		for _, at := range parts[name] {
+			p.sees(id(at) + ", " + id("problem"))
+			if said := p.text(id("problem")); said != "" {
+				p.t.Fatalf("%s of %s: %s", name, env, said)
+			}
+			if at == "conflict" {
+				p.click(id("conflict-show"))
+			}
+		}
+		if name == "logs" {
 			p.reads(id("log"), "canary")
 		}
 		seen[name] = p.text(id("detail"))
@@ -123,7 +120,7 @@ func TestPageOfText(t *testing.T) {
 	all := p.visits("loud")
 	all["odd"], all["guest"] = p.text(card("odd")), p.text(card("guest"))
 	for part, where := range map[string][]string{
-		"overview": {"unit", "path", "only"}, "checkpoints": {"checkpoint"}, "conflicts": {"conflict", "here", "there"}, "logs": {"log"}, "guest": {"host"},
+		"overview": {"unit"}, "checkpoints": {"checkpoint"}, "conflicts": {"conflict", "here", "there"}, "logs": {"log"}, "guest": {"host"},
 	} {
 		for _, w := range where {
 			if text := all[part]; !strings.Contains(text, markup(w)) {
