@@ -27,17 +27,20 @@ func (s *set) partFleet() (err error) {
 	if err := s.b.spend(s.ctx, coltec("trust", m.dir), &sample{}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(s.inBucket(".coltec/fleet/many"))) }()
 	const runs = 5
 	made := 0
 	for _, of := range []struct {
 		workspaces int
 		most, asks float64
 	}{{50, 0.5, 2}, {1000, 2, 3}} {
+		there := filepath.Join(m.dir, "heads")
 		for ; made < of.workspaces; made++ {
-			if err := s.headAndDigest(made); err != nil {
+			if err := headAndDigest(there, made); err != nil {
 				return err
 			}
+		}
+		if err := s.b.spend(s.ctx, s.b.rcloneRun(m.dir, "copy", there, "R:"+s.b.s3.Bucket), &sample{}); err != nil {
+			return err
 		}
 		var seconds, asked []float64
 		for range runs {
@@ -54,14 +57,9 @@ func (s *set) partFleet() (err error) {
 	return nil
 }
 
-// inBucket is where the server has a key.
-func (s *set) inBucket(key string) string {
-	return filepath.Join(s.b.s3.Dir, s.b.s3.Bucket, filepath.FromSlash(key))
-}
-
-// headAndDigest writes what the bucket has of a workspace in which an agent waits, as its holder
-// does.
-func (s *set) headAndDigest(i int) error {
+// headAndDigest writes to a directory what a bucket has of a workspace in which an agent waits, as
+// its holder does.
+func headAndDigest(dir string, i int) error {
 	now := time.Now()
 	h := store.Head{
 		Format: 1, Workspace: fmt.Sprintf("many/bench/dev-%d", i), Lineage: "bench", Epoch: 7, State: store.Held, TTL: 3600, Renew: 60,
@@ -79,7 +77,7 @@ func (s *set) headAndDigest(i int) error {
 		return err
 	}
 	for key, text := range map[string][]byte{store.HeadKey(h.Workspace): body, store.DigestKey(h.Workspace, name): []byte(store.DigestBody)} {
-		file := s.inBucket(key)
+		file := filepath.Join(dir, filepath.FromSlash(key))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, text, 0o644)); err != nil {
 			return err
 		}

@@ -214,49 +214,52 @@ func TestNeedsFirst(t *testing.T) {
 // Fifty workspaces cost two requests at most, and a thousand one for each thousand objects:
 // what there is to say of them is in the listing.
 func TestRequestsOfManyWorkspaces(t *testing.T) {
-	s := s3test.Start(t)
-	now := time.Now()
-	put := func(key, text string) {
-		t.Helper()
+	for _, tt := range []struct{ workspaces, most int }{{50, 2}, {1000, 3}} {
+		t.Run(fmt.Sprint(tt.workspaces), func(t *testing.T) {
+			s := s3test.Start(t)
+			now := time.Now()
+			for i := range tt.workspaces {
+				fill(t, s, fmt.Sprintf("acme/widget/dev-%d", i), now)
+			}
+			proxy := s.Proxy(t)
+			root, runs := counted(t, s, proxy.Endpoint)
+			began := time.Now()
+			seen, left, err := Heads(t.Context(), root, now, patience, patience)
+			if err != nil || len(seen) != tt.workspaces || left != 0 {
+				t.Fatalf("%d workspaces, %d left, %v", len(seen), left, err)
+			}
+			t.Logf("%d requests, %.2f s", proxy.Total().Requests, time.Since(began).Seconds())
+			if n := proxy.Total().Requests; n > tt.most {
+				t.Errorf("%d requests: %v", n, proxy.Counts())
+			}
+			rows := Rows(nil, seen, now)
+			if i := slices.IndexFunc(rows, func(r Row) bool { return r.Needs != status.NeedAnswer || len(r.Agents) != 2 }); i >= 0 {
+				t.Errorf("%+v", rows[i])
+			}
+			if b, err := os.ReadFile(runs); err != nil || strings.Count(string(b), "\n") != 1 {
+				t.Errorf("rclone ran: %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// fill puts the head and the digest of a workspace in which an agent waits into a bucket.
+func fill(t *testing.T, s *s3test.Server, name string, now time.Time) {
+	t.Helper()
+	h := held(name, "laptop", 3)
+	h.Holder.Since = now
+	body, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keyOf(t, h, func(d *digest.Digest) {
+		d.Agents = []digest.Agent{{Name: "claude", State: status.AgentWaits, Since: now}, {Name: "codex", State: status.AgentWorking, Since: now}}
+		d.Needs, d.Checkpoint, d.CheckpointAt = []status.Need{status.NeedAnswer}, "before-the-move", now
+	})
+	for key, text := range map[string]string{store.HeadKey(name): string(body), key: store.DigestBody} {
 		file := filepath.Join(s.Dir, s.Bucket, filepath.FromSlash(key))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
-		}
-	}
-	proxy := s.Proxy(t)
-	root, runs := counted(t, s, proxy.Endpoint)
-	done := 0
-	for _, tt := range []struct{ workspaces, most int }{{50, 2}, {1000, 3}} {
-		for ; done < tt.workspaces; done++ {
-			h := held(fmt.Sprintf("acme/widget/dev-%d", done), "laptop", 3)
-			h.Holder.Since = now
-			body, err := json.Marshal(h)
-			if err != nil {
-				t.Fatal(err)
-			}
-			put(store.HeadKey(h.Workspace), string(body))
-			put(keyOf(t, h, func(d *digest.Digest) {
-				d.Agents = []digest.Agent{{Name: "claude", State: status.AgentWaits, Since: now}, {Name: "codex", State: status.AgentWorking, Since: now}}
-				d.Needs, d.Checkpoint, d.CheckpointAt = []status.Need{status.NeedAnswer}, "before-the-move", now
-			}), store.DigestBody)
-		}
-		proxy.Reset()
-		_ = os.Remove(runs)
-		began := time.Now()
-		seen, left, err := Heads(t.Context(), root, now, patience, patience)
-		if err != nil || len(seen) != tt.workspaces || left != 0 {
-			t.Fatalf("%d workspaces, %d left, %v", len(seen), left, err)
-		}
-		t.Logf("%d workspaces: %d requests, %.2f s", tt.workspaces, proxy.Total().Requests, time.Since(began).Seconds())
-		if n := proxy.Total().Requests; n > tt.most {
-			t.Errorf("%d workspaces take %d requests: %v", tt.workspaces, n, proxy.Counts())
-		}
-		rows := Rows(nil, seen, now)
-		if i := slices.IndexFunc(rows, func(r Row) bool { return r.Needs != status.NeedAnswer || len(r.Agents) != 2 }); i >= 0 {
-			t.Errorf("%+v", rows[i])
-		}
-		if b, err := os.ReadFile(runs); err != nil || strings.Count(string(b), "\n") != 1 {
-			t.Errorf("rclone ran: %q, %v", b, err)
 		}
 	}
 }
