@@ -35,15 +35,18 @@ func texts() []*place {
 // cannot be run, in what a program says, and in the text of a checkpoint.
 func (p *place) loud() {
 	m := p.m
-	conflict := markup("conflict") + moves + ".txt"
+	conflict, odd := markup("conflict")+".txt", "z"+moves+".txt"
 	m.write(conflict, "as it was")
+	m.write(odd, "as it was")
 	m.start()
 	m.must("checkpoint", "good", "--message", markup("checkpoint"))
 	m.stop()
 	p.far.once()
 	p.far.write(conflict, "by the laptop "+markup("there"))
+	p.far.write(odd, "by the laptop")
 	p.far.once()
 	m.write(conflict, "by the desk "+markup("here")+moves)
+	m.write(odd, "by the desk")
 	noise := filepath.Join(filepath.Dir(m.dir), "noise")
 	if err := os.WriteFile(noise, []byte(markup("log")+moves+"\n"), 0o644); err != nil {
 		m.t.Fatal(err)
@@ -56,7 +59,7 @@ func (p *place) loud() {
 	})
 	m.must("start")
 	m.await("it has a conflict, and what cannot be run", func(doc status.Document) bool {
-		return replicaIn(m.t, doc, "workspace").Conflicts == 1 && strings.Contains(strings.Join(doc.Attention, "\n"), "broken")
+		return replicaIn(m.t, doc, "workspace").Conflicts == 2 && strings.Contains(strings.Join(doc.Attention, "\n"), "broken")
 	})
 	m.run("sync", "workspace")
 	m.write(markup("only")+".jsonl", `{"half`)
