@@ -339,10 +339,12 @@ func (p *place) disabled() {
 // leaves has a machine stop with a file that did not get to the bucket, for want of time.
 func (p *place) leaves(m *machine) {
 	m.t.Helper()
+	began := time.Now()
 	p.has(m)
+	enough := min(2*time.Second+2*time.Since(began), 30*time.Second) // to say so, on a machine as busy as this one
 	m.write("late.txt", "not pushed")
 	mend := p.estate.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "workspaces/" + p.id() + "/workspace/", Hang: true})
-	m.leaves([]string{"stop", "--timeout", "3s"}, "late.txt")
+	m.leaves([]string{"stop", "--timeout", enough.String()}, "late.txt")
 	mend()
 }
 
