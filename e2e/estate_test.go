@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -471,22 +472,22 @@ func (d *desk) coltec(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// holds compares what is told of a workspace with how it was made.
-func (p *place) holds(t *testing.T, r row) {
-	t.Helper()
+// told compares what is told of a workspace with how it was made.
+func (p *place) told(r row) error {
 	said := strings.Join(r.Attention, "\n")
 	switch {
 	case r.State != p.want.state, r.Where != p.want.where:
-		t.Errorf("%s is %s at %q, want %s at %q: %s", p.env, r.State, r.Where, p.want.state, p.want.where, said)
+		return fmt.Errorf("%s is %s at %q, want %s at %q: %s", p.env, r.State, r.Where, p.want.state, p.want.where, said)
 	case p.want.says == "" && said != "", !strings.Contains(said, p.want.says):
-		t.Errorf("%s says %q, want %q", p.env, said, p.want.says)
+		return fmt.Errorf("%s says %q, want %q", p.env, said, p.want.says)
 	case r.Needs != p.want.need:
-		t.Errorf("%s needs somebody because of %q, want %q: %s", p.env, r.Needs, p.want.need, said)
+		return fmt.Errorf("%s needs somebody because of %q, want %q: %s", p.env, r.Needs, p.want.need, said)
 	case p.at != remote && r.claude() != p.want.agent:
-		t.Errorf("%s: claude is %q, want %q", p.env, r.claude(), p.want.agent)
+		return fmt.Errorf("%s: claude is %q, want %q", p.env, r.claude(), p.want.agent)
 	case (p.at == remote) != (r.Folder == ""), p.at != remote && r.Folder != p.m.dir:
-		t.Errorf("%s is in %q", p.env, r.Folder)
+		return fmt.Errorf("%s is in %q", p.env, r.Folder)
 	}
+	return nil
 }
 
 // Fifty workspaces, in every state that there is: each was brought there by what does so, and ls
@@ -498,25 +499,29 @@ func TestFleet(t *testing.T) {
 	began := time.Now()
 	f := newEstate(t, many, states())
 	t.Logf("%d workspaces made in %.1f s", many, time.Since(began).Seconds())
-	f.desk.way.Reset()
-	list := f.ls()
+	for i := range many - len(f.places) {
+		f.places = append(f.places, &place{env: fmt.Sprintf("pool-%d", i+1), at: remote, want: told{state: "free"}})
+	}
+	var list []row
+	eventually(t, "each is told as it was made", func() error { // a coltecd tells its host what it does within five seconds
+		f.desk.way.Reset()
+		list = f.ls()
+		rows := byEnv(list)
+		var wrong []error
+		for _, p := range f.places {
+			wrong = append(wrong, p.told(rows[p.env]))
+		}
+		return errors.Join(wrong...)
+	})
 	// One listing says all, but of a head whose holder is silent, and of one that nobody understands.
 	if n := len(f.desk.way.Requests()); n > 2+2 {
 		t.Errorf("ls asked the bucket %d times: %v", n, f.desk.way.Requests())
 	}
-	if i := slices.IndexFunc(list, func(r row) bool { return r.Needs == "" }); slices.ContainsFunc(list[i:], func(r row) bool { return r.Needs != "" }) {
+	if i := slices.IndexFunc(list, func(r row) bool { return r.Needs == "" }); i < 0 || slices.ContainsFunc(list[i:], func(r row) bool { return r.Needs != "" }) {
 		t.Error("who needs somebody is not before all others")
 	}
-	rows := byEnv(list)
-	if len(rows) != many {
-		t.Errorf("%d workspaces, want %d", len(rows), many)
-	}
-	for _, p := range f.places {
-		p.holds(t, rows[p.env])
-	}
-	for i := range many - len(f.places) {
-		env := fmt.Sprintf("pool-%d", i+1)
-		(&place{env: env, at: remote, want: told{state: "free"}}).holds(t, rows[env])
+	if len(list) != many {
+		t.Errorf("%d workspaces, want %d", len(list), many)
 	}
 	if !t.Failed() {
 		f.changes(t)

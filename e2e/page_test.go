@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -89,21 +90,31 @@ func card(env string) string { return id("card") + attr("workspace", "acme/widge
 // shows has a page show what was made of each workspace.
 func (f *estate) shows(t *testing.T, p *tab) {
 	t.Helper()
-	for _, x := range f.places {
-		at := card(x.env)
-		where := map[string]string{"here": "this machine", "": "no machine"}[x.want.where]
-		for what, want := range map[string]string{"state": x.want.state, "where": cmp.Or(where, x.want.where)} {
-			if got := p.text(at + " " + id(what)); !strings.Contains(got, want) {
-				t.Errorf("%s: its %s is %q, want %q", x.env, what, got, want)
-			}
+	eventually(t, "the page shows what was made", func() error { // a coltecd tells its host what it does within five seconds
+		var wrong []error
+		for _, x := range f.places {
+			wrong = append(wrong, x.shown(p))
 		}
-		if got := p.count(at+" "+id("needs")) > 0; got != (x.want.need != "") {
-			t.Errorf("%s: that it needs somebody is %v: %q", x.env, got, p.text(at+" "+id("needs")))
-		}
-		if n := p.count(at + " " + id("agent") + attr("state", x.want.agent)); x.want.agent != "" && n != 1 {
-			t.Errorf("%s: %d agents are %q: %q", x.env, n, x.want.agent, p.text(at+" "+id("agents")))
+		return errors.Join(wrong...)
+	})
+}
+
+// shown compares what a page shows of a workspace with how it was made.
+func (x *place) shown(p *tab) error {
+	at := card(x.env)
+	where := map[string]string{"here": "this machine", "": "no machine"}[x.want.where]
+	for what, want := range map[string]string{"state": x.want.state, "where": cmp.Or(where, x.want.where)} {
+		if got := p.text(at + " " + id(what)); !strings.Contains(got, want) {
+			return fmt.Errorf("%s: its %s is %q, want %q", x.env, what, got, want)
 		}
 	}
+	if got := p.count(at+" "+id("needs")) > 0; got != (x.want.need != "") {
+		return fmt.Errorf("%s: that it needs somebody is %v: %q", x.env, got, p.text(at+" "+id("needs")))
+	}
+	if n := p.count(at + " " + id("agent") + attr("state", x.want.agent)); x.want.agent != "" && n != 1 {
+		return fmt.Errorf("%s: %d agents are %q: %q", x.env, n, x.want.agent, p.text(at+" "+id("agents")))
+	}
+	return nil
 }
 
 // needsFirst holds that those that need somebody are before all others.
