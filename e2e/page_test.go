@@ -135,6 +135,7 @@ func needsFirst(t *testing.T, p *tab) {
 func TestPageOfFifty(t *testing.T) {
 	b := newBrowser(t)
 	sample.Long(t)
+	t.Parallel()
 	const many = 50
 	f := newEstate(t, many, states())
 	c := f.ui(t)
@@ -300,6 +301,7 @@ func (p *place) trunk() {
 func TestPageOfFive(t *testing.T) {
 	b := newBrowser(t)
 	sample.Long(t)
+	t.Parallel()
 	f := newEstate(t, 5, five())
 	t.Run("looks", func(t *testing.T) {
 		c := f.ui(t)

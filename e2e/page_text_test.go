@@ -117,6 +117,7 @@ func (p *tab) visits(env string) map[string]string {
 func TestPageOfText(t *testing.T) {
 	b := newBrowser(t)
 	sample.Long(t)
+	t.Parallel()
 	f := newEstate(t, 4, texts())
 	c := f.ui(t, "--allow-actions")
 	p := c.shown(b, t, desktop, 4)

@@ -26,4 +26,4 @@ done
 	exit 1
 }
 export COLTEC_CHROMIUM COLTEC_BROWSER="$dir/node_modules"
-exec go test -vet=off -count=1 -timeout 20m -run TestPage "$@" ./e2e
+exec go test -vet=off -count=1 -parallel 4 -timeout 20m -run TestPage "$@" ./e2e
