@@ -70,12 +70,12 @@ function Overview({ row, orders, act, allowed, deed, now }) {
 function Members({ doc, now }) {
   return html`
     <h3>Replicas</h3>
-    <div class="scroll"><table data-testid="replicas"><thead><tr><th>name</th><th>state</th><th>files</th><th>size</th><th>saved</th><th>only here</th><th>sent</th><th>requests</th></tr></thead>
+    <div class="scroll" tabindex="0" role="region" aria-label="replicas"><table data-testid="replicas"><thead><tr><th>name</th><th>state</th><th>files</th><th>size</th><th>saved</th><th>only here</th><th>sent</th><th>requests</th></tr></thead>
       <tbody>${(doc.replicas || []).map((r) => html`<tr><td>${plain(r.name)}</td><td><${State} of=${r.state} /></td><td>${r.files}</td><td>${size(r.bytes)}</td>
         <td>${r.last_sync ? ago(r.last_sync, now) : '–'}</td><td>${(r.only_here || []).map((x) => `${x.count} ${plain(x.reason)}`).join(', ') || r.pending || ''}</td>
         <td>${size(r.cost && r.cost.sent_bytes)}</td><td>${(r.cost && r.cost.requests) || 0}</td></tr>`)}</tbody></table></div>
     ${(doc.units || []).length > 0 && html`<h3>Units</h3>
-    <div class="scroll"><table data-testid="units"><thead><tr><th>name</th><th>kind</th><th>state</th><th>since</th><th>restarts</th><th>last error</th></tr></thead>
+    <div class="scroll" tabindex="0" role="region" aria-label="units"><table data-testid="units"><thead><tr><th>name</th><th>kind</th><th>state</th><th>since</th><th>restarts</th><th>last error</th></tr></thead>
       <tbody>${doc.units.map((u) => html`<tr><td>${plain(u.name)}</td><td>${plain(u.kind)}</td><td><${State} of=${u.state} /></td><td>${u.since ? ago(u.since, now) : '–'}</td><td>${u.restarts}</td><td class="wrap">${plain(u.last_error || u.last_exit || '')}</td></tr>`)}</tbody></table></div>`}`;
 }
 
@@ -101,7 +101,7 @@ function History(props) {
       <button type="button" onClick=${past.again}>look again</button>
     </form>
     ${asked && html`<${Compared} asked=${asked} key=${JSON.stringify(asked)} />`}
-    <${Answer} of=${past}>${(list) => html`<div class="scroll"><table data-testid="history"><thead><tr><th>generation</th><th>time</th><th class="extra">files</th><th>size</th><th></th></tr></thead>
+    <${Answer} of=${past}>${(list) => html`<div class="scroll" tabindex="0" role="region" aria-label="generations"><table data-testid="history"><thead><tr><th>generation</th><th>time</th><th class="extra">files</th><th>size</th><td></td></tr></thead>
       <tbody>${[...(list || [])].reverse().slice(0, 500).map((g) => html`<tr key=${g.generation} data-testid="generation" data-number=${g.generation}><td>${g.generation}</td><td title=${clock(g.time)}>${ago(g.time, now)}</td><td class="extra">${filesOf(g)}</td><td>${size(bytesOf(g))}</td>
         <td class="end"><button type="button" class="small" data-testid="pick-a" onClick=${() => setA(String(g.generation))}>compare</button> <${Rewind} ...${props} at=${g.generation} /></td></tr>`)}</tbody></table></div>`}</${Answer}>`;
 }
@@ -130,7 +130,7 @@ function Checkpoints(props) {
   const { row, now } = props;
   const found = useAnswer('checkpoints', { workspace: argOf(row) });
   return html`<${Answer} of=${found}>${(list) => ((list || []).length === 0 ? html`<p class="quiet" data-testid="checkpoints">no state has a name yet</p>`
-    : html`<div class="scroll"><table data-testid="checkpoints"><thead><tr><th>name</th><th>generation</th><th>made</th><th>size</th><th>text</th><th></th></tr></thead>
+    : html`<div class="scroll" tabindex="0" role="region" aria-label="checkpoints"><table data-testid="checkpoints"><thead><tr><th>name</th><th>generation</th><th>made</th><th>size</th><th>text</th><td></td></tr></thead>
       <tbody>${[...list].reverse().map((k) => html`<tr data-testid="checkpoint" data-name=${k.name}><td><b>${plain(k.name)}</b></td><td>${k.generation}</td><td title=${clock(k.made)}>${ago(k.made, now)}</td><td>${size(bytesOf(k))}</td><td class="wrap">${plain(k.text || '')}</td><td class="end"><${Rewind} ...${props} at=${k.name} /></td></tr>`)}</tbody></table></div>`)}</${Answer}>`;
 }
 
