@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
+	"github.com/coltec/coltec/pkg/digest"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -21,17 +22,30 @@ const (
 	publishEvery = time.Minute
 )
 
+// tellEvery is how far apart the looks are, while much changes, of which those are told who look
+// at many workspaces.
+const tellEvery = publishAfter / 2
+
 // publish keeps the status file in the log directory until life ends, and closes
-// the channel then.
+// the channel then. Of each look the engine tells the fleet.
 func (d *daemon) publish(life context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		var last []byte
+		var written time.Time
 		for {
-			seen := d.status.now()
-			last = d.writeStatusUnless(last, "")
-			if pause(life, publishAfter) != nil || d.status.wait(life, seen, publishEvery-publishAfter) != nil {
+			seen, now, limit := d.status.now(), time.Now(), publishEvery
+			doc := d.document()
+			if e := d.replicas.current(); e != nil {
+				e.Tell(digest.Of(doc, now))
+			}
+			if next := written.Add(publishAfter); now.Before(next) {
+				limit = next.Sub(now) // what was not written now is then
+			} else {
+				last, written = d.writeDocument(doc, last), now
+			}
+			if pause(life, tellEvery) != nil || d.status.wait(life, seen, max(0, limit-tellEvery)) != nil {
 				return
 			}
 		}
@@ -40,17 +54,17 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 }
 
 // writeStatus writes the status file with another state than the present one.
-func (d *daemon) writeStatus(state status.State) { d.writeStatusUnless(nil, state) }
-
-// writeStatusUnless writes the status file, if it would not be the same as last.
-// An error is not reported: the same fault of the logs beside it is, and nothing depends
-// on the file.
-func (d *daemon) writeStatusUnless(last []byte, state status.State) []byte {
+func (d *daemon) writeStatus(state status.State) {
 	doc := d.document()
-	if state != "" {
-		doc.State, doc.PID = state, 0
-		doc.Units = []status.Unit{}
-	}
+	doc.State, doc.PID = state, 0
+	doc.Units = []status.Unit{}
+	d.writeDocument(doc, nil)
+}
+
+// writeDocument writes the status file, if it would not be the same as last, and gives what it is
+// then. An error is not reported: the same fault of the logs beside it is, and nothing depends
+// on the file.
+func (d *daemon) writeDocument(doc status.Document, last []byte) []byte {
 	b, err := json.Marshal(doc)
 	if err != nil || bytes.Equal(b, last) {
 		return last
