@@ -133,6 +133,15 @@ e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faul
 e2e-metrics: build ## a real Prometheus scrapes coltecd, and promtool looks at its metrics (Debian: 19 MB, unpacked into a cache)
 	@scripts/e2e-metrics.sh -v
 
+.PHONY: e2e-ui
+e2e-ui: build ## the page of coltec ui in a real Chromium, with fifty workspaces in every state (npm; apt-get install chromium-headless-shell)
+	@scripts/e2e-ui.sh
+
+.PHONY: ui-pictures
+ui-pictures: build ## take the pictures of coltec ui anew, of workspaces that were brought there, into docs/pictures
+	@mkdir -p docs/pictures
+	@COLTEC_PICTURES=$(CURDIR)/docs/pictures scripts/e2e-ui.sh -run 'TestPageOfFifty|TestPageOfFive'
+
 .PHONY: agents
 agents: ## install the coding agents that e2e-agents runs, in pinned versions, into a cache (npm)
 	@scripts/install-agents.sh

@@ -13,7 +13,7 @@ type Need string
 // The needs, the most urgent first.
 const (
 	NeedAnswer     Need = "asks"       // an agent goes on once it is answered
-	NeedFenced     Need = "fenced"     // another machine took the lease, and something is only here
+	NeedFenced     Need = "fenced"     // another machine has the lease, and something is only here
 	NeedConflicts  Need = "conflicts"  // local versions lie aside
 	NeedDeletions  Need = "deletions"  // many deletions wait for a decision
 	NeedBlocked    Need = "blocked"    // a replica cannot go on without a person
@@ -66,7 +66,7 @@ func (d Document) Needs(now time.Time) (list []Need) {
 		has[NeedFailed] = has[NeedFailed] || u.State == "failed"
 	}
 	for _, r := range d.Replicas {
-		has[NeedFenced] = has[NeedFenced] || d.Lease.State == LeaseFenced && r.Pending > 0
+		has[NeedFenced] = has[NeedFenced] || (d.Lease.State == LeaseFenced || d.Lease.State == LeaseWaiting) && r.Pending > 0
 		has[NeedConflicts] = has[NeedConflicts] || r.Conflicts > 0
 		has[NeedDeletions] = has[NeedDeletions] || account.FromParts(r.OnlyHere).Of(account.Held) > 0
 		has[NeedBlocked] = has[NeedBlocked] || r.State == ReplicaBlocked

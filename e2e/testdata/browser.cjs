@@ -1,0 +1,103 @@
+// Drives a Chromium for the tests, which are in Go: a line of JSON comes in, {do, tab, …}, and one
+// goes out, {value} or {error}. It ends when nothing comes any more.
+//
+// What is asked in a page is asked by the inspector: the page's own policy forbids to evaluate text
+// there, and it is not to be weaker for the test.
+'use strict'
+const readline = require('node:readline')
+const { chromium } = require('playwright-core')
+
+let browser
+const tabs = new Map()
+
+// Words of the browser about requests that a test means to be refused are left to the test.
+async function open (q) {
+  const context = await browser.newContext({
+    viewport: { width: q.width, height: q.height }, deviceScaleFactor: 1, hasTouch: q.width < 500, isMobile: q.width < 500,
+    colorScheme: q.scheme, reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'UTC', serviceWorkers: 'block'
+  })
+  const tab = { context, ran: [], errors: [] }
+  await context.exposeBinding('canary', (_, what) => { tab.ran.push(String(what)) })
+  for (const path of q.scripts || []) await context.addInitScript({ path })
+  const page = tab.page = await context.newPage()
+  page.setDefaultTimeout(q.patience)
+  page.on('console', m => {
+    if (m.type() === 'error' || m.type() === 'warning') tab.errors.push(`${m.type()}: ${m.text()} ${m.location().url}`)
+  })
+  page.on('pageerror', e => tab.errors.push(`exception: ${e.message}`))
+  page.on('dialog', d => { tab.ran.push(`a dialog: ${d.message()}`); d.dismiss() })
+  page.on('popup', p => tab.ran.push(`a window: ${p.url()}`))
+  page.on('download', d => tab.ran.push(`a download: ${d.url()}`))
+  page.on('request', r => {
+    const to = new URL(r.url())
+    if (!['127.0.0.1', 'localhost', 'rebound.test'].includes(to.hostname) && to.protocol !== 'data:') tab.ran.push(`a request: ${to}`)
+  })
+  tab.inspector = await context.newCDPSession(page)
+  tabs.set(q.tab, tab)
+}
+
+const does = {
+  goto: async (t, q) => {
+    const answer = await t.page.goto(q.url)
+    return answer ? answer.status() : 0
+  },
+  reload: async t => { await t.page.reload() },
+  url: async t => t.page.url(),
+  count: (t, q) => t.page.locator(q.at).count(),
+  texts: (t, q) => t.page.locator(q.at).allTextContents(),
+  attributes: async (t, q) => Promise.all((await t.page.locator(q.at).all()).map(l => l.getAttribute(q.name))),
+  wait: (t, q) => t.page.locator(q.at, q.text ? { hasText: q.text } : {}).first().waitFor({ state: q.state || 'visible' }),
+  click: (t, q) => t.page.locator(q.at).first().click(),
+  fill: (t, q) => t.page.locator(q.at).first().fill(q.text),
+  select: (t, q) => t.page.locator(q.at).first().selectOption(q.text),
+  tag: (t, q) => t.page.locator(q.at).first().evaluate(e => e.tagName.toLowerCase()),
+  press: (t, q) => t.page.keyboard.press(q.text),
+  media: (t, q) => t.page.emulateMedia({ colorScheme: q.scheme, reducedMotion: 'reduce' }),
+  picture: async (t, q) => (await t.page.screenshot({ path: q.path, animations: 'disabled', caret: 'hide' })).length,
+  ask: async (t, q) => {
+    const { result, exceptionDetails: x } = await t.inspector.send('Runtime.evaluate', { expression: q.text, awaitPromise: true, returnByValue: true })
+    if (x) throw new Error(`${x.text} ${x.exception ? x.exception.description : ''}`)
+    return result.value
+  },
+  heard: async t => {
+    const { ran, errors } = t
+    t.ran = []
+    t.errors = []
+    return { ran, errors }
+  },
+  close: async (t, q) => {
+    await t.context.close()
+    tabs.delete(q.tab)
+  }
+}
+
+async function answer (q) {
+  if (q.do === 'open') return open(q)
+  const tab = tabs.get(q.tab)
+  if (!tab) throw new Error(`no tab ${q.tab}`)
+  return does[q.do](tab, q)
+}
+
+async function main () {
+  browser = await chromium.launch({
+    executablePath: process.env.COLTEC_CHROMIUM,
+    chromiumSandbox: false, // who runs the tests may be root, for whom it has none
+    args: ['--force-color-profile=srgb', '--hide-scrollbars', '--disable-lcd-text', '--host-resolver-rules=MAP rebound.test 127.0.0.1']
+  })
+  console.log(JSON.stringify({ value: browser.version() }))
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    let said
+    try {
+      said = { value: (await answer(JSON.parse(line))) ?? null }
+    } catch (e) {
+      said = { error: String(e.message || e) }
+    }
+    console.log(JSON.stringify(said))
+  }
+  await browser.close()
+}
+
+main().catch(e => {
+  console.error(e)
+  process.exit(1)
+})
