@@ -94,6 +94,7 @@ var lower = map[string]string{
 	"bench/internal/proc":     "",
 	"bench/supervisor":        "bench/internal/proc",
 	"bench/fork":              "internal/s3test",
+	"bench/fleet":             "internal/s3test pkg/store",
 	"bench/replication":       "bench/internal/proc internal/s3test pkg/hint pkg/status pkg/store pkg/tree",
 	"pkg/store/storetest":     "pkg/rclone pkg/store",
 	"pkg/replica/replicatest": "pkg/localfs pkg/tree",
