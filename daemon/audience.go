@@ -35,7 +35,7 @@ func (d *daemon) newHerald() *herald {
 				hooks:  len(s.spec.Hooks[hooks.OnAttention]) > 0,
 				redact: func(text string) string { return string(d.log.redactor.Redact([]byte(anchor.Plain(text)))) },
 			}
-			if s.spec.Webhook == nil {
+			if to.webhook = s.spec.Webhook != nil; !to.webhook {
 				return to
 			}
 			address, key, err := s.spec.Webhook.Expand(lookup(s.environ))

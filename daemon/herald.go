@@ -53,12 +53,13 @@ type herald struct {
 
 // audience is who is told.
 type audience struct {
-	letter letter              // what all letters have in common
-	hooks  bool                // there are some at on_attention
-	post   poster              // nil: no webhook is asked for, or it cannot be used
-	at     string              // its host
-	fault  error               // why it cannot
-	redact func(string) string // takes out what is secret
+	letter  letter              // what all letters have in common
+	hooks   bool                // there are some at on_attention
+	webhook bool                // one is asked for
+	post    poster              // nil: it cannot be used
+	at      string              // its host
+	fault   error               // why it cannot
+	redact  func(string) string // takes out what is secret
 }
 
 // poster posts a body; see webhook.Hook.
@@ -106,7 +107,7 @@ func (h *herald) run(ctx context.Context) {
 	done := make(chan delivery, 2)
 	for ctx.Err() == nil {
 		seen, to := h.status.now(), h.whom()
-		if to.hooks || to.post != nil || to.fault != nil {
+		if to.hooks || to.webhook {
 			h.gather(r, to)
 			h.deliver(ctx, r, to, done)
 		}
@@ -129,14 +130,14 @@ func (h *herald) gather(r *round, to audience) {
 		if to.hooks {
 			r.Hooks = append(r.Hooks, n)
 		}
-		if to.post != nil && !strings.HasPrefix(n.Text, webhookWord) { // nobody takes a letter that says so
+		if to.webhook && !strings.HasPrefix(n.Text, webhookWord) { // nobody takes a letter that says so
 			r.Posts = append(r.Posts, n)
 		}
 	}
 	if !to.hooks && !r.running {
 		r.Hooks = nil
 	}
-	if to.post == nil && to.fault == nil && !r.posting {
+	if !to.webhook && !r.posting {
 		r.Posts, r.failures = nil, 0
 	}
 	r.Hooks = youngest(r.Hooks, r.running, now, nil)
@@ -258,6 +259,9 @@ func (h *herald) tell(r *round, to audience) {
 
 // attention says what is wrong with the webhook.
 func (h *herald) attention() []string {
+	if h == nil { // nobody is told
+		return nil
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.trouble == "" {
