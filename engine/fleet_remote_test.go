@@ -132,8 +132,12 @@ const (
 // ask makes a request for each key, each tried so often.
 func (r *fleetRemote) ask(ctx context.Context, kind string, keys []string, tries int, pause time.Duration) error {
 	for _, key := range keys {
+		what := kind
+		if kind != "list" {
+			what += " " + placeOf(r.under+"/"+key)
+		}
 		for try := 1; ; try++ {
-			r.spent.add(kind+" "+placeOf(r.under+"/"+key), 1)
+			r.spent.add(what, 1)
 			err := r.store.take(ctx, kind, key)
 			if err == nil {
 				break

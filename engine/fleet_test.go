@@ -38,21 +38,21 @@ import (
 // tells its engine what pkg/watch would, after the same times; and no rclone runs, so requests
 // are counted as it makes them, to which TestFleetCounts holds the count.
 //
-//	go test ./engine -run 'TestFleet$' -fleet FILE    measures all, for bench/fleet
+//	go test ./engine -run 'TestFleet$' -fleet=FILE    measures all, for bench/fleet
 var fleetFile = flag.String("fleet", "", "measure a fleet whole, and write the figures to this `FILE`")
 
 // workload is what is done in a workspace.
 type workload string
 
 const (
-	idle      workload = "idle"      // nobody does anything
-	developer workload = "developer" // a file is saved each 30 seconds
-	agents    workload = "agents"    // four agents write their conversations, and now and then a file
+	workIdle      workload = "idle"      // nobody does anything
+	workDeveloper workload = "developer" // a file is saved each 30 seconds
+	workAgents    workload = "agents"    // four agents write their conversations, and now and then a file
 )
 
 // workloads in the share that a fleet has of them: of five one is of agents, two are of
 // developers, and two are idle.
-var workloads = []workload{agents, developer, idle, developer, idle}
+var workloads = []workload{workAgents, workDeveloper, workIdle, workDeveloper, workIdle}
 
 // fleetFigures are what bench/fleet makes a page of.
 type fleetFigures struct {
@@ -184,7 +184,7 @@ func (d *desk) options() Options {
 			Layout: "snapshot", Interval: fleetInterval, Filter: &filter.Filter{},
 		}
 		if name == "home" {
-			if d.kind != agents {
+			if d.kind != workAgents {
 				continue
 			}
 			r.Home, r.Gather = true, fleetGather
@@ -294,12 +294,12 @@ func (d *desk) work(ctx context.Context) {
 		return waitFor(ctx, least+time.Duration(d.rnd.Int64N(int64(most-least))))
 	}
 	switch d.kind {
-	case developer:
+	case workDeveloper:
 		for between(15*time.Second, 45*time.Second) == nil {
 			i := d.rnd.IntN(fleetFiles)
 			d.saved("workspace", fmt.Sprintf("src%d/file%d.go", i%5, i), 400+d.rnd.IntN(4000))
 		}
-	case agents: // each adds a line every six seconds, and has a file to write in every twentieth
+	case workAgents: // each adds a line every six seconds, and has a file to write in every twentieth
 		for n := 0; between(time.Second, 2*time.Second) == nil; n++ {
 			d.saved("home", fmt.Sprintf(".claude/projects/p/talk%d.jsonl", d.rnd.IntN(fleetTalks)), 300+d.rnd.IntN(3000))
 			if n%20 == 0 {
@@ -307,7 +307,7 @@ func (d *desk) work(ctx context.Context) {
 				d.saved("workspace", fmt.Sprintf("src%d/file%d.go", i%5, i), 400+d.rnd.IntN(4000))
 			}
 		}
-	case idle:
+	case workIdle:
 		<-ctx.Done()
 	}
 }
@@ -465,15 +465,15 @@ func (d dayOf) holds(t *testing.T, kind workload, long time.Duration) {
 		all += n
 	}
 	switch kind {
-	case idle:
+	case workIdle:
 		if all != heads || heads < renewals*9/10-1 || heads > renewals {
 			t.Errorf("idle: %v, want %d renewals", d.Work, renewals)
 		}
-	case developer:
+	case workDeveloper:
 		if all > 3*d.Saves+d.Saves/16+renewals+4 || d.Work["put content"] < d.Saves/2 {
 			t.Errorf("developer: %v for %d saves", d.Work, d.Saves)
 		}
-	case agents:
+	case workAgents:
 		if most := int(long/fleetGather)*3 + 3*int(long.Seconds()/25) + renewals; all > most+most/10 {
 			t.Errorf("agents: %v, want %d at most", d.Work, most)
 		}
@@ -486,7 +486,7 @@ func measureFleet(t *testing.T, seed uint64) {
 		Seed: seed, Renew: fleetRenew.Seconds(), Latency: fleetLatency.Seconds(),
 		Workloads: map[workload]dayOf{}, Fleets: map[string]fleetHours{},
 	}
-	kinds := []workload{idle, developer, agents}
+	kinds := []workload{workIdle, workDeveloper, workAgents}
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, seed, 0)
 		for _, kind := range kinds {
@@ -563,7 +563,11 @@ func TestFleetCounts(t *testing.T) {
 	}))
 	saw := map[string]int{}
 	for _, r := range proxy.Requests() {
-		saw[string(r.Kind)+" "+placeOf(r.Key+r.Query.Get("prefix"))]++
+		what := string(r.Kind)
+		if r.Kind != s3test.List {
+			what += " " + placeOf(r.Key)
+		}
+		saw[what]++
 	}
 	if diff := cmp.Diff(saw, beside.now()); diff != "" {
 		t.Errorf("the store saw other requests than were counted beside it: -saw +counted\n%s", diff)

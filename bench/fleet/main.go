@@ -74,7 +74,7 @@ func simulate(ctx context.Context, figures string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "./engine", "-count=1", "-timeout=60m", "-v", "-run", "TestFleet$", "-fleet", figures)
+	cmd := exec.CommandContext(ctx, "go", "test", "./engine", "-count=1", "-timeout=60m", "-v", "-run", "TestFleet$", "-fleet="+figures)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
