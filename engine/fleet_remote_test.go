@@ -26,6 +26,13 @@ type fleetStore struct {
 	refused int           // requests
 }
 
+// bound sets how many requests are taken in a second.
+func (s *fleetStore) bound(limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = limit
+}
+
 // spending counts requests: "put head" → 3.
 type spending struct {
 	mu sync.Mutex

@@ -22,7 +22,6 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
-	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
@@ -97,6 +96,7 @@ type fleet struct {
 	t     *testing.T
 	seed  uint64
 	store *fleetStore
+	limit int // requests a second, once all are up
 	began time.Time
 	dir   string
 	desks []*desk
@@ -113,7 +113,7 @@ const (
 )
 
 func newFleet(t *testing.T, seed uint64, limit int) *fleet {
-	f := &fleet{t: t, seed: seed, dir: shm(t), store: &fleetStore{bucket: storetest.New(), latency: fleetLatency, limit: limit}}
+	f := &fleet{t: t, seed: seed, limit: limit, dir: shm(t), store: &fleetStore{bucket: storetest.New(), latency: fleetLatency}}
 	// The bucket's clock stands at 2030, a bubble's at 2000.
 	must(waitFor(t.Context(), time.Until(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))))
 	f.began = time.Now()
@@ -324,7 +324,7 @@ func (f *fleet) spent() map[string]int {
 }
 
 // live has the desks run for a time, all started at once, and gives what they did from a
-// minute after that on.
+// minute after that on, with the limit of requests.
 func (f *fleet) live(working, resting time.Duration) (h fleetHours, days []dayOf) {
 	t := f.t
 	ctx, cancel := context.WithCancel(t.Context())
@@ -335,6 +335,7 @@ func (f *fleet) live(working, resting time.Duration) (h fleetHours, days []dayOf
 	}
 	must(waitFor(ctx, time.Minute))
 	begin, atStart := f.spent(), f.perSecond(f.began)
+	f.store.bound(f.limit)
 	worked, end := context.WithTimeout(ctx, working)
 	defer end()
 	var work sync.WaitGroup
@@ -355,23 +356,25 @@ func (f *fleet) live(working, resting time.Duration) (h fleetHours, days []dayOf
 		days[i].Saves = len(d.saves)
 		d.mu.Unlock()
 	}
-	must(waitFor(ctx, max(resting, time.Millisecond)))
+	must(waitFor(ctx, resting))
 	for i, d := range f.desks {
 		days[i].Rest = since(days[i].Work, since(days[i].Start, d.spent.now()))
 	}
 	h = f.figures(begin, from, working+resting)
 	h.AtStart = slices.Max(append(atStart, 0))
-	cancel()
 	for _, d := range f.desks {
-		if err := <-d.ended; err != nil {
-			t.Errorf("%s: %v", d.name, err)
-		}
 		_, replicas, _ := d.e.Status()
 		for _, r := range replicas {
 			h.OnlyHere += r.Pending
 		}
-		if err := status.OnlyHere(replicas); err != nil && !errors.Is(err, account.ErrOnlyHere) {
-			t.Error(err)
+	}
+	f.store.bound(0)
+	cancel()
+	for _, d := range f.desks {
+		err := <-d.ended
+		_, replicas, _ := d.e.Status()
+		if err = errors.Join(err, status.OnlyHere(replicas)); err != nil {
+			t.Errorf("%s: %v", d.name, err)
 		}
 	}
 	all.Wait()
@@ -390,7 +393,7 @@ func (f *fleet) perSecond(from time.Time) (list []int) {
 
 func (f *fleet) figures(begin map[string]int, from time.Time, long time.Duration) fleetHours {
 	h := fleetHours{
-		Workspaces: len(f.desks), Minutes: long.Minutes(), Limit: f.store.limit, Requests: since(begin, f.spent()),
+		Workspaces: len(f.desks), Minutes: long.Minutes(), Limit: f.limit, Requests: since(begin, f.spent()),
 		Refused: f.store.refused, PerWorkload: map[string]int{},
 	}
 	seconds := f.perSecond(from)
@@ -420,7 +423,7 @@ func fleetOf(t *testing.T, seed uint64, n, limit int, long time.Duration) (h fle
 		for i := range n {
 			f.desk(workloads[i%len(workloads)])
 		}
-		h, days = f.live(long, 0)
+		h, days = f.live(long, time.Minute)
 	})
 	h.Took = time.Since(began).Seconds()
 	t.Logf("%d workspaces, %v, limit %d: %v, %d refused, at most %d a second, %d saves, %.1f s (%.1f s at most), %.0f s without the lease; it took %.0f s",

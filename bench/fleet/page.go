@@ -200,7 +200,7 @@ func (p page) atOnce() string {
 
 // throttled are fifty workspaces below limits.
 func (p page) throttled() string {
-	rows := [][]string{{"requests a second", "refused", "of all", "saves", "a save is in the bucket after", "at most", "time without a lease, of all", "changes in no bucket at the end"}}
+	rows := [][]string{{"requests a second", "refused", "of all", "saves", "a save is in the bucket after", "at most", "time without a lease, of all", "changes in no bucket a minute after the work"}}
 	add := func(h hour, limit string) {
 		rows = append(rows, []string{
 			limit, number(h.Refused), fmt.Sprintf("%.1f %%", 100*float64(h.Refused)/float64(max(1, total(h.Requests)))), number(h.Saves),
