@@ -442,43 +442,44 @@ func TestFleet(t *testing.T) {
 	sample.Long(t)
 	const long = 10 * time.Minute
 	free, days := fleetOf(t, seed, 5, 0, long)
-	tight, _ := fleetOf(t, seed, 5, 1, long)
+	tight, _ := fleetOf(t, seed, 5, 2, long)
 	for i, d := range days {
 		d.holds(t, workloads[i], long)
 	}
 	switch {
-	case free.OnlyHere+tight.OnlyHere > 0:
-		t.Errorf("%d and %d changes are in no bucket", free.OnlyHere, tight.OnlyHere)
-	case free.Saves < 100 || free.Refused > 0 || free.Leaseless > 0 || free.SaveMost > 20:
+	case free.OnlyHere > 0 || free.Saves < 100 || free.Refused > 0 || free.Leaseless > 0 || free.SaveMost > 20:
 		t.Errorf("nothing was in the way: %+v", free)
-	case tight.Refused == 0 || tight.Most > 1:
+	case tight.Refused == 0 || tight.Most > 2:
 		t.Errorf("nothing was throttled: %+v", tight)
 	case tight.Leaseless > 0 || tight.Saves < 100:
-		t.Errorf("one request a second for five workspaces: %+v", tight)
+		t.Errorf("two requests a second for five workspaces: %+v", tight)
 	}
 }
 
-// holds says what a workspace asks for: renewals while nothing is done, and three requests for
-// a save at most, with one more in thirty-two.
+// holds says what a workspace asks for: renewals, three writes for a save at most, with one more
+// in thirty-two, and each hour what the store's clock shows. Reads are of small objects that are
+// brought together.
 func (d dayOf) holds(t *testing.T, kind workload, long time.Duration) {
 	t.Helper()
-	renewals := int(long / fleetRenew)
-	heads, all := d.Work["put head"], 0
-	for _, n := range d.Work {
-		all += n
+	renewals, writes := int(long/fleetRenew), 0
+	for what, n := range d.Work {
+		if strings.HasPrefix(what, "put ") {
+			writes += n
+		}
 	}
 	switch kind {
 	case workIdle:
-		if all != heads || heads < renewals*9/10-1 || heads > renewals {
+		clock := d.Work["put other"]
+		if heads := d.Work["put head"]; heads < renewals*9/10-1 || heads > renewals || writes != heads+clock || clock > 1 || d.Work["get content"] > 0 {
 			t.Errorf("idle: %v, want %d renewals", d.Work, renewals)
 		}
 	case workDeveloper:
-		if all > 3*d.Saves+d.Saves/16+renewals+4 || d.Work["put content"] < d.Saves/2 {
+		if writes > 3*d.Saves+d.Saves/16+renewals+4 || d.Work["put content"] < d.Saves/2 || d.Saves < int(long/time.Minute) {
 			t.Errorf("developer: %v for %d saves", d.Work, d.Saves)
 		}
 	case workAgents:
-		if most := int(long/fleetGather)*3 + 3*int(long.Seconds()/25) + renewals; all > most+most/10 {
-			t.Errorf("agents: %v, want %d at most", d.Work, most)
+		if most := int(long/fleetGather)*3 + 3*int(long.Seconds()/25) + renewals; writes > most+most/10 || writes < most/2 {
+			t.Errorf("agents: %v, want %d writes at most", d.Work, most)
 		}
 	}
 }
@@ -502,10 +503,10 @@ func measureFleet(t *testing.T, seed uint64) {
 		}
 	})
 	for _, n := range []int{5, 50} {
-		figures.Fleets[fmt.Sprint(n)], _ = fleetOf(t, seed, n, 0, time.Hour)
+		figures.Fleets[fmt.Sprint(n)], _ = fleetOf(t, seed, n, 0, 20*time.Minute)
 	}
-	for _, limit := range []int{20, 10, 5, 3} {
-		h, _ := fleetOf(t, seed, 50, limit, 20*time.Minute)
+	for _, limit := range []int{40, 20, 10} {
+		h, _ := fleetOf(t, seed, 50, limit, 10*time.Minute)
 		figures.Throttled = append(figures.Throttled, h)
 	}
 	b, err := json.MarshalIndent(figures, "", "  ")

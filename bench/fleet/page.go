@@ -262,7 +262,7 @@ Renewals and walks are put off by up to a tenth, so that those that began togeth
 tries what the store makes of conditions, claims its prefix and pushes its tree first.
 `
 	throttledNotes = `
-Fifty workspaces for twenty minutes, where the store refuses all requests above so many a second (503 SlowDown), of all prefixes
+Fifty workspaces for ten minutes, where the store refuses all requests above so many a second (503 SlowDown), of all prefixes
 together. A write of a head or a claim is sent four times, a second apart, then the step is tried again after a second, two, four,
 up to a minute; a lease outlives two renewals that fail. What a save waits for then is not lost: it goes with the next.
 S3 takes 3,500 requests that write and 5,500 that read in each second, for each prefix that it has split off

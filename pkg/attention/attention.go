@@ -118,20 +118,19 @@ func (t *Thing) begin(line string, now time.Time) {
 func (b *Book) meet(lines []string, now time.Time) {
 	there := make([]bool, len(b.Things))
 	met := make([]bool, len(lines))
-	for _, same := range []func(a, b string) bool{
-		func(a, b string) bool { return a == b },
-		func(a, b string) bool { return kernel(a) == kernel(b) },
-	} {
-		for l, line := range lines {
-			if met[l] {
-				continue
+	whole := func(line string) string { return line }
+	for _, what := range []func(string) string{whole, kernel} {
+		left := map[string][]int{} // things that were not met, by what they say
+		for i, t := range b.Things {
+			if !there[i] {
+				left[what(t.Text)] = append(left[what(t.Text)], i)
 			}
-			for i := range b.Things {
-				if !there[i] && same(b.Things[i].Text, line) {
-					there[i], met[l] = true, true
-					b.Things[i].comes(line, now)
-					break
-				}
+		}
+		for l, line := range lines {
+			if of := left[what(line)]; !met[l] && len(of) > 0 {
+				there[of[0]], met[l] = true, true
+				b.Things[of[0]].comes(line, now)
+				left[what(line)] = of[1:]
 			}
 		}
 	}
