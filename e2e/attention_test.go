@@ -108,10 +108,10 @@ func TestAttention(t *testing.T) {
 	r := newReceiver(t)
 	told := filepath.Join(t.TempDir(), "told")
 	m.env["HOOK_KEY"] = "hook-key-of-ours"
-	spec := func(services ...map[string]any) {
+	spec := func(secrets ...map[string]any) {
 		m.spec(func(o *specOptions) {
-			o.Services = services
 			o.More = map[string]any{
+				"secrets": append([]map[string]any{}, secrets...),
 				"webhook": map[string]any{"url": r.URL + "/T0K3N", "secret": "HOOK_KEY"},
 				"hooks": map[string]any{"on_attention": []map[string]any{{"command": []string{
 					"sh", "-c", `printf '%s %s\n' "$COLTEC_ATTENTION_STATE" "$COLTEC_ATTENTION" >>"$0"; printf %s "$COLTEC_ATTENTION_JSON" | grep -q '"id":"'"$COLTEC_ATTENTION_ID"`, told,
@@ -119,7 +119,7 @@ func TestAttention(t *testing.T) {
 			}
 		})
 	}
-	spec(map[string]any{"name": "broken", "command": []string{"sh", "-c", "exit 3"}, "restart": "never"})
+	spec(map[string]any{"name": "MISSING_KEY", "required": true})
 	hang := make(chan struct{})
 	t.Cleanup(func() { close(hang) })
 	r.breaks(func(_ http.ResponseWriter, req *http.Request) {
@@ -152,8 +152,8 @@ func TestAttention(t *testing.T) {
 	r.breaks(nil)
 	lines := func(state string, n int) {
 		t.Helper()
-		eventually(t, "the end of broken is told: "+state, func() error {
-			found := r.of("broken")
+		eventually(t, "it is told as "+state, func() error {
+			found := r.of("MISSING_KEY")
 			if len(found) < n {
 				return fmt.Errorf("%+v", found)
 			}
@@ -161,10 +161,10 @@ func TestAttention(t *testing.T) {
 		})
 	}
 	lines("new", 1)
-	spec() // the service is gone, and with it what was wrong
+	spec() // nothing is missing any more
 	m.must("reload")
 	lines("gone", 2)
-	found := r.of("broken")
+	found := r.of("MISSING_KEY")
 	if len(found) != 2 || found[0].State != "new" || found[1].State != "gone" || found[0].ID != found[1].ID || found[0].Workspace != "acme/widget/dev" || found[0].Host != "a" {
 		t.Errorf("%+v", found)
 	}
@@ -175,7 +175,7 @@ func TestAttention(t *testing.T) {
 	}
 	count := func(word string) (n int) {
 		for line := range strings.Lines(string(b)) {
-			if strings.HasPrefix(line, word) && strings.Contains(line, "broken") {
+			if strings.HasPrefix(line, word) && strings.Contains(line, "MISSING_KEY") {
 				n++
 			}
 		}
