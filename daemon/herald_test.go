@@ -71,8 +71,11 @@ func (q *square) herald() (h *herald, end func()) {
 		look: func() ([]string, bool) { q.mu.Lock(); defer q.mu.Unlock(); return slices.Clone(q.lines), true },
 		whom: func() audience { q.mu.Lock(); defer q.mu.Unlock(); return q.to },
 		hook: func(ctx context.Context, env []string) error {
-			if q.hook != nil {
-				q.hook(ctx, env)
+			q.mu.Lock()
+			hook := q.hook
+			q.mu.Unlock()
+			if hook != nil {
+				hook(ctx, env)
 			}
 			q.mu.Lock()
 			defer q.mu.Unlock()
@@ -178,7 +181,9 @@ func TestHeraldOfTheDeaf(t *testing.T) {
 			t.Errorf("hooks hang: posts %q, hooks %q", posts, hooks)
 		}
 		end()
+		q.mu.Lock()
 		q.hook = nil
+		q.mu.Unlock()
 		_, end = q.herald() // the hook was cut off: it runs again
 		time.Sleep(time.Minute)
 		if posts, hooks := q.told(); len(posts) != 1 || len(hooks) != 1 {

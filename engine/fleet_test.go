@@ -505,7 +505,7 @@ func measureFleet(t *testing.T, seed uint64) {
 	for _, n := range []int{5, 50} {
 		figures.Fleets[fmt.Sprint(n)], _ = fleetOf(t, seed, n, 0, 20*time.Minute)
 	}
-	for _, limit := range []int{40, 20, 10} {
+	for _, limit := range []int{20, 10, 5} {
 		h, _ := fleetOf(t, seed, 50, limit, 10*time.Minute)
 		figures.Throttled = append(figures.Throttled, h)
 	}

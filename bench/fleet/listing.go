@@ -46,28 +46,37 @@ func newListing(ctx context.Context, bin, top string) (l *listing, err error) {
 		return nil, err
 	}
 	l.rclone = filepath.Join(l.bin, "rclone")
-	if l.s3, err = s3test.Serve(context.WithoutCancel(ctx), s3test.Options{Dir: filepath.Join(top, "s3")}); err != nil {
+	if err = l.serve(); err == nil {
+		_, err = l.run("coltec", "new", "desk", "--data", "org=acme", "--data", "project=widget", "--data", "env=desk", "--data", "provider=Rclone")
+	}
+	if err != nil {
+		l.end()
 		return nil, err
+	}
+	return l, nil
+}
+
+// serve starts a server: one that runs does not see what is put into its directory.
+func (l *listing) serve() (err error) {
+	l.end()
+	if l.s3, err = s3test.Serve(context.WithoutCancel(l.ctx), s3test.Options{Dir: filepath.Join(l.top, "s3")}); err != nil {
+		return err
 	}
 	target, err := url.Parse(l.s3.Endpoint)
 	if err == nil {
 		l.proxy, err = s3test.NewProxy(target)
 	}
-	if err == nil {
-		_, err = l.run("coltec", "new", "desk", "--data", "org=acme", "--data", "project=widget", "--data", "env=desk", "--data", "provider=Rclone")
-	}
-	if err != nil {
-		return nil, errors.Join(err, l.end())
-	}
-	return l, nil
+	return err
 }
 
-func (l *listing) end() error {
+func (l *listing) end() {
 	if l.proxy != nil {
 		l.proxy.Close()
 	}
-	l.s3.Close()
-	return nil
+	if l.s3 != nil {
+		l.s3.Close()
+	}
+	l.proxy, l.s3 = nil, nil
 }
 
 // grow has so many heads in the bucket, as a fleet has them: held, each by a machine of its own.
@@ -121,7 +130,7 @@ func (l *listing) run(name string, args ...string) (string, error) {
 func (l *listing) measure() (all []look, err error) {
 	heads := "R:" + l.s3.Bucket + "/.coltec/fleet"
 	for _, n := range []int{5, 50, 1000} {
-		if err := l.grow(n); err != nil {
+		if err := errors.Join(l.grow(n), l.serve()); err != nil {
 			return nil, err
 		}
 		for _, latency := range []time.Duration{0, 30 * time.Millisecond} {
@@ -183,7 +192,7 @@ func (l *listing) ls(n int) error {
 		}
 	}
 	if held != n {
-		return fmt.Errorf("coltec ls has %d of %d workspaces", held, n)
+		return fmt.Errorf("coltec ls has %d of %d workspaces: %.2000s", held, n, out)
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -54,8 +53,8 @@ func run(ctx context.Context, bin, figures, write string) error {
 	}
 	l, err := newListing(ctx, bin, top)
 	if err == nil {
+		defer l.end()
 		p.looks, err = l.measure()
-		err = errors.Join(err, l.end())
 	}
 	if err != nil {
 		return err

@@ -195,7 +195,7 @@ func (p page) atOnce() string {
 	}
 	h := p.simulated.Fleets["50"]
 	perSecond := float64(total(h.Requests)) / h.Minutes / 60 * 20
-	return table(rows) + fmt.Sprintf("\nA thousand of them are %.0f requests a second on average: %.1f %% of what S3 takes that write for one prefix.\n", perSecond, perSecond/3500*100)
+	return table(rows) + fmt.Sprintf(atOnceThousand, perSecond, perSecond/3500*100, number(20*h.AtStart), number(20*h.Most))
 }
 
 // throttled are fifty workspaces below limits.
@@ -257,8 +257,13 @@ eight hours of work, on %d none. A container that is stopped asks for nothing. T
 each kind, times their share: a workspace asks for nothing because of another one (see "at once" for that at 5 and 50).
 
 `
+	atOnceThousand = `
+A thousand are %.0f requests a second on average: %.1f %% of the writes that S3 takes for one prefix. A thousand that are started within
+one second would be %s requests in a second, and at most %s in one later: above what S3 takes for one prefix at first. What it refuses
+is tried again, as below; who starts a thousand at once spreads that over ten seconds.
+`
 	atOnceNotes = `
-Renewals and walks are put off by up to a tenth, so that those that began together drift apart. When all start in one second each
+Renewals, walks and looks for garbage (ten minutes after a start, then each hour) are put off by up to a tenth, so that those that began together drift apart. When all start in one second each
 tries what the store makes of conditions, claims its prefix and pushes its tree first.
 `
 	throttledNotes = `

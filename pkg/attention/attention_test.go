@@ -110,7 +110,7 @@ func TestBounds(t *testing.T) {
 	var now []string
 	var book Book
 	last := map[string]State{}
-	for s := range sample.Size(4000, 40000) {
+	for s := range sample.Size(1000, 20000) {
 		for range rnd.IntN(3) {
 			if n := rnd.IntN(160); n < len(now) {
 				now = slices.Delete(now, n, n+1)
