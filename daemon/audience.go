@@ -12,20 +12,20 @@ import (
 	"github.com/coltec/coltec/pkg/webhook"
 )
 
-// heraldFile keeps what was told of what needs attention: in the runtime directory, so that a
+// notifierFile keeps what was told of what needs attention: in the runtime directory, so that a
 // coltecd that takes over from a killed one goes on, and a new container begins anew.
-const heraldFile = "attention.json"
+const notifierFile = "attention.json"
 
 // beginningMost is how long a beginning is no reason to say anything: what the last coltecd had
 // told may be there again in a moment.
 const beginningMost = time.Minute
 
-// newHerald makes the herald of a daemon.
-func (d *daemon) newHerald() *herald {
+// newNotifier makes the notifier of a daemon.
+func (d *daemon) newNotifier() *notifier {
 	var made *webhook.Hook
 	var of [2]string // the address and the key that it was made of
-	return &herald{
-		file: filepath.Join(d.lock.Dir(), heraldFile), log: d.log.Logger, status: &d.status,
+	return &notifier{
+		file: filepath.Join(d.lock.Dir(), notifierFile), log: d.log.Logger, status: &d.status,
 		look: d.needs, rested: func() { d.rest.Reset(restAfter) },
 		hook: func(ctx context.Context, env []string) error { return d.sup.RunHooksWith(ctx, hooks.OnAttention, env) },
 		whom: func() audience {

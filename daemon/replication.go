@@ -13,6 +13,7 @@ import (
 	"github.com/coltec/coltec/engine"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/digest"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/logins"
 	"github.com/coltec/coltec/pkg/spec"
@@ -40,6 +41,7 @@ type replicator interface {
 	Alone(ctx context.Context, replica string, do func(ctx context.Context) error) error
 	Repair(ctx context.Context, r *history.Reader, v *history.Verdict) error
 	SetStopTimeout(d time.Duration)
+	Tell(told digest.Digest)
 }
 
 // persistence is what an engine is made of: when it is equal, the engine stays.

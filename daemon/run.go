@@ -104,7 +104,8 @@ func (d *daemon) run(ready func() error) error {
 	go d.watch(life)
 	go d.hooks.run(life)
 	go d.watchAgents(life)
-	go d.herald.run(life)
+	go d.notifier.run(life)
+	go d.tellFleet(life)
 	published := d.publish(life)
 
 	req, fatal := d.awaitEnd(signals)

@@ -80,7 +80,8 @@ func (s setting) engineOptions() (engine.Options, error) {
 		Failed: func(name string, err error) {
 			s.event(hooks.OnFailure, "COLTEC_FAILED_REPLICA="+name, "COLTEC_ERROR="+anchor.Plain(err.Error()))
 		},
-		Rested: slim, IsLogin: loginSetting{s}.isLogin, Turns: s.awaitTurns,
+		Announce: true,
+		Rested:   slim, IsLogin: loginSetting{s}.isLogin, Turns: s.awaitTurns,
 	}
 	misplaced := s.misplacements()
 	s = s.real()

@@ -37,7 +37,7 @@ func TestRequests(t *testing.T) {
 			t.Errorf("%s: %d requests, want %d at most: %v", what, got, most, requestsOf(w.proxy))
 		}
 	}
-	counted("a first start and push: the store is tried, the prefix claimed", 14, func() { a.start(); a.sync() })
+	counted("a first start and push: the store is tried, the prefix claimed, a digest", 15, func() { a.start(); a.sync() })
 	counted("nothing changed", 0, func() { a.sync() })
 	counted("a save", 3, func() { a.write("dir00/file0000", "saved"); a.sync() })
 	counted("100 small files", 4, func() {
@@ -46,18 +46,19 @@ func TestRequests(t *testing.T) {
 		}
 		a.sync()
 	})
-	counted("a stop", 1, a.stop)
-	counted("the start of another machine: two manifests, two packs", 7, b.start)
+	counted("a stop: the head and its digest", 2, a.stop)
+	counted("the start of another machine: two manifests, two packs, a digest", 8, func() { b.start(); b.sync() })
 	sameTree(t, a.tree(), b.tree())
-	counted("a hop where 100 differ", 8, func() {
+	counted("a hop where 100 differ: two digests are among them", 10, func() {
 		for i := range 100 {
 			b.write(fmt.Sprintf("dir%02d/file%04d", i/5, i*20+1), fmt.Sprint("changed there ", i))
 		}
 		b.stop()
 		a.start()
+		a.sync()
 	})
 	sameTree(t, b.tree(), a.tree())
-	counted("a stop with nothing to say", 1, a.stop)
+	counted("a stop with nothing to say", 2, a.stop)
 
 	w.proxy.Reset()
 	a.start()

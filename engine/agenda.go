@@ -31,6 +31,9 @@ func (a agenda) due() time.Time {
 	if holds {
 		earlier(a.renewAt)
 		earlier(a.collectAt)
+		if _, at, wants := (heralding{a.tenure}).next(); wants {
+			earlier(at)
+		}
 		if a.loginsDue() {
 			earlier(a.turn.next)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/collection"
@@ -112,7 +113,21 @@ func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collect
 	if err := l.publishCollection(ctx, head, c); err != nil {
 		return done, err
 	}
+	l.sweepDigests(ctx, now)
 	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted}, l.repack(ctx, repack)
+}
+
+// sweepDigests deletes digests that no head names. One that cannot be deleted is, the next time.
+func (l collecting) sweepDigests(ctx context.Context, now time.Time) {
+	if !l.o.Announce {
+		return
+	}
+	names := slices.Clone(l.herald.names)
+	if err := l.work(ctx, func(ctx context.Context) error {
+		return store.SweepDigests(ctx, l.head, l.o.Workspace.String(), names, now)
+	}); err != nil {
+		l.o.Log.Debug("digests of before are still there", "error", err)
+	}
 }
 
 // settledPasses are passes over the replicas that are pushed, in order of priority.

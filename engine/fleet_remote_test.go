@@ -72,6 +72,8 @@ func placeOf(key string) string {
 	switch name := own[strings.LastIndexByte(own, '/')+1:]; {
 	case !ours:
 		return "elsewhere"
+	case strings.Contains(own, "/digest/"):
+		return "digest"
 	case name == "head.json":
 		return "head"
 	case strings.HasPrefix(name, "log-"):

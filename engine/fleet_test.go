@@ -22,6 +22,7 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/digest"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
@@ -91,8 +92,8 @@ type fleetHours struct {
 	PerWorkload map[string]int `json:"per_workload"`
 }
 
-// fleet is the world of a simulation.
-type fleet struct {
+// simulation is the world of a simulation.
+type simulation struct {
 	t     *testing.T
 	seed  uint64
 	store *fleetStore
@@ -112,8 +113,8 @@ const (
 	fleetFiles, fleetTalks = 40, 4
 )
 
-func newFleet(t *testing.T, seed uint64, limit int) *fleet {
-	f := &fleet{t: t, seed: seed, limit: limit, dir: shm(t), store: &fleetStore{bucket: storetest.New(), latency: fleetLatency}}
+func newFleet(t *testing.T, seed uint64, limit int) *simulation {
+	f := &simulation{t: t, seed: seed, limit: limit, dir: shm(t), store: &fleetStore{bucket: storetest.New(), latency: fleetLatency}}
 	// The bucket's clock stands at 2030, a bubble's at 2000.
 	must(waitFor(t.Context(), time.Until(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))))
 	f.began = time.Now()
@@ -123,7 +124,7 @@ func newFleet(t *testing.T, seed uint64, limit int) *fleet {
 
 // desk is one workspace, with who works there.
 type desk struct {
-	f     *fleet
+	f     *simulation
 	kind  workload
 	name  string
 	dir   string // the trees are below it
@@ -141,7 +142,7 @@ type desk struct {
 }
 
 // desk makes a workspace, and does not start it.
-func (f *fleet) desk(kind workload) *desk {
+func (f *simulation) desk(kind workload) *desk {
 	n := len(f.desks)
 	d := &desk{
 		f: f, kind: kind, name: fmt.Sprintf("dev-%d", n), rnd: rand.New(rand.NewPCG(f.seed, uint64(n))),
@@ -176,7 +177,7 @@ func (d *desk) options() Options {
 			return &fleetRemote{Remote: d.f.store.bucket.At(under), store: d.f.store, spent: &d.spent, under: under}, nil
 		},
 		LeaseTTL: fleetTTL, LeaseRenew: fleetRenew, StopTimeout: 50 * time.Second, KeepReplaced: 7 * 24 * time.Hour,
-		Synced: func(name string) { d.synced(name) },
+		Synced: func(name string) { d.synced(name) }, Announce: true,
 	}
 	for _, name := range []string{"home", "workspace"} {
 		r := scope.Replica{
@@ -277,8 +278,13 @@ func (d *desk) start(ctx context.Context, all *sync.WaitGroup) {
 		all.Go(func() { d.watch(ctx, m) })
 	}
 	all.Go(func() {
-		for waitFor(ctx, time.Second) == nil {
-			lease, _, _ := d.e.Status()
+		for n := 0; waitFor(ctx, time.Second) == nil; n++ {
+			lease, replicas, attention := d.e.Status()
+			if n%2 == 0 { // as the daemon does
+				d.e.Tell(digest.Of(status.Document{
+					Workspace: d.e.o.Workspace, State: status.Running, Since: &d.f.began, Lease: lease, Replicas: replicas, Attention: attention,
+				}, time.Now()))
+			}
 			if lease.State != status.LeaseHeld {
 				d.mu.Lock()
 				d.leaseless += time.Second
@@ -313,7 +319,7 @@ func (d *desk) work(ctx context.Context) {
 }
 
 // spent is what all desks asked for so far.
-func (f *fleet) spent() map[string]int {
+func (f *simulation) spent() map[string]int {
 	all := map[string]int{}
 	for _, d := range f.desks {
 		for what, n := range d.spent.now() {
@@ -325,7 +331,7 @@ func (f *fleet) spent() map[string]int {
 
 // live has the desks run for a time, all started at once, and gives what they did from a
 // minute after that on, with the limit of requests.
-func (f *fleet) live(working, resting time.Duration) (h fleetHours, days []dayOf) {
+func (f *simulation) live(working, resting time.Duration) (h fleetHours, days []dayOf) {
 	t := f.t
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -382,7 +388,7 @@ func (f *fleet) live(working, resting time.Duration) (h fleetHours, days []dayOf
 }
 
 // perSecond is how many requests were taken in each second from a time on.
-func (f *fleet) perSecond(from time.Time) (list []int) {
+func (f *simulation) perSecond(from time.Time) (list []int) {
 	f.store.mu.Lock()
 	defer f.store.mu.Unlock()
 	for at := from.Unix(); at < time.Now().Unix(); at++ {
@@ -391,7 +397,7 @@ func (f *fleet) perSecond(from time.Time) (list []int) {
 	return list
 }
 
-func (f *fleet) figures(begin map[string]int, from time.Time, long time.Duration) fleetHours {
+func (f *simulation) figures(begin map[string]int, from time.Time, long time.Duration) fleetHours {
 	h := fleetHours{
 		Workspaces: len(f.desks), Minutes: long.Minutes(), Limit: f.limit, Requests: since(begin, f.spent()),
 		Refused: f.store.refused, PerWorkload: map[string]int{},
@@ -589,7 +595,7 @@ func TestFleetCounts(t *testing.T) {
 // The count knows what each object is.
 func TestPlaceOf(t *testing.T) {
 	for key, want := range map[string]string{
-		".coltec/fleet/acme/widget/dev/head.json": "head", ".coltec/fleet/acme/widget/dev/log-12": "log",
+		".coltec/fleet/acme/widget/dev/head.json": "head", ".coltec/fleet/acme/widget/dev/log-12": "log", ".coltec/fleet/acme/widget/dev/digest/x.y": "digest",
 		"workspaces/acme/widget/dev/r/.coltec/claim.json": "claim", "workspaces/acme/widget/dev/r/.coltec/o/ab/cd": "content",
 		"workspaces/acme/widget/dev/r/.coltec/m/1": "tree", "some/file": "elsewhere", ".coltec/probe/x": "other",
 	} {

@@ -32,7 +32,7 @@ func newLoop(o Options) *loop {
 		o: o, clock: realClock,
 		policy: backoff.Policy{Base: time.Second, Max: time.Minute, Factor: 2, Jitter: 0.2},
 	}}
-	l.tenure.env, l.tenure.tell = l.env, l.tellHeld
+	l.tenure.env, l.tenure.tell, l.herald.wakes = l.env, l.tellHeld, make(chan struct{}, 1)
 	l.stop.Store(int64(o.StopTimeout))
 	for _, r := range o.Replicas {
 		m := &member{Replica: r}
@@ -129,8 +129,10 @@ func (l *loop) note(m *member, err error) {
 	l.o.Log.Warn("replica failed", "replica", m.Name, "error", m.course.err, "next", m.course.next)
 }
 
-// tellHeld says in each head that is written which deletions wait here.
+// tellHeld says in each head that is written which deletions wait here, and how the workspace
+// is told of.
 func (l *loop) tellHeld(h *store.Head) {
+	defer heralding{&l.tenure}.note(h)
 	for _, m := range l.members {
 		if !m.Writes() {
 			continue

@@ -40,6 +40,9 @@ type Options struct {
 	Rendered     func(path string) string // the file that a template rendered for an absolute path; nil for none
 	Log          *slog.Logger
 
+	// Announce says that a digest of the workspace is kept beside the head.
+	Announce bool
+
 	Logins Logins // nil: none are carried
 	// IsLogin reports whether an absolute path is one of a login. May be nil.
 	IsLogin func(path string) bool

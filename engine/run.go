@@ -83,6 +83,7 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 		e.stepMember(m, evTouched{})
 	case <-e.logins:
 		e.turn.changed = true
+	case <-e.herald.wakes:
 	}
 	return false
 }
@@ -90,6 +91,7 @@ func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
 // round does everything that is due, once, and what nobody waits for.
 func (l *loop) round(ctx context.Context) {
 	l.cycles(ctx)
+	heralding{&l.tenure}.announce(ctx)
 	collecting{l}.collect(ctx)
 }
 

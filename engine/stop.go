@@ -37,6 +37,7 @@ func (l *loop) finishReplicas() error {
 	for range lapsesMax {
 		if err = l.regain(ctx); err == nil && l.writable() && (custody{l}).lastLogins(ctx) && l.flush(ctx) {
 			pointReleased.Reach()
+			heralding{&l.tenure}.farewell(ctx)
 			l.o.Log.Info("lease released with the last commit", "dirty", l.lease.Head().Dirty)
 			return nil
 		}
@@ -62,6 +63,7 @@ func (l *loop) finishReplicas() error {
 		return errors.Join(err, fmt.Errorf("%w: %w", account.ErrKept, kept))
 	}
 	pointReleased.Reach()
+	heralding{&l.tenure}.farewell(ctx)
 	l.o.Log.Info("lease released", "dirty", l.lease.Head().Dirty)
 	return err
 }
@@ -234,6 +236,7 @@ func (l *loop) handOver(ctx context.Context) {
 		l.noteLease(err)
 		return
 	}
+	heralding{&l.tenure}.farewell(ctx)
 	l.eachWriter(evDemoted{})
 	l.noteLease(&store.HeldByOther{Holder: to, LastSeen: l.now(), Free: l.o.LeaseTTL})
 }

@@ -15,11 +15,12 @@ import (
 type tenure struct {
 	*env
 	standing
-	lease *store.Lease
-	head  scope.Remote      // the root that holds the head
-	turn  loginTurn         // of the logins
-	heads meter             // what the head costs: all replicas share it
-	tell  func(*store.Head) // what each head that is written says
+	lease  *store.Lease
+	head   scope.Remote      // the root that holds the head
+	turn   loginTurn         // of the logins
+	heads  meter             // what the head costs: all replicas share it
+	tell   func(*store.Head) // what each head that is written says
+	herald herald            // of those who look at many workspaces
 }
 
 // writable reports whether prefixes may be written: the lease is held, and the

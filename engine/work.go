@@ -70,6 +70,8 @@ func (l *loop) keepDuring(ctx context.Context, cancel context.CancelCauseFunc, f
 				cancel(errLapsed)
 			case l.now().After(l.renewAt):
 				l.renewDuring(ctx, cancel)
+			case heralding{&l.tenure}.dueDuring():
+				l.announceDuring(ctx, cancel)
 			}
 		}
 	}
@@ -95,6 +97,12 @@ func (t *tenure) guard(cancel context.CancelCauseFunc) (stop func()) {
 		}
 	}()
 	return func() { close(done) }
+}
+
+// announceDuring says how the workspace is beside work under way.
+func (l *loop) announceDuring(ctx context.Context, cancel context.CancelCauseFunc) {
+	defer l.guard(cancel)()
+	heralding{&l.tenure}.announce(ctx)
 }
 
 // renewDuring renews beside work under way.

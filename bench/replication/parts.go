@@ -36,6 +36,7 @@ var parts = []part{
 	{"age", true, (*set).partAge},
 	{"sqlite", true, (*set).partSQLite},
 	{"agents", true, (*set).partAgents},
+	{"fleet", true, (*set).partFleet},
 }
 
 func partNames() (names []string) {

@@ -138,7 +138,7 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := look(dir, w.spec, config, string(answers))
+	own, err := containedIn(dir, w.spec, config, string(answers))
 	if err == nil && config != nil {
 		own.Place = own.Container.PlaceOf(w.folder, mountedTop(w.folder))
 		if own.Container.Compose {
@@ -202,7 +202,7 @@ func optional(folder, name string) ([]byte, error) {
 	return b, err
 }
 
-func look(dir string, sp *spec.Spec, config []byte, answers string) (*isolation.Workspace, error) {
+func containedIn(dir string, sp *spec.Spec, config []byte, answers string) (*isolation.Workspace, error) {
 	w := &isolation.Workspace{Folder: dir, Spec: sp, Answers: answers}
 	if config == nil {
 		return w, nil

@@ -316,7 +316,7 @@ func (p grafter) joinSpec(c *cli.Context, j *joining, place string) error {
 	if j.spec, err = spec.Parse(filepath.Join(j.folder, specName), tree[specName].Data); err != nil {
 		return err
 	}
-	own, err := look(j.folder, j.spec, j.was, "")
+	own, err := containedIn(j.folder, j.spec, j.was, "")
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +13,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/fleet"
-	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/metrics"
-	"github.com/coltec/coltec/pkg/rclone"
-	"github.com/coltec/coltec/pkg/secret"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -36,6 +32,9 @@ func cmdLs(p *program) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			&cli.BoolFlag{Name: "prometheus", Usage: "answer in numbers, for the textfile collector of Prometheus's node_exporter"},
 			&cli.BoolFlag{Name: "local", Usage: "ask no bucket"},
+			&cli.BoolFlag{Name: "needs", Usage: "show those alone that need somebody"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show them again at each change, until Ctrl-C; with --json a line for each"},
+			&cli.StringFlag{Name: "price", Usage: "count with this `PRICE` of the store: r2, s3, gcs or b2, or GIGABYTE,MILLION in dollars: for a gigabyte a month and a million writes (default: as the bucket's provider asks)"},
 			cmdline.WideFlag(),
 			&cli.DurationFlag{Name: "wait", Usage: "give the bucket this `DURATION` to answer", Value: answerPatience},
 		}, secretFlags()...),
@@ -44,49 +43,84 @@ func cmdLs(p *program) *cli.Command {
 }
 
 func (p lister) ls(c *cli.Context) error {
-	if c.Bool("json") && c.Bool("prometheus") {
+	switch {
+	case c.Bool("json") && c.Bool("prometheus"):
 		return cmdline.Usage("--json and --prometheus are two forms of the answer: give one of them")
+	case c.Bool("watch") && c.Bool("prometheus"):
+		return cmdline.Usage("--watch shows rows or lines of JSON: a collector asks itself")
 	}
-	named := c.Args().Present()
-	var asked string
-	if named {
+	l := look{local: c.Bool("local"), wait: c.Duration("wait"), price: c.String("price"), flags: c}
+	if c.Args().Present() {
 		w, err := p.open(c.Context, c.Args().First())
 		if err != nil {
 			return err
 		}
-		asked = w.folder
+		l.folder = w.folder
 	}
-	local, localErr := p.localFleet(c.Context)
-	if localErr != nil && (!named || c.Bool("local")) {
-		return localErr
+	if c.Bool("watch") {
+		return p.watch(c.Context, l, p.shower(c))
 	}
-	p.notShown("the containers of this host are", localErr)
-	var seen []fleet.Seen
-	var bucketErr error
-	if !c.Bool("local") {
-		var tried bool
-		if seen, tried, bucketErr = p.bucketFleet(c, asked, local); !tried {
-			bucketErr = hint.Wrap(errors.New("no secrets for it"), "name a workspace, or see --secrets-file and --age-key-file")
-		}
-		p.notShown("the bucket is", bucketErr)
+	rows, notes, err := p.look(c.Context, l)
+	for _, note := range notes {
+		p.say("%s", note)
 	}
-	if err := p.printRows(c, fleet.Rows(local, seen, time.Now())); err != nil {
+	if err != nil && !errors.As(err, new(cmdline.Exit)) {
 		return err
 	}
-	if localErr != nil && bucketErr != nil { // nothing could be looked at
-		return cmdline.Exit{Code: cmdline.CodeFailed}
+	if err := p.printRows(c, chosen(c, rows)); err != nil {
+		return err
 	}
-	return nil
+	return err // nothing could be looked at
 }
 
-// notShown says what is missing from the rows, and why.
-func (p lister) notShown(what string, err error) {
-	if err == nil {
-		return
+// chosen are the rows that were asked for.
+func chosen(c *cli.Context, rows []fleet.Row) []fleet.Row {
+	if !c.Bool("needs") {
+		return rows
 	}
-	p.say("note: %s not shown: %v", what, err)
-	for _, h := range hint.Of(err) {
-		p.say("hint: %s", h)
+	return slices.DeleteFunc(rows, func(r fleet.Row) bool { return r.Needs == "" })
+}
+
+// shower shows rows one time after the other: over those before on a terminal, and only what is
+// new elsewhere.
+func (p lister) shower(c *cli.Context) func([]fleet.Row, []string) error {
+	if c.Bool("json") {
+		lines := p.lines()
+		return func(rows []fleet.Row, notes []string) error { return lines(chosen(c, rows), notes) }
+	}
+	text := func(rows []fleet.Row, notes []string) string {
+		table := rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out))
+		for _, note := range notes {
+			table += cmdline.OneLine(note) + "\n"
+		}
+		return table
+	}
+	if cmdline.Moves(p.raw.out, p.environ) {
+		first := true
+		return func(rows []fleet.Row, notes []string) error {
+			if first {
+				first = false
+				if _, err := io.WriteString(p.raw.out, "\x1b[2J"); err != nil {
+					return err
+				}
+			}
+			return cmdline.Redraw(p.raw.out, text(chosen(c, rows), notes))
+		}
+	}
+	var last []fleet.Row
+	said := false
+	return func(rows []fleet.Row, notes []string) error {
+		rows = chosen(c, rows)
+		if said && fleet.SameRows(last, rows) {
+			return nil
+		}
+		table := text(rows, notes)
+		if said {
+			table = "\n" + table
+		}
+		said, last = true, rows
+		_, err := io.WriteString(p.out, table)
+		return err
 	}
 }
 
@@ -100,132 +134,6 @@ func (p lister) printRows(c *cli.Context, rows []fleet.Row) error {
 	}
 	_, err := io.WriteString(p.out, rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out)))
 	return err
-}
-
-// localFleet are the workspaces here: those with a container, by Docker's labels, and those
-// that never ran or whose container is gone. How they are is in the status files that coltecd
-// writes; nothing is run in a container, but where its folder is on another machine.
-func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
-	containers, err := v.containers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var local []fleet.Local
-	for _, ct := range containers {
-		l := fleet.Local{Workspace: v.workspaceOf(ct), Folder: ct.Folder(), Container: short(ct.ID), Running: ct.Running, Disabled: cmdline.Yes(ct.Switch())}
-		if l.Workspace == "" {
-			continue // somebody's dev container without Coltec
-		}
-		if ct.Volume() == "" {
-			l = withStatus(l)
-		} else if doc, err := v.statusThere(ctx, ct); err == nil {
-			l.Status, l.Written = &doc, time.Now()
-		}
-		local = append(local, l)
-	}
-	for _, k := range v.folders() {
-		if !slices.ContainsFunc(local, func(l fleet.Local) bool { return same(l.Folder, k.folder) }) {
-			local = append(local, withStatus(fleet.Local{Workspace: k.id, Folder: k.folder}))
-		}
-	}
-	return local, nil
-}
-
-// withStatus adds what coltecd wrote last.
-func withStatus(l fleet.Local) fleet.Local {
-	if doc, at, err := readStatus(l.Folder); err == nil {
-		l.Status, l.Written = &doc, at
-	}
-	return l
-}
-
-// statusThere asks the coltecd of a container on another machine how it is.
-func (v environment) statusThere(ctx context.Context, ct devcontainer.Container) (status.Document, error) {
-	if !ct.Running {
-		return status.Document{}, errors.New("the container is not running")
-	}
-	tools, err := devcontainer.Docker(v.environ)
-	if err != nil {
-		return status.Document{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, readPatience)
-	defer cancel()
-	return ask(ctx, tools, ct, nil, 0)
-}
-
-func short(id string) string { return id[:min(len(id), 12)] }
-
-const (
-	// answerPatience is how long a bucket may take to answer: the rows of this host
-	// are there without it, and whoever asks for them has no second to lose.
-	answerPatience = time.Second
-	// readPatience bounds the reading of heads from a bucket that answered.
-	readPatience = 10 * time.Second
-)
-
-// bucketFleet reads the heads in the bucket of the named workspace, of the one in
-// the current folder, or of the first one here whose secrets are at hand.
-func (p lister) bucketFleet(c *cli.Context, named string, local []fleet.Local) (seen []fleet.Seen, asked bool, err error) {
-	ctx := c.Context
-	var refused error
-	folders := []string{named} // "" is the current one
-	if folders[0] == "" {
-		for _, l := range local {
-			folders = append(folders, l.Folder)
-		}
-	}
-	for _, folder := range folders {
-		w, err := open(folder)
-		if err != nil {
-			if named != "" {
-				return nil, true, err
-			}
-			continue
-		}
-		root, err := p.openHead(ctx, c, w)
-		if errors.Is(err, errNoRemote) || errors.As(err, new(*secret.MissingError)) && named == "" {
-			continue
-		}
-		if cmdline.CodeOf(err) == cmdline.CodeUntrusted && named == "" {
-			refused = err // another one may do
-			continue
-		}
-		if err != nil {
-			return nil, true, err
-		}
-		var left int
-		seen, left, err = fleet.Heads(ctx, root.With(headsAtOnce, headsAtOnce, ""), cmp.Or(c.Duration("wait"), readPatience), readPatience)
-		if errors.Is(err, fleet.ErrNoAnswer) {
-			err = hint.Wrap(err, "--wait 10s gives it longer; --local asks none")
-		}
-		if left > 0 {
-			p.say("note: %d heads of the bucket are not shown: those that were written last are", left)
-		}
-		return seen, true, err
-	}
-	return nil, refused != nil, refused
-}
-
-// headsAtOnce is how many heads are read at a time. They are small: what counts is
-// the way to the store and back.
-const headsAtOnce = 32
-
-var errNoRemote = errors.New("the workspace keeps nothing in a bucket")
-
-// openHead opens the root of the remote that has the workspace's head.
-func (p lister) openHead(ctx context.Context, c *cli.Context, w *workspace) (*rclone.Remote, error) {
-	if !w.hasBucket() {
-		return nil, errNoRemote
-	}
-	values, err := p.collect(c, w.folder, w.spec, nil)
-	if err != nil {
-		return nil, err
-	}
-	bin, err := p.rclone(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return p.headRemote(w, values, bin)
 }
 
 // rowsMetrics are rows in numbers.
@@ -252,7 +160,7 @@ func rowsText(rows []fleet.Row, now time.Time, home string, width int) string {
 		}
 		return span(now.Sub(*t))
 	}
-	t := cmdline.Table{{"WORKSPACE", "STATE", "WHERE", "FOLDER", "SINCE", "LAST SEEN", "LAG", "ATTENTION"}}
+	t := cmdline.Table{{"WORKSPACE", "NEEDS", "STATE", "WHERE", "FOLDER", "SINCE", "LAST SEEN", "LAG", "AGENTS", "ONLY THERE", "CHECKPOINT", "A MONTH", "ATTENTION"}}
 	for _, r := range rows {
 		lag := "-"
 		if r.Lag > 0 {
@@ -265,13 +173,58 @@ func rowsText(rows []fleet.Row, now time.Time, home string, width int) string {
 				attention += fmt.Sprintf(" (and %d more)", n-1)
 			}
 		}
-		where := r.Where
-		if where == "" {
-			where = "-"
-		}
-		t = append(t, []string{r.Workspace, r.State, where, atHome(r.Folder, home), ago(r.Since), ago(r.LastSeen), lag, attention})
+		t = append(t, []string{
+			r.Workspace, cmp.Or(string(r.Needs), "-"), r.State, cmp.Or(r.Where, "-"), atHome(r.Folder, home), ago(r.Since), ago(r.LastSeen), lag,
+			agentsText(r), onlyText(r), checkpointText(r, now), costText(r), attention,
+		})
 	}
-	return t.Fit(width)
+	return spoken(t).Fit(width)
+}
+
+// spoken is a table without the columns that are seldom of use and say nothing in any row.
+func spoken(t cmdline.Table) cmdline.Table {
+	for _, head := range []string{"NEEDS", "AGENTS", "ONLY THERE", "CHECKPOINT", "A MONTH"} {
+		i := slices.Index(t[0], head)
+		if !slices.ContainsFunc(t[1:], func(row []string) bool { return row[i] != "-" }) {
+			for n := range t {
+				t[n] = slices.Delete(t[n], i, i+1)
+			}
+		}
+	}
+	return t
+}
+
+// agentsText is what agents do: "claude waits for you, codex working".
+func agentsText(r fleet.Row) string {
+	var list []string
+	for _, a := range r.Agents {
+		if a.State != status.AgentNone {
+			list = append(list, a.Name+" "+string(a.State))
+		}
+	}
+	return cmp.Or(strings.Join(list, ", "), "-")
+}
+
+// onlyText is how much only the machine of the row has.
+func onlyText(r fleet.Row) string {
+	if n := account.FromParts(r.OnlyHere).Count(); n > 0 {
+		return fmt.Sprint(n)
+	}
+	return "-"
+}
+
+func checkpointText(r fleet.Row, now time.Time) string {
+	if r.Checkpoint == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s (%s)", r.Checkpoint.Name, span(now.Sub(r.Checkpoint.Made)))
+}
+
+func costText(r fleet.Row) string {
+	if r.CostMonth == nil {
+		return "-"
+	}
+	return fmt.Sprintf("$%.2f", *r.CostMonth)
 }
 
 // atHome is a folder for people.

@@ -308,7 +308,7 @@ func (p *program) apart(folder string, tree scaffold.Tree) (*spec.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := look(folder, sp, tree[configName].Data, "")
+	own, err := containedIn(folder, sp, tree[configName].Data, "")
 	if err != nil {
 		return nil, err
 	}

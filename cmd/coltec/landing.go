@@ -93,9 +93,12 @@ func (p hopper) named(c *cli.Context, name string, unknown error) (id string, er
 	if err != nil {
 		return "", err
 	}
-	seen, _, err := lister(p).bucketFleet(c, "", local)
+	there, err := lister(p).bucketFleet(c.Context, look{wait: c.Duration("wait"), flags: c}, local)
+	if errors.Is(err, errNoSecrets) {
+		err = nil // the hint says it
+	}
 	var ids []string
-	for _, s := range seen {
+	for _, s := range there.seen {
 		if s.Bad == nil && entire(s.Head.Workspace) {
 			ids = append(ids, s.Head.Workspace)
 		}

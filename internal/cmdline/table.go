@@ -202,6 +202,27 @@ func WidthFor(c *cli.Context, w io.Writer) int {
 	return width(w)
 }
 
+// Redraw writes a text over the one before it on a terminal, without a moment in which it is
+// empty. What is below the last line of the terminal is left out: it would move the rest up.
+func Redraw(w io.Writer, text string) error {
+	most := 0
+	if f, ok := w.(*os.File); ok {
+		most = lines(f)
+	}
+	var b strings.Builder
+	b.WriteString("\x1b[H")
+	n := 0
+	for line := range strings.Lines(text) {
+		if n++; most > 0 && n >= most {
+			break
+		}
+		b.WriteString(strings.TrimSuffix(line, "\n") + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
 // Colour reports whether what is written to w may have colours: a person looks at it, at a
 // terminal that has them, and does not mind (https://no-color.org).
 func Colour(w io.Writer, environ []string) bool {

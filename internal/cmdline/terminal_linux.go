@@ -15,6 +15,15 @@ func columns(f *os.File) int {
 	return int(size.Col)
 }
 
+// lines is how many lines a terminal has; 0: f is none, or does not tell.
+func lines(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Row)
+}
+
 // foreground reports whether this process may read the terminal f.
 func foreground(f *os.File) bool {
 	group, err := unix.IoctlGetInt(int(f.Fd()), unix.TIOCGPGRP)

@@ -15,6 +15,15 @@ func columns(f *os.File) int {
 	return int(info.Window.Right-info.Window.Left) + 1
 }
 
+// lines is how many lines a console shows; 0: f is none.
+func lines(f *os.File) int {
+	var info windows.ConsoleScreenBufferInfo
+	if err := windows.GetConsoleScreenBufferInfo(windows.Handle(f.Fd()), &info); err != nil {
+		return 0
+	}
+	return int(info.Window.Bottom-info.Window.Top) + 1
+}
+
 // foreground reports whether this process may read the console f: there each may.
 func foreground(f *os.File) bool { return isTerminal(f) }
 

@@ -4,23 +4,15 @@ package fleet
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
-	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Local is what this host knows of a workspace.
@@ -32,30 +24,6 @@ type Local struct {
 	Disabled  bool             // its coltecd is told to do nothing
 	Status    *status.Document // the last one that coltecd wrote; nil: none
 	Written   time.Time        // when that was
-}
-
-// Seen is a head in the bucket, and when it was last written by the store's clock.
-type Seen struct {
-	Head store.Head // of one that cannot be read the name alone
-	Left []string   // what machines left behind, in words
-	At   time.Time
-	Bad  error // why it cannot be read
-}
-
-// leftMost is how many bytes of such words are kept: a thousand heads are held at a time.
-const leftMost = 2 << 10
-
-// see keeps of a head what a row shows.
-func see(h *store.Head, at time.Time) Seen {
-	s := Seen{At: at, Head: store.Head{Workspace: h.Workspace, State: h.State, Holder: h.Holder, TTL: h.TTL, Dirty: h.Dirty}}
-	for _, b := range h.LeftBehind {
-		text := b.String()
-		if len(text) > leftMost {
-			text = strings.ToValidUTF8(text[:leftMost], "") + "…"
-		}
-		s.Left = append(s.Left, text)
-	}
-	return s
 }
 
 // State of a workspace, as a row shows it: coltecd's own, or one of these.
@@ -72,15 +40,31 @@ const (
 // Row is one workspace.
 type Row struct {
 	Workspace string         `json:"workspace"`
+	Needs     status.Need    `json:"needs,omitempty"` // the most urgent; "": nobody
 	State     string         `json:"state"`
 	Where     string         `json:"where"`           // host that holds it, or "here"
 	Folder    string         `json:"folder"`          // on this host, if it is here
 	Container string         `json:"container"`       // on this host
 	Since     *time.Time     `json:"since,omitempty"` // of coltecd, or of the lease
 	LastSeen  *time.Time     `json:"last_seen,omitempty"`
-	Lag       float64        `json:"lag_seconds"` // age of the oldest change that is not in the bucket
+	LastSave  *time.Time     `json:"last_save,omitempty"` // when all that could be sent was in the bucket
+	Lag       float64        `json:"lag_seconds"`         // age of the oldest change that is not in the bucket
+	OnlyHere  []account.Part `json:"only_here,omitempty"` // what only the machine of the row has; of another one rounded, and without names
+	Conflicts int            `json:"conflicts"`           // local versions that lie aside; of another machine rounded
 	Attention []string       `json:"attention"`
-	Agents    []status.Agent `json:"agents,omitempty"` // of one that runs here, as it said last
+	Agents    []status.Agent `json:"agents,omitempty"` // of one that runs, as it said last
+
+	Checkpoint *Checkpoint `json:"checkpoint,omitempty"` // the newest, as far as the bucket was asked
+	CostMonth  *float64    `json:"cost_month,omitempty"` // dollars, while nothing changes; nil: not known
+
+	bytes    int64   // of all trees, about
+	requests float64 // that thirty days take in which nothing changes
+}
+
+// Checkpoint is a generation with a name.
+type Checkpoint struct {
+	Name string    `json:"name"`
+	Made time.Time `json:"made"`
 }
 
 // silence is for how long a running coltecd may not write its status file
@@ -88,8 +72,8 @@ type Row struct {
 // lease does.
 const silence = 5 * time.Minute
 
-// Rows joins both, sorted by workspace. A workspace that is here in two folders
-// has two rows.
+// Rows joins both, those first that need somebody, the most urgent before others, and then by
+// workspace. A workspace that is here in two folders has two rows.
 func Rows(local []Local, seen []Seen, now time.Time) []Row {
 	var rows []Row
 	here := map[string]bool{}
@@ -111,9 +95,18 @@ func Rows(local []Local, seen []Seen, now time.Time) []Row {
 		}
 	}
 	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(strings.Compare(a.Workspace, b.Workspace), strings.Compare(a.Folder, b.Folder))
+		return cmp.Or(a.Needs.Rank()-b.Needs.Rank(), strings.Compare(a.Workspace, b.Workspace), strings.Compare(a.Folder, b.Folder))
 	})
 	return rows
+}
+
+// need notes that somebody is needed.
+func (r *Row) need(list ...status.Need) {
+	for _, n := range list {
+		if n.Rank() < r.Needs.Rank() {
+			r.Needs = n
+		}
+	}
 }
 
 func (l Local) row(now time.Time) Row {
@@ -121,43 +114,90 @@ func (l Local) row(now time.Time) Row {
 	if !l.Written.IsZero() {
 		row.LastSeen = &l.Written
 	}
-	if doc := l.Status; doc != nil {
-		for _, r := range doc.Replicas {
-			row.Lag = max(row.Lag, r.LagSeconds)
-			if !l.Running && r.Pending > 0 {
-				row.Attention = append(row.Attention, fmt.Sprintf("%s: %d changes are not in the bucket: coltec up %s pushes them", r.Name, r.Pending, hint.Word(l.Folder)))
-			}
-		}
-	}
+	row.replicas(l)
 	switch {
 	case l.Container == "" && !l.Running && l.Status == nil:
 		row.State = New
 	case !l.Running:
 		row.Lag = 0
 	case l.Disabled: // what an earlier coltecd wrote is not how it is
-		row.State, row.Lag, row.Attention = string(status.Disabled), 0, []string{}
+		row.State, row.Lag, row.Attention, row.Needs = string(status.Disabled), 0, []string{}, ""
 	case l.Status == nil:
 		row.State = Silent
+		row.need(status.NeedSilent)
 		row.Attention = append(row.Attention, "coltecd has not written a status: see coltec status "+hint.Word(l.Folder))
 	default:
-		row.State, row.Since = string(l.Status.State), l.Status.Since
-		row.Attention = append(row.Attention, l.Status.Attention...)
-		age := now.Sub(l.Written)
-		switch {
-		case row.State != string(status.Running) && row.State != string(status.Degraded):
-			row.Since = nil
-		case age > silence:
-			row.State = Silent
-			row.Attention = append(row.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), hint.Word(l.Folder)))
-		default:
-			row.Agents = l.Status.Agents
-			row.Attention = slices.Concat(needs(row.Agents, now), row.Attention) // somebody stands still until it is answered
-		}
-		if h := l.Status.Lease.Holder; h != nil && l.Status.Lease.State == status.LeaseWaiting {
-			row.Where = h.Host
-		}
+		row.running(l, now)
 	}
 	return row
+}
+
+// replicas says what the replicas here had last, and what of one that is down is only here.
+func (r *Row) replicas(l Local) {
+	if l.Status == nil {
+		return
+	}
+	for _, x := range l.Status.Replicas {
+		r.Lag = max(r.Lag, x.LagSeconds)
+		r.Conflicts += x.Conflicts
+		r.bytes += x.Bytes
+		if x.LastSync != nil && (r.LastSave == nil || x.LastSync.After(*r.LastSave)) {
+			r.LastSave = x.LastSync
+		}
+		r.OnlyHere = merged(r.OnlyHere, x.OnlyHere)
+		if !l.Running && x.Pending > 0 {
+			r.need(status.NeedUnsaved)
+			r.Attention = append(r.Attention, fmt.Sprintf("%s: %d changes are not in the bucket: coltec up %s pushes them", x.Name, x.Pending, hint.Word(l.Folder)))
+		}
+	}
+	if r.Conflicts > 0 {
+		r.need(status.NeedConflicts)
+	}
+	if l.Running {
+		r.requests = l.Status.Cost().IdlePerMonth
+	}
+}
+
+// merged are parts of two accounts, each reason once.
+func merged(parts, more []account.Part) []account.Part {
+	for _, m := range more {
+		i := slices.IndexFunc(parts, func(p account.Part) bool { return p.Reason == m.Reason })
+		if i < 0 {
+			m.Names = slices.Clone(m.Names)
+			parts = append(parts, m)
+			continue
+		}
+		p := &parts[i]
+		p.Count, p.Bytes = p.Count+m.Count, p.Bytes+m.Bytes
+		if m.Since.Before(p.Since) {
+			p.Since = m.Since
+		}
+		p.Names = append(p.Names, m.Names[:max(0, min(len(m.Names), account.NamesMax-len(p.Names)))]...)
+	}
+	return account.FromParts(parts).Parts()
+}
+
+// running says how one is whose container runs, by what coltecd wrote.
+func (r *Row) running(l Local, now time.Time) {
+	doc := l.Status
+	r.State, r.Since = string(doc.State), doc.Since
+	r.Attention = append(r.Attention, doc.Attention...)
+	age := now.Sub(l.Written)
+	switch {
+	case r.State != string(status.Running) && r.State != string(status.Degraded):
+		r.Since = nil
+	case age > silence:
+		r.State = Silent
+		r.need(status.NeedSilent)
+		r.Attention = append(r.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), hint.Word(l.Folder)))
+	default:
+		r.Agents = doc.Agents
+		r.need(doc.Needs(now)...)
+		r.Attention = slices.Concat(needs(r.Agents, now), r.Attention) // somebody stands still until it is answered
+	}
+	if h := doc.Lease.Holder; h != nil && doc.Lease.State == status.LeaseWaiting {
+		r.Where = h.Host
+	}
 }
 
 // needs are what agents need of a person.
@@ -170,148 +210,21 @@ func needs(list []status.Agent, now time.Time) (lines []string) {
 	return lines
 }
 
-// join adds what the bucket knows to a workspace of this host that is down: who
-// holds it, or what another machine could not send.
+// join adds what the bucket knows to a workspace of this host: the newest checkpoint, and of one
+// that is down who holds it, or what another machine could not send.
 func (r *Row) join(s Seen, now time.Time) {
+	there := s.row(now)
+	r.Checkpoint = there.Checkpoint
+	if r.bytes == 0 {
+		r.bytes = there.bytes
+	}
 	if r.State != Down && r.State != New {
 		return
 	}
-	there := s.row(now)
 	if s.Bad != nil || s.Head.State == store.Held {
-		r.Where, r.Since, r.LastSeen = there.Where, there.Since, there.LastSeen
+		r.Where, r.Since, r.LastSeen, r.LastSave = there.Where, there.Since, there.LastSeen, there.LastSave
+		r.Agents, r.requests = there.Agents, there.requests
 	}
+	r.need(there.Needs)
 	r.Attention = append(r.Attention, there.Attention...)
-}
-
-func place(h store.Holder) string {
-	if h.Host != "" {
-		return h.Host
-	}
-	return h.Container
-}
-
-func (s Seen) row(now time.Time) Row {
-	h := s.Head
-	row := Row{Workspace: h.Workspace, State: Free, Attention: []string{}}
-	if !s.At.IsZero() {
-		row.LastSeen = &s.At
-	}
-	if s.Bad != nil {
-		row.State, row.Attention = Unreadable, append(row.Attention, s.Bad.Error())
-		return row
-	}
-	row.Attention = append(row.Attention, s.Left...)
-	switch h.State {
-	case store.Held:
-		row.State, row.Where = Elsewhere, place(h.Holder)
-		if !h.Holder.Since.IsZero() {
-			row.Since = &h.Holder.Since
-		}
-		if ttl := time.Duration(h.TTL * float64(time.Second)); row.LastSeen != nil && now.Sub(s.At) > ttl {
-			row.State = Lost
-			row.Attention = append(row.Attention, fmt.Sprintf("%s was last seen %s ago: the next machine that wants it takes it", row.Where, now.Sub(s.At).Round(time.Second)))
-		}
-	case store.Dirty:
-		if len(s.Left) == 0 { // an older coltecd named nothing
-			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %d changes that are not in the bucket", place(h.Holder), h.Dirty))
-		}
-	}
-	return row
-}
-
-// Bucket is what Heads needs of the root of a remote.
-type Bucket interface {
-	ListEach(ctx context.Context, prefix string, lo rclone.ListOptions, f func(rclone.Object) error) error
-	Download(ctx context.Context, keys []string, dir string, progress func(rclone.Progress)) (rclone.Transfer, error)
-}
-
-// fleetPrefix is what all heads are under.
-const fleetPrefix = ".coltec/fleet"
-
-// ErrNoAnswer says that a bucket did not answer in time.
-var ErrNoAnswer = errors.New("it did not answer")
-
-// headsMost is how many heads are read, those that were written last: more than that is
-// no list that a person reads.
-const headsMost = 1000
-
-// Heads reads the heads of a bucket: one listing, and all in one batch. left is how many
-// were not read, because there are more than anybody has. It is
-// [ErrNoAnswer] when the listing takes longer than answer; read bounds the batch.
-func Heads(ctx context.Context, b Bucket, answer, read time.Duration) (seen []Seen, left int, err error) {
-	found, left, err := list(ctx, b, answer)
-	if err != nil || len(found) == 0 {
-		return nil, left, err
-	}
-	var keys []string
-	for _, o := range found {
-		if name := nameOf(o.Key); !named(name) {
-			seen = append(seen, Seen{Head: store.Head{Workspace: name}, At: o.ModTime, Bad: store.Impossible("no workspace has the name %q", name)})
-		} else if o.Size > store.MaxHead {
-			seen = append(seen, Seen{Head: store.Head{Workspace: name}, At: o.ModTime, Bad: store.Impossible("a head of %d bytes", o.Size)})
-		} else {
-			keys = append(keys, o.Key)
-		}
-	}
-	if len(keys) == 0 {
-		return seen, left, nil
-	}
-	dir, err := os.MkdirTemp("", "coltec-fleet-*")
-	if err != nil {
-		return nil, left, err
-	}
-	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithTimeoutCause(ctx, read, fmt.Errorf("%w the question for %d heads within %s", ErrNoAnswer, len(keys), read))
-	defer cancel()
-	// A head that is gone meanwhile, or cannot be had, is one that cannot.
-	_, err = b.Download(ctx, keys, dir, nil)
-	if err != nil && !errors.Is(err, rclone.ErrNotFound) {
-		return nil, left, err
-	}
-	times := map[string]time.Time{}
-	for _, o := range found {
-		times[o.Key] = o.ModTime
-	}
-	for _, key := range keys {
-		body, err := wholefile.Read(filepath.Join(dir, filepath.FromSlash(key)), store.MaxHead)
-		if err != nil {
-			continue // it is never deleted; a listing may be ahead
-		}
-		head, err := store.ParseHead(body, nameOf(key))
-		if err != nil {
-			seen = append(seen, Seen{Head: store.Head{Workspace: nameOf(key)}, At: times[key], Bad: err})
-		} else {
-			seen = append(seen, see(head, times[key]))
-		}
-	}
-	return seen, left, nil
-}
-
-// nameOf is the workspace of a head's key.
-func nameOf(key string) string { return path.Dir(strings.TrimPrefix(key, fleetPrefix+"/")) }
-
-// named reports whether a name may be a workspace's: rclone is asked for no other, and
-// one that it cannot write to a file would end the batch.
-func named(workspace string) bool {
-	return len(workspace) <= 3*255 && utf8.ValidString(workspace) && !strings.ContainsFunc(workspace, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-// list gives the heads that were written last, and how many more there are.
-func list(ctx context.Context, b Bucket, patience time.Duration) (found []rclone.Object, more int, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w within %s", ErrNoAnswer, patience))
-	defer cancel()
-	last := func(a, b rclone.Object) int { return b.ModTime.Compare(a.ModTime) }
-	err = b.ListEach(ctx, fleetPrefix, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
-		if path.Base(o.Key) == "head.json" && strings.Count(o.Key, "/") == 3 {
-			o.Key = path.Join(fleetPrefix, o.Key)
-			if found = append(found, o); len(found) == 2*headsMost {
-				slices.SortStableFunc(found, last)
-				found, more = found[:headsMost], more+headsMost
-			}
-		}
-		return nil
-	})
-	slices.SortStableFunc(found, last)
-	n := min(len(found), headsMost)
-	return found[:n], more + len(found) - n, err
 }

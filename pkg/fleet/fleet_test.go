@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"fmt"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,40 @@ func TestRowsOfWhatDoesNotRun(t *testing.T) {
 		}
 		if r.Folder == "" {
 			t.Errorf("%s has no folder", r.Workspace)
+		}
+	}
+}
+
+// Each field of a row, and each need, is in the page about them.
+func TestRowsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	row := reflect.TypeFor[Row]()
+	for i := range row.NumField() {
+		if name, _, _ := strings.Cut(row.Field(i).Tag.Get("json"), ","); name != "" {
+			words = append(words, name)
+		}
+	}
+	for _, n := range status.AllNeeds() {
+		words = append(words, string(n))
+	}
+	for name, p := range prices {
+		words = append(words, name)
+		for _, dollars := range []string{fmt.Sprintf("$%.3f", p.Gigabyte)} {
+			if !strings.Contains(string(page), dollars) {
+				t.Errorf("docs/fleet.md has no %s, of %s", dollars, name)
+			}
+		}
+	}
+	if len(words) < 25 {
+		t.Errorf("%d words", len(words))
+	}
+	for _, w := range words {
+		if !strings.Contains(string(page), "`"+w+"`") {
+			t.Errorf("docs/fleet.md says nothing of %s", w)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestHeads(t *testing.T) {
 	put("workspaces/acme/widget/x/head.json", "a file of somebody")
 
 	root, runs := counted(t, s, s.Endpoint)
-	seen, left, err := Heads(t.Context(), root, patience, patience)
+	seen, left, err := Heads(t.Context(), root, time.Now(), patience, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,12 +110,12 @@ func TestHeadsOfASilentStore(t *testing.T) {
 	defer l.Close()
 	root, _ := counted(t, s, "http://"+l.Addr().String())
 	began := time.Now()
-	if _, _, err := Heads(t.Context(), root, time.Second, patience); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "within 1s") {
+	if _, _, err := Heads(t.Context(), root, time.Now(), time.Second, patience); !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "within 1s") {
 		t.Errorf("a silent store: %v", err)
 	}
 	t.Logf("after %.1f s", time.Since(began).Seconds())
 	root, _ = counted(t, s, "http://127.0.0.1:9")
-	if _, _, err := Heads(t.Context(), root, patience, patience); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
+	if _, _, err := Heads(t.Context(), root, time.Now(), patience, patience); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
 		t.Errorf("a closed port: %v", err)
 	}
 }
@@ -152,7 +152,7 @@ func (l *listing) Download(_ context.Context, keys []string, dir string, _ func(
 func TestMoreHeadsThanAnybodyHas(t *testing.T) {
 	sample.Long(t)
 	l := &listing{n: 100_000}
-	seen, left, err := Heads(t.Context(), l, patience, patience)
+	seen, left, err := Heads(t.Context(), l, time.Now(), patience, patience)
 	if err != nil || len(seen) != headsMost || left != l.n-headsMost || l.read != headsMost {
 		t.Fatalf("%d heads, %d left, %d read, %v", len(seen), left, l.read, err)
 	}

@@ -327,12 +327,16 @@ func (f *Fork) begin(ctx context.Context, lineage string, refs map[string]Ref) e
 	h.Commit(refs, f.Now)
 	text := fmt.Sprintf("generation %d of %s", f.Generation.Number, f.Source.Workspace)
 	h.Pin(Forked, text[:min(len(text), CheckpointTextMax)], f.Host, f.Now)
+	if name, err := DigestName(f.Workspace, h.Digest()); err == nil {
+		h.Digests = []string{name}
+	}
 	body, err := h.encode()
 	if err != nil {
 		return err
 	}
 	err = f.Root.PutIf(ctx, HeadKey(f.Workspace), body, rclone.IfAbsent)
 	if err == nil {
+		f.announce(ctx, &h)
 		return nil
 	}
 	// Another one may have been faster, and a write whose answer was lost may have counted.
@@ -344,6 +348,14 @@ func (f *Fork) begin(ctx context.Context, lineage string, refs map[string]Ref) e
 		return f.taken("its head was made meanwhile")
 	}
 	return err
+}
+
+// announce writes the digest of a fork that nobody has held yet. It is a hint: where there is
+// none, the head is read.
+func (f *Fork) announce(ctx context.Context, h *Head) {
+	for _, name := range h.Digests {
+		_ = f.Root.PutIf(ctx, DigestKey(f.Workspace, name), []byte(DigestBody), rclone.Cond{})
+	}
 }
 
 // OfWorkspace reports whether a path of a tree is one that each workspace has for itself: the

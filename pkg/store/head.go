@@ -60,6 +60,8 @@ type Head struct {
 	Origin *Origin         `json:"origin,omitempty"` // of a fork: what it was made of
 	Joined map[string]Join `json:"joined,omitempty"` // fork → what was joined of it last
 
+	Digests []string `json:"digests,omitempty"` // names of those beside the head, oldest first, as its holder knew them
+
 	Deletions map[string]Deletions `json:"deletions,omitempty"` // replica → what was decided of its deletions, and what was not
 
 	Collection int64                `json:"collection,omitempty"` // grows with each condemnation; part of the names of objects
@@ -263,6 +265,7 @@ func (h *Head) Clone() Head {
 	c.Condemned = maps.Clone(h.Condemned)
 	c.Deletions = maps.Clone(h.Deletions)
 	c.Checkpoints = slices.Clone(h.Checkpoints)
+	c.Digests = slices.Clone(h.Digests)
 	c.Joined = maps.Clone(h.Joined)
 	return c
 }

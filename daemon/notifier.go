@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// heraldEvery is how often it is looked what needs attention while much changes.
-	heraldEvery = time.Second
+	// notifyEvery is how often it is looked what needs attention while much changes.
+	notifyEvery = time.Second
 	// lettersMost is how many letters wait for hooks, and for the webhook: the oldest go first.
 	lettersMost = 64
 	// letterAge is for how long one is tried: news of the day before are none.
@@ -35,10 +35,10 @@ const (
 // postAgain is how long after a post that was not taken the next one is made.
 var postAgain = backoff.Policy{Base: time.Second, Max: 5 * time.Minute, Factor: 2}
 
-// herald tells what needs attention to the hooks at on_attention and to a webhook, each thing
+// notifier tells what needs attention to the hooks at on_attention and to a webhook, each thing
 // once when it comes and once when it is over. The goroutine of run owns what is kept; nobody
 // waits for a hook or a post, and one that is under way when coltecd is killed is made again.
-type herald struct {
+type notifier struct {
 	file   string // what was told, and what waits; in a private directory
 	log    *slog.Logger
 	status *tracker
@@ -102,7 +102,7 @@ type round struct {
 }
 
 // run tells until ctx ends.
-func (h *herald) run(ctx context.Context) {
+func (h *notifier) run(ctx context.Context) {
 	r := h.recall()
 	done := make(chan delivery, 2)
 	for ctx.Err() == nil {
@@ -118,7 +118,7 @@ func (h *herald) run(ctx context.Context) {
 }
 
 // gather notes what is news.
-func (h *herald) gather(r *round, to audience) {
+func (h *notifier) gather(r *round, to audience) {
 	lines, known := h.look()
 	if !known {
 		return
@@ -160,7 +160,7 @@ func youngest(list []attention.News, away bool, now time.Time, dropped *int) []a
 }
 
 // deliver sets out with the first letters that wait.
-func (h *herald) deliver(ctx context.Context, r *round, to audience, done chan<- delivery) {
+func (h *notifier) deliver(ctx context.Context, r *round, to audience, done chan<- delivery) {
 	if to.hooks && !r.running && len(r.Hooks) > 0 {
 		r.running = true
 		env := to.env(r.Hooks[0])
@@ -182,7 +182,7 @@ func (h *herald) deliver(ctx context.Context, r *round, to audience, done chan<-
 }
 
 // await returns when something may be to be done.
-func (h *herald) await(ctx context.Context, r *round, seen uint64, done <-chan delivery) {
+func (h *notifier) await(ctx context.Context, r *round, seen uint64, done <-chan delivery) {
 	limit := publishEvery
 	for _, at := range []time.Time{r.next, r.retry} {
 		if left := time.Until(at); !at.IsZero() && left > 0 {
@@ -197,12 +197,12 @@ func (h *herald) await(ctx context.Context, r *round, seen uint64, done <-chan d
 	case d := <-done:
 		h.note(ctx, r, d)
 	case <-h.status.after(seen):
-		_ = pause(ctx, heraldEvery)
+		_ = pause(ctx, notifyEvery)
 	}
 }
 
 // note takes over what came of a delivery. What ended with coltecd is tried again.
-func (h *herald) note(ctx context.Context, r *round, d delivery) {
+func (h *notifier) note(ctx context.Context, r *round, d delivery) {
 	defer h.rested()
 	if d.hook {
 		r.running = false
@@ -240,7 +240,7 @@ func (h *herald) note(ctx context.Context, r *round, d delivery) {
 const webhookWord = "the webhook "
 
 // tell has the status say what is wrong with the webhook.
-func (h *herald) tell(r *round, to audience) {
+func (h *notifier) tell(r *round, to audience) {
 	text := ""
 	switch {
 	case to.fault != nil:
@@ -258,7 +258,7 @@ func (h *herald) tell(r *round, to audience) {
 }
 
 // attention says what is wrong with the webhook.
-func (h *herald) attention() []string {
+func (h *notifier) attention() []string {
 	if h == nil { // nobody is told
 		return nil
 	}
@@ -271,7 +271,7 @@ func (h *herald) attention() []string {
 }
 
 // recall reads what was kept. A file that makes no sense is none: everything is told again.
-func (h *herald) recall() *round {
+func (h *notifier) recall() *round {
 	r := &round{}
 	b, err := wholefile.Read(h.file, keptMost)
 	if err == nil {
@@ -289,7 +289,7 @@ func (h *herald) recall() *round {
 }
 
 // keep writes what is kept, where it has changed.
-func (h *herald) keep(r *round) {
+func (h *notifier) keep(r *round) {
 	b, err := json.Marshal(r.kept)
 	if err == nil && string(b) != r.saved {
 		if err = wholefile.Write(h.file, b, 0o600, wholefile.Volatile); err == nil {

@@ -23,7 +23,7 @@ import (
 	"github.com/coltec/coltec/pkg/webhook"
 )
 
-// square is where a herald tells: what needs attention, and what came of it.
+// square is where a notifier tells: what needs attention, and what came of it.
 type square struct {
 	t      *testing.T
 	file   string
@@ -39,7 +39,7 @@ type square struct {
 }
 
 func newSquare(t *testing.T) *square {
-	q := &square{t: t, file: filepath.Join(t.TempDir(), heraldFile)}
+	q := &square{t: t, file: filepath.Join(t.TempDir(), notifierFile)}
 	q.to = audience{hooks: true, webhook: true, at: "example.com", redact: func(s string) string { return strings.ReplaceAll(s, "hunter2", "***") }}
 	q.to.letter = letter{Workspace: "acme/widget/dev", Host: "laptop", Version: "v1"}
 	q.to.post = func(_ context.Context, id string, body []byte) error {
@@ -63,10 +63,10 @@ func newSquare(t *testing.T) *square {
 	return q
 }
 
-// herald starts one, as a coltecd does; end ends it as a kill does: nothing of it is saved at
+// notifier starts one, as a coltecd does; end ends it as a kill does: nothing of it is saved at
 // its end.
-func (q *square) herald() (h *herald, end func()) {
-	h = &herald{
+func (q *square) notifier() (h *notifier, end func()) {
+	h = &notifier{
 		file: q.file, log: slog.New(slog.DiscardHandler), status: &q.status, rested: func() {},
 		look: func() ([]string, bool) { q.mu.Lock(); defer q.mu.Unlock(); return slices.Clone(q.lines), true },
 		whom: func() audience { q.mu.Lock(); defer q.mu.Unlock(); return q.to },
@@ -108,14 +108,14 @@ func (q *square) told() (posts, hooks []string) {
 
 // A thing is told once, and once when it is over, to hooks and the webhook, in the order in
 // which it happened, without what is secret; and not again by a coltecd that comes after.
-func TestHerald(t *testing.T) {
+func TestNotifier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newSquare(t)
-		_, end := q.herald()
+		_, end := q.notifier()
 		q.says("a disk is full: hunter2")
 		time.Sleep(time.Minute)
 		end()
-		_, end = q.herald()
+		_, end = q.notifier()
 		time.Sleep(time.Minute)
 		q.says("a disk is full: hunter2", "web has failed")
 		time.Sleep(time.Minute)
@@ -142,12 +142,12 @@ func TestHerald(t *testing.T) {
 // A webhook that takes nothing, and hooks that hang, keep nobody from being told: the hooks
 // from the webhook and the other way round. What was not taken is when it can be, by then
 // ever more seldom tried; status says so, and not to the webhook.
-func TestHeraldOfTheDeaf(t *testing.T) {
+func TestNotifierOfTheDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newSquare(t)
 		var tries atomic.Int64
 		q.post = func(letter) error { tries.Add(1); return &webhook.Error{Status: 500} }
-		h, end := q.herald()
+		h, end := q.notifier()
 		q.says("a", "b")
 		time.Sleep(time.Hour)
 		posts, hooks := q.told()
@@ -174,7 +174,7 @@ func TestHeraldOfTheDeaf(t *testing.T) {
 
 		q = newSquare(t)
 		q.hook = func(ctx context.Context, _ []string) { <-ctx.Done() }
-		_, end = q.herald()
+		_, end = q.notifier()
 		q.says("a")
 		time.Sleep(time.Minute)
 		if posts, hooks := q.told(); len(posts) != 1 || len(hooks) != 0 {
@@ -184,7 +184,7 @@ func TestHeraldOfTheDeaf(t *testing.T) {
 		q.mu.Lock()
 		q.hook = nil
 		q.mu.Unlock()
-		_, end = q.herald() // the hook was cut off: it runs again
+		_, end = q.notifier() // the hook was cut off: it runs again
 		time.Sleep(time.Minute)
 		if posts, hooks := q.told(); len(posts) != 1 || len(hooks) != 1 {
 			t.Errorf("posts %q, hooks %q", posts, hooks)
@@ -195,7 +195,7 @@ func TestHeraldOfTheDeaf(t *testing.T) {
 
 // A letter that is refused for what it is does not keep those behind it; what nobody takes for a
 // day is dropped, and the next letter says how many were.
-func TestHeraldDrops(t *testing.T) {
+func TestNotifierDrops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newSquare(t)
 		var dropped atomic.Int64
@@ -206,7 +206,7 @@ func TestHeraldDrops(t *testing.T) {
 			dropped.Store(int64(l.Dropped))
 			return nil
 		}
-		_, end := q.herald()
+		_, end := q.notifier()
 		q.says("bad", "good")
 		time.Sleep(time.Minute)
 		if posts, _ := q.told(); !slices.Equal(posts, []string{"new good"}) || dropped.Load() != 1 {
@@ -236,12 +236,12 @@ func TestHeraldDrops(t *testing.T) {
 
 // Who is not asked for is told nothing, and costs nothing but a look now and then; one that
 // cannot be used says so, and gets what came meanwhile once it can.
-func TestHeraldOfNobody(t *testing.T) {
+func TestNotifierOfNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newSquare(t)
 		post := q.to.post
 		q.to.hooks, q.to.webhook, q.to.post = false, false, nil
-		h, end := q.herald()
+		h, end := q.notifier()
 		q.says("a")
 		time.Sleep(time.Hour)
 		q.mu.Lock()
@@ -266,7 +266,7 @@ func TestHeraldOfNobody(t *testing.T) {
 
 // Over real HTTP: a server that hangs, one that answers 500, one that redirects; then one that
 // takes it, with a signature that fits.
-func TestHeraldOverHTTP(t *testing.T) {
+func TestNotifierOverHTTP(t *testing.T) {
 	sample.Long(t)
 	q := newSquare(t)
 	taken := make(chan []byte, 9)
@@ -293,7 +293,7 @@ func TestHeraldOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.to.post, q.to.at = hook.Post, hook.Host()
-	_, end := q.herald()
+	_, end := q.notifier()
 	defer end()
 	q.says("a disk is full")
 	select {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/fleet"
+)
+
+const (
+	// statusEvery is how often the status files of this host are read again while somebody
+	// watches: each coltecd writes its own at most once in five seconds.
+	statusEvery = time.Second
+	// listEvery is how often Docker and the bucket are asked: one listing.
+	listEvery = 5 * time.Second
+)
+
+// watch shows the rows again and again, until ctx ends. What is asked for takes as long as it
+// likes: what is known is shown meanwhile.
+func (p lister) watch(ctx context.Context, l look, show func(rows []fleet.Row, notes []string) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel(nil)
+	news := make(chan func(*view))
+	tell := func(change func(*view)) {
+		select {
+		case news <- change:
+		case <-ctx.Done():
+		}
+	}
+	asking.Go(func() { p.watchHost(ctx, tell) })
+	if !l.local {
+		asking.Go(func() { p.watchBucket(ctx, l, tell) })
+	}
+	v := view{look: l}
+	tick := time.NewTicker(statusEvery)
+	defer tick.Stop()
+	for known := false; ; {
+		select {
+		case change := <-news:
+			change(&v)
+			known = true
+		case <-tick.C:
+			for i := range v.local {
+				v.local[i] = withStatus(v.local[i])
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if !known {
+			continue
+		}
+		rows, notes, err := v.rows(time.Now())
+		if err != nil && !errors.As(err, new(cmdline.Exit)) {
+			return err
+		}
+		if err := show(rows, notes); err != nil {
+			return err
+		}
+	}
+}
+
+// watchHost looks which workspaces are here.
+func (p lister) watchHost(ctx context.Context, tell func(func(*view))) {
+	each(ctx, func() {
+		local, err := p.localFleet(ctx)
+		tell(func(v *view) { v.local, v.localErr = local, err })
+	})
+}
+
+// watchBucket asks the bucket. It is opened once there are secrets for it.
+func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view))) {
+	var bucket opened
+	each(ctx, func() {
+		var found bucketLook
+		var err error
+		if bucket.root == nil {
+			local, _ := p.localFleet(ctx) // without it there are fewer folders to look for secrets in
+			bucket, err = p.bucketFor(ctx, l, local)
+		}
+		if err == nil {
+			found, err = bucket.ask(ctx, max(l.wait, listEvery))
+		}
+		tell(func(v *view) {
+			if v.bucketErr = err; err == nil || v.bucket.seen == nil {
+				v.bucket = found // what it told last is shown, with what went wrong since
+			}
+		})
+	})
+}
+
+// each does something now and then, until ctx ends.
+func each(ctx context.Context, do func()) {
+	for {
+		next := time.After(listEvery)
+		do()
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lines shows rows as lines of JSON: one whenever they say something else.
+func (p lister) lines() func([]fleet.Row, []string) error {
+	var last []fleet.Row
+	said := false
+	return func(rows []fleet.Row, notes []string) error {
+		if said && fleet.SameRows(last, rows) {
+			return nil
+		}
+		said, last = true, rows
+		for _, note := range notes {
+			p.say("%s", note)
+		}
+		enc := json.NewEncoder(p.raw.out)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(append([]fleet.Row{}, rows...))
+	}
+}

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/digest"
+	"github.com/coltec/coltec/pkg/fleet"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// reading is the root of a bucket that notes whether a head was read.
+type reading struct {
+	scope.Remote
+	read bool
+}
+
+func (r *reading) Download(ctx context.Context, keys []string, dir string, progress store.Progress) (rclone.Transfer, error) {
+	r.read = true
+	return r.Remote.Download(ctx, keys, dir, progress)
+}
+
+// onlooker looks at a bucket as another machine does.
+type onlooker struct {
+	t    *testing.T
+	root scope.Remote
+}
+
+// sees waits until the one workspace of the bucket is as wanted, by what the listing says alone.
+func (o onlooker) sees(what string, wanted func(fleet.Row) bool) {
+	o.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		b := &reading{Remote: o.root}
+		seen, _, err := fleet.Heads(ctx, b, time.Now(), time.Minute, time.Minute)
+		if err != nil {
+			o.t.Fatalf("%s: %v", what, err)
+		}
+		rows := fleet.Rows(nil, seen, time.Now())
+		if len(rows) == 1 && wanted(rows[0]) && !b.read {
+			o.t.Logf("%s: seen after %.1f s", what, time.Since(began).Seconds())
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			o.t.Fatalf("%s is not seen: %+v", what, rows)
+		}
+	}
+}
+
+// digests are the digests that lie in the bucket.
+func (o onlooker) digests() (names []string) {
+	o.t.Helper()
+	list, err := o.root.List(o.t.Context(), ".coltec/fleet")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, x := range list {
+		if _, name, is := store.SplitDigestKey(path.Join(".coltec/fleet", x.Key)); is {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// runs runs an engine. stop has it give the lease back.
+func runs(t *testing.T, o Options) (e *Engine, stop func()) {
+	t.Helper()
+	e = New(o)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	return e, stop
+}
+
+// What the holder of a lease says is seen by who lists the bucket, without a look at the head:
+// that it is held, what an agent waits for, a checkpoint, that it was given back, who has it
+// next. What another says in a lease that has ended does not count, and nothing is left there.
+func TestHerald(t *testing.T) {
+	connect := realRemotes(t, s3test.Start(t))
+	root, err := connect(t.Context(), scope.Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := onlooker{t, root}
+	at := func(host string) Options {
+		o := optionsAt(filepath.Join(t.TempDir(), host), connect)
+		o.Self.Host, o.Announce = host, true
+		write(t, o.Replicas[0].Path, "note", host)
+		return o
+	}
+	a, stop := runs(t, at("a"))
+	look.sees("it is held", func(r fleet.Row) bool { return r.State == fleet.Elsewhere && r.Where == "a" && r.Needs == "" })
+	waits := digest.Digest{Needs: []status.Need{status.NeedAnswer}, Agents: []digest.Agent{{Name: "claude", State: status.AgentWaits}}}
+	a.Tell(waits)
+	look.sees("an agent asks", func(r fleet.Row) bool { return r.Needs == status.NeedAnswer && len(r.Agents) == 1 })
+	if _, err := a.Checkpoint(t.Context(), "here", ""); err != nil {
+		t.Fatal(err)
+	}
+	look.sees("a checkpoint", func(r fleet.Row) bool { return r.Checkpoint != nil && r.Checkpoint.Name == "here" })
+	late := look.digests()
+	a.Tell(digest.Digest{Conflicts: 2, Needs: []status.Need{status.NeedConflicts}, Only: []digest.Part{{Reason: account.Unread, Count: 1}}})
+	look.sees("a conflict", func(r fleet.Row) bool {
+		return r.Needs == status.NeedConflicts && r.Conflicts == 2 && len(r.OnlyHere) == 1
+	})
+	if names := look.digests(); len(names) != 1 {
+		t.Errorf("%d digests are there, and one counts: %q", len(names), names)
+	}
+	stop()
+	look.sees("it was given back", func(r fleet.Row) bool {
+		return r.State == fleet.Free && r.Needs == status.NeedConflicts && len(r.Agents) == 0
+	})
+
+	b, stop := runs(t, at("b"))
+	look.sees("another has it", func(r fleet.Row) bool { return r.State == fleet.Elsewhere && r.Where == "b" && r.Needs == "" })
+	for _, name := range late {
+		if err := root.PutIf(t.Context(), store.DigestKey("acme/widget/dev", name), []byte(store.DigestBody), rclone.Cond{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look.sees("still", func(r fleet.Row) bool { return r.Where == "b" && r.Needs == "" })
+	b.Tell(waits)
+	look.sees("an agent asks there", func(r fleet.Row) bool { return r.Needs == status.NeedAnswer })
+	stop()
+	look.sees("all is over", func(r fleet.Row) bool { return r.State == fleet.Free })
+	head, err := store.ReadHead(t.Context(), root, "acme/widget/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := head.DigestNames()
+	for _, name := range look.digests() {
+		if !strings.Contains(strings.Join(append(known, late...), " "), name) {
+			t.Errorf("nobody knows of %s", name)
+		}
+	}
+	if err := store.SweepDigests(t.Context(), root, head.Workspace, known, time.Now().Add(store.Grace+time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if names := look.digests(); len(names) > len(known) {
+		t.Errorf("%q are left, and %q known", names, known)
+	}
+}
+
+// However much goes back and forth, digests are written six at once and then one a minute, never
+// two within five seconds; what somebody is needed for does not wait behind what is of no
+// urgency.
+func TestPace(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for range 200 {
+		var p pace
+		var times []time.Time
+		began := time.Unix(1.8e9, 0)
+		now := began
+		for now.Before(began.Add(time.Hour)) {
+			now = now.Add(time.Duration(rnd.Int64N(int64(7 * time.Second))))
+			if next := p.next(rnd.IntN(2) == 0); !next.After(now) {
+				p = p.taken(now)
+				times = append(times, now)
+			}
+		}
+		for i := range times {
+			if i > 0 && times[i].Sub(times[i-1]) < paceGap {
+				t.Fatalf("two within %s", times[i].Sub(times[i-1]))
+			}
+			for j := i; j < len(times); j++ {
+				if n, most := j-i+1, paceMost+int(times[j].Sub(times[i])/paceEvery)+1; n > most {
+					t.Fatalf("%d within %s", n, times[j].Sub(times[i]))
+				}
+			}
+		}
+		if len(times) < 60 {
+			t.Fatalf("%d within an hour in which something always changed", len(times))
+		}
+	}
+	var p pace
+	now := time.Unix(1.8e9, 0)
+	n := 0
+	for ; !p.next(false).After(now); n++ {
+		p, now = p.taken(now), now.Add(paceGap)
+	}
+	if pressing := p.next(true); n != paceMost-paceKept || pressing.After(now) {
+		t.Errorf("after %d somebody who waits is told of at %s, and it is %s", n, pressing, now)
+	}
+}

@@ -1,0 +1,281 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/internal/s3test"
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/digest"
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/status"
+	"github.com/coltec/coltec/pkg/store"
+)
+
+// bucket is one of which a test says what lies in it, and when that was written.
+type bucket struct {
+	objects map[string]time.Time
+	heads   map[string]store.Head
+	read    []string
+}
+
+func (b *bucket) ListEach(_ context.Context, _ string, _ rclone.ListOptions, f func(rclone.Object) error) error {
+	for key, at := range b.objects {
+		if err := f(rclone.Object{Key: strings.TrimPrefix(key, fleetPrefix+"/"), ModTime: at}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bucket) Download(_ context.Context, keys []string, dir string, _ func(rclone.Progress)) (rclone.Transfer, error) {
+	for _, key := range keys {
+		b.read = append(b.read, key)
+		body, err := json.Marshal(b.heads[key])
+		if err := errors.Join(err, os.MkdirAll(filepath.Dir(filepath.Join(dir, key)), 0o700), os.WriteFile(filepath.Join(dir, key), body, 0o600)); err != nil {
+			return rclone.Transfer{}, err
+		}
+	}
+	return rclone.Transfer{}, nil
+}
+
+// held is a head of a workspace that somebody has.
+func held(name, host string, epoch int64) store.Head {
+	return store.Head{Format: 1, Workspace: name, Lineage: "l", Epoch: epoch, State: store.Held, TTL: 180, Renew: 60, Holder: store.Holder{Host: host}}
+}
+
+// keyOf is the key of a digest of a head.
+func keyOf(t *testing.T, h store.Head, change func(*digest.Digest)) string {
+	t.Helper()
+	d := h.Digest()
+	if change != nil {
+		change(&d)
+	}
+	name, err := store.DigestName(h.Workspace, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.DigestKey(h.Workspace, name)
+}
+
+// Which digest counts, and when none does: then the head is read, as it was before there were any.
+func TestWhichDigestCounts(t *testing.T) {
+	const name = "o/p/e"
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	laptop := held(name, "laptop", 7)
+	asks := func(d *digest.Digest) { d.Needs, d.Serial = []status.Need{status.NeedAnswer}, 5 }
+	released := held(name, "laptop", 7)
+	released.State = store.Released
+	older := held(name, "desktop", 6)
+	other := held(name, "desktop", 7)
+	other.Lineage = "another"
+	for why, tt := range map[string]struct {
+		digests map[string]time.Time
+		head    time.Duration // its age
+		is      store.Head
+		read    bool
+		where   string
+		state   string
+		needs   status.Need
+	}{
+		"none":                           {nil, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"one":                            {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"two, the older came later":      {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), keyOf(t, laptop, nil): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"one of an older epoch, later":   {map[string]time.Time{keyOf(t, laptop, nil): ago(time.Hour), keyOf(t, older, asks): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, ""},
+		"of another head, the later":     {map[string]time.Time{keyOf(t, other, asks): ago(time.Second), keyOf(t, laptop, nil): ago(time.Hour)}, time.Minute, laptop, false, "desktop", Elsewhere, status.NeedAnswer},
+		"rubbish":                        {map[string]time.Time{store.DigestKey(name, "x"): now, store.DigestKey(name, "v0v0/v0"): now, store.DigestKey(name, "a") + "/b\x1b": now}, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"rubbish beside one":             {map[string]time.Time{store.DigestKey(name, "v0v0"): now, keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"given back, and nobody said it": {map[string]time.Time{keyOf(t, laptop, asks): ago(3 * time.Hour)}, 2 * time.Hour, released, true, "", Free, ""},
+		"given back":                     {map[string]time.Time{keyOf(t, released, func(d *digest.Digest) { d.Serial = 6 }): ago(time.Hour), keyOf(t, laptop, asks): ago(2 * time.Hour)}, time.Hour + time.Second, released, false, "", Free, ""},
+		"given back, and taken by a version without digests": {map[string]time.Time{keyOf(t, released, nil): ago(time.Hour)}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
+		"taken by such a version a day ago":                  {map[string]time.Time{keyOf(t, laptop, asks): ago(30 * time.Hour)}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
+		"not seen for longer than the lease":                 {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, 4 * time.Minute, laptop, true, "laptop", Lost, ""},
+		"lost, with something only there": {map[string]time.Time{keyOf(t, laptop, func(d *digest.Digest) { d.Only = []digest.Part{{Reason: account.Unread, Count: 2}} }): ago(time.Hour)},
+			4 * time.Minute, laptop, true, "laptop", Lost, status.NeedLost},
+	} {
+		t.Run(why, func(t *testing.T) {
+			b := &bucket{objects: map[string]time.Time{store.HeadKey(name): ago(tt.head)}, heads: map[string]store.Head{store.HeadKey(name): tt.is}}
+			for key, at := range tt.digests {
+				b.objects[key] = at
+			}
+			seen, _, err := Heads(t.Context(), b, now, patience, patience)
+			if err != nil || len(seen) != 1 || len(b.read) > 0 != tt.read {
+				t.Fatalf("%+v, %q read, %v", seen, b.read, err)
+			}
+			r := Rows(nil, seen, now)[0]
+			if r.State != tt.state || r.Where != tt.where || r.Needs != tt.needs {
+				t.Errorf("%s on %q needs %q", r.State, r.Where, r.Needs)
+			}
+		})
+	}
+}
+
+// A digest without a head is of no workspace: one that was removed.
+func TestDigestWithoutAHead(t *testing.T) {
+	b := &bucket{objects: map[string]time.Time{keyOf(t, held("o/p/gone", "laptop", 1), nil): time.Now()}}
+	if seen, _, err := Heads(t.Context(), b, time.Now(), patience, patience); err != nil || len(seen) > 0 {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+// What a digest says is in the row, in words a person can go on with.
+func TestRowOfADigest(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	h := held("o/p/e", "laptop", 7)
+	key := keyOf(t, h, func(d *digest.Digest) {
+		d.Unwell, d.Conflicts, d.Bytes = true, 3, 4e9
+		d.Needs = []status.Need{status.NeedAnswer, status.NeedConflicts, status.NeedAttention}
+		d.Agents = []digest.Agent{{Name: "claude", State: status.AgentWaits, Since: now.Add(-time.Hour)}, {Name: "codex", State: status.AgentWorking}}
+		d.Only = []digest.Part{{Reason: account.Unread, Count: 2}}
+		d.Left = []digest.Left{{Host: "desktop", Count: 20, At: now.Add(-24 * time.Hour)}}
+		d.Checkpoint, d.CheckpointAt = "before", now.Add(-time.Hour)
+	})
+	b := &bucket{objects: map[string]time.Time{store.HeadKey(h.Workspace): now.Add(-time.Minute), key: now.Add(-time.Hour)}}
+	seen, _, err := Heads(t.Context(), b, now, patience, patience)
+	if err != nil || len(seen) != 1 || len(b.read) > 0 {
+		t.Fatalf("%+v, %v", seen, err)
+	}
+	rows := Rows(nil, seen, now)
+	Cost(rows, Price{Gigabyte: 0.015, Million: 4.5})
+	r := rows[0]
+	text := strings.Join(r.Attention, "\n")
+	for _, want := range []string{"claude waits for you since 11:00", "only on laptop: about 2 files that cannot be read", "about 2 local versions", "desktop stopped at 2026-11-29T12:00:00Z and has what the bucket has not: about 20 changes"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if !strings.HasPrefix(text, "claude waits") {
+		t.Errorf("who waits is not first:\n%s", text)
+	}
+	if r.Needs != status.NeedAnswer || len(r.Agents) != 2 || r.Conflicts != 2 || r.Checkpoint == nil || r.Checkpoint.Name != "before" || len(r.OnlyHere) != 1 || r.OnlyHere[0].Count != 2 || r.LastSave == nil {
+		t.Errorf("%+v", r)
+	}
+	if c := r.CostMonth; c == nil || *c < 0.24 || *c > 0.26 { // 4 GB, rounded, and 43,200 renewals
+		t.Errorf("it costs %v", c)
+	}
+}
+
+// Those that need somebody come first, the most urgent before others.
+func TestNeedsFirst(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	here := func(name string, doc status.Document, running bool) Local {
+		if doc.State == "" {
+			doc.State = status.Running
+		}
+		return Local{Workspace: name, Folder: "/" + name, Container: "c", Running: running, Status: &doc, Written: now}
+	}
+	replica := func(r status.Replica) []status.Replica { return []status.Replica{r} }
+	only := func(reason account.Reason) []account.Part {
+		return []account.Part{{Reason: reason, Count: 1, Since: now}}
+	}
+	far := held("far", "laptop", 1)
+	var seen []Seen
+	for i, state := range []store.HeadState{store.Held, store.Dirty} {
+		h := far
+		h.Workspace, h.State = fmt.Sprint("far", i), state
+		seen = append(seen, see(&h, nil, now))
+	}
+	seen = append(seen, Seen{Head: store.Head{Workspace: "bad"}, At: now, Bad: errors.New("no head")})
+	rows := Rows([]Local{
+		here("well", status.Document{}, true),
+		here("blocked", status.Document{State: status.Degraded, Replicas: replica(status.Replica{State: status.ReplicaBlocked})}, true),
+		here("unwell", status.Document{State: status.Degraded}, true),
+		here("brake", status.Document{Replicas: replica(status.Replica{OnlyHere: only(account.Held)})}, true),
+		here("conflict", status.Document{Replicas: replica(status.Replica{Conflicts: 1})}, true),
+		here("fenced", status.Document{Lease: status.Lease{State: status.LeaseFenced}, Replicas: replica(status.Replica{Pending: 1})}, true),
+		here("failed", status.Document{Units: []status.Unit{{State: "failed"}}}, true),
+		here("asks", status.Document{Agents: []status.Agent{{Name: "claude", State: status.AgentWaits}}}, true),
+		here("down", status.Document{Replicas: replica(status.Replica{Pending: 1})}, false),
+		{Workspace: "silent", Folder: "/silent", Container: "c", Running: true},
+		{Workspace: "off", Folder: "/off", Container: "c", Running: true, Disabled: true, Status: &status.Document{Replicas: replica(status.Replica{Conflicts: 1})}},
+	}, seen, now)
+	var got []string
+	for _, r := range rows {
+		got = append(got, fmt.Sprintf("%s %s", r.Workspace, r.Needs))
+	}
+	want := []string{
+		"asks asks", "fenced fenced", "conflict conflicts", "brake deletions", "blocked blocked", "failed failed", "down unsaved", "far1 unsaved",
+		"silent silent", "bad unreadable", "unwell attention", "far0 ", "off ", "well ",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Fifty workspaces cost two requests at most, and a thousand one for each thousand objects:
+// what there is to say of them is in the listing.
+func TestRequestsOfManyWorkspaces(t *testing.T) {
+	for _, tt := range []struct{ workspaces, most int }{{50, 2}, {1000, 3}} {
+		t.Run(fmt.Sprint(tt.workspaces), func(t *testing.T) {
+			s := s3test.Start(t)
+			now := time.Now()
+			for i := range tt.workspaces {
+				fill(t, s, fmt.Sprintf("acme/widget/dev-%d", i), now)
+			}
+			proxy := s.Proxy(t)
+			root, runs := counted(t, s, proxy.Endpoint)
+			began := time.Now()
+			seen, left, err := Heads(t.Context(), root, now, patience, patience)
+			if err != nil || len(seen) != tt.workspaces || left != 0 {
+				t.Fatalf("%d workspaces, %d left, %v", len(seen), left, err)
+			}
+			t.Logf("%d requests, %.2f s", proxy.Total().Requests, time.Since(began).Seconds())
+			if n := proxy.Total().Requests; n > tt.most {
+				t.Errorf("%d requests: %v", n, proxy.Counts())
+			}
+			rows := Rows(nil, seen, now)
+			if i := slices.IndexFunc(rows, func(r Row) bool { return r.Needs != status.NeedAnswer || len(r.Agents) != 2 }); i >= 0 {
+				t.Errorf("%+v", rows[i])
+			}
+			if b, err := os.ReadFile(runs); err != nil || strings.Count(string(b), "\n") != 1 {
+				t.Errorf("rclone ran: %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// fill puts the head and the digest of a workspace in which an agent waits into a bucket.
+func fill(t *testing.T, s *s3test.Server, name string, now time.Time) {
+	t.Helper()
+	h := held(name, "laptop", 3)
+	h.Holder.Since = now
+	body, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keyOf(t, h, func(d *digest.Digest) {
+		d.Agents = []digest.Agent{{Name: "claude", State: status.AgentWaits, Since: now}, {Name: "codex", State: status.AgentWorking, Since: now}}
+		d.Needs, d.Checkpoint, d.CheckpointAt = []status.Need{status.NeedAnswer}, "before-the-move", now
+	})
+	for key, text := range map[string]string{store.HeadKey(name): string(body), key: store.DigestBody} {
+		file := filepath.Join(s.Dir, s.Bucket, filepath.FromSlash(key))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestParsePrice(t *testing.T) {
+	for text, want := range map[string]Price{"r2": {0.015, 4.5}, "s3": {0.023, 5}, "0.5,1": {0.5, 1}, "0,0": {}} {
+		if got, err := ParsePrice(text); err != nil || got != want {
+			t.Errorf("%q is %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "r3", "1", "1,", ",1", "-1,1", "NaN,1", "1,Inf", "1,2,3", "1e400,1"} {
+		if got, err := ParsePrice(text); err == nil {
+			t.Errorf("%q is %+v", text, got)
+		}
+	}
+	if _, known := PriceAt("s3", "Minio"); known {
+		t.Error("a store of one's own has no list price")
+	}
+}
