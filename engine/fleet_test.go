@@ -468,8 +468,11 @@ func TestFleet(t *testing.T) {
 func (d dayOf) holds(t *testing.T, kind workload, long time.Duration) {
 	t.Helper()
 	renewals, writes := int(long/fleetRenew), 0
+	if most := int(long / time.Minute); d.Work["put digest"] > most {
+		t.Errorf("%s: %v, want %d digests at most", kind, d.Work, most)
+	}
 	for what, n := range d.Work {
-		if strings.HasPrefix(what, "put ") {
+		if strings.HasPrefix(what, "put ") && what != "put digest" {
 			writes += n
 		}
 	}
@@ -529,7 +532,9 @@ func errandsOf(t *testing.T, a, b string, connect func(env string) func(context.
 	t.Helper()
 	once := func(dir string) {
 		t.Helper()
-		if err := New(optionsAt(dir, connect("dev"))).Once(t.Context()); err != nil {
+		o := optionsAt(dir, connect("dev"))
+		o.Announce = true
+		if err := New(o).Once(t.Context()); err != nil {
 			t.Fatalf("%s: %v", dir, err)
 		}
 	}

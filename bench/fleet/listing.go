@@ -25,12 +25,13 @@ type listing struct {
 	rclone   string
 	s3       *s3test.Server
 	proxy    *s3test.Proxy
-	heads    int // that are there
+	bucket   string
 }
 
 // look is one way to look at so many workspaces.
 type look struct {
 	Heads    int
+	Digests  bool
 	Latency  time.Duration
 	By       string
 	Took     time.Duration // the median of a few
@@ -62,6 +63,7 @@ func (l *listing) serve() (err error) {
 	if l.s3, err = s3test.Serve(context.WithoutCancel(l.ctx), s3test.Options{Dir: filepath.Join(l.top, "s3")}); err != nil {
 		return err
 	}
+	l.bucket = l.s3.Bucket
 	target, err := url.Parse(l.s3.Endpoint)
 	if err == nil {
 		l.proxy, err = s3test.NewProxy(target)
@@ -79,13 +81,18 @@ func (l *listing) end() {
 	l.proxy, l.s3 = nil, nil
 }
 
-// grow has so many heads in the bucket, as a fleet has them: held, each by a machine of its own.
-func (l *listing) grow(heads int) error {
-	for ; l.heads < heads; l.heads++ {
-		name := fmt.Sprintf("acme/widget/dev-%d", l.heads)
+// fill has so many heads in the bucket, as a fleet has them: held, each by a machine of its own;
+// with a digest beside each, or as a coltecd of before left it.
+func (l *listing) fill(heads int, digests bool) error {
+	l.end()
+	root := filepath.Join(l.top, "s3", l.bucket)
+	if err := os.RemoveAll(filepath.Join(root, ".coltec/fleet")); err != nil {
+		return err
+	}
+	for i := range heads {
 		h := store.Head{
-			Format: 1, Workspace: name, State: store.Held, TTL: 180, Epoch: 7, Generation: 3999,
-			Holder: store.Holder{Host: fmt.Sprintf("machine-%d", l.heads), Instance: store.NewID(), Since: time.Now()},
+			Format: 1, Workspace: fmt.Sprintf("acme/widget/dev-%d", i), Lineage: store.NewID(), State: store.Held, TTL: 3600, Renew: 60, Epoch: 7, Generation: 3999,
+			Holder: store.Holder{Host: fmt.Sprintf("machine-%d", i), Instance: store.NewID(), Since: time.Now()},
 		}
 		for n := range 30 { // a head names generations of late: some 8 KB of them
 			h.Recent = append(h.Recent, store.Generation{Number: int64(3970 + n), Nonce: store.NewID(), Time: time.Now(), Replicas: map[string]store.Ref{"workspace": {Manifest: "m/" + store.NewID() + store.NewID()}}})
@@ -94,12 +101,22 @@ func (l *listing) grow(heads int) error {
 		if err != nil {
 			return err
 		}
-		at := filepath.Join(l.s3.Dir, l.s3.Bucket, filepath.FromSlash(store.HeadKey(name)))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, b, 0o644)); err != nil {
-			return err
+		objects := map[string][]byte{store.HeadKey(h.Workspace): b}
+		if digests {
+			name, err := store.DigestName(h.Workspace, h.Digest())
+			if err != nil {
+				return err
+			}
+			objects[store.DigestKey(h.Workspace, name)] = []byte(store.DigestBody)
+		}
+		for key, body := range objects {
+			at := filepath.Join(root, filepath.FromSlash(key))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, body, 0o644)); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return l.serve()
 }
 
 // run runs a program of ours or rclone, which has the remote R.
@@ -126,30 +143,43 @@ func (l *listing) run(name string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
+// The ways to look.
+const (
+	byColtec = "coltec ls"
+	byNames  = "rclone lsf -R"
+	byCopy   = "rclone copy"
+)
+
+// sizes of fleets, and the latencies with which they are looked at.
+var (
+	sizes     = []int{5, 50, 1000}
+	latencies = []time.Duration{0, 30 * time.Millisecond}
+)
+
 // measure lists 5, 50 and 1,000 workspaces, on loopback and with a network's latency.
 func (l *listing) measure() (all []look, err error) {
-	heads := "R:" + l.s3.Bucket + "/.coltec/fleet"
-	for _, n := range []int{5, 50, 1000} {
-		if err := errors.Join(l.grow(n), l.serve()); err != nil {
-			return nil, err
-		}
-		for _, latency := range []time.Duration{0, 30 * time.Millisecond} {
-			l.proxy.Link(latency, 0)
-			for _, by := range []struct {
-				name string
-				do   func() error
-			}{
-				{"coltec ls", func() error { return l.ls(n) }},
-				{"rclone lsf -R", func() error { return l.names(n, heads) }},
-				{"rclone copy, four at a time", func() error { return l.copies(n, heads) }},
-			} {
-				fmt.Fprintf(os.Stderr, "%d heads, %v: %s\n", n, latency, by.name)
-				one, err := l.timed(by.do)
-				if err != nil {
-					return nil, err
+	heads := "R:" + l.bucket + "/.coltec/fleet"
+	for _, n := range sizes {
+		for _, digests := range []bool{true, false} {
+			if err := l.fill(n, digests); err != nil {
+				return nil, err
+			}
+			ways := map[string]func() error{byColtec: func() error { return l.ls(n) }}
+			if digests {
+				ways[byNames] = func() error { return l.names(n, heads) }
+				ways[byCopy] = func() error { return l.copies(n, heads) }
+			}
+			for _, latency := range latencies {
+				l.proxy.Link(latency, 0)
+				for by, do := range ways {
+					fmt.Fprintf(os.Stderr, "%d heads, digests: %v, %v: %s\n", n, digests, latency, by)
+					one, err := l.timed(do)
+					if err != nil {
+						return nil, err
+					}
+					one.Heads, one.Digests, one.Latency, one.By = n, digests, latency, by
+					all = append(all, one)
 				}
-				one.Heads, one.Latency, one.By = n, latency, by.name
-				all = append(all, one)
 			}
 		}
 	}
@@ -209,7 +239,7 @@ func (l *listing) names(n int, heads string) error {
 // copies fetches all heads.
 func (l *listing) copies(n int, heads string) error {
 	to := filepath.Join(l.top, "copy")
-	_, err := l.run("rclone", "copy", "--fast-list", heads, to)
+	_, err := l.run("rclone", "copy", "--fast-list", "--include", "head.json", heads, to)
 	found, globErr := filepath.Glob(filepath.Join(to, "acme/widget/*/head.json"))
 	if err = errors.Join(err, globErr, os.RemoveAll(to)); err == nil && len(found) != n {
 		err = fmt.Errorf("rclone copy has %d of %d heads", len(found), n)
