@@ -273,12 +273,13 @@ one second would be %s requests in a second, and at most %s in one later: above 
 is tried again, as below; who starts a thousand at once spreads that over ten seconds.
 `
 	atOnceNotes = `
-Renewals, walks and looks for garbage (ten minutes after a start, then each hour) are put off by up to a tenth, so that those that began together drift apart. When all start in one second each
-tries what the store makes of conditions, claims its prefix and pushes its tree first.
+Renewals, walks and looks for garbage (ten minutes after a start, then each hour) are put off by up to a tenth, so that those that
+began together drift apart. When all start in one second each tries what the store makes of conditions, claims its prefix and pushes its tree first.
 `
 	throttledNotes = `
-Fifty workspaces for ten minutes, where the store refuses all requests above so many a second (503 SlowDown), of all prefixes
-together. A write of a head or a claim is sent four times, a second apart, then the step is tried again after a second, two, four,
+Fifty workspaces for ten minutes (twenty in the first row), where the store refuses all requests above so many a second (503 SlowDown),
+of all prefixes together: they ask for about eight on average. Below that saves come late, and nothing is lost: once the store took
+requests again, every stop found all in the bucket (` + "`engine.TestFleet`" + `). A write of a head or a claim is sent four times, a second apart, then the step is tried again after a second, two, four,
 up to a minute; a lease outlives two renewals that fail. What a save waits for then is not lost: it goes with the next.
 S3 takes 3,500 requests that write and 5,500 that read in each second, for each prefix that it has split off
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html); R2 takes one write a second to one key, and each
