@@ -196,7 +196,7 @@ type pace struct {
 }
 
 const (
-	paceGap   = 5 * time.Second
+	paceGap   = 3 * time.Second
 	paceEvery = time.Minute
 	paceMost  = 6
 	paceKept  = 2

@@ -163,7 +163,7 @@ func TestHerald(t *testing.T) {
 }
 
 // However much goes back and forth, digests are written six at once and then one a minute, never
-// two within five seconds; what somebody is needed for does not wait behind what is of no
+// two within three seconds; what somebody is needed for does not wait behind what is of no
 // urgency.
 func TestPace(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
