@@ -225,6 +225,10 @@ bench-quick: build ## the same with 1,000 and 10,000 files only, in a few minute
 bench-fork: build ## measure forks: time, requests, and what came by this host
 	@go run ./bench/fork -bin $(BIN)
 
+.PHONY: bench-fleet
+bench-fleet: build ## simulate fifty live workspaces, list a thousand heads, and say what fleets cost, in some minutes
+	@go run ./bench/fleet -bin $(BIN) $${PAGE:+-write $$PAGE} $${FIGURES:+-figures $$FIGURES}
+
 .PHONY: bench-supervisor
 bench-supervisor: build ## measure coltecd beside supervisord, runit and s6 (root; apt-get install supervisor runit s6)
 	@go run ./bench/supervisor -coltecd $(BIN)/coltecd

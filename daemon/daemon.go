@@ -42,6 +42,7 @@ type daemon struct {
 	turns      turns
 	agentHooks agentHooks
 	metrics    metricsPort
+	notifier   *notifier
 
 	rewinding sync.Mutex // held while a rewind is under way
 
@@ -100,6 +101,7 @@ func newDaemon(o Options, lock *control.Lock, from origin) (*daemon, error) {
 		Memory: filepath.Join(lock.Dir(), "units.json"), OnChange: func(supervisor.Change) { d.status.changed() },
 	})
 	d.metrics = metricsPort{look: func() status.Document { return d.Status(context.Background()) }, log: d.log.Logger}
+	d.notifier = d.newNotifier()
 	d.hooks = newHookQueue(d.log.Logger, d.sup.RunHooksWith)
 	d.Answers.Open = d.openPast
 	s.log, s.hooks, s.await, s.changed = d.log.Logger, d.hooks.add, d.sup.RunHooksWith, d.status.changed

@@ -62,6 +62,7 @@ func (d *daemon) ownAttention(fault error) []string {
 		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.log.files.Path(logName)))
 	}
 	list = append(list, d.metrics.attention(d.o.Name)...)
+	list = append(list, d.notifier.attention()...)
 	return append(list, d.log.attention()...)
 }
 

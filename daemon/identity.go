@@ -22,16 +22,21 @@ import (
 // container's own is a number.
 const hostVar = "COLTEC_HOST"
 
+// hostName names this machine to people.
+func (s setting) hostName() string {
+	if name, ok := lookup(s.environ)(hostVar); ok {
+		return name
+	}
+	host, _ := os.Hostname()
+	return host
+}
+
 // holder identifies us to whoever finds our lease: see store.Holder.Same for what that is
 // used for, and gone for what it proves.
 func (s setting) holder() store.Holder {
-	host, _ := os.Hostname()
 	h := store.Holder{
-		Host: host, Container: containerID(), Boot: bootID(), Instance: store.NewID(),
+		Host: s.hostName(), Container: containerID(), Boot: bootID(), Instance: store.NewID(),
 		PID: os.Getpid(), Start: int64(ProcStart(os.Getpid())), Space: space(), Machine: machineID(),
-	}
-	if name, ok := lookup(s.environ)(hostVar); ok {
-		h.Host = name
 	}
 	h.Place, _ = inodeOf(s.folder)
 	h.ID, _ = s.ownID()

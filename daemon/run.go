@@ -104,6 +104,7 @@ func (d *daemon) run(ready func() error) error {
 	go d.watch(life)
 	go d.hooks.run(life)
 	go d.watchAgents(life)
+	go d.notifier.run(life)
 	published := d.publish(life)
 
 	req, fatal := d.awaitEnd(signals)

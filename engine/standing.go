@@ -74,7 +74,7 @@ func (s standing) step(ev event, at instant) (standing, []action) {
 	case evNoLease:
 		return s.refused(ev.err, at)
 	case evAcquired:
-		s.collectAt = at.now.Add(collectAfter)
+		s.collectAt = at.now.Add(at.jitter(collectAfter))
 		return s, []action{actDemote, actSoon}
 	case evUnkept:
 		s.renewAt = at.now.Add(at.delay(max(1, s.leaseFail)))
@@ -87,7 +87,7 @@ func (s standing) step(ev event, at instant) (standing, []action) {
 	case evAskAnew:
 		s.leaseAt, s.leaseFail, s.leaseErr = time.Time{}, 0, nil
 	case evCollect:
-		s.collectAt = at.now.Add(ev.in)
+		s.collectAt = at.now.Add(at.jitter(ev.in))
 	}
 	return s, nil
 }

@@ -19,6 +19,7 @@ const (
 	OnConflict     Point = "on_conflict"
 	OnFailure      Point = "on_failure"
 	OnAgentWaiting Point = "on_agent_waiting"
+	OnAttention    Point = "on_attention"
 )
 
 // points is the list of all points, in the order in which they come, and says when each
@@ -36,6 +37,7 @@ var points = []struct {
 	{OnConflict, "after a conflict was put aside"},
 	{OnFailure, "when a service or a replica fails"},
 	{OnAgentWaiting, "when an agent waits for a person"},
+	{OnAttention, "when something needs attention, and when it does not any more"},
 }
 
 // Points are all points, in the order in which they come.

@@ -17,6 +17,7 @@ func check(s *Spec, ps *problems) {
 	c.persistence()
 	c.units()
 	c.rest()
+	c.webhook()
 	checkPrefixes(s, ps)
 }
 

@@ -41,6 +41,8 @@ type Spec struct {
 	Logs Logs `yaml:"logs"`
 	// Metrics says where a Prometheus may ask how the workspace is.
 	Metrics Metrics `yaml:"metrics"`
+	// Webhook is told of what needs attention.
+	Webhook *Webhook `yaml:"webhook"`
 	// GeneratedAt says when a tool wrote this file. It describes only.
 	GeneratedAt string `yaml:"generated_at"`
 
@@ -571,4 +573,12 @@ type Logs struct {
 type Metrics struct {
 	// Listen is a loopback address with a port, such as 127.0.0.1:9464; nobody listens without it.
 	Listen string `yaml:"listen"`
+}
+
+// Webhook is told of what needs attention, and when it does not any more: a POST of JSON each.
+type Webhook struct {
+	// URL that is posted to: https, or http at a loopback address. It may hold ${VAR}, and is shown nowhere but for its host.
+	URL string `yaml:"url" jsonschema:"required"`
+	// Secret is the name of the variable with the key that signs each, in the header Coltec-Signature. Never the key itself.
+	Secret string `yaml:"secret"`
 }

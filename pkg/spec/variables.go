@@ -50,6 +50,12 @@ func (s *Spec) Variables() []Variable {
 	if s.LoginsTravel() {
 		note(AgeKeyVariable, func(v *Variable) { v.Credential, v.Needed = true, true })
 	}
+	if s.Webhook != nil {
+		_, _, _ = s.Webhook.Expand(func(name string) (string, bool) {
+			note(name, func(v *Variable) { v.Credential, v.Needed = true, true })
+			return "", false
+		})
+	}
 	for _, name := range s.needed() {
 		note(name, func(v *Variable) { v.Needed = true })
 	}
