@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/coltec/coltec/internal/picture"
+	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/status"
+)
+
+// picturesVariable has the pictures of the documents written anew: make pictures.
+const picturesVariable = "COLTEC_PICTURES"
+
+// TestPictures: the pictures of README are what the programs print, in colours, of five
+// workspaces on four machines. What was measured is replaced by fixed numbers (internal/picture),
+// and nothing else is.
+func TestPictures(t *testing.T) {
+	sample.Long(t)
+	w := newWorld(t)
+	train := w.posed("train", "dev-d", nil)
+	train.write("notes.md", "on the way\n")
+	train.start()
+	train.kill9() // its lease runs out while the others are made
+	laptop, desk := w.posedAtWork()
+	free, box := w.posed("laptop", "dev-c", nil), w.posed("box", "dev-e", nil)
+	free.write("notes.md", "done\n")
+	free.once()
+	box.write("run.jsonl", "{\"step\":1}\n{\"step\":")
+	box.start()
+	box.leaves([]string{"stop", "--timeout", "20s"}, "run.jsonl")
+
+	free.trust()
+	var fleet string
+	eventually(t, "the workspace of the machine that was killed is lost", func() error {
+		fleet = free.drawn(coltec, "ls", free.dir, "--wide", "--wait", "20s")
+		if !strings.Contains(fleet, "lost") || !strings.Contains(fleet, "dev-e") {
+			return fmt.Errorf("ls says %s", fleet)
+		}
+		return nil
+	})
+	own := laptop.drawn(coltecd, "status", "--wide")
+	compare(t, "ls.svg", "coltec ls shows five workspaces: where each is, and what it needs", "coltec ls", fleet)
+	compare(t, "status.svg", "coltecd status shows services, replicas, what is only on this machine, and agents", "coltecd status", own)
+	desk.stop()
+	laptop.stop()
+}
+
+// posed is a machine whose folder has a name that people give, with a home of its own.
+func (w *world) posed(host, env string, more map[string]any) *machine {
+	w.t.Helper()
+	m := w.machine(host)
+	dir := filepath.Join(filepath.Dir(m.dir), "widget-"+env)
+	if err := os.Rename(m.dir, dir); err != nil {
+		w.t.Fatal(err)
+	}
+	m.dir = dir
+	m.spec(func(o *specOptions) {
+		o.Env, o.TTL, o.More = env, "10s", more
+		o.Replicas = []replicaSpec{m.replica("workspace", m.dir)}
+		o.Replicas[0].Interval, o.Replicas[0].Watch = 180, true
+		if more != nil {
+			o.Services = []map[string]any{
+				{"name": "web", "command": []string{"sleep", "600"}, "after": []string{"restore"}},
+				{"name": "worker", "command": []string{"sleep", "600"}, "after": []string{"restore"}},
+			}
+		}
+	})
+	return m
+}
+
+// posedAtWork are two machines on which agents have been at work, of which one waits for a person.
+func (w *world) posedAtWork() (laptop, desk *machine) {
+	w.t.Helper()
+	laptop, desk = w.posed("laptop", "dev-a", map[string]any{"agents": []any{"claude", "codex"}}), w.posed("desk", "dev-b", map[string]any{"agents": []any{"claude"}})
+	for i, m := range []*machine{laptop, desk} {
+		m.atHome(".claude/projects/-w/1.jsonl", m.turnLine("user", "")+m.turnLine("assistant", "end_turn"))
+		m.write("README.md", "# widget\n")
+		m.start()
+		m.must("agents", "report", []string{"waits", "working"}[i], "--agent", "claude")
+		m.sync()
+	}
+	laptop.write("events.jsonl", "{\"n\":1}\n{\"n\":")
+	laptop.leaves([]string{"sync"}, "events.jsonl")
+	laptop.await("all is in the status", func(doc status.Document) bool {
+		return len(doc.Agents) > 0 && len(doc.Replicas) == 2 && len(doc.Replicas[0].OnlyHere)+len(doc.Replicas[1].OnlyHere) > 0
+	})
+	return laptop, desk
+}
+
+// drawn is what a program prints at a terminal that has colours, settled.
+func (m *machine) drawn(program string, args ...string) string {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	words := append([]string{program}, args...)
+	for i := range words {
+		words[i] = "'" + words[i] + "'"
+	}
+	cmd := exec.CommandContext(ctx, "script", "-qec", strings.Join(words, " "), "/dev/null")
+	cmd.Dir = m.dir
+	for name, value := range m.env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	// A docker that has no containers, so that it is the same whatever this machine has.
+	none := m.t.TempDir()
+	if err := os.WriteFile(filepath.Join(none, "docker"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, "PATH="+none+":"+os.Getenv("PATH"), "TERM=xterm-256color")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if ctx.Err() != nil || out.Len() == 0 {
+		m.t.Fatalf("%q: %v\n%s", words, err, &out)
+	}
+	return picture.Settle(out.String(), picture.Rule{What: regexp.MustCompile(`coltecd \(?devel\S*|coltecd v?\d\S*`), By: "coltecd dev"})
+}
+
+// compare holds a picture of docs/pictures to what it should be, or writes it.
+func compare(t *testing.T, name, title, command, output string) {
+	t.Helper()
+	path := filepath.Join("..", "docs", "pictures", name)
+	want := picture.SVG(title, command, output)
+	if os.Getenv(picturesVariable) != "" {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("docs/pictures/%s is not what is printed (%v): make pictures\n%s", name, err, output)
+	}
+}
