@@ -62,6 +62,12 @@ func (w *world) posed(host, env string, more map[string]any) *machine {
 		w.t.Fatal(err)
 	}
 	m.dir = dir
+	if more != nil { // a home that travels, beside the folder
+		m.env["HOME"] = filepath.Join(filepath.Dir(dir), "home")
+		if err := os.Mkdir(m.env["HOME"], 0o750); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	m.spec(func(o *specOptions) {
 		o.Env, o.TTL, o.More = env, "10s", more
 		o.Replicas = []replicaSpec{m.replica("workspace", m.dir)}
