@@ -198,7 +198,7 @@ func (s *site) resolve(p *page, to string) (string, error) {
 	if other := s.pages[name]; other != nil {
 		return relative(p.out, other.out) + anchor, nil
 	}
-	if len(s.lists[name]) > 0 {
+	if name == decisions && len(s.lists[name]) > 0 {
 		return relative(p.out, name+"/index.html") + anchor, nil
 	}
 	body, err := fs.ReadFile(s.repo, name)
