@@ -30,12 +30,16 @@ func (r *release) built(p platform, name string) string {
 	return filepath.Join(r.work, p.String(), name)
 }
 
-// programs are those of containers.
+// usual are the programs of containers that every workspace needs.
+var usual = []string{"coltecd", "rclone"}
+
+// programs are those of containers. tailscaled is published, and in no archive: it is as large as
+// the rest together, and few need it.
 func (r *release) programs() []string {
 	if r.tailscale {
-		return []string{"coltecd", "rclone", "tailscaled"}
+		return append(slices.Clone(usual), "tailscaled")
 	}
-	return []string{"coltecd", "rclone"}
+	return usual
 }
 
 // inside builds what runs in containers, and publishes each program under the name that the
