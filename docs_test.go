@@ -166,3 +166,56 @@ func TestReadmeMakesFive(t *testing.T) {
 		t.Errorf("it made %q", made)
 	}
 }
+
+// TestDocComparison: what README and docs/comparison.md say beside other tools can be checked: each
+// cell about another one, or about what Coltec has, leads somewhere, and each test that is named is
+// there.
+func TestDocComparison(t *testing.T) {
+	all := pages(t)
+	linked := regexp.MustCompile(`\]\([^)\s]+\)`)
+	rows := tableRows(all["README.md"], "| | where it runs |")
+	if len(rows) < 10 {
+		t.Fatalf("README compares %d", len(rows))
+	}
+	for _, row := range rows[1:] { // the first is ours
+		if links := len(linked.FindAllString(strings.Join(row, " "), -1)); links < 2 || !linked.MatchString(row[0]) {
+			t.Errorf("nothing says where this can be checked: %q", row)
+		}
+	}
+	named := regexp.MustCompile("`(e2e(?:/[a-z]+)?)\\.(Test\\w+)`")
+	rows = tableRows(all["docs/comparison.md"], "| Coltec | elsewhere | check it |")
+	if len(rows) < 10 {
+		t.Fatalf("the page has %d rows", len(rows))
+	}
+	for _, row := range rows {
+		tests := named.FindAllStringSubmatch(row[2], -1)
+		if len(tests) == 0 {
+			t.Errorf("no test holds %q", row[0])
+		}
+		for _, m := range tests {
+			hasTest(t, "docs/comparison.md", m[1], m[2])
+		}
+		if row[1] != "" && !linked.MatchString(row[1]) {
+			t.Errorf("nothing says where this can be checked: %q", row[1])
+		}
+	}
+}
+
+// tableRows are the rows of the table below a head, by cells.
+func tableRows(text, head string) (rows [][]string) {
+	_, text, _ = strings.Cut(text, "\n"+head)
+	for i, line := range strings.Split(text, "\n")[1:] {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		if i == 0 { // the rule below the head
+			continue
+		}
+		var cells []string
+		for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
+			cells = append(cells, strings.TrimSpace(cell))
+		}
+		rows = append(rows, cells)
+	}
+	return rows
+}
