@@ -167,9 +167,20 @@ func TestReadmeMakesFive(t *testing.T) {
 	}
 }
 
+// namedTest is how a page names a test: its folder and its name.
+var namedTest = regexp.MustCompile("`((?:e2e|engine|daemon|supervisor|hooks|pkg/|cmd/|internal/|tools/)[a-z0-9/]*)\\.((?:Test|Fuzz)\\w+)`")
+
+// TestDocTests: each test that a page names is there.
+func TestDocTests(t *testing.T) {
+	for page, text := range pages(t) {
+		for _, m := range namedTest.FindAllStringSubmatch(text, -1) {
+			hasTest(t, page, m[1], m[2])
+		}
+	}
+}
+
 // TestDocComparison: what README and docs/comparison.md say beside other tools can be checked: each
-// cell about another one, or about what Coltec has, leads somewhere, and each test that is named is
-// there.
+// row about another one leads somewhere, and each about what Coltec has names a test.
 func TestDocComparison(t *testing.T) {
 	all := pages(t)
 	linked := regexp.MustCompile(`\]\([^)\s]+\)`)
@@ -182,18 +193,13 @@ func TestDocComparison(t *testing.T) {
 			t.Errorf("nothing says where this can be checked: %q", row)
 		}
 	}
-	named := regexp.MustCompile("`(e2e(?:/[a-z]+)?)\\.(Test\\w+)`")
 	rows = tableRows(all["docs/comparison.md"], "| Coltec | elsewhere | check it |")
 	if len(rows) < 10 {
 		t.Fatalf("the page has %d rows", len(rows))
 	}
 	for _, row := range rows {
-		tests := named.FindAllStringSubmatch(row[2], -1)
-		if len(tests) == 0 {
+		if !namedTest.MatchString(row[2]) {
 			t.Errorf("no test holds %q", row[0])
-		}
-		for _, m := range tests {
-			hasTest(t, "docs/comparison.md", m[1], m[2])
 		}
 		if row[1] != "" && !linked.MatchString(row[1]) {
 			t.Errorf("nothing says where this can be checked: %q", row[1])
