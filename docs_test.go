@@ -1,6 +1,7 @@
 package coltec
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -134,6 +135,50 @@ func hasTest(t *testing.T, page, dir, name string) {
 		}
 	}
 	t.Errorf("%s: there is no test %s in %s", page, name, dir)
+}
+
+// unsaid are variables that no page names, with the reason.
+var unsaid = map[string]string{
+	"COLTEC_UNIT": "marks the processes of a unit for who comes after a killed coltecd; nobody sets or reads it else",
+}
+
+// TestDocVariables: each variable of ours that a program reads or sets is on a page.
+func TestDocVariables(t *testing.T) {
+	var all strings.Builder
+	for _, text := range pages(t) {
+		all.WriteString(text)
+	}
+	quoted := regexp.MustCompile(`"(COLTEC_[A-Z0-9_]*[A-Z0-9])"`)
+	found := map[string]bool{}
+	for _, top := range []string{"cmd", "daemon", "engine", "hooks", "internal/remote", "internal/cmdline", "pkg", "supervisor"} {
+		err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			for _, m := range quoted.FindAllStringSubmatch(string(text), -1) {
+				if found[m[1]] || strings.HasPrefix(m[1], "COLTEC_TEST_") { // those are for tests of the program
+					continue
+				}
+				found[m[1]] = true
+				if named := regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(all.String()); named == (unsaid[m[1]] != "") {
+					t.Errorf("%s: %s is on a page: %v", name, m[1], named)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range unsaid {
+		if !found[name] {
+			t.Errorf("nothing has %s any more: its line can go", name)
+		}
+	}
+	if len(found) < 20 {
+		t.Errorf("only %d variables were found", len(found))
+	}
 }
 
 // TestReadmeMakesFive runs what README says of five workspaces.

@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coltec/coltec/features"
 )
 
 // TestSpecDoc holds docs/spec.md to the schema. Run it with -update to write the page anew.
@@ -55,7 +58,36 @@ func specDoc(root *node) string {
 		fieldTable(&b, root, def)
 		next = append(next[:1:1], append(reached(root, def), next[1:]...)...)
 	}
+	featureOptions(&b)
 	return b.String()
+}
+
+// featureOptions are those of the dev container Feature, by its own description.
+func featureOptions(b *strings.Builder) {
+	var feature struct {
+		Options map[string]struct {
+			Type        string
+			Default     any
+			Enum        []string
+			Description string
+		}
+	}
+	text, err := fs.ReadFile(features.FS(), "devcontainer-feature.json")
+	if err == nil {
+		err = json.Unmarshal(text, &feature)
+	}
+	if err != nil {
+		panic(err) // it is in the program
+	}
+	b.WriteString("\n## Options of the Feature\n\nOf `\"./coltec\": {}` in a devcontainer.json.\n\n| option | value | meaning |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(feature.Options)) {
+		o := feature.Options[name]
+		value := o.Type
+		if len(o.Enum) > 0 {
+			value = "`" + strings.Join(o.Enum, "`, `") + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s Default: `%v`. |\n", name, value, o.Description, o.Default)
+	}
 }
 
 // reached are the mappings that the fields of one lead to.
