@@ -50,7 +50,7 @@ func SVG(title, command, output string) []byte {
 	fmt.Fprintf(&b, "<rect class=\"ground\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n", w, h)
 	for i, line := range lines {
 		if n := Width(line); n > 0 {
-			fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" textLength=\"%.1f\" lengthAdjust=\"spacingAndGlyphs\">%s</text>\n",
+			fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" textLength=\"%.1f\" lengthAdjust=\"spacingAndGlyphs\" xml:space=\"preserve\">%s</text>\n",
 				margin, margin+lineHeight*i+15, float64(n)*cellWidth, spans(line))
 		}
 	}

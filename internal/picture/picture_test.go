@@ -25,10 +25,9 @@ func TestSVG(t *testing.T) {
 		}
 		if e, ok := token.(xml.StartElement); ok && e.Name.Local == "text" {
 			var text struct {
-				Y     string   `xml:"y,attr"`
-				Long  string   `xml:"textLength,attr"`
-				Inner string   `xml:",innerxml"`
-				Spans []string `xml:"tspan"`
+				Y     string `xml:"y,attr"`
+				Long  string `xml:"textLength,attr"`
+				Inner string `xml:",innerxml"`
 			}
 			if err := dec.DecodeElement(&text, &e); err != nil {
 				t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 var (
 	hrefs   = regexp.MustCompile(`<[a-z]+ [^>]*?(?:href|src)="([^"]*)"`)
 	anchors = regexp.MustCompile(`<[a-z0-9]+ [^>]*?id="([^"]*)"`)
-	foreign = regexp.MustCompile(`(?i)<(?:script|iframe|object|embed|form)\b|<[a-z]+ [^>]*\son[a-z]+=|<(?:img|link) [^>]*(?:href|src)="(?:[a-z]+:)?//`)
+	foreign = regexp.MustCompile(`(?i)<(?:script|iframe|object|embed|form)\b|<[a-z]+(?:\s[^>]*)?\son[a-z]+=|<(?:img|link) [^>]*(?:href|src)="(?:[a-z]+:)?//`)
 )
 
 // check holds the site to itself: each link leads to a file and an anchor that are there, each
