@@ -18,7 +18,7 @@ var measured = []Rule{
 	{regexp.MustCompile(`\b\d+ req\b`), "12 req"},
 	{regexp.MustCompile(`\b\d+ requests and\b`), "12 requests and"},
 	{regexp.MustCompile(`\babout \d+ requests a month\b`), "about 45000 requests a month"},
-	{regexp.MustCompile(`\b(?:\d+d|\d+h\d\dm|\d+h|\d+m\d\ds|\d+m|\d+s)\b`), "4s"},
+	{regexp.MustCompile(`(^|[\s(])(?:\d+d|\d+h\d\dm|\d+h|\d+m\d\ds|\d+m|\d+s)\b`), "${1}4s"},
 	{regexp.MustCompile(`\b\d\d:\d\d\b`), "12:03"},
 }
 

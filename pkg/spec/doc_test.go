@@ -86,7 +86,11 @@ func featureOptions(b *strings.Builder) {
 		if len(o.Enum) > 0 {
 			value = "`" + strings.Join(o.Enum, "`, `") + "`"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s Default: `%v`. |\n", name, value, o.Description, o.Default)
+		text := o.Description
+		if o.Default != "" {
+			text += fmt.Sprintf(" Default: `%v`.", o.Default)
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, value, cell.Replace(text))
 	}
 }
 
@@ -140,17 +144,20 @@ func fieldTable(b *strings.Builder, root, n *node) {
 		if p.Default != nil {
 			text += fmt.Sprintf(" Default: `%v`.", p.Default)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", name, kind(root, p), strings.ReplaceAll(text, "|", "\\|"))
+		fmt.Fprintf(b, "| %s | %s | %s |\n", name, valueOf(root, p), cell.Replace(text))
 	}
 }
 
-// kind says in words what a value may be.
-func kind(root, n *node) string {
+// cell has a text as Markdown takes it in a table.
+var cell = strings.NewReplacer("|", `\|`, "<", `\<`)
+
+// valueOf says in words what a value may be.
+func valueOf(root, n *node) string {
 	switch {
 	case n.Ref != "":
 		name := strings.TrimPrefix(n.Ref, "#/$defs/")
 		if def := root.Defs[name]; len(def.Properties) == 0 {
-			return kind(root, def)
+			return valueOf(root, def)
 		}
 		return "[" + name + "](#" + strings.ToLower(name) + ")"
 	case len(n.Enum) > 0:
@@ -162,13 +169,13 @@ func kind(root, n *node) string {
 	case len(n.OneOf) > 0:
 		var words []string
 		for _, one := range n.OneOf {
-			words = append(words, kind(root, one))
+			words = append(words, valueOf(root, one))
 		}
 		return strings.Join(slices.Compact(words), " or ")
 	case n.Type == "array" && n.Items != nil:
-		return "list of " + kind(root, n.Items)
+		return "list of " + valueOf(root, n.Items)
 	case n.Type == "object" && n.values() != nil:
-		return "mapping of names to " + kind(root, n.values())
+		return "mapping of names to " + valueOf(root, n.values())
 	case strings.HasPrefix(n.Pattern, "^([0-9.]+(ms|s|"):
 		return "time (`90s`)"
 	case strings.HasSuffix(n.Pattern, "[bB]?$"):
