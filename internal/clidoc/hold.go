@@ -23,6 +23,9 @@ func Hold(t *testing.T, app *cli.App, root string) {
 			t.Fatal(err)
 		}
 		for _, file := range files {
+			if filepath.Base(file) == "troubleshooting.md" {
+				continue // made of what the programs say, with calls that are wrong in it
+			}
 			text, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

@@ -100,6 +100,9 @@ func TestSettle(t *testing.T) {
 	if got := Settle("at desk-7f3a", Rule{regexp.MustCompile(`desk-\w+`), "desk"}); got != "at desk" {
 		t.Errorf("a rule of one's own: %q", got)
 	}
+	if got := Fit(Settle("stopped at 2031-12-13T14:15:16Z with what is only there\nb\n"), 33); got != "stopped at 2026-01-02T03:04:05Z …\nb\n" {
+		t.Errorf("fitted: %q", got)
+	}
 	if got := Settle("3 changes are not in the bucket"); got != "3 changes are not in the bucket" {
 		t.Errorf("what is no measure is changed: %q", got)
 	}

@@ -3,6 +3,8 @@ package picture
 import (
 	"regexp"
 	"strings"
+
+	"github.com/mattn/go-runewidth"
 )
 
 // Rule replaces what differs from run to run.
@@ -13,6 +15,7 @@ type Rule struct {
 
 // measured are those of every run: times, sizes, counts of requests, process ids.
 var measured = []Rule{
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-01-02T03:04:05Z"},
 	{regexp.MustCompile(`\bpid \d+`), "pid 4100"},
 	{regexp.MustCompile(`\b\d+(?:\.\d+)? (?:B|KiB|MiB)\b`), "3.0 KiB"},
 	{regexp.MustCompile(`\b\d+ req\b`), "12 req"},
@@ -41,6 +44,18 @@ func Settle(text string, more ...Rule) string {
 			align(lines[i:end])
 		}
 		i = end + 1
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Fit shortens what is longer than a terminal of so many columns, as our programs shorten the last
+// column of a table.
+func Fit(text string, columns int) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if Width(line) > columns && !painted.MatchString(line) {
+			lines[i] = runewidth.Truncate(line, columns, "…")
+		}
 	}
 	return strings.Join(lines, "\n")
 }
