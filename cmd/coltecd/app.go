@@ -28,7 +28,7 @@ var variables = []struct{ name, text string }{
 	{"COLTEC_NET_*", "the tailnet, see docs/tailnet.md"},
 	{"COLTEC_TAILSCALE_AUTH_KEY", "the key that joins the tailnet; else TAILSCALE_AUTH_KEY, TS_AUTHKEY"},
 	{"NO_COLOR", "set: no colour in status"},
-	{"XDG_RUNTIME_DIR", "where the socket is made (in coltec/); else in /tmp/coltec-<uid>"},
+	{"XDG_RUNTIME_DIR", "where the socket is made (in coltec/); else in /tmp/coltec-UID"},
 }
 
 // newApp is the command line.
