@@ -119,17 +119,8 @@ var frame = template.Must(template.New("page").Parse(`<!doctype html>
 <link rel="stylesheet" href="{{.Style}}">
 </head>
 <body>
-<a class="skip" href="#main">To the text</a>
-<nav aria-label="Pages">
-<details open>
-<summary>Coltec</summary>
-{{range .Groups}}<p>{{.Title}}</p>
-<ul>
-{{range .Entries}}<li><a href="{{.Href}}"{{if .Here}} aria-current="page"{{end}}>{{.Title}}</a></li>
-{{end}}</ul>
-{{end}}</details>
-</nav>
-<main id="main">
+<a class="to-pages" href="#all-pages">All pages</a>
+<main>
 {{if .Contents}}<details class="contents">
 <summary>On this page</summary>
 <ul>
@@ -138,6 +129,12 @@ var frame = template.Must(template.New("page").Parse(`<!doctype html>
 </details>
 {{end}}{{.Body}}<footer><p>Made of <code>{{.Source}}</code> by <code>make site</code>.</p></footer>
 </main>
+<nav id="all-pages" aria-label="All pages">
+{{range .Groups}}<p>{{.Title}}</p>
+<ul>
+{{range .Entries}}<li><a href="{{.Href}}"{{if .Here}} aria-current="page"{{end}}>{{.Title}}</a></li>
+{{end}}</ul>
+{{end}}</nav>
 </body>
 </html>
 `))

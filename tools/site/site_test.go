@@ -100,7 +100,7 @@ func TestWrong(t *testing.T) {
 	}
 	for what, change := range map[string]func(map[string][]byte){
 		"no way leads":   func(f map[string][]byte) { f["alone.html"] = []byte("x") },
-		"given twice":    func(f map[string][]byte) { f[index] = append(f[index], `<p id="main">`...) },
+		"given twice":    func(f map[string][]byte) { f[index] = append(f[index], `<p id="all-pages">`...) },
 		"it has <script": func(f map[string][]byte) { f[index] = append(f[index], `<script>`...) },
 		"onclick=":       func(f map[string][]byte) { f[index] = append(f[index], `<p onclick="x">`...) },
 	} {
