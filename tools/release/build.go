@@ -33,8 +33,8 @@ func (r *release) built(p platform, name string) string {
 // usual are the programs of containers that every workspace needs.
 var usual = []string{"coltecd", "rclone"}
 
-// programs are those of containers. tailscaled is published, and in no archive: it is as large as
-// the rest together, and few need it.
+// programs are those of containers. tailscaled is published, and in no archive: it adds a third to
+// one, and few need it.
 func (r *release) programs() []string {
 	if r.tailscale {
 		return append(slices.Clone(usual), "tailscaled")

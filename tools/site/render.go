@@ -205,6 +205,9 @@ func (s *site) resolve(p *page, to string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("its link to %s leads nowhere: %w", to, err)
 	}
+	if path.Ext(name) == ".go" {
+		name += ".txt" // a browser shows it, and go does not take it for a package of ours
+	}
 	s.files[name] = body
 	return relative(p.out, name) + anchor, nil
 }

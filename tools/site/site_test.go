@@ -43,10 +43,11 @@ func TestRepository(t *testing.T) {
 func little(more map[string]string) fstest.MapFS {
 	files := fstest.MapFS{}
 	for name, text := range map[string]string{
-		"README.md":           "# One\n\n## To *be* had: `x`\n\n[two](docs/two.md#a-b), [file](LICENSE), [all](docs/decisions/), [out](https://example.org)\n",
+		"README.md":           "# One\n\n## To *be* had: `x`\n\n[two](docs/two.md#a-b), [file](LICENSE), [code](a/x.go), [all](docs/decisions/), [out](https://example.org)\n",
 		"docs/two.md":         "# Two\n\n<!-- a comment -->\n\n## A & b?\n\n## A b\n\n[back](../README.md#to-be-had-x)\n\n| a | b |\n|---|---|\n| c | `d` |\n",
 		"docs/decisions/1.md": "# First\n",
 		"LICENSE":             "free\n",
+		"a/x.go":              "package x\n",
 	} {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
@@ -61,7 +62,7 @@ func TestLittle(t *testing.T) {
 	if err = errors.Join(append(check(files), err)...); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"LICENSE", "docs/decisions/1.html", "docs/decisions/index.html", "docs/two.html", "index.html", "style.css"}
+	want := []string{"LICENSE", "a/x.go.txt", "docs/decisions/1.html", "docs/decisions/index.html", "docs/two.html", "index.html", "style.css"}
 	if got := slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
 		t.Errorf("files %q", got)
 	}
