@@ -148,7 +148,7 @@ func TestTailscaleIsApart(t *testing.T) {
 	dir := t.TempDir()
 	p := platform{"linux", "amd64"}
 	r := &release{version: "v4.5.6", root: "../..", work: filepath.Join(dir, "work"), out: filepath.Join(dir, "out"), only: []platform{p}, tailscale: true, time: time.Unix(1700000000, 0).UTC()}
-	for _, name := range []string{"coltec", "coltecd", "rclone", "tailscaled"} {
+	for _, name := range append([]string{"coltec"}, r.programs()...) {
 		makeFile(t, r.built(p, name), name)
 	}
 	for _, name := range []string{"coltec", "coltecd"} {
