@@ -30,7 +30,7 @@ func TestPictures(t *testing.T) {
 	train.write("notes.md", "on the way\n")
 	train.start()
 	train.kill9() // its lease runs out while the others are made
-	laptop, desk := w.posedAtWork()
+	laptop, desk := w.posedAtWork("laptop", "dev-a", status.AgentDone), w.posedAtWork("desk", "dev-b", status.AgentWaits)
 	free, box := w.posed("laptop", "dev-c", nil), w.posed("box", "dev-e", nil)
 	free.write("notes.md", "done\n")
 	free.once()
@@ -46,20 +46,22 @@ func TestPictures(t *testing.T) {
 	var fleet string
 	eventually(t, "the workspace of the machine that was killed is lost", func() error {
 		fleet = free.drawn(coltec, "ls", free.dir, "--wide", "--wait", "20s")
-		if !strings.Contains(fleet, "lost") || !strings.Contains(fleet, "dev-e") {
+		told := !strings.Contains(fleet, "AGENTS") || strings.Contains(fleet, "claude waits for you")
+		if !strings.Contains(fleet, "lost") || !strings.Contains(fleet, "dev-e") || !told {
 			return fmt.Errorf("ls says %s", fleet)
 		}
 		return nil
 	})
-	own := laptop.drawn(coltecd, "status", "--wide")
+	own := desk.drawn(coltecd, "status", "--wide")
 	compare(t, "ls.svg", "coltec ls shows five workspaces: where each is, and what it needs", "coltec ls", fleet)
-	compare(t, "status.svg", "coltecd status shows services, replicas, and what agents did", "coltecd status", own)
+	compare(t, "status.svg", "coltecd status shows services, replicas, and what an agent does", "coltecd status", own)
 	desk.stop()
 	laptop.stop()
 }
 
-// posed is a machine whose folder has a name that people give, with a home of its own.
-func (w *world) posed(host, env string, more map[string]any) *machine {
+// posed is a machine whose folder has a name that people give; with a change of its spec it has a
+// home beside that.
+func (w *world) posed(host, env string, change func(*machine, *specOptions)) *machine {
 	w.t.Helper()
 	m := w.machine(host)
 	dir := filepath.Join(filepath.Dir(m.dir), "widget-"+env)
@@ -67,45 +69,58 @@ func (w *world) posed(host, env string, more map[string]any) *machine {
 		w.t.Fatal(err)
 	}
 	m.dir = dir
-	if more != nil { // a home that travels, beside the folder
+	if change != nil {
 		m.env["HOME"] = filepath.Join(filepath.Dir(dir), "home")
 		if err := os.Mkdir(m.env["HOME"], 0o750); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	m.spec(func(o *specOptions) {
-		o.Env, o.TTL, o.Renew, o.More = env, "600s", "100s", more // a machine that is busy keeps it
+		o.Env, o.TTL, o.Renew = env, "600s", "100s" // a machine that is busy keeps it
 		if host == "train" {
 			o.TTL, o.Renew = "10s", "4s"
 		}
 		o.Replicas = []replicaSpec{m.replica("workspace", m.dir)}
 		o.Replicas[0].Interval, o.Replicas[0].Watch = 180, true
-		if more != nil {
-			o.Services = []map[string]any{
-				{"name": "web", "command": []string{"sleep", "600"}, "after": []string{"restore"}},
-				{"name": "worker", "command": []string{"sleep", "600"}, "after": []string{"restore"}},
-			}
+		if change != nil {
+			change(m, o)
 		}
 	})
 	return m
 }
 
-// posedAtWork are two machines on which agents have been at work, of which one waits for a person.
-func (w *world) posedAtWork() (laptop, desk *machine) {
-	w.t.Helper()
-	laptop, desk = w.posed("laptop", "dev-a", map[string]any{"agents": []any{"claude", "codex"}}), w.posed("desk", "dev-b", map[string]any{"agents": []any{"claude"}})
-	for i, m := range []*machine{laptop, desk} {
-		m.atHome(".claude/projects/-w/1.jsonl", m.turnLine("user", "")+m.turnLine("assistant", "end_turn"))
-		m.write("README.md", "# widget\n")
-		m.start()
-		m.must("agents", "report", []string{"waits", "working"}[i], "--agent", "claude")
-		m.sync()
+// standIn is a program of an agent's name that does nothing: what an agent does is told by its
+// name and its conversation.
+func (m *machine) standIn(name string) string {
+	m.t.Helper()
+	path := filepath.Join(filepath.Dir(m.dir), name)
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nsleep \"$1\"\n"), 0o755); err != nil {
+		m.t.Fatal(err)
 	}
-	laptop.await("all is in the status", func(doc status.Document) bool {
-		behind := slices.ContainsFunc(doc.Replicas, func(r status.Replica) bool { return r.State != status.ReplicaSynced || r.Pending > 0 })
-		return len(doc.Agents) > 0 && len(doc.Replicas) == 2 && !behind
+	return path
+}
+
+// posedAtWork is a machine on which an agent has ended its turn, and runs still, or does not: it
+// waits for a person, or is done. Both stay so.
+func (w *world) posedAtWork(host, env string, state status.AgentState) *machine {
+	w.t.Helper()
+	m := w.posed(host, env, func(m *machine, o *specOptions) {
+		o.More = map[string]any{"agents": []any{"claude"}}
+		after := []string{"restore"}
+		o.Services = []map[string]any{{"name": "web", "command": []string{"sleep", "600"}, "after": after}}
+		if state == status.AgentWaits {
+			o.Services = append(o.Services, map[string]any{"name": "claude", "command": []string{m.standIn("claude"), "600"}, "dir": m.dir, "after": after})
+		}
 	})
-	return laptop, desk
+	m.atHome(".claude/projects/-w/1.jsonl", m.turnLine("user", "")+m.turnLine("assistant", "end_turn"))
+	m.write("README.md", "# widget\n")
+	m.start()
+	m.sync()
+	m.await("all is in the status", func(doc status.Document) bool {
+		behind := slices.ContainsFunc(doc.Replicas, func(r status.Replica) bool { return r.State != status.ReplicaSynced || r.Pending > 0 })
+		return len(doc.Agents) > 0 && doc.Agents[0].State == state && len(doc.Replicas) == 2 && !behind
+	})
+	return m
 }
 
 // drawn is what a program prints at a terminal that has colours, settled.
