@@ -117,6 +117,7 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 	@cd tools/tailnet && CGO_ENABLED=0 go vet $$(../../scripts/build-tailscale.sh --flags) ./... && go mod tidy -diff
 	@go mod tidy -diff
 	@$(MAKE) -s docs-check
+	@cd tools/site && go vet ./... && go mod tidy -diff && go test ./...
 	@cd tools/check && go vet ./... && go mod tidy -diff && go test ./... && go run . $(if $(RELEASE),-release)
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh features/coltec/*.sh .ci/run; else echo "shellcheck: not installed, scripts not checked (apt-get install shellcheck)"; [ -z "$$CI" ]; fi
 	@echo "check: ok"
@@ -124,6 +125,19 @@ check: ## formatting, vet, modules, shell scripts; advisories, licences, staticc
 .PHONY: docs-check
 docs-check: ## links, headings and ways between pages; each block of bash has its test; flags and fields are documented
 	@go test $(LINKED) . ./cmd/coltec ./cmd/coltecd ./pkg/spec -run 'Doc|Schema'
+
+.PHONY: pictures
+pictures: build ## draw the pictures of README anew, from a real run on loopback (half a minute)
+	@mkdir -p docs/pictures
+	@COLTEC_PICTURES=1 go test $(LINKED) -count=1 -timeout 5m -run 'TestPictures$$' ./e2e
+
+.PHONY: pictures-check
+pictures-check: build ## hold the pictures to what the programs print; make e2e does it too
+	@go test $(LINKED) -count=1 -timeout 5m -run 'TestPictures$$' ./e2e
+
+.PHONY: site
+site: ## render the documents as a site that needs no server and no scripts, into dist/site/
+	@go run -C tools/site . -root $(CURDIR) -out $(CURDIR)/dist/site
 
 .PHONY: e2e-tailnet
 e2e-tailnet: tailscale ## nodes join a tailnet on loopback: real tailscale, faults included (root: kernel mode too)
@@ -241,7 +255,7 @@ soak-supervisor: build ## fifty crashing services for a minute: memory, CPU and 
 generate: ## write generated documents and schemas anew
 	@go generate ./...
 	@go run -C tools/check . -write
-	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/toolbox ./pkg/metrics ./pkg/plan ./pkg/scaffold -run "Doc|CLI|States|Golden" -update >/dev/null
+	@go test ./supervisor ./cmd/coltecd ./cmd/coltec ./pkg/control ./pkg/toolbox ./pkg/metrics ./pkg/plan ./pkg/scaffold ./pkg/spec -run "Doc|CLI|States|Golden" -update >/dev/null
 	@echo "generate: done; git diff shows what changed"
 
 .PHONY: figures

@@ -96,6 +96,7 @@ var lower = map[string]string{
 	"internal/gentest":        "pkg/store pkg/store/storetest pkg/tree",
 	"internal/gittest":        "",
 	"internal/modeltest":      "",
+	"internal/picture":        "",
 	"internal/sample":         "",
 	"internal/s3test":         "internal/sample pkg/hint",
 	"bench/internal/proc":     "",

@@ -1,6 +1,7 @@
 package coltec
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -136,6 +137,50 @@ func hasTest(t *testing.T, page, dir, name string) {
 	t.Errorf("%s: there is no test %s in %s", page, name, dir)
 }
 
+// unsaid are variables that no page names, with the reason.
+var unsaid = map[string]string{
+	"COLTEC_UNIT": "marks the processes of a unit for who comes after a killed coltecd; nobody sets or reads it else",
+}
+
+// TestDocVariables: each variable of ours that a program reads or sets is on a page.
+func TestDocVariables(t *testing.T) {
+	var all strings.Builder
+	for _, text := range pages(t) {
+		all.WriteString(text)
+	}
+	quoted := regexp.MustCompile(`"(COLTEC_[A-Z0-9_]*[A-Z0-9])"`)
+	found := map[string]bool{}
+	for _, top := range []string{"cmd", "daemon", "engine", "hooks", "internal/remote", "internal/cmdline", "pkg", "supervisor"} {
+		err := filepath.WalkDir(top, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			for _, m := range quoted.FindAllStringSubmatch(string(text), -1) {
+				if found[m[1]] || strings.HasPrefix(m[1], "COLTEC_TEST_") { // those are for tests of the program
+					continue
+				}
+				found[m[1]] = true
+				if named := regexp.MustCompile(`\b` + m[1] + `\b`).MatchString(all.String()); named == (unsaid[m[1]] != "") {
+					t.Errorf("%s: %s is on a page: %v", name, m[1], named)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range unsaid {
+		if !found[name] {
+			t.Errorf("nothing has %s any more: its line can go", name)
+		}
+	}
+	if len(found) < 20 {
+		t.Errorf("only %d variables were found", len(found))
+	}
+}
+
 // TestReadmeMakesFive runs what README says of five workspaces.
 func TestReadmeMakesFive(t *testing.T) {
 	sample.Long(t)
@@ -165,4 +210,63 @@ func TestReadmeMakesFive(t *testing.T) {
 	if len(made) != 5 {
 		t.Errorf("it made %q", made)
 	}
+}
+
+// namedTest is how a page names a test: its folder and its name.
+var namedTest = regexp.MustCompile("`((?:e2e|engine|daemon|supervisor|hooks|pkg/|cmd/|internal/|tools/)[a-z0-9/]*)\\.((?:Test|Fuzz)\\w+)`")
+
+// TestDocTests: each test that a page names is there.
+func TestDocTests(t *testing.T) {
+	for page, text := range pages(t) {
+		for _, m := range namedTest.FindAllStringSubmatch(text, -1) {
+			hasTest(t, page, m[1], m[2])
+		}
+	}
+}
+
+// TestDocComparison: what README and docs/comparison.md say beside other tools can be checked: each
+// row about another one leads somewhere, and each about what Coltec has names a test.
+func TestDocComparison(t *testing.T) {
+	all := pages(t)
+	linked := regexp.MustCompile(`\]\([^)\s]+\)`)
+	rows := tableRows(all["README.md"], "| | where it runs |")
+	if len(rows) < 10 {
+		t.Fatalf("README compares %d", len(rows))
+	}
+	for _, row := range rows[1:] { // the first is ours
+		if links := len(linked.FindAllString(strings.Join(row, " "), -1)); links < 2 || !linked.MatchString(row[0]) {
+			t.Errorf("nothing says where this can be checked: %q", row)
+		}
+	}
+	rows = tableRows(all["docs/comparison.md"], "| Coltec | elsewhere | check it |")
+	if len(rows) < 10 {
+		t.Fatalf("the page has %d rows", len(rows))
+	}
+	for _, row := range rows {
+		if !namedTest.MatchString(row[2]) {
+			t.Errorf("no test holds %q", row[0])
+		}
+		if row[1] != "" && !linked.MatchString(row[1]) {
+			t.Errorf("nothing says where this can be checked: %q", row[1])
+		}
+	}
+}
+
+// tableRows are the rows of the table below a head, by cells.
+func tableRows(text, head string) (rows [][]string) {
+	_, text, _ = strings.Cut(text, "\n"+head)
+	for i, line := range strings.Split(text, "\n")[1:] {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		if i == 0 { // the rule below the head
+			continue
+		}
+		var cells []string
+		for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
+			cells = append(cells, strings.TrimSpace(cell))
+		}
+		rows = append(rows, cells)
+	}
+	return rows
 }

@@ -5,6 +5,9 @@
 #   sh install.sh [--prefix DIR] [--from DIR|URL] [--dry-run]
 #   sh install.sh --uninstall [--prefix DIR]
 #
+# TAILSCALE=1 installs the release's tailscaled beside them, for workspaces that join a tailnet; a
+# later install keeps it, unless TAILSCALE=0 is set.
+#
 # PREFIX/lib/coltec gets the programs, PREFIX/bin links to them. PREFIX is /usr/local for root,
 # else ~/.local. Nothing else is changed, nothing is sent anywhere, and no shell is set up.
 # Needs a POSIX shell, tar, gzip, sha256sum or shasum, and curl or wget (none with --from DIR).
@@ -71,6 +74,41 @@ ours() {
 	[ ! -e "$1" ] && [ ! -L "$1" ]
 }
 
+# wanted FILE: its checksum in this release, or nothing.
+wanted() { echo "$checksums" | awk -v name="$1" '$2 == name { print $1 }'; }
+
+# get FILE TO: a file of the release, or the end.
+get() {
+	say "gets $1 from $from"
+	fetch "$from" "$1" "$2" || fail "cannot get $from/$1"
+	got=$(sha256 "$2")
+	[ "$got" = "$(wanted "$1")" ] || fail "$from/$1 is not what was released: SHA-256 $got, not $(wanted "$1")" "nothing was installed"
+	say "verified: SHA-256 $got"
+}
+
+# choose: whether tailscaled is installed, too.
+choose() {
+	case ${TAILSCALE-} in
+	1 | true) tailscale=1 ;;
+	0 | false) tailscale='' ;;
+	'')
+		tailscale=''
+		for file in "$prefix/lib/coltec/tailscaled" "$prefix/lib/coltec"/linux-*/tailscaled; do
+			if [ -f "$file" ]; then tailscale=1; fi
+		done
+		;;
+	*) fail "TAILSCALE is \"$TAILSCALE\"" "1 or 0" ;;
+	esac
+	# Containers are Linux: a host of another system has the programs of both architectures for them.
+	arches=$arch
+	[ "$os" = linux ] || arches="amd64 arm64"
+	for a in $arches; do
+		if [ -n "$tailscale" ] && [ -z "$(wanted "tailscaled-linux-$a")" ]; then
+			fail "$version has no tailscaled for $a" "set TAILSCALE=0 to install the rest; docs/tailnet.md says where else tailscale may come from"
+		fi
+	done
+}
+
 uninstall() {
 	for name in coltec coltecd coltec-daemon; do
 		if [ -L "$prefix/bin/$name" ] && ours "$prefix/bin/$name"; then
@@ -89,9 +127,9 @@ install() {
 	[ -n "$version" ] || fail "this is the script of no release: it has no checksums" "take install.sh from a release, or run make build"
 	platform
 	name=coltec-$version-$os-$arch
-	want=$(echo "$checksums" | awk -v name="$name.tar.gz" '$2 == name { print $1 }')
-	[ -n "$want" ] || fail "$version has no programs for $os on $arch"
-	say "installs $version for $os on $arch: $prefix/lib/coltec, and links in $prefix/bin"
+	[ -n "$(wanted "$name.tar.gz")" ] || fail "$version has no programs for $os on $arch"
+	choose
+	say "installs $version for $os on $arch${tailscale:+, with tailscaled}: $prefix/lib/coltec, and links in $prefix/bin"
 	for link in coltec coltecd coltec-daemon; do
 		ours "$prefix/bin/$link" || fail "$prefix/bin/$link is something else, and is left alone" "remove it, or say --prefix DIR"
 	done
@@ -106,12 +144,15 @@ install() {
 	umask 022 # what root installs is for all
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
-	say "gets $name.tar.gz from $from"
-	fetch "$from" "$name.tar.gz" "$work/archive" || fail "cannot get $from/$name.tar.gz"
-	got=$(sha256 "$work/archive")
-	[ "$got" = "$want" ] || fail "$from/$name.tar.gz is not what was released: SHA-256 $got, not $want" "nothing was installed"
-	say "verified: SHA-256 $got"
+	get "$name.tar.gz" "$work/archive"
 	gzip -dc <"$work/archive" | tar -xf - -C "$work"
+	for a in ${tailscale:+$arches}; do
+		to=$work/$name
+		[ "$os" = linux ] || to=$to/linux-$a
+		get "tailscaled-linux-$a" "$to/tailscaled"
+		chmod 0755 "$to/tailscaled"
+		ln -s tailscaled "$to/tailscale" # the client is the same program
+	done
 	"$work/$name/coltec" version >/dev/null || fail "coltec does not run on this machine" "nothing was installed"
 
 	# A whole directory takes the place of the one before: programs that run keep theirs.
@@ -149,7 +190,7 @@ main() {
 		--dry-run) dry=1 ;;
 		--uninstall) do=uninstall ;;
 		-h | --help)
-			echo "usage: sh install.sh [--prefix DIR] [--from DIR|URL] [--dry-run] | --uninstall [--prefix DIR]"
+			echo "usage: [TAILSCALE=1] sh install.sh [--prefix DIR] [--from DIR|URL] [--dry-run] | --uninstall [--prefix DIR]"
 			return
 			;;
 		*) fail "unknown option $1" "--prefix, --from, --dry-run, --uninstall" ;;

@@ -4,6 +4,7 @@
 #
 #   scripts/release-check.sh [PLATFORMS]    as linux/amd64,darwin/arm64; all without
 #
+# TAILSCALE=1 makes tailscaled, too.
 # COLD=1 has the second clone compile everything anew, which takes as long again as the first.
 # The first one's release is left in dist/release/VERSION, for make e2e-release.
 set -euo pipefail
@@ -18,7 +19,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 make_in() {
 	git clone -q --no-hardlinks "$root" "$1"
 	(cd "$1" && git checkout -q "$(git -C "$root" rev-parse HEAD)" &&
-		cd tools/release && go run . -version "$version" ${only:+-only "$only"})
+		cd tools/release && go run . -version "$version" ${only:+-only "$only"} ${TAILSCALE:+-tailscale})
 }
 
 (umask 022 && TZ=UTC make_in "$work/a")

@@ -166,3 +166,9 @@ func TestReadmeLoop(t *testing.T) {
 		t.Error(out)
 	}
 }
+
+// TestDocCommands: what the documents tell people to call is there, verbs and flags, and says what
+// it is for.
+func TestDocCommands(t *testing.T) {
+	clidoc.Hold(t, newApp(&program{}), "../..")
+}

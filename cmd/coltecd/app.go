@@ -18,6 +18,7 @@ var variables = []struct{ name, text string }{
 	{"COLTEC_AGE_KEY", "the age key to which logins of agents that travel are encrypted"},
 	{"COLTEC_CONFIG", "the spec, if --config does not name it"},
 	{"COLTEC_DISABLED", "1, true, yes or on: start and run say so and do nothing"},
+	{"COLTEC_HOST", "what other machines are told that this one is called, instead of its host name; coltec up sets it"},
 	{"COLTEC_INTERVAL", "the interval of every replica, in seconds or as a duration (180, 3m)"},
 	{"COLTEC_LOG_DIR", "the log directory, instead of .devcontainer/logs"},
 	{"COLTEC_LOG_FORMAT", "text or json, one object a line: the format of all logs"},
@@ -27,7 +28,7 @@ var variables = []struct{ name, text string }{
 	{"COLTEC_NET_*", "the tailnet, see docs/tailnet.md"},
 	{"COLTEC_TAILSCALE_AUTH_KEY", "the key that joins the tailnet; else TAILSCALE_AUTH_KEY, TS_AUTHKEY"},
 	{"NO_COLOR", "set: no colour in status"},
-	{"XDG_RUNTIME_DIR", "where the socket is made (in coltec/); else in /tmp/coltec-<uid>"},
+	{"XDG_RUNTIME_DIR", "where the socket is made (in coltec/); else in /tmp/coltec-UID"},
 }
 
 // newApp is the command line.

@@ -56,3 +56,9 @@ func TestEveryVerbIsInAFileOfItsName(t *testing.T) {
 		}
 	}
 }
+
+// TestDocCommands: what the documents tell people to call is there, verbs and flags, and says what
+// it is for.
+func TestDocCommands(t *testing.T) {
+	clidoc.Hold(t, newApp(&program{name: "coltecd"}), "../..")
+}

@@ -82,7 +82,11 @@ build() {
 # tailscaled is the client too, under the name tailscale. An image that has both
 # keeps its own when there is none to put in. Without any, the rest is worth having.
 programs="coltecd rclone"
-if [ "${TAILSCALE-}" = true ]; then
+case ${TAILSCALE-} in
+true | 1) tailscale=1 ;;
+*) tailscale='' ;;
+esac
+if [ -n "$tailscale" ]; then
 	if [ "${FROM-}" = source ] || [ -f "$here/bin/$arch/tailscaled" ] || [ -n "$(checksum "${VERSION-}/tailscaled-linux-$arch")" ]; then
 		programs="$programs tailscaled"
 	elif ! command -v tailscale >/dev/null 2>&1 || ! command -v tailscaled >/dev/null 2>&1; then

@@ -153,7 +153,7 @@ func Missing(dirs ...string) error {
 // that joins a tailnet.
 func MissingTailscale(dirs ...string) error {
 	return hint.Wrap(fmt.Errorf("no tailscaled for Linux beside coltecd in %q", dirs),
-		"put it there (make tailscale builds it), or have tailscale and tailscaled in the image")
+		"put it there (TAILSCALE=1 for the release's install.sh, or make tailscale builds it), or have tailscale and tailscaled in the image")
 }
 
 // archOf gives the architecture of a Linux program as Go calls it, or "".

@@ -43,6 +43,8 @@ func TestInstall(t *testing.T) {
 		"nowhere":            {option: "true", says: "no tailscaled beside this Feature in bin/" + runtime.GOARCH},
 		"beside wins":        {option: "true", beside: true, released: "another", want: "tailscaled version 1"},
 		"option left unsaid": {beside: true},
+		"in a Dockerfile":    {option: "1", released: program("tailscaled"), want: "tailscaled version 1"},
+		"and not":            {option: "0", beside: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -29,6 +29,7 @@ type node struct {
 	Enum        []any            `json:"enum"`
 	Pattern     string           `json:"pattern"`
 	Minimum     *float64         `json:"minimum"`
+	Default     any              `json:"default"`
 }
 
 func parseSchema(t *testing.T) *node {

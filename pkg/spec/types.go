@@ -502,7 +502,7 @@ type Hook struct {
 	Command []string `yaml:"command" jsonschema:"required"`
 	// Dir to run in, absolute; the workspace folder by default.
 	Dir string `yaml:"dir"`
-	// Env is added to the environment. Values may hold ${VAR}.
+	// Env is added to the environment, in which COLTEC_HOOK is the hook's point. Values may hold ${VAR}.
 	Env map[string]secret.Value `yaml:"env"`
 	// User to run as; the user of coltecd by default.
 	User string `yaml:"user"`

@@ -65,7 +65,7 @@ func (r *release) members(p platform) []member {
 		if p.os == "linux" && p != q {
 			continue
 		}
-		for _, name := range r.programs() {
+		for _, name := range usual {
 			list = append(list, member{path.Join(folder, name), r.built(q, name), 0o755})
 		}
 	}

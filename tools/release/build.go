@@ -30,13 +30,16 @@ func (r *release) built(p platform, name string) string {
 	return filepath.Join(r.work, p.String(), name)
 }
 
-// programs are those of containers.
+// usual are the programs of containers that every workspace needs.
+var usual = []string{"coltecd", "rclone", "coltec-mcp"}
+
+// programs are those of containers. tailscaled is published, and in no archive: it adds a third to
+// one, and few need it.
 func (r *release) programs() []string {
-	list := []string{"coltecd", "rclone", "coltec-mcp"}
 	if r.tailscale {
-		list = append(list, "tailscaled")
+		return append(slices.Clone(usual), "tailscaled")
 	}
-	return list
+	return usual
 }
 
 // inside builds what runs in containers, and publishes each program under the name that the

@@ -23,7 +23,14 @@ func (r *release) packages(context.Context) error {
 			continue
 		}
 		for _, kind := range []string{"deb", "rpm", "apk"} {
-			if err := r.pack(p, kind); err != nil {
+			contents, err := r.contents(p, kind)
+			if err == nil {
+				err = r.pack(r.info(p, kind, contents), kind)
+			}
+			if err == nil && r.tailscale {
+				err = r.pack(r.tailscaleInfo(p), kind)
+			}
+			if err != nil {
 				return fmt.Errorf("%s for %s: %w", kind, p, err)
 			}
 		}
@@ -31,11 +38,8 @@ func (r *release) packages(context.Context) error {
 	return nil
 }
 
-func (r *release) pack(p platform, kind string) error {
-	contents, err := r.contents(p, kind)
-	if err != nil {
-		return err
-	}
+// info describes the package of the programs.
+func (r *release) info(p platform, kind string, contents files.Contents) *nfpm.Info {
 	info := nfpm.WithDefaults(&nfpm.Info{
 		Name: "coltec", Arch: p.arch, Platform: p.os, Version: r.version, MTime: r.time,
 		Section: "devel", Priority: "optional", Maintainer: "The Coltec authors <coltec@users.noreply.github.com>",
@@ -52,6 +56,33 @@ func (r *release) pack(p platform, kind string) error {
 	if kind == "apk" {
 		info.Recommends = nil // it knows none
 	}
+	return info
+}
+
+// tailscaleInfo describes the package of tailscaled alone, which lies where coltec and coltecd look
+// for it. It needs no version of coltec: what it is built from is pinned by its own.
+func (r *release) tailscaleInfo(p platform) *nfpm.Info {
+	owner := &files.ContentFileInfo{Owner: "root", Group: "root", Mode: 0o755, MTime: r.time}
+	return nfpm.WithDefaults(&nfpm.Info{
+		Name: "coltec-tailscale", Arch: p.arch, Platform: p.os, Version: r.version, MTime: r.time,
+		Section: "devel", Priority: "optional", Maintainer: "The Coltec authors <coltec@users.noreply.github.com>",
+		Vendor: "Coltec", Homepage: "https://github.com/coltec/coltec", License: "BSD-3-Clause",
+		Description: "tailscaled for workspaces of coltec that join a tailnet",
+		Overridables: nfpm.Overridables{
+			Contents: files.Contents{
+				{Source: r.built(p, "tailscaled"), Destination: lib + "tailscaled", FileInfo: owner},
+				{Source: "tailscaled", Destination: lib + "tailscale", Type: files.TypeSymlink, FileInfo: owner},
+				{Source: r.page("licences.txt"), Destination: "/usr/share/doc/coltec-tailscale/licences.txt", FileInfo: &files.ContentFileInfo{Owner: "root", Group: "root", Mode: 0o644, MTime: r.time}},
+			},
+			Depends: []string{"coltec"},
+			Deb:     nfpm.Deb{Compression: "gzip"},
+			RPM:     nfpm.RPM{Compression: "gzip", BuildHost: "coltec", Summary: "tailscaled for workspaces of coltec that join a tailnet"},
+		},
+	})
+}
+
+// pack writes a package.
+func (r *release) pack(info *nfpm.Info, kind string) error {
 	if err := nfpm.PrepareForPackager(info, kind); err != nil {
 		return err
 	}
@@ -75,7 +106,7 @@ func (r *release) contents(p platform, kind string) (files.Contents, error) {
 	link := func(to, target string) {
 		list = append(list, &files.Content{Source: target, Destination: to, Type: files.TypeSymlink, FileInfo: &files.ContentFileInfo{Owner: "root", Group: "root", MTime: r.time}})
 	}
-	for _, name := range append([]string{"coltec"}, r.programs()...) {
+	for _, name := range append([]string{"coltec"}, usual...) {
 		add(lib+name, r.built(p, name), 0o755)
 	}
 	for name, program := range map[string]string{"coltec": "coltec", "coltecd": "coltecd", "coltec-daemon": "coltecd"} {

@@ -34,14 +34,15 @@ func (r *release) texts(context.Context) error {
 	return os.WriteFile(filepath.Join(r.out, "coltec.rb"), []byte(formula), 0o644)
 }
 
-// installer is the script with a release in it: its version, and the checksums of the archives
-// that it can install.
+// installer is the script with a release in it: its version, and the checksums of what it can
+// install: the archives, and tailscaled where the release has it.
 func installer(script, version, url string, sums map[string]string) (string, error) {
 	var list []string
 	for _, p := range platforms {
-		name := "coltec-" + version + "-" + p.String() + ".tar.gz"
-		if sum := sums[name]; sum != "" {
-			list = append(list, sum+"  "+name)
+		for _, name := range []string{"coltec-" + version + "-" + p.String() + ".tar.gz", "tailscaled-" + p.String()} {
+			if sum := sums[name]; sum != "" {
+				list = append(list, sum+"  "+name)
+			}
 		}
 	}
 	for _, x := range [][2]string{{"version=''", "version='" + version + "'"}, {"checksums=''", "checksums='" + strings.Join(list, "\n") + "'"}, {"releases=''", "releases='" + url + "'"}} {
