@@ -17,7 +17,12 @@ func completed(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
 	bin := filepath.Join(home, "bin")
-	if err := os.MkdirAll(filepath.Join(home, "apart", "a-folder"), 0o755); err != nil {
+	for _, folder := range []string{"a-folder", "my folder"} {
+		if err := os.MkdirAll(filepath.Join(home, "apart", folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(home, "apart", "one file.json"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(bin, 0o755); err != nil {
@@ -34,7 +39,7 @@ func completed(t *testing.T) string {
 		}
 	}
 	logs := filepath.Join(home, "ws", "dev-one", logsName)
-	doc := `{"state": "running", "lease": {"generation": 42}, "units": [{"name": "web-server", "kind": "service", "state": "running"}, {"name": "worker", "kind": "service"}], "replicas": [{"name": "workspace", "state": "synced"}]}`
+	doc := `{"state": "running", "lease": {"generation": 42, "checkpoints": ["release.1", "before-lunch"]}, "units": [{"name": "hook:post", "kind": "hook"}, {"name": "web-server", "kind": "service", "state": "running"}, {"name": "worker", "kind": "service"}], "replicas": [{"name": "workspace", "state": "synced"}]}`
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +69,31 @@ var asked = map[string]string{
 	"coltec templates b":                  "base",
 	"coltec new x --fork acme/":           "acme/widget/dev-one acme/widget/try-two",
 	"coltec logs try-two w":               "",
+	"coltec logs -fn 5 dev-one c":         "coltecd",
+	"coltec logs dev-one hook:p":          "hook:post",
+	"coltec logs dev-one hook:":           "hook:post",
+	"coltec export dev-one --at=4":        "--at=42 --at=41 --at=40",
+	"coltec export dev-one --at=":         "--at=before-lunch --at=release.1 --at=42 --at=41 --at=40 --at=39 --at=38 --at=1h --at=1d",
+	"coltec export dev-one --replica=w":   "--replica=workspace",
+	"coltec ls --json=":                   "",
+	"coltec rewind dev-one ":              "before-lunch release.1 42 41 40 39 38 1h 1d",
+	"coltec rewind acme/widget/dev-one r": "release.1",
+	"coltec compare dev-one before-l":     "before-lunch",
+	"coltec compare dev-one release.1 b":  "before-lunch",
+	"coltec checkpoint dev-one b":         "",
+	"coltec checkpoint dev-one --rem":     "--remove",
+	"coltec checkpoint --remove dev-one ": "before-lunch release.1",
+	"coltec fork dev-one@b":               "dev-one@before-lunch",
+	"coltec fork acme/widget/dev-one@":    "acme/widget/dev-one@before-lunch acme/widget/dev-one@release.1 acme/widget/dev-one@42 acme/widget/dev-one@41 acme/widget/dev-one@40 acme/widget/dev-one@39 acme/widget/dev-one@38 acme/widget/dev-one@1h acme/widget/dev-one@1d",
+	"coltec history dev-one ":             "ls show restore",
+	"coltec history dev-one show b":       "before-lunch",
+	"coltec conflicts dev-one t":          "take",
+	"coltec sync dev-one ":                "workspace",
+	"coltec agents cl":                    "claude",
+	"coltec agents lo":                    "logout",
+	"coltec agents logout dev --agent=co": "--agent=codex --agent=copilot",
+	"coltec join try-two --into dev":      "dev-one",
+	"coltec hop acme/widget/d":            "acme/widget/dev-one",
 }
 
 // In the real shells.
@@ -71,18 +101,43 @@ func TestCompletionInBash(t *testing.T) {
 	sample.Long(t)
 	completed(t)
 	for typed, want := range asked {
-		words := strings.Split(typed, " ")
-		script := `source <(coltec completion bash) || exit; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coltec coltec; printf '%s\n' "${COMPREPLY[@]}"`
-		holdCompletions(t, typed, want, exec.Command("bash", append([]string{"-c", script, "bash"}, words...)...))
+		// Bash parts words there, too, and puts what it gets in the place of the last part.
+		words, cut := strings.Fields(bashParts.Replace(typed)), ""
+		last := typed[strings.LastIndexByte(typed, ' ')+1:]
+		if i := strings.LastIndexAny(last, "=:@"); i >= 0 {
+			cut = last[:i+1]
+		} else if last == "" {
+			words = append(words, "")
+		}
+		script := `source <(coltec completion bash) || exit; COMP_LINE=$1 COMP_POINT=${#1} CUT=$2; shift 2; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coltec coltec; for w in "${COMPREPLY[@]}"; do printf '%s\n' "$CUT$w"; done`
+		holdCompletions(t, typed, want, exec.Command("bash", append([]string{"-c", script, "bash", typed, cut}, words...)...))
 	}
 }
+
+// bashParts parts a command line as bash does.
+var bashParts = strings.NewReplacer("=", " = ", ":", " : ", "@", " @ ")
 
 func TestCompletionInFish(t *testing.T) {
 	sample.Long(t)
 	completed(t)
 	for typed, want := range asked {
-		holdCompletions(t, typed, want, exec.Command("fish", "--no-config", "-c", "coltec completion fish | source; complete --do-complete $argv[1] | string split -f1 \\t", typed))
+		holdCompletions(t, typed, want, inFish(typed))
 	}
+	for typed, want := range map[string]string{ // what a shell has to quote, as it is typed
+		`coltec up my\ f`:                  `my\ folder/`,
+		`coltec up "my f`:                  `my\ folder/`,
+		`coltec trust --config=one\ f`:     `--config=one\ file.json`,
+		`coltec join x --into=my\ f`:       `--into=my\ folder/`,
+		`coltec export "dev-one" --at=4`:   "--at=42 --at=41 --at=40",
+		`coltec logs ~/ws/dev-one web`:     "web-server",
+		`coltec logs '../ws/dev-one' hook`: "hook:post",
+	} {
+		holdCompletions(t, typed, want, inFish(typed))
+	}
+}
+
+func inFish(typed string) *exec.Cmd {
+	return exec.Command("fish", "--no-config", "-c", "coltec completion fish | source; complete --do-complete $argv[1] | string split -f1 \\t", typed)
 }
 
 func holdCompletions(t *testing.T, typed, want string, cmd *exec.Cmd) {
@@ -140,6 +195,44 @@ func TestCompletionAtATerminal(t *testing.T) {
 				x.types(typed, want)
 			})
 		}
+	}
+}
+
+// What is typed at a terminal, with quotes of all kinds, and what a program gets of it after the
+// tab key.
+func TestCompletionOfWhatIsQuoted(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	t.Setenv("TERM", "dumb")
+	for name, argv := range map[string][]string{"bash": {"bash", "--norc", "--noprofile", "-i"}, "zsh": {"zsh", "-f", "-i"}} {
+		begin := map[string]string{
+			"bash": "bind 'set bell-style none'; source <(coltec completion bash); complete -F _coltec show",
+			"zsh":  "autoload -U compinit && compinit -u -D; source <(coltec completion zsh); compdef _coltec show",
+		}[name]
+		x := onTerminal(t, argv[0], argv[1:]...)
+		x.types(begin+`; show() { for w; do printf '<%s>' "${w%/}"; done; echo; }; echo rea''dy`+"\r", "ready")
+		for typed, want := range map[string]string{
+			`show up my\ fo`:                          "<up><my folder>",
+			`show up "my fo`:                          "<up><my folder>",
+			`show up 'my fo`:                          "<up><my folder>",
+			`show join x --into=my\ fo`:               "<join><x><--into=my folder>",
+			`show trust --config=one\ fi`:             "<trust><--config=one file.json>",
+			`show trust --config="one fi`:             "<trust><--config=one file.json>",
+			`show logs dev-one hook:p`:                "<logs><dev-one><hook:post>",
+			`show logs "dev-one" hoo`:                 "<logs><dev-one><hook:post>",
+			`show export dev-one --replica=wo`:        "<export><dev-one><--replica=workspace>",
+			`show export dev-one --replica wo`:        "<export><dev-one><--replica><workspace>",
+			`show fork acme/widget/dev-one@bef`:       "<fork><acme/widget/dev-one@before-lunch>",
+			`show rewind ~/ws/dev-one bef`:            "/ws/dev-one><before-lunch>",
+			`show checkpoint dev-one --remove bef`:    "<checkpoint><dev-one><--remove><before-lunch>",
+			`show new x --template=ba`:                "<new><x><--template=base>",
+			`show agents logout dev-one --agent=cla`:  "<agents><logout><dev-one><--agent=claude>",
+			`show logs "../ws/dev-one" --lines=5 web`: "<logs><../ws/dev-one><--lines=5><web-server>",
+		} {
+			x.types(typed+"\t\r", want)
+		}
+		_ = x.cmd.Process.Kill()
+		_ = x.cmd.Wait()
 	}
 }
 

@@ -4,14 +4,15 @@
 _FUNCTION() {
 	local -a lines list
 	local line kind word
-	lines=("${(@f)$(command PROGRAM __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}")
-	kind=$lines[1]
+	lines=("${(@f)$(command PROGRAM __complete "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}")
+	kind=${lines[1]%%$'\t'*}
 	shift lines
 	for line in $lines; do
-		word=${line%%$'\t'*}
+		word=${${line%%$'\t'*}//\\/\\\\}
 		list+=("${word//:/\\:}:${line#*$'\t'}")
 	done
 	(( $#list )) && _describe -t words PROGRAM list
+	[[ $kind == words ]] || [[ $PREFIX != -*=* ]] || compset -P '[^=]##='
 	case $kind in
 	files) _files ;;
 	folders) _files -/ ;;
