@@ -30,13 +30,13 @@ func TestInspectFormat(t *testing.T) {
 		var out strings.Builder
 		err := format.Execute(&out, map[string]any{
 			"Id": "c0ffee", "Created": "2026", "State": map[string]any{"Running": true, "Status": "running"},
-			"Config": map[string]any{"Labels": map[string]string{LabelFolder: "/w"}, "Env": env}, "Mounts": []Mount{},
+			"Config": map[string]any{"Labels": map[string]string{LabelFolder: "/w"}, "Env": env}, "Mounts": []Mount{}, "HostConfig": map[string]any{"Tmpfs": map[string]string{"/t": ""}},
 		})
 		var c Container
 		if err == nil {
 			err = json.Unmarshal([]byte(out.String()), &c)
 		}
-		if err != nil || c.Switch() != want || c.Folder() != "/w" || !c.Running || strings.Contains(out.String(), "secret") {
+		if err != nil || c.Switch() != want || c.Folder() != "/w" || !c.Running || len(c.Tmpfs) != 1 || strings.Contains(out.String(), "secret") {
 			t.Errorf("%v: %v: %q\n%s", env, err, c.Switch(), out.String())
 		}
 	}

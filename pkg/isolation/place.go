@@ -26,8 +26,8 @@ func (c Container) PlaceOf(folder, top string) string {
 	source, target := top, "/workspaces/"+filepath.Base(top)
 	if c.FolderMount != nil {
 		said := strings.NewReplacer("${localWorkspaceFolder}", folder, "${localWorkspaceFolderBasename}", filepath.Base(folder))
-		_, source, target = parseMount(*c.FolderMount) // first: there may be commas in the folder's path
-		source, target = said.Replace(source), said.Replace(target)
+		m := parseMount(*c.FolderMount) // first: there may be commas in the folder's path
+		source, target = said.Replace(m.Source), said.Replace(m.Target)
 	}
 	rel, err := filepath.Rel(source, folder)
 	if err != nil || !filepath.IsAbs(source) || !filepath.IsLocal(rel) {
@@ -69,8 +69,8 @@ func Misplaced(w Workspace) []Finding {
 
 // mounts reports whether something is mounted at a path, or above it.
 func (c Container) mounts(at string) bool {
-	for _, target := range c.Targets {
-		if path.IsAbs(target) && path.Clean(target) != "/" && inside(at, path.Clean(target)) {
+	for _, m := range c.Mounts {
+		if m.Service == "" && path.IsAbs(m.Target) && path.Clean(m.Target) != "/" && inside(at, path.Clean(m.Target)) {
 			return true
 		}
 	}
