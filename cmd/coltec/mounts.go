@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"path/filepath"
+	"path"
 	"regexp"
 	"slices"
 
@@ -37,11 +37,11 @@ func unkept(w *workspace, ct *devcontainer.Container, doc status.Document) []iso
 		mounts = slices.DeleteFunc(mounts, func(m isolation.Mount) bool { return m.Service == "" })
 		mounts = append(mountsOf(*ct), mounts...)
 	}
-	known := *w.spec // where homes are, coltecd knows
+	known := *w.spec // where homes are, and the folder, coltecd knows
 	known.Persistence.Sync = slices.Clone(known.Persistence.Sync)
 	for i, y := range known.Persistence.Sync {
 		for _, r := range doc.Replicas {
-			if y.InHome && r.Name == y.Name && filepath.IsAbs(r.Path) {
+			if r.Name == y.Name && path.IsAbs(r.Path) {
 				known.Persistence.Sync[i].Path = r.Path
 			}
 		}

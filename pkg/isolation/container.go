@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/coltec/coltec/pkg/jsonc"
+	"github.com/coltec/coltec/pkg/spec"
 )
 
 // ReadContainer reads devcontainer.json, comments and all.
@@ -31,6 +32,7 @@ func ReadContainer(src []byte) (Container, error) {
 		return c, err
 	}
 	c.early(b)
+	c.standsFor(b)
 	c.Folder, c.FolderMount, c.Compose = raw.Folder, raw.Mount, raw.Compose != nil
 	for _, m := range raw.Mounts {
 		c.mount(m)
@@ -65,6 +67,16 @@ func ReadContainer(src []byte) (Container, error) {
 		c.publish(fmt.Sprint(v))
 	}
 	return c, nil
+}
+
+// standsFor notes which path of the spec the folder is, by the variable that coltecd goes by.
+func (c *Container) standsFor(text []byte) {
+	var e struct {
+		Env map[string]string `json:"containerEnv"`
+	}
+	if json.Unmarshal(text, &e) == nil { // of another form: said by the dev container CLI
+		c.StandsFor = e.Env[spec.PlaceVar]
+	}
 }
 
 // publish notes [address:]host:container, or a number that is both.

@@ -46,6 +46,7 @@ type Container struct {
 	FolderMount *string // workspaceMount; nil: not given
 	Compose     bool    // what is mounted is in another file
 	Mounts      []Mount // beside that; of Compose, where its files were read
+	StandsFor   string  // the path at which the spec has the folder, where that is another; "": it is not said
 
 	Early []string // keys of the commands of a first start that run before the restore
 }

@@ -69,7 +69,7 @@ var editors = []string{".vscode-server", ".vscode-server-insiders", ".vscode-rem
 // below a replica's path and excluded there, what is read only, and what persistence.unkept
 // names is meant so; so it is where the workspace keeps nothing at all.
 func Unkept(w Workspace, mounts []Mount) (found []Finding) {
-	replicas := w.Spec.Replicas()
+	replicas := w.replicas()
 	if len(replicas) == 0 {
 		return nil
 	}

@@ -39,6 +39,7 @@ func TestUnkept(t *testing.T) {
 		"the home, of which agents are": {folder + ", " + home, "", `{"mounts": ["source=h,target=/home/vscode,type=volume"]}`, ""},
 		"a part of the home":            {folder + ", " + home, "", `{"mounts": ["source=a,target=/home/vscode/.cache,type=volume", "source=b,target=/root/.claude/projects,type=volume", "source=c,target=/home/me/.config/x,type=volume"]}`, "/home/vscode/.cache is a volume that nothing keeps: a{name: cache, path: ~/.cache}"},
 		"at the host's variable":        {folder, "", `{"mounts": ["source=x,target=${localEnv:T}/x,type=volume"]}`, ""},
+		"in a folder that stands for the spec's": {`{name: workspace, path: /w, remote_path: w}`, "", `{"containerEnv": {"COLTEC_PLACE": "/w"}, "mounts": ["source=x,target=/workspace/x,type=volume"]}`, ""},
 		"where nothing is kept":         {"", "enabled: false", `{"mounts": ["source=pg,target=/data,type=volume"]}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

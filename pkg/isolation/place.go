@@ -46,7 +46,7 @@ func (c Container) PlaceOf(folder, top string) string {
 func Misplaced(w Workspace) []Finding {
 	var names []string
 	var first string
-	for _, y := range w.Spec.Replicas() {
+	for _, y := range w.replicas() {
 		at := path.Clean(y.Path)
 		switch {
 		case w.Place == "", inside(w.Place, at):
@@ -65,6 +65,21 @@ func Misplaced(w Workspace) []Finding {
 	return []Finding{{"misplaced", Error, []string{w.Folder},
 		fmt.Sprintf("the folder is at %s in the container, and nothing is there for %s: nothing of the project would be saved", w.Place, strings.Join(names, ", ")),
 		fmt.Sprintf(`put "workspaceFolder": %q and "workspaceMount": "source=${localWorkspaceFolder},target=%s,type=bind" into devcontainer.json, or set path: %s in the spec`, first, first, w.Place)}}
+}
+
+// replicas are those of the spec, at the paths where they are in the container.
+func (w Workspace) replicas() []spec.Sync {
+	list := w.Spec.Replicas()
+	from := path.Clean(w.Container.StandsFor)
+	if !path.IsAbs(from) || from == "/" || w.Place == "" {
+		return list
+	}
+	for i := range list {
+		if at := path.Clean(list[i].Path); inside(at, from) {
+			list[i].Path = path.Join(w.Place, strings.TrimPrefix(at, from))
+		}
+	}
+	return list
 }
 
 // mounts reports whether something is mounted at a path, or above it.
