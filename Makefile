@@ -46,10 +46,17 @@ release: ## make a release: VERSION=v1.2.3, ONLY=linux/amd64,… for a part, TAI
 release-check: ## make a release twice, from two clones in different folders: the same bytes (ONLY=linux/amd64 for a part)
 	@scripts/release-check.sh $(ONLY)
 
+# The version of a release that is only tried, where nobody says one: that of git is none.
+TRIED = $(if $(filter file,$(origin VERSION)),v1.2.3,$(VERSION))
+
 .PHONY: e2e-release
 e2e-release: build ## what release-check made: installed on Debian and busybox, published to a registry, brought up by one line
-	@test -e dist/release/v1.2.3/checksums.txt || $(MAKE) release-check ONLY=linux/$$(go env GOARCH)
-	@COLTEC_E2E_RELEASE=$(CURDIR)/dist/release/v1.2.3 scripts/e2e-devcontainer.sh -v -run TestRelease
+	@test -e dist/release/$(TRIED)/checksums.txt || VERSION=$(TRIED) $(MAKE) release-check ONLY=linux/$$(go env GOARCH)
+	@COLTEC_E2E_RELEASE=$(CURDIR)/dist/release/$(TRIED) scripts/e2e-devcontainer.sh -v -run TestRelease
+
+.PHONY: release-soak
+release-soak: build ## all that a release is held to, on all platforms: twice the same, installed, published, read (VERSION=v1.2.3; half an hour)
+	@VERSION=$(TRIED) scripts/release-soak.sh
 
 .PHONY: man
 man: build ## write the manual pages into dist/man/, for man -l or MANPATH
