@@ -27,7 +27,7 @@ command -v npm >/dev/null || skip "there is no npm to install the dev container 
 # publishes, and readers of its packages.
 missing=
 for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd \
-	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap \
+	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap rootlesskit:rootlesskit \
 	docker-registry:docker-registry rpm2cpio:rpm2cpio cpio:cpio; do
 	command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
