@@ -236,6 +236,27 @@ func TestCompletionOfWhatIsQuoted(t *testing.T) {
 	}
 }
 
+// A package puts the script into a folder of fpath, where zsh reads it at the first tab: that
+// one completed nothing.
+func TestCompletionInstalledForZsh(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	t.Setenv("TERM", "dumb")
+	script, err := exec.Command("coltec", "completion", "zsh").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := t.TempDir()
+	if err := os.WriteFile(filepath.Join(functions, "_coltec"), script, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x := onTerminal(t, "zsh", "-f", "-i")
+	defer func() { _ = x.cmd.Process.Kill(); _ = x.cmd.Wait() }()
+	x.types("fpath=("+functions+" $fpath); autoload -U compinit && compinit -u -D; echo rea''dy\r", "ready")
+	x.types("coltec templ\t\r", "QUESTION")
+	x.types("coltec check try-t\t\r", "1 workspaces: valid")
+}
+
 // types writes to the terminal, and waits for words.
 func (x *terminal) types(text, want string) {
 	x.t.Helper()

@@ -18,4 +18,8 @@ _FUNCTION() {
 	folders) _files -/ ;;
 	esac
 }
-compdef _FUNCTION PROGRAM
+if [[ ${funcstack[1]} == _FUNCTION ]]; then
+	_FUNCTION "$@" # the first call of a file in fpath
+else
+	compdef _FUNCTION PROGRAM
+fi
