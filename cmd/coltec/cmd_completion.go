@@ -30,9 +30,9 @@ func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind)
 		}
 		return p.workspaceWords(false), cmdline.Folders
 	case "UNIT":
-		return unitWords(p.lastStatus(at.Given)), cmdline.Words
+		return p.unitWords(at.Given), cmdline.Words
 	case "REPLICA":
-		return replicaWords(p.lastStatus(at.Given)), cmdline.Words
+		return p.replicaWords(at.Given), cmdline.Words
 	case "A", "B":
 		return p.momentsOf(at.Given), cmdline.Words
 	case "GENERATION":
@@ -67,7 +67,7 @@ func (p *program) valuesFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind
 	case at.Flag == "at":
 		return p.momentsOf(at.Given), cmdline.Words
 	case at.Flag == "replica":
-		return replicaWords(p.lastStatus(at.Given)), cmdline.Words
+		return p.replicaWords(at.Given), cmdline.Words
 	case at.Flag == "agent":
 		return agentWords(), cmdline.Words
 	case at.Flag == "fork":
@@ -141,9 +141,9 @@ func (v environment) workspaceWords(wholeOnly bool) (list []cmdline.Candidate) {
 	return list
 }
 
-// lastStatus is what coltecd wrote last of the workspace that the arguments before name, or
-// of the one here; an empty document where there is none.
-func (v environment) lastStatus(given []string) (doc status.Document) {
+// named is the workspace that the arguments before name, or the one here, with what its
+// coltecd wrote last; nil and an empty document where there is none.
+func (v environment) named(given []string) (w *workspace, doc status.Document) {
 	name := ""
 	if len(given) > 0 {
 		name = given[0]
@@ -151,28 +151,53 @@ func (v environment) lastStatus(given []string) (doc status.Document) {
 	if rest, below := strings.CutPrefix(name, "~/"); below { // which the shell replaces later
 		name = filepath.Join(v.env("HOME"), rest)
 	}
-	folder := ""
-	if w, err := open(name); err == nil {
-		folder = w.folder
-	} else if found := matching(name, v.folders(), false); len(found) == 1 {
-		folder = found[0].folder
+	w, err := open(name)
+	if err != nil {
+		found := matching(name, v.folders(), false)
+		if len(found) != 1 {
+			return nil, doc
+		}
+		if w, err = open(found[0].folder); err != nil {
+			return nil, doc
+		}
 	}
-	if folder != "" {
-		doc, _, _ = readStatus(folder) // without one there is nothing to offer
-	}
+	doc, _, _ = readStatus(w.folder) // without one there is nothing to offer
+	return w, doc
+}
+
+func (v environment) lastStatus(given []string) status.Document {
+	_, doc := v.named(given)
 	return doc
 }
 
-func unitWords(doc status.Document) (list []cmdline.Candidate) {
+// unitWords are the units that ran last, or else the services of the spec.
+func (v environment) unitWords(given []string) (list []cmdline.Candidate) {
+	w, doc := v.named(given)
 	for _, u := range doc.Units {
 		list = append(list, cmdline.Candidate{Word: u.Name, Text: u.Kind + ", " + u.State})
+	}
+	if w != nil && len(list) == 0 {
+		for _, s := range w.spec.Services {
+			list = append(list, cmdline.Candidate{Word: s.Name, Text: "service"})
+		}
 	}
 	return append(list, cmdline.Candidate{Word: "coltecd", Text: "of coltecd itself"})
 }
 
-func replicaWords(doc status.Document) (list []cmdline.Candidate) {
-	for _, r := range doc.Replicas {
-		list = append(list, cmdline.Candidate{Word: r.Name, Text: string(r.State)})
+// replicaWords are the replicas of the spec.
+func (v environment) replicaWords(given []string) (list []cmdline.Candidate) {
+	w, doc := v.named(given)
+	if w == nil {
+		return nil
+	}
+	for _, y := range w.spec.Replicas() {
+		text := "replica of " + y.Path
+		for _, r := range doc.Replicas {
+			if r.Name == y.Name {
+				text = string(r.State)
+			}
+		}
+		list = append(list, cmdline.Candidate{Word: y.Name, Text: text})
 	}
 	return list
 }

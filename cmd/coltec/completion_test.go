@@ -34,8 +34,21 @@ func completed(t *testing.T) string {
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("PATH", bin+":/usr/bin:/bin") // without a docker: it is not asked
 	for _, env := range []string{"dev-one", "try-two"} {
-		if out, err := exec.Command(coltec, "new", filepath.Join(home, "ws", env), "--data", "org=acme", "--data", "project=widget", "--data", "env="+env, "--data", "persistence_enabled=false").CombinedOutput(); err != nil {
+		if out, err := exec.Command(coltec, "new", filepath.Join(home, "ws", env), "--data", "org=acme", "--data", "project=widget", "--data", "env="+env).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for env, more := range map[string]string{
+		"dev-one": "services: [{name: never-ran, command: [x]}]\n",
+		"try-two": "services: [{name: queue, command: [x]}]\n",
+	} {
+		file := filepath.Join(home, "ws", env, specName)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, append(text, more...), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 	logs := filepath.Join(home, "ws", "dev-one", logsName)
@@ -69,6 +82,7 @@ var asked = map[string]string{
 	"coltec templates b":                  "base",
 	"coltec new x --fork acme/":           "acme/widget/dev-one acme/widget/try-two",
 	"coltec logs try-two w":               "",
+	"coltec logs try-two q":               "queue",
 	"coltec logs -fn 5 dev-one c":         "coltecd",
 	"coltec logs dev-one hook:p":          "hook:post",
 	"coltec logs dev-one hook:":           "hook:post",
