@@ -2,9 +2,11 @@ package main
 
 import (
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,54 +116,68 @@ var asked = map[string]string{
 func TestCompletionInBash(t *testing.T) {
 	sample.Long(t)
 	completed(t)
-	for typed, want := range asked {
-		// Bash parts words there, too, and puts what it gets in the place of the last part.
-		words, cut := strings.Fields(bashParts.Replace(typed)), ""
-		last := typed[strings.LastIndexByte(typed, ' ')+1:]
-		if i := strings.LastIndexAny(last, "=:@"); i >= 0 {
-			cut = last[:i+1]
-		} else if last == "" {
-			words = append(words, "")
-		}
-		script := `source <(coltec completion bash) || exit; COMP_LINE=$1 COMP_POINT=${#1} CUT=$2; shift 2; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coltec coltec; for w in "${COMPREPLY[@]}"; do printf '%s\n' "$CUT$w"; done`
-		holdCompletions(t, typed, want, exec.Command("bash", append([]string{"-c", script, "bash", typed, cut}, words...)...))
-	}
+	// Bash parts words there, too, and puts what it gets in the place of the last part.
+	const script = `source <(coltec completion bash) || exit
+for COMP_LINE; do
+	echo "= $COMP_LINE"
+	COMP_POINT=${#COMP_LINE} parted=$COMP_LINE
+	for c in = : @; do parted=${parted//$c/ $c }; done
+	read -ra COMP_WORDS <<<"$parted"
+	[[ $COMP_LINE != *" " ]] || COMP_WORDS+=("")
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_coltec coltec
+	last=${COMP_LINE##* } cut=
+	[[ $last != *[=:@]* ]] || cut=${last%"${last##*[=:@]}"}
+	for w in "${COMPREPLY[@]}"; do printf '%s\n' "${cut%@}$w"; done
+done`
+	holdCompletions(t, asked, "bash", "-c", script, "bash")
 }
-
-// bashParts parts a command line as bash does.
-var bashParts = strings.NewReplacer("=", " = ", ":", " : ", "@", " @ ")
 
 func TestCompletionInFish(t *testing.T) {
 	sample.Long(t)
 	completed(t)
-	for typed, want := range asked {
-		holdCompletions(t, typed, want, inFish(typed))
-	}
-	for typed, want := range map[string]string{ // what a shell has to quote, as it is typed
-		`coltec up my\ f`:                  `my\ folder/`,
-		`coltec up "my f`:                  `my\ folder/`,
-		`coltec trust --config=one\ f`:     `--config=one\ file.json`,
-		`coltec join x --into=my\ f`:       `--into=my\ folder/`,
+	all := maps.Clone(asked)
+	maps.Copy(all, map[string]string{ // with quotes
+		`coltec up my\ f`:                  `my folder/`,
+		`coltec up "my f`:                  `my folder/`,
+		`coltec trust --config=one\ f`:     `--config=one file.json`,
+		`coltec join x --into=my\ f`:       `--into=my folder/`,
 		`coltec export "dev-one" --at=4`:   "--at=42 --at=41 --at=40",
 		`coltec logs ~/ws/dev-one web`:     "web-server",
 		`coltec logs '../ws/dev-one' hook`: "hook:post",
-	} {
-		holdCompletions(t, typed, want, inFish(typed))
-	}
+	})
+	holdCompletions(t, all, "fish", "--no-config", "-c", `coltec completion fish | source
+for line in $argv
+	echo "= $line"
+	complete --do-complete $line | string replace -r '\t.*' ''
+end
+true`)
 }
 
-func inFish(typed string) *exec.Cmd {
-	return exec.Command("fish", "--no-config", "-c", "coltec completion fish | source; complete --do-complete $argv[1] | string split -f1 \\t", typed)
-}
-
-func holdCompletions(t *testing.T, typed, want string, cmd *exec.Cmd) {
+// holdCompletions has a shell answer all questions, and prints them with a line before each.
+func holdCompletions(t *testing.T, asked map[string]string, argv ...string) {
 	t.Helper()
+	lines := slices.Sorted(maps.Keys(asked))
+	cmd := exec.Command(argv[0], append(argv[1:], lines...)...)
 	out, err := cmd.CombinedOutput()
-	if exit := cmd.ProcessState; exit == nil || err != nil && len(out) > 0 {
-		t.Fatalf("%s: %v\n%s", typed, err, out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	if got := strings.Join(strings.Fields(string(out)), " "); got != want && !sameWords(got, want) {
-		t.Errorf("%s: %q, want %q", typed, got, want)
+	got := map[string][]string{}
+	at := ""
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		if typed, is := strings.CutPrefix(line, "= "); is {
+			at, got[typed] = typed, nil
+			continue
+		}
+		got[at] = append(got[at], strings.Fields(line)...)
+	}
+	for _, line := range lines {
+		words, is := got[line]
+		if have := strings.Join(words, " "); !is || !sameWords(have, asked[line]) {
+			t.Errorf("%s: %q, want %q", line, have, asked[line])
+		}
 	}
 }
 
@@ -227,8 +243,6 @@ func TestCompletionOfWhatIsQuoted(t *testing.T) {
 		x.types(begin+`; show() { for w; do printf '<%s>' "${w%/}"; done; echo; }; echo rea''dy`+"\r", "ready")
 		for typed, want := range map[string]string{
 			`show up my\ fo`:                          "<up><my folder>",
-			`show up "my fo`:                          "<up><my folder>",
-			`show up 'my fo`:                          "<up><my folder>",
 			`show join x --into=my\ fo`:               "<join><x><--into=my folder>",
 			`show trust --config=one\ fi`:             "<trust><--config=one file.json>",
 			`show trust --config="one fi`:             "<trust><--config=one file.json>",
@@ -244,6 +258,10 @@ func TestCompletionOfWhatIsQuoted(t *testing.T) {
 			`show logs "../ws/dev-one" --lines=5 web`: "<logs><../ws/dev-one><--lines=5><web-server>",
 		} {
 			x.types(typed+"\t\r", want)
+		}
+		for _, quote := range []string{`"`, `'`} {
+			end := map[string]string{"bash": "\r", "zsh": quote + "\r"}[name] // it goes on with what is in the folder
+			x.types("show up "+quote+"my fo\t"+end, "<up><my folder>")
 		}
 		_ = x.cmd.Process.Kill()
 		_ = x.cmd.Wait()

@@ -21,7 +21,7 @@ persistence:
   enabled: true
   default_remote: primary
   remotes: {primary: {type: s3, bucket: b, options: {provider: Other, endpoint: "http://127.0.0.1:9"}}}
-  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}"}]
+  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}/code"}]
 `
 	write := func(name, text string) {
 		file := filepath.Join(dir, name)
@@ -52,7 +52,7 @@ persistence:
 	}
 	hold("st", "words start stop status")
 	hold("restart w", "words web worker workspace")
-	hold("sync ", "words workspace")
+	hold("sync ", "words home workspace")
 	hold("verify w", "words workspace")
 	hold("logs ", "words web worker coltecd")
 	hold("history ", "words ls show restore")
@@ -60,7 +60,7 @@ persistence:
 	hold("history restore x --at ", "words 1h 1d")
 	hold("history --replica w", "words workspace")
 	hold("history --replica=w", "words --replica=workspace")
-	hold("history --replica=", "words --replica=workspace")
+	hold("history --replica=", "words --replica=home --replica=workspace")
 	hold("history --json=", "words")
 	hold("logs -fn 5 c", "words coltecd")
 	hold("logs -fn5 c", "words coltecd")

@@ -25,6 +25,7 @@ _FUNCTION() {
 	done
 	head=${word%%[\"\'\\]*}
 	[ -z "$breaks" ] || cut=${head%"${head##*[$breaks]}"}
+	cut=${cut%@} # which bash keeps with what comes after it
 	quote=${word:${#cut}:1}
 	while IFS= read -r line; do
 		if [ -z "$kind" ]; then

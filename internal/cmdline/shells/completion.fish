@@ -2,8 +2,9 @@
 #   PROGRAM completion fish | source
 function _FUNCTION
     set -l words (commandline -opc)
-    set -l word (commandline -cto)
-    test (count $word) -eq 0; and set word ''
+    set -l typed (commandline -ct)
+    set -l word (string unescape -- "$typed")
+    test (count $word) -eq 0; and set word "$typed"
     set -l lines (command PROGRAM __complete $words[2..-1] "$word" 2>/dev/null)
     set -l head (string split --max 1 \t -- "$lines[1]")
     for line in $lines[2..-1]
