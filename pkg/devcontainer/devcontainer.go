@@ -309,7 +309,7 @@ func onlyItself(env []string) []string {
 // ofItself is the variable of a container that is read: whether coltecd is to do nothing there.
 const ofItself = "COLTEC_DISABLED"
 
-const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}},"Tmpfs":{{json .HostConfig.Tmpfs}},"Setting":[{{range .Config.Env}}{{$v := split . "="}}{{if eq (index $v 0) "` + ofItself + `"}}{{json .}}{{end}}{{end}}]}`
+const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}},"Tmpfs":{{json (index .HostConfig "Tmpfs")}},"Setting":[{{range .Config.Env}}{{$v := split . "="}}{{if eq (index $v 0) "` + ofItself + `"}}{{json .}}{{end}}{{end}}]}`
 
 // Switch is the value of the variable by which a workspace's coltecd is told to do nothing,
 // "" where nobody set it.
