@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -51,7 +51,7 @@ func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind)
 	case "NAME":
 		switch {
 		case at.Verb == "agents":
-			return agentWords(), cmdline.Words
+			return agentpage.Words(), cmdline.Words
 		case at.Verb == "rewind", slices.Contains(at.Flags, "remove"): // a new checkpoint has a new name
 			return cmdline.CheckpointWords(p.lastStatus(at.Given).Lease.Checkpoints), cmdline.Words
 		}
@@ -69,7 +69,7 @@ func (p *program) valuesFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind
 	case at.Flag == "replica":
 		return p.replicaWords(at.Given), cmdline.Words
 	case at.Flag == "agent":
-		return agentWords(), cmdline.Words
+		return agentpage.Words(), cmdline.Words
 	case at.Flag == "fork":
 		return p.workspaceWords(true), cmdline.Words
 	case at.Flag == "into":
@@ -99,13 +99,6 @@ func (p *program) workspacesFor(at cmdline.Place) []cmdline.Candidate {
 func (v environment) momentsOf(given []string) []cmdline.Candidate {
 	lease := v.lastStatus(given).Lease
 	return cmdline.MomentWords(lease.Checkpoints, lease.Generation)
-}
-
-func agentWords() (list []cmdline.Candidate) {
-	for _, a := range agents.All() {
-		list = append(list, cmdline.Candidate{Word: a.Name, Text: a.Title})
-	}
-	return list
 }
 
 func carriedNames() (list []cmdline.Candidate) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 
 	"github.com/coltec/coltec/daemon"
+	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -86,7 +86,7 @@ func (p completer) named(at cmdline.Place) []cmdline.Candidate {
 		}
 		return nil
 	case "agents":
-		return agentWords(agents.Names())
+		return agentpage.Words()
 	case "agents resume":
 		return p.agentWords()
 	}
@@ -100,17 +100,9 @@ func (p completer) moments() []cmdline.Candidate {
 }
 
 // agentWords are the agents of the spec.
-func (p completer) agentWords() []cmdline.Candidate {
-	var names []string
+func (p completer) agentWords() (list []cmdline.Candidate) {
 	for _, a := range p.nearSpec().Agents {
-		names = append(names, a.Name)
-	}
-	return agentWords(names)
-}
-
-func agentWords(names []string) (list []cmdline.Candidate) {
-	for _, name := range names {
-		list = append(list, cmdline.Candidate{Word: name, Text: "agent"})
+		list = append(list, cmdline.Candidate{Word: a.Name, Text: "agent"})
 	}
 	return list
 }
