@@ -137,7 +137,7 @@ func (g *ground) rootlessDocker() *unprivileged {
 	p.own()
 	argv := p.argv("env", "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin", "rootlesskit", "--net=slirp4netns", "--mtu=65520", "--copy-up=/etc", "--copy-up=/run", "--propagation=rslave", "--state-dir="+p.dir+"/kit",
 		"sh", "-c", `rm -f /run/docker /run/containerd /run/xtables.lock; exec dockerd "$@"`, "dockerd",
-		"--host=unix://"+p.dir+"/run/docker.sock", "--data-root="+p.dir+"/data", "--exec-root="+p.dir+"/run/docker", "--pidfile="+p.dir+"/run/docker.pid", "--bridge=none", "--iptables=false", "--ip6tables=false")
+		"--host=unix://"+p.dir+"/run/docker.sock", "--data-root="+p.dir+"/data", "--exec-root="+p.dir+"/run/docker", "--pidfile="+p.dir+"/run/docker.pid", "--log-level=warn", "--bridge=none", "--iptables=false", "--ip6tables=false")
 	cmd := exec.Command(argv[0], argv[1:]...)
 	var said bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = g.env, p.dir, &said, &said
@@ -171,13 +171,13 @@ func TestRootlessDocker(t *testing.T) {
 	dir := g.make("d/w", env)
 	p.own()
 	other := g.plain(env)
-	one := p.host("rootless docker", dir)
 	if out, err := p.coltec("doctor", dir); err == nil || !strings.Contains(out, "FAIL  user of the container: docker is rootless: in the container the folder is root's, and vscode cannot write it") || !strings.Contains(out, `set "remoteUser": "root"`) {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 	g.edit(dir, `"remoteUser": "vscode"`, `"remoteUser": "root"`)
 	p.own()
-	one = p.host("rootless docker", dir)
+	one := p.host("rootless docker", dir)
+	one.user = "root"
 	if out, err := one.up(); err != nil {
 		t.Fatalf("up: %v\n%s", err, out)
 	}
