@@ -49,10 +49,17 @@ release: ## make a release: VERSION=v1.2.3, ONLY=linux/amd64,… for a part, TAI
 release-check: ## make a release twice, from two clones in different folders: the same bytes (ONLY=linux/amd64 for a part)
 	@scripts/release-check.sh $(ONLY)
 
+# The version of a release that is only tried, where nobody says one: that of git is none.
+TRIED = $(if $(filter file,$(origin VERSION)),v1.2.3,$(VERSION))
+
 .PHONY: e2e-release
 e2e-release: build ## what release-check made: installed on Debian and busybox, published to a registry, brought up by one line
-	@test -e dist/release/v1.2.3/checksums.txt || $(MAKE) release-check ONLY=linux/$$(go env GOARCH)
-	@COLTEC_E2E_RELEASE=$(CURDIR)/dist/release/v1.2.3 scripts/e2e-devcontainer.sh -v -run TestRelease
+	@test -e dist/release/$(TRIED)/checksums.txt || VERSION=$(TRIED) $(MAKE) release-check ONLY=linux/$$(go env GOARCH)
+	@COLTEC_E2E_RELEASE=$(CURDIR)/dist/release/$(TRIED) scripts/e2e-devcontainer.sh -v -run TestRelease
+
+.PHONY: release-soak
+release-soak: build ## all that a release is held to, on all platforms: twice the same, installed, published, read (VERSION=v1.2.3; half an hour)
+	@VERSION=$(TRIED) scripts/release-soak.sh
 
 .PHONY: man
 man: build ## write the manual pages into dist/man/, for man -l or MANPATH
@@ -105,7 +112,7 @@ e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI
 
 .PHONY: soak-hosts
 soak-hosts: build ## hops between any two kinds of hosts: template, own container, Compose, Podman, plain machine, Docker over ssh
-	@COLTEC_HOSTS=1 COLTEC_WHOLE=1 scripts/e2e-devcontainer.sh -v -run 'TestMatrixOfHosts|TestOddFolders'
+	@COLTEC_HOSTS=1 COLTEC_WHOLE=1 scripts/e2e-devcontainer.sh -v -run 'TestMatrixOfHosts|TestOddFolders|TestRootlessDocker'
 
 .PHONY: check
 check: ## formatting, vet, modules, shell scripts; advisories, licences, staticcheck, dead code (RELEASE=1: with the Go of a release)

@@ -110,6 +110,9 @@ func (t *tenure) askAgain(ctx context.Context, err error) {
 	}
 }
 
+// checkpointsShown is how many checkpoints status names: the newest are what one goes back to.
+const checkpointsShown = 20
+
 // leaseView is the lease as status shows it.
 func (t *tenure) leaseView() status.Lease {
 	v := status.Lease{State: status.LeaseNone}
@@ -118,6 +121,9 @@ func (t *tenure) leaseView() status.Lease {
 		return v
 	}
 	v.Epoch, v.Generation = h.Epoch, h.Generation
+	for _, c := range h.Checkpoints[max(0, len(h.Checkpoints)-checkpointsShown):] {
+		v.Checkpoints = append(v.Checkpoints, c.Name)
+	}
 	if h.State == store.Held {
 		v.Holder = holderView(h.Holder)
 	}

@@ -27,7 +27,7 @@ command -v npm >/dev/null || skip "there is no npm to install the dev container 
 # publishes, and readers of its packages.
 missing=
 for tool in dockerd:docker.io debootstrap:debootstrap qemu-aarch64:qemu-user python3:python3 zstd:zstd \
-	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap \
+	podman:podman runc:runc docker-compose:docker-compose sshd:openssh-server ssh:openssh-client systemctl:systemd newuidmap:uidmap rootlesskit:rootlesskit \
 	docker-registry:docker-registry rpm2cpio:rpm2cpio cpio:cpio; do
 	command -v "${tool%%:*}" >/dev/null || missing="$missing ${tool#*:}"
 done
@@ -91,6 +91,8 @@ if ! id coltec-e2e >/dev/null 2>&1; then
 	install -d -o coltec-e2e -g coltec-e2e ~coltec-e2e/.config ~coltec-e2e/.config/containers
 	printf '[storage]\ndriver = "overlay"\n' >~coltec-e2e/.config/containers/storage.conf
 fi
+# All may open it, as on other machines: the network of a dockerd without root.
+[ ! -c /dev/net/tun ] || chmod 666 /dev/net/tun
 if ! docker image inspect "$busybox" >/dev/null 2>&1; then
 	echo "e2e-devcontainer: making an image of nothing but busybox"
 	root=$cache/busybox

@@ -13,7 +13,7 @@ root=$PWD
 version=${VERSION:-v1.2.3}
 only=${1:-}
 
-work=$(mktemp -d)
+work=$(mktemp -d ${CLONES:+-p "$CLONES"})
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 make_in() {

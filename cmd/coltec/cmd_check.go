@@ -66,6 +66,7 @@ func (p *program) check(c *cli.Context) error {
 	for _, w := range list {
 		found = append(found, isolation.Misplaced(w)...)
 		found = append(found, isolation.Early(w)...)
+		found = append(found, isolation.Unkept(w, w.Mounts())...)
 	}
 	found = append(found, isolation.Check(list)...)
 	bad := slices.ContainsFunc(found, func(f isolation.Finding) bool { return f.Severity == isolation.Error })
@@ -143,6 +144,12 @@ func lookAt(dir string) (*isolation.Workspace, error) {
 		own.Place = own.Container.PlaceOf(w.folder, mountedTop(w.folder))
 		if own.Container.Compose {
 			own.Place = composedPlace(w.folder, at, config)
+			own.Container.Mounts = composedMounts(w.folder, at, config)
+		}
+		for i, m := range own.Container.Mounts {
+			if m.Kind == isolation.Bind && filepath.IsAbs(m.Source) {
+				own.Container.Mounts[i].Source = isolation.SourceOf(w.folder, m.Source)
+			}
 		}
 	}
 	return own, err

@@ -183,6 +183,7 @@ func (p *program) examine(c *cli.Context, f *findings, w *workspace) {
 		f.check("user of the container", p.userFault(c.Context, w))
 		f.check("the Feature in devcontainer.json", featureFault(w.folder, at))
 		f.check("commands of a first start", commandsFault(w))
+		p.examineMounts(c.Context, f, w)
 	}
 	if looked, err := p.containerFault(c.Context, w); looked {
 		f.check("the container and the spec", err)

@@ -2,9 +2,11 @@ package main
 
 import (
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +19,12 @@ func completed(t *testing.T) string {
 	t.Helper()
 	home := t.TempDir()
 	bin := filepath.Join(home, "bin")
-	if err := os.MkdirAll(filepath.Join(home, "apart", "a-folder"), 0o755); err != nil {
+	for _, folder := range []string{"a-folder", "my folder"} {
+		if err := os.MkdirAll(filepath.Join(home, "apart", folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(home, "apart", "one file.json"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(bin, 0o755); err != nil {
@@ -29,12 +36,25 @@ func completed(t *testing.T) string {
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("PATH", bin+":/usr/bin:/bin") // without a docker: it is not asked
 	for _, env := range []string{"dev-one", "try-two"} {
-		if out, err := exec.Command(coltec, "new", filepath.Join(home, "ws", env), "--data", "org=acme", "--data", "project=widget", "--data", "env="+env, "--data", "persistence_enabled=false").CombinedOutput(); err != nil {
+		if out, err := exec.Command(coltec, "new", filepath.Join(home, "ws", env), "--data", "org=acme", "--data", "project=widget", "--data", "env="+env).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
+	for env, more := range map[string]string{
+		"dev-one": "services: [{name: never-ran, command: [x]}]\n",
+		"try-two": "services: [{name: queue, command: [x]}]\n",
+	} {
+		file := filepath.Join(home, "ws", env, specName)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, append(text, more...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	logs := filepath.Join(home, "ws", "dev-one", logsName)
-	doc := `{"state": "running", "lease": {"generation": 42}, "units": [{"name": "web-server", "kind": "service", "state": "running"}, {"name": "worker", "kind": "service"}], "replicas": [{"name": "workspace", "state": "synced"}]}`
+	doc := `{"state": "running", "lease": {"generation": 42, "checkpoints": ["release.1", "before-lunch"]}, "units": [{"name": "hook:post", "kind": "hook"}, {"name": "web-server", "kind": "service", "state": "running"}, {"name": "worker", "kind": "service"}], "replicas": [{"name": "workspace", "state": "synced"}]}`
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -64,35 +84,100 @@ var asked = map[string]string{
 	"coltec templates b":                  "base",
 	"coltec new x --fork acme/":           "acme/widget/dev-one acme/widget/try-two",
 	"coltec logs try-two w":               "",
+	"coltec logs try-two q":               "queue",
+	"coltec logs -fn 5 dev-one c":         "coltecd",
+	"coltec logs dev-one hook:p":          "hook:post",
+	"coltec logs dev-one hook:":           "hook:post",
+	"coltec export dev-one --at=4":        "--at=42 --at=41 --at=40",
+	"coltec export dev-one --at=":         "--at=before-lunch --at=release.1 --at=42 --at=41 --at=40 --at=39 --at=38 --at=1h --at=1d",
+	"coltec export dev-one --replica=w":   "--replica=workspace",
+	"coltec ls --json=":                   "",
+	"coltec rewind dev-one ":              "before-lunch release.1 42 41 40 39 38 1h 1d",
+	"coltec rewind acme/widget/dev-one r": "release.1",
+	"coltec compare dev-one before-l":     "before-lunch",
+	"coltec compare dev-one release.1 b":  "before-lunch",
+	"coltec checkpoint dev-one b":         "",
+	"coltec checkpoint dev-one --rem":     "--remove",
+	"coltec checkpoint --remove dev-one ": "before-lunch release.1",
+	"coltec fork dev-one@b":               "dev-one@before-lunch",
+	"coltec fork acme/widget/dev-one@":    "acme/widget/dev-one@before-lunch acme/widget/dev-one@release.1 acme/widget/dev-one@42 acme/widget/dev-one@41 acme/widget/dev-one@40 acme/widget/dev-one@39 acme/widget/dev-one@38 acme/widget/dev-one@1h acme/widget/dev-one@1d",
+	"coltec history dev-one ":             "ls show restore",
+	"coltec history dev-one show b":       "before-lunch",
+	"coltec conflicts dev-one t":          "take",
+	"coltec sync dev-one ":                "workspace",
+	"coltec agents cl":                    "claude",
+	"coltec agents lo":                    "logout",
+	"coltec agents logout dev --agent=co": "--agent=codex --agent=copilot",
+	"coltec join try-two --into dev":      "dev-one",
+	"coltec hop acme/widget/d":            "acme/widget/dev-one",
 }
 
 // In the real shells.
 func TestCompletionInBash(t *testing.T) {
 	sample.Long(t)
 	completed(t)
-	for typed, want := range asked {
-		words := strings.Split(typed, " ")
-		script := `source <(coltec completion bash) || exit; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _coltec coltec; printf '%s\n' "${COMPREPLY[@]}"`
-		holdCompletions(t, typed, want, exec.Command("bash", append([]string{"-c", script, "bash"}, words...)...))
-	}
+	// Bash parts words there, too, and puts what it gets in the place of the last part.
+	const script = `source <(coltec completion bash) || exit
+for COMP_LINE; do
+	echo "= $COMP_LINE"
+	COMP_POINT=${#COMP_LINE} parted=$COMP_LINE
+	for c in = : @; do parted=${parted//$c/ $c }; done
+	read -ra COMP_WORDS <<<"$parted"
+	[[ $COMP_LINE != *" " ]] || COMP_WORDS+=("")
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_coltec coltec
+	last=${COMP_LINE##* } cut=
+	[[ $last != *[=:@]* ]] || cut=${last%"${last##*[=:@]}"}
+	for w in "${COMPREPLY[@]}"; do printf '%s\n' "${cut%@}$w"; done
+done`
+	holdCompletions(t, asked, "bash", "-c", script, "bash")
 }
 
 func TestCompletionInFish(t *testing.T) {
 	sample.Long(t)
 	completed(t)
-	for typed, want := range asked {
-		holdCompletions(t, typed, want, exec.Command("fish", "--no-config", "-c", "coltec completion fish | source; complete --do-complete $argv[1] | string split -f1 \\t", typed))
-	}
+	all := maps.Clone(asked)
+	maps.Copy(all, map[string]string{ // with quotes
+		`coltec up my\ f`:                  `my folder/`,
+		`coltec up "my f`:                  `my folder/`,
+		`coltec trust --config=one\ f`:     `--config=one file.json`,
+		`coltec join x --into=my\ f`:       `--into=my folder/`,
+		`coltec export "dev-one" --at=4`:   "--at=42 --at=41 --at=40",
+		`coltec logs ~/ws/dev-one web`:     "web-server",
+		`coltec logs '../ws/dev-one' hook`: "hook:post",
+	})
+	holdCompletions(t, all, "fish", "--no-config", "-c", `coltec completion fish | source
+for line in $argv
+	echo "= $line"
+	complete --do-complete $line | string replace -r '\t.*' ''
+end
+true`)
 }
 
-func holdCompletions(t *testing.T, typed, want string, cmd *exec.Cmd) {
+// holdCompletions has a shell answer all questions, and prints them with a line before each.
+func holdCompletions(t *testing.T, asked map[string]string, argv ...string) {
 	t.Helper()
+	lines := slices.Sorted(maps.Keys(asked))
+	cmd := exec.Command(argv[0], append(argv[1:], lines...)...)
 	out, err := cmd.CombinedOutput()
-	if exit := cmd.ProcessState; exit == nil || err != nil && len(out) > 0 {
-		t.Fatalf("%s: %v\n%s", typed, err, out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	if got := strings.Join(strings.Fields(string(out)), " "); got != want && !sameWords(got, want) {
-		t.Errorf("%s: %q, want %q", typed, got, want)
+	got := map[string][]string{}
+	at := ""
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSuffix(line, "\n")
+		if typed, is := strings.CutPrefix(line, "= "); is {
+			at, got[typed] = typed, nil
+			continue
+		}
+		got[at] = append(got[at], strings.Fields(line)...)
+	}
+	for _, line := range lines {
+		words, is := got[line]
+		if have := strings.Join(words, " "); !is || !sameWords(have, asked[line]) {
+			t.Errorf("%s: %q, want %q", line, have, asked[line])
+		}
 	}
 }
 
@@ -141,6 +226,67 @@ func TestCompletionAtATerminal(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is typed at a terminal, with quotes of all kinds, and what a program gets of it after the
+// tab key.
+func TestCompletionOfWhatIsQuoted(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	t.Setenv("TERM", "dumb")
+	for name, argv := range map[string][]string{"bash": {"bash", "--norc", "--noprofile", "-i"}, "zsh": {"zsh", "-f", "-i"}} {
+		begin := map[string]string{
+			"bash": "bind 'set bell-style none'; source <(coltec completion bash); complete -F _coltec show",
+			"zsh":  "autoload -U compinit && compinit -u -D; source <(coltec completion zsh); compdef _coltec show",
+		}[name]
+		x := onTerminal(t, argv[0], argv[1:]...)
+		x.types(begin+`; show() { for w; do printf '<%s>' "${w%/}"; done; echo; }; echo rea''dy`+"\r", "ready")
+		for typed, want := range map[string]string{
+			`show up my\ fo`:                          "<up><my folder>",
+			`show join x --into=my\ fo`:               "<join><x><--into=my folder>",
+			`show trust --config=one\ fi`:             "<trust><--config=one file.json>",
+			`show trust --config="one fi`:             "<trust><--config=one file.json>",
+			`show logs dev-one hook:p`:                "<logs><dev-one><hook:post>",
+			`show logs "dev-one" hoo`:                 "<logs><dev-one><hook:post>",
+			`show export dev-one --replica=wo`:        "<export><dev-one><--replica=workspace>",
+			`show export dev-one --replica wo`:        "<export><dev-one><--replica><workspace>",
+			`show fork acme/widget/dev-one@bef`:       "<fork><acme/widget/dev-one@before-lunch>",
+			`show rewind ~/ws/dev-one bef`:            "/ws/dev-one><before-lunch>",
+			`show checkpoint dev-one --remove bef`:    "<checkpoint><dev-one><--remove><before-lunch>",
+			`show new x --template=ba`:                "<new><x><--template=base>",
+			`show agents logout dev-one --agent=cla`:  "<agents><logout><dev-one><--agent=claude>",
+			`show logs "../ws/dev-one" --lines=5 web`: "<logs><../ws/dev-one><--lines=5><web-server>",
+		} {
+			x.types(typed+"\t\r", want)
+		}
+		for _, quote := range []string{`"`, `'`} {
+			end := map[string]string{"bash": "\r", "zsh": quote + "\r"}[name] // it goes on with what is in the folder
+			x.types("show up "+quote+"my fo\t"+end, "<up><my folder>")
+		}
+		_ = x.cmd.Process.Kill()
+		_ = x.cmd.Wait()
+	}
+}
+
+// A package puts the script into a folder of fpath, where zsh reads it at the first tab: that
+// one completed nothing.
+func TestCompletionInstalledForZsh(t *testing.T) {
+	sample.Long(t)
+	completed(t)
+	t.Setenv("TERM", "dumb")
+	script, err := exec.Command("coltec", "completion", "zsh").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := t.TempDir()
+	if err := os.WriteFile(filepath.Join(functions, "_coltec"), script, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	x := onTerminal(t, "zsh", "-f", "-i")
+	defer func() { _ = x.cmd.Process.Kill(); _ = x.cmd.Wait() }()
+	x.types("fpath=("+functions+" $fpath); autoload -U compinit && compinit -u -D; echo rea''dy\r", "ready")
+	x.types("coltec templ\t\r", "QUESTION")
+	x.types("coltec check try-t\t\r", "1 workspaces: valid")
 }
 
 // types writes to the terminal, and waits for words.

@@ -161,6 +161,9 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 		return errors.Join(upErr, err)
 	}
 	healthy := p.report(a.w, doc)
+	for _, f := range unkept(a.w, &ct, doc) {
+		p.say("note: %s; %s", f.Text, f.Fix)
+	}
 	if a.journey != nil && healthy {
 		a.journey.arrived(c.Context, a, doc)
 	}

@@ -1,9 +1,11 @@
 package main
 
 import (
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/coltec/coltec/daemon"
+	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
@@ -15,37 +17,102 @@ type completer struct{ *program }
 // wordsFor are what a shell may complete a word with, by the spec and the status file: it
 // asks neither coltecd nor a bucket.
 func (p completer) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
-	switch {
-	case at.Flag == "config", at.Flag == "secrets-file", at.Flag == "path", at.Name == "FILE", at.Name == "PATH":
+	if at.Flag != "" {
+		return p.valuesFor(at)
+	}
+	switch at.Name {
+	case "FILE":
 		return nil, cmdline.Files
-	case at.Flag == "to":
+	case "DIR":
 		return nil, cmdline.Folders
-	case at.Flag == "" && (at.Verb == "rewind" && len(at.Given) == 0 || at.Verb == "compare" && len(at.Given) < 2):
-		return cmdline.GenerationWords(p.lastStatus().Lease.Generation), cmdline.Words
-	case at.Flag == "at", at.Verb == "history" && len(at.Given) == 1 && at.Given[0] == "show":
-		return cmdline.GenerationWords(p.lastStatus().Lease.Generation), cmdline.Words
-	case at.Flag == "replica", at.Name == "REPLICA":
-		return p.replicaWords(), cmdline.Words
-	case at.Flag != "":
-		return nil, cmdline.Words
-	case at.Name == "SHELL":
+	case "SHELL":
 		return cmdline.ShellWords(), cmdline.Words
-	case at.Name == "UNIT":
+	case "UNIT":
 		return append(p.unitWords(), cmdline.Candidate{Word: "coltecd", Text: "of coltecd itself"}), cmdline.Words
-	case at.Name == "NAME" && (at.Verb == "sync" || at.Verb == "adopt"):
+	case "REPLICA":
 		return p.replicaWords(), cmdline.Words
-	case at.Name == "NAME":
-		return append(p.unitWords(), p.replicaWords()...), cmdline.Words
-	case strings.Contains(at.Name, "|") && len(at.Given) == 0: // [ls|show|restore]
-		var list []cmdline.Candidate
-		for word := range strings.SplitSeq(at.Name, "|") {
-			list = append(list, cmdline.Candidate{Word: word})
+	case "A", "B":
+		return p.moments(), cmdline.Words
+	case "GENERATION":
+		if at.Verb == "rewind" {
+			return cmdline.GenerationWords(p.lastStatus().Lease.Generation), cmdline.Words
 		}
-		return list, cmdline.Words
-	case strings.HasPrefix(at.Name, "PATH"):
-		return nil, cmdline.Files
+		if slices.Contains(at.Given, "show") { // of history
+			return p.moments(), cmdline.Words
+		}
+	case "TIME":
+		return cmdline.TimeWords(), cmdline.Words
+	case "PATH":
+		if !slices.Contains(at.Given, "show") || at.Verb != "history" {
+			return nil, cmdline.Files
+		}
+	case "STATE":
+		return stateWords(), cmdline.Words
+	case "NAME":
+		return p.named(at), cmdline.Words
 	}
 	return nil, cmdline.Words
+}
+
+// valuesFor are what the value of a flag may be completed with.
+func (p completer) valuesFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
+	switch at.Flag {
+	case "config", "secrets-file", "path":
+		return nil, cmdline.Files
+	case "to", "place":
+		return nil, cmdline.Folders
+	case "at":
+		return p.moments(), cmdline.Words
+	case "replica":
+		return p.replicaWords(), cmdline.Words
+	case "only":
+		return append(p.unitWords(), p.replicaWords()...), cmdline.Words
+	case "agent":
+		return p.agentWords(), cmdline.Words
+	}
+	return nil, cmdline.Words
+}
+
+// named are what the argument NAME of a verb may be.
+func (p completer) named(at cmdline.Place) []cmdline.Candidate {
+	switch at.Verb {
+	case "sync", "adopt":
+		return p.replicaWords()
+	case "rewind":
+		return cmdline.CheckpointWords(p.lastStatus().Lease.Checkpoints)
+	case "checkpoint":
+		if slices.Contains(at.Flags, "remove") { // a new one has a new name
+			return cmdline.CheckpointWords(p.lastStatus().Lease.Checkpoints)
+		}
+		return nil
+	case "agents":
+		return agentpage.Words()
+	case "agents resume":
+		return p.agentWords()
+	}
+	return append(p.unitWords(), p.replicaWords()...)
+}
+
+// moments are moments of the past of the workspace here.
+func (p completer) moments() []cmdline.Candidate {
+	lease := p.lastStatus().Lease
+	return cmdline.MomentWords(lease.Checkpoints, lease.Generation)
+}
+
+// agentWords are the agents of the spec.
+func (p completer) agentWords() (list []cmdline.Candidate) {
+	for _, a := range p.nearSpec().Agents {
+		list = append(list, cmdline.Candidate{Word: a.Name, Text: "agent"})
+	}
+	return list
+}
+
+// stateWords are the states of an agent.
+func stateWords() (list []cmdline.Candidate) {
+	for _, name := range slices.Sorted(maps.Keys(status.AgentStates)) {
+		list = append(list, cmdline.Candidate{Word: name, Text: "state"})
+	}
+	return list
 }
 
 // nearSpec is the spec here or above, or an empty one.

@@ -15,12 +15,13 @@ func TestCompletion(t *testing.T) {
 	const text = `version: 1.0.0
 name: dev-a
 metadata: {org: acme, project: widget, environment: dev-a}
+agents: [codex]
 services: [{name: web, command: ["true"]}, {name: worker, command: ["true"]}]
 persistence:
   enabled: true
   default_remote: primary
   remotes: {primary: {type: s3, bucket: b, options: {provider: Other, endpoint: "http://127.0.0.1:9"}}}
-  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}"}]
+  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}/code"}]
 `
 	write := func(name, text string) {
 		file := filepath.Join(dir, name)
@@ -51,15 +52,28 @@ persistence:
 	}
 	hold("st", "words start stop status")
 	hold("restart w", "words web worker workspace")
-	hold("sync ", "words workspace")
+	hold("sync ", "words home workspace")
 	hold("verify w", "words workspace")
 	hold("logs ", "words web worker coltecd")
 	hold("history ", "words ls show restore")
 	hold("rewind x --path ", "files")
 	hold("history restore x --at ", "words 1h 1d")
 	hold("history --replica w", "words workspace")
-	hold("history --replica = w", "words workspace") // as bash parts it
-	hold("history --replica =", "words workspace")
+	hold("history --replica=w", "words --replica=workspace")
+	hold("history --replica=", "words --replica=home --replica=workspace")
+	hold("history --json=", "words")
+	hold("logs -fn 5 c", "words coltecd")
+	hold("logs -fn5 c", "words coltecd")
+	hold("agents cl", "words claude")
+	hold("agents ch", "words check")
+	hold("agents logout --agent=", "words --agent=codex")
+	hold("agents resume ", "words codex")
+	hold("agents report w", "words waits working")
+	hold("run --only=work", "words --only=worker --only=workspace")
+	hold("wait r", "words restored ready")
+	hold("install ", "folders")
+	hold("verify --config=", "files")
+	hold("checkpoint ", "words")
 	hold("history ls ", "files")
 	hold("validate ", "files")
 	hold("history restore x --to ", "folders")
@@ -68,8 +82,13 @@ persistence:
 	hold("guard", "words")
 	hold("nothing x", "words")
 	hold("logs -- w", "words web worker")
-	write(".devcontainer/logs/status.json", `{"state":"stopped","lease":{"generation":2},"units":[{"name":"hook:x","kind":"hook","state":"exited"}]}`)
-	hold("history show ", "words 2 1 1h 1d")
+	write(".devcontainer/logs/status.json", `{"state":"stopped","lease":{"generation":2,"checkpoints":["old","before-lunch"]},"units":[{"name":"hook:x","kind":"hook","state":"exited"}]}`)
+	hold("history show ", "words before-lunch old 2 1 1h 1d")
+	hold("history restore --at b", "words before-lunch")
+	hold("rewind ", "words before-lunch old 2 1 1h 1d")
+	hold("compare before-lunch o", "words old")
+	hold("checkpoint --remove o", "words old")
+	hold("checkpoint o", "words")
 	hold("logs h", "words hook:x")
 	write(".devcontainer/workspace-spec.yaml", "broken: [")
 	hold("sync ", "words")

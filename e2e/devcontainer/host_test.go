@@ -243,7 +243,7 @@ func TestDoctor(t *testing.T) {
 	g := newGround(t)
 	dir := g.make("w", "dev-h")
 	out, err := g.doctor(dir)
-	if err != nil || strings.Count(out, "ok ") != 18 || strings.Contains(out, "skip") {
+	if err != nil || strings.Count(out, "ok ") != 19 || strings.Contains(out, "skip") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	// As where root made the folder.

@@ -1,6 +1,7 @@
 package devcontainer
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ type host struct {
 	sh   func(script string) (string, error)
 	down func() (string, error)
 	at   string // the workspace's folder there
+	user string // who works there; "" is vscode
 }
 
 // cache has what scripts/e2e-devcontainer.sh has made.
@@ -251,7 +253,7 @@ func (g *ground) hop(env string, from, to host, turn int) {
 		g.t.Fatalf("%s to %s: up: %v\n%s", from.name, to.name, err, out)
 	}
 	look := fmt.Sprintf("cd %s && cat note && readlink link && ls -d empty only-* && stat -c %%A 'deep/dir/a b' && id -un", to.at)
-	want := fmt.Sprintf("%s\nnote\nempty\nonly-%d\n-rwxr-xr-x\nvscode\n", note, turn)
+	want := fmt.Sprintf("%s\nnote\nempty\nonly-%d\n-rwxr-xr-x\n%s\n", note, turn, cmp.Or(to.user, "vscode"))
 	if out, err := to.sh(look); err != nil || out != want {
 		g.t.Fatalf("%s to %s: %v\n%s\nwant\n%s", from.name, to.name, err, out, want)
 	}

@@ -109,24 +109,56 @@ cd / && su_prefix=$(mktemp -d) && sh /release/install.sh --from /release --prefi
 	}
 }
 
-// TestReleaseOfOthers looks into the packages that Debian does not install: they have the same
-// programs in the same places.
+// packaged are how packages are listed, and how a file of one is read; $1 is the package.
+var packaged = map[string]struct{ list, read, completions string }{
+	".deb": {`dpkg-deb --fsys-tarfile "$1" | tar -t`, `dpkg-deb --fsys-tarfile "$1" | tar -xO "./$2"`, "vendor-completions"},
+	".rpm": {`rpm2cpio "$1" | cpio -t --quiet`, `rpm2cpio "$1" | cpio -i --quiet --to-stdout "./$2" || rpm2cpio "$1" | cpio -i --quiet --to-stdout "$2"`, "site-functions"},
+	".apk": {`tar -tzf "$1" 2>/dev/null`, `tar -xzOf "$1" "$2" 2>/dev/null`, "site-functions"},
+}
+
+// TestReleaseOfOthers looks into all packages, also those that Debian does not install and those
+// of other machines: each has the same files in the same places, and the published programs.
 func TestReleaseOfOthers(t *testing.T) {
 	g := newGround(t)
 	dir, _ := released(t, g)
-	for kind, list := range map[string]string{
-		"rpm": `rpm2cpio "$1"/coltec-*.x86_64.rpm | cpio -t --quiet`,
-		"apk": `tar -tzf "$1"/coltec_*_x86_64.apk 2>/dev/null`,
-	} {
-		out, err := g.run("sh", "-c", list, "sh", dir)
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", kind, err, out)
+	files, err := filepath.Glob(dir + "/coltec[_-]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	for _, file := range files {
+		kind, is := packaged[filepath.Ext(file)]
+		if !is {
+			continue
 		}
-		for _, want := range []string{"usr/lib/coltec/coltec", "usr/lib/coltec/coltecd", "usr/lib/coltec/rclone", "usr/bin/coltec", "usr/share/man/man1/coltecd.1.gz", "usr/share/zsh/site-functions/_coltec"} {
-			if !strings.Contains(out, want+"\n") {
-				t.Errorf("%s: no %s in\n%s", kind, want, out)
+		looked++
+		out, err := g.run("sh", "-c", kind.list, "sh", file)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", file, err, out)
+		}
+		want := []string{"usr/bin/coltec-daemon", "usr/share/doc/coltec/copyright", "usr/share/doc/coltec/licences.txt", "usr/lib/coltec/rclone"}
+		for _, name := range []string{"coltec", "coltecd"} {
+			want = append(want, "usr/lib/coltec/"+name, "usr/bin/"+name, "usr/share/man/man1/"+name+".1.gz", "usr/share/bash-completion/completions/"+name,
+				"usr/share/fish/vendor_completions.d/"+name+".fish", "usr/share/zsh/"+kind.completions+"/_"+name)
+		}
+		for _, w := range want {
+			if !strings.Contains("\n"+out, "/"+w+"\n") && !strings.Contains("\n"+out, "\n"+w+"\n") {
+				t.Errorf("%s: no %s in\n%s", file, w, out)
 			}
 		}
+		arch := "amd64"
+		if strings.Contains(file, "arm64") || strings.Contains(file, "aarch64") {
+			arch = "arm64"
+		}
+		for _, name := range []string{"coltecd", "rclone"} {
+			out, err := g.run("sh", "-c", `published=$3; { `+kind.read+`; } | cmp - "$published"`, "sh", file, "usr/lib/coltec/"+name, dir+"/"+name+"-linux-"+arch)
+			if err != nil {
+				t.Errorf("%s: %s is not the one that is published: %v\n%s", file, name, err, out)
+			}
+		}
+	}
+	if looked < 3 {
+		t.Errorf("there are %d packages", looked)
 	}
 }
 

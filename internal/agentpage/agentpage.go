@@ -26,6 +26,14 @@ func Show(c *cli.Context, w, raw io.Writer) error {
 	return show(w, list)
 }
 
+// Words are the known agents, as a shell completes their names.
+func Words() (list []cmdline.Candidate) {
+	for _, a := range agents.All() {
+		list = append(list, cmdline.Candidate{Word: a.Name, Text: a.Title})
+	}
+	return list
+}
+
 // find are the agents to be shown: all for "". An error names those that are known.
 func find(name string) ([]agents.Agent, error) {
 	if name == "" {

@@ -1,6 +1,7 @@
 package cmdline
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io"
@@ -19,8 +20,12 @@ var shells embed.FS
 // shellNames are the shells that words are completed in.
 var shellNames = []string{"bash", "fish", "zsh"}
 
-// completeWord is the first word of the call by which a shell asks for completions.
-const completeWord = "__complete"
+// The first words of the call by which a shell asks for completions: of words as they are
+// meant, or as they are typed, with their quotes.
+const (
+	completeWord = "__complete"
+	typedWord    = "__complete-typed"
+)
 
 // Kind is what else a shell may complete a word with.
 type Kind string
@@ -41,6 +46,8 @@ type Place struct {
 	Flag  string   // the word is its value; "" for an argument
 	Name  string   // of the argument, as in the usage: DIR
 	Given []string // the arguments before it
+	Flags []string // those before it, by their first names
+	Begun string   // what there is of the word, without --flag=
 }
 
 // Known gives the words that a program has for a place, and what else may stand there. It
@@ -80,22 +87,43 @@ func ShellWords() (list []Candidate) {
 // older ones are kept, the bucket knows alone.
 const generationsOffered = 5
 
-// GenerationWords are moments of the past, as --at takes them, of a workspace whose last
-// generation is known; 0: it is not.
+// MomentWords are moments of the past, as --at takes them, of a workspace whose checkpoints,
+// the newest last, and whose last generation are known; 0: it is not.
+func MomentWords(checkpoints []string, last int64) []Candidate {
+	return slices.Concat(CheckpointWords(checkpoints), GenerationWords(last), TimeWords())
+}
+
+// GenerationWords are the last generations, of which the last is known.
 func GenerationWords(last int64) (list []Candidate) {
 	for g := last; g > max(0, last-generationsOffered); g-- {
 		list = append(list, Candidate{strconv.FormatInt(g, 10), "generation"})
 	}
-	return append(list, Candidate{"1h", "an hour ago"}, Candidate{"1d", "a day ago"})
+	return list
+}
+
+// TimeWords are examples of moments by the clock.
+func TimeWords() []Candidate { return []Candidate{{"1h", "an hour ago"}, {"1d", "a day ago"}} }
+
+// CheckpointWords are checkpoints, the newest first.
+func CheckpointWords(checkpoints []string) (list []Candidate) {
+	for _, name := range slices.Backward(checkpoints) {
+		list = append(list, Candidate{name, "checkpoint"})
+	}
+	return list
 }
 
 // Completing gives the words of a command line that a shell asks completions for, the last
 // of which is begun, and reports whether this is such a call.
 func Completing(args []string) (words []string, ok bool) {
-	if len(args) < 2 || args[1] != completeWord {
+	if len(args) < 2 || args[1] != completeWord && args[1] != typedWord {
 		return nil, false
 	}
-	words = args[2:]
+	words = slices.Clone(args[2:])
+	if args[1] == typedWord {
+		for i := range words {
+			words[i] = unquoted(words[i])
+		}
+	}
 	if len(words) == 0 {
 		words = []string{""}
 	}
@@ -103,19 +131,23 @@ func Completing(args []string) (words []string, ok bool) {
 }
 
 // Complete prints what a shell may complete the last of the words with: on the first line
-// the kind, then a word and its meaning on each.
+// the kind and what is begun, then a word and its meaning on each. What is begun by --flag=,
+// as --at=4, is completed to words that begin so, too; the first line has what comes after it.
 func Complete(w io.Writer, app *cli.App, words []string, known Known) {
-	list, kind := candidates(app, words, known)
-	begun := words[len(words)-1]
-	if begun == "=" { // of --flag=, as bash parts it
-		begun = ""
+	l := line{commands: app.Commands}
+	for _, word := range words[:len(words)-1] {
+		l.read(app, word)
 	}
-	fmt.Fprintln(w, kind)
+	word := words[len(words)-1]
+	list, kind, begun := l.next(app, word, known)
+	fmt.Fprintf(w, "%s\t%s\n", kind, OneLine(begun))
+	said := map[string]bool{}
 	for _, c := range list {
-		if begun == "" && strings.HasPrefix(c.Word, "-") {
+		if word == "" && strings.HasPrefix(c.Word, "-") {
 			continue // flags are for who begins one
 		}
-		if strings.HasPrefix(c.Word, begun) && !strings.ContainsAny(c.Word, "\t\n") {
+		if strings.HasPrefix(c.Word, word) && !strings.ContainsAny(c.Word, "\t\n") && !said[c.Word] {
+			said[c.Word] = true
 			fmt.Fprintf(w, "%s\t%s\n", c.Word, OneLine(c.Text))
 		}
 	}
@@ -127,19 +159,9 @@ type line struct {
 	command  *cli.Command   // nil: none yet
 	verbs    []string
 	args     []string
+	given    []string // flags, by their first names
 	flag     cli.Flag // whose value comes next
 	plain    bool     // after --
-}
-
-// candidates are what the last word may become.
-func candidates(app *cli.App, words []string, known Known) ([]Candidate, Kind) {
-	l := line{commands: app.Commands}
-	for _, word := range words[:len(words)-1] {
-		if word != "=" { // bash parts words there
-			l.read(app, word)
-		}
-	}
-	return l.next(app, known)
 }
 
 // read takes a word in.
@@ -152,16 +174,30 @@ func (l *line) read(app *cli.App, word string) {
 	case word == "--":
 		l.plain = true
 	case len(word) > 1 && word[0] == '-':
-		name, hasValue := flagName(word)
-		if f := find(l.flags(app), name); f != nil && !hasValue && takesValue(f) {
-			l.flag = f
-		}
+		l.readFlags(app, word)
 	default:
 		if c := command(l.commands, word); c != nil && len(l.args) == 0 {
 			l.command, l.commands = c, c.Subcommands
 			l.verbs = append(l.verbs, c.Name)
 		} else {
 			l.args, l.commands = append(l.args, word), nil
+		}
+	}
+}
+
+// readFlags takes a word with a flag, or several short ones (-fn), in.
+func (l *line) readFlags(app *cli.App, word string) {
+	all := l.flags(app)
+	parts, left := take(all, word, []string{"a value"})
+	for i, part := range parts {
+		name, _ := flagName(part)
+		f := find(all, name)
+		if f == nil || !strings.HasPrefix(part, "-") {
+			continue
+		}
+		l.given = append(l.given, f.Names()[0])
+		if len(left) == 0 && i == len(parts)-2 {
+			l.flag = f
 		}
 	}
 }
@@ -173,27 +209,43 @@ func (l *line) flags(app *cli.App) []cli.Flag {
 	return slices.Concat(l.command.Flags, app.Flags)
 }
 
-// next is what may come after what was read.
-func (l *line) next(app *cli.App, known Known) ([]Candidate, Kind) {
-	place := Place{Verb: strings.Join(l.verbs, " "), Given: l.args}
+// next is what may come after what was read, where a word is begun; begun is what there is of
+// it without --flag=.
+func (l *line) next(app *cli.App, word string, known Known) (list []Candidate, kind Kind, begun string) {
+	place := Place{Verb: strings.Join(l.verbs, " "), Given: l.args, Flags: l.given, Begun: word}
 	if l.flag != nil {
 		place.Flag = l.flag.Names()[0]
-		return known(place)
+		list, kind = known(place)
+		return list, kind, word
 	}
-	var list []Candidate
-	if !l.plain {
-		list = flagCandidates(l.flags(app))
-	}
-	if len(l.commands) > 0 {
-		for _, c := range l.commands {
-			if !c.Hidden {
-				list = append(list, Candidate{c.Name, c.Usage})
-			}
+	if flag, value, joined := strings.Cut(word, "="); joined && !l.plain && strings.HasPrefix(word, "-") {
+		f := find(l.flags(app), strings.TrimLeft(flag, "-"))
+		if f == nil || !takesValue(f) {
+			return nil, Words, value
 		}
-		return list, Words
+		place.Flag, place.Begun = f.Names()[0], value
+		list, kind = known(place)
+		for i := range list {
+			list[i].Word = flag + "=" + list[i].Word
+		}
+		return list, kind, value
+	}
+	list, kind = l.argument(place, known)
+	if !l.plain {
+		list = append(list, flagCandidates(l.flags(app))...)
+	}
+	return list, kind, word
+}
+
+// argument is what may come as a verb or an argument.
+func (l *line) argument(place Place, known Known) (list []Candidate, kind Kind) {
+	for _, c := range l.commands {
+		if !c.Hidden {
+			list = append(list, Candidate{c.Name, c.Usage})
+		}
 	}
 	if l.command == nil {
-		return nil, Words
+		return list, Words
 	}
 	names := strings.Fields(l.command.ArgsUsage)
 	n := len(l.args)
@@ -203,9 +255,21 @@ func (l *line) next(app *cli.App, known Known) ([]Candidate, Kind) {
 	if n >= len(names) {
 		return list, Words
 	}
-	place.Name = strings.Trim(names[n], "[]…")
-	more, kind := known(place)
-	return append(more, list...), kind
+	for name := range strings.SplitSeq(strings.Trim(names[n], "[]…"), "|") {
+		if name == strings.ToLower(name) { // the word itself
+			if name != "" {
+				list = append(list, Candidate{Word: name})
+			}
+			continue
+		}
+		place.Name, _, _ = strings.Cut(name, "[") // WORKSPACE[@WHEN]
+		more, of := known(place)
+		list = append(list, more...)
+		if kind != Files && of != Words {
+			kind = of
+		}
+	}
+	return list, cmp.Or(kind, Words)
 }
 
 // flagCandidates are flags by their long names. They are offered when a word begins with -.
@@ -218,4 +282,31 @@ func flagCandidates(flags []cli.Flag) (list []Candidate) {
 		list = append(list, Candidate{"--" + f.Names()[0], strings.ReplaceAll(d.GetUsage(), "`", "")})
 	}
 	return append(list, Candidate{"--help", "show help"})
+}
+
+// unquoted is a word as it is meant, of one as it is typed in a shell, whose quotes may not be
+// closed yet.
+func unquoted(typed string) string {
+	var b strings.Builder
+	quote := rune(0) // that is open
+	escaped := false
+	for _, r := range typed {
+		switch {
+		case escaped:
+			if quote == '"' && !strings.ContainsRune("\\\"$`", r) {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(r)
+			escaped = false
+		case r == '\\' && quote != '\'':
+			escaped = true
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote = r
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }

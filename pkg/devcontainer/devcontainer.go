@@ -135,11 +135,16 @@ type Container struct {
 	Created string
 	Labels  map[string]string
 	Mounts  []Mount
-	Setting []string // of its own environment, NAME=value: those of [ofItself] alone, others may be secrets
+	Tmpfs   map[string]string // options, by the path of what is in memory beside Mounts
+	Setting []string          // of its own environment, NAME=value: those of [ofItself] alone, others may be secrets
 }
 
 // Mount is a place of the host in a container, or a volume, which has a name.
-type Mount struct{ Name, Source, Destination string }
+type Mount struct {
+	Type                      string // volume, bind or tmpfs; "" is not said
+	Name, Source, Destination string
+	RW                        *bool // nil: it is not said
+}
 
 // Workspace is the folder in the container that the folder on the host is
 // mounted at, alone or as a part of what is mounted, or that of the volume that is mounted in
@@ -283,14 +288,15 @@ func (t Tools) inspectWhole(ctx context.Context, ids []string) ([]Container, err
 			Labels map[string]string
 			Env    []string
 		}
-		Mounts []Mount
+		HostConfig struct{ Tmpfs map[string]string }
+		Mounts     []Mount
 	}
 	if bad := json.Unmarshal(out, &whole); bad != nil {
 		return nil, errors.Join(err, fmt.Errorf("cannot read what %s inspect printed: %w", t.Client(), bad))
 	}
 	var list []Container
 	for _, w := range whole {
-		list = append(list, Container{w.ID, w.State.Running, w.State.Status, w.Created, w.Config.Labels, w.Mounts, onlyItself(w.Config.Env)})
+		list = append(list, Container{w.ID, w.State.Running, w.State.Status, w.Created, w.Config.Labels, w.Mounts, w.HostConfig.Tmpfs, onlyItself(w.Config.Env)})
 	}
 	return list, nil // one that went meanwhile is not an error
 }
@@ -303,7 +309,7 @@ func onlyItself(env []string) []string {
 // ofItself is the variable of a container that is read: whether coltecd is to do nothing there.
 const ofItself = "COLTEC_DISABLED"
 
-const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}},"Setting":[{{range .Config.Env}}{{$v := split . "="}}{{if eq (index $v 0) "` + ofItself + `"}}{{json .}}{{end}}{{end}}]}`
+const inspectFormat = `{"ID":{{json .Id}},"Running":{{json .State.Running}},"Status":{{json .State.Status}},"Created":{{json .Created}},"Labels":{{json .Config.Labels}},"Mounts":{{json .Mounts}},"Tmpfs":{{json (index .HostConfig "Tmpfs")}},"Setting":[{{range .Config.Env}}{{$v := split . "="}}{{if eq (index $v 0) "` + ofItself + `"}}{{json .}}{{end}}{{end}}]}`
 
 // Switch is the value of the variable by which a workspace's coltecd is told to do nothing,
 // "" where nobody set it.

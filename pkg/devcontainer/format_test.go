@@ -17,7 +17,7 @@ func TestInspectFormat(t *testing.T) {
 		}
 		return string(b)
 	}}
-	format, err := template.New("").Funcs(functions).Parse(inspectFormat)
+	format, err := template.New("").Option("missingkey=error").Funcs(functions).Parse(inspectFormat) // as Docker does
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,15 +30,22 @@ func TestInspectFormat(t *testing.T) {
 		var out strings.Builder
 		err := format.Execute(&out, map[string]any{
 			"Id": "c0ffee", "Created": "2026", "State": map[string]any{"Running": true, "Status": "running"},
-			"Config": map[string]any{"Labels": map[string]string{LabelFolder: "/w"}, "Env": env}, "Mounts": []Mount{},
+			"Config": map[string]any{"Labels": map[string]string{LabelFolder: "/w"}, "Env": env}, "Mounts": []Mount{}, "HostConfig": map[string]any{"Tmpfs": map[string]string{"/t": ""}},
 		})
 		var c Container
 		if err == nil {
 			err = json.Unmarshal([]byte(out.String()), &c)
 		}
-		if err != nil || c.Switch() != want || c.Folder() != "/w" || !c.Running || strings.Contains(out.String(), "secret") {
+		if err != nil || c.Switch() != want || c.Folder() != "/w" || !c.Running || len(c.Tmpfs) != 1 || strings.Contains(out.String(), "secret") {
 			t.Errorf("%v: %v: %q\n%s", env, err, c.Switch(), out.String())
 		}
+	}
+	var none strings.Builder // without --tmpfs Docker has no such key
+	if err := format.Execute(&none, map[string]any{
+		"Id": "c0ffee", "Created": "2026", "State": map[string]any{"Running": true, "Status": "running"},
+		"Config": map[string]any{"Labels": nil, "Env": nil}, "Mounts": nil, "HostConfig": map[string]any{},
+	}); err != nil || !json.Valid([]byte(none.String())) {
+		t.Errorf("%v: %s", err, &none)
 	}
 	remote := Container{Labels: map[string]string{LabelMetadata: `[{"remoteEnv": {"COLTEC_DISABLED": "1"}}]`}, Setting: []string{"COLTEC_DISABLED=no"}}
 	if remote.Switch() != "1" {

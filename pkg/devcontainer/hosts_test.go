@@ -45,7 +45,7 @@ func TestInVolume(t *testing.T) {
 	if VolumeOf("a/b-c/d") == VolumeOf("a-b/c/d") {
 		t.Error("two workspaces have one volume")
 	}
-	c := Container{Labels: map[string]string{LabelFolder: "/h/w"}, Mounts: []Mount{{"", "/etc/x", "/etc/x"}, {VolumeOf("a/b/c"), "/var/lib/docker/volumes/v", "/workspace"}}}
+	c := Container{Labels: map[string]string{LabelFolder: "/h/w"}, Mounts: []Mount{{Source: "/etc/x", Destination: "/etc/x"}, {Name: VolumeOf("a/b/c"), Source: "/var/lib/docker/volumes/v", Destination: "/workspace"}}}
 	if c.Workspace() != "/workspace" || c.Volume() != VolumeOf("a/b/c") {
 		t.Errorf("%q, %q", c.Workspace(), c.Volume())
 	}

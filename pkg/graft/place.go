@@ -59,25 +59,15 @@ func (p Project) Spec(place, spec string) string {
 
 // composed is the place of a project whose container is a service of Compose.
 func (p Project) composed(opened string) (string, error) {
-	files, service, err := composeNames(p.Text)
+	files, service, base, err := p.composeFiles()
 	if err != nil {
-		return "", fmt.Errorf("cannot read %s: %w", p.At, err)
+		return "", err
 	}
-	dir := filepath.Join(p.Folder, path.Dir(p.At))
-	base := filepath.Dir(filepath.Join(dir, files[0])) // what names in all of the files count from
 	place := ""
-	for _, name := range files {
-		file := name
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(dir, name)
-		}
-		text, err := p.Read(file)
+	for _, file := range files {
+		at, err := mounted(file.text, service, base, p.Folder)
 		if err != nil {
-			return "", fmt.Errorf("cannot read %s: %w", name, err)
-		}
-		at, err := mounted(text, service, base, p.Folder)
-		if err != nil {
-			return "", fmt.Errorf("cannot read %s: %w", name, err)
+			return "", fmt.Errorf("cannot read %s: %w", file.name, err)
 		}
 		if at != "" { // a later file counts over an earlier one
 			place = at
@@ -88,6 +78,34 @@ func (p Project) composed(opened string) (string, error) {
 			"add a volume to it, such as %q; or say where the folder is: --data %s", relativeTo(base, p.Folder)+":/workspaces/"+filepath.Base(p.Folder), hint.Word("folder="+orElse(opened, "/workspaces/"+filepath.Base(p.Folder))))
 	}
 	return place, nil
+}
+
+// composeFile is one of those that a devcontainer.json names.
+type composeFile struct {
+	name string
+	text []byte
+}
+
+// composeFiles reads them. service is the one that is the project's container, base what names
+// in all of the files count from.
+func (p Project) composeFiles() (files []composeFile, service, base string, err error) {
+	names, service, err := composeNames(p.Text)
+	if err != nil {
+		return nil, "", "", fmt.Errorf("cannot read %s: %w", p.At, err)
+	}
+	dir := filepath.Join(p.Folder, path.Dir(p.At))
+	for _, name := range names {
+		file := name
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, name)
+		}
+		text, err := p.Read(file)
+		if err != nil {
+			return nil, "", "", fmt.Errorf("cannot read %s: %w", name, err)
+		}
+		files = append(files, composeFile{name, text})
+	}
+	return files, service, filepath.Dir(filepath.Join(dir, names[0])), nil
 }
 
 func orElse(s, other string) string {

@@ -1,13 +1,16 @@
 package isolation
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/jsonc"
+	"github.com/coltec/coltec/pkg/spec"
 )
 
 // ReadContainer reads devcontainer.json, comments and all.
@@ -29,6 +32,7 @@ func ReadContainer(src []byte) (Container, error) {
 		return c, err
 	}
 	c.early(b)
+	c.standsFor(b)
 	c.Folder, c.FolderMount, c.Compose = raw.Folder, raw.Mount, raw.Compose != nil
 	for _, m := range raw.Mounts {
 		c.mount(m)
@@ -48,6 +52,9 @@ func ReadContainer(src []byte) (Container, error) {
 			c.volume(value)
 		case "--mount":
 			c.mountText(value)
+		case "--tmpfs":
+			target, _, _ := strings.Cut(value, ":")
+			c.Mounts = append(c.Mounts, Mount{Kind: Memory, Target: target})
 		}
 	}
 	switch v := raw.AppPort.(type) {
@@ -60,6 +67,16 @@ func ReadContainer(src []byte) (Container, error) {
 		c.publish(fmt.Sprint(v))
 	}
 	return c, nil
+}
+
+// standsFor notes which path of the spec the folder is, by the variable that coltecd goes by.
+func (c *Container) standsFor(text []byte) {
+	var e struct {
+		Env map[string]string `json:"containerEnv"`
+	}
+	if json.Unmarshal(text, &e) == nil { // of another form: said by the dev container CLI
+		c.StandsFor = e.Env[spec.PlaceVar]
+	}
 }
 
 // publish notes [address:]host:container, or a number that is both.
@@ -75,18 +92,31 @@ func (c *Container) publish(s string) {
 
 // volumeArg is [source:]target[:options]. There are colons in variables, and behind the
 // letter of a drive.
-var volumeArg = regexp.MustCompile(`^(?:(.+):)?((?:/|\$\{[^}]*\})(?:\$\{[^}]*\}|[^:])*?)(?::[\w,=-]*)?$`)
+var volumeArg = regexp.MustCompile(`^(?:(.+):)?((?:/|\$\{[^}]*\})(?:\$\{[^}]*\}|[^:])*?)(?::([\w,=-]*))?$`)
 
 // volume notes the argument of --volume.
 func (c *Container) volume(s string) {
-	m := volumeArg.FindStringSubmatch(s)
-	if m == nil {
+	m, ok := ReadVolume(s)
+	if !ok {
 		return
 	}
-	c.Targets = append(c.Targets, m[2])
-	if m[1] != "" && !strings.ContainsAny(m[1], `/\.$~`) {
-		c.Volumes = append(c.Volumes, m[1])
+	c.Mounts = append(c.Mounts, m)
+	if m.Kind == Volume && m.Source != "" {
+		c.Volumes = append(c.Volumes, m.Source)
 	}
+}
+
+// ReadVolume reads the argument of --volume, or a line of a service's volumes in Compose.
+func ReadVolume(s string) (m Mount, ok bool) {
+	f := volumeArg.FindStringSubmatch(s)
+	if f == nil {
+		return m, false
+	}
+	m = Mount{Kind: Volume, Source: f[1], Target: f[2], ReadOnly: slices.Contains(strings.Split(f[3], ","), "ro")}
+	if strings.ContainsAny(m.Source, `/\.$~`) {
+		m.Kind = Bind
+	}
+	return m, true
 }
 
 func (c *Container) mount(m json.RawMessage) {
@@ -99,7 +129,7 @@ func (c *Container) mount(m json.RawMessage) {
 	if json.Unmarshal(m, &o) != nil {
 		return
 	}
-	c.Targets = append(c.Targets, o.Target)
+	c.Mounts = append(c.Mounts, Mount{Kind: cmp.Or(o.Type, Volume), Source: o.Source, Target: o.Target})
 	if o.Type == "volume" && o.Source != "" {
 		c.Volumes = append(c.Volumes, o.Source)
 	}
@@ -107,17 +137,17 @@ func (c *Container) mount(m json.RawMessage) {
 
 // mountText notes Docker's source=…,target=…,type=….
 func (c *Container) mountText(s string) {
-	kind, source, target := parseMount(s)
-	c.Targets = append(c.Targets, target)
+	m := parseMount(s)
+	c.Mounts = append(c.Mounts, m)
 	// ${devcontainerId} in a name keeps containers apart.
-	if kind == "volume" && source != "" && !strings.Contains(source, "${devcontainerId}") {
-		c.Volumes = append(c.Volumes, source)
+	if m.Kind == Volume && m.Source != "" && !strings.Contains(m.Source, "${devcontainerId}") {
+		c.Volumes = append(c.Volumes, m.Source)
 	}
 }
 
 // parseMount reads Docker's source=…,target=…,type=….
-func parseMount(s string) (kind, source, target string) {
-	kind = "volume"
+func parseMount(s string) Mount {
+	m := Mount{Kind: Volume}
 	fields, err := csv.NewReader(strings.NewReader(s)).Read() // as Docker does
 	if err != nil {
 		fields = strings.Split(s, ",")
@@ -126,12 +156,14 @@ func parseMount(s string) (kind, source, target string) {
 		k, v, _ := strings.Cut(part, "=")
 		switch k {
 		case "type":
-			kind = v
+			m.Kind = v
 		case "source", "src":
-			source = v
+			m.Source = v
 		case "target", "dst", "destination":
-			target = v
+			m.Target = v
+		case "readonly", "ro":
+			m.ReadOnly = v == "" || v == "true" || v == "1"
 		}
 	}
-	return kind, source, target
+	return m
 }

@@ -42,10 +42,11 @@ type Container struct {
 	Hostnames []string
 	Ports     []string // fixed ports of the host, such as 127.0.0.1:8080
 
-	Folder      string   // workspaceFolder
-	FolderMount *string  // workspaceMount; nil: not given
-	Compose     bool     // what is mounted is in another file
-	Targets     []string // of mounts beside that
+	Folder      string  // workspaceFolder
+	FolderMount *string // workspaceMount; nil: not given
+	Compose     bool    // what is mounted is in another file
+	Mounts      []Mount // beside that; of Compose, where its files were read
+	StandsFor   string  // the path at which the spec has the folder, where that is another; "": it is not said
 
 	Early []string // keys of the commands of a first start that run before the restore
 }

@@ -32,6 +32,20 @@ persistence:
 	return Workspace{Folder: env, Spec: sp, Container: c}
 }
 
+// workspaceOf makes a workspace with such replicas, more of its persistence, and a devcontainer.json.
+func workspaceOf(t *testing.T, sync, more, config string) Workspace {
+	t.Helper()
+	sp, err := spec.Parse("spec", []byte("version: 1\nmetadata: {org: acme, project: widget, environment: a}\npersistence:\n  remotes: {p: {type: s3, bucket: b}}\n  default_remote: p\n  sync: ["+sync+"]\n  "+more+"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ReadContainer([]byte(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Workspace{Folder: "w", Spec: sp, Container: c}
+}
+
 func replica(path, more string) string {
 	return fmt.Sprintf(`{name: w, path: /workspace, remote_path: %q%s}`, path, more)
 }

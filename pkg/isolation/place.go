@@ -26,8 +26,8 @@ func (c Container) PlaceOf(folder, top string) string {
 	source, target := top, "/workspaces/"+filepath.Base(top)
 	if c.FolderMount != nil {
 		said := strings.NewReplacer("${localWorkspaceFolder}", folder, "${localWorkspaceFolderBasename}", filepath.Base(folder))
-		_, source, target = parseMount(*c.FolderMount) // first: there may be commas in the folder's path
-		source, target = said.Replace(source), said.Replace(target)
+		m := parseMount(*c.FolderMount) // first: there may be commas in the folder's path
+		source, target = said.Replace(m.Source), said.Replace(m.Target)
 	}
 	rel, err := filepath.Rel(source, folder)
 	if err != nil || !filepath.IsAbs(source) || !filepath.IsLocal(rel) {
@@ -46,7 +46,7 @@ func (c Container) PlaceOf(folder, top string) string {
 func Misplaced(w Workspace) []Finding {
 	var names []string
 	var first string
-	for _, y := range w.Spec.Replicas() {
+	for _, y := range w.replicas() {
 		at := path.Clean(y.Path)
 		switch {
 		case w.Place == "", inside(w.Place, at):
@@ -67,10 +67,25 @@ func Misplaced(w Workspace) []Finding {
 		fmt.Sprintf(`put "workspaceFolder": %q and "workspaceMount": "source=${localWorkspaceFolder},target=%s,type=bind" into devcontainer.json, or set path: %s in the spec`, first, first, w.Place)}}
 }
 
+// replicas are those of the spec, at the paths where they are in the container.
+func (w Workspace) replicas() []spec.Sync {
+	list := w.Spec.Replicas()
+	from := path.Clean(w.Container.StandsFor)
+	if !path.IsAbs(from) || from == "/" || w.Place == "" {
+		return list
+	}
+	for i := range list {
+		if at := path.Clean(list[i].Path); inside(at, from) {
+			list[i].Path = path.Join(w.Place, strings.TrimPrefix(at, from))
+		}
+	}
+	return list
+}
+
 // mounts reports whether something is mounted at a path, or above it.
 func (c Container) mounts(at string) bool {
-	for _, target := range c.Targets {
-		if path.IsAbs(target) && path.Clean(target) != "/" && inside(at, path.Clean(target)) {
+	for _, m := range c.Mounts {
+		if m.Service == "" && path.IsAbs(m.Target) && path.Clean(m.Target) != "/" && inside(at, path.Clean(m.Target)) {
 			return true
 		}
 	}

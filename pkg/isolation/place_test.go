@@ -101,6 +101,8 @@ func TestMisplaced(t *testing.T) {
 		"at a variable's":          {[]string{"/data"}, `{"runArgs": ["-v", "x:/src/${localEnv:USER}:ro"]}`, place, []string{"(/data)"}},
 		"in one without a name":    {[]string{"/data"}, `{"runArgs": ["-v", "/data"]}`, place, nil},
 		"beside a mount":           {[]string{"/workspace"}, `{"mounts": ["source=d,target=/work,type=volume"]}`, place, []string{"(/workspace)"}},
+		"by COLTEC_PLACE":          {[]string{"/workspace/notes", "/workspace"}, `{"containerEnv": {"COLTEC_PLACE": "/workspace/"}}`, place, nil},
+		"COLTEC_PLACE of another":  {[]string{"/workspace"}, `{"containerEnv": {"COLTEC_PLACE": "/work"}}`, place, []string{"(/workspace)"}},
 		"what only pulls":          {[]string{"/reference pull"}, `{}`, place, nil},
 		"not known where it is":    {[]string{"/workspace"}, `{}`, "", nil},
 	} {

@@ -115,6 +115,11 @@ func (c checker) persistence() {
 	if c.s.src.has("persistence.default_remote") && p.Remotes[p.DefaultRemote] == nil {
 		c.bad("persistence.default_remote", "is %s, which is not a remote%s", shown(p.DefaultRemote), c.knownRemotes(p.DefaultRemote))
 	}
+	for i, name := range p.Unkept {
+		if name == "" || strings.Contains(name, "/") && !path.IsAbs(name) && !strings.HasPrefix(name, homeMark+"/") {
+			c.bad(fmt.Sprintf("persistence.unkept[%d]", i), "must be an absolute path, one in the home (~/PATH), or the name of a volume")
+		}
+	}
 	c.lease()
 	c.bwlimit("persistence.defaults.bwlimit", p.Defaults.BwLimit)
 	names, paths := map[string]string{}, map[string]string{}

@@ -204,6 +204,8 @@ type Persistence struct {
 	Sync []Sync `yaml:"sync"`
 	// Mounts of remote paths, for mode mounted.
 	Mounts []PersistenceMount `yaml:"mounts"`
+	// Unkept lists mounts of the container that nothing is to keep, such as caches: paths, or names of volumes. Others that no replica keeps are named by coltec up, check and doctor.
+	Unkept []string `yaml:"unkept"`
 	// RcloneConfig is an earlier tool's only remote; it becomes one of the remotes.
 	RcloneConfig *RcloneConfig `yaml:"rclone_config"`
 	// MultiScopeVolumes are an earlier tool's replicas; they become sync entries.

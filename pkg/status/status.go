@@ -76,6 +76,8 @@ type Lease struct {
 	Request    *Request   `json:"request,omitempty"` // that the holder hand over; by this coltecd
 	Doubt      string     `json:"doubt,omitempty"`   // the holder may be this machine before a restart: what is waited for
 	Cost       Cost       `json:"cost"`              // of the head: all replicas share it
+	// Checkpoints are the names of checkpoints, the newest last: the last 20.
+	Checkpoints []string `json:"checkpoints,omitempty"`
 }
 
 // Holder says who has the lease.

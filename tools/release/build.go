@@ -136,11 +136,16 @@ func (r *release) overlay() (string, error) {
 	for _, name := range []string{"checksums.txt", "devcontainer-feature.json"} {
 		replace[filepath.Join(r.root, "features", "coltec", name)] = filepath.Join(r.featureDir(), name)
 	}
+	return r.overlayOf("overlay.json", replace)
+}
+
+// overlayOf writes what Go is to read in place of files; "" is that there is none.
+func (r *release) overlayOf(name string, replace map[string]string) (string, error) {
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(r.work, "overlay.json")
+	file := filepath.Join(r.work, name)
 	return file, os.WriteFile(file, text, 0o644)
 }
 
@@ -169,39 +174,53 @@ func (r *release) host(ctx context.Context) error {
 	return nil
 }
 
-// vet looks at the packages of coltec of which other systems have other files. Their tests are
-// Linux's, so that the files are named.
+// vet looks at all packages of each program as each platform has them. Tests are left out:
+// they are Linux's, and make check has vetted them.
 func (r *release) vet(ctx context.Context) error {
-	const format = `{{if not .Standard}}{{with .Module}}{{if .Main}}{{$.ImportPath}}	{{$.Dir}}	{{join $.GoFiles ","}}{{end}}{{end}}{{end}}`
-	files := func(p platform) (map[string]string, error) {
-		text, err := r.output(ctx, r.root, goFlags(p), "go", "list", "-deps", "-tags", "urfave_cli_no_docs", "-f", format, "./cmd/coltec")
-		list := map[string]string{}
-		for line := range strings.Lines(text) {
-			if f := strings.Split(strings.TrimSpace(line), "\t"); len(f) == 3 {
-				list[f[1]] = f[2]
-			}
-		}
-		return list, err
-	}
-	linux, err := files(platform{"linux", "amd64"})
-	if err != nil {
-		return err
-	}
+	const format = `{{if not .Standard}}{{with .Module}}{{if .Main}}{{$.ImportPath}}	{{$.Dir}}	{{join $.TestGoFiles ","}},{{join $.XTestGoFiles ","}}{{end}}{{end}}{{end}}`
 	for _, p := range r.only {
-		theirs, err := files(p)
+		text, err := r.output(ctx, r.root, goFlags(p), "go", append([]string{"list", "-deps", "-tags", "urfave_cli_no_docs", "-f", format}, r.own(p)...)...)
 		if err != nil {
 			return err
 		}
-		for dir, names := range theirs {
-			if linux[dir] == names {
-				continue // make check has vetted it
+		var packages []string
+		without := map[string]string{}
+		for line := range strings.Lines(text) {
+			f := strings.Split(strings.TrimSpace(line), "\t")
+			if len(f) < 2 {
+				return fmt.Errorf("go list printed %q", line)
 			}
-			if _, err := r.output(ctx, dir, goFlags(p), "go", append([]string{"vet"}, strings.Split(names, ",")...)...); err != nil {
-				return err
+			packages = append(packages, f[0])
+			for name := range strings.SplitSeq(strings.Join(f[2:], ""), ",") {
+				if name != "" {
+					without[filepath.Join(f[1], name)] = ""
+				}
 			}
 		}
+		overlay, err := r.overlayOf("vet-"+p.String()+".json", without)
+		if err != nil {
+			return err
+		}
+		if _, err := r.output(ctx, r.root, goFlags(p), "go", append([]string{"vet", "-tags", "urfave_cli_no_docs", "-overlay", overlay}, packages...)...); err != nil {
+			return fmt.Errorf("%s: %w", p, err)
+		}
+		r.say("vet for %s: %d packages", p, len(packages))
 	}
 	return nil
+}
+
+// own are the packages of our programs that a platform gets.
+func (r *release) own(p platform) []string {
+	list := []string{"./cmd/coltec"}
+	if p.os != "linux" {
+		return list
+	}
+	for _, name := range r.programs() {
+		if _, err := os.Stat(filepath.Join(r.root, "cmd", name)); err == nil {
+			list = append(list, "./cmd/"+name)
+		}
+	}
+	return list
 }
 
 // pages has the programs write their completions and manual pages, and make check's tool the

@@ -3,6 +3,10 @@
 // same bytes, in whatever folder.
 //
 //	go run -C tools/release . -version v1.2.3 [-only linux/amd64,darwin/arm64] [-tailscale] [-unclean]
+//	go run -C tools/release . -verify DIR
+//
+// The second says whether a release is whole: its checksums, its archives, and that bills of
+// materials and licences name all that is linked into its programs.
 package main
 
 import (
@@ -42,6 +46,7 @@ type release struct {
 	root      string // of the repository
 	work      string // what is built on the way, by platform
 	out       string // what is published
+	made      string // a release that is looked at; "": one is made
 	only      []platform
 	tailscale bool
 	time      time.Time // of all that is made
@@ -52,12 +57,15 @@ type release struct {
 var versionShape = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$`)
 
 func run(ctx context.Context, args, environ []string, out, talk io.Writer) int {
+	say := func(format string, args ...any) { fmt.Fprintf(out, "release: "+format+"\n", args...) }
 	r, err := parse(ctx, args, environ, talk)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return 2
-	}
-	if err == nil {
-		r.say = func(format string, args ...any) { fmt.Fprintf(out, "release: "+format+"\n", args...) }
+	case err == nil && r.made != "":
+		err = verify(r.made, say)
+	case err == nil:
+		r.say = say
 		err = r.make(ctx)
 	}
 	if err != nil {
@@ -78,9 +86,13 @@ func parse(ctx context.Context, args, environ []string, talk io.Writer) (*releas
 	flags.StringVar(&r.root, "root", filepath.Join("..", ".."), "the repository")
 	flags.StringVar(&only, "only", "", "these platforms, as linux/amd64,darwin/arm64, instead of all")
 	flags.BoolVar(&r.tailscale, "tailscale", false, "build tailscaled for containers, too")
+	flags.StringVar(&r.made, "verify", "", "make none: look at the one in this directory")
 	flags.BoolVar(&unclean, "unclean", false, "build what no commit has: for a try, and not reproducible")
 	if err := flags.Parse(args); err != nil {
 		return nil, flag.ErrHelp
+	}
+	if r.made != "" {
+		return r, nil
 	}
 	if !versionShape.MatchString(r.version) {
 		return nil, fmt.Errorf("-version is %q, not vMAJOR.MINOR.PATCH", r.version)
