@@ -34,7 +34,7 @@ type apart struct {
 }
 
 func (p joins) compare(c *cli.Context) error {
-	for _, name := range []string{"diff", "stat", "replica"} {
+	for _, name := range []string{"diff", "stat", "wholes", "replica"} {
 		if c.IsSet(name) {
 			return cmdline.Usage("--%s is about two states of one workspace, and this compares a fork", name)
 		}

@@ -93,6 +93,7 @@ type CompareRequest struct {
 	B       string `json:"b,omitempty"`       // the same; "": now
 	Path    string `json:"path,omitempty"`    // absolute; what is at it and below; "": all
 	Diff    bool   `json:"diff,omitempty"`    // with the differences of texts
+	Wholes  bool   `json:"wholes,omitempty"`  // with the commits of repositories and the rows of databases
 }
 
 // RestoreRequest asks for an earlier state.
@@ -240,8 +241,27 @@ type Difference struct {
 	Before int64       `json:"before"` // bytes; of a repository or a database those of its copy
 	After  int64       `json:"after"`
 	Diff   string      `json:"diff,omitempty"` // unified
-	Note   string      `json:"note,omitempty"` // why there is no diff
+	Note   string      `json:"note,omitempty"` // why there is no diff, or not all of what was asked for
 	Refs   []RefChange `json:"refs,omitempty"` // of a repository
+	// Commits are of a repository that was opened, Tables of a database.
+	Commits []CommitChange `json:"commits,omitempty"`
+	Tables  []TableChange  `json:"tables,omitempty"`
+}
+
+// CommitChange is what a ref of a repository reaches more, and less, than it did.
+type CommitChange struct {
+	Ref      string   `json:"ref"`
+	Ahead    int      `json:"ahead"`              // commits; 10000: so many, or more
+	Behind   int      `json:"behind"`             // the same
+	Subjects []string `json:"subjects,omitempty"` // of those that it reaches more, the newest first; 10 at most
+}
+
+// TableChange is a table of a database that has another number of rows, or came, or went.
+type TableChange struct {
+	Table  string `json:"table"`
+	What   string `json:"what"`   // added, changed, removed
+	Before int64  `json:"before"` // rows
+	After  int64  `json:"after"`
 }
 
 // RefChange is a ref of a repository that differs, or HEAD.
