@@ -32,6 +32,8 @@ in it brings the newest there. FORK is org/project/env, or a part of it.`,
 			&cli.StringFlag{Name: "into", Usage: "the `WORKSPACE` that it comes to; this folder's unless told"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would come, and what is in conflict; do nothing"},
 			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
+			&cli.BoolFlag{Name: "allow-delete", Usage: "let deletions go that are many, those that waited before among them"},
+			&cli.BoolFlag{Name: "unrelated", Usage: "join a fork of another workspace too: what that had and is not here counts as deleted here"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 		},
@@ -61,11 +63,10 @@ func (p joins) join(c *cli.Context) error {
 	}
 	coltecd := func(args ...string) error {
 		argv := append([]string{"coltecd", "join", fork}, args...)
-		if c.Bool("all") {
-			argv = append(argv, "--all")
-		}
-		if c.Bool("json") {
-			argv = append(argv, "--json")
+		for _, flag := range []string{"all", "allow-delete", "unrelated", "json"} {
+			if c.Bool(flag) {
+				argv = append(argv, "--"+flag)
+			}
 		}
 		code, err := tools.Run(c.Context, ct, devcontainer.Exec{
 			Argv: argv, Env: p.terminalWishes(), Dir: ct.Workspace(), Stdout: p.raw.out, Stderr: p.raw.err,

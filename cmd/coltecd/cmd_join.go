@@ -20,10 +20,12 @@ func cmdJoin(p *program) *cli.Command {
 		Description: `FORK is org/project/env. What the fork has changed since it was forked, or joined last, comes here. Where both have
 changed the same, the fork's version keeps the name, and that from here is kept: coltecd conflicts lists them.
 Repositories are merged by branches: those that went apart are kept beside each other. What is here before is kept as
-a checkpoint, before-join-TIME. The fork is only read.`,
+a checkpoint, before-join-TIME, of which the newest ten stay. The fork is only read.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"},
 			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
+			&cli.BoolFlag{Name: "allow-delete", Usage: "let deletions go that are many, those that waited before among them"},
+			&cli.BoolFlag{Name: "unrelated", Usage: "join a fork of another workspace too: what that had and is not here counts as deleted here"},
 			jsonFlag(),
 		},
 		Action: func(c *cli.Context) error { return p.join(c) },
@@ -39,7 +41,8 @@ func (p *program) join(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := client.Join(c.Context, control.JoinRequest{Fork: fork, DryRun: c.Bool("dry-run"), All: c.Bool("all")}, func(line string) { p.say("%s", line) })
+	req := control.JoinRequest{Fork: fork, DryRun: c.Bool("dry-run"), All: c.Bool("all"), Unrelated: c.Bool("unrelated"), AllowDelete: c.Bool("allow-delete")}
+	done, err := client.Join(c.Context, req, func(line string) { p.say("%s", line) })
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func cmdRewind(p *program) *cli.Command {
   coltecd rewind 2h --path src --yes
 
 What is there becomes a checkpoint first, before-rewind-TIME, and a rewind to that goes
-back again. The result is a new generation: nothing of the history is changed. The services of the
+back again. Of those that rewinds and joins make the newest ten stay. The result is a new generation: nothing of the history is changed. The services of the
 spec are stopped before, and started after. What is edited meanwhile stays, as in any
 merge: where both sides changed, the version here is kept in .coltec/conflicts.
 
