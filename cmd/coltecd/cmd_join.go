@@ -21,13 +21,7 @@ func cmdJoin(p *program) *cli.Command {
 changed the same, the fork's version keeps the name, and that from here is kept: coltecd conflicts lists them.
 Repositories are merged by branches: those that went apart are kept beside each other. What is here before is kept as
 a checkpoint, before-join-TIME, of which the newest ten stay. The fork is only read.`,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"},
-			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
-			&cli.BoolFlag{Name: "allow-delete", Usage: "let deletions go that are many, those that waited before among them"},
-			&cli.BoolFlag{Name: "unrelated", Usage: "join a fork of another workspace too: what that had and is not here counts as deleted here"},
-			jsonFlag(),
-		},
+		Flags:  cmdline.JoinFlags(),
 		Action: func(c *cli.Context) error { return p.join(c) },
 	}
 }

@@ -34,7 +34,7 @@ func (r Query) compare(ctx context.Context, req control.CompareRequest) (out con
 	}
 	under := ""
 	if req.Path != "" {
-		x, path, err := r.Find(req.Path)
+		x, path, err := r.find(req.Path)
 		if err == nil {
 			err = r.only(x.Name)
 		}
