@@ -2,12 +2,16 @@ package history
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/gittest"
+	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/store/storetest"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -191,5 +195,47 @@ func TestCompareFetchesAtOnce(t *testing.T) {
 	}
 	if most := 1 + many/compareAtOnce; fetches > most {
 		t.Errorf("%d fetches, want %d at most", fetches, most)
+	}
+}
+
+// Repositories and databases are opened where somebody asks for it, each once and within bounds;
+// what cannot be opened is said, and is no error of all.
+func TestCompareInside(t *testing.T) {
+	sample.Long(t)
+	root := t.TempDir()
+	gittest.History(t, root, 10, 5)
+	shadows := filepath.Join(root, ".coltec/git")
+	k := gitstate.New(gitstate.Options{Root: root, Shadow: shadows, Stage: func() string { return filepath.Join(root, ".coltec/stage") }})
+	state := func() map[string]string {
+		t.Helper()
+		if _, err := k.Capture(t.Context(), ".git"); err != nil {
+			t.Fatal(err)
+		}
+		return filesIn(t, filepath.Join(shadows, ".git"))
+	}
+	first := state()
+	if out, err := gittest.Run(root, "commit", "-q", "--allow-empty", "-m", "later"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	second := state()
+	w := newWorld(t)
+	found := w.differ(Look{Wholes: true},
+		func() {
+			w.repository("lib/.git", first)
+			w.repository("odd/.git", small())
+		},
+		func() {
+			w.repository("lib/.git", second)
+			w.repository("odd/.git", map[string]string{"packed-refs": strings.Repeat("2", 40) + " refs/heads/main\n"})
+		})
+	if len(found) != 2 || len(found[0].Commits) != 1 || found[0].Commits[0].Ahead != 1 || !strings.HasSuffix(found[0].Commits[0].Subjects[0], " later") || found[0].Note != "" {
+		t.Errorf("%+v", found)
+	}
+	if len(found) == 2 && (len(found[1].Commits) > 0 || !strings.Contains(found[1].Note, "cannot be opened")) {
+		t.Errorf("%+v", found[1])
+	}
+	without := w.differ(Look{})
+	if len(without) != 2 || len(without[0].Commits) > 0 || without[0].Note != "" {
+		t.Errorf("nobody asked: %+v", without)
 	}
 }

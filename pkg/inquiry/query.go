@@ -142,10 +142,17 @@ func (r Query) restore(ctx context.Context, req control.RestoreRequest) ([]*hist
 				continue
 			}
 			var placed *history.Placed
-			if placed, err = r.bring(ctx, x, "", g, "", req.Deleted); err != nil {
+			if placed, err = r.bring(ctx, x, "", g, "", req.Deleted); placed != nil {
+				out = append(out, placed)
+			}
+			if err != nil {
 				break
 			}
-			out = append(out, placed)
+		}
+	}
+	if err != nil { // which comes without the answer
+		for _, x := range out {
+			r.Say(fmt.Sprintf("%s: before that %d were placed and %d removed", x.Replica, x.Placed, x.Removed))
 		}
 	}
 	for _, name := range left {
