@@ -145,7 +145,7 @@ func (c course) touched(at instant) (course, []action) {
 	case c.paused || !at.now.Before(c.gathers):
 		c.next, c.watched = time.Time{}, true // and no walk of the whole tree for it
 		return c, nil
-	case !c.next.After(at.now): // somebody asked for it
+	case c.next.IsZero(): // somebody asked for it
 		return c, nil
 	}
 	c.next, c.watched = c.gathers, true

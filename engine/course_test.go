@@ -124,8 +124,8 @@ func kept(before, c course, ev event, did []action, now time.Time) string {
 		return "deletions are allowed that nobody allowed"
 	case went && c.next.After(c.whole) && !c.whole.IsZero():
 		return "the walk of the whole tree is overdue before the next cycle"
-	case touched && before.due(now) && !c.due(now):
-		return "what was due is not, for a change"
+	case touched && before.next.IsZero() && !c.next.IsZero():
+		return "what was asked for is put off, for a change"
 	case touched && c.phase == ready && c.err == nil && !c.paused && c.next.After(now) && c.next.After(c.gathers):
 		return "a change waits for longer than it is gathered"
 	case c.paused && c.due(now.Add(24*time.Hour)):

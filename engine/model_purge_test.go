@@ -144,6 +144,7 @@ func (y *yard) removed(a *box) error {
 	if left := y.left(); whole && len(left) > 0 {
 		return fmt.Errorf("a purge left %q", left)
 	}
+	y.advance(6 * time.Minute) // one that was cut off may have the lease still
 	before := a.contents()
 	if err := a.do(false); err != nil {
 		return fmt.Errorf("after a purge (whole: %v): %w", whole, err)
