@@ -243,9 +243,9 @@ type Difference struct {
 	Diff   string      `json:"diff,omitempty"` // unified
 	Note   string      `json:"note,omitempty"` // why there is no diff, or not all of what was asked for
 	Refs   []RefChange `json:"refs,omitempty"` // of a repository
-	// Commits are of a repository that was opened, Tables of a database.
-	Commits []CommitChange `json:"commits,omitempty"`
-	Tables  []TableChange  `json:"tables,omitempty"`
+	// What is told where wholes are opened.
+	Commits []CommitChange `json:"commits,omitempty"` // of a repository that was opened
+	Tables  []TableChange  `json:"tables,omitempty"`  // of a database that was opened
 }
 
 // CommitChange is what a ref of a repository reaches more, and less, than it did.
