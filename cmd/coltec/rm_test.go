@@ -77,7 +77,7 @@ func TestClearKeepsTheHome(t *testing.T) {
 
 // A home that is reached by a link was not seen in the folder that has it.
 func TestClearKeepsTheHomeBehindALink(t *testing.T) {
-	for name, at := range map[string]string{"the home": "link", "a directory above": "link/u", "with a slash": "link/", "with a dot": "./link/../link"} {
+	for name, at := range map[string]string{"the home": "link", "a directory above": "link/u", "with a slash": "link/", "with a dot": "link/./u"} {
 		t.Run(name, func(t *testing.T) {
 			dir, err := filepath.EvalSymlinks(t.TempDir())
 			if err != nil {
