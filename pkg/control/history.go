@@ -235,15 +235,14 @@ type Comparison struct {
 
 // Difference is how one path, repository or database differs.
 type Difference struct {
-	Path   string      `json:"path"`   // within the replica
-	What   string      `json:"what"`   // added, changed, mode or time, removed
-	Kind   string      `json:"kind"`   // file, directory, link, database, repository
-	Before int64       `json:"before"` // bytes; of a repository or a database those of its copy
-	After  int64       `json:"after"`
-	Diff   string      `json:"diff,omitempty"` // unified
-	Note   string      `json:"note,omitempty"` // why there is no diff, or not all of what was asked for
-	Refs   []RefChange `json:"refs,omitempty"` // of a repository
-	// What is told where wholes are opened.
+	Path    string         `json:"path"`   // within the replica
+	What    string         `json:"what"`   // added, changed, mode or time, removed
+	Kind    string         `json:"kind"`   // file, directory, link, database, repository
+	Before  int64          `json:"before"` // bytes; of a repository or a database those of its copy
+	After   int64          `json:"after"`
+	Diff    string         `json:"diff,omitempty"`    // unified
+	Note    string         `json:"note,omitempty"`    // why there is no diff, or not all of what was asked for
+	Refs    []RefChange    `json:"refs,omitempty"`    // of a repository
 	Commits []CommitChange `json:"commits,omitempty"` // of a repository that was opened
 	Tables  []TableChange  `json:"tables,omitempty"`  // of a database that was opened
 }
