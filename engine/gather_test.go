@@ -89,6 +89,7 @@ func TestGatheringWalksOnce(t *testing.T) {
 				}
 			})
 			saves := int(h.generation() - began)
+			t.Logf("%d walks for %d saves", *h.walks, saves)
 			if saves < minutes*4 || saves > minutes*6+1 {
 				t.Errorf("%d saves in %d minutes, want some six in each", saves, minutes)
 			}
