@@ -23,6 +23,11 @@ type loop struct {
 	// taken is the tree of what is taken back. A test that checks the checker has another.
 	taken func(rewind.Sides) (rewind.Rewound, error)
 
+	rested struct { // when the engine rested last
+		generation int64
+		at         time.Time
+	}
+
 	// Any goroutine may use these.
 	shown board
 	stop  atomic.Int64 // how long the final flush may take; a time.Duration

@@ -42,29 +42,50 @@ func (e *Engine) Once(ctx context.Context) error {
 func (e *Engine) await(ctx context.Context) {
 	timer := time.NewTimer(max(agenda{&e.tenure, &e.roster}.due().Sub(e.now()), 0))
 	defer timer.Stop()
-	rest := time.NewTimer(restAfter)
+	rest := time.NewTimer(e.restIn())
 	defer rest.Stop()
 	for e.asleep(ctx, timer.C, rest.C) {
 		e.rest()
 	}
 }
 
-// restAfter is how long nothing happens before the memory of bases is given back:
-// who saves files one after the other does not wait for them to be read again.
-const restAfter = 3 * time.Second
+const (
+	// restAfter is how long nothing happens before the memory of bases is given back:
+	// who saves files one after the other does not wait for them to be read again.
+	restAfter = 3 * time.Second
+	// restSoon is the same after a round that changed nothing: no save follows another.
+	restSoon = 100 * time.Millisecond
+)
+
+// restIn is how long nothing has to happen from now on before the engine rests.
+func (l *loop) restIn() time.Duration {
+	if l.generation() == l.rested.generation && l.now().Sub(l.rested.at) >= restAfter {
+		return restSoon
+	}
+	return restAfter
+}
+
+// generation is the last one that this machine made or received; 0: none is known.
+func (l *loop) generation() int64 {
+	if l.lease == nil || l.lease.Head() == nil {
+		return 0
+	}
+	return l.lease.Head().Generation
+}
 
 // rest gives back what only the last round needed.
-func (e *Engine) rest() {
-	for _, m := range e.members {
+func (l *loop) rest() {
+	l.rested.generation, l.rested.at = l.generation(), l.now()
+	for _, m := range l.members {
 		if m.rep == nil || m.rep.Base() == nil {
 			continue
 		}
 		if err := m.rep.Base().Unload(); err != nil {
-			e.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
+			l.o.Log.Warn("the base stays in memory", "replica", m.Name, "error", err)
 		}
 	}
-	if e.o.Rested != nil {
-		e.o.Rested()
+	if l.o.Rested != nil {
+		l.o.Rested()
 	}
 }
 

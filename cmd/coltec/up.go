@@ -142,7 +142,7 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 			return err
 		}
 	}
-	_, upErr := a.tools.Up(c.Context, a.asked())
+	upErr := p.start(c, a)
 	if c.Context.Err() != nil {
 		return context.Cause(c.Context)
 	}
@@ -174,6 +174,26 @@ func (p *program) bringUp(c *cli.Context, a *ascent) error {
 	}
 	p.say("next: coltec exec %s -- bash works in it; coltec down %s saves and stops it", hint.Word(a.w.folder), hint.Word(a.w.folder))
 	return nil
+}
+
+// start has the dev container CLI bring the container up. What is to be given to the user of
+// a container that is not there yet is given before its first commands run: they wait for
+// files that nobody could restore before.
+func (p *program) start(c *cli.Context, a *ascent) error {
+	if _, there, err := a.tools.Of(c.Context, a.w.folder); c.Bool("chown") && !there && err == nil {
+		if _, err := a.tools.Up(c.Context, a.asked("--skip-post-create")); err != nil {
+			return err
+		}
+		if ct, there, err := a.tools.Of(c.Context, a.w.folder); err != nil {
+			return err
+		} else if there && ct.Running {
+			if err := (renewer{p}).standing(c, a, ct); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := a.tools.Up(c.Context, a.asked())
+	return err
 }
 
 // settle waits until the restore is over, or does not get further by itself; a hop asks for

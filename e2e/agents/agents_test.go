@@ -130,8 +130,8 @@ func TestAnotherUser(t *testing.T) {
 func TestPowerLoss(t *testing.T) {
 	w, said := newWorld(t), talks{}
 	w.start()
-	said.goOn(w, "the first question")
-	said.goOn(w, "the second question")
+	said.goOnAtOnce(w, all, "the first question")
+	said.goOnAtOnce(w, all, "the second question")
 	w.coltecd("sync")
 	for _, a := range all {
 		w.beginHeld(a, "a question of which nobody has an answer: "+a.name)
@@ -150,7 +150,7 @@ func TestPowerLoss(t *testing.T) {
 	}
 	w.enter("b")
 	w.start()
-	said.goOn(w, "the third question, on b")
+	said.goOnAtOnce(w, all, "the third question, on b")
 	w.stop()
 	w.keepsSecrets()
 }
@@ -160,7 +160,7 @@ func TestPowerLoss(t *testing.T) {
 func TestStopInATurn(t *testing.T) {
 	w, said := newWorld(t), talks{}
 	w.start()
-	said.goOn(w, "the first question")
+	said.goOnAtOnce(w, all, "the first question")
 	for _, a := range all {
 		prompt := "the question in the middle of which it stops: " + a.name
 		w.beginHeld(a, prompt)
@@ -170,7 +170,7 @@ func TestStopInATurn(t *testing.T) {
 	w.crash() // the agents wait still
 	w.enter("b")
 	w.start()
-	said.goOn(w, "the third question, on b")
+	said.goOnAtOnce(w, all, "the third question, on b")
 	w.stop()
 	w.keepsSecrets()
 }
@@ -180,7 +180,7 @@ func TestStopInATurn(t *testing.T) {
 func TestAnswerWhileItStops(t *testing.T) {
 	w, said := newWorld(t), talks{}
 	w.start()
-	said.goOn(w, "the first question")
+	said.goOnAtOnce(w, all, "the first question")
 	for i, next := range []string{"b", "a", "b"} {
 		var turns []*running
 		for _, a := range all {
@@ -198,7 +198,7 @@ func TestAnswerWhileItStops(t *testing.T) {
 		}
 		w.enter(next)
 		w.start()
-		said.goOn(w, "a question on "+next)
+		said.goOnAtOnce(w, all, "a question on "+next)
 		if ended {
 			return
 		}
@@ -211,7 +211,7 @@ func TestAnswerWhileItStops(t *testing.T) {
 func TestLateAnswer(t *testing.T) {
 	w, said, late := newWorld(t), talks{}, talks{}
 	w.start()
-	said.goOn(w, "the first question")
+	said.goOnAtOnce(w, all, "the first question")
 	var turns []*running
 	for _, a := range all {
 		prompt := "the question whose answer comes late: " + a.name
@@ -222,7 +222,7 @@ func TestLateAnswer(t *testing.T) {
 	w.model.holdNoMore()
 	w.enter("b")
 	w.start()
-	said.goOn(w, "the third question, on b")
+	said.goOnAtOnce(w, all, "the third question, on b")
 	w.stop()
 	w.model.goOn()
 	for _, r := range turns {
@@ -230,7 +230,7 @@ func TestLateAnswer(t *testing.T) {
 	}
 	w.enter("a")
 	w.start()
-	said.goOn(w, "the fourth question, on a")
+	said.goOnAtOnce(w, all, "the fourth question, on a")
 	w.haveBoth(said, late)
 	w.stop()
 	w.keepsSecrets()

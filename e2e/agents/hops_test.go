@@ -83,8 +83,8 @@ func TestManyHops(t *testing.T) {
 func TestUsedBeforeTheRestore(t *testing.T) {
 	w, here, there := newWorld(t), talks{}, talks{}
 	w.start()
-	here.goOn(w, "the first question")
-	here.goOn(w, "the second question")
+	here.goOnAtOnce(w, all, "the first question")
+	here.goOnAtOnce(w, all, "the second question")
 	w.stop()
 	w.enter("b")
 	w.configure()

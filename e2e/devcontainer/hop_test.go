@@ -83,7 +83,10 @@ func (h hopper) begin(env string, files int) {
 	for i := range files {
 		h.write(fmt.Sprintf("%s/w/src/%02d/file%d", h.name, i%40, i), fmt.Sprintf("of file %d\n", i))
 	}
-	h.must("up", "--chown", h.dir, "--remote-env", "COLTEC_HOST=machine-"+h.name)
+	out := h.must("up", "--chown", h.dir, "--remote-env", "COLTEC_HOST=machine-"+h.name)
+	if strings.Contains(out, "not restored") { // the first commands waited for what nobody could write
+		h.t.Errorf("its user got the files too late:\n%s", out)
+	}
 }
 
 // here is the command that brings the workspace to a host.

@@ -32,6 +32,8 @@ type Base struct {
 	counted  *Totals // where it is unloaded; nil when they are to be counted anew
 	unsaved  bool    // the disk does not have what is here
 
+	read *replayed // of an unloaded base's journal, until it rests; nil: to be read
+
 	dir         string
 	seq         int64  // of the base file, which its journal names
 	journal     int64  // bytes of whole steps in the journal

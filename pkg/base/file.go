@@ -27,25 +27,26 @@ type fileHeader struct {
 // errDamaged is the error where a file is not as it was written.
 var errDamaged = errors.New("it is damaged")
 
-// begin starts the checksum of a base file, with its header.
+// begin starts the checksum of a base file, with its header as it was read.
 func (h fileHeader) begin() (hash.Hash32, error) {
 	h.CRC = 0
 	return checksum(h)
 }
 
-// checksum starts one with a value's JSON, as it is after reading it back: a
-// byte that is not UTF-8 is written in two ways.
-func checksum[T any](v T) (hash.Hash32, error) {
-	sum := crc32.NewIEEE()
+// readBack is a value as it is after its JSON was written and read: a byte that is not UTF-8
+// is written in two ways.
+func readBack[T any](v T) (again T, err error) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return nil, err
+		return again, err
 	}
-	var again T
-	if err := json.Unmarshal(text, &again); err != nil {
-		return nil, err
-	}
-	return sum, json.NewEncoder(sum).Encode(again)
+	return again, json.Unmarshal(text, &again)
+}
+
+// checksum starts one with the JSON of a value that was read back.
+func checksum[T any](v T) (hash.Hash32, error) {
+	sum := crc32.NewIEEE()
+	return sum, json.NewEncoder(sum).Encode(v)
 }
 
 // baseFile is a base file that is being read.

@@ -33,6 +33,16 @@ type frame struct {
 // sum is the checksum of a step.
 func (f frame) sum(rows io.Reader) (uint32, error) {
 	f.CRC = 0
+	f, err := readBack(f)
+	if err != nil {
+		return 0, err
+	}
+	return f.sumAsRead(rows)
+}
+
+// sumAsRead is sum of a step that was read from the disk.
+func (f frame) sumAsRead(rows io.Reader) (uint32, error) {
+	f.CRC = 0
 	sum, err := checksum(f)
 	if err != nil {
 		return 0, err
@@ -127,6 +137,31 @@ func (b *Base) replay(to int64) (r replayed, err error) {
 	return r, err
 }
 
+// steps is what the journal's steps up to a place in it come to: read at most once until
+// the base rests, as long as the journal is no longer and no shorter.
+func (b *Base) steps(to int64) (*replayed, error) {
+	size := int64(0)
+	info, err := os.Lstat(b.journalFile())
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		size = info.Size()
+	case !errors.Is(err, fs.ErrNotExist):
+		size = -1 // what it is replay says
+	}
+	if b.read != nil && b.read.length == min(to, b.journal) && size == b.journal {
+		return b.read, nil
+	}
+	b.read = nil
+	r, err := b.replay(to)
+	if err != nil {
+		return nil, err
+	}
+	if size == b.journal {
+		b.read = &r
+	}
+	return &r, nil
+}
+
 // step takes the journal step at the front of data in and gives its length.
 func (r *replayed) step(data []byte, seq int64) (int64, bool) {
 	line, rest, ok := bytes.Cut(data, []byte{'\n'})
@@ -135,7 +170,7 @@ func (r *replayed) step(data []byte, seq int64) (int64, bool) {
 		return 0, false
 	}
 	rows := rest[:f.Bytes]
-	if sum, err := f.sum(bytes.NewReader(rows)); err != nil || sum != f.CRC {
+	if sum, err := f.sumAsRead(bytes.NewReader(rows)); err != nil || sum != f.CRC {
 		return 0, false
 	}
 	changes, err := readChanges(bytes.NewReader(rows))

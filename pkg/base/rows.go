@@ -134,7 +134,7 @@ func (b *Base) openRows(to int64) (*diskRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	j, err := b.replay(to)
+	j, err := b.steps(to)
 	ino, size, idErr := localfs.Identify(file.f)
 	err = errors.Join(err, idErr)
 	if err == nil && (file.Seq != b.seq || ino != b.inode || size != b.size || j.length != min(to, b.journal) || j.pending != nil) {

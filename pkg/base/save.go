@@ -63,7 +63,11 @@ func (b *Base) write(f io.Writer, seq int64, open func() (func() (*Row, error), 
 	}
 	// Twice: number and checksum stand in the first line, and rows may be many.
 	for again := true; again; {
-		sum, err := h.begin()
+		as, err := readBack(h)
+		if err != nil {
+			return err
+		}
+		sum, err := as.begin()
 		if err != nil {
 			return err
 		}

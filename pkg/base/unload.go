@@ -4,6 +4,7 @@ package base
 // remembered than the disk has: then the base stays loaded. Unloaded it can be read
 // in order, and stepped forward.
 func (b *Base) Unload() error {
+	b.read = nil
 	if b.unloaded || b.Pending != nil || len(b.Unplaced) > 0 || b.inode == 0 {
 		return nil
 	}
