@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -172,5 +173,31 @@ func TestGatheredNothing(t *testing.T) {
 	h.pass(10, func(int) {})
 	if got := h.status(); got.State != status.ReplicaSynced || got.Pending != 0 {
 		t.Errorf("the status says %s, %d: %+v", got.State, got.Pending, got.OnlyHere)
+	}
+}
+
+// A word of the watch while changes are gathered woke the engine for a round of nothing.
+func TestGatheringSleeps(t *testing.T) {
+	h := newHome(t, 10*time.Second)
+	h.pass(30, func(int) {})
+	h.pass(1, func(i int) { h.add(i); h.tell() })
+	m := h.e.members[0]
+	due, rest := time.NewTimer(time.Hour), make(chan time.Time, 1)
+	defer due.Stop()
+	h.y.advance(time.Second)
+	h.e.nudge(m)
+	rested := make(chan bool, 1)
+	go func() { rested <- h.e.asleep(t.Context(), due, rest) }()
+	for m.watch.nudged.Load() { // until it was told
+		runtime.Gosched()
+	}
+	rest <- time.Now()
+	if !<-rested {
+		t.Error("it was woken")
+	}
+	h.y.advance(10 * time.Second)
+	h.e.nudge(m)
+	if h.e.asleep(t.Context(), due, rest) {
+		t.Error("it sleeps though the gathering is over")
 	}
 }
