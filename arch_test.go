@@ -59,7 +59,7 @@ var lower = map[string]string{
 	"pkg/logins":       "pkg/agents pkg/anchor pkg/area pkg/hint pkg/killpoint pkg/rclone pkg/store pkg/wholefile",
 	"pkg/adoption":     "pkg/base pkg/killpoint pkg/plan pkg/rclone pkg/replica pkg/scope pkg/store pkg/tree",
 	"pkg/collection":   "pkg/store",
-	"pkg/history":      "pkg/anchor pkg/collection pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/hint pkg/localfs pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/status pkg/store pkg/tree pkg/whole pkg/wholefile",
+	"pkg/history":      "pkg/anchor pkg/collection pkg/databases pkg/datadirs pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/localfs pkg/rclone pkg/replica pkg/repositories pkg/scope pkg/status pkg/store pkg/tree pkg/whole pkg/wholefile",
 	"pkg/rewind":       "pkg/filter pkg/hint pkg/localfs pkg/store pkg/tree pkg/whole",
 	"pkg/preview":      "pkg/history pkg/plan pkg/rclone pkg/replica pkg/scope pkg/status pkg/store",
 	"pkg/control":      "pkg/account pkg/hint pkg/metrics pkg/status pkg/wholefile",

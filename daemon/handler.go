@@ -110,7 +110,9 @@ func (d *daemon) Join(ctx context.Context, req control.JoinRequest, say func(str
 	if err != nil {
 		return control.Joined{}, err
 	}
-	done, err := running.Join(ctx, engine.JoinOptions{Fork: req.Fork, DryRun: req.DryRun, All: req.All})
+	done, err := running.Join(ctx, engine.JoinOptions{
+		Fork: req.Fork, DryRun: req.DryRun, All: req.All, Unrelated: req.Unrelated, AllowDelete: req.AllowDelete,
+	})
 	if err != nil && done.Checkpoint != "" { // an error comes without the answer
 		say(fmt.Sprintf("what was here before is the checkpoint %s; join again to go on", done.Checkpoint))
 	}

@@ -67,7 +67,9 @@ func (t *turns) look(s setting, now time.Time) (list []status.Agent) {
 	found := t.found(s, now)
 	programs := map[string][]string{}
 	for i, listed := range s.spec.Agents {
-		if a := knownAs(listed.Name); a.Program != "" && (!found[i].Grew.IsZero() || !t.said[a.Name].at.IsZero()) {
+		a := knownAs(listed.Name)
+		said := t.said[a.Name]
+		if a.Program != "" && stateOf(found[i], true, said) != stateOf(found[i], false, said) { // else it need not be known: all processes are looked at
 			programs[a.Program] = a.Aside
 		}
 	}

@@ -112,11 +112,12 @@ func TestAwaitTurnsEndsWithItsContext(t *testing.T) {
 func TestAgentsInStatus(t *testing.T) {
 	s, talk := agentHome(t)
 	synctest.Test(t, func(t *testing.T) {
-		running := false
+		running, looks := false, 0
 		all := turns{runs: func(programs map[string][]string, folder string) map[string]bool {
 			if _, is := programs["claude"]; len(programs) != 1 || !is || folder != "/workspace" {
 				t.Errorf("it looks for %q in %s", programs, folder)
 			}
+			looks++
 			return map[string]bool{"claude": running}
 		}}
 		began := time.Now()
@@ -145,7 +146,7 @@ func TestAgentsInStatus(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				all.say("claude", step.said, time.Now())
 			}
-			running = step.runs
+			running, looks = step.runs, 0
 			time.Sleep(step.wait + time.Millisecond)
 			list := all.status(s)
 			if len(list) != 2 || list[1].Name != "codex" || list[1].State != status.AgentNone {
@@ -154,6 +155,9 @@ func TestAgentsInStatus(t *testing.T) {
 			a := list[0]
 			if got := strings.TrimSuffix(fmt.Sprint(a.Name, " ", a.State, " ", a.Talks, " ", a.Conversation), " "); got != step.want {
 				t.Errorf("it %s: %q, want %q", step.does, got, step.want)
+			}
+			if wants := a.State != status.AgentNone && a.State != status.AgentWorking; wants != (looks > 0) {
+				t.Errorf("it %s: all processes are looked at %d times", step.does, looks)
 			}
 			if (a.Since == nil) != (a.State == status.AgentNone) || a.Since != nil && (a.Since.Before(began) || a.Since.After(time.Now())) {
 				t.Errorf("it %s: since %v", step.does, a.Since)

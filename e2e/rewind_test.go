@@ -234,6 +234,7 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%+v is not among %+v", ref, by["repo/.git"].Refs)
 		}
 	}
+	a.comparesWholes(head)
 	if out := a.must("compare", "good", "now", a.path("src")); strings.TrimSpace(out) != "" {
 		t.Errorf("nothing in it differs: %s", out)
 	}
@@ -242,6 +243,40 @@ func TestCompare(t *testing.T) {
 	}
 	a.refused(2, "compare needs A", "compare")
 	a.refused(1, "cannot read the time", "compare", "nothing")
+}
+
+// comparesWholes holds what a comparison says of commits and rows against git and SQLite.
+func (m *machine) comparesWholes(branch string) {
+	m.t.Helper()
+	found := answer[control.Comparison](m, "compare", "good", "--wholes")
+	opened := 0
+	for _, d := range found.Replicas["workspace"] {
+		switch d.Path {
+		case "repo/.git":
+			opened++
+			i := slices.IndexFunc(d.Commits, func(c control.CommitChange) bool { return c.Ref == branch })
+			if i < 0 || d.Commits[i].Ahead != 1 || d.Commits[i].Behind != 0 || !strings.HasSuffix(d.Commits[i].Subjects[0], " later") {
+				m.t.Errorf("the branch %s: %+v", branch, d)
+			}
+		case "data/l.db":
+			opened++
+			if len(d.Tables) == 0 {
+				m.t.Errorf("of its rows nothing is said: %+v", d)
+			}
+			for _, table := range d.Tables {
+				rows, err := exec.Command("sqlite3", m.path("data/l.db"), `SELECT count(*) FROM "`+table.Table+`"`).CombinedOutput()
+				if err != nil || strings.TrimSpace(string(rows)) != fmt.Sprint(table.After) || table.Before == table.After || table.Before == 0 {
+					m.t.Errorf("table %+v has %s rows, %v", table, rows, err)
+				}
+			}
+		}
+	}
+	if opened != 2 {
+		m.t.Errorf("%d were opened, want 2", opened)
+	}
+	if out := m.must("compare", "good", "--wholes"); !strings.Contains(out, " ahead, 0 behind\n") || !strings.Contains(out, "  table ") {
+		m.t.Errorf("it says %s", out)
+	}
 }
 
 // What is edited while it is taken back is not lost: it stays, or lies aside.

@@ -83,7 +83,7 @@ func TestAnAdoptionThatEndedElsewhere(t *testing.T) {
 	b.round()
 	done := make(chan error, 1)
 	go func() { done <- b.e.FinishAdoption(t.Context(), nil) }()
-	b.e.asleep(t.Context(), nil, nil)
+	b.e.asleep(t.Context(), time.NewTimer(time.Hour), nil)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

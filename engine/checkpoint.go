@@ -38,21 +38,30 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	return made, err
 }
 
+// asUndo is the change of a head that says of a checkpoint that it was made to go back by.
+func asUndo(name string) func(*store.Head) { return func(h *store.Head) { h.MarkUndo(name) } }
+
 // checkpoint walks the trees whole.
 func (l naming) checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error) {
 	return l.checkpointOf(ctx, name, text, nil, nil)
 }
 
 // checkpointOf walks of the trees whose watch has told what that told of, and the others whole.
-// Deletions that wait for a word go in the members that are allowed to.
-func (l naming) checkpointOf(ctx context.Context, name, text string, told, allowed map[*member]bool) (made store.Checkpoint, err error) {
+// Deletions that wait for a word go in the members that are allowed to. more is done to the head
+// in the same write.
+func (l naming) checkpointOf(ctx context.Context, name, text string, told, allowed map[*member]bool, more ...func(*store.Head)) (made store.Checkpoint, err error) {
 	if err := l.mayCheckpoint(); err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
 	if _, is := l.lease.Head().Checkpoint(name); is { // before anything is sent for it
 		return made, l.lease.Head().MayPin(name, text)
 	}
-	pin := func(h *store.Head) { h.Pin(name, text, l.o.Self.Host, l.now()) }
+	pin := func(h *store.Head) {
+		h.Pin(name, text, l.o.Self.Host, l.now())
+		for _, change := range more {
+			change(h)
+		}
+	}
 	for _, m := range l.members {
 		l.stepMember(m, evAsked{allowed[m]})
 	}

@@ -30,6 +30,7 @@ type course struct {
 	survey   time.Time // when to look what is only here, while it is not pushed
 	synced   time.Time // the last cycle that went through
 	watched  bool      // what is due is so because the watch saw something
+	gathers  time.Time // before it nothing that the watch sees brings a cycle forward
 	allowed  bool      // somebody said that many deletions are right, for this cycle
 	again    bool      // somebody asked for another try to place what could not be placed
 }
@@ -40,6 +41,7 @@ type walk struct {
 	leftOver bool      // and left something to the next one
 	putOff   time.Time // until when a step is put off; zero: it is not
 	again    time.Time // when files are at rest of which it left out the last line; zero: there are none
+	gathers  time.Time // until when changes are gathered; zero: they are not
 }
 
 // event is what a course, or the standing of the lease, reacts to: a closed set.
@@ -90,6 +92,7 @@ const (
 	actFail                    // it begins to fail
 	actDemote                  // every writer compares itself with the head
 	actSoon                    // every writer has a cycle at once
+	actGather                  // there is something that waits for what else comes
 )
 
 // step is the course after an event, with what is to be done about it.
@@ -98,10 +101,7 @@ func (c course) step(ev event, at instant) (course, []action) {
 	case evSoon:
 		return c.soon(), nil
 	case evTouched:
-		if c.phase == ready && c.err == nil { // else its own time counts
-			c.next = time.Time{} // and no walk of the whole tree for it
-			c.watched = true
-		}
+		return c.touched(at)
 	case evNow:
 		c.next, c.watched = time.Time{}, false
 	case evPhase:
@@ -136,6 +136,22 @@ func (c course) step(ev event, at instant) (course, []action) {
 	return c, nil
 }
 
+// touched brings the next cycle forward, to the end of a gathering where there is one: a walk
+// before that would find what waits, and the next one would find it again.
+func (c course) touched(at instant) (course, []action) {
+	switch {
+	case c.phase != ready || c.err != nil: // its own time counts
+		return c, nil
+	case c.paused || !at.now.Before(c.gathers):
+		c.next, c.watched = time.Time{}, true // and no walk of the whole tree for it
+		return c, nil
+	case c.next.IsZero(): // somebody asked for it
+		return c, nil
+	}
+	c.next, c.watched = c.gathers, true
+	return c, []action{actGather}
+}
+
 func (c course) soon() course {
 	c.next, c.whole, c.watched = time.Time{}, time.Time{}, false
 	return c
@@ -158,11 +174,14 @@ func (c course) went(ev evWent, at instant) course {
 		c.whole = time.Time{}
 	}
 	for _, at := range []time.Time{ev.walk.putOff, ev.walk.again} {
+		if at.Before(ev.walk.gathers) && !at.IsZero() {
+			at = ev.walk.gathers
+		}
 		if !at.IsZero() && at.Before(c.next) {
 			c.next = at
 		}
 	}
-	c.watched = false
+	c.watched, c.gathers = false, ev.walk.gathers
 	return c
 }
 

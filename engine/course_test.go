@@ -30,31 +30,36 @@ func TestCourse(t *testing.T) {
 		want course
 		did  []action
 	}{
-		"touched while it is pushed":   {from: course{phase: ready, next: later, whole: later}, ev: evTouched{}, want: course{phase: ready, whole: later, watched: true}},
-		"touched while it is placed":   {from: course{phase: received, next: later}, ev: evTouched{}, want: course{phase: received, next: later}},
-		"touched after a failure":      {from: course{phase: ready, err: broken, next: later}, ev: evTouched{}, want: course{phase: ready, err: broken, next: later}},
-		"soon":                         {from: course{phase: ready, next: later, whole: later, watched: true}, ev: evSoon{}, want: course{phase: ready}},
-		"it is ours":                   {ev: evPhase{phase: claimed}, want: course{phase: claimed}},
-		"it may be pushed":             {from: course{phase: received}, ev: evPhase{ready, 7}, want: course{phase: ready, epoch: 7}, did: []action{actOpenWatch}},
-		"compare again":                {from: course{phase: ready, epoch: 7, next: later}, ev: evDemoted{}, want: course{epoch: 7, next: later}},
-		"went":                         {from: course{err: broken, failures: 3, watched: true, again: true}, ev: evWent{interval: time.Minute}, want: course{synced: noon, next: noon.Add(63 * time.Second), whole: noon.Add(63 * time.Second)}, did: []action{actPublish}},
-		"went over what was touched":   {from: course{whole: later}, ev: evWent{walk{hinted: true}, time.Minute}, want: course{synced: noon, next: later, whole: later}, did: []action{actPublish}},
-		"went, and left something":     {from: course{whole: later}, ev: evWent{walk{hinted: true, leftOver: true}, time.Minute}, want: course{synced: noon, next: later}, did: []action{actPublish}},
-		"went, and was put off":        {from: course{synced: noon.Add(-time.Hour)}, ev: evWent{walk{putOff: noon.Add(time.Second)}, time.Minute}, want: course{synced: noon.Add(-time.Hour), next: noon.Add(time.Second), whole: noon.Add(63 * time.Second)}, did: []action{actPublish}},
-		"went, and left out a line":    {from: course{whole: later}, ev: evWent{walk{hinted: true, again: noon.Add(time.Second)}, time.Minute}, want: course{synced: noon, next: noon.Add(time.Second), whole: later}, did: []action{actPublish}},
-		"put off beyond the next walk": {from: course{}, ev: evWent{walk{putOff: noon.Add(time.Hour)}, time.Minute}, want: course{next: noon.Add(63 * time.Second), whole: noon.Add(63 * time.Second)}, did: []action{actPublish}},
-		"failed for the first time":    {from: course{phase: ready, whole: later, again: true}, ev: evFailed{broken, broken}, want: course{phase: ready, err: broken, failures: 1, next: noon.Add(at(noon).delay(1))}, did: []action{actFail, actPublish}},
-		"failed again":                 {from: course{err: broken, failures: 1}, ev: evFailed{broken, broken}, want: course{err: broken, failures: 2, next: noon.Add(at(noon).delay(2))}, did: []action{actPublish}},
-		"paused":                       {from: course{next: later}, ev: evPaused{true}, want: course{paused: true, next: later}, did: []action{actPublish}},
-		"resumed":                      {from: course{paused: true, next: later}, ev: evPaused{false}, want: course{}, did: []action{actPublish}},
-		"tried again":                  {from: course{err: broken, failures: 3, next: later}, ev: evRetried{}, want: course{}},
-		"nothing to try again":         {from: course{next: later}, ev: evRetried{}, want: course{next: later}},
-		"placed again":                 {from: course{next: later}, ev: evRetried{unplaced: true}, want: course{again: true}},
-		"asked for":                    {from: course{failures: 3, survey: later}, ev: evAsked{true}, want: course{allowed: true}},
-		"answered":                     {from: course{allowed: true}, ev: evAnswered{}, want: course{}},
-		"now":                          {from: course{phase: ready, next: later, whole: later, watched: true}, ev: evNow{}, want: course{phase: ready, whole: later}},
-		"surveyed":                     {ev: evSurveyed{time.Minute}, want: course{survey: later}},
-		"to be surveyed":               {from: course{survey: later}, ev: evUnsurveyed{}, want: course{}},
+		"touched while it is pushed":     {from: course{phase: ready, next: later, whole: later}, ev: evTouched{}, want: course{phase: ready, whole: later, watched: true}},
+		"touched while it is placed":     {from: course{phase: received, next: later}, ev: evTouched{}, want: course{phase: received, next: later}},
+		"touched after a failure":        {from: course{phase: ready, err: broken, next: later}, ev: evTouched{}, want: course{phase: ready, err: broken, next: later}},
+		"touched while it gathers":       {from: course{phase: ready, next: later, whole: later, gathers: noon.Add(time.Second)}, ev: evTouched{}, want: course{phase: ready, next: noon.Add(time.Second), whole: later, watched: true, gathers: noon.Add(time.Second)}, did: []action{actGather}},
+		"touched when it has gathered":   {from: course{phase: ready, next: later, whole: later, gathers: noon}, ev: evTouched{}, want: course{phase: ready, whole: later, watched: true, gathers: noon}},
+		"touched, asked for, gathers":    {from: course{phase: ready, whole: later, gathers: later}, ev: evTouched{}, want: course{phase: ready, whole: later, gathers: later}},
+		"touched while it is paused":     {from: course{phase: ready, paused: true, next: later, gathers: later}, ev: evTouched{}, want: course{phase: ready, paused: true, watched: true, gathers: later}},
+		"soon":                           {from: course{phase: ready, next: later, whole: later, watched: true}, ev: evSoon{}, want: course{phase: ready}},
+		"it is ours":                     {ev: evPhase{phase: claimed}, want: course{phase: claimed}},
+		"it may be pushed":               {from: course{phase: received}, ev: evPhase{ready, 7}, want: course{phase: ready, epoch: 7}, did: []action{actOpenWatch}},
+		"compare again":                  {from: course{phase: ready, epoch: 7, next: later}, ev: evDemoted{}, want: course{epoch: 7, next: later}},
+		"went":                           {from: course{err: broken, failures: 3, watched: true, again: true}, ev: evWent{interval: time.Minute}, want: course{synced: noon, next: noon.Add(63 * time.Second), whole: noon.Add(63 * time.Second)}, did: []action{actPublish}},
+		"went over what was touched":     {from: course{whole: later}, ev: evWent{walk{hinted: true}, time.Minute}, want: course{synced: noon, next: later, whole: later}, did: []action{actPublish}},
+		"went, and left something":       {from: course{whole: later}, ev: evWent{walk{hinted: true, leftOver: true}, time.Minute}, want: course{synced: noon, next: later}, did: []action{actPublish}},
+		"went, and was put off":          {from: course{synced: noon.Add(-time.Hour)}, ev: evWent{walk{putOff: noon.Add(time.Second)}, time.Minute}, want: course{synced: noon.Add(-time.Hour), next: noon.Add(time.Second), whole: noon.Add(63 * time.Second)}, did: []action{actPublish}},
+		"went, and left out a line":      {from: course{whole: later}, ev: evWent{walk{hinted: true, again: noon.Add(time.Second)}, time.Minute}, want: course{synced: noon, next: noon.Add(time.Second), whole: later}, did: []action{actPublish}},
+		"went, gathers, left out a line": {from: course{whole: later}, ev: evWent{walk{hinted: true, again: noon.Add(time.Second), gathers: noon.Add(2 * time.Second)}, time.Minute}, want: course{synced: noon, next: noon.Add(2 * time.Second), whole: later, gathers: noon.Add(2 * time.Second)}, did: []action{actPublish}},
+		"put off beyond the next walk":   {from: course{}, ev: evWent{walk{putOff: noon.Add(time.Hour)}, time.Minute}, want: course{next: noon.Add(63 * time.Second), whole: noon.Add(63 * time.Second)}, did: []action{actPublish}},
+		"failed for the first time":      {from: course{phase: ready, whole: later, again: true}, ev: evFailed{broken, broken}, want: course{phase: ready, err: broken, failures: 1, next: noon.Add(at(noon).delay(1))}, did: []action{actFail, actPublish}},
+		"failed again":                   {from: course{err: broken, failures: 1}, ev: evFailed{broken, broken}, want: course{err: broken, failures: 2, next: noon.Add(at(noon).delay(2))}, did: []action{actPublish}},
+		"paused":                         {from: course{next: later}, ev: evPaused{true}, want: course{paused: true, next: later}, did: []action{actPublish}},
+		"resumed":                        {from: course{paused: true, next: later}, ev: evPaused{false}, want: course{}, did: []action{actPublish}},
+		"tried again":                    {from: course{err: broken, failures: 3, next: later}, ev: evRetried{}, want: course{}},
+		"nothing to try again":           {from: course{next: later}, ev: evRetried{}, want: course{next: later}},
+		"placed again":                   {from: course{next: later}, ev: evRetried{unplaced: true}, want: course{again: true}},
+		"asked for":                      {from: course{failures: 3, survey: later}, ev: evAsked{true}, want: course{allowed: true}},
+		"answered":                       {from: course{allowed: true}, ev: evAnswered{}, want: course{}},
+		"now":                            {from: course{phase: ready, next: later, whole: later, watched: true}, ev: evNow{}, want: course{phase: ready, whole: later}},
+		"surveyed":                       {ev: evSurveyed{time.Minute}, want: course{survey: later}},
+		"to be surveyed":                 {from: course{survey: later}, ev: evUnsurveyed{}, want: course{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, did := tt.from.step(tt.ev, at(noon))
@@ -101,6 +106,7 @@ func kept(before, c course, ev event, did []action, now time.Time) string {
 	_, asked := ev.(evAsked)
 	_, retried := ev.(evRetried)
 	_, went := ev.(evWent)
+	_, touched := ev.(evTouched)
 	switch {
 	case c.phase > before.phase && !phase:
 		return "it came further without having been there"
@@ -118,6 +124,10 @@ func kept(before, c course, ev event, did []action, now time.Time) string {
 		return "deletions are allowed that nobody allowed"
 	case went && c.next.After(c.whole) && !c.whole.IsZero():
 		return "the walk of the whole tree is overdue before the next cycle"
+	case touched && before.next.IsZero() && !c.next.IsZero():
+		return "what was asked for is put off, for a change"
+	case touched && c.phase == ready && c.err == nil && !c.paused && c.next.After(now) && c.next.After(c.gathers):
+		return "a change waits for longer than it is gathered"
 	case c.paused && c.due(now.Add(24*time.Hour)):
 		return "it is due while it is paused"
 	}
@@ -128,6 +138,9 @@ func anyEvent(rnd *rand.Rand, now time.Time) event {
 	walked := walk{hinted: rnd.IntN(2) == 0, leftOver: rnd.IntN(3) == 0}
 	if rnd.IntN(4) == 0 {
 		walked.putOff = now.Add(time.Duration(rnd.IntN(90)) * time.Second)
+	}
+	if rnd.IntN(3) == 0 {
+		walked.gathers = now.Add(time.Duration(rnd.IntN(15)) * time.Second)
 	}
 	broken := errors.New("broken")
 	events := []event{

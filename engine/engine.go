@@ -56,7 +56,7 @@ func (e *Engine) Status() (status.Lease, []status.Replica, []string) {
 	v := e.shown.copy()
 	for i := range v.replicas {
 		if r := &v.replicas[i]; len(r.OnlyHere) > 0 {
-			r.LagSeconds = e.now().Sub(account.FromParts(r.OnlyHere).Oldest()).Seconds()
+			r.LagSeconds = max(e.now().Sub(account.FromParts(r.OnlyHere).Oldest()).Seconds(), 0) // a clock may be set back
 		}
 	}
 	for i, m := range e.members {

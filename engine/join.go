@@ -32,6 +32,11 @@ type JoinOptions struct {
 	Fork   string // org/project/env
 	DryRun bool   // say what would be done, and do nothing
 	All    bool   // from the fork point on, also what was joined before
+	// Unrelated joins a fork of another workspace too. What its fork point has and is not here
+	// counts as deleted here.
+	Unrelated bool
+	// AllowDelete lets deletions go that are many, those that waited before among them.
+	AllowDelete bool
 }
 
 // Joining is what a join does at one path of a replica.
@@ -116,13 +121,14 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 	if o.DryRun {
 		return done, nil
 	}
-	return done, l.carryOut(ctx, f, joints, &done)
+	return done, l.carryOut(ctx, f, joints, o.AllowDelete, &done)
 }
 
 // carryOut does what was planned.
-func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, done *Joined) error {
+func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, allowDelete bool, done *Joined) error {
 	name := "before-join-" + l.now().UTC().Format("20060102T150405.000Z")
-	made, err := l.checkpoint(ctx, name, cut("before the join of "+f.head.Workspace, store.CheckpointTextMax))
+	text := cut("before the join of "+f.head.Workspace, store.CheckpointTextMax)
+	made, err := l.checkpointOf(ctx, name, text, nil, nil, asUndo(name), (*store.Head).DropUndos)
 	if err != nil && !(errors.Is(err, account.ErrOnlyHere) && made.Name != "") {
 		return err
 	}
@@ -135,12 +141,12 @@ func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, d
 		}
 	}
 	pointJoinPlaced.Reach()
-	l.askAll(evAsked{})
+	l.askAll(evAsked{allowDelete})
 	l.syncAll(ctx, l.members)
 	l.askAll(evAnswered{})
 	failed := failures(slices.DeleteFunc(slices.Clone(l.members), func(m *member) bool { return !m.Writes() }))
 	if failed = withOnlyHere(errors.Join(failed, l.mayCheckpoint()), l.members); failed != nil {
-		return failed
+		return l.heldBack(failed, f.head.Workspace, done)
 	}
 	pointJoinPushed.Reach()
 	if len(done.Left) > 0 { // the next join tries it again
@@ -150,6 +156,19 @@ func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, d
 	return l.named(ctx, func(h *store.Head) {
 		h.Join(f.head.Workspace, store.Join{Lineage: f.head.Lineage, Joined: l.now().UTC(), Generation: f.now})
 	})
+}
+
+// heldBack says of a join that could not be ended what to do where deletions wait for a word.
+func (l joiner) heldBack(failed error, fork string, done *Joined) error {
+	held := 0
+	for _, m := range l.members {
+		held += m.report.held
+	}
+	if held == 0 {
+		return failed
+	}
+	return hint.Wrap(failed, "what came is here, and %d deletions wait: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
+		held, hint.Word(fork), hint.Word(done.Checkpoint))
 }
 
 // cut gives the beginning of a text of ASCII.
@@ -183,6 +202,10 @@ func (l joiner) look(ctx context.Context, o JoinOptions) (f *forkedState, err er
 	begun, is := f.head.Checkpoint(store.Forked)
 	if f.head.Origin == nil || !is {
 		return nil, fmt.Errorf("%s is not a fork, or has lost what it was made of: coltec fork makes one", fork)
+	}
+	if of := f.head.Origin; !o.Unrelated && (of.Workspace != ours.Workspace || of.Lineage != ours.Lineage) {
+		return nil, hint.Wrap(fmt.Errorf("%s is a fork of %s, and not of %s as it is now: what it began with and is not here would count as deleted here", fork, of.Workspace, ours.Workspace),
+			"--unrelated joins it all the same; --dry-run --unrelated says what that would do")
 	}
 	f.first, f.base = begun.Generation, begun.Generation
 	if j, is := ours.Joined[fork]; is && !o.All && j.Lineage == f.head.Lineage && j.Number <= f.head.Generation {

@@ -1,11 +1,16 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -89,5 +94,116 @@ func TestAJoinOfAReplicaYoungerThanTheFork(t *testing.T) {
 	}
 	if body, err := os.ReadFile(filepath.Join(root.tree, "b")); err != nil || string(body) != "2" {
 		t.Errorf("%q, %v", body, err)
+	}
+}
+
+// A fork of another workspace was joined as if it were one of this one: what its fork point had
+// and was never here counted as deleted here.
+func TestAJoinOfAnothersFork(t *testing.T) {
+	g, root, fork := forked(t)
+	g.fork(fork)
+	child := g.stems[2]
+	must(child.rounds())
+	g.fork(root)
+	beside := g.stems[3]
+	must(beside.rounds())
+	must(os.WriteFile(filepath.Join(child.tree, "c"), []byte("3"), 0o644))
+	must(child.rounds())
+	join := func(from, into *stem, unrelated bool) (Joined, error) {
+		return joiner{naming{into.e.loop}}.join(t.Context(), JoinOptions{Fork: from.name(), DryRun: true, Unrelated: unrelated})
+	}
+	for _, row := range []struct {
+		name       string
+		from, into *stem
+		related    bool
+	}{
+		{"a fork", fork, root, true},
+		{"a fork of a fork, into that", child, fork, true},
+		{"a fork of a fork", child, root, false},
+		{"one beside it", fork, beside, false},
+		{"one beside it, of another", child, beside, false},
+	} {
+		_, err := join(row.from, row.into, false)
+		if (err == nil) != row.related || err != nil && (!strings.Contains(err.Error(), "is a fork of ") || len(hint.Of(err)) != 1) {
+			t.Errorf("%s: %v %q", row.name, err, hint.Of(err))
+		}
+		if _, err := join(row.from, row.into, true); err != nil {
+			t.Errorf("%s, all the same: %v", row.name, err)
+		}
+	}
+	must(root.e.lease.Collected(t.Context(), func(h *store.Head) { h.Lineage = "another" })) // a head that was lost, and made anew
+	if _, err := join(fork, root, false); err == nil {
+		t.Error("a fork of an earlier head of it was joined")
+	}
+}
+
+// A join that deletes much was held by the brake until somebody found out that a sync lets it go,
+// and then joined again.
+func TestAJoinOfManyDeletions(t *testing.T) {
+	for _, once := range []bool{true, false} {
+		dir := filepath.Join(t.TempDir(), "h")
+		must(os.MkdirAll(dir, 0o755))
+		g := newGrove(1, dir, "")
+		t.Cleanup(g.end)
+		root := g.stems[0]
+		const files = 60
+		for i := range files {
+			must(os.WriteFile(filepath.Join(root.tree, fmt.Sprint("f", i)), fmt.Append(nil, i), 0o644))
+		}
+		must(root.rounds())
+		g.fork(root)
+		fork := g.stems[1]
+		must(fork.rounds())
+		for i := range files - 1 {
+			must(os.Remove(filepath.Join(fork.tree, fmt.Sprint("f", i))))
+		}
+		must(fork.rounds())
+		join := func(o JoinOptions) (Joined, error) {
+			o.Fork = fork.name()
+			return joiner{naming{root.e.loop}}.join(t.Context(), o)
+		}
+		if !once {
+			done, err := join(JoinOptions{})
+			if !errors.Is(err, account.ErrOnlyHere) || !strings.Contains(strings.Join(hint.Of(err), " "), "--allow-delete") || !strings.Contains(strings.Join(hint.Of(err), " "), done.Checkpoint) {
+				t.Fatalf("it is held back with %v %q", err, hint.Of(err))
+			}
+			if _, is := g.head(root).Joined[fork.name()]; is {
+				t.Error("it counts as joined while deletions wait")
+			}
+		}
+		if _, err := join(JoinOptions{AllowDelete: true}); err != nil {
+			t.Fatalf("in one step: %v: %v", once, err)
+		}
+		h := g.head(root)
+		if _, is := h.Joined[fork.name()]; !is || h.Replicas["r"].Files != 1 || root.e.members[0].report.held != 0 {
+			t.Errorf("in one step: %v: %+v, %d files, %d wait", once, h.Joined, h.Replicas["r"].Files, root.e.members[0].report.held)
+		}
+	}
+}
+
+// Each join made a checkpoint that stayed for ever, until no more fitted.
+func TestUndosOfJoins(t *testing.T) {
+	g, root, fork := forked(t)
+	must(root.e.lease.Collected(t.Context(), func(h *store.Head) { h.Pin("before-join-mine", "a person's", "h", g.now()) }))
+	last := ""
+	for i := range store.UndosMax + 3 {
+		must(os.WriteFile(filepath.Join(fork.tree, "b"), fmt.Append(nil, i), 0o644))
+		must(fork.rounds())
+		g.pass(time.Second)
+		done, err := joiner{naming{root.e.loop}}.join(t.Context(), JoinOptions{Fork: fork.name()})
+		must(err)
+		last = done.Checkpoint
+	}
+	h := g.head(root)
+	undos := 0
+	for _, c := range h.Checkpoints {
+		if c.Undo {
+			undos++
+		}
+	}
+	_, mine := h.Checkpoint("before-join-mine")
+	_, newest := h.Checkpoint(last)
+	if undos != store.UndosMax || !mine || !newest {
+		t.Errorf("%d stay, a person's %v, the newest %v", undos, mine, newest)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/backoff"
 	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/collection"
@@ -108,8 +109,22 @@ func (l *loop) stepMember(m *member, ev event) {
 			}
 		case actPublish:
 			l.publish()
+		case actGather:
+			l.gathers(m)
 		}
 	}
+}
+
+// gathers notes that a member has changes which wait for others. Which they are its next walk
+// tells.
+func (l *loop) gathers(m *member) {
+	if m.report.here.Of(account.Deferred) > 0 {
+		return
+	}
+	here := account.FromParts(m.report.here.Parts())
+	here.Add(account.Deferred, ".", 0, "changes are gathered")
+	m.report.know(here, l.now())
+	l.publish()
 }
 
 // noteLease notes how asking for the lease, or writing with it, went.
@@ -126,6 +141,7 @@ func (l *loop) note(m *member, err error) {
 	if err == nil {
 		last := m.report.walk
 		m.report.walk = walk{}
+		last.gathers = m.report.motion.gathers(m.Gather)
 		l.stepMember(m, evWent{last, m.Interval})
 		return
 	}

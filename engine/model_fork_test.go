@@ -375,7 +375,7 @@ func (g *grove) join(f, into *stem) {
 	h, was := g.head(f), max(1, into.took[f])
 	remote, local := carriedOf(f.gens[h.Generation]), into.files("")
 	untouched, before := g.under(f), into.anywhere()
-	o := JoinOptions{Fork: f.name(), DryRun: true}
+	o := JoinOptions{Fork: f.name(), DryRun: true, Unrelated: true} // forks of forks, and beside each other, too
 	told, err := joiner{naming{into.e.loop}}.join(context.Background(), o)
 	if err != nil {
 		g.broken("told: %s into %s: %v", f.env, into.env, err)

@@ -43,7 +43,7 @@ type motion struct {
 // last one was a moment ago. A replica that gathers changes for a while puts off every step
 // that a watch brought forward, whatever is in it.
 func (o *motion) putOff(found *replica.Changes, watched bool, now time.Time, gather time.Duration) (until time.Time) {
-	if due := o.began.Add(gather); watched && now.Before(due) {
+	if due := o.gathers(gather); watched && now.Before(due) {
 		return due
 	}
 	due := o.began.Add(o.pace())
@@ -73,6 +73,14 @@ func (o *motion) step(found *replica.Changes, began time.Time) {
 		bytes += found.Edited[i].Size
 	}
 	o.steps, o.began, o.bytes = steps, began, bytes
+}
+
+// gathers is until when a replica that gathers changes for so long does so; zero: it does not.
+func (o *motion) gathers(gather time.Duration) time.Time {
+	if gather == 0 || o.began.IsZero() {
+		return time.Time{}
+	}
+	return o.began.Add(gather)
 }
 
 // pace is how long after the last step began the next one does.

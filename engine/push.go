@@ -55,6 +55,9 @@ func (l *loop) begin(ctx context.Context, m *member) *prepared {
 func (l *loop) conclude(ctx context.Context, steps []*prepared, changes ...func(*store.Head)) error {
 	err := l.commit(ctx, steps, changes...)
 	for _, p := range steps {
+		if b := p.member.rep.Base(); b == nil || b.Pending == nil { // else it is freed once it is known what came of it
+			p.step.Delta.Spool.Close()
+		}
 		l.noteStep(ctx, p.member, err)
 		if err == nil && p.more {
 			l.stepMember(p.member, evSoon{})
@@ -146,7 +149,6 @@ func (l *loop) commit(ctx context.Context, steps []*prepared, changes ...func(*s
 			return err
 		}
 		l.pushed(p)
-		p.step.Delta.Spool.Close()
 	}
 	pointResolved.Reach()
 	l.publish()

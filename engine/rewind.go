@@ -113,7 +113,7 @@ func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Check
 	for _, m := range r.members {
 		taken[m] = r.want.Under == "" && r.stays(m, then) == ""
 	}
-	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken)
+	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken, asUndo(r.want.Before))
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
 		return store.Checkpoint{}, err
 	}
@@ -235,6 +235,7 @@ func (r rewinding) turn(ctx context.Context, turns []turned) error {
 				h.PutBack(t.Name)
 			}
 		}
+		h.DropUndos()
 	})
 	if err != nil && !r.writable() {
 		r.noteAttempt(ctx, err)

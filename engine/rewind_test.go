@@ -6,8 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // Deletions that wait for a person's word go with a rewind where it brings the files back. Where
@@ -60,5 +64,42 @@ func TestARewindLetsNoDeletionGoThatItDoesNotTakeBack(t *testing.T) {
 				t.Errorf("the plain object is %q", body)
 			}
 		})
+	}
+}
+
+// Each rewind made a checkpoint that stayed for ever, until no more fitted.
+func TestUndosOfRewinds(t *testing.T) {
+	y := newYard(t, 1)
+	b := y.box("a")
+	must(os.MkdirAll(b.dir, 0o755))
+	file := filepath.Join(b.dir, "f")
+	must(os.WriteFile(file, []byte("1"), 0o644))
+	must(b.do(false))
+	then := b.e.generation()
+	back := func(i int) {
+		var done Rewound
+		y.advance(time.Second)
+		must(rewinding{naming{b.e.loop}, RewindOptions{Generation: then, Before: fmt.Sprint("before", i), Say: func(string) {}}}.run(t.Context(), &done))
+	}
+	for i := range store.UndosMax + 3 {
+		must(os.WriteFile(file, fmt.Append(nil, "edit ", i), 0o644))
+		must(b.do(false))
+		back(i)
+	}
+	names := func() (list []string) {
+		for _, c := range b.e.lease.Head().Checkpoints {
+			list = append(list, c.Name)
+		}
+		return list
+	}
+	kept := names()
+	if len(kept) != store.UndosMax || kept[len(kept)-1] != fmt.Sprint("before", store.UndosMax+2) {
+		t.Fatalf("%q stay", kept)
+	}
+	for i := range 3 { // nothing differs: nothing is made, and none goes
+		back(100 + i)
+	}
+	if diff := cmp.Diff(kept, names()); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -44,7 +44,7 @@ func (e *Engine) await(ctx context.Context) {
 	defer timer.Stop()
 	rest := time.NewTimer(e.restIn())
 	defer rest.Stop()
-	for e.asleep(ctx, timer.C, rest.C) {
+	for e.asleep(ctx, timer, rest.C) {
 		e.rest()
 	}
 }
@@ -90,23 +90,29 @@ func (l *loop) rest() {
 }
 
 // asleep sleeps until something is to be done; true: it was the time to rest.
-func (e *Engine) asleep(ctx context.Context, due, rest <-chan time.Time) bool {
-	select {
-	case <-rest:
-		return true
-	case <-ctx.Done():
-	case <-due:
-	case c := <-e.commands:
-		c.do()
-		close(c.done)
-	case m := <-e.touched:
-		m.watch.nudged.Store(false)
-		e.stepMember(m, evTouched{})
-	case <-e.logins:
-		e.turn.changed = true
-	case <-e.herald.wakes:
+func (e *Engine) asleep(ctx context.Context, due *time.Timer, rest <-chan time.Time) bool {
+	for {
+		select {
+		case <-rest:
+			return true
+		case <-ctx.Done():
+		case <-due.C:
+		case c := <-e.commands:
+			c.do()
+			close(c.done)
+		case m := <-e.touched:
+			m.watch.nudged.Store(false)
+			e.stepMember(m, evTouched{})
+			if in := (agenda{&e.tenure, &e.roster}).due().Sub(e.now()); in > 0 { // it is gathered
+				due.Reset(in)
+				continue
+			}
+		case <-e.logins:
+			e.turn.changed = true
+		case <-e.herald.wakes:
+		}
+		return false
 	}
-	return false
 }
 
 // round does everything that is due, once, and what nobody waits for.

@@ -23,10 +23,7 @@ func cmdExec(p *program) *cli.Command {
 }
 
 func cmdLogs(p *program) *cli.Command {
-	flags := []cli.Flag{
-		&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
-		&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: 100},
-	}
+	flags := cmdline.LogFlags()
 	return &cli.Command{
 		Name:        "logs",
 		Usage:       "show the log of a unit of a workspace, or of all of them and coltecd",

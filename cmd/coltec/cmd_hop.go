@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -49,8 +48,8 @@ func (p hopper) hop(c *cli.Context) error {
 	if c.String("to") != "" {
 		return p.send(c)
 	}
-	if c.Bool("force") && !c.Bool("yes") && !p.mayAsk() {
-		return hint.Wrap(cmdline.Usage("--force asks first, and there is no terminal to ask at"), "agree with --yes")
+	if c.Bool("force") && !c.Bool("yes") && !p.asks().Can() {
+		return nobodyForces()
 	}
 	folder, err := p.land(c)
 	if err != nil {
@@ -64,12 +63,6 @@ func (p hopper) hop(c *cli.Context) error {
 		return err
 	}
 	return p.ascend(c, &ascent{w: w, journey: &journey{hopper: p, force: c.Bool("force"), yes: c.Bool("yes"), prepare: c.Bool("prepare")}}, nil)
-}
-
-// mayAsk reports whether there is a person to ask.
-func (p *program) mayAsk() bool {
-	in, ok := p.in.(*os.File)
-	return ok && cmdline.IsForeground(in)
 }
 
 // isHere reports whether a workspace runs here, with the lease and restored: there is nothing to
@@ -215,15 +208,16 @@ func (j *journey) mayForce(ctx context.Context, a *ascent, h status.Holder) erro
 	if j.yes {
 		return nil
 	}
-	in, ok := j.in.(*os.File)
-	if !ok {
-		return cmdline.Usage("--force asks first, and there is no terminal to ask at")
-	}
-	yes, err := j.askYes(ctx, in, "Take it all the same?")
-	if err == nil && !yes {
-		err = hint.Wrap(fmt.Errorf("%s stays with %s", a.w.spec.ID(), h.Host), "coltec hop without --force asks that machine")
-	}
-	return err
+	return j.asks().Agree(ctx, cmdline.Question{
+		Text:   "Take it all the same?",
+		No:     hint.Wrap(fmt.Errorf("%s stays with %s", a.w.spec.ID(), h.Host), "coltec hop without --force asks that machine"),
+		Nobody: nobodyForces(),
+	})
+}
+
+// nobodyForces is the error of a lease that is to be taken where nobody can be asked.
+func nobodyForces() error {
+	return hint.Wrap(cmdline.Usage("--force asks first, and there is no terminal to ask at"), "agree with --yes")
 }
 
 // arrived says in one line what came, and how to go on with it.

@@ -382,15 +382,11 @@ func (p grafter) confirmed(c *cli.Context) (bool, error) {
 	if c.Bool("yes") {
 		return true, nil
 	}
-	in, ok := p.in.(*os.File)
-	if !ok || !cmdline.IsForeground(in) {
-		return false, hint.Wrap(errors.New("nothing is written: there is no terminal to ask at"), "agree with --yes")
-	}
-	yes, err := p.askYes(c.Context, in, "Do it?")
-	if err == nil && !yes {
-		err = errors.New("nothing is written")
-	}
-	return yes, err
+	err := p.asks().Agree(c.Context, cmdline.Question{
+		Text: "Do it?", No: errors.New("nothing is written"),
+		Nobody: hint.Wrap(errors.New("nothing is written: there is no terminal to ask at"), "agree with --yes"),
+	})
+	return err == nil, err
 }
 
 // write does what join planned. The edit of the devcontainer.json comes last: a project whose

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
 )
 
 // Verbs that the coltecd of a workspace's container answers, and nobody else.
@@ -17,12 +19,7 @@ func cmdRewind(p *program) *cli.Command {
 		ArgsUsage: "WORKSPACE NAME|GENERATION|TIME",
 		Description: `What is there becomes a checkpoint first, and a rewind to that goes back again. The services of the spec
 are stopped before, and started after.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "path", Usage: "take only `PATH` back, with what is below it"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, to what is in the bucket, and do nothing"},
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
-			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
-		},
+		Flags: cmdline.RewindFlags(),
 	})
 }
 
@@ -31,11 +28,7 @@ func cmdCheckpoint(p *program) *cli.Command {
 		Name:      "checkpoint",
 		Usage:     "push what changed in a workspace, and give that state a name under which it is kept",
 		ArgsUsage: "WORKSPACE NAME",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "say of it `TEXT`, for people"},
-			&cli.BoolFlag{Name: "remove", Usage: "take the name away; the state is kept as any other is"},
-			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
-		},
+		Flags:     cmdline.CheckpointFlags(),
 	})
 }
 

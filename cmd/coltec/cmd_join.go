@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -28,13 +27,10 @@ func cmdJoin(p *program) *cli.Command {
 fork's version keeps the name and the other one is kept: coltecd conflicts lists them. Repositories are merged by their
 branches. What the workspace had before is kept as a checkpoint. The fork is only read, as it is in the bucket: coltecd sync
 in it brings the newest there. FORK is org/project/env, or a part of it.`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "into", Usage: "the `WORKSPACE` that it comes to; this folder's unless told"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would come, and what is in conflict; do nothing"},
-			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
-			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
-		},
+		}, cmdline.JoinFlags()...),
 		Action: func(c *cli.Context) error { return joins{p}.join(c) },
 	}
 }
@@ -61,11 +57,10 @@ func (p joins) join(c *cli.Context) error {
 	}
 	coltecd := func(args ...string) error {
 		argv := append([]string{"coltecd", "join", fork}, args...)
-		if c.Bool("all") {
-			argv = append(argv, "--all")
-		}
-		if c.Bool("json") {
-			argv = append(argv, "--json")
+		for _, flag := range []string{"all", "allow-delete", "unrelated", "json"} {
+			if c.Bool(flag) {
+				argv = append(argv, "--"+flag)
+			}
 		}
 		code, err := tools.Run(c.Context, ct, devcontainer.Exec{
 			Argv: argv, Env: p.terminalWishes(), Dir: ct.Workspace(), Stdout: p.raw.out, Stderr: p.raw.err,
@@ -79,27 +74,25 @@ func (p joins) join(c *cli.Context) error {
 		return coltecd("--dry-run")
 	}
 	if !c.Bool("yes") {
-		if yes, err := p.agreedTo(c, fork, w, coltecd); err != nil || !yes {
+		if err := p.agree(c, fork, w, coltecd); err != nil {
 			return err
 		}
 	}
 	return coltecd()
 }
 
-// agreedTo shows a person what a join would do, and asks.
-func (p joins) agreedTo(c *cli.Context, fork string, w *workspace, coltecd func(args ...string) error) (bool, error) {
-	in, ok := p.in.(*os.File)
-	if !ok || !cmdline.IsForeground(in) || c.Bool("json") {
-		return false, hint.Wrap(errors.New("nobody can be asked whether this is to be joined"), "--dry-run says what would be done, --yes does it")
+// agree shows a person what a join would do, and asks.
+func (p joins) agree(c *cli.Context, fork string, w *workspace, coltecd func(args ...string) error) error {
+	nobody := hint.Wrap(errors.New("nobody can be asked whether this is to be joined"), "--dry-run says what would be done, --yes does it")
+	if !p.asks().Can() || c.Bool("json") {
+		return nobody
 	}
 	if err := coltecd("--dry-run"); err != nil {
-		return false, err
+		return err
 	}
-	yes, err := p.askYes(c.Context, in, fmt.Sprintf("Join %s into %s?", fork, w.spec.ID()))
-	if err == nil && !yes {
-		err = errors.New("nothing was joined: you did not agree")
-	}
-	return yes, err
+	return p.asks().Agree(c.Context, cmdline.Question{
+		Text: fmt.Sprintf("Join %s into %s?", fork, w.spec.ID()), No: errors.New("nothing was joined: you did not agree"), Nobody: nobody,
+	})
 }
 
 // named is the workspace that a person means by the name of a fork: one of this host, or one

@@ -207,18 +207,16 @@ func (p remover) agreesTo(c *cli.Context, r *removal, purge bool) error {
 	if c.Bool("yes") {
 		return nil
 	}
-	in, ok := p.in.(*os.File)
-	if !ok || !cmdline.IsForeground(in) {
-		return hint.Wrap(errors.New("nobody can be asked whether this is to be removed"), "--dry-run says what would go, --yes removes it")
-	}
+	asks, nobody := p.asks(), hint.Wrap(errors.New("nobody can be asked whether this is to be removed"), "--dry-run says what would go, --yes removes it")
 	if !purge {
-		yes, err := p.askYes(c.Context, in, "Remove "+r.w.spec.ID()+" from this host?")
-		if err == nil && !yes {
-			err = errors.New("nothing was removed: you did not agree")
-		}
-		return err
+		return asks.Agree(c.Context, cmdline.Question{
+			Text: "Remove " + r.w.spec.ID() + " from this host?", No: errors.New("nothing was removed: you did not agree"), Nobody: nobody,
+		})
 	}
-	typed, err := p.askLine(c.Context, in, "What is in the bucket is gone then, for all machines. Type "+r.w.spec.ID()+" to delete it: ")
+	if !asks.Can() {
+		return nobody
+	}
+	typed, err := asks.Line(c.Context, "What is in the bucket is gone then, for all machines. Type "+r.w.spec.ID()+" to delete it: ")
 	if err == nil && typed != r.w.spec.ID() {
 		err = errors.New("nothing was removed: that is not its name")
 	}
@@ -228,7 +226,7 @@ func (p remover) agreesTo(c *cli.Context, r *removal, purge bool) error {
 // ends has everything pushed and the containers stopped. What would go and is only here is an
 // error, unless it is to go.
 func (p remover) ends(ctx context.Context, r *removal) error {
-	stopped := false
+	told := map[string]bool{} // of which containers
 	for _, ct := range r.containers {
 		if !ct.Running {
 			continue
@@ -236,10 +234,10 @@ func (p remover) ends(ctx context.Context, r *removal) error {
 		err := p.descend(ctx, r.w, r.tools, ct, flushPatience)
 		switch code := cmdline.CodeOf(err); {
 		case err == nil:
-			stopped = true
+			told[ct.ID] = true
 		case code == cmdline.CodeKept:
 			p.say("note: %v", err)
-			stopped = true
+			told[ct.ID] = true
 		case code == cmdline.CodeOnlyHere && r.force:
 			p.say("note: %v", err)
 		case code == cmdline.CodeOnlyHere:
@@ -251,7 +249,7 @@ func (p remover) ends(ctx context.Context, r *removal) error {
 	if r.force {
 		return nil
 	}
-	err := r.onlyHere(stopped)
+	err := r.onlyHere(told)
 	if err != nil && !r.w.hasBucket() {
 		return hint.Wrap(err, "nothing was removed: --force removes it")
 	}
@@ -261,19 +259,24 @@ func (p remover) ends(ctx context.Context, r *removal) error {
 	return nil
 }
 
-// onlyHere is the error of what would go and may be nowhere else. stopped says that coltecd has
-// just told that everything is in the bucket.
-func (r *removal) onlyHere(stopped bool) error {
+// onlyHere is the error of what would go and may be nowhere else. told are the containers whose
+// coltecd has just said that everything is in the bucket.
+func (r *removal) onlyHere(told map[string]bool) error {
 	var goes []string
+	goesUnless := func(known bool, what string) {
+		if !known || !r.w.hasBucket() {
+			goes = append(goes, what)
+		}
+	}
 	if r.files {
-		goes = append(goes, "the files in "+r.w.folder)
+		goesUnless(len(told) > 0, "the files in "+r.w.folder)
 	}
 	for _, v := range r.volumes {
-		goes = append(goes, "volume "+v)
+		goesUnless(slices.ContainsFunc(r.containers, func(ct devcontainer.Container) bool { return told[ct.ID] && hasVolume(ct, v) }), "volume "+v)
 	}
 	for _, ct := range r.containers {
 		for _, at := range onlyInside(r.w, ct) {
-			goes = append(goes, at+" in the container")
+			goesUnless(told[ct.ID], fmt.Sprintf("%s in container %.12s", at, ct.ID))
 		}
 	}
 	if len(goes) == 0 {
@@ -282,13 +285,14 @@ func (r *removal) onlyHere(stopped bool) error {
 	if !r.w.hasBucket() {
 		return cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: no bucket has %s", r.w.spec.ID(), strings.Join(goes, ", "))}
 	}
-	if stopped {
-		return nil
-	}
-	if doc, _, err := readStatus(r.w.folder); err == nil && !r.files && doc.State == status.Stopped && doc.Accounts && status.OnlyHere(doc.Replicas) == nil {
+	if doc, _, err := readStatus(r.w.folder); err == nil && !r.files && len(r.containers) <= 1 && doc.State == status.Stopped && doc.Accounts && status.OnlyHere(doc.Replicas) == nil {
 		return nil // nothing has written there since
 	}
 	return cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: its container does not run, so it is not known whether the bucket has all of %s", r.w.spec.ID(), strings.Join(goes, ", "))}
+}
+
+func hasVolume(ct devcontainer.Container, name string) bool {
+	return slices.ContainsFunc(ct.Mounts, func(m devcontainer.Mount) bool { return m.Name == name })
 }
 
 // take removes what there is here. What cannot be removed ends it; the next call goes on.
@@ -343,6 +347,9 @@ func (r *removal) clear(real string) error {
 		return nil
 	}
 	if home, err := os.UserHomeDir(); err == nil {
+		if home, err = realPath(home); err != nil {
+			return fmt.Errorf("cannot see whether the home directory is in %s: %w", real, err)
+		}
 		if rel, err := filepath.Rel(real, home); err == nil && filepath.IsLocal(rel) {
 			return fmt.Errorf("cannot remove %s: the home directory is in it", real)
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,7 +35,7 @@ type apart struct {
 }
 
 func (p joins) compare(c *cli.Context) error {
-	for _, name := range []string{"diff", "stat", "replica"} {
+	for _, name := range []string{"diff", "stat", "wholes", "replica"} {
 		if c.IsSet(name) {
 			return cmdline.Usage("--%s is about two states of one workspace, and this compares a fork", name)
 		}
@@ -71,20 +72,12 @@ func (p joins) compare(c *cli.Context) error {
 
 // differences reads what a fork and a workspace have, and compares both with the fork point.
 func (p joins) differences(c *cli.Context, w *workspace, opener *remote.Opener, fork string) ([]apart, error) {
-	root, err := opener.Open(c.Context, "", false, nil)
+	theirs, begun, err := forkOf(c.Context, opener, fork)
 	if err != nil {
 		return nil, err
 	}
-	theirs, err := store.ReadHead(c.Context, root, fork)
-	if errors.Is(err, rclone.ErrNotFound) {
-		return nil, errors.New("there is no such workspace in this bucket")
-	}
-	if err != nil {
-		return nil, err
-	}
-	begun, is := theirs.Checkpoint(store.Forked)
-	if !is || theirs.Origin == nil {
-		return nil, errors.New("it is not a fork")
+	if of := theirs.Origin.Workspace; of != w.spec.ID() {
+		p.say("note: it is a fork of %s, and not of %s", cmdline.OneLine(of), w.spec.ID())
 	}
 	r, replicas, err := readerBy(opener, w.spec)
 	if err != nil {
@@ -100,26 +93,20 @@ func (p joins) differences(c *cli.Context, w *workspace, opener *remote.Opener, 
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
-	list := []apart{}
+	list, shared := []apart{}, false
 	for _, x := range replicas {
 		prefix := theirs.Origin.Prefixes[x.Name]
 		if prefix == "" || ours.Replicas[x.Name].Manifest == "" || theirs.Replicas[x.Name].Manifest == "" {
 			continue
 		}
+		shared = true
 		at, err := opener.OpenAt(c.Context, x.Name, prefix, false, nil)
 		if err != nil {
 			return nil, err
 		}
-		s := store.NewSnapshot(at, filepath.Join(tmp, x.Name))
-		now, err := s.Tree(c.Context, theirs.Replicas[x.Name].Manifest)
+		base, now, err := treesOf(c.Context, at, store.Claim{Workspace: fork, Replica: x.Name}, filepath.Join(tmp, x.Name), begun.Replicas[x.Name].Manifest, theirs.Replicas[x.Name].Manifest)
 		if err != nil {
 			return nil, err
-		}
-		base := &store.Tree{}
-		if ref := begun.Replicas[x.Name].Manifest; ref != "" {
-			if base, err = s.Tree(c.Context, ref); err != nil {
-				return nil, err
-			}
 		}
 		here, _, err := r.Tree(c.Context, x, ours)
 		if err != nil {
@@ -127,7 +114,47 @@ func (p joins) differences(c *cli.Context, w *workspace, opener *remote.Opener, 
 		}
 		list = append(list, sides(x.Name, changesOf(base, now), changesOf(base, here))...)
 	}
+	if !shared {
+		return nil, errors.New("it has no replica that this workspace has too")
+	}
 	return list, nil
+}
+
+// forkOf reads the head of a fork, and what it began as.
+func forkOf(ctx context.Context, opener *remote.Opener, fork string) (*store.Head, store.Checkpoint, error) {
+	root, err := opener.Open(ctx, "", false, nil)
+	if err != nil {
+		return nil, store.Checkpoint{}, err
+	}
+	head, err := store.ReadHead(ctx, root, fork)
+	if errors.Is(err, rclone.ErrNotFound) {
+		err = errors.New("there is no such workspace in this bucket")
+	}
+	if err != nil {
+		return nil, store.Checkpoint{}, err
+	}
+	begun, is := head.Checkpoint(store.Forked)
+	if !is || head.Origin == nil {
+		return nil, begun, errors.New("it is not a fork")
+	}
+	return head, begun, nil
+}
+
+// treesOf reads two trees of a prefix that is claimed as a head says; "" is an empty one.
+func treesOf(ctx context.Context, at store.Bucket, want store.Claim, dir, was, is string) (before, now *store.Tree, err error) {
+	claim, err := store.ReadClaim(ctx, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	if claim.Workspace != want.Workspace || claim.Replica != want.Replica {
+		return nil, nil, fmt.Errorf("the prefix that its head names belongs to replica %q of %s", claim.Replica, cmdline.OneLine(claim.Workspace))
+	}
+	s := store.NewSnapshot(at, dir)
+	if now, err = s.Tree(ctx, is); err != nil || was == "" {
+		return &store.Tree{}, now, err
+	}
+	before, err = s.Tree(ctx, was)
+	return before, now, err
 }
 
 // sides puts what changed on two sides beside each other.

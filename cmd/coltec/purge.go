@@ -90,12 +90,12 @@ func (x *purging) show() {
 	} else {
 		what = fmt.Sprintf(", generation %d", h.Generation)
 		if n := len(h.Checkpoints); n > 0 {
-			what += fmt.Sprintf(" and %d checkpoints", n)
+			what += " and " + cmdline.Count(n, "checkpoint", "checkpoints")
 		}
 	}
-	x.say("%s: %d objects in the bucket go, %s%s", name, x.seen.Ours.Objects, cmdline.Size(x.seen.Ours.Bytes), what)
+	x.say("%s: %s, %s%s", name, cmdline.Count(x.seen.Ours.Objects, "object in the bucket goes", "objects in the bucket go"), cmdline.Size(x.seen.Ours.Bytes), what)
 	if x.seen.Plain.Objects > 0 {
-		x.say("%s: %d plain objects in its prefixes stay, %s", name, x.seen.Plain.Objects, cmdline.Size(x.seen.Plain.Bytes))
+		x.say("%s: %s, %s", name, cmdline.Count(x.seen.Plain.Objects, "plain object in its prefixes stays", "plain objects in its prefixes stay"), cmdline.Size(x.seen.Plain.Bytes))
 	}
 	if x.seen.Head == nil {
 		return
@@ -117,7 +117,7 @@ func (x *purging) purge(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		x.say("%s: %d objects deleted in the bucket, %s", x.store.Workspace, done.Objects, cmdline.Size(done.Bytes))
+		x.say("%s: %s deleted in the bucket, %s", x.store.Workspace, cmdline.Count(done.Objects, "object", "objects"), cmdline.Size(done.Bytes))
 	}
 	return err
 }

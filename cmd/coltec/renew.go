@@ -20,7 +20,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/feature"
 	"github.com/coltec/coltec/pkg/hint"
@@ -83,12 +82,11 @@ func (p renewer) wantsAnew(c *cli.Context, a *ascent, was, now devcontainer.Made
 		return false, nil
 	}
 	p.say("%s: its container was made before a change of %s, and goes on without it", a.w.name(), printable(strings.Join(parts, ", ")))
-	in, ok := p.in.(*os.File)
-	if !ok || !cmdline.IsForeground(in) {
+	if !p.asks().Can() {
 		p.say("hint: make it anew: coltec up --recreate %s", hint.Word(a.w.folder))
 		return false, nil
 	}
-	return p.askYes(c.Context, in, "Push what it has and make it anew? What is only in it, outside of mounts and replicas, goes with it.")
+	return p.asks().Yes(c.Context, "Push what it has and make it anew? What is only in it, outside of mounts and replicas, goes with it.")
 }
 
 // end ends a container in order, so that it can be removed: coltecd pushes and gives the lease
@@ -118,12 +116,13 @@ func (p renewer) end(ctx context.Context, a *ascent, ct devcontainer.Container) 
 	return a.tools.Stop(ctx, ct, stopGrace)
 }
 
-// onlyInside are the paths of replicas that are in the container alone, in no mount.
+// onlyInside are the paths of replicas that go with the container: in no mount, or in a volume
+// without a name, which goes with it.
 func onlyInside(w *workspace, ct devcontainer.Container) (paths []string) {
 	for _, y := range w.spec.Replicas() {
 		at := path.Clean(y.Path)
 		if !slices.ContainsFunc(ct.Mounts, func(m devcontainer.Mount) bool {
-			return at == m.Destination || strings.HasPrefix(at, strings.TrimSuffix(m.Destination, "/")+"/")
+			return !anonymous(m.Name) && (at == m.Destination || strings.HasPrefix(at, strings.TrimSuffix(m.Destination, "/")+"/"))
 		}) {
 			paths = append(paths, at)
 		}
@@ -205,13 +204,11 @@ func (p renewer) standing(c *cli.Context, a *ascent, ct devcontainer.Container) 
 		return err
 	}
 	if !c.Bool("chown") {
-		in, ok := p.in.(*os.File)
-		if !ok || !cmdline.IsForeground(in) || len(found.closed) == 0 {
-			p.sayFault(a, found.fault(a.w))
+		p.sayFault(a, found.fault(a.w))
+		if !p.asks().Can() || len(found.closed) == 0 {
 			return nil
 		}
-		p.sayFault(a, found.fault(a.w))
-		yes, err := p.askYes(c.Context, in, fmt.Sprintf("Give %s to user %s?", strings.Join(found.closed, ", "), found.uid))
+		yes, err := p.asks().Yes(c.Context, fmt.Sprintf("Give %s to user %s?", strings.Join(found.closed, ", "), found.uid))
 		if err != nil || !yes {
 			return err
 		}

@@ -3,7 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/spec"
 )
 
 // What a container puts in the place of what goes leads to nothing outside of the folder.
@@ -67,5 +72,82 @@ func TestClearKeepsTheHome(t *testing.T) {
 	}
 	if _, err := os.Lstat(home); err != nil {
 		t.Error(err)
+	}
+}
+
+// A home that is reached by a link was not seen in the folder that has it.
+func TestClearKeepsTheHomeBehindALink(t *testing.T) {
+	for name, at := range map[string]string{"the home": "link", "a directory above": "link/u", "with a slash": "link/", "with a dot": "link/./u"} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			real := filepath.Join(dir, "w/home")
+			if err := os.MkdirAll(filepath.Join(real, "u"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(real, filepath.Join(dir, "link")); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("HOME", dir+"/"+at)
+			if err := (&removal{files: true}).clear(filepath.Join(dir, "w")); err == nil {
+				t.Error("it was removed")
+			}
+			if _, err := os.Lstat(filepath.Join(real, "u")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What one container has said counted for another that did not run, and what was in a volume
+// without a name, which goes with its container, for safe.
+func TestOnlyHere(t *testing.T) {
+	const unnamed = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	sp, err := spec.Parse("spec", []byte(`version: 1
+name: a
+metadata: {org: acme, project: widget}
+persistence:
+  enabled: true
+  default_remote: primary
+  remotes: {primary: {type: s3, bucket: b}}
+  sync: [{name: workspace, path: /workspace, remote_path: "workspaces/{org}/{project}/{env}"}, {name: data, path: /data, remote_path: data}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := devcontainer.Mount{Source: "/host/w", Destination: "/workspace"}
+	ct := func(id string, data ...devcontainer.Mount) devcontainer.Container {
+		return devcontainer.Container{ID: id, Mounts: append(data, folder)}
+	}
+	inVolume := devcontainer.Mount{Name: "acme-widget-dev-home", Destination: "/data"}
+	for name, row := range map[string]struct {
+		containers []devcontainer.Container
+		told       []string
+		volumes    []string
+		files      bool
+		want       string // what may be lost; "": nothing
+	}{
+		"nothing goes":                         {[]devcontainer.Container{ct("a", devcontainer.Mount{Source: "/host/d", Destination: "/data"})}, nil, nil, false, ""},
+		"in the container, which has told":     {[]devcontainer.Container{ct("a")}, []string{"a"}, nil, false, ""},
+		"in the container, which has not":      {[]devcontainer.Container{ct("a")}, nil, nil, false, "/data in container a"},
+		"in another, which has not":            {[]devcontainer.Container{ct("a"), ct("b")}, []string{"a"}, nil, false, "/data in container b"},
+		"in a volume without a name":           {[]devcontainer.Container{ct("a", devcontainer.Mount{Name: unnamed, Destination: "/data"})}, nil, nil, false, "/data in container a"},
+		"in a volume, of one that has told":    {[]devcontainer.Container{ct("a", inVolume)}, []string{"a"}, []string{inVolume.Name}, false, ""},
+		"in a volume, of one that has not":     {[]devcontainer.Container{ct("a", inVolume)}, nil, []string{inVolume.Name}, false, "volume " + inVolume.Name},
+		"in a volume, of another than told":    {[]devcontainer.Container{ct("a", folder, devcontainer.Mount{Source: "/host/d", Destination: "/data"}), ct("b", inVolume)}, []string{"a"}, []string{inVolume.Name}, false, "volume " + inVolume.Name},
+		"the folder, which one has told of":    {[]devcontainer.Container{ct("a", inVolume)}, []string{"a"}, nil, true, ""},
+		"the folder, of which nobody has told": {[]devcontainer.Container{ct("a", inVolume)}, nil, nil, true, "the files in "},
+	} {
+		told := map[string]bool{}
+		for _, id := range row.told {
+			told[id] = true
+		}
+		r := &removal{w: &workspace{t.TempDir(), sp}, containers: row.containers, volumes: row.volumes, files: row.files}
+		err := r.onlyHere(told)
+		if (err == nil) != (row.want == "") || err != nil && (!strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), ", /") || cmdline.CodeOf(err) != cmdline.CodeOnlyHere) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -105,7 +105,7 @@ func (p hopper) send(c *cli.Context) error {
 // over runs coltec on the other machine, with its lines as they come.
 func (p hopper) over(c *cli.Context, dest, port, id string, words []string) error {
 	args := []string{}
-	if p.mayAsk() {
+	if p.asks().Can() {
 		args = append(args, "-t")
 	}
 	if port != "" {
@@ -120,12 +120,12 @@ func (p hopper) over(c *cli.Context, dest, port, id string, words []string) erro
 	cmd.Env = p.environ
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = sshWait
-	if in, ok := p.in.(*os.File); ok && p.mayAsk() {
+	if in, ok := p.in.(*os.File); ok && p.asks().Can() {
 		cmd.Stdin = in
 	}
 	out := lines{say: func(line string) { p.say("%s: %s", dest, line) }}
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if p.mayAsk() { // a question is no whole line
+	if p.asks().Can() { // a question is no whole line
 		cmd.Stdout, cmd.Stderr = p.out, p.err
 	}
 	err = cmd.Run()

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -138,16 +134,12 @@ func (p *program) consent(c *cli.Context, w *workspace, f *config, given secret.
 		return nil
 	}
 	p.showChanges(w.folder, before, missing)
-	in, ok := p.in.(*os.File)
-	if !ok || !cmdline.IsForeground(in) {
-		return untrusted(w.folder, f.at, fmt.Errorf("%s asks more of this host than you agreed to", w.folder))
-	}
-	yes, err := p.askYes(c.Context, in, "Agree, and go on?")
-	if err != nil {
+	if err := p.asks().Agree(c.Context, cmdline.Question{
+		Text:   "Agree, and go on?",
+		No:     untrusted(w.folder, f.at, fmt.Errorf("%s is not brought up: you did not agree", w.folder)),
+		Nobody: untrusted(w.folder, f.at, fmt.Errorf("%s asks more of this host than you agreed to", w.folder)),
+	}); err != nil {
 		return err
-	}
-	if !yes {
-		return untrusted(w.folder, f.at, fmt.Errorf("%s is not brought up: you did not agree", w.folder))
 	}
 	return p.keep(w.folder, record.Agree(f.at, d))
 }
@@ -192,36 +184,8 @@ func oneLine(s string) string {
 	return s
 }
 
-// askYes asks a person; only a word for yes is one.
-func (p *program) askYes(ctx context.Context, in *os.File, question string) (bool, error) {
-	line, err := p.askLine(ctx, in, question+" [y/N] ")
-	answer := strings.ToLower(line)
-	return answer == "y" || answer == "yes", err
-}
-
-// askLine asks a person for a line, which comes without spaces around it.
-func (p *program) askLine(ctx context.Context, in *os.File, question string) (string, error) {
-	fmt.Fprint(p.err, question)
-	type line struct {
-		text string
-		err  error
-	}
-	got := make(chan line, 1)
-	go func() { // Ctrl-C must end a read of the terminal
-		s, err := bufio.NewReader(in).ReadString('\n')
-		got <- line{s, err}
-	}()
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(p.err)
-		return "", context.Cause(ctx)
-	case l := <-got:
-		if l.err != nil && !errors.Is(l.err, io.EOF) {
-			return "", fmt.Errorf("cannot read the answer: %w", l.err)
-		}
-		return strings.TrimSpace(l.text), nil
-	}
-}
+// asks asks the person at the terminal.
+func (p *program) asks() cmdline.Asker { return cmdline.Asker{In: p.in, Err: p.err} }
 
 // keep keeps an agreement for a folder.
 func (g agreements) keep(folder string, next trust.Record) error {

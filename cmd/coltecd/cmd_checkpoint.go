@@ -23,11 +23,7 @@ func cmdCheckpoint(p *program) *cli.Command {
 
 A name begins with a letter; letters, digits, dots, dashes and underscores follow, 63 at
 most in all. Replicas that are kept as plain objects have no history, and are in no checkpoint.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "say of it `TEXT`, for people"},
-			&cli.BoolFlag{Name: "remove", Usage: "take the name away; the state is kept as any other is"},
-			jsonFlag(),
-		},
+		Flags:  cmdline.CheckpointFlags(),
 		Action: func(c *cli.Context) error { return p.checkpoint(c) },
 	}
 }

@@ -20,12 +20,8 @@ func cmdJoin(p *program) *cli.Command {
 		Description: `FORK is org/project/env. What the fork has changed since it was forked, or joined last, comes here. Where both have
 changed the same, the fork's version keeps the name, and that from here is kept: coltecd conflicts lists them.
 Repositories are merged by branches: those that went apart are kept beside each other. What is here before is kept as
-a checkpoint, before-join-TIME. The fork is only read.`,
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"},
-			&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
-			jsonFlag(),
-		},
+a checkpoint, before-join-TIME, of which the newest ten stay. The fork is only read.`,
+		Flags:  cmdline.JoinFlags(),
 		Action: func(c *cli.Context) error { return p.join(c) },
 	}
 }
@@ -39,7 +35,8 @@ func (p *program) join(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := client.Join(c.Context, control.JoinRequest{Fork: fork, DryRun: c.Bool("dry-run"), All: c.Bool("all")}, func(line string) { p.say("%s", line) })
+	req := control.JoinRequest{Fork: fork, DryRun: c.Bool("dry-run"), All: c.Bool("all"), Unrelated: c.Bool("unrelated"), AllowDelete: c.Bool("allow-delete")}
+	done, err := client.Join(c.Context, req, func(line string) { p.say("%s", line) })
 	if err != nil {
 		return err
 	}

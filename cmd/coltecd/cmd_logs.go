@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/logpage"
 )
 
@@ -11,7 +12,7 @@ func cmdLogs(p *program) *cli.Command {
 		Name:      "logs",
 		Usage:     "show the log of a unit, or of all of them and coltecd",
 		ArgsUsage: "[UNIT]",
-		Flags:     logpage.Flags(),
+		Flags:     cmdline.LogFlags(),
 		Action: func(c *cli.Context) error {
 			dir, err := p.logsOf(c)
 			if err != nil {

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -28,18 +25,13 @@ func cmdRewind(p *program) *cli.Command {
   coltecd rewind 2h --path src --yes
 
 What is there becomes a checkpoint first, before-rewind-TIME, and a rewind to that goes
-back again. The result is a new generation: nothing of the history is changed. The services of the
+back again. Of those that rewinds and joins make the newest ten stay. The result is a new generation: nothing of the history is changed. The services of the
 spec are stopped before, and started after. What is edited meanwhile stays, as in any
 merge: where both sides changed, the version here is kept in .coltec/conflicts.
 
 What the workspace excludes, and logins, stay as they are. So do replicas that are kept as plain
 objects, that go one way, or that are paused. Once it has begun it goes on without this shell.`,
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "path", Usage: "take only `PATH` back, with what is below it"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, to what is in the bucket, and do nothing"},
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
-			jsonFlag(),
-		},
+		Flags:  cmdline.RewindFlags(),
 		Action: func(c *cli.Context) error { return p.rewind(c) },
 	}
 }
@@ -76,28 +68,16 @@ func (p *program) rewind(c *cli.Context) error {
 
 // agreesToRewind asks a person.
 func (p *program) agreesToRewind(ctx context.Context, would control.Rewound) error {
-	in, is := p.raw.in.(*os.File)
-	if !is || !cmdline.IsTerminal(in) {
-		return hint.Wrap(cmdline.Usage("rewind changes the workspace, and nobody can be asked"), "say --yes, or look first with --dry-run")
-	}
-	for _, x := range would.Replicas {
-		p.say("%s", rewoundLine(x, "would be "))
-	}
-	fmt.Fprintf(p.err, "Take it back to generation %d? What is there becomes a checkpoint first. [y/N] ", would.To)
-	answer := make(chan string, 1)
-	go func() { // Ctrl-C must end a read of the terminal
-		line, _ := bufio.NewReader(in).ReadString('\n')
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case a := <-answer:
-		if a != "y" && a != "yes" {
-			return errors.New("not rewound: nothing was changed")
+	asks := cmdline.Asker{In: p.raw.in, Err: p.err}
+	if asks.Can() {
+		for _, x := range would.Replicas {
+			p.say("%s", rewoundLine(x, "would be "))
 		}
-		return nil
 	}
+	return asks.Agree(ctx, cmdline.Question{
+		Text: fmt.Sprintf("Take it back to generation %d? What is there becomes a checkpoint first.", would.To), No: errors.New("not rewound: nothing was changed"),
+		Nobody: hint.Wrap(cmdline.Usage("rewind changes the workspace, and nobody can be asked"), "say --yes, or look first with --dry-run"),
+	})
 }
 
 // rewoundLine is what a rewind does to one replica.

@@ -194,6 +194,44 @@ func WideFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "wide", Usage: "shorten nothing to the width of the terminal"}
 }
 
+// LogFlags are those of the verb logs of both programs.
+func LogFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
+		&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: 100},
+	}
+}
+
+// CheckpointFlags are those of the verb checkpoint of both.
+func CheckpointFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "say of it `TEXT`, for people"},
+		&cli.BoolFlag{Name: "remove", Usage: "take the name away; the state is kept as any other is"},
+		&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+	}
+}
+
+// RewindFlags are those of the verb rewind of both.
+func RewindFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "path", Usage: "take only `PATH` back, with what is below it"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, to what is in the bucket, and do nothing"},
+		&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},
+		&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+	}
+}
+
+// JoinFlags are those of the verb join of both.
+func JoinFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"},
+		&cli.BoolFlag{Name: "all", Usage: "from the fork point on, also what was joined before: after a rewind"},
+		&cli.BoolFlag{Name: "allow-delete", Usage: "let deletions go that are many, those that waited before among them"},
+		&cli.BoolFlag{Name: "unrelated", Usage: "join a fork of another workspace too: what that had and is not here counts as deleted here"},
+		&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
+	}
+}
+
 // WidthFor is how wide the tables of a verb may be, for [Table.Fit].
 func WidthFor(c *cli.Context, w io.Writer) int {
 	if c.Bool("wide") {

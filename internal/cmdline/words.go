@@ -35,6 +35,14 @@ func Span(d time.Duration) string {
 	}
 }
 
+// Count is a number of things, which are called otherwise where there is one.
+func Count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + more
+}
+
 // OneLine makes any text fit for a cell.
 func OneLine(s string) string {
 	if s == "" {

@@ -22,14 +22,6 @@ import (
 	"github.com/coltec/coltec/pkg/logfile"
 )
 
-// Flags are those of the verb.
-func Flags() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "follow what is added, until Ctrl-C"},
-		&cli.IntFlag{Name: "lines", Aliases: []string{"n"}, Usage: "show the last `N` lines of each first; -1: all", Value: 100},
-	}
-}
-
 // Show writes the logs in a directory to w: that of a unit, or all for "". c says how.
 func Show(c *cli.Context, dir, unit string, w io.Writer) error {
 	p := page{dir, w}

@@ -26,9 +26,11 @@ func (p Page) Compare() *cli.Command {
 ` + p.call("compare before-upgrade after-upgrade src --diff") + `
 
 Files are compared by name, size and content, repositories by their refs too, and of a
-database it is said that it differs. now is what is here once it is pushed.`,
+database it is said that it differs. With --wholes copies of both are opened: it is said how many commits
+each branch has more and less, and which tables have how many rows. now is what is here once it is pushed.`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "diff", Usage: "show how texts differ, as far as they are not too large"},
+			&cli.BoolFlag{Name: "wholes", Usage: "open repositories and databases: commits and rows, as far as they are not too large"},
 			&cli.BoolFlag{Name: "stat", Usage: "only count"},
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
@@ -42,7 +44,7 @@ func (p Page) compare(c *cli.Context) (err error) {
 	if a == "" || p.arg(c, 3) != "" {
 		return hint.Wrap(cmdline.Usage("compare needs A, and takes B and PATH"), "see %s compare --help", p.Program)
 	}
-	req := control.CompareRequest{Replica: c.String("replica"), A: a, B: cmp.Or(p.arg(c, 1), "now"), Diff: c.Bool("diff") && !c.Bool("stat")}
+	req := control.CompareRequest{Replica: c.String("replica"), A: a, B: cmp.Or(p.arg(c, 1), "now"), Diff: c.Bool("diff") && !c.Bool("stat"), Wholes: c.Bool("wholes") && !c.Bool("stat")}
 	if req.Path, err = p.inTree(p.arg(c, 2)); err != nil {
 		return err
 	}
@@ -89,11 +91,31 @@ func (p Page) printDifference(name string, d control.Difference) {
 	for _, r := range d.Refs {
 		fmt.Fprintf(p.Out, "  %s: %s -> %s\n", strconv.Quote(r.Ref), shortID(r.Before), shortID(r.After))
 	}
-	if d.Note != "" {
-		fmt.Fprintf(p.Out, "  %s\n", d.Note)
+	for _, x := range d.Commits {
+		fmt.Fprintf(p.Out, "  %s: %s ahead, %s behind\n", strconv.Quote(x.Ref), commitsText(x.Ahead), commitsText(x.Behind))
+		for _, subject := range x.Subjects {
+			fmt.Fprintf(p.Out, "    %s\n", cmdline.OneLine(subject))
+		}
 	}
-	fmt.Fprint(p.Out, d.Diff)
+	for _, t := range d.Tables {
+		fmt.Fprintf(p.Out, "  table %s: %s, %d -> %d rows\n", strconv.Quote(t.Table), t.What, t.Before, t.After)
+	}
+	if d.Note != "" {
+		fmt.Fprintf(p.Out, "  %s\n", cmdline.OneLine(d.Note))
+	}
+	p.verbatim(d.Diff)
 }
+
+// commitsText is a number of commits, of which more are not counted.
+func commitsText(n int) string {
+	if n >= commitsMost {
+		return fmt.Sprintf("%d or more", commitsMost)
+	}
+	return strconv.Itoa(n)
+}
+
+// commitsMost is how many are counted: see [control.CommitChange].
+const commitsMost = 10_000
 
 // shortID is what a ref points to, for people.
 func shortID(id string) string {

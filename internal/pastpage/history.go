@@ -111,7 +111,11 @@ func (p Page) printOlder(replica string, o *control.Older) {
 	if o == nil {
 		return
 	}
-	fmt.Fprintf(p.Out, "%s: %d paths are older than this generation, or missing from it:\n", replica, o.Count)
+	are := "paths are"
+	if o.Count == 1 {
+		are = "path is"
+	}
+	fmt.Fprintf(p.Out, "%s: %d %s older than this generation, or missing from it:\n", replica, o.Count, are)
 	for _, x := range o.Paths[:min(len(o.Paths), olderShown)] {
 		fmt.Fprintf(p.Out, "  %s: %s\n", strconv.Quote(x.Path), x.Why)
 	}
@@ -210,27 +214,40 @@ func (p Page) restore(c *cli.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
-		return cmdline.PrintJSON(p.Raw, placed)
-	}
-	problems := 0
-	for _, x := range placed {
+	return p.Placed(placed, c.Bool("json"), func(x control.Placed) string {
+		line := fmt.Sprintf("%s: as it was in generation %d: %d placed, %d removed", x.Replica, x.Generation, x.Placed, x.Removed)
 		if req.Deleted {
-			fmt.Fprintf(p.Out, "%s: %d files of generation %d are back\n", x.Replica, x.Placed, x.Generation)
-		} else {
-			fmt.Fprintf(p.Out, "%s: as it was in generation %d: %d placed, %d removed\n", x.Replica, x.Generation, x.Placed, x.Removed)
+			line = fmt.Sprintf("%s: %d files of generation %d are back", x.Replica, x.Placed, x.Generation)
 		}
 		if x.Dir != "" {
-			fmt.Fprintf(p.Out, "  in %s\n", x.Dir)
+			line += "\n  in " + x.Dir
 		}
+		return line
+	})
+}
+
+// Placed shows what a restore or an export did, each replica by its lines. The error is of what
+// it could not.
+func (p Page) Placed(list []control.Placed, asJSON bool, lines func(control.Placed) string) error {
+	if asJSON {
+		if err := cmdline.PrintJSON(p.Raw, list); err != nil {
+			return err
+		}
+	}
+	problems := 0
+	for _, x := range list {
+		problems += len(x.Problems)
+		if asJSON {
+			continue
+		}
+		fmt.Fprintln(p.Out, lines(x))
 		for _, problem := range x.Problems {
 			fmt.Fprintf(p.Out, "  not restored: %s\n", problem)
-			problems++
 		}
 		p.printOlder(x.Replica, x.Older)
 	}
 	if problems > 0 {
-		return fmt.Errorf("%d paths could not be restored", problems)
+		return fmt.Errorf("%s could not be restored", cmdline.Count(problems, "path", "paths"))
 	}
 	return nil
 }

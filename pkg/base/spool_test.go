@@ -3,6 +3,7 @@ package base
 import (
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,5 +100,40 @@ func TestSpoolIsCut(t *testing.T) {
 	}
 	if again := load(t, b.dir); again.Row("0") != nil || again.Row("a") == nil {
 		t.Errorf("rows: %v", again.Entries())
+	}
+}
+
+// The rows of a step whose commit failed, or was found out about later, stayed open on the disk.
+func TestASpoolIsFreed(t *testing.T) {
+	for _, committed := range []bool{true, false} {
+		for _, unloaded := range []bool{true, false} {
+			b := savedBase(t)
+			b.Unplaced, b.unsaved = nil, true
+			if unloaded {
+				if err := b.Unload(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := NewSpool(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := baseRow("spooled", "1")
+			if err := errors.Join(s.Add(&Change{Row: row}), b.Prepare("n", Delta{Spool: s})); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.file.Stat(); err != nil {
+				t.Errorf("it is closed while it is pending: %v", err)
+			}
+			if err := b.Resolve(committed); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.file.Stat(); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("committed %v, unloaded %v: it is open still: %v", committed, unloaded, err)
+			}
+			if err := b.Load(); err != nil || (b.Row("spooled") != nil) != committed {
+				t.Errorf("committed %v, unloaded %v: %v, %v", committed, unloaded, b.Row("spooled"), err)
+			}
+		}
 	}
 }

@@ -24,7 +24,7 @@ func (b *Base) Prepare(nonce string, d Delta) error {
 	return nil
 }
 
-// Resolve makes the pending delta true or drops it.
+// Resolve makes the pending delta true or drops it, and frees its spool.
 func (b *Base) Resolve(committed bool) error {
 	if b.Pending == nil {
 		return nil
@@ -38,6 +38,7 @@ func (b *Base) Resolve(committed bool) error {
 		return err
 	}
 	b.Pending = nil
+	defer p.Delta.Spool.Close()
 	if committed {
 		return b.advance(p.Delta, b.pendingFrom)
 	}

@@ -93,6 +93,7 @@ type CompareRequest struct {
 	B       string `json:"b,omitempty"`       // the same; "": now
 	Path    string `json:"path,omitempty"`    // absolute; what is at it and below; "": all
 	Diff    bool   `json:"diff,omitempty"`    // with the differences of texts
+	Wholes  bool   `json:"wholes,omitempty"`  // with the commits of repositories and the rows of databases
 }
 
 // RestoreRequest asks for an earlier state.
@@ -234,14 +235,32 @@ type Comparison struct {
 
 // Difference is how one path, repository or database differs.
 type Difference struct {
-	Path   string      `json:"path"`   // within the replica
-	What   string      `json:"what"`   // added, changed, mode or time, removed
-	Kind   string      `json:"kind"`   // file, directory, link, database, repository
-	Before int64       `json:"before"` // bytes; of a repository or a database those of its copy
-	After  int64       `json:"after"`
-	Diff   string      `json:"diff,omitempty"` // unified
-	Note   string      `json:"note,omitempty"` // why there is no diff
-	Refs   []RefChange `json:"refs,omitempty"` // of a repository
+	Path    string         `json:"path"`   // within the replica
+	What    string         `json:"what"`   // added, changed, mode or time, removed
+	Kind    string         `json:"kind"`   // file, directory, link, database, repository
+	Before  int64          `json:"before"` // bytes; of a repository or a database those of its copy
+	After   int64          `json:"after"`
+	Diff    string         `json:"diff,omitempty"`    // unified
+	Note    string         `json:"note,omitempty"`    // why there is no diff, or not all of what was asked for
+	Refs    []RefChange    `json:"refs,omitempty"`    // of a repository
+	Commits []CommitChange `json:"commits,omitempty"` // of a repository that was opened
+	Tables  []TableChange  `json:"tables,omitempty"`  // of a database that was opened
+}
+
+// CommitChange is what a ref of a repository reaches more, and less, than it did.
+type CommitChange struct {
+	Ref      string   `json:"ref"`
+	Ahead    int      `json:"ahead"`              // commits; 10000: so many, or more
+	Behind   int      `json:"behind"`             // the same
+	Subjects []string `json:"subjects,omitempty"` // of those that it reaches more, the newest first; 10 at most
+}
+
+// TableChange is a table of a database that has another number of rows, or came, or went.
+type TableChange struct {
+	Table  string `json:"table"`
+	What   string `json:"what"`   // added, changed, removed
+	Before int64  `json:"before"` // rows
+	After  int64  `json:"after"`
 }
 
 // RefChange is a ref of a repository that differs, or HEAD.

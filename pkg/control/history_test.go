@@ -51,7 +51,8 @@ func (p *past) Changes(_ context.Context, req ChangesRequest, say func(string)) 
 }
 func (p *past) Compare(_ context.Context, req CompareRequest, say func(string)) (Comparison, error) {
 	return at(p, req, say, Comparison{A: generation, B: generation, Without: map[string]string{"mirror": "why"}, Replicas: map[string][]Difference{"w": {
-		{Path: "a", What: "changed", Kind: "file", Before: 1, After: 2, Diff: "-a\n"}, {Path: ".git", What: "changed", Kind: "repository", Note: "n", Refs: []RefChange{{"HEAD", "a", "b"}}},
+		{Path: "a", What: "changed", Kind: "file", Before: 1, After: 2, Diff: "-a\n"}, {Path: ".git", What: "changed", Kind: "repository", Note: "n", Refs: []RefChange{{"HEAD", "a", "b"}},
+			Commits: []CommitChange{{"refs/heads/main", 1, 2, []string{"abc one"}}}, Tables: []TableChange{{"t", "changed", 3, 4}}},
 	}}})
 }
 func (p *past) Restore(_ context.Context, req RestoreRequest, say func(string)) ([]Placed, error) {
@@ -101,9 +102,9 @@ var recorded = map[Ask]struct {
 	AskChanges: {`{"ask":"changes","replica":"w","at":"7"}`,
 		`{"generation":` + generationBytes + `,"changes":{"w":[{"path":"a","what":"added","size":4},{"path":"b","what":"removed"}],"x":null},"older":{"w":{"count":1,"paths":[{"path":"log","why":"it changes"}]}}}`,
 		ask(History.Changes, ChangesRequest{Replica: "w", At: "7"})},
-	AskCompare: {`{"ask":"compare","replica":"w","a":"good","b":"now","path":"/w/a","diff":true}`,
-		`{"a":` + generationBytes + `,"b":` + generationBytes + `,"replicas":{"w":[{"path":"a","what":"changed","kind":"file","before":1,"after":2,"diff":"-a\n"},{"path":".git","what":"changed","kind":"repository","before":0,"after":0,"note":"n","refs":[{"ref":"HEAD","before":"a","after":"b"}]}]},"without":{"mirror":"why"}}`,
-		ask(History.Compare, CompareRequest{Replica: "w", A: "good", B: "now", Path: "/w/a", Diff: true})},
+	AskCompare: {`{"ask":"compare","replica":"w","a":"good","b":"now","path":"/w/a","diff":true,"wholes":true}`,
+		`{"a":` + generationBytes + `,"b":` + generationBytes + `,"replicas":{"w":[{"path":"a","what":"changed","kind":"file","before":1,"after":2,"diff":"-a\n"},{"path":".git","what":"changed","kind":"repository","before":0,"after":0,"note":"n","refs":[{"ref":"HEAD","before":"a","after":"b"}],"commits":[{"ref":"refs/heads/main","ahead":1,"behind":2,"subjects":["abc one"]}],"tables":[{"table":"t","what":"changed","before":3,"after":4}]}]},"without":{"mirror":"why"}}`,
+		ask(History.Compare, CompareRequest{Replica: "w", A: "good", B: "now", Path: "/w/a", Diff: true, Wholes: true})},
 	AskRestore: {`{"ask":"restore","replica":"w","path":"/w/a","at":"2h","to":"/tmp/x","deleted":true}`,
 		`[{"replica":"w","generation":7,"placed":2,"removed":1,"problems":["p"],"older":{"count":1,"paths":[{"path":"log","why":"it changes"}]}}]`,
 		ask(History.Restore, RestoreRequest{Replica: "w", Path: "/w/a", At: "2h", To: "/tmp/x", Deleted: true})},

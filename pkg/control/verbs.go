@@ -122,9 +122,11 @@ type RewoundReplica struct {
 
 // JoinRequest asks for a join.
 type JoinRequest struct {
-	Fork   string `json:"fork"`              // org/project/env
-	DryRun bool   `json:"dry_run,omitempty"` // say what would be done, and do nothing
-	All    bool   `json:"all,omitempty"`     // from the fork point on, also what was joined before
+	Fork        string `json:"fork"`                   // org/project/env
+	DryRun      bool   `json:"dry_run,omitempty"`      // say what would be done, and do nothing
+	All         bool   `json:"all,omitempty"`          // from the fork point on, also what was joined before
+	Unrelated   bool   `json:"unrelated,omitempty"`    // also a fork of another workspace
+	AllowDelete bool   `json:"allow_delete,omitempty"` // let the deletions that a brake holds back go through
 }
 
 // Joined is what a join did, or would do.

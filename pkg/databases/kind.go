@@ -92,3 +92,14 @@ func (Kind) Verify(ctx context.Context, dir, _ string) ([]string, error) {
 	defer root.Close()
 	return sqlite.Check(ctx, root, main)
 }
+
+// Tables counts the rows of each table of a database whose shadow, and nothing else, lies in a
+// directory.
+func Tables(ctx context.Context, dir string) (map[string]int64, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return sqlite.Tables(ctx, root, main)
+}

@@ -10,11 +10,13 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/secret"
@@ -147,23 +149,29 @@ func (t Tools) Up(ctx context.Context, u Up) (Result, error) {
 			w.Close()
 		}
 	}
-	logs, err := cmd.StderrPipe()
-	if err != nil {
-		return Result{}, err
-	}
+	// Wait copies both, so that who still holds them when the CLI has ended holds up nothing.
+	logs, errs := io.Pipe()
 	var out bytes.Buffer
-	cmd.Stdout = &out
+	cmd.Stdout, cmd.Stderr = &out, errs
 	if err := cmd.Start(); err != nil {
 		return Result{}, fmt.Errorf("cannot run the dev container CLI: %w", err)
 	}
 	if feed != nil {
 		go feed()
 	}
-	talk := &talk{say: u.Say, client: t.clientArg()}
-	talk.follow(logs)
+	talk, said := &talk{say: u.Say, client: t.clientArg()}, make(chan struct{})
+	go func() {
+		defer close(said)
+		talk.follow(logs)
+	}()
 	err = cmd.Wait()
+	errs.Close()
+	<-said
 	if ctx.Err() != nil {
 		return Result{}, context.Cause(ctx)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // a program that a hook left running has its output still
 	}
 	return result(out.Bytes(), err, talk.last)
 }
@@ -213,6 +221,7 @@ type talk struct {
 	say    func(string)
 	client string // as the CLI runs it
 	told   string
+	doing  []string // what it began and did not end
 	last   []string // what was printed last, for an error
 }
 
@@ -221,19 +230,67 @@ const (
 	logLine = 4 << 20
 	// lastLines are kept for an error.
 	lastLines = 12
+	// doingMost bounds what it is about at once.
+	doingMost = 100
+	// silence is for how long the CLI prints nothing before a person is told what it waits for:
+	// an image that is unpacked takes that long. It is ended by nobody else than that person.
+	silence = 3 * time.Minute
+	// silenceText bounds what is said of that, in bytes.
+	silenceText = 200
 )
 
+// follow reads the log to its end.
 func (t *talk) follow(r io.Reader) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 64<<10), logLine)
-	for lines.Scan() {
-		var e entry
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			e = entry{Type: "raw", Level: 3, Text: lines.Text()}
+	all := make(chan []byte)
+	go func() {
+		defer close(all)
+		lines := bufio.NewScanner(r)
+		lines.Buffer(make([]byte, 64<<10), logLine)
+		for lines.Scan() {
+			all <- bytes.Clone(lines.Bytes())
 		}
-		t.entry(e)
+		_, _ = io.Copy(io.Discard, r) // a longer line must not stop the CLI
+	}()
+	last, wait := time.Now(), silence
+	quiet := time.NewTimer(wait)
+	defer quiet.Stop()
+	for {
+		select {
+		case line, more := <-all:
+			if !more {
+				return
+			}
+			t.line(line)
+			last, wait = time.Now(), silence
+		case <-quiet.C:
+			t.silent(time.Since(last))
+			wait *= 2
+		}
+		quiet.Reset(wait)
 	}
-	_, _ = io.Copy(io.Discard, r) // a longer line must not stop the CLI
+}
+
+func (t *talk) line(line []byte) {
+	var e entry
+	if json.Unmarshal(line, &e) != nil {
+		e = entry{Type: "raw", Level: 3, Text: string(line)}
+	}
+	t.entry(e)
+}
+
+// silent says what the CLI waits for.
+func (t *talk) silent(d time.Duration) {
+	what := ""
+	switch {
+	case len(t.doing) > 0:
+		what = ": it waits for " + t.doing[len(t.doing)-1]
+	case len(t.last) > 0:
+		what = ": the last was " + t.last[len(t.last)-1]
+	}
+	if what = oneLine(what); len(what) > silenceText {
+		what = strings.ToValidUTF8(what[:silenceText], "") + "…"
+	}
+	t.tell(fmt.Sprintf("note: the dev container CLI has printed nothing for %d minutes%s; it goes on, and Ctrl-C ends it", int(d.Minutes()), what))
 }
 
 // Steps of the CLI, by how the log names them, with CLIENT for the client's name or path.
@@ -252,7 +309,14 @@ var colors = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 
 func (t *talk) entry(e entry) {
 	switch e.Type {
+	case "stop":
+		if i := slices.Index(t.doing, e.Text); i >= 0 {
+			t.doing = slices.Delete(t.doing, i, i+1)
+		}
 	case "start":
+		if len(t.doing) < doingMost {
+			t.doing = append(t.doing, e.Text)
+		}
 		for _, s := range steps {
 			if strings.HasPrefix(e.Text, strings.ReplaceAll(s.prefix, "CLIENT", t.client)) {
 				t.tell(s.text)

@@ -13,6 +13,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 
 	"github.com/coltec/coltec/pkg/databases"
+	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
@@ -23,31 +24,49 @@ import (
 
 // Difference is how one path, or one whole, differs between two generations.
 type Difference struct {
-	Path   string
-	What   string // added, changed, mode or time, removed
-	Kind   string // file, directory, link, database, repository
-	Before int64  // bytes; of a whole those of its copy
-	After  int64
-	Diff   string // of texts, unified; of links their targets
-	Note   string // why there is no diff
-	Refs   []RefChange
+	Path    string
+	What    string // added, changed, mode or time, removed
+	Kind    string // file, directory, link, database, repository
+	Before  int64  // bytes; of a whole those of its copy
+	After   int64
+	Diff    string // of texts, unified; of links their targets
+	Note    string // why there is no diff, or not all of what was asked for
+	Refs    []RefChange
+	Commits []gitstate.Commits // of a repository that was opened
+	Tables  []TableChange      // of a database that was opened
 }
 
 // RefChange is a ref of a repository, HEAD included, that differs; "" is none.
 type RefChange struct{ Ref, Before, After string }
 
+// TableChange is a table of a database that has another number of rows, or came, or went.
+type TableChange struct {
+	Table         string
+	What          string // added, changed, removed
+	Before, After int64  // rows
+}
+
 // What a comparison reads at most of content: more helps nobody.
 const (
-	compareFiles = 200       // files of which texts are compared
-	compareFile  = 256 << 10 // bytes of one of them
-	compareAll   = 1 << 20   // bytes of all diffs
-	compareRefs  = 4 << 20   // bytes of a repository's refs
+	compareFiles   = 200       // files of which texts are compared
+	compareAtOnce  = 20        // of which are fetched at once
+	compareFile    = 256 << 10 // bytes of one of them
+	compareAll     = 1 << 20   // bytes of all diffs
+	compareRefFile = 4 << 20   // bytes of a repository's refs
+	compareRefs    = 500       // refs of one repository that are named
 )
 
-// Differences lists how a replica's tree at and below a path ("" for all) differs between two
-// generations. The contents of texts are fetched where diff says so; of repositories their
-// refs are. What was kept aside in conflicts is left out.
-func (r *Reader) Differences(ctx context.Context, x scope.Replica, a, b store.Generation, under string, diff bool) ([]Difference, error) {
+// Look says what of contents a comparison reads, beside names, sizes and refs.
+type Look struct {
+	Under  string // at and below a path; "" for all
+	Texts  bool   // how texts differ
+	Wholes bool   // what commits and rows repositories and databases have
+}
+
+// Differences lists how a replica's tree differs between two generations. Of repositories that
+// differ the refs are fetched, all else only where it is looked at. What was kept aside in
+// conflicts is left out.
+func (r *Reader) Differences(ctx context.Context, x scope.Replica, a, b store.Generation, look Look) ([]Difference, error) {
 	before, _, err := r.Tree(ctx, x, a)
 	if err != nil {
 		return nil, err
@@ -56,7 +75,7 @@ func (r *Reader) Differences(ctx context.Context, x scope.Replica, a, b store.Ge
 	if err != nil {
 		return nil, err
 	}
-	c := comparing{r: r, layout: layout, before: databases.AsFiles(before.Entries), after: databases.AsFiles(after.Entries), under: under}
+	c := comparing{r: r, layout: layout, before: databases.AsFiles(before.Entries), after: databases.AsFiles(after.Entries), under: look.Under}
 	for i := range before.Entries {
 		c.noteDatabase(&before.Entries[i])
 	}
@@ -67,7 +86,12 @@ func (r *Reader) Differences(ctx context.Context, x scope.Replica, a, b store.Ge
 	if err := c.refs(ctx); err != nil {
 		return nil, err
 	}
-	if diff {
+	if look.Wholes {
+		if err := c.inside(ctx, before, after); err != nil {
+			return nil, err
+		}
+	}
+	if look.Texts {
 		err = c.diffs(ctx)
 	}
 	return c.found, err
@@ -96,36 +120,64 @@ func (c *comparing) noteDatabase(e *tree.Entry) {
 func (c *comparing) list() {
 	wholes := map[string]int{} // the row of each
 	for _, change := range Compare(c.before, c.after) {
-		d := Difference{Path: change.Path, What: change.What}
-		was, is := tree.Find(c.before, change.Path), tree.Find(c.after, change.Path)
-		d.Before, d.After = sizeOf(was), sizeOf(is)
 		at, whole := kinds.Of(change.Path)
-		switch {
-		case tree.Within(change.Path, localfs.Dir) && !whole:
-			continue
-		case whole:
-			if i, known := wholes[at]; known {
-				c.found[i].Before += d.Before
-				c.found[i].After += d.After
-				if c.found[i].What != d.What {
-					c.found[i].What = "changed"
-				}
-				continue
+		if i, known := wholes[at]; whole && known {
+			if c.found[i].What != change.What {
+				c.found[i].What = "changed"
 			}
+			continue
+		}
+		if tree.Within(change.Path, localfs.Dir) && !whole {
+			continue
+		}
+		d := Difference{Path: change.Path, What: change.What}
+		if whole {
 			d.Path, d.Kind = at, "directory"
 			if tree.Within(change.Path, (repositories.Kind{}).Layout().Dir) {
 				d.Kind = "repository"
 			}
-		default:
-			d.Kind = c.kindOf(was, is)
+		} else {
+			was, is := tree.Find(c.before, change.Path), tree.Find(c.after, change.Path)
+			d.Kind, d.Before, d.After = c.kindOf(was, is), sizeOf(was), sizeOf(is)
 		}
-		if c.under != "" && !tree.Within(d.Path, c.under) {
+		if c.under != "" && !tree.Within(d.Path, c.under) && !(whole && tree.Within(c.under, d.Path)) {
 			continue
 		}
 		if whole {
 			wholes[at] = len(c.found)
 		}
 		c.found = append(c.found, d)
+	}
+	c.weigh(wholes)
+}
+
+// weigh says of wholes, by their rows, how large their copies are, and whether they came or
+// went.
+func (c *comparing) weigh(wholes map[string]int) {
+	if len(wholes) == 0 {
+		return
+	}
+	was, is := map[int]bool{}, map[int]bool{}
+	each := func(entries []tree.Entry, there map[int]bool, size func(d *Difference) *int64) {
+		for i := range entries {
+			at, _ := kinds.Of(entries[i].Path)
+			if row, asked := wholes[at]; asked {
+				there[row] = true
+				*size(&c.found[row]) += entries[i].Size
+			}
+		}
+	}
+	each(c.before, was, func(d *Difference) *int64 { return &d.Before })
+	each(c.after, is, func(d *Difference) *int64 { return &d.After })
+	for _, row := range wholes {
+		switch d := &c.found[row]; {
+		case !was[row]:
+			d.What = "added"
+		case !is[row]:
+			d.What = "removed"
+		case d.What == "added" || d.What == "removed": // of its rows
+			d.What = "changed"
+		}
 	}
 }
 
@@ -154,95 +206,147 @@ func (c *comparing) kindOf(was, is *tree.Entry) string {
 
 // refs compares the refs of repositories that differ.
 func (c *comparing) refs(ctx context.Context) error {
+	var files []*tree.Entry
+	at := map[*tree.Entry]int{}
 	for i := range c.found {
-		d := &c.found[i]
-		if d.Kind != "repository" {
-			continue
-		}
-		was, err := c.refsOf(ctx, c.before, d.Path)
-		if err != nil {
-			return err
-		}
-		is, err := c.refsOf(ctx, c.after, d.Path)
-		if err != nil {
-			return err
-		}
-		for ref, to := range is {
-			if was[ref] != to {
-				d.Refs = append(d.Refs, RefChange{ref, was[ref], to})
+		if d := &c.found[i]; d.Kind == "repository" {
+			for _, entries := range [][]tree.Entry{c.before, c.after} {
+				for _, name := range []string{"HEAD", "packed-refs"} {
+					switch e := tree.Find(entries, (repositories.Kind{}).Layout().Dir+"/"+d.Path+"/"+name); {
+					case e == nil || e.Kind != tree.File:
+					case e.Size > compareRefFile:
+						d.Note = "its refs are too large to compare"
+					default:
+						at[e] = len(files)
+						files = append(files, e)
+					}
+				}
 			}
 		}
-		for ref, from := range was {
-			if is[ref] == "" {
-				d.Refs = append(d.Refs, RefChange{ref, from, ""})
+	}
+	texts, err := c.fetch(ctx, files, compareRefFile)
+	if err != nil {
+		return err
+	}
+	of := func(entries []tree.Entry, repository string) map[string]string {
+		text := func(name string) string {
+			if i, asked := at[tree.Find(entries, (repositories.Kind{}).Layout().Dir+"/"+repository+"/"+name)]; asked {
+				return string(texts[i])
 			}
+			return ""
 		}
-		slices.SortFunc(d.Refs, func(a, b RefChange) int { return strings.Compare(a.Ref, b.Ref) })
+		return refsIn(text("HEAD"), text("packed-refs"))
+	}
+	for i := range c.found {
+		if d := &c.found[i]; d.Kind == "repository" && d.Note == "" {
+			d.refs(of(c.before, d.Path), of(c.after, d.Path))
+		}
 	}
 	return nil
 }
 
-// refsOf reads the refs of a repository's copy, with what HEAD says.
-func (c *comparing) refsOf(ctx context.Context, entries []tree.Entry, at string) (map[string]string, error) {
+// refsIn are the refs of a repository's copy, with what HEAD says.
+func refsIn(head, packed string) map[string]string {
 	refs := map[string]string{}
-	for _, name := range []string{"HEAD", "packed-refs"} {
-		e := tree.Find(entries, (repositories.Kind{}).Layout().Dir+"/"+at+"/"+name)
-		if e == nil || e.Kind != tree.File || e.Size > compareRefs {
-			continue
-		}
-		texts, err := c.fetch(ctx, []*tree.Entry{e}, compareRefs)
-		if err != nil {
-			return nil, err
-		}
-		if name == "HEAD" {
-			refs[name] = strings.TrimSpace(string(texts[0]))
-			continue
-		}
-		for line := range strings.Lines(string(texts[0])) {
-			if id, ref, ok := strings.Cut(strings.TrimSpace(line), " "); ok && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "^") {
-				refs[ref] = id
-			}
+	if head = strings.TrimSpace(head); head != "" {
+		refs["HEAD"] = head
+	}
+	for line := range strings.Lines(packed) {
+		if id, ref, ok := strings.Cut(strings.TrimSpace(line), " "); ok && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "^") {
+			refs[ref] = id
 		}
 	}
-	return refs, nil
+	return refs
 }
+
+// refs names those that differ.
+func (d *Difference) refs(was, is map[string]string) {
+	for ref, to := range is {
+		if was[ref] != to {
+			d.Refs = append(d.Refs, RefChange{ref, was[ref], to})
+		}
+	}
+	for ref, from := range was {
+		if is[ref] == "" {
+			d.Refs = append(d.Refs, RefChange{ref, from, ""})
+		}
+	}
+	slices.SortFunc(d.Refs, func(a, b RefChange) int { return strings.Compare(a.Ref, b.Ref) })
+	if n := len(d.Refs); n > compareRefs {
+		d.Refs, d.Note = d.Refs[:compareRefs], fmt.Sprintf("and %d more refs", n-compareRefs)
+	}
+}
+
+// leftOut is the note of what does not fit into an answer.
+const leftOut = "left out: there is more than fits"
 
 // diffs compares texts.
 func (c *comparing) diffs(ctx context.Context) error {
-	files, all := 0, 0
+	var texts []*Difference
 	for i := range c.found {
-		d := &c.found[i]
-		was, is := tree.Find(c.before, d.Path), tree.Find(c.after, d.Path)
-		switch {
+		switch d := &c.found[i]; {
 		case d.Kind == "link":
-			d.Diff = udiff.Unified(d.Path, d.Path, targetOf(was), targetOf(is))
-			continue
+			d.Diff = udiff.Unified(d.Path, d.Path, targetOf(tree.Find(c.before, d.Path)), targetOf(tree.Find(c.after, d.Path)))
 		case d.Kind != "file" || d.What == "mode or time":
-			continue
 		case d.Before > compareFile || d.After > compareFile:
 			d.Note = "too large to compare"
-			continue
-		case files >= compareFiles || all >= compareAll:
-			d.Note = "left out: there is more than fits"
+		case len(texts) == compareFiles:
+			d.Note = leftOut
+		default:
+			texts = append(texts, d)
+		}
+	}
+	all := 0
+	for some := range slices.Chunk(texts, compareAtOnce) {
+		if all >= compareAll {
+			for _, d := range some {
+				d.Note = leftOut
+			}
 			continue
 		}
-		files++
-		from, err := c.text(ctx, was)
+		n, err := c.diffsOf(ctx, some)
 		if err != nil {
 			return err
 		}
-		to, err := c.text(ctx, is)
-		if err != nil {
-			return err
+		all += n
+	}
+	return nil
+}
+
+// diffsOf compares some texts, and gives the bytes of what it says of them.
+func (c *comparing) diffsOf(ctx context.Context, some []*Difference) (all int, err error) {
+	var files []*tree.Entry
+	at := map[*tree.Entry]int{}
+	sides := func(d *Difference) [2]*tree.Entry {
+		return [2]*tree.Entry{tree.Find(c.before, d.Path), tree.Find(c.after, d.Path)}
+	}
+	for _, d := range some {
+		for _, e := range sides(d) {
+			if e != nil && e.Kind == tree.File && e.Size > 0 {
+				at[e] = len(files)
+				files = append(files, e)
+			}
 		}
-		if bytes.IndexByte(from, 0) >= 0 || bytes.IndexByte(to, 0) >= 0 {
+	}
+	texts, err := c.fetch(ctx, files, compareFile)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range some {
+		var both [2][]byte
+		for i, e := range sides(d) {
+			if j, is := at[e]; is {
+				both[i] = texts[j]
+			}
+		}
+		if bytes.IndexByte(both[0], 0) >= 0 || bytes.IndexByte(both[1], 0) >= 0 {
 			d.Note = "binary files differ"
 			continue
 		}
-		d.Diff = udiff.Unified(d.Path, d.Path, string(from), string(to))
+		d.Diff = udiff.Unified(d.Path, d.Path, string(both[0]), string(both[1]))
 		all += len(d.Diff)
 	}
-	return nil
+	return all, nil
 }
 
 func targetOf(e *tree.Entry) string {
@@ -252,20 +356,11 @@ func targetOf(e *tree.Entry) string {
 	return e.Link + "\n"
 }
 
-// text is the content of a file; nothing of what is none.
-func (c *comparing) text(ctx context.Context, e *tree.Entry) ([]byte, error) {
-	if e == nil || e.Kind != tree.File || e.Size == 0 {
-		return nil, nil
-	}
-	texts, err := c.fetch(ctx, []*tree.Entry{e}, compareFile)
-	if err != nil {
-		return nil, err
-	}
-	return texts[0], nil
-}
-
 // fetch reads the contents of files of at most so many bytes.
 func (c *comparing) fetch(ctx context.Context, entries []*tree.Entry, most int64) (texts [][]byte, err error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
 	dir, err := os.MkdirTemp(c.r.tmp, "compare-")
 	if err != nil {
 		return nil, err

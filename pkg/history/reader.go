@@ -214,7 +214,7 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	}
 	ago := strings.ReplaceAll(strings.TrimSuffix(strings.TrimSpace(text), "ago"), " ", "")
 	if days, ok := strings.CutSuffix(ago, "d"); ok {
-		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 {
+		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < daysMost {
 			return now.Add(-time.Duration(n * 24 * float64(time.Hour))), nil
 		}
 	}
@@ -224,6 +224,9 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, hint.Wrap(fmt.Errorf("cannot read the time %q", text),
 		"say the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
 }
+
+// daysMost is more days than a duration holds.
+const daysMost = 100_000
 
 // Replica finds a replica by its name.
 func (r *Reader) Replica(name string) (scope.Replica, bool) {

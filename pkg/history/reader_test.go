@@ -118,7 +118,12 @@ func TestAt(t *testing.T) {
 			t.Errorf("%q: %d, %v", at, g.Number, err)
 		}
 	}
-	for _, at := range []string{"4h", "7", start.Add(-time.Second).Format(time.RFC3339)} {
+	for _, at := range []string{"200000d", "1e300d", "Infd", "NaNd", "-1d", "1e300h"} { // some were a moment to come, so the newest
+		if g, err := r.At(t.Context(), at, w.Now); err == nil {
+			t.Errorf("%q: %d", at, g.Number)
+		}
+	}
+	for _, at := range []string{"4h", "99999d", "7", start.Add(-time.Second).Format(time.RFC3339)} {
 		if g, err := r.At(t.Context(), at, w.Now); !errors.Is(err, ErrNoGeneration) || len(hint.Of(err)) != 1 {
 			t.Errorf("%q: %d, %v, %q", at, g.Number, err, hint.Of(err))
 		}

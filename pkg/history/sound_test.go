@@ -22,13 +22,19 @@ func shadow(t *testing.T, commits int) map[string]string {
 	if _, err := k.Capture(t.Context(), ".git"); err != nil {
 		t.Fatal(err)
 	}
+	return filesIn(t, copies+"/.git")
+}
+
+// filesIn are the files below a directory, by their paths in it.
+func filesIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
 	files := map[string]string{}
-	err := filepath.WalkDir(copies+"/.git", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		body, err := os.ReadFile(path)
-		files[strings.TrimPrefix(path, copies+"/.git/")] = string(body)
+		files[strings.TrimPrefix(path, dir+"/")] = string(body)
 		return err
 	})
 	if err != nil {

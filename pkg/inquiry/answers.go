@@ -45,6 +45,9 @@ func toVersion(v history.Version) control.Version { return control.Version(v) }
 
 func toChange(c history.Change) control.Change { return control.Change(c) }
 
+// Placed is what a restore did in the words of the socket.
+func Placed(list []*history.Placed) []control.Placed { return each(list, toPlaced) }
+
 func toPlaced(p *history.Placed) control.Placed {
 	return control.Placed{Replica: p.Replica, Dir: p.Dir, Generation: p.Generation, Placed: p.Placed, Removed: p.Removed, Problems: p.Problems, Older: toOlder(p.Older)}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -33,7 +34,7 @@ func (r Query) compare(ctx context.Context, req control.CompareRequest) (out con
 	}
 	under := ""
 	if req.Path != "" {
-		x, path, err := r.Find(req.Path)
+		x, path, err := r.find(req.Path)
 		if err == nil {
 			err = r.only(x.Name)
 		}
@@ -48,7 +49,7 @@ func (r Query) compare(ctx context.Context, req control.CompareRequest) (out con
 			out.Without[x.Name] = why
 			continue
 		}
-		list, err := r.Differences(ctx, x, a, b, under, req.Diff)
+		list, err := r.Differences(ctx, x, a, b, history.Look{Under: under, Texts: req.Diff, Wholes: req.Wholes})
 		if err != nil {
 			return out, fmt.Errorf("cannot compare replica %q: %w", x.Name, err)
 		}
@@ -99,6 +100,8 @@ func incomparable(a, b store.Generation, name, layout string) string {
 func toDifference(d history.Difference) control.Difference {
 	return control.Difference{
 		Path: d.Path, What: d.What, Kind: d.Kind, Before: d.Before, After: d.After, Diff: d.Diff, Note: d.Note,
-		Refs: each(d.Refs, func(c history.RefChange) control.RefChange { return control.RefChange(c) }),
+		Refs:    each(d.Refs, func(c history.RefChange) control.RefChange { return control.RefChange(c) }),
+		Commits: each(d.Commits, func(c gitstate.Commits) control.CommitChange { return control.CommitChange(c) }),
+		Tables:  each(d.Tables, func(t history.TableChange) control.TableChange { return control.TableChange(t) }),
 	}
 }

@@ -68,7 +68,7 @@ func (p Answers) Compare(ctx context.Context, req control.CompareRequest, say fu
 func (p Answers) Restore(ctx context.Context, req control.RestoreRequest, say func(string)) ([]control.Placed, error) {
 	return answer(p, req.Replica, req.To == "", say, func(r Query) ([]control.Placed, error) {
 		list, err := r.restore(ctx, req)
-		return each(list, toPlaced), err
+		return Placed(list), err
 	})
 }
 

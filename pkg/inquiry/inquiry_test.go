@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -39,5 +40,29 @@ func TestAnswersSayAll(t *testing.T) {
 	}
 	if engineOK, ok := verdict.OK(), toVerdict(verdict).OK(); engineOK != ok {
 		t.Errorf("a verdict is %v to the engine, and %v to a client", engineOK, ok)
+	}
+}
+
+// A path in another replica than the one that was named was looked up there all the same.
+func TestFind(t *testing.T) {
+	all := []scope.Replica{{Name: "code", Path: "/w"}, {Name: "home", Path: "/home/u", Home: true}, {Name: "deep", Path: "/w/a"}}
+	for _, row := range []struct{ replica, path, want string }{
+		{"", "/w/x", "code:x"}, {"", "x", "code:x"}, {"", "/home/u/y", "home:y"}, {"", "a/z", "deep:z"},
+		{"code", "/w/x", "code:x"}, {"code", "x", "code:x"}, {"home", "y", "home:y"}, {"home", "/home/u/y", "home:y"}, {"deep", "z", "deep:z"},
+		{"code", "/home/u/y", ""}, {"home", "/w/x", ""}, {"code", "a/z", ""}, {"deep", "/w/x", ""}, {"home", "../../w/x", ""},
+	} {
+		r, err := history.NewReader(history.Options{Replicas: all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.Close)
+		q := Query{Reader: r, Replicas: all}
+		if err := q.only(row.replica); err != nil {
+			t.Fatal(err)
+		}
+		x, rel, err := q.find(row.path)
+		if got := x.Name + ":" + rel; (err == nil) != (row.want != "") || err == nil && got != row.want {
+			t.Errorf("--replica %q %s: %s, %v", row.replica, row.path, got, err)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -65,8 +66,21 @@ func (r *Query) only(name string) error {
 	return nil
 }
 
+// find finds the replica that a path lies in, among those that are looked at, and the path
+// within it. A relative path is one of the only one.
+func (r Query) find(path string) (scope.Replica, string, error) {
+	if !filepath.IsAbs(path) && len(r.Replicas) == 1 {
+		path = filepath.Join(r.Replicas[0].Path, path)
+	}
+	x, rel, err := r.Find(path)
+	if err == nil && !slices.ContainsFunc(r.Replicas, func(y scope.Replica) bool { return y.Name == x.Name }) {
+		err = hint.Wrap(fmt.Errorf("%q is in replica %s", path, x.Name), "name that one with --replica, or none")
+	}
+	return x, rel, err
+}
+
 func (r Query) versions(ctx context.Context, req control.VersionsRequest) (control.Versions, error) {
-	x, path, err := r.Find(req.Path)
+	x, path, err := r.find(req.Path)
 	if err != nil {
 		return control.Versions{}, err
 	}
@@ -107,7 +121,7 @@ func (r Query) restore(ctx context.Context, req control.RestoreRequest) ([]*hist
 		return nil, err
 	}
 	if req.Path != "" {
-		x, path, err := r.Find(req.Path)
+		x, path, err := r.find(req.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -128,10 +142,17 @@ func (r Query) restore(ctx context.Context, req control.RestoreRequest) ([]*hist
 				continue
 			}
 			var placed *history.Placed
-			if placed, err = r.bring(ctx, x, "", g, "", req.Deleted); err != nil {
+			if placed, err = r.bring(ctx, x, "", g, "", req.Deleted); placed != nil {
+				out = append(out, placed)
+			}
+			if err != nil {
 				break
 			}
-			out = append(out, placed)
+		}
+	}
+	if err != nil { // which comes without the answer
+		for _, x := range out {
+			r.Say(fmt.Sprintf("%s: before that %d were placed and %d removed", x.Replica, x.Placed, x.Removed))
 		}
 	}
 	for _, name := range left {
@@ -272,7 +293,7 @@ func (r Query) conflict(ctx context.Context, ask control.Ask, name string) (cont
 // findConflict finds a version by its ID or path, in whichever replica it is.
 func (r Query) findConflict(ctx context.Context, name string) (scope.Replica, replica.ConflictCopy, error) {
 	if filepath.IsAbs(name) {
-		x, path, err := r.Find(name)
+		x, path, err := r.find(name)
 		if err != nil {
 			return x, replica.ConflictCopy{}, err
 		}

@@ -30,6 +30,12 @@ func command(agent, state string) string {
 	return verb + state + " --agent " + agent + " >/dev/null 2>&1 || true"
 }
 
+// ours is a command of this version or of one before it, and nothing more: what somebody added to
+// one is theirs.
+var ours = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^` + verb + `[a-z]+( --agent [a-z0-9-]+)?( >/dev/null 2>&1 \|\| true)?$`)
+})
+
 // Add puts the commands of an agent into its settings, src; nil: it has none yet. What is there
 // already stays.
 func Add(a agents.Agent, src []byte) ([]byte, error) {
@@ -83,6 +89,12 @@ func addJSON(a agents.Agent, src []byte) (out []byte, err error) {
 		out = []byte(fresh)
 	}
 	for _, e := range a.Hooks.Events {
+		if told, err := tells(out, e); told || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		text, err := json.Marshal(command(a.Name, e.State))
 		if err != nil {
 			return nil, err
@@ -112,13 +124,40 @@ func removeJSON(a agents.Agent, src []byte) (out []byte, err error) {
 	return out, nil
 }
 
-func isOurs(entry json.RawMessage) bool {
-	var v struct {
-		Hooks []struct {
-			Command string `json:"command"`
-		} `json:"hooks"`
+// entry is what an agent runs at an event.
+type entry struct {
+	Hooks []hook `json:"hooks"`
+}
+
+type hook struct {
+	Type    string `json:"type"`
+	Command string `json:"command"`
+}
+
+// isOurs reports whether an entry is as we put it there: one with a matcher, say, is a person's.
+func isOurs(text json.RawMessage) bool {
+	var v entry
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(&v) == nil && len(v.Hooks) == 1 && ours().MatchString(v.Hooks[0].Command)
+}
+
+// tells reports whether an entry of a person has the state of an event told already.
+func tells(src []byte, e agents.Event) (bool, error) {
+	if !bytes.Contains(src, []byte(verb)) {
+		return false, nil
 	}
-	return json.Unmarshal(entry, &v) == nil && len(v.Hooks) == 1 && strings.HasPrefix(v.Hooks[0].Command, verb)
+	text, err := jsonc.Get(src, "hooks", e.On)
+	if err != nil || text == nil {
+		return false, err
+	}
+	var list []json.RawMessage
+	_ = json.Unmarshal(text, &list) // what is none is said where something is put into it
+	return slices.ContainsFunc(list, func(text json.RawMessage) bool {
+		var v entry
+		_ = json.Unmarshal(text, &v)
+		return !isOurs(text) && slices.ContainsFunc(v.Hooks, func(h hook) bool { return strings.HasPrefix(h.Command, verb+e.State+" ") })
+	}), nil
 }
 
 // A line that sets notify, wherever it stands: in a table it may mean something else, and is
@@ -131,7 +170,10 @@ const byteOrder = "\ufeff"
 // follows.
 func addNotify(a agents.Agent, src []byte) ([]byte, error) {
 	rest, marked := bytes.CutPrefix(src, []byte(byteOrder))
-	if notify().Match(rest) {
+	switch {
+	case notify().Match(rest) && bytes.Contains(rest, []byte(verb)):
+		return src, nil // a person has changed it, and it tells what it did
+	case notify().Match(rest):
 		return nil, ErrTaken
 	}
 	end := "\n"
@@ -150,8 +192,10 @@ func removeNotify(src []byte) []byte {
 		return append([]byte(byteOrder), removeNotify(rest)...)
 	}
 	for _, at := range notify().FindAllIndex(src, -1) {
-		line := src[at[0]:at[1]]
-		if !bytes.Contains(line, []byte(`"`+verb)) {
+		_, value, _ := strings.Cut(string(src[at[0]:at[1]]), "=")
+		value, shell := strings.CutPrefix(strings.TrimSpace(value), `["sh", "-c", "`)
+		value, ends := strings.CutSuffix(value, `"]`)
+		if !shell || !ends || !ours().MatchString(value) {
 			continue
 		}
 		end := at[1]

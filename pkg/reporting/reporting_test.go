@@ -148,3 +148,43 @@ func TestNotify(t *testing.T) {
 		}
 	}
 }
+
+// What a person added to a command of ours, or around it, went with it at the next start.
+func TestWhatAPersonAddedStays(t *testing.T) {
+	a := known(t, "claude")
+	ours := command("claude", "waits")
+	for name, entry := range map[string]string{
+		"a matcher":       `{"matcher": "Bash", "hooks": [{"type": "command", "command": "` + ours + `"}]}`,
+		"a timeout":       `{"hooks": [{"type": "command", "command": "` + ours + `", "timeout": 5}]}`,
+		"another command": `{"hooks": [{"type": "command", "command": "` + ours + `; say done"}]}`,
+		"an argument":     `{"hooks": [{"type": "command", "command": "` + verb + `waits --agent claude --loud"}]}`,
+		"beside ours":     `{"hooks": [{"type": "command", "command": "` + ours + `"}, {"type": "command", "command": "say done"}]}`,
+	} {
+		src := `{"hooks": {"Stop": [` + entry + `]}}`
+		if left, err := Remove(a, []byte(src)); err != nil || string(left) != src {
+			t.Errorf("%s: removed: %s, %v", name, left, err)
+		}
+		with, err := Add(a, []byte(src))
+		if err != nil || !strings.Contains(string(with), entry) || strings.Count(string(with), verb) != len(a.Hooks.Events) {
+			t.Errorf("%s: added: %s, %v", name, with, err)
+		}
+		if again, err := Add(a, with); err != nil || string(again) != string(with) {
+			t.Errorf("%s: asked for a second time it is %q, %v; was %q", name, again, err, with)
+		}
+	}
+	a = known(t, "codex")
+	ours = command("codex", "waits")
+	for name, src := range map[string]string{
+		"another command": `notify = ["sh", "-c", "` + ours + `; say done"]` + "\nmodel = \"x\"\n",
+		"a comment":       `notify = ["sh", "-c", "` + ours + `"] # mine` + "\n",
+		"several lines":   "notify = [\n  \"sh\", \"-c\",\n  \"" + ours + "\",\n]\n",
+		"another shell":   `notify = ["bash", "-c", "` + ours + `"]` + "\n",
+		"in a text":       "a = \"\"\"\nnotify = [\"say\", \"" + verb + "waits\"]\n\"\"\"\n",
+	} {
+		for what, do := range map[string]func(agents.Agent, []byte) ([]byte, error){"removed": Remove, "added": Add} {
+			if left, err := do(a, []byte(src)); err != nil || string(left) != src {
+				t.Errorf("%s: %s: %q, %v", name, what, left, err)
+			}
+		}
+	}
+}

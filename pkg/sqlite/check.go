@@ -21,26 +21,42 @@ const saysMost = 5
 // it. What the records say, and whether an index has each row, it does not look at. An error
 // means that nothing is known.
 func Check(ctx context.Context, dir *os.Root, name string) (wrong []string, err error) {
-	var p pages
-	db, err := open(dir, name)
+	c, done, err := opened(ctx, dir, name)
 	if err != nil {
 		return unfit(err)
 	}
-	defer db.Close()
-	log, err := open(dir, name+string(Log))
-	if err == nil {
-		defer log.Close()
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return unfit(err)
-	}
-	if err := p.open(db, log); err != nil {
-		return unfit(err)
-	}
-	c := check{ctx: ctx, pages: &p, used: make([]bool, int64(p.count)+1)}
+	defer done()
 	if err := c.all(); err != nil && !errors.Is(err, errEnough) {
 		return unfit(err)
 	}
 	return c.wrong, nil
+}
+
+// opened is a look at a database in a directory that nobody uses, with the log beside it.
+func opened(ctx context.Context, dir *os.Root, name string) (c *check, done func(), err error) {
+	db, err := open(dir, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := open(dir, name+string(Log))
+	if errors.Is(err, os.ErrNotExist) {
+		log, err = nil, nil
+	}
+	done = func() {
+		db.Close()
+		if log != nil {
+			log.Close()
+		}
+	}
+	var p pages
+	if err == nil {
+		err = p.open(db, log)
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return &check{ctx: ctx, pages: &p, used: make([]bool, int64(p.count)+1)}, done, nil
 }
 
 // unfit says of an error that it is the database's, where it is.
@@ -221,13 +237,13 @@ func (c *check) all() error {
 	if err := c.free(); err != nil {
 		return err
 	}
-	roots, err := c.schema()
+	rooted, err := c.schema()
 	if err != nil {
 		return err
 	}
-	for _, root := range roots {
-		t := walker{check: c, what: fmt.Sprintf("the tree of page %d", root)}
-		if err := t.page(root, 0); err != nil {
+	for _, o := range rooted {
+		t := walker{check: c, what: fmt.Sprintf("the tree of page %d", o.root)}
+		if err := t.page(o.root, 0); err != nil {
 			return err
 		}
 	}

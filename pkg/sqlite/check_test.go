@@ -2,11 +2,13 @@ package sqlite
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -270,4 +272,82 @@ func FuzzCheck(f *testing.F) {
 		}
 		checked(t, dir, "db")
 	})
+}
+
+// The rows of each table are those that the real SQLite counts, whatever the shape of the
+// database, and whatever lies in its log alone.
+func TestTables(t *testing.T) {
+	sample.Long(t)
+	dir, names := made(t, 1)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	const ask = `
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for (name,) in sorted(db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND substr(name, 1, 7) != 'sqlite_'")):
+    print(name, db.execute('SELECT count(*) FROM "%s"' % name).fetchone()[0])
+`
+	for _, name := range names {
+		rows, err := Tables(t.Context(), root, name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		aside := filepath.Join(t.TempDir(), "db")
+		for _, role := range []Role{"", Log} {
+			b, err := os.ReadFile(filepath.Join(dir, name+string(role)))
+			if err == nil {
+				err = os.WriteFile(aside+string(role), b, 0o600)
+			}
+			if err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+		}
+		out, err := exec.Command("python3", "-c", ask, aside).CombinedOutput()
+		if err != nil {
+			t.Fatalf("python3: %v\n%s", err, out)
+		}
+		var got strings.Builder
+		for _, table := range slices.Sorted(maps.Keys(rows)) {
+			fmt.Fprintln(&got, table, rows[table])
+		}
+		if got.String() != string(out) {
+			t.Errorf("%s has\n%sand the real SQLite counts\n%s", name, got.String(), out)
+		}
+	}
+}
+
+// A table in another encoding has its name, and a page that is used twice is an error and no
+// number.
+func TestTablesOdd(t *testing.T) {
+	for _, encoding := range []string{"UTF-8", "UTF-16le", "UTF-16be"} {
+		dir := t.TempDir()
+		out, err := exec.Command("sqlite3", filepath.Join(dir, "db"), `PRAGMA encoding = "`+encoding+`"; CREATE TABLE "größe 𝄞" (a); INSERT INTO "größe 𝄞" VALUES (1), (2); CREATE VIEW v AS SELECT 1; CREATE TABLE none (a)`).CombinedOutput()
+		if err != nil {
+			t.Fatalf("sqlite3: %v\n%s", err, out)
+		}
+		root, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := Tables(t.Context(), root, "db")
+		if err != nil || len(rows) != 2 || rows["größe 𝄞"] != 2 || rows["none"] != 0 {
+			t.Errorf("%s: %v, %v", encoding, rows, err)
+		}
+		body, err := os.ReadFile(filepath.Join(dir, "db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body[len(body)-4096] = 2 // the last table is an index in the middle
+		if err := os.WriteFile(filepath.Join(dir, "db"), body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if rows, err := Tables(t.Context(), root, "db"); err == nil {
+			t.Errorf("%s, damaged: %v", encoding, rows)
+		}
+		root.Close()
+	}
 }

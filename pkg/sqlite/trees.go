@@ -25,6 +25,7 @@ type walker struct {
 	depth  int  // of its leaves; 0: none was met
 	rowid  int64
 	rows   bool                          // rowid is of one that was met
+	count  int64                         // of rows, or of entries of an index, that were met
 	record func(payload []byte, n int64) // each row of a table, as far as it was read, and its length; may be nil
 }
 
@@ -72,6 +73,9 @@ func (t *walker) inner(p *node, depth int) error {
 		if t.table && t.rows && t.rowid > c.rowid {
 			return t.say("row %d is left of %d in page %d of %s", t.rowid, c.rowid, p.n, t.what)
 		}
+		if !t.table {
+			t.count++ // what divides an index is an entry
+		}
 		return t.overflow(p, c, nil)
 	})
 	if err != nil {
@@ -82,6 +86,7 @@ func (t *walker) inner(p *node, depth int) error {
 
 // leaf looks at one cell of a leaf.
 func (t *walker) leaf(p *node, c cell) error {
+	t.count++
 	if t.table {
 		if t.rows && c.rowid <= t.rowid {
 			return t.say("row %d follows %d in page %d of %s", c.rowid, t.rowid, p.n, t.what)
@@ -263,47 +268,57 @@ func varint(b []byte) (n uint64, rest []byte) {
 	return 0, nil
 }
 
-// schema looks at the tree that names all others, and gives their first pages.
-func (c *check) schema() (roots []uint32, err error) {
+// object is a table, an index, a view or a trigger, as a row of the schema has it.
+type object struct {
+	kind, name string // in the encoding of the database
+	root       uint32 // the first page of its tree; 0: it has none
+}
+
+// schema looks at the tree that names all others, and gives what has one.
+func (c *check) schema() (rooted []object, err error) {
 	t := walker{check: c, what: "the schema"}
 	var odd bool
 	t.record = func(body []byte, length int64) {
-		root, ok := rootOf(body)
+		o, ok := objectOf(body)
 		odd = odd || !ok
-		if root != 0 {
-			roots = append(roots, root)
+		if o.root != 0 {
+			rooted = append(rooted, o)
 		}
 	}
 	err = t.page(1, 0)
 	if err == nil && odd {
 		err = c.say("a row of the schema says not what it is of")
 	}
-	return roots, err
+	return rooted, err
 }
 
-// rootOf reads from a row of the schema where a table or an index begins; 0 for what has no
-// tree. Its columns are type, name, tbl_name, rootpage, sql.
-func rootOf(body []byte) (root uint32, ok bool) {
+// objectOf reads a row of the schema. Its columns are type, name, tbl_name, rootpage, sql.
+func objectOf(body []byte) (o object, ok bool) {
 	size, rest := varint(body)
 	if rest == nil || size > uint64(len(body)) || size < uint64(len(body)-len(rest)) {
-		return 0, false
+		return o, false
 	}
 	kinds, values := body[len(body)-len(rest):size], body[size:]
 	for column := range 4 {
 		var kind uint64
 		if kind, kinds = varint(kinds); kinds == nil {
-			return 0, false
+			return object{}, false
 		}
 		n := widthOf(kind)
 		if n > uint64(len(values)) {
-			return 0, false
+			return object{}, false
 		}
-		if column == 3 {
-			return numberOf(kind, values[:n])
+		switch column {
+		case 0:
+			o.kind = string(values[:n])
+		case 1:
+			o.name = string(values[:n])
+		case 3:
+			o.root, ok = numberOf(kind, values[:n])
 		}
 		values = values[n:]
 	}
-	return 0, false
+	return o, ok
 }
 
 // widthOf is how many bytes a value of a kind has.

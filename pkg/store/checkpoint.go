@@ -20,8 +20,13 @@ type Checkpoint struct {
 	Text string    `json:"text,omitempty"` // what a person said of it
 	Host string    `json:"host,omitempty"` // on which it was made
 	Made time.Time `json:"made"`           // by the clock of that host
+	// Undo says that a join or a rewind made it, to go back by: the newest UndosMax stay.
+	Undo bool `json:"undo,omitempty"`
 	Generation
 }
+
+// UndosMax is how many checkpoints stay that joins and rewinds made: there are a hundred of all.
+const UndosMax = 10
 
 // Bounds of checkpoints: the head carries each of them, with 300 bytes for each replica.
 const (
@@ -120,6 +125,31 @@ func (h *Head) Pin(name, text, host string, now time.Time) {
 	}
 	last.Replicas = maps.Clone(h.Replicas)
 	h.Checkpoints = append(slices.Clone(h.Checkpoints), Checkpoint{Name: name, Text: text, Host: host, Made: now.UTC().Truncate(time.Second), Generation: last})
+}
+
+// MarkUndo is the change of a head that says of a checkpoint that nobody named it.
+func (h *Head) MarkUndo(name string) {
+	h.Checkpoints = slices.Clone(h.Checkpoints)
+	for i := range h.Checkpoints {
+		h.Checkpoints[i].Undo = h.Checkpoints[i].Undo || h.Checkpoints[i].Name == name
+	}
+}
+
+// DropUndos is the change of a head that takes the oldest of those away that nobody named.
+func (h *Head) DropUndos() {
+	more := -UndosMax
+	for _, c := range h.Checkpoints {
+		if c.Undo {
+			more++
+		}
+	}
+	h.Checkpoints = slices.DeleteFunc(slices.Clone(h.Checkpoints), func(c Checkpoint) bool {
+		if !c.Undo || more <= 0 {
+			return false
+		}
+		more--
+		return true
+	})
 }
 
 // Unpin is the change of a head that takes a name away.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,4 +108,42 @@ func TestKept(t *testing.T) {
 	}
 	_, err = l.Kept(t.Context(), 2)
 	wantErr(t, err, ErrNotKept)
+}
+
+// Checkpoints that joins and rewinds made counted to the hundred for ever.
+func TestUndos(t *testing.T) {
+	for name, tt := range map[string]struct{ made, want string }{ // u: an undo, p: a person's, oldest first
+		"none":                  {"", ""},
+		"a person's alone":      {"pppppppppppp", "pppppppppppp"},
+		"few":                   {"uuuuuuuuuu", "uuuuuuuuuu"},
+		"one too many":          {"uuuuuuuuuuu", "uuuuuuuuuu"},
+		"the oldest go":         {"upupuuuuuuuuuup", "ppuuuuuuuuuup"},
+		"from before the bound": {strings.Repeat("u", 40), strings.Repeat("u", UndosMax)},
+	} {
+		var h Head
+		for i, kind := range tt.made {
+			name := fmt.Sprint("c", i)
+			h.Generation++
+			h.Pin(name, "", "host", time.Unix(int64(i), 0))
+			if kind == 'u' {
+				h.MarkUndo(name)
+			}
+		}
+		before := slices.Clone(h.Checkpoints)
+		h.DropUndos()
+		got := ""
+		for _, c := range h.Checkpoints {
+			kind := "p"
+			if c.Undo {
+				kind = "u"
+			}
+			got += kind
+		}
+		if got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+		if n := len(h.Checkpoints); n > 0 && h.Checkpoints[n-1].Name != before[len(before)-1].Name {
+			t.Errorf("%s: the newest went", name)
+		}
+	}
 }
