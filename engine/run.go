@@ -65,14 +65,6 @@ func (l *loop) restIn() time.Duration {
 	return restAfter
 }
 
-// generation is the last one that this machine made or received; 0: none is known.
-func (l *loop) generation() int64 {
-	if l.lease == nil || l.lease.Head() == nil {
-		return 0
-	}
-	return l.lease.Head().Generation
-}
-
 // rest gives back what only the last round needed.
 func (l *loop) rest() {
 	l.rested.generation, l.rested.at = l.generation(), l.now()
