@@ -73,5 +73,5 @@ func parameters(o order.Order) string {
 		}
 		list = append(list, text)
 	}
-	return strings.Join(list, "<br>")
+	return strings.Join(list, "; ")
 }
