@@ -149,7 +149,6 @@ func (d Digest) Rounded() Digest {
 
 // Same reports whether two digests say the same, whichever was written first.
 func (d Digest) Same(o Digest) bool {
-	d.Serial, o.Serial = 0, 0
 	return d.Epoch == o.Epoch && d.Lineage == o.Lineage && d.Lease == o.Lease && d.Host == o.Host && d.Since.Equal(o.Since) &&
 		d.TTL == o.TTL && d.Renew == o.Renew && d.Bytes == o.Bytes && d.Unwell == o.Unwell && d.Conflicts == o.Conflicts &&
 		d.Checkpoint == o.Checkpoint && d.CheckpointAt.Equal(o.CheckpointAt) && slices.Equal(d.Needs, o.Needs) &&
