@@ -59,12 +59,26 @@ function Overview({ row, orders, act, allowed, deed, now }) {
     </div>
     ${!doc && status.error && html`<${Problem} error=${status.error} />`}
     ${doc && html`<${Members} doc=${doc} now=${now} />`}
-    <dl class="facts-list">
+    <${Facts} row=${row} />`;
+}
+
+function Facts({ row }) {
+  return html`<dl class="facts-list">
       <dt>folder</dt><dd>${plain(row.folder || 'not on this machine')}</dd>
       ${row.container && html`<dt>container</dt><dd>${plain(row.container)}</dd>`}
       ${row.since && html`<dt>since</dt><dd>${clock(row.since)}</dd>`}
       ${row.last_seen && html`<dt>last seen</dt><dd>${clock(row.last_seen)}</dd>`}
     </dl>`;
+}
+
+// Elsewhere is a workspace that this machine knows from the bucket alone: coltec is asked nothing of it.
+function Elsewhere({ row, orders, act, allowed, deed, now }) {
+  return html`
+    <${Buttons} row=${row} orders=${orders} names=${['hop']} act=${act} allowed=${allowed} deed=${deed} />
+    <${Deed} of=${deed} now=${now} />
+    <p data-testid="elsewhere">${row.where ? `It is on ${plain(row.where)}.` : 'It is on no machine at the moment.'} Its history, conflicts and logs are shown where it has a folder; hop brings it here.</p>
+    ${(row.attention || []).length > 0 && html`<ul class="attention">${row.attention.map((x) => html`<li>${plain(x)}</li>`)}</ul>`}
+    <${Facts} row=${row} />`;
 }
 
 function Members({ doc, now }) {
@@ -185,7 +199,7 @@ function Detail(props) {
     turn(to);
     if (e.target.role === 'tab') document.getElementById(`tab-${to}`).focus();
   };
-  const Panel = panels[tab];
+  const Panel = row.folder ? panels[tab] : Elsewhere;
   return html`<${Dialog} wide testid="detail" label=${`workspace ${plain(row.workspace)}`} data-workspace=${row.workspace} data-state=${row.state} onClose=${close} onKeyDown=${onKey}>
     <header class="detail-head"><h2><${Name} of=${row.workspace} /></h2><${State} of=${row.state} /><button type="button" class="close" data-testid="close" aria-label="close" onClick=${close}>✕</button></header>
     <div role="tablist" aria-label="about this workspace">${tabs.map((t) => html`<button type="button" role="tab" id=${`tab-${t}`} data-testid=${`tab-${t}`} aria-selected=${String(t === tab)} aria-controls="panel" tabindex=${t === tab ? 0 : -1} data-first=${t === tab ? "" : null} onClick=${() => turn(t)}>${t}</button>`)}</div>

@@ -104,7 +104,7 @@ class Card extends Component {
         ${!row.last_save && row.last_seen && html`<span data-testid="last-save" title=${clock(row.last_seen)}>seen ${ago(row.last_seen, now)}</span>`}
         ${row.lag_seconds > 0 && html`<span data-testid="lag">unsaved for ${span(row.lag_seconds * 1000)}</span>`}
         ${row.conflicts > 0 && html`<span data-testid="conflict-count">${many(row.conflicts, 'conflict')}</span>`}
-        ${(row.only_here || []).length > 0 && html`<span data-testid="only-here" title=${row.only_here.map((x) => `${x.count} ${plain(x.reason)}`).join(', ')}>${row.only_here.reduce((n, x) => n + x.count, 0)} only ${here ? 'here' : 'there'}</span>`}
+        ${(row.only_here || []).length > 0 && html`<span data-testid="only-here" title=${row.only_here.map((x) => `${x.count} ${plain(x.reason)}`).join(', ')}>${row.only_here.reduce((n, x) => n + x.count, 0)} only ${here || row.container ? 'here' : 'there'}</span>`}
         ${row.checkpoint && html`<span data-testid="newest-checkpoint" title=${clock(row.checkpoint.made)}>checkpoint ${plain(row.checkpoint.name)}</span>`}
         ${row.cost_month > 0 && html`<span data-testid="cost">$${row.cost_month.toFixed(2)} a month</span>`}
       </p>
