@@ -10,7 +10,8 @@ const { chromium } = require('playwright-core')
 let browser
 const tabs = new Map()
 
-// Words of the browser about requests that a test means to be refused are left to the test.
+// open opens a page of a person of its own. What it does that it should not, and what the browser has
+// to say against it, is noted until heard asks.
 async function open (q) {
   const context = await browser.newContext({
     viewport: { width: q.width, height: q.height }, deviceScaleFactor: 1, hasTouch: q.width < 500, isMobile: q.width < 500,
@@ -41,18 +42,13 @@ const does = {
     const answer = await t.page.goto(q.url)
     return answer ? answer.status() : 0
   },
-  reload: async t => { await t.page.reload() },
-  url: async t => t.page.url(),
   count: (t, q) => t.page.locator(q.at).count(),
   texts: (t, q) => t.page.locator(q.at).allTextContents(),
   attributes: async (t, q) => Promise.all((await t.page.locator(q.at).all()).map(l => l.getAttribute(q.name))),
   wait: (t, q) => t.page.locator(q.at, q.text ? { hasText: q.text } : {}).first().waitFor({ state: q.state || 'visible' }),
   click: (t, q) => t.page.locator(q.at).first().click(),
   fill: (t, q) => t.page.locator(q.at).first().fill(q.text),
-  select: (t, q) => t.page.locator(q.at).first().selectOption(q.text),
-  tag: (t, q) => t.page.locator(q.at).first().evaluate(e => e.tagName.toLowerCase()),
   press: (t, q) => t.page.keyboard.press(q.text),
-  media: (t, q) => t.page.emulateMedia({ colorScheme: q.scheme, reducedMotion: 'reduce' }),
   picture: async (t, q) => (await t.page.screenshot({ path: q.path, animations: 'disabled', caret: 'hide' })).length,
   ask: async (t, q) => {
     const { result, exceptionDetails: x } = await t.inspector.send('Runtime.evaluate', { expression: q.text, awaitPromise: true, returnByValue: true })
