@@ -11,6 +11,7 @@ set -euo pipefail
 cd "$(dirname -- "$0")/.."
 root=$PWD
 version=${VERSION:-v1.2.3}
+commit=$(git rev-parse HEAD) # once: another may be made meanwhile
 only=${1:-}
 
 work=$(mktemp -d ${CLONES:+-p "$CLONES"})
@@ -18,7 +19,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 make_in() {
 	git clone -q --no-hardlinks "$root" "$1"
-	(cd "$1" && git checkout -q "$(git -C "$root" rev-parse HEAD)" &&
+	(cd "$1" && git checkout -q "$commit" &&
 		cd tools/release && go run . -version "$version" ${only:+-only "$only"} ${TAILSCALE:+-tailscale})
 }
 

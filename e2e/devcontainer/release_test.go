@@ -121,7 +121,7 @@ var packaged = map[string]struct{ list, read, completions string }{
 func TestReleaseOfOthers(t *testing.T) {
 	g := newGround(t)
 	dir, _ := released(t, g)
-	files, err := filepath.Glob(dir + "/coltec[_-]*")
+	files, err := filepath.Glob(dir + "/coltec*")
 	if err != nil {
 		t.Fatal(err)
 	}
