@@ -29,6 +29,7 @@ func newPurgeWorld(t *testing.T) *purgeWorld {
 	w := &purgeWorld{newForkWorld(t), map[string]string{}}
 	w.others["r/plain.txt"] = "a plain object"
 	w.others["r/.coltec/of another program"] = "x"
+	w.others["r/.coltec/another/x"] = "a directory of another program"
 	w.others["r/deep/.coltec/o/1-0"] = "another's prefix, below ours"
 	w.others[".coltec/fleet/o/p/e2/head.json"] = "another's head"
 	w.others[".coltec/o/1-0"] = "of a replica at the root"
@@ -104,7 +105,7 @@ func TestPurge(t *testing.T) {
 	before := w.left()
 	seen, err := w.purge().Survey(t.Context())
 	w.must(err)
-	if seen.Ours.Objects != len(before) || seen.Plain.Objects != 3 {
+	if seen.Ours.Objects != len(before) || seen.Plain.Objects != 4 {
 		t.Errorf("%+v and %+v were seen of %q", seen.Ours, seen.Plain, before)
 	}
 	if diff := cmp.Diff(before, w.left()); diff != "" {
