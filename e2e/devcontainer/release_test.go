@@ -112,7 +112,7 @@ cd / && su_prefix=$(mktemp -d) && sh /release/install.sh --from /release --prefi
 // packaged are how packages are listed, and how a file of one is read; $1 is the package.
 var packaged = map[string]struct{ list, read, completions string }{
 	".deb": {`dpkg-deb --fsys-tarfile "$1" | tar -t`, `dpkg-deb --fsys-tarfile "$1" | tar -xO "./$2"`, "vendor-completions"},
-	".rpm": {`rpm2cpio "$1" | cpio -t --quiet`, `rpm2cpio "$1" | cpio -i --quiet --to-stdout "./$2" || rpm2cpio "$1" | cpio -i --quiet --to-stdout "$2"`, "site-functions"},
+	".rpm": {`rpm2cpio "$1" | cpio -t --quiet`, `rpm2cpio "$1" | cpio -i --quiet --to-stdout "/$2"`, "site-functions"},
 	".apk": {`tar -tzf "$1" 2>/dev/null`, `tar -xzOf "$1" "$2" 2>/dev/null`, "site-functions"},
 }
 
