@@ -198,7 +198,7 @@ type pace struct {
 const (
 	paceGap   = 3 * time.Second
 	paceEvery = time.Minute
-	paceMost  = 6
+	paceMost  = 5
 	paceKept  = 2
 )
 

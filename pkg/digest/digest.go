@@ -147,12 +147,18 @@ func (d Digest) Rounded() Digest {
 	return d
 }
 
-// Same reports whether two digests say the same, whichever was written first.
+func (a Agent) same(b Agent) bool {
+	calm := a.State == status.AgentWorking || a.State == status.AgentDone
+	return a.Name == b.Name && a.State == b.State && (calm || a.Since.Equal(b.Since))
+}
+
+// Same reports whether two digests say the same, whichever was written first. Since when an agent
+// works, or has done what it was asked, is no news by itself.
 func (d Digest) Same(o Digest) bool {
 	return d.Epoch == o.Epoch && d.Lineage == o.Lineage && d.Lease == o.Lease && d.Host == o.Host && d.Since.Equal(o.Since) &&
 		d.TTL == o.TTL && d.Renew == o.Renew && d.Bytes == o.Bytes && d.Unwell == o.Unwell && d.Conflicts == o.Conflicts &&
 		d.Checkpoint == o.Checkpoint && d.CheckpointAt.Equal(o.CheckpointAt) && slices.Equal(d.Needs, o.Needs) &&
-		slices.EqualFunc(d.Agents, o.Agents, func(a, b Agent) bool { return a.Name == b.Name && a.State == b.State && a.Since.Equal(b.Since) }) &&
+		slices.EqualFunc(d.Agents, o.Agents, Agent.same) &&
 		slices.Equal(d.Only, o.Only) &&
 		slices.EqualFunc(d.Left, o.Left, func(a, b Left) bool { return a.Host == b.Host && a.Count == b.Count && a.At.Equal(b.At) })
 }

@@ -266,3 +266,20 @@ func TestCodes(t *testing.T) {
 
 // firstName is what the first version wrote.
 const firstName = "04000000002g405k04u0040005gg00000007lfgrgs"
+
+// What is no news is not written: since when an agent works changes with each of its turns.
+func TestSameOfAgents(t *testing.T) {
+	early, late := time.Unix(60, 0), time.Unix(120, 0)
+	for state, want := range map[status.AgentState]bool{
+		status.AgentWorking: true, status.AgentDone: true, status.AgentWaits: false, status.AgentFailed: false,
+	} {
+		a, b := Digest{Agents: []Agent{{Name: "claude", State: state, Since: early}}}, Digest{Agents: []Agent{{Name: "claude", State: state, Since: late}}}
+		if got := a.Same(b); got != want {
+			t.Errorf("%s since later is the same: %v", state, got)
+		}
+		b.Agents[0].State = status.AgentNone
+		if a.Same(b) {
+			t.Errorf("%s is the same as no state", state)
+		}
+	}
+}
