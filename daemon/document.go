@@ -44,7 +44,7 @@ func (d *daemon) document() status.Document {
 	}
 	doc.Agents = withUnits(d.turns.status(s), doc.Units)
 	doc.Network = s.network(doc.Units)
-	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), loginSetting{s}.loginAttention(), networkAttention(doc.Network, time.Now()))
+	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), pausedAttention(doc.Replicas, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), loginSetting{s}.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {
 		doc.State = status.Degraded
 	}
@@ -136,6 +136,16 @@ func unitAttention(units []status.Unit, program string) []string {
 			list = append(list, fmt.Sprintf("%s %s is blocked: %s", u.Kind, u.Name, why))
 		case supervisor.Paused:
 			list = append(list, fmt.Sprintf("%s %s is paused: %s resume %s starts it again", u.Kind, u.Name, program, u.Name))
+		}
+	}
+	return list
+}
+
+// pausedAttention names replicas that somebody has paused: nothing of them is saved.
+func pausedAttention(replicas []status.Replica, program string) (list []string) {
+	for _, r := range replicas {
+		if r.State == status.ReplicaPaused {
+			list = append(list, fmt.Sprintf("replica %s is paused, nothing of it is saved: %s resume %s", r.Name, program, r.Name))
 		}
 	}
 	return list

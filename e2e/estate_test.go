@@ -73,7 +73,7 @@ func states() []*place {
 		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", need: "conflicts"}},
 		{env: "brake", make: (*place).brake, want: told{state: "degraded", where: "here", says: "deletion", need: "deletions"}},
 		{env: "blocked", make: (*place).blocked, want: told{state: "degraded", where: "here", says: "replica locked", need: "blocked"}},
-		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", need: "attention"}},
+		{env: "paused", make: (*place).paused, want: told{state: "degraded", where: "here", says: "replica workspace is paused", need: "attention"}},
 		{env: "killed", make: (*place).killed, want: told{state: "silent", where: "here", says: "has written no status for 1", need: "silent"}},
 		{env: "disabled", make: (*place).disabled, want: told{state: "disabled", where: "here"}},
 		{env: "down", at: stopped, make: (*place).once, want: told{state: "down", where: "here"}},
