@@ -56,6 +56,7 @@ type stem struct {
 	gens    map[int64]map[string]string // what each generation has
 	content map[string]bool             // of any generation
 	took    map[*stem]int64             // of a fork: the generation that was joined last
+	unsure  map[*stem]bool              // of a fork: whether the last join of it is in the head
 }
 
 // fallen is a process that died in the middle of something.
@@ -103,7 +104,7 @@ func newGrove(seed uint64, dir, mutant string) *grove {
 }
 
 func (g *grove) add(env string, of *stem) *stem {
-	s := &stem{g: g, env: env, of: of, tree: filepath.Join(g.dir, env), gens: map[int64]map[string]string{0: {}}, content: map[string]bool{}, took: map[*stem]int64{}}
+	s := &stem{g: g, env: env, of: of, tree: filepath.Join(g.dir, env), gens: map[int64]map[string]string{0: {}}, content: map[string]bool{}, took: map[*stem]int64{}, unsure: map[*stem]bool{}}
 	must(os.MkdirAll(s.tree, 0o755))
 	s.start()
 	g.stems = append(g.stems, s)
@@ -372,6 +373,9 @@ func (g *grove) join(f, into *stem) {
 	if g.mutant == "base forgotten" {
 		g.forgetBase(f)
 	}
+	if j, is := g.head(into).Joined[f.name()]; is && into.unsure[f] { // it has come through since
+		into.took[f] = j.Number
+	}
 	h, was := g.head(f), max(1, into.took[f])
 	remote, local := carriedOf(f.gens[h.Generation]), into.files("")
 	untouched, before := g.under(f), into.anywhere()
@@ -410,12 +414,10 @@ func (g *grove) join(f, into *stem) {
 	}
 	if died || err != nil || len(done.Left) > 0 {
 		g.say("joined in part: died %v, %v, left %q", died, err, done.Left)
-		if j, is := g.head(into).Joined[f.name()]; is { // it may have been all of it
-			into.took[f] = j.Number
-		}
+		into.unsure[f] = true // it may have been all of it, now or with the next head that is written
 		return
 	}
-	into.took[f] = h.Generation
+	into.took[f], into.unsure[f] = h.Generation, false
 	g.checkJoin(f, into, base, local, remote, told)
 	if g.mutant == "join forgotten" {
 		must(into.e.lease.Collected(context.Background(), func(h *store.Head) { h.Joined = nil }))
