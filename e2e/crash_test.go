@@ -624,7 +624,7 @@ func (m *machine) quiet() {
 		m.t.Errorf("%s: a cycle without a change makes generation %d of %d", m.name, got, generation)
 	}
 	for key := range m.world.objects() {
-		if _, was := before[key]; !was {
+		if _, was := before[key]; !was && !ofTheHead(key) {
 			m.t.Errorf("%s: a cycle without a change writes %s", m.name, key)
 		}
 	}

@@ -370,7 +370,7 @@ func TestClonedFolder(t *testing.T) {
 	clone.dir("extra/empty", 0o750)
 	source.file("only in the bucket", []byte("x"), 0o644)
 	a.once()
-	pushed := len(w.objects())
+	pushed := w.objects()
 	b.once()
 	wantEqual(t, "conflicts", 0, len(kept(t, b.dir, "conflicts")))
 	wantEqual(t, "replaced", 0, len(kept(t, b.dir, "replaced")))
@@ -382,8 +382,10 @@ func TestClonedFolder(t *testing.T) {
 	}
 	a.once()
 	sameTree(t, b.tree(), a.tree())
-	if more := len(w.objects()) - pushed; more > 3 {
-		t.Errorf("%d new objects for one new file", more)
+	more := w.objects()
+	maps.DeleteFunc(more, func(key string, _ int64) bool { return pushed[key] > 0 || ofTheHead(key) })
+	if len(more) > 3 {
+		t.Errorf("%d new objects for one new file: %q", len(more), slices.Collect(maps.Keys(more)))
 	}
 	if extra := slices.DeleteFunc(names(a.tree()), func(p string) bool { return !strings.HasPrefix(p, "extra") }); len(extra) != 3 {
 		t.Errorf("the clone's own files did not arrive: %q", extra)
