@@ -112,7 +112,7 @@ e2e-devcontainer: build dist ## real dev containers: installs Docker and the CLI
 
 .PHONY: soak-hosts
 soak-hosts: build ## hops between any two kinds of hosts: template, own container, Compose, Podman, plain machine, Docker over ssh
-	@COLTEC_HOSTS=1 COLTEC_WHOLE=1 scripts/e2e-devcontainer.sh -v -run 'TestMatrixOfHosts|TestOddFolders|TestRootlessDocker'
+	@COLTEC_HOSTS=1 COLTEC_WHOLE=1 COLTEC_E2E_TIMEOUT=60m scripts/e2e-devcontainer.sh -v -run 'TestMatrixOfHosts|TestOddFolders|TestRootlessDocker'
 
 .PHONY: check
 check: ## formatting, vet, modules, shell scripts; advisories, licences, staticcheck, dead code (RELEASE=1: with the Go of a release)

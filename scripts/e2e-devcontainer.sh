@@ -124,7 +124,7 @@ export PATH="$PATH:$cache/cli/node_modules/.bin" DOCKER_BUILDKIT=0 COLTEC_E2E_IM
 nameless() { docker images --quiet --no-trunc --filter dangling=true | sort -u; }
 before=$(nameless)
 rc=0
-go test -count=1 -timeout 18m "$@" ./e2e/devcontainer || rc=$?
+go test -count=1 -timeout "${COLTEC_E2E_TIMEOUT:-18m}" "$@" ./e2e/devcontainer || rc=$?
 docker rmi dev_container_feature_content_temp >/dev/null 2>&1 || true # the CLI's own
 for id in $(comm -13 <(echo "$before") <(nameless)); do
 	docker rmi "$id" >/dev/null 2>&1 || true # a part of another one that is gone by now
