@@ -41,6 +41,7 @@ func newWorld(t *testing.T) *world { return newWorldOf(t, os.Getuid()) }
 // newWorldOf is one whose programs are run by a user.
 func newWorldOf(t *testing.T, uid int) *world {
 	t.Helper()
+	t.Parallel() // agents and their machines wait more than they work
 	if len(agentsDirs) == 0 {
 		t.Skip("needs coding agents, which make e2e-agents installs")
 	}
