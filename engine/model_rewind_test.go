@@ -83,6 +83,10 @@ func (m *model) goBack(p *place) {
 func (m *model) checkpoint(p *place, name string) {
 	r, edits, there, told := p.run, p.edits, p.show(), map[*member]bool{}
 	joined := !r.e.writable() || !r.e.members[0].ready() || r.e.members[0].rep.Check() != nil // what is there may be merged first
+	var epoch int64
+	if !joined {
+		epoch = r.e.lease.Head().Epoch
+	}
 	if !r.untold && m.rnd.IntN(2) == 0 {                                                      // the watch tells of all that was touched
 		m.say("%s is told of %v, and that this is all", r.id, p.told)
 		for _, member := range r.e.members {
@@ -96,6 +100,7 @@ func (m *model) checkpoint(p *place, name string) {
 		if r.ended || err != nil {
 			return
 		}
+		joined = joined || e.lease.Head().Epoch != epoch // it had been fenced, and found out meanwhile
 		if diff := m.sameTree(p, there, m.gens[made.Number].files); diff != "" && p.edits == edits && !joined {
 			m.broken("checkpoint: %s is not what was there: %s", name, diff)
 		}
