@@ -43,7 +43,7 @@ func Once(ctx context.Context, o Options) error {
 	if err := HideEnvironment(); err != nil {
 		d.log.Warn("other processes of this user can read the environment", "error", err)
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM) // the lease is given back first
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT) // the lease is given back first, whatever number of them comes
 	defer stop()
 	go func() {
 		<-d.end.requests
@@ -70,7 +70,7 @@ func (d *daemon) once(ctx context.Context) error {
 		done := r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0
 		whole = whole && done
 		if done {
-			d.o.say("%s: done, %d files, %s", r.Name, r.Files, cmdline.Size(r.Bytes))
+			d.o.say("%s: done, %s, %s", r.Name, cmdline.Count(int(r.Files), "file", "files"), cmdline.Size(r.Bytes))
 		}
 	}
 	for _, a := range attention { // what status would name

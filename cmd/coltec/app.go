@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // version is set when a release is built.
@@ -48,7 +49,8 @@ var variables = []struct{ name, text string }{
 	{"FNOX_AGE_KEY_FILE", "the file with the age key"},
 	{"FNOX_CONFIG_DIR", "where config.toml and age.txt are (default: ~/.config/fnox)"},
 	{"FNOX_PROFILE", "the profile of fnox.toml"},
-	{"XDG_STATE_HOME", "what you agreed to is kept in coltec/trust there (default: ~/.local/state)"},
+	{"XDG_STATE_HOME", "what you agreed to is kept in coltec/trust there, what is being removed in coltec/removals (default: ~/.local/state)"},
+	{"COLTEC_RCLONE", "the rclone that speaks with buckets from this host, instead of the one in COLTEC_BIN, beside coltec or in PATH"},
 	{"COLTEC_RCLONE_ALLOW", "the file with options of rclone that a spec may have on this host too (default: /etc/coltec/rclone.allow)"},
 	{"NO_COLOR", "set: no colour"},
 }
@@ -84,8 +86,7 @@ func newApp(p *program) *cli.App {
 // manners gives all verbs what the library does not hand down.
 func manners(commands []*cli.Command) {
 	for _, c := range commands {
-		c.OnUsageError = cmdline.OnUsageError
-		c.HideHelpCommand = true
+		c.OnUsageError, c.HideHelpCommand = usageError(c), true
 		if len(c.Subcommands) > 0 {
 			if c.Action == nil {
 				c.Action = cmdline.NoVerb
@@ -97,8 +98,24 @@ func manners(commands []*cli.Command) {
 	}
 }
 
+// usageError is what a verb says of a wrong call. Flags of another program are the commonest, where a
+// verb hands some on.
+func usageError(of *cli.Command) cli.OnUsageErrorFunc {
+	return func(c *cli.Context, err error, isSub bool) error {
+		err = cmdline.OnUsageError(c, err, isSub)
+		switch of.Name {
+		case "exec":
+			return hint.Wrap(err, "flags of the program go after --: coltec exec DIR -- ls -l")
+		case "up":
+			return hint.Wrap(err, "flags of the dev container CLI go after --: coltec up DIR -- --build-no-cache")
+		}
+		return err
+	}
+}
+
 func helpTail() string {
 	var b strings.Builder
+	b.WriteString("\nWORKSPACES:\n   one is named by its folder, by org/project/env, or by a part of that which no other has\n")
 	b.WriteString("\nENVIRONMENT:\n")
 	for _, v := range variables {
 		fmt.Fprintf(&b, "   %-20s %s\n", v.name, v.text)

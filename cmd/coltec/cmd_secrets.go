@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 )
 
@@ -19,7 +20,7 @@ func cmdSecrets(p *program) *cli.Command {
 			Usage:     "write the declared secrets as flat JSON, for devcontainer up --secrets-file",
 			ArgsUsage: "[DIR]",
 			Flags: append([]cli.Flag{
-				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the `FILE` to write, readable by you alone; -: standard output", Required: true},
+				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the `FILE` to write, readable by you alone; -: standard output"},
 			}, secretFlags()...),
 			Action: func(c *cli.Context) error { return p.exportSecrets(c) },
 		}},
@@ -27,6 +28,9 @@ func cmdSecrets(p *program) *cli.Command {
 }
 
 func (p *program) exportSecrets(c *cli.Context) error {
+	if err := cmdline.NeedFlag(c, "output"); err != nil {
+		return err
+	}
 	w, err := p.open(c.Context, c.Args().First())
 	if err != nil {
 		return err
@@ -43,13 +47,16 @@ func (p *program) exportSecrets(c *cli.Context) error {
 	if err := writePrivate(c.String("output"), b); err != nil {
 		return fmt.Errorf("cannot write the secrets: %w", err)
 	}
-	p.say("%d secrets in %s: remove it when the container is up", len(values), c.String("output"))
+	p.say("%s in %s: remove it when the container is up", cmdline.Count(len(values), "secret", "secrets"), c.String("output"))
 	return nil
 }
 
 // writePrivate writes a file that nobody else could open, not even for a moment:
 // a new one takes the place of what was there.
 func writePrivate(path string, b []byte) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return err

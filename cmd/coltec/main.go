@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/secret"
 )
 
@@ -36,7 +38,7 @@ type program struct {
 // newProgram makes one that cannot write more than text to a terminal by mistake.
 func newProgram(io stdio, environ []string) *program {
 	raw := io
-	io.out, io.err = cmdline.PlainWriter{Writer: io.out}, cmdline.PlainWriter{Writer: io.err}
+	io.out, io.err = cmdline.PlainWriter{Writer: &cmdline.Answer{Writer: io.out}}, cmdline.PlainWriter{Writer: io.err}
 	return &program{stdio: io, raw: raw, agreements: agreements{environment{environ}}}
 }
 
@@ -47,6 +49,7 @@ func run(ctx context.Context, args []string, io stdio, environ []string) int {
 		cmdline.Complete(p.out, newApp(p), words, p.wordsFor)
 		return cmdline.CodeOK
 	}
+	ctx = rclone.Telling(ctx, func(path string) { p.say("waiting for the answer of %s version", hint.Word(path)) })
 	return cmdline.Run(ctx, newApp(p), args, cmdline.CodeOf, syscall.SIGINT, syscall.SIGTERM)
 }
 

@@ -33,11 +33,14 @@ func cmdAgentsReport(p *program) *cli.Command {
 		ArgsUsage: "STATE",
 		Description: `It is for the hooks of agents: hooks: true in the spec has those that are known call it. It
 waits for a second at most.`,
-		Flags: []cli.Flag{&cli.StringFlag{Name: "agent", Usage: "the agent `NAME`, as the spec lists it", Required: true}},
+		Flags: []cli.Flag{&cli.StringFlag{Name: "agent", Usage: "the agent `NAME`, as the spec lists it"}},
 		Action: func(c *cli.Context) error {
 			state := c.Args().First()
 			if _, is := status.AgentStates[state]; !is {
 				return hint.Wrap(cmdline.Usage("%s is no state of an agent", cmdline.OneLine(state)), "states are working, waits, done and failed")
+			}
+			if err := cmdline.NeedFlag(c, "agent"); err != nil {
+				return err
 			}
 			client, _, err := p.connect(c)
 			if err != nil {

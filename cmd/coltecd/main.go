@@ -36,7 +36,7 @@ type program struct {
 // newProgram makes one that cannot write more than text to a terminal by mistake.
 func newProgram(io stdio, environ []string) *program {
 	raw := io
-	io.out, io.err = cmdline.PlainWriter{Writer: io.out}, cmdline.PlainWriter{Writer: io.err}
+	io.out, io.err = cmdline.PlainWriter{Writer: &cmdline.Answer{Writer: io.out}}, cmdline.PlainWriter{Writer: io.err}
 	return &program{stdio: io, raw: raw, environ: environ}
 }
 

@@ -11,8 +11,11 @@ import (
 // global flags, verb, its flags, "--", its arguments. By itself the library
 // takes a flag after the first argument for an argument (`status web --json`),
 // and a global flag after the verb for an unknown one. A verb may be two words
-// (`secrets export`).
+// (`secrets export`). `help VERB` is VERB --help, as in other programs.
 func Arrange(app *cli.App, args []string) []string {
+	if len(args) > 1 && args[1] == "help" && command(app.Commands, "help") == nil {
+		args = append(append([]string{args[0]}, args[2:]...), "--help")
+	}
 	var global, local, rest []string
 	var verbs []string
 	help := false

@@ -9,7 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -151,6 +155,40 @@ func (w PlainWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Answer is where the answer of a program goes, and knows whether all of it arrived: verbs print
+// without a look at that, and a full disk is no exit 0.
+type Answer struct {
+	io.Writer
+	mu  sync.Mutex
+	err error
+}
+
+// Write implements io.Writer.
+func (a *Answer) Write(b []byte) (int, error) {
+	n, err := a.Writer.Write(b)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil {
+		a.err = err
+	}
+	return n, err
+}
+
+// arrived is the error of an answer that did not arrive whole.
+func arrived(w io.Writer) error {
+	plain, _ := w.(PlainWriter)
+	a, ok := plain.Writer.(*Answer)
+	if !ok {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot write the answer: %w", a.err)
+}
+
 // PrintJSON writes an answer for programs.
 func PrintJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
@@ -159,14 +197,89 @@ func PrintJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// givenWords is where an app has the words that it was called with.
+const givenWords = "words"
+
 // OnUsageError makes any complaint of the library a usage error; it would print
 // it to stdout with the whole help.
 func OnUsageError(c *cli.Context, err error, _ bool) error {
-	text := strings.TrimPrefix(err.Error(), "flag provided but not defined: ")
-	if text != err.Error() {
-		text = "unknown flag " + text
+	flag, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return hint.Wrap(Usage("%s", valueText(c, err.Error())), "see %s --help", c.Command.HelpName)
 	}
-	return hint.Wrap(Usage("%s", text), "see %s --help", c.Command.HelpName)
+	_, none := os.Lstat("-" + flag)
+	words, _ := c.App.Metadata[givenWords].([]string)
+	if slices.ContainsFunc(words, func(w string) bool { return w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") }) {
+		flag = "-" + flag // the library tells one dash and two alike
+	}
+	wrong := hint.Wrap(Usage("unknown flag -%s", flag), "see %s --help", c.Command.HelpName)
+	if near := nearFlag(c, strings.TrimPrefix(flag, "-")); near != "" {
+		wrong = hint.Wrap(Usage("unknown flag -%s", flag), "did you mean --%s? See %s --help", near, c.Command.HelpName)
+	}
+	if none == nil {
+		wrong = hint.Wrap(wrong, "what is called so is named ./-%s", strings.TrimPrefix(flag, "-"))
+	}
+	return wrong
+}
+
+// invalid is what the library says of the value of a flag.
+var invalid = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?s)^invalid (?:boolean )?value (".*") for (?:flag )?-([a-z-]+): `)
+})
+
+// valueText says of the value of a flag what it should be, and others as they are.
+func valueText(c *cli.Context, text string) string {
+	m := invalid().FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
+		if !slices.Contains(f.Names(), m[2]) {
+			continue
+		}
+		what := ""
+		switch f.(type) {
+		case *cli.DurationFlag:
+			what = "a duration such as 90s or 5m"
+		case *cli.IntFlag, *cli.Uint64Flag, *cli.Int64Flag, *cli.UintFlag:
+			what = "a number"
+		case *cli.BoolFlag:
+			what = "true or false, if anything"
+		default:
+			return text
+		}
+		return fmt.Sprintf("--%s takes %s, not %s", f.Names()[0], what, m[1])
+	}
+	return text
+}
+
+// nearFlag is the flag of a verb whose name has nearly the letters of a word; "" for none.
+func nearFlag(c *cli.Context, word string) string {
+	names := map[string]string{}
+	for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
+		for _, name := range f.Names() {
+			if len(name) > 1 {
+				names[name] = name
+			}
+		}
+	}
+	return Nearest(word, names)
+}
+
+// NeedFlag is the error of a verb that cannot do without a flag that was not given; nil where it was.
+func NeedFlag(c *cli.Context, name string) error {
+	if c.IsSet(name) {
+		return nil
+	}
+	value := ""
+	for _, f := range c.Command.Flags {
+		if d, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] == name && d.TakesValue() {
+			_, placeholder, _ := strings.Cut(d.GetUsage(), "`")
+			placeholder, _, _ = strings.Cut(placeholder, "`")
+			value = " " + placeholder
+		}
+	}
+	return hint.Wrap(Usage("%s needs --%s%s", c.Command.Name, name, value), "see %s --help", c.Command.HelpName)
 }
 
 // NoVerb is what happens without a verb, or with one that does not exist.
@@ -183,7 +296,11 @@ func NoVerb(c *cli.Context) error {
 		return hint.Wrap(err, "see %s --help", of)
 	}
 	c.App.Writer = c.App.ErrWriter // not what was asked for
-	_ = cli.ShowAppHelp(c)
+	if c.Command != nil && len(c.Command.Subcommands) > 0 && c.Command.HelpName != "" {
+		_ = cli.ShowSubcommandHelp(c)
+	} else {
+		_ = cli.ShowAppHelp(c)
+	}
 	return Exit{Code: CodeUsage}
 }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // errInterrupted is the cause of a context that a signal ended.
@@ -16,9 +19,12 @@ var errInterrupted = errors.New("interrupted")
 
 // Run is a whole program: it runs a command line, prints its error, and gives the
 // exit code, which codeOf finds for an error. A panic is an error too. The signals
-// end the context of a verb; one that takes them over itself may.
+// end the context of a verb; one that takes them over itself may. A second one ends the program
+// at once, as it does any other: the verb may be in the middle of what does not look at its context.
 func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) int, signals ...os.Signal) (code int) {
 	words := Arrange(app, args)
+	plainSwitches(app.Flags, app.Commands)
+	app.Metadata = map[string]any{givenWords: words}
 	fail := Fail
 	if wantsJSON(words) {
 		fail = func(w io.Writer, err error) { failJSON(w, err, codeOf(err)) }
@@ -35,8 +41,26 @@ func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) in
 	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(Exit)) {
 		return CodeInterrupted
 	}
+	if err == nil {
+		err = arrived(app.Writer)
+	}
+	if _, gone := os.Getwd(); err != nil && errors.Is(gone, fs.ErrNotExist) {
+		err = hint.Wrap(err, "the folder that you are in was removed: cd to another one")
+	}
 	fail(app.ErrWriter, err)
 	return codeOf(err)
+}
+
+// plainSwitches has the help not say of each switch that it is off unless it is given.
+func plainSwitches(flags []cli.Flag, commands []*cli.Command) {
+	for _, f := range flags {
+		if b, ok := f.(*cli.BoolFlag); ok && !b.Value {
+			b.DisableDefaultText = true
+		}
+	}
+	for _, c := range commands {
+		plainSwitches(c.Flags, c.Subcommands)
+	}
 }
 
 // wantsJSON reports whether a command line asks for an answer in JSON.
@@ -59,6 +83,7 @@ func interruptible(ctx context.Context, signals []os.Signal) (context.Context, f
 	go func() {
 		select {
 		case <-c:
+			signal.Stop(c)
 			cancel(errInterrupted)
 		case <-ctx.Done():
 		}
