@@ -204,6 +204,7 @@ func (p renewer) standing(c *cli.Context, a *ascent, ct devcontainer.Container) 
 		return err
 	}
 	if !c.Bool("chown") {
+		a.closed = found.closed
 		p.sayFault(a, found.fault(a.w))
 		if !p.asks().Can() || len(found.closed) == 0 {
 			return nil
@@ -216,6 +217,7 @@ func (p renewer) standing(c *cli.Context, a *ascent, ct devcontainer.Container) 
 	if len(found.closed) == 0 {
 		return nil
 	}
+	a.closed = nil
 	a.say(fmt.Sprintf("giving %s to user %s", strings.Join(found.closed, ", "), found.uid))
 	var errs bytes.Buffer
 	code, err := a.tools.Run(c.Context, ct, devcontainer.Exec{

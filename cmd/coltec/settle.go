@@ -19,20 +19,20 @@ const (
 
 // awaitSettled asks until the restore and the hooks after it are over, or it does not get
 // further by itself. late is true when it would have, and the time for it is over.
-func (p *program) awaitSettled(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, env map[string]string, patience time.Duration, say func(string)) (doc status.Document, late bool, err error) {
-	w := &status.Watch{Patience: patience, Began: time.Now()}
+func (p *program) awaitSettled(ctx context.Context, a *ascent, ct devcontainer.Container, patience time.Duration) (doc status.Document, late bool, err error) {
+	w := &status.Watch{Patience: patience, Began: time.Now(), Closed: a.closed}
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	last := ""
 	for {
-		doc, err = ask(ctx, t, ct, env, doc.Index) // of an older coltecd there is none
+		doc, err = ask(ctx, a.tools, ct, a.plain, doc.Index) // of an older coltecd there is none
 		if err != nil {
 			return doc, false, err
 		}
 		again, line := w.Look(doc, time.Now())
 		if line != last && line != "" {
 			last = line
-			say(line)
+			a.say(line)
 		}
 		if !again {
 			return doc, w.Late(), nil

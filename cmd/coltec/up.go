@@ -38,6 +38,7 @@ type ascent struct {
 	say     func(string)
 	// elsewhere is the machine that the container is on, where that is not this one.
 	elsewhere string
+	closed    []string // paths of replicas that the container's user cannot write, and stays so
 	journey   *journey // of a hop; nil: the workspace is only brought up
 }
 
@@ -202,13 +203,13 @@ func (p *program) start(c *cli.Context, a *ascent) error {
 // settle waits until the restore is over, or does not get further by itself; a hop asks for
 // the lease in between.
 func (p *program) settle(c *cli.Context, a *ascent, ct devcontainer.Container) (doc status.Document, late bool, err error) {
-	doc, late, err = p.awaitSettled(c.Context, a.tools, ct, a.plain, c.Duration("timeout"), a.say)
+	doc, late, err = p.awaitSettled(c.Context, a, ct, c.Duration("timeout"))
 	if err != nil || a.journey == nil {
 		return doc, late, err
 	}
 	again, err := a.journey.claim(c.Context, a, ct, doc)
 	if err == nil && again {
-		doc, late, err = p.awaitSettled(c.Context, a.tools, ct, a.plain, c.Duration("timeout"), a.say)
+		doc, late, err = p.awaitSettled(c.Context, a, ct, c.Duration("timeout"))
 	}
 	return doc, late, err
 }
@@ -337,7 +338,7 @@ func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, e
 func (p *program) report(w *workspace, doc status.Document) bool {
 	say := func(format string, args ...any) { p.say("%s: "+format, append([]any{w.name()}, args...)...) }
 	for _, r := range doc.Replicas {
-		line := fmt.Sprintf("%s %s, %d files", r.Name, r.State, r.Files)
+		line := fmt.Sprintf("%s %s, %s", r.Name, r.State, cmdline.Count(int(r.Files), "file", "files"))
 		if r.LastError != "" && !slices.ContainsFunc(doc.Attention, func(a string) bool { return strings.Contains(a, r.LastError) }) {
 			line += ": " + r.LastError
 		}

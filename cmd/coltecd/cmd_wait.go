@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/cmdline"
@@ -51,17 +54,22 @@ A replica that is paused or was restored before counts at once. What cannot come
 // wait returns when the workspace has come as far as goal says. A coltecd that is started
 // again meanwhile is waited for, too.
 func (p *program) wait(c *cli.Context, goal string, patience time.Duration) error {
-	probed, err := p.probed(c)
+	path, err := p.findSpec(c)
 	if err != nil {
 		return err
 	}
+	sp, err := daemon.LoadSpec(path)
+	if err != nil {
+		return err
+	}
+	probed := probed(sp)
 	began := c.Context
 	asking, cancel := bounded(began, patience)
 	defer cancel()
 	c.Context = asking
 	next := func(doc status.Document) (uint64, error) { return doc.Index, nil }
 	if c.Bool("progress") {
-		next = p.follow(asking, &status.Watch{Patience: patience, Began: time.Now()})
+		next = p.follow(asking, &status.Watch{Patience: patience, Began: time.Now(), Closed: closed(sp)})
 	}
 	for after := uint64(0); ; {
 		doc, err := p.status(c, after)
@@ -119,20 +127,23 @@ func (p *program) notSoFar(goal string, patience time.Duration) error {
 }
 
 // probed are the services that the spec has a probe of.
-func (p *program) probed(c *cli.Context) (map[string]bool, error) {
-	path, err := p.findSpec(c)
-	if err != nil {
-		return nil, err
-	}
-	sp, err := daemon.LoadSpec(path)
-	if err != nil {
-		return nil, err
-	}
+func probed(sp *spec.Spec) map[string]bool {
 	probed := map[string]bool{}
 	for _, v := range sp.Services {
 		probed[v.Name] = v.Ready != nil
 	}
-	return probed, nil
+	return probed
+}
+
+// closed are the paths of replicas that this user cannot write, who is coltecd's too.
+func closed(sp *spec.Spec) (paths []string) {
+	for _, y := range sp.Replicas() {
+		at := filepath.Clean(y.Path)
+		if err := unix.Access(at, unix.W_OK|unix.X_OK); errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
+			paths = append(paths, at)
+		}
+	}
+	return paths
 }
 
 // reaches reports whether a workspace has come as far as goal says; probed are the services

@@ -3,6 +3,7 @@ package status
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ const FaultPatience = 20 * time.Second
 type Watch struct {
 	Patience time.Duration // for all of it; 0: no end
 	Began    time.Time
+	// Closed are the paths that the user of coltecd cannot write: what fails there does not
+	// pass by itself, so it is not waited for.
+	Closed []string
 
 	late    bool
 	stuck   time.Time  // since when: the first fault, or what was transferred after it
@@ -40,13 +44,14 @@ func (w *Watch) Look(doc Document, now time.Time) (again bool, line string) {
 	// Another holder is no reason to wait: the person at the terminal decides what to do.
 	again = doc.Restore() == RestoreUnderway
 	var parts []string
-	faulty := false
+	faulty, hopeless := false, true
 	for i, r := range doc.Replicas {
 		if w.progressed(i, r.Progress) && !w.stuck.IsZero() {
 			w.stuck = now
 		}
 		switch {
 		case doc.RestoreOf(r) != RestoreUnderway:
+			continue
 		case r.Progress != nil:
 			parts = append(parts, fmt.Sprintf("%s: %d of %d files", r.Name, r.Progress.Files, r.Progress.TotalFiles))
 		case r.State == ReplicaRetrying:
@@ -54,12 +59,13 @@ func (w *Watch) Look(doc Document, now time.Time) (again bool, line string) {
 			w.trouble = cmp.Or(w.trouble, fmt.Sprintf("%s: trying again: %s", r.Name, r.LastError))
 			parts = append(parts, w.trouble)
 		}
+		hopeless = hopeless && r.State == ReplicaRetrying && slices.Contains(w.Closed, path.Clean(r.Path))
 	}
 	if faulty && w.stuck.IsZero() {
 		w.stuck = now
 	}
 	switch {
-	case !again:
+	case !again, hopeless:
 		return false, ""
 	case faulty && now.Sub(w.stuck) > FaultPatience:
 		return false, ""

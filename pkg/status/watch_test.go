@@ -68,6 +68,32 @@ func TestSettling(t *testing.T) {
 	}
 }
 
+// What fails in a directory that nobody may write fails for ever: up and the hooks of the
+// container waited 20 s each before they said so.
+func TestSettlingInAClosedDirectory(t *testing.T) {
+	replica := func(name, path string, state ReplicaState) Replica {
+		return Replica{Name: name, Path: path, State: state, LastError: "it is not ours to write"}
+	}
+	closed := replica("workspace", "/workspace/", ReplicaRetrying)
+	for name, tt := range map[string]struct {
+		replicas []Replica
+		again    bool
+	}{
+		"it fails":                         {[]Replica{closed}, false},
+		"it has not been tried":            {[]Replica{replica("workspace", "/workspace", ReplicaRestoring)}, true},
+		"another is on its way":            {[]Replica{closed, replica("home", "/home", ReplicaRestoring)}, true},
+		"another one fails, and may go on": {[]Replica{closed, replica("home", "/home", ReplicaRetrying)}, true},
+		"another one is back":              {[]Replica{closed, {Name: "home", Path: "/home", State: ReplicaSynced}}, false},
+		"another one needs a person":       {[]Replica{replica("home", "/home", ReplicaBlocked), closed}, false},
+		"one below it fails":               {[]Replica{replica("data", "/workspace/data", ReplicaRetrying)}, true},
+	} {
+		w := &Watch{Patience: time.Hour, Closed: []string{"/workspace"}, Began: time.Unix(100, 0)}
+		if again, line := w.Look(Document{State: Degraded, Replicas: tt.replicas}, time.Unix(100, 0)); again != tt.again || w.Late() {
+			t.Errorf("%s: again %v, late %v, %q", name, again, w.Late(), line)
+		}
+	}
+}
+
 // up --timeout 0 has no end, as that of start --wait, and who runs out of time is told
 // apart from who fails.
 func TestSettlingInTime(t *testing.T) {
