@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -97,6 +98,7 @@ func (p remover) remove(c *cli.Context) error {
 	if err := p.ends(c.Context, r); err != nil {
 		return err
 	}
+	p.notes(r)
 	if bucket != nil {
 		if err := bucket.purge(c.Context); err != nil {
 			return err
@@ -148,6 +150,38 @@ func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 		}
 	}
 	return r, nil
+}
+
+// notes says for the next call, where this one does not come to its end, what of the folder the
+// bucket has: all that is there now.
+func (p remover) notes(r *removal) {
+	if !r.files || r.force {
+		return
+	}
+	left, err := p.remainsOf(r)
+	if err == nil {
+		err = left.write()
+	}
+	if err != nil { // who removes may have no room for more
+		p.say("note: if this is cut off, the next call asks for --force: cannot note what is in %s: %v", r.w.folder, err)
+	}
+}
+
+func (p remover) remainsOf(r *removal) (remains, error) {
+	real, err := realPath(r.w.folder)
+	if err != nil {
+		return remains{}, err
+	}
+	return p.remains(real)
+}
+
+// begun reports whether an earlier call has begun to remove the folder, and nothing was put there since.
+func (p remover) begun(r *removal) bool {
+	if !r.files {
+		return false
+	}
+	left, err := p.remainsOf(r)
+	return err == nil && left.only()
 }
 
 // alone is the error of a folder that is to go and has another workspace in it.
@@ -249,7 +283,7 @@ func (p remover) ends(ctx context.Context, r *removal) error {
 	if r.force {
 		return nil
 	}
-	err := r.onlyHere(told)
+	err := r.onlyHere(told, p.begun(r))
 	if err != nil && !r.w.hasBucket() {
 		return hint.Wrap(err, "nothing was removed: --force removes it")
 	}
@@ -260,8 +294,9 @@ func (p remover) ends(ctx context.Context, r *removal) error {
 }
 
 // onlyHere is the error of what would go and may be nowhere else. told are the containers whose
-// coltecd has just said that everything is in the bucket.
-func (r *removal) onlyHere(told map[string]bool) error {
+// coltecd has just said that everything is in the bucket; begun: it was so of the folder when an
+// earlier call began to remove it.
+func (r *removal) onlyHere(told map[string]bool, begun bool) error {
 	var goes []string
 	goesUnless := func(known bool, what string) {
 		if !known || !r.w.hasBucket() {
@@ -269,7 +304,7 @@ func (r *removal) onlyHere(told map[string]bool) error {
 		}
 	}
 	if r.files {
-		goesUnless(len(told) > 0, "the files in "+r.w.folder)
+		goesUnless(len(told) > 0 || begun, "the files in "+r.w.folder)
 	}
 	for _, v := range r.volumes {
 		goesUnless(slices.ContainsFunc(r.containers, func(ct devcontainer.Container) bool { return told[ct.ID] && hasVolume(ct, v) }), "volume "+v)
@@ -285,7 +320,7 @@ func (r *removal) onlyHere(told map[string]bool) error {
 	if !r.w.hasBucket() {
 		return cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: no bucket has %s", r.w.spec.ID(), strings.Join(goes, ", "))}
 	}
-	if doc, _, err := readStatus(r.w.folder); err == nil && !r.files && len(r.containers) <= 1 && doc.State == status.Stopped && doc.Accounts && status.OnlyHere(doc.Replicas) == nil {
+	if doc, _, err := readStatus(r.w.folder); err == nil && (!r.files || begun) && len(r.containers) <= 1 && doc.State == status.Stopped && doc.Accounts && status.OnlyHere(doc.Replicas) == nil {
 		return nil // nothing has written there since
 	}
 	return cmdline.Exit{Code: cmdline.CodeOnlyHere, Cause: fmt.Errorf("%s: its container does not run, so it is not known whether the bucket has all of %s", r.w.spec.ID(), strings.Join(goes, ", "))}
@@ -318,6 +353,9 @@ func (p remover) take(ctx context.Context, r *removal) error {
 	if err == nil {
 		_, err = records.Forget(real)
 	}
+	if left, e := p.remains(real); err == nil && e == nil {
+		err = left.forget()
+	}
 	if err == nil {
 		p.say("%s: removed", r.w.spec.ID())
 	}
@@ -329,7 +367,7 @@ func (p remover) take(ctx context.Context, r *removal) error {
 func (r *removal) clear(real string) error {
 	failed := func(err error) error {
 		if errors.Is(err, fs.ErrPermission) {
-			return hint.Wrap(err, "they are another user's, the container's perhaps: remove them as that one")
+			return hint.Wrap(err, "they are another user's, the container's perhaps: make them yours, then the same command goes on: sudo chown -R %d %s", os.Getuid(), hint.Word(real))
 		}
 		return err
 	}
@@ -359,8 +397,43 @@ func (r *removal) clear(real string) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.RemoveAll(filepath.Base(real)); err != nil {
+	if err := clearTree(root, filepath.Base(real)); err != nil {
 		return failed(fmt.Errorf("cannot remove %s: %w", real, err))
 	}
 	return nil
+}
+
+// clearTree removes a folder, its spec last: without that the next call would find no workspace.
+func clearTree(parent *os.Root, name string) error {
+	folder, err := parent.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := clearBut(folder, path.Dir(specName)); err != nil {
+		return err
+	}
+	if sub, err := folder.OpenRoot(path.Dir(specName)); err == nil { // else it is a link, which goes as one
+		err = clearBut(sub, path.Base(specName))
+		sub.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return parent.RemoveAll(name)
+}
+
+// clearBut removes all that is in a folder but one name. It ends with the first error, once it
+// has removed what it can.
+func clearBut(folder *os.Root, kept string) error {
+	entries, err := fs.ReadDir(folder.FS(), ".")
+	for _, e := range entries {
+		if e.Name() == kept {
+			continue
+		}
+		if failed := folder.RemoveAll(e.Name()); err == nil {
+			err = failed
+		}
+	}
+	return err
 }

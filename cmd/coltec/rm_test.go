@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
@@ -127,27 +128,86 @@ persistence:
 		told       []string
 		volumes    []string
 		files      bool
+		begun      bool
 		want       string // what may be lost; "": nothing
 	}{
-		"nothing goes":                         {[]devcontainer.Container{ct("a", devcontainer.Mount{Source: "/host/d", Destination: "/data"})}, nil, nil, false, ""},
-		"in the container, which has told":     {[]devcontainer.Container{ct("a")}, []string{"a"}, nil, false, ""},
-		"in the container, which has not":      {[]devcontainer.Container{ct("a")}, nil, nil, false, "/data in container a"},
-		"in another, which has not":            {[]devcontainer.Container{ct("a"), ct("b")}, []string{"a"}, nil, false, "/data in container b"},
-		"in a volume without a name":           {[]devcontainer.Container{ct("a", devcontainer.Mount{Name: unnamed, Destination: "/data"})}, nil, nil, false, "/data in container a"},
-		"in a volume, of one that has told":    {[]devcontainer.Container{ct("a", inVolume)}, []string{"a"}, []string{inVolume.Name}, false, ""},
-		"in a volume, of one that has not":     {[]devcontainer.Container{ct("a", inVolume)}, nil, []string{inVolume.Name}, false, "volume " + inVolume.Name},
-		"in a volume, of another than told":    {[]devcontainer.Container{ct("a", folder, devcontainer.Mount{Source: "/host/d", Destination: "/data"}), ct("b", inVolume)}, []string{"a"}, []string{inVolume.Name}, false, "volume " + inVolume.Name},
-		"the folder, which one has told of":    {[]devcontainer.Container{ct("a", inVolume)}, []string{"a"}, nil, true, ""},
-		"the folder, of which nobody has told": {[]devcontainer.Container{ct("a", inVolume)}, nil, nil, true, "the files in "},
+		"nothing goes":                         {[]devcontainer.Container{ct("a", devcontainer.Mount{Source: "/host/d", Destination: "/data"})}, nil, nil, false, false, ""},
+		"in the container, which has told":     {[]devcontainer.Container{ct("a")}, []string{"a"}, nil, false, false, ""},
+		"in the container, which has not":      {[]devcontainer.Container{ct("a")}, nil, nil, false, false, "/data in container a"},
+		"in another, which has not":            {[]devcontainer.Container{ct("a"), ct("b")}, []string{"a"}, nil, false, false, "/data in container b"},
+		"in a volume without a name":           {[]devcontainer.Container{ct("a", devcontainer.Mount{Name: unnamed, Destination: "/data"})}, nil, nil, false, false, "/data in container a"},
+		"in a volume, of one that has told":    {[]devcontainer.Container{ct("a", inVolume)}, []string{"a"}, []string{inVolume.Name}, false, false, ""},
+		"in a volume, of one that has not":     {[]devcontainer.Container{ct("a", inVolume)}, nil, []string{inVolume.Name}, false, false, "volume " + inVolume.Name},
+		"in a volume, of another than told":    {[]devcontainer.Container{ct("a", folder, devcontainer.Mount{Source: "/host/d", Destination: "/data"}), ct("b", inVolume)}, []string{"a"}, []string{inVolume.Name}, false, false, "volume " + inVolume.Name},
+		"the folder, which one has told of":    {[]devcontainer.Container{ct("a", inVolume)}, []string{"a"}, nil, true, false, ""},
+		"the folder, which was begun with":     {nil, nil, nil, true, true, ""},
+		"the folder begun with, and a volume":  {[]devcontainer.Container{ct("a", inVolume)}, nil, []string{inVolume.Name}, true, true, "volume " + inVolume.Name},
+		"the folder, of which nobody has told": {[]devcontainer.Container{ct("a", inVolume)}, nil, nil, true, false, "the files in "},
 	} {
 		told := map[string]bool{}
 		for _, id := range row.told {
 			told[id] = true
 		}
 		r := &removal{w: &workspace{t.TempDir(), sp}, containers: row.containers, volumes: row.volumes, files: row.files}
-		err := r.onlyHere(told)
+		err := r.onlyHere(told, row.begun)
 		if (err == nil) != (row.want == "") || err != nil && (!strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), ", /") || cmdline.CodeOf(err) != cmdline.CodeOnlyHere) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A removal that failed midway asked for --force the next time, or found no workspace any more:
+// the container that could tell was gone, and the spec too.
+func TestRemains(t *testing.T) {
+	old := time.Unix(1_700_000_000, 5)
+	for name, row := range map[string]struct {
+		change func(folder string) error
+		only   bool
+	}{
+		"nothing":                 {func(string) error { return nil }, true},
+		"a part is gone":          {func(f string) error { return os.RemoveAll(filepath.Join(f, "lib")) }, true},
+		"all is gone but folders": {func(f string) error { return os.Remove(filepath.Join(f, "lib/a")) }, true},
+		"another mode":            {func(f string) error { return os.Chmod(filepath.Join(f, "lib/a"), 0o444) }, true},
+		"a new folder, empty":     {func(f string) error { return os.Mkdir(filepath.Join(f, "new"), 0o755) }, true},
+		"a new file":              {func(f string) error { return os.WriteFile(filepath.Join(f, "new"), nil, 0o644) }, false},
+		"a new link":              {func(f string) error { return os.Symlink("lib/a", filepath.Join(f, "new")) }, false},
+		"another content":         {func(f string) error { return os.WriteFile(filepath.Join(f, "lib/a"), []byte("other"), 0o644) }, false},
+		"another time":            {func(f string) error { return os.Chtimes(filepath.Join(f, "lib/a"), old, old.Add(1)) }, false},
+		"another name":            {func(f string) error { return os.Rename(filepath.Join(f, "lib/a"), filepath.Join(f, "a")) }, false},
+		"no folder":               {os.RemoveAll, false},
+	} {
+		dir, err := filepath.EvalSymlinks(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		folder := filepath.Join(dir, "w")
+		left, err := environment{[]string{"XDG_STATE_HOME=" + dir}}.remains(folder)
+		if err == nil {
+			err = os.MkdirAll(filepath.Join(folder, "lib"), 0o755)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(folder, "lib/a"), []byte("first"), 0o644)
+		}
+		if err == nil {
+			err = os.Chtimes(filepath.Join(folder, "lib/a"), old, old)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left.only() {
+			t.Errorf("%s: it is known before it was noted", name)
+		}
+		if err := left.write(); err != nil {
+			t.Fatal(err)
+		}
+		if err := row.change(folder); err != nil {
+			t.Fatal(err)
+		}
+		if got := left.only(); got != row.only {
+			t.Errorf("%s: %t", name, got)
+		}
+		if err := left.forget(); err != nil || left.only() || left.forget() != nil {
+			t.Errorf("%s: it is not forgotten: %v", name, err)
 		}
 	}
 }
