@@ -37,6 +37,9 @@ in it brings the newest there. FORK is org/project/env, or a part of it.`,
 
 func (p joins) join(c *cli.Context) error {
 	w, err := p.open(c.Context, c.String("into"))
+	if errors.Is(err, errNoWorkspace) && c.String("into") == "" {
+		return hint.Wrap(cmdline.Usage("what is %s joined into? There is no workspace in this folder", hint.Word(c.Args().First())), "say it: --into WORKSPACE")
+	}
 	if err != nil {
 		return err
 	}

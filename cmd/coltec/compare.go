@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/frozen"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/repositories"
@@ -41,6 +42,11 @@ func (p joins) compare(c *cli.Context) error {
 		}
 	}
 	w, err := p.open(c.Context, c.Args().Get(1))
+	if errors.Is(err, errNoWorkspace) && c.NArg() == 1 {
+		name := hint.Word(c.Args().First())
+		return hint.Wrap(cmdline.Usage("what is %s compared with? There is no workspace in this folder", name),
+			"a fork with its workspace: coltec compare %s WORKSPACE; a state of it with now: coltec compare %s NAME|GENERATION|TIME", name, name)
+	}
 	if err != nil {
 		return err
 	}
@@ -55,7 +61,7 @@ func (p joins) compare(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := p.differences(c, w, remote.NewOpener(w.spec, p.policy(), revealed(values), p.lookup, nil), fork)
+	list, err := p.differences(c, w, remote.NewOpener(w.spec, p.policy(), revealed(values), p.lookupRclone, nil), fork)
 	if err != nil {
 		return fmt.Errorf("cannot compare %s: %w", fork, err)
 	}

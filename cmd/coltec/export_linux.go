@@ -65,7 +65,7 @@ func (p exporter) export(c *cli.Context) error {
 		p.say("%s: left out: it is not in generation %d, or is kept as plain objects, which rclone copy reads", name, g.Number)
 	}
 	return p.page().Placed(inquiry.Placed(placed), c.Bool("json"), func(x control.Placed) string {
-		return fmt.Sprintf("%s: %d files and directories in %s", x.Replica, x.Placed, x.Dir)
+		return fmt.Sprintf("%s: %s in %s", x.Replica, cmdline.Count(x.Placed, "file or directory", "files and directories"), x.Dir)
 	})
 }
 
@@ -98,7 +98,7 @@ func (p *program) exportOptions(c *cli.Context) history.ExportOptions {
 
 // reader reads the workspace of a spec with these secrets.
 func (v environment) reader(sp *spec.Spec, values secret.Values) (*history.Reader, []scope.Replica, error) {
-	return readerBy(remote.NewOpener(sp, v.policy(), revealed(values), v.lookup, nil), sp)
+	return readerBy(remote.NewOpener(sp, v.policy(), revealed(values), v.lookupRclone, nil), sp)
 }
 
 // readerBy reads the workspace of a spec with what opens its remotes.

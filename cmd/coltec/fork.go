@@ -51,7 +51,7 @@ type forked struct {
 // checkpoint; "" is the newest one.
 func (p forks) read(ctx context.Context, sp *spec.Spec, values secret.Values, at string) (*forked, error) {
 	f := &forked{spec: sp, at: at, values: values, from: map[string]*rclone.Remote{}}
-	f.opener = remote.NewOpener(sp, p.policy(), revealed(values), p.lookup, nil).AtOnce(forksAtOnce)
+	f.opener = remote.NewOpener(sp, p.policy(), revealed(values), p.lookupRclone, nil).AtOnce(forksAtOnce)
 	r, replicas, err := readerBy(f.opener, sp)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (p remover) inBucket(c *cli.Context, r *removal) (*purging, error) {
 	if err != nil {
 		return nil, err
 	}
-	opener := remote.NewOpener(w.spec, p.policy(), revealed(values), p.lookup, nil)
+	opener := remote.NewOpener(w.spec, p.policy(), revealed(values), p.lookupRclone, nil)
 	root, err := opener.Open(c.Context, "", false, nil)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -54,10 +55,23 @@ func (g agreements) headRemote(w *workspace, values secret.Values, bin rclone.Bi
 
 // rclone finds the rclone of this host: beside coltec, or in PATH.
 func (v environment) rclone(ctx context.Context) (rclone.Binary, error) {
-	for _, dir := range v.binDirs() {
-		if _, err := os.Stat(dir + "/rclone"); err == nil && v.env("COLTEC_RCLONE") == "" {
-			return rclone.Check(ctx, dir+"/rclone")
+	return rclone.Find(ctx, v.lookupRclone)
+}
+
+// lookupRclone is lookup for what runs an rclone of this host: the one for containers serves where
+// no other is named.
+func (v environment) lookupRclone(name string) (string, bool) {
+	if name == "COLTEC_RCLONE" && v.env(name) == "" {
+		for _, dir := range v.binDirs() {
+			if at := filepath.Join(dir, "rclone"); isFile(at) {
+				return at, true
+			}
 		}
 	}
-	return rclone.Find(ctx, v.lookup)
+	return v.lookup(name)
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }

@@ -49,6 +49,18 @@ var ErrNoBinary = errors.New("no rclone found")
 // and reads nothing but itself.
 const versionLimit = 20 * time.Second
 
+// slowVersion is when somebody who waits for that wants to know for what.
+const slowVersion = 2 * time.Second
+
+type toldKey struct{}
+
+// Telling gives a context in which tell is called where an rclone takes longer than two seconds to
+// say its version, as [net/http/httptrace.WithClientTrace] does for requests: a wrapper may
+// wait for a network, or for somebody.
+func Telling(ctx context.Context, tell func(path string)) context.Context {
+	return context.WithValue(ctx, toldKey{}, tell)
+}
+
 // Find finds the rclone to run: COLTEC_RCLONE, then one beside our own
 // executable, then PATH. What COLTEC_RCLONE names is used or refused, never
 // passed by.
@@ -82,6 +94,9 @@ func runnable(path string) bool {
 func Check(ctx context.Context, path string) (Binary, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, versionLimit, fmt.Errorf("no answer in %s", versionLimit))
 	defer cancel()
+	if tell, ok := ctx.Value(toldKey{}).(func(string)); ok {
+		defer time.AfterFunc(slowVersion, func() { tell(path) }).Stop()
+	}
 	// It asks lsb_release, a script that takes longer than all else, what system this
 	// is, where it finds that.
 	out, err := askVersion(ctx, path, "PATH=/nonexistent")

@@ -1,6 +1,7 @@
 package rclone
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -103,5 +105,20 @@ func TestCheckAScript(t *testing.T) {
 	script := fake(t, "exec env echo 'rclone v1.80.0'").Path
 	if b, err := Check(t.Context(), script); err != nil || b.Version != (Version{1, 80, 0}) {
 		t.Errorf("version %v, %v", b.Version, err)
+	}
+}
+
+// A wrapper that waits for something kept coltec silent for twenty seconds.
+func TestCheckTells(t *testing.T) {
+	sample.Long(t)
+	hangs := fake(t, "exec sleep 60").Path
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan string, 1)
+	_, err := Check(Telling(ctx, func(path string) { told <- path; cancel() }), hangs)
+	if !errors.Is(err, context.Canceled) || <-told != hangs {
+		t.Errorf("%v", err)
+	}
+	if _, err := Check(Telling(t.Context(), func(string) { t.Error("told of one that answers") }), fake(t, sayVersion("v1.80.0")).Path); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package rclone
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -56,7 +57,12 @@ func (b Backend) endpointFault(bucket string) (step string, err error) {
 		endpoint = "https://" + endpoint
 	}
 	u, err := url.Parse(endpoint)
-	if err != nil || bucket == "" {
+	var not *url.Error
+	switch {
+	case errors.As(err, &not): // it has the value, which may be what belongs into another variable
+		return "", configError(fmt.Errorf("the endpoint of the remote %q is no address: %w", b.Name, not.Err),
+			"write it as https://HOST or https://HOST:PORT (%s)", given("RCLONE_S3_ENDPOINT"))
+	case bucket == "":
 		return "", nil // rclone has words for it
 	}
 	path := strings.Trim(u.Path, "/")

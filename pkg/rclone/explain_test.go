@@ -87,9 +87,26 @@ func TestEndpointWithTheBucket(t *testing.T) {
 			t.Errorf("another bucket: %v", err)
 		}
 	}
-	for _, endpoint := range []string{"https://x.supabase.co/storage/v1/s3", "https://data.example", "https://h", "", "https://h/", "::no"} {
+	for _, endpoint := range []string{"https://x.supabase.co/storage/v1/s3", "https://data.example", "https://h", "", "https://h/", "http://[::1]:9000", "127.0.0.1:9000"} {
 		if _, err := NewRemote(Binary{}, []Backend{{Name: "p", Type: "s3", Options: map[string]string{"endpoint": endpoint}}}, "p:data", Options{}); err != nil {
 			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
+// An endpoint that is no address was tried again and again, with a sentence about rules of endpoints.
+func TestEndpointThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"127.0.0.1:1x", "::no", "http://h:", "https://a b", "https://[::1", "http://%zz"} {
+		for _, root := range []string{"p:data", "p:"} {
+			_, err := NewRemote(Binary{}, []Backend{{Name: "p", Type: "s3", Options: map[string]string{"endpoint": endpoint}}}, root, Options{})
+			if endpoint == "http://h:" { // the port is left to the scheme
+				if err != nil {
+					t.Error(err)
+				}
+				continue
+			}
+			says(t, err, Config, "write it as https://HOST")
 		}
 	}
 }
