@@ -134,8 +134,7 @@ func (v environment) examineHost(ctx context.Context, f *findings) {
 		name = tools.Client()
 	}
 	f.check(name, err)
-	_, err = devcontainer.FindCLI(v.environ)
-	f.check("dev container CLI", err)
+	f.check("dev container CLI", devcontainer.Examine(ctx, v.environ))
 	err = nil
 	if len(feature.Find(v.binDirs()...)) == 0 {
 		err = feature.Missing(v.binDirs()...)

@@ -93,6 +93,28 @@ func Find(environ []string) (Tools, error) {
 	return t, err
 }
 
+// cliPatience is how long the dev container CLI may take to say its version: half a second, where
+// nothing else runs.
+const cliPatience = 10 * time.Second
+
+// Examine is the error of a host that has no dev container CLI, or none that runs.
+func Examine(ctx context.Context, environ []string) error {
+	path, err := FindCLI(environ)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, cliPatience)
+	defer cancel()
+	cmd := Tools{Environ: environ}.command(ctx, path, "--version")
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	// One that is slow, or knows no such flag, is none that does not run.
+	if err := cmd.Run(); err == nil || ctx.Err() != nil || !noNode(errs.String()) {
+		return nil
+	}
+	return hint.Wrap(fmt.Errorf("cannot run the dev container CLI: %s", lastLine(errs.String())), "%s", getNode)
+}
+
 // FindCLI finds the dev container CLI.
 func FindCLI(environ []string) (string, error) {
 	path, err := lookPath("devcontainer", environ)

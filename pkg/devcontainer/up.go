@@ -193,7 +193,20 @@ func result(out []byte, err error, last []string) (Result, error) {
 	if len(last) > 0 {
 		err = hint.Wrap(err, "its last words were:\n  %s", strings.Join(last, "\n  "))
 	}
+	if noNode(strings.Join(last, "\n")) {
+		err = hint.Wrap(err, "%s", getNode)
+	}
 	return res, err
+}
+
+// getNode is the next step where the dev container CLI has nothing to run on.
+const getNode = "the dev container CLI runs on Node.js, which is not on PATH: install it (https://nodejs.org), or add where it is to PATH"
+
+// noNode reports whether a shell or env says that it cannot find what the CLI runs on.
+func noNode(text string) bool {
+	text = strings.ToLower(text)
+	return strings.Contains(text, "node") && (strings.Contains(text, "env:") || strings.Contains(text, "not found")) && strings.Contains(text, "no such file") ||
+		strings.Contains(text, "node: not found")
 }
 
 func firstOf(texts ...string) string {
