@@ -85,6 +85,9 @@ func (p grafter) initialize(c *cli.Context) error {
 	if _, err := p.destination(folder); err != nil {
 		return err
 	}
+	if err := p.mayBeOne(folder); err != nil && !c.Bool("remove") {
+		return err
+	}
 	if c.Bool("remove") {
 		return p.initRemove(c, folder)
 	}

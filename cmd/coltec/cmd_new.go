@@ -62,7 +62,7 @@ func (p maker) newWorkspace(c *cli.Context) error {
 		return p.printJSON(made)
 	}
 	dir := c.Args().First()
-	p.say("%s: made from template %s %s (%d files)", dir, made.Template, made.Version, len(made.Actions))
+	p.say("%s: made from template %s %s (%s)", dir, made.Template, made.Version, cmdline.Count(len(made.Actions), "file", "files"))
 	if made.bucket {
 		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", hint.Word(dir), hint.Word(dir))
 	} else {
@@ -84,6 +84,9 @@ type madeNew struct {
 // makeNew makes a workspace of a template and answers, which are asked for where they are
 // missing.
 func (p maker) makeNew(c *cli.Context, folder string, given map[string]string) (*madeNew, error) {
+	if err := p.mayBeOne(folder); err != nil {
+		return nil, err
+	}
 	ref := c.String("template")
 	t, err := carried.Open(ref, ".")
 	if err != nil {

@@ -55,6 +55,22 @@ func (g agreements) destination(dir string) (string, error) {
 	return abs, nil
 }
 
+// mayBeOne is the error of a folder that cannot be a workspace: all of the machine, or of the user,
+// would be in its container, what was agreed to among it.
+func (g agreements) mayBeOne(folder string) error {
+	real, err := realPath(folder)
+	if err != nil {
+		return err
+	}
+	if filepath.Dir(real) == real {
+		return hint.Wrap(fmt.Errorf("cannot make a workspace of %s: all of this machine would be in its container", folder), "name a folder for it: coltec new DIR")
+	}
+	if home, err := realPath(g.env("HOME")); err == nil && home == real {
+		return hint.Wrap(fmt.Errorf("cannot make a workspace of %s: all of your home directory would be in its container", folder), "name a folder for it: coltec new DIR")
+	}
+	return nil
+}
+
 // inWorkspace reports whether a folder is a workspace's, or below one: it has a spec, or was
 // agreed to. The spec alone is the container's to take away.
 func (g agreements) inWorkspace(dir string) bool {
