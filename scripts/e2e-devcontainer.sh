@@ -46,7 +46,14 @@ if ! docker info >/dev/null 2>&1; then
 			rm -f "$file"
 		fi
 	done
-	setsid dockerd >/tmp/coltec-dockerd.log 2>&1 &
+	# It stays: what the caller has open, the lock of a flock among it, would stay with it.
+	(
+		for fd in /proc/self/fd/*; do
+			fd=${fd##*/}
+			[ "$fd" -le 2 ] || eval "exec $fd>&-"
+		done
+		exec setsid dockerd </dev/null >/tmp/coltec-dockerd.log 2>&1
+	) &
 	for _ in $(seq 60); do
 		docker info >/dev/null 2>&1 && break
 		sleep 0.5
