@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coltec/coltec/engine"
@@ -130,7 +131,11 @@ func (d *daemon) ReportAgent(_ context.Context, req control.AgentReport, _ func(
 		known = append(known, a.Name)
 	}
 	if !slices.Contains(known, req.Agent) {
-		return control.NotFound(req.Agent, known)
+		err := fmt.Errorf("the spec lists no agent %q: %w", req.Agent, control.ErrNotFound)
+		if len(known) == 0 {
+			return hint.Wrap(err, "it lists none: agents: [%s]", req.Agent)
+		}
+		return hint.Wrap(err, "it lists %s", strings.Join(known, ", "))
 	}
 	d.turns.say(req.Agent, state, time.Now())
 	d.status.changed()

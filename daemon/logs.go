@@ -147,12 +147,12 @@ func logFormat(name, fallback string) (logfile.Format, error) {
 func (l *logbook) attention() []string {
 	var out []string
 	lost, err := l.files.Lost()
-	what := fmt.Sprintf("%d lines are lost", lost)
+	what := cmdline.Count(int(lost), "line is lost", "lines are lost")
 	if err == nil {
 		err, what = l.fault, "logs are not kept"
 	}
 	if err != nil {
-		out = append(out, fmt.Sprintf("%s (%v): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, err, l.dir))
+		out = append(out, fmt.Sprintf("%s (%s): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, cmdline.OneLine(err.Error()), l.dir))
 	}
 	if aside := l.files.Aside(); len(aside) > 0 {
 		out = append(out, fmt.Sprintf("%d files or folders were moved out of the way of the logs, as others can write there or what is written goes elsewhere too: look at %q, and remove it", len(aside), aside[0]))

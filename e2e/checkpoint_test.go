@@ -78,7 +78,7 @@ func TestCheckpoint(t *testing.T) {
 	}
 	b.must("checkpoint", "--remove", "before")
 	b.refused(1, "there is no such checkpoint", "checkpoint", "--remove", "before")
-	b.refused(1, "cannot read the time", "history", "show", "before")
+	b.refused(1, "neither a generation nor a time", "history", "show", "before")
 	if list := answer[[]control.Checkpoint](b, "checkpoints"); len(list) != 1 || list[0].Name != "after" {
 		t.Errorf("one was removed: %+v", list)
 	}

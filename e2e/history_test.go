@@ -118,7 +118,7 @@ func TestHistory(t *testing.T) {
 	m.refused(2, "needs --at", "history", "restore", "notes.txt")
 	m.refused(2, "unknown history command", "history", "lose")
 	m.refused(1, "cannot find generation 99", "history", "restore", "notes.txt", "--at", "99")
-	m.refused(1, "cannot read the time", "history", "restore", "notes.txt", "--at", "yesteryear")
+	m.refused(1, "neither a generation nor a time", "history", "restore", "notes.txt", "--at", "yesteryear")
 	m.refused(1, "no kept generation", "history", "ls", "never.txt")
 	m.refused(1, "it is in no replica", "history", "ls", "/etc/passwd")
 	m.refused(1, `no unit or replica "x"`, "history", "--replica", "x")
@@ -197,7 +197,7 @@ func TestVerify(t *testing.T) {
 	m.write("other.bin", strings.Repeat("other", 50_000))
 	m.start()
 	m.sync()
-	if text := m.must("verify"); !strings.Contains(text, "1 generations refer to") {
+	if text := m.must("verify"); !strings.Contains(text, "1 generation refers to") {
 		t.Error(text)
 	}
 	w.rclone("delete", "--include", "o/**", "{bucket}/"+prefix("workspace")+"/.coltec")

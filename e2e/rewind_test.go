@@ -242,7 +242,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("it says %q", out)
 	}
 	a.refused(2, "compare needs A", "compare")
-	a.refused(1, "cannot read the time", "compare", "nothing")
+	a.refused(1, "neither a generation nor a time", "compare", "nothing")
 }
 
 // comparesWholes holds what a comparison says of commits and rows against git and SQLite.

@@ -183,13 +183,13 @@ func TestExport(t *testing.T) {
 	export(0, "context: ", m.dir, then, "--at", strconv.FormatInt(at, 10))
 	sameTree(t, first, tree(then))
 	alone := filepath.Join(t.TempDir(), "alone")
-	export(0, "context: 1 files and directories in "+alone+"\n", m.dir, alone, "--replica", "context")
+	export(0, "context: 1 file or directory in "+alone+"\n", m.dir, alone, "--replica", "context")
 	if text, err := os.ReadFile(filepath.Join(alone, "memory")); err != nil || string(text) != "second" {
 		t.Errorf("%q, %v", text, err)
 	}
 	export(2, "did you mean context?", m.dir, filepath.Join(t.TempDir(), "x"), "--replica", "contxt")
 	again := filepath.Join(t.TempDir(), "again")
-	export(0, "context: 1 files and directories in "+filepath.Join(again, "agent context"), m.dir, again)
+	export(0, "context: 1 file or directory in "+filepath.Join(again, "agent context"), m.dir, again)
 	export(1, "it is not empty", m.dir, now)
 	export(1, "no workspace in", t.TempDir(), filepath.Join(t.TempDir(), "x"))
 	delete(m.env, "RCLONE_BUCKET")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/coltec/coltec/pkg/account"
@@ -112,7 +113,10 @@ func (b observer) twinAttention() []string {
 
 // withHints makes one sentence of an error and its next steps.
 func withHints(what string, err error) string {
-	text := what + ": " + anchor.OneLine(err)
+	text := anchor.OneLine(err)
+	if !strings.HasPrefix(text, what+" ") { // "the lease: the lease is held by"
+		text = what + ": " + text
+	}
 	for _, h := range hint.Of(err) {
 		text += "; " + h
 	}

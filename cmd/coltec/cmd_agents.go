@@ -39,7 +39,7 @@ func cmdAgentsLogout(p *program) *cli.Command {
 		Name:      "logout",
 		Usage:     "remove the logins of agents from the bucket of a workspace",
 		ArgsUsage: "WORKSPACE",
-		Description: `WORKSPACE is the workspace's folder on this host. A machine that has a login still does not push it again.
+		Description: `A machine that has a login still does not push it again.
 A store that keeps versions of its objects has the older ones, encrypted, until they are removed there.`,
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{Name: "agent", Usage: "of the agent `NAME` alone; may be given again"},

@@ -117,6 +117,10 @@ func (p *program) unpushed(w *workspace, code int, last string, before status.Do
 		if last == notRunning { // an older one's words
 			p.say("%s: nothing was pushed", w.name())
 		}
+		// As after a Ctrl-C of the call before: the coltecd of the container ended all the same.
+		if doc, at, err := readStatus(w.folder); err == nil && doc.State == status.Stopped && doc.Accounts && status.OnlyHere(doc.Replicas) == nil {
+			return fmt.Sprintf("any changes made since it ended, at %s with everything in the bucket,", at.Local().Format(time.TimeOnly)), true
+		}
 		return "any changes made since it ended", true
 	case !before.Accounts:
 		return p.unpushedOfOlder(w, before, began), true
@@ -141,7 +145,7 @@ func (p *program) unpushedOfOlder(w *workspace, before status.Document, began ti
 	}
 	for _, r := range after.Replicas {
 		if r.Pending > 0 {
-			p.say("%s: %s: %d changes are not in the bucket", w.name(), r.Name, r.Pending)
+			p.say("%s: %s: %s not in the bucket", w.name(), r.Name, cmdline.Count(r.Pending, "change is", "changes are"))
 			unpushed = "any changes not yet pushed"
 		}
 	}

@@ -20,7 +20,7 @@ func cmdExport(p *program) *cli.Command {
 		Name:      "export",
 		Usage:     "write what the bucket has of a workspace to a directory, without a container",
 		ArgsUsage: "WORKSPACE DIR",
-		Description: `WORKSPACE is the workspace's folder on this host; what is in it besides its spec is not looked at.
+		Description: `What is in the workspace's folder on this host is not looked at, besides its spec.
 DIR must be empty, or not there yet. At its top is the workspace's own replica; others lie in it where they lie on their
 machine, or beside it in a folder of their name (NAME.replica where the workspace has such a folder). What in it makes tools run programs by themselves is named. T is a generation's number, how long ago (2h, 3d), or a time.`,
 		Flags: append([]cli.Flag{

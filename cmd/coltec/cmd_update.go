@@ -90,7 +90,7 @@ func (p *program) update(c *cli.Context) error {
 	case c.Bool("check") && !plan.Empty():
 		return cmdline.Exit{Code: 2}
 	case !look && plan.Conflicts() > 0:
-		return cmdline.Exit{Code: cmdline.CodeFailed, Cause: hint.Wrap(fmt.Errorf("%d conflicts in %s", plan.Conflicts(), shown), "edit the files that say so; nothing of yours is lost")}
+		return cmdline.Exit{Code: cmdline.CodeFailed, Cause: hint.Wrap(fmt.Errorf("%s in %s", cmdline.Count(plan.Conflicts(), "conflict", "conflicts"), shown), "edit the files that say so; nothing of yours is lost")}
 	}
 	return nil
 }

@@ -212,8 +212,8 @@ func TestCompletionAtATerminal(t *testing.T) {
 	for name, s := range shells {
 		for typed, want := range map[string]string{
 			"coltec templ\t\r":               "QUESTION",
-			"coltec check try-t\t\r":         "1 workspaces: valid",
-			"coltec check acme/widget/t\t\r": "1 workspaces: valid",
+			"coltec check try-t\t\r":         "1 workspace: valid",
+			"coltec check acme/widget/t\t\r": "1 workspace: valid",
 			"coltec check a-fo\t\r":          "not-readable: a-folder",
 			"coltec templates b\t\r":         "QUESTION",
 		} {
@@ -286,7 +286,7 @@ func TestCompletionInstalledForZsh(t *testing.T) {
 	defer func() { _ = x.cmd.Process.Kill(); _ = x.cmd.Wait() }()
 	x.types("fpath=("+functions+" $fpath); autoload -U compinit && compinit -u -D; echo rea''dy\r", "ready")
 	x.types("coltec templ\t\r", "QUESTION")
-	x.types("coltec check try-t\t\r", "1 workspaces: valid")
+	x.types("coltec check try-t\t\r", "1 workspace: valid")
 }
 
 // types writes to the terminal, and waits for words.

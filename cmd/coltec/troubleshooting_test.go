@@ -50,7 +50,7 @@ var devcontainerCLI = map[string]string{"bin/devcontainer": "#!/bin/sh\necho '{\
 func containerThat(running, does string) string { return fmt.Sprintf(container, running, does) }
 
 var troubles = []trouble{
-	{title: "There is no Docker", why: "Every verb but `new`, `update`, `check`, `export`, `trust` and `secrets` works with a container.", args: "ls"},
+	{title: "There is no Docker", why: "Verbs that bring a container up, stop it or look into it need it. Those that make and check a workspace, and those that read its bucket (`history`, `compare`, `export`, `fork`), do without.", args: "ls"},
 	{title: "Docker is there, and does not answer", why: "Its daemon does not run.", args: "ls", docker: noDaemon},
 	{title: "Docker says “permission denied”", why: "Your user may not speak with its daemon.", args: "ls", docker: noRights},
 	{title: "`up` cannot find `devcontainer`", why: "Containers are made by the dev container CLI, which editors have in them, but not on PATH.", args: "up w", docker: noneThere},

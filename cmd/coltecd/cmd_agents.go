@@ -72,7 +72,7 @@ func (p *program) printSuspects(all daemon.Suspects) {
 	case len(all.Found) > 0:
 		p.say("what is found is in the bucket, or will be: replace the secret where it was issued; an exclude in the spec keeps a file from newer generations")
 	case len(all.Unread) == 0:
-		fmt.Fprintf(p.out, "%d files that are carried of the home: nothing that looks like a secret\n", all.Files)
+		fmt.Fprintf(p.out, "%s carried of the home: nothing that looks like a secret\n", cmdline.Count(all.Files, "file that is", "files that are"))
 	}
 }
 

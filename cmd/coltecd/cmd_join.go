@@ -83,7 +83,8 @@ func joinedText(j control.Joined, dry bool) string {
 	if dry {
 		verb = "would join"
 	}
-	fmt.Fprintf(&b, "%s generation %d of %s: %d paths, %d conflicts, %d wholes that both have changed\n", verb, j.To, j.Fork, len(j.Paths), counts["conflict"], counts["merged"])
+	fmt.Fprintf(&b, "%s generation %d of %s: %s, %s, %s that both have changed\n", verb, j.To, j.Fork,
+		cmdline.Count(len(j.Paths), "path", "paths"), cmdline.Count(counts["conflict"], "conflict", "conflicts"), cmdline.Count(counts["merged"], "whole", "wholes"))
 	if j.Checkpoint != "" {
 		fmt.Fprintf(&b, "what was here before: checkpoint %s\n", j.Checkpoint)
 	}

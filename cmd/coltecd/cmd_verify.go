@@ -67,7 +67,8 @@ func (p *program) printVerdict(v control.Verdict) {
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
 	} else {
-		fmt.Fprintf(p.out, "%s: %d generations refer to %d objects, %s; %d orphans, %s\n", name, v.Generations, v.Objects, cmdline.Size(v.Bytes), v.Orphans, cmdline.Size(v.OrphanBytes))
+		fmt.Fprintf(p.out, "%s: %s to %s, %s; %s, %s\n", name, cmdline.Count(v.Generations, "generation refers", "generations refer"), cmdline.Count(v.Objects, "object", "objects"), cmdline.Size(v.Bytes),
+			cmdline.Count(v.Orphans, "orphan", "orphans"), cmdline.Size(v.OrphanBytes))
 	}
 	for _, key := range v.Missing {
 		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, key)
@@ -81,7 +82,7 @@ func (p *program) printVerdict(v control.Verdict) {
 		if l.Now {
 			now = ", the newest one among them"
 		}
-		fmt.Fprintf(p.out, "%s: %s cannot be had in %d generations%s\n", name, what, len(l.Generations), now)
+		fmt.Fprintf(p.out, "%s: %s cannot be had in %s%s\n", name, what, cmdline.Count(len(l.Generations), "generation", "generations"), now)
 	}
 	for _, path := range v.Damaged {
 		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, fmt.Sprintf("%q", path))

@@ -226,6 +226,7 @@ func TestFaultTheEndOfTheTerminal(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	w.runs() // the terminal is gone
+	w.until("the service has started", func() bool { return w.file("starts") != "" })
 	if n := strings.Count(w.file("starts"), "\n"); n != 1 {
 		t.Errorf("the service has started %d times", n)
 	}

@@ -130,9 +130,13 @@ func (r renderer) units(units []status.Unit) string {
 		if next == nil {
 			next = u.NextRetry
 		}
+		last := u.LastError
+		if u.PID == 0 || u.Restarts > 0 { // else what ended it was asked for: a pause, a restart, another command
+			last = cmp.Or(last, u.LastExit)
+		}
 		t = append(t, []string{
 			cmdline.Plain(u.Name), cmdline.Plain(u.Kind), r.state(u.State), r.ago(u.Since), number(u.PID), strconv.Itoa(u.Restarts),
-			r.in(next), cmdline.OneLine(cmp.Or(u.LastError, u.LastExit, "-")),
+			r.in(next), cmdline.OneLine(cmp.Or(last, "-")),
 		})
 	}
 	return t.Fit(r.width)

@@ -41,7 +41,15 @@ func find(name string) ([]agents.Agent, error) {
 	}
 	a, is := agents.Find(name)
 	if !is {
-		return nil, hint.Wrap(cmdline.Usage("%s is no agent that is known", cmdline.OneLine(name)),
+		names := map[string]string{}
+		for _, known := range agents.Names() {
+			names[known] = known
+		}
+		text := "no agent is known as " + cmdline.OneLine(name)
+		if near := cmdline.Nearest(name, names); near != "" {
+			text += " (did you mean " + near + "?)"
+		}
+		return nil, hint.Wrap(cmdline.Usage("%s", text),
 			"known are %s; another one takes an include in the spec: docs/agents.md", strings.Join(agents.Names(), ", "))
 	}
 	return []agents.Agent{a}, nil

@@ -64,7 +64,7 @@ func (p Page) history(c *cli.Context) error {
 	case "restore":
 		return p.restore(c, arg)
 	}
-	return hint.Wrap(cmdline.Usage("unknown history command %q", verb), "see %s history --help", p.Program)
+	return hint.Wrap(cmdline.Usage("unknown history command %q", verb), "it is ls, show or restore: see %s history --help", p.Program)
 }
 
 func (p Page) generations(c *cli.Context) error {
@@ -143,7 +143,7 @@ func Absolute(path string) (string, error) {
 
 func (p Page) versions(c *cli.Context, path string) error {
 	if path == "" {
-		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "see %s history --help", p.Program)
+		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "it lists the versions of one file or directory; %s history lists the generations, and history show what changed in one", p.Program)
 	}
 	path, err := p.inTree(path)
 	if err != nil {
@@ -217,7 +217,7 @@ func (p Page) restore(c *cli.Context, path string) (err error) {
 	return p.Placed(placed, c.Bool("json"), func(x control.Placed) string {
 		line := fmt.Sprintf("%s: as it was in generation %d: %d placed, %d removed", x.Replica, x.Generation, x.Placed, x.Removed)
 		if req.Deleted {
-			line = fmt.Sprintf("%s: %d files of generation %d are back", x.Replica, x.Placed, x.Generation)
+			line = fmt.Sprintf("%s: back from generation %d: %s", x.Replica, x.Generation, cmdline.Count(x.Placed, "file", "files"))
 		}
 		if x.Dir != "" {
 			line += "\n  in " + x.Dir

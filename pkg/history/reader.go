@@ -221,7 +221,7 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(ago); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, hint.Wrap(fmt.Errorf("cannot read the time %q", text),
+	return time.Time{}, hint.Wrap(fmt.Errorf("there is no checkpoint %q, and it is neither a generation nor a time", text),
 		"say the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time as 2006-01-02T15:04:05Z")
 }
 
@@ -690,6 +690,9 @@ func (r *Reader) Versions(ctx context.Context, x scope.Replica, path string) ([]
 			continue
 		}
 		out = append(out, v)
+	}
+	if len(out) == 0 && path == "" {
+		return nil, hint.Wrap(fmt.Errorf("cannot list the versions of all that replica %q has", x.Name), "name a file or a directory in it; history lists the generations, and history show what changed in one")
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("cannot find %q: no kept generation of replica %q has it: %w", path, x.Name, ErrNotThere)

@@ -33,7 +33,7 @@ func parse(src []byte) (*parsed, error) {
 	}
 	v, err := hujson.Parse(append(bytes.Clone(p.text), '\n'))
 	if err != nil {
-		return nil, err
+		return nil, worded(err)
 	}
 	top, ok := v.Value.(*hujson.Object)
 	if !ok {

@@ -5,6 +5,7 @@ package jsonc
 import (
 	"bytes"
 	"errors"
+	"strings"
 
 	"github.com/tailscale/hujson"
 )
@@ -22,5 +23,14 @@ func Standard(src []byte) ([]byte, error) {
 	if bytes.Contains(bytes.ReplaceAll(src, []byte("\r\n"), nil), []byte("\r")) {
 		return nil, errors.New("it has a carriage return that ends no line: some programs take a comment to end there")
 	}
-	return hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
+	b, err := hujson.Standardize(append(bytes.Clone(src), '\n')) // a comment may end the file
+	return b, worded(err)
+}
+
+// worded is an error of the library, which names line and column, without the library's own name.
+func worded(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "hujson: "))
 }

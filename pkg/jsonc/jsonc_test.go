@@ -23,3 +23,16 @@ func TestStandard(t *testing.T) {
 		}
 	}
 }
+
+// An error names line and column, and no library.
+func TestErrorsAreWorded(t *testing.T) {
+	for text, want := range map[string]string{"{\n \"image\": \"x\"\n": "line ", "{\"a\": }": "line 1, column ", "[1,,2]": "line 1, column ", "{a: 1}": "line 1, column ", "": "line "} {
+		_, err := Standard([]byte(text))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+		if _, err := Get([]byte(text), "", "a"); err != nil && strings.Contains(err.Error(), "hujson") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func clone(s string) (dir, folder string, err error) {
 		// No question on the terminal, and no transport that runs a command of the URL's.
 		cmd.Env = append(os.Environ(), "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL="+transports(url))
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+			return fmt.Errorf("%w: %s", err, strings.TrimSpace(strings.ReplaceAll(string(out), "\r", "")))
 		}
 		return nil
 	}

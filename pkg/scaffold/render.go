@@ -3,6 +3,7 @@ package scaffold
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -112,7 +113,15 @@ func (t *Template) Answer(given map[string]string, ask Ask) (Answers, error) {
 		}
 		answers[q.Name] = v
 	}
+	if errs != nil {
+		errs.ErrorFormat = inLines
+	}
 	return answers, errs.ErrorOrNil()
+}
+
+// inLines is the format of several errors: each in a line, without a heading.
+func inLines(errs []error) string {
+	return errors.Join(errs...).Error()
 }
 
 // Render makes the files of a workspace. It reads and writes nothing.
