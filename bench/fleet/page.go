@@ -6,49 +6,15 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/coltec/coltec/internal/fleetcost"
 )
-
-// simulated are the figures of engine.TestFleet.
-type simulated struct {
-	Seed      uint64          `json:"seed"`
-	Renew     float64         `json:"renew_seconds"`
-	Latency   float64         `json:"latency_seconds"`
-	Workloads map[string]day  `json:"workloads"`
-	Fleets    map[string]hour `json:"fleets"`
-	Throttled []hour          `json:"throttled"`
-}
-
-// day is what a workspace asks for.
-type day struct {
-	Start map[string]int `json:"start"`
-	Work  map[string]int `json:"work"`
-	Rest  map[string]int `json:"rest"`
-	Saves int            `json:"saves"`
-}
-
-// hour is what a fleet did in a time.
-type hour struct {
-	Workspaces int            `json:"workspaces"`
-	Minutes    float64        `json:"minutes"`
-	Limit      int            `json:"limit"`
-	Requests   map[string]int `json:"requests"`
-	Refused    int            `json:"refused"`
-	Median     int            `json:"per_second_median"`
-	Most       int            `json:"per_second_most"`
-	AtStart    int            `json:"per_second_most_at_start"`
-	Saves      int            `json:"saves"`
-	SaveMedian float64        `json:"save_seconds_median"`
-	SaveMost   float64        `json:"save_seconds_most"`
-	Leaseless  float64        `json:"leaseless_seconds"`
-	Took       float64        `json:"took_seconds"`
-	OnlyHere   int            `json:"only_here"`
-}
 
 // page is what is known of fleets.
 type page struct {
 	at        time.Time
 	cpus      int
-	simulated simulated
+	simulated fleetcost.Figures
 	looks     []look
 }
 
@@ -158,7 +124,7 @@ func (p page) requests() string {
 	head := []string{"request"}
 	for _, k := range kinds {
 		head = append(head, k.kind)
-		for what := range p.simulated.Workloads[k.kind].day() {
+		for what := range dayOf(p.simulated.Workloads[k.kind]) {
 			all[what] = true
 		}
 	}
@@ -166,15 +132,15 @@ func (p page) requests() string {
 	for _, what := range slices.Sorted(maps.Keys(all)) {
 		row := []string{what}
 		for _, k := range kinds {
-			row = append(row, number(p.simulated.Workloads[k.kind].day()[what]))
+			row = append(row, number(dayOf(p.simulated.Workloads[k.kind])[what]))
 		}
 		rows = append(rows, row)
 	}
 	return "In a day with eight hours of work, the collection of garbage among them:\n\n" + table(rows)
 }
 
-// day is all that is asked for in it.
-func (d day) day() map[string]int {
+// dayOf is all that is asked for in a day.
+func dayOf(d fleetcost.Day) map[string]int {
 	all := maps.Clone(d.Work)
 	for what, n := range d.Rest {
 		all[what] += n
@@ -201,7 +167,7 @@ func (p page) atOnce() string {
 // throttled are fifty workspaces below limits.
 func (p page) throttled() string {
 	rows := [][]string{{"requests a second", "refused", "of all", "saves", "a save is in the bucket after", "at most", "time without a lease, of all", "changes in no bucket a minute after the work"}}
-	add := func(h hour, limit string) {
+	add := func(h fleetcost.Hours, limit string) {
 		rows = append(rows, []string{
 			limit, number(h.Refused), fmt.Sprintf("%.1f %%", 100*float64(h.Refused)/float64(max(1, total(h.Requests)))), number(h.Saves),
 			fmt.Sprintf("%.1f s", h.SaveMedian), fmt.Sprintf("%.1f s", h.SaveMost),

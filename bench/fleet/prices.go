@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/coltec/coltec/internal/fleetcost"
+)
 
 // prices are what a store asks for requests, in dollars.
 type prices struct {
@@ -61,13 +65,13 @@ const workdays, restdays = 22, 8
 var shares = map[string]float64{"idle": 2, "developer": 2, "agents": 1}
 
 // monthOf is what a workspace of a kind asks for in a month, up all the time.
-func monthOf(days map[string]day, kind string) bill {
+func monthOf(days map[string]fleetcost.Day, kind string) bill {
 	rest := billOf(days["idle"].Work).plus(billOf(days["idle"].Rest))
 	return billOf(days[kind].Work).plus(billOf(days[kind].Rest)).times(workdays).plus(rest.times(restdays))
 }
 
 // fleetMonth is that of so many workspaces, in the shares of the simulation.
-func fleetMonth(days map[string]day, workspaces int) (all bill) {
+func fleetMonth(days map[string]fleetcost.Day, workspaces int) (all bill) {
 	for kind, share := range shares {
 		all = all.plus(monthOf(days, kind).times(share / 5 * float64(workspaces)))
 	}

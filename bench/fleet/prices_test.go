@@ -3,6 +3,8 @@ package main
 import (
 	"math"
 	"testing"
+
+	"github.com/coltec/coltec/internal/fleetcost"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
@@ -35,7 +37,7 @@ func TestMonth(t *testing.T) {
 
 // A fleet is made of its shares, and grows with its workspaces.
 func TestFleetMonth(t *testing.T) {
-	days := map[string]day{
+	days := map[string]fleetcost.Day{
 		"idle":      {Work: map[string]int{"put head": 480}, Rest: map[string]int{"put head": 960}},
 		"developer": {Work: map[string]int{"put head": 1480}, Rest: map[string]int{"put head": 960}},
 		"agents":    {Work: map[string]int{"put head": 9480}, Rest: map[string]int{"put head": 960}},
