@@ -177,7 +177,9 @@ func TestSentencesOfLittle(t *testing.T) {
 		"left by nobody, at no time": {func(_ *store.Head, d *digest.Digest) { d.Left = []digest.Left{{}} }, "a machine stopped and has what the bucket has not: changes; they are pushed when"},
 		"left, as one says it":       {func(_ *store.Head, d *digest.Digest) { d.Left = []digest.Left{{Host: "desktop", Count: 20, At: now}} }, "desktop stopped at 2026-11-30T12:00:00Z and has what the bucket has not: about 20 changes; they"},
 		"no room for what was left":  {func(h *store.Head, _ *digest.Digest) { h.State = store.Dirty }, "laptop stopped with changes that are not in the bucket"},
-		"only on no machine":         {func(_ *store.Head, d *digest.Digest) { d.Host, d.Only = "", []digest.Part{{Reason: account.Unread, Count: 2}} }, "only on its machine: about 2"},
+		"only on no machine": {func(_ *store.Head, d *digest.Digest) {
+			d.Host, d.Only = "", []digest.Part{{Reason: account.Unread, Count: 2}}
+		}, "only on its machine: about 2"},
 	} {
 		h := held("o/p/e", "laptop", 7)
 		d := digest.Digest{}
