@@ -58,6 +58,7 @@ func (p page) text() string {
 	}
 	b.WriteString("\n## A workspace\n\n" + p.workspaces())
 	b.WriteString("\n## What they ask for\n\n" + p.requests())
+	b.WriteString("\n## Where the bucket keeps versions\n\n" + p.versions() + versionsNotes)
 	b.WriteString("\n## At once\n\n" + p.atOnce() + atOnceNotes)
 	b.WriteString("\n## Throttled\n\n" + p.throttled() + throttledNotes)
 	b.WriteString("\n## Listing them\n\n" + p.listing() + listingNotes)
@@ -137,6 +138,25 @@ func (p page) requests() string {
 		rows = append(rows, row)
 	}
 	return "In a day with eight hours of work, the collection of garbage among them:\n\n" + table(rows)
+}
+
+// headSize is how many bytes a head has, about: it names generations of late.
+const headSize = 8 << 10
+
+// versions are what a month adds to a bucket that deletes nothing whole.
+func (p page) versions() string {
+	rows := [][]string{{"workspace", "versions of its head", "in GB", "a month of them (S3)", "versions of digests", "marks of deleted ones"}}
+	days := p.simulated.Workloads
+	for _, k := range kinds {
+		month := func(what string) float64 {
+			return float64(dayOf(days[k.kind])[what]*workdays + dayOf(days["idle"])[what]*restdays)
+		}
+		gigabytes := month("put head") * headSize / 1e9
+		rows = append(rows, []string{
+			k.title, number(month("put head")), fmt.Sprintf("%.2f", gigabytes), dollars(gigabytes * lists[0].kept), number(month("put digest")), number(month("delete digest")),
+		})
+	}
+	return "What a month adds to a bucket with versions, beside what is deleted as garbage:\n\n" + table(rows)
 }
 
 // dayOf is all that is asked for in a day.
@@ -232,6 +252,12 @@ Requests, and what they cost by list prices, without what is stored. Every works
 eight hours of work, on %d none. A container that is stopped asks for nothing. The numbers for 1,000 are those of one of
 each kind, times their share: a workspace asks for nothing because of another one (see "at once" for that at 5 and 50).
 
+`
+	versionsNotes = `
+A version of a digest has seven bytes and a name of some two hundred; the mark that it was deleted has the name alone. They cost nothing that shows. Versions of heads
+are more, and stay: after a year without a rule there are twelve times as many. Coltec uses no version of an object but the last. So let a lifecycle rule end versions that are not current
+after some days, and marks that have no version left. Backblaze B2 keeps versions unless a rule says otherwise; R2 has none. A listing names the current objects alone, so ` + "`coltec ls`" + ` asks
+for no more with versions than without.
 `
 	atOnceThousand = `
 A thousand are %.0f requests a second on average: %.1f %% of the writes that S3 takes for one prefix. A thousand that are started within

@@ -12,6 +12,7 @@ type prices struct {
 	address string  // where the list is
 	write   float64 // for a million of those that write or list
 	read    float64 // for a million of those that read
+	kept    float64 // for a gigabyte that is kept for a month
 	free    bill    // what of a month costs nothing
 	rate    string  // how many a second it takes
 }
@@ -19,11 +20,11 @@ type prices struct {
 // lists are the list prices as their pages had them in November 2026.
 var lists = []prices{
 	{
-		name: "S3", address: "https://aws.amazon.com/s3/pricing/", write: 5, read: 0.4,
+		name: "S3", address: "https://aws.amazon.com/s3/pricing/", write: 5, read: 0.4, kept: 0.023,
 		rate: "3,500 that write and 5,500 that read, for each prefix that it has split off",
 	},
 	{
-		name: "R2", address: "https://developers.cloudflare.com/r2/pricing/", write: 4.5, read: 0.36, free: bill{1e6, 10e6},
+		name: "R2", address: "https://developers.cloudflare.com/r2/pricing/", write: 4.5, read: 0.36, kept: 0.015, free: bill{1e6, 10e6},
 		rate: "one that writes, for each key",
 	},
 }

@@ -345,3 +345,34 @@ type emptied struct{ bucket }
 func (*emptied) Download(_ context.Context, keys []string, _ string, _ func(rclone.Progress)) (rclone.Transfer, error) {
 	return rclone.Transfer{}, &rclone.Error{Op: "download", Key: keys[0], Class: rclone.NotFound}
 }
+
+// FuzzKeys: whatever key lies in a bucket, a look at it says of another workspace what its head
+// and its holder do.
+func FuzzKeys(f *testing.F) {
+	for _, key := range []string{"o/p/e/digest/00", "o/p/x/head.json", "o/p/x/../e/digest/v0", "\x00", "o/p/e/digest/" + strings.Repeat("v", 900), "a/b/\u202e/head.json"} {
+		f.Add(key)
+	}
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	h := held("o/p/e", "laptop", 7)
+	d := h.Digest()
+	d.Needs = []status.Need{status.NeedAnswer}
+	name, err := store.DigestName(h.Workspace, d)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		b := &bucket{objects: map[string]time.Time{fleetPrefix + "/" + key: now}, heads: map[string]store.Head{store.HeadKey(h.Workspace): h}}
+		b.objects[store.HeadKey(h.Workspace)], b.objects[store.DigestKey(h.Workspace, name)] = now, now
+		seen, _, err := Heads(t.Context(), b, now, patience, patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, r := range Rows(nil, seen, now) {
+			found = found || r.Workspace == h.Workspace && r.State == Elsewhere && r.Where == "laptop" && r.Needs == status.NeedAnswer
+		}
+		if !found {
+			t.Fatalf("beside %q: %+v", key, seen)
+		}
+	})
+}
