@@ -109,6 +109,7 @@ func TestWhichDigestCounts(t *testing.T) {
 		"a later version's alone":                            {map[string]time.Time{later: ago(time.Minute)}, time.Minute, held(name, "new", 8), true, "new", Elsewhere, ""},
 		"a store without times, given back":                  {map[string]time.Time{keyOf(t, released, last): {}}, never, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"a store without times":                              {map[string]time.Time{keyOf(t, laptop, asks): {}}, never, laptop, true, "laptop", Elsewhere, status.NeedAnswer},
+		"a head without a time, given back":                  {map[string]time.Time{keyOf(t, released, last): ago(time.Minute)}, never, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"a digest without a time, given back":                {map[string]time.Time{keyOf(t, released, last): {}}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"asleep for days":                                    {map[string]time.Time{keyOf(t, laptop, asks): ago(73 * time.Hour)}, 72 * time.Hour, laptop, true, "laptop", Lost, ""},
 		"awake again, and nothing said yet":                  {map[string]time.Time{keyOf(t, laptop, asks): ago(73 * time.Hour)}, time.Second, held(name, "laptop", 8), true, "laptop", Elsewhere, ""},

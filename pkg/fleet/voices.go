@@ -72,7 +72,7 @@ func (v *voices) add(t told) {
 // only is the digest that counts, where there is no doubt which one that is: nil where there is
 // none, where two holders speak, and where one of a later version may say something else since.
 func (v *voices) only() *told {
-	if v == nil || len(v.told) != 1 || v.told[0].at.IsZero() || !v.later.IsZero() && !v.later.Before(v.told[0].at) {
+	if v == nil || len(v.told) != 1 || !v.later.IsZero() && !v.later.Before(v.told[0].at) {
 		return nil
 	}
 	return &v.told[0]
