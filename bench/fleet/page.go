@@ -280,6 +280,8 @@ key of Coltec has one writer that waits that second (` + "`e2e.TestOneWriteASeco
 	listingNotes = `
 ` + "`coltec ls`" + ` lists once, and knows by the names of the digests how each workspace is; where there is none, as a coltecd of before left
 it, it reads the head, 32 at a time. What rclone lists are names, which say nothing of that; to know it, it has to copy the heads.
+` + "`coltec ls --watch`" + ` looks each five seconds, which is twelve looks a minute, and a page of ` + "`coltec ui`" + ` that somebody has before them forty: for eight hours on 22 days
+0.63 $ and 2.11 $ for fifty workspaces. A page behind others asks nothing.
 Medians of five.
 `
 )
