@@ -376,3 +376,33 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
+
+// A listing of several pages says the same as one of one, and costs a request for each.
+func TestListingOfSeveralPages(t *testing.T) {
+	sample.Long(t)
+	s := s3test.Start(t)
+	now := time.Now()
+	h := held("acme/widget/dev", "laptop", 7)
+	body, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, store.HeadKey(h.Workspace), string(body))
+	const digests = 2500
+	for i := range digests {
+		put(t, s, keyOf(t, h, func(d *digest.Digest) {
+			if d.Serial = int64(i); i == digests-1 {
+				d.Needs = []status.Need{status.NeedAnswer}
+			}
+		}), store.DigestBody)
+	}
+	proxy := s.Proxy(t)
+	root, _ := counted(t, s, proxy.Endpoint)
+	seen, _, err := Heads(t.Context(), root, now, patience, patience)
+	if err != nil || len(seen) != 1 || proxy.Counts()[s3test.List] != 3 || proxy.Total().Requests != 3 {
+		t.Fatalf("%+v, %v, %v", seen, proxy.Counts(), err)
+	}
+	if r := Rows(nil, seen, now)[0]; r.Needs != status.NeedAnswer || r.State != Elsewhere {
+		t.Errorf("%+v", r)
+	}
+}
