@@ -133,7 +133,8 @@ func (y *yard) purges(steps int) error {
 				return err
 			}
 		case 5:
-			if err := y.overtake(a); err != nil {
+			var err error
+			if a, err = y.overtake(a); err != nil {
 				return err
 			}
 		}
@@ -190,25 +191,25 @@ func (y *yard) removed(a *box) error {
 }
 
 // overtake is a purge that is overtaken: whoever has the lease then has all that it had, and its
-// head.
-func (y *yard) overtake(a *box) error {
+// head. It gives who goes on: a machine that did not see what that one did is behind.
+func (y *yard) overtake(a *box) (*box, error) {
 	b := y.other(a)
 	a.restart()
 	b.restart()
 	whole, err := y.purge(y.overtaken(b))
 	if err != nil || !b.e.writable() {
-		return err // there was no head to take
+		return a, err // there was no head to take
 	}
 	head, err := store.ReadHead(y.t.Context(), y.bucket, "o/p/e")
 	switch {
 	case whole:
-		return errors.New("a purge went through that another machine had overtaken")
+		return b, errors.New("a purge went through that another machine had overtaken")
 	case err != nil:
-		return fmt.Errorf("a purge took the head of who had overtaken it: %w", err)
+		return b, fmt.Errorf("a purge took the head of who had overtaken it: %w", err)
 	case head.Nonce != b.e.lease.Head().Nonce:
-		return errors.New("a purge wrote over the head of who had overtaken it")
+		return b, errors.New("a purge wrote over the head of who had overtaken it")
 	}
-	return y.lost()
+	return b, y.lost()
 }
 
 // TestPurgeHistories: whatever a purge has left when it was cut off, and whoever begins the
