@@ -293,15 +293,8 @@ func (y *yard) history(steps int) error {
 		switch y.rnd.IntN(13) {
 		case 12:
 			a.name()
-		case 0: // hop
-			next := y.boxes[y.rnd.IntN(2)]
-			if next != a {
-				if a.e.writable() && y.rnd.IntN(2) == 0 {
-					_ = a.e.lease.Release(y.t.Context(), nil)
-				}
-				y.advance(2 * time.Minute)
-				a = next
-			}
+		case 0:
+			a = y.hop(a)
 		case 1: // crash
 			a.restart()
 		case 2: // faults, for this step alone
@@ -344,6 +337,27 @@ func (y *yard) history(steps int) error {
 	return nil
 }
 
+// hop is a machine that goes on from another, if it is not that one: the other has given the
+// lease back, or it has run out.
+func (y *yard) hop(from *box) *box {
+	next := y.boxes[y.rnd.IntN(len(y.boxes))]
+	if next != from {
+		if from.e.writable() && y.rnd.IntN(2) == 0 {
+			_ = from.e.lease.Release(y.t.Context(), nil)
+		}
+		y.advance(2 * time.Minute)
+	}
+	return next
+}
+
+// other is the machine beside one of two.
+func (y *yard) other(a *box) *box {
+	if y.boxes[0] == a {
+		return y.boxes[1]
+	}
+	return y.boxes[0]
+}
+
 // eager brings small objects together where there are two.
 func eager(live, sizes map[string]int64, _ int) []string { return store.Scattered(live, sizes, 2) }
 
@@ -357,10 +371,7 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 		}
 		done = true
 		y.advance(2 * time.Minute)
-		b := y.boxes[0]
-		if b == a {
-			b = y.boxes[1]
-		}
+		b := y.other(a)
 		for range 4 {
 			b.edit()
 			_ = b.do(false)
@@ -374,12 +385,18 @@ func (y *yard) takenOverAt(a *box) func(storetest.Event) error {
 // hops and suspended holders, takes what a kept generation or a slow reader
 // needs.
 func TestCollectionLosesNothing(t *testing.T) {
+	yards(t, sample.Size(2, 15), func(y *yard) error { return y.history(60) })
+}
+
+// yards runs random histories, each in a yard of its own, from a seed that is printed.
+func yards(t *testing.T, usual int, history func(*yard) error) {
+	t.Helper()
 	sample.Long(t)
 	t.Parallel()
-	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(2, 15)))
+	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(usual))
 	t.Logf("%d histories from seed %d", n, first)
 	for seed := first; seed < first+n; seed++ {
-		if err := newYard(t, seed).history(60); err != nil {
+		if err := history(newYard(t, seed)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/fleetcost"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/digest"
@@ -53,44 +54,6 @@ const (
 // workloads in the share that a fleet has of them: of five one is of agents, two are of
 // developers, and two are idle.
 var workloads = []workload{workAgents, workDeveloper, workIdle, workDeveloper, workIdle}
-
-// fleetFigures are what bench/fleet makes a page of.
-type fleetFigures struct {
-	Seed      uint64                `json:"seed"`
-	Renew     float64               `json:"renew_seconds"`
-	Latency   float64               `json:"latency_seconds"`
-	Workloads map[workload]dayOf    `json:"workloads"`
-	Fleets    map[string]fleetHours `json:"fleets"`
-	Throttled []fleetHours          `json:"throttled"`
-}
-
-// dayOf is what a workspace asks for: in its start, and in a day with eight hours of work and
-// one collection.
-type dayOf struct {
-	Start map[string]int `json:"start"`
-	Work  map[string]int `json:"work"`
-	Rest  map[string]int `json:"rest"`
-	Saves int            `json:"saves"`
-}
-
-// fleetHours is what a fleet did in a time.
-type fleetHours struct {
-	Workspaces  int            `json:"workspaces"`
-	Minutes     float64        `json:"minutes"`
-	Limit       int            `json:"limit"`
-	Requests    map[string]int `json:"requests"`
-	Refused     int            `json:"refused"`
-	Median      int            `json:"per_second_median"`
-	Most        int            `json:"per_second_most"`
-	AtStart     int            `json:"per_second_most_at_start"`
-	Saves       int            `json:"saves"`
-	SaveMedian  float64        `json:"save_seconds_median"`
-	SaveMost    float64        `json:"save_seconds_most"`
-	Leaseless   float64        `json:"leaseless_seconds"`
-	Took        float64        `json:"took_seconds"`
-	OnlyHere    int            `json:"only_here"`
-	PerWorkload map[string]int `json:"per_workload"`
-}
 
 // simulation is the world of a simulation.
 type simulation struct {
@@ -331,7 +294,7 @@ func (f *simulation) spent() map[string]int {
 
 // live has the desks run for a time, all started at once, and gives what they did from a
 // minute after that on, with the limit of requests.
-func (f *simulation) live(working, resting time.Duration) (h fleetHours, days []dayOf) {
+func (f *simulation) live(working, resting time.Duration) (h fleetcost.Hours, days []fleetcost.Day) {
 	t := f.t
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -345,7 +308,7 @@ func (f *simulation) live(working, resting time.Duration) (h fleetHours, days []
 	worked, end := context.WithTimeout(ctx, working)
 	defer end()
 	var work sync.WaitGroup
-	days = make([]dayOf, len(f.desks))
+	days = make([]fleetcost.Day, len(f.desks))
 	for i, d := range f.desks {
 		days[i].Start = d.spent.now()
 		d.mu.Lock()
@@ -397,8 +360,8 @@ func (f *simulation) perSecond(from time.Time) (list []int) {
 	return list
 }
 
-func (f *simulation) figures(begin map[string]int, from time.Time, long time.Duration) fleetHours {
-	h := fleetHours{
+func (f *simulation) figures(begin map[string]int, from time.Time, long time.Duration) fleetcost.Hours {
+	h := fleetcost.Hours{
 		Workspaces: len(f.desks), Minutes: long.Minutes(), Limit: f.limit, Requests: since(begin, f.spent()),
 		Refused: f.store.refused, PerWorkload: map[string]int{},
 	}
@@ -421,7 +384,7 @@ func (f *simulation) figures(begin map[string]int, from time.Time, long time.Dur
 }
 
 // fleetOf runs so many workspaces for a time, below a limit of requests a second, 0 for none.
-func fleetOf(t *testing.T, seed uint64, n, limit int, long time.Duration) (h fleetHours, days []dayOf) {
+func fleetOf(t *testing.T, seed uint64, n, limit int, long time.Duration) (h fleetcost.Hours, days []fleetcost.Day) {
 	t.Helper()
 	began := time.Now()
 	synctest.Test(t, func(t *testing.T) {
@@ -450,7 +413,7 @@ func TestFleet(t *testing.T) {
 	free, days := fleetOf(t, seed, 5, 0, long)
 	tight, _ := fleetOf(t, seed, 5, 2, long)
 	for i, d := range days {
-		d.holds(t, workloads[i], long)
+		asksFor(t, workloads[i], d, long)
 	}
 	switch {
 	case free.OnlyHere > 0 || free.Saves < 100 || free.Refused > 0 || free.Leaseless > 0 || free.SaveMost > 20:
@@ -462,10 +425,10 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// holds says what a workspace asks for: renewals, three writes for a save at most, with one more
+// asksFor holds what a workspace asks for: renewals, three writes for a save at most, with one more
 // in thirty-two, and each hour what the store's clock shows. Reads are of small objects that are
 // brought together.
-func (d dayOf) holds(t *testing.T, kind workload, long time.Duration) {
+func asksFor(t *testing.T, kind workload, d fleetcost.Day, long time.Duration) {
 	t.Helper()
 	renewals, writes := int(long/fleetRenew), 0
 	if most := paceMost + int(long/paceEvery); d.Work["put digest"] > most { // as what goes back and forth may
@@ -495,9 +458,9 @@ func (d dayOf) holds(t *testing.T, kind workload, long time.Duration) {
 
 // measureFleet measures all that the page has.
 func measureFleet(t *testing.T, seed uint64) {
-	figures := fleetFigures{
+	figures := fleetcost.Figures{
 		Seed: seed, Renew: fleetRenew.Seconds(), Latency: fleetLatency.Seconds(),
-		Workloads: map[workload]dayOf{}, Fleets: map[string]fleetHours{},
+		Workloads: map[string]fleetcost.Day{}, Fleets: map[string]fleetcost.Hours{},
 	}
 	kinds := []workload{workIdle, workDeveloper, workAgents}
 	synctest.Test(t, func(t *testing.T) {
@@ -507,7 +470,7 @@ func measureFleet(t *testing.T, seed uint64) {
 		}
 		_, days := f.live(8*time.Hour, 16*time.Hour+30*time.Minute)
 		for i, kind := range kinds {
-			figures.Workloads[kind] = days[i]
+			figures.Workloads[string(kind)] = days[i]
 			t.Logf("%s: %+v", kind, days[i])
 		}
 	})

@@ -24,9 +24,13 @@ type herald struct {
 	at      time.Time     // when; zero: nothing yet
 	serial  int64
 	names   []string // of the digests that there are, as far as is known, oldest first
+	rests   refused
 	pace    pace
 	leaving leaving
 }
+
+// refused says when the store is asked again for what this machine may not do there.
+type refused struct{ writes, deletes time.Time }
 
 // leaving is the digest of a head that gives the lease back.
 type leaving struct{ name string }
@@ -42,6 +46,9 @@ const (
 	// heraldAgain is how old a digest may be: a version that writes none may have taken the lease
 	// since, so who looks believes none of a day.
 	heraldAgain = 20 * time.Hour
+	// refusedRests is for how long nothing is tried again that this machine's key may not do: each
+	// try is a request, and holds up what comes after it.
+	refusedRests = 10 * time.Minute
 	// leftOver is how many digests of earlier epochs may lie there before the first of a new one
 	// deletes them: whoever takes the lease, and changes nothing more, does not wait for that.
 	leftOver = 8
@@ -82,7 +89,7 @@ func (t heralding) begin() {
 
 // next is when a digest is to be written; wants is false where there is nothing new.
 func (t heralding) next() (d digest.Digest, at time.Time, wants bool) {
-	if !t.o.Announce || !t.writable() {
+	if !t.o.Announce || !t.writable() || t.now().Before(t.herald.rests.writes) {
 		return d, at, false
 	}
 	t.begin()
@@ -128,13 +135,14 @@ func (t heralding) write(ctx context.Context, d digest.Digest) {
 		return
 	}
 	before, first := h.names, h.at.IsZero()
-	h.names = append(slices.Clone(before), name)
+	h.names = store.LastDigests(append(slices.Clone(before), name)) // others go with garbage
 	if err := t.put(ctx, name); err != nil {
+		h.rests.writes = t.restsAfter(err)
 		t.o.Log.Debug("the digest was not written", "error", err)
 		return
 	}
 	h.said, h.at = d, t.now()
-	if len(before) == 0 || first && len(before) <= leftOver {
+	if len(before) == 0 || first && len(before) <= leftOver || t.now().Before(h.rests.deletes) {
 		return
 	}
 	var keys []string
@@ -142,10 +150,20 @@ func (t heralding) write(ctx context.Context, d digest.Digest) {
 		keys = append(keys, store.DigestKey(t.o.Workspace.String(), name))
 	}
 	if err := t.head.Delete(ctx, keys); err != nil {
+		h.rests.deletes = t.restsAfter(err)
 		t.o.Log.Debug("digests of before were not deleted", "error", err)
 		return
 	}
 	h.names = []string{name}
+}
+
+// restsAfter is until when something is not tried again that failed. Of a store that is out of
+// reach the pace is enough: it is to be told at once when it is back.
+func (t heralding) restsAfter(err error) time.Time {
+	if rclone.ClassOf(err) != rclone.Unauthorized {
+		return time.Time{}
+	}
+	return t.now().Add(refusedRests)
 }
 
 func (t heralding) put(ctx context.Context, name string) error {
@@ -160,7 +178,7 @@ func (t heralding) note(h *store.Head) {
 	}
 	names, serial := h.DigestNames(), int64(0)
 	if t.herald.epoch == h.Epoch {
-		names, serial = slices.Clone(t.herald.names), t.herald.serial
+		names, serial = store.LastDigests(t.herald.names), t.herald.serial
 	}
 	h.Digests, t.herald.leaving = names, leaving{}
 	if h.State == store.Held {
@@ -169,7 +187,7 @@ func (t heralding) note(h *store.Head) {
 	d := t.digest(h)
 	d.Serial = serial + 1
 	if name, err := store.DigestName(t.o.Workspace.String(), d); err == nil {
-		h.Digests = append(h.Digests, name)
+		h.Digests = store.LastDigests(append(h.Digests, name))
 		t.herald.leaving = leaving{name}
 	}
 }

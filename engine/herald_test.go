@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/store/storetest"
 )
 
 // reading is the root of a bucket that notes whether a head was read.
@@ -203,5 +205,134 @@ func TestPace(t *testing.T) {
 	}
 	if pressing := p.next(true); n != paceMost-paceKept || pressing.After(now) {
 		t.Errorf("after %d somebody who waits is told of at %s, and it is %s", n, pressing, now)
+	}
+}
+
+// heralds is a machine in memory that says how its workspace is, and what it asks for of digests.
+func heralds(t *testing.T) (y *yard, b *box, asked map[storetest.Op]int) {
+	y = newYard(t, 1)
+	b, asked = y.box("a"), map[storetest.Op]int{}
+	b.e.o.Announce = true
+	y.faults = func(e storetest.Event) error {
+		if !e.Done && strings.Contains(strings.Join(e.Keys, " "), "/digest/") {
+			asked[e.Op] += len(e.Keys)
+		}
+		return nil
+	}
+	b.write("content")
+	return y, b, asked
+}
+
+// refuse has the store refuse an operation on digests.
+func (y *yard) refuse(op storetest.Op) {
+	count := y.faults
+	y.faults = func(e storetest.Event) error {
+		if err := count(e); err != nil {
+			return err
+		}
+		if e.Op == op && !e.Done && strings.Contains(strings.Join(e.Keys, " "), "/digest/") {
+			return &rclone.Error{Op: string(op), Key: e.Keys[0], Exit: 1, Class: rclone.Unauthorized, Text: "AccessDenied"}
+		}
+		return nil
+	}
+}
+
+// A key that may not delete fills no head with the names of digests, and asks for what it may not
+// do now and then alone: saves go on, and who looks sees the last digest.
+func TestHeraldMayNotDelete(t *testing.T) {
+	y, b, asked := heralds(t)
+	y.refuse(storetest.Delete)
+	const hours = 8
+	for i := range hours * 120 {
+		y.advance(time.Minute / 2)
+		b.e.Tell(digest.Digest{Conflicts: []int64{1, 10, 100}[i%3]})
+		if err := b.do(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := store.ReadHead(t.Context(), y.bucket, "o/p/e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written := asked[storetest.Put]; written < hours*50 || len(head.Digests) > 32 || len(y.bucket.Body(store.HeadKey("o/p/e"))) > 16<<10 {
+		t.Errorf("%d were written; the head has %d bytes and names %d of them", written, len(y.bucket.Body(store.HeadKey("o/p/e"))), len(head.Digests))
+	}
+	if n := asked[storetest.Delete]; n == 0 || n > hours*6*32 {
+		t.Errorf("%d were to be deleted", n)
+	}
+	seen, _, err := fleet.Heads(t.Context(), y.bucket, y.now(), time.Minute, time.Minute)
+	if err != nil || len(seen) != 1 || seen[0].Digest.Conflicts == 0 {
+		t.Errorf("%+v, %v", seen, err)
+	}
+	y.faults = nil
+	y.advance(refusedRests + time.Minute)
+	b.e.Tell(digest.Digest{Conflicts: 500})
+	if err := b.do(false); err != nil {
+		t.Fatal(err)
+	}
+	y.advance(store.Grace + time.Hour)
+	b.e.Tell(digest.Digest{Conflicts: 1000})
+	b.collect()
+	if left := y.digests(); len(left) > 2 { // the last lease's, and the first of this
+		t.Errorf("once it may delete, %d are left", len(left))
+	}
+}
+
+// digests are the keys of those that lie in the bucket.
+func (y *yard) digests() []string {
+	return slices.DeleteFunc(y.bucket.Keys(), func(key string) bool { return !strings.Contains(key, "/digest/") })
+}
+
+// A key that may not write digests asks now and then whether it may; once it may, it does.
+func TestHeraldMayNotWrite(t *testing.T) {
+	y, b, asked := heralds(t)
+	y.refuse(storetest.Put)
+	before := asked[storetest.Put]
+	for i := range 120 {
+		y.advance(time.Minute / 2)
+		b.e.Tell(digest.Digest{Conflicts: []int64{1, 10, 100}[i%3]})
+		if err := b.do(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := asked[storetest.Put] - before; n == 0 || n > 7 {
+		t.Errorf("in an hour it tried %d times", n)
+	}
+	y.faults = nil
+	y.advance(refusedRests + time.Minute)
+	b.e.Tell(digest.Digest{Conflicts: 100})
+	if err := b.do(false); err != nil {
+		t.Fatal(err)
+	}
+	seen, _, err := fleet.Heads(t.Context(), y.bucket, y.now(), time.Minute, time.Minute)
+	if err != nil || len(seen) != 1 || seen[0].Digest.Conflicts != 100 {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+// A store that is out of reach for a moment is told again as soon as the pace allows it.
+func TestHeraldOfAStoreThatIsAway(t *testing.T) {
+	y, b, _ := heralds(t)
+	count := y.faults
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Put && !e.Done && strings.Contains(e.Keys[0], "/digest/") {
+			return &rclone.Error{Op: "put", Key: e.Keys[0], Exit: 1, Class: rclone.Unreachable, Text: "no route"}
+		}
+		return count(e)
+	}
+	y.advance(time.Minute / 2)
+	waits := digest.Digest{Needs: []status.Need{status.NeedAnswer}}
+	b.e.Tell(waits)
+	if err := b.do(false); err != nil {
+		t.Fatal(err)
+	}
+	y.faults = nil
+	y.advance(paceGap)
+	if err := b.do(false); err != nil {
+		t.Fatal(err)
+	}
+	seen, _, err := fleet.Heads(t.Context(), y.bucket, y.now(), time.Minute, time.Minute)
+	if err != nil || len(seen) != 1 || !slices.Contains(seen[0].Digest.Needs, status.NeedAnswer) {
+		t.Errorf("%+v, %v", seen, err)
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,17 +45,44 @@ func (b *box) contents() map[string]bool {
 	return all
 }
 
-// purge removes the workspace from its bucket, which may be cut off. Its containers have ended. It
-// reports whether it went through.
-func (y *yard) purge(cutOff int) (bool, error) {
-	if cutOff > 0 {
-		y.faults = func(storetest.Event) error {
-			if cutOff--; cutOff == 0 {
-				return errors.New("it was cut off")
-			}
-			return nil
-		}
+// mishap is what befalls a purge; nil: nothing.
+type mishap func(storetest.Event) error
+
+// cutOff cuts a purge off at one of its requests; 0: at none.
+func cutOff(at int) mishap {
+	if at == 0 {
+		return nil
 	}
+	return func(storetest.Event) error {
+		if at--; at == 0 {
+			return errors.New("it was cut off")
+		}
+		return nil
+	}
+}
+
+// overtaken is a purge that looks at what there is for longer than its lease lasts: another
+// machine has that meanwhile, and goes on with the workspace.
+func (y *yard) overtaken(by *box) mishap {
+	held := false
+	return func(e storetest.Event) error {
+		switch {
+		case e.Op == storetest.Put && e.Done && slices.Contains(e.Keys, store.HeadKey("o/p/e")):
+			held = true
+		case e.Op == storetest.List && !e.Done && held:
+			y.faults = nil
+			y.advance(6 * time.Minute)
+			by.edit()
+			_ = by.do(false)
+		}
+		return nil
+	}
+}
+
+// purge removes the workspace from its bucket, as far as nothing befalls it. Its containers have
+// ended. It reports whether it went through.
+func (y *yard) purge(befalls mishap) (bool, error) {
+	y.faults = befalls
 	p := store.Purge{
 		Root: y.bucket, Workspace: "o/p/e", Head: history.HeadAt("mem:", "o/p/e"), Prefixes: []store.PurgePrefix{{Replica: "r", Bucket: y.bucket.At("r")}},
 		Self: store.Holder{Host: "h", Place: "rm", Instance: store.NewID()}, Ended: func(store.Holder) bool { return true },
@@ -94,22 +121,20 @@ func (y *yard) purges(steps int) error {
 	a := y.box("a")
 	y.box("b")
 	for range steps {
-		switch y.rnd.IntN(6) {
+		switch y.rnd.IntN(7) {
 		case 0:
-			next := y.boxes[y.rnd.IntN(2)]
-			if next != a {
-				if a.e.writable() && y.rnd.IntN(2) == 0 {
-					_ = a.e.lease.Release(y.t.Context(), nil)
-				}
-				y.advance(2 * time.Minute)
-				a = next
-			}
+			a = y.hop(a)
 		case 1:
 			a.name()
 		case 2:
 			a.restart()
 		case 3, 4:
 			if err := y.removed(a); err != nil {
+				return err
+			}
+		case 5:
+			var err error
+			if a, err = y.overtake(a); err != nil {
 				return err
 			}
 		}
@@ -120,7 +145,7 @@ func (y *yard) purges(steps int) error {
 			return err
 		}
 	}
-	if _, err := y.purge(0); err != nil {
+	if _, err := y.purge(nil); err != nil {
 		return err
 	}
 	if left := y.left(); len(left) > 0 {
@@ -137,7 +162,7 @@ func (y *yard) purges(steps int) error {
 // removed is a purge, and what a box does that begins the workspace again: it keeps all that it has.
 func (y *yard) removed(a *box) error {
 	a.restart()
-	whole, err := y.purge(y.rnd.IntN(3) * y.rnd.IntN(25))
+	whole, err := y.purge(cutOff(y.rnd.IntN(3) * y.rnd.IntN(25)))
 	if err != nil {
 		return err
 	}
@@ -158,24 +183,38 @@ func (y *yard) removed(a *box) error {
 	if !whole && y.rnd.IntN(2) == 0 {
 		y.advance(2 * time.Minute)
 		a.restart()
-		if _, err := y.purge(0); err != nil {
+		if _, err := y.purge(nil); err != nil {
 			return err
 		}
 	}
 	return y.lost()
 }
 
+// overtake is a purge that is overtaken: whoever has the lease then has all that it had, and its
+// head. It gives who goes on: a machine that did not see what that one did is behind.
+func (y *yard) overtake(a *box) (*box, error) {
+	b := y.other(a)
+	a.restart()
+	b.restart()
+	whole, err := y.purge(y.overtaken(b))
+	if err != nil || !b.e.writable() {
+		return a, err // there was no head to take
+	}
+	head, err := store.ReadHead(y.t.Context(), y.bucket, "o/p/e")
+	switch {
+	case whole:
+		return b, errors.New("a purge went through that another machine had overtaken")
+	case err != nil:
+		return b, fmt.Errorf("a purge took the head of who had overtaken it: %w", err)
+	case head.Nonce != b.e.lease.Head().Nonce:
+		return b, errors.New("a purge wrote over the head of who had overtaken it")
+	}
+	return b, y.lost()
+}
+
 // TestPurgeHistories: whatever a purge has left when it was cut off, and whoever begins the
 // workspace again, nothing of a tree is lost, what is committed can be read, and the last purge
 // leaves what is others'.
 func TestPurgeHistories(t *testing.T) {
-	sample.Long(t)
-	t.Parallel()
-	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(sample.Size(3, 40)))
-	t.Logf("%d histories from seed %d", n, first)
-	for seed := first; seed < first+n; seed++ {
-		if err := newYard(t, seed).purges(30); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-	}
+	yards(t, sample.Size(3, 40), func(y *yard) error { return y.purges(30) })
 }

@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/coltec/coltec/internal/fleetcost"
+)
 
 // prices are what a store asks for requests, in dollars.
 type prices struct {
@@ -8,6 +12,7 @@ type prices struct {
 	address string  // where the list is
 	write   float64 // for a million of those that write or list
 	read    float64 // for a million of those that read
+	kept    float64 // for a gigabyte that is kept for a month
 	free    bill    // what of a month costs nothing
 	rate    string  // how many a second it takes
 }
@@ -15,11 +20,11 @@ type prices struct {
 // lists are the list prices as their pages had them in November 2026.
 var lists = []prices{
 	{
-		name: "S3", address: "https://aws.amazon.com/s3/pricing/", write: 5, read: 0.4,
+		name: "S3", address: "https://aws.amazon.com/s3/pricing/", write: 5, read: 0.4, kept: 0.023,
 		rate: "3,500 that write and 5,500 that read, for each prefix that it has split off",
 	},
 	{
-		name: "R2", address: "https://developers.cloudflare.com/r2/pricing/", write: 4.5, read: 0.36, free: bill{1e6, 10e6},
+		name: "R2", address: "https://developers.cloudflare.com/r2/pricing/", write: 4.5, read: 0.36, kept: 0.015, free: bill{1e6, 10e6},
 		rate: "one that writes, for each key",
 	},
 }
@@ -61,13 +66,13 @@ const workdays, restdays = 22, 8
 var shares = map[string]float64{"idle": 2, "developer": 2, "agents": 1}
 
 // monthOf is what a workspace of a kind asks for in a month, up all the time.
-func monthOf(days map[string]day, kind string) bill {
+func monthOf(days map[string]fleetcost.Day, kind string) bill {
 	rest := billOf(days["idle"].Work).plus(billOf(days["idle"].Rest))
 	return billOf(days[kind].Work).plus(billOf(days[kind].Rest)).times(workdays).plus(rest.times(restdays))
 }
 
 // fleetMonth is that of so many workspaces, in the shares of the simulation.
-func fleetMonth(days map[string]day, workspaces int) (all bill) {
+func fleetMonth(days map[string]fleetcost.Day, workspaces int) (all bill) {
 	for kind, share := range shares {
 		all = all.plus(monthOf(days, kind).times(share / 5 * float64(workspaces)))
 	}

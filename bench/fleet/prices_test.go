@@ -2,7 +2,10 @@ package main
 
 import (
 	"math"
+	"strings"
 	"testing"
+
+	"github.com/coltec/coltec/internal/fleetcost"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
@@ -35,7 +38,7 @@ func TestMonth(t *testing.T) {
 
 // A fleet is made of its shares, and grows with its workspaces.
 func TestFleetMonth(t *testing.T) {
-	days := map[string]day{
+	days := map[string]fleetcost.Day{
 		"idle":      {Work: map[string]int{"put head": 480}, Rest: map[string]int{"put head": 960}},
 		"developer": {Work: map[string]int{"put head": 1480}, Rest: map[string]int{"put head": 960}},
 		"agents":    {Work: map[string]int{"put head": 9480}, Rest: map[string]int{"put head": 960}},
@@ -47,5 +50,22 @@ func TestFleetMonth(t *testing.T) {
 	}
 	if got := fleetMonth(days, 1000).writes; !near(got, 200*want) {
 		t.Errorf("a thousand: %v, want %v", got, 200*want)
+	}
+}
+
+// Each renewal leaves a version of the head, and a day of rest is that of an idle one.
+func TestVersions(t *testing.T) {
+	p := page{simulated: fleetcost.Figures{Workloads: map[string]fleetcost.Day{
+		"idle":   {Work: map[string]int{"put head": 480}, Rest: map[string]int{"put head": 960, "put digest": 1}},
+		"agents": {Work: map[string]int{"put head": 2480, "put digest": 30, "delete digest": 29}, Rest: map[string]int{"put head": 960}},
+	}}}
+	text := p.versions()
+	for _, want := range []string{
+		"| idle: up, and nobody does anything | 43,200 | 0.35 | 0.01 $ | 30 | 0 |",
+		"| four agents at work | 87,200 | 0.71 | 0.02 $ | 668 | 638 |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
 	}
 }

@@ -89,11 +89,7 @@ func (p lister) shower(c *cli.Context) func([]fleet.Row, []string) error {
 		return func(rows []fleet.Row, notes []string) error { return lines(chosen(c, rows), notes) }
 	}
 	text := func(rows []fleet.Row, notes []string) string {
-		table := rowsText(rows, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out))
-		for _, note := range notes {
-			table += cmdline.OneLine(note) + "\n"
-		}
-		return table
+		return watchText(rows, notes, time.Now(), p.env("HOME"), cmdline.WidthFor(c, p.raw.out))
 	}
 	if cmdline.Moves(p.raw.out, p.environ) {
 		first := true
@@ -122,6 +118,16 @@ func (p lister) shower(c *cli.Context) func([]fleet.Row, []string) error {
 		_, err := io.WriteString(p.out, table)
 		return err
 	}
+}
+
+// watchText is the table with what is to be said below it. What others wrote is text in it: it is
+// drawn between codes that a terminal acts on.
+func watchText(rows []fleet.Row, notes []string, now time.Time, home string, width int) string {
+	table := cmdline.Plain(rowsText(rows, now, home, width))
+	for _, note := range notes {
+		table += cmdline.OneLine(note) + "\n"
+	}
+	return table
 }
 
 func (p lister) printRows(c *cli.Context, rows []fleet.Row) error {
@@ -174,7 +180,7 @@ func rowsText(rows []fleet.Row, now time.Time, home string, width int) string {
 			}
 		}
 		t = append(t, []string{
-			r.Workspace, cmp.Or(string(r.Needs), "-"), r.State, cmp.Or(r.Where, "-"), atHome(r.Folder, home), ago(r.Since), ago(r.LastSeen), lag,
+			r.Workspace, cmp.Or(string(r.Needs), "-"), stateText(r), cmp.Or(r.Where, "-"), atHome(r.Folder, home), ago(r.Since), ago(r.LastSeen), lag,
 			agentsText(r), onlyText(r), checkpointText(r, now), costText(r), attention,
 		})
 	}
@@ -192,6 +198,14 @@ func spoken(t cmdline.Table) cmdline.Table {
 		}
 	}
 	return t
+}
+
+// stateText is the state, where it is not the very word of what is needed: one is enough.
+func stateText(r fleet.Row) string {
+	if r.State == string(r.Needs) {
+		return "-"
+	}
+	return r.State
 }
 
 // agentsText is what agents do: "claude waits for you, codex working".

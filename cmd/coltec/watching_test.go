@@ -45,6 +45,37 @@ func TestLsWatchAtATerminal(t *testing.T) {
 	}
 }
 
+// What somebody wrote into a bucket is text on a terminal that is drawn anew: no code of it acts,
+// in whatever a row has.
+func TestLsWatchShowsText(t *testing.T) {
+	const evil = "x\x1b]0;owned\x07\x1b[2J\u202e\r"
+	now := time.Now()
+	row := fleet.Row{
+		Workspace: evil, Needs: status.Need(evil), State: evil, Where: evil, Folder: evil, Container: evil, Since: &now, LastSeen: &now,
+		Attention: []string{evil}, Agents: []status.Agent{{Name: evil, State: status.AgentWaits}}, Checkpoint: &fleet.Checkpoint{Name: evil, Made: now},
+	}
+	for _, width := range []int{0, 20, 80, 200} {
+		text := watchText([]fleet.Row{row}, []string{evil}, now, "", width)
+		if strings.ContainsAny(text, "\x1b\x07\r\u202e") {
+			t.Errorf("%d wide: %q", width, text)
+		}
+	}
+}
+
+// A word that says the same as the state stands in the table once.
+func TestLsSaysAWordOnce(t *testing.T) {
+	now := time.Now()
+	for _, state := range []string{fleet.Silent, fleet.Unreadable, fleet.Lost} {
+		text := rowsText([]fleet.Row{{Workspace: "w", Needs: status.Need(state), State: state}}, now, "", 0)
+		if strings.Count(text, state) != 1 {
+			t.Errorf("%s:\n%s", state, text)
+		}
+	}
+	if text := rowsText([]fleet.Row{{Workspace: "w", Needs: status.NeedAnswer, State: "running"}}, now, "", 0); !strings.Contains(text, "asks") || !strings.Contains(text, "running") {
+		t.Error(text)
+	}
+}
+
 // Each change is a line of JSON, and what does not change is none; an interrupt ends it.
 func TestLsWatchInJSON(t *testing.T) {
 	sample.Long(t)

@@ -2,6 +2,7 @@ package pastpage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,18 +82,17 @@ func (p Page) showConflict(k control.Conflict) {
 
 func (p Page) listConflicts(c *cli.Context) error {
 	list, err := asked(p, c, control.History.Conflicts, control.ConflictsRequest{Replica: c.String("replica")})
-	if err != nil {
+	switch {
+	case err != nil && len(list) == 0:
 		return err
-	}
-	if c.Bool("json") {
-		return cmdline.PrintJSON(p.Raw, list)
-	}
-	if len(list) == 0 {
+	case c.Bool("json"):
+		return errors.Join(err, cmdline.PrintJSON(p.Raw, list))
+	case len(list) == 0:
 		p.Say("no conflicts")
 		return nil
 	}
-	_, err = fmt.Fprint(p.Out, tableOf(list).Fit(cmdline.WidthFor(c, p.Raw), "ID"))
-	return err
+	_, failed := fmt.Fprint(p.Out, tableOf(list).Fit(cmdline.WidthFor(c, p.Raw), "ID"))
+	return errors.Join(err, failed) // of replicas that could not be looked at
 }
 
 // tableOf is the list of conflicts; what is of agents has a column where there is any.

@@ -2,15 +2,19 @@ package pastpage
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
-	"golang.org/x/sys/unix"
 )
 
 // A diff in a file had question marks in the place of carriage returns and colours, so that
@@ -28,6 +32,45 @@ func TestShowConflict(t *testing.T) {
 	n, err := pty.Read(b)
 	if got := string(b[:n]); err != nil || !strings.Contains(got, "+?[2Jtwo?[0m??") {
 		t.Errorf("a terminal gets %q, %v", got, err)
+	}
+}
+
+// lists is a History with conflicts, and an error of what could not be looked at.
+type lists struct {
+	control.History
+	list []control.Conflict
+	err  error
+}
+
+func (l lists) Conflicts(context.Context, control.ConflictsRequest, func(string)) ([]control.Conflict, error) {
+	return l.list, l.err
+}
+
+// What could be looked at is shown, and what could not is the error: no list is taken for all.
+func TestListsInPart(t *testing.T) {
+	broken := errors.New("replica home: cannot read")
+	one := []control.Conflict{{Replica: "code", ID: "the-id", Path: "f", Here: true}}
+	for _, tt := range []struct {
+		lists
+		args []string
+		want string // in what is printed; "": nothing is
+	}{
+		{lists{list: one}, nil, "the-id"},
+		{lists{list: one, err: broken}, nil, "the-id"},
+		{lists{list: one, err: broken}, []string{"--json"}, `"id": "the-id"`},
+		{lists{err: broken}, nil, ""},
+		{lists{err: broken}, []string{"--json"}, ""},
+		{lists{list: []control.Conflict{}}, []string{"--json"}, "[]"},
+	} {
+		var out bytes.Buffer
+		p := page(&out)
+		p.Say = func(string, ...any) {}
+		p.Past = func(*cli.Context) (control.History, func(), error) { return tt.lists, func() {}, nil }
+		app := &cli.App{Commands: []*cli.Command{p.Conflicts()}, Writer: io.Discard, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
+		err := app.Run(append([]string{"x", "conflicts"}, tt.args...))
+		if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) || !strings.Contains(out.String(), tt.want) || tt.want == "" && out.Len() > 0 {
+			t.Errorf("%+v %q: %q, %v", tt.lists, tt.args, out.String(), err)
+		}
 	}
 }
 

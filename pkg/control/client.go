@@ -74,6 +74,9 @@ func (c *Client) ask(ctx context.Context, verb string, req, answer any, say func
 		case err != nil:
 			return c.cut(ctx)
 		case l.Error != nil:
+			if answer != nil && l.Answer != nil {
+				_ = json.Unmarshal(l.Answer, answer) // as far as it came: the error is the news
+			}
 			return l.Error.err()
 		case l.Done && answer != nil:
 			if err := json.Unmarshal(l.Answer, answer); err != nil {

@@ -58,10 +58,11 @@ type Error struct {
 
 // line is one line of an answer that takes its time: any number of say, then
 // one done or error. A stream that ends without either was cut off.
+// An error has the answer beside it where that is a list, as far as it came.
 type line struct {
 	Say    string          `json:"say,omitempty"`
 	Done   bool            `json:"done,omitempty"`
-	Answer json.RawMessage `json:"answer,omitempty"` // with done, where there is something to tell
+	Answer json.RawMessage `json:"answer,omitempty"` // with done or error, where there is something to tell
 	Error  *Error          `json:"error,omitempty"`
 }
 

@@ -65,7 +65,11 @@ func (p *past) Garbage(_ context.Context, req GarbageRequest, say func(string)) 
 	return at(p, req, say, []Garbage{{Replica: "w", Kept: 1, Dropped: 2, Needed: Amount{3, 4}, Condemned: Amount{5, 6}, Deletable: &noon, Garbage: Amount{7, 8}}})
 }
 func (p *past) Conflicts(_ context.Context, req ConflictsRequest, say func(string)) ([]Conflict, error) {
-	return at(p, req, say, []Conflict{conflict})
+	list, err := at(p, req, say, []Conflict{conflict})
+	if req.Replica == "broken" {
+		err = hint.Wrap(errors.New("replica broken: cannot read the conflicts"), "look at it")
+	}
+	return list, err
 }
 func (p *past) Conflict(_ context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
 	return at(p, req, say, compared)
@@ -205,5 +209,18 @@ func TestQuestionIsRefused(t *testing.T) {
 	_, err := c.Restore(t.Context(), RestoreRequest{}, nil)
 	if err == nil || err.Error() != "cannot restore" || !slices.Equal(hint.Of(err), []string{"say when"}) {
 		t.Errorf("%v, %v", err, hint.Of(err))
+	}
+}
+
+// A list that could be told in part comes with the error of the rest; an error alone comes alone.
+func TestListAsFarAsItCame(t *testing.T) {
+	c, _, _ := serve(t, &fake{History: &past{}})
+	list, err := c.Conflicts(t.Context(), ConflictsRequest{Replica: "broken"}, nil)
+	if err == nil || len(hint.Of(err)) != 1 || len(list) != 1 || list[0] != conflict {
+		t.Errorf("%+v, %v", list, err)
+	}
+	placed, err := c.Restore(t.Context(), RestoreRequest{}, nil)
+	if err == nil || placed != nil {
+		t.Errorf("%+v, %v", placed, err)
 	}
 }

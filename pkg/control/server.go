@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -199,15 +200,23 @@ func answering[T any](s *Server, call func(context.Context, T, func(string)) (an
 		last := line{Done: true}
 		if err := s.safely(r, func() error {
 			answer, err := call(r.Context(), req, func(text string) { _ = out.send(line{Say: text}) })
-			if err == nil && answer != nil {
-				last.Answer, err = json.Marshal(answer)
+			if answer != nil && (err == nil || listed(answer)) {
+				var failed error
+				last.Answer, failed = json.Marshal(answer)
+				err = errors.Join(err, failed)
 			}
 			return err
 		}); err != nil {
-			last = line{Error: toWire(err)}
+			last.Done, last.Error = false, toWire(err)
 		}
 		_ = out.send(last) // a client that went away needs no answer
 	}
+}
+
+// listed reports whether an answer is a list that has something.
+func listed(answer any) bool {
+	v := reflect.ValueOf(answer)
+	return v.Kind() == reflect.Slice && v.Len() > 0
 }
 
 // safely makes an error of a panic while the stream can still carry it.

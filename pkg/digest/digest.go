@@ -81,7 +81,7 @@ const (
 func Of(doc status.Document, now time.Time) Digest {
 	d := Digest{Unwell: doc.State == status.Degraded, Needs: doc.Needs(now)}
 	for _, a := range doc.Agents {
-		if a.State == status.AgentNone || len(d.Agents) == AgentsMost {
+		if a.State == status.AgentNone {
 			continue
 		}
 		told := Agent{Name: a.Name, State: a.State}
@@ -131,7 +131,7 @@ func (d Digest) Rounded() Digest {
 	slices.SortFunc(d.Needs, func(a, b status.Need) int { return a.Rank() - b.Rank() })
 	d.Needs = slices.Compact(d.Needs)
 	d.Agents = slices.DeleteFunc(slices.Clone(d.Agents), func(a Agent) bool { return stateCode(a.State) < 0 })
-	d.Agents = d.Agents[:min(len(d.Agents), AgentsMost)]
+	d.Agents = d.pressing(AgentsMost)
 	for i := range d.Agents {
 		d.Agents[i].Name, d.Agents[i].Since = name(d.Agents[i].Name), minute(d.Agents[i].Since)
 	}
@@ -168,17 +168,10 @@ func (d Digest) NeedsMore(than Digest) bool {
 	return slices.ContainsFunc(d.Needs, func(n status.Need) bool { return !slices.Contains(than.Needs, n) })
 }
 
-// After reports whether a digest counts over another one of the same workspace, where at and
-// than are when the store got them: the later epoch, whenever it came, then the later of one
-// epoch. A head that was made anew begins above the epochs of the one before.
-func (d Digest) After(o Digest, at, than time.Time) bool {
-	switch {
-	case d.Epoch != o.Epoch:
-		return d.Epoch > o.Epoch
-	case d.Lineage != o.Lineage || d.Serial == o.Serial:
-		return at.After(than)
-	}
-	return d.Serial > o.Serial
+// SameTenure reports whether two digests are of one holder's time with the lease. On a store that
+// knows no conditions two machines may have one epoch.
+func (d Digest) SameTenure(o Digest) bool {
+	return d.Lineage == o.Lineage && d.Epoch == o.Epoch && d.Host == o.Host && d.Since.Equal(o.Since)
 }
 
 // About rounds a count down to 1, 2 or 5 of a power of ten.

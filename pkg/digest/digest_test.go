@@ -1,7 +1,9 @@
 package digest
 
 import (
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -187,25 +189,94 @@ func FuzzBytes(f *testing.F) {
 	})
 }
 
-// Of several the newest counts: by its epoch, whenever it came, then by its number.
-func TestAfter(t *testing.T) {
-	early, late := time.Unix(100, 0), time.Unix(200, 0)
-	for _, tt := range []struct {
-		a, b    Digest
-		at, was time.Time
-		want    bool
-		why     string
-	}{
-		{Digest{Epoch: 3}, Digest{Epoch: 2, Serial: 9}, early, late, true, "a fenced holder writes late"},
-		{Digest{Epoch: 2, Serial: 9}, Digest{Epoch: 3}, late, early, false, "and does not count"},
-		{Digest{Epoch: 2, Serial: 9}, Digest{Epoch: 2, Serial: 8}, early, early, true, "in the same second"},
-		{Digest{Epoch: 2, Serial: 8}, Digest{Epoch: 2, Serial: 9}, late, early, false, "two are there, and the older came later"},
-		{Digest{Epoch: 2, Serial: 1, Lineage: 1}, Digest{Epoch: 2, Serial: 9, Lineage: 2}, late, early, true, "of another head the later"},
-		{Digest{Epoch: 2, Serial: 9, Lineage: 1}, Digest{Epoch: 2, Serial: 1, Lineage: 2}, early, late, false, "and no earlier one"},
+// named is the name that bytes have as a digest, with their sum.
+func named(b []byte) string {
+	return segments(alphabet.EncodeToString(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))))
+}
+
+// What a later version writes is told from what nobody does: the one has its sum.
+func TestParseOfALaterVersion(t *testing.T) {
+	d := Digest{Epoch: 7, Host: "laptop", Needs: []status.Need{status.NeedAnswer}}.Rounded()
+	now := d.bytes()
+	now = now[:len(now)-sumSize]
+	needs := func(mask uint64) []byte { // those are behind version, flags, lineage, five numbers of a byte, and a byte
+		return binary.AppendUvarint(slices.Clone(now[:12]), mask)
+	}
+	if got, err := Parse(named(slices.Concat(needs(1), now[13:]))); err != nil || !got.Same(d) {
+		t.Fatalf("the test does not know where needs are: %+v, %v", got, err)
+	}
+	for why, b := range map[string][]byte{
+		"another format":      slices.Concat([]byte{2}, now[1:]),
+		"only a format":       {9},
+		"one field more":      append(slices.Clone(now), 1),
+		"one field less":      now[:len(now)-1],
+		"a state of a lease":  slices.Concat([]byte{version, 3 << 1}, now[2:]),
+		"a need that is new":  slices.Concat(needs(1<<len(status.AllNeeds())), now[13:]),
+		"a need of far later": slices.Concat(needs(1<<62), now[13:]),
 	} {
-		if got := tt.a.After(tt.b, tt.at, tt.was); got != tt.want {
-			t.Errorf("%s: %v", tt.why, got)
+		if d, err := Parse(named(b)); !errors.Is(err, ErrLater) {
+			t.Errorf("%s: %+v, %v", why, d, err)
 		}
+	}
+	for _, name := range []string{named(nil), named(now)[1:] + "0"} {
+		if d, err := Parse(name); !errors.Is(err, ErrNone) {
+			t.Errorf("%q: %+v, %v", name, d, err)
+		}
+	}
+}
+
+// Small letters are made of those capitals alone that a digest may have.
+func TestParseOfOtherCapitals(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(5, 6))
+	seen := false
+	for range 50 {
+		name, err := random(rnd).Name(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kelvin := strings.Replace(name, "k", "\u212a", 1); kelvin != name {
+			seen = true
+			if d, err := Parse(kelvin); !errors.Is(err, ErrNone) {
+				t.Fatalf("%q is %+v, %v", kelvin, d, err)
+			}
+		}
+	}
+	if !seen {
+		t.Error("no name has a k")
+	}
+}
+
+// Of more agents than a digest has room for, those are in it that somebody is needed for.
+func TestOfManyAgents(t *testing.T) {
+	var doc status.Document
+	for i := range 3 * AgentsMost {
+		state := status.AgentWorking
+		if i == 2*AgentsMost {
+			state = status.AgentWaits
+		}
+		doc.Agents = append(doc.Agents, status.Agent{Name: string(rune('a' + i)), State: state})
+	}
+	d := Of(doc, time.Now())
+	if len(d.Agents) != AgentsMost || d.Agents[0].State != status.AgentWaits || !slices.Contains(d.Needs, status.NeedAnswer) {
+		t.Errorf("%+v", d)
+	}
+}
+
+// One holder's time with the lease is not another's, whatever they share.
+func TestSameTenure(t *testing.T) {
+	a := Digest{Lineage: 1, Epoch: 7, Host: "laptop", Since: epoch.Add(time.Hour)}
+	for why, change := range map[string]func(*Digest){
+		"lineage": func(d *Digest) { d.Lineage++ }, "epoch": func(d *Digest) { d.Epoch++ },
+		"host": func(d *Digest) { d.Host = "desktop" }, "since": func(d *Digest) { d.Since = epoch },
+	} {
+		b := a
+		if change(&b); a.SameTenure(b) {
+			t.Errorf("another %s is the same", why)
+		}
+	}
+	b := a
+	if b.Serial, b.Lease, b.Needs = 9, Released, []status.Need{status.NeedAnswer}; !a.SameTenure(b) {
+		t.Error("what it says later is another's")
 	}
 }
 

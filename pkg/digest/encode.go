@@ -94,14 +94,17 @@ func (d Digest) Name(before int) (string, error) {
 	return "", errRoom
 }
 
-// pressing are n agents, those before others that need somebody.
+// pressing are n agents at most: where there are more, those before others that need somebody.
 func (d Digest) pressing(n int) []Agent {
+	if len(d.Agents) <= n {
+		return d.Agents
+	}
 	list := slices.Clone(d.Agents)
 	rank := func(a Agent) int {
 		return slices.Index([]status.AgentState{status.AgentWaits, status.AgentFailed, status.AgentWorking, status.AgentDone}, a.State)
 	}
 	slices.SortStableFunc(list, func(a, b Agent) int { return rank(a) - rank(b) })
-	return list[:min(n, len(list))]
+	return list[:n]
 }
 
 func segments(text string) string {
@@ -153,8 +156,16 @@ func (d Digest) bytes() []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
-// ErrNone says that a name is no digest that this version can read.
-var ErrNone = errors.New("it is no digest")
+// Errors of a name.
+var (
+	// ErrNone says that a name is no digest.
+	ErrNone = errors.New("it is no digest")
+	// ErrLater says that a digest is none that this version can read: a later one wrote it.
+	ErrLater = errors.New("it is a digest of a later version")
+)
+
+// sumSize is how many bytes the sum has, at the end of the digests of each version.
+const sumSize = 4
 
 // IsName reports whether a name may be one of a digest of any version: letters, digits and
 // slashes in their places.
@@ -167,25 +178,40 @@ func IsName(name string) bool {
 	return len(name) <= KeyMost
 }
 
-// Parse reads the name of a digest. What [Digest.Name] does not write is [ErrNone].
+// lower makes capitals small. A letter that is none of a digest's stays one: strings.ToLower
+// makes a k of the Kelvin sign.
+func lower(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'V' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, name)
+}
+
+// Parse reads the name of a digest. What no version writes is [ErrNone], and what has its sum and
+// says something that this one does not know [ErrLater].
 func Parse(name string) (Digest, error) {
-	name = strings.ToLower(name)
+	name = lower(name)
 	if !IsName(name) {
 		return Digest{}, ErrNone
 	}
 	text := strings.ReplaceAll(name, "/", "")
 	b, err := alphabet.DecodeString(text)
-	if err != nil || len(b) < 10 || b[0] != version || alphabet.EncodeToString(b) != text {
+	if err != nil || len(b) <= sumSize || alphabet.EncodeToString(b) != text {
 		return Digest{}, ErrNone
 	}
-	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	if crc32.ChecksumIEEE(body) != sum {
+	body, sum := b[:len(b)-sumSize], binary.BigEndian.Uint32(b[len(b)-sumSize:])
+	switch {
+	case crc32.ChecksumIEEE(body) != sum:
 		return Digest{}, ErrNone
+	case body[0] != version:
+		return Digest{}, fmt.Errorf("%w: of format %d", ErrLater, body[0])
 	}
 	r := reader{b: body[1:]}
 	d := r.digest()
 	if r.bad || len(r.b) > 0 {
-		return Digest{}, fmt.Errorf("%w: what it says makes no sense", ErrNone)
+		return Digest{}, fmt.Errorf("%w: what it says makes no sense", ErrLater)
 	}
 	return d, nil
 }

@@ -2,9 +2,12 @@ package fleet
 
 import (
 	"context"
+	"encoding/base32"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,6 +81,11 @@ func TestWhichDigestCounts(t *testing.T) {
 	older := held(name, "desktop", 6)
 	other := held(name, "desktop", 7)
 	other.Lineage = "another"
+	again := held(name, "desktop", 1) // after a purge
+	again.Lineage = "another"
+	twin := held(name, "desktop", 7) // both hold it: the store knows no conditions
+	later := laterKey(t, name)
+	last := func(d *digest.Digest) { d.Serial = 6 }
 	for why, tt := range map[string]struct {
 		digests map[string]time.Time
 		head    time.Duration // its age
@@ -87,15 +95,28 @@ func TestWhichDigestCounts(t *testing.T) {
 		state   string
 		needs   status.Need
 	}{
-		"none":                           {nil, time.Minute, laptop, true, "laptop", Elsewhere, ""},
-		"one":                            {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
-		"two, the older came later":      {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), keyOf(t, laptop, nil): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
-		"one of an older epoch, later":   {map[string]time.Time{keyOf(t, laptop, nil): ago(time.Hour), keyOf(t, older, asks): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, ""},
-		"of another head, the later":     {map[string]time.Time{keyOf(t, other, asks): ago(time.Second), keyOf(t, laptop, nil): ago(time.Hour)}, time.Minute, laptop, false, "desktop", Elsewhere, status.NeedAnswer},
-		"rubbish":                        {map[string]time.Time{store.DigestKey(name, "x"): now, store.DigestKey(name, "v0v0/v0"): now, store.DigestKey(name, "a") + "/b\x1b": now}, time.Minute, laptop, true, "laptop", Elsewhere, ""},
-		"rubbish beside one":             {map[string]time.Time{store.DigestKey(name, "v0v0"): now, keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
-		"given back, and nobody said it": {map[string]time.Time{keyOf(t, laptop, asks): ago(3 * time.Hour)}, 2 * time.Hour, released, true, "", Free, ""},
-		"given back":                     {map[string]time.Time{keyOf(t, released, func(d *digest.Digest) { d.Serial = 6 }): ago(time.Hour), keyOf(t, laptop, asks): ago(2 * time.Hour)}, time.Hour + time.Second, released, false, "", Free, ""},
+		"none":                         {nil, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"one":                          {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"two, the older came later":    {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), keyOf(t, laptop, nil): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"one of an older epoch, later": {map[string]time.Time{keyOf(t, laptop, nil): ago(time.Hour), keyOf(t, older, asks): ago(time.Second)}, time.Minute, laptop, false, "laptop", Elsewhere, ""},
+		"of another head, the later":   {map[string]time.Time{keyOf(t, other, asks): ago(time.Second), keyOf(t, laptop, nil): ago(time.Hour)}, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"begun again after a purge that was cut off":         {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), keyOf(t, again, nil): ago(time.Minute)}, time.Minute, again, true, "desktop", Elsewhere, ""},
+		"the same, and somebody is asked there":              {map[string]time.Time{keyOf(t, laptop, nil): ago(time.Hour), keyOf(t, again, asks): ago(time.Minute)}, time.Minute, again, true, "desktop", Elsewhere, status.NeedAnswer},
+		"two machines of one epoch":                          {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Minute), keyOf(t, twin, nil): ago(time.Minute)}, time.Minute, twin, true, "desktop", Elsewhere, ""},
+		"two machines of one epoch, the other head":          {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Minute), keyOf(t, twin, nil): ago(time.Minute)}, time.Minute, laptop, true, "laptop", Elsewhere, status.NeedAnswer},
+		"a later version's, since":                           {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), later: ago(time.Minute)}, time.Minute, held(name, "new", 8), true, "new", Elsewhere, ""},
+		"a later version's, before":                          {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour), later: ago(2 * time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"a later version's alone":                            {map[string]time.Time{later: ago(time.Minute)}, time.Minute, held(name, "new", 8), true, "new", Elsewhere, ""},
+		"a store without times, given back":                  {map[string]time.Time{keyOf(t, released, last): {}}, never, held(name, "old", 8), true, "old", Elsewhere, ""},
+		"a store without times":                              {map[string]time.Time{keyOf(t, laptop, asks): {}}, never, laptop, true, "laptop", Elsewhere, status.NeedAnswer},
+		"a head without a time, given back":                  {map[string]time.Time{keyOf(t, released, last): ago(time.Minute)}, never, held(name, "old", 8), true, "old", Elsewhere, ""},
+		"a digest without a time, given back":                {map[string]time.Time{keyOf(t, released, last): {}}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
+		"asleep for days":                                    {map[string]time.Time{keyOf(t, laptop, asks): ago(73 * time.Hour)}, 72 * time.Hour, laptop, true, "laptop", Lost, ""},
+		"awake again, and nothing said yet":                  {map[string]time.Time{keyOf(t, laptop, asks): ago(73 * time.Hour)}, time.Second, held(name, "laptop", 8), true, "laptop", Elsewhere, ""},
+		"rubbish":                                            {map[string]time.Time{store.DigestKey(name, "x"): now, store.DigestKey(name, "v0v0/v0"): now, store.DigestKey(name, "a") + "/b\x1b": now}, time.Minute, laptop, true, "laptop", Elsewhere, ""},
+		"rubbish beside one":                                 {map[string]time.Time{store.DigestKey(name, "v0v0"): now, keyOf(t, laptop, asks): ago(time.Hour)}, time.Minute, laptop, false, "laptop", Elsewhere, status.NeedAnswer},
+		"given back, and nobody said it":                     {map[string]time.Time{keyOf(t, laptop, asks): ago(3 * time.Hour)}, 2 * time.Hour, released, true, "", Free, ""},
+		"given back":                                         {map[string]time.Time{keyOf(t, released, func(d *digest.Digest) { d.Serial = 6 }): ago(time.Hour), keyOf(t, laptop, asks): ago(2 * time.Hour)}, time.Hour + time.Second, released, false, "", Free, ""},
 		"given back, and taken by a version without digests": {map[string]time.Time{keyOf(t, released, nil): ago(time.Hour)}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"taken by such a version a day ago":                  {map[string]time.Time{keyOf(t, laptop, asks): ago(30 * time.Hour)}, time.Minute, held(name, "old", 8), true, "old", Elsewhere, ""},
 		"not seen for longer than the lease":                 {map[string]time.Time{keyOf(t, laptop, asks): ago(time.Hour)}, 4 * time.Minute, laptop, true, "laptop", Lost, ""},
@@ -103,7 +124,10 @@ func TestWhichDigestCounts(t *testing.T) {
 			4 * time.Minute, laptop, true, "laptop", Lost, status.NeedLost},
 	} {
 		t.Run(why, func(t *testing.T) {
-			b := &bucket{objects: map[string]time.Time{store.HeadKey(name): ago(tt.head)}, heads: map[string]store.Head{store.HeadKey(name): tt.is}}
+			b := &bucket{objects: map[string]time.Time{store.HeadKey(name): {}}, heads: map[string]store.Head{store.HeadKey(name): tt.is}}
+			if tt.head != never {
+				b.objects[store.HeadKey(name)] = ago(tt.head)
+			}
 			for key, at := range tt.digests {
 				b.objects[key] = at
 			}
@@ -117,6 +141,21 @@ func TestWhichDigestCounts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// never is the age of what a store tells no time of.
+const never = time.Duration(-1)
+
+// laterKey is the key of a digest that a later version wrote: this one's, in another format.
+func laterKey(t *testing.T, workspace string) string {
+	t.Helper()
+	alphabet := base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
+	body := []byte{2, 1, 2, 3}
+	name := alphabet.EncodeToString(binary.BigEndian.AppendUint32(body, crc32.ChecksumIEEE(body)))
+	if _, err := digest.Parse(name); !errors.Is(err, digest.ErrLater) {
+		t.Fatalf("%s is %v", name, err)
+	}
+	return store.DigestKey(workspace, name)
 }
 
 // A digest without a head is of no workspace: one that was removed.
@@ -256,11 +295,16 @@ func fill(t *testing.T, s *s3test.Server, name string, now time.Time) {
 		d.Agents = []digest.Agent{{Name: "claude", State: status.AgentWaits, Since: now}, {Name: "codex", State: status.AgentWorking, Since: now}}
 		d.Needs, d.Checkpoint, d.CheckpointAt = []status.Need{status.NeedAnswer}, "before-the-move", now
 	})
-	for key, text := range map[string]string{store.HeadKey(name): string(body), key: store.DigestBody} {
-		file := filepath.Join(s.Dir, s.Bucket, filepath.FromSlash(key))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
+	put(t, s, store.HeadKey(name), string(body))
+	put(t, s, key, store.DigestBody)
+}
+
+// put writes an object behind a store's back.
+func put(t *testing.T, s *s3test.Server, key, text string) {
+	t.Helper()
+	file := filepath.Join(s.Dir, s.Bucket, filepath.FromSlash(key))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+		t.Fatal(err)
 	}
 }
 

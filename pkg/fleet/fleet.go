@@ -28,13 +28,13 @@ type Local struct {
 
 // State of a workspace, as a row shows it: coltecd's own, or one of these.
 const (
-	Down       = "down"       // here, and its container does not run
-	New        = "new"        // here, and never had a container that wrote a status
-	Silent     = "silent"     // it runs and coltecd has not written for a while
-	Elsewhere  = "elsewhere"  // held on another machine
-	Free       = "free"       // in the bucket, and nobody holds it
-	Lost       = "lost"       // held in the bucket, and not seen for longer than its lease
-	Unreadable = "unreadable" // its head in the bucket makes no sense to this version
+	Down       = "down"                        // here, and its container does not run
+	New        = "new"                         // here, and never had a container that wrote a status
+	Silent     = string(status.NeedSilent)     // it runs and coltecd has not written for a while
+	Elsewhere  = "elsewhere"                   // held on another machine
+	Free       = "free"                        // in the bucket, and nobody holds it
+	Lost       = string(status.NeedLost)       // held in the bucket, and not seen for longer than its lease
+	Unreadable = string(status.NeedUnreadable) // its head in the bucket makes no sense to this version
 )
 
 // Row is one workspace.
@@ -85,7 +85,7 @@ func Rows(local []Local, seen []Seen, now time.Time) []Row {
 		here[l.Workspace] = true
 		row := l.row(now)
 		if s, ok := heads[l.Workspace]; ok {
-			row.join(s, now)
+			row.join(l, s, now)
 		}
 		rows = append(rows, row)
 	}
@@ -153,9 +153,6 @@ func (r *Row) replicas(l Local) {
 	if r.Conflicts > 0 {
 		r.need(status.NeedConflicts)
 	}
-	if l.Running {
-		r.requests = l.Status.Cost().IdlePerMonth
-	}
 }
 
 // merged are parts of two accounts, each reason once.
@@ -191,7 +188,7 @@ func (r *Row) running(l Local, now time.Time) {
 		r.need(status.NeedSilent)
 		r.Attention = append(r.Attention, fmt.Sprintf("coltecd has written no status for %s: see coltec status %s", age.Round(time.Second), hint.Word(l.Folder)))
 	default:
-		r.Agents = doc.Agents
+		r.Agents, r.requests = doc.Agents, doc.Cost().IdlePerMonth
 		r.need(doc.Needs(now)...)
 		r.Attention = slices.Concat(needs(r.Agents, now), r.Attention) // somebody stands still until it is answered
 	}
@@ -210,15 +207,27 @@ func needs(list []status.Agent, now time.Time) (lines []string) {
 	return lines
 }
 
+// quiet reports whether no coltecd here can say who has the lease, and the bucket does: none
+// runs, or it has said nothing since another took the lease.
+func (r *Row) quiet(l Local, s Seen) bool {
+	switch r.State {
+	case Down, New:
+		return true
+	case Silent, string(status.Disabled), string(status.Stopped):
+		return s.Bad == nil && s.Head.State == store.Held && (l.Status == nil || s.Digest.Epoch > l.Status.Lease.Epoch)
+	}
+	return false
+}
+
 // join adds what the bucket knows to a workspace of this host: the newest checkpoint, and of one
-// that is down who holds it, or what another machine could not send.
-func (r *Row) join(s Seen, now time.Time) {
+// whose coltecd says nothing who holds it, or what another machine could not send.
+func (r *Row) join(l Local, s Seen, now time.Time) {
 	there := s.row(now)
 	r.Checkpoint = there.Checkpoint
 	if r.bytes == 0 {
 		r.bytes = there.bytes
 	}
-	if r.State != Down && r.State != New {
+	if !r.quiet(l, s) {
 		return
 	}
 	if s.Bad != nil || s.Head.State == store.Held {

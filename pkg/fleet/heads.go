@@ -35,6 +35,9 @@ const (
 	// headsMost is how many heads are told of, those that were written last: more than that is
 	// no list that a person reads.
 	headsMost = 1000
+	// clockSlack is how far the clocks of this machine and of the store may be apart before times
+	// of the store are told by this machine's: a store says its own in whole seconds.
+	clockSlack = 10 * time.Second
 	// digestsMost is how many workspaces digests are kept of while a bucket is listed. Of others
 	// the head is read.
 	digestsMost = 16 * headsMost
@@ -49,40 +52,38 @@ type listed struct {
 	workspace string
 	at        time.Time // when the head was written, by the store's clock
 	size      int64
-	told      *told // nil: there is none
+	voices    *voices // nil: there are none
 }
 
-// told is a digest and when it was written, by the store's clock.
-type told struct {
-	digest.Digest
-	at time.Time
-}
-
-// speaks reports whether the digest says of the head what a row shows, as of now. One of a lease
-// that was given back is written after its head; one of a lease that has run out says nothing
-// of who may have it since.
-func (h listed) speaks(now time.Time) bool {
+// speaks gives the digest that says of the head what a row shows, as of now; nil: none does. One
+// of a lease that was given back is written after its head; one of a lease that has run out says
+// nothing of who may have it since. Of a store that tells no times none does.
+func (h listed) speaks(now time.Time) *told {
+	t := h.voices.only()
 	switch {
-	case h.told == nil:
-		return false
-	case h.told.Lease != digest.Held:
-		return !h.at.After(h.told.at)
+	case t == nil || h.at.IsZero():
+		return nil
+	case t.Lease != digest.Held && h.at.After(t.at):
+		return nil
+	case t.Lease == digest.Held && (h.at.Sub(t.at) > digestGood || now.Sub(h.at) > t.TTL):
+		return nil
 	}
-	return h.at.Sub(h.told.at) <= digestGood && now.Sub(h.at) <= h.told.TTL
+	return t
 }
 
-// Heads tells of the workspaces of a bucket as of now, by its own clock about: one listing, and,
+// Heads tells of the workspaces of a bucket as of now, by this machine's clock: one listing, and,
 // in one batch, the heads of those beside which no digest says what there is to show. left is how
 // many are not told of, because there are more than anybody has. It is [ErrNoAnswer] when the
 // listing takes longer than answer; read bounds the batch.
 func Heads(ctx context.Context, b Bucket, now time.Time, answer, read time.Duration) (seen []Seen, left int, err error) {
-	found, left, err := list(ctx, b, answer)
+	found, left, err := list(ctx, b, now, answer)
 	if err != nil {
 		return nil, left, err
 	}
 	var unread []listed
 	for _, h := range found {
 		bad := Seen{Head: store.Head{Workspace: h.workspace}, At: h.at}
+		said := h.speaks(now)
 		switch {
 		case !named(h.workspace):
 			bad.Bad = store.Impossible("no workspace has the name %q", h.workspace)
@@ -90,24 +91,28 @@ func Heads(ctx context.Context, b Bucket, now time.Time, answer, read time.Durat
 		case h.size > store.MaxHead:
 			bad.Bad = store.Impossible("a head of %d bytes", h.size)
 			seen = append(seen, bad)
-		case h.speaks(now):
-			seen = append(seen, h.seen())
+		case said != nil:
+			seen = append(seen, h.seen(said.Digest))
 		default:
 			unread = append(unread, h)
 		}
-	}
-	if len(unread) == 0 {
-		return seen, left, nil
 	}
 	more, err := download(ctx, b, unread, read)
 	if err != nil {
 		return nil, left, err
 	}
-	return append(seen, more...), left, nil
+	seen = append(seen, more...)
+	for i := range seen {
+		seen[i].Asked = now
+	}
+	return seen, left, nil
 }
 
 // download reads heads in one batch, at most as long as that may take.
 func download(ctx context.Context, b Bucket, heads []listed, most time.Duration) (seen []Seen, err error) {
+	if len(heads) == 0 {
+		return nil, nil
+	}
 	dir, err := os.MkdirTemp("", "coltec-fleet-*")
 	if err != nil {
 		return nil, err
@@ -133,30 +138,36 @@ func download(ctx context.Context, b Bucket, heads []listed, most time.Duration)
 		if err != nil {
 			seen = append(seen, Seen{Head: store.Head{Workspace: h.workspace}, At: h.at, Bad: err})
 		} else {
-			seen = append(seen, see(head, h.told, h.at))
+			seen = append(seen, see(head, h.voices.of(head.Digest()), h.at))
 		}
 	}
 	return seen, nil
 }
 
 // named reports whether a name may be a workspace's: rclone is asked for no other, and
-// one that it cannot write to a file would end the batch.
+// one that it cannot write to a file would end the batch. Nor is one that means another's place.
 func named(workspace string) bool {
-	return len(workspace) <= 3*255 && utf8.ValidString(workspace) && !strings.ContainsFunc(workspace, func(r rune) bool { return !unicode.IsPrint(r) })
+	return path.Clean("/"+workspace) == "/"+workspace && len(workspace) <= 3*255 && utf8.ValidString(workspace) && !strings.ContainsFunc(workspace, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// list gives the heads that were written last, and how many more there are.
-func list(ctx context.Context, b Bucket, patience time.Duration) (found []listed, more int, err error) {
+// list gives the heads that were written last, and how many more there are. Times are by the
+// clock that now is of.
+func list(ctx context.Context, b Bucket, now time.Time, patience time.Duration) (found []listed, more int, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w within %s", ErrNoAnswer, patience))
 	defer cancel()
 	last := func(a, b listed) int { return b.at.Compare(a.at) }
-	digests := map[string]told{}
-	err = b.ListEach(ctx, fleetPrefix, rclone.ListOptions{ModTime: true}, func(o rclone.Object) error {
-		if workspace, name, is := store.SplitDigestKey(path.Join(fleetPrefix, o.Key)); is {
+	digests, apart, began := map[string]*voices{}, time.Duration(0), time.Now()
+	clock := func(theirs time.Time) {
+		if ours := now.Add(time.Since(began)); ours.Sub(theirs).Abs() > clockSlack {
+			apart = ours.Sub(theirs)
+		}
+	}
+	err = b.ListEach(ctx, fleetPrefix, rclone.ListOptions{ModTime: true, Clock: clock}, func(o rclone.Object) error {
+		if workspace, name, is := store.SplitDigestKey(fleetPrefix + "/" + o.Key); is {
 			keep(digests, workspace, name, o.ModTime)
 		}
-		if path.Base(o.Key) == "head.json" && strings.Count(o.Key, "/") == 3 {
-			if found = append(found, listed{workspace: path.Dir(o.Key), at: o.ModTime, size: o.Size}); len(found) == 2*headsMost {
+		if workspace, is := strings.CutSuffix(o.Key, "/head.json"); is && strings.Count(workspace, "/") == 2 {
+			if found = append(found, listed{workspace: workspace, at: o.ModTime, size: o.Size}); len(found) == 2*headsMost {
 				slices.SortStableFunc(found, last)
 				found, more = found[:headsMost], more+headsMost
 			}
@@ -167,21 +178,26 @@ func list(ctx context.Context, b Bucket, patience time.Duration) (found []listed
 	n := min(len(found), headsMost)
 	found, more = found[:n], more+len(found)-n
 	for i := range found {
-		if d, is := digests[found[i].workspace]; is {
-			found[i].told = &d
+		h := &found[i]
+		if h.voices = digests[h.workspace]; h.voices != nil {
+			h.voices.shift(apart)
+		}
+		if !h.at.IsZero() {
+			h.at = h.at.Add(apart)
 		}
 	}
 	return found, more, err
 }
 
-// keep keeps of a workspace's digests the one that counts.
-func keep(digests map[string]told, workspace, name string, at time.Time) {
-	d, err := digest.Parse(name)
-	if err != nil {
-		return // another version's, or nobody's
+// keep keeps of a workspace's digests those that may count.
+func keep(digests map[string]*voices, workspace, name string, at time.Time) {
+	v := digests[workspace]
+	if v == nil {
+		if len(digests) == digestsMost {
+			return
+		}
+		v = &voices{}
+		digests[workspace] = v
 	}
-	was, is := digests[workspace]
-	if is && d.After(was.Digest, at, was.at) || !is && len(digests) < digestsMost {
-		digests[workspace] = told{d, at}
-	}
+	v.hear(name, at)
 }

@@ -47,16 +47,7 @@ func counted(t *testing.T, s *s3test.Server, endpoint string) (root *rclone.Remo
 // workspace, and a head that a later version wrote hides no other.
 func TestHeads(t *testing.T) {
 	s := s3test.Start(t)
-	put := func(key, text string) {
-		t.Helper()
-		file := filepath.Join(s.Dir, s.Bucket, filepath.FromSlash(key))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := func(key, text string) { t.Helper(); put(t, s, key, text) }
 	for i := range 50 {
 		h := store.Head{Format: 1, Workspace: fmt.Sprintf("acme/widget/dev-%d", i), State: store.Held, TTL: 180, Holder: store.Holder{Host: "laptop"}}
 		b, err := json.Marshal(h)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -11,23 +12,25 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 )
 
-// Seen is a head in the bucket, and when it was last written by the store's clock.
+// Seen is a head in the bucket, and when it was last written: the store's time, told by this
+// machine's clock where that is known to be another.
 type Seen struct {
 	Head   store.Head // of one that cannot be read the name alone; of others what a row shows
 	Digest digest.Digest
 	Left   []string // what machines left behind, in words
 	At     time.Time
-	Bad    error // why it cannot be read
+	Asked  time.Time // when the bucket was asked, by the clock that At is told by; zero: now
+	Bad    error     // why it cannot be read
 }
 
 // leftMost is how many bytes of such words are kept: a thousand heads are held at a time.
 const leftMost = 2 << 10
 
-// see keeps of a head that was read what a row shows. What its holder said beside it counts, if
-// it is of the same lease.
+// see keeps of a head that was read what a row shows, with what its holder said beside it; nil for
+// nothing.
 func see(h *store.Head, said *told, at time.Time) Seen {
 	s := Seen{At: at, Digest: h.Digest(), Head: store.Head{Workspace: h.Workspace, State: h.State, Holder: h.Holder, TTL: h.TTL, Dirty: h.Dirty}}
-	if said != nil && said.Epoch == s.Digest.Epoch && said.Lineage == s.Digest.Lineage {
+	if said != nil {
 		s.Digest = s.Digest.With(said.Digest).Rounded()
 	}
 	for _, b := range h.LeftBehind {
@@ -41,8 +44,7 @@ func see(h *store.Head, said *told, at time.Time) Seen {
 }
 
 // seen is what a digest says of a head.
-func (h listed) seen() Seen {
-	d := h.told.Digest
+func (h listed) seen(d digest.Digest) Seen {
 	s := Seen{At: h.at, Digest: d, Head: store.Head{Workspace: h.workspace, State: store.Held, Holder: store.Holder{Host: d.Host, Since: d.Since}, TTL: d.TTL.Seconds()}}
 	switch d.Lease {
 	case digest.Released:
@@ -51,11 +53,21 @@ func (h listed) seen() Seen {
 		s.Head.State = store.Dirty
 	}
 	for _, l := range d.Left {
-		text := fmt.Sprintf("%s stopped at %s and has what the bucket has not: about %d changes; they are pushed when coltecd runs there again",
-			l.Host, l.At.Format(time.RFC3339), l.Count)
-		s.Left = append(s.Left, text)
+		s.Left = append(s.Left, leftText(l))
 	}
 	return s
+}
+
+// leftText says what a machine left behind, as far as a digest does.
+func leftText(l digest.Left) string {
+	when, what := "", "changes; they are"
+	if !l.At.IsZero() {
+		when = " at " + l.At.Format(time.RFC3339)
+	}
+	if l.Count > 0 {
+		what = fmt.Sprintf("about %d changes; they are", l.Count)
+	}
+	return fmt.Sprintf("%s stopped%s and has what the bucket has not: %s pushed when coltecd runs there again", cmp.Or(l.Host, "a machine"), when, what)
 }
 
 func place(h store.Holder) string {
@@ -84,14 +96,20 @@ func (s Seen) row(now time.Time) Row {
 		if !h.Holder.Since.IsZero() {
 			row.Since = &h.Holder.Since
 		}
-		row.held(s.Digest, now)
-		if ttl := time.Duration(h.TTL * float64(time.Second)); row.LastSeen != nil && now.Sub(s.At) > ttl {
+		// By when the bucket was asked: who cannot ask it again knows no more.
+		if ttl := time.Duration(h.TTL * float64(time.Second)); row.LastSeen != nil && cmp.Or(s.Asked, now).Sub(s.At) > ttl {
 			row.lost(s, now)
+		} else {
+			row.held(s.Digest, now)
 		}
 	case store.Dirty:
 		row.need(status.NeedUnsaved)
-		if len(s.Left) == 0 { // an older coltecd named nothing
-			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %d changes that are not in the bucket", place(h.Holder), h.Dirty))
+		if len(s.Left) == 0 { // an older coltecd named nothing, and not each digest has room for it
+			what := "changes"
+			if h.Dirty > 0 {
+				what = fmt.Sprintf("%d changes", h.Dirty)
+			}
+			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %s that are not in the bucket", cmp.Or(place(h.Holder), "a machine"), what))
 		}
 	}
 	return row
@@ -124,19 +142,27 @@ func (r *Row) held(d digest.Digest, now time.Time) {
 		}
 		r.Agents = append(r.Agents, agent)
 	}
-	if len(r.OnlyHere) > 0 {
-		r.Attention = append(r.Attention, fmt.Sprintf("only on %s: about %s", r.Where, account.FromParts(r.OnlyHere)))
-	}
+	r.onlyThere()
 	if d.Unwell && r.Needs == status.NeedAttention {
-		r.Attention = append(r.Attention, fmt.Sprintf("coltecd on %s says that something needs attention: see coltecd status there", r.Where))
+		r.Attention = append(r.Attention, fmt.Sprintf("coltecd on %s says that something needs attention: see coltecd status there", r.machine()))
 	}
 	r.Attention = append(needs(r.Agents, now), r.Attention...)
+}
+
+// machine is the one of the row, in a sentence.
+func (r *Row) machine() string { return cmp.Or(r.Where, "its machine") }
+
+// onlyThere says what only the machine of the row has.
+func (r *Row) onlyThere() {
+	if len(r.OnlyHere) > 0 {
+		r.Attention = append(r.Attention, fmt.Sprintf("only on %s: about %s", r.machine(), account.FromParts(r.OnlyHere)))
+	}
 }
 
 // lost says of one that was not seen for longer than its lease. Nobody there waits, as far as
 // anybody knows.
 func (r *Row) lost(s Seen, now time.Time) {
-	r.State, r.Agents, r.Needs, r.requests = Lost, nil, "", 0
+	r.State, r.Needs = Lost, ""
 	for _, n := range s.Digest.Needs {
 		if n == status.NeedConflicts || n == status.NeedDeletions || n == status.NeedUnsaved {
 			r.need(n)
@@ -145,5 +171,6 @@ func (r *Row) lost(s Seen, now time.Time) {
 	if len(r.OnlyHere) > 0 {
 		r.need(status.NeedLost)
 	}
-	r.Attention = append(r.Attention, fmt.Sprintf("%s was last seen %s ago: the next machine that wants it takes it", r.Where, now.Sub(s.At).Round(time.Second)))
+	r.onlyThere()
+	r.Attention = append(r.Attention, fmt.Sprintf("%s was last seen %s ago: the next machine that wants it takes it", r.machine(), now.Sub(s.At).Round(time.Second)))
 }

@@ -1,15 +1,25 @@
 package inquiry
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/scope"
+	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
+	"github.com/coltec/coltec/pkg/store/storetest"
 )
 
 // What the engine says and what goes over the socket are two types: no field of the one
@@ -40,6 +50,67 @@ func TestAnswersSayAll(t *testing.T) {
 	}
 	if engineOK, ok := verdict.OK(), toVerdict(verdict).OK(); engineOK != ok {
 		t.Errorf("a verdict is %v to the engine, and %v to a client", engineOK, ok)
+	}
+}
+
+// A replica whose folder is a link to itself hid the conflicts of all others. What is kept aside
+// there is shown and decided about, the broken one is named, and so is one that is no folder.
+func TestConflictsBesideABrokenReplica(t *testing.T) {
+	const stamp = "20300101T000000.000Z-laptop"
+	for why, breaks := range map[string]func(path string) error{
+		"a link to itself": func(path string) error { return os.Symlink(path, path) },
+		"a file":           func(path string) error { return os.WriteFile(path, nil, 0o644) },
+		"links that lead to each other": func(path string) error {
+			return errors.Join(os.Symlink(path+".b", path), os.Symlink(path, path+".b"))
+		},
+		"its own directory is a link to itself": func(path string) error {
+			own := filepath.Join(path, localfs.Dir)
+			return errors.Join(os.Mkdir(path, 0o755), os.Symlink(own, own))
+		},
+	} {
+		t.Run(why, func(t *testing.T) {
+			dir := t.TempDir()
+			var all []scope.Replica
+			for _, name := range []string{"a", "broken", "z"} {
+				x := scope.Replica{Name: name, Path: filepath.Join(dir, name), Layout: "snapshot", Filter: &filter.Filter{}}
+				kept := filepath.Join(x.Path, localfs.Dir, "conflicts", stamp, "f-"+name)
+				err := breaks(x.Path)
+				if name != "broken" {
+					err = errors.Join(os.RemoveAll(x.Path), os.RemoveAll(x.Path+".b"), os.MkdirAll(filepath.Dir(kept), 0o755), os.WriteFile(kept, []byte("mine"), 0o644))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, x)
+			}
+			bucket := storetest.New()
+			r, err := history.NewReader(history.Options{
+				Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Replicas: all,
+				Connect: func(_ context.Context, at scope.Target) (scope.Remote, error) { return bucket.At(at.Replica), nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			q := Query{Reader: r, Replicas: all, Alone: AtOnce, Say: func(text string) { t.Errorf("it said %q", text) }}
+			list, err := q.conflicts(t.Context())
+			var ids []string
+			for _, k := range list {
+				ids = append(ids, k.Replica+" "+k.ID)
+			}
+			if diff := cmp.Diff([]string{"a " + stamp + "/f-a", "z " + stamp + "/f-z"}, ids); diff != "" {
+				t.Error(diff)
+			}
+			if err == nil || !strings.Contains(err.Error(), "replica broken: ") || strings.Contains(err.Error(), "replica z") || strings.Count(err.Error(), "replica broken") > 1 {
+				t.Errorf("it is said: %v", err)
+			}
+			if _, err := q.conflict(t.Context(), control.AskDrop, stamp+"/f-z"); err != nil {
+				t.Errorf("another replica's cannot be dropped: %v", err)
+			}
+			if _, err := q.conflict(t.Context(), control.AskDrop, stamp+"/f-none"); err == nil {
+				t.Error("what is not there was dropped")
+			}
+		})
 	}
 }
 

@@ -207,28 +207,32 @@ func (r Query) kept(x scope.Replica) ([]gitstate.KeptRef, error) {
 	return gitstate.Kept(repositories.Shadows(x.Path))
 }
 
+// conflicts are those of all replicas. One that cannot be looked at is the error, and hides no
+// other.
 func (r Query) conflicts(ctx context.Context) ([]control.Conflict, error) {
 	out := []control.Conflict{}
+	var failed []error
 	for _, x := range r.Replicas {
 		list, err := r.Conflicts(ctx, r.here(x))
-		switch {
-		case err != nil && r.Alone == nil:
-			return nil, err
-		case err != nil:
-			r.Say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
-		}
 		for _, k := range list {
 			out = append(out, r.answerOf(x, k))
 		}
-		refs, err := r.kept(x)
-		if err != nil {
-			return nil, err
+		if err != nil && r.Alone != nil && !errors.Is(err, replica.ErrConflicts) {
+			r.Say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
+			err = nil
 		}
-		for _, k := range refs {
-			out = append(out, refAnswer(x, k))
+		if err == nil { // one reason is enough
+			var refs []gitstate.KeptRef
+			refs, err = r.kept(x)
+			for _, k := range refs {
+				out = append(out, refAnswer(x, k))
+			}
+		}
+		if err != nil {
+			failed = append(failed, fmt.Errorf("replica %s: %w", x.Name, err))
 		}
 	}
-	return out, nil
+	return out, errors.Join(failed...)
 }
 
 // refAnswer says of a ref that keeps what lost its name, in a repository, how to
@@ -240,12 +244,14 @@ func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
 	}
 }
 
-// keptRef answers for a ref that keeps something; ok is false when name is none.
+// keptRef answers for a ref that keeps something; ok is false when name is none that could be
+// looked at.
 func (r Query) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
+	var failed []error
 	for _, x := range r.Replicas {
 		refs, err := r.kept(x)
 		if err != nil {
-			return answer, false, err
+			failed = append(failed, fmt.Errorf("replica %s: %w", x.Name, err))
 		}
 		for _, k := range refs {
 			if k.Ref != name {
@@ -263,19 +269,20 @@ func (r Query) keptRef(ctx context.Context, ask control.Ask, name string) (answe
 			return answer, true, err
 		}
 	}
-	return answer, false, nil
+	return answer, false, errors.Join(failed...)
 }
 
 // conflict shows, takes or drops one version that is kept aside.
 func (r Query) conflict(ctx context.Context, ask control.Ask, name string) (control.Conflict, error) {
-	if answer, ok, err := r.keptRef(ctx, ask, name); ok || err != nil {
-		return answer, err
+	answer, ok, unread := r.keptRef(ctx, ask, name)
+	if ok {
+		return answer, unread
 	}
 	x, k, err := r.findConflict(ctx, name)
 	if err != nil {
-		return control.Conflict{}, err
+		return control.Conflict{}, errors.Join(err, unread)
 	}
-	answer := r.answerOf(x, k)
+	answer = r.answerOf(x, k)
 	if r.Alone == nil && ask != control.AskConflict {
 		return answer, fmt.Errorf("cannot decide about %q: %w", k.ID, errNoTree)
 	}

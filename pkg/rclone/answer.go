@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // What stands between us and the store may answer in its place: a captive portal,
@@ -183,14 +184,15 @@ func (a answer) leads() string {
 // answers is what a run's answers came to. The zero value looks at none.
 type answers struct {
 	op      string
-	tags    []string // the ETags of what the store said is done
-	raw     string   // the last of them as it was written
-	sealed  bool     // one came with the words of SSE-KMS or SSE-C: no ETag is an MD5
-	foreign string   // what was wrong with the first that was no store's
-	region  string   // of the bucket, where a store said that a request was for another
-	copies  int      // of a move, those whose original is not deleted yet
-	begun   bool     // of an upload: a store has answered
-	silent  bool     // and there was a 204, which says nothing of what it holds
+	tags    []string  // the ETags of what the store said is done
+	raw     string    // the last of them as it was written
+	sealed  bool      // one came with the words of SSE-KMS or SSE-C: no ETag is an MD5
+	foreign string    // what was wrong with the first that was no store's
+	region  string    // of the bucket, where a store said that a request was for another
+	copies  int       // of a move, those whose original is not deleted yet
+	begun   bool      // of an upload: a store has answered
+	silent  bool      // and there was a 204, which says nothing of what it holds
+	date    time.Time // when a store answered last, by its clock, in whole seconds; zero: none said it
 }
 
 // take looks at a line of the S3 library's.
@@ -216,6 +218,9 @@ func (s *answers) take(msg string) {
 			s.foreign = why
 		}
 		return
+	}
+	if date, err := http.ParseTime(a.header.Get("Date")); err == nil {
+		s.date = date
 	}
 	if tag := a.tag(); tag != "" && a.status < 300 {
 		s.tags, s.raw = append(s.tags, tag), a.rawTag()

@@ -41,7 +41,7 @@ func (r *Remote) ListEach(ctx context.Context, prefix string, lo ListOptions, f 
 	at := r.At(prefix)
 	var rows int64
 	err := r.rows(ctx, job{
-		op: "list", key: at.root, bulk: true, argv: r.opts.listArgv(at.root, lo),
+		op: "list", key: at.root, bulk: true, argv: r.opts.listArgv(at.root, lo), clock: lo.Clock,
 	}, lo.ModTime, func(o Object) error {
 		rows++
 		return f(o)

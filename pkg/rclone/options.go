@@ -63,6 +63,9 @@ func orDefault[T int | time.Duration](v, def T) T {
 // ListOptions says what a listing is to tell.
 type ListOptions struct {
 	ModTime bool // Object.ModTime, at no cost
+	// Clock is told the store's clock, in whole seconds, as it stood when the listing ended; not at
+	// all of a store that does not say it. May be nil.
+	Clock func(now time.Time)
 }
 
 // MountOptions says how a remote is mounted; the zero value is good.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // job is one run of rclone.
@@ -15,10 +16,11 @@ type job struct {
 	op, key string // for the error
 	argv    []string
 	stdin   []byte
-	stdout  io.Writer      // nil: thrown away
-	onStats func(counters) // may be nil
-	bulk    bool           // it may take long
-	dir     *os.File       // what argv names as handedDir; nil: nothing
+	stdout  io.Writer       // nil: thrown away
+	onStats func(counters)  // may be nil
+	clock   func(time.Time) // is told the store's; may be nil
+	bulk    bool            // it may take long
+	dir     *os.File        // what argv names as handedDir; nil: nothing
 }
 
 // seldomCollected has the garbage of a short run collected at 20 MB and not at 4: nearly
@@ -58,6 +60,9 @@ func (r *Remote) run(ctx context.Context, j job) (*journal, error) {
 	}
 	err = finish(cmd)
 	log.end()
+	if j.clock != nil && !log.answers.date.IsZero() {
+		j.clock(log.answers.date)
+	}
 	return log, r.verdict(ctx, j, log, err)
 }
 

@@ -46,8 +46,12 @@ func conflictOf(path string) (k ConflictCopy, ok bool) {
 	return ConflictCopy{ID: id, Path: rest, Time: t, Host: host}, ok && err == nil
 }
 
+// ErrConflicts says that the versions kept aside in a tree on this machine cannot be read.
+var ErrConflicts = errors.New("cannot read the conflicts")
+
 // ListConflicts lists the versions kept aside in the tree at path and in its remote
-// counterpart, oldest first. A path of "" is of a tree that is not on this machine. No link below within ("" for none) leads to the tree.
+// counterpart, oldest first. A path of "" is of a tree that is not on this machine. No link below
+// within ("" for none) leads to the tree. With [ErrConflicts] come those of the remote side.
 func ListConflicts(root, within string, remote []tree.Entry) ([]ConflictCopy, error) {
 	known := map[string]ConflictCopy{}
 	own, err := (*os.File)(nil), fs.ErrNotExist
@@ -69,14 +73,16 @@ func ListConflicts(root, within string, remote []tree.Entry) ([]ConflictCopy, er
 		err = conflictsIn(anchor.At(own), known)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read the conflicts: %w", err)
+		err = fmt.Errorf("%w: %w", ErrConflicts, err)
+	} else {
+		err = nil
 	}
 	var out []ConflictCopy
 	for _, k := range known {
 		out = append(out, k)
 	}
 	slices.SortFunc(out, func(a, b ConflictCopy) int { return strings.Compare(a.ID, b.ID) })
-	return out, nil
+	return out, err
 }
 
 // conflictsIn adds the versions that an own directory has.

@@ -26,6 +26,11 @@ const DigestBody = "coltec\n"
 // digestsMost is how many digests a head names; one that is older is found by a listing.
 const digestsMost = 32
 
+// LastDigests are the last of the names of digests, the newest behind: as many as a head names.
+func LastDigests(names []string) []string {
+	return slices.Clone(names[max(0, len(names)-digestsMost):])
+}
+
 // DigestKey is where a digest of org/project/env lies under the root of the default remote.
 func DigestKey(workspace, name string) string {
 	return path.Join(path.Dir(HeadKey(workspace)), digestDir) + "/" + name
@@ -60,7 +65,7 @@ func (h *Head) Digest() digest.Digest {
 		d.Needs = append(d.Needs, status.NeedUnsaved)
 	}
 	for _, r := range h.Replicas {
-		d.Bytes += min(r.Bytes, maxNumber)
+		d.Bytes = min(d.Bytes+max(0, min(r.Bytes, maxNumber)), maxNumber)
 	}
 	for _, b := range h.LeftBehind {
 		d.Left = append(d.Left, digest.Left{Host: cmp.Or(b.Host, b.Container), Count: int64(account.CountOf(b.Left)), At: b.Time})
@@ -82,8 +87,7 @@ func (h *Head) Digest() digest.Digest {
 // DigestNames are the digests that the head knows of. Anybody may have written it: what cannot
 // be one is none.
 func (h *Head) DigestNames() []string {
-	names := slices.DeleteFunc(slices.Clone(h.Digests), func(name string) bool { return !digest.IsName(name) })
-	return names[max(0, len(names)-digestsMost):]
+	return LastDigests(slices.DeleteFunc(slices.Clone(h.Digests), func(name string) bool { return !digest.IsName(name) }))
 }
 
 // SweepDigests deletes what lies where digests do and is none of those that are kept, if it is

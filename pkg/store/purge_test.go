@@ -212,6 +212,28 @@ func TestPurgeRefused(t *testing.T) {
 	}
 }
 
+// A purge whose lease runs out while it looks at what there is leaves the workspace to who has it
+// since.
+func TestPurgeIsOvertaken(t *testing.T) {
+	w := newPurgeWorld(t)
+	l := store.NewLease(w.Bucket, store.LeaseOptions{Workspace: gentest.Name, TTL: time.Minute, Self: store.Holder{Host: "b", Instance: "b"}})
+	var before []string
+	killpoint.Arm("purge:held", 1, func() {
+		w.Bucket.Advance(6 * time.Minute)
+		w.must(l.Acquire(t.Context()))
+		before = w.left()
+	})
+	_, err := w.purge().Do(t.Context())
+	killpoint.Arm("purge:held", 0, func() {})
+	if !errors.Is(err, store.ErrFenced) {
+		t.Errorf("it said %v", err)
+	}
+	if diff := cmp.Diff(before, w.left()); diff != "" {
+		t.Errorf("it changed: %s", diff)
+	}
+	w.must(l.Renew(t.Context()))
+}
+
 // A machine that begins the workspace again while a purge is under way loses nothing that it
 // refers to: it has a head before it looks for manifests, and no object goes after that.
 func TestPurgeMeetsABeginning(t *testing.T) {
