@@ -228,7 +228,7 @@ test-backends: build ## hold crypt, WebDAV, SFTP and a local directory to the wh
 test-versitygw: build ## conformance, lease races, expiry and a part of e2e on an S3 server that is not rclone's
 	@cd tools/versitygw && CGO_ENABLED=0 go build -o ../../$(BIN)/versitygw github.com/versity/versitygw/cmd/versitygw
 	@COLTEC_WHOLE=1 COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'Conform|OnServer|SnapshotIsExact' ./pkg/store
-	@COLTEC_WHOLE=1 COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'TestHistory|TestVerify|TestFaultStore|TestFaultAnotherHolder|TestDrill|TestOwnLease|TestRemoteFaults|TestSuspendedHolder' ./e2e
+	@COLTEC_WHOLE=1 COLTEC_VERSITYGW=$(CURDIR)/$(BIN)/versitygw go test -count=1 -timeout 15m -run 'TestHistory|TestVerify|TestFaultStore|TestFaultAnotherHolder|TestDrill|TestOwnLease|TestRemoteFaults|TestSuspendedHolder|TestFork$$|TestPurge$$|TestJoin$$|TestCheckpoint$$|TestRewind$$|TestRewindInDoubt' ./e2e
 
 .PHONY: bench
 bench: build ## measure replication beside rclone and restic, whole: more than half an hour (root; apt-get install restic)

@@ -137,6 +137,7 @@ func (d *daemon) runAgain(ctx context.Context, passed bool) {
 			passed = true
 			d.conf.mended(errHeldBack{})
 			d.sup.Reached(milestoneRestore)
+			rewinder{d}.resume(ctx)
 		}
 	}
 	restored := d.replicas.restored()

@@ -32,11 +32,14 @@ func (c *configuration) state() (setting, error) {
 	return c.now, c.fault
 }
 
-// set has s be in force.
+// set has s be in force. Services that a hook holds back wait all the same.
 func (c *configuration) set(s setting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now, c.fault = s, nil
+	c.now = s
+	if !errors.Is(c.fault, errHeldBack{}) {
+		c.fault = nil
+	}
 }
 
 // fail keeps an error until the next setting is in force.

@@ -44,7 +44,7 @@ type daemon struct {
 	metrics    metricsPort
 	notifier   *notifier
 
-	rewinding sync.Mutex // held while a rewind is under way
+	rewinds rewindLocks
 
 	begun      atomic.Bool // no hook is to run any more before what waits for the restore
 	conditions conditions

@@ -104,6 +104,7 @@ func (d *daemon) reload(vars []string, say func(string)) error {
 		return err
 	}
 	d.log.Info("reloaded", "spec", d.o.Path)
+	d.tryAgain() // the hook may be another one
 	say("reloaded " + d.o.Path)
 	return nil
 }

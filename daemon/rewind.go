@@ -20,6 +20,12 @@ import (
 // errRewinding refuses a second rewind.
 var errRewinding = errors.New("another rewind is under way")
 
+// rewindLocks are held in the order of the fields.
+type rewindLocks struct {
+	one   sync.Mutex // by a rewind that is under way: a second one is refused
+	still sync.Mutex // by who has services stand still, or go on
+}
+
 // rewinder is what the daemon does for a rewind.
 type rewinder struct{ *daemon }
 
@@ -37,7 +43,7 @@ func (d *daemon) Rewind(ctx context.Context, req control.RewindRequest, say func
 	if err != nil || req.DryRun {
 		return to.told, err
 	}
-	if !d.rewinding.TryLock() {
+	if !d.rewinds.one.TryLock() {
 		return control.Rewound{}, fmt.Errorf("cannot rewind: %w", errRewinding)
 	}
 	type outcome struct {
@@ -47,7 +53,7 @@ func (d *daemon) Rewind(ctx context.Context, req control.RewindRequest, say func
 	talk := &voice{say: say}
 	done := make(chan outcome, 1)
 	go func() {
-		defer d.rewinding.Unlock()
+		defer d.rewinds.one.Unlock()
 		var o outcome
 		o.err = guarded(d.log.Logger, func() (err error) {
 			o.told, err = rewinder{d}.rewind(e, to, talk.tell)
@@ -171,6 +177,8 @@ func (d rewinder) rewind(e replicator, to destination, say func(string)) (told c
 	defer cancel(nil)
 	go d.rewindTalk(ctx, cancel, say)
 	told = control.Rewound{To: to.generation.Number, Replicas: []control.RewoundReplica{}}
+	d.rewinds.still.Lock()
+	defer d.rewinds.still.Unlock()
 	stopped, err := d.standStill(ctx, say)
 	told.Stopped = stopped
 	defer func() {
@@ -181,10 +189,7 @@ func (d rewinder) rewind(e replicator, to destination, say func(string)) (told c
 	if err != nil {
 		return told, fmt.Errorf("cannot rewind: %w", err)
 	}
-	did, err := e.Rewind(ctx, engine.RewindOptions{
-		Generation: to.generation.Number, Replica: to.replica, Under: to.path, Say: say,
-		Before: "before-rewind-" + time.Now().UTC().Format("20060102T150405.000Z"), Text: to.text,
-	})
+	did, err := untilKnown(ctx, e, to, say)
 	told.Generation, told.Before = did.Generation, did.Before.Name
 	for _, x := range did.Replicas {
 		told.Replicas = append(told.Replicas, control.RewoundReplica{
@@ -192,6 +197,44 @@ func (d rewinder) rewind(e replicator, to destination, say func(string)) (told c
 		})
 	}
 	return told, err
+}
+
+// A write of which the store's answer was lost may have taken the bucket back: whatever runs
+// beside it would have the files changed under it. So services stand still until that is known,
+// for so long at most.
+const (
+	doubtMost  = 2 * time.Minute
+	doubtEvery = time.Second
+)
+
+// untilKnown takes the trees back, again where it is not known whether that was done.
+func untilKnown(ctx context.Context, e replicator, to destination, say func(string)) (did engine.Rewound, err error) {
+	var first engine.Rewound
+	for end := time.Now().Add(doubtMost); ; {
+		did, err = e.Rewind(ctx, engine.RewindOptions{
+			Generation: to.generation.Number, Replica: to.replica, Under: to.path, Say: say,
+			Before: "before-rewind-" + time.Now().UTC().Format("20060102T150405.000Z"), Text: to.text,
+		})
+		if first.Before.Name == "" {
+			first.Before = did.Before
+		} else if err == nil && did.Generation == 0 { // it was done the first time
+			lease, _, _ := e.Status()
+			did.Before, did.Generation = first.Before, lease.Generation
+			did.Replicas = nil
+			for _, x := range to.told.Replicas {
+				did.Replicas = append(did.Replicas, engine.RewoundReplica{
+					Name: x.Replica, Stays: x.Stays, Count: rewind.Count{Added: x.Added, Changed: x.Changed, Removed: x.Removed},
+				})
+			}
+		}
+		if !errors.Is(err, store.ErrInDoubt) || time.Now().After(end) {
+			return did, err
+		}
+		say("the store did not answer, so it is not known whether the bucket is taken back: asking again")
+		if failed := pause(ctx, doubtEvery); failed != nil {
+			return did, errors.Join(err, failed)
+		}
+	}
 }
 
 // rewindTalk says how far the trees are, and ends what is under way when coltecd ends.

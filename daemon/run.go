@@ -159,9 +159,7 @@ func (d *daemon) begin(ctx context.Context) (passed bool) {
 			return nil
 		}
 		d.sup.Reached(milestoneRestore)
-		if err := (rewinder{d}).goOn(ctx); err != nil && ctx.Err() == nil {
-			d.log.Warn("services that a rewind had stopped do not start", "error", err)
-		}
+		rewinder{d}.resume(ctx)
 		passed = true
 		return nil
 	})

@@ -20,16 +20,30 @@ import (
 // to by itself.
 var stands = []supervisor.State{supervisor.Starting, supervisor.Running, supervisor.Ready, supervisor.Backoff, supervisor.Waiting}
 
-// standStill stops the services of the spec that run, and gives their names. Those that it
-// has stopped are noted first: should this coltecd be killed, the next one starts them.
+// standStill stops the services of the spec that run, and gives the names of all that stand
+// still, those among them that a rewind before has stopped and nobody has started yet. They are
+// noted first: should this coltecd be killed, the next one starts them.
 func (d rewinder) standStill(ctx context.Context, say func(string)) ([]string, error) {
-	var own, names []string
-	for i := range d.conf.get().spec.Services {
-		own = append(own, d.conf.get().spec.Services[i].Name)
+	before, err := d.stillFile().read()
+	if err != nil {
+		d.log.Warn("services that a rewind had stopped are not known", "error", err)
 	}
+	var names, run []string
+	state := map[string]supervisor.State{}
 	for _, u := range d.sup.Status() {
-		if u.Kind == unit.Service && slices.Contains(own, u.Name) && slices.Contains(stands, u.State) {
-			names = append(names, u.Name)
+		if u.Kind == unit.Service {
+			state[u.Name] = u.State
+		}
+	}
+	services := d.conf.get().spec.Services
+	for i := range services {
+		name := services[i].Name
+		runs := slices.Contains(stands, state[name])
+		if runs {
+			run = append(run, name)
+		}
+		if runs || slices.Contains(before, name) {
+			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {
@@ -38,8 +52,10 @@ func (d rewinder) standStill(ctx context.Context, say func(string)) ([]string, e
 	if err := d.stillFile().write(names); err != nil {
 		return nil, err
 	}
-	say("stopping " + strings.Join(names, ", "))
-	for _, name := range slices.Backward(names) {
+	if len(run) > 0 {
+		say("stopping " + strings.Join(run, ", "))
+	}
+	for _, name := range slices.Backward(run) {
 		if err := d.sup.Do(ctx, "stop", name); err != nil {
 			return names, err
 		}
@@ -47,12 +63,28 @@ func (d rewinder) standStill(ctx context.Context, say func(string)) ([]string, e
 	return names, nil
 }
 
+// resume starts what a rewind of a coltecd before this one had stopped. One that is under way
+// starts it at its end: nothing may run before.
+func (d rewinder) resume(ctx context.Context) {
+	if !d.rewinds.still.TryLock() {
+		return
+	}
+	defer d.rewinds.still.Unlock()
+	if err := d.goOn(ctx); err != nil && ctx.Err() == nil {
+		d.log.Warn("services that a rewind had stopped do not start", "error", err)
+	}
+}
+
 // goOn starts the services that stand still for a rewind, in the order of the spec. One that
-// the spec has no more is forgotten.
+// the spec has no more is forgotten. At an end of coltecd they stay noted.
 func (d rewinder) goOn(ctx context.Context) error {
 	names, err := d.stillFile().read()
 	for _, name := range names {
-		if failed := d.sup.Do(ctx, "start", name); !errors.As(failed, new(*supervisor.UnknownUnitError)) {
+		failed := d.sup.Do(ctx, "start", name)
+		if errors.Is(failed, supervisor.ErrStopped) || ctx.Err() != nil {
+			return errors.Join(err, failed)
+		}
+		if !errors.As(failed, new(*supervisor.UnknownUnitError)) {
 			err = errors.Join(err, failed)
 		}
 	}

@@ -165,3 +165,65 @@ func TestCheckpointOfAPausedReplica(t *testing.T) {
 	m.must("resume", "context")
 	m.must("checkpoint", "after")
 }
+
+// A file was written by a name that it has elsewhere, of which no watch of its own directory
+// tells: the checkpoint had it as it was before.
+func TestCheckpointHasWhatWasWrittenByAnotherName(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	for name, more := range map[string]int{"one": 0, "very many": 1100} { // more than each scan looks at
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			m := w.machine("a")
+			m.spec(func(o *specOptions) { o.Replicas[0].Watch, o.Replicas[0].Interval = true, 3600 })
+			m.seed()
+			link := func(from, to string) {
+				t.Helper()
+				if err := os.Link(from, to); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m.mkdir("apart")
+			link(m.path("src/1.txt"), m.path("apart/1.txt"))
+			outside := filepath.Join(t.TempDir(), "outside")
+			link(m.path("src/2.txt"), outside)
+			store := t.TempDir()
+			for i := range more {
+				m.write(fmt.Sprintf("0/%d", i), fmt.Sprint(i))
+				link(m.path(fmt.Sprintf("0/%d", i)), filepath.Join(store, fmt.Sprint(i)))
+			}
+			m.start()
+			m.sync()
+			for n := range 3 {
+				body := fmt.Sprintf("written %d by another name", n)
+				for _, at := range []string{m.path("apart/1.txt"), outside} {
+					f, err := os.OpenFile(at, os.O_WRONLY|os.O_TRUNC, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = f.WriteString(body)
+					if err = errors.Join(err, f.Close()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.must("checkpoint", fmt.Sprint("c", n))
+				to := filepath.Join(t.TempDir(), "to")
+				m.must("history", "restore", "--at", fmt.Sprint("c", n), "--to", to, m.path("src"))
+				for _, rel := range []string{"1.txt", "2.txt"} {
+					got := ""
+					_ = filepath.WalkDir(to, func(p string, d os.DirEntry, err error) error {
+						if err == nil && d.Name() == rel {
+							b, _ := os.ReadFile(p)
+							got = string(b)
+						}
+						return nil
+					})
+					if got != body {
+						t.Errorf("checkpoint c%d has %q in src/%s, and %q was there", n, got, rel, body)
+					}
+				}
+			}
+		})
+	}
+}

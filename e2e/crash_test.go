@@ -76,11 +76,14 @@ var crashes = []crash{
 	{"repository joined", []string{"git:linked", "git:refs", "git:trees", "git:joined", "git:adopted"}, crashInJoin},
 	{"long log", []string{"commit:spilled"}, crashInLongLog},
 	{"checkpoint", []string{"checkpoint:pinned"}, crashInCheckpoint},
+	{"checkpoint of what changed", []string{"push:sent", "push:published", "commit:prepared", "commit:committed", "commit:resolved"}, crashInCheckpointOfAChange},
 	{"rewind", []string{
 		"rewind:kept", "rewind:published", "rewind:committed", "place:renamed:2", "place:deleted", "git:refs", "database:placed", "restore:complete", "rewind:placed",
 	}, crashInRewind},
 	{"fork", []string{"fork:claimed", "fork:copied", "fork:published", "fork:made"}, crashInFork},
 	{"removal from the bucket", []string{"purge:held", "purge:headless", "purge:treeless", "purge:deleted", "purge:emptied"}, crashInPurge},
+	{"removal from a host", []string{"rm:ended", "rm:purged", "rm:boxless", "rm:emptied", "rm:cleared"}, crashInRemoval},
+	{"hop", []string{"hop:staged", "hop:placed"}, crashInHop},
 	{"join of a fork", []string{"join:begun", "place:aside", "place:placed", "join:placed", "join:pushed"}, crashInJoinOfAFork},
 	{"database", []string{
 		"database:made", "database:kept", "sqlite:linked", "sqlite:replaced", "sqlite:apart", "sqlite:settled",
@@ -576,6 +579,49 @@ func crashInCheckpoint(t *testing.T, at string) {
 	to := filepath.Join(t.TempDir(), "to")
 	a.must("history", "restore", "--at", "before", "--to", to)
 	sameTree(t, then, treeOf(t, to))
+	a.stop()
+	converge(t, a, b, now, 0)
+}
+
+// crashInCheckpointOfAChange kills it while a checkpoint sends what changed: the name is there with
+// the generation, of what was there, or neither is.
+func crashInCheckpointOfAChange(t *testing.T, at string) {
+	w := newWorld(t)
+	a, b := w.pair()
+	for _, m := range []*machine{a, b} {
+		m.spec(func(o *specOptions) { o.TTL, o.Renew, o.Replicas[0].Interval = "12s", "2s", 3600 })
+	}
+	a.seed()
+	a.once()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := a.command(ctx, "run")
+	cmd.Env = append(cmd.Env, killpoint.Variable+"="+at)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	a.await("it is restored", func(doc status.Document) bool {
+		return doc.Lease.State == status.LeaseHeld && replicaIn(t, doc, "workspace").State == status.ReplicaSynced
+	})
+	a.change()
+	then := a.tree()
+	if _, talk, code := a.run("checkpoint", "before"); code == 0 {
+		t.Errorf("the checkpoint was told: %s", talk)
+	}
+	_ = cmd.Wait()
+	a.changeWhileDown()
+	now := a.tree()
+	a.start()
+	list := answer[[]control.Checkpoint](a, "checkpoints")
+	if counts := at == "commit:committed" || at == "commit:resolved"; (len(list) == 1) != counts {
+		t.Errorf("killed at %s: %+v", at, list)
+	}
+	if len(list) > 0 {
+		to := filepath.Join(t.TempDir(), "to")
+		a.must("history", "restore", "--at", "before", "--to", to)
+		sameTree(t, then, treeOf(t, to))
+	}
+	a.must("checkpoint", "after")
 	a.stop()
 	converge(t, a, b, now, 0)
 }

@@ -36,7 +36,7 @@ func (m *machine) trust() {
 func (m *machine) made(env string, more ...string) (dir, said string, err error) {
 	m.t.Helper()
 	dir = filepath.Join(m.t.TempDir(), "not yet", env)
-	said, err = m.host(append([]string{"new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=" + env, "--data", "provider=Rclone", "--data", "agent_context=true"}, more...)...)
+	said, err = m.host(append([]string{"new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=" + env, "--data", "provider=Rclone", "--data", "region=us-east-1", "--data", "agent_context=true"}, more...)...)
 	return dir, said, err
 }
 
@@ -166,9 +166,9 @@ func TestFork(t *testing.T) {
 	}
 	parent := t.TempDir()
 	fresh := func(args ...string) []string {
-		return append([]string{"new", filepath.Join(parent, "x"), "--data", "org=acme", "--data", "project=widget", "--data", "env=fresh", "--data", "provider=Rclone"}, args...)
+		return append([]string{"new", filepath.Join(parent, "x"), "--data", "org=acme", "--data", "project=widget", "--data", "env=fresh", "--data", "provider=Rclone", "--data", "region=us-east-1"}, args...)
 	}
-	refused("it already exists", "new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=other", "--data", "provider=Rclone", "--fork", "acme/widget/dev")
+	refused("it already exists", "new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=other", "--data", "provider=Rclone", "--data", "region=us-east-1", "--fork", "acme/widget/dev")
 	refused("nothing was ever committed", fresh("--fork", "acme/widget/nix")...)
 	refused("--fork takes org/project/env", fresh("--fork", "dev")...)
 	refused("needs another name", "fork", source, "dev")

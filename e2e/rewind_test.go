@@ -368,7 +368,7 @@ func TestRewindByAService(t *testing.T) {
 	}
 	a.must("restart", "agent")
 	a.await("what it was, and the service", func(doc status.Document) bool {
-		return cmp.Equal(then, a.tree()) && len(doc.Units) == 1 && doc.Units[0].State == "running"
+		return doc.Lease.Generation > 2 && len(doc.Units) == 1 && doc.Units[0].State == "running" && cmp.Equal(then, a.tree())
 	})
 }
 

@@ -103,7 +103,7 @@ func (l naming) atOnce(ctx context.Context, told map[*member]bool, name, text st
 	for _, m := range l.members {
 		switch {
 		case !m.Writes():
-		case told[m] && m.ready() && m.course.err == nil && m.watch.unwatched == nil && m.watch.sharedOn == "":
+		case told[m] && m.ready() && m.course.err == nil && m.watch.unwatched == nil && m.watch.sharedOn == "" && !m.report.linked:
 			l.stepMember(m, evNow{})
 		default:
 			l.stepMember(m, evSoon{})

@@ -137,7 +137,7 @@ func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, a
 	for _, j := range joints {
 		err := l.run(ctx, j.member, func(ctx context.Context, p *pass) error { return p.join(ctx, j, done) })
 		if err != nil {
-			return fmt.Errorf("replica %s: %w", j.member.Name, err)
+			return l.heldBack(fmt.Errorf("replica %s: %w", j.member.Name, err), f.head.Workspace, done)
 		}
 	}
 	pointJoinPlaced.Reach()
@@ -158,14 +158,14 @@ func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, a
 	})
 }
 
-// heldBack says of a join that could not be ended what to do where deletions wait for a word.
+// heldBack says of a join that could not be ended how to go on, or back.
 func (l joiner) heldBack(failed error, fork string, done *Joined) error {
 	held := 0
 	for _, m := range l.members {
 		held += m.report.held
 	}
 	if held == 0 {
-		return failed
+		return hint.Wrap(failed, "what came of it is here: the same join goes on, coltecd rewind %s goes back to what was here before", hint.Word(done.Checkpoint))
 	}
 	return hint.Wrap(failed, "what came is here, and %d deletions wait: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
 		held, hint.Word(fork), hint.Word(done.Checkpoint))
@@ -199,15 +199,15 @@ func (l joiner) look(ctx context.Context, o JoinOptions) (f *forkedState, err er
 	if err != nil {
 		return nil, err
 	}
-	begun, is := f.head.Checkpoint(store.Forked)
-	if f.head.Origin == nil || !is {
+	begun, is := f.head.ForkPoint()
+	if !is {
 		return nil, fmt.Errorf("%s is not a fork, or has lost what it was made of: coltec fork makes one", fork)
 	}
 	if of := f.head.Origin; !o.Unrelated && (of.Workspace != ours.Workspace || of.Lineage != ours.Lineage) {
 		return nil, hint.Wrap(fmt.Errorf("%s is a fork of %s, and not of %s as it is now: what it began with and is not here would count as deleted here", fork, of.Workspace, ours.Workspace),
 			"--unrelated joins it all the same; --dry-run --unrelated says what that would do")
 	}
-	f.first, f.base = begun.Generation, begun.Generation
+	f.first, f.base = begun, begun
 	if j, is := ours.Joined[fork]; is && !o.All && j.Lineage == f.head.Lineage && j.Number <= f.head.Generation {
 		f.base = j.Generation
 	}

@@ -137,6 +137,34 @@ func TestAJoinOfAnothersFork(t *testing.T) {
 	}
 }
 
+// A person took the name of the fork point away and gave it to a later generation: what the fork had
+// done before that counted as there on both sides, and so as deleted here.
+func TestAJoinOfAForkPointThatIsNone(t *testing.T) {
+	g, root, fork := forked(t)
+	join := func() (Joined, error) {
+		return joiner{naming{root.e.loop}}.join(t.Context(), JoinOptions{Fork: fork.name()})
+	}
+	pins := func(change func(*store.Head)) { must(fork.e.lease.Collected(t.Context(), change)) }
+	point, _ := g.head(fork).Checkpoint(store.Forked)
+	for name, change := range map[string]func(*store.Head){
+		"another generation": func(h *store.Head) { h.Pin(store.Forked, "", "h", g.now()) },
+		"none":               func(*store.Head) {},
+	} {
+		pins(func(h *store.Head) { h.Unpin(store.Forked) })
+		pins(change)
+		if done, err := join(); err == nil || !strings.Contains(err.Error(), "has lost what it was made of") {
+			t.Errorf("%s: %+v, %v", name, done, err)
+		}
+	}
+	pins(func(h *store.Head) { h.Unpin(store.Forked); h.Checkpoints = append(h.Checkpoints, point) })
+	if _, err := join(); err != nil {
+		t.Error(err)
+	}
+	if body, err := os.ReadFile(filepath.Join(root.tree, "b")); err != nil || string(body) != "2" {
+		t.Errorf("%q, %v", body, err)
+	}
+}
+
 // A join that deletes much was held by the brake until somebody found out that a sync lets it go,
 // and then joined again.
 func TestAJoinOfManyDeletions(t *testing.T) {

@@ -70,6 +70,7 @@ type report struct {
 	anew   bool      // the manifest is damaged: the next step is published, whatever changed
 
 	here   account.Account // what only this machine has
+	linked bool            // there are very many files with several names
 	unseen bool            // the end has begun, and the tree was not looked at since
 	found  *int            // what the first scan of this run found
 	older  *store.Older    // what the bucket has in a state that is not the newest one

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/rewind"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
@@ -96,12 +100,14 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 	r.o.Log.Info("rewound", "generation", done.Generation, "to", then.Number, "before", made.Name)
 	err = r.bring(ctx, turns, done)
 	pointRewound.Reach()
-	return errors.Join(err, only(left, account.ErrOnlyHere))
+	stays := hint.Wrap(only(left, account.ErrOnlyHere), "what is named is not in checkpoint %s, and was not taken back: it is as it was", hint.Word(made.Name))
+	return errors.Join(err, stays)
 }
 
 // keep makes what is there a checkpoint. An error beside one says what is not in it. Deletions
 // that wait for a person's word go with it in the replicas that are taken back, for they are what
-// is; in others nothing would bring them back. Of a part, those beside it would go too.
+// is; in others nothing would bring them back. Of a part, those beside it would go too. So go
+// repositories without a git directory: else the bucket would have them as they are to be.
 func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Checkpoint, error) {
 	for _, m := range r.members {
 		if r.want.Under != "" && m.report.held > 0 {
@@ -112,6 +118,12 @@ func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Check
 	taken := map[*member]bool{}
 	for _, m := range r.members {
 		taken[m] = r.want.Under == "" && r.stays(m, then) == ""
+	}
+	for _, m := range r.members {
+		if m.rep != nil && r.stays(m, then) == "" && (r.want.Replica == "" || r.want.Replica == m.Name) {
+			m.rep.Removed = func(at string) bool { return r.want.Under == "" || tree.Within(at, r.want.Under) }
+			defer func() { m.rep.Removed = nil }()
+		}
 	}
 	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken, asUndo(r.want.Before))
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
@@ -243,19 +255,42 @@ func (r rewinding) turn(ctx context.Context, turns []turned) error {
 	return err
 }
 
+// missingMost bounds how much a rewind names.
+const missingMost = 100
+
+// missing is what of the tree that was placed is not here yet, wholes among it, and why.
+func (m *member) missing() []string {
+	list := slices.Clone(m.report.unplaced)
+	for _, at := range replica.Waiting(m.rep) {
+		name := strconv.Quote(at)
+		named := func(line string) bool { return strings.Contains(line, name) }
+		if slices.ContainsFunc(list, named) || len(list) >= missingMost {
+			continue
+		}
+		why := name + " is not here: coltecd status says why"
+		if notes := m.wholes.Notes(); slices.ContainsFunc(notes, named) {
+			why = notes[slices.IndexFunc(notes, named)]
+		}
+		list = append(list, why)
+	}
+	return list
+}
+
 // bring places the trees here, and pushes what was edited meanwhile.
 func (r rewinding) bring(ctx context.Context, turns []turned, done *Rewound) error {
 	r.restore(ctx)
 	var errs []error
 	for _, t := range turns {
-		x := RewoundReplica{Name: t.Name, Count: t.Count, Unplaced: t.report.unplaced}
-		if done.Replicas = append(done.Replicas, x); !t.ready() {
+		if !t.ready() {
 			errs = append(errs, fmt.Errorf("replica %s: %w", t.Name, errors.Join(t.course.err, ctx.Err())))
 		}
 	}
 	r.push(ctx)
 	r.surveyDue(ctx)
 	r.publish()
+	for _, t := range turns {
+		done.Replicas = append(done.Replicas, RewoundReplica{Name: t.Name, Count: t.Count, Unplaced: t.missing()})
+	}
 	if len(errs) == 0 {
 		return nil
 	}

@@ -23,6 +23,7 @@ func (p *pass) scan(ctx context.Context) (*replica.Changes, error) {
 	}
 	p.know(p.seen(found, account.Deferred, "it is not sent yet"), p.now())
 	p.unseen = false
+	p.linked = found.Linked || p.linked && p.walk.hinted
 	if p.found == nil {
 		first := len(found.Edited) + len(found.Gone)
 		p.found = &first

@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -41,6 +42,15 @@ objects. Another machine that has the lease has to stop first. After Ctrl-C the 
 	}
 }
 
+// The steps of a removal at which a crash test kills coltec; those in the bucket are of a purge.
+var (
+	pointRmEnded   = killpoint.New("rm:ended")
+	pointRmPurged  = killpoint.New("rm:purged")
+	pointRmBoxless = killpoint.New("rm:boxless")
+	pointRmEmptied = killpoint.New("rm:emptied")
+	pointRmCleared = killpoint.New("rm:cleared")
+)
+
 // remover takes workspaces off this host.
 type remover struct{ *program }
 
@@ -51,6 +61,7 @@ type removal struct {
 	containers []devcontainer.Container
 	volumes    []string // ours, by name
 	shared     []string // others that it has
+	alone      []string // of the names of ours, that no container here has
 	state      []string // of Coltec, below the folder
 	around     []string // folders of other workspaces
 	files      bool     // the folder goes too
@@ -99,11 +110,13 @@ func (p remover) remove(c *cli.Context) error {
 		return err
 	}
 	p.notes(r)
+	pointRmEnded.Reach()
 	if bucket != nil {
 		if err := bucket.purge(c.Context); err != nil {
 			return err
 		}
 	}
+	pointRmPurged.Reach()
 	return p.take(c.Context, r)
 }
 
@@ -143,6 +156,17 @@ func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 	for _, list := range []*[]string{&r.volumes, &r.shared} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
+	}
+	for _, name := range ours {
+		there := false
+		if !slices.Contains(r.volumes, name) {
+			if there, err = r.tools.HasVolume(ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		if there {
+			r.alone = append(r.alone, name)
+		}
 	}
 	for _, name := range stateNames {
 		if _, err := os.Lstat(filepath.Join(w.folder, name)); err == nil {
@@ -225,6 +249,9 @@ func (p remover) show(r *removal) {
 	}
 	for _, v := range r.shared {
 		p.say("%s: volume %s stays: others may have it", name, v)
+	}
+	for _, v := range r.alone {
+		p.say("%s: volume %s stays: no container of %s has it, so it may be another's; if it is what a removal left that was cut off: %s volume rm %s", name, v, r.w.folder, r.tools.Client(), hint.Word(v))
 	}
 	if r.files {
 		p.say("%s: folder %s goes, with what no replica carries of it", name, r.w.folder)
@@ -337,11 +364,17 @@ func (p remover) take(ctx context.Context, r *removal) error {
 			return err
 		}
 	}
+	pointRmBoxless.Reach()
 	for _, v := range r.volumes {
-		if err := r.tools.RemoveVolume(ctx, v); err != nil {
+		err := r.tools.RemoveVolume(ctx, v)
+		if ctx.Err() != nil {
+			return hint.Wrap(context.Cause(ctx), "its container is gone, and volume %s may be there: %s volume rm %s", v, hint.Word(r.tools.Client()), hint.Word(v))
+		}
+		if err != nil {
 			p.say("note: volume %s stays: %v", v, err)
 		}
 	}
+	pointRmEmptied.Reach()
 	real, err := realPath(r.w.folder)
 	if err != nil {
 		return err
@@ -349,6 +382,7 @@ func (p remover) take(ctx context.Context, r *removal) error {
 	if err := r.clear(real); err != nil {
 		return err
 	}
+	pointRmCleared.Reach()
 	records, err := p.records()
 	if err == nil {
 		_, err = records.Forget(real)

@@ -127,21 +127,21 @@ func (p joins) differences(c *cli.Context, w *workspace, opener *remote.Opener, 
 }
 
 // forkOf reads the head of a fork, and what it began as.
-func forkOf(ctx context.Context, opener *remote.Opener, fork string) (*store.Head, store.Checkpoint, error) {
+func forkOf(ctx context.Context, opener *remote.Opener, fork string) (*store.Head, store.Generation, error) {
 	root, err := opener.Open(ctx, "", false, nil)
 	if err != nil {
-		return nil, store.Checkpoint{}, err
+		return nil, store.Generation{}, err
 	}
 	head, err := store.ReadHead(ctx, root, fork)
 	if errors.Is(err, rclone.ErrNotFound) {
 		err = errors.New("there is no such workspace in this bucket")
 	}
 	if err != nil {
-		return nil, store.Checkpoint{}, err
+		return nil, store.Generation{}, err
 	}
-	begun, is := head.Checkpoint(store.Forked)
-	if !is || head.Origin == nil {
-		return nil, begun, errors.New("it is not a fork")
+	begun, is := head.ForkPoint()
+	if !is {
+		return nil, begun, errors.New("it is not a fork, or has lost what it was made of")
 	}
 	return head, begun, nil
 }

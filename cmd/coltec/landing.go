@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -18,8 +19,15 @@ import (
 	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
+)
+
+// The steps of a hop at which a crash test kills coltec: what comes after them are those of an up.
+var (
+	pointHopStaged = killpoint.New("hop:staged")
+	pointHopPlaced = killpoint.New("hop:placed")
 )
 
 // land gives the folder of the workspace that is to come here. Where there is none, it is made
@@ -67,6 +75,7 @@ func (p hopper) landIn(c *cli.Context, id, dir string) (folder string, err error
 	case err == nil && there.spec.ID() != id:
 		return "", hint.Wrap(fmt.Errorf("%s is another workspace: %s", folder, there.spec.ID()), "name another folder: coltec hop %s DIR", hint.Word(id))
 	case err == nil:
+		_ = os.Remove(stageOf(folder)) // empty: of a hop that was killed at its end
 		return folder, nil
 	case !errors.Is(err, errNoWorkspace):
 		return "", err
@@ -181,16 +190,12 @@ func (p hopper) templateOf(c *cli.Context, id, folder string) (made rendered, er
 
 // put writes what the bucket has of a workspace's .devcontainer, whole or not at all.
 func (p hopper) put(c *cli.Context, s *stored, id, folder string) error {
-	parent := filepath.Dir(folder)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return fmt.Errorf("cannot make the workspace: %w", err)
-	}
-	stage, err := os.MkdirTemp(parent, ".coltec-hop-*")
+	stage, err := stageBeside(folder)
 	if err != nil {
 		return fmt.Errorf("cannot make the workspace: %w", err)
 	}
 	defer os.RemoveAll(stage)
-	made := filepath.Join(stage, "it")
+	made := filepath.Join(stage, "it") // below: what is beside the folder is taken for a workspace of its own
 	if err := p.writeOut(c, s, made); err != nil {
 		return err
 	}
@@ -209,10 +214,36 @@ func (p hopper) put(c *cli.Context, s *stored, id, folder string) error {
 	if err := p.refuse(folder, own); err != nil {
 		return err
 	}
+	pointHopStaged.Reach()
 	if err := os.Remove(folder); err != nil && !errors.Is(err, os.ErrNotExist) { // an empty one
 		return err
 	}
-	return os.Rename(made, folder)
+	if err := os.Rename(made, folder); err != nil {
+		return err
+	}
+	pointHopPlaced.Reach()
+	return nil
+}
+
+// stageOf is where a folder that is to come is made, beside it: it has its name of the folder.
+func stageOf(folder string) string {
+	sum := sha256.Sum256([]byte(folder))
+	return filepath.Join(filepath.Dir(folder), fmt.Sprintf(".coltec-hop-%x", sum[:8]))
+}
+
+// stageBeside makes that directory anew. The caller has the lock of the folder, so that what lies
+// there is of a hop that was killed.
+func stageBeside(folder string) (string, error) {
+	stage := stageOf(folder)
+	if err := os.MkdirAll(filepath.Dir(stage), 0o755); err != nil {
+		return "", err
+	}
+	root, err := os.OpenRoot(filepath.Dir(stage))
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	return stage, errors.Join(root.RemoveAll(filepath.Base(stage)), root.Mkdir(filepath.Base(stage), 0o700))
 }
 
 // writeOut writes the directory of the spec of a generation. The logs of a machine stay there, and

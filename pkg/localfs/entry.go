@@ -22,9 +22,10 @@ type Seen struct {
 
 // Entry is a path that a walk met.
 type Entry struct {
-	Path string
-	Kind tree.Kind
-	Link string // a symlink's target
+	Path   string
+	Kind   tree.Kind
+	Linked bool   // a file that has other names, here or elsewhere: hard links
+	Link   string // a symlink's target
 	Seen
 }
 
@@ -68,7 +69,7 @@ func entryOf(path string, st *unix.Stat_t, dirfd int, name string) (*Entry, erro
 	s := &Entry{Path: path, Seen: seenOf(st)}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		s.Kind = tree.File
+		s.Kind, s.Linked = tree.File, st.Nlink > 1
 	case unix.S_IFDIR:
 		s.Kind = tree.Dir
 	case unix.S_IFLNK:

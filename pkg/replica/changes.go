@@ -19,6 +19,9 @@ type Changes struct {
 	Awaited []Edit
 	Any     bool  // there is something to push
 	Loaded  error // why the base stays in memory; nil: it does not
+	// Linked says that more files than the next scan looks at have several names: who writes one
+	// by a name that is elsewhere is seen by a walk of the whole tree alone.
+	Linked bool
 
 	whole bool // all of the tree was walked
 }

@@ -86,7 +86,8 @@ func (c *comparison) doubts() (paths []string) {
 			paths = append(paths, u.Path)
 		}
 	}
-	paths = append(paths, c.doors...) // what happens where they lead sends no events
+	paths = append(paths, c.doors...)  // what happens where they lead sends no events
+	paths = append(paths, c.linked...) // nor does what is written by another name
 	for i := range c.found.Awaited {
 		paths = append(paths, c.found.Awaited[i].Path)
 	}
@@ -137,6 +138,7 @@ type comparison struct {
 	mounts   []mount                // that came, around where we are
 	passed   string                 // the last directory that was not looked into; "" for none
 	doors    []string               // files and links that lead to wholes
+	linked   []string               // files that have other names, linkedMost at most
 	err      error                  // what is found is not all
 }
 
@@ -226,6 +228,9 @@ func (c *comparison) pair(row *base.Row, s *localfs.Entry) {
 	if s != nil && s.Kind != tree.Dir && c.r.leads(s.Path) {
 		c.doors = append(c.doors, s.Path)
 	}
+	if s != nil && s.Linked {
+		c.link(s.Path)
+	}
 	if row == nil {
 		c.leave(s.Path)
 		c.edited(Edit{Entry: *s})
@@ -263,6 +268,19 @@ func (c *comparison) pair(row *base.Row, s *localfs.Entry) {
 	case s.Kind == tree.Dir && s.MTime != row.Seen.MTime && !c.r.unplaced(s.Path):
 		c.found.Touched = append(c.found.Touched, editOf(s, row))
 	}
+}
+
+// linkedMost bounds how many files with several names each scan looks at: of more than that
+// they are most often those of a store of packages, which nobody writes in place.
+const linkedMost = 1000
+
+// link notes a file that has other names.
+func (c *comparison) link(path string) {
+	if len(c.linked) == linkedMost {
+		c.found.Linked = true
+		return
+	}
+	c.linked = append(c.linked, path)
 }
 
 // leave ends the mounts that a path is not in.
@@ -346,7 +364,7 @@ func (c *comparison) capture(ctx context.Context, tells func(path string) bool) 
 		return nil
 	}
 	r.still = nil
-	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying, Part: !c.found.whole, Gone: c.found.Gone, Still: func(dir string) { r.still = append(r.still, dir) }}
+	met := whole.Met{Root: r.root, Tells: tells, Guess: r.surveying, Part: !c.found.whole, Gone: c.found.Gone, Removed: r.Removed, Still: func(dir string) { r.still = append(r.still, dir) }}
 	for _, u := range c.found.Unknown {
 		if u.Quiet && r.leads(u.Path) && r.Filter.Asks(u.Path) && path.Base(path.Dir(u.Path)) != localfs.Dir { // not the skeleton in a nested replica's own directory
 			met.Leads = append(met.Leads, u.Path)

@@ -86,17 +86,23 @@ func (r *Replica) Join(ctx context.Context, j Joint, place func(ctx context.Cont
 			return err
 		}
 		err := place(ctx)
-		for i := range r.base.Unplaced {
-			path := r.base.Unplaced[i].Path
-			if whole, ok := r.Wholes.Of(path); ok {
-				path = whole
-			}
-			left = append(left, path)
-		}
+		left = Waiting(r)
 		return err
 	})
-	slices.Sort(left)
-	return slices.Compact(left), err
+	return left, err
+}
+
+// Waiting are the paths, and the wholes by their names for people, that wait to be placed.
+func Waiting(r *Replica) (paths []string) {
+	for i := range r.base.Unplaced {
+		path := r.base.Unplaced[i].Path
+		if whole, ok := r.Wholes.Of(path); ok {
+			path = whole
+		}
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }
 
 // beside does something while the base is another one: that both sides of a joint agreed on

@@ -44,6 +44,8 @@ type Options struct {
 	Wholes whole.Kinds
 	// Capture captures them: see [whole.Carrier]. nil: nobody does.
 	Capture func(context.Context, whole.Met) ([]localfs.Unknown, error)
+	// Removed is that of [whole.Met], for the captures from now on.
+	Removed func(path string) bool
 	// Comes has a say in how files are placed: see [whole.Guard]. nil: nobody has.
 	Comes func(ctx context.Context, root localfs.FileSystem, paths []string) (occupied []localfs.Unknown, together []string)
 	// FileSystem opens the local tree. nil: OpenRoot.

@@ -18,7 +18,7 @@ func (g *Repositories) Capture(ctx context.Context, m whole.Met) ([]localfs.Unkn
 	if err != nil {
 		return nil, err
 	}
-	return nil, g.capture(ctx, dirs, m.Tells)
+	return nil, g.capture(ctx, dirs, m)
 }
 
 // met gives the repositories to which a walk was led. What of their packs did not have to come
@@ -42,7 +42,7 @@ func (g *Repositories) met(ctx context.Context, m whole.Met) ([]string, error) {
 	return dirs, g.rep.HoldOwn()
 }
 
-func (g *Repositories) capture(ctx context.Context, dirs []string, tells func(path string) bool) error {
+func (g *Repositories) capture(ctx context.Context, dirs []string, m whole.Met) error {
 	said := map[string]error{}
 	for len(dirs) > 0 {
 		dir := dirs[0]
@@ -67,7 +67,7 @@ func (g *Repositories) capture(ctx context.Context, dirs []string, tells func(pa
 			said[dir] = g.uncaptured(ctx, dir, err)
 		}
 	}
-	if err := g.forget(said, tells); err != nil {
+	if err := g.forget(said, m); err != nil {
 		return err
 	}
 	g.captures = said
@@ -88,19 +88,23 @@ func (g *Repositories) uncaptured(ctx context.Context, dir string, why error) er
 }
 
 // forget has the shadows go whose repository was removed with all that was
-// around it. One whose git directory alone is gone stays: that is no way to say
-// that its work is not needed. Of one that was on a volume which is not mounted now
+// around it. One whose git directory alone is gone stays, unless the walk says that it counts as
+// removed: that is no way to say that its work is not needed. Of one that was on a volume which is not mounted now
 // nothing is known.
-func (g *Repositories) forget(said map[string]error, tells func(path string) bool) error {
+func (g *Repositories) forget(said map[string]error, m whole.Met) error {
 	gone, orphans, err := g.keeper.Gone()
 	if err != nil {
 		return err
 	}
 	for _, dir := range orphans {
-		said[dir] = errOrphan
+		if m.Removed != nil && m.Removed(dir) {
+			gone = append(gone, dir)
+		} else {
+			said[dir] = errOrphan
+		}
 	}
 	for _, dir := range gone {
-		if !tells(dir) {
+		if !m.Tells(dir) {
 			continue
 		}
 		if err := g.keeper.Forget(dir); err != nil {

@@ -37,6 +37,17 @@ type Join struct {
 	Generation           // of the fork
 }
 
+// ForkPoint gives the generation that a fork began as, where its head still has that by its name. A
+// later one that somebody gave the name is none: what the fork did before it would count as there on
+// both sides.
+func (h *Head) ForkPoint() (Generation, bool) {
+	c, is := h.Checkpoint(Forked)
+	return c.Generation, is && h.Origin != nil && c.Number == firstGeneration
+}
+
+// firstGeneration is the number of a fork's generation that its head is made with.
+const firstGeneration = 1
+
 // Bounds of what a head says of joins: it has 300 bytes for each replica of each fork.
 const (
 	joinedMax  = 32
@@ -136,6 +147,8 @@ var (
 	ErrForkTaken = errors.New("there is a workspace of that name")
 	// ErrForkGone says that what was to be copied was collected meanwhile: nothing was made.
 	ErrForkGone = errors.New("the generation is not there any more as it was read")
+	// ErrForkRemoved says that somebody removed what was made: the fork has no head.
+	ErrForkRemoved = errors.New("what was made of the fork was removed meanwhile")
 )
 
 // Make makes the fork: claims, copies of all objects, manifests, and last the head, which
@@ -179,6 +192,11 @@ func (f *Fork) Make(ctx context.Context) (done rclone.Transfer, made bool, err e
 		}
 	}
 	pointForkPublished.Reach()
+	for i := range f.Replicas {
+		if err := f.Replicas[i].whole(ctx, refs[f.Replicas[i].Name]); err != nil {
+			return fail(err)
+		}
+	}
 	if err := f.begin(ctx, lineage, refs); err != nil {
 		return fail(err)
 	}
@@ -244,11 +262,25 @@ func (f *Fork) resumes(ctx context.Context, r *ForkReplica, found *Claim) error 
 		return err
 	}
 	for _, ref := range refs {
-		if manifestGeneration(ref) != 1 {
+		if manifestGeneration(ref) != firstGeneration {
 			return f.taken(what)
 		}
 	}
-	return nil
+	return f.alone(ctx, what)
+}
+
+// alone is the error of a fork beside whose head to be lies what only a workspace has that was
+// begun: a purge of that, which was cut off or is under way, deletes it before the claims.
+func (f *Fork) alone(ctx context.Context, what string) error {
+	beside := 0
+	err := f.Root.ListEach(ctx, path.Dir(HeadKey(f.Workspace)), rclone.ListOptions{}, func(rclone.Object) error {
+		beside++
+		return nil
+	})
+	if err == nil && beside > 0 {
+		err = hint.Wrap(f.taken(what+", and it is being removed perhaps"), "or remove what is left of it: coltec rm --purge")
+	}
+	return err
 }
 
 // proven reports whether the store of the heads is known to compare and swap, so that a claim
@@ -292,6 +324,34 @@ func (r *ForkReplica) copy(ctx context.Context) (rclone.Transfer, error) {
 	return t, err
 }
 
+// whole is the error of a replica of which something was removed while it was made: a purge of
+// what was there under the fork's name finds no head until the fork is done, and takes it for
+// its own. The copies of a fork that was begun before it do not count as there either.
+func (r *ForkReplica) whole(ctx context.Context, ref Ref) error {
+	keys, err := r.objects()
+	if err != nil {
+		return err
+	}
+	missing := map[string]bool{claimKey: true}
+	for _, key := range keys {
+		missing[key] = true
+	}
+	if ref.Manifest != "" {
+		missing[path.Join(Dir, ref.Manifest)] = true
+	}
+	all := len(missing)
+	if err := r.To.ListEach(ctx, Dir, rclone.ListOptions{}, func(o rclone.Object) error {
+		delete(missing, path.Join(Dir, o.Key))
+		return nil
+	}); err != nil {
+		return fmt.Errorf("cannot see whether the fork is whole: %w", err)
+	}
+	if len(missing) > 0 {
+		return hint.Wrap(fmt.Errorf("%w: of replica %s %d of %d objects", ErrForkRemoved, r.Name, len(missing), all), "another machine may be removing a workspace of that name from the bucket: fork again when that is done")
+	}
+	return nil
+}
+
 // publish writes the manifest of a replica's first generation.
 func (f *Fork) publish(ctx context.Context, r *ForkReplica) (Ref, error) {
 	entries := iter.Seq2[*tree.Entry, error](func(yield func(*tree.Entry, error) bool) {
@@ -303,7 +363,7 @@ func (f *Fork) publish(ctx context.Context, r *ForkReplica) (Ref, error) {
 	})
 	ref, err := NewSnapshot(r.To, filepath.Join(f.Local, r.Name)).Publish(ctx, Publication{
 		Entries: entries, Filters: r.Tree.Filters, Workspace: f.Workspace, Replica: r.Name,
-		Epoch: f.epoch(), Generation: 1, Older: r.Tree.Older,
+		Epoch: f.epoch(), Generation: firstGeneration, Older: r.Tree.Older,
 	})
 	ref.Filters = r.Ref.Filters
 	return ref, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -198,6 +199,9 @@ func TestForkCutOff(t *testing.T) {
 	}
 }
 
+// besideTheHead stands for what a workspace has there once it was begun.
+const besideTheHead = "digest"
+
 // What a workspace left in the fork's prefix is nobody's to take: not that of another one, and
 // not that of one of the same name whose head was lost.
 func TestForkIntoWhatIsThere(t *testing.T) {
@@ -212,6 +216,7 @@ func TestForkIntoWhatIsThere(t *testing.T) {
 		"a lost head, forked": {store.Claim{Workspace: forkName, Origin: gentest.Name}, "m/8-2-aa", store.ErrForkTaken},
 		"of another source":   {store.Claim{Workspace: forkName, Origin: "o/p/x"}, "", store.ErrForkTaken},
 		"a fork, cut off":     {store.Claim{Workspace: forkName, Origin: gentest.Name}, "m/7-1-aa", nil},
+		"one that is removed": {store.Claim{Workspace: forkName, Origin: gentest.Name}, besideTheHead, store.ErrForkTaken},
 	} {
 		w := newForkWorld(t)
 		c := tt.claim
@@ -225,7 +230,11 @@ func TestForkIntoWhatIsThere(t *testing.T) {
 		body, err := json.Marshal(c)
 		w.must(err)
 		w.to.Set(store.Dir+"/claim.json", body)
-		if tt.left != "" {
+		switch tt.left {
+		case "":
+		case besideTheHead:
+			w.Bucket.Set(path.Join(".coltec/fleet", forkName, "digest/x"), []byte("x"))
+		default:
 			w.to.Set(store.Dir+"/"+tt.left, []byte("x"))
 		}
 		_, _, err = w.fork().Make(t.Context())
@@ -235,6 +244,60 @@ func TestForkIntoWhatIsThere(t *testing.T) {
 		if _, err := store.ReadHead(t.Context(), w.Bucket, forkName); (err == nil) != (tt.want == nil) {
 			t.Errorf("%s: the head: %v", name, err)
 		}
+	}
+}
+
+// A purge of what was there under the fork's name took what was copied, and the fork was said to
+// be made: with a head, and without its content.
+func TestForkMeetsAPurge(t *testing.T) {
+	purge := func(w *forkWorld) *store.Purge {
+		return &store.Purge{
+			Root: w.Bucket, Workspace: forkName, Head: "mem:/" + store.HeadKey(forkName), Prefixes: []store.PurgePrefix{{Replica: gentest.Replica, Bucket: w.to}},
+			Self: store.Holder{Host: "other", Place: "rm", Instance: store.NewID()},
+		}
+	}
+	meet := func(w *forkWorld, point string, first, then func() error) (one, two error) {
+		killpoint.Arm(point, 1, func() { two = then() })
+		defer killpoint.Arm(point, 0, func() {})
+		return first(), two
+	}
+	for _, point := range []string{"fork:claimed", "fork:copied", "fork:published"} {
+		t.Run("a purge at "+point, func(t *testing.T) {
+			w := newForkWorld(t)
+			f := w.fork()
+			made, purged := meet(w, point, func() error { _, _, err := f.Make(t.Context()); return err }, func() error { _, err := purge(w).Do(t.Context()); return err })
+			w.must(purged)
+			if !errors.Is(made, store.ErrForkRemoved) {
+				t.Errorf("it says %v", made)
+			}
+			if _, err := store.ReadHead(t.Context(), w.Bucket, forkName); !errors.Is(err, rclone.ErrNotFound) {
+				t.Errorf("the head: %v", err)
+			}
+			_, _, err := w.fork().Make(t.Context())
+			w.must(err)
+			w.sound()
+		})
+	}
+	for _, point := range []string{"purge:held", "purge:headless", "purge:treeless", "purge:deleted", "purge:emptied"} {
+		t.Run("a fork at "+point, func(t *testing.T) {
+			w := newForkWorld(t)
+			_, _, err := w.fork().Make(t.Context()) // of before, with all that a workspace has
+			w.must(err)
+			w.Bucket.Set(path.Join(".coltec/fleet", forkName, "log-1"), []byte("log"))
+			f := w.fork()
+			purged, made := meet(w, point, func() error { _, err := purge(w).Do(t.Context()); return err }, func() error { _, _, err := f.Make(t.Context()); return err })
+			if made == nil {
+				w.sound()
+			} else if _, err := store.ReadHead(t.Context(), w.Bucket, forkName); !errors.Is(err, rclone.ErrNotFound) {
+				t.Errorf("%v, and %v: the head: %v", purged, made, err)
+			}
+			if _, err := purge(w).Do(t.Context()); err != nil && !errors.Is(err, store.ErrNoTrace) {
+				t.Errorf("the next purge: %v", err)
+			}
+			_, _, err = w.fork().Make(t.Context())
+			w.must(err)
+			w.sound()
+		})
 	}
 }
 

@@ -133,6 +133,9 @@ type Met struct {
 	Still func(dir string)
 	// Tells reports whether the walk can tell that something is not there.
 	Tells func(path string) bool
+	// Removed reports whether a whole counts as removed of which something is there still: a
+	// repository whose git directory alone is gone. nil: none does.
+	Removed func(path string) bool
 	// Guess says that what both sides agreed on may be another's: nothing is undone for it.
 	Guess bool
 }
