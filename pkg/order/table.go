@@ -172,10 +172,13 @@ var host = append([]Order{
 	},
 	{
 		Name: "hop", Title: "Bring a workspace here", Changes: true, Destroys: true, again: true,
-		Text:   "Bring a workspace here from the machine that has it, and go on with it: that machine pushes and hands over, and the container starts here.",
-		Params: []Param{workspace},
+		Text: "Bring a workspace here from the machine that has it, and go on with it: that machine pushes and hands over, and the container starts here.",
+		Params: []Param{
+			workspace,
+			{"folder", "where it is to be, made as the bucket has it; its folder here, or PROJECT-ENV where this server was started, unless given", false, Path},
+		},
 		passes: []int{7},
-		argv:   func(v values) []string { return verb("hop", v, nil) },
+		argv:   func(v values) []string { return verb("hop", v, nil, v["folder"]) },
 	},
 	{
 		Name: "pause", Title: "Pause a unit or replica", Changes: true, Destroys: true, again: true,

@@ -88,6 +88,9 @@ func act(socket string, argv []string) int {
 		if err == nil {
 			err = self.Kill()
 		}
+		if err == nil {
+			select {}
+		}
 		fmt.Fprintln(os.Stderr, "error:", err)
 		return 1
 	case "holds": // what it starts has its output, and stays
@@ -646,7 +649,7 @@ func TestTimes(t *testing.T) {
 		if want := map[string]string{"meet": "interrupted\n"}[how]; line != want {
 			t.Errorf("%s: it is told %q, %v", how, line, err)
 		}
-		if got := <-ended; got != "<nil>trueerror: compare took longer than 2s, and was interrupted" {
+		if got := <-ended; got != "<nil> trueerror: compare took longer than 2s, and was interrupted" {
 			t.Errorf("%s: %s", how, got)
 		}
 		conn.Close()
