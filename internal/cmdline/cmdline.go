@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -151,8 +152,11 @@ func (w PlainWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// PrintJSON writes an answer for programs.
+// PrintJSON writes an answer for programs. A list of nothing is [], and never null.
 func PrintJSON(w io.Writer, v any) error {
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
+		v = []any{}
+	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)

@@ -42,7 +42,7 @@ func TestArgv(t *testing.T) {
 		{"checkpoint", false, args{"name": "before", "message": "true"}, "checkpoint|--json|--message=true|--|before"},
 		{"checkpoints", true, args{"workspace": "a"}, "checkpoints|--json|--|a"},
 		{"checkpoints", false, nil, "checkpoints|--json|--"},
-		{"compare", true, args{"workspace": "a", "a": "1"}, "compare|--json|--|a|1"},
+		{"compare", true, args{"workspace": "a", "a": "1"}, "compare|--json|--|a|1|now"},
 		{"compare", true, args{"workspace": "a", "a": "1", "path": "src"}, "compare|--json|--|a|1|now|src"},
 		{"compare", false, args{"a": "1", "b": "2h", "diff": "true"}, "compare|--json|--diff|--|1|2h"},
 		{"compare", false, args{"a": "2006-01-02 15:04", "b": "now", "path": "a b", "replica": "home"}, "compare|--json|--replica=home|--|2006-01-02 15:04|now|a b"},

@@ -62,11 +62,8 @@ var both = []Order{
 		},
 		json: true,
 		argv: func(v values) []string {
-			words := []string{v["a"]}
-			if v["b"] != "" || v["path"] != "" {
-				words = append(words, cmp.Or(v["b"], "now"), v["path"])
-			}
-			return verb("compare", v, flags(v, "--json", "diff?", "replica"), words...)
+			// Both are said: with one alone a host looks whether that is a workspace, too.
+			return verb("compare", v, flags(v, "--json", "diff?", "replica"), v["a"], cmp.Or(v["b"], "now"), v["path"])
 		},
 	},
 	{
