@@ -95,7 +95,10 @@ func valueOf(got outcome) any {
 			return plain(v)
 		}
 	case got.cut > 0:
-		_, rest, _ := strings.Cut(got.text, "\n") // of the line that was cut
+		rest := got.text
+		if _, whole, _ := strings.Cut(rest, "\n"); whole != "" {
+			rest = whole // without the line that was cut
+		}
 		return "(what came before is left out)\n" + text(rest)
 	}
 	if got.text == "" {

@@ -59,6 +59,9 @@ func act(socket string, argv []string) int {
 		}
 		fmt.Println("0]")
 		return 0
+	case "long-line":
+		fmt.Println(strings.Repeat("a", 2*answerMost) + "z")
+		return 0
 	case "json-error":
 		fmt.Fprintln(os.Stderr, "one thing before")
 		fmt.Fprintln(os.Stderr, `{"error":{"message":"it is \u001b[2Jred","hints":["first","second\u202e"],"exit":1}}`)
@@ -493,6 +496,16 @@ func TestHugeText(t *testing.T) {
 	answer, _ := value["answer"].(string)
 	if isError || len(answer) > answerMost+100 || !strings.HasPrefix(answer, "(what came before is left out)\n") || !strings.HasSuffix(answer, "99999,\n0]\n") {
 		t.Errorf("%v, %d bytes: %q … %q", isError, len(words), words[:40], words[len(words)-40:])
+	}
+}
+
+// Of one line that is larger than an answer there is the end, too.
+func TestHugeLine(t *testing.T) {
+	a := newAgent(t, t.Context(), nil)
+	_, value, isError := a.asks("logs", map[string]any{"unit": "long-line"})
+	answer, _ := value["answer"].(string)
+	if isError || len(answer) < answerMost || !strings.HasSuffix(answer, "aaz\n") {
+		t.Errorf("%v, %d bytes", isError, len(answer))
 	}
 }
 
