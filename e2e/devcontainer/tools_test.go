@@ -40,7 +40,7 @@ func (h hopper) tools(flags ...string) *toolsOf {
 func (x *toolsOf) hop(ctx context.Context, env string) (words string, failed bool, err error) {
 	params := &mcp.CallToolParams{Name: "hop", Arguments: map[string]any{"workspace": "acme/widget/" + env, "folder": x.dir}}
 	params.SetProgressToken(env)
-	ctx, cancel := context.WithTimeout(ctx, 3*patience)
+	ctx, cancel := context.WithTimeout(ctx, 10*patience)
 	defer cancel()
 	r, err := x.session.CallTool(ctx, params)
 	if err != nil {
@@ -69,6 +69,14 @@ func (x *toolsOf) hears(parts ...string) {
 	}
 }
 
+// told is what it was told, and did not hear yet.
+func (x *toolsOf) told() (lines []string) {
+	for len(x.heard) > 0 {
+		lines = append(lines, <-x.heard)
+	}
+	return lines
+}
+
 // hops are the coltec hop that run for this folder.
 func (x *toolsOf) hops() string {
 	x.t.Helper()
@@ -86,7 +94,7 @@ func TestHopByATool(t *testing.T) {
 	a.begin(env, 30)
 	x := b.tools("--allow", "hop")
 	words, failed, err := x.hop(t.Context(), env)
-	if err != nil || !failed || !strings.Contains(words, "hint: coltec trust ") || !strings.Contains(words, "is for a person to decide") {
+	if err != nil || !failed || !strings.Contains(words, ": coltec trust "+b.dir) || !strings.Contains(words, "is for a person to decide") {
 		t.Errorf("nobody agreed: %v %v %s", failed, err, words)
 	}
 	g.heldBy(env, "machine-a")
@@ -96,7 +104,7 @@ func TestHopByATool(t *testing.T) {
 	}
 	words, failed, err = x.hop(t.Context(), env)
 	if err != nil || failed || !strings.Contains(words, "acme/widget/"+env+" is here: ") {
-		t.Fatalf("%v %v %s", failed, err, words)
+		t.Fatalf("%v %v %s\nit said:\n%s", failed, err, words, strings.Join(x.told(), "\n"))
 	}
 	x.hears("it pushes and stops there")
 	if got := b.sh("cat /workspace/src/07/file7"); got != "of file 7\n" {
@@ -107,9 +115,7 @@ func TestHopByATool(t *testing.T) {
 	y := a.tools("--allow", "hop")
 	b.stands("pause")
 	for _, how := range []string{"cancelled", "killed"} {
-		for len(y.heard) > 0 {
-			<-y.heard
-		}
+		y.told() // of the call before
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() {
