@@ -49,7 +49,11 @@ func TestMain(m *testing.M) {
 func act(socket string, argv []string) int {
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
-	switch argv[len(argv)-1] {
+	word := argv[len(argv)-1]
+	if word == "now" { // compare says both states
+		word = argv[len(argv)-2]
+	}
+	switch word {
 	case "meet":
 		return meet(socket, interrupts)
 	case "huge":
