@@ -116,6 +116,9 @@ func TestToolsInside(t *testing.T) {
 	m.start()
 	x := m.tools(coltecd)
 
+	if words, _, err := x.call(context.Background(), "checkpoints", nil); err != nil || words != `{"exit":0,"answer":[]}` {
+		t.Errorf("no checkpoints: %s, %v", words, err)
+	}
 	if made := gives[control.Checkpoint](x, "checkpoint", given{"name": "before", "message": "all is well"}); made.Name != "before" || made.Number == 0 {
 		t.Errorf("%+v", made)
 	}
@@ -268,6 +271,7 @@ func TestToolsOnTheHost(t *testing.T) {
 	if found := gives[control.Comparison](x, "compare", with(given{"a": "first"})); len(found.Replicas["workspace"]) != 1 {
 		t.Errorf("%+v", found)
 	}
+	x.fails("compare", with(given{"a": "."}), `cannot read the time "."`) // the folder of the workspace, and no fork
 	if gens := gives[[]control.Generation](x, "history", at); len(gens) < 2 {
 		t.Errorf("%+v", gens)
 	}

@@ -94,9 +94,9 @@ func TestPrometheus(t *testing.T) {
 	m.write("notes.txt", "one")
 	m.start()
 	lint(t, promtool, "coltecd metrics", m.must("metrics"))
-	now := time.Now()
+	now, cost := time.Now(), 0.25
 	lint(t, promtool, "coltec ls --prometheus", string(metrics.Fleet([]metrics.Row{{
-		Workspace: "a/b/c", State: "running", Since: &now, LastSeen: &now, Agents: []status.Agent{{Name: "codex", State: status.AgentDone}},
+		Workspace: "a/b/c", State: "running", Needs: status.NeedAnswer, CostMonth: &cost, Since: &now, LastSeen: &now, Agents: []status.Agent{{Name: "codex", State: status.AgentDone}},
 	}})))
 	at := prometheus(t, program, target)
 	const of = `{workspace="acme/widget/dev",replica="workspace"}`

@@ -283,6 +283,8 @@ func (m *machine) outcome(w waiter) (bool, error) {
 		return true, nil
 	case u == nil:
 		return true, errors.New("it was removed meanwhile")
+	case down && u.want == wantUp: // by somebody else: it may never be down
+		return true, errors.New("it was started meanwhile")
 	case down:
 		return !u.up() && !u.ending() && !u.alive, nil
 	case u.again || u.ending() || u.state == Starting:

@@ -444,6 +444,30 @@ func TestStartWhileItStops(t *testing.T) {
 	})
 }
 
+// Who stops or pauses what somebody else starts meanwhile is told so, and does not wait for an end
+// that does not come.
+func TestStartedWhileItStops(t *testing.T) {
+	for _, tt := range []struct{ down, up string }{{"stop", "start"}, {"stop", "restart"}, {"pause", "start"}, {"pause", "restart"}, {"pause", "resume"}} {
+		u := with(fake("web", "stubborn"), func(u *unit.Unit) { u.Stop.Grace = 10 * time.Second })
+		inBubble(t, []unit.Unit{u}, func(w *world) {
+			ended := make(chan error, 1)
+			go func() { ended <- w.Do(w.t.Context(), tt.down, "web") }()
+			w.after(time.Second)
+			w.do(tt.up, "web")
+			w.after(time.Hour)
+			select {
+			case err := <-ended:
+				if want := "cannot " + tt.down + ` unit "web": it was started meanwhile`; err == nil || err.Error() != want {
+					w.t.Errorf("%s, then %s: %v, want %s", tt.down, tt.up, err, want)
+				}
+			default:
+				w.t.Errorf("%s, then %s: the first one has no answer", tt.down, tt.up)
+			}
+			w.expect("web", Running)
+		})
+	}
+}
+
 func TestReload(t *testing.T) {
 	inBubble(t, []unit.Unit{fake("a", "run"), fake("b", "run"), afterUnits(fake("c", "run"), "b")}, func(w *world) {
 		w.runner.take()

@@ -147,8 +147,8 @@ func rowsMetrics(rows []fleet.Row) []byte {
 	var list []metrics.Row
 	for _, r := range rows {
 		list = append(list, metrics.Row{
-			Workspace: r.Workspace, Folder: r.Folder, Where: r.Where, State: r.State,
-			Since: r.Since, LastSeen: r.LastSeen, Lag: r.Lag, Attention: len(r.Attention), Agents: r.Agents,
+			Workspace: r.Workspace, Folder: r.Folder, Where: r.Where, State: r.State, Needs: r.Needs,
+			Since: r.Since, LastSeen: r.LastSeen, Lag: r.Lag, Attention: len(r.Attention), Agents: r.Agents, CostMonth: r.CostMonth,
 		})
 	}
 	return metrics.Fleet(list)

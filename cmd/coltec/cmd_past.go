@@ -38,7 +38,7 @@ compare WORKSPACE A [B] [PATH] is about two states of one workspace.
 
 ` + cmd.Description
 	cmd.Action = func(c *cli.Context) error {
-		if c.NArg() == 1 || isWorkspace(c.Args().Get(1)) {
+		if c.NArg() == 1 || c.NArg() == 2 && isWorkspace(c.Args().Get(1)) {
 			return joins{p}.compare(c)
 		}
 		return states(c)

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -189,8 +190,11 @@ func arrived(w io.Writer) error {
 	return fmt.Errorf("cannot write the answer: %w", a.err)
 }
 
-// PrintJSON writes an answer for programs.
+// PrintJSON writes an answer for programs. A list of nothing is [], and never null.
 func PrintJSON(w io.Writer, v any) error {
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
+		v = []any{}
+	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)

@@ -31,6 +31,22 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// A program that reads a list finds one, of nothing too.
+func TestPrintJSON(t *testing.T) {
+	for _, tt := range []struct {
+		v    any
+		want string
+	}{
+		{[]string(nil), "[]\n"}, {[]string{}, "[]\n"}, {[]struct{}(nil), "[]\n"}, {nil, "null\n"}, {(*int)(nil), "null\n"},
+		{map[string]int(nil), "null\n"}, {[]string{"<a>"}, "[\n  \"<a>\"\n]\n"},
+	} {
+		var b strings.Builder
+		if err := PrintJSON(&b, tt.v); err != nil || b.String() != tt.want {
+			t.Errorf("%#v: %q, %v, want %q", tt.v, b.String(), err, tt.want)
+		}
+	}
+}
+
 // A name of two lines is not a second row.
 func TestTableRows(t *testing.T) {
 	text := Table{{"NAME", "STATE"}, {"a\nb\tc", "held"}}.String()

@@ -171,16 +171,18 @@ func (d *document) replica(w string, r status.Replica) {
 // Row is what is known of a workspace without asking it.
 type Row struct {
 	Workspace, Folder, Where, State string
+	Needs                           status.Need // what it needs most; "" for nobody
 	Since, LastSeen                 *time.Time
 	Lag                             float64 // seconds
 	Attention                       int
 	Agents                          []status.Agent
+	CostMonth                       *float64 // dollars; nil where that is not known
 }
 
 // fleet are the metrics of many workspaces, by their rows.
 type fleet struct {
 	table
-	info, state, since, seen, lag, attention, agent *Family
+	info, state, needs, since, seen, lag, attention, agent, cost *Family
 }
 
 func newFleet() *fleet {
@@ -188,11 +190,13 @@ func newFleet() *fleet {
 	f := &fleet{}
 	f.info = f.gauge("coltec_workspace_info", "1, with where the workspace is: here, or the host that holds it.", w, folder, "where")
 	f.state = f.gauge("coltec_workspace_state", "1, with the state that coltec ls shows.", w, folder, "state")
+	f.needs = f.gauge("coltec_workspace_needs", "1, with what the workspace needs most, as coltec ls says it; absent where it needs nobody.", w, folder, "need")
 	f.since = f.gauge("coltec_workspace_since_timestamp_seconds", "Since when coltecd runs or the lease is held, in seconds since 1970.", w, folder)
 	f.seen = f.gauge("coltec_workspace_last_seen_timestamp_seconds", "When it was last heard of, in seconds since 1970.", w, folder)
 	f.lag = f.gauge("coltec_workspace_lag_seconds", "Age of the oldest change that is not in the bucket; 0 for none.", w, folder)
 	f.attention = f.gauge("coltec_workspace_attention", "Sentences that are for a person.", w, folder)
 	f.agent = f.gauge("coltec_workspace_agent_state", "1 for the state that the agent is in, 0 for the others.", w, folder, "agent", "state")
+	f.cost = f.gauge("coltec_workspace_cost_month_dollars", "About how many dollars the store asks for thirty days in which nothing changes; absent where that is not known.", w, folder)
 	return f
 }
 
@@ -206,12 +210,18 @@ func Fleet(rows []Row) []byte {
 		w, dir := r.Workspace, r.Folder
 		f.info.add(1, w, dir, r.Where)
 		f.state.add(1, w, dir, r.State)
+		if r.Needs != "" {
+			f.needs.add(1, w, dir, string(r.Needs))
+		}
 		f.since.at(r.Since, w, dir)
 		f.seen.at(r.LastSeen, w, dir)
 		f.lag.add(r.Lag, w, dir)
 		f.attention.add(float64(r.Attention), w, dir)
 		for _, a := range r.Agents {
 			f.agent.oneOf(string(a.State), agentStates, w, dir, a.Name)
+		}
+		if r.CostMonth != nil {
+			f.cost.add(*r.CostMonth, w, dir)
 		}
 	}
 	return encode(Prometheus, f.table)

@@ -157,9 +157,9 @@ func TestUnknownState(t *testing.T) {
 }
 
 func TestFleet(t *testing.T) {
-	at := time.Unix(1000, 0)
+	at, cost := time.Unix(1000, 0), 0.25
 	text := string(Fleet([]Row{
-		{Workspace: "a/b/c", Folder: "/w", Where: "here", State: "running", Since: &at, LastSeen: &at, Lag: 2, Attention: 1, Agents: []status.Agent{{Name: "codex", State: status.AgentDone}}},
+		{Workspace: "a/b/c", Folder: "/w", Where: "here", State: "running", Needs: status.NeedAnswer, CostMonth: &cost, Since: &at, LastSeen: &at, Lag: 2, Attention: 1, Agents: []status.Agent{{Name: "codex", State: status.AgentDone}}},
 		{Workspace: "a/b/d", Where: "laptop", State: "elsewhere"},
 	}))
 	for _, want := range []string{
@@ -167,9 +167,15 @@ func TestFleet(t *testing.T) {
 		`coltec_workspace_since_timestamp_seconds{workspace="a/b/c",folder="/w"} 1000`, `coltec_workspace_last_seen_timestamp_seconds{workspace="a/b/c",folder="/w"} 1000`,
 		`coltec_workspace_lag_seconds{workspace="a/b/c",folder="/w"} 2`, `coltec_workspace_attention{workspace="a/b/c",folder="/w"} 1`,
 		`coltec_workspace_agent_state{workspace="a/b/c",folder="/w",agent="codex",state="done"} 1`,
+		`coltec_workspace_needs{workspace="a/b/c",folder="/w",need="asks"} 1`, `coltec_workspace_cost_month_dollars{workspace="a/b/c",folder="/w"} 0.25`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	for _, unknown := range []string{`coltec_workspace_needs{workspace="a/b/d"`, `coltec_workspace_cost_month_dollars{workspace="a/b/d"`} {
+		if strings.Contains(text, unknown) {
+			t.Errorf("%s is told, and nobody knows it", unknown)
 		}
 	}
 	if len(Fleet(nil)) != 0 {

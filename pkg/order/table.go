@@ -62,11 +62,8 @@ var both = []Order{
 		},
 		json: true,
 		argv: func(v values) []string {
-			words := []string{v["a"]}
-			if v["b"] != "" || v["path"] != "" {
-				words = append(words, cmp.Or(v["b"], "now"), v["path"])
-			}
-			return verb("compare", v, flags(v, "--json", "diff?", "replica"), words...)
+			// Both are said: with one alone a host looks whether that is a workspace, too.
+			return verb("compare", v, flags(v, "--json", "diff?", "replica"), v["a"], cmp.Or(v["b"], "now"), v["path"])
 		},
 	},
 	{
@@ -172,10 +169,13 @@ var host = append([]Order{
 	},
 	{
 		Name: "hop", Title: "Bring a workspace here", Changes: true, Destroys: true, again: true,
-		Text:   "Bring a workspace here from the machine that has it, and go on with it: that machine pushes and hands over, and the container starts here.",
-		Params: []Param{workspace},
+		Text: "Bring a workspace here from the machine that has it, and go on with it: that machine pushes and hands over, and the container starts here.",
+		Params: []Param{
+			workspace,
+			{"folder", "where it is to be, made as the bucket has it; its folder here, or PROJECT-ENV where this server was started, unless given", false, Path},
+		},
 		passes: []int{7},
-		argv:   func(v values) []string { return verb("hop", v, nil) },
+		argv:   func(v values) []string { return verb("hop", v, nil, v["folder"]) },
 	},
 	{
 		Name: "pause", Title: "Pause a unit or replica", Changes: true, Destroys: true, again: true,

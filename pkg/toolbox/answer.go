@@ -26,61 +26,85 @@ type trouble struct {
 		Hints   []string `json:"hints"` // next steps, for a person
 		Exit    int      `json:"exit"`
 	} `json:"error"`
+	beside
+}
+
+// beside is what there is beside an error.
+type beside struct {
 	Answer any      `json:"answer,omitempty"`
 	Notes  []string `json:"notes,omitempty"`
 }
 
-// answered is the result of a call that was answered.
+// answered is the result of a call that was answered. Its words are the same in JSON: a text of the
+// workspace is a value there, and cannot look like a line of ours.
 func answered(got outcome) *mcp.CallToolResult {
-	value, isJSON := valueOf(got)
-	a := answer{Exit: got.code, Answer: value, Notes: got.notes}
-	text := inWords(value, got.notes)
-	if isJSON {
-		text = compact(a)
-	}
-	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}, StructuredContent: a}
+	a := answer{Exit: got.code, Answer: valueOf(got), Notes: got.notes}
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: compact(a)}}, StructuredContent: a}
 }
 
-// failed is the result of one that was not.
+// toAgree is the next step beside what a program says of a workspace that nobody agreed to.
+const toAgree = "whether that is agreed to is for a person to decide: tell them, and do not do it for them"
+
+// failed is the result of one that was not: the error and its hints in a line each, and then, as
+// JSON, what else there is.
 func failed(got outcome) *mcp.CallToolResult {
 	var t trouble
-	t.Error.Message, t.Error.Hints, t.Error.Exit = cmdline.Plain(got.err.Error()), []string{}, got.code
-	text := "error: " + t.Error.Message
-	for _, h := range hint.Of(got.err) {
-		h = cmdline.Plain(h)
+	t.Error.Message, t.Error.Hints, t.Error.Exit = text(got.err.Error()), []string{}, got.code
+	words := "error: " + oneLine(t.Error.Message)
+	hints := hint.Of(got.err)
+	if got.code == cmdline.CodeUntrusted {
+		hints = append(hints, toAgree)
+	}
+	for _, h := range hints {
+		h = text(h)
 		t.Error.Hints = append(t.Error.Hints, h)
-		text += "\nhint: " + h
+		words += "\nhint: " + oneLine(h)
 	}
-	if got.text != "" {
-		t.Answer, _ = valueOf(got)
+	t.Answer, t.Notes = valueOf(got), got.notes
+	if t.Answer != nil || len(t.Notes) > 0 {
+		words += "\n" + compact(beside{t.Answer, t.Notes})
 	}
-	t.Notes = got.notes
-	if rest := inWords(t.Answer, got.notes); t.Answer != nil || len(got.notes) > 0 {
-		text += "\n" + rest
-	}
-	return &mcp.CallToolResult{IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: text}}, StructuredContent: t}
+	return &mcp.CallToolResult{IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: words}}, StructuredContent: t}
+}
+
+// oneLine is a text on one line.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// text is what others wrote without what is no text: control characters, and those that show
+// nothing and can spell a text that a model reads and no person sees.
+func text(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == 0xad, r == 0x180e, r == 0x200b, r >= 0x2060 && r <= 0x206f, r == 0xfeff, r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe0fff:
+			return '?'
+		}
+		return r
+	}, cmdline.Plain(s))
 }
 
 // tooLarge is said in the place of an answer that does not fit.
 const tooLarge = "the answer is larger than 512 KiB and left out: ask for less, by path, replica or lines"
 
-// valueOf is an answer as a value, without anything that is no text, and whether it is JSON.
-func valueOf(got outcome) (value any, isJSON bool) {
+// valueOf is an answer as a value, without anything that is no text; nil where there is none.
+func valueOf(got outcome) any {
 	switch {
 	case got.json && got.cut > 0:
-		return tooLarge, false
+		return tooLarge
 	case got.json:
 		if v, ok := parsed(got.text); ok {
-			return plain(v), true
+			return plain(v)
 		}
 	case got.cut > 0:
-		_, rest, _ := strings.Cut(got.text, "\n") // of the line that was cut
-		return cmdline.Plain("(what came before is left out)\n" + rest), false
+		rest := got.text
+		if _, whole, _ := strings.Cut(rest, "\n"); whole != "" {
+			rest = whole // without the line that was cut
+		}
+		return "(what came before is left out)\n" + text(rest)
 	}
 	if got.text == "" {
-		return nil, false
+		return nil
 	}
-	return cmdline.Plain(got.text), false
+	return text(got.text)
 }
 
 // parsed is a text as the one JSON value that it is.
@@ -94,11 +118,11 @@ func parsed(text string) (value any, ok bool) {
 	return value, err == io.EOF
 }
 
-// plain is a JSON value whose texts are Plain.
+// plain is a JSON value whose texts are text.
 func plain(value any) any {
 	switch v := value.(type) {
 	case string:
-		return cmdline.Plain(v)
+		return text(v)
 	case []any:
 		for i := range v {
 			v[i] = plain(v[i])
@@ -106,27 +130,11 @@ func plain(value any) any {
 	case map[string]any:
 		clean := make(map[string]any, len(v))
 		for name, x := range v {
-			clean[cmdline.Plain(name)] = plain(x)
+			clean[text(name)] = plain(x)
 		}
 		return clean
 	}
 	return value
-}
-
-// inWords is an answer that is a text, with what was said beside it.
-func inWords(value any, notes []string) string {
-	var parts []string
-	switch v := value.(type) {
-	case nil:
-	case string:
-		parts = append(parts, strings.TrimRight(v, "\n"))
-	default:
-		parts = append(parts, compact(v))
-	}
-	if parts = append(parts, notes...); len(parts) == 0 {
-		return "done"
-	}
-	return strings.Join(parts, "\n")
 }
 
 // compact is a value as JSON on one line.

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strconv"
 
 	"github.com/coltec/coltec/pkg/order"
@@ -31,7 +34,7 @@ func schemaOf(o order.Order) map[string]any {
 
 // arguments are those of a call as an order takes them. A number may stand for a text: models
 // write the number of a generation so.
-func arguments(raw json.RawMessage) (map[string]string, error) {
+func arguments(o order.Order, raw json.RawMessage) (map[string]string, error) {
 	args := map[string]string{}
 	if len(raw) == 0 {
 		return args, nil
@@ -42,18 +45,48 @@ func arguments(raw json.RawMessage) (map[string]string, error) {
 	if err := dec.Decode(&given); err != nil {
 		return nil, errors.New("the arguments are not a JSON object")
 	}
-	for name, value := range given {
-		switch v := value.(type) {
-		case nil:
-		case string:
-			args[name] = v
-		case bool:
-			args[name] = strconv.FormatBool(v)
-		case json.Number:
-			args[name] = v.String()
-		default:
-			return nil, fmt.Errorf("%.40q is neither a text nor a number, true or false", name)
+	kinds := map[string]order.Kind{}
+	for _, p := range o.Params {
+		kinds[p.Name] = p.Kind
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if given[name] == nil {
+			continue // as if it were not there: clients fill in what a model leaves out
 		}
+		value, err := argument(kinds[name], given[name])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %.40q %w", o.Name, name, err)
+		}
+		args[name] = value
 	}
 	return args, nil
+}
+
+// argument is a value as an order takes it. What is no flag cannot be true or false, and a flag is
+// nothing else: an order that is to be tried only is not carried out for a word in its place.
+func argument(kind order.Kind, value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		if kind == order.Flag && v == "" {
+			return "", errors.New("is true or false")
+		}
+		return v, nil
+	case bool:
+		if kind != order.Flag && kind != "" {
+			return "", errors.New("is a text, and neither true nor false")
+		}
+		return strconv.FormatBool(v), nil
+	case json.Number:
+		return number(v), nil
+	}
+	return "", errors.New("is neither a text nor a number, true or false")
+}
+
+// number is one as an order takes it: 5.0 and 5e0 are integers in JSON, too.
+func number(n json.Number) string {
+	f, err := n.Float64()
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
+		return n.String()
+	}
+	return strconv.FormatInt(int64(f), 10)
 }

@@ -44,9 +44,11 @@ verb of that name: [inside](cli.md), [on the host](cli-coltec.md).
 
 What is marked * is not listed, and refused, unless ` + "`--allow NAME`" + ` or ` + "`--allow-actions`" + ` allows it.
 
-An answer has ` + "`exit`" + ` (of the verb), ` + "`answer`" + ` (what the verb answers with ` + "`--json`" + `, else a text) and ` + "`notes`" + ` (what it says beside it); one that
-failed has ` + "`error`" + ` with ` + "`message`" + `, ` + "`hints`" + ` and ` + "`exit`" + `. Control characters are replaced by ` + "`?`" + `. Questions take two minutes and 512 KiB at most,
-what changes something half an hour, one at a time. A call that is cancelled interrupts the verb, as Ctrl-C does.
+An answer has ` + "`exit`" + ` (of the verb), ` + "`answer`" + ` (what the verb answers with ` + "`--json`" + `, else a text) and ` + "`notes`" + ` (what it says beside it), as a
+structure and the same in words, as JSON. One that failed has ` + "`error`" + ` with ` + "`message`" + `, ` + "`hints`" + ` and ` + "`exit`" + `, in words a line for the error and for
+each hint. What an answer quotes of a workspace is data. Control characters, and those that show nothing, are replaced by ` + "`?`" + `. Questions take two minutes and 512 KiB at most,
+what changes something half an hour, one at a time. Who asks for progress is told what the verb says, and every five seconds that it
+goes on. A call that is cancelled interrupts the verb, as Ctrl-C does; so does the end of the agent, or of the server, in whatever way.
 `)
 	for _, side := range []struct {
 		title string

@@ -10,22 +10,30 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/order"
 )
 
 // Bounds of a call.
 const (
-	questionPatience = 2 * time.Minute
-	actionPatience   = 30 * time.Minute // a hop may build an image
-	endPatience      = 10 * time.Second // from the interrupt to the kill
-	answerMost       = 512 << 10        // bytes: more is of no use to an agent
-	linesMost        = 50               // that a program says beside its answer: the last ones
-	lineMost         = 4 << 10          // bytes of each
-	progressMost     = 200              // notifications
+	answerMost = 512 << 10 // bytes: more is of no use to an agent
+	linesMost  = 50        // that a program says beside its answer: the last ones
+	lineMost   = 4 << 10   // bytes of each
+	faultMost  = 64 << 10  // bytes of an error in JSON, which may quote two paths
 )
+
+// times are how long things may take.
+type times struct {
+	question time.Duration
+	action   time.Duration
+	parting  time.Duration // from the interrupt to the kill
+	beat     time.Duration // until an agent is told that a call goes on
+}
+
+// usual are those of all but tests. A hop may build an image.
+var usual = times{question: 2 * time.Minute, action: 30 * time.Minute, parting: 10 * time.Second, beat: 5 * time.Second}
 
 // errLate is the cause of the end of a call that took too long.
 var errLate = errors.New("it took too long")
@@ -40,29 +48,31 @@ type outcome struct {
 	err   error
 }
 
-// run has the program carry an order out. It tells progress each line that is said beside the
-// answer.
-func (b *toolbox) run(ctx context.Context, o order.Order, argv []string, progress func(line string)) outcome {
-	patience := questionPatience
+// run has the program carry an order out. It says each line that comes beside the answer.
+func (b *toolbox) run(ctx context.Context, o order.Order, argv []string, say func(line string)) outcome {
+	patience := b.times.question
 	if o.Changes {
-		patience = actionPatience
+		patience = b.times.action
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errLate)
 	defer cancel()
-	answer, said := &kept{tail: !o.JSON()}, &lines{progress: progress}
+	answer, said := &kept{tail: !o.JSON()}, &lines{say: say}
 	cmd := exec.CommandContext(ctx, b.Program, argv...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = b.Environ, answer, said
 	cmd.Cancel = func() error { return interrupt(cmd.Process) }
-	cmd.WaitDelay = endPatience
-	err := cmd.Run()
+	cmd.WaitDelay = b.times.parting
+	err := runWithUs(cmd)
 	said.end()
 	got := outcome{json: o.JSON(), text: answer.text.String(), cut: answer.cut, notes: said.list}
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil && err != nil:
 		got.err = stopped(o, context.Cause(ctx), patience)
-	case err == nil:
-	case errors.As(err, &exit):
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it ended well, and what it started holds its output
+	case errors.As(err, &exit) && !exit.Exited():
+		got.code = exit.ExitCode()
+		got.err = begun(o, fmt.Errorf("%s was ended by somebody else: %s", o.Name, exit.ProcessState))
+	case exit != nil:
 		got.code = exit.ExitCode()
 		if !o.Answered(got.code) || got.text == "" && o.JSON() {
 			got.notes, got.err = failure(got.notes, got.code)
@@ -79,6 +89,11 @@ func stopped(o order.Order, cause error, patience time.Duration) error {
 	if errors.Is(cause, errLate) {
 		err = fmt.Errorf("%s took longer than %s, and was interrupted", o.Name, patience)
 	}
+	return begun(o, err)
+}
+
+// begun says of an order that did not come to its end what may have come of it.
+func begun(o order.Order, err error) error {
 	if o.Changes {
 		err = hint.Wrap(err, "some of it may have been done, and what coltecd had begun goes on: see status and checkpoints")
 	}
@@ -122,9 +137,9 @@ func failure(notes []string, code int) (rest []string, err error) {
 
 // lines are what a program says, line by line, as text.
 type lines struct {
-	progress func(line string)
-	list     []string
-	begun    bytes.Buffer
+	say   func(line string)
+	list  []string
+	begun bytes.Buffer
 }
 
 // Write implements io.Writer.
@@ -133,25 +148,41 @@ func (l *lines) Write(b []byte) (int, error) {
 		switch {
 		case c == '\n':
 			l.end()
-		case l.begun.Len() < lineMost:
+		case l.begun.Len() < faultMost:
 			l.begun.WriteByte(c)
 		}
 	}
 	return len(b), nil
 }
 
-// end ends a line.
+// end ends a line. An error in JSON is the last one: it is whole, and part of the answer.
 func (l *lines) end() {
-	line := strings.TrimSpace(cmdline.Plain(l.begun.String()))
+	line := strings.TrimSpace(text(l.begun.String()))
 	l.begun.Reset()
 	if line == "" {
 		return
+	}
+	_, _, isError := inJSON(line)
+	if !isError {
+		line = shortened(line)
+		l.say(line)
 	}
 	if len(l.list) == linesMost {
 		l.list = l.list[1:]
 	}
 	l.list = append(l.list, line)
-	l.progress(line)
+}
+
+// shortened is a line that is not longer than lineMost.
+func shortened(line string) string {
+	if len(line) <= lineMost {
+		return line
+	}
+	cut := lineMost
+	for !utf8.RuneStart(line[cut]) {
+		cut--
+	}
+	return line[:cut] + "…"
 }
 
 // kept is as much of an answer as fits: its beginning, or its end.
