@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
@@ -99,7 +101,7 @@ func (r *Reader) ConflictFile(ctx context.Context, x scope.Replica, k replica.Co
 func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy, seen string) (replaced string, err error) {
 	return replica.TakeConflict(x.Path, x.Within, k, replica.Decision{
 		Seen:    seen,
-		GiveWay: func() error { return giveWay(x, r.local(x, nil), k.Path) },
+		GiveWay: func() (string, error) { return giveWay(x, r.local(x, nil), k.Path) },
 		Fetch: func(dir string) (string, error) {
 			file, err := r.ConflictFile(ctx, x, k, dir)
 			if err == nil && k.Entry.Kind == tree.File {
@@ -117,11 +119,19 @@ func (r *Reader) DropConflict(x scope.Replica, k replica.ConflictCopy, seen stri
 	return replica.DropConflict(x.Path, x.Within, k, replica.Decision{Seen: seen})
 }
 
-// giveWay has a database that has the name of a kept version move aside whole.
-func giveWay(x scope.Replica, here *replica.Replica, path string) error {
+// giveWay has a database that has the name of a kept version move aside whole, and gives the
+// path in the tree where it is.
+func giveWay(x scope.Replica, here *replica.Replica, at string) (replaced string, err error) {
 	if err := here.Open("", 0); err != nil {
-		return err
+		return "", err
 	}
 	defer here.Close()
-	return anchor.Told(databases.GiveWay(carrying(x, nil), here, path))
+	o, now := carrying(x, nil), time.Now()
+	o.Now = func() time.Time { return now }
+	moved, err := databases.GiveWay(o, here, at)
+	if err != nil || !moved {
+		return "", anchor.Told(err)
+	}
+	stamp := here.ReplacedDir(now)
+	return path.Join(localfs.Dir, filepath.Base(filepath.Dir(stamp)), filepath.Base(stamp), at), nil
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -36,20 +37,22 @@ type Decision struct {
 	Seen string
 	// Fetch makes a file of a version that is not here, with its content and meta, in a directory.
 	Fetch func(dir string) (file string, err error)
-	// GiveWay moves away what has the name where more than a file belongs to it.
-	GiveWay func() error
+	// GiveWay moves away what has the name where more than a file belongs to it, and gives
+	// the path in the tree where that is; "" where nothing was moved.
+	GiveWay func() (replaced string, err error)
 }
 
 // TakeConflict gives a kept version its name back, at once: at each moment there is one of
 // the two. What has the name now is kept with what was replaced, at the path in the tree that
-// is given back; "" where it was nothing, or moved away by d.
+// is given back; "" where it was nothing.
 func TakeConflict(root, within string, k ConflictCopy, d Decision) (replaced string, err error) {
 	if err = d.holds(root, within, k); err == nil && d.GiveWay != nil {
-		err = d.GiveWay()
+		replaced, err = d.GiveWay()
 	}
 	if err == nil {
-		err = localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) (err error) {
-			replaced, err = d.take(files, own, k)
+		err = localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error {
+			to, err := d.take(files, own, k)
+			replaced = cmp.Or(to, replaced)
 			return err
 		})
 	}
