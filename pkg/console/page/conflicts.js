@@ -109,7 +109,7 @@ function Decide({ row, what, of, close }) {
         ${of && html`<p>${take ? html`<code>${plain(of.path)}</code> becomes the version of ${plain(of.host)} again.` : html`<code>${plain(of.path)}</code> stays as it is.`}</p>
           <p class="warning">${lost(take, state.list[0])}</p><${Words} of=${state.list[0]} />`}
         ${!of && html`<p>${take ? `${many(state.list.length, 'version')} that ${state.list.length === 1 ? 'is' : 'are'} kept aside get their names back.` : `What has the names now stays; ${many(state.list.length, 'version')} kept aside ${state.list.length === 1 ? 'goes' : 'go'} away.`}</p>
-          <ul class="losses">${state.list.slice(0, 200).map((k) => html`<li><code>${plain(k.path)}</code> <span class="warning">${lost(take, k)}</span></li>`)}</ul>
+          <ul class="losses" tabindex="0" aria-label="what goes away">${state.list.slice(0, 200).map((k) => html`<li><code>${plain(k.path)}</code> <span class="warning">${lost(take, k)}</span></li>`)}</ul>
           ${state.list.length > 200 && html`<p class="quiet">and ${state.list.length - 200} more</p>`}`}
       </div>`}
       ${(state.left || []).map((k) => html`<p class="quiet" data-testid="left">left as it is: <code>${plain(k.path)}</code>: ${plain(k.note)}</p>`)}
