@@ -324,6 +324,9 @@ func TestConflictsOnAFullDisk(t *testing.T) {
 			t.Errorf("%s ended with %d: %s: %s", what, code, said, held)
 		}
 		t.Logf("%s on a full disk ended with %d: %s", what, code, said)
+		if noted, _ := os.ReadFile(b.path("data/.coltec/dropped")); len(noted) > 0 && !strings.HasSuffix(string(noted), "\n") {
+			t.Errorf("%s wrote half a line: %q", what, noted)
+		}
 		b.remove("data/filler")
 	}
 	if len(b.aside()) > 0 {

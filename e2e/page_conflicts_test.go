@@ -77,6 +77,7 @@ func (a *actor) decides(t *testing.T, b *browser, c *console) {
 	})
 	q.quiet()
 
+	m.must("conflicts", "drop", "--all", "--yes")
 	m.stop()
 	a.clashes(3)
 	open(p)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/localfs"
 )
 
 // keptIn makes a tree with a file, and a version of it that is kept aside.
@@ -230,27 +229,5 @@ func TestTakenWhileItIsWritten(t *testing.T) {
 				t.Fatalf("%s: %v; the last one was %q, and there is %q", way, err, text, contents(t, root))
 			}
 		}
-	}
-}
-
-// What is written down of what was decided is whole, or not there: half a line would be another
-// version's name.
-func TestNoteIsWhole(t *testing.T) {
-	root, k := keptIn(t, "f")
-	own := filepath.Join(root, localfs.Dir)
-	if err := noteDropped(own, k); err != nil {
-		t.Fatal(err)
-	}
-	before, err := os.ReadFile(filepath.Join(own, droppedFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	limitFiles(t, uint64(len(before)+5), func() {
-		if err := noteDropped(own, k); err == nil {
-			t.Error("a line that does not fit was written")
-		}
-	})
-	if after, err := os.ReadFile(filepath.Join(own, droppedFile)); err != nil || string(after) != string(before) {
-		t.Errorf("%q, %v", after, err)
 	}
 }
