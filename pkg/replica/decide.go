@@ -151,7 +151,7 @@ func (t *taking) swap() error {
 	case err != nil:
 		return err
 	case now == nil:
-		return inItsPlace(localfs.WithWritableParent(t.files, t.path, func() error { return t.move(t.staged, t.path) }))
+		return inItsPlace(localfs.WithWritableParent(t.files, t.path, t.alone))
 	case now.Kind == tree.Dir:
 		return hint.Wrap(errors.New("a directory has its name now"), "move that away, or rename it, and take it then")
 	}
@@ -172,6 +172,20 @@ func (t *taking) swap() error {
 	pointExchanged.Reach()
 	t.linked = true
 	return t.looked(now)
+}
+
+// alone gives the staged file a path that nothing has.
+func (t *taking) alone() error {
+	err := t.files.Link(t.staged, t.path)
+	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.EACCES) {
+		return err
+	}
+	if err != nil { // a file system without second names, or another one
+		return t.move(t.staged, t.path)
+	}
+	pointExchanged.Reach()
+	t.linked = true
+	return nil
 }
 
 // wayTo makes the directories of the path. What is in their place is named.
@@ -207,21 +221,37 @@ func sameButCTime(a, b localfs.Seen) bool {
 	return a == b
 }
 
-// undo gives both versions the places that they had.
+// undo gives both versions the places that they had. What another program put at the path
+// meanwhile is kept.
 func (t *taking) undo() error {
-	switch {
-	case t.replaced == "":
-		return t.move(t.path, t.staged)
-	case t.linked:
-		err := localfs.WithWritableParent(t.files, t.path, func() error { return t.files.Exchange(t.replaced, t.path) })
-		if err == nil {
-			err = t.files.Remove(t.replaced) // the second name
-		}
-		return err
-	}
 	return localfs.WithWritableParent(t.files, t.path, func() error {
-		return errors.Join(t.move(t.path, t.staged), t.move(t.replaced, t.path))
+		switch {
+		case !t.linked && t.replaced == "":
+			return t.move(t.path, t.staged)
+		case !t.linked:
+			return errors.Join(t.move(t.path, t.staged), t.move(t.replaced, t.path))
+		case t.replaced != "":
+			if err := t.files.Exchange(t.replaced, t.path); err != nil || !t.isStaged(t.replaced) {
+				return err
+			}
+			return t.files.Remove(t.replaced) // the second name
+		}
+		out, err := unusedIn(t.files, t.path)
+		if err == nil {
+			err = t.files.Rename(t.path, out, false)
+		}
+		if err == nil && t.isStaged(out) {
+			return t.files.Remove(out)
+		}
+		return errors.Join(err, t.files.Rename(out, t.path, false))
 	})
+}
+
+// isStaged reports whether a path is another name of the staged file.
+func (t *taking) isStaged(path string) bool {
+	one, err := t.files.Lstat(path)
+	other, err2 := t.files.Lstat(t.staged)
+	return err == nil && err2 == nil && one != nil && other != nil && one.Inode == other.Inode
 }
 
 // inTwo takes what has the path away and puts the other in its place, where that cannot be
