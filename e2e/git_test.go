@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/internal/gittest"
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/status"
 )
 

@@ -30,8 +30,8 @@ func keptIn(t *testing.T, path string) (root string, k ConflictCopy) {
 	return root, list[0]
 }
 
-// contents are what files of a tree have, its own directory included.
-func contents(t *testing.T, root string) map[string]string {
+// filesIn are what files of a tree have, its own directory included.
+func filesIn(t *testing.T, root string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(root, func(file string, d os.DirEntry, err error) error {
@@ -88,7 +88,7 @@ func TestDecisionAboutAnotherThing(t *testing.T) {
 			if err := change(root, filepath.Join(root, "d/f"), filepath.Join(root, conflictsPath(k.ID))); err != nil {
 				t.Fatal(err)
 			}
-			before := contents(t, root)
+			before := filesIn(t, root)
 			_, take := TakeConflict(root, "", k, Decision{Seen: sides.Seen()})
 			_, drop := DropConflict(root, "", k, Decision{Seen: sides.Seen()})
 			for _, err := range []error{take, drop} {
@@ -96,7 +96,7 @@ func TestDecisionAboutAnotherThing(t *testing.T) {
 					t.Errorf("%v, %v", err, hint.Of(err))
 				}
 			}
-			if after := contents(t, root); fmt.Sprint(after) != fmt.Sprint(before) {
+			if after := filesIn(t, root); fmt.Sprint(after) != fmt.Sprint(before) {
 				t.Errorf("there is %q, and was %q", after, before)
 			}
 		})
@@ -138,9 +138,9 @@ func TestTakenWhereItCanBe(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = os.Chmod(root+"/d", 0o755) })
 			}
-			before := contents(t, root)
+			before := filesIn(t, root)
 			replaced, err := TakeConflict(root, "", k, Decision{})
-			after := contents(t, root)
+			after := filesIn(t, root)
 			if tt.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.fails) || len(hint.Of(err)) == 0 || fmt.Sprint(after) != fmt.Sprint(before) {
 					t.Errorf("%v, %v; there is %q, and was %q", err, hint.Of(err), after, before)
@@ -222,11 +222,11 @@ func TestTakenWhileItIsWritten(t *testing.T) {
 			close(end)
 			text := <-last
 			there := map[string]bool{}
-			for _, content := range contents(t, root) {
+			for _, content := range filesIn(t, root) {
 				there[content] = true
 			}
 			if err != nil && !errors.Is(err, ErrOther) || !there[text] {
-				t.Fatalf("%s: %v; the last one was %q, and there is %q", way, err, text, contents(t, root))
+				t.Fatalf("%s: %v; the last one was %q, and there is %q", way, err, text, filesIn(t, root))
 			}
 		}
 	}
