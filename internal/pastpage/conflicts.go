@@ -205,7 +205,7 @@ func (p Page) printDecided(done control.Decided, take, dryRun bool) {
 		p.Say("no conflicts")
 	}
 	if dryRun && len(done.Done) > 0 {
-		p.Say("nothing was done; with --yes it is, and with --seen %s only as long as nothing changes", done.Seen)
+		p.Say("nothing was done; with --yes it is, and with --seen %s only as long as nothing changes", hint.Word(done.Seen))
 	}
 }
 

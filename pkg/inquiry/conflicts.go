@@ -165,7 +165,7 @@ func (r Query) dropRef(k kept, seen string, c *control.Conflict) error {
 	if err := gitstate.Drop(k.x.Path, k.ref.Repository, k.ref.Ref); err != nil {
 		return err
 	}
-	c.Undo = fmt.Sprintf("git --git-dir=%s update-ref %s %s, as long as git has not pruned it (two weeks, unless configured)", hint.Word(k.gitDir()), hint.Word(k.ref.Ref), k.ref.Object)
+	c.Undo = fmt.Sprintf("git --git-dir=%s update-ref %s %s, as long as git has not pruned it (two weeks, unless configured)", hint.Word(k.gitDir()), hint.Word(k.ref.Ref), hint.Word(k.ref.Object))
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (r Query) findKept(ctx context.Context, name string) (k kept, err error) {
 	}
 	err = fmt.Errorf("cannot tell which %q is meant: %d are kept", name, len(found))
 	for _, one := range found {
-		err = hint.Wrap(err, "name it: %s --replica %s", hint.Word(one.word()), one.x.Name)
+		err = hint.Wrap(err, "name it: %s --replica %s", hint.Word(one.word()), hint.Word(one.x.Name))
 	}
 	return k, err
 }
