@@ -5,9 +5,26 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/status"
 )
+
+// What is kept aside is decided about on the page.
+func TestPageDecides(t *testing.T) {
+	b := newBrowser(t)
+	sample.Long(t)
+	t.Parallel()
+	f := newEstate(t, 2, []*place{
+		{env: "calm", make: (*place).calm, want: told{state: "running", where: "here"}},
+		{env: "conflicted", make: (*place).conflicted, want: told{state: "degraded", where: "here", says: "conflict", need: "conflicts"}},
+	})
+	c := f.ui(t, "--allow-actions")
+	p := c.shown(b, t, desktop, 2)
+	a := &actor{f, p}
+	a.decides(t, b, c)
+	p.quiet()
+}
 
 // decides takes a version on the page: by the mouse, once it says what is lost, and not where
 // that changed since; by the keyboard on a phone's screen; and all at once.
@@ -47,7 +64,7 @@ func (a *actor) decides(t *testing.T, b *browser, c *console) {
 
 	m.stop()
 	a.clashes(2)
-	q := c.shown(b, t, phone, 6)
+	q := c.shown(b, t, phone, 2)
 	open(q)
 	var wide int
 	q.ask("document.documentElement.scrollWidth - window.innerWidth", &wide)

@@ -321,7 +321,6 @@ func TestPageOfFive(t *testing.T) {
 		a.goesBack(t)
 		a.pauses(t)
 		a.forks(t)
-		a.decides(t, b, c)
 		p.quiet()
 		a.isRefused(t)
 		p.quiet()
