@@ -121,12 +121,15 @@ func (a *actor) clashes(n int) {
 		m.t = a.p.t
 		defer func() { m.t = was }()
 	}
-	x.far.once()
+	x.far.start() // and stop, which waits longer than run --once for a slow store
+	x.far.stop()
 	for i := range n {
 		x.far.write(fmt.Sprintf("clash-%d", i), fmt.Sprintf("by the laptop %d", n))
 		x.m.write(fmt.Sprintf("clash-%d", i), fmt.Sprintf("by the desk %d", n))
 	}
-	x.far.once()
+	x.far.start()
+	x.far.sync()
+	x.far.stop()
 	x.m.start()
 	x.m.await("there are conflicts", func(doc status.Document) bool { return replicaIn(x.m.t, doc, "workspace").Conflicts >= n })
 	if list := answer[[]control.Conflict](x.m, "conflicts"); len(list) < n {
