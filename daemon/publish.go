@@ -12,19 +12,15 @@ import (
 )
 
 const (
-	// publishAfter is how old the status file may be after a change. The host
-	// shows fifty of them at once, where asking each coltecd would take a
-	// container's exec: 0.1 s.
-	publishAfter = 5 * time.Second
+	// publishAfter is how old the status file may be after a change, and how far apart the looks
+	// are of which those are told who look at many workspaces. The host shows fifty of them at
+	// once, where asking each coltecd would take a container's exec: 0.1 s.
+	publishAfter = time.Second
 	// publishEvery is how old it may be where nothing tells of a change: lines
 	// that a log lost, what tailscaled says of itself. An idle coltecd sleeps
 	// meanwhile.
 	publishEvery = time.Minute
 )
-
-// tellEvery is how far apart the looks are, while much changes, of which those are told who look
-// at many workspaces.
-const tellEvery = publishAfter / 2
 
 // publish keeps the status file in the log directory until life ends, and closes
 // the channel then. Of each look the engine tells the fleet.
@@ -33,19 +29,13 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 	go func() {
 		defer close(done)
 		var last []byte
-		var written time.Time
 		for {
-			seen, now, limit := d.status.now(), time.Now(), publishEvery
-			doc := d.document()
+			seen, doc := d.status.now(), d.document(agentsSeen)
 			if e := d.replicas.current(); e != nil {
-				e.Tell(digest.Of(doc, now))
+				e.Tell(digest.Of(doc, time.Now()))
 			}
-			if next := written.Add(publishAfter); now.Before(next) {
-				limit = next.Sub(now) // what was not written now is then
-			} else {
-				last, written = d.writeDocument(doc, last), now
-			}
-			if pause(life, tellEvery) != nil || d.status.wait(life, seen, max(0, limit-tellEvery)) != nil {
+			last = d.writeDocument(doc, last)
+			if pause(life, publishAfter) != nil || d.status.wait(life, seen, publishEvery-publishAfter) != nil {
 				return
 			}
 		}
@@ -55,7 +45,7 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 
 // writeStatus writes the status file with another state than the present one.
 func (d *daemon) writeStatus(state status.State) {
-	doc := d.document()
+	doc := d.document(looksEvery)
 	doc.State, doc.PID = state, 0
 	doc.Units = []status.Unit{}
 	d.writeDocument(doc, nil)

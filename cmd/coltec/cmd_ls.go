@@ -57,7 +57,7 @@ func (p lister) ls(c *cli.Context) error {
 		}
 		l.folder = w.folder
 	}
-	if c.Bool("watch") {
+	if l.every = listEvery; c.Bool("watch") {
 		return p.watch(c.Context, l, p.shower(c))
 	}
 	rows, notes, err := p.look(c.Context, l)

@@ -54,7 +54,7 @@ DIR is the workspace whose bucket is asked (default: the current folder, or the 
 type webpage struct{ *program }
 
 func (p webpage) ui(c *cli.Context) error {
-	l := look{local: c.Bool("local"), flags: c}
+	l := look{local: c.Bool("local"), every: lookedAtEvery, flags: c}
 	if c.Args().Present() {
 		w, err := p.open(c.Context, c.Args().First())
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ type look struct {
 	folder string        // whose bucket is asked; "": that of the current folder, or of the first one here whose secrets are at hand
 	local  bool          // no bucket is asked
 	wait   time.Duration // how long a bucket may take to answer; 0: readPatience
+	every  time.Duration // how often it is asked by a watch
 	price  string        // of the store, as fleet.ParsePrice reads it; "": that of its provider
 	flags  *cli.Context  // of a verb with secretFlags: where secrets are looked for
 }
@@ -114,8 +116,11 @@ func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
 	return local, nil
 }
 
-// withStatus adds what coltecd wrote last.
+// withStatus adds what coltecd wrote last. What is known of it already is not read again.
 func withStatus(l fleet.Local) fleet.Local {
+	if at, err := status.WrittenAt(filepath.Join(l.Folder, logsName)); l.Status != nil && err == nil && at.Equal(l.Written) {
+		return l
+	}
 	if doc, at, err := readStatus(l.Folder); err == nil {
 		l.Status, l.Written = &doc, at
 	}

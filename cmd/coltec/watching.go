@@ -12,11 +12,18 @@ import (
 )
 
 const (
-	// statusEvery is how often the status files of this host are read again while somebody
-	// watches: each coltecd writes its own at most once in five seconds.
-	statusEvery = time.Second
-	// listEvery is how often Docker and the bucket are asked: one listing.
+	// statusEvery is how often the status files of this host are looked at while somebody
+	// watches: each coltecd writes its own at most once a second.
+	statusEvery = 500 * time.Millisecond
+	// dockerEvery is how often Docker is asked.
+	dockerEvery = 5 * time.Second
+	// listEvery is how often the bucket is asked in a terminal, which may be left open for days:
+	// one listing.
 	listEvery = 5 * time.Second
+	// lookedAtEvery is the same for a page that somebody looks at: one behind others asks nothing.
+	lookedAtEvery = 1500 * time.Millisecond
+	// answerWatched is how long the bucket may take to answer somebody who watches.
+	answerWatched = 5 * time.Second
 )
 
 // watch shows the rows again and again, until ctx ends. What is asked for takes as long as it
@@ -67,7 +74,7 @@ func (p lister) watch(ctx context.Context, l look, show func(rows []fleet.Row, n
 
 // watchHost looks which workspaces are here.
 func (p lister) watchHost(ctx context.Context, tell func(func(*view))) {
-	each(ctx, func() {
+	each(ctx, dockerEvery, func() {
 		local, err := p.localFleet(ctx)
 		tell(func(v *view) { v.local, v.localErr = local, err })
 	})
@@ -76,7 +83,7 @@ func (p lister) watchHost(ctx context.Context, tell func(func(*view))) {
 // watchBucket asks the bucket. It is opened once there are secrets for it.
 func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view))) {
 	var bucket opened
-	each(ctx, func() {
+	each(ctx, l.every, func() {
 		var found bucketLook
 		var err error
 		if bucket.root == nil {
@@ -84,7 +91,7 @@ func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view)))
 			bucket, err = p.bucketFor(ctx, l, local)
 		}
 		if err == nil {
-			found, err = bucket.ask(ctx, max(l.wait, listEvery))
+			found, err = bucket.ask(ctx, max(l.wait, answerWatched))
 		}
 		tell(func(v *view) {
 			if v.bucketErr = err; err == nil || v.bucket.seen == nil {
@@ -95,9 +102,9 @@ func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view)))
 }
 
 // each does something now and then, until ctx ends.
-func each(ctx context.Context, do func()) {
+func each(ctx context.Context, every time.Duration, do func()) {
 	for {
-		next := time.After(listEvery)
+		next := time.After(every)
 		do()
 		select {
 		case <-next:

@@ -19,20 +19,28 @@ const readLimit = 16 << 20
 // valuesMost is what a few hundred replicas come to, each with all that is only here.
 const valuesMost = 1 << 16
 
+// WrittenAt is when the coltecd of a log directory wrote its document last.
+func WrittenAt(logDir string) (time.Time, error) {
+	info, err := os.Stat(filepath.Join(logDir, FileName))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
 // ReadFile reads the document that the coltecd of a log directory wrote last, and
 // when it did.
 func ReadFile(logDir string) (Document, time.Time, error) {
 	var doc Document
-	path := filepath.Join(logDir, FileName)
-	info, err := os.Stat(path)
+	at, err := WrittenAt(logDir) // before it is read: a newer one is read again
 	if err != nil {
-		return doc, time.Time{}, err
+		return doc, at, err
 	}
-	b, err := wholefile.Read(path, readLimit)
+	b, err := wholefile.Read(filepath.Join(logDir, FileName), readLimit)
 	if err == nil {
 		doc, err = parse(b)
 	}
-	return doc, info.ModTime(), err
+	return doc, at, err
 }
 
 func parse(b []byte) (doc Document, err error) {
