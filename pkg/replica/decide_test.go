@@ -71,9 +71,8 @@ func TestDecisionAboutAnotherThing(t *testing.T) {
 			return errors.Join(os.Remove(file), os.Symlink("has the name", file))
 		},
 		"a directory":     func(_, file, _ string) error { return errors.Join(os.Remove(file), os.Mkdir(file, 0o755)) },
-		"executable":      func(_, file, _ string) error { return os.Chmod(file, 0o755) },
-		"the other side":  func(_, _, kept string) error { return os.WriteFile(kept, []byte("KEPT ASIDE"), 0o644) },
-		"its log appears": func(_, file, _ string) error { return os.WriteFile(file, []byte("SQLite format 3\x00"), 0o644) },
+		"executable":     func(_, file, _ string) error { return os.Chmod(file, 0o755) },
+		"the other side": func(_, _, kept string) error { return os.WriteFile(kept, []byte("KEPT ASIDE"), 0o644) },
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +99,25 @@ func TestDecisionAboutAnotherThing(t *testing.T) {
 				t.Errorf("there is %q, and was %q", after, before)
 			}
 		})
+	}
+}
+
+// What is written to a database goes to its log first.
+func TestDecisionAboutADatabase(t *testing.T) {
+	root, k := keptIn(t, "l.db")
+	file := filepath.Join(root, "l.db")
+	if err := os.WriteFile(file, []byte("SQLite format 3\x00 and pages"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sides, err := SidesOf(root, "", k, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file+"-wal", []byte("a transaction"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TakeConflict(root, "", k, Decision{Seen: sides.Seen()}); !errors.Is(err, ErrOther) {
+		t.Errorf("a database that was written to is replaced: %v", err)
 	}
 }
 
