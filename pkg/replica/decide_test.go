@@ -70,7 +70,7 @@ func TestDecisionAboutAnotherThing(t *testing.T) {
 		"a link": func(_, file, _ string) error {
 			return errors.Join(os.Remove(file), os.Symlink("has the name", file))
 		},
-		"a directory":     func(_, file, _ string) error { return errors.Join(os.Remove(file), os.Mkdir(file, 0o755)) },
+		"a directory":    func(_, file, _ string) error { return errors.Join(os.Remove(file), os.Mkdir(file, 0o755)) },
 		"executable":     func(_, file, _ string) error { return os.Chmod(file, 0o755) },
 		"the other side": func(_, _, kept string) error { return os.WriteFile(kept, []byte("KEPT ASIDE"), 0o644) },
 	}
