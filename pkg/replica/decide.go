@@ -140,6 +140,7 @@ type taking struct {
 	exact        bool   // what has the path is to be what it was a moment ago
 	replaced     string // where it is now; "": nothing had the path
 	linked       bool   // the staged file has its first name, too
+	before       bool   // it had the path before: a take was killed
 }
 
 func (t *taking) swap() error {
@@ -152,6 +153,9 @@ func (t *taking) swap() error {
 		return err
 	case now == nil:
 		return inItsPlace(localfs.WithWritableParent(t.files, t.path, t.alone))
+	case t.isStaged(t.path):
+		t.before = true
+		return nil
 	case now.Kind == tree.Dir:
 		return hint.Wrap(errors.New("a directory has its name now"), "move that away, or rename it, and take it then")
 	}
@@ -226,6 +230,8 @@ func sameButCTime(a, b localfs.Seen) bool {
 func (t *taking) undo() error {
 	return localfs.WithWritableParent(t.files, t.path, func() error {
 		switch {
+		case t.before:
+			return nil
 		case !t.linked && t.replaced == "":
 			return t.move(t.path, t.staged)
 		case !t.linked:
