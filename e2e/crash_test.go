@@ -69,6 +69,8 @@ var crashes = []crash{
 		"place:deleted", "place:placed", "place:recorded", "restore:complete",
 	}, crashInUpdate},
 	{"conflict", []string{"place:aside", "place:renamed", "place:recorded", "restore:complete", "push:sent"}, crashInConflict},
+	{"conflict taken", []string{"conflict:linked", "conflict:exchanged", "conflict:noted"}, crashInTake},
+	{"conflict dropped", []string{"conflict:moved", "conflict:noted"}, crashInDrop},
 	{"adoption", []string{"adopt:listed", "adopt:recorded", "place:fetched", "place:placed", "commit:committed"}, crashInAdoption},
 	{"mirror", []string{"push:staged", "mirror:kept", "push:sent", "mirror:moved", "push:published", "commit:committed"}, crashInMirror},
 	{"repository pushed", []string{"git:packed", "git:opened", "git:shadowed", "push:sent", "commit:committed"}, crashInCapture},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coltec/coltec/internal/gittest"
 	"github.com/coltec/coltec/pkg/account"
+	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/status"
 )
 
@@ -175,7 +176,13 @@ func TestRepositoriesHop(t *testing.T) {
 	if out := a.must("conflicts"); !strings.Contains(out, kept[0]) {
 		t.Errorf("conflicts says nothing of it:\n%s", out)
 	}
-	a.must("conflicts", "drop", kept[0])
+	if out := a.must("conflicts", "diff", kept[0]); !strings.Contains(out, "1 commit that what has its name now does not") {
+		t.Errorf("of a ref diff says %q", out)
+	}
+	dropped := answer[control.Conflict](a, "conflicts", "drop", kept[0])
+	if !strings.Contains(dropped.Undo, "update-ref "+kept[0]) {
+		t.Errorf("how the ref is got back: %q", dropped.Undo)
+	}
 	a.sync()
 	if said := strings.Join(a.status().Attention, "\n"); strings.Contains(said, "have new commits") {
 		t.Errorf("attention still speaks of what was dropped:\n%s", said)

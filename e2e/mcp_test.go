@@ -154,7 +154,7 @@ func TestToolsInside(t *testing.T) {
 	})
 	x.fails("resume", given{"name": "web"}, "it is not paused")
 
-	for name, args := range map[string]given{"rewind": {"at": "before"}, "pause": {"name": "web"}, "join": {"fork": "acme/widget/no"}} {
+	for name, args := range map[string]given{"rewind": {"at": "before"}, "pause": {"name": "web"}, "join": {"fork": "acme/widget/no"}, "take": {"path": "notes.txt"}, "drop": {"all": true}} {
 		x.fails(name, args, name+" is not allowed here", "coltecd mcp --allow "+name)
 	}
 	x.fails("compare", given{"a": "no-such-state"}, "no-such-state")
@@ -281,6 +281,7 @@ func TestToolsOnTheHost(t *testing.T) {
 	for name, args := range map[string]given{
 		"status": {}, "sync": {}, "checkpoint": {"name": "second"}, "rewind": {"at": "first"}, "logs": {"unit": "web"},
 		"pause": {"name": "web"}, "resume": {"name": "web"}, "join": {"fork": "acme/widget/try"},
+		"take": {"path": "notes.txt"}, "drop": {"all": true},
 	} {
 		x.fails(name, with(args), "coltec up")
 	}

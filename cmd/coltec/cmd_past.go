@@ -21,7 +21,22 @@ import (
 
 func cmdHistory(p *program) *cli.Command { return p.reads(p.page().History()) }
 
-func cmdConflicts(p *program) *cli.Command { return p.reads(p.page().Conflicts()) }
+// cmdConflicts decides where the workspace runs, and nowhere else: the tree is there.
+func cmdConflicts(p *program) *cli.Command {
+	cmd := p.page().Conflicts()
+	theirs := cmd.Flags
+	cmd = p.reads(cmd)
+	cmd.Description += " What is taken or dropped is in the container, which has to run for that."
+	look := cmd.Action
+	cmd.Action = func(c *cli.Context) error {
+		_, err := p.page().Decides(c)
+		if verb := c.Args().Get(1); err == nil && (verb == "take" || verb == "drop") {
+			return p.inside(c, verbOf(c, theirs), nil)
+		}
+		return look(c)
+	}
+	return cmd
+}
 
 func cmdCheckpoints(p *program) *cli.Command { return p.reads(p.page().Checkpoints()) }
 
@@ -82,7 +97,7 @@ func (p *program) reads(cmd *cli.Command) *cli.Command {
 
 // page shows the past of a workspace whose container does not run.
 func (p *program) page() pastpage.Page {
-	return pastpage.Page{Program: "coltec", Of: "WORKSPACE ", Out: p.out, Raw: p.raw.out, Say: p.say, Past: p.past}
+	return pastpage.Page{Program: "coltec", Of: "WORKSPACE ", Out: p.out, Raw: p.raw.out, Say: p.say, Asker: p.asks(), Past: p.past}
 }
 
 // past reads the bucket of the workspace of the first argument, with what the user agreed to.

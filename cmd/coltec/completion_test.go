@@ -104,6 +104,8 @@ var asked = map[string]string{
 	"coltec history dev-one ":             "ls show restore",
 	"coltec history dev-one show b":       "before-lunch",
 	"coltec conflicts dev-one t":          "take",
+	"coltec conflicts dev-one d":          "diff drop",
+	"coltec conflicts dev-one take --a":   "--all --age-key-file",
 	"coltec sync dev-one ":                "workspace",
 	"coltec agents cl":                    "claude",
 	"coltec agents lo":                    "logout",

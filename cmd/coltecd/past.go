@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/coltec/coltec/daemon"
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/pastpage"
 	"github.com/coltec/coltec/pkg/control"
 )
@@ -33,7 +34,8 @@ func (p *program) past(c *cli.Context) (control.History, error) {
 
 // page shows the past of the workspace of the current directory.
 func (p *program) page() pastpage.Page {
-	return pastpage.Page{Program: p.name, Out: p.out, Raw: p.raw.out, Say: p.say, Past: func(c *cli.Context) (control.History, func(), error) {
+	asker := cmdline.Asker{In: p.raw.in, Err: p.err}
+	return pastpage.Page{Program: p.name, Out: p.out, Raw: p.raw.out, Say: p.say, Asker: asker, Past: func(c *cli.Context) (control.History, func(), error) {
 		past, err := p.past(c)
 		return past, func() {}, err
 	}}

@@ -20,16 +20,25 @@ func (p Page) Conflicts() *cli.Command {
 	return &cli.Command{
 		Name:      "conflicts",
 		Usage:     "list the local versions that lost their name to a remote one; compare, take or drop them",
-		ArgsUsage: p.Of + "[show|take|drop] [PATH]",
+		ArgsUsage: p.Of + "[show|diff|take|drop] [PATH]",
 		Description: p.forms([][2]string{
 			{"conflicts", "lists the versions that are kept aside"},
-			{"conflicts show PATH", "compares what has the name now with the version kept aside"},
+			{"conflicts diff PATH", "compares what has the name now with the version kept aside; show is the same"},
 			{"conflicts take PATH", "gives the version its name back; what has it now goes to .coltec/replaced"},
-			{"conflicts drop PATH", "says that the version is not needed"},
+			{"conflicts drop PATH", "says that the version is not needed; it goes to .coltec/replaced"},
+			{"conflicts take --all", "does so with all versions: what was here before counts"},
+			{"conflicts drop --all", "does so with all versions: what has the names now counts"},
 		}) + `
-PATH is a file of the tree, or the ID of a version as the list shows it.`,
+PATH is a file of the tree, or the ID of a version as the list shows it. What is in .coltec/replaced stays there as long as
+history.keep says; each answer says how it is got back. diff is of texts; of databases it says how many rows their tables
+have, of a ref of a repository how many commits.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME` alone"},
+			&cli.BoolFlag{Name: "all", Usage: "take, drop: all versions; of several of one path none is taken"},
+			&cli.StringFlag{Name: "of", Usage: "with --all: only the versions of the machine `HOST`"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "take, drop: say what would be done, and do nothing"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "with --all: do not ask"},
+			&cli.StringFlag{Name: "seen", Usage: "take, drop: only if both versions are as the answer was about that has this `WORD` (in JSON)"},
 			&cli.BoolFlag{Name: "json", Usage: "answer in JSON"},
 			cmdline.WideFlag(),
 		},
@@ -37,35 +46,167 @@ PATH is a file of the tree, or the ID of a version as the list shows it.`,
 	}
 }
 
-func (p Page) conflicts(c *cli.Context) error {
-	verb, name := p.arg(c, 0), p.arg(c, 1)
-	ask := map[string]func(control.History, context.Context, control.ConflictRequest, func(string)) (control.Conflict, error){
-		"show": control.History.Conflict, "take": control.History.Take, "drop": control.History.Drop,
-	}[verb]
+// Decides reports whether a call of the verb conflicts changes anything; the error says what is
+// wrong with the call.
+func (p Page) Decides(c *cli.Context) (bool, error) {
+	verb, name, all := p.arg(c, 0), p.arg(c, 1), c.Bool("all")
+	decides := verb == "take" || verb == "drop"
 	switch {
+	case !decides && verb != "" && verb != "show" && verb != "diff":
+		return false, hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.Program)
+	case !decides && (all || c.IsSet("of") || c.Bool("dry-run") || c.Bool("yes") || c.IsSet("seen")):
+		return false, cmdline.Usage("--all, --of, --dry-run, --yes and --seen belong to conflicts take and drop")
+	case all && name != "":
+		return false, cmdline.Usage("conflicts %s takes PATH or --all, and not both", verb)
+	case !all && c.IsSet("of"):
+		return false, cmdline.Usage("--of belongs to --all")
+	case decides && name == "" && !all:
+		return false, hint.Wrap(cmdline.Usage("conflicts %s needs PATH, or --all", verb), "%s conflicts lists them", p.Program)
+	case verb != "" && name == "" && !all:
+		return false, hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.Program)
+	}
+	return decides && !c.Bool("dry-run"), nil
+}
+
+func (p Page) conflicts(c *cli.Context) error {
+	decides, err := p.Decides(c)
+	verb := p.arg(c, 0)
+	switch {
+	case err != nil:
+		return err
 	case verb == "":
 		return p.listConflicts(c)
-	case ask == nil:
-		return hint.Wrap(cmdline.Usage("unknown conflicts command %q", verb), "see %s conflicts --help", p.Program)
-	case name == "":
-		return hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.Program)
+	case c.Bool("all"):
+		return p.decideAll(c, verb == "take")
 	}
-	answer, err := asked(p, c, ask, control.ConflictRequest{Replica: c.String("replica"), Path: name})
+	ask := control.History.Conflict
+	if decides {
+		ask = map[string]func(control.History, context.Context, control.ConflictRequest, func(string)) (control.Conflict, error){
+			"take": control.History.Take, "drop": control.History.Drop,
+		}[verb]
+	}
+	answer, err := asked(p, c, ask, control.ConflictRequest{Replica: c.String("replica"), Path: p.arg(c, 1), Seen: c.String("seen")})
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Bool("json"):
+		return cmdline.PrintJSON(p.Raw, answer)
+	case decides:
+		fmt.Fprintln(p.Out, cmdline.OneLine(decided(answer, verb == "take")))
+		p.undo(answer)
+	case verb == "take" || verb == "drop":
+		fmt.Fprintln(p.Out, cmdline.OneLine(wouldBe(answer, verb == "take")))
+	default:
+		p.showConflict(answer)
+	}
+	return nil
+}
+
+// undo says how what went is got back.
+func (p Page) undo(k control.Conflict) {
+	if k.Undo != "" {
+		p.Say("back again: %s", cmdline.OneLine(k.Undo))
+	}
+}
+
+// decided says what was done with a version.
+func decided(k control.Conflict, take bool) string {
+	if !take {
+		return "dropped " + k.ID
+	}
+	replaced := ""
+	if k.Replaced != "" {
+		replaced = "; what it replaced is in .coltec/replaced"
+	}
+	return fmt.Sprintf("%s is the version of %s again%s", k.Path, k.Host, replaced)
+}
+
+// wouldBe says what is lost by a decision about a version.
+func wouldBe(k control.Conflict, take bool) string {
+	now := "nothing has its name now"
+	if k.Now != nil && k.Now.Kind != "nothing" {
+		now = fmt.Sprintf("the %s that has its name now (%s) would go to .coltec/replaced", k.Now.Kind, cmdline.Size(k.Now.Size))
+	}
+	if take {
+		return fmt.Sprintf("%s would be the version of %s (%s) again; %s", k.Path, k.Host, cmdline.Size(k.Size), now)
+	}
+	where := "would go to .coltec/replaced"
+	if !k.Here {
+		where = "would be in older generations alone"
+	}
+	return fmt.Sprintf("%s would stay as it is; the version of %s (%s) %s", k.Path, k.Host, cmdline.Size(k.Size), where)
+}
+
+// decideAll takes or drops all versions that are kept aside, once a person has seen them.
+func (p Page) decideAll(c *cli.Context, take bool) error {
+	req := control.DecideRequest{Replica: c.String("replica"), Host: c.String("of"), Take: take, Seen: c.String("seen"), DryRun: c.Bool("dry-run")}
+	if !req.DryRun && !c.Bool("yes") {
+		look := req
+		look.DryRun = true
+		would, err := asked(p, c, control.History.Decide, look)
+		if err != nil {
+			return err
+		}
+		if len(would.Done) > 0 {
+			if err := p.agreed(c.Context, would, take); err != nil {
+				return err
+			}
+		}
+		req.Seen = would.Seen
+	}
+	done, err := asked(p, c, control.History.Decide, req)
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return cmdline.PrintJSON(p.Raw, answer)
+		if err := cmdline.PrintJSON(p.Raw, done); err != nil {
+			return err
+		}
+	} else {
+		p.printDecided(done, take, req.DryRun)
 	}
-	switch verb {
-	case "take":
-		fmt.Fprintf(p.Out, "%s is the version of %s again; what it replaced is in .coltec/replaced\n", answer.Path, answer.Host)
-	case "drop":
-		fmt.Fprintf(p.Out, "dropped %s\n", answer.ID)
-	case "show":
-		p.showConflict(answer)
+	if n := len(done.Left); n > 0 && !req.DryRun {
+		return hint.Wrap(fmt.Errorf("%s left as they are", cmdline.Count(n, "version is", "versions are")), "%s conflicts lists them", p.Program)
 	}
 	return nil
+}
+
+// agreed asks a person about all versions.
+func (p Page) agreed(ctx context.Context, would control.Decided, take bool) error {
+	if p.Asker.Can() {
+		for _, k := range would.Done {
+			p.Say("%s", cmdline.OneLine(wouldBe(k, take)))
+		}
+	}
+	text := fmt.Sprintf("Drop %s? What has the names now stays.", cmdline.Count(len(would.Done), "version", "versions"))
+	if take {
+		text = fmt.Sprintf("Take %s? What has the names now goes to .coltec/replaced.", cmdline.Count(len(would.Done), "version", "versions"))
+	}
+	return p.Asker.Agree(ctx, cmdline.Question{
+		Text: text, No: errors.New("nothing was done: you did not agree"),
+		Nobody: hint.Wrap(cmdline.Usage("--all decides about many versions, and nobody can be asked"), "say --yes, or look first with --dry-run"),
+	})
+}
+
+func (p Page) printDecided(done control.Decided, take, dryRun bool) {
+	say := decided
+	if dryRun {
+		say = wouldBe
+	}
+	for _, k := range done.Done {
+		fmt.Fprintln(p.Out, cmdline.OneLine(say(k, take)))
+		p.undo(k)
+	}
+	for _, k := range done.Left {
+		fmt.Fprintln(p.Out, cmdline.OneLine(fmt.Sprintf("left: %s: %s", k.ID, k.Note)))
+	}
+	if len(done.Done)+len(done.Left) == 0 {
+		p.Say("no conflicts")
+	}
+	if dryRun && len(done.Done) > 0 {
+		p.Say("nothing was done; with --yes it is, and with --seen %s only as long as nothing changes", hint.Word(done.Seen))
+	}
 }
 
 // showConflict compares two versions. What goes to a file or a program is the content as it
@@ -75,9 +216,29 @@ func (p Page) showConflict(k control.Conflict) {
 		p.Say("%s", cmdline.OneLine(ofAgent(k)))
 	}
 	p.verbatim(k.Diff)
+	for _, t := range k.Tables {
+		fmt.Fprintf(p.Out, "table %s: %s\n", cmdline.OneLine(t.Table), rows(t))
+	}
+	if x := k.Commits; x != nil {
+		fmt.Fprintf(p.Out, "%s: %s that what has its name now does not, and is without %s of that\n", cmdline.OneLine(k.ID), cmdline.Count(x.Ahead, "commit", "commits"), cmdline.Count(x.Behind, "commit", "commits"))
+		for _, subject := range x.Subjects {
+			fmt.Fprintf(p.Out, "  %s\n", cmdline.OneLine(subject))
+		}
+	}
 	if k.Note != "" {
 		fmt.Fprintf(p.Out, "%s: %s\n", k.ID, k.Note)
 	}
+}
+
+// rows says how many a table has in either of two databases.
+func rows(t control.TableChange) string {
+	switch t.What {
+	case "added":
+		return fmt.Sprintf("not there now; kept aside with %s", cmdline.Count(int(t.After), "row", "rows"))
+	case "removed":
+		return fmt.Sprintf("%s now; kept aside without it", cmdline.Count(int(t.Before), "row", "rows"))
+	}
+	return fmt.Sprintf("%s now, %s kept aside", cmdline.Count(int(t.Before), "row", "rows"), cmdline.Count(int(t.After), "row", "rows"))
 }
 
 func (p Page) listConflicts(c *cli.Context) error {

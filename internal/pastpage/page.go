@@ -23,6 +23,8 @@ type Page struct {
 	Out io.Writer // for people
 	Raw io.Writer // for JSON, and for what a file or a program is to get
 	Say func(format string, args ...any)
+	// Asker asks the person at a terminal.
+	Asker cmdline.Asker
 	// Past is who answers, and how to say that no more is asked.
 	Past func(*cli.Context) (past control.History, done func(), err error)
 }

@@ -29,6 +29,8 @@ type History interface {
 	Take(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error)
 	// Drop removes one of them.
 	Drop(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error)
+	// Decide takes or drops all of them.
+	Decide(ctx context.Context, req DecideRequest, say func(string)) (Decided, error)
 	// Verify looks whether everything is there that the kept generations refer to.
 	Verify(ctx context.Context, req VerifyRequest, say func(string)) ([]Verdict, error)
 	// Garbage tells what a collection would find now, and changes nothing.
@@ -50,6 +52,7 @@ const (
 	AskConflict    Ask = "conflict"
 	AskTake        Ask = "take"
 	AskDrop        Ask = "drop"
+	AskDecide      Ask = "decide"
 	AskVerify      Ask = "verify"
 	AskGarbage     Ask = "garbage"
 )
@@ -117,6 +120,24 @@ type ConflictRequest struct {
 	question
 	Replica string `json:"replica,omitempty"` // "": the one that has it
 	Path    string `json:"path,omitempty"`    // of the file, absolute; or the version's id
+	Seen    string `json:"seen,omitempty"`    // of an answer about it: where one of both versions is another by now, nothing is done
+}
+
+// DecideRequest is about all versions that are kept aside.
+type DecideRequest struct {
+	question
+	Replica string `json:"replica,omitempty"` // "": all
+	Host    string `json:"host,omitempty"`    // only those of this host
+	Take    bool   `json:"take,omitempty"`    // they get their names back; else they are dropped
+	DryRun  bool   `json:"dry_run,omitempty"` // say what would be done, and do nothing
+	Seen    string `json:"seen,omitempty"`    // of a dry run: where anything is another by now, nothing is done
+}
+
+// Decided is what was taken or dropped, or would be.
+type Decided struct {
+	Seen string     `json:"seen,omitempty"` // of a dry run: stands for all versions, as they are
+	Done []Conflict `json:"done"`
+	Left []Conflict `json:"left,omitempty"` // and in note why
 }
 
 // VerifyRequest asks for a look at what the kept generations refer to.
@@ -294,6 +315,20 @@ type Conflict struct {
 	Talk    string    `json:"talk,omitempty"`  // what the agent calls the conversation that the file is
 	Diff    string    `json:"diff,omitempty"`
 	Note    string    `json:"note,omitempty"` // why there is no diff
+
+	Seen     string        `json:"seen,omitempty"`     // stands for both versions, as they are
+	Kind     string        `json:"kind,omitempty"`     // file, link, database, ref; of an answer about one
+	Now      *Holder       `json:"now,omitempty"`      // what has the name now; of an answer about one
+	Tables   []TableChange `json:"tables,omitempty"`   // of two databases; before is what has the name
+	Commits  *CommitChange `json:"commits,omitempty"`  // of a ref: what it reaches more and less than what has its name
+	Replaced string        `json:"replaced,omitempty"` // where what was replaced or dropped is now, within the replica
+	Undo     string        `json:"undo,omitempty"`     // how that is got back, for a person
+}
+
+// Holder is what has the name of a version that is kept aside.
+type Holder struct {
+	Kind string `json:"kind"` // nothing, file, link, directory, database
+	Size int64  `json:"size"`
 }
 
 // Verdict is what a verification found in one replica.
@@ -392,6 +427,12 @@ func (c *Client) Take(ctx context.Context, req ConflictRequest, say func(string)
 func (c *Client) Drop(ctx context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
 	req.Ask = AskDrop
 	return read[Conflict](ctx, c, req, say)
+}
+
+// Decide implements [History].
+func (c *Client) Decide(ctx context.Context, req DecideRequest, say func(string)) (Decided, error) {
+	req.Ask = AskDecide
+	return read[Decided](ctx, c, req, say)
 }
 
 // Verify implements [History].

@@ -32,9 +32,10 @@ var (
 	generation = Generation{Number: 7, Epoch: 2, Nonce: "n", Time: noon, Replicas: map[string]Tree{"w": {Manifest: "m/7", Files: 3, Bytes: 9, Filters: "f", Older: 1}, "mirror": {Files: 1}}}
 	older      = &Older{Count: 1, Paths: []OlderPath{{Path: "log", Why: "it changes"}}}
 	conflict   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Size: 4, Here: true}
-	compared   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Agent: "claude", Talk: "7", Diff: "-a\n", Note: "why"}
-	versions   = Versions{Replica: "w", Path: "a", Versions: []Version{{Generation: 1, Time: noon, Kind: "file", Mode: "0644", Size: 4, SHA256: "ab"}, {Generation: 2, Time: noon, Kind: "link", Link: "b"}, {Generation: 3, Time: noon, Gone: true}}}
-	verdict    = Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"k"}, Lost: []Lost{{Path: "a", Generations: []int64{1}, Now: true}}, Damaged: []string{"d"}, Repaired: []string{"r"}, Note: "note", Opened: 4, Broken: []Broken{{Path: "p", Generation: 5, Wrong: []string{"s"}, Sound: 3}}}
+	compared   = Conflict{Replica: "w", ID: "c1", Path: "a", Time: noon, Host: "b", Agent: "claude", Talk: "7", Diff: "-a\n", Note: "why",
+		Seen: "s", Kind: "file", Now: &Holder{"link", 2}, Tables: []TableChange{{"t", "changed", 3, 4}}, Commits: &CommitChange{Ref: "r", Ahead: 1, Behind: 2}, Replaced: ".coltec/r", Undo: "so"}
+	versions = Versions{Replica: "w", Path: "a", Versions: []Version{{Generation: 1, Time: noon, Kind: "file", Mode: "0644", Size: 4, SHA256: "ab"}, {Generation: 2, Time: noon, Kind: "link", Link: "b"}, {Generation: 3, Time: noon, Gone: true}}}
+	verdict  = Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"k"}, Lost: []Lost{{Path: "a", Generations: []int64{1}, Now: true}}, Damaged: []string{"d"}, Repaired: []string{"r"}, Note: "note", Opened: 4, Broken: []Broken{{Path: "p", Generation: 5, Wrong: []string{"s"}, Sound: 3}}}
 )
 
 func (p *past) Generations(_ context.Context, req GenerationsRequest, say func(string)) ([]Generation, error) {
@@ -80,6 +81,9 @@ func (p *past) Take(_ context.Context, req ConflictRequest, say func(string)) (C
 func (p *past) Drop(_ context.Context, req ConflictRequest, say func(string)) (Conflict, error) {
 	return at(p, req, say, conflict)
 }
+func (p *past) Decide(_ context.Context, req DecideRequest, say func(string)) (Decided, error) {
+	return at(p, req, say, Decided{Seen: "s", Done: []Conflict{conflict}, Left: []Conflict{compared}})
+}
 func (p *past) Verify(_ context.Context, req VerifyRequest, say func(string)) ([]Verdict, error) {
 	return at(p, req, say, []Verdict{verdict, {Replica: "x"}})
 }
@@ -92,6 +96,7 @@ func ask[Q, A any](f func(History, context.Context, Q, func(string)) (A, error),
 const (
 	generationBytes = `{"generation":7,"epoch":2,"nonce":"n","time":"2030-01-02T12:00:00Z","replicas":{"mirror":{"manifest":"","files":1,"bytes":0,"filters":""},"w":{"manifest":"m/7","files":3,"bytes":9,"filters":"f","older":1}}}`
 	conflictBytes   = `{"replica":"w","id":"c1","path":"a","time":"2030-01-02T12:00:00Z","host":"b","size":4,"here":true}`
+	comparedBytes   = `{"replica":"w","id":"c1","path":"a","time":"2030-01-02T12:00:00Z","host":"b","size":0,"here":false,"agent":"claude","talk":"7","diff":"-a\n","note":"why","seen":"s","kind":"file","now":{"kind":"link","size":2},"tables":[{"table":"t","what":"changed","before":3,"after":4}],"commits":{"ref":"r","ahead":1,"behind":2},"replaced":".coltec/r","undo":"so"}`
 )
 
 // recorded is each question and its answer, as coltecd has spoken since it has a history.
@@ -114,8 +119,10 @@ var recorded = map[Ask]struct {
 		ask(History.Restore, RestoreRequest{Replica: "w", Path: "/w/a", At: "2h", To: "/tmp/x", Deleted: true})},
 	AskConflicts: {`{"ask":"conflicts","replica":"w"}`, `[` + conflictBytes + `]`, ask(History.Conflicts, ConflictsRequest{Replica: "w"})},
 	AskConflict: {`{"ask":"conflict","replica":"w","path":"c1"}`,
-		`{"replica":"w","id":"c1","path":"a","time":"2030-01-02T12:00:00Z","host":"b","size":0,"here":false,"agent":"claude","talk":"7","diff":"-a\n","note":"why"}`,
+		comparedBytes,
 		ask(History.Conflict, ConflictRequest{Replica: "w", Path: "c1"})},
+	AskDecide: {`{"ask":"decide","replica":"w","host":"b","take":true,"dry_run":true,"seen":"s"}`,
+		`{"seen":"s","done":[` + conflictBytes + `],"left":[` + comparedBytes + `]}`, ask(History.Decide, DecideRequest{Replica: "w", Host: "b", Take: true, DryRun: true, Seen: "s"})},
 	AskTake: {`{"ask":"take","path":"c1"}`, conflictBytes, ask(History.Take, ConflictRequest{Path: "c1"})},
 	AskDrop: {`{"ask":"drop","path":"c1"}`, conflictBytes, ask(History.Drop, ConflictRequest{Path: "c1"})},
 	AskGarbage: {`{"ask":"garbage","replica":"w"}`,

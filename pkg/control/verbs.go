@@ -228,6 +228,7 @@ func (s *Server) table() []route {
 		asks(s, AskConflict, "Conflict", h.Conflict),
 		asks(s, AskTake, "Take", h.Take),
 		asks(s, AskDrop, "Drop", h.Drop),
+		asks(s, AskDecide, "Decide", h.Decide),
 		asks(s, AskVerify, "Verify", h.Verify),
 		asks(s, AskGarbage, "Garbage", h.Garbage),
 	}

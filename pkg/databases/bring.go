@@ -185,19 +185,19 @@ func (d *Databases) fetchFiles(ctx context.Context, source store.Layout, at stri
 // GiveWay moves what is at a path of a tree to what was replaced where it is a database, with
 // all that belongs to it, so that something else can have the name. Of another file nothing
 // happens; of a database that somebody has open there is an error.
-func GiveWay(o whole.Options, rep whole.Replica, at string) error {
+func GiveWay(o whole.Options, rep whole.Replica, at string) (moved bool, err error) {
 	d := newDatabases(o)
 	d.Serve(rep)
 	if is, err := d.begins(at); err != nil || !is {
 		if localfs.Absent(err) {
-			return nil
+			return false, nil
 		}
-		return err
+		return false, err
 	}
 	if err := d.moveAside(at); err != nil {
-		return fmt.Errorf("cannot replace the database %q: %w", at, err)
+		return false, fmt.Errorf("cannot replace the database %q: %w", at, err)
 	}
-	return nil
+	return true, nil
 }
 
 // State is a database as a tree has it, as if it were a file: its size is that of what it lies

@@ -2,10 +2,13 @@ package databases
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
+	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/sqlite"
 	"github.com/coltec/coltec/pkg/tree"
@@ -102,4 +105,35 @@ func Tables(ctx context.Context, dir string) (map[string]int64, error) {
 	}
 	defer root.Close()
 	return sqlite.Tables(ctx, root, main)
+}
+
+// IsDatabase reports whether a file that begins so is a database of SQLite.
+func IsDatabase(begin []byte) bool { return sqlite.IsDatabase(begin) }
+
+// TablesOf counts the rows of each table of a database where it lies, below within, to which
+// no link leads ("" is none), in a copy of it: others may have it open. scratch is an empty
+// directory of the caller's.
+func TablesOf(ctx context.Context, file, within, scratch string) (map[string]int64, error) {
+	dir, err := anchor.OpenRoot(filepath.Dir(file), within, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	to, err := os.OpenRoot(scratch)
+	if err != nil {
+		return nil, err
+	}
+	defer to.Close()
+	name := filepath.Base(file)
+	got, err := sqlite.Capture(ctx, dir, name, to, sqlite.Options{Patience: patience})
+	if err == nil && got.Outcome != sqlite.Captured {
+		err = errors.New(got.Reason)
+	}
+	if err == nil {
+		err = sqlite.Settle(to, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sqlite.Tables(ctx, to, name)
 }

@@ -1,6 +1,7 @@
 package gitstate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -60,4 +61,37 @@ func keptRef(ref string) (k KeptRef, ok bool) {
 	}
 	t, err := time.Parse(keptStamp, parts[1])
 	return KeptRef{Ref: ref, Env: parts[0], Time: t, Name: parts[2]}, err == nil
+}
+
+// Apart says of a ref that keeps something, in a repository whose shadow is in a directory,
+// which commits it reaches that what has its name does not, and the other way: as the last
+// capture saw them. scratch is an empty directory of ours, for git, which looks at nothing
+// that the repository configured.
+func Apart(ctx context.Context, shadows string, k KeptRef, scratch string) (c Commits, err error) {
+	s, err := readCopy(filepath.Join(shadows, k.Repository))
+	if err != nil {
+		return c, err
+	}
+	l, err := layoutOf(ctx, s.src)
+	if err != nil {
+		return c, err
+	}
+	keeper := New(Options{Root: scratch, Stage: func() string { return scratch }})
+	r, err := keeper.scratchGit("apart.git", l.objects, s.file("objects"))
+	if err != nil {
+		return c, err
+	}
+	if shallow := s.read("shallow"); shallow != nil {
+		if err := keeper.area().Write(filepath.Join(r.dir, "shallow"), shallow, 0o644); err != nil {
+			return c, err
+		}
+	}
+	now := s.refs["refs/"+k.Name]
+	if now == "" { // what was checked out, or staged, by itself
+		now = s.head("")
+	}
+	if !isOID(now) {
+		now = ""
+	}
+	return r.between(ctx, k.Ref, map[string]string{k.Ref: now}, map[string]string{k.Ref: k.Object})
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
@@ -42,10 +44,11 @@ func (r *Reader) FindConflict(ctx context.Context, x scope.Replica, name string)
 	list, err := r.Conflicts(ctx, x)
 	var found []replica.ConflictCopy
 	for _, k := range list {
-		if k.ID == name {
+		itself, path := k.Called(name)
+		if itself {
 			return k, nil
 		}
-		if k.Path == name {
+		if path {
 			found = append(found, k)
 		}
 	}
@@ -55,15 +58,18 @@ func (r *Reader) FindConflict(ctx context.Context, x scope.Replica, name string)
 	case len(found) > 1:
 		err := fmt.Errorf("cannot tell which version of %q is meant: %d are kept", name, len(found))
 		for _, k := range found {
-			err = hint.Wrap(err, "name it: %s", k.ID)
+			err = hint.Wrap(err, "name it: %s", hint.Word(k.Word()))
 		}
 		return replica.ConflictCopy{}, err
 	case err != nil:
 		return replica.ConflictCopy{}, err
 	}
-	return replica.ConflictCopy{}, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in replica %q", name, x.Name),
+	return replica.ConflictCopy{}, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in replica %q: %w", name, x.Name, ErrNoConflict),
 		"coltecd conflicts lists them")
 }
+
+// ErrNoConflict says that nothing of a name is kept aside.
+var ErrNoConflict = errors.New("there is none")
 
 // ConflictFile gives a file with the content of a kept version: its own where it
 // is on this machine, else one that is fetched to a directory of the caller's.
@@ -88,31 +94,44 @@ func (r *Reader) ConflictFile(ctx context.Context, x scope.Replica, k replica.Co
 	return filepath.Join(dir, "0"), nil
 }
 
-// TakeConflict gives a kept version its name back; what has the name now is kept
-// with what was replaced. Nobody else may place there meanwhile.
-func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy) error {
-	if err := giveWay(x, r.local(x, nil), k.Path); err != nil {
-		return err
-	}
-	return replica.TakeConflict(x.Path, x.Within, k, func(dir string) (string, error) {
-		file, err := r.ConflictFile(ctx, x, k, dir)
-		if err == nil && k.Entry.Kind == tree.File {
-			err = errors.Join(os.Chmod(file, os.FileMode(k.Entry.Mode&0o777)), os.Chtimes(file, time.Time{}, time.Unix(0, k.Entry.MTime)))
-		}
-		return file, err
+// TakeConflict gives a kept version its name back; what has the name now is kept with
+// what was replaced, at the path in the tree that is given back. Nobody else may place there
+// meanwhile. With seen, of [Reader.CompareConflict], it is refused where one of both is another
+// by now: [replica.ErrOther].
+func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy, seen string) (replaced string, err error) {
+	return replica.TakeConflict(x.Path, x.Within, k, replica.Decision{
+		Seen:    seen,
+		GiveWay: func() (string, error) { return giveWay(x, r.local(x, nil), k.Path) },
+		Fetch: func(dir string) (string, error) {
+			file, err := r.ConflictFile(ctx, x, k, dir)
+			if err == nil && k.Entry.Kind == tree.File {
+				err = errors.Join(os.Chmod(file, os.FileMode(k.Entry.Mode&0o777)), os.Chtimes(file, time.Time{}, time.Unix(0, k.Entry.MTime)))
+			}
+			return file, err
+		},
 	})
 }
 
-// DropConflict removes a kept version here, and from the next generation.
-func (r *Reader) DropConflict(x scope.Replica, k replica.ConflictCopy) error {
-	return replica.DropConflict(x.Path, x.Within, k)
+// DropConflict removes a kept version here, and from the next generation. What was here is
+// kept with what was replaced, at the path in the tree that is given back. Seen is that of
+// [Reader.TakeConflict].
+func (r *Reader) DropConflict(x scope.Replica, k replica.ConflictCopy, seen string) (replaced string, err error) {
+	return replica.DropConflict(x.Path, x.Within, k, replica.Decision{Seen: seen})
 }
 
-// giveWay has a database that has the name of a kept version move aside whole.
-func giveWay(x scope.Replica, here *replica.Replica, path string) error {
+// giveWay has a database that has the name of a kept version move aside whole, and gives the
+// path in the tree where it is.
+func giveWay(x scope.Replica, here *replica.Replica, at string) (replaced string, err error) {
 	if err := here.Open("", 0); err != nil {
-		return err
+		return "", err
 	}
 	defer here.Close()
-	return anchor.Told(databases.GiveWay(carrying(x, nil), here, path))
+	o, now := carrying(x, nil), time.Now()
+	o.Now = func() time.Time { return now }
+	moved, err := databases.GiveWay(o, here, at)
+	if err != nil || !moved {
+		return "", anchor.Told(err)
+	}
+	stamp := here.ReplacedDir(now)
+	return path.Join(localfs.Dir, filepath.Base(filepath.Dir(stamp)), filepath.Base(stamp), at), nil
 }

@@ -139,6 +139,12 @@ func (d *Difference) tables(ctx context.Context, was, is string) error {
 	if err != nil {
 		return err
 	}
+	d.rows(before, after)
+	return nil
+}
+
+// rows says which tables have another number of rows.
+func (d *Difference) rows(before, after map[string]int64) {
 	all := maps.Clone(before)
 	maps.Copy(all, after)
 	for _, table := range slices.Sorted(maps.Keys(all)) {
@@ -158,5 +164,4 @@ func (d *Difference) tables(ctx context.Context, was, is string) error {
 	if n := len(d.Tables); n > insideTables {
 		d.Tables, d.Note = d.Tables[:insideTables], fmt.Sprintf("and %d more tables", n-insideTables)
 	}
-	return nil
 }

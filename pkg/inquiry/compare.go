@@ -101,7 +101,11 @@ func toDifference(d history.Difference) control.Difference {
 	return control.Difference{
 		Path: d.Path, What: d.What, Kind: d.Kind, Before: d.Before, After: d.After, Diff: d.Diff, Note: d.Note,
 		Refs:    each(d.Refs, func(c history.RefChange) control.RefChange { return control.RefChange(c) }),
-		Commits: each(d.Commits, func(c gitstate.Commits) control.CommitChange { return control.CommitChange(c) }),
-		Tables:  each(d.Tables, func(t history.TableChange) control.TableChange { return control.TableChange(t) }),
+		Commits: each(d.Commits, toCommits),
+		Tables:  each(d.Tables, toTable),
 	}
 }
+
+func toCommits(c gitstate.Commits) control.CommitChange { return control.CommitChange(c) }
+
+func toTable(t history.TableChange) control.TableChange { return control.TableChange(t) }

@@ -94,8 +94,13 @@ func (p Answers) Drop(ctx context.Context, req control.ConflictRequest, say func
 
 func (p Answers) conflict(ctx context.Context, ask control.Ask, req control.ConflictRequest, say func(string)) (control.Conflict, error) {
 	return answer(p, req.Replica, ask != control.AskConflict, say, func(r Query) (control.Conflict, error) {
-		return r.conflict(ctx, ask, req.Path)
+		return r.conflict(ctx, ask, req)
 	})
+}
+
+// Decide implements [control.History].
+func (p Answers) Decide(ctx context.Context, req control.DecideRequest, say func(string)) (control.Decided, error) {
+	return answer(p, req.Replica, !req.DryRun, say, func(r Query) (control.Decided, error) { return r.decide(ctx, req) })
 }
 
 // Verify implements [control.History].

@@ -104,10 +104,10 @@ func TestConflictsBesideABrokenReplica(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "replica broken: ") || strings.Contains(err.Error(), "replica z") || strings.Count(err.Error(), "replica broken") > 1 {
 				t.Errorf("it is said: %v", err)
 			}
-			if _, err := q.conflict(t.Context(), control.AskDrop, stamp+"/f-z"); err != nil {
+			if _, err := q.conflict(t.Context(), control.AskDrop, control.ConflictRequest{Path: stamp + "/f-z"}); err != nil {
 				t.Errorf("another replica's cannot be dropped: %v", err)
 			}
-			if _, err := q.conflict(t.Context(), control.AskDrop, stamp+"/f-none"); err == nil {
+			if _, err := q.conflict(t.Context(), control.AskDrop, control.ConflictRequest{Path: stamp + "/f-none"}); err == nil {
 				t.Error("what is not there was dropped")
 			}
 		})

@@ -1,29 +1,20 @@
 package inquiry
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/aymanbagabas/go-udiff"
-
-	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/remote"
 	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/control"
-	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/history"
-	"github.com/coltec/coltec/pkg/replica"
-	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
-	"github.com/coltec/coltec/pkg/wholefile"
 )
 
 // Alone runs something that writes into a replica's tree when no cycle runs.
@@ -181,189 +172,6 @@ func (r Query) bring(ctx context.Context, x scope.Replica, path string, g store.
 		return err
 	})
 	return placed, err
-}
-
-func (r Query) answerOf(x scope.Replica, k replica.ConflictCopy) control.Conflict {
-	c := control.Conflict{Replica: x.Name, ID: k.ID, Path: k.Path, Time: k.Time, Host: k.Host, Size: k.Entry.Size, Here: k.Here}
-	if rel, err := filepath.Rel(r.Home, filepath.Join(x.Path, k.Path)); err == nil && filepath.IsLocal(rel) {
-		c.Agent, c.Talk = agents.Of(r.Agents, filepath.ToSlash(rel))
-	}
-	return c
-}
-
-// here is a replica with its tree, where that is on this machine.
-func (r Query) here(x scope.Replica) scope.Replica {
-	if r.Alone == nil {
-		x.Path, x.Within = "", ""
-	}
-	return x
-}
-
-// kept are the refs that keep what lost its name, in the repositories of a tree.
-func (r Query) kept(x scope.Replica) ([]gitstate.KeptRef, error) {
-	if r.Alone == nil {
-		return nil, nil
-	}
-	return gitstate.Kept(repositories.Shadows(x.Path))
-}
-
-// conflicts are those of all replicas. One that cannot be looked at is the error, and hides no
-// other.
-func (r Query) conflicts(ctx context.Context) ([]control.Conflict, error) {
-	out := []control.Conflict{}
-	var failed []error
-	for _, x := range r.Replicas {
-		list, err := r.Conflicts(ctx, r.here(x))
-		for _, k := range list {
-			out = append(out, r.answerOf(x, k))
-		}
-		if err != nil && r.Alone != nil && !errors.Is(err, replica.ErrConflicts) {
-			r.Say(fmt.Sprintf("%s: only what is on this machine: %v", x.Name, err))
-			err = nil
-		}
-		if err == nil { // one reason is enough
-			var refs []gitstate.KeptRef
-			refs, err = r.kept(x)
-			for _, k := range refs {
-				out = append(out, refAnswer(x, k))
-			}
-		}
-		if err != nil {
-			failed = append(failed, fmt.Errorf("replica %s: %w", x.Name, err))
-		}
-	}
-	return out, errors.Join(failed...)
-}
-
-// refAnswer says of a ref that keeps what lost its name, in a repository, how to
-// look at it.
-func refAnswer(x scope.Replica, k gitstate.KeptRef) control.Conflict {
-	return control.Conflict{
-		Replica: x.Name, ID: k.Ref, Path: k.Repository + "/" + k.Name, Time: k.Time, Host: k.Env, Here: true,
-		Note: fmt.Sprintf("git --git-dir=%s log %s", hint.Word(filepath.Join(x.Path, k.Repository)), hint.Word(k.Ref)),
-	}
-}
-
-// keptRef answers for a ref that keeps something; ok is false when name is none that could be
-// looked at.
-func (r Query) keptRef(ctx context.Context, ask control.Ask, name string) (answer control.Conflict, ok bool, err error) {
-	var failed []error
-	for _, x := range r.Replicas {
-		refs, err := r.kept(x)
-		if err != nil {
-			failed = append(failed, fmt.Errorf("replica %s: %w", x.Name, err))
-		}
-		for _, k := range refs {
-			if k.Ref != name {
-				continue
-			}
-			answer = refAnswer(x, k)
-			gitDir := filepath.Join(x.Path, k.Repository)
-			switch ask {
-			case control.AskTake:
-				err = hint.Wrap(fmt.Errorf("cannot take %q: what is checked out goes with a branch", k.Ref),
-					"git --git-dir=%s branch NAME %s gives it a name of your choice; then drop it here", hint.Word(gitDir), hint.Word(k.Ref))
-			case control.AskDrop:
-				err = r.Alone(ctx, x.Name, func(context.Context) error { return gitstate.Drop(x.Path, k.Repository, k.Ref) })
-			}
-			return answer, true, err
-		}
-	}
-	return answer, false, errors.Join(failed...)
-}
-
-// conflict shows, takes or drops one version that is kept aside.
-func (r Query) conflict(ctx context.Context, ask control.Ask, name string) (control.Conflict, error) {
-	answer, ok, unread := r.keptRef(ctx, ask, name)
-	if ok {
-		return answer, unread
-	}
-	x, k, err := r.findConflict(ctx, name)
-	if err != nil {
-		return control.Conflict{}, errors.Join(err, unread)
-	}
-	answer = r.answerOf(x, k)
-	if r.Alone == nil && ask != control.AskConflict {
-		return answer, fmt.Errorf("cannot decide about %q: %w", k.ID, errNoTree)
-	}
-	switch ask {
-	case control.AskTake:
-		err = r.Alone(ctx, x.Name, func(ctx context.Context) error { return r.TakeConflict(ctx, x, k) })
-	case control.AskDrop:
-		err = r.Alone(ctx, x.Name, func(context.Context) error { return r.DropConflict(x, k) })
-	default:
-		answer.Diff, answer.Note, err = r.diff(ctx, x, k)
-	}
-	return answer, err
-}
-
-// findConflict finds a version by its ID or path, in whichever replica it is.
-func (r Query) findConflict(ctx context.Context, name string) (scope.Replica, replica.ConflictCopy, error) {
-	if filepath.IsAbs(name) {
-		x, path, err := r.find(name)
-		if err != nil {
-			return x, replica.ConflictCopy{}, err
-		}
-		k, err := r.FindConflict(ctx, r.here(x), path)
-		return x, k, err
-	}
-	var first error
-	for _, x := range r.Replicas {
-		k, err := r.FindConflict(ctx, r.here(x), name)
-		if err == nil {
-			return x, k, nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return scope.Replica{}, replica.ConflictCopy{}, first
-}
-
-// diffMost bounds the size of what a diff is made of: a larger one helps nobody.
-const diffMost = 1 << 20
-
-// diff compares what has the name now with the version that is kept aside.
-func (r Query) diff(ctx context.Context, x scope.Replica, k replica.ConflictCopy) (diff, note string, err error) {
-	if r.Alone == nil {
-		return "", errNoTree.Error() + ", so there is nothing to compare it with", nil
-	}
-	tmp, err := os.MkdirTemp("", "coltec-diff-")
-	if err != nil {
-		return "", "", err
-	}
-	defer os.RemoveAll(tmp)
-	file, err := r.ConflictFile(ctx, x, k, tmp)
-	if err != nil {
-		return "", "", err
-	}
-	kept, err := textOf(file)
-	if err != nil {
-		return "", err.Error(), nil
-	}
-	now, err := textOf(filepath.Join(x.Path, filepath.FromSlash(k.Path)))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", err.Error(), nil
-	}
-	return udiff.Unified(k.Path+" (now)", k.Path+" (kept aside, of "+k.Host+")", now, kept), "", nil
-}
-
-// textOf reads a text or the target of a link; the error says why it is none.
-func textOf(file string) (string, error) {
-	info, err := os.Lstat(file)
-	switch {
-	case err != nil:
-		return "", err
-	case info.Mode().Type() == os.ModeSymlink:
-		return os.Readlink(file)
-	case info.Size() > diffMost:
-		return "", fmt.Errorf("too large to compare: %s", cmdline.Size(info.Size()))
-	}
-	b, err := wholefile.Read(file, diffMost)
-	if bytes.IndexByte(b, 0) >= 0 {
-		return "", errors.New("binary files differ")
-	}
-	return string(b), err
 }
 
 // verify looks whether all is there, and mends what can be.

@@ -253,6 +253,27 @@ func (r *Root) Rename(from, to string, replace bool) error {
 	})
 }
 
+// Exchange has what is at two paths change places, at once. Where the file system cannot, the
+// error is EINVAL or ENOSYS and nothing happened.
+func (r *Root) Exchange(one, other string) error {
+	dir, name, err := r.parent(one)
+	if err != nil {
+		return err
+	}
+	return r.in("exchange", other, func(fd int, target string) error {
+		return unix.Renameat2(dir, name, fd, target, unix.RENAME_EXCHANGE)
+	})
+}
+
+// Link gives a file, or a link, a second name at which nothing is.
+func (r *Root) Link(from, to string) error {
+	dir, name, err := r.parent(from)
+	if err != nil {
+		return err
+	}
+	return r.in("link", to, func(fd int, target string) error { return unix.Linkat(dir, name, fd, target, 0) })
+}
+
 // Chmod sets the permission bits of a file or directory.
 func (r *Root) Chmod(path string, mode uint32) error {
 	return r.in("chmod", path, func(dir int, name string) error {

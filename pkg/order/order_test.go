@@ -60,6 +60,10 @@ func TestArgv(t *testing.T) {
 		{"history", false, args{"at": "before", "replica": "home"}, "history|--json|--replica=home|--|show|before"},
 		{"conflicts", true, args{"workspace": "a"}, "conflicts|--json|--|a"},
 		{"conflicts", false, args{"path": "x y"}, "conflicts|--json|--|show|x y"},
+		{"take", true, args{"workspace": "a", "path": "x y", "seen": "ab12"}, "conflicts|--json|--yes|--seen=ab12|--|a|take|x y"},
+		{"take", false, args{"all": "true", "of": "desk", "dry_run": "true"}, "conflicts|--json|--yes|--all|--of=desk|--dry-run|--|take"},
+		{"drop", true, args{"workspace": "a", "path": "x", "replica": "home"}, "conflicts|--json|--yes|--replica=home|--|a|drop|x"},
+		{"drop", false, args{"path": "20300102T120000.000Z-b/-x"}, "conflicts|--json|--yes|--|drop|20300102T120000.000Z-b/-x"},
 		{"logs", true, args{"workspace": "a", "unit": "web", "lines": "10"}, "logs|--lines=10|--|a|web"},
 		{"logs", false, nil, "logs|--"},
 		{"pause", true, args{"workspace": "a", "name": "web"}, "exec|--|a|coltecd|pause|--|web"},
@@ -99,6 +103,9 @@ func TestRefused(t *testing.T) {
 		{"checkpoint", args{"workspace": "a", "name": "a", "message": strings.Repeat("b", 1001)}, "longer than 1000 bytes"},
 		{"compare", args{"workspace": "a", "a": "b/c"}, "is the name of a checkpoint"},
 		{"fork", args{"workspace": "a", "new": "b", "at": "c@d"}, "is the name of a checkpoint"},
+		{"take", args{"workspace": "a", "path": "--all"}, `path may not begin with "-"`},
+		{"drop", args{"workspace": "a", "path": "a\nb"}, "path has a control character"},
+		{"drop", args{"workspace": "a", "path": "a", "seen": "a b"}, "white space"},
 		{"rewind", args{"workspace": "a", "at": "-1"}, `may not begin with "-"`},
 		{"rewind", args{"workspace": "a", "at": "1", "dry_run": "yes"}, "dry_run is true or false"},
 		{"rewind", args{"workspace": "a", "at": "1", "dry_run": "true\n"}, "dry_run is true or false"},
@@ -147,7 +154,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: whether it needs the workspace", side)
 		}
 	}
-	for _, name := range []string{"list", "status", "sync", "checkpoint", "checkpoints", "compare", "rewind", "fork", "join", "hop", "history", "conflicts", "logs", "pause", "resume"} {
+	for _, name := range []string{"list", "status", "sync", "checkpoint", "checkpoints", "compare", "rewind", "fork", "join", "hop", "history", "conflicts", "take", "drop", "logs", "pause", "resume"} {
 		if !seen["host "+name] {
 			t.Errorf("no %s on a host", name)
 		}

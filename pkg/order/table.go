@@ -14,6 +14,20 @@ var (
 	dryRun    = Param{"dry_run", "say what would be done, and do nothing", false, Flag}
 )
 
+// decided are the parameters of a decision about versions that are kept aside.
+var decided = []Param{
+	{"path", "the id of the version, or a file of the tree of which one version alone is kept", false, Path},
+	{"all", "all versions, in the place of path", false, Flag},
+	{"of", "with all: only the versions of this machine", false, Word},
+	{"seen", "only if both versions are as in the answer that has this word: of conflicts about this path, or of dry_run", false, Word},
+	dryRun, replica,
+}
+
+// decide is the command line of such a decision.
+func decide(what string, v values) []string {
+	return verb("conflicts", v, flags(v, "--json", "--yes", "all?", "of", "seen", "dry_run?", "replica"), what, v["path"])
+}
+
 const moments = "the name of a checkpoint, a generation's number, how long ago (2h, 3d), or a time (2006-01-02 15:04)"
 
 // both are the orders that both programs carry out. The one for a host has the workspace as its
@@ -101,7 +115,7 @@ var both = []Order{
 	},
 	{
 		Name: "conflicts", Title: "Versions kept aside",
-		Text: "The local versions that lost their name to a remote one and are kept aside; with path: how that one differs from what has the name now.",
+		Text: "The local versions that lost their name to a remote one and are kept aside; with path: how that one differs from what has the name now, and in \"seen\" a word for both as they are, for take and drop.",
 		Params: []Param{
 			{"path", "a file of the tree, or the id of a version", false, Path},
 			replica,
@@ -114,6 +128,20 @@ var both = []Order{
 			}
 			return verb("conflicts", v, flags(v, "--json", "replica"), words...)
 		},
+	},
+	{
+		Name: "take", Title: "Take a version that is kept aside", Changes: true, Destroys: true,
+		Text:   "Give a version that is kept aside (see conflicts) its name back; with all: each one. What has the name now goes to .coltec/replaced and stays there as long as history.keep says; \"undo\" in the answer says how it is got back. Of several versions of one path all takes none.",
+		Params: decided,
+		json:   true, passes: []int{1},
+		argv: func(v values) []string { return decide("take", v) },
+	},
+	{
+		Name: "drop", Title: "Drop a version that is kept aside", Changes: true, Destroys: true,
+		Text:   "Say that a version that is kept aside (see conflicts) is not needed; with all: that none is. What has the name now stays. What is dropped goes to .coltec/replaced and stays there as long as history.keep says, and is in older generations; \"undo\" in the answer says how it is got back.",
+		Params: decided,
+		json:   true, passes: []int{1},
+		argv: func(v values) []string { return decide("drop", v) },
 	},
 	{
 		Name: "logs", Title: "Logs",

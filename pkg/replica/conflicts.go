@@ -27,6 +27,15 @@ type ConflictCopy struct {
 	Here  bool // on this machine; else in the bucket alone
 }
 
+// Word is the ID as a command line and JSON can have it, whatever bytes the name is made of.
+func (k ConflictCopy) Word() string { return tree.Escape(k.ID) }
+
+// Called reports whether a name means the version itself, or the path that it had: as they
+// are, or as [ConflictCopy.Word] writes them.
+func (k ConflictCopy) Called(name string) (itself, path bool) {
+	return k.ID == name || k.Word() == name, k.Path == name || tree.Escape(k.Path) == name
+}
+
 // conflictsPath is where a kept version lies in the tree.
 func conflictsPath(id string) string { return localfs.Dir + "/" + conflictsDir + "/" + id }
 
@@ -134,88 +143,6 @@ func droppedIn(dir string) map[string]bool {
 		}
 	}
 	return out
-}
-
-// DropConflict removes a kept version here, and from the next generation.
-func DropConflict(root, within string, k ConflictCopy) error {
-	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error { return dropConflict(files, own, k) })
-	if err != nil {
-		return fmt.Errorf("cannot drop %q: %w", k.ID, err)
-	}
-	return nil
-}
-
-func dropConflict(files *localfs.Root, own string, k ConflictCopy) error {
-	f, err := localfs.OpenOwnFile(filepath.Join(own, droppedFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(tree.Escape(conflictsPath(k.ID)) + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := files.Remove(conflictsPath(k.ID)); err != nil && !localfs.Absent(err) {
-		return err
-	}
-	sweepEmpty(files, conflictsPath(k.ID))
-	return nil
-}
-
-// sweepEmpty removes the directories above a path that have nothing in them any
-// more, up to the replica's own.
-func sweepEmpty(files *localfs.Root, path string) {
-	for dir := parentOf(path); tree.Within(dir, localfs.Dir+"/"+conflictsDir); dir = parentOf(dir) {
-		if files.Rmdir(dir) != nil {
-			return
-		}
-	}
-}
-
-// TakeConflict gives a kept version its name back. Of one that is not here fetch makes a
-// file, with its content and meta, in a directory. What has the name now is kept with what
-// was replaced.
-func TakeConflict(root, within string, k ConflictCopy, fetch func(dir string) (file string, err error)) error {
-	err := localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error {
-		staged := conflictsPath(k.ID)
-		if !k.Here {
-			const dir = "stage/aside"
-			defer os.RemoveAll(filepath.Join(own, dir))
-			file, err := fetch(filepath.Join(own, dir))
-			if err != nil {
-				return err
-			}
-			staged = localfs.Join(localfs.Dir+"/"+dir, filepath.Base(file))
-		}
-		return takeConflict(files, own, k, staged)
-	})
-	if err != nil {
-		return fmt.Errorf("cannot take %q: %w", k.ID, err)
-	}
-	return nil
-}
-
-func takeConflict(files *localfs.Root, own string, k ConflictCopy, staged string) error {
-	now, err := files.Lstat(k.Path)
-	if err == nil && now != nil {
-		if now.Kind == tree.Dir {
-			err = errors.New("a directory has its name now: move that away first")
-		} else {
-			aside := fmt.Sprintf("%s/%s/%s/%s", localfs.Dir, replacedDir, stampOf(time.Now()), k.Path)
-			if err = files.MkdirAll(parentOf(aside), 0o755); err == nil {
-				err = files.Rename(k.Path, aside, false)
-			}
-		}
-	}
-	if err == nil && strings.Contains(k.Path, "/") {
-		err = files.MkdirAll(parentOf(k.Path), 0o755)
-	}
-	if err == nil {
-		err = files.Rename(staged, k.Path, false)
-	}
-	if err != nil {
-		return err
-	}
-	return dropConflict(files, own, k)
 }
 
 // PutConflict keeps a file of the stage as the version that a path lost at a moment.

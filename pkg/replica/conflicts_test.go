@@ -62,8 +62,12 @@ func TestConflictDropped(t *testing.T) {
 			m, other = b, a
 			m.mustAcquire()
 		}
-		if err := DropConflict(m.Path, "", aside(t, m)[0]); err != nil {
-			t.Fatal(err)
+		replaced, err := DropConflict(m.Path, "", aside(t, m)[0], Decision{})
+		if err != nil || (replaced != "") != here {
+			t.Fatal(err, replaced)
+		}
+		if body, _ := os.ReadFile(filepath.Join(m.Path, replaced)); here && string(body) != "of b, longer" {
+			t.Errorf("what was dropped is %q", body)
 		}
 		if n := len(aside(t, m)); n != 0 {
 			t.Errorf("%d are listed after the drop", n)
@@ -85,7 +89,8 @@ func TestConflictDropped(t *testing.T) {
 
 func TestConflictTaken(t *testing.T) {
 	_, b := clash(t)
-	if err := TakeConflict(b.Path, "", aside(t, b)[0], nil); err != nil {
+	at, err := TakeConflict(b.Path, "", aside(t, b)[0], Decision{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	body, err := os.ReadFile(filepath.Join(b.Path, "d/f"))
@@ -93,8 +98,8 @@ func TestConflictTaken(t *testing.T) {
 		t.Errorf("%q, %v", body, err)
 	}
 	replaced, err := filepath.Glob(filepath.Join(b.Dir(), replacedDir, "*", "d/f"))
-	if err != nil || len(replaced) != 1 {
-		t.Fatalf("%v, %v", replaced, err)
+	if err != nil || len(replaced) != 1 || filepath.Join(b.Path, at) != replaced[0] {
+		t.Fatalf("%v and %s, %v", replaced, at, err)
 	}
 	body, _ = os.ReadFile(replaced[0])
 	if diff := cmp.Diff("of a", string(body)); diff != "" {

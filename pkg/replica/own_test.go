@@ -187,7 +187,7 @@ func TestReadersOfAnothersDirectory(t *testing.T) {
 	if _, err := Damaged(t.Context(), a.Path, "", nil); err != nil {
 		t.Error(err)
 	}
-	if err := DropConflict(a.Path, "", ConflictCopy{ID: "20200101T000000.000Z-b/d/f"}); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
+	if _, err := DropConflict(a.Path, "", ConflictCopy{ID: "20200101T000000.000Z-b/d/f"}, Decision{}); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534") {
 		t.Errorf("root dropped it: %v", err)
 	}
 	own := filepath.Join(a.Path, localfs.Dir)

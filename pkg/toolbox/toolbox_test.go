@@ -291,7 +291,7 @@ func (a *agent) names() (names []string) {
 
 var (
 	containerFree = []string{"checkpoint", "checkpoints", "compare", "conflicts", "history", "logs", "resume", "status", "sync"}
-	containerAll  = []string{"checkpoint", "checkpoints", "compare", "conflicts", "history", "join", "logs", "pause", "resume", "rewind", "status", "sync"}
+	containerAll  = []string{"checkpoint", "checkpoints", "compare", "conflicts", "drop", "history", "join", "logs", "pause", "resume", "rewind", "status", "sync", "take"}
 	hostFree      = []string{"checkpoint", "checkpoints", "compare", "conflicts", "fork", "history", "list", "logs", "resume", "status", "sync"}
 )
 
@@ -307,7 +307,7 @@ func TestListed(t *testing.T) {
 		{false, []string{"rewind"}, false, slices.Sorted(slices.Values(append([]string{"rewind"}, containerFree...)))},
 		{false, nil, true, containerAll},
 		{true, nil, false, hostFree},
-		{true, nil, true, slices.Sorted(slices.Values(append([]string{"hop", "join", "pause", "rewind"}, hostFree...)))},
+		{true, nil, true, slices.Sorted(slices.Values(append([]string{"drop", "hop", "join", "pause", "rewind", "take"}, hostFree...)))},
 	} {
 		a := newAgent(t, t.Context(), func(o *Options) { o.Host, o.Allow, o.AllowAll = tt.host, tt.allow, tt.all })
 		if got := a.names(); !slices.Equal(got, tt.want) {

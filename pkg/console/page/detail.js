@@ -48,7 +48,7 @@ function Overview({ row, orders, act, allowed, deed, now }) {
   const status = useStatus(row);
   const past = useAnswer('history', { workspace: argOf(row) });
   const doc = status.data;
-  const names = [...orders.values()].filter((o) => o.changes).map((o) => o.name).sort((a, b) => rank(a) - rank(b));
+  const names = [...orders.values()].filter((o) => o.changes && !decisions.includes(o.name)).map((o) => o.name).sort((a, b) => rank(a) - rank(b));
   return html`
     <${Buttons} row=${row} orders=${orders} names=${names} act=${act} allowed=${allowed} deed=${deed} />
     <${Deed} of=${deed} now=${now} />
@@ -146,22 +146,6 @@ function Checkpoints(props) {
   return html`<${Answer} of=${found}>${(list) => ((list || []).length === 0 ? html`<p class="quiet" data-testid="checkpoints">no state has a name yet</p>`
     : html`<div class="scroll" tabindex="0" role="region" aria-label="checkpoints"><table data-testid="checkpoints"><thead><tr><th>name</th><th>generation</th><th>made</th><th>size</th><th>text</th><td></td></tr></thead>
       <tbody>${[...list].reverse().map((k) => html`<tr data-testid="checkpoint" data-name=${k.name}><td><b>${plain(k.name)}</b></td><td>${k.generation}</td><td title=${clock(k.made)}>${ago(k.made, now)}</td><td>${size(bytesOf(k))}</td><td class="wrap">${plain(k.text || '')}</td><td class="end"><${Rewind} ...${props} at=${k.name} /></td></tr>`)}</tbody></table></div>`)}</${Answer}>`;
-}
-
-function Conflicts({ row, now }) {
-  const found = useAnswer('conflicts', { workspace: argOf(row) });
-  const [shown, show] = useState(null);
-  return html`<${Answer} of=${found}>${(list) => ((list || []).length === 0 ? html`<p class="quiet" data-testid="conflicts">no conflicts</p>`
-    : html`<div data-testid="conflicts">${list.map((k) => html`<section class="conflict" data-testid="conflict" data-id=${k.id}>
-      <p><code>${plain(k.replica)}: ${plain(k.path)}</code></p>
-      <p class="quiet">of ${plain(k.host)}, ${ago(k.time, now)}, ${size(k.size)}${k.agent ? `, of ${plain(k.agent)} ${plain(k.talk || '')}` : ''}${k.here ? '' : ', in the bucket'}</p>
-      <button type="button" class="small" data-testid="conflict-show" aria-expanded=${String(shown === k.id)} onClick=${() => show(shown === k.id ? null : k.id)}>${shown === k.id ? 'hide' : 'side by side'}</button>
-      ${shown === k.id && html`<${Aside} row=${row} of=${k} />`}</section>`)}</div>`)}</${Answer}>`;
-}
-
-function Aside({ row, of }) {
-  const found = useAnswer('conflicts', { workspace: argOf(row), path: of.id, replica: of.replica });
-  return html`<${Answer} of=${found}>${(k) => html`${k.diff ? html`<${Sides} diff=${k.diff} names=${['has the name now', `kept aside, of ${k.host}`]} />` : ''}${k.note && html`<p class="quiet">${plain(k.note)}</p>`}`}</${Answer}>`;
 }
 
 function Logs({ row }) {

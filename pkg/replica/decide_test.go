@@ -1,0 +1,251 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
+)
+
+// keptIn makes a tree with a file, and a version of it that is kept aside.
+func keptIn(t *testing.T, path string) (root string, k ConflictCopy) {
+	t.Helper()
+	root = t.TempDir()
+	id := "20300102T030405.000Z-b/" + path
+	for file, content := range map[string]string{path: "has the name", conflictsPath(id): "kept aside"} {
+		file = filepath.Join(root, file)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := ListConflicts(root, "", nil)
+	if err != nil || len(list) != 1 || list[0].ID != id {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	return root, list[0]
+}
+
+// filesIn are what files of a tree have, its own directory included.
+func filesIn(t *testing.T, root string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(root, func(file string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel := strings.TrimPrefix(file, root+"/")
+		if d.Type()&os.ModeSymlink != 0 {
+			found[rel], err = os.Readlink(file)
+			return err
+		}
+		b, err := os.ReadFile(file)
+		found[rel] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// What was decided about is what was shown. Of anything else nothing happens, and both are
+// where they were.
+func TestDecisionAboutAnotherThing(t *testing.T) {
+	changes := map[string]func(root, file, kept string) error{
+		"edited": func(_, file, _ string) error { return os.WriteFile(file, []byte("edited since"), 0o644) },
+		"edited to the same size and time": func(_, file, _ string) error {
+			info, err := os.Stat(file)
+			return errors.Join(err, os.WriteFile(file, []byte("HAS THE NAME"), 0o644), os.Chtimes(file, time.Time{}, info.ModTime()))
+		},
+		"another file of its name": func(root, file, _ string) error {
+			return errors.Join(os.WriteFile(root+"/new", []byte("another"), 0o644), os.Rename(root+"/new", file))
+		},
+		"removed": func(_, file, _ string) error { return os.Remove(file) },
+		"renamed": func(root, file, _ string) error { return os.Rename(file, root+"/elsewhere") },
+		"a link": func(_, file, _ string) error {
+			return errors.Join(os.Remove(file), os.Symlink("has the name", file))
+		},
+		"a directory":    func(_, file, _ string) error { return errors.Join(os.Remove(file), os.Mkdir(file, 0o755)) },
+		"executable":     func(_, file, _ string) error { return os.Chmod(file, 0o755) },
+		"the other side": func(_, _, kept string) error { return os.WriteFile(kept, []byte("KEPT ASIDE"), 0o644) },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			root, k := keptIn(t, "d/f")
+			sides, err := SidesOf(root, "", k, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := SidesOf(root, "", k, 1<<20); err != nil || again.Seen() != sides.Seen() {
+				t.Fatalf("the same sides are %q and %q, %v", sides.Seen(), again.Seen(), err)
+			}
+			if err := change(root, filepath.Join(root, "d/f"), filepath.Join(root, conflictsPath(k.ID))); err != nil {
+				t.Fatal(err)
+			}
+			before := filesIn(t, root)
+			_, take := TakeConflict(root, "", k, Decision{Seen: sides.Seen()})
+			_, drop := DropConflict(root, "", k, Decision{Seen: sides.Seen()})
+			for _, err := range []error{take, drop} {
+				if !errors.Is(err, ErrOther) || !strings.Contains(strings.Join(hint.Of(err), "\n"), "look again") {
+					t.Errorf("%v, %v", err, hint.Of(err))
+				}
+			}
+			if after := filesIn(t, root); fmt.Sprint(after) != fmt.Sprint(before) {
+				t.Errorf("there is %q, and was %q", after, before)
+			}
+		})
+	}
+}
+
+// What is written to a database goes to its log first.
+func TestDecisionAboutADatabase(t *testing.T) {
+	root, k := keptIn(t, "l.db")
+	file := filepath.Join(root, "l.db")
+	if err := os.WriteFile(file, []byte("SQLite format 3\x00 and pages"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sides, err := SidesOf(root, "", k, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file+"-wal", []byte("a transaction"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TakeConflict(root, "", k, Decision{Seen: sides.Seen()}); !errors.Is(err, ErrOther) {
+		t.Errorf("a database that was written to is replaced: %v", err)
+	}
+}
+
+// A version gets its name back whatever the name is made of, and whatever has it now. Where
+// that cannot be, both stay where they are.
+func TestTakenWhereItCanBe(t *testing.T) {
+	for _, tt := range []struct {
+		name, path string
+		change     func(root, file string) error
+		fails      string
+	}{
+		{"plain", "d/f", nil, ""},
+		{"a dash", "-rf", nil, ""},
+		{"lines", "a\nb/c\nd", nil, ""},
+		{"no text", "\xff/\xfe", nil, ""},
+		{"a percent sign", "100%0A", nil, ""},
+		{"read-only", "d/f", func(root, _ string) error { return os.Chmod(root+"/d", 0o555) }, ""},
+		{"gone", "d/f", func(_, file string) error { return os.Remove(file) }, ""},
+		{"gone with its directory", "d/e/f", func(root, _ string) error { return os.RemoveAll(root + "/d") }, ""},
+		{"a link has its name", "d/f", func(_, file string) error { return errors.Join(os.Remove(file), os.Symlink("/etc/passwd", file)) }, ""},
+		{"a directory has its name", "d/f", func(_, file string) error {
+			return errors.Join(os.Remove(file), os.Mkdir(file, 0o755), os.WriteFile(file+"/x", []byte("x"), 0o644))
+		}, "a directory has its name"},
+		{"a file has the name of its directory", "d/f", func(root, _ string) error {
+			return errors.Join(os.RemoveAll(root+"/d"), os.WriteFile(root+"/d", []byte("x"), 0o644))
+		}, `"d" is no directory any more`},
+		{"a link has the name of its directory", "d/f", func(root, _ string) error {
+			return errors.Join(os.Rename(root+"/d", root+"/e"), os.Symlink("e", root+"/d"))
+		}, `"d" is no directory any more`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root, k := keptIn(t, tt.path)
+			if tt.change != nil {
+				if err := tt.change(root, filepath.Join(root, tt.path)); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = os.Chmod(root+"/d", 0o755) })
+			}
+			before := filesIn(t, root)
+			replaced, err := TakeConflict(root, "", k, Decision{})
+			after := filesIn(t, root)
+			if tt.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.fails) || len(hint.Of(err)) == 0 || fmt.Sprint(after) != fmt.Sprint(before) {
+					t.Errorf("%v, %v; there is %q, and was %q", err, hint.Of(err), after, before)
+				}
+				return
+			}
+			was, there := before[tt.path]
+			if err != nil || after[tt.path] != "kept aside" || there != (replaced != "") || there && after[replaced] != was {
+				t.Errorf("%v: there is %q, and was %q", err, after, before)
+			}
+			if list, err := ListConflicts(root, "", nil); err != nil || len(list) > 0 {
+				t.Errorf("kept aside are %+v, %v", list, err)
+			}
+			if _, err := TakeConflict(root, "", k, Decision{}); !errors.Is(err, ErrNotKept) {
+				t.Errorf("taken twice: %v", err)
+			}
+			if _, err := DropConflict(root, "", k, Decision{}); !errors.Is(err, ErrNotKept) {
+				t.Errorf("and dropped: %v", err)
+			}
+		})
+	}
+}
+
+// A version has a word that a command line and JSON can have, and is found by it.
+func TestWordOfAVersion(t *testing.T) {
+	for _, path := range []string{"f", "-f", "a\nb", "\xff", "100%", "%0A"} {
+		_, k := keptIn(t, path)
+		if word := k.Word(); strings.ContainsFunc(word, func(r rune) bool { return r < ' ' || r == '\uFFFD' }) {
+			t.Errorf("%q is called %q", k.ID, word)
+		}
+		if itself, _ := k.Called(k.Word()); !itself {
+			t.Errorf("%q does not mean %q", k.Word(), k.ID)
+		}
+		if _, is := k.Called(path); !is {
+			t.Errorf("%q does not mean %q", path, k.ID)
+		}
+	}
+}
+
+// While a program writes a file, again and again, in the two ways that programs have, a version
+// of it is taken: what the program wrote last is in its place, or with what was replaced.
+func TestTakenWhileItIsWritten(t *testing.T) {
+	for _, way := range []string{"in place", "by renaming"} {
+		for try := range 40 {
+			root, k := keptIn(t, "f")
+			file := filepath.Join(root, "f")
+			write := func(text string) error { return os.WriteFile(file, []byte(text), 0o644) }
+			if way == "by renaming" {
+				write = func(text string) error {
+					return errors.Join(os.WriteFile(root+"/new", []byte(text), 0o644), os.Rename(root+"/new", file))
+				}
+			}
+			end, last := make(chan struct{}), make(chan string)
+			begun := make(chan struct{})
+			go func() {
+				defer close(last)
+				text := ""
+				for i := 0; ; i++ {
+					select {
+					case <-end:
+						last <- text
+						return
+					default:
+					}
+					text = fmt.Sprintf("%s %d", way, i)
+					if err := write(text); err != nil {
+						text = err.Error()
+						<-end
+						last <- text
+						return
+					}
+					if i == try {
+						close(begun)
+					}
+				}
+			}()
+			<-begun
+			_, err := TakeConflict(root, "", k, Decision{})
+			close(end)
+			text := <-last
+			there := map[string]bool{}
+			for _, content := range filesIn(t, root) {
+				there[content] = true
+			}
+			if err != nil && !errors.Is(err, ErrOther) || !there[text] {
+				t.Fatalf("%s: %v; the last one was %q, and there is %q", way, err, text, filesIn(t, root))
+			}
+		}
+	}
+}
