@@ -274,7 +274,7 @@ function Form({ order, row, first, live, close }) {
         if (l.end) code = l.end.code;
       }, way.current.stop.signal);
       turn(code === undefined ? { error: new Error(lostOnTheWay) } : { code });
-    } catch (error) { turn({ error: error.status || !way.current.begun ? error : new Error(lostOnTheWay) }); }
+    } catch (error) { turn({ error: error.status ? error : new Error(way.current.begun ? lostOnTheWay : `${error.message}. Whether this was begun is not known: the card of the workspace says it.`) }); }
   };
   const ended = state.code !== undefined || state.error;
   return html`<${Dialog} testid="form" label=${plain(order.title)} data-order=${order.name} onClose=${close}>
