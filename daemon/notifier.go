@@ -97,7 +97,8 @@ type round struct {
 	next     time.Time // when there may be more news without a change
 	running  bool      // a hook
 	posting  bool
-	failures int       // posts that were not taken, one after the other
+	failures int       // posts that were not taken, and are tried again, one after the other
+	finals   int       // those that are not, since the last that was taken
 	refused  error     // why the last one was not
 	retry    time.Time // when the next one is made
 	told     int       // letters that were dropped, as the post under way says
@@ -126,12 +127,13 @@ func (h *notifier) gather(r *round, to audience) {
 	if !known {
 		return
 	}
+	lines = slices.Clone(lines)
 	for i := range lines { // before they are cut: a part of a secret is not seen to be one
 		lines[i] = to.redact(lines[i])
 	}
 	now := time.Now()
 	if to.post != nil && to.edition != r.edition { // what was wrong with the old one says nothing of this
-		r.edition, r.failures, r.retry = to.edition, 0, time.Time{}
+		r.edition, r.failures, r.finals, r.retry = to.edition, 0, 0, time.Time{}
 	}
 	var news []attention.News
 	news, r.next = r.Book.Look(lines, now)
@@ -228,13 +230,13 @@ func (h *notifier) note(ctx context.Context, r *round, d delivery) {
 	switch {
 	case ctx.Err() != nil:
 	case d.err == nil:
-		r.Posts, r.failures, r.retry = r.Posts[1:], 0, time.Time{}
+		r.Posts, r.failures, r.finals, r.retry = r.Posts[1:], 0, 0, time.Time{}
 		r.Dropped -= r.told
 	case errors.As(d.err, &e) && e.Final:
 		h.log.Warn("the webhook does not take a letter: it is dropped", "error", d.err)
 		r.Posts = r.Posts[1:]
 		r.Dropped++
-		r.failures++
+		r.finals++
 		r.refused = d.err
 	default:
 		wait := postAgain.Delay(r.failures, nil)
@@ -256,8 +258,11 @@ func (h *notifier) tell(r *round, to audience) {
 	switch {
 	case to.fault != nil:
 		text = webhookWord + "is told of nothing: " + hint.Sentence(to.fault)
-	case to.post != nil && r.failures >= troubleAfter:
-		text = fmt.Sprintf("%sat %s takes nothing (%v): %d letters wait, %d were dropped", webhookWord, to.at, r.refused, len(r.Posts), r.Dropped)
+	case to.post != nil && max(r.failures, r.finals) >= troubleAfter:
+		text = fmt.Sprintf("%sat %s takes nothing (%v): %d letters wait", webhookWord, to.at, r.refused, len(r.Posts))
+		if r.Dropped > 0 {
+			text += fmt.Sprintf(", %d were dropped", r.Dropped)
+		}
 	}
 	h.mu.Lock()
 	changed := h.trouble != text
