@@ -138,8 +138,12 @@ func TestBounds(t *testing.T) {
 // years ahead, and is told all the same.
 func TestClockThatWasSetBack(t *testing.T) {
 	for what, made := range map[string]func(*Book, time.Time){
-		"it came":                  func(b *Book, at time.Time) { b.Look([]string{"a"}, at) },
-		"it was told, and is gone": func(b *Book, at time.Time) { b.Look([]string{"a"}, at); b.Look([]string{"a"}, at.Add(Settle)); b.Look(nil, at.Add(time.Hour)) },
+		"it came": func(b *Book, at time.Time) { b.Look([]string{"a"}, at) },
+		"it was told, and is gone": func(b *Book, at time.Time) {
+			b.Look([]string{"a"}, at)
+			b.Look([]string{"a"}, at.Add(Settle))
+			b.Look(nil, at.Add(time.Hour))
+		},
 		"it was told to be gone": func(b *Book, at time.Time) {
 			b.Look([]string{"a"}, at)
 			b.Look([]string{"a"}, at.Add(Settle))

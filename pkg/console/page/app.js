@@ -92,6 +92,7 @@ function App() {
   const [form, setForm] = useState(null);
   const [keys, setKeys] = useState(false);
   const [opened, go] = useOpened();
+  const last = useRef({});
   const now = useNow();
   useEffect(() => { if (!denied && link === 'live') api.about().then(setAbout, () => {}); }, [denied, link]);
   useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys });
@@ -103,7 +104,9 @@ function App() {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = rows.filter((r) => (!needsOnly || needy(r)) && matches(r, words));
   const needing = rows.filter(needy).length;
-  const row = rows.find((r) => keyOf(r) === opened.key);
+  const found = rows.find((r) => keyOf(r) === opened.key) || rows.find((r) => `${r.workspace}\n` === opened.key); // it may have got a folder meanwhile
+  if (found) last.current = { key: opened.key, row: found };
+  const row = found || (last.current.key === opened.key ? last.current.row : null); // what is read is not taken away
   const allowed = Boolean(about && about.actions);
   const live = link === 'live';
   const act = (order, of, first) => setForm({ order, row: of, first });
@@ -126,7 +129,7 @@ function App() {
       ${picture && shown.length === 0 && html`<p class="empty" data-testid="empty">${rows.length === 0 ? 'There are no workspaces. coltec new makes one.' : 'No workspace matches.'}</p>`}
       <div class="cards">${shown.map((r) => html`<${Card} key=${keyOf(r)} row=${r} orders=${orders} allowed=${allowed} live=${live} deed=${deedOf(r)} deedText=${JSON.stringify(deedOf(r))} now=${now} show=${(of) => go(keyOf(of), 'overview')} act=${act} />`)}</div>
     </main>
-    ${row && html`<${Detail} key=${opened.key} row=${row} tab=${opened.tab} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} live=${live} deed=${deedOf(row)} now=${now} />`}
+    ${row && html`<${Detail} key=${opened.key} row=${row} gone=${!found} tab=${opened.tab} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} live=${live && Boolean(found)} deed=${deedOf(row)} now=${now} />`}
     ${form && html`<${Form} ...${form} live=${live} close=${() => setForm(null)} />`}
     ${keys && html`<${Keys} close=${() => setKeys(false)} />`}
   </div>`;

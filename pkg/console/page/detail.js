@@ -223,7 +223,7 @@ function Logs({ row, live }) {
 const panels = { overview: Overview, history: History, checkpoints: Checkpoints, conflicts: Conflicts, logs: Logs };
 
 function Detail(props) {
-  const { row, tab, turn, close } = props;
+  const { row, gone, tab, turn, close } = props;
   const onKey = (e) => {
     if (e.ctrlKey || e.altKey || e.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) return;
     const at = tabs.indexOf(tab);
@@ -236,6 +236,7 @@ function Detail(props) {
   const Panel = row.folder ? panels[tab] : Elsewhere;
   return html`<${Dialog} wide testid="detail" label=${`workspace ${plain(row.workspace)}`} data-workspace=${row.workspace} data-state=${row.state} onClose=${close} onKeyDown=${onKey}>
     <header class="detail-head"><h2><${Name} of=${row.workspace} /></h2><${State} of=${row.state} /><button type="button" class="close" data-testid="close" aria-label="close" onClick=${close}>✕</button></header>
+    ${gone && html`<p class="problem" role="alert" data-testid="gone">This workspace is not listed at the moment. What is shown is as it was.</p>`}
     <div role="tablist" aria-label="about this workspace">${tabs.map((t) => html`<button type="button" role="tab" id=${`tab-${t}`} data-testid=${`tab-${t}`} aria-selected=${String(t === tab)} aria-controls="panel" tabindex=${t === tab ? 0 : -1} data-first=${t === tab ? "" : null} onClick=${() => turn(t)}>${t}</button>`)}</div>
     <div role="tabpanel" id="panel" data-testid="panel" aria-labelledby=${`tab-${tab}`}><${Panel} ...${props} key=${tab} /></div>
   </${Dialog}>`;

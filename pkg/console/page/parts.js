@@ -24,7 +24,10 @@ function Dialog({ testid, label, onClose, wide, children, ...more }) {
     ref.current.showModal();
     const first = ref.current.querySelector('[data-first]'); // else it is the first that can have it
     if (first) first.focus();
-    return () => { alive.current = false; };
+    return () => { // the focus goes back to where it was only when a dialog is closed, not when it is taken away
+      alive.current = false;
+      if (ref.current && ref.current.open) ref.current.close();
+    };
   }, []);
   return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} data-testid=${testid} aria-label=${label} onClose=${() => alive.current && onClose()} ...${more}>${children}</dialog>`;
 }
