@@ -301,8 +301,16 @@ func TestPageOfOnlyHere(t *testing.T) {
 	add("alone", "here", func(r *fleet.Row) { r.Container, r.State = "", "down" })
 	add("away", "there", func(r *fleet.Row) { r.Folder, r.Container, r.Where, r.State = "", "", "laptop", "elsewhere" })
 	add("left", "there", func(r *fleet.Row) { r.Folder, r.Container, r.Where, r.State = "", "", "", "free" })
-	p := newPlay(t, rows...)
+	another, odd := far("another"), far("odd")
+	another.Where = "here" // as a machine may be called
+	odd.Where, odd.State = "", fleet.Unreadable
+	p := newPlay(t, append(rows, another, odd)...)
 	tab := p.shown(b, t, desktop)
+	for env, where := range map[string]string{"here": "on this machine", "down": "on laptop", "left": "on no machine", "another": "on here", "odd": "nobody can tell where"} {
+		if got := tab.text(card(env) + " " + id("where")); got != where {
+			t.Errorf("%s: %q, want %q", env, got, where)
+		}
+	}
 	for env, word := range want {
 		if got := tab.text(card(env) + " " + id("only-here")); got != "1 only "+word {
 			t.Errorf("%s: %q, want %s", env, got, word)

@@ -5,11 +5,16 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/coltec/coltec/pkg/console"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // carrier runs this program for what a page asks.
@@ -33,6 +38,9 @@ const (
 func (k carrier) carry(ctx context.Context, argv []string, say func(console.Line)) (int, error) {
 	words := append([]string{argv[0]}, k.more(argv[0])...)
 	cmd := exec.CommandContext(ctx, k.self, append(words, argv[1:]...)...)
+	if err := shadowed(argv); err != nil {
+		return 0, err
+	}
 	patience := cmp.Or(k.patience, parting)
 	cmd.Env, cmd.WaitDelay = k.environ, patience
 	ownGroup(cmd)
@@ -54,6 +62,21 @@ func (k carrier) carry(ctx context.Context, argv []string, say func(console.Line
 		err = nil
 	}
 	return 0, err
+}
+
+// shadowed is the error of the name of a workspace that is that of a folder below the current one, too:
+// a verb takes that, and anybody who writes in this folder could have made it. What a page means by
+// a name is the workspace that it shows; one that is here it names by its whole path.
+func shadowed(argv []string) error {
+	i := slices.Index(argv, "--")
+	if i < 0 || i+1 == len(argv) {
+		return nil
+	}
+	name, _, _ := strings.Cut(argv[i+1], "@")
+	if filepath.IsAbs(name) || !isFolder(name) {
+		return nil
+	}
+	return hint.Wrap(fmt.Errorf("a folder here has the name of the workspace %s, and would be taken for it", name), "start coltec ui in another folder")
 }
 
 // liner hands over lines.

@@ -80,7 +80,7 @@ function Elsewhere({ row, orders, act, allowed, live, deed, now }) {
   return html`
     <${Buttons} row=${row} orders=${orders} names=${['hop']} act=${act} allowed=${allowed} live=${live} deed=${deed} />
     <${Deed} of=${deed} now=${now} />
-    <p data-testid="elsewhere">${row.where ? `It is on ${plain(row.where)}.` : 'It is on no machine at the moment.'} Its history, conflicts and logs are shown where it has a folder; hop brings it here.</p>
+    <p data-testid="elsewhere">${row.state === 'unreadable' ? 'What the bucket has of it cannot be read.' : `It is ${placeOf(row)}.`} Its history, conflicts and logs are shown where it has a folder; hop brings it here.</p>
     ${(row.attention || []).length > 0 && html`<ul class="attention">${row.attention.map((x) => html`<li>${lines(x)}</li>`)}</ul>`}
     <${Facts} row=${row} />`;
 }

@@ -69,6 +69,10 @@ const argOf = (row) => row.folder || row.workspace;
 const keyOf = (row) => `${row.workspace}\n${row.folder || ''}`;
 const needy = (row) => Boolean(row.needs);
 
+// placeOf says where a workspace is. A machine may be called "here", too.
+const isHere = (row) => row.where === 'here' && Boolean(row.folder);
+const placeOf = (row) => (isHere(row) ? 'on this machine' : row.where ? `on ${plain(row.where)}` : row.state === 'unreadable' ? 'nobody can tell where' : 'on no machine');
+
 function Name({ of }) {
   const [org, project, ...env] = plain(of).split('/');
   return project === undefined ? html`<span>${org}</span>` : html`<span class="org">${org}/</span><wbr/><b>${project}</b><wbr/><span class="org">/${env.join('/')}</span>`;
@@ -101,20 +105,19 @@ class Card extends Component {
   }
 
   render({ row, orders, allowed, live, deed, now, show, act }) {
-    const here = row.where === 'here';
-    const names = here && row.container && row.state !== 'down' ? ['sync', 'checkpoint'] : ['hop'];
+    const names = isHere(row) && row.container && row.state !== 'down' ? ['sync', 'checkpoint'] : ['hop'];
     const needs = row.attention || [];
     return html`<article class="card ${needy(row) ? 'needy' : ''}" data-testid="card" data-workspace=${row.workspace} data-folder=${row.folder || ''} data-state=${row.state} data-needs=${String(needy(row))}>
       <header><h2><button type="button" class="name" data-testid="open" onClick=${() => show(row)}><${Name} of=${row.workspace} /></button></h2><${State} of=${row.state} testid="state" /></header>
       <p class="facts">
-        <span data-testid="where">${row.where ? (here ? 'on this machine' : `on ${plain(row.where)}`) : 'on no machine'}</span>
+        <span data-testid="where">${placeOf(row)}</span>
         ${row.last_save && html`<span data-testid="last-save" title=${clock(row.last_save)}>saved ${ago(row.last_save, now)}</span>`}
         ${!row.last_save && row.last_seen && html`<span data-testid="last-save" title=${clock(row.last_seen)}>seen ${ago(row.last_seen, now)}</span>`}
         ${row.lag_seconds > 0 && html`<span data-testid="lag">unsaved for ${span(row.lag_seconds * 1000)}</span>`}
         ${row.conflicts > 0 && html`<span data-testid="conflict-count">${many(row.conflicts, 'conflict')}</span>`}
         ${(row.only_here || []).length > 0 && html`<span data-testid="only-here" title=${row.only_here.map((x) => `${x.count} ${plain(x.reason)}`).join(', ')}>${row.only_here.reduce((n, x) => n + x.count, 0)} only ${row.folder ? 'here' : 'there'}</span>`}
         ${row.checkpoint && html`<span data-testid="newest-checkpoint" title=${clock(row.checkpoint.made)}>checkpoint ${plain(row.checkpoint.name)}</span>`}
-        ${row.cost_month > 0 && html`<span data-testid="cost">$${row.cost_month.toFixed(2)} a month</span>`}
+        ${row.cost_month > 0 && html`<span data-testid="cost">${row.cost_month < 0.01 ? 'less than $0.01' : `$${row.cost_month.toFixed(2)}`} a month</span>`}
       </p>
       ${(row.agents || []).length > 0 && html`<ul class="agents" data-testid="agents">${row.agents.map((a) => html`<li data-testid="agent" data-state=${a.state}>
         <b>${plain(a.name)}</b> <${State} of=${a.state} /> ${a.since && html`<span class="quiet">${ago(a.since, now)}</span>`}</li>`)}</ul>`}
