@@ -195,7 +195,7 @@ func (c *Console) answerOf(ctx context.Context, argv []string) *found {
 func (f *found) write(w http.ResponseWriter, o order.Order) {
 	switch {
 	case f.failed != nil:
-		refuse(w, http.StatusBadGateway, f.failed.Error())
+		refuse(w, http.StatusBadGateway, f.failed.Error(), hint.Of(f.failed)...)
 	case f.large:
 		refuse(w, http.StatusBadGateway, fmt.Sprintf("the answer has more than %d bytes", answerMost), "ask coltec for it in a terminal")
 	case !o.Answered(f.code), o.JSON() && !json.Valid(f.out.Bytes()):
@@ -304,6 +304,9 @@ func (c *Console) carry(ctx context.Context, t *tale, e errand) {
 			text = "coltec ui was told to end, and ended this: it may be half done"
 		}
 		t.line(map[string]any{"err": text})
+		for _, step := range hint.Of(err) {
+			t.line(map[string]any{"err": "hint: " + step})
+		}
 	}
 	d.Code, d.Until = &code, time.Now().UTC()
 	c.tell(event{e.of.name, d})
