@@ -57,7 +57,7 @@ func (d *daemon) newNotifier() *notifier {
 // needs is what needs attention, but for hooks that are told of it: one that fails would have
 // itself run again. known is false while it is not known yet.
 func (d *daemon) needs() (lines []string, known bool) {
-	doc := d.document()
+	doc := d.document(agentsSeen)
 	if doc.Beginning && time.Since(d.since) < beginningMost {
 		return nil, false
 	}

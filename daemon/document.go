@@ -18,12 +18,13 @@ import (
 func (d *daemon) Status(context.Context) status.Document {
 	d.rest.Reset(restAfter)
 	index := d.status.now() // before the look: what changes meanwhile counts as later
-	doc := d.document()
+	doc := d.document(looksEvery)
 	doc.Index = index
 	return doc
 }
 
-func (d *daemon) document() status.Document {
+// document is how it is now; of agents, as of at most that long ago.
+func (d *daemon) document(agents time.Duration) status.Document {
 	s, fault := d.conf.state()
 	since := d.since.UTC()
 	doc := status.Document{
@@ -42,7 +43,7 @@ func (d *daemon) document() status.Document {
 	for _, u := range d.sup.Status() {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}
-	doc.Agents = withUnits(d.turns.status(s), doc.Units)
+	doc.Agents = withUnits(d.turns.status(s, agents), doc.Units)
 	doc.Network = s.network(doc.Units)
 	attention = slices.Concat(d.ownAttention(fault), attention, unitAttention(doc.Units, d.o.Name), pausedAttention(doc.Replicas, d.o.Name), d.conditions.attention(s, d.o.Name), s.switched(d.replicas.places(), d.o.Name), secretAttention(s), loginSetting{s}.loginAttention(), networkAttention(doc.Network, time.Now()))
 	if len(attention) > 0 || replicasAreUnwell(doc) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -34,5 +35,5 @@ func (p *placed) news(doc status.Document) bool {
 func (t *turns) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.at = t.at.Add(-2 * looksEvery)
+	t.at = time.Time{}
 }

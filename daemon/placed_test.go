@@ -34,7 +34,7 @@ func TestAgentsOfAHomeThatIsBack(t *testing.T) {
 	s, talk := agentHome(t)
 	synctest.Test(t, func(t *testing.T) {
 		var all turns
-		talks := func() int { return all.status(s)[0].Talks }
+		talks := func() int { return all.status(s, looksEvery)[0].Talks }
 		if n := talks(); n != 0 {
 			t.Fatalf("%d conversations in a new home", n)
 		}

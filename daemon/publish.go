@@ -30,7 +30,7 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 		defer close(done)
 		var last []byte
 		for {
-			seen, doc := d.status.now(), d.document()
+			seen, doc := d.status.now(), d.document(agentsSeen)
 			if e := d.replicas.current(); e != nil {
 				e.Tell(digest.Of(doc, time.Now()))
 			}
@@ -45,7 +45,7 @@ func (d *daemon) publish(life context.Context) <-chan struct{} {
 
 // writeStatus writes the status file with another state than the present one.
 func (d *daemon) writeStatus(state status.State) {
-	doc := d.document()
+	doc := d.document(looksEvery)
 	doc.State, doc.PID = state, 0
 	doc.Units = []status.Unit{}
 	d.writeDocument(doc, nil)

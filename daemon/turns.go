@@ -17,11 +17,13 @@ import (
 const (
 	// turnEvery is how often it is looked whether it has: a fraction of what counts as rest.
 	turnEvery = talks.Rest / 3
-	// looksEvery is how old what status tells of agents may be.
+	// looksEvery is how old what status tells of agents may be when somebody asks.
 	looksEvery = time.Second
 	// agentsEvery is how often it is looked what agents do while nobody asks: a listing of their
-	// conversations and of the processes, some milliseconds.
+	// conversations and of the processes, ten milliseconds.
 	agentsEvery = 2 * time.Second
+	// agentsSeen is how old that may be where nobody asks: it is what the last of those looks saw.
+	agentsSeen = 2 * agentsEvery
 )
 
 // turns looks at the conversations of the spec's agents, and knows what their hooks said.
@@ -111,11 +113,11 @@ func (t *turns) since(a status.Agent, grew, now time.Time) *time.Time {
 	return when(now)
 }
 
-// status are the agents as of a moment ago.
-func (t *turns) status(s setting) []status.Agent {
+// status are the agents as of at most that long ago.
+func (t *turns) status(s setting, old time.Duration) []status.Agent {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.at.IsZero() || now.Sub(t.at) > looksEvery || now.Before(t.at) {
+	if now := time.Now(); t.at.IsZero() || now.Sub(t.at) > old || now.Before(t.at) {
 		t.at, t.last = now, t.look(s, now)
 	}
 	return t.last
@@ -165,7 +167,7 @@ func (d *daemon) watchAgents(ctx context.Context) {
 			continue
 		}
 		d.setAgentHooks()
-		list := d.turns.status(s)
+		list := d.turns.status(s, looksEvery)
 		if !slices.EqualFunc(last, list, sameAgent) {
 			d.status.changed()
 		}

@@ -148,7 +148,7 @@ func TestAgentsInStatus(t *testing.T) {
 			}
 			running, looks = step.runs, 0
 			time.Sleep(step.wait + time.Millisecond)
-			list := all.status(s)
+			list := all.status(s, looksEvery)
 			if len(list) != 2 || list[1].Name != "codex" || list[1].State != status.AgentNone {
 				t.Fatalf("%s: %+v", step.does, list)
 			}
@@ -171,7 +171,7 @@ func TestAnAgentOfOnesOwnReports(t *testing.T) {
 	s, _ := agentHome(t)
 	all := turns{runs: func(map[string][]string, string) map[string]bool { return nil }}
 	all.say("of-my-own", status.AgentWaits, time.Now())
-	list := all.status(s)
+	list := all.status(s, looksEvery)
 	if len(list) != 3 || list[2].Name != "of-my-own" || list[2].State != status.AgentWaits {
 		t.Errorf("%+v", list)
 	}
