@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -177,20 +178,15 @@ func markOf(order, folder string) string {
 	if order != "logs" {
 		return ""
 	}
-	root, err := os.OpenRoot(folder)
+	root, err := os.OpenRoot(folder) // a link to elsewhere is refused
 	if err != nil {
 		return ""
 	}
 	defer root.Close()
-	logs, err := root.OpenRoot(logsName) // a link to elsewhere is refused, and no pipe is waited for
-	if err != nil {
+	if info, err := root.Lstat(logsName + "/" + status.FileName); err != nil || time.Since(info.ModTime()) > markYouth {
 		return ""
 	}
-	defer logs.Close()
-	if info, err := logs.Lstat(status.FileName); err != nil || time.Since(info.ModTime()) > markYouth {
-		return ""
-	}
-	dir, err := logs.Open(".")
+	dir, err := root.OpenFile(logsName, os.O_RDONLY|syscall.O_NONBLOCK, 0) // what is a pipe by now is not waited for
 	if err != nil {
 		return ""
 	}
@@ -201,7 +197,7 @@ func markOf(order, folder string) string {
 	}
 	var mark strings.Builder
 	for _, name := range slices.Sorted(slices.Values(names)) {
-		if info, err := logs.Lstat(name); err == nil && path.Ext(name) == ".log" {
+		if info, err := root.Lstat(logsName + "/" + name); err == nil && path.Ext(name) == ".log" {
 			fmt.Fprintf(&mark, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
 		}
 	}
