@@ -203,6 +203,19 @@ func carryBytes(conn net.Conn, to string, dead chan struct{}) {
 	copied(conn, other)
 }
 
+// The page before workspaces that are made up, in one browser.
+func TestPageOfPlays(t *testing.T) {
+	b := newBrowser(t)
+	sample.Long(t)
+	t.Parallel()
+	for name, scene := range map[string]func(*testing.T, *browser){
+		"loses its way": losesItsWay, "wakes": wakes, "says where": saysWhere, "orders many": ordersMany, "loses an end": losesAnEnd,
+		"follows a log": followsALog, "asks anew": asksAnew, "fits a phone": fitsAPhone,
+	} {
+		t.Run(name, func(t *testing.T) { scene(t, b) })
+	}
+}
+
 // rowOf is a workspace that runs here.
 func rowOf(env string) fleet.Row {
 	saved := time.Now().Add(-time.Minute)
@@ -216,10 +229,7 @@ func far(env string) fleet.Row {
 
 // The page went on to look as if all were well when coltec ui had ended, and showed what had been known
 // before as if it were so now when it was there again.
-func TestPageOfALostWay(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func losesItsWay(t *testing.T, b *browser) {
 	p := newPlay(t, rowOf("calm"))
 	tab := p.shown(b, t, desktop)
 	if n := tab.count(id("stale")); n != 0 {
@@ -266,10 +276,7 @@ func TestPageOfALostWay(t *testing.T) {
 
 // After sleep the clock is hours ahead and the way is dead: that is seen at once, and not when a timer
 // that slept along has run.
-func TestPageThatWakes(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func wakes(t *testing.T, b *browser) {
 	p := newPlay(t, rowOf("calm"))
 	tab := p.shown(b, t, desktop)
 	p.way.dies()
@@ -283,10 +290,7 @@ func TestPageThatWakes(t *testing.T) {
 }
 
 // What is only here was said to be there, where another machine had the lease.
-func TestPageOfOnlyHere(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func saysWhere(t *testing.T, b *browser) {
 	want := map[string]string{}
 	var rows []fleet.Row
 	add := func(env, word string, change func(*fleet.Row)) {
@@ -328,10 +332,7 @@ func (tab *tab) asked(env, order string) {
 
 // Seven things are begun from one page: some wait, and say so; and as a browser has six ways to one
 // address, the forms that are closed must give theirs back, or nothing is answered any more.
-func TestPageOfManyOrders(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func ordersMany(t *testing.T, b *browser) {
 	var rows []fleet.Row
 	for i := range 8 {
 		rows = append(rows, rowOf(fmt.Sprint(i)))
@@ -382,10 +383,7 @@ func TestPageOfManyOrders(t *testing.T) {
 
 // Where the way is lost while something is done, the page does not say that it failed, or that it was
 // done.
-func TestPageOfAnUnknownEnd(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func losesAnEnd(t *testing.T, b *browser) {
 	p := newPlay(t, rowOf("calm"))
 	goOn := make(chan struct{})
 	p.carry = func(_ context.Context, _ string, _ []string, say func(string)) int {
@@ -404,10 +402,7 @@ func TestPageOfAnUnknownEnd(t *testing.T) {
 }
 
 // A log is followed, and no program is run while nothing is logged.
-func TestPageOfALog(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func followsALog(t *testing.T, b *browser) {
 	p := newPlay(t, rowOf("calm"))
 	p.mark = "one"
 	p.carry = func(_ context.Context, _ string, argv []string, say func(string)) int {
@@ -443,10 +438,7 @@ func TestPageOfALog(t *testing.T) {
 
 // What coltecd said last is shown as that once it says nothing any more; a comparison is made again when
 // it is asked for again; and generations that are not listed are counted.
-func TestPageOfWhatChanges(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func asksAnew(t *testing.T, b *browser) {
 	p := newPlay(t, rowOf("calm"))
 	var many []map[string]any
 	for i := range 507 {
@@ -504,10 +496,7 @@ var long = "a\nb\tc\u200bd\u202ee\ufefff" + strings.Repeat("W", 400)
 
 // Names of more than one line, or with what cannot be seen, are shown so that one sees it; no page of a
 // phone is wider than that, whatever texts are; and each part of it can be read by everybody.
-func TestPageOfAPhone(t *testing.T) {
-	b := newBrowser(t)
-	sample.Long(t)
-	t.Parallel()
+func fitsAPhone(t *testing.T, b *browser) {
 	r := rowOf("x")
 	now := time.Now()
 	r.Workspace, r.State, r.Where, r.Container, r.Needs = long, long, long, long, status.NeedAttention
