@@ -18,9 +18,8 @@ function lines(value) {
 // ends is the end of a long text, and of each line its beginning: no browser shows megabytes at
 // the pace in which they come.
 function ends(text, most = 400000, line = 4000) {
-  const cut = text.length > most ? text.slice(text.indexOf('\n', text.length - most) + 1) : text;
-  const short = cut.split('\n').map((l) => (l.length > line ? `${l.slice(0, line)} … (${l.length - line} more characters)` : l)).join('\n');
-  return cut === text ? short : `… earlier lines are left out\n${short}`;
+  const short = text.split('\n').map((l) => (l.length > line ? `${l.slice(0, line)} … (${l.length - line} more characters)` : l)).join('\n');
+  return short.length > most ? `… earlier lines are left out\n${short.slice(short.indexOf('\n', short.length - most) + 1)}` : short;
 }
 
 // span is a time for people, in its largest unit.
