@@ -24,6 +24,7 @@ const beginningMost = time.Minute
 func (d *daemon) newNotifier() *notifier {
 	var made *webhook.Hook
 	var of [2]string // the address and the key that it was made of
+	var edition int
 	return &notifier{
 		file: filepath.Join(d.lock.Dir(), notifierFile), log: d.log.Logger, status: &d.status,
 		look: d.needs, rested: func() { d.rest.Reset(restAfter) },
@@ -41,13 +42,13 @@ func (d *daemon) newNotifier() *notifier {
 			address, key, err := s.spec.Webhook.Expand(lookup(s.environ))
 			if now := [2]string{address.Reveal(), key.Reveal()}; err == nil && (made == nil || now != of) {
 				made, err = webhook.New(now[0], now[1], "coltecd/"+d.o.Version)
-				of = now
+				of, edition = now, edition+1
 			}
 			if err != nil {
 				to.fault = err
 				return to
 			}
-			to.post, to.at = made.Post, made.Host()
+			to.post, to.at, to.edition = made.Post, made.Host(), edition
 			return to
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,11 +57,22 @@ func (m *metricsPort) set(at string) {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 	}
-	go func(s *http.Server) {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			m.log.Warn("no metrics are served any more", "address", at, "error", err)
-		}
-	}(m.server)
+	go m.serve(m.server, l)
+}
+
+// serve answers until the server is closed. Where it ends by itself, that is said, and the port is
+// taken again at the next reload.
+func (m *metricsPort) serve(s *http.Server, l net.Listener) {
+	err := s.Serve(l)
+	if errors.Is(err, http.ErrServerClosed) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.server == s {
+		m.err = err
+		m.log.Warn("no metrics are served any more", "address", m.at, "error", err)
+	}
 }
 
 // handler answers GET /metrics, to those who asked for this machine by a name of its own: a
@@ -80,11 +92,11 @@ func (m *metricsPort) handler() http.Handler {
 // isLocal reports whether the Host of a request is localhost or an address of loopback.
 func isLocal(host string) bool {
 	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = host
+	if err != nil { // it has no port
+		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
 	ip, err := netip.ParseAddr(name)
-	return name == "localhost" || err == nil && ip.IsLoopback()
+	return strings.EqualFold(name, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // attention says that the port could not be had, and the next step.

@@ -56,7 +56,7 @@ func TestMetricsPort(t *testing.T) {
 	m.set(at)
 	_, port, _ := net.SplitHostPort(at)
 	for host, want := range map[string]int{
-		at: 200, "localhost:" + port: 200, "127.1.2.3": 200, "[::1]:9": 200,
+		at: 200, "localhost:" + port: 200, "127.1.2.3": 200, "[::1]:9": 200, "[::1]": 200, "LocalHost:" + port: 200,
 		"evil.example:" + port: 403, "10.0.0.1:" + port: 403, "localhost.evil.example": 403, "0.0.0.0:" + port: 403,
 	} {
 		code, body, err := scrape(t, at, host, "/metrics")
@@ -97,6 +97,26 @@ func TestMetricsPortTaken(t *testing.T) {
 	l.Close()
 	m.set(at)
 	if code, _, err := scrape(t, at, at, "/metrics"); code != 200 || m.attention("coltecd") != nil {
+		t.Errorf("%d %v, %v", code, err, m.attention("coltecd"))
+	}
+}
+
+// A port that is lost while it was asked for is said, and taken again at a reload.
+func TestMetricsPortLost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newPort()
+	defer m.set("")
+	m.at, m.server = l.Addr().String(), &http.Server{Handler: m.handler()}
+	l.Close()
+	m.serve(m.server, l)
+	if text := strings.Join(m.attention("coltecd"), "\n"); !strings.Contains(text, "no metrics are served") {
+		t.Errorf("%q", text)
+	}
+	m.set(m.at)
+	if code, _, err := scrape(t, m.at, m.at, "/metrics"); code != 200 || m.attention("coltecd") != nil {
 		t.Errorf("%d %v, %v", code, err, m.attention("coltecd"))
 	}
 }

@@ -28,8 +28,9 @@ const (
 	letterAge = 24 * time.Hour
 	// troubleAfter is how many posts one after the other are not taken before status says so.
 	troubleAfter = 3
-	// keptMost bounds what is read of the file: a hundred things and as many letters have less.
-	keptMost = 1 << 20
+	// keptMost bounds what is read of the file: a hundred things and twice lettersMost letters, each
+	// with attention.TextMost bytes, of which JSON may make six each, have less.
+	keptMost = 4 << 20
 )
 
 // postAgain is how long after a post that was not taken the next one is made.
@@ -58,6 +59,7 @@ type audience struct {
 	webhook bool                // one is asked for
 	post    poster              // nil: it cannot be used
 	at      string              // its host
+	edition int                 // another number: it is another address or key
 	fault   error               // why it cannot
 	redact  func(string) string // takes out what is secret
 }
@@ -95,10 +97,12 @@ type round struct {
 	next     time.Time // when there may be more news without a change
 	running  bool      // a hook
 	posting  bool
-	failures int       // posts that were not taken, one after the other
+	failures int       // posts that were not taken, and are tried again, one after the other
+	finals   int       // those that are not, since the last that was taken
 	refused  error     // why the last one was not
 	retry    time.Time // when the next one is made
 	told     int       // letters that were dropped, as the post under way says
+	edition  int       // of whom it was posted to last
 }
 
 // run tells until ctx ends.
@@ -123,7 +127,14 @@ func (h *notifier) gather(r *round, to audience) {
 	if !known {
 		return
 	}
+	lines = slices.Clone(lines)
+	for i := range lines { // before they are cut: a part of a secret is not seen to be one
+		lines[i] = to.redact(lines[i])
+	}
 	now := time.Now()
+	if to.post != nil && to.edition != r.edition { // what was wrong with the old one says nothing of this
+		r.edition, r.failures, r.finals, r.retry = to.edition, 0, 0, time.Time{}
+	}
 	var news []attention.News
 	news, r.next = r.Book.Look(lines, now)
 	for _, n := range news {
@@ -219,12 +230,14 @@ func (h *notifier) note(ctx context.Context, r *round, d delivery) {
 	switch {
 	case ctx.Err() != nil:
 	case d.err == nil:
-		r.Posts, r.failures, r.retry = r.Posts[1:], 0, time.Time{}
+		r.Posts, r.failures, r.finals, r.retry = r.Posts[1:], 0, 0, time.Time{}
 		r.Dropped -= r.told
 	case errors.As(d.err, &e) && e.Final:
 		h.log.Warn("the webhook does not take a letter: it is dropped", "error", d.err)
 		r.Posts = r.Posts[1:]
 		r.Dropped++
+		r.finals++
+		r.refused = d.err
 	default:
 		wait := postAgain.Delay(r.failures, nil)
 		if e != nil {
@@ -245,8 +258,11 @@ func (h *notifier) tell(r *round, to audience) {
 	switch {
 	case to.fault != nil:
 		text = webhookWord + "is told of nothing: " + hint.Sentence(to.fault)
-	case to.post != nil && r.failures >= troubleAfter:
+	case to.post != nil && max(r.failures, r.finals) >= troubleAfter:
 		text = fmt.Sprintf("%sat %s takes nothing (%v): %d letters wait", webhookWord, to.at, r.refused, len(r.Posts))
+		if r.Dropped > 0 {
+			text += fmt.Sprintf(", %d were dropped", r.Dropped)
+		}
 	}
 	h.mu.Lock()
 	changed := h.trouble != text

@@ -234,6 +234,97 @@ func TestNotifierDrops(t *testing.T) {
 	})
 }
 
+// A service that takes no letter of ours, as it wants another form of JSON, is said in the status, though
+// none is tried again: else nobody would know.
+func TestNotifierOfAnotherForm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newSquare(t)
+		q.post = func(letter) error { return &webhook.Error{Status: 400, Final: true} }
+		h, end := q.notifier()
+		q.says("a", "b")
+		time.Sleep(time.Minute)
+		if text := h.attention(); text != nil {
+			t.Errorf("two of them: status says %q", text)
+		}
+		q.says("a", "b", "c")
+		time.Sleep(time.Minute)
+		if text := h.attention(); len(text) != 1 || !strings.Contains(text[0], "takes nothing") || !strings.Contains(text[0], "3 were dropped") {
+			t.Errorf("status says %q", text)
+		}
+		q.mu.Lock()
+		q.post = nil
+		q.mu.Unlock()
+		q.says("a", "b", "c", "d")
+		time.Sleep(time.Minute)
+		if text := h.attention(); text != nil {
+			t.Errorf("one was taken: status says %q", text)
+		}
+		end()
+	})
+}
+
+// Another address is tried at once, whatever the old one had said.
+func TestNotifierOfAnotherAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newSquare(t)
+		q.post = func(letter) error { return &webhook.Error{Status: 404, After: 10 * time.Minute} }
+		h, end := q.notifier()
+		q.says("a")
+		time.Sleep(time.Hour)
+		if h.attention() == nil {
+			t.Error("nothing is said of the old one")
+		}
+		q.mu.Lock()
+		q.post = nil
+		q.to.edition++
+		q.mu.Unlock()
+		q.says("a") // as a reload does
+		time.Sleep(10 * time.Second)
+		if posts, _ := q.told(); !slices.Equal(posts, []string{"new a"}) || h.attention() != nil {
+			t.Errorf("posts %q, status says %q", posts, h.attention())
+		}
+		end()
+	})
+}
+
+// A secret at the end of what a letter may have is taken out whole: a part of it is not left over.
+func TestNotifierCutsNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for before := attention.TextMost - 12; before < attention.TextMost; before++ {
+			q := newSquare(t)
+			_, end := q.notifier()
+			q.says(strings.Repeat("x", before) + "hunter2" + strings.Repeat("y", 20))
+			time.Sleep(time.Minute)
+			end()
+			posts, hooks := q.told()
+			if len(posts) != 1 || len(hooks) != 1 || strings.Contains(posts[0], "h") || strings.Contains(hooks[0], "xh") {
+				t.Errorf("%d: %.20q, %q, …%q", before, posts, hooks, posts[0][len(posts[0])-20:])
+			}
+		}
+	})
+}
+
+// All that is kept is read again, though JSON makes six bytes of one.
+func TestNotifierReadsWhatItKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newSquare(t)
+		q.to.post = func(context.Context, string, []byte) error { return errors.New("nobody") }
+		q.hook = func(ctx context.Context, _ []string) { <-ctx.Done() }
+		_, end := q.notifier()
+		var lines []string
+		for i := range attention.Most {
+			lines = append(lines, fmt.Sprintf("unit%d ", i)+strings.Repeat("<", attention.TextMost-10))
+		}
+		q.says(lines...)
+		time.Sleep(time.Minute)
+		end()
+		h := &notifier{file: q.file, log: slog.New(slog.DiscardHandler)}
+		if r := h.recall(); len(r.Book.Things) != attention.Most || len(r.Hooks) != lettersMost || len(r.Posts) != lettersMost {
+			t.Errorf("%d things, %d and %d letters are read again", len(r.Book.Things), len(r.Hooks), len(r.Posts))
+		}
+	})
+}
+
 // Who is not asked for is told nothing, and costs nothing but a look now and then; one that
 // cannot be used says so, and gets what came meanwhile once it can.
 func TestNotifierOfNobody(t *testing.T) {

@@ -103,6 +103,9 @@ func (f *estate) shows(t *testing.T, p *tab) {
 func (x *place) shown(p *tab) error {
 	at := card(x.env)
 	where := map[string]string{"here": "this machine", "": "no machine"}[x.want.where]
+	if x.want.state == "unreadable" {
+		where = "nobody can tell"
+	}
 	for what, want := range map[string]string{"state": x.want.state, "where": cmp.Or(where, x.want.where)} {
 		if got := p.text(at + " " + id(what)); !strings.Contains(got, want) {
 			return fmt.Errorf("%s: its %s is %q, want %q", x.env, what, got, want)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +12,13 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,6 +28,7 @@ import (
 	"github.com/coltec/coltec/pkg/fleet"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/order"
+	"github.com/coltec/coltec/pkg/status"
 )
 
 // uiPort is where the page is unless told, so that a browser knows it again.
@@ -80,6 +85,7 @@ func (p webpage) ui(c *cli.Context) error {
 		Version: release(), Token: token, Port: port, Actions: c.Bool("allow-actions"), Orders: order.All(),
 		Follow: p.follow(l),
 		Carry:  carrier{self: self, environ: p.environ, more: func(verb string) []string { return p.secretArgs(c, verb) }}.carry,
+		Mark:   markOf,
 	})
 	if err != nil {
 		return err
@@ -89,7 +95,7 @@ func (p webpage) ui(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("open") {
-		defer p.browse(c.Context, address)()
+		defer p.browse(address)()
 	}
 	return serve(c.Context, listener, page.Handler())
 }
@@ -115,7 +121,7 @@ func (p webpage) listen(c *cli.Context) (net.Listener, error) {
 	}
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() || ip.Is4In6() || ip.Zone() != "" || ip.Is4() && host != "127.0.0.1" {
 		return nil, hint.Wrap(cmdline.Usage("--listen takes 127.0.0.1, ::1 or localhost, not %q: the page is for this machine alone", c.String("listen")),
-			"from another machine, ssh -L %[1]d:127.0.0.1:%[1]d HOST leads to it", c.Int("port"))
+			"from another machine, ssh -L %[1]d:127.0.0.1:%[1]d HOST leads to it", cmp.Or(c.Int("port"), uiPort))
 	}
 	if n := c.Int("port"); n < 0 || n > 65535 {
 		return nil, cmdline.Usage("--port takes 0 to 65535, not %d", n)
@@ -166,6 +172,46 @@ func (p webpage) secretArgs(c *cli.Context, verb string) (args []string) {
 	return args
 }
 
+// markOf says what the logs of a workspace in a folder here are like. It is "" where its coltecd
+// does not write them there, as far as one can see: then they have to be asked for.
+func markOf(order, folder string) string {
+	if order != "logs" {
+		return ""
+	}
+	root, err := os.OpenRoot(folder) // a link to elsewhere is refused
+	if err != nil {
+		return ""
+	}
+	defer root.Close()
+	if info, err := root.Lstat(logsName + "/" + status.FileName); err != nil || time.Since(info.ModTime()) > markYouth {
+		return ""
+	}
+	dir, err := root.OpenFile(logsName, os.O_RDONLY|syscall.O_NONBLOCK, 0) // what is a pipe by now is not waited for
+	if err != nil {
+		return ""
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(logsMost)
+	if err != nil || len(names) == logsMost {
+		return ""
+	}
+	var mark strings.Builder
+	for _, name := range slices.Sorted(slices.Values(names)) {
+		if info, err := root.Lstat(logsName + "/" + name); err == nil && path.Ext(name) == ".log" {
+			fmt.Fprintf(&mark, "%q %d %d\n", name, info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return mark.String()
+}
+
+const (
+	// markYouth is how old the status file beside the logs may be: a coltecd that lives writes it
+	// once a minute at least.
+	markYouth = 3 * time.Minute
+	// logsMost is how many files are looked at: units have a few each.
+	logsMost = 10000
+)
+
 // closing is how long what is under way has to end when the page ends.
 const closing = 15 * time.Second
 
@@ -189,9 +235,9 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 // browse starts a browser with the page. The address, which has the token in it, is in a file that
-// its owner alone may read: other users of this machine see the words of a command. forget removes
-// that file.
-func (p webpage) browse(ctx context.Context, address string) (forget func()) {
+// its owner alone may read: other users of this machine see the words of a command. The browser is
+// the user's: it outlives this program, and Ctrl-C is not for it. forget removes that file.
+func (p webpage) browse(address string) (forget func()) {
 	forget = func() {}
 	argv := browser(runtime.GOOS, p.env)
 	if argv == nil {
@@ -201,8 +247,9 @@ func (p webpage) browse(ctx context.Context, address string) (forget func()) {
 	name, err := jumpFile(address)
 	if err == nil {
 		forget = func() { os.Remove(name) }
-		cmd := exec.CommandContext(ctx, argv[0], append(argv[1:], name)...)
+		cmd := exec.Command(argv[0], append(argv[1:], name)...)
 		cmd.Env = p.environ
+		ownGroup(cmd)
 		if err = cmd.Start(); err == nil {
 			go func() { _ = cmd.Wait() }() // a browser ends when its user ends it
 		}

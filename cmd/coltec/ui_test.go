@@ -315,6 +315,33 @@ func TestCarrier(t *testing.T) {
 	}
 }
 
+// A folder below the current one that has the name of a workspace of the bucket, which an agent could have
+// made there, was taken for it.
+func TestCarrierOfAShadow(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.MkdirAll(filepath.Join("acme", "widget", "far"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	k := carrier{self: executable(t, t.TempDir()), environ: []string{"HOME=" + dir, "PATH=" + dir}, more: func(string) []string { return nil }}
+	for _, x := range []struct {
+		argv   []string
+		shadow bool
+	}{
+		{[]string{"hop", "--", "acme/widget/far"}, true},
+		{[]string{"fork", "--json", "--", "acme/widget/far@2h", "new"}, true},
+		{[]string{"exec", "--", "acme/widget/far", "coltecd", "pause", "--", "web"}, true},
+		{[]string{"hop", "--", "acme/widget/other"}, false},
+		{[]string{"status", "--json", "--", filepath.Join(dir, "acme/widget/far")}, false},
+		{[]string{"version"}, false},
+	} {
+		_, err := k.carry(t.Context(), x.argv, func(console.Line) {})
+		if is := err != nil && strings.Contains(err.Error(), "would be taken for it"); is != x.shadow {
+			t.Errorf("%q: %v", x.argv, err)
+		}
+	}
+}
+
 func TestLiner(t *testing.T) {
 	for _, x := range []struct {
 		writes, want []string

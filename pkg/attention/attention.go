@@ -67,6 +67,7 @@ type Thing struct {
 // Look compares the sentences of a status with what was told, and notes and returns what is
 // news. next is when there may be more without another sentence; zero: then there is not.
 func (b *Book) Look(lines []string, now time.Time) (news []News, next time.Time) {
+	b.wind(now)
 	b.meet(clean(lines), now)
 	due := func(at time.Time) bool {
 		if at.After(now) && (next.IsZero() || at.Before(next)) {
@@ -90,6 +91,18 @@ func (b *Book) Look(lines []string, now time.Time) (news []News, next time.Time)
 		}
 	}
 	return news, next
+}
+
+// wind takes back what lies in the future: the book of a coltecd before this one may have times of
+// a clock that was set since, and nothing is to wait for those.
+func (b *Book) wind(now time.Time) {
+	for i := range b.Things {
+		for _, at := range []*time.Time{&b.Things[i].Since, &b.Things[i].Gone, &b.Things[i].At} {
+			if at.After(now) {
+				*at = now
+			}
+		}
+	}
 }
 
 // tellable is from when on it is told that a thing is there.
@@ -140,12 +153,31 @@ func (b *Book) meet(lines []string, now time.Time) {
 		}
 	}
 	for l, line := range lines {
-		if !met[l] && len(b.Things) < Most {
+		if !met[l] && b.hasRoom() {
 			t := Thing{Text: line}
 			t.begin(line, now)
 			b.Things = append(b.Things, t)
 		}
 	}
+}
+
+// hasRoom reports whether one more thing can be followed. What is gone, and was told to be, makes
+// room for what is there: that which is gone for longest.
+func (b *Book) hasRoom() bool {
+	if len(b.Things) < Most {
+		return true
+	}
+	oldest := -1
+	for i, t := range b.Things {
+		if !t.Gone.IsZero() && !t.Told && (oldest < 0 || t.Gone.Before(b.Things[oldest].Gone)) {
+			oldest = i
+		}
+	}
+	if oldest < 0 {
+		return false
+	}
+	b.Things = slices.Delete(b.Things, oldest, oldest+1)
+	return true
 }
 
 // comes notes that a thing is there.

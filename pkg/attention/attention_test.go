@@ -133,3 +133,61 @@ func TestBounds(t *testing.T) {
 		}
 	}
 }
+
+// A clock was set back between a coltecd that was killed and the next one: what it had noted lies
+// years ahead, and is told all the same.
+func TestClockThatWasSetBack(t *testing.T) {
+	for what, made := range map[string]func(*Book, time.Time){
+		"it came": func(b *Book, at time.Time) { b.Look([]string{"a"}, at) },
+		"it was told, and is gone": func(b *Book, at time.Time) {
+			b.Look([]string{"a"}, at)
+			b.Look([]string{"a"}, at.Add(Settle))
+			b.Look(nil, at.Add(time.Hour))
+		},
+		"it was told to be gone": func(b *Book, at time.Time) {
+			b.Look([]string{"a"}, at)
+			b.Look([]string{"a"}, at.Add(Settle))
+			b.Look(nil, at.Add(time.Hour))
+			b.Look(nil, at.Add(time.Hour+Settle))
+		},
+	} {
+		var b Book
+		made(&b, start.AddDate(4, 0, 0))
+		told := 0
+		for s := range 3 * 60 {
+			lines := []string{"a"}
+			if strings.HasSuffix(what, "is gone") {
+				lines = nil
+			}
+			news, next := b.Look(lines, start.Add(time.Duration(s)*time.Second))
+			told += len(news)
+			if next.After(start.AddDate(0, 0, 1)) {
+				t.Errorf("%s: the next look is to be at %v", what, next)
+			}
+		}
+		if told != 1 {
+			t.Errorf("%s: told %d times", what, told)
+		}
+	}
+}
+
+// Many that came and went leave room for one that is there.
+func TestRoomForNews(t *testing.T) {
+	var b Book
+	now := start
+	look := func(lines ...string) (news []News) {
+		news, _ = b.Look(lines, now)
+		now = now.Add(Settle)
+		return news
+	}
+	for i := range 2 * Most {
+		look(fmt.Sprintf("unit%d has failed", i))
+		look(fmt.Sprintf("unit%d has failed", i))
+	}
+	look()
+	look()
+	look("the disk is full")
+	if news := look("the disk is full"); len(news) != 1 || news[0].Text != "the disk is full" {
+		t.Errorf("%+v, with %d things", news, len(b.Things))
+	}
+}

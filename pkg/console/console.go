@@ -35,6 +35,9 @@ type Settings struct {
 	// Carry runs this program with a command line, hands over what it prints, never two lines at
 	// a time, and gives its exit code. It ends the program when ctx ends.
 	Carry func(ctx context.Context, argv []string, say func(Line)) (code int, err error)
+	// Mark is another text whenever an order that changes nothing might be answered in another
+	// way, without asking; "": that cannot be known. It is asked often. nil: it never is known.
+	Mark func(order, workspace string) string
 }
 
 // Line is one that a program printed.

@@ -15,7 +15,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -36,6 +38,8 @@ type stage struct {
 	token string
 	views chan View // what is known from now on
 	carry func(ctx context.Context, argv []string, say func(Line)) (int, error)
+	mark  atomic.Value // a text; see Settings.Mark
+	stop  func()       // ends the console
 }
 
 // rows of two workspaces: one is here.
@@ -52,7 +56,9 @@ func play(t *testing.T, actions bool, first View) *stage {
 	s := &stage{t: t, token: NewToken(), views: make(chan View), carry: func(context.Context, []string, func(Line)) (int, error) {
 		return 0, errors.New("nothing was to be run")
 	}}
+	s.mark.Store("")
 	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
 	server := httptest.NewUnstartedServer(nil)
 	c, err := New(ctx, Settings{
 		Version: "v1", Token: s.token, Port: server.Listener.Addr().(*net.TCPAddr).Port, Actions: actions, Orders: order.All(),
@@ -68,6 +74,12 @@ func play(t *testing.T, actions bool, first View) *stage {
 			}
 		},
 		Carry: func(ctx context.Context, argv []string, say func(Line)) (int, error) { return s.carry(ctx, argv, say) },
+		Mark: func(order, _ string) string {
+			if mark := s.mark.Load().(string); order == "logs" && mark != "" {
+				return mark
+			}
+			return ""
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +201,15 @@ func TestHost(t *testing.T) {
 			}
 		}
 	}
+	for host, at := range map[string]int{ // a browser leaves the port of HTTP out, and no other one
+		"127.0.0.1": 80, "localhost": 80, "[::1]": 80, "127.0.0.1:80": 80, "127.0.0.1:7444": 7444,
+	} {
+		for _, n := range []int{80, 7444, 443} {
+			if got := (&Console{Settings: Settings{Port: n}}).isOurs(host); got != (n == at) {
+				t.Errorf("%q at %d: %v", host, n, got)
+			}
+		}
+	}
 	for _, host := range []string{"127.0.0.1:" + port, "localhost:" + port, "[::1]:" + port} {
 		r := s.request("GET", "/api/about", "")
 		r.Host = host
@@ -247,8 +268,8 @@ func TestOrigin(t *testing.T) {
 func TestMethods(t *testing.T) {
 	s := play(t, true, View{Rows: rows()})
 	for path, right := range map[string]string{"/": "GET", "/api/about": "GET", "/api/events": "GET", "/api/ask": "GET", "/api/run": "POST"} {
-		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"} {
-			if method == right {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"} {
+			if method == right || method == "HEAD" && path == "/" {
 				continue
 			}
 			if code, body := s.send(s.request(method, path, "")); code != http.StatusMethodNotAllowed {
@@ -626,7 +647,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(code, said)
 	}
 	for p := next(); ; p = next() { // that it runs may be left out
-		if d := p.Deeds["/home/u/widget"]; d.Order != "sync" {
+		if d := p.Deeds["acme/widget/dev"]; d.Order != "sync" {
 			t.Errorf("%+v", p)
 		} else if d.Code != nil {
 			if *d.Code != 6 {
@@ -640,7 +661,7 @@ func TestEvents(t *testing.T) {
 // A listener that takes nothing holds nobody up, and gets the newest picture when it does.
 func TestSlowListener(t *testing.T) {
 	slow := &listener{latest: make(chan []byte, 1)}
-	s := &scene{listeners: map[*listener]bool{slow: true}}
+	s := &scene{listeners: map[*listener]bool{slow: true}, view: &View{}}
 	const last = 10000
 	for i := range last + 1 {
 		s.view.Notes = []string{strconv.Itoa(i)}
@@ -748,8 +769,8 @@ func TestNobodyListens(t *testing.T) {
 	if len(begun) > 0 {
 		t.Error("it was begun twice")
 	}
-	if got := c.known(t.Context(), "acme/widget/dev"); got != "/home/u/widget" { // a question is a listener, too
-		t.Errorf("%q", got)
+	if got, err := c.known(t.Context(), "acme/widget/dev"); err != nil || got != (subject{"acme/widget/dev", "/home/u/widget"}) { // a question is a listener, too
+		t.Errorf("%q %v", got, err)
 	}
 }
 
@@ -789,5 +810,284 @@ func TestMarkup(t *testing.T) {
 	code, said := s.run(`{"order":"sync","args":{"workspace":"javascript:hit()"}}`)
 	if code != http.StatusOK || strings.Contains(said, "<script>") || strings.Contains(said, "\x1b") || strings.Count(said, "\n") != len(nasty)+2 {
 		t.Errorf("%d %q", code, said)
+	}
+}
+
+// scripted is a following whose each view a test tells; each beginning is told to begun.
+type scripted struct {
+	begun chan func(View)
+	ended chan struct{}
+}
+
+func (f *scripted) follow(ctx context.Context, tell func(View)) {
+	f.begun <- tell
+	<-ctx.Done()
+	f.ended <- struct{}{}
+}
+
+// told is a console that follows a script.
+func told(t *testing.T) (*Console, *scripted) {
+	t.Helper()
+	f := &scripted{make(chan func(View)), make(chan struct{}, 10)}
+	c, err := New(t.Context(), Settings{Token: "x", Port: 80, Follow: f.follow})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, f
+}
+
+// Nobody looked for an hour, and what had been known until then was shown to the next page at once, as
+// if it were so now: it was there for as long as Docker and the bucket took to answer.
+func TestOldPicture(t *testing.T) {
+	c, f := told(t)
+	first, leave := c.watch.listen(t.Context())
+	tell := receive(t, f.begun)
+	tell(View{Notes: []string{"old"}})
+	receive(t, first.latest)
+	leave()
+	receive(t, f.ended)
+	second, leave := c.watch.listen(t.Context())
+	defer leave()
+	next := receive(t, f.begun)
+	tell(View{Notes: []string{"late"}})                         // of the following that ended
+	c.tell(event{"acme/widget/dev", deed{Order: "checkpoint"}}) // and nothing is known of any workspace yet
+	next(View{Notes: []string{"new"}})
+	if got := string(receive(t, second.latest)); !strings.Contains(got, `"new"`) || !strings.Contains(got, "checkpoint") {
+		t.Errorf("the first picture is %s", got)
+	}
+}
+
+// A following tells of this host first: what the one before it knew of the bucket could not be
+// brought here in that time, though the page showed it.
+func TestKnownBefore(t *testing.T) {
+	c, f := told(t)
+	_, leave := c.watch.listen(t.Context())
+	receive(t, f.begun)(View{Rows: rows()})
+	if got, err := c.known(t.Context(), "acme/widget/far"); err != nil || got.arg != "acme/widget/far" {
+		t.Errorf("%q %v", got, err)
+	}
+	leave()
+	receive(t, f.ended)
+	_, leave = c.watch.listen(t.Context())
+	defer leave()
+	tell := receive(t, f.begun)
+	for _, view := range []View{{}, {Rows: rows()[:1]}} {
+		tell(view)
+		if got, err := c.known(t.Context(), "acme/widget/far"); err != nil || got.arg != "acme/widget/far" {
+			t.Errorf("%q %v", got, err)
+		}
+		if got, err := c.known(t.Context(), "acme/widget/never"); err != nil || got != (subject{}) {
+			t.Errorf("%q %v", got, err)
+		}
+	}
+	old := &scene{view: &View{Rows: rows()[:1]}, before: rows(), stop: func() {}, since: time.Now().Add(-youth)}
+	if got := old.known("acme/widget/far"); got != (subject{}) {
+		t.Errorf("it is not there any more: %q", got)
+	}
+}
+
+// Where nothing gets known, an order is not waited with for ever.
+func TestNothingIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c, err := New(ctx, Settings{Token: "x", Port: 80, Actions: true, Orders: order.All(), Follow: func(ctx context.Context, _ func(View)) { <-ctx.Done() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range calls[2:4] {
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest(call[0], call[1], strings.NewReader(call[2]))
+			r.Header.Set("Content-Type", "application/json")
+			if call[0] == "POST" {
+				c.run(w, r)
+			} else {
+				c.ask(w, r)
+			}
+			if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "not known yet") {
+				t.Errorf("%s: %d %s", call[1], w.Code, w.Body)
+			}
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// A workspace that is being brought here gets a folder on the way, by which something else could
+// be done to it meanwhile; and the page did not show any more what was being done.
+func TestOneAtATimeWhoeverItIsCalled(t *testing.T) {
+	s := play(t, true, View{Rows: rows()})
+	began, goOn := make(chan struct{}), make(chan struct{})
+	s.carry = func(context.Context, []string, func(Line)) (int, error) {
+		close(began)
+		<-goOn
+		return 0, nil
+	}
+	next, _ := s.stream()
+	next()
+	ended := make(chan string, 1)
+	go func() {
+		_, said := s.run(`{"order":"hop","args":{"workspace":"acme/widget/far"}}`)
+		ended <- said
+	}()
+	receive(t, began)
+	all := rows()
+	all[1].Folder, all[1].Where = "/home/u/far", "here"
+	s.views <- View{Rows: all}
+	for p := next(); p.Rows[1].Folder == ""; p = next() {
+	}
+	for _, name := range []string{"/home/u/far", "acme/widget/far"} {
+		if code, said := s.run(`{"order":"sync","args":{"workspace":"` + name + `"}}`); code != http.StatusConflict {
+			t.Errorf("%s: %d %s", name, code, said)
+		}
+	}
+	close(goOn)
+	receive(t, ended)
+	for p := next(); ; p = next() {
+		d := p.Deeds[p.Rows[1].Workspace]
+		if d.Order != "hop" {
+			t.Fatalf("%+v", p.Deeds)
+		}
+		if d.Code != nil {
+			if d.Until.Before(d.Since) {
+				t.Errorf("%+v", d)
+			}
+			break
+		}
+	}
+}
+
+// What waits for other workspaces says so, and is done though its page is closed; what waits when coltec
+// ui ends, and what is under way then, says that.
+func TestWhatWaits(t *testing.T) {
+	var all []fleet.Row
+	for i := range actionsMost + 2 {
+		all = append(all, fleet.Row{Workspace: fmt.Sprintf("acme/widget/%d", i)})
+	}
+	s := play(t, true, View{Rows: all})
+	began, goOn := make(chan string, 10), make(chan struct{})
+	s.carry = func(ctx context.Context, argv []string, _ func(Line)) (int, error) {
+		began <- argv[len(argv)-1]
+		select {
+		case <-goOn:
+			return 0, nil
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	asked := func(i int) (*bufio.Scanner, func()) {
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		a, err := http.DefaultClient.Do(s.request("POST", "/api/run", fmt.Sprintf(`{"order":"sync","args":{"workspace":"acme/widget/%d"}}`, i)).WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(a.Body)
+		lines.Scan()
+		return lines, func() { cancel(); a.Body.Close() }
+	}
+	var under []*bufio.Scanner
+	for i := range actionsMost {
+		lines, _ := asked(i)
+		under = append(under, lines)
+		receive(t, began)
+	}
+	closed, leave := asked(actionsMost)
+	if closed.Text() != `{"waits":true}` {
+		t.Errorf("%s", closed.Text())
+	}
+	leave()
+	waits, _ := asked(actionsMost + 1)
+	goOn <- struct{}{}
+	if name := receive(t, began); name != fmt.Sprintf("acme/widget/%d", actionsMost) {
+		t.Errorf("next is %s", name)
+	}
+	s.stop()
+	for _, lines := range append(under, waits) {
+		var last string
+		for lines.Scan() {
+			last += lines.Text() + "\n"
+		}
+		if !strings.HasSuffix(last, `{"end":{"code":0}}`+"\n") && (!strings.Contains(last, "coltec ui was told to end") || !strings.HasSuffix(last, `{"end":{"code":1}}`+"\n")) {
+			t.Errorf("%s", last)
+		}
+	}
+}
+
+// A log in which nothing is new is asked for again and again, and no program is run for that.
+func TestNothingNew(t *testing.T) {
+	s := play(t, false, View{Rows: rows()})
+	var carried atomic.Int64
+	s.carry = func(_ context.Context, _ []string, say func(Line)) (int, error) {
+		say(Line{Text: fmt.Sprintf("line %d", carried.Add(1))})
+		return 0, nil
+	}
+	ask := func(query, tag, prefer string) (code int, body, now string) {
+		r := s.request("GET", "/api/ask?workspace=/home/u/widget&order="+query, "")
+		if tag != "" {
+			r.Header.Set("If-None-Match", tag)
+		}
+		r.Header.Set("Prefer", prefer)
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		b, _ := io.ReadAll(a.Body)
+		return a.StatusCode, string(b), a.Header.Get("ETag")
+	}
+	if code, _, tag := ask("logs", "", ""); code != http.StatusOK || tag != "" {
+		t.Errorf("%d %s, of what nothing is known", code, tag)
+	}
+	s.mark.Store("one")
+	_, said, tag := ask("logs", "", "")
+	if said != `{"text":"line 2\n"}`+"\n" || tag == "" {
+		t.Fatal(said, tag)
+	}
+	for _, prefer := range []string{"", "wait=0", "wait=1", "wait=-9", "wait=x", "x"} {
+		if code, said, now := ask("logs", tag, prefer); code != http.StatusNotModified || said != "" || now != tag {
+			t.Errorf("%s: %d %s %s", prefer, code, said, now)
+		}
+	}
+	if code, _, other := ask("logs&unit=web", tag, "wait=20"); code != http.StatusOK || other == tag {
+		t.Errorf("another unit: %d %s", code, other)
+	}
+	if code, _, tag := ask("status", `"x"`, "wait=20"); code == http.StatusNotModified || tag != "" {
+		t.Errorf("another order: %d %s", code, tag)
+	}
+	before := carried.Load()
+	answered := make(chan string, 1)
+	go func() {
+		_, said, _ := ask("logs", tag, "wait=20")
+		answered <- said
+	}()
+	s.mark.Store("two")
+	if said := receive(t, answered); said != fmt.Sprintf(`{"text":"line %d\n"}`+"\n", before+1) {
+		t.Error(said)
+	}
+	for text, want := range map[string]time.Duration{"": 0, "wait=25": 25 * time.Second, "wait=-1": 0, "wait=31": holdMost * time.Second, "wait=999999999999": holdMost * time.Second, "respond-async": 0} {
+		if got := hold(text); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// A page that takes an answer slowly keeps no other one from its turn.
+func TestSlowReader(t *testing.T) {
+	s := play(t, false, View{Rows: rows()})
+	s.carry = func(_ context.Context, argv []string, say func(Line)) (int, error) {
+		if argv[0] == "logs" {
+			say(Line{Text: strings.Repeat("x", answerMost-100)}) // more than a connection holds
+		} else {
+			say(Line{Text: "[]"})
+		}
+		return 0, nil
+	}
+	a, err := http.DefaultClient.Do(s.request("GET", "/api/ask?order=logs&workspace=/home/u/widget", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	if code, said := s.get("/api/ask?order=history&workspace=/home/u/widget"); code != http.StatusOK {
+		t.Error(code, said)
 	}
 }

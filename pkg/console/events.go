@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/fleet"
@@ -16,8 +18,14 @@ import (
 const (
 	// writePatience is how long a listener may leave what is sent to it unread.
 	writePatience = 10 * time.Second
-	// pulse is how often a listener hears something: the page takes a silence for a lost way.
-	pulse = 10 * time.Second
+	// pulse is how often a listener hears something: the page takes a silence of more than two
+	// for a lost way.
+	pulse = 5 * time.Second
+	// knownPatience is how long a question for a workspace waits until anything is known.
+	knownPatience = 15 * time.Second
+	// youth is for how long what was known before counts beside what a following tells: it tells
+	// of this host first, and of the bucket once that has answered.
+	youth = 15 * time.Second
 )
 
 // View is what is known of all workspaces.
@@ -31,12 +39,13 @@ type View struct {
 type deed struct {
 	Order string    `json:"order"`
 	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // when it ended
 	Code  *int      `json:"code,omitempty"` // nil: under way
 }
 
 // event says that a deed began or ended.
 type event struct {
-	workspace string // as answered by known
+	workspace string // its name: a folder may come and go while something is done to it
 	deed      deed
 }
 
@@ -45,7 +54,7 @@ type picture struct {
 	Rows  []fleet.Row     `json:"rows"`
 	Notes []string        `json:"notes"`
 	Error string          `json:"error,omitempty"`
-	Deeds map[string]deed `json:"deeds"` // by the workspace's folder, or its name where it has none
+	Deeds map[string]deed `json:"deeds"` // by the name of the workspace
 }
 
 // listener gets the newest picture alone: one that reads slowly misses those between.
@@ -62,7 +71,19 @@ func (l *listener) offer(b []byte) {
 // question asks which workspace a name stands for.
 type question struct {
 	name  string
-	reply chan string // "": none
+	reply chan subject // the zero value: none
+}
+
+// subject is a workspace on the page.
+type subject struct {
+	name string // org/project/env
+	arg  string // what coltec calls it: its folder here, or its name where it has none
+}
+
+// sight is a view, and which following told it: one that was ended may have one more.
+type sight struct {
+	of   int
+	view View
 }
 
 // watch has workspaces followed while somebody listens. run owns all that it knows.
@@ -70,22 +91,25 @@ type watch struct {
 	follow    func(context.Context, func(View))
 	joins     chan *listener
 	leaves    chan *listener
-	views     chan View
+	views     chan sight
 	deeds     chan event
 	questions chan question
 }
 
 func newWatch(follow func(context.Context, func(View))) *watch {
-	return &watch{follow, make(chan *listener), make(chan *listener), make(chan View), make(chan event), make(chan question)}
+	return &watch{follow, make(chan *listener), make(chan *listener), make(chan sight), make(chan event), make(chan question)}
 }
 
 // scene is what run knows.
 type scene struct {
 	listeners map[*listener]bool
 	deeds     map[string]deed
-	view      View
-	shown     []byte // the last picture; nil: there is none yet
-	stop      func() // ends the following; nil: nobody listens
+	view      *View       // what this following told last; nil: nothing yet
+	before    []fleet.Row // what the one before it told last
+	shown     []byte      // the last picture of view; nil: there is none
+	stop      func()      // ends the following; nil: nobody listens
+	number    int         // of the following
+	since     time.Time   // when it began
 }
 
 // run goes on until ctx ends.
@@ -101,16 +125,18 @@ func (w *watch) run(ctx context.Context) {
 				l.offer(s.shown)
 			}
 			if s.stop == nil {
-				s.stop = w.begin(ctx)
+				s.number, s.since = s.number+1, time.Now()
+				s.stop = w.begin(ctx, s.number)
 			}
 		case l := <-w.leaves:
 			if delete(s.listeners, l); len(s.listeners) == 0 && s.stop != nil {
-				s.stop()
-				s.stop = nil
+				s.forget()
 			}
 		case v := <-w.views:
-			s.view = v
-			s.publish()
+			if s.stop != nil && v.of == s.number {
+				s.view = &v.view
+				s.publish()
+			}
 		case e := <-w.deeds:
 			s.deeds[e.workspace] = e.deed
 			s.publish()
@@ -120,12 +146,23 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
+// forget ends the following. Who comes later is not shown what was known at that time as if it
+// were known now.
+func (s *scene) forget() {
+	s.stop()
+	s.stop = nil
+	if s.view != nil {
+		s.before = s.view.Rows
+	}
+	s.view, s.shown = nil, nil
+}
+
 // begin has workspaces followed until its result is called.
-func (w *watch) begin(ctx context.Context) (stop func()) {
+func (w *watch) begin(ctx context.Context, number int) (stop func()) {
 	ctx, stop = context.WithCancel(ctx)
 	go w.follow(ctx, func(v View) {
 		select {
-		case w.views <- v:
+		case w.views <- sight{number, v}:
 		case <-ctx.Done():
 		}
 	})
@@ -143,6 +180,9 @@ func (s *scene) picture() picture {
 
 // publish tells the listeners, if there is anything new.
 func (s *scene) publish() {
+	if s.view == nil {
+		return
+	}
 	b, err := json.Marshal(s.picture())
 	if err != nil {
 		panic(err) // texts, numbers and times
@@ -156,14 +196,21 @@ func (s *scene) publish() {
 	}
 }
 
-// known is the workspace that a name stands for: its folder here, or its name where it has none.
-func (s *scene) known(name string) string {
-	for _, r := range s.view.Rows {
+// known is the workspace that a name stands for.
+func (s *scene) known(name string) subject {
+	var rows []fleet.Row
+	if s.view != nil {
+		rows = s.view.Rows
+	}
+	if s.stop != nil && time.Since(s.since) < youth {
+		rows = slices.Concat(rows, s.before)
+	}
+	for _, r := range rows {
 		if name != "" && (r.Folder == name || r.Workspace == name) {
-			return cmp.Or(r.Folder, r.Workspace)
+			return subject{r.Workspace, cmp.Or(r.Folder, r.Workspace)}
 		}
 	}
-	return ""
+	return subject{}
 }
 
 // listen follows until leave is called.
@@ -181,23 +228,34 @@ func (w *watch) listen(life context.Context) (l *listener, leave func()) {
 	}
 }
 
-// known is the workspace on the page that a name stands for, "" for none.
-func (c *Console) known(ctx context.Context, name string) string {
+// errNotKnown says that nothing is known of any workspace yet.
+var errNotKnown = errors.New("it is not known yet which workspaces there are")
+
+// known is the workspace on the page that a name stands for, the zero value for none.
+func (c *Console) known(ctx context.Context, name string) (subject, error) {
+	ctx, cancel := context.WithTimeout(ctx, knownPatience)
+	defer cancel()
 	l, leave := c.watch.listen(c.life)
 	defer leave()
+	if found := c.question(name); found != (subject{}) {
+		return found, nil
+	}
 	select {
 	case <-l.latest: // something is known
+		return c.question(name), nil
 	case <-ctx.Done():
-		return ""
 	case <-c.life.Done():
-		return ""
 	}
-	q := question{name, make(chan string, 1)}
+	return subject{}, errNotKnown
+}
+
+func (c *Console) question(name string) subject {
+	q := question{name, make(chan subject, 1)}
 	select {
 	case c.watch.questions <- q:
 		return <-q.reply
 	case <-c.life.Done():
-		return ""
+		return subject{}
 	}
 }
 

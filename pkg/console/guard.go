@@ -38,8 +38,12 @@ func (c *Console) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// isOurs reports whether a Host is one of the three names of loopback, with our port.
+// isOurs reports whether a Host is one of the three names of loopback, with our port, which a
+// browser leaves out where it is that of HTTP.
 func (c *Console) isOurs(host string) bool {
+	if c.Port == 80 && (host == "127.0.0.1" || host == "[::1]" || host == "localhost") {
+		return true
+	}
 	name, port, err := net.SplitHostPort(host)
 	if err != nil || port != strconv.Itoa(c.Port) {
 		return false
@@ -75,7 +79,12 @@ func (c *Console) vouched(next http.Handler) http.Handler {
 		sum := sha256.Sum256([]byte(given)) // of one length, whatever was given
 		if !ok || subtle.ConstantTimeCompare(sum[:], c.token[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			refuse(w, http.StatusUnauthorized, "the token is missing or another one", "open the address that coltec ui printed")
+			refuse(w, http.StatusUnauthorized, "the token is missing or wrong", "open the address that coltec ui printed")
+			return
+		}
+		if r.Method == http.MethodHead { // a mux takes it for GET, and a program would be run for nothing
+			w.Header().Set("Allow", "GET, POST")
+			refuse(w, http.StatusMethodNotAllowed, "there is no HEAD here")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -50,10 +50,11 @@ func newLanes(most int) *lanes {
 const waitingMost = 16
 
 // errBusy says that a workspace has enough to do.
-var errBusy = errors.New("something else is done with it at the moment")
+var errBusy = errors.New("something else is being done to it")
 
 // enter waits for the lane of a workspace to be free, or does not where there is no patience.
-func (l *lanes) enter(ctx context.Context, workspace string, patient bool) (leave func(), err error) {
+// queued is called where there is nothing to wait for but those of other workspaces.
+func (l *lanes) enter(ctx context.Context, workspace string, patient bool, queued func()) (leave func(), err error) {
 	l.mu.Lock()
 	mine := l.of[workspace]
 	if mine == nil {
@@ -79,21 +80,28 @@ func (l *lanes) enter(ctx context.Context, workspace string, patient bool) (leav
 		gone()
 		return nil, ctx.Err()
 	}
+	leave = func() { <-l.all; <-mine.one; gone() }
 	select {
 	case l.all <- struct{}{}:
+		return leave, nil
+	default:
+		queued()
+	}
+	select {
+	case l.all <- struct{}{}:
+		return leave, nil
 	case <-ctx.Done():
 		<-mine.one
 		gone()
 		return nil, ctx.Err()
 	}
-	return func() { <-l.all; <-mine.one; gone() }, nil
 }
 
 // errand is an order that can be carried out.
 type errand struct {
 	order.Order
-	workspace string // as known says it
-	argv      []string
+	of   subject
+	argv []string
 }
 
 // prepared finds an order and its command line, or says why not.
@@ -102,12 +110,16 @@ func (c *Console) prepared(w http.ResponseWriter, r *http.Request, name string, 
 		refuse(w, http.StatusNotFound, "there is no such order")
 		return e, false
 	}
-	if e.workspace = c.known(r.Context(), args[workspaceParam]); e.workspace == "" {
+	var err error
+	if e.of, err = c.known(r.Context(), args[workspaceParam]); err != nil {
+		refuse(w, http.StatusServiceUnavailable, err.Error(), "try again; if it stays so, see whether coltec ls answers")
+		return e, false
+	}
+	if e.of == (subject{}) {
 		refuse(w, http.StatusNotFound, "there is no such workspace on the page")
 		return e, false
 	}
-	args[workspaceParam] = e.workspace
-	var err error
+	args[workspaceParam] = e.of.arg
 	if e.argv, err = e.Argv(args); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error(), hint.Of(err)...)
 		return e, false
@@ -131,15 +143,23 @@ func (c *Console) ask(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusMethodNotAllowed, "this changes something: it is no question")
 		return
 	}
-	ctx, cancel := context.WithTimeoutCause(r.Context(), readPatience, fmt.Errorf("no answer within %s", readPatience))
-	defer cancel()
-	leave, err := c.reads.enter(ctx, e.workspace, true)
-	if err != nil {
-		refuse(w, http.StatusServiceUnavailable, errBusy.Error())
+	if !c.changed(w, r, e) {
 		return
 	}
-	defer leave()
-	c.answerOf(ctx, e.argv).write(w, e.Order)
+	ctx, cancel := context.WithTimeoutCause(r.Context(), readPatience, fmt.Errorf("no answer within %s", readPatience))
+	defer cancel()
+	leave, err := c.reads.enter(ctx, e.of.name, true, func() {})
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, "too much else is asked at the moment", "try again")
+		return
+	}
+	mark := c.tag(e) // before the answer: what changes meanwhile is asked for again
+	f := c.answerOf(ctx, e.argv)
+	leave() // how fast the page reads it is nobody else's business
+	if mark != "" {
+		w.Header().Set("ETag", mark)
+	}
+	f.write(w, e.Order)
 }
 
 // found is what a program answered.
@@ -175,7 +195,7 @@ func (c *Console) answerOf(ctx context.Context, argv []string) *found {
 func (f *found) write(w http.ResponseWriter, o order.Order) {
 	switch {
 	case f.failed != nil:
-		refuse(w, http.StatusBadGateway, f.failed.Error())
+		refuse(w, http.StatusBadGateway, f.failed.Error(), hint.Of(f.failed)...)
 	case f.large:
 		refuse(w, http.StatusBadGateway, fmt.Sprintf("the answer has more than %d bytes", answerMost), "ask coltec for it in a terminal")
 	case !o.Answered(f.code), o.JSON() && !json.Valid(f.out.Bytes()):
@@ -250,29 +270,46 @@ func (c *Console) run(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "this changes nothing: it is a question")
 		return
 	}
-	leave, err := c.actions.enter(r.Context(), e.workspace, false)
-	if err != nil {
-		refuse(w, http.StatusConflict, errBusy.Error(), "wait until that is done")
+	c.do(newTale(w), e)
+}
+
+// do carries out an order once it is its turn, whether or not the page stays.
+func (c *Console) do(t *tale, e errand) {
+	leave, err := c.actions.enter(c.life, e.of.name, false, func() { t.line(map[string]any{"waits": true}) })
+	switch {
+	case errors.Is(err, errBusy):
+		refuse(t.w, http.StatusConflict, errBusy.Error(), "wait until that is done")
+		return
+	case err != nil:
+		t.line(map[string]any{"err": "coltec ui was told to end before this had begun: nothing was done"})
+		t.line(map[string]any{"end": map[string]any{"code": 1}})
 		return
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeoutCause(c.life, actionPatience, fmt.Errorf("not done within %s", actionPatience))
 	defer cancel()
-	c.carry(ctx, newTale(w), e)
+	c.carry(ctx, t, e)
 }
 
 // carry runs a program and tells how it goes.
 func (c *Console) carry(ctx context.Context, t *tale, e errand) {
 	d := deed{Order: e.Name, Since: time.Now().UTC()}
-	c.tell(event{e.workspace, d})
+	c.tell(event{e.of.name, d})
 	t.line(map[string]any{"argv": append([]string{"coltec"}, e.argv...)})
 	code, err := c.Carry(ctx, e.argv, t.printed)
 	if err != nil {
 		code = max(code, 1)
-		t.line(map[string]any{"err": err.Error()})
+		text := err.Error()
+		if c.life.Err() != nil {
+			text = "coltec ui was told to end, and ended this: it may be half done"
+		}
+		t.line(map[string]any{"err": text})
+		for _, step := range hint.Of(err) {
+			t.line(map[string]any{"err": "hint: " + step})
+		}
 	}
-	d.Code = &code
-	c.tell(event{e.workspace, d})
+	d.Code, d.Until = &code, time.Now().UTC()
+	c.tell(event{e.of.name, d})
 	t.line(map[string]any{"end": map[string]any{"code": code}})
 }
 

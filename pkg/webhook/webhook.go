@@ -14,7 +14,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,9 +24,11 @@ import (
 // goroutine.
 type Hook struct {
 	url, host string
+	parts     []string // of the address behind its host, which no error is to have
 	key       string
 	agent     string
-	client    *http.Client
+	patience  time.Duration
+	way       http.RoundTripper // and no client, which follows, and tells addresses in its errors
 }
 
 // Signature is the header with "sha256=" and the HMAC-SHA256 of the body, in hexadecimal, as
@@ -48,21 +52,32 @@ func New(address, key, agent string) (*Hook, error) {
 		return nil, errors.New("the address cannot be read")
 	}
 	return &Hook{
-		url: address, host: u.Host, key: key, agent: agent,
-		client: &http.Client{
-			Timeout:       Patience,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				Proxy:                  http.ProxyFromEnvironment,
-				DialContext:            (&net.Dialer{Timeout: Patience / 2}).DialContext,
-				TLSHandshakeTimeout:    Patience / 2,
-				MaxResponseHeaderBytes: 16 << 10,
-				DisableKeepAlives:      true, // there may be hours between two posts
-				DisableCompression:     true,
-			},
+		url: address, host: u.Host, parts: partsOf(u), key: key, agent: agent,
+		patience: Patience,
+		way: &http.Transport{
+			Proxy:                  quiet(http.ProxyFromEnvironment),
+			DialContext:            (&net.Dialer{Timeout: Patience / 2}).DialContext,
+			TLSHandshakeTimeout:    Patience / 2,
+			MaxResponseHeaderBytes: 16 << 10,
+			DisableKeepAlives:      true, // there may be hours between two posts
+			DisableCompression:     true,
 		},
 	}, nil
 }
+
+// quiet is a choice of a proxy whose error does not have the proxy's address, and password.
+func quiet(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		u, err := choose(r)
+		if err != nil {
+			return nil, errProxy
+		}
+		return u, nil
+	}
+}
+
+// errProxy is that of a proxy whose address makes no sense.
+var errProxy = errors.New("the environment names a proxy whose address cannot be read")
 
 // Host is where it posts, for people: the rest of an address may be a secret.
 func (h *Hook) Host() string { return h.host }
@@ -83,7 +98,7 @@ func (e *Error) Error() string {
 	case e.Status >= 300 && e.Status < 400:
 		return fmt.Sprintf("the answer was %d, and redirects are not followed", e.Status)
 	}
-	return fmt.Sprintf("the answer was %d %s", e.Status, http.StatusText(e.Status))
+	return strings.TrimSpace(fmt.Sprintf("the answer was %d %s", e.Status, http.StatusText(e.Status)))
 }
 
 func (e *Error) Unwrap() error { return e.cause }
@@ -91,9 +106,11 @@ func (e *Error) Unwrap() error { return e.cause }
 // Post posts a body, with a header that names what it is about, so that who gets it twice
 // knows. Any error is an [*Error].
 func (h *Hook) Post(ctx context.Context, id string, body []byte) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.patience, fmt.Errorf("none within %s", h.patience))
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, bytes.NewReader(body))
 	if err != nil {
-		return &Error{Final: true, cause: bare(err)}
+		return &Error{Final: true, cause: errors.New("the address cannot be read")}
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", h.agent)
@@ -101,9 +118,12 @@ func (h *Hook) Post(ctx context.Context, id string, body []byte) error {
 	if h.key != "" {
 		req.Header.Set(Signature, Sign(h.key, body))
 	}
-	resp, err := h.client.Do(req)
+	resp, err := h.way.RoundTrip(req)
 	if err != nil {
-		return &Error{cause: bare(err)}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return &Error{cause: h.bare(err)}
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
@@ -115,18 +135,63 @@ func (h *Hook) Post(ctx context.Context, id string, body []byte) error {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 		e.Final = true
 	}
-	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
-		e.After = min(time.Duration(min(n, 86400))*time.Second, waitMost)
-	}
+	e.After = after(resp.Header.Get("Retry-After"), time.Now())
 	return e
 }
 
-// bare is an error of package net/http without the address, which it writes out.
-func bare(err error) error {
-	if u := (*url.Error)(nil); errors.As(err, &u) {
-		return u.Err
+// after is how long an answer asks to wait, by its header Retry-After (RFC 9110): seconds, or a
+// moment; 0: it does not.
+func after(text string, now time.Time) time.Duration {
+	if n, err := strconv.Atoi(text); err == nil {
+		return min(time.Duration(min(max(n, 0), 86400))*time.Second, waitMost)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(at.Sub(now), 0), waitMost)
+	}
+	return 0
+}
+
+// bare is an error of package net/http without the address: what comes back over the way may hold
+// it, as an answer that is none is written out. Of a connection it says what failed, and not from
+// which port: the same trouble is the same sentence.
+func (h *Hook) bare(err error) error {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return fmt.Errorf("there is no host %s", dns.Name)
+	case errors.As(err, &dns):
+		return fmt.Errorf("cannot look up %s", dns.Name)
+	case errors.As(err, &op):
+		return &net.OpError{Op: op.Op, Net: op.Net, Err: op.Err}
+	}
+	for _, part := range h.parts {
+		if strings.Contains(err.Error(), part) {
+			return errHasAddress
+		}
 	}
 	return err
+}
+
+// errHasAddress is the reason that has a part of the address in it.
+var errHasAddress = errors.New("the reason is left out: it has the address in it")
+
+// partLeast is how many bytes a part of an address has that is looked for: a shorter one is no
+// secret.
+const partLeast = 4
+
+// partsOf are the parts of an address behind its host, as they are written and as they are meant.
+func partsOf(u *url.URL) (parts []string) {
+	all := u.EscapedPath() + "/" + u.Path + "/" + u.RawQuery
+	if meant, err := url.QueryUnescape(u.RawQuery); err == nil {
+		all += "/" + meant
+	}
+	for _, part := range strings.FieldsFunc(all, func(r rune) bool { return strings.ContainsRune("/?&=;", r) }) {
+		if len(part) >= partLeast && !strings.Contains(u.Host, part) && !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // Sign is the value of the header [Signature].

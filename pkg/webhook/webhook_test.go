@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -85,6 +87,9 @@ func TestPostRefused(t *testing.T) {
 	} {
 		address, asked := server(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Location", elsewhere)
+			if status == 308 { // it makes no sense, and has the address in it
+				w.Header().Set("Location", "http://[T0K3N/")
+			}
 			if status >= 429 {
 				w.Header().Set("Retry-After", "7")
 			}
@@ -135,7 +140,7 @@ func TestPostToTheDead(t *testing.T) {
 	l.Close()
 	for what, address := range map[string]string{"silent": silent, "endless": endless, "cut": cut, "nobody": nobody, "large header": large} {
 		h := hook(t, address, "k")
-		h.client.Timeout = 300 * time.Millisecond
+		h.patience = 300 * time.Millisecond
 		done := make(chan error, 1)
 		go func() { done <- h.Post(t.Context(), "x", []byte("{}")) }()
 		select {
@@ -152,5 +157,82 @@ func TestPostToTheDead(t *testing.T) {
 	cancel()
 	if err := hook(t, silent, "k").Post(ctx, "x", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Bytes that are no answer, and have the address in them, as a server that sends back what it gets
+// has, are not written out; nor is a proxy's address that cannot be read.
+func TestPostToAnEcho(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				line, _ := bufio.NewReader(conn).ReadString('\n')
+				_, _ = io.WriteString(conn, line)
+			}()
+		}
+	}()
+	for _, rest := range []string{"/T0K3N", "/services/T0K3N/", "/?key=T0K3N", "/x?a=b&key=T0K3N%21", "/%54T0K3N"} {
+		var e *Error
+		if err := hook(t, "http://"+l.Addr().String()+rest, "k").Post(t.Context(), "x", []byte("{}")); !errors.As(err, &e) || e.Final || e.Status != 0 || strings.Contains(err.Error(), "T0K3N") {
+			t.Errorf("%s: %v", rest, err)
+		}
+	}
+	bad, err := url.Parse("http://user:T0K3N@%zz")
+	_, got := quiet(func(*http.Request) (*url.URL, error) { return bad, err })(nil)
+	if err == nil || got == nil || strings.Contains(got.Error(), "T0K3N") {
+		t.Errorf("%v, of %v", got, err)
+	}
+}
+
+// The same trouble is the same sentence, whatever port it came from: each of another one would be
+// news for hooks.
+func TestSameTrouble(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("there is no IPv6 here")
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.(*net.TCPConn).SetLinger(0) // it is reset
+			_, _ = conn.Read(make([]byte, 1))
+			conn.Close()
+		}
+	}()
+	said := map[string]bool{}
+	for range 5 {
+		said[hook(t, "http://"+l.Addr().String()+"/T0K3N", "k").Post(t.Context(), "x", []byte("{}")).Error()] = true
+	}
+	for text := range said {
+		if strings.Contains(text, "::1") {
+			t.Errorf("%q", text)
+		}
+	}
+}
+
+// An answer asks to wait in seconds, or until a moment.
+func TestAfter(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"": 0, "0": 0, "-5": 0, "7": 7 * time.Second, "86400000000000": waitMost, "99999999999999999999": 0, "x": 0, "1.5": 0,
+		"Tue, 01 Jan 2030 00:00:30 GMT": 30 * time.Second, "Tue, 01 Jan 2030 09:00:00 GMT": waitMost, "Mon, 31 Dec 2029 23:00:00 GMT": 0,
+	} {
+		if got := after(text, now); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
 	}
 }

@@ -30,16 +30,31 @@ const api = (() => {
     throw new Refused(response.status, await response.json().catch(() => null));
   }
 
-  async function get(path, signal) {
-    return (await checked(await fetch(path, { headers: headers(), signal, cache: 'no-store', credentials: 'omit' }))).json();
+  // asked is the answer of coltec ui; that there is none is said in words for a person.
+  async function asked(path, options) {
+    try {
+      return await fetch(path, { cache: 'no-store', credentials: 'omit', ...options });
+    } catch (error) {
+      if (error.name === 'AbortError') throw error;
+      throw new Error('coltec ui cannot be reached');
+    }
   }
 
-  // lines gives each line of an answer as it comes.
-  async function lines(response, each) {
+  async function get(path, signal) {
+    return (await checked(await asked(path, { headers: headers(), signal }))).json();
+  }
+
+  const asking = (order, args) => `/api/ask?${new URLSearchParams({ ...args, order })}`;
+
+  // silence is how long a stream may say nothing, in milliseconds: it says something each five seconds.
+  const silence = 12000;
+
+  // linesOf gives each line of an answer as it comes.
+  async function linesOf(response, each) {
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let held = '';
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await reader.read().catch((error) => { throw error.name === 'AbortError' ? error : new Error('the connection to coltec ui was lost'); });
       if (done) break;
       const parts = (held + value).split('\n');
       held = parts.pop();
@@ -52,32 +67,39 @@ const api = (() => {
     Refused,
     has: () => Boolean(token),
     about: () => get('/api/about'),
-    ask: (order, args, signal) => get(`/api/ask?${new URLSearchParams({ ...args, order })}`, signal),
-    // run has something done, and tells each line of how it goes.
-    async run(order, args, each) {
-      const response = await checked(await fetch('/api/run', {
-        method: 'POST', headers: headers({ 'Content-Type': 'application/json' }), body: JSON.stringify({ order, args }), credentials: 'omit',
-      }));
-      await lines(response, (line) => { if (line) each(JSON.parse(line)); });
+    ask: (order, args, signal) => get(asking(order, args), signal),
+    // newer waits for an answer that is not the one of a tag, and gives none where there was none for a while.
+    async newer(order, args, tag, signal) {
+      const response = await asked(asking(order, args), { headers: headers(tag ? { 'If-None-Match': tag, Prefer: 'wait=25' } : {}), signal });
+      if (response.status === 304) return { tag };
+      await checked(response);
+      return { data: await response.json(), tag: response.headers.get('ETag') };
     },
-    // follow tells each picture until the way is lost, which is an error.
-    async follow(signal, hello, each) {
+    // run has something done, and tells each line of how it goes. To stop listening does not stop it.
+    async run(order, args, each, signal) {
+      const response = await checked(await asked('/api/run', {
+        method: 'POST', headers: headers({ 'Content-Type': 'application/json' }), body: JSON.stringify({ order, args }), signal,
+      }));
+      await linesOf(response, (line) => { if (line) each(JSON.parse(line)); });
+    },
+    // follow tells each picture, and each sign of life, until the way is lost, which is an error.
+    async follow(signal, heard, each) {
       const way = new AbortController();
       signal.addEventListener('abort', () => way.abort());
-      let silence;
-      const heard = () => { clearTimeout(silence); silence = setTimeout(() => way.abort(), 30000); };
-      heard();
+      let wall, ran; // by two clocks: one may stand still while the machine sleeps, the other one may be set
+      const hear = () => { wall = Date.now(); ran = performance.now(); heard(); };
+      wall = Date.now(); ran = performance.now();
+      const watch = setInterval(() => { if (Math.max(Date.now() - wall, performance.now() - ran) > silence) way.abort(); }, 1000);
       try {
-        const response = await checked(await fetch('/api/events', { headers: headers(), signal: way.signal, cache: 'no-store', credentials: 'omit' }));
+        const response = await checked(await asked('/api/events', { headers: headers(), signal: way.signal }));
         let data = '';
-        await lines(response, (line) => {
-          heard();
+        await linesOf(response, (line) => {
+          hear();
           if (line.startsWith('data: ')) data += line.slice(6);
-          else if (line.startsWith(':')) hello();
           else if (line === '' && data) { const text = data; data = ''; each(JSON.parse(text)); }
         });
-      } finally { clearTimeout(silence); }
-      throw new Error('coltec ui has ended, or cannot be reached');
+      } finally { clearInterval(watch); }
+      throw new Error('coltec ui has ended');
     },
   };
 })();

@@ -14,10 +14,13 @@ function useTheme() {
   return [theme, turn];
 }
 
-// usePictures follows coltec ui as long as the page is seen.
+// usePictures follows coltec ui as long as the page is seen. The link is live once there is a picture
+// of now; until then what is there is of the time of the last sign of life.
 function usePictures(denied) {
   const [picture, set] = useState(null);
-  const [link, turn] = useState('lost');
+  const [link, turn] = useState('looking');
+  const [why, blame] = useState('');
+  const heard = useRef(0);
   useEffect(() => {
     if (!api.has()) return undefined;
     let stop, timer, ended = false;
@@ -25,13 +28,20 @@ function usePictures(denied) {
       clearTimeout(timer);
       if (ended || stop) return;
       stop = new AbortController();
+      let told = false;
       try {
-        await api.follow(stop.signal, () => turn('live'), (next) => set((old) => keep(old, next)));
+        await api.follow(stop.signal, () => { if (told) heard.current = Date.now(); }, (next) => {
+          told = true;
+          heard.current = Date.now();
+          turn('live');
+          set((old) => keep(old, next));
+        });
       } catch (error) {
         if (error.status === 401) { turn('denied'); denied(); return; }
+        blame(error.name === 'AbortError' ? '' : error.message);
       }
       stop = undefined;
-      turn('lost');
+      turn(document.hidden ? 'looking' : 'lost');
       if (!ended && !document.hidden) timer = setTimeout(follow, 1000);
     };
     const seen = () => {
@@ -43,7 +53,7 @@ function usePictures(denied) {
     follow();
     return () => { ended = true; document.removeEventListener('visibilitychange', seen); clearTimeout(timer); if (stop) stop.abort(); };
   }, []);
-  return [picture, link];
+  return [picture, link, why, heard.current];
 }
 
 // keep takes the rows that are as they were from the old picture: what shows them is not drawn anew.
@@ -75,13 +85,14 @@ const matches = (row, words) => { const text = [row.workspace, row.folder, row.w
 function App() {
   const [about, setAbout] = useState(null);
   const [denied, deny] = useState(!api.has());
-  const [picture, link] = usePictures(() => deny(true));
+  const [picture, link, why, heard] = usePictures(() => deny(true));
   const [theme, turnTheme] = useTheme();
   const [search, setSearch] = useState('');
   const [needsOnly, setNeedsOnly] = useState(false);
   const [form, setForm] = useState(null);
   const [keys, setKeys] = useState(false);
   const [opened, go] = useOpened();
+  const last = useRef({});
   const now = useNow();
   useEffect(() => { if (!denied && link === 'live') api.about().then(setAbout, () => {}); }, [denied, link]);
   useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys });
@@ -93,29 +104,33 @@ function App() {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const shown = rows.filter((r) => (!needsOnly || needy(r)) && matches(r, words));
   const needing = rows.filter(needy).length;
-  const row = rows.find((r) => keyOf(r) === opened.key);
+  const found = rows.find((r) => keyOf(r) === opened.key) || rows.find((r) => `${r.workspace}\n` === opened.key); // it may have got a folder meanwhile
+  if (found) last.current = { key: opened.key, row: found };
+  const row = found || (last.current.key === opened.key ? last.current.row : null); // what is read is not taken away
   const allowed = Boolean(about && about.actions);
+  const live = link === 'live';
   const act = (order, of, first) => setForm({ order, row: of, first });
-  const deedOf = (r) => picture.deeds[argOf(r)];
+  const deedOf = (r) => (Object.hasOwn(picture.deeds, r.workspace) ? picture.deeds[r.workspace] : undefined);
   return html`<div data-testid="app" data-ready=${String(Boolean(picture && about))}>
     <header class="top">
       <h1>Coltec</h1>
       <input type="search" data-testid="search" aria-label="search workspaces" placeholder="search  /" value=${search} onInput=${(e) => setSearch(e.target.value)} />
       <label class="check"><input type="checkbox" data-testid="needs-only" checked=${needsOnly} onChange=${(e) => setNeedsOnly(e.target.checked)} /> needs you (${needing})</label>
       <span class="grow"></span>
-      <span class="pill ${link}" data-testid="link" data-state=${link} role="status">${link === 'live' ? 'live' : 'not connected'}</span>
-      ${about && html`<span class="pill" data-testid="mode" data-actions=${String(about.actions)} title=${about.actions ? 'the buttons do things' : 'start coltec ui with --allow-actions to have the buttons do things'}>${about.actions ? 'actions allowed' : 'read-only'}</span>`}
+      <span class="pill ${link}" data-testid="link" data-state=${link} role="status">${{ live: 'live', looking: 'looking …' }[link] || 'not connected'}</span>
+      ${about && html`<span class="pill" data-testid="mode" data-actions=${String(about.actions)} title=${about.actions ? 'the buttons do things' : 'coltec ui --allow-actions starts a page whose buttons do things'}>${about.actions ? 'actions allowed' : 'read-only'}</span>`}
       <button type="button" data-testid="theme" aria-label=${`theme: ${theme}`} title="theme  t" onClick=${turnTheme}>${{ auto: '◐', light: '☀', dark: '☾' }[theme]}</button>
       <button type="button" data-testid="help" aria-label="keys" title="keys  ?" onClick=${() => setKeys(true)}>?</button>
     </header>
-    ${picture && (picture.error || picture.notes.length > 0) && html`<div class="notes" data-testid="notes" role="status">${[picture.error, ...picture.notes].filter(Boolean).map((x) => html`<p>${plain(x)}</p>`)}</div>`}
-    <main>
+    ${(link === 'lost' || (picture && link === 'looking' && now - heard > 3000)) && html`<div class="notes" data-testid="stale" role="status"><p>${link === 'lost' ? `${plain(why || 'coltec ui does not answer')}: trying again.` : 'Looking …'} ${picture ? `What is shown is as of ${clock(heard)}.` : ''}</p></div>`}
+    ${picture && (picture.error || picture.notes.length > 0) && html`<div class="notes" data-testid="notes" role="status">${[picture.error, ...picture.notes].filter(Boolean).map((x) => html`<p class="lines">${lines(x)}</p>`)}</div>`}
+    <main class=${live || !picture ? '' : 'old'}>
       <p class="quiet count" data-testid="count" aria-live="polite">${picture ? `${shown.length === rows.length ? '' : `${shown.length} of `}${many(rows.length, 'workspace')}` : 'looking …'}</p>
-      ${picture && shown.length === 0 && html`<p class="empty" data-testid="empty">${rows.length === 0 ? 'There are no workspaces. coltec new makes one.' : 'None of the workspaces is meant.'}</p>`}
-      <div class="cards">${shown.map((r) => html`<${Card} key=${keyOf(r)} row=${r} orders=${orders} allowed=${allowed} deed=${deedOf(r)} deedText=${JSON.stringify(deedOf(r))} now=${now} show=${(of) => go(keyOf(of), 'overview')} act=${act} />`)}</div>
+      ${picture && shown.length === 0 && html`<p class="empty" data-testid="empty">${rows.length === 0 ? 'There are no workspaces. coltec new makes one.' : 'No workspace matches.'}</p>`}
+      <div class="cards">${shown.map((r) => html`<${Card} key=${keyOf(r)} row=${r} orders=${orders} allowed=${allowed} live=${live} deed=${deedOf(r)} deedText=${JSON.stringify(deedOf(r))} now=${now} show=${(of) => go(keyOf(of), 'overview')} act=${act} />`)}</div>
     </main>
-    ${row && html`<${Detail} key=${opened.key} row=${row} tab=${opened.tab} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} deed=${deedOf(row)} now=${now} />`}
-    ${form && html`<${Form} ...${form} close=${() => setForm(null)} />`}
+    ${row && html`<${Detail} key=${opened.key} row=${row} gone=${!found} tab=${opened.tab} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} live=${live && Boolean(found)} deed=${deedOf(row)} now=${now} />`}
+    ${form && html`<${Form} ...${form} live=${live} close=${() => setForm(null)} />`}
     ${keys && html`<${Keys} close=${() => setKeys(false)} />`}
   </div>`;
 }

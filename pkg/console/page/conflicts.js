@@ -60,15 +60,15 @@ function lost(take, k) {
 }
 
 // printed has an order carried out, and gives what it printed: an answer in JSON, and lines.
-async function printed(order, args) {
+async function printed(order, args, signal) {
   const out = [], said = [];
   let code;
   await api.run(order, args, (l) => {
     if (l.out !== undefined) out.push(l.out);
     if (l.err !== undefined) said.push(...errorLines(l.err));
     if (l.end) code = l.end.code;
-  });
-  if (code === undefined) throw new Error('coltec ui has ended before it was done');
+  }, signal);
+  if (code === undefined) throw new Error(lostOnTheWay);
   let answer;
   try { answer = JSON.parse(out.join('\n')); } catch { /* it failed before it had one */ }
   if (answer === undefined) throw Object.assign(new Error(said.filter((l) => !l.startsWith('hint: ')).join('\n') || `it ended with ${code}`), { hints: said.filter((l) => l.startsWith('hint: ')).map((l) => l.slice(6)) });
@@ -80,23 +80,25 @@ async function printed(order, args) {
 function Decide({ row, what, of, close }) {
   const take = what === 'take';
   const [state, set] = useState({});
+  const stop = useRef(new AbortController());
+  useEffect(() => () => stop.current.abort(), []); // a browser has few connections: what nobody looks at gives its own back
   const args = of ? { workspace: argOf(row), path: of.id, replica: of.replica } : { workspace: argOf(row), all: 'true' };
   const look = async () => {
     set({});
     try {
-      if (of) { const k = await api.ask('conflicts', args); set({ seen: k.seen, list: [k] }); return; }
-      const { answer } = await printed(what, { ...args, dry_run: 'true' });
+      if (of) { const k = await api.ask('conflicts', args, stop.current.signal); set({ seen: k.seen, list: [k] }); return; }
+      const { answer } = await printed(what, { ...args, dry_run: 'true' }, stop.current.signal);
       set({ seen: answer.seen, list: answer.done || [], left: answer.left || [] });
-    } catch (error) { set({ error }); }
+    } catch (error) { if (!stop.current.signal.aborted) set({ error }); }
   };
   useEffect(() => { look(); }, []);
   const go = async (e) => {
     e.preventDefault();
     set({ ...state, busy: true });
     try {
-      const { answer } = await printed(what, { ...args, ...(state.seen ? { seen: state.seen } : {}) });
+      const { answer } = await printed(what, { ...args, ...(state.seen ? { seen: state.seen } : {}) }, stop.current.signal);
       set({ ended: true, list: of ? [answer] : answer.done || [], left: of ? [] : answer.left || [] });
-    } catch (error) { set({ error }); }
+    } catch (error) { if (!stop.current.signal.aborted) set({ error }); }
   };
   const title = of ? `${take ? 'Take' : 'Drop'} a version` : `${take ? 'Take' : 'Drop'} all versions`;
   const hand = (e) => { if (e.key !== 'Escape') e.stopPropagation(); }; // the keys of what is behind are not meant

@@ -1,11 +1,25 @@
 // Texts: what a workspace says is shown as text, and what cannot be seen is shown as a sign.
 'use strict';
 
-// plain shows control characters, and those that turn the direction of what follows, as signs.
+// plain is for what is one line, such as a name: control characters, what cannot be seen, and what
+// turns the direction of what follows are shown as signs.
 function plain(value) {
+  return lines(value).replace(/[\t\n]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)));
+}
+
+// lines is plain for what may have several lines, and tabs.
+function lines(value) {
   return String(value ?? '')
+    .replace(/\r\n/g, '\n')
     .replace(/[\u0000-\u0008\u000b-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
-    .replace(/[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
+    .replace(/[\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu, '\ufffd');
+}
+
+// ends is the end of a long text, and of each line its beginning: no browser shows megabytes at
+// the pace in which they come.
+function ends(text, most = 400000, line = 4000) {
+  const short = text.split('\n').map((l) => (l.length > line ? `${l.slice(0, line)} … (${l.length - line} more characters)` : l)).join('\n');
+  return short.length > most ? `… earlier lines are left out\n${short.slice(short.indexOf('\n', short.length - most) + 1)}` : short;
 }
 
 // span is a time for people, in its largest unit.
