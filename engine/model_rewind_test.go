@@ -87,7 +87,7 @@ func (m *model) checkpoint(p *place, name string) {
 	if !joined {
 		epoch = r.e.lease.Head().Epoch
 	}
-	if !r.untold && m.rnd.IntN(2) == 0 {                                                      // the watch tells of all that was touched
+	if !r.untold && m.rnd.IntN(2) == 0 { // the watch tells of all that was touched
 		m.say("%s is told of %v, and that this is all", r.id, p.told)
 		for _, member := range r.e.members {
 			member.watch.hints.add(p.told)
