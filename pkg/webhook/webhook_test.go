@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -187,7 +188,8 @@ func TestPostToAnEcho(t *testing.T) {
 			t.Errorf("%s: %v", rest, err)
 		}
 	}
-	bad, err := url.Parse("http://user:T0K3N@" + "%zz") // no host
+	address := fmt.Sprintf("http://user:%s@%%zz", "T0K3N") // no host
+	bad, err := url.Parse(address)
 	_, got := quiet(func(*http.Request) (*url.URL, error) { return bad, err })(nil)
 	if err == nil || got == nil || strings.Contains(got.Error(), "T0K3N") {
 		t.Errorf("%v, of %v", got, err)
