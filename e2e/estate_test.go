@@ -324,6 +324,13 @@ func (p *place) paused() {
 // killed: coltecd and its keeper were killed, ten minutes ago by the time of what it wrote last.
 func (p *place) killed() {
 	p.has(p.m)
+	eventually(p.m.t, "its status file says that it has the lease", func() error { // else it may be another machine's
+		doc, _, err := status.ReadFile(p.m.path(".devcontainer/logs"))
+		if err == nil && doc.Lease.State != status.LeaseHeld {
+			err = fmt.Errorf("the lease is %s", doc.Lease.State)
+		}
+		return err
+	})
 	p.m.kill9()
 	then := time.Now().Add(-10 * time.Minute)
 	if err := os.Chtimes(p.m.path(".devcontainer/logs/status.json"), then, then); err != nil {

@@ -271,7 +271,7 @@ func TestToolsOnTheHost(t *testing.T) {
 	if found := gives[control.Comparison](x, "compare", with(given{"a": "first"})); len(found.Replicas["workspace"]) != 1 {
 		t.Errorf("%+v", found)
 	}
-	x.fails("compare", with(given{"a": "."}), `cannot read the time "."`) // the folder of the workspace, and no fork
+	x.fails("compare", with(given{"a": "."}), `it is neither a generation nor a time`) // the folder of the workspace, and no fork
 	if gens := gives[[]control.Generation](x, "history", at); len(gens) < 2 {
 		t.Errorf("%+v", gens)
 	}
