@@ -309,7 +309,10 @@ func (g *grove) fork(of *stem) {
 	err := make()
 	if g.fault = 0; err != nil {
 		g.say("%s: %v; again", env, err)
-		must(make())
+		if err := make(); err != nil {
+			g.broken("fork: %s cannot be made where nothing fails: %v", env, err)
+			return
+		}
 	}
 	if diff := diffOf(before, g.under(of)); diff != "" {
 		g.broken("touched: the fork of %s changed %s", of.env, diff)
