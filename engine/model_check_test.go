@@ -553,6 +553,8 @@ func (m *model) checkConflicts(p *place, paths []string) {
 				there = there || g.by != p && m.related(p, c, path)
 			}
 		}
+		// What this place could not show was never agreed about: a file that a user makes there meets it.
+		there = there || m.unshowable(p, path, m.gens[p.agreed].files, nil)
 		if !here || !there {
 			m.broken("conflict: %q at %s: changed here %v, there %v", path, p.name, here, there)
 		}
