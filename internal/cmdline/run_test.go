@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -163,8 +164,11 @@ func TestWhatPeopleType(t *testing.T) {
 // An answer that met a full disk was exit 0 for most verbs, --help among them.
 func TestAnswerThatDoesNotArrive(t *testing.T) {
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil && runtime.GOOS == "linux" {
+		t.Fatal(err)
+	}
 	if err != nil {
-		t.Skip("no /dev/full: ", err)
+		t.Skip("/dev/full is of Linux: ", err)
 	}
 	defer full.Close()
 	for line, want := range map[string]int{"x prints": CodeFailed, "x --help": CodeFailed, "x prints --help": CodeFailed, "x says": CodeOK, "x fails": CodeFailed, "x quiet": 3} {
