@@ -41,26 +41,35 @@ type onlooker struct {
 // sees waits until the one workspace of the bucket is as wanted, by what the listing says alone.
 func (o onlooker) sees(what string, wanted func(fleet.Row) bool) {
 	o.t.Helper()
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	o.waits(what, func(ctx context.Context) (bool, any) {
 		b := &reading{Remote: o.root}
 		seen, _, err := fleet.Heads(ctx, b, time.Now(), time.Minute, time.Minute)
 		if err != nil {
 			o.t.Fatalf("%s: %v", what, err)
 		}
 		rows := fleet.Rows(nil, seen, time.Now())
-		if len(rows) == 1 && wanted(rows[0]) && !b.read {
+		return len(rows) == 1 && wanted(rows[0]) && !b.read, rows
+	})
+}
+
+// waits looks until what is wanted is there; instead is what is.
+func (o onlooker) waits(what string, look func(context.Context) (is bool, instead any)) {
+	o.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		is, instead := look(ctx)
+		if is {
 			o.t.Logf("%s: seen after %.1f s", what, time.Since(began).Seconds())
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			o.t.Fatalf("%s is not seen: %+v", what, rows)
+			o.t.Fatalf("%s is not seen: %+v", what, instead)
 		}
 	}
 }
@@ -126,9 +135,10 @@ func TestHerald(t *testing.T) {
 	look.sees("a conflict", func(r fleet.Row) bool {
 		return r.Needs == status.NeedConflicts && r.Conflicts == 2 && len(r.OnlyHere) == 1
 	})
-	if names := look.digests(); len(names) != 1 {
-		t.Errorf("%d digests are there, and one counts: %q", len(names), names)
-	}
+	look.waits("one digest is there, those before it are deleted", func(context.Context) (bool, any) {
+		names := look.digests()
+		return len(names) == 1, names
+	})
 	stop()
 	look.sees("it was given back", func(r fleet.Row) bool {
 		return r.State == fleet.Free && r.Needs == status.NeedConflicts && len(r.Agents) == 0

@@ -347,22 +347,15 @@ func (p *place) showUnder(dir, rel string, out map[string]shown) {
 	}
 }
 
-// keptApart reads what lies in conflicts and replaced. A directory of an
-// earlier step is read once.
+// keptApart reads what lies in conflicts and replaced.
 func (p *place) keptApart(into map[string]bool) {
 	for _, where := range []string{"conflicts", "replaced"} {
 		stamps, _ := os.ReadDir(filepath.Join(p.path, localfs.Dir, where))
 		for _, s := range stamps {
-			dir := filepath.Join(p.path, localfs.Dir, where, s.Name())
-			if _, there := p.aside[dir]; !there {
-				files := map[string]shown{}
-				p.showUnder(dir, "x", files)
-				for _, f := range files {
-					p.aside[dir] = append(p.aside[dir], f.kept())
-				}
-			}
-			for _, c := range p.aside[dir] {
-				into[c] = true
+			files := map[string]shown{}
+			p.showUnder(filepath.Join(p.path, localfs.Dir, where, s.Name()), "x", files)
+			for _, f := range files {
+				into[f.kept()] = true
 			}
 		}
 	}
@@ -384,7 +377,6 @@ func (m *model) sawEdit(p *place, paths []string) {
 		p.touched[path] = true
 	}
 	p.edits++
-	clear(p.aside) // a placement under way may have more
 	now := p.contents(p.show())
 	for c := range p.here {
 		if !now[c] {

@@ -28,7 +28,7 @@ func newScene(t *testing.T, names ...string) *scene {
 	for _, name := range names {
 		p := &place{
 			name: name, path: filepath.Join(s.dir, name), used: true, agreed: -1,
-			present: map[string]bool{}, touched: map[string]bool{}, aside: map[string][]string{},
+			present: map[string]bool{}, touched: map[string]bool{},
 		}
 		must(os.Mkdir(p.path, 0o755))
 		s.places = append(s.places, p)

@@ -106,11 +106,10 @@ type place struct {
 	told  watch.Touched // what a watch would tell of edits since it told last
 
 	// What the checker knows of it.
-	present map[string]bool     // content that must not vanish
-	touched map[string]bool     // paths that the user changed since the last agreement
-	agreed  int64               // the generation that the tree last showed; -1: none, or the base is lost
-	aside   map[string][]string // content of what is kept aside, by directory
-	here    map[string]bool     // content as last seen
+	present map[string]bool // content that must not vanish
+	touched map[string]bool // paths that the user changed since the last agreement
+	agreed  int64           // the generation that the tree last showed; -1: none, or the base is lost
+	here    map[string]bool // content as last seen
 	edits   int
 	inode   uint64
 }
@@ -200,7 +199,6 @@ func (m *model) settleIn() {
 	for i := range 2 + min(m.rnd.IntN(4), m.rnd.IntN(4)) {
 		p := &place{
 			name: string(rune('A' + i)), present: map[string]bool{}, touched: map[string]bool{}, agreed: -1,
-			aside: map[string][]string{},
 		}
 		p.path = filepath.Join(m.dir, p.name)
 		if odd && i > 0 && m.rnd.IntN(2) == 0 {
