@@ -99,9 +99,14 @@ func (r *Reader) ConflictFile(ctx context.Context, x scope.Replica, k replica.Co
 // meanwhile. With seen, of [Reader.CompareConflict], it is refused where one of both is another
 // by now: [replica.ErrOther].
 func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy, seen string) (replaced string, err error) {
+	here := r.local(x, nil)
+	if err := here.Open("", 0); err != nil {
+		return "", err
+	}
+	defer here.Close()
 	return replica.TakeConflict(x.Path, x.Within, k, replica.Decision{
 		Seen:    seen,
-		GiveWay: func() (string, error) { return giveWay(x, r.local(x, nil), k.Path) },
+		GiveWay: func() (string, error) { return giveWay(x, here, k.Path) },
 		Fetch: func(dir string) (string, error) {
 			file, err := r.ConflictFile(ctx, x, k, dir)
 			if err == nil && k.Entry.Kind == tree.File {
@@ -122,10 +127,6 @@ func (r *Reader) DropConflict(x scope.Replica, k replica.ConflictCopy, seen stri
 // giveWay has a database that has the name of a kept version move aside whole, and gives the
 // path in the tree where it is.
 func giveWay(x scope.Replica, here *replica.Replica, at string) (replaced string, err error) {
-	if err := here.Open("", 0); err != nil {
-		return "", err
-	}
-	defer here.Close()
 	o, now := carrying(x, nil), time.Now()
 	o.Now = func() time.Time { return now }
 	moved, err := databases.GiveWay(o, here, at)

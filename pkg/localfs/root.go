@@ -274,6 +274,21 @@ func (r *Root) Link(from, to string) error {
 	return r.in("link", to, func(fd int, target string) error { return unix.Linkat(dir, name, fd, target, 0) })
 }
 
+// Same reports whether two paths are names of one file: an inode alone is of many file systems.
+func (r *Root) Same(one, other string) (same bool, err error) {
+	var a, b unix.Stat_t
+	stat := func(st *unix.Stat_t) func(int, string) error {
+		return func(fd int, name string) error { return unix.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW) }
+	}
+	if err = r.in("lstat", one, stat(&a)); err == nil {
+		err = r.in("lstat", other, stat(&b))
+	}
+	if Absent(err) {
+		return false, nil
+	}
+	return err == nil && a.Dev == b.Dev && a.Ino == b.Ino, err
+}
+
 // Chmod sets the permission bits of a file or directory.
 func (r *Root) Chmod(path string, mode uint32) error {
 	return r.in("chmod", path, func(dir int, name string) error {

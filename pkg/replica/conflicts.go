@@ -94,9 +94,13 @@ func ListConflicts(root, within string, remote []tree.Entry) ([]ConflictCopy, er
 	return out, err
 }
 
-// conflictsIn adds the versions that an own directory has.
+// conflictsIn adds the versions that an own directory has. One that somebody decides about
+// meanwhile hides no other.
 func conflictsIn(own string, known map[string]ConflictCopy) error {
 	return filepath.WalkDir(filepath.Join(own, conflictsDir), func(file string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -107,14 +111,19 @@ func conflictsIn(own string, known map[string]ConflictCopy) error {
 		rel = filepath.Join(localfs.Dir, rel)
 		k, ok := conflictOf(rel)
 		info, err := d.Info()
-		if !ok || err != nil {
+		if errors.Is(err, fs.ErrNotExist) || !ok {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		k.Entry, k.Here = known[k.ID].Entry, true
 		k.Entry.Path, k.Entry.Size, k.Entry.Kind = rel, info.Size(), tree.File
 		if d.Type()&fs.ModeSymlink != 0 {
 			k.Entry.Kind = tree.Link
-			k.Entry.Link, err = os.Readlink(file)
+			if k.Entry.Link, err = os.Readlink(file); errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
 		}
 		known[k.ID] = k
 		return err

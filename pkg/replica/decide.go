@@ -46,13 +46,10 @@ type Decision struct {
 // the two. What has the name now is kept with what was replaced, at the path in the tree that
 // is given back; "" where it was nothing.
 func TakeConflict(root, within string, k ConflictCopy, d Decision) (replaced string, err error) {
-	if err = d.holds(root, within, k); err == nil && d.GiveWay != nil {
-		replaced, err = d.GiveWay()
-	}
-	if err == nil {
-		err = localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) error {
-			to, err := d.take(files, own, k)
-			replaced = cmp.Or(to, replaced)
+	holds := func() error { return d.holds(root, within, k) }
+	if err = holds(); err == nil {
+		err = localfs.WithOwn(root, within, 0, func(files *localfs.Root, own string) (err error) {
+			replaced, err = d.take(files, own, k, holds)
 			return err
 		})
 	}
@@ -104,7 +101,9 @@ func stillKept(files *localfs.Root, own string, k ConflictCopy) error {
 	return err
 }
 
-func (d Decision) take(files *localfs.Root, own string, k ConflictCopy) (replaced string, err error) {
+// take takes a version. All that may take long, or fail for others' reasons, comes before
+// anything is moved; holds is asked again after it.
+func (d Decision) take(files *localfs.Root, own string, k ConflictCopy, holds func() error) (replaced string, err error) {
 	if err := stillKept(files, own, k); err != nil {
 		return "", err
 	}
@@ -113,24 +112,39 @@ func (d Decision) take(files *localfs.Root, own string, k ConflictCopy) (replace
 		const dir = "stage/aside"
 		defer os.RemoveAll(filepath.Join(own, dir))
 		file, err := d.Fetch(filepath.Join(own, dir))
+		if err == nil {
+			err = holds()
+		}
 		if err != nil {
 			return "", err
 		}
 		staged = localfs.Join(localfs.Dir+"/"+dir, filepath.Base(file))
 	}
-	t := taking{files: files, path: k.Path, staged: staged, exact: d.Seen != ""}
-	if err := t.swap(); err != nil {
-		return "", err
+	if d.GiveWay != nil {
+		replaced, err = d.GiveWay()
+		files.Forget()
+		if err != nil {
+			return "", err
+		}
 	}
-	if err := noteDropped(own, k); err != nil {
-		return "", errors.Join(err, t.undo())
+	t := taking{files: files, path: k.Path, staged: staged, exact: d.Seen != ""}
+	if err = t.swap(); err == nil {
+		if err = noteDropped(own, k); err != nil {
+			err = errors.Join(err, t.undo())
+		}
+	}
+	if err != nil && replaced != "" {
+		err = hint.Wrap(err, "what had the name is %s", hint.Word(replaced))
+	}
+	if err != nil {
+		return "", err
 	}
 	pointNoted.Reach()
 	if err := files.Remove(conflictsPath(k.ID)); err != nil && !localfs.Absent(err) {
-		return t.replaced, err
+		return "", err
 	}
 	sweepEmpty(files, conflictsPath(k.ID))
-	return t.replaced, nil
+	return cmp.Or(t.replaced, replaced), nil
 }
 
 // taking puts a staged file in the place of what has a path.
@@ -255,9 +269,8 @@ func (t *taking) undo() error {
 
 // isStaged reports whether a path is another name of the staged file.
 func (t *taking) isStaged(path string) bool {
-	one, err := t.files.Lstat(path)
-	other, err2 := t.files.Lstat(t.staged)
-	return err == nil && err2 == nil && one != nil && other != nil && one.Inode == other.Inode
+	same, err := t.files.Same(path, t.staged)
+	return err == nil && same
 }
 
 // inTwo takes what has the path away and puts the other in its place, where that cannot be

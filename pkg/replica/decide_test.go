@@ -9,7 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/localfs"
+	"github.com/coltec/coltec/pkg/tree"
 )
 
 // keptIn makes a tree with a file, and a version of it that is kept aside.
@@ -246,6 +250,163 @@ func TestTakenWhileItIsWritten(t *testing.T) {
 			if err != nil && !errors.Is(err, ErrOther) || !there[text] {
 				t.Fatalf("%s: %v; the last one was %q, and there is %q", way, err, text, filesIn(t, root))
 			}
+		}
+	}
+}
+
+// mounted mounts a file system of its own at a path until the test ends: its inodes are counted
+// from the beginning, as those of each other one are.
+func mounted(t *testing.T, path string) {
+	t.Helper()
+	if err := errors.Join(os.MkdirAll(path, 0o755), unix.Mount("tmpfs", path, "tmpfs", 0, "")); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("cannot mount: %v", err)
+		}
+		t.Skipf("cannot mount, which takes root: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+}
+
+// A file of a volume in the tree had the inode that the version kept aside had on another file
+// system: it counted as that version, which was taken away.
+func TestTakenBesideAFileOfItsInode(t *testing.T) {
+	root := t.TempDir()
+	mounted(t, root)
+	mounted(t, root+"/v")
+	id := "20300102T030405.000Z-b/v/f"
+	kept := filepath.Join(root, conflictsPath(id))
+	inode := func(file string) uint64 {
+		info, err := os.Lstat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return localfs.Inode(info)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(kept), 0o755), os.WriteFile(kept, []byte("kept aside"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for file := root + "/v/f"; ; {
+		if err := os.WriteFile(file, []byte("has the name"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		is, want := inode(file), inode(kept)
+		if is == want {
+			break
+		}
+		if is > want {
+			t.Fatalf("there is no file with inode %d: the next one has %d", want, is)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := ListConflicts(root, "", nil)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	replaced, err := TakeConflict(root, "", list[0], Decision{})
+	after := filesIn(t, root)
+	if err != nil || after["v/f"] != "kept aside" || after[replaced] != "has the name" {
+		t.Errorf("%q, %v: there is %q", replaced, err, after)
+	}
+}
+
+// A version that is fetched may take its time, or not come. A database had been moved away before
+// that, and its name was left without any; and what was edited meanwhile counted as what was shown.
+func TestFetchedBeforeAnythingIsMoved(t *testing.T) {
+	const id = "20300102T030405.000Z-b/d/f"
+	away := errors.New("the store is away")
+	for name, tt := range map[string]struct {
+		fetch   func(file, dir string) error
+		giveWay func(file, root string) (string, error)
+		seen    bool
+		is      error
+		says    string
+		now     string // what has the name in the end
+	}{
+		"it comes":               {now: "kept aside"},
+		"it does not come":       {fetch: func(string, string) error { return away }, is: away, now: "has the name"},
+		"edited meanwhile":       {fetch: func(file, _ string) error { return os.WriteFile(file, []byte("edited"), 0o644) }, seen: true, is: ErrOther, now: "edited"},
+		"edited, whatever it is": {fetch: func(file, _ string) error { return os.WriteFile(file, []byte("edited"), 0o644) }, now: "kept aside"},
+		"it does not give way":   {giveWay: func(string, string) (string, error) { return "", away }, is: away, now: "has the name"},
+		"something takes the name that was given up": {giveWay: func(file, root string) (string, error) {
+			return "moved", errors.Join(os.Rename(file, root+"/moved"), os.Mkdir(file, 0o755))
+		}, says: "what had the name is moved"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			file := root + "/d/f"
+			if err := errors.Join(os.MkdirAll(root+"/"+localfs.Dir, 0o700), os.Mkdir(root+"/d", 0o755), os.WriteFile(file, []byte("has the name"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			list, err := ListConflicts(root, "", []tree.Entry{{Path: conflictsPath(id), Kind: tree.File, Size: 10}})
+			if err != nil || len(list) != 1 || list[0].Here {
+				t.Fatalf("%+v, %v", list, err)
+			}
+			moved := 0
+			d := Decision{
+				Fetch: func(dir string) (string, error) {
+					err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(dir+"/0", []byte("kept aside"), 0o644))
+					if tt.fetch != nil {
+						err = errors.Join(err, tt.fetch(file, dir))
+					}
+					return dir + "/0", err
+				},
+				GiveWay: func() (string, error) {
+					moved++
+					if tt.giveWay == nil {
+						return "", nil
+					}
+					return tt.giveWay(file, root)
+				},
+			}
+			if tt.seen {
+				sides, err := SidesOf(root, "", list[0], 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.Seen = sides.Seen()
+			}
+			_, err = TakeConflict(root, "", list[0], d)
+			if fails := tt.is != nil || tt.says != ""; fails != (err != nil) || tt.is != nil && !errors.Is(err, tt.is) ||
+				!strings.Contains(strings.Join(hint.Of(err), "\n"), tt.says) {
+				t.Errorf("%v, %q", err, hint.Of(err))
+			}
+			if tt.fetch != nil && tt.is != nil && moved > 0 {
+				t.Error("what has the name had to give way")
+			}
+			if after := filesIn(t, root); tt.now != "" && after["d/f"] != tt.now {
+				t.Errorf("there is %q", after)
+			}
+		})
+	}
+}
+
+// What somebody else decides about while the versions are listed hid all that came after it.
+func TestListedWhileOthersDecide(t *testing.T) {
+	root, k := keptIn(t, "f")
+	for i := range 200 {
+		dir := filepath.Join(root, conflictsPath(fmt.Sprintf("20300101T030405.%03dZ-b", i)))
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(dir+"/f", nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		for i := range 200 {
+			_ = os.RemoveAll(filepath.Join(root, conflictsPath(fmt.Sprintf("20300101T030405.%03dZ-b", i))))
+		}
+	}()
+	for going := true; going; {
+		select {
+		case <-end:
+			going = false
+		default:
+		}
+		list, err := ListConflicts(root, "", nil)
+		if err != nil || len(list) == 0 || list[len(list)-1].ID != k.ID {
+			t.Fatalf("%d are listed, %v", len(list), err)
 		}
 	}
 }
