@@ -83,6 +83,31 @@ func (y *yard) box(name string) *box {
 	return b
 }
 
+// end ends a history: its machines leave nothing open, and nothing on the disk.
+func (y *yard) end() {
+	for _, b := range y.boxes {
+		b.e.close()
+		dir := filepath.Dir(b.dir)
+		if open := openBelow(dir); len(open) > 0 {
+			y.t.Errorf("after its end a machine has open %q", open)
+		}
+		must(os.RemoveAll(dir))
+	}
+	y.boxes = nil
+}
+
+// openBelow are the files below a directory that this process has open.
+func openBelow(dir string) (files []string) {
+	fds, err := filepath.Glob("/proc/self/fd/*")
+	must(err)
+	for _, fd := range fds {
+		if file, err := os.Readlink(fd); err == nil && strings.HasPrefix(file, dir+"/") { // else it was closed meanwhile
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // shm is a temporary directory in memory where there is such a thing.
 func shm(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "coltec-test-")
@@ -396,9 +421,11 @@ func yards(t *testing.T, usual int, history func(*yard) error) {
 	first, n := fromEnv("COLTEC_FIRST", rand.Uint64N(1<<32)), fromEnv("COLTEC_HISTORIES", uint64(usual))
 	t.Logf("%d histories from seed %d", n, first)
 	for seed := first; seed < first+n; seed++ {
-		if err := history(newYard(t, seed)); err != nil {
+		y := newYard(t, seed)
+		if err := history(y); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
+		y.end()
 	}
 }
 
@@ -429,6 +456,7 @@ func TestCollectionMutants(t *testing.T) {
 					t.Logf("seed %d: %v", seed, err)
 					return
 				}
+				y.end()
 			}
 			t.Error("nothing was lost")
 		})
