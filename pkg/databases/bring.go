@@ -184,13 +184,14 @@ func (d *Databases) fetchFiles(ctx context.Context, source store.Layout, at stri
 
 // GiveWay moves what is at a path of a tree to what was replaced where it is a database, with
 // all that belongs to it, so that something else can have the name. Of another file nothing
-// happens; of a database that somebody has open there is an error.
+// happens; of a database that somebody has open there is an error. A log whose database is not
+// there is moved, too.
 func GiveWay(o whole.Options, rep whole.Replica, at string) (moved bool, err error) {
 	d := newDatabases(o)
 	d.Serve(rep)
 	if is, err := d.begins(at); err != nil || !is {
 		if localfs.Absent(err) {
-			return false, nil
+			err = d.orphansAside(at)
 		}
 		return false, err
 	}

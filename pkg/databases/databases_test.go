@@ -1,9 +1,15 @@
 package databases
 
 import (
+	"log/slog"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/coltec/coltec/pkg/whole"
 )
 
 // A database goes by its shadow alone, with or without a log, and comes as the state that was
@@ -158,4 +164,52 @@ func TestRemoved(t *testing.T) {
 	}
 	a.acquire()
 	want(t, "back", judge(t, a.at("y.db")), "ok 1")
+}
+
+// A database moves away file by file. A kill after the first left its log, and SQLite played that
+// into the next database of the name. What only has the name of a log stays.
+func TestGiveWayTakesAnOrphanedLog(t *testing.T) {
+	w := newWorld(t)
+	p := w.place()
+	w.must(p.Open("lineage", 0))
+	for at, mode := range map[string]string{"w.db": "WAL", "j.db": "DELETE"} {
+		// Half a transaction, spilled to the disk, where there is a journal: so it is hot.
+		out, err := exec.Command("python3", "-c", `
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA journal_mode=" + sys.argv[2])
+db.execute("PRAGMA cache_size=1")
+db.execute("PRAGMA wal_autocheckpoint=0")
+db.execute("CREATE TABLE t (x)")
+db.execute("BEGIN")
+for i in range(200): db.execute("INSERT INTO t VALUES (randomblob(1000))")
+if sys.argv[2] == "WAL": db.execute("COMMIT")
+os._exit(0)`, p.at(at), mode).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		w.must(os.Remove(p.at(at)))
+	}
+	p.write("text-wal", "a log of another kind")
+	p.write("text-journal", "what happened today")
+	replaced := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	o := whole.Options{Replica: "r", Path: p.Path, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return replaced }}
+	for at, log := range map[string]string{"w.db": "w.db-wal", "j.db": "j.db-journal", "text": "", "none/x": ""} {
+		if log != "" && !p.has(log) {
+			t.Fatalf("there is no %s", log)
+		}
+		moved, err := GiveWay(o, p.Replica, at)
+		if err != nil || moved {
+			t.Errorf("%s: %v, %v", at, moved, err)
+		}
+		if log == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(p.ReplacedDir(replaced), log)); err != nil || p.has(log) {
+			t.Errorf("%s is there: %v, and moved: %v", log, p.has(log), err)
+		}
+	}
+	if !p.has("text-wal") || !p.has("text-journal") {
+		t.Error("what is no log was moved")
+	}
 }

@@ -92,20 +92,44 @@ func (d *Databases) moveAside(at string) error {
 	if err := sqlite.Vacant(dir, name); err != nil {
 		return err
 	}
-	to := filepath.Join(d.rep.ReplacedDir(d.o.Now()), at)
+	to := d.rep.ReplacedDir(d.o.Now())
 	for _, end := range []string{"", string(sqlite.Log), string(sqlite.Journal)} {
-		err := d.area().Move(d.here(at)+end, to+end)
-		if errors.Is(err, unix.EXDEV) {
-			err = d.area().Copy(d.here(at)+end, to+end)
-			if err == nil {
-				err = d.area().Remove(d.here(at) + end)
-			}
-		}
-		if err != nil && !(end != "" && localfs.Absent(err)) {
+		if err := d.putAside(at+end, to); err != nil && !(end != "" && localfs.Absent(err)) {
 			return err
 		}
 	}
 	return d.area().Remove(d.here(at) + string(sqlite.Index))
+}
+
+// putAside moves one file to a directory of what was replaced.
+func (d *Databases) putAside(file, dir string) error {
+	to := filepath.Join(dir, file)
+	err := d.area().Move(d.here(file), to)
+	if errors.Is(err, unix.EXDEV) {
+		if err = d.area().Copy(d.here(file), to); err == nil {
+			err = d.area().Remove(d.here(file))
+		}
+	}
+	return err
+}
+
+// orphansAside moves what a database has left that was moved aside, and killed in between: it
+// would be played into the next one of its name.
+func (d *Databases) orphansAside(at string) error {
+	dir, name, err := d.around(at)
+	if localfs.Absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	roles, err := sqlite.Orphans(dir, name)
+	to := d.rep.ReplacedDir(d.o.Now())
+	for _, role := range roles {
+		err = errors.Join(err, d.putAside(at+string(role), to))
+	}
+	return err
 }
 
 // Settle settles the databases whose remote side was not settled here yet, with content from
