@@ -278,7 +278,7 @@ func (f *Fork) alone(ctx context.Context, what string) error {
 		return nil
 	})
 	if err == nil && beside > 0 {
-		err = hint.Wrap(f.taken(what+", and it is being removed perhaps"), "or remove what is left of it: coltec rm --purge")
+		err = hint.Wrap(f.taken(what+", and somebody may be removing it"), "or remove what is left of it: coltec rm --purge %s", hint.Word(f.Workspace))
 	}
 	return err
 }
