@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -118,7 +119,11 @@ func TestCheckTells(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || <-told != hangs {
 		t.Errorf("%v", err)
 	}
-	if _, err := Check(Telling(t.Context(), func(string) { t.Error("told of one that answers") }), fake(t, sayVersion("v1.80.0")).Path); err != nil {
+	began, early := time.Now(), make(chan string, 1)
+	if _, err := Check(Telling(t.Context(), func(path string) { early <- path }), fake(t, sayVersion("v1.80.0")).Path); err != nil {
 		t.Error(err)
+	}
+	if took := time.Since(began); len(early) > 0 && took < slowVersion {
+		t.Errorf("told of one that answers in %s", took)
 	}
 }

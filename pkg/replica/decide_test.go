@@ -229,7 +229,10 @@ func TestTakenWhileItIsWritten(t *testing.T) {
 					}
 					text = fmt.Sprintf("%s %d", way, i)
 					if err := write(text); err != nil {
-						text = err.Error()
+						t.Error(err)
+						if i <= try {
+							close(begun)
+						}
 						<-end
 						last <- text
 						return
