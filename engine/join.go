@@ -137,7 +137,7 @@ func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, a
 	for _, j := range joints {
 		err := l.run(ctx, j.member, func(ctx context.Context, p *pass) error { return p.join(ctx, j, done) })
 		if err != nil {
-			return l.heldBack(fmt.Errorf("replica %s: %w", j.member.Name, err), f.head.Workspace, done)
+			return goesOn(fmt.Errorf("replica %s: %w", j.member.Name, err), done)
 		}
 	}
 	pointJoinPlaced.Reach()
@@ -165,10 +165,15 @@ func (l joiner) heldBack(failed error, fork string, done *Joined) error {
 		held += m.report.held
 	}
 	if held == 0 {
-		return hint.Wrap(failed, "what came of it is here: the same join goes on, coltecd rewind %s goes back to what was here before", hint.Word(done.Checkpoint))
+		return goesOn(failed, done)
 	}
 	return hint.Wrap(failed, "what came is here, and %d deletions wait: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
 		held, hint.Word(fork), hint.Word(done.Checkpoint))
+}
+
+// goesOn says of a join that was cut off how to go on, or back.
+func goesOn(failed error, done *Joined) error {
+	return hint.Wrap(failed, "what came of it is here: the same join goes on, coltecd rewind %s goes back to what was here before", hint.Word(done.Checkpoint))
 }
 
 // cut gives the beginning of a text of ASCII.
