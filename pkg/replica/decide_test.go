@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/coltec/coltec/pkg/hint"
+	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -411,5 +412,121 @@ func TestListedWhileOthersDecide(t *testing.T) {
 		if err != nil || len(list) == 0 || list[len(list)-1].ID != k.ID {
 			t.Fatalf("%d are listed, %v", len(list), err)
 		}
+	}
+}
+
+// changedAt takes a version while another program does something at a step of that.
+func changedAt(t *testing.T, root string, k ConflictCopy, point string, exact bool, change func(file string) error) (replaced string, err error) {
+	t.Helper()
+	d := Decision{}
+	if exact {
+		sides, err := SidesOf(root, "", k, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Seen = sides.Seen()
+	}
+	killpoint.Arm(point, 1, func() {
+		if err := change(filepath.Join(root, k.Path)); err != nil {
+			t.Error(err)
+		}
+	})
+	defer killpoint.Arm(point, 0, func() {})
+	return TakeConflict(root, "", k, d)
+}
+
+// Between the look at what has the name and the moment at which it is replaced another program
+// writes there. What was not shown is not replaced; where nothing was shown it is kept.
+func TestTakenWhatChangedAtTheLastMoment(t *testing.T) {
+	edit := func(file string) error { return os.WriteFile(file, []byte("edited"), 0o644) }
+	another := func(file string) error {
+		return errors.Join(os.WriteFile(file+".new", []byte("edited"), 0o644), os.Rename(file+".new", file))
+	}
+	directory := func(file string) error {
+		return errors.Join(os.Remove(file), os.Mkdir(file, 0o755), os.WriteFile(file+"/x", []byte("edited"), 0o644))
+	}
+	for name, tt := range map[string]struct {
+		change func(file string) error
+		exact  bool
+		taken  bool
+		stays  map[string]string
+	}{
+		"edited, and shown before":   {edit, true, false, map[string]string{"d/f": "edited"}},
+		"replaced, and shown before": {another, true, false, map[string]string{"d/f": "edited"}},
+		"removed, and shown before":  {os.Remove, true, false, map[string]string{}},
+		"edited":                     {edit, false, true, nil},
+		"replaced":                   {another, false, true, nil},
+		"removed":                    {os.Remove, false, false, map[string]string{}},
+		"a directory":                {directory, false, false, map[string]string{"d/f/x": "edited"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, k := keptIn(t, "d/f")
+			replaced, err := changedAt(t, root, k, "conflict:linked", tt.exact, tt.change)
+			after := filesIn(t, root)
+			if tt.taken {
+				if err != nil || after["d/f"] != "kept aside" || after[replaced] != "edited" {
+					t.Errorf("%v: there is %q", err, after)
+				}
+				return
+			}
+			tt.stays[conflictsPath(k.ID)] = "kept aside"
+			if !errors.Is(err, ErrOther) || fmt.Sprint(after) != fmt.Sprint(tt.stays) {
+				t.Errorf("%v: there is %q, and was to be %q", err, after, tt.stays)
+			}
+		})
+	}
+}
+
+// Where it cannot be written down that a version is aside no more, it is, and what another program
+// wrote meanwhile is somewhere.
+func TestNotTakenWhereThatCannotBeNoted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before, meanwhile func(file string) error
+		wrote             string
+	}{
+		"replaced": {},
+		"alone":    {before: os.Remove},
+		"replaced, and written meanwhile": {meanwhile: func(file string) error {
+			return errors.Join(os.WriteFile(file+".new", []byte("written"), 0o644), os.Rename(file+".new", file))
+		}, wrote: "written"},
+		"alone, and written meanwhile": {before: os.Remove, meanwhile: func(file string) error {
+			return errors.Join(os.WriteFile(file+".new", []byte("written"), 0o644), os.Rename(file+".new", file))
+		}, wrote: "written"},
+		"alone, and removed meanwhile": {before: os.Remove, meanwhile: os.Remove},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, k := keptIn(t, "d/f")
+			if err := os.Mkdir(filepath.Join(root, localfs.Dir, droppedFile), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if tt.before != nil {
+				if err := tt.before(root + "/d/f"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := filesIn(t, root)
+			_, err := changedAt(t, root, k, "conflict:exchanged", false, func(file string) error {
+				if tt.meanwhile == nil {
+					return nil
+				}
+				return tt.meanwhile(file)
+			})
+			after := filesIn(t, root)
+			if err == nil {
+				t.Fatalf("it was taken: there is %q", after)
+			}
+			for file, text := range before {
+				if after[file] != text {
+					t.Errorf("%v: %s is %q, and was %q", err, file, after[file], text)
+				}
+			}
+			found := tt.wrote == ""
+			for _, text := range after {
+				found = found || text == tt.wrote
+			}
+			if !found || tt.wrote == "" && len(after) != len(before) {
+				t.Errorf("%v: there is %q, and was %q", err, after, before)
+			}
+		})
 	}
 }

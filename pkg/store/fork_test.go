@@ -278,6 +278,31 @@ func TestForkMeetsAPurge(t *testing.T) {
 			w.sound()
 		})
 	}
+	for what, goes := range map[string]func(key string) bool{
+		"the claim":   func(key string) bool { return key == store.Dir+"/claim.json" },
+		"a manifest":  func(key string) bool { return strings.HasPrefix(key, store.Dir+"/m/") },
+		"its objects": func(key string) bool { return strings.HasPrefix(key, store.Dir+"/o/") },
+	} {
+		t.Run("a purge took "+what, func(t *testing.T) {
+			w := newForkWorld(t)
+			f := w.fork()
+			made, _ := meet(w, "fork:published", func() error { _, _, err := f.Make(t.Context()); return err }, func() error {
+				var keys []string
+				for _, key := range w.to.Keys() {
+					if goes(key) {
+						keys = append(keys, key)
+					}
+				}
+				if len(keys) == 0 {
+					t.Errorf("there is none in %q", w.to.Keys())
+				}
+				return w.to.Delete(t.Context(), keys)
+			})
+			if !errors.Is(made, store.ErrForkRemoved) {
+				t.Errorf("it says %v", made)
+			}
+		})
+	}
 	for _, point := range []string{"purge:held", "purge:headless", "purge:treeless", "purge:deleted", "purge:emptied"} {
 		t.Run("a fork at "+point, func(t *testing.T) {
 			w := newForkWorld(t)
