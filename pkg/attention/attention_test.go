@@ -191,3 +191,22 @@ func TestRoomForNews(t *testing.T) {
 		t.Errorf("%+v, with %d things", news, len(b.Things))
 	}
 }
+
+// What is gone, and was not told to be, makes no room for another: it is told first.
+func TestRoomIsNotWhatIsToBeTold(t *testing.T) {
+	var b Book
+	var lines []string
+	for i := range Most {
+		lines = append(lines, fmt.Sprintf("unit%d has failed", i))
+	}
+	told := map[State]int{}
+	for i, there := range [][]string{lines, lines, {"the disk is full"}, {"the disk is full"}, {"the disk is full"}, {"the disk is full"}} {
+		news, _ := b.Look(there, start.Add(time.Duration(i)*Settle))
+		for _, n := range news {
+			told[n.State]++
+		}
+	}
+	if told[New] != Most+1 || told[Gone] != Most {
+		t.Errorf("told %v", told)
+	}
+}
