@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,15 +24,24 @@ import (
 	"github.com/coltec/coltec/pkg/store"
 )
 
-// bucket is one of which a test says what lies in it, and when that was written.
+// bucket is one of which a test says what lies in it, and when that was written by this machine's
+// clock.
 type bucket struct {
 	objects map[string]time.Time
+	ahead   time.Duration // the store's clock, of this machine's
+	clock   time.Time     // the store's; zero: it does not say it
 	heads   map[string]store.Head
 	read    []string
 }
 
-func (b *bucket) ListEach(_ context.Context, _ string, _ rclone.ListOptions, f func(rclone.Object) error) error {
+func (b *bucket) ListEach(_ context.Context, _ string, o rclone.ListOptions, f func(rclone.Object) error) error {
+	if o.Clock != nil && !b.clock.IsZero() {
+		defer o.Clock(b.clock)
+	}
 	for key, at := range b.objects {
+		if !at.IsZero() {
+			at = at.Add(b.ahead)
+		}
 		if err := f(rclone.Object{Key: strings.TrimPrefix(key, fleetPrefix+"/"), ModTime: at}); err != nil {
 			return err
 		}
@@ -123,23 +133,23 @@ func TestWhichDigestCounts(t *testing.T) {
 		"lost, with something only there": {map[string]time.Time{keyOf(t, laptop, func(d *digest.Digest) { d.Only = []digest.Part{{Reason: account.Unread, Count: 2}} }): ago(time.Hour)},
 			4 * time.Minute, laptop, true, "laptop", Lost, status.NeedLost},
 	} {
-		t.Run(why, func(t *testing.T) {
-			b := &bucket{objects: map[string]time.Time{store.HeadKey(name): {}}, heads: map[string]store.Head{store.HeadKey(name): tt.is}}
-			if tt.head != never {
-				b.objects[store.HeadKey(name)] = ago(tt.head)
-			}
-			for key, at := range tt.digests {
-				b.objects[key] = at
-			}
-			seen, _, err := Heads(t.Context(), b, now, patience, patience)
-			if err != nil || len(seen) != 1 || len(b.read) > 0 != tt.read {
-				t.Fatalf("%+v, %q read, %v", seen, b.read, err)
-			}
-			r := Rows(nil, seen, now)[0]
-			if r.State != tt.state || r.Where != tt.where || r.Needs != tt.needs {
-				t.Errorf("%s on %q needs %q", r.State, r.Where, r.Needs)
-			}
-		})
+		for _, ahead := range []time.Duration{0, time.Hour, -24 * time.Hour} {
+			t.Run(fmt.Sprint(why, ", the store's clock ahead by ", ahead), func(t *testing.T) {
+				b := &bucket{ahead: ahead, clock: now.Add(ahead), objects: map[string]time.Time{store.HeadKey(name): {}}, heads: map[string]store.Head{store.HeadKey(name): tt.is}}
+				if tt.head != never {
+					b.objects[store.HeadKey(name)] = ago(tt.head)
+				}
+				maps.Copy(b.objects, tt.digests)
+				seen, _, err := Heads(t.Context(), b, now, patience, patience)
+				if err != nil || len(seen) != 1 || len(b.read) > 0 != tt.read {
+					t.Fatalf("%+v, %q read, %v", seen, b.read, err)
+				}
+				r := Rows(nil, seen, now)[0]
+				if r.State != tt.state || r.Where != tt.where || r.Needs != tt.needs {
+					t.Errorf("%s on %q needs %q", r.State, r.Where, r.Needs)
+				}
+			})
+		}
 	}
 }
 
