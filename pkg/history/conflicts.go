@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/coltec/coltec/pkg/anchor"
@@ -42,6 +43,10 @@ func (r *Reader) Conflicts(ctx context.Context, x scope.Replica) ([]replica.Conf
 // had when it is the only one of it.
 func (r *Reader) FindConflict(ctx context.Context, x scope.Replica, name string) (replica.ConflictCopy, error) {
 	list, err := r.Conflicts(ctx, x)
+	// As it is listed it is unique; as it is, it may be what another one is listed as.
+	if i := slices.IndexFunc(list, func(k replica.ConflictCopy) bool { return k.Word() == name }); i >= 0 {
+		return list[i], nil
+	}
 	var found []replica.ConflictCopy
 	for _, k := range list {
 		itself, path := k.Called(name)

@@ -114,6 +114,41 @@ func TestConflictsBesideABrokenReplica(t *testing.T) {
 	}
 }
 
+// The name of one version is how another one is listed: what is said as it is listed is that.
+func TestConflictAsItIsListed(t *testing.T) {
+	const stamp = "20300101T000000.000Z-laptop"
+	x := scope.Replica{Name: "a", Path: t.TempDir(), Layout: "snapshot", Filter: &filter.Filter{}}
+	dir := filepath.Join(x.Path, localfs.Dir, "conflicts", stamp)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"%FF", "\xff", "%0A", "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("mine"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bucket := storetest.New()
+	r, err := history.NewReader(history.Options{
+		Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Replicas: []scope.Replica{x},
+		Connect: func(_ context.Context, at scope.Target) (scope.Remote, error) { return bucket.At(at.Replica), nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	q := Query{Reader: r, Replicas: []scope.Replica{x}, Alone: AtOnce, Say: func(text string) { t.Errorf("it said %q", text) }}
+	list, err := q.conflicts(t.Context())
+	if err != nil || len(list) != 4 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, k := range list {
+		got, err := q.conflict(t.Context(), control.AskConflict, control.ConflictRequest{Path: k.ID})
+		if err != nil || got.Path != k.Path || got.ID != k.ID {
+			t.Errorf("%s, of %q, is taken for %q, %v", k.ID, k.Path, got.Path, err)
+		}
+	}
+}
+
 // A path in another replica than the one that was named was looked up there all the same.
 func TestFind(t *testing.T) {
 	all := []scope.Replica{{Name: "code", Path: "/w"}, {Name: "home", Path: "/home/u", Home: true}, {Name: "deep", Path: "/w/a"}}
