@@ -117,13 +117,12 @@ func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Check
 	}
 	taken := map[*member]bool{}
 	for _, m := range r.members {
-		taken[m] = r.want.Under == "" && r.stays(m, then) == ""
-	}
-	for _, m := range r.members {
-		if m.rep != nil && r.stays(m, then) == "" && (r.want.Replica == "" || r.want.Replica == m.Name) {
-			m.rep.Removed = func(at string) bool { return r.want.Under == "" || tree.Within(at, r.want.Under) }
-			defer func() { m.rep.Removed = nil }()
+		if m.rep == nil || !r.wants(m) || r.stays(m, then) != "" {
+			continue
 		}
+		taken[m] = r.want.Under == ""
+		m.rep.Removed = func(at string) bool { return r.want.Under == "" || tree.Within(at, r.want.Under) }
+		defer func() { m.rep.Removed = nil }()
 	}
 	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken, asUndo(r.want.Before))
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
@@ -150,7 +149,7 @@ type turned struct {
 // prepareAll publishes the trees of all replicas that are taken back and differ.
 func (r rewinding) prepareAll(ctx context.Context, then store.Generation, done *Rewound) (turns []turned, err error) {
 	for _, m := range r.members {
-		if r.want.Replica != "" && r.want.Replica != m.Name {
+		if !r.wants(m) {
 			continue
 		}
 		stays := r.stays(m, then)
@@ -169,6 +168,9 @@ func (r rewinding) prepareAll(ctx context.Context, then store.Generation, done *
 	}
 	return turns, nil
 }
+
+// wants reports whether a replica is to be taken back, in whole or in part.
+func (r rewinding) wants(m *member) bool { return r.want.Replica == "" || r.want.Replica == m.Name }
 
 // stays says why a replica cannot be taken back; "": it can.
 func (r rewinding) stays(m *member, then store.Generation) string {

@@ -19,11 +19,13 @@ import (
 func TestARewindLetsNoDeletionGoThatItDoesNotTakeBack(t *testing.T) {
 	for name, tt := range map[string]struct {
 		beside scope.Replica
+		alone  string // the replica that is taken back; "": all
 		goes   bool
 	}{
 		"plain objects": {beside: scope.Replica{Layout: "mirror", Direction: scope.Bidirectional}},
 		"one way":       {beside: scope.Replica{Layout: "snapshot", Direction: scope.PushOnly}},
 		"taken back":    {beside: scope.Replica{Layout: "snapshot", Direction: scope.Bidirectional}, goes: true},
+		"not asked for": {beside: scope.Replica{Layout: "snapshot", Direction: scope.Bidirectional}, alone: "r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			y := newYard(t, 1)
@@ -50,7 +52,7 @@ func TestARewindLetsNoDeletionGoThatItDoesNotTakeBack(t *testing.T) {
 				t.Fatalf("%d deletions wait, not %d: %v", m.report.held, files, err)
 			}
 			var done Rewound
-			err = rewinding{naming{b.e.loop}, RewindOptions{Generation: then, Before: "before", Say: func(string) {}}}.run(t.Context(), &done)
+			err = rewinding{naming{b.e.loop}, RewindOptions{Generation: then, Replica: tt.alone, Before: "before", Say: func(string) {}}}.run(t.Context(), &done)
 			if body, _ := os.ReadFile(filepath.Join(b.dir, "f")); string(body) != "1" {
 				t.Fatalf("it was not taken back: %q, %v", body, err)
 			}
