@@ -62,6 +62,11 @@ func TestARewindLetsNoDeletionGoThatItDoesNotTakeBack(t *testing.T) {
 			if !tt.goes && m.report.held != files {
 				t.Errorf("%d deletions wait after the rewind, not %d: they went, and nothing brings them back: %v", m.report.held, files, err)
 			}
+			for _, m := range b.e.members {
+				if m.rep.Removed != nil {
+					t.Errorf("replica %s: repositories without a git directory go on counting as removed", m.Name)
+				}
+			}
 			if body := y.bucket.Body("m/0"); tt.beside.Layout == "mirror" && string(body) != "0" {
 				t.Errorf("the plain object is %q", body)
 			}

@@ -43,7 +43,7 @@ type Decision struct {
 }
 
 // TakeConflict gives a kept version its name back, at once: at each moment there is one of
-// the two. What has the name now is kept with what was replaced, at the path in the tree that
+// the two, where the file system can exchange them. What has the name now is kept with what was replaced, at the path in the tree that
 // is given back; "" where it was nothing.
 func TakeConflict(root, within string, k ConflictCopy, d Decision) (replaced string, err error) {
 	holds := func() error { return d.holds(root, within, k) }
