@@ -25,6 +25,7 @@ type herald struct {
 	serial  int64
 	names   []string // of the digests that there are, as far as is known, oldest first
 	rests   refused
+	behind  bool // what was to be deleted is there still: it is tried again with another digest
 	pace    pace
 	leaving leaving
 }
@@ -83,7 +84,7 @@ func (t heralding) digest(h *store.Head) digest.Digest {
 func (t heralding) begin() {
 	h, head := &t.herald, t.lease.Head()
 	if h.epoch != head.Epoch {
-		h.epoch, h.began, h.at, h.serial, h.names = head.Epoch, t.now(), time.Time{}, 0, head.DigestNames()
+		h.epoch, h.began, h.at, h.serial, h.names, h.behind = head.Epoch, t.now(), time.Time{}, 0, head.DigestNames(), false
 	}
 }
 
@@ -100,6 +101,8 @@ func (t heralding) next() (d digest.Digest, at time.Time, wants bool) {
 		return d, h.pace.next(true), true
 	case !d.Same(h.said):
 		return d, h.pace.next(d.NeedsMore(h.said)), true
+	case h.behind && !t.now().Before(h.rests.deletes):
+		return d, h.pace.next(false), true
 	}
 	again := h.at.Add(heraldAgain)
 	return d, again, !again.After(t.now())
@@ -149,7 +152,8 @@ func (t heralding) write(ctx context.Context, d digest.Digest) {
 	for _, name := range before {
 		keys = append(keys, store.DigestKey(t.o.Workspace.String(), name))
 	}
-	if err := t.head.Delete(ctx, keys); err != nil {
+	err = t.head.Delete(ctx, keys)
+	if h.behind = err != nil; h.behind {
 		h.rests.deletes = t.restsAfter(err)
 		t.o.Log.Debug("digests of before were not deleted", "error", err)
 		return

@@ -56,7 +56,7 @@ func (o onlooker) sees(what string, wanted func(fleet.Row) bool) {
 func (o onlooker) waits(what string, look func(context.Context) (is bool, instead any)) {
 	o.t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(o.t.Context(), 5*time.Minute) // what a slow store has not done is tried again when the pace allows it
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -344,5 +344,43 @@ func TestHeraldOfAStoreThatIsAway(t *testing.T) {
 	seen, _, err := fleet.Heads(t.Context(), y.bucket, y.now(), time.Minute, time.Minute)
 	if err != nil || len(seen) != 1 || !slices.Contains(seen[0].Digest.Needs, status.NeedAnswer) {
 		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+// What could not be deleted was there until something else was to be told: hours, of a workspace in
+// which nothing happens.
+func TestHeraldDeletesLater(t *testing.T) {
+	y, b, asked := heralds(t)
+	count := y.faults
+	during := func(long time.Duration) { // it keeps its lease
+		for range long / (time.Minute / 2) {
+			y.advance(time.Minute / 2)
+			must(b.do(false))
+		}
+	}
+	tell := func(n int64) {
+		b.e.Tell(digest.Digest{Conflicts: n})
+		during(time.Minute)
+	}
+	tell(1)
+	y.faults = func(e storetest.Event) error {
+		if e.Op == storetest.Delete && !e.Done && strings.Contains(e.Keys[0], "/digest/") {
+			return &rclone.Error{Op: "delete", Key: e.Keys[0], Exit: 1, Class: rclone.Unreachable, Text: "no route"}
+		}
+		return count(e)
+	}
+	tell(10)
+	if there := y.digests(); len(there) < 2 {
+		t.Fatalf("%q are there", there)
+	}
+	y.faults = count
+	during(5 * time.Minute)
+	if there := y.digests(); len(there) != 1 {
+		t.Errorf("%q are there", there)
+	}
+	written := asked[storetest.Put]
+	during(time.Hour)
+	if more := asked[storetest.Put] - written; more > 0 {
+		t.Errorf("%d more were written", more)
 	}
 }
