@@ -151,6 +151,15 @@ func TestMarkOf(t *testing.T) {
 	if got := markOf("logs", folder); got != "" {
 		t.Errorf("no coltecd lives there: %q", got)
 	}
+	t.Chdir(t.TempDir()) // a folder here may have the name of a workspace of the bucket
+	if err := os.MkdirAll(filepath.Join("acme/widget/far", logsName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join("acme/widget/far", logsName, status.FileName), "{}")
+	write(filepath.Join("acme/widget/far", logsName, "web.log"), "a")
+	if got := markOf("logs", "acme/widget/far"); got != "" {
+		t.Errorf("of one that is elsewhere: %q", got)
+	}
 	for what, plant := range map[string]func() error{
 		"a link":  func() error { return os.Symlink(elsewhere, logs) },
 		"a pipe":  func() error { return syscall.Mkfifo(logs, 0o644) },

@@ -211,7 +211,6 @@ func OnUsageError(c *cli.Context, err error, _ bool) error {
 	if !unknown {
 		return hint.Wrap(Usage("%s", valueText(c, err.Error())), "see %s --help", c.Command.HelpName)
 	}
-	_, none := os.Lstat("-" + flag)
 	words, _ := c.App.Metadata[givenWords].([]string)
 	if slices.ContainsFunc(words, func(w string) bool { return w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") }) {
 		flag = "-" + flag // the library tells one dash and two alike
@@ -220,8 +219,8 @@ func OnUsageError(c *cli.Context, err error, _ bool) error {
 	if near := nearFlag(c, strings.TrimPrefix(flag, "-")); near != "" {
 		wrong = hint.Wrap(Usage("unknown flag -%s", flag), "did you mean --%s? See %s --help", near, c.Command.HelpName)
 	}
-	if none == nil {
-		wrong = hint.Wrap(wrong, "what is called so is named ./-%s", strings.TrimPrefix(flag, "-"))
+	if _, err := os.Lstat("-" + flag); err == nil {
+		wrong = hint.Wrap(wrong, "what is called so is named %s", hint.Word("./-"+flag))
 	}
 	return wrong
 }
@@ -270,12 +269,14 @@ func nearFlag(c *cli.Context, word string) string {
 	return Nearest(word, names)
 }
 
-// NeedFlag is the error of a verb that cannot do without a flag that was not given; nil where it was.
+// NeedFlag is the error of a verb that cannot do without a flag that was not given, or given as nothing
+// (--flag=false, --flag ""); nil where it was.
 func NeedFlag(c *cli.Context, name string) error {
-	if c.IsSet(name) {
+	value := fmt.Sprint(c.Value(name))
+	if c.IsSet(name) && value != "" && value != "false" {
 		return nil
 	}
-	value := ""
+	value = ""
 	for _, f := range c.Command.Flags {
 		if d, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] == name && d.TakesValue() {
 			_, placeholder, _ := strings.Cut(d.GetUsage(), "`")
