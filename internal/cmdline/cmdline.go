@@ -232,6 +232,9 @@ var invalid = sync.OnceValue(func() *regexp.Regexp {
 
 // valueText says of the value of a flag what it should be, and others as they are.
 func valueText(c *cli.Context, text string) string {
+	if name, lacks := strings.CutPrefix(text, "flag needs an argument: -"); lacks {
+		return flagText(c, name) + " needs a value"
+	}
 	m := invalid().FindStringSubmatch(text)
 	if m == nil {
 		return text
@@ -276,15 +279,24 @@ func NeedFlag(c *cli.Context, name string) error {
 	if c.IsSet(name) && value != "" && value != "false" {
 		return nil
 	}
-	value = ""
-	for _, f := range c.Command.Flags {
-		if d, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] == name && d.TakesValue() {
-			_, placeholder, _ := strings.Cut(d.GetUsage(), "`")
-			placeholder, _, _ = strings.Cut(placeholder, "`")
-			value = " " + placeholder
+	return hint.Wrap(Usage("%s needs %s", c.Command.Name, flagText(c, name)), "see %s --help", c.Command.HelpName)
+}
+
+// flagText is a flag of a verb as its help has it, with what stands for its value.
+func flagText(c *cli.Context, name string) string {
+	for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
+		d, ok := f.(cli.DocGenerationFlag)
+		if !ok || !slices.Contains(f.Names(), name) {
+			continue
 		}
+		name = f.Names()[0]
+		if _, rest, _ := strings.Cut(d.GetUsage(), "`"); d.TakesValue() {
+			placeholder, _, _ := strings.Cut(rest, "`")
+			name = strings.TrimSpace(name + " " + placeholder)
+		}
+		break
 	}
-	return hint.Wrap(Usage("%s needs --%s%s", c.Command.Name, name, value), "see %s --help", c.Command.HelpName)
+	return "--" + name
 }
 
 // NoVerb is what happens without a verb, or with one that does not exist.
