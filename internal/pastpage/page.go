@@ -12,6 +12,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // Page is a program with such verbs.
@@ -56,6 +57,15 @@ func (p Page) forms(lines [][2]string) string {
 func (p Page) call(line string) string {
 	verb, rest, _ := strings.Cut(line, " ")
 	return "  " + p.Program + " " + verb + " " + p.Of + rest
+}
+
+// here is a verb of this program, called for the workspace of a call, as a next step.
+func (p Page) here(c *cli.Context, verb string) string {
+	words := []string{p.Program, verb}
+	if p.Of != "" {
+		words = append(words, hint.Word(c.Args().First()))
+	}
+	return strings.Join(words, " ")
 }
 
 // verbatim writes the bytes of files: as they are to a file or a program, as text to a
