@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -78,9 +77,6 @@ func TestCarrierEndsAll(t *testing.T) {
 // Ctrl-C of coltec ui went to the browser, too, which was in its group of processes, and its end killed
 // the program that had started it.
 func TestBrowserIsTheUsers(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("xdg-open is of Linux")
-	}
 	bin := t.TempDir()
 	told := filepath.Join(bin, "told")
 	if err := errors.Join(syscall.Mkfifo(told, 0o600), os.WriteFile(filepath.Join(bin, "xdg-open"), []byte("#!/bin/sh\necho \"$$ $1\" >\""+told+"\"\nexec sleep 300\n"), 0o755)); err != nil {
