@@ -175,6 +175,15 @@ func (a *Answer) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Verbatim is where the bytes of files go: as they are to a file or a program, as text to a terminal.
+// out is what a program prints to, raw what that leads to.
+func Verbatim(out, raw io.Writer) io.Writer {
+	if plain, is := out.(PlainWriter); is && !IsTerminal(raw) {
+		return plain.Writer
+	}
+	return out
+}
+
 // arrived is the error of an answer that did not arrive whole.
 func arrived(w io.Writer) error {
 	plain, _ := w.(PlainWriter)

@@ -182,12 +182,13 @@ func TestAnswerThatDoesNotArrive(t *testing.T) {
 		t.Skip("/dev/full is of Linux: ", err)
 	}
 	defer full.Close()
-	for line, want := range map[string]int{"x prints": CodeFailed, "x --help": CodeFailed, "x prints --help": CodeFailed, "x says": CodeOK, "x fails": CodeFailed, "x quiet": 3} {
+	for line, want := range map[string]int{"x prints": CodeFailed, "x --help": CodeFailed, "x prints --help": CodeFailed, "x copies": CodeFailed, "x says": CodeOK, "x fails": CodeFailed, "x quiet": 3} {
 		var errs bytes.Buffer
 		app := failing(nil, &errs)
 		app.Writer = PlainWriter{&Answer{Writer: full}}
 		app.Commands = append(app.Commands,
 			&cli.Command{Name: "prints", HideHelpCommand: true, Action: func(c *cli.Context) error { fmt.Fprintln(c.App.Writer, "an answer"); return nil }},
+			&cli.Command{Name: "copies", HideHelpCommand: true, Action: func(c *cli.Context) error { fmt.Fprintln(Verbatim(c.App.Writer, full), "bytes"); return nil }},
 			&cli.Command{Name: "says", HideHelpCommand: true, Action: func(c *cli.Context) error { fmt.Fprintln(c.App.ErrWriter, "done"); return nil }})
 		code := Run(t.Context(), app, strings.Fields(line), CodeOf)
 		if told := strings.Contains(errs.String(), "error: cannot write the answer: write /dev/full: no space left on device"); code != want || told != (want == CodeFailed && line != "x fails") {

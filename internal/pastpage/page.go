@@ -68,14 +68,8 @@ func (p Page) here(c *cli.Context, verb string) string {
 	return strings.Join(words, " ")
 }
 
-// verbatim writes the bytes of files: as they are to a file or a program, as text to a
-// terminal.
-func (p Page) verbatim(text string) {
-	if cmdline.IsTerminal(p.Raw) {
-		text = cmdline.Plain(text)
-	}
-	io.WriteString(p.Raw, text)
-}
+// verbatim writes the bytes of files.
+func (p Page) verbatim(text string) { fmt.Fprint(cmdline.Verbatim(p.Out, p.Raw), text) }
 
 // asked has a question answered.
 func asked[Q, A any](p Page, c *cli.Context, ask func(control.History, context.Context, Q, func(string)) (A, error), req Q) (a A, err error) {
