@@ -849,7 +849,7 @@ func TestOldPicture(t *testing.T) {
 	second, leave := c.watch.listen(t.Context())
 	defer leave()
 	next := receive(t, f.begun)
-	tell(View{Notes: []string{"late"}})                         // of the following that ended
+	c.watch.views <- sight{1, View{Notes: []string{"late"}}}    // of the following that ended, which may tell one more
 	c.tell(event{"acme/widget/dev", deed{Order: "checkpoint"}}) // and nothing is known of any workspace yet
 	next(View{Notes: []string{"new"}})
 	if got := string(receive(t, second.latest)); !strings.Contains(got, `"new"`) || !strings.Contains(got, "checkpoint") {
