@@ -143,10 +143,10 @@ func (d *daemon) runAgain(ctx context.Context, passed bool) {
 		switch {
 		case passed:
 		case err != nil:
-			d.holdBack(ctx, err)
+			gate{d}.hold(ctx, err)
 		default:
 			passed = true
-			d.letGo(ctx)
+			gate{d}.open(ctx)
 		}
 	}
 	restored := d.replicas.restored()
@@ -174,9 +174,11 @@ func (d *daemon) runAgain(ctx context.Context, passed bool) {
 	}
 }
 
-// holdBack says why services that wait for the restore do not start: on_failure: fail of a hook asked
-// for exactly this.
-func (d *daemon) holdBack(ctx context.Context, err error) {
+// gate is before the services that wait for the restore.
+type gate struct{ *daemon }
+
+// hold says why they do not start: on_failure: fail of a hook asked for exactly this.
+func (d gate) hold(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return // it was ended: the next start does it
 	}
@@ -185,11 +187,11 @@ func (d *daemon) holdBack(ctx context.Context, err error) {
 	d.status.changed()
 }
 
-// letGo has services start that wait for the restore, and what a rewind had stopped.
-func (d *daemon) letGo(ctx context.Context) {
+// open has them start, and what a rewind had stopped.
+func (d gate) open(ctx context.Context) {
 	d.conditions.hold(nil)
 	d.sup.Reached(milestoneRestore)
-	rewinder{d}.resume(ctx)
+	rewinder{d.daemon}.resume(ctx)
 }
 
 // runOnceMore is afterRestore after the start. Who asked for it meanwhile is answered by it.

@@ -151,10 +151,10 @@ func (d *daemon) begin(ctx context.Context) (passed bool) {
 		}
 		d.setAgentHooks() // an agent reads its settings when it starts
 		if err := d.afterRestore(ctx, every); err != nil {
-			d.holdBack(ctx, err)
+			gate{d}.hold(ctx, err)
 			return nil
 		}
-		d.letGo(ctx)
+		gate{d}.open(ctx)
 		passed = true
 		return nil
 	})
