@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -318,6 +320,54 @@ func (l *listener) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// A second Ctrl-C killed run --once while it pushed, and its lease had to run out.
+func TestOnceIsInterruptedTwice(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.seed()
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
+	arrive := sync.OnceFunc(func() { close(arrived) })
+	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "/m/", Before: func(s3test.Request) { arrive(); <-goOn }})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := a.command(ctx, "run", "--once")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-arrived:
+	case err := <-ended:
+		t.Fatalf("it ended before it pushed: %v", err)
+	}
+	for range 20 { // one after the other has come, however busy it is with it
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			break
+		}
+		eventually(t, "the signal is taken", func() error {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+			if err == nil && !strings.Contains(string(text), "\nShdPnd:\t0000000000000000\n") {
+				err = errors.New("it is pending")
+			}
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+				err = nil // nobody is there to take it
+			}
+			return err
+		})
+	}
+	release()
+	<-ended
+	if !cmd.ProcessState.Exited() {
+		t.Errorf("it was ended by %s", cmd.ProcessState)
+	}
 }
 
 // crashInHop kills coltec while it makes the folder of a workspace: the next one makes it, and
