@@ -30,6 +30,7 @@ import (
 type conditions struct {
 	mu     sync.Mutex
 	failed map[string]string // by hook: why its last run failed
+	held   error             // why services that wait for the restore do not start; nil: no hook holds them back
 	again  chan struct{}     // asks for what failed to be tried again
 }
 
@@ -55,6 +56,21 @@ func (c *conditions) note(hook string, err error) {
 	}
 }
 
+// hold keeps why services that wait for the restore do not start, until it is called with nil. A
+// spec that is refused meanwhile, or taken over, changes nothing of that.
+func (c *conditions) hold(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = err
+}
+
+// heldBack is what hold keeps.
+func (c *conditions) heldBack() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.held
+}
+
 // attention says which hooks failed, and what is to be done.
 func (c *conditions) attention(s setting, program string) (list []string) {
 	c.mu.Lock()
@@ -67,16 +83,6 @@ func (c *conditions) attention(s setting, program string) (list []string) {
 	}
 	return list
 }
-
-// errHeldBack is of services that wait for the restore, and do not start because of a hook.
-type errHeldBack struct{ why error }
-
-func (e errHeldBack) Error() string {
-	return "services that wait for the restore do not start: " + e.why.Error()
-}
-
-// Is reports whether target is one of these, whatever its reason.
-func (e errHeldBack) Is(target error) bool { _, same := target.(errHeldBack); return same }
 
 // every is all post_restore hooks, for afterRestore; conditional those that have a condition.
 func every(*spec.Hook) bool { return true }
@@ -115,7 +121,7 @@ func (d *daemon) afterRestore(ctx context.Context, wants func(*spec.Hook) bool) 
 
 // tryAgain asks for the hooks that failed to be tried again. It does not wait.
 func (d *daemon) tryAgain() {
-	if _, fault := d.conf.state(); !d.conditions.has("") && !errors.Is(fault, errHeldBack{}) {
+	if !d.conditions.has("") && d.conditions.heldBack() == nil {
 		return
 	}
 	d.begun.Store(false)
@@ -133,11 +139,14 @@ func (d *daemon) runAgain(ctx context.Context, passed bool) {
 		if !passed {
 			wants = every
 		}
-		if err := d.runOnceMore(ctx, wants); err == nil && !passed {
+		err := d.runOnceMore(ctx, wants)
+		switch {
+		case passed:
+		case err != nil:
+			gate{d}.hold(ctx, err)
+		default:
 			passed = true
-			d.conf.mended(errHeldBack{})
-			d.sup.Reached(milestoneRestore)
-			rewinder{d}.resume(ctx)
+			gate{d}.open(ctx)
 		}
 	}
 	restored := d.replicas.restored()
@@ -163,6 +172,26 @@ func (d *daemon) runAgain(ctx context.Context, passed bool) {
 			run(func(h *spec.Hook) bool { return h != nil && d.conditions.has(h.Name) })
 		}
 	}
+}
+
+// gate is before the services that wait for the restore.
+type gate struct{ *daemon }
+
+// hold says why they do not start: on_failure: fail of a hook asked for exactly this.
+func (d gate) hold(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return // it was ended: the next start does it
+	}
+	d.log.Error("hook failed, services after the restore wait", "error", err)
+	d.conditions.hold(fmt.Errorf("services that wait for the restore do not start: %w", err))
+	d.status.changed()
+}
+
+// open has them start, and what a rewind had stopped.
+func (d gate) open(ctx context.Context) {
+	d.conditions.hold(nil)
+	d.sup.Reached(milestoneRestore)
+	rewinder{d.daemon}.resume(ctx)
 }
 
 // runOnceMore is afterRestore after the start. Who asked for it meanwhile is answered by it.

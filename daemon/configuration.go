@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"crypto/sha256"
-	"errors"
 	"sync"
 
 	"github.com/coltec/coltec/pkg/wholefile"
@@ -32,14 +31,11 @@ func (c *configuration) state() (setting, error) {
 	return c.now, c.fault
 }
 
-// set has s be in force. Services that a hook holds back wait all the same.
+// set has s be in force.
 func (c *configuration) set(s setting) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now = s
-	if !errors.Is(c.fault, errHeldBack{}) {
-		c.fault = nil
-	}
+	c.now, c.fault = s, nil
 }
 
 // fail keeps an error until the next setting is in force.
@@ -47,15 +43,6 @@ func (c *configuration) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fault = err
-}
-
-// mended drops an error that is no more, unless another one came meanwhile.
-func (c *configuration) mended(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if errors.Is(c.fault, err) {
-		c.fault = nil
-	}
 }
 
 // look is the setting in force, for whoever reads the spec on the disk next.

@@ -56,8 +56,10 @@ func (d *daemon) document(agents time.Duration) status.Document {
 // ownAttention is about coltecd itself.
 func (d *daemon) ownAttention(fault error) []string {
 	var list []string
-	if fault != nil {
-		list = append(list, hint.Sentence(fault))
+	for _, err := range []error{fault, d.conditions.heldBack()} {
+		if err != nil {
+			list = append(list, hint.Sentence(err))
+		}
 	}
 	if d.crashed != "" && time.Since(d.since) < crashMemory {
 		list = append(list, fmt.Sprintf("coltecd ended (%s) and was started again: see %s", d.crashed, d.log.files.Path(logName)))

@@ -86,8 +86,9 @@ type kept struct {
 
 // delivery is what came of a hook or a post.
 type delivery struct {
-	hook bool
-	err  error
+	hook    bool
+	edition int // whom it was posted to
+	err     error
 }
 
 // round is what run knows between two turns, beside what is kept.
@@ -149,7 +150,7 @@ func (h *notifier) gather(r *round, to audience) {
 		r.Hooks = nil
 	}
 	if !to.webhook && !r.posting {
-		r.Posts, r.failures = nil, 0
+		r.Posts, r.failures, r.finals = nil, 0, 0
 	}
 	r.Hooks = youngest(r.Hooks, r.running, now, nil)
 	r.Posts = youngest(r.Posts, r.posting, now, &r.Dropped)
@@ -177,7 +178,7 @@ func (h *notifier) deliver(ctx context.Context, r *round, to audience, done chan
 		env := to.env(r.Hooks[0])
 		h.keep(r) // before: who is killed with it tells it again
 		go func() {
-			done <- delivery{true, guarded(h.log, func() error { return h.hook(ctx, env) })}
+			done <- delivery{hook: true, err: guarded(h.log, func() error { return h.hook(ctx, env) })}
 		}()
 	}
 	if to.post != nil && !r.posting && len(r.Posts) > 0 && !time.Now().Before(r.retry) {
@@ -187,7 +188,7 @@ func (h *notifier) deliver(ctx context.Context, r *round, to audience, done chan
 		_, body := to.letterOf(n, r.told)
 		h.keep(r)
 		go func() {
-			done <- delivery{false, guarded(h.log, func() error { return to.post(ctx, n.ID+"-"+string(n.State), body) })}
+			done <- delivery{edition: to.edition, err: guarded(h.log, func() error { return to.post(ctx, n.ID+"-"+string(n.State), body) })}
 		}()
 	}
 }
@@ -232,6 +233,8 @@ func (h *notifier) note(ctx context.Context, r *round, d delivery) {
 	case d.err == nil:
 		r.Posts, r.failures, r.finals, r.retry = r.Posts[1:], 0, 0, time.Time{}
 		r.Dropped -= r.told
+	case d.edition != r.edition: // it is tried at another address or with another key by now
+		h.log.Warn("the webhook of before does not take a letter: it is tried again", "error", d.err)
 	case errors.As(d.err, &e) && e.Final:
 		h.log.Warn("the webhook does not take a letter: it is dropped", "error", d.err)
 		r.Posts = r.Posts[1:]

@@ -287,6 +287,31 @@ func TestNotifierOfAnotherAddress(t *testing.T) {
 	})
 }
 
+// A post that was under way to the old address says nothing of the new one, and drops no letter.
+func TestNotifierOfAnotherAddressMeanwhile(t *testing.T) {
+	for name, came := range map[string]error{
+		"later": &webhook.Error{Status: 503, After: 10 * time.Minute}, "never": &webhook.Error{Status: 400, Final: true}, "nobody": errors.New("no answer"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newSquare(t)
+			q.post = func(letter) error { time.Sleep(10 * time.Second); return came }
+			h, end := q.notifier()
+			q.says("a")
+			time.Sleep(12 * time.Second) // it lasts for five, and is on its way
+			q.mu.Lock()
+			q.post = nil
+			q.to.edition++
+			q.mu.Unlock()
+			q.says("a") // as a reload does
+			time.Sleep(10 * time.Second)
+			if posts, _ := q.told(); !slices.Equal(posts, []string{"new a"}) || h.attention() != nil {
+				t.Errorf("%s: posts %q, status says %q", name, posts, h.attention())
+			}
+			end()
+		})
+	}
+}
+
 // A secret at the end of what a letter may have is taken out whole: a part of it is not left over.
 func TestNotifierCutsNoSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

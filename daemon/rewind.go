@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/engine"
+	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/inquiry"
 	"github.com/coltec/coltec/pkg/rewind"
@@ -217,7 +218,7 @@ func untilKnown(ctx context.Context, e replicator, to destination, say func(stri
 		})
 		if first.Before.Name == "" {
 			first.Before = did.Before
-		} else if err == nil && did.Generation == 0 { // it was done the first time
+		} else if did.Generation == 0 && (err == nil || errors.Is(err, account.ErrOnlyHere)) { // it was done the first time
 			lease, _, _ := e.Status()
 			did.Before, did.Generation = first.Before, lease.Generation
 			did.Replicas = nil

@@ -151,15 +151,10 @@ func (d *daemon) begin(ctx context.Context) (passed bool) {
 		}
 		d.setAgentHooks() // an agent reads its settings when it starts
 		if err := d.afterRestore(ctx, every); err != nil {
-			// on_failure: fail asked for exactly this: what waits does not start.
-			if ctx.Err() == nil {
-				d.log.Error("hook failed, services after the restore wait", "error", err)
-				d.note(errHeldBack{err})
-			}
+			gate{d}.hold(ctx, err)
 			return nil
 		}
-		d.sup.Reached(milestoneRestore)
-		rewinder{d}.resume(ctx)
+		gate{d}.open(ctx)
 		passed = true
 		return nil
 	})

@@ -3,6 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +52,20 @@ func (w *world) ends(hook, code string) {
 	}
 }
 
-// run reports whether services run.
+// edited is a standing machine that was edited since a checkpoint, as it was then. It runs.
+func (w *world) edited() (a *machine, starts, hook string, then map[string]node) {
+	w.t.Helper()
+	a, starts, hook = w.standing("a")
+	a.seed()
+	a.begin()
+	a.must("checkpoint", "good")
+	then = a.tree()
+	a.change()
+	a.sync()
+	return a, starts, hook, then
+}
+
+// runs reports whether services run.
 func runs(doc status.Document, names ...string) bool {
 	found := 0
 	for _, u := range doc.Units {
@@ -68,13 +84,7 @@ func TestRewindWhileHooksRun(t *testing.T) {
 	sample.Long(t)
 	t.Parallel()
 	w := newWorld(t)
-	a, starts, hook := w.standing("a")
-	a.seed()
-	a.begin()
-	a.must("checkpoint", "good")
-	then := a.tree()
-	a.change()
-	a.sync()
+	a, starts, hook, then := w.edited()
 	a.stop()
 	if err := os.Remove(starts); err != nil {
 		t.Fatal(err)
@@ -99,7 +109,13 @@ func TestRewindWhileHooksRun(t *testing.T) {
 	}
 	a.await("the services run", func(doc status.Document) bool { return runs(doc, "web", "api") })
 	sameTree(t, then, a.tree())
-	if got, _ := os.ReadFile(starts); len(got) != len("web\napi\n") { // each once, in any order
+	eventually(t, "each has noted its start", func() error { // which it does once it runs
+		if got, err := os.ReadFile(starts); !strings.Contains(string(got), "web\n") || !strings.Contains(string(got), "api\n") {
+			return fmt.Errorf("%q, %v", got, err)
+		}
+		return nil
+	})
+	if got, _ := os.ReadFile(starts); len(got) != len("web\napi\n") { // once, in any order
 		t.Errorf("started: %q", got)
 	}
 }
@@ -169,13 +185,7 @@ func TestWhatAKilledRewindStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			a, _, hook := w.standing("a")
-			a.seed()
-			a.begin()
-			a.must("checkpoint", "good")
-			then := a.tree()
-			a.change()
-			a.sync()
+			a, _, hook, then := w.edited()
 			a.stop()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
@@ -196,6 +206,35 @@ func TestWhatAKilledRewindStopped(t *testing.T) {
 	}
 }
 
+// A spec that was refused, as by a slip in the edit that mends the hook, had it forgotten that services
+// wait because of that hook: nothing said so any more, and no later reload tried it again.
+func TestHeldBackThroughABadSpec(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a, _, hook := w.standing("a")
+	w.ends(hook, "1")
+	a.start()
+	says := func(part string) {
+		t.Helper()
+		a.await("it says "+part, func(doc status.Document) bool { return strings.Contains(strings.Join(doc.Attention, "\n"), part) })
+	}
+	says("services that wait for the restore do not start")
+	const spec = ".devcontainer/workspace-spec.yaml"
+	good := a.read(spec)
+	a.write(spec, "version: [")
+	if _, talk, code := a.run("reload"); code == 0 {
+		t.Errorf("a bad spec is taken: %s", talk)
+	}
+	says("the spec on the disk is refused")
+	says("services that wait for the restore do not start")
+	w.ends(hook, "0")
+	a.write(spec, good)
+	a.must("reload")
+	a.await("the services run", func(doc status.Document) bool { return runs(doc, "web", "api") && len(doc.Attention) == 0 })
+	a.stop()
+}
+
 // The answer to the write that takes the bucket back was lost, and the store was gone for a while
 // after it: the rewind was said to have failed, the services ran, and the files changed under
 // them when the store was back.
@@ -206,13 +245,7 @@ func TestRewindInDoubt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			a, _, _ := w.standing("a")
-			a.seed()
-			a.begin()
-			a.must("checkpoint", "good")
-			then := a.tree()
-			a.change()
-			a.sync()
+			a, _, _, then := w.edited()
 			now := a.tree()
 			var printed, healed atomic.Bool
 			head := func(r s3test.Request) bool {
@@ -287,6 +320,54 @@ func (l *listener) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// A second Ctrl-C killed run --once while it pushed, and its lease had to run out.
+func TestOnceIsInterruptedTwice(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	w := newWorld(t)
+	a := w.machine("a")
+	a.spec(nil)
+	a.seed()
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
+	arrive := sync.OnceFunc(func() { close(arrived) })
+	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "/m/", Before: func(s3test.Request) { arrive(); <-goOn }})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := a.command(ctx, "run", "--once")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-arrived:
+	case err := <-ended:
+		t.Fatalf("it ended before it pushed: %v", err)
+	}
+	for range 20 { // one after the other has come, however busy it is with it
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			break
+		}
+		eventually(t, "the signal is taken", func() error {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+			if err == nil && !strings.Contains(string(text), "\nShdPnd:\t0000000000000000\n") {
+				err = errors.New("it is pending")
+			}
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+				err = nil // nobody is there to take it
+			}
+			return err
+		})
+	}
+	release()
+	<-ended
+	if !cmd.ProcessState.Exited() {
+		t.Errorf("it was ended by %s", cmd.ProcessState)
+	}
 }
 
 // crashInHop kills coltec while it makes the folder of a workspace: the next one makes it, and

@@ -81,13 +81,13 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 		return fmt.Errorf("cannot rewind: %w", left)
 	}
 	pointKept.Reach()
-	r.want.Say(fmt.Sprintf("checkpoint %s is generation %d: coltecd rewind %s goes back to it", made.Name, made.Number, hint.Word(made.Name)))
 	turns, err := r.prepareAll(ctx, then, done)
+	if err == nil && len(turns) == 0 {
+		return errors.Join(r.removeCheckpoint(ctx, made.Name), left)
+	}
+	r.want.Say(fmt.Sprintf("checkpoint %s is generation %d: coltecd rewind %s goes back to it", made.Name, made.Number, hint.Word(made.Name)))
 	if err != nil {
 		return fmt.Errorf("cannot rewind: %w", err)
-	}
-	if len(turns) == 0 {
-		return errors.Join(r.removeCheckpoint(ctx, made.Name), left)
 	}
 	done.Before = made
 	pointPrinted.Reach()

@@ -83,15 +83,19 @@ func TestUndosOfRewinds(t *testing.T) {
 	must(os.WriteFile(file, []byte("1"), 0o644))
 	must(b.do(false))
 	then := b.e.generation()
+	said := ""
 	back := func(i int) {
 		var done Rewound
+		said = ""
 		y.advance(time.Second)
-		must(rewinding{naming{b.e.loop}, RewindOptions{Generation: then, Before: fmt.Sprint("before", i), Say: func(string) {}}}.run(t.Context(), &done))
+		must(rewinding{naming{b.e.loop}, RewindOptions{Generation: then, Before: fmt.Sprint("before", i), Say: func(line string) { said += line + "\n" }}}.run(t.Context(), &done))
 	}
 	for i := range store.UndosMax + 3 {
 		must(os.WriteFile(file, fmt.Append(nil, "edit ", i), 0o644))
 		must(b.do(false))
-		back(i)
+		if back(i); said == "" {
+			t.Error("how to go back is not said")
+		}
 	}
 	names := func() (list []string) {
 		for _, c := range b.e.lease.Head().Checkpoints {
@@ -104,7 +108,9 @@ func TestUndosOfRewinds(t *testing.T) {
 		t.Fatalf("%q stay", kept)
 	}
 	for i := range 3 { // nothing differs: nothing is made, and none goes
-		back(100 + i)
+		if back(100 + i); said != "" {
+			t.Errorf("nothing goes back to a checkpoint that was removed: %q", said)
+		}
 	}
 	if diff := cmp.Diff(kept, names()); diff != "" {
 		t.Error(diff)

@@ -365,10 +365,13 @@ func (p remover) take(ctx context.Context, r *removal) error {
 		}
 	}
 	pointRmBoxless.Reach()
-	for _, v := range r.volumes {
+	for i, v := range r.volumes {
 		err := r.tools.RemoveVolume(ctx, v)
-		if ctx.Err() != nil {
-			return hint.Wrap(context.Cause(ctx), "its container is gone, and volume %s may be there: %s volume rm %s", v, hint.Word(r.tools.Client()), hint.Word(v))
+		if ctx.Err() != nil { // of an interrupt no error is shown
+			for _, left := range r.volumes[i:] {
+				p.say("note: its container is gone, and volume %s may be there: %s volume rm %s", left, hint.Word(r.tools.Client()), hint.Word(left))
+			}
+			return context.Cause(ctx)
 		}
 		if err != nil {
 			p.say("note: volume %s stays: %v", v, err)
@@ -418,13 +421,11 @@ func (r *removal) clear(real string) error {
 		}
 		return nil
 	}
-	if home, err := os.UserHomeDir(); err == nil {
-		if home, err = realPath(home); err != nil {
-			return fmt.Errorf("cannot see whether the home directory is in %s: %w", real, err)
-		}
-		if rel, err := filepath.Rel(real, home); err == nil && filepath.IsLocal(rel) {
-			return fmt.Errorf("cannot remove %s: the home directory is in it", real)
-		}
+	switch has, err := holdsHome(real); {
+	case err != nil:
+		return err
+	case has:
+		return fmt.Errorf("cannot remove %s: the home directory is in it", real)
 	}
 	root, err := os.OpenRoot(filepath.Dir(real))
 	if err != nil {

@@ -175,7 +175,7 @@ func (p webpage) secretArgs(c *cli.Context, verb string) (args []string) {
 // markOf says what the logs of a workspace in a folder here are like. It is "" where its coltecd
 // does not write them there, as far as one can see: then they have to be asked for.
 func markOf(order, folder string) string {
-	if order != "logs" {
+	if order != "logs" || !filepath.IsAbs(folder) { // a workspace of the bucket alone has a name, and no folder
 		return ""
 	}
 	root, err := os.OpenRoot(folder) // a link to elsewhere is refused

@@ -58,14 +58,8 @@ func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.err, format+"\n", args...)
 }
 
-// verbatim is where the bytes of files go: as they are to a file or a program, as text to a
-// terminal.
-func (p *program) verbatim() io.Writer {
-	if cmdline.IsTerminal(p.raw.out) {
-		return p.out
-	}
-	return p.raw.out
-}
+// verbatim is where the bytes of files go.
+func (p *program) verbatim() io.Writer { return cmdline.Verbatim(p.out, p.raw.out) }
 
 // printJSON answers in JSON.
 func (p *program) printJSON(v any) error { return cmdline.PrintJSON(p.raw.out, v) }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/coltec/coltec/pkg/wholefile"
 )
@@ -23,6 +24,9 @@ type remains struct {
 
 // remainsLimit is, in bytes, that of a folder of four million files.
 const remainsLimit = 32 << 20
+
+// remainsAge is for how long that counts: the bucket may be another one later, and nobody asks it.
+const remainsAge = 24 * time.Hour
 
 // remains is where the note of a folder is.
 func (v environment) remains(folder string) (remains, error) {
@@ -50,8 +54,12 @@ func (r remains) write() error {
 	return wholefile.Write(r.note, b, 0o600, wholefile.Volatile)
 }
 
-// only reports whether the folder has nothing but what was noted.
+// only reports whether the folder has nothing but what was noted, within the last day.
 func (r remains) only() bool {
+	info, err := os.Lstat(r.note)
+	if err != nil || time.Since(info.ModTime()).Abs() > remainsAge {
+		return false
+	}
 	b, err := wholefile.Read(r.note, remainsLimit)
 	if err != nil {
 		return false

@@ -1,13 +1,37 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/coltec/coltec/pkg/devcontainer"
 )
+
+// Of what Ctrl-C ends no error is shown, so that the volumes that a removal had not come to were named
+// to nobody.
+func TestRemovalThatIsInterrupted(t *testing.T) {
+	var said lockedText
+	p := newProgram(stdio{strings.NewReader(""), &said, &said}, os.Environ())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	cancel(why)
+	r := &removal{w: &workspace{folder: t.TempDir()}, volumes: []string{"home", "cache"}, tools: devcontainer.Tools{Docker: "/bin/true"}}
+	if err := (remover{p}).take(ctx, r); !errors.Is(err, why) {
+		t.Error(err)
+	}
+	for _, v := range r.volumes {
+		if !strings.Contains(said.String(), "true volume rm "+v+"\n") {
+			t.Errorf("nothing is said of volume %s:\n%s", v, said.String())
+		}
+	}
+}
 
 // Where something in a folder belongs to another user, all else goes but the spec: without it the
 // next call would find no workspace.

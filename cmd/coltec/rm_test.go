@@ -206,6 +206,11 @@ func TestRemains(t *testing.T) {
 		if got := left.only(); got != row.only {
 			t.Errorf("%s: %t", name, got)
 		}
+		for _, at := range []time.Time{time.Now().Add(-25 * time.Hour), time.Now().Add(25 * time.Hour)} {
+			if err := os.Chtimes(left.note, at, at); err != nil || left.only() {
+				t.Errorf("%s: what was so a day ago is taken to be so now: %v", name, err)
+			}
+		}
 		if err := left.forget(); err != nil || left.only() || left.forget() != nil {
 			t.Errorf("%s: it is not forgotten: %v", name, err)
 		}

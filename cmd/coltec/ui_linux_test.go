@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -78,9 +77,6 @@ func TestCarrierEndsAll(t *testing.T) {
 // Ctrl-C of coltec ui went to the browser, too, which was in its group of processes, and its end killed
 // the program that had started it.
 func TestBrowserIsTheUsers(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("xdg-open is of Linux")
-	}
 	bin := t.TempDir()
 	told := filepath.Join(bin, "told")
 	if err := errors.Join(syscall.Mkfifo(told, 0o600), os.WriteFile(filepath.Join(bin, "xdg-open"), []byte("#!/bin/sh\necho \"$$ $1\" >\""+told+"\"\nexec sleep 300\n"), 0o755)); err != nil {
@@ -150,6 +146,15 @@ func TestMarkOf(t *testing.T) {
 	}
 	if got := markOf("logs", folder); got != "" {
 		t.Errorf("no coltecd lives there: %q", got)
+	}
+	t.Chdir(t.TempDir()) // a folder here may have the name of a workspace of the bucket
+	if err := os.MkdirAll(filepath.Join("acme/widget/far", logsName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join("acme/widget/far", logsName, status.FileName), "{}")
+	write(filepath.Join("acme/widget/far", logsName, "web.log"), "a")
+	if got := markOf("logs", "acme/widget/far"); got != "" {
+		t.Errorf("of one that is elsewhere: %q", got)
 	}
 	for what, plant := range map[string]func() error{
 		"a link":  func() error { return os.Symlink(elsewhere, logs) },

@@ -62,13 +62,26 @@ func (g agreements) mayBeOne(folder string) error {
 	if err != nil {
 		return err
 	}
+	what := "your home directory"
 	if filepath.Dir(real) == real {
-		return hint.Wrap(fmt.Errorf("cannot make a workspace of %s: all of this machine would be in its container", folder), "name a folder for it: coltec new DIR")
+		what = "this machine"
+	} else if has, err := holdsHome(real); err != nil || !has {
+		return err
 	}
-	if home, err := realPath(g.env("HOME")); err == nil && home == real {
-		return hint.Wrap(fmt.Errorf("cannot make a workspace of %s: all of your home directory would be in its container", folder), "name a folder for it: coltec new DIR")
+	return hint.Wrap(fmt.Errorf("cannot make a workspace of %s: all of %s would be in its container", folder, what), "name a folder for it alone")
+}
+
+// holdsHome reports whether a folder, a path without links, is the home directory or has it below.
+func holdsHome(real string) (bool, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return false, nil // nobody's
 	}
-	return nil
+	if home, err = realPath(home); err != nil {
+		return false, fmt.Errorf("cannot see whether the home directory is in %s: %w", real, err)
+	}
+	rel, err := filepath.Rel(real, home)
+	return err == nil && filepath.IsLocal(rel), nil
 }
 
 // inWorkspace reports whether a folder is a workspace's, or below one: it has a spec, or was

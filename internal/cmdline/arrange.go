@@ -11,7 +11,8 @@ import (
 // global flags, verb, its flags, "--", its arguments. By itself the library
 // takes a flag after the first argument for an argument (`status web --json`),
 // and a global flag after the verb for an unknown one. A verb may be two words
-// (`secrets export`). `help VERB` is VERB --help, as in other programs.
+// (`secrets export`). `help VERB` is VERB --help, as in other programs. A flag that lacks its value is
+// the last word, where the library sees that: it would take a "--" for the value.
 func Arrange(app *cli.App, args []string) []string {
 	if len(args) > 1 && args[1] == "help" && command(app.Commands, "help") == nil {
 		args = append(append([]string{args[0]}, args[2:]...), "--help")
@@ -42,14 +43,21 @@ func Arrange(app *cli.App, args []string) []string {
 			verbs = append(verbs, word)
 		default:
 			var flag []string
+			var whole bool
 			help = help || (word == "--help" || word == "-h") && !known(own, word)
 			isGlobal := known(app.Flags, word) && !known(own, word)
 			if isGlobal {
-				flag, words = take(app.Flags, word, words)
+				flag, words, whole = take(app.Flags, word, words)
 				global = append(global, flag...)
 			} else {
-				flag, words = take(own, word, words)
+				flag, words, whole = take(own, word, words)
 				local = append(local, flag...)
+			}
+			if !whole && isGlobal {
+				return slices.Concat(args[:1], global)
+			}
+			if !whole {
+				return slices.Concat(args[:1], global, verbs, local)
 			}
 		}
 	}
@@ -73,24 +81,27 @@ func command(commands []*cli.Command, word string) *cli.Command {
 	return nil
 }
 
-// take gives the words that the flag at word is made of, and those after it.
-// Grouped short flags (-fn10) are taken apart.
-func take(flags []cli.Flag, word string, after []string) (flag, rest []string) {
+// take gives the words that the flag at word is made of, and those after it; whole is false where its
+// value is not among them. Grouped short flags (-fn10) are taken apart.
+func take(flags []cli.Flag, word string, after []string) (flag, rest []string, whole bool) {
 	name, hasValue := flagName(word)
 	f := find(flags, name)
 	if f == nil && !strings.HasPrefix(word, "--") && len(name) > 1 {
 		if first := find(flags, name[:1]); first != nil {
 			if takesValue(first) { // -n10
-				return []string{"-" + name[:1], word[2:]}, after
+				return []string{"-" + name[:1], word[2:]}, after, true
 			}
-			flag, rest = take(flags, "-"+word[2:], after) // -fn10
-			return append([]string{"-" + name[:1]}, flag...), rest
+			flag, rest, whole = take(flags, "-"+word[2:], after) // -fn10
+			return append([]string{"-" + name[:1]}, flag...), rest, whole
 		}
 	}
-	if f == nil || hasValue || !takesValue(f) || len(after) == 0 {
-		return []string{word}, after
+	switch {
+	case f == nil || hasValue || !takesValue(f):
+		return []string{word}, after, true
+	case len(after) == 0 || after[0] == "--":
+		return []string{word}, after, false
 	}
-	return []string{word, after[0]}, after[1:]
+	return []string{word, after[0]}, after[1:], true
 }
 
 func flagName(word string) (name string, hasValue bool) {

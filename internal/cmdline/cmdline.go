@@ -175,6 +175,15 @@ func (a *Answer) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Verbatim is where the bytes of files go: as they are to a file or a program, as text to a terminal.
+// out is what a program prints to, raw what that leads to.
+func Verbatim(out, raw io.Writer) io.Writer {
+	if plain, is := out.(PlainWriter); is && !IsTerminal(raw) {
+		return plain.Writer
+	}
+	return out
+}
+
 // arrived is the error of an answer that did not arrive whole.
 func arrived(w io.Writer) error {
 	plain, _ := w.(PlainWriter)
@@ -211,7 +220,6 @@ func OnUsageError(c *cli.Context, err error, _ bool) error {
 	if !unknown {
 		return hint.Wrap(Usage("%s", valueText(c, err.Error())), "see %s --help", c.Command.HelpName)
 	}
-	_, none := os.Lstat("-" + flag)
 	words, _ := c.App.Metadata[givenWords].([]string)
 	if slices.ContainsFunc(words, func(w string) bool { return w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") }) {
 		flag = "-" + flag // the library tells one dash and two alike
@@ -220,8 +228,8 @@ func OnUsageError(c *cli.Context, err error, _ bool) error {
 	if near := nearFlag(c, strings.TrimPrefix(flag, "-")); near != "" {
 		wrong = hint.Wrap(Usage("unknown flag -%s", flag), "did you mean --%s? See %s --help", near, c.Command.HelpName)
 	}
-	if none == nil {
-		wrong = hint.Wrap(wrong, "what is called so is named ./-%s", strings.TrimPrefix(flag, "-"))
+	if _, err := os.Lstat("-" + flag); err == nil {
+		wrong = hint.Wrap(wrong, "what is called so is named %s", hint.Word("./-"+flag))
 	}
 	return wrong
 }
@@ -233,6 +241,9 @@ var invalid = sync.OnceValue(func() *regexp.Regexp {
 
 // valueText says of the value of a flag what it should be, and others as they are.
 func valueText(c *cli.Context, text string) string {
+	if name, lacks := strings.CutPrefix(text, "flag needs an argument: -"); lacks {
+		return flagText(c, name) + " needs a value"
+	}
 	m := invalid().FindStringSubmatch(text)
 	if m == nil {
 		return text
@@ -270,20 +281,31 @@ func nearFlag(c *cli.Context, word string) string {
 	return Nearest(word, names)
 }
 
-// NeedFlag is the error of a verb that cannot do without a flag that was not given; nil where it was.
+// NeedFlag is the error of a verb that cannot do without a flag that was not given, or given as nothing
+// (--flag=false, --flag ""); nil where it was.
 func NeedFlag(c *cli.Context, name string) error {
-	if c.IsSet(name) {
+	value := fmt.Sprint(c.Value(name))
+	if c.IsSet(name) && value != "" && value != "false" {
 		return nil
 	}
-	value := ""
-	for _, f := range c.Command.Flags {
-		if d, ok := f.(cli.DocGenerationFlag); ok && f.Names()[0] == name && d.TakesValue() {
-			_, placeholder, _ := strings.Cut(d.GetUsage(), "`")
-			placeholder, _, _ = strings.Cut(placeholder, "`")
-			value = " " + placeholder
+	return hint.Wrap(Usage("%s needs %s", c.Command.Name, flagText(c, name)), "see %s --help", c.Command.HelpName)
+}
+
+// flagText is a flag of a verb as its help has it, with what stands for its value.
+func flagText(c *cli.Context, name string) string {
+	for _, f := range slices.Concat(c.Command.Flags, c.App.Flags) {
+		d, ok := f.(cli.DocGenerationFlag)
+		if !ok || !slices.Contains(f.Names(), name) {
+			continue
 		}
+		name = f.Names()[0]
+		if _, rest, _ := strings.Cut(d.GetUsage(), "`"); d.TakesValue() {
+			placeholder, _, _ := strings.Cut(rest, "`")
+			name = strings.TrimSpace(name + " " + placeholder)
+		}
+		break
 	}
-	return hint.Wrap(Usage("%s needs --%s%s", c.Command.Name, name, value), "see %s --help", c.Command.HelpName)
+	return "--" + name
 }
 
 // NoVerb is what happens without a verb, or with one that does not exist.

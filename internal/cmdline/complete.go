@@ -188,7 +188,7 @@ func (l *line) read(app *cli.App, word string) {
 // readFlags takes a word with a flag, or several short ones (-fn), in.
 func (l *line) readFlags(app *cli.App, word string) {
 	all := l.flags(app)
-	parts, left := take(all, word, []string{"a value"})
+	parts, left, _ := take(all, word, []string{"a value"})
 	for i, part := range parts {
 		name, _ := flagName(part)
 		f := find(all, name)

@@ -26,7 +26,7 @@ func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) in
 	plainSwitches(app.Flags, app.Commands)
 	app.Metadata = map[string]any{givenWords: words}
 	fail := Fail
-	if wantsJSON(words) {
+	if wantsJSON(args) {
 		fail = func(w io.Writer, err error) { failJSON(w, err, codeOf(err)) }
 	}
 	defer func() {

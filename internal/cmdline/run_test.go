@@ -43,6 +43,12 @@ func TestErrorsInJSON(t *testing.T) {
 		{"x fails --json -n ten", `--lines takes a number, not "ten"`, []string{"see x fails --help"}, CodeUsage},
 		{"x fails --json=1 --quick=maybe", `--quick takes true or false, if anything, not "maybe"`, []string{"see x fails --help"}, CodeUsage},
 		{"x needs --json", "needs needs --to PLACE", []string{"see x needs --help"}, CodeUsage},
+		{"x needs --json --to", "--to PLACE needs a value", []string{"see x needs --help"}, CodeUsage},
+		{"x fails --json -n", "--lines needs a value", []string{"see x fails --help"}, CodeUsage},
+		{"x takes a --to -- b --json", "", nil, CodeUsage},
+		{"x takes a --json --to -- b", "--to PLACE needs a value", []string{"see x takes --help"}, CodeUsage},
+		{"x needs --json --to=", "needs needs --to PLACE", []string{"see x needs --help"}, CodeUsage},
+		{"x decides --json --quick=false", "decides needs --quick", []string{"see x decides --help"}, CodeUsage},
 		{"x nothing --json", `unknown verb "nothing"`, []string{"see x --help"}, CodeUsage},
 		{"x fails more --json", `fails does not take the argument "more"`, []string{"see x fails --help"}, CodeUsage},
 		{"x panics --json", "internal error: broken", []string{}, CodeFailed},
@@ -75,6 +81,7 @@ func failing(out, errs *bytes.Buffer) *cli.App {
 	app.Commands = []*cli.Command{
 		{Name: "fails", Action: do(failure)}, {Name: "takes", ArgsUsage: "[X…]", Action: do(failure)}, {Name: "quiet", Action: do(Exit{Code: 3})},
 		{Name: "needs", Action: func(c *cli.Context) error { return NeedFlag(c, "to") }},
+		{Name: "decides", Action: func(c *cli.Context) error { return NeedFlag(c, "quick") }},
 		{Name: "panics", Action: func(*cli.Context) error { panic("broken") }},
 	}
 	pair := &cli.Command{Name: "pair", Action: NoVerb, HideHelpCommand: true, Subcommands: []*cli.Command{
@@ -137,8 +144,10 @@ func stuck() *cli.App {
 // `help VERB` was an unknown verb, and a file whose name begins with a dash an unknown flag alone.
 func TestWhatPeopleType(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.Mkdir("-w", 0o755); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"-w", "--wide", "-u"} {
+		if err := os.Mkdir(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for line, want := range map[string]string{
 		"x help":              "COMMANDS:",
@@ -147,6 +156,8 @@ func TestWhatPeopleType(t *testing.T) {
 		"x help pair one":     "x pair one - is one",
 		"x pair":              "one  is one",
 		"x fails -w":          "hint: what is called so is named ./-w\n",
+		"x fails --wide":      "hint: what is called so is named ./--wide\n",
+		"x fails --u":         "error: unknown flag --u\nhint: see x fails --help\n", // what is there is -u
 		"x fails -v":          "error: unknown flag -v\nhint: see x fails --help\n",
 		"x pair one --too 3":  "did you mean --to?",
 		"x fails -- -w":       "does not take the argument",
@@ -171,12 +182,13 @@ func TestAnswerThatDoesNotArrive(t *testing.T) {
 		t.Skip("/dev/full is of Linux: ", err)
 	}
 	defer full.Close()
-	for line, want := range map[string]int{"x prints": CodeFailed, "x --help": CodeFailed, "x prints --help": CodeFailed, "x says": CodeOK, "x fails": CodeFailed, "x quiet": 3} {
+	for line, want := range map[string]int{"x prints": CodeFailed, "x --help": CodeFailed, "x prints --help": CodeFailed, "x copies": CodeFailed, "x says": CodeOK, "x fails": CodeFailed, "x quiet": 3} {
 		var errs bytes.Buffer
 		app := failing(nil, &errs)
 		app.Writer = PlainWriter{&Answer{Writer: full}}
 		app.Commands = append(app.Commands,
 			&cli.Command{Name: "prints", HideHelpCommand: true, Action: func(c *cli.Context) error { fmt.Fprintln(c.App.Writer, "an answer"); return nil }},
+			&cli.Command{Name: "copies", HideHelpCommand: true, Action: func(c *cli.Context) error { fmt.Fprintln(Verbatim(c.App.Writer, full), "bytes"); return nil }},
 			&cli.Command{Name: "says", HideHelpCommand: true, Action: func(c *cli.Context) error { fmt.Fprintln(c.App.ErrWriter, "done"); return nil }})
 		code := Run(t.Context(), app, strings.Fields(line), CodeOf)
 		if told := strings.Contains(errs.String(), "error: cannot write the answer: write /dev/full: no space left on device"); code != want || told != (want == CodeFailed && line != "x fails") {

@@ -61,9 +61,9 @@ func (p Page) Decides(c *cli.Context) (bool, error) {
 	case !all && c.IsSet("of"):
 		return false, cmdline.Usage("--of belongs to --all")
 	case decides && name == "" && !all:
-		return false, hint.Wrap(cmdline.Usage("conflicts %s needs PATH, or --all", verb), "%s conflicts lists them", p.Program)
+		return false, hint.Wrap(cmdline.Usage("conflicts %s needs PATH, or --all", verb), "%s lists them", p.here(c, "conflicts"))
 	case verb != "" && name == "" && !all:
-		return false, hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s conflicts lists them", p.Program)
+		return false, hint.Wrap(cmdline.Usage("conflicts %s needs PATH", verb), "%s lists them", p.here(c, "conflicts"))
 	}
 	return decides && !c.Bool("dry-run"), nil
 }
@@ -167,7 +167,7 @@ func (p Page) decideAll(c *cli.Context, take bool) error {
 		p.printDecided(done, take, req.DryRun)
 	}
 	if n := len(done.Left); n > 0 && !req.DryRun {
-		return hint.Wrap(fmt.Errorf("%s left as they are", cmdline.Count(n, "version is", "versions are")), "%s conflicts lists them", p.Program)
+		return hint.Wrap(fmt.Errorf("%s left as they are", cmdline.Count(n, "version is", "versions are")), "%s lists them", p.here(c, "conflicts"))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // A diff in a file had question marks in the place of carriage returns and colours, so that
@@ -70,6 +71,28 @@ func TestListsInPart(t *testing.T) {
 		err := app.Run(append([]string{"x", "conflicts"}, tt.args...))
 		if !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) || !strings.Contains(out.String(), tt.want) || tt.want == "" && out.Len() > 0 {
 			t.Errorf("%+v %q: %q, %v", tt.lists, tt.args, out.String(), err)
+		}
+	}
+}
+
+// The next step of a wrong call on the host named no workspace, and was a wrong call itself.
+func TestNextStepsNameTheWorkspace(t *testing.T) {
+	for _, tt := range []struct {
+		program, of, want string
+		args              []string
+	}{
+		{"coltec", "WORKSPACE ", "coltec conflicts 'a b' lists them", []string{"conflicts", "a b", "take"}},
+		{"coltec", "WORKSPACE ", "coltec conflicts w lists them", []string{"conflicts", "w", "diff"}},
+		{"coltec", "WORKSPACE ", "coltec history w lists the generations", []string{"history", "w", "ls"}},
+		{"coltec", "WORKSPACE ", "coltec history w lists the generations", []string{"history", "w", "restore", "f"}},
+		{"coltecd", "", "coltecd conflicts lists them", []string{"conflicts", "drop"}},
+		{"coltecd", "", "coltecd history lists the generations", []string{"history", "ls"}},
+	} {
+		p := page(io.Discard)
+		p.Program, p.Of = tt.program, tt.of
+		app := &cli.App{Commands: []*cli.Command{p.Conflicts(), p.History()}, Writer: io.Discard, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
+		if got := strings.Join(hint.Of(app.Run(append([]string{"x"}, tt.args...))), "\n"); !strings.Contains(got, tt.want) {
+			t.Errorf("%q: %q, want %q", tt.args, got, tt.want)
 		}
 	}
 }

@@ -143,7 +143,7 @@ func Absolute(path string) (string, error) {
 
 func (p Page) versions(c *cli.Context, path string) error {
 	if path == "" {
-		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "it lists the versions of one file or directory; %s history lists the generations, and history show what changed in one", p.Program)
+		return hint.Wrap(cmdline.Usage("history ls needs PATH"), "it lists the versions of one file or directory; %s lists the generations, and history show what changed in one", p.here(c, "history"))
 	}
 	path, err := p.inTree(path)
 	if err != nil {
@@ -202,7 +202,7 @@ func (p Page) changes(c *cli.Context, at string) error {
 func (p Page) restore(c *cli.Context, path string) (err error) {
 	req := control.RestoreRequest{Replica: c.String("replica"), At: c.String("at"), Deleted: c.Bool("deleted")}
 	if req.At == "" {
-		return hint.Wrap(cmdline.Usage("history restore needs --at T"), "%s history lists the generations", p.Program)
+		return hint.Wrap(cmdline.Usage("history restore needs --at T"), "%s lists the generations", p.here(c, "history"))
 	}
 	if req.Path, err = p.inTree(path); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // Page is a program with such verbs.
@@ -58,14 +59,17 @@ func (p Page) call(line string) string {
 	return "  " + p.Program + " " + verb + " " + p.Of + rest
 }
 
-// verbatim writes the bytes of files: as they are to a file or a program, as text to a
-// terminal.
-func (p Page) verbatim(text string) {
-	if cmdline.IsTerminal(p.Raw) {
-		text = cmdline.Plain(text)
+// here is a verb of this program, called for the workspace of a call, as a next step.
+func (p Page) here(c *cli.Context, verb string) string {
+	words := []string{p.Program, verb}
+	if p.Of != "" {
+		words = append(words, hint.Word(c.Args().First()))
 	}
-	io.WriteString(p.Raw, text)
+	return strings.Join(words, " ")
 }
+
+// verbatim writes the bytes of files.
+func (p Page) verbatim(text string) { fmt.Fprint(cmdline.Verbatim(p.Out, p.Raw), text) }
 
 // asked has a question answered.
 func asked[Q, A any](p Page, c *cli.Context, ask func(control.History, context.Context, Q, func(string)) (A, error), req Q) (a A, err error) {

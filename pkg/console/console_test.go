@@ -849,7 +849,7 @@ func TestOldPicture(t *testing.T) {
 	second, leave := c.watch.listen(t.Context())
 	defer leave()
 	next := receive(t, f.begun)
-	tell(View{Notes: []string{"late"}})                         // of the following that ended
+	c.watch.views <- sight{1, View{Notes: []string{"late"}}}    // of the following that ended, which may tell one more
 	c.tell(event{"acme/widget/dev", deed{Order: "checkpoint"}}) // and nothing is known of any workspace yet
 	next(View{Notes: []string{"new"}})
 	if got := string(receive(t, second.latest)); !strings.Contains(got, `"new"`) || !strings.Contains(got, "checkpoint") {
@@ -1082,12 +1082,22 @@ func TestSlowReader(t *testing.T) {
 		}
 		return 0, nil
 	}
-	a, err := http.DefaultClient.Do(s.request("GET", "/api/ask?order=logs&workspace=/home/u/widget", ""))
+	slow := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, at string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, at)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(256 << 10) // of this system it may be larger than an answer
+		}
+		return conn, err
+	}}}
+	a, err := slow.Do(s.request("GET", "/api/ask?order=logs&workspace=/home/u/widget", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Body.Close()
 	if code, said := s.get("/api/ask?order=history&workspace=/home/u/widget"); code != http.StatusOK {
 		t.Error(code, said)
+	}
+	if n, err := io.Copy(io.Discard, a.Body); err != nil || n < answerMost-100 { // else that was given up on first
+		t.Errorf("of the slow one are %d bytes, %v", n, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -71,15 +72,29 @@ func failed(got outcome) *mcp.CallToolResult {
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // text is what others wrote without what is no text: control characters, and those that show
-// nothing and can spell a text that a model reads and no person sees.
+// nothing and can spell a text that a model reads and no person sees. Those that join what is
+// shown, as in an emoji or in Persian, stay where at most two of them are in a row.
 func text(s string) string {
+	row := joinsMost // of those that show nothing, so far
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == 0xad, r == 0x180e, r == 0x200b, r >= 0x2060 && r <= 0x206f, r == 0xfeff, r >= 0xfff9 && r <= 0xfffb, r >= 0xe0000 && r <= 0xe0fff:
+		if !showsNothing(r) {
+			row = 0
+			return r
+		}
+		if row++; row > joinsMost || r != 0x200c && r != 0x200d && (r < 0xfe00 || r > 0xfe0f) {
 			return '?'
 		}
 		return r
 	}, cmdline.Plain(s))
+}
+
+// joinsMost is how many an emoji has between two signs: U+FE0F U+200D.
+const joinsMost = 2
+
+// showsNothing reports whether a character is invisible: Default_Ignorable_Code_Point of Unicode (UAX 44),
+// which has format characters but for those before numbers, and interlinear annotations.
+func showsNothing(r rune) bool {
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) || unicode.Is(unicode.Cf, r) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
 }
 
 // tooLarge is said in the place of an answer that does not fit.
