@@ -128,7 +128,7 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, allowDelete bool, done *Joined) error {
 	name := "before-join-" + l.now().UTC().Format("20060102T150405.000Z")
 	text := cut("before the join of "+f.head.Workspace, store.CheckpointTextMax)
-	made, err := l.checkpointOf(ctx, name, text, nil, nil, asUndo(name), (*store.Head).DropUndos)
+	made, err := l.checkpointOf(ctx, pinning{name: name, text: text, undo: true, drop: true}, nil, nil)
 	if err != nil && !(errors.Is(err, account.ErrOnlyHere) && made.Name != "") {
 		return err
 	}

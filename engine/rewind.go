@@ -125,7 +125,7 @@ func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Check
 			defer func() { m.rep.Removed = nil }()
 		}
 	}
-	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken, asUndo(r.want.Before))
+	made, err := r.checkpointOf(ctx, pinning{name: r.want.Before, text: r.want.Text, undo: true}, nil, taken)
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
 		return store.Checkpoint{}, err
 	}
