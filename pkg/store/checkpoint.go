@@ -110,7 +110,7 @@ func (h *Head) MayPin(name, text string, undo bool) error {
 	}
 	all, undos := h.pins()
 	fits := all.with(h.Replicas).fit()
-	if !fits && undo && undos.count <= UndosMax { // more than that are only there after kills, and none was dropped since
+	if !fits && undo && undos.count < 2*UndosMax { // more are only there after as many kills
 		fits = pins{all.count - undos.count, all.refs - undos.refs}.with(h.Replicas).fit()
 	}
 	if !fits {
