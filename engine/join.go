@@ -167,8 +167,8 @@ func (l joiner) heldBack(failed error, fork string, done *Joined) error {
 	if held == 0 {
 		return hint.Wrap(failed, "what came of it is here: the same join goes on, coltecd rewind %s goes back to what was here before", hint.Word(done.Checkpoint))
 	}
-	return hint.Wrap(failed, "what came is here, and %d deletions wait: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
-		held, hint.Word(fork), hint.Word(done.Checkpoint))
+	return hint.Wrap(failed, "what came is here, and %s: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
+		hint.Count(held, "deletion waits", "deletions wait"), hint.Word(fork), hint.Word(done.Checkpoint))
 }
 
 // cut gives the beginning of a text of ASCII.
@@ -326,7 +326,7 @@ func (j *joint) notes(name string, done *Joined) {
 		}
 	}
 	if kept > 0 {
-		done.Notes = append(done.Notes, fmt.Sprintf("replica %s: %d versions that lost their name in the fork stay there: coltecd conflicts in the fork lists them", name, kept))
+		done.Notes = append(done.Notes, fmt.Sprintf("replica %s: %s there: coltecd conflicts in the fork lists them", name, hint.Count(kept, "version that lost its name in the fork stays", "versions that lost their name in the fork stay")))
 	}
 }
 
