@@ -91,10 +91,7 @@ func unpushed(replicas []status.Replica) string {
 			return "what it had not pushed is pushed as soon as it can be"
 		}
 	}
-	changes := fmt.Sprintf("%d changes that it had not pushed are", found)
-	if found == 1 {
-		changes = "1 change that it had not pushed is"
-	}
+	changes := hint.Count(found, "change that it had not pushed is", "changes that it had not pushed are")
 	switch {
 	case found == 0:
 		return "it had pushed everything"

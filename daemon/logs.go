@@ -155,7 +155,7 @@ func (l *logbook) attention() []string {
 		out = append(out, fmt.Sprintf("%s (%s): make %s writable, with room on its disk, or set COLTEC_LOG_DIR", what, cmdline.OneLine(err.Error()), l.dir))
 	}
 	if aside := l.files.Aside(); len(aside) > 0 {
-		out = append(out, fmt.Sprintf("%d files or folders were moved out of the way of the logs, as others can write there or what is written goes elsewhere too: look at %q, and remove it", len(aside), aside[0]))
+		out = append(out, fmt.Sprintf("%s moved out of the way of the logs, as others can write there or what is written goes elsewhere too: look at %q, and remove it", hint.Count(len(aside), "file or folder was", "files or folders were"), aside[0]))
 	}
 	return out
 }

@@ -262,9 +262,9 @@ func (h *notifier) tell(r *round, to audience) {
 	case to.fault != nil:
 		text = webhookWord + "is told of nothing: " + hint.Sentence(to.fault)
 	case to.post != nil && max(r.failures, r.finals) >= troubleAfter:
-		text = fmt.Sprintf("%sat %s takes nothing (%v): %d letters wait", webhookWord, to.at, r.refused, len(r.Posts))
+		text = fmt.Sprintf("%sat %s takes nothing (%v): %s", webhookWord, to.at, r.refused, hint.Count(len(r.Posts), "letter waits", "letters wait"))
 		if r.Dropped > 0 {
-			text += fmt.Sprintf(", %d were dropped", r.Dropped)
+			text += ", " + hint.Count(r.Dropped, "was dropped", "were dropped")
 		}
 	}
 	h.mu.Lock()

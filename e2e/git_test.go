@@ -534,7 +534,7 @@ func TestWhatStaysHere(t *testing.T) {
 	m.start()
 	m.sync()
 	said := strings.Join(m.status().Attention, "\n")
-	if want := `of the repository "repo/.git" 2 commits and 1 stashes are only here`; !strings.Contains(said, want) {
+	if want := `of the repository "repo/.git" 2 commits and 1 stash are only here`; !strings.Contains(said, want) {
 		t.Errorf("no %q in attention:\n%s", want, said)
 	}
 	m.stop()

@@ -27,7 +27,7 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	}
 	told := e.told(ctx)
 	var outcome error
-	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, name, text, told, nil) })
+	err = e.call(ctx, func() { made, outcome = naming{e.loop}.checkpointOf(ctx, pinning{name: name, text: text}, told, nil) })
 	if err = errors.Join(err, outcome); err != nil {
 		for _, m := range e.members { // what the watches told of waits for no walk now
 			if m.Watch && m.Writes() {
@@ -38,40 +38,50 @@ func (e *Engine) Checkpoint(ctx context.Context, name, text string) (made store.
 	return made, err
 }
 
-// asUndo is the change of a head that says of a checkpoint that it was made to go back by.
-func asUndo(name string) func(*store.Head) { return func(h *store.Head) { h.MarkUndo(name) } }
+// pinning is a checkpoint that is to be made.
+type pinning struct {
+	name, text string
+	undo       bool // it is made to go back by, and nobody named it
+	drop       bool // and others of its kind go in the same write, where there are too many
+}
+
+// may says why the head's generation cannot become that checkpoint.
+func (p pinning) may(h *store.Head) error { return h.MayPin(p.name, p.text, p.undo) }
 
 // checkpoint walks the trees whole.
 func (l naming) checkpoint(ctx context.Context, name, text string) (store.Checkpoint, error) {
-	return l.checkpointOf(ctx, name, text, nil, nil)
+	return l.checkpointOf(ctx, pinning{name: name, text: text}, nil, nil)
 }
 
 // checkpointOf walks of the trees whose watch has told what that told of, and the others whole.
-// Deletions that wait for a word go in the members that are allowed to. more is done to the head
-// in the same write.
-func (l naming) checkpointOf(ctx context.Context, name, text string, told, allowed map[*member]bool, more ...func(*store.Head)) (made store.Checkpoint, err error) {
+// Deletions that wait for a word go in the members that are allowed to.
+func (l naming) checkpointOf(ctx context.Context, p pinning, told, allowed map[*member]bool) (made store.Checkpoint, err error) {
+	name := p.name
 	if err := l.mayCheckpoint(); err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
 	if _, is := l.lease.Head().Checkpoint(name); is { // before anything is sent for it
-		return made, l.lease.Head().MayPin(name, text)
+		return made, p.may(l.lease.Head())
 	}
 	pin := func(h *store.Head) {
-		h.Pin(name, text, l.o.Self.Host, l.now())
-		for _, change := range more {
-			change(h)
+		h.Pin(name, p.text, l.o.Self.Host, l.now())
+		if p.undo {
+			h.MarkUndo(name)
+		}
+		if p.drop {
+			h.DropUndos()
 		}
 	}
 	for _, m := range l.members {
 		l.stepMember(m, evAsked{allowed[m]})
 	}
 	defer l.askAll(evAnswered{})
-	done, err := l.atOnce(ctx, told, name, text, pin)
+	done, err := l.atOnce(ctx, told, p, pin)
 	if err != nil {
 		return made, fmt.Errorf("cannot make checkpoint %s: %w", name, err)
 	}
 	if !done {
-		if err := l.whole(ctx, name, text, pin); err != nil {
+		if err := l.whole(ctx, p, pin); err != nil {
 			return made, err
 		}
 	}
@@ -81,17 +91,17 @@ func (l naming) checkpointOf(ctx context.Context, name, text string, told, allow
 }
 
 // whole pushes until all is in the bucket, as far as it can be, and gives that the name.
-func (l naming) whole(ctx context.Context, name, text string, pin func(*store.Head)) error {
+func (l naming) whole(ctx context.Context, p pinning, pin func(*store.Head)) error {
 	l.syncAll(ctx, l.members)
 	failed := failures(slices.DeleteFunc(slices.Clone(l.members), func(m *member) bool { return !m.Writes() }))
 	if failed = errors.Join(failed, l.mayCheckpoint()); failed != nil {
-		return fmt.Errorf("cannot make checkpoint %s: %w", name, withOnlyHere(failed, l.members))
+		return fmt.Errorf("cannot make checkpoint %s: %w", p.name, withOnlyHere(failed, l.members))
 	}
-	if err := l.lease.Head().MayPin(name, text); err != nil {
+	if err := p.may(l.lease.Head()); err != nil {
 		return err
 	}
 	if err := l.named(ctx, pin); err != nil {
-		return fmt.Errorf("cannot make checkpoint %s: %w", name, err)
+		return fmt.Errorf("cannot make checkpoint %s: %w", p.name, err)
 	}
 	return nil
 }
@@ -99,7 +109,7 @@ func (l naming) whole(ctx context.Context, name, text string, pin func(*store.He
 // atOnce brings what changed to the bucket in one step, and has the write of the head that
 // makes it a generation give it the name. It reports false, and nothing has a name, where that
 // cannot be: a replica fails, is to be handed over, or has more than a step holds.
-func (l naming) atOnce(ctx context.Context, told map[*member]bool, name, text string, pin func(*store.Head)) (done bool, err error) {
+func (l naming) atOnce(ctx context.Context, told map[*member]bool, p pinning, pin func(*store.Head)) (done bool, err error) {
 	for _, m := range l.members {
 		switch {
 		case !m.Writes():
@@ -109,7 +119,7 @@ func (l naming) atOnce(ctx context.Context, told map[*member]bool, name, text st
 			l.stepMember(m, evSoon{})
 		}
 	}
-	if l.keepLease(ctx); !l.writable() || l.lease.Asked() != nil || l.lease.Head().MayPin(name, text) != nil {
+	if l.keepLease(ctx); !l.writable() || l.lease.Asked() != nil || p.may(l.lease.Head()) != nil {
 		return false, nil
 	}
 	ready := l.prepareDue(ctx)

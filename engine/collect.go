@@ -60,6 +60,9 @@ type Collected struct {
 	Dropped   int // generations
 	Condemned int // objects that are deleted after store.Grace, if nothing needs them then
 	Deleted   int // objects
+	// Failed are replicas in which not all was looked for, with the reason: what they have stays.
+	// Where it cannot be known what one needs, no generation is dropped.
+	Failed map[string]string
 }
 
 // Collect looks for garbage now, however long ago that was last done.
@@ -87,34 +90,85 @@ func (l collecting) collectAsked(ctx context.Context) (done Collected, err error
 }
 
 // collectNow marks, sweeps what was condemned long enough ago, condemns, and
-// publishes all of it in one write of the head.
+// publishes all of it in one write of the head. What goes wrong in one replica keeps what that
+// has, and others are collected.
 func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collected, err error) {
 	head := l.lease.Head()
-	var c *collection.Run
-	repack := map[*member]map[string]int64{}
+	var m marked
 	passes := l.settledPasses()
 	err = l.work(ctx, func(ctx context.Context) (err error) {
-		if c, err = collection.Begin(ctx, l.rules, l.head, head, now, l.o.KeepReplaced); err != nil {
-			return err
-		}
-		if why := c.Cut(); why != nil {
-			l.o.Log.Warn("the oldest generations are dropped", "error", why)
-		}
-		for m, p := range passes {
-			if repack[m], err = p.collect(ctx, c, now.Add(-l.o.KeepReplaced)); err != nil {
-				return fmt.Errorf("replica %s: %w", p.Name, err)
-			}
-		}
-		return nil
+		m, err = l.mark(ctx, head, now, passes)
+		return err
 	})
 	if err != nil {
 		return done, err
 	}
+	for name, why := range m.failed {
+		l.o.Log.Warn("garbage of a replica was not looked for: what is there stays", "replica", name, "error", why)
+	}
+	c := m.run
 	if err := l.publishCollection(ctx, head, c); err != nil {
 		return done, err
 	}
 	l.sweepDigests(ctx, now)
-	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted}, l.repack(ctx, repack)
+	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted, Failed: m.failed}, l.repack(ctx, m.repack)
+}
+
+// marked is what was looked at by one collection.
+type marked struct {
+	run    *collection.Run
+	repack map[*member]map[string]int64
+	failed map[string]string // replica → why nothing was looked for in it
+}
+
+// mark looks what each replica needs before it marks anything. Where that cannot be known of one,
+// nothing is done in it, and no generation goes: an older one may be the last that has it whole.
+// Where something goes wrong later, what is there stays.
+func (l collecting) mark(ctx context.Context, head *store.Head, now time.Time, passes iter.Seq2[*member, *pass]) (m marked, err error) {
+	m = marked{repack: map[*member]map[string]int64{}, failed: map[string]string{}}
+	if m.run, err = collection.Begin(ctx, l.rules, l.head, head, now, l.o.KeepReplaced); err != nil {
+		return m, err
+	}
+	var all int
+	var errs []error
+	each := func(do func(*member, *pass) error) {
+		all = 0
+		for member, p := range passes {
+			if all++; m.failed[p.Name] != "" || ctx.Err() != nil {
+				continue
+			}
+			if err := do(member, p); err != nil {
+				m.failed[p.Name] = err.Error()
+				errs = append(errs, fmt.Errorf("replica %s: %w", p.Name, err))
+			}
+		}
+	}
+	look := func(_ *member, p *pass) error { return p.needs(ctx, m.run) }
+	if each(look); len(errs) > 0 {
+		m.run.Spare()
+		each(look)
+	} else if why := m.run.Cut(); why != nil {
+		l.o.Log.Warn("the oldest generations are dropped", "error", why)
+	}
+	each(func(member *member, p *pass) (err error) {
+		m.repack[member], err = p.collect(ctx, m.run, now.Add(-l.o.KeepReplaced))
+		return err
+	})
+	if err := context.Cause(ctx); err != nil {
+		return m, err
+	}
+	if len(errs) > 0 && len(m.failed) == all {
+		return m, errors.Join(errs...)
+	}
+	return m, nil
+}
+
+// needs finds out what of the replica's prefix is needed.
+func (p *pass) needs(ctx context.Context, c *collection.Run) error {
+	if snapshot, ok := p.layout.(*store.Snapshot); ok {
+		return c.Look(ctx, p.Name, snapshot)
+	}
+	return nil
 }
 
 // sweepDigests deletes digests that no head names. One that cannot be deleted is, the next time.
@@ -173,8 +227,10 @@ func (l collecting) gather(ctx context.Context, many int) error {
 	passes := l.settledPasses()
 	err := l.work(ctx, func(ctx context.Context) (err error) {
 		for m, p := range passes {
-			if repack[m], err = p.scattered(ctx, l.rules, many); err != nil {
+			if repack[m], err = p.scattered(ctx, l.rules, many); ctx.Err() != nil {
 				return err
+			} else if err != nil {
+				l.o.Log.Warn("small objects of a replica were not brought together", "replica", m.Name, "error", err)
 			}
 		}
 		return nil
@@ -205,21 +261,22 @@ func (p *pass) scattered(ctx context.Context, rules collection.Rules, many int) 
 // repack makes a generation that refers to copies of what lies in the objects.
 func (l collecting) repack(ctx context.Context, objects map[*member]map[string]int64) error {
 	var steps []*prepared
+	var failed error
 	for m, objects := range objects {
 		p, err := l.repackMember(ctx, m, objects)
 		if err != nil {
-			return fmt.Errorf("cannot repack replica %s: %w", m.Name, err)
+			failed = errors.Join(failed, fmt.Errorf("cannot repack replica %s: %w", m.Name, err))
 		}
 		if p != nil {
 			steps = append(steps, p)
 		}
 	}
 	if len(steps) == 0 {
-		return nil
+		return failed
 	}
 	err := l.commit(ctx, steps)
 	l.noteLease(err)
-	return err
+	return errors.Join(err, failed)
 }
 
 // repackMember prepares the part of one replica; nil when there is nothing to do.

@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/pkg/collection"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/history"
+	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
@@ -664,5 +665,108 @@ func TestCollectionDeletes(t *testing.T) {
 	a.write("content 3") // it comes back
 	if err := y.lost(); err != nil {
 		t.Error(err)
+	}
+}
+
+// One replica that could not be read ended a collection for all. The others are collected; of
+// the broken one nothing goes, nor a generation, which may be the last that has it whole. Once it
+// is read again, all of it goes as ever.
+func TestACollectionBesideABrokenReplica(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		breaks func(e storetest.Event) bool
+		unread bool // what it needs cannot be known
+	}{
+		"nothing of it answers":   {func(storetest.Event) bool { return true }, true},
+		"a manifest is not there": {func(e storetest.Event) bool { return strings.Contains(e.Keys[0], "/m/") }, true},
+		"it cannot be listed":     {func(e storetest.Event) bool { return e.Op == storetest.List }, false},
+		"nothing in it goes":      {func(e storetest.Event) bool { return e.Op == storetest.Delete }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t, 1)
+			y.beside = []scope.Replica{{Name: "m", Layout: "snapshot", Direction: scope.Bidirectional}}
+			a := y.box("a")
+			must(os.MkdirAll(a.tree("m"), 0o755))
+			save := func(i int) {
+				must(os.WriteFile(filepath.Join(a.tree("m"), "g"), fmt.Append(nil, "beside ", i), 0o644))
+				a.write(fmt.Sprint("content ", i))
+				y.advance(time.Minute)
+			}
+			of := func(prefix string) (keys []string) {
+				for _, key := range y.bucket.Keys() {
+					if strings.HasPrefix(key, prefix+"/.coltec/") {
+						keys = append(keys, key)
+					}
+				}
+				return keys
+			}
+			collect := func() (Collected, error) {
+				now, err := a.e.lease.StoreTime(t.Context())
+				must(err)
+				done, err := collecting{a.e.loop}.collectNow(t.Context(), now)
+				y.note(a.e)
+				return done, err
+			}
+			for i := range 6 {
+				save(i)
+			}
+			y.advance(8 * 24 * time.Hour) // all but the newest are kept no longer
+			must(a.do(true))
+			for i := range 6 {
+				save(100 + i)
+			}
+			y.advance(8 * 24 * time.Hour)
+			must(a.do(false))
+			before, beside := len(of("r")), of("m")
+			if tt.unread { // else it is not asked for
+				must(os.RemoveAll(filepath.Join(a.tree("m"), localfs.Dir, "manifests")))
+				a.restart()
+				must(a.do(false))
+			}
+			y.faults = func(e storetest.Event) error {
+				if !e.Done && slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, "m/") }) && tt.breaks(e) {
+					return errors.New("a fault")
+				}
+				return nil
+			}
+			log, err := store.ReadLog(t.Context(), y.bucket, a.e.lease.Head(), "")
+			must(err)
+			done, err := collect()
+			if err != nil || len(done.Failed) != 1 || !strings.Contains(done.Failed["m"], "a fault") || tt.unread != (done.Dropped == 0) || done.Kept+done.Dropped != len(log.Generations) {
+				t.Fatalf("of %d generations: %+v, %v", len(log.Generations), done, err)
+			}
+			if done.Deleted == 0 || len(of("r")) >= before {
+				t.Errorf("nothing of the other one went: %+v, %d objects of %d", done, len(of("r")), before)
+			}
+			gone := slices.DeleteFunc(slices.Clone(beside), func(key string) bool { return slices.Contains(of("m"), key) })
+			if tt.unread && len(gone) > 0 {
+				t.Errorf("of the broken one went %q", gone)
+			}
+			for _, g := range log.Generations[done.Dropped:] {
+				if err := y.same(g); err != nil {
+					t.Errorf("a generation that is still there: %v", err)
+				}
+			}
+			y.faults = nil
+			for range 3 {
+				y.advance(49 * time.Hour)
+				if done, err = collect(); err != nil || len(done.Failed) > 0 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+			}
+			if len(of("m")) >= len(beside) || len(a.e.lease.Head().Recent) != 1 {
+				t.Errorf("once it is read again: %d objects of %d, %d generations", len(of("m")), len(beside), len(a.e.lease.Head().Recent))
+			}
+			y.faults = func(e storetest.Event) error {
+				if !e.Done && slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, "m/") || strings.HasPrefix(key, "r/") }) {
+					return errors.New("a fault")
+				}
+				return nil
+			}
+			if _, err := collect(); err == nil || !strings.Contains(err.Error(), "replica r: ") || !strings.Contains(err.Error(), "replica m: ") {
+				t.Errorf("where each is broken: %v", err)
+			}
+		})
 	}
 }

@@ -3,11 +3,21 @@ package engine
 import (
 	"fmt"
 	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // passedFor is for how long deletions that nobody was asked about are told: as long as
 // every generation is kept, so that the command that undoes them works.
 const passedFor = 24 * time.Hour
+
+// has is the verb of what so many have done.
+func has(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
 
 // deletionNotes say which deletions wait here for a word, and the command for each way.
 func (b observer) deletionNotes(m *member) (out []string) {
@@ -20,14 +30,14 @@ func (b observer) deletionNotes(m *member) (out []string) {
 	}
 	word, back := "coltecd sync "+m.Name+" --allow-delete", undo(m.Name, generation)
 	if m.report.held > 0 {
-		say("%d deletions at once wait for your decision: %s deletes the files everywhere; %s puts them back", m.report.held, word, back)
+		say("%s for your decision: %s deletes the files everywhere; %s puts them back", hint.Count(m.report.held, "deletion waits", "deletions at once wait"), word, back)
 	}
+	came := hint.Count(m.report.heldHere, "deletion that was made elsewhere waits", "deletions at once that were made elsewhere wait")
 	switch {
 	case m.report.heldHere > 0 && !m.Writes(): // what others have deleted is not ours to bring back there
-		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too", m.report.heldHere, word)
+		say("%s for your decision: %s deletes the files here too", came, word)
 	case m.report.heldHere > 0:
-		say("%d deletions at once that were made elsewhere wait for your decision: %s deletes the files here too; %s keeps them, and brings them back everywhere",
-			m.report.heldHere, word, back)
+		say("%s for your decision: %s deletes the files here too; %s keeps them, and brings them back everywhere", came, word, back)
 	}
 	return out
 }
@@ -45,12 +55,12 @@ func (b observer) elsewhereNotes(m *member) (out []string) {
 	for _, d := range head.Deletions[m.Name].Elsewhere(b.o.Self) {
 		since := d.Since.Local().Format(time.DateTime)
 		if d.Made > 0 {
-			say("%d deletions that were made on %s have waited there for a decision since %s (%s): there, %s deletes the files everywhere; %s puts them back",
-				d.Made, d.Host, since, firstOf(d.Names, d.Made), word, back)
+			say("%s on %s %s waited there for a decision since %s (%s): there, %s deletes the files everywhere; %s puts them back",
+				hint.Count(d.Made, "deletion that was made", "deletions that were made"), d.Host, has(d.Made), since, firstOf(d.Names, d.Made), word, back)
 		}
 		if d.Came > 0 {
-			say("%d files that were deleted elsewhere are still on %s, and have waited there for a decision since %s: there, %s deletes them; %s brings them back everywhere",
-				d.Came, d.Host, since, word, back)
+			say("%s still on %s, and %s waited there for a decision since %s: there, %s deletes them; %s brings them back everywhere",
+				hint.Count(d.Came, "file that was deleted elsewhere is", "files that were deleted elsewhere are"), d.Host, has(d.Came), since, word, back)
 		}
 	}
 	return out

@@ -128,7 +128,7 @@ func (l joiner) join(ctx context.Context, o JoinOptions) (done Joined, err error
 func (l joiner) carryOut(ctx context.Context, f *forkedState, joints []*joint, allowDelete bool, done *Joined) error {
 	name := "before-join-" + l.now().UTC().Format("20060102T150405.000Z")
 	text := cut("before the join of "+f.head.Workspace, store.CheckpointTextMax)
-	made, err := l.checkpointOf(ctx, name, text, nil, nil, asUndo(name), (*store.Head).DropUndos)
+	made, err := l.checkpointOf(ctx, pinning{name: name, text: text, undo: true, drop: true}, nil, nil)
 	if err != nil && !(errors.Is(err, account.ErrOnlyHere) && made.Name != "") {
 		return err
 	}
@@ -167,8 +167,8 @@ func (l joiner) heldBack(failed error, fork string, done *Joined) error {
 	if held == 0 {
 		return goesOn(failed, done)
 	}
-	return hint.Wrap(failed, "what came is here, and %d deletions wait: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
-		held, hint.Word(fork), hint.Word(done.Checkpoint))
+	return hint.Wrap(failed, "what came is here, and %s: coltecd join %s --allow-delete lets them go and ends the join, coltecd rewind %s goes back to what was here before",
+		hint.Count(held, "deletion waits", "deletions wait"), hint.Word(fork), hint.Word(done.Checkpoint))
 }
 
 // goesOn says of a join that was cut off how to go on, or back.
@@ -331,7 +331,7 @@ func (j *joint) notes(name string, done *Joined) {
 		}
 	}
 	if kept > 0 {
-		done.Notes = append(done.Notes, fmt.Sprintf("replica %s: %d versions that lost their name in the fork stay there: coltecd conflicts in the fork lists them", name, kept))
+		done.Notes = append(done.Notes, fmt.Sprintf("replica %s: %s there: coltecd conflicts in the fork lists them", name, hint.Count(kept, "version that lost its name in the fork stays", "versions that lost their name in the fork stay")))
 	}
 }
 

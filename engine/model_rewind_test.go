@@ -96,7 +96,7 @@ func (m *model) checkpoint(p *place, name string) {
 		p.told = watch.Touched{}
 	}
 	m.drive(r, "makes checkpoint "+name, func(e *Engine) {
-		made, err := naming{e.loop}.checkpointOf(context.Background(), name, "", told, nil)
+		made, err := naming{e.loop}.checkpointOf(context.Background(), pinning{name: name}, told, nil)
 		if r.ended || err != nil {
 			return
 		}

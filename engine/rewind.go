@@ -111,7 +111,7 @@ func (r rewinding) run(ctx context.Context, done *Rewound) error {
 func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Checkpoint, error) {
 	for _, m := range r.members {
 		if r.want.Under != "" && m.report.held > 0 {
-			return store.Checkpoint{}, hint.Wrap(fmt.Errorf("%d deletions in replica %s wait for a word", m.report.held, m.Name),
+			return store.Checkpoint{}, hint.Wrap(fmt.Errorf("%s in replica %s", hint.Count(m.report.held, "deletion waits for a word", "deletions wait for a word"), m.Name),
 				"coltecd sync --allow-delete lets them go, and coltecd rewind without --path takes them back")
 		}
 	}
@@ -124,7 +124,7 @@ func (r rewinding) keep(ctx context.Context, then store.Generation) (store.Check
 		m.rep.Removed = func(at string) bool { return r.want.Under == "" || tree.Within(at, r.want.Under) }
 		defer func() { m.rep.Removed = nil }()
 	}
-	made, err := r.checkpointOf(ctx, r.want.Before, r.want.Text, nil, taken, asUndo(r.want.Before))
+	made, err := r.checkpointOf(ctx, pinning{name: r.want.Before, text: r.want.Text, undo: true}, nil, taken)
 	if err != nil && !errors.Is(err, account.ErrOnlyHere) {
 		return store.Checkpoint{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,4 +117,85 @@ func TestUndosOfRewinds(t *testing.T) {
 	if diff := cmp.Diff(kept, names()); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// With a hundred checkpoints a rewind was refused, although rewinds before had made some of them. Those
+// go then, the oldest first; what a person named stays, and where that is all of them it is refused
+// and nothing is changed.
+func TestARewindAmongAHundredCheckpoints(t *testing.T) {
+	y := newYard(t, 1)
+	b := y.box("a")
+	must(os.MkdirAll(b.dir, 0o755))
+	file := filepath.Join(b.dir, "f")
+	edit := func(text string) {
+		must(os.WriteFile(file, []byte(text), 0o644))
+		must(b.do(false))
+		y.advance(time.Second)
+	}
+	edit("first")
+	then := b.e.generation()
+	back := func(name string, to int64) (done Rewound, err error) {
+		y.advance(time.Second)
+		err = rewinding{naming{b.e.loop}, RewindOptions{Generation: to, Before: name, Say: func(string) {}}}.run(t.Context(), &done)
+		return done, err
+	}
+	for i := range 2 {
+		edit(fmt.Sprint("edit ", i))
+		_, err := back(fmt.Sprint("before", i), then)
+		must(err)
+	}
+	undo, _ := b.e.lease.Head().Checkpoint("before0")
+	for i := range 98 {
+		_, err := naming{b.e.loop}.checkpoint(t.Context(), fmt.Sprint("mine", i), "")
+		must(err)
+	}
+	if n := len(b.e.lease.Head().Checkpoints); n != 100 {
+		t.Fatalf("%d checkpoints", n)
+	}
+	if _, err := (naming{b.e.loop}).checkpoint(t.Context(), "mine98", ""); err == nil || !strings.Contains(err.Error(), "there are 100, 2 of them made by rewinds and joins, and no more fit") {
+		t.Errorf("a person's, which takes nothing away: %v", err)
+	}
+	kinds := func() (mine int, undos []string) {
+		for _, c := range b.e.lease.Head().Checkpoints {
+			if c.Undo {
+				undos = append(undos, c.Name)
+			} else {
+				mine++
+			}
+		}
+		return mine, undos
+	}
+	check := func(what string, wantMine int, want ...string) {
+		t.Helper()
+		if mine, undos := kinds(); mine != wantMine || !slices.Equal(undos, want) {
+			t.Errorf("%s: %d of a person and %q", what, mine, undos)
+		}
+	}
+	if done, err := back("nothing", b.e.generation()); err != nil || done.Generation != 0 {
+		t.Errorf("where nothing differs: %+v, %v", done, err)
+	}
+	check("where nothing differs", 98, "before0", "before1")
+	done, err := back("undo", undo.Number) // to the very one that has to go
+	if body, _ := os.ReadFile(file); err != nil || done.Generation == 0 || string(body) != "edit 0" {
+		t.Fatalf("%+v, %v, %q", done, err, body)
+	}
+	check("to the oldest", 98, "before1", "undo")
+	must(naming{b.e.loop}.removeCheckpoint(t.Context(), "before1"))
+	_, err = naming{b.e.loop}.checkpoint(t.Context(), "mine98", "")
+	must(err)
+	edit("late")
+	_, err = back("last", then)
+	must(err)
+	check("with room for one", 99, "last")
+	must(naming{b.e.loop}.removeCheckpoint(t.Context(), "last"))
+	_, err = naming{b.e.loop}.checkpoint(t.Context(), "mine99", "")
+	must(err)
+	edit("mine")
+	if done, err := back("none", then); err == nil || !strings.Contains(err.Error(), "no more fit") || done.Generation != 0 {
+		t.Errorf("with a hundred of a person: %+v, %v", done, err)
+	}
+	if body, _ := os.ReadFile(file); string(body) != "mine" {
+		t.Errorf("what was refused changed the tree: %q", body)
+	}
+	check("with a hundred of a person", 100)
 }

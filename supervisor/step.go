@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/backoff"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/unit"
 )
 
@@ -553,7 +554,7 @@ func (t *turn) fail() {
 	if why == "" {
 		why = t.exit
 	}
-	t.lastErr = fmt.Sprintf("more than %d restarts in %v; the last end: %s", t.def.StartLimit.Burst, t.def.StartLimit.Window, why)
+	t.lastErr = fmt.Sprintf("more than %s in %v; the last end: %s", hint.Count(t.def.StartLimit.Burst, "restart", "restarts"), t.def.StartLimit.Window, why)
 	delay := t.delay(backoff.Policy{Base: coolOffBase, Max: coolOffMax, Factor: 2}, t.coolOffs)
 	t.coolOffs++
 	t.starts = backoff.Window{}

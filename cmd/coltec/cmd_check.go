@@ -84,7 +84,7 @@ func (p *program) check(c *cli.Context) error {
 			fmt.Fprintln(p.out, "  fix: "+f.Fix)
 		}
 		if len(found) == 0 {
-			p.say("%s: valid, and apart from each other", cmdline.Count(len(seen), "workspace", "workspaces"))
+			p.say("%s", cmdline.Count(len(seen), "workspace: valid", "workspaces: valid, and apart from each other"))
 		}
 	}
 	if bad {

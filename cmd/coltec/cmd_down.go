@@ -165,10 +165,12 @@ func (v environment) container(c *cli.Context) (*workspace, devcontainer.Tools, 
 	}
 	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
-		return w, tools, devcontainer.Container{}, err
+		return w, tools, devcontainer.Container{}, unaskedError{err}
 	}
 	ct, ok, err := tools.Of(c.Context, w.folder)
-	if err == nil && !ok {
+	if err != nil {
+		err = unaskedError{err}
+	} else if !ok {
 		err = hint.Wrap(fmt.Errorf("workspace %s has no container here", w.spec.ID()), "bring it up: coltec up %s", hint.Word(w.folder))
 	}
 	return w, tools, ct, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,8 +88,12 @@ func (p *program) reads(cmd *cli.Command) *cli.Command {
 	cmd.Flags = append(slices.Clone(theirs), secretFlags()...)
 	cmd.Description += "\n\nThe coltecd of the workspace's container answers; where none runs, the bucket alone is read."
 	cmd.Action = func(c *cli.Context) error {
-		if _, _, _, err := p.running(c); err == nil && c.String("to") == "" {
+		_, _, _, err := p.running(c)
+		if err == nil && c.String("to") == "" {
 			return p.inside(c, verbOf(c, theirs), nil)
+		}
+		if why := (unaskedError{}); errors.As(err, &why) {
+			p.say("%s", unasked(nil, why)[0])
 		}
 		return alone(c)
 	}

@@ -125,11 +125,11 @@ func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 	r := &removal{w: w}
 	var err error
 	if r.tools, err = devcontainer.Docker(p.environ); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("nothing is removed, as the containers of this host could not be asked: %w", err)
 	}
 	all, err := r.tools.List(ctx, devcontainer.LabelFolder)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("nothing is removed, as the containers of this host could not be asked: %w", err)
 	}
 	for _, ct := range all { // by whatever way it was made for the folder
 		if same(ct.Folder(), w.folder) {

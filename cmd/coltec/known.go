@@ -55,12 +55,23 @@ func (v environment) folders() (list []known) {
 	return list
 }
 
+// containerPatience is how long Docker may take to say what there is: one that hangs is one that
+// cannot be asked.
+const containerPatience = 10 * time.Second
+
+// unaskedError says why nobody could say which containers there are.
+type unaskedError struct{ error }
+
+func (e unaskedError) Unwrap() error { return e.error }
+
 // containers are those of dev containers here, one for each folder.
 func (v environment) containers(ctx context.Context) ([]devcontainer.Container, error) {
 	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, containerPatience, fmt.Errorf("%s did not answer within %s", tools.Client(), containerPatience))
+	defer cancel()
 	all, err := tools.List(ctx, devcontainer.LabelFolder)
 	if err != nil {
 		return nil, err

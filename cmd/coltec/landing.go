@@ -98,10 +98,7 @@ func (p hopper) named(c *cli.Context, name string, unknown error) (id string, er
 	if strings.HasPrefix(name, ".") || filepath.IsAbs(name) || strings.HasPrefix(name, "~") {
 		return "", unknown
 	}
-	local, err := p.localFleet(c.Context)
-	if err != nil {
-		return "", err
-	}
+	local, unasked := p.localFleet(c.Context) // the bucket may know the name without Docker
 	there, err := lister(p).bucketFleet(c.Context, look{wait: c.Duration("wait"), flags: c}, local)
 	if errors.Is(err, errNoSecrets) {
 		err = nil // the hint says it
@@ -123,7 +120,10 @@ func (p hopper) named(c *cli.Context, name string, unknown error) (id string, er
 		slices.Sort(found)
 		return "", hint.Wrap(cmdline.Usage("%q may be any of: %s", name, strings.Join(found, "; ")), "name more of it")
 	}
-	return "", hint.Wrap(errors.Join(unknown, err), "name it whole, org/project/env, where no workspace here says which bucket to ask")
+	if unasked != nil {
+		unasked = fmt.Errorf("the containers of this host could not be asked: %w", unasked)
+	}
+	return "", hint.Wrap(errors.Join(unknown, unasked, err), "name it whole, org/project/env, where no workspace here says which bucket to ask")
 }
 
 // fetch makes the folder of a workspace as its newest generation has it: what it does on this

@@ -36,9 +36,6 @@ type look struct {
 func (p *program) look(ctx context.Context, l look) (rows []fleet.Row, notes []string, err error) {
 	v := view{look: l}
 	v.local, v.localErr = p.localFleet(ctx)
-	if v.localErr != nil && (l.folder == "" || l.local) {
-		return nil, nil, v.localErr
-	}
 	if !l.local {
 		v.bucket, v.bucketErr = lister{p}.bucketFleet(ctx, l, v.local)
 	}
@@ -56,13 +53,13 @@ type view struct {
 
 // rows are those of a view, as look gives them.
 func (v view) rows(now time.Time) (rows []fleet.Row, notes []string, err error) {
-	notes = notShown(notes, "the containers of this host are", v.localErr)
+	notes = unasked(notes, v.localErr)
 	notes = append(notes, v.bucket.notes...)
 	notes = notShown(notes, "the bucket is", v.bucketErr)
-	if v.localErr != nil && v.bucketErr != nil {
+	rows = fleet.Rows(v.local, v.bucket.seen, now)
+	if v.localErr != nil && (v.bucketErr != nil || v.look.local && len(rows) == 0) {
 		err = cmdline.Exit{Code: cmdline.CodeFailed}
 	}
-	rows = fleet.Rows(v.local, v.bucket.seen, now)
 	if v.price != "" {
 		price, wrong := fleet.ParsePrice(v.price)
 		if wrong != nil {
@@ -73,6 +70,18 @@ func (v view) rows(now time.Time) (rows []fleet.Row, notes []string, err error) 
 		fleet.Cost(rows, v.bucket.price)
 	}
 	return rows, notes, err
+}
+
+// unasked says in one line that rows are told without the containers of this host, and why.
+func unasked(notes []string, err error) []string {
+	if err == nil {
+		return notes
+	}
+	line := fmt.Sprintf("note: the containers of this host could not be asked: %v", err)
+	if steps := hint.Of(err); len(steps) > 0 {
+		line += " (" + steps[0] + ")"
+	}
+	return append(notes, line)
 }
 
 // notShown says what is missing from the rows, and why.
@@ -89,13 +98,10 @@ func notShown(notes []string, what string, err error) []string {
 
 // localFleet are the workspaces here: those with a container, by Docker's labels, and those
 // that never ran or whose container is gone. How they are is in the status files that coltecd
-// writes; nothing is run in a container, but where its folder is on another machine.
-func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
+// writes; nothing is run in a container, but where its folder is on another machine. With an
+// error, containers could not be asked, and those are given that are known without.
+func (v environment) localFleet(ctx context.Context) (local []fleet.Local, err error) {
 	containers, err := v.containers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var local []fleet.Local
 	for _, ct := range containers {
 		l := fleet.Local{Workspace: v.workspaceOf(ct), Folder: ct.Folder(), Container: short(ct.ID), Running: ct.Running, Disabled: cmdline.Yes(ct.Switch())}
 		if l.Workspace == "" {
@@ -110,10 +116,10 @@ func (v environment) localFleet(ctx context.Context) ([]fleet.Local, error) {
 	}
 	for _, k := range v.folders() {
 		if !slices.ContainsFunc(local, func(l fleet.Local) bool { return same(l.Folder, k.folder) }) {
-			local = append(local, withStatus(fleet.Local{Workspace: k.id, Folder: k.folder}))
+			local = append(local, withStatus(fleet.Local{Workspace: k.id, Folder: k.folder, Unasked: err != nil}))
 		}
 	}
-	return local, nil
+	return local, err
 }
 
 // withStatus adds what coltecd wrote last. What is known of it already is not read again.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"sync"
 	"time"
@@ -126,8 +125,6 @@ func (p lister) lines() func([]fleet.Row, []string) error {
 		for _, note := range notes {
 			p.say("%s", note)
 		}
-		enc := json.NewEncoder(p.raw.out)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(append([]fleet.Row{}, rows...))
+		return cmdline.JSON(p.raw.out, "", append([]fleet.Row{}, rows...))
 	}
 }

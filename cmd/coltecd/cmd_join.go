@@ -46,7 +46,7 @@ func (p *program) join(c *cli.Context) error {
 		_, err = fmt.Fprint(p.out, joinedText(done, c.Bool("dry-run")))
 	}
 	if err == nil && len(done.Left) > 0 {
-		err = hint.Wrap(fmt.Errorf("%d paths of %s are not joined", len(done.Left), fork), "join again when what keeps them is mended")
+		err = hint.Wrap(fmt.Errorf("%s not joined", cmdline.Count(len(done.Left), "path of "+fork+" is", "paths of "+fork+" are")), "join again when what keeps them is mended")
 	}
 	return err
 }

@@ -29,6 +29,9 @@ back again. Of those that rewinds and joins make the newest ten stay. The result
 spec are stopped before, and started after. What is edited meanwhile stays, as in any
 merge: where both sides changed, the version here is kept in .coltec/conflicts.
 
+A TIME goes by the clocks of the machines that wrote the generations: where one was wrong, coltecd history shows the
+numbers. A repository that was shallow then, and was made deeper since, stays deep: its branches and files are as they were.
+
 What the workspace excludes, and logins, stay as they are. So do replicas that are kept as plain
 objects, that go one way, or that are paused. Once it has begun it goes on without this shell.`,
 		Flags:  cmdline.RewindFlags(),
@@ -116,7 +119,7 @@ func (p *program) printRewound(c *cli.Context, r control.Rewound, err error) err
 		fmt.Fprintf(p.out, "generation %d is as generation %d was; what was there is checkpoint %s\n", r.Generation, r.To, r.Before)
 	}
 	if missing > 0 {
-		return hint.Wrap(fmt.Errorf("%d paths are not here yet", missing), "they come by themselves: see %s status", p.name)
+		return hint.Wrap(fmt.Errorf("%s not here yet", cmdline.Count(missing, "path is", "paths are")), "what is missing comes by itself: see %s status", p.name)
 	}
 	return nil
 }

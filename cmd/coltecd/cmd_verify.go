@@ -41,7 +41,7 @@ func (p *program) verify(c *cli.Context) error {
 			return err
 		}
 	}
-	wrong, left, broken := false, false, false
+	wrong, left, broken, failed := false, false, false, false
 	for _, v := range verdicts {
 		if !c.Bool("json") {
 			p.printVerdict(v)
@@ -49,8 +49,11 @@ func (p *program) verify(c *cli.Context) error {
 		wrong = wrong || !v.OK()
 		left = left || len(v.Missing)+len(v.Damaged) > 0 && !req.Repair
 		broken = broken || len(v.Broken) > 0
+		failed = failed || v.Failed != ""
 	}
 	switch {
+	case failed:
+		return hint.Wrap(errors.New("not everything could be verified"), "%s verify REPLICA looks at one again", p.name)
 	case left:
 		return hint.Wrap(errors.New("not everything is as it should be"), "%s verify --repair brings back what the other side has", p.name)
 	case broken:
@@ -64,6 +67,12 @@ func (p *program) verify(c *cli.Context) error {
 // printVerdict is what verify says of one replica.
 func (p *program) printVerdict(v control.Verdict) {
 	name := v.Replica
+	if v.Failed != "" {
+		fmt.Fprintf(p.out, "%s: %s\n", name, v.Failed)
+	}
+	if v.Failed != "" && v.Generations == 0 {
+		return
+	}
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
 	} else {
@@ -88,7 +97,7 @@ func (p *program) printVerdict(v control.Verdict) {
 		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, fmt.Sprintf("%q", path))
 	}
 	if v.Opened > 0 {
-		fmt.Fprintf(p.out, "%s: %d repositories and databases were opened, %d of them are not sound\n", name, v.Opened, len(v.Broken))
+		fmt.Fprintf(p.out, "%s: %s opened, %s not sound\n", name, cmdline.Count(v.Opened, "repository or database was", "repositories and databases were"), cmdline.Count(len(v.Broken), "of them is", "of them are"))
 	}
 	for _, b := range v.Broken {
 		for _, wrong := range b.Wrong {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -244,8 +243,4 @@ func number(n int) string {
 }
 
 // compactJSON writes one line.
-func compactJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
+func compactJSON(w io.Writer, v any) error { return cmdline.JSON(w, "", v) }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -101,13 +102,7 @@ func failJSON(w io.Writer, err error, code int) {
 	}
 	var f Failure
 	f.Error.Message, f.Error.Hints, f.Error.Exit = err.Error(), append([]string{}, hint.Of(err)...), code
-	var line bytes.Buffer // a PlainWriter takes whole texts
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(f); err != nil {
-		panic(err) // texts and a number
-	}
-	_, _ = w.Write(line.Bytes()) // nobody is left to be told
+	_ = JSON(w, "", f) // nobody is left to be told
 }
 
 // Yes reports whether the value of a variable is a yes.
@@ -138,11 +133,46 @@ func Plain(s string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			return r
-		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x2028 && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0x61c:
+		case isNoText(r):
 			return '?'
 		}
 		return r // of a byte that is none, utf8.RuneError
 	}, s)
+}
+
+// isNoText reports whether a terminal takes a character for an order instead of showing it.
+func isNoText(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x61c
+}
+
+// escaped is JSON with \u for what is no text for a terminal. JSON has such characters in strings
+// alone, and encoding/json escapes those below a space, so that a reader gets what was meant.
+func escaped(text []byte) []byte {
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r != '\n' && isNoText(r) }) {
+		return text
+	}
+	var out []byte
+	for _, r := range string(text) {
+		if r != '\n' && isNoText(r) {
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = utf8.AppendRune(out, r)
+		}
+	}
+	return out
+}
+
+// JSON writes a value and a line break in one Write, in a form that a terminal shows as text.
+func JSON(w io.Writer, indent string, v any) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetIndent("", indent)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(escaped(text.Bytes()))
+	return err
 }
 
 // PlainWriter makes all that is written to a writer Plain. Each Write is a whole text.
@@ -204,10 +234,7 @@ func PrintJSON(w io.Writer, v any) error {
 	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
 		v = []any{}
 	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	return JSON(w, "  ", v)
 }
 
 // givenWords is where an app has the words that it was called with.

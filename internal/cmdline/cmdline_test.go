@@ -1,7 +1,10 @@
 package cmdline
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +88,37 @@ func TestSize(t *testing.T) {
 		if got := Size(n); got != want {
 			t.Errorf("Size(%d) = %q, want %q", n, got, want)
 		}
+	}
+}
+
+// What PrintJSON writes is drawn by a terminal: control codes of either kind, and what turns the
+// direction, went there as they were. A reader gets what was meant.
+func TestJSONIsText(t *testing.T) {
+	var all []rune
+	for r := rune(0); r <= 0x3000; r++ {
+		all = append(all, r)
+	}
+	want := string(append(all, 0xfffd, 0xfeff, 0x1f600, 0x10ffff)) + `"\<&>`
+	for name, write := range map[string]func(w io.Writer) error{
+		"PrintJSON": func(w io.Writer) error { return PrintJSON(w, map[string]string{want: want}) },
+		"JSON":      func(w io.Writer) error { return JSON(w, "", map[string]string{want: want}) },
+	} {
+		var b bytes.Buffer
+		if err := write(&b); err != nil {
+			t.Fatal(err)
+		}
+		if text := b.String(); Plain(text) != text {
+			t.Errorf("%s: a terminal would act on it", name)
+		}
+		var got map[string]string
+		if err := json.Unmarshal(b.Bytes(), &got); err != nil || got[want] != want {
+			t.Errorf("%s: it is read as something else: %v", name, err)
+		}
+	}
+	var b bytes.Buffer
+	failJSON(PlainWriter{Writer: &b}, errors.New("cannot open \u009b2J\u202e"), 1)
+	var f Failure
+	if err := json.Unmarshal(b.Bytes(), &f); err != nil || f.Error.Message != "cannot open \u009b2J\u202e" {
+		t.Errorf("an error: %s, %v", b.String(), err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // Size is a number of bytes for people.
@@ -37,10 +39,7 @@ func Span(d time.Duration) string {
 
 // Count is a number of things, which are called otherwise where there is one.
 func Count(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(n) + " " + more
+	return hint.Count(n, one, more)
 }
 
 // OneLine makes any text fit for a cell.

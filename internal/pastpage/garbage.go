@@ -1,7 +1,10 @@
 package pastpage
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // GC is the verb gc. collect does it where it is not only asked what would be done.
@@ -38,12 +42,19 @@ What is found is condemned, and deleted by a later run, 48 hours after it: who h
 			if err != nil {
 				return err
 			}
+			failed := error(nil)
+			if len(done.Failed) > 0 {
+				failed = errNotAll
+			}
 			if c.Bool("json") {
-				return cmdline.PrintJSON(p.Raw, done)
+				return errors.Join(cmdline.PrintJSON(p.Raw, done), failed)
+			}
+			for _, name := range slices.Sorted(maps.Keys(done.Failed)) {
+				fmt.Fprintf(p.Out, "%s: not all was looked for in it: %s\n", name, done.Failed[name])
 			}
 			_, err = fmt.Fprintf(p.Out, "generations: %d kept, %d dropped; objects: %d deleted, %d condemned, which a run after 48 hours deletes\n",
 				done.Kept, done.Dropped, done.Deleted, done.Condemned)
-			return err
+			return errors.Join(err, failed)
 		},
 	}
 }
@@ -53,11 +64,21 @@ func (p Page) garbage(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error
+	for _, g := range list {
+		if g.Failed != "" {
+			failed = errNotAll
+		}
+	}
 	if c.Bool("json") {
-		return cmdline.PrintJSON(p.Raw, list)
+		return errors.Join(cmdline.PrintJSON(p.Raw, list), failed)
 	}
 	t := cmdline.Table{{"REPLICA", "GENERATIONS", "NEEDED", "CONDEMNED", "GOES", "GARBAGE", "YOUNG"}}
 	for _, g := range list {
+		if g.Failed != "" {
+			fmt.Fprintf(p.Out, "%s: nothing is known of it: %s\n", g.Replica, g.Failed)
+			continue
+		}
 		gens, goes := strconv.Itoa(g.Kept), "-"
 		if g.Dropped > 0 {
 			gens += fmt.Sprintf(", %d go", g.Dropped)
@@ -68,8 +89,11 @@ func (p Page) garbage(c *cli.Context) error {
 		t = append(t, []string{g.Replica, gens, amount(g.Needed), amount(g.Condemned), goes, amount(g.Garbage), amount(g.Young)})
 	}
 	_, err = fmt.Fprint(p.Out, t.Fit(cmdline.WidthFor(c, p.Raw)))
-	return err
+	return errors.Join(err, failed)
 }
+
+// errNotAll is the error of a look at a bucket in which a replica could not be read.
+var errNotAll = hint.Wrap(errors.New("not every replica could be looked at: what it may need stays"), "verify says what is missing or damaged, and --repair brings back what the other side has")
 
 func amount(a control.Amount) string {
 	if a.Objects == 0 {

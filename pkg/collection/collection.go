@@ -92,8 +92,11 @@ type Run struct {
 	head      *store.Head // at which it began
 	now       time.Time   // of the store
 	kept      []store.Generation
-	cut       error    // why the log goes on, with more than can be read
-	segments  []string // of the log as it is
+	all       []store.Generation         // of the log
+	spared    bool                       // no generation goes
+	needed    map[string]map[string]bool // replica → what was looked up by Look
+	cut       error                      // why the log goes on, with more than can be read
+	segments  []string                   // of the log as it is
 	condemned map[string]store.Condemned
 
 	Dropped int // generations that are not kept
@@ -113,8 +116,29 @@ func Begin(ctx context.Context, rules Rules, root store.Root, head *store.Head, 
 		return nil, err
 	}
 	r.kept, r.cut, r.segments = r.withPinned(log.Generations, r.Keep(log.Generations, now, keep)), log.Cut, log.Segments
-	r.Dropped = len(log.Generations) - len(r.kept)
+	r.all, r.Dropped = log.Generations, len(log.Generations)-len(r.kept)
 	return r, nil
+}
+
+// Spare keeps all generations, however old: while something of a replica cannot be read, an older
+// one may be the last that has it whole. It is called before anything is looked up or marked.
+func (r *Run) Spare() { r.spared, r.kept, r.Dropped, r.needed = true, r.all, 0, nil }
+
+// Look finds out what a replica's kept generations refer to, and changes nothing. An error says
+// that it cannot be known.
+func (r *Run) Look(ctx context.Context, name string, s *store.Snapshot) error {
+	if was, ok := r.condemned[name]; ok && !r.due(was, r.now) && r.Dropped == 0 {
+		return nil // nothing is marked in it, and nothing goes
+	}
+	needed, err := r.needs(ctx, s, name)
+	if err != nil {
+		return err
+	}
+	if r.needed == nil {
+		r.needed = map[string]map[string]bool{}
+	}
+	r.needed[name] = needed
+	return nil
 }
 
 // withPinned adds to the generations that are kept those of the log that are checkpoints.
@@ -151,9 +175,12 @@ func (r *Run) Replica(ctx context.Context, name string, prefix store.Bucket, s *
 	if was, ok := r.condemned[name]; ok && !r.due(was, r.now) {
 		return s.Sizes(ctx) // one list at a time
 	}
-	needed, err := r.needs(ctx, s, name)
-	if err != nil {
-		return nil, err
+	needed, looked := r.needed[name]
+	if !looked {
+		var err error
+		if needed, err = r.needs(ctx, s, name); err != nil {
+			return nil, err
+		}
 	}
 	return r.in(ctx, store.ReplicaYard(prefix), name, func(key string) bool { return needed[key] })
 }
@@ -231,11 +258,20 @@ func (r *Run) in(ctx context.Context, y store.Yard, name string, needed func(str
 	return sizes, nil
 }
 
-// Compacts reports whether the log is to be written anew.
-func (r *Run) Compacts() bool { return r.Dropped > 0 || r.cut != nil || len(r.segments) > 1 }
+// Compacts reports whether the log is to be written anew. One with more than can be read would
+// lose that, which is not done where generations are spared.
+func (r *Run) Compacts() bool {
+	return !r.stays() && (r.Dropped > 0 || r.cut != nil || len(r.segments) > 1)
+}
+
+// stays reports whether the log stays as it is, with all of its segments.
+func (r *Run) stays() bool { return r.spared && r.cut != nil }
 
 // HeadDue reports whether Head has something to do: one list at a time.
 func (r *Run) HeadDue() bool {
+	if r.stays() {
+		return false
+	}
 	was, ok := r.condemned[""]
 	return !ok || r.due(was, r.now)
 }

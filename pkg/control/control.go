@@ -99,6 +99,9 @@ func (e *Error) err() error {
 // names go into the hint.
 func NotFound(name string, known []string) error {
 	err := fmt.Errorf("no unit or replica %q: %w", name, ErrNotFound)
+	if name == "" {
+		err = fmt.Errorf("the name of a unit or replica is empty: %w", ErrNotFound)
+	}
 	if len(known) == 0 {
 		return hint.Wrap(err, "this workspace has no units and no replicas")
 	}

@@ -166,6 +166,7 @@ type Garbage struct {
 	Deletable *time.Time `json:"deletable,omitempty"` // from when on what is condemned is deleted
 	Garbage   Amount     `json:"garbage"`             // not needed, and not condemned yet
 	Young     Amount     `json:"young"`               // not needed, and too young to be condemned
+	Failed    string     `json:"failed,omitempty"`    // why nothing is known of it; a collection drops no generation then
 }
 
 // Amount is of objects in a bucket.
@@ -346,6 +347,7 @@ type Verdict struct {
 	Note        string   `json:"note,omitempty"`
 	Opened      int      `json:"opened,omitempty"` // repositories and databases that were opened
 	Broken      []Broken `json:"broken,omitempty"` // those that are not sound
+	Failed      string   `json:"failed,omitempty"` // why it could not be verified, or repaired, to the end
 }
 
 // OK reports whether nothing is wrong that was not repaired.

@@ -75,6 +75,9 @@ type Collected struct {
 	Dropped   int `json:"dropped"`   // generations
 	Condemned int `json:"condemned"` // objects that go in two days, if nothing needs them then
 	Deleted   int `json:"deleted"`   // objects
+
+	// Failed are replicas in which not all was looked for, with the reason: what they have stays. Where it cannot be known what one needs, no generation is dropped.
+	Failed map[string]string `json:"failed,omitempty"`
 }
 
 // AwaitRequest asks for the next change.

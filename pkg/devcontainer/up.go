@@ -303,7 +303,7 @@ func (t *talk) silent(d time.Duration) {
 	if what = oneLine(what); len(what) > silenceText {
 		what = strings.ToValidUTF8(what[:silenceText], "") + "…"
 	}
-	t.tell(fmt.Sprintf("note: the dev container CLI has printed nothing for %d minutes%s; it goes on, and Ctrl-C ends it", int(d.Minutes()), what))
+	t.tell(fmt.Sprintf("note: the dev container CLI has printed nothing for %s%s; it goes on, and Ctrl-C ends it", hint.Count(int(d.Minutes()), "minute", "minutes"), what))
 }
 
 // Steps of the CLI, by how the log names them, with CLIENT for the client's name or path.

@@ -22,6 +22,7 @@ type Local struct {
 	Container string // short id; "" without one
 	Running   bool
 	Disabled  bool             // its coltecd is told to do nothing
+	Unasked   bool             // nobody could say whether it has a container, or whether that runs
 	Status    *status.Document // the last one that coltecd wrote; nil: none
 	Written   time.Time        // when that was
 }
@@ -30,6 +31,7 @@ type Local struct {
 const (
 	Down       = "down"                        // here, and its container does not run
 	New        = "new"                         // here, and never had a container that wrote a status
+	Unknown    = "unknown"                     // here, and whether it runs cannot be told: containers could not be asked
 	Silent     = string(status.NeedSilent)     // it runs and coltecd has not written for a while
 	Elsewhere  = "elsewhere"                   // held on another machine
 	Free       = "free"                        // in the bucket, and nobody holds it
@@ -116,6 +118,10 @@ func (l Local) row(now time.Time) Row {
 	}
 	row.replicas(l)
 	switch {
+	case l.Unasked && l.fresh(now):
+		row.running(l, now)
+	case l.Unasked:
+		row.State, row.Lag = Unknown, 0
 	case l.Container == "" && !l.Running && l.Status == nil:
 		row.State = New
 	case !l.Running:
@@ -132,6 +138,12 @@ func (l Local) row(now time.Time) Row {
 	return row
 }
 
+// fresh reports whether a coltecd said so lately that it runs that it does, whatever is known of
+// its container.
+func (l Local) fresh(now time.Time) bool {
+	return l.Status != nil && (l.Status.State == status.Running || l.Status.State == status.Degraded) && now.Sub(l.Written) <= silence
+}
+
 // replicas says what the replicas here had last, and what of one that is down is only here.
 func (r *Row) replicas(l Local) {
 	if l.Status == nil {
@@ -145,9 +157,9 @@ func (r *Row) replicas(l Local) {
 			r.LastSave = x.LastSync
 		}
 		r.OnlyHere = merged(r.OnlyHere, x.OnlyHere)
-		if !l.Running && x.Pending > 0 {
+		if !l.Running && !l.Unasked && x.Pending > 0 {
 			r.need(status.NeedUnsaved)
-			r.Attention = append(r.Attention, fmt.Sprintf("%s: %d changes are not in the bucket: coltec up %s pushes them", x.Name, x.Pending, hint.Word(l.Folder)))
+			r.Attention = append(r.Attention, fmt.Sprintf("%s: %s not in the bucket: coltec up %s pushes them", x.Name, hint.Count(x.Pending, "change is", "changes are"), hint.Word(l.Folder)))
 		}
 	}
 	if r.Conflicts > 0 {
@@ -211,7 +223,7 @@ func needs(list []status.Agent, now time.Time) (lines []string) {
 // runs, or it has said nothing since another took the lease.
 func (r *Row) quiet(l Local, s Seen) bool {
 	switch r.State {
-	case Down, New:
+	case Down, New, Unknown:
 		return true
 	case Silent, string(status.Disabled), string(status.Stopped):
 		return s.Bad == nil && s.Head.State == store.Held && (l.Status == nil || s.Digest.Epoch > l.Status.Lease.Epoch)

@@ -49,6 +49,32 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// Where containers cannot be asked, what a coltecd wrote lately counts, and else nothing is claimed:
+// neither that it is down, nor that it needs somebody. The bucket tells who has it.
+func TestRowsWithoutContainers(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	since := now.Add(-time.Hour)
+	doc := func(state status.State) *status.Document {
+		return &status.Document{State: state, Since: &since, Replicas: []status.Replica{{Name: "r", Pending: 2, LagSeconds: 9}}}
+	}
+	rows := Rows([]Local{
+		{Workspace: "o/p/fresh", Unasked: true, Status: doc(status.Running), Written: now.Add(-time.Minute)},
+		{Workspace: "o/p/old", Unasked: true, Status: doc(status.Running), Written: since},
+		{Workspace: "o/p/ended", Unasked: true, Status: doc(status.Stopped), Written: now},
+		{Workspace: "o/p/never", Unasked: true},
+		{Workspace: "o/p/taken", Unasked: true, Status: doc(status.Running), Written: since},
+	}, []Seen{{Head: store.Head{Workspace: "o/p/taken", State: store.Held, TTL: 180, Holder: store.Holder{Host: "laptop", Since: since}}, At: now}}, now)
+	want := map[string]string{"o/p/fresh": "running here 9", "o/p/old": "unknown here 0", "o/p/ended": "unknown here 0", "o/p/never": "unknown here 0", "o/p/taken": "unknown laptop 0"}
+	for _, r := range rows {
+		if got := fmt.Sprintf("%s %s %v", r.State, r.Where, r.Lag); got != want[r.Workspace] || r.Needs != "" || len(r.Attention) > 0 {
+			t.Errorf("%s: %q, want %q: %+v", r.Workspace, got, want[r.Workspace], r)
+		}
+	}
+	if len(rows) != len(want) {
+		t.Error(rows)
+	}
+}
+
 // Of what needs attention, an agent that waits for a person comes first; what one did when
 // coltecd last wrote says nothing once that is long ago.
 func TestRowsOfAgents(t *testing.T) {

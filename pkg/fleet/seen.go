@@ -8,6 +8,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/digest"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -65,7 +66,7 @@ func leftText(l digest.Left) string {
 		when = " at " + l.At.Format(time.RFC3339)
 	}
 	if l.Count > 0 {
-		what = fmt.Sprintf("about %d changes; they are", l.Count)
+		what = "about " + hint.Count(l.Count, "change; it is", "changes; they are")
 	}
 	return fmt.Sprintf("%s stopped%s and has what the bucket has not: %s pushed when coltecd runs there again", cmp.Or(l.Host, "a machine"), when, what)
 }
@@ -105,11 +106,11 @@ func (s Seen) row(now time.Time) Row {
 	case store.Dirty:
 		row.need(status.NeedUnsaved)
 		if len(s.Left) == 0 { // an older coltecd named nothing, and not each digest has room for it
-			what := "changes"
+			what := "changes that are"
 			if h.Dirty > 0 {
-				what = fmt.Sprintf("%d changes", h.Dirty)
+				what = hint.Count(h.Dirty, "change that is", "changes that are")
 			}
-			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %s that are not in the bucket", cmp.Or(place(h.Holder), "a machine"), what))
+			row.Attention = append(row.Attention, fmt.Sprintf("%s stopped with %s not in the bucket", cmp.Or(place(h.Holder), "a machine"), what))
 		}
 	}
 	return row

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // wrongMost is how much is said of one repository.
@@ -33,7 +35,7 @@ func Fsck(ctx context.Context, copy, scratch string) (wrong []string, err error)
 		return []string{oneLine(err.Error())}, nil
 	}
 	if missing := readMissing(copy); len(missing) > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d objects were missing or damaged when it was saved", len(missing)))
+		wrong = append(wrong, hint.Count(len(missing), "object was missing or damaged when it was saved", "objects were missing or damaged when it was saved"))
 	}
 	for _, ref := range s.damaged {
 		wrong = append(wrong, fmt.Sprintf("the ref %s leads to nothing", ref))

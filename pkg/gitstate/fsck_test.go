@@ -53,7 +53,7 @@ func TestFsck(t *testing.T) {
 			if err := os.Remove(p.loose("r", "HEAD:d1/f1")); err != nil {
 				t.Fatal(err)
 			}
-		}, want: "1 objects were missing or damaged when it was saved"},
+		}, want: "1 object was missing or damaged when it was saved"},
 		"a bit of a pack": {after: func(t *testing.T, _, pack string) {
 			b, err := os.ReadFile(pack)
 			if err != nil {

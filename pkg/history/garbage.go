@@ -2,6 +2,8 @@ package history
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/coltec/coltec/pkg/collection"
@@ -15,6 +17,7 @@ type Garbage struct {
 	Kept      int       // generations
 	Dropped   int       // generations that a collection drops
 	Deletable time.Time // from when on what is condemned is deleted; zero where nothing is
+	Failed    string    // why nothing is known of it; a collection drops no generation then
 	store.Survey
 }
 
@@ -29,21 +32,35 @@ func (r *Reader) Garbage(ctx context.Context, replicas []scope.Replica, now time
 	if err != nil {
 		return nil, err
 	}
-	out := []Garbage{}
+	out, errs := r.surveys(ctx, run, replicas)
+	if len(errs) > 0 && len(errs) < len(replicas) && ctx.Err() == nil {
+		run.Spare()
+		out, errs = r.surveys(ctx, run, replicas)
+	}
+	if ctx.Err() != nil || len(errs) > 0 && len(errs) == len(replicas) {
+		return nil, errors.Join(errs...)
+	}
+	return out, nil
+}
+
+// surveys tells of each replica what a run would find. Of one where that fails it says so.
+func (r *Reader) surveys(ctx context.Context, run *collection.Run, replicas []scope.Replica) (out []Garbage, errs []error) {
+	out = []Garbage{}
 	for _, x := range replicas {
+		g := Garbage{Replica: x.Name, Kept: len(run.Kept()), Dropped: run.Dropped}
 		layout, err := r.layout(ctx, x)
-		if err != nil {
-			return nil, err
-		}
 		snapshot, ok := layout.(*store.Snapshot)
-		if !ok {
+		if err == nil && !ok {
 			continue
 		}
-		g := Garbage{Replica: x.Name, Kept: len(run.Kept()), Dropped: run.Dropped}
-		if g.Survey, g.Deletable, err = run.Survey(ctx, x.Name, r.remotes[x.Name], snapshot); err != nil {
-			return nil, err
+		if err == nil {
+			g.Survey, g.Deletable, err = run.Survey(ctx, x.Name, r.remotes[x.Name], snapshot)
+		}
+		if err != nil {
+			g.Failed = err.Error()
+			errs = append(errs, fmt.Errorf("replica %q: %w", x.Name, err))
 		}
 		out = append(out, g)
 	}
-	return out, nil
+	return out, errs
 }

@@ -376,8 +376,11 @@ func (r *Reader) Export(ctx context.Context, x scope.Replica, path string, g sto
 // out; each of placed says where it is. left are those that the generation has no tree of. A
 // tree that has a link where another one lies leads that nowhere.
 func (r *Reader) ExportAll(ctx context.Context, replicas []scope.Replica, g store.Generation, dir string, o ExportOptions) (placed []*Placed, left []string, err error) {
-	if err := errors.Join(replica.Vacant(dir), os.MkdirAll(dir, 0o755)); err != nil {
+	if err := replica.Vacant(dir); err != nil {
 		return nil, nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("cannot write to %q: %w", dir, err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -28,6 +28,7 @@ type Verdict struct {
 	Note        string   `json:"note,omitempty"`
 	Opened      int      `json:"opened,omitempty"` // repositories and databases that were opened
 	Broken      []Broken `json:"broken,omitempty"` // those that are not sound
+	Failed      string   `json:"failed,omitempty"` // why it could not be verified, or repaired, to the end
 }
 
 // Lost is a path whose content in some generations is not there any more.
@@ -37,8 +38,10 @@ type Lost struct {
 	Now         bool    `json:"now"` // the newest generation is among them
 }
 
-// OK reports that nothing is wrong that was not repaired.
-func (v *Verdict) OK() bool { return len(v.Missing)+len(v.Damaged)+len(v.Broken) == 0 }
+// OK reports that all was looked at, and that nothing is wrong that was not repaired.
+func (v *Verdict) OK() bool {
+	return v.Failed == "" && len(v.Missing)+len(v.Damaged)+len(v.Broken) == 0
+}
 
 // Verify looks whether everything is there that the kept generations of a
 // replica refer to, and whether the local tree is what its base says. deep

@@ -58,14 +58,14 @@ func toVerdict(v *history.Verdict) control.Verdict {
 		Orphans: v.Orphans, OrphanBytes: v.OrphanBytes, Missing: v.Missing,
 		Lost:    each(v.Lost, func(l history.Lost) control.Lost { return control.Lost(l) }),
 		Damaged: v.Damaged, Repaired: v.Repaired, Note: v.Note,
-		Opened: v.Opened, Broken: each(v.Broken, func(b history.Broken) control.Broken { return control.Broken(b) }),
+		Failed: v.Failed, Opened: v.Opened, Broken: each(v.Broken, func(b history.Broken) control.Broken { return control.Broken(b) }),
 	}
 }
 
 func toGarbage(g history.Garbage) control.Garbage {
 	out := control.Garbage{
 		Replica: g.Replica, Kept: g.Kept, Dropped: g.Dropped, Needed: control.Amount(g.Needed), Condemned: control.Amount(g.Condemned),
-		Garbage: control.Amount(g.Survey.Garbage), Young: control.Amount(g.Young),
+		Garbage: control.Amount(g.Survey.Garbage), Young: control.Amount(g.Young), Failed: g.Failed,
 	}
 	if !g.Deletable.IsZero() {
 		out.Deletable = &g.Deletable

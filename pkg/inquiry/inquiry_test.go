@@ -6,12 +6,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coltec/coltec/internal/gentest"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/history"
@@ -31,7 +33,7 @@ func TestAnswersSayAll(t *testing.T) {
 	placed := &history.Placed{Replica: "w", Generation: 1, Placed: 2, Removed: 3, Problems: []string{"a"}, Older: older}
 	verdict := &history.Verdict{Replica: "w", Generations: 1, Objects: 2, Bytes: 3, Orphans: 4, OrphanBytes: 5, Missing: []string{"a"},
 		Lost: []history.Lost{{Path: "b", Generations: []int64{6}, Now: true}}, Damaged: []string{"c"}, Repaired: []string{"d"}, Note: "e",
-		Opened: 7, Broken: []history.Broken{{Path: "f", Generation: 8, Wrong: []string{"g"}, Sound: 9}}}
+		Failed: "h", Opened: 7, Broken: []history.Broken{{Path: "f", Generation: 8, Wrong: []string{"g"}, Sound: 9}}}
 	version := history.Version{Generation: 1, Time: now, Gone: true, Kind: "a", Mode: "b", Size: 2, SHA256: "c", Link: "d"}
 	change := history.Change{Path: "a", What: "b", Size: 1}
 	for name, both := range map[string][2]any{
@@ -170,5 +172,62 @@ func TestFind(t *testing.T) {
 		if got := x.Name + ":" + rel; (err == nil) != (row.want != "") || err == nil && got != row.want {
 			t.Errorf("--replica %q %s: %s, %v", row.replica, row.path, got, err)
 		}
+	}
+}
+
+// One replica that could not be read ended verify and gc --dry-run for all: each is told of by
+// itself, and only where none can be read there is nothing to tell.
+func TestABrokenReplicaBesideOthers(t *testing.T) {
+	for why, tt := range map[string]struct {
+		breaks func(t *testing.T, w *gentest.Workspace, path string)
+		verify bool // garbage is of the bucket alone
+	}{
+		"its prefix does not answer": {func(_ *testing.T, w *gentest.Workspace, _ string) {
+			w.Bucket.Hook(func(e storetest.Event) error {
+				if slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, "broken/") }) {
+					return errors.New("a fault")
+				}
+				return nil
+			})
+		}, false},
+		"its folder is a link to itself": {func(t *testing.T, _ *gentest.Workspace, path string) {
+			if err := errors.Join(os.Remove(path), os.Symlink(path, path)); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+	} {
+		t.Run(why, func(t *testing.T) {
+			w := gentest.New(t)
+			w.Save("a", "b")
+			broken := scope.Replica{Name: "broken", Path: t.TempDir(), Layout: "snapshot", Filter: &filter.Filter{}}
+			all := []scope.Replica{broken, {Name: gentest.Replica, Path: t.TempDir(), Layout: "snapshot", Filter: &filter.Filter{}}}
+			r, err := history.NewReader(history.Options{
+				Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Replicas: all,
+				Connect: func(_ context.Context, at scope.Target) (scope.Remote, error) {
+					if at.Replica == "" {
+						return w.Bucket, nil
+					}
+					return w.Bucket.At(at.Replica), nil
+				},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			tt.breaks(t, w, broken.Path)
+			q := Query{Reader: r, Replicas: all, Alone: AtOnce, Now: time.Now(), Keep: time.Hour, Say: func(string) {}}
+			list, err := q.verify(t.Context(), control.VerifyRequest{Deep: true})
+			if err != nil || len(list) != 2 || list[0].Failed == "" || list[0].OK() || !list[1].OK() || list[1].Generations != 1 {
+				t.Errorf("%+v, %v", list, err)
+			}
+			garbage, err := r.Garbage(t.Context(), all, time.Now(), time.Hour)
+			if err != nil || len(garbage) != 2 || garbage[1].Failed != "" || garbage[1].Needed.Objects == 0 || tt.verify != (garbage[0].Failed == "") {
+				t.Errorf("%+v, %v", garbage, err)
+			}
+			q.Replicas = all[:1]
+			if list, err := q.verify(t.Context(), control.VerifyRequest{}); err == nil || !strings.Contains(err.Error(), `cannot verify replica "broken": `) {
+				t.Errorf("alone: %+v, %v", list, err)
+			}
+		})
 	}
 }

@@ -180,25 +180,42 @@ func (r Query) verify(ctx context.Context, req control.VerifyRequest) ([]*histor
 		return nil, hint.Wrap(errors.New("cannot repair: coltecd is not running"), "it is done with the lease held: start it, then verify --repair")
 	}
 	out := []*history.Verdict{}
+	var errs []error
 	for _, x := range r.Replicas {
 		r.Say(fmt.Sprintf("%s: looking at what its generations refer to", x.Name))
-		v, err := r.Verify(ctx, x, req.Deep)
+		v, err := r.verifyOne(ctx, x, req)
+		if ctx.Err() != nil {
+			return nil, err
+		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
-		}
-		if req.Repair && !v.OK() {
-			if err := r.Repair(ctx, r.Reader, v); err != nil {
-				return nil, fmt.Errorf("cannot repair replica %q: %w", x.Name, err)
-			}
-		}
-		if req.Wholes {
-			if err := r.verifyWholes(ctx, x, req.At, v); err != nil {
-				return nil, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
-			}
+			errs = append(errs, err)
+			v.Failed = err.Error()
 		}
 		out = append(out, v)
 	}
+	if len(errs) > 0 && len(errs) == len(r.Replicas) {
+		return nil, errors.Join(errs...)
+	}
 	return out, nil
+}
+
+// verifyOne looks at one replica. The verdict has what was found, also beside an error.
+func (r Query) verifyOne(ctx context.Context, x scope.Replica, req control.VerifyRequest) (*history.Verdict, error) {
+	v, err := r.Verify(ctx, x, req.Deep)
+	if err != nil {
+		return &history.Verdict{Replica: x.Name}, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
+	}
+	if req.Repair && !v.OK() {
+		if err := r.Repair(ctx, r.Reader, v); err != nil {
+			return v, fmt.Errorf("cannot repair replica %q: %w", x.Name, err)
+		}
+	}
+	if req.Wholes {
+		if err := r.verifyWholes(ctx, x, req.At, v); err != nil {
+			return v, fmt.Errorf("cannot verify replica %q: %w", x.Name, err)
+		}
+	}
+	return v, nil
 }
 
 // verifyWholes opens what is only valid together, as a generation has it.

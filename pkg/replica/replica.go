@@ -109,25 +109,33 @@ func (r *Replica) Base() *base.Base { return r.base }
 // therefore nothing is concluded from it.
 var ErrRoot = errors.New("the local tree is not there")
 
+// title is the replica for people. A tree that is only written somewhere is of none.
+func (r *Replica) title() string {
+	if r.Name == "" {
+		return fmt.Sprintf("the directory %q", r.Path)
+	}
+	return fmt.Sprintf("replica %q", r.Name)
+}
+
 // Open opens the local tree, making it when it is missing, and loads the base.
 // The base counts only when it is that of this workspace, replica and lineage
 // and not newer than the head.
 func (r *Replica) Open(lineage string, generation int64) error {
 	root, err := r.openRoot(0o755)
 	if err != nil {
-		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
+		return fmt.Errorf("cannot open %s: %w", r.title(), err)
 	}
 	r.Close()
 	r.root = root
 	if err := r.prepare(r.root, r.Path); err != nil {
-		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
+		return fmt.Errorf("cannot open %s: %w", r.title(), err)
 	}
 	dev, inode, err := root.Identity()
 	if err != nil {
 		return err
 	}
 	if err := r.probe(dev, inode); err != nil {
-		return fmt.Errorf("cannot open replica %q: %w", r.Name, err)
+		return fmt.Errorf("cannot open %s: %w", r.title(), err)
 	}
 	found, err := base.Open(r.Dir())
 	if err != nil && !errors.Is(err, base.ErrNone) {

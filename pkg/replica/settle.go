@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/base"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/plan"
 	"github.com/coltec/coltec/pkg/store"
@@ -65,7 +65,7 @@ func (r *Replica) misnamed() []localfs.Unknown {
 	if r.capitals == 0 {
 		return nil
 	}
-	return []localfs.Unknown{{Path: strings.ToUpper(localfs.Dir), Reason: fmt.Sprintf("%d paths have the name of coltecd's own directory with capitals, which an older version carried: they are left out, and stay where they are now", r.capitals)}}
+	return []localfs.Unknown{{Path: strings.ToUpper(localfs.Dir), Reason: hint.Count(r.capitals, "path has", "paths have") + " the name of coltecd's own directory with capitals, which an older version carried: what is there is left out, and stays where it is now"}}
 }
 
 // restored notes that all of the generation was placed, as far as that can be, and which

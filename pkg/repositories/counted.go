@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/tree"
@@ -54,8 +55,8 @@ func (*counted) Removal(context.Context, []tree.Entry, func(string, map[string]b
 func (g *counted) Notes() []string {
 	var out []string
 	for _, dir := range slices.Sorted(maps.Keys(g.unpushed)) {
-		out = append(out, fmt.Sprintf("replica %s: of the repository %q %d commits and %d stashes are only here, and git is off: push them, or set git: auto",
-			g.o.Replica, dir, g.unpushed[dir].Commits, g.unpushed[dir].Stashes))
+		out = append(out, fmt.Sprintf("replica %s: of the repository %q %s and %s are only here, and git is off: push them, or set git: auto",
+			g.o.Replica, dir, hint.Count(g.unpushed[dir].Commits, "commit", "commits"), hint.Count(g.unpushed[dir].Stashes, "stash", "stashes")))
 	}
 	return out
 }

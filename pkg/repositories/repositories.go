@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/area"
 	"github.com/coltec/coltec/pkg/gitstate"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/whole"
 )
@@ -81,8 +82,8 @@ func (g *Repositories) Notes() []string {
 	say("is not what the bucket has", g.restores)
 	say("is not brought here, and the generation that has it as files keeps it", g.unfit)
 	for _, dir := range slices.Sorted(maps.Keys(g.kept)) {
-		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q have new commits: %d refs that lost their name are kept under %s: coltecd conflicts lists them, and how to take or drop them",
-			g.o.Replica, dir, g.kept[dir], gitstate.KeptRefs))
+		out = append(out, fmt.Sprintf("replica %s: both sides of the repository %q have new commits: %s kept under %s: coltecd conflicts lists them, and how to take or drop them",
+			g.o.Replica, dir, hint.Count(g.kept[dir], "ref that lost its name is", "refs that lost their name are"), gitstate.KeptRefs))
 	}
 	return out
 }

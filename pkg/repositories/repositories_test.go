@@ -73,7 +73,7 @@ func TestRepositoriesThatBothWentOn(t *testing.T) {
 		t.Errorf("kept is %q, want %s", got, here)
 	}
 	a.push(false)
-	a.expectNotes("1 refs that lost their name are kept")
+	a.expectNotes("1 ref that lost its name is kept")
 }
 
 // A repository that the other side removed goes, and is kept with what was replaced. One

@@ -111,8 +111,8 @@ func (c checker) rest() {
 		c.bad("networking.hostname_prefix", "is empty: remove it for dev-, or write another")
 	}
 	for i, tag := range n.Tags {
-		if !strings.HasPrefix(tag, "tag:") || len(tag) == len("tag:") {
-			c.bad(fmt.Sprintf("networking.tags[%d]", i), "must begin with tag: and a name, such as tag:devcontainer")
+		if !isTag(tag) {
+			c.bad(fmt.Sprintf("networking.tags[%d]", i), "must be tag: and a name of letters, digits and dashes that begins with a letter, such as tag:devcontainer")
 		}
 	}
 	if c.s.Logs.MaxSize <= 0 {

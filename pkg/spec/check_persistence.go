@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -8,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/coltec/coltec/hooks"
+	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // remotes checks each remote by itself, and how they wrap each other.
@@ -33,11 +36,15 @@ func (c checker) remotes() {
 }
 
 func (c checker) remote(at string, r *Remote) {
-	if !isSlug(strings.ToLower(r.Type)) {
-		c.bad(at+".type", "must be the name of one of rclone's back ends, such as s3")
+	if !slices.Contains(backends, r.Type) {
+		c.bad(at+".type", "is %s, which is not a back end of rclone%s", shown(r.Type), nearBackend(r.Type))
 	}
+	c.options(at, r)
 	if r.Type == "s3" && r.Bucket == "" {
 		c.bad(at, "needs a bucket: every remote of type s3 does, such as bucket: ${RCLONE_BUCKET}")
+	}
+	if strings.ContainsFunc(r.Bucket, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		c.bad(at+".bucket", "has a space or a control character, and no bucket has one")
 	}
 	if strings.Contains(r.Bucket, "/") && !strings.Contains(r.Bucket, "${") {
 		c.bad(at+".bucket", "has a slash: put what comes after it in path_prefix")
@@ -143,12 +150,9 @@ func (c checker) lease() {
 	}
 }
 
-// bwlimit checks rclone's syntax roughly: a rate, two, or a timetable.
 func (c checker) bwlimit(at, text string) {
-	if strings.ContainsFunc(text, func(r rune) bool {
-		return !strings.ContainsRune("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:,- ", r)
-	}) || text != "" && !strings.ContainsAny(text, "0123456789") && text != "off" {
-		c.bad(at, "must be a rate in rclone's syntax, such as 10M (bytes a second) or 10M:1M (up and down)")
+	if text != "" && !isBandwidth(text) {
+		c.bad(at, "must be a rate in rclone's syntax, such as 10M (MiB a second) or 10M:1M (up and down), or a timetable such as 08:00,1M 19:00,off")
 	}
 }
 
@@ -177,7 +181,17 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 	for i, pattern := range y.Exclude {
 		if strings.TrimSpace(pattern) == "" {
 			c.bad(fmt.Sprintf("%s.exclude[%d]", at, i), "is an empty pattern: remove it")
+		} else {
+			c.pattern(fmt.Sprintf("%s.exclude[%d]", at, i), pattern)
 		}
+	}
+}
+
+// pattern checks that a filter can be made of a pattern.
+func (c checker) pattern(at, pattern string) {
+	_, err := filter.Compile(filter.Excludes([]string{pattern}))
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		c.bad(at, "is no pattern of rclone: %v; %s", errors.Unwrap(many.Unwrap()[0]), strings.Join(hint.Of(err), "; "))
 	}
 }
 

@@ -111,6 +111,8 @@ func (c checker) include(at string, y *Sync) {
 			c.bad(here, "must be a path below the replica's, such as .config/tool")
 		case top == ".coltec":
 			c.bad(here, "is, or lies in, .coltec, which coltec needs for itself: choose another")
+		default:
+			c.pattern(here, pattern)
 		}
 	}
 }

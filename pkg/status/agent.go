@@ -1,9 +1,10 @@
 package status
 
 import (
-	"fmt"
 	"strings"
 	"time"
+
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 // AgentState is what an agent does, as its conversations, its program and its hooks tell.
@@ -39,10 +40,8 @@ func (a Agent) Sentence(now time.Time) string {
 	switch {
 	case a.LastTurn == nil && (a.State == AgentNone || a.State == ""):
 		return ""
-	case a.Talks == 1:
-		parts = append(parts, "1 conversation")
-	case a.Talks > 1:
-		parts = append(parts, fmt.Sprintf("%d conversations", a.Talks))
+	case a.Talks > 0:
+		parts = append(parts, hint.Count(a.Talks, "conversation", "conversations"))
 	}
 	if a.LastTurn != nil {
 		parts = append(parts, "last turn "+clock(*a.LastTurn, now))

@@ -94,8 +94,10 @@ func (l *Lease) Kept(ctx context.Context, number int64) (Generation, error) {
 	return Generation{}, fmt.Errorf("cannot find generation %d: %w", number, ErrNotKept)
 }
 
-// MayPin says why the head's generation cannot be given the name.
-func (h *Head) MayPin(name, text string) error {
+// MayPin says why the head's generation cannot be given the name. That of a rewind or a join
+// (undo) may come on top of those that fit, where [Head.DropUndos] then finds others of its kind
+// to take away: what a person named has no share in that.
+func (h *Head) MayPin(name, text string, undo bool) error {
 	if err := CheckCheckpoint(name, text); err != nil {
 		return err
 	}
@@ -106,15 +108,35 @@ func (h *Head) MayPin(name, text string) error {
 	if h.Generation == 0 {
 		return fmt.Errorf("cannot make checkpoint %s: %w", name, ErrNothingToName)
 	}
-	refs := len(h.Replicas)
-	for _, c := range h.Checkpoints {
-		refs += len(c.Replicas)
+	all, undos := h.pins()
+	fits := all.with(h.Replicas).fit()
+	if !fits && undo && undos.count < 2*UndosMax { // more are only there after as many kills
+		fits = pins{all.count - undos.count, all.refs - undos.refs}.with(h.Replicas).fit()
 	}
-	if len(h.Checkpoints) >= checkpointsMax || refs > checkpointRefs {
-		return hint.Wrap(fmt.Errorf("cannot make checkpoint %s: there are %d, and no more fit", name, len(h.Checkpoints)),
+	if !fits {
+		return hint.Wrap(fmt.Errorf("cannot make checkpoint %s: there are %d, %s, and no more fit", name, all.count, hint.Count(undos.count, "of them made by a rewind or a join", "of them made by rewinds and joins")),
 			"remove some that are not needed: coltecd checkpoints lists them")
 	}
 	return nil
+}
+
+// pins is how many checkpoints there are, and how many trees of replicas they name.
+type pins struct{ count, refs int }
+
+func (p pins) with(replicas map[string]Ref) pins { return pins{p.count + 1, p.refs + len(replicas)} }
+
+// fit reports whether a head may have as many.
+func (p pins) fit() bool { return p.count <= checkpointsMax && p.refs <= checkpointRefs }
+
+// pins counts all checkpoints, and those among them that nobody named.
+func (h *Head) pins() (all, undos pins) {
+	for _, c := range h.Checkpoints {
+		all = all.with(c.Replicas)
+		if c.Undo {
+			undos = undos.with(c.Replicas)
+		}
+	}
+	return all, undos
 }
 
 // Pin is the change of a head that gives its generation a name.
@@ -135,19 +157,15 @@ func (h *Head) MarkUndo(name string) {
 	}
 }
 
-// DropUndos is the change of a head that takes the oldest of those away that nobody named.
+// DropUndos is the change of a head that takes the oldest of those away that nobody named: all but
+// UndosMax, and more where else not all would fit. The newest stays.
 func (h *Head) DropUndos() {
-	more := -UndosMax
-	for _, c := range h.Checkpoints {
-		if c.Undo {
-			more++
-		}
-	}
+	all, undos := h.pins()
 	h.Checkpoints = slices.DeleteFunc(slices.Clone(h.Checkpoints), func(c Checkpoint) bool {
-		if !c.Undo || more <= 0 {
+		if !c.Undo || undos.count <= 1 || undos.count <= UndosMax && all.fit() {
 			return false
 		}
-		more--
+		all, undos = pins{all.count - 1, all.refs - len(c.Replicas)}, pins{undos.count - 1, undos.refs - len(c.Replicas)}
 		return true
 	})
 }

@@ -30,11 +30,11 @@ func TestCheckpointNames(t *testing.T) {
 func TestCheckpointsOfAHead(t *testing.T) {
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	h := &Head{Format: 1, Workspace: "o/p/e", Epoch: 1}
-	if err := h.MayPin("a", ""); !errors.Is(err, ErrNothingToName) {
+	if err := h.MayPin("a", "", false); !errors.Is(err, ErrNothingToName) {
 		t.Errorf("of nothing: %v", err)
 	}
 	h.Commit(map[string]Ref{"r": {Manifest: "m/1", Files: 1}}, now)
-	if err := h.MayPin("a", ""); err != nil {
+	if err := h.MayPin("a", "", false); err != nil {
 		t.Fatal(err)
 	}
 	h.Pin("a", "text", "box", now)
@@ -43,7 +43,7 @@ func TestCheckpointsOfAHead(t *testing.T) {
 	if c, is := h.Checkpoint("a"); !is || c.Number != 1 || c.Replicas["r"].Manifest != "m/1" || !c.Time.Equal(now) {
 		t.Errorf("%+v, %v", c, is)
 	}
-	if err := h.MayPin("a", ""); !errors.Is(err, ErrCheckpointExists) {
+	if err := h.MayPin("a", "", false); !errors.Is(err, ErrCheckpointExists) {
 		t.Errorf("twice: %v", err)
 	}
 	body, err := h.encode()
@@ -56,7 +56,7 @@ func TestCheckpointsOfAHead(t *testing.T) {
 	for i := len(h.Checkpoints); i < checkpointsMax; i++ {
 		h.Pin(fmt.Sprint("c", i), "", "box", now)
 	}
-	if err := h.MayPin("one-more", ""); err == nil || !strings.Contains(err.Error(), "no more fit") {
+	if err := h.MayPin("one-more", "", false); err == nil || !strings.Contains(err.Error(), "no more fit") {
 		t.Errorf("too many: %v", err)
 	}
 	h.Unpin("a")
@@ -118,6 +118,9 @@ func TestUndos(t *testing.T) {
 		"few":                   {"uuuuuuuuuu", "uuuuuuuuuu"},
 		"one too many":          {"uuuuuuuuuuu", "uuuuuuuuuu"},
 		"the oldest go":         {"upupuuuuuuuuuup", "ppuuuuuuuuuup"},
+		"one too many of all":   {"u" + strings.Repeat("p", checkpointsMax-1) + "u", strings.Repeat("p", checkpointsMax-1) + "u"},
+		"the newest stays":      {strings.Repeat("p", checkpointsMax) + "u", strings.Repeat("p", checkpointsMax) + "u"},
+		"as many as fit":        {"uu" + strings.Repeat("p", checkpointsMax-3) + "u", "uu" + strings.Repeat("p", checkpointsMax-3) + "u"},
 		"from before the bound": {strings.Repeat("u", 40), strings.Repeat("u", UndosMax)},
 	} {
 		var h Head
