@@ -924,7 +924,7 @@ func (m *machine) answers() bool {
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // one that was killed has no socket
 	defer cancel()
 	_, err := control.Dial(i.Socket).Status(ctx)
 	return err == nil

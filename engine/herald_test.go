@@ -56,7 +56,7 @@ func (o onlooker) sees(what string, wanted func(fleet.Row) bool) {
 func (o onlooker) waits(what string, look func(context.Context) (is bool, instead any)) {
 	o.t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(o.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(o.t.Context(), 3*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -44,7 +44,7 @@ func looks(t *testing.T, m *machine, w writer, most int) (torn []error, nothing,
 		}
 		return s.Size()
 	}
-	for deadline := time.Now().Add(30 * time.Second); size() == 0; {
+	for deadline := time.Now().Add(time.Minute); size() == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the writer writes nothing")
 		}
