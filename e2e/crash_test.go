@@ -496,7 +496,7 @@ func crashInMirror(t *testing.T, at string) {
 	a := w.machine("a")
 	a.spec(func(o *specOptions) {
 		o.Replicas[0].Direction = "push-only"
-		o.TTL, o.Renew = "12s", "2s"
+		o.TTL, o.Renew = "60s", "2s"
 	})
 	a.seed()
 	a.remove("link") // a link's object and its file would differ in name
@@ -591,7 +591,7 @@ func crashInCheckpointOfAChange(t *testing.T, at string) {
 	w := newWorld(t)
 	a, b := w.pair()
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew, o.Replicas[0].Interval = "12s", "2s", 3600 })
+		m.spec(func(o *specOptions) { o.TTL, o.Renew, o.Replicas[0].Interval = "60s", "2s", 3600 })
 	}
 	a.seed()
 	a.once()
@@ -628,11 +628,16 @@ func crashInCheckpointOfAChange(t *testing.T, at string) {
 	converge(t, a, b, now, 0)
 }
 
-// pair are two machines with a lease that is short.
-func (w *world) pair() (a, b *machine) {
+// pair are two machines that look at the lease often.
+func (w *world) pair() (a, b *machine) { return w.leased("60s") }
+
+// brief are two machines with a lease that is soon over when its holder is silent.
+func (w *world) brief() (a, b *machine) { return w.leased("12s") }
+
+func (w *world) leased(ttl string) (a, b *machine) {
 	a, b = w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew = "12s", "2s" })
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = ttl, "2s" })
 	}
 	return a, b
 }
@@ -836,7 +841,7 @@ func newHavoc(t *testing.T, seed uint64) *havoc {
 		t: t, world: w, rng: rand.New(rand.NewPCG(seed, 1)),
 		shared: map[string]node{}, killed: map[string]int{},
 	}
-	a, b := w.pair()
+	a, b := w.brief()
 	for i, m := range []*machine{a, b} {
 		h.players[i] = &player{m, map[string]node{}}
 		// More files than are ever deleted: the brakes are not what is tested.

@@ -310,7 +310,7 @@ func prefix(name string) string { return "workspaces/acme/widget/dev/" + name }
 // in the spec and differs between machines of one host.
 func (m *machine) spec(change func(*specOptions)) {
 	m.t.Helper()
-	o := specOptions{Env: "dev", TTL: "20s", Renew: "4s", Keep: "7d", Replicas: []replicaSpec{m.replica("workspace", m.dir)}}
+	o := specOptions{Env: "dev", TTL: "60s", Renew: "4s", Keep: "7d", Replicas: []replicaSpec{m.replica("workspace", m.dir)}}
 	if change != nil {
 		change(&o)
 	}

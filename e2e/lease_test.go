@@ -135,7 +135,7 @@ func (w *world) taken() (epochs map[string]bool) {
 func TestSuspendedHolder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	a, b := w.pair()
+	a, b := w.brief()
 	a.write("both.txt", "before")
 	a.write("mine.txt", "before")
 	a.start()
