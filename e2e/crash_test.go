@@ -737,13 +737,13 @@ func (w *world) generations() []store.Generation {
 // json reads an object of the bucket.
 func (w *world) json(key string, into any) {
 	w.t.Helper()
-	body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, key))
-	if err == nil {
-		err = json.Unmarshal(body, into)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	eventually(w.t, key+" can be read", func() error { // while it is replaced the server has neither, or a part
+		body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, key))
+		if err == nil {
+			err = json.Unmarshal(body, into)
+		}
+		return err
+	})
 }
 
 // contents reads all content of a manifest; the hashes go to found.
