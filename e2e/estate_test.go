@@ -262,7 +262,7 @@ func (p *place) elsewhere() {
 
 // fenced: another machine took the lease by force, and this one has a file that it had not saved.
 func (p *place) fenced() {
-	p.spec(p.m, soon)
+	p.spec(p.m, func(o *specOptions) { o.Renew = "2s" }) // it sees soon that it was taken
 	p.has(p.m)
 	p.m.write("unsaved.txt", "only here")
 	p.far.must("start")
