@@ -179,9 +179,7 @@ type door struct {
 // newDoor makes one, closed, that leads to the world's proxy.
 func newDoor(t *testing.T, w *world) *door {
 	t.Helper()
-	d := &door{t: t, to: strings.TrimPrefix(w.proxy.Endpoint, "http://"), address: "127.0.0.1:0"}
-	d.open() // for a number
-	d.close()
+	d := &door{t: t, to: strings.TrimPrefix(w.proxy.Endpoint, "http://"), address: freePort(t)}
 	t.Cleanup(d.close)
 	return d
 }
@@ -220,6 +218,9 @@ func (d *door) relay(in net.Conn) {
 
 // close cuts what is under way, too.
 func (d *door) close() {
+	if d.listener == nil {
+		return // it never was open
+	}
 	_ = d.listener.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -249,11 +249,14 @@ func TestInjectedFaults(t *testing.T) {
 		"answer dropped":  {s3test.Fault{DropResponse: true}, Unreachable},
 		"silent":          {s3test.Fault{Hang: true}, Unreachable},
 	}
-	s := newStore(t, Options{IdleTimeout: 2 * time.Second})
+	patient, hasty := newStore(t, Options{}), newStore(t, Options{IdleTimeout: 2 * time.Second})
 	class := func(name string) Class { return tests[name].want }
 	for _, name := range sample.OfEach(t, 1, slices.Sorted(maps.Keys(tests)), class) {
 		t.Run(name, func(t *testing.T) {
-			tt := tests[name]
+			tt, s := tests[name], patient
+			if tt.fault.Hang {
+				s = hasty
+			}
 			s.proxy.Reset()
 			remove := s.proxy.Inject(tt.fault)
 			err := s.PutIf(t.Context(), name, []byte("x"), IfAbsent)
