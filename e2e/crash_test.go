@@ -1014,7 +1014,7 @@ func (h *havoc) hopInOrder() {
 		state := replicaIn(h.t, doc, "workspace").State
 		return state == status.ReplicaSynced || state == status.ReplicaSyncing
 	})
-	from.must("stop", "--timeout", "60s")
+	from.must("stop", "--timeout", "150s")
 	h.active = 1 - h.active
 	h.begin(to)
 	if h.chance(60) {
@@ -1248,7 +1248,7 @@ func TestKilledWhileStopping(t *testing.T) {
 				Before: func(s3test.Request) { close(reached); <-killed }, Drop: true,
 			})
 			a.change() // after the fault: a watcher may be quicker than the stop
-			stopping := a.command(t.Context(), "stop", "--timeout", "60s")
+			stopping := a.command(t.Context(), "stop", "--timeout", "150s")
 			if err := stopping.Start(); err != nil {
 				t.Fatal(err)
 			}

@@ -415,7 +415,7 @@ func (m *machine) sync(args ...string) string {
 }
 
 // stop stops coltecd in order.
-func (m *machine) stop() { m.t.Helper(); m.must("stop", "--timeout", "60s") }
+func (m *machine) stop() { m.t.Helper(); m.must("stop", "--timeout", "150s") }
 
 // instance is the note of the running coltecd.
 func (m *machine) instance() (control.Instance, bool) {

@@ -447,7 +447,7 @@ func (x *live) sync() {
 func (x *live) stop() string {
 	x.t.Helper()
 	asked := clockNow()
-	out, talk, code := x.here().run("stop", "--timeout", "60s")
+	out, talk, code := x.here().run("stop", "--timeout", "150s")
 	left, _ := x.w.leftBy(x.here())
 	x.word("stop", asked, code, left, out+talk)
 	if code != 0 {

@@ -70,7 +70,7 @@ func TestWhatItIsFoundByVanishes(t *testing.T) {
 				t.Errorf("sync: %d\n%s%s", code, out, said)
 			}
 			a.write("last", "3")
-			if out, said, code := a.run("stop", "--timeout", "60s"); code != 0 || !strings.Contains(out+said, "stopped") {
+			if out, said, code := a.run("stop", "--timeout", "150s"); code != 0 || !strings.Contains(out+said, "stopped") {
 				t.Errorf("stop: %d\n%s%s", code, out, said)
 			}
 			eventually(t, "nothing runs after the stop", func() error { // a keeper gives its lock back before its last moment
