@@ -1,11 +1,15 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/coltec/coltec/pkg/metrics"
@@ -13,13 +17,26 @@ import (
 	"github.com/coltec/coltec/supervisor"
 )
 
+// listens takes a port of loopback, and none of those that kernels give by themselves, which may be
+// another's once it is closed.
+func listens(t *testing.T) net.Listener {
+	t.Helper()
+	for {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+}
+
 // free is a loopback address at which nobody listens.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listens(t)
 	defer l.Close()
 	return l.Addr().String()
 }
@@ -83,10 +100,7 @@ func TestMetricsPort(t *testing.T) {
 
 // A port that another program has is said, and tried again at a reload.
 func TestMetricsPortTaken(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listens(t)
 	at := l.Addr().String()
 	m := newPort()
 	defer m.set("")
@@ -103,10 +117,7 @@ func TestMetricsPortTaken(t *testing.T) {
 
 // A port that is lost while it was asked for is said, and taken again at a reload.
 func TestMetricsPortLost(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listens(t)
 	m := newPort()
 	defer m.set("")
 	m.at, m.server = l.Addr().String(), &http.Server{Handler: m.handler()}

@@ -192,7 +192,7 @@ func TestStopOfAMachineThatWaits(t *testing.T) {
 	b.must("start")
 	b.await("it waits, and says what for", func(doc status.Document) bool {
 		r := replicaIn(t, doc, "workspace")
-		return doc.Lease.State == status.LeaseWaiting && r.Pending == 1 && r.OnlyHere[0].Reason == account.Waiting
+		return doc.Lease.State == status.LeaseWaiting && r.Pending == 1 && len(r.OnlyHere) == 1 && r.OnlyHere[0].Reason == account.Waiting
 	})
 	if _, talk, code := b.run("sync"); code == 0 {
 		t.Errorf("a sync without the lease ended with %d: %s", code, talk)

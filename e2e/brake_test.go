@@ -225,7 +225,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 	a.remove("src")
 	a.refused(cmdline.CodeOnlyHere, "src", "sync")
 	held(a, "30 deletions at once wait for your decision")
-	a.refused(cmdline.CodeOnlyHere, "src", "stop", "--timeout", "60s")
+	a.refused(cmdline.CodeOnlyHere, "src", "stop", "--timeout", "150s")
 	b.start()
 	sameTree(t, want, b.workingTree())
 	b.sync()
@@ -282,7 +282,7 @@ func TestHeldWhereTheyCome(t *testing.T) {
 				b.refused(cmdline.CodeOnlyHere, "first/", "sync")
 				b.says("74 deletions at once that were made elsewhere wait for your decision", "--allow-delete")
 			}
-			b.refused(cmdline.CodeOnlyHere, "first/", "stop", "--timeout", "60s")
+			b.refused(cmdline.CodeOnlyHere, "first/", "stop", "--timeout", "150s")
 			a.start()
 			if said := strings.Join(a.status().Attention, "\n"); !strings.Contains(said, "74 files that were deleted elsewhere are still on b") {
 				t.Errorf("a is not told: %s", said)

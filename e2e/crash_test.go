@@ -496,7 +496,7 @@ func crashInMirror(t *testing.T, at string) {
 	a := w.machine("a")
 	a.spec(func(o *specOptions) {
 		o.Replicas[0].Direction = "push-only"
-		o.TTL, o.Renew = "12s", "2s"
+		o.TTL, o.Renew = "60s", "2s"
 	})
 	a.seed()
 	a.remove("link") // a link's object and its file would differ in name
@@ -591,7 +591,7 @@ func crashInCheckpointOfAChange(t *testing.T, at string) {
 	w := newWorld(t)
 	a, b := w.pair()
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew, o.Replicas[0].Interval = "12s", "2s", 3600 })
+		m.spec(func(o *specOptions) { o.TTL, o.Renew, o.Replicas[0].Interval = "60s", "2s", 3600 })
 	}
 	a.seed()
 	a.once()
@@ -628,11 +628,16 @@ func crashInCheckpointOfAChange(t *testing.T, at string) {
 	converge(t, a, b, now, 0)
 }
 
-// pair are two machines with a lease that is short.
-func (w *world) pair() (a, b *machine) {
+// pair are two machines that look at the lease often.
+func (w *world) pair() (a, b *machine) { return w.leased("60s") }
+
+// brief are two machines with a lease that is soon over when its holder is silent.
+func (w *world) brief() (a, b *machine) { return w.leased("12s") }
+
+func (w *world) leased(ttl string) (a, b *machine) {
 	a, b = w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.TTL, o.Renew = "12s", "2s" })
+		m.spec(func(o *specOptions) { o.TTL, o.Renew = ttl, "2s" })
 	}
 	return a, b
 }
@@ -732,13 +737,13 @@ func (w *world) generations() []store.Generation {
 // json reads an object of the bucket.
 func (w *world) json(key string, into any) {
 	w.t.Helper()
-	body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, key))
-	if err == nil {
-		err = json.Unmarshal(body, into)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	eventually(w.t, key+" can be read", func() error { // while it is replaced the server has neither, or a part
+		body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, key))
+		if err == nil {
+			err = json.Unmarshal(body, into)
+		}
+		return err
+	})
 }
 
 // contents reads all content of a manifest; the hashes go to found.
@@ -836,7 +841,7 @@ func newHavoc(t *testing.T, seed uint64) *havoc {
 		t: t, world: w, rng: rand.New(rand.NewPCG(seed, 1)),
 		shared: map[string]node{}, killed: map[string]int{},
 	}
-	a, b := w.pair()
+	a, b := w.brief()
 	for i, m := range []*machine{a, b} {
 		h.players[i] = &player{m, map[string]node{}}
 		// More files than are ever deleted: the brakes are not what is tested.
@@ -924,7 +929,7 @@ func (m *machine) answers() bool {
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // one that was killed has no socket
 	defer cancel()
 	_, err := control.Dial(i.Socket).Status(ctx)
 	return err == nil
@@ -1009,7 +1014,7 @@ func (h *havoc) hopInOrder() {
 		state := replicaIn(h.t, doc, "workspace").State
 		return state == status.ReplicaSynced || state == status.ReplicaSyncing
 	})
-	from.must("stop", "--timeout", "60s")
+	from.must("stop", "--timeout", "150s")
 	h.active = 1 - h.active
 	h.begin(to)
 	if h.chance(60) {
@@ -1243,7 +1248,7 @@ func TestKilledWhileStopping(t *testing.T) {
 				Before: func(s3test.Request) { close(reached); <-killed }, Drop: true,
 			})
 			a.change() // after the fault: a watcher may be quicker than the stop
-			stopping := a.command(t.Context(), "stop", "--timeout", "60s")
+			stopping := a.command(t.Context(), "stop", "--timeout", "150s")
 			if err := stopping.Start(); err != nil {
 				t.Fatal(err)
 			}

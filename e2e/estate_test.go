@@ -262,7 +262,7 @@ func (p *place) elsewhere() {
 
 // fenced: another machine took the lease by force, and this one has a file that it had not saved.
 func (p *place) fenced() {
-	p.spec(p.m, soon)
+	p.spec(p.m, func(o *specOptions) { o.Renew = "2s" }) // it sees soon that it was taken
 	p.has(p.m)
 	p.m.write("unsaved.txt", "only here")
 	p.far.must("start")
@@ -349,7 +349,7 @@ func (p *place) leaves(m *machine) {
 	m.t.Helper()
 	began := time.Now()
 	p.has(m)
-	enough := min(2*time.Second+2*time.Since(began), 30*time.Second) // to say so, on a machine as busy as this one
+	enough := min(5*time.Second+3*time.Since(began), 30*time.Second) // to say so, on a machine as busy as this one
 	m.write("late.txt", "not pushed")
 	mend := p.estate.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "workspaces/" + p.id() + "/workspace/", Hang: true})
 	m.leaves([]string{"stop", "--timeout", enough.String()}, "late.txt")
@@ -475,7 +475,7 @@ func (d *desk) coltec(ctx context.Context, args ...string) *exec.Cmd {
 	for name, value := range d.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 20 * time.Second
 	return cmd
 }
 

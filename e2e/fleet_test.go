@@ -51,7 +51,7 @@ func TestTheFleetIsToldAtOnce(t *testing.T) {
 	sees := func(what string, wanted func(fleet.Row) bool) {
 		t.Helper()
 		began := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()

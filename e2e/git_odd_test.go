@@ -89,7 +89,7 @@ func TestOddRepositoriesAreCarried(t *testing.T) {
 // leave stops, and holds that what stays here is that one repository.
 func (m *machine) leave(repository string) {
 	m.t.Helper()
-	out, talk, code := m.run("stop", "--timeout", "60s")
+	out, talk, code := m.run("stop", "--timeout", "150s")
 	if code != cmdline.CodeOnlyHere || !strings.Contains(out+talk, "1 repository, database or file that could not be captured") || !strings.Contains(out+talk, repository) {
 		m.t.Errorf("%s: stop ended with %d and said\n%s%s", m.name, code, out, talk)
 	}

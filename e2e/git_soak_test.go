@@ -22,7 +22,7 @@ func TestRandomGitWork(t *testing.T) {
 	t.Logf("%d rounds; COLTEC_SEED=%d repeats them as far as chance allows", rounds, seed)
 	w := newWorld(t)
 	g := &gitHavoc{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 2)), commits: map[string]bool{}, stashes: map[string]bool{}, did: map[string]int{}}
-	g.players[0], g.players[1] = w.pair()
+	g.players[0], g.players[1] = w.brief()
 	g.players[0].history("repo", 60)
 	g.players[0].once()
 	g.players[1].once()

@@ -241,7 +241,7 @@ func TestHomeRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.sync()
-		if got := w.proxy.Total().Requests; got < 1 || got > 3 {
+		if got := requested(w.proxy); got < 1 || got > 3 {
 			t.Errorf("a line of a conversation: %d requests, want 3: %v", got, requestsOf(w.proxy))
 		}
 	}

@@ -263,6 +263,7 @@ func TestHalfALineIsOnlyHere(t *testing.T) {
 	a.leaves([]string{"sync"}, "s.jsonl")
 	holds("s.jsonl", first+"{\"n\":2}\n{\"n\":3") // what is there is not taken back
 	a.write("old.jsonl", first+`{"n`)             // cut short, and written anew
+	a.young("old.jsonl", "s.jsonl")
 	a.leaves([]string{"sync"}, "old.jsonl", "s.jsonl")
 	holds("old.jsonl", first)
 	a.write("new.jsonl", `{"n":`)

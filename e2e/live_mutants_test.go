@@ -78,7 +78,7 @@ var liveMutants = []struct {
 
 // liveTries bounds how often a play is given until its mutant is caught: who writes when is
 // chance.
-const liveTries = 4
+const liveTries = 12
 
 // TestLiveCatchesMutants holds that what TestLive holds coltecd to notices one that captures a
 // database without a lock or without its log, or that leaves the log of another beside one; and

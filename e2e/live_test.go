@@ -205,6 +205,13 @@ func (h *heads) watch(ctx context.Context, file string) {
 	}
 }
 
+// any reports whether there has been a head.
+func (h *heads) any() bool {
+	h.Lock()
+	defer h.Unlock()
+	return len(h.numbers) > 0
+}
+
 func (h *heads) note(generation int64) {
 	h.Lock()
 	defer h.Unlock()
@@ -440,7 +447,7 @@ func (x *live) sync() {
 func (x *live) stop() string {
 	x.t.Helper()
 	asked := clockNow()
-	out, talk, code := x.here().run("stop", "--timeout", "60s")
+	out, talk, code := x.here().run("stop", "--timeout", "150s")
 	left, _ := x.w.leftBy(x.here())
 	x.word("stop", asked, code, left, out+talk)
 	if code != 0 {
@@ -502,12 +509,16 @@ func (s said) namesOf(path string) string {
 // generation is the last one that the bucket has.
 func (x *live) generation() int64 {
 	var head store.Head
-	body, err := os.ReadFile(filepath.Join(x.w.s3.Dir, x.w.s3.Bucket, store.HeadKey(workspaceName)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0
-	}
-	x.must(err)
-	x.must(json.Unmarshal(body, &head))
+	eventually(x.t, "the head can be read", func() error { // while it is replaced the server has neither, or a part
+		body, err := os.ReadFile(filepath.Join(x.w.s3.Dir, x.w.s3.Bucket, store.HeadKey(workspaceName)))
+		if errors.Is(err, fs.ErrNotExist) && !x.heads.any() {
+			return nil
+		}
+		if err == nil {
+			err = json.Unmarshal(body, &head)
+		}
+		return err
+	})
 	return head.Generation
 }
 

@@ -161,9 +161,9 @@ func (m *machine) converges(b *machine, first string, done, taken bool, then, no
 	m.t.Helper()
 	b.env["RCLONE_S3_ENDPOINT"] = m.world.endpoint
 	if taken {
-		_, _, _ = b.run("stop", "--timeout", "60s")
+		_, _, _ = b.run("stop", "--timeout", "150s")
 	}
-	_, _, _ = m.run("stop", "--timeout", "60s")
+	_, _, _ = m.run("stop", "--timeout", "150s")
 	for _, x := range []*machine{m, b, m, b} {
 		x.once()
 	}

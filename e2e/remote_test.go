@@ -171,7 +171,7 @@ func TestWithoutTheLease(t *testing.T) {
 	w.rclone("copyto", a.path("edit.txt"), "{bucket}/shared/first.txt")
 	b.mkdir("shared")
 	b.spec(func(o *specOptions) {
-		o.TTL, o.Renew = "3s", "1s"
+		o.TTL, o.Renew = "60s", "1s"
 		o.Replicas[0].Exclude = append(o.Replicas[0].Exclude, "/shared/**")
 		o.Replicas = append(o.Replicas, replicaSpec{
 			Name: "shared", Path: b.path("shared"), RemotePath: "shared", Direction: "pull-only", Interval: 10, Priority: 2,

@@ -38,7 +38,7 @@ var mutants = []mutant{
 
 // mutantStops bounds the stops within which a mutant is caught: how a program is
 // scheduled is chance.
-const mutantStops = 5
+const mutantStops = 15
 
 // mutable builds a coltecd whose accounts can leave out a reason.
 func mutable(t *testing.T) (program string) {

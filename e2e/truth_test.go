@@ -410,7 +410,7 @@ func lastLines(text string, n int) string {
 func (x *truth) quietStop() {
 	x.t.Helper()
 	e := ending{asked: clockNow()}
-	out, talk, code := x.here().run("stop", "--timeout", "60s")
+	out, talk, code := x.here().run("stop", "--timeout", "150s")
 	e.text = out + talk
 	if e = x.ended(e, "stop", code); e.word {
 		x.word(e)
@@ -763,7 +763,7 @@ func (x *truth) finish() {
 			x.active = 1 - x.active
 			x.open(x.here())
 			x.here().run("sync", "--allow-delete")
-			x.here().run("stop", "--timeout", "60s")
+			x.here().run("stop", "--timeout", "150s")
 		}
 	}
 	for _, m := range x.m {

@@ -59,20 +59,26 @@ func TestWhatItIsFoundByVanishes(t *testing.T) {
 				t.Errorf("status: %d\n%s%s", code, out, said)
 			}
 			a.run("start")
-			if all := coltecds(t, a); len(all) != 2 || !slices.Contains(all, was.PID) || !slices.Contains(all, was.Keeper) {
-				t.Fatalf("there was keeper %d with coltecd %d, and there is %v", was.Keeper, was.PID, all)
-			}
+			eventually(t, "those that ran run alone", func() error { // one that comes second goes
+				if all := coltecds(t, a); len(all) != 2 || !slices.Contains(all, was.PID) || !slices.Contains(all, was.Keeper) {
+					return fmt.Errorf("there was keeper %d with coltecd %d, and there is %v", was.Keeper, was.PID, all)
+				}
+				return nil
+			})
 			a.write("late", "2")
 			if out, said, code := a.run("sync"); code != 0 {
 				t.Errorf("sync: %d\n%s%s", code, out, said)
 			}
 			a.write("last", "3")
-			if out, said, code := a.run("stop", "--timeout", "60s"); code != 0 || !strings.Contains(out+said, "stopped") {
+			if out, said, code := a.run("stop", "--timeout", "150s"); code != 0 || !strings.Contains(out+said, "stopped") {
 				t.Errorf("stop: %d\n%s%s", code, out, said)
 			}
-			if all := coltecds(t, a); len(all) != 0 {
-				t.Errorf("after the stop there is %v", all)
-			}
+			eventually(t, "nothing runs after the stop", func() error { // a keeper gives its lock back before its last moment
+				if all := coltecds(t, a); len(all) != 0 {
+					return fmt.Errorf("there is %v", all)
+				}
+				return nil
+			})
 			b.spec(nil)
 			b.once()
 			for _, file := range []string{"early", "late", "last"} {

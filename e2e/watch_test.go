@@ -16,7 +16,7 @@ func TestASaveIsPushedAtOnce(t *testing.T) {
 	w := newWorld(t)
 	m := w.machine("a")
 	m.spec(func(o *specOptions) {
-		o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true
+		o.TTL, o.Replicas[0].Interval, o.Replicas[0].Watch = "20s", 24*3600, true // it is soon over
 		o.Replicas[0].Exclude = append(o.Replicas[0].Exclude, "node_modules/**")
 	})
 	m.seed()
@@ -71,7 +71,7 @@ func TestWatchAlone(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.machine("a"), w.machine("b")
 	for _, m := range []*machine{a, b} {
-		m.spec(func(o *specOptions) { o.Replicas[0].Interval, o.Replicas[0].Watch = 24*3600, true })
+		m.spec(func(o *specOptions) { o.TTL, o.Replicas[0].Interval, o.Replicas[0].Watch = "20s", 24*3600, true })
 	}
 	for _, dir := range []string{"src/deep", "lib/one", "lib/two"} {
 		a.write(dir+"/f", dir)

@@ -84,10 +84,9 @@ func TestFaultALeaderDiesWhileAGrandchildHoldsItsOutput(t *testing.T) {
 	u.Stop.Grace = time.Minute // the grandchild ignores TERM for as long
 	l.run(u)
 	l.printed("crashing", 1)
-	crashed := time.Now()
 	l.reaches("web", Stopping)
-	if took := time.Since(crashed); took > time.Second {
-		t.Errorf("seen after %v", took)
+	if n := len(l.marked()); n != 1 {
+		t.Errorf("%d processes hold the output when it is seen, want the grandchild", n)
 	}
 	if s := l.Status()[0]; s.LastExit != "exit status 1" || s.PID != 0 {
 		t.Errorf("%+v", s)
@@ -138,7 +137,7 @@ func fifo(t *testing.T) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	if err := file.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := file.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -314,7 +313,7 @@ func TestFaultARestartStorm(t *testing.T) {
 	}
 	l.run(units...)
 	failed := 0
-	for deadline := time.After(30 * time.Second); failed < 50; {
+	for deadline := time.After(time.Minute); failed < 50; {
 		select {
 		case c := <-l.changes:
 			if c.To == Failed {

@@ -38,7 +38,7 @@ func lives(pid int) bool {
 // have failed.
 func TestCarrierOfWhatLeavesSomething(t *testing.T) {
 	for _, code := range []int{0, 6} {
-		k := carrier{self: shell(t, "sleep 300 &\necho $!\nexit "+strconv.Itoa(code)+"\n"), environ: os.Environ(), more: func(string) []string { return nil }, patience: 300 * time.Millisecond}
+		k := carrier{self: shell(t, "sleep 300 &\necho $!\nexit "+strconv.Itoa(code)+"\n"), environ: os.Environ(), more: func(string) []string { return nil }, patience: 2 * time.Second}
 		var said []string
 		got, err := k.carry(t.Context(), []string{"sync"}, func(l console.Line) { said = append(said, l.Text) })
 		if got != code || err != nil || len(said) != 1 {
@@ -54,7 +54,7 @@ func TestCarrierOfWhatLeavesSomething(t *testing.T) {
 
 // A program that does not end when it is told to is ended with all that it has started.
 func TestCarrierEndsAll(t *testing.T) {
-	k := carrier{self: shell(t, "trap '' TERM\nsleep 300 &\necho $!\nwait\nsleep 300\n"), environ: os.Environ(), more: func(string) []string { return nil }, patience: 500 * time.Millisecond}
+	k := carrier{self: shell(t, "trap '' TERM\nsleep 300 &\necho $!\nwait\nsleep 300\n"), environ: os.Environ(), more: func(string) []string { return nil }, patience: time.Second}
 	ctx, cancel := context.WithCancel(t.Context())
 	var pid int
 	_, err := k.carry(ctx, []string{"sync"}, func(l console.Line) {
@@ -66,7 +66,7 @@ func TestCarrierEndsAll(t *testing.T) {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for until := time.Now().Add(20 * time.Second); lives(pid); <-tick.C {
+	for until := time.Now().Add(time.Minute); lives(pid); <-tick.C {
 		if time.Now().After(until) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatal("what it started lives on")

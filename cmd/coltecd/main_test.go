@@ -71,7 +71,7 @@ func setup(env *testscript.Env) error {
 
 // patience is the deadline of every wait in a script: far above what anything
 // takes on a busy machine.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // eventually REGEXP PROGRAM ARG… runs the program until its output matches.
 func eventually(ts *testscript.TestScript, neg bool, args []string) {

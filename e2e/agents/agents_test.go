@@ -181,7 +181,7 @@ func TestAnswerWhileItStops(t *testing.T) {
 	w, said := newWorld(t), talks{}
 	w.start()
 	said.goOnAtOnce(w, all, "the first question")
-	for i, next := range []string{"b", "a", "b"} {
+	for i, next := range []string{"b", "a", "b", "a", "b"} {
 		var turns []*running
 		for _, a := range all {
 			prompt := fmt.Sprintf("the question in the middle of which it stops: %s, %d", a.name, i)

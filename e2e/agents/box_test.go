@@ -144,7 +144,7 @@ persistence:
         endpoint: ${RCLONE_S3_ENDPOINT}
         access_key_id: ${RCLONE_S3_ACCESS_KEY_ID}
         secret_access_key: ${RCLONE_S3_SECRET_ACCESS_KEY}
-  lease: {ttl: 12s, renew: 2s}
+  lease: {ttl: 30s, renew: 2s}
   sync:
     - {name: workspace, path: `+w.work()+`, exclude: [/.devcontainer/**]}
 `)

@@ -176,7 +176,7 @@ func TestStates(t *testing.T) {
 				t.Errorf("the settings: %s", text)
 			}
 			for _, name := range []string{"codex", "claude"} {
-				w.turnAtATerminal(name, told)
+				w.turnAtATerminal(name, told, hooks)
 			}
 			b, _ := os.ReadFile(w.real(w.at, w.reports()))
 			for _, report := range []string{"working --agent claude", "waits --agent claude", "waits --agent codex"} {
@@ -198,7 +198,7 @@ func TestStates(t *testing.T) {
 const claudeSettings = "{\n  \"hooks\": {\n    \"Stop\": [{\"hooks\": [{\"type\": \"command\", \"command\": \"true of a person\"}]}]\n  },\n  \"env\": {}\n}\n"
 
 // turnAtATerminal holds what status says while an agent has a turn.
-func (w *world) turnAtATerminal(name, told string) {
+func (w *world) turnAtATerminal(name, told string, hooks bool) {
 	w.t.Helper()
 	reached := w.model.HoldBack("the question at a terminal of " + name)
 	s := w.sit(name, "the question at a terminal of "+name)
@@ -210,9 +210,14 @@ func (w *world) turnAtATerminal(name, told string) {
 	s.comesTo(name, status.AgentWorking)
 	w.model.GoOn()
 	a := s.comesTo(name, status.AgentWaits)
-	if a.Conversation == "" || a.Since == nil || a.Talks != 1 {
-		w.t.Errorf("%s: %+v", name, a)
-	}
+	w.until("its conversation is told too", func() bool { // a hook may say it before the next look at conversations
+		a = w.agent(name)
+		return a.State == status.AgentWaits && a.Conversation != "" && a.Since != nil && a.Talks == 1
+	})
+	w.until("its hook has said it", func() bool { // or has not begun when the conversation does
+		b, _ := os.ReadFile(w.real(w.at, w.reports()))
+		return !hooks || strings.Contains(string(b), "agents report waits --agent "+name+"\n")
+	})
 	w.until("the hook for it runs", func() bool {
 		b, _ := os.ReadFile(w.real(w.at, told))
 		return strings.Count(string(b), name+" "+a.Conversation+" 20") == 1

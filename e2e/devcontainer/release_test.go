@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -165,12 +164,7 @@ func TestReleaseOfOthers(t *testing.T) {
 // registry is Debian's registry of containers, on loopback, for the time of a test.
 func (g *ground) registry() string {
 	g.t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	address := free.Addr().String()
-	free.Close()
+	address := fmt.Sprint("127.0.0.1:", g.freePort())
 	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
 	cmd := exec.Command("docker-registry", "serve", g.dir+"/registry.yml")
 	var said bytes.Buffer

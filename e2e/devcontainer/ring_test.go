@@ -1,12 +1,15 @@
 package devcontainer
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,16 +88,28 @@ func (g *ground) dockerd() string {
 	return endpoint
 }
 
+// freePort is a port of loopback at which nobody listens, and none of those that kernels give by
+// themselves, which may be another's by the time that it is used.
+func (g *ground) freePort() int {
+	g.t.Helper()
+	for {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().(*net.TCPAddr).Port
+	}
+}
+
 // sshTo starts an sshd on loopback whose sessions have a variable, and gives the environment
 // in which Docker's client goes there.
 func (g *ground) sshTo(variable string) []string {
 	g.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	port := g.freePort()
 	dir := filepath.Join(g.dir, "ssh")
 	if out, err := g.run("sh", "-c", `mkdir -p "$1" /run/sshd && cd "$1" && ssh-keygen -q -t ed25519 -N "" -f host && ssh-keygen -q -t ed25519 -N "" -f user && cp user.pub authorized && chmod 600 authorized`, "sh", dir); err != nil {
 		g.t.Fatalf("%v: %s", err, out)

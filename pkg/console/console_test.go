@@ -28,7 +28,7 @@ import (
 )
 
 // deadline is for what happens at once on a machine that is not busy.
-const deadline = 20 * time.Second
+const deadline = time.Minute
 
 // stage is a console that a test serves, and what happens behind it.
 type stage struct {

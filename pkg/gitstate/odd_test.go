@@ -199,10 +199,10 @@ func TestStalledGit(t *testing.T) {
 func TestAPauseIsNoStall(t *testing.T) {
 	sample.Long(t)
 	defer func(d time.Duration) { stallAfter = d }(stallAfter)
-	stallAfter = 3 * time.Second
+	stallAfter = 7 * time.Second
 	a := newPlace(t)
 	a.fifo("config")
-	script := `sleep 0.5; kill -STOP $PPID; sleep 4; kill -CONT $PPID; sleep 0.5; echo "[a] b = c" >config`
+	script := `sleep 0.5; kill -STOP $PPID; sleep 8; kill -CONT $PPID; sleep 0.5; echo "[a] b = c" >config`
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Dir = a.root
 	if err := cmd.Start(); err != nil {

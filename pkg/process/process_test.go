@@ -175,7 +175,7 @@ func (o *output) String() string {
 // expect waits until the output holds text.
 func (o *output) expect(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !strings.Contains(o.String(), text) {
 		select {
 		case <-o.more:

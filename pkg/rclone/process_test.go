@@ -171,10 +171,10 @@ func TestCancelLeavesNothing(t *testing.T) {
 	if want := `cannot put "k": stopped: the lease is gone`; err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
 	}
-	if took := time.Since(start); took > killAfter+5*time.Second {
+	if took := time.Since(start); took > killAfter+30*time.Second {
 		t.Errorf("took %s", took)
 	}
-	for deadline := time.Now().Add(10 * time.Second); alive(pid); {
+	for deadline := time.Now().Add(time.Minute); alive(pid); {
 		if time.Now().After(deadline) {
 			t.Fatalf("the grandchild %d lives", pid)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -215,12 +214,7 @@ func TestBadCredentials(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := "http://" + listener.Addr().String()
-	listener.Close()
+	const endpoint = "http://127.0.0.1:9" // a port that was free a moment ago may be another test's now
 	b := Backend{Name: "p", Type: "s3", Options: map[string]string{"provider": "Other", "endpoint": endpoint, "access_key_id": "abcdefgh", "secret_access_key": "abcdefghi"}}
 	r, err := NewRemote(realBinary(t), []Backend{b}, "p:b", Options{})
 	if err != nil {
@@ -255,11 +249,14 @@ func TestInjectedFaults(t *testing.T) {
 		"answer dropped":  {s3test.Fault{DropResponse: true}, Unreachable},
 		"silent":          {s3test.Fault{Hang: true}, Unreachable},
 	}
-	s := newStore(t, Options{IdleTimeout: 2 * time.Second})
+	patient, hasty := newStore(t, Options{}), newStore(t, Options{IdleTimeout: 2 * time.Second})
 	class := func(name string) Class { return tests[name].want }
 	for _, name := range sample.OfEach(t, 1, slices.Sorted(maps.Keys(tests)), class) {
 		t.Run(name, func(t *testing.T) {
-			tt := tests[name]
+			tt, s := tests[name], patient
+			if tt.fault.Hang {
+				s = hasty
+			}
 			s.proxy.Reset()
 			remove := s.proxy.Inject(tt.fault)
 			err := s.PutIf(t.Context(), name, []byte("x"), IfAbsent)
@@ -313,7 +310,7 @@ func TestCanceledUpload(t *testing.T) {
 	if !errors.Is(err, why) || ClassOf(err) != Canceled {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(start); took > killAfter+5*time.Second {
+	if took := time.Since(start); took > killAfter+30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

@@ -33,7 +33,7 @@ func (m *machine) sent(found *Changes) *Staged {
 // calm pushes until a scan finds nothing: what was written a moment ago is looked at again.
 func (m *machine) calm() {
 	m.w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); m.found().Any; {
+	for deadline := time.Now().Add(time.Minute); m.found().Any; {
 		_, err := m.push()
 		m.w.must(err)
 		if time.Now().After(deadline) {

@@ -32,6 +32,10 @@ func (b recorder) Add(ctx context.Context, e *tree.Entry, r io.Reader) (func() e
 	return undo, err
 }
 
+// least is how often a file is looked at however long that takes: of few looks on a busy machine
+// one that found nothing would be many.
+const least = 12
+
 // looks stages a file again and again while it is written, and says what of that was
 // no state of it, how often nothing was staged, and how often it was looked at: for a
 // second, or so many times.
@@ -44,12 +48,12 @@ func looks(t *testing.T, m *machine, w writer, most int) (torn []error, nothing,
 		}
 		return s.Size()
 	}
-	for deadline := time.Now().Add(30 * time.Second); size() == 0; {
+	for deadline := time.Now().Add(time.Minute); size() == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the writer writes nothing")
 		}
 	}
-	for began := time.Now(); times < most && time.Since(began) < time.Second; times++ {
+	for began := time.Now(); times < most && (times < least || time.Since(began) < time.Second); times++ {
 		found, err := m.ScanIn(t.Context(), nil)
 		m.w.must(err)
 		batch := recorder{m.Layout.Begin(filepath.Join(t.TempDir(), "out"), 1, nil), map[tree.Sum][]byte{}}
@@ -167,7 +171,7 @@ func TestWhatIsStagedWasThereMutants(t *testing.T) {
 			}
 			m.mustAcquire()
 			startWriter(t, tt.kind, m.at("f"))
-			for deadline := time.Now().Add(time.Minute); ; {
+			for deadline := time.Now().Add(5 * time.Minute); ; {
 				if torn, _, _ := looks(t, m, writers[tt.kind], 10); len(torn) > 0 {
 					return
 				}

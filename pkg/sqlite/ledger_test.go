@@ -107,7 +107,7 @@ func (p *program) wrong(lines ...string) string {
 	p.t.Helper()
 	for _, line := range lines {
 		p.send(line)
-		if said, ok := p.within(8 * time.Second); !ok {
+		if said, ok := p.within(time.Minute); !ok {
 			return line + " waits for the capture"
 		} else if strings.HasPrefix(said, "error") {
 			return line + ": " + said

@@ -26,7 +26,7 @@ func beside(t testing.TB, mode string, transactions int, capturing bool) (s stat
 			waited = max(waited, r.Waited)
 		}
 		_, done := l.notes()
-		return done >= transactions
+		return done >= transactions && (!capturing || outcomes[Captured] > 0)
 	})
 	return w.end(), outcomes, waited
 }
@@ -42,9 +42,6 @@ func TestWriterBesideCaptures(t *testing.T) {
 		t.Logf("%s, beside %v: %v; kept waiting for %v at most", mode, outcomes, with, waited)
 		if mode == "wal" && with.Busy > 0 {
 			t.Errorf("a writer of a log met a lock of ours %d times", with.Busy)
-		}
-		if outcomes[Captured] == 0 {
-			t.Error("nothing was captured")
 		}
 	}
 }

@@ -653,7 +653,7 @@ func TestAtOnce(t *testing.T) {
 func TestTimes(t *testing.T) {
 	sample.Long(t)
 	a := newAgent(t, t.Context(), func(o *Options) {
-		o.times = times{question: 2 * time.Second, action: time.Hour, parting: time.Second, beat: time.Hour}
+		o.times = times{question: 6 * time.Second, action: time.Hour, parting: 3 * time.Second, beat: time.Hour}
 	})
 	for _, how := range []string{"meet", "stays"} {
 		ended := make(chan string, 1)
@@ -666,7 +666,7 @@ func TestTimes(t *testing.T) {
 		if want := map[string]string{"meet": "interrupted\n"}[how]; line != want {
 			t.Errorf("%s: it is told %q, %v", how, line, err)
 		}
-		if got := <-ended; got != "<nil> trueerror: compare took longer than 2s, and was interrupted" {
+		if got := <-ended; got != "<nil> trueerror: compare took longer than 6s, and was interrupted" {
 			t.Errorf("%s: %s", how, got)
 		}
 		conn.Close()
