@@ -276,6 +276,25 @@ func (a *agent) meets() net.Conn {
 	return conn
 }
 
+// heard waits until the agent is told something that begins so.
+func (a *agent) heard(beginning string) {
+	a.t.Helper()
+	late := time.After(patience)
+	for {
+		a.mu.Lock()
+		found := slices.ContainsFunc(a.progress, func(s string) bool { return strings.HasPrefix(s, beginning) })
+		a.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-a.news:
+		case <-late:
+			a.t.Fatalf("nobody says %q", beginning)
+		}
+	}
+}
+
 // names are those of the tools that are listed, sorted.
 func (a *agent) names() (names []string) {
 	a.t.Helper()
@@ -692,28 +711,11 @@ func TestBeat(t *testing.T) {
 		_, err := a.session.CallTool(t.Context(), params)
 		ended <- err
 	}
-	heard := func(part string) {
-		t.Helper()
-		late := time.After(patience)
-		for {
-			a.mu.Lock()
-			found := slices.ContainsFunc(a.progress, func(s string) bool { return strings.HasPrefix(s, part) })
-			a.mu.Unlock()
-			if found {
-				return
-			}
-			select {
-			case <-a.news:
-			case <-late:
-				t.Fatalf("nobody says %q", part)
-			}
-		}
-	}
 	go ask("one", "one")
 	one := a.meets()
-	heard("checkpoint is under way, for ")
+	a.heard("checkpoint is under way, for ")
 	go ask("two", "two")
-	heard("checkpoint waits for its turn, for ")
+	a.heard("checkpoint waits for its turn, for ")
 	fmt.Fprintln(one, "go on")
 	fmt.Fprintln(a.meets(), "go on")
 	for range 2 {
