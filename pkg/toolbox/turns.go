@@ -14,7 +14,7 @@ const (
 	actionsAtOnce   = 8 // each about another workspace
 )
 
-// turns are who may be carried out. What changes something comes one after the other in each
+// turns are who may be carried out. What changes something, or pushes, comes one after the other in each
 // workspace: two such orders would undo each other's ground. Nothing is whole beyond that, as a verb
 // locks what it shares with others (a folder, what is agreed to) by itself; one workspace does not wait
 // for what another one does.
@@ -37,7 +37,7 @@ func newTurns() *turns {
 
 // wait waits until an order about a workspace may be carried out.
 func (t *turns) wait(ctx context.Context, o order.Order, workspace string) (done func(), err error) {
-	if !o.Changes {
+	if o.ReadOnly() {
 		return enter(ctx, t.asking)
 	}
 	t.mu.Lock()

@@ -24,9 +24,9 @@ var errDropped = &jsonrpc.Error{Message: "a notification of nothing"}
 // error, and the next one is read. Nothing of it is carried out.
 type wire struct {
 	in      *bufio.Reader
-	out     io.Writer // takes a whole line at a time
-	batches bool      // the agent asked for a protocol that has them
-	rest    []byte    // of the message that is being read
+	out     *answers
+	batches bool   // the agent asked for a protocol that has them
+	rest    []byte // of the message that is being read
 }
 
 // Read implements io.Reader.
@@ -94,7 +94,11 @@ func (w *wire) faultOf(line []byte, id json.RawMessage) *jsonrpc.Error {
 		return faulty(jsonrpc.CodeParseError, "the message is no JSON on one line")
 	}
 	if line[0] != '[' {
-		return w.message(line, id)
+		fault := w.message(line, id)
+		if call := known(id); fault == nil && call != nil {
+			w.out.begin(call)
+		}
+		return fault
 	}
 	var list []json.RawMessage
 	if !w.batches || json.Unmarshal(line, &list) != nil || len(list) == 0 {
@@ -140,18 +144,18 @@ func (w *wire) message(text []byte, id json.RawMessage) *jsonrpc.Error {
 		if !exact(params.RequestID) {
 			return errDropped // it would cancel another call
 		}
+		w.out.cancel(known(params.RequestID))
 	}
 	return nil
 }
 
 // exact reports whether the SDK knows an id from each other one.
 func exact(id json.RawMessage) bool {
-	var text string
-	if json.Unmarshal(id, &text) == nil && string(id) != "null" {
-		return true
-	}
 	var n float64
-	return json.Unmarshal(id, &n) == nil && string(id) != "null" && n == math.Trunc(n) && math.Abs(n) < 1<<53
+	if json.Unmarshal(id, &n) == nil && (n != math.Trunc(n) || math.Abs(n) >= 1<<53) {
+		return false
+	}
+	return known(id) != nil
 }
 
 func faulty(code int64, format string, args ...any) *jsonrpc.Error {
@@ -178,9 +182,10 @@ func (w *wire) refuse(id json.RawMessage, fault *jsonrpc.Error) error {
 // idMost is how long an id may be, in bytes, to be given back with an error.
 const idMost = 256
 
-// finder finds the id of a message that is seen in parts, of which none is kept.
+// finder finds the id of a message, and whether it is a request, in one that is seen in parts, of which none is kept.
 type finder struct {
-	id json.RawMessage // as it is written; nil where there is none
+	id     json.RawMessage // as it is written; nil where there is none
+	method bool            // there is one
 
 	depth           int
 	within, escaped bool // a text; a character of it
@@ -221,6 +226,7 @@ func (f *finder) end(c byte) {
 	if f.depth == 1 && f.key == `"id"` {
 		f.id = bytes.TrimSpace(f.word)
 	}
+	f.method = f.method || f.depth == 1 && f.key == `"method"`
 	if f.depth == 1 {
 		f.key, f.word = "", nil
 	}
@@ -236,18 +242,61 @@ func (f *finder) add(c byte) {
 	}
 }
 
-// lineWriter has lines of several writers not mixed. It is not closed by who has it.
-type lineWriter struct {
-	mu  sync.Mutex
-	out io.Writer
+// answers is the stream to an agent, which the SDK and a [wire] write lines to. An answer to a call
+// that was cancelled is left out: the protocol has none, and clients report one as a fault. It is not
+// closed by who has it.
+type answers struct {
+	mu    sync.Mutex
+	out   io.Writer
+	under map[any]bool // calls that are under way, by their ids: whether they were cancelled
 }
 
-// Write implements io.Writer.
-func (w *lineWriter) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.out.Write(b)
+func newAnswers(out io.Writer) *answers { return &answers{out: out, under: map[any]bool{}} }
+
+// Write implements io.Writer. It takes whole lines.
+func (a *answers) Write(line []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var f finder
+	f.see(line)
+	if id := known(f.id); id != nil && !f.method {
+		cancelled := a.under[id]
+		delete(a.under, id)
+		if cancelled {
+			return len(line), nil
+		}
+	}
+	return a.out.Write(line)
 }
 
 // Close implements io.Closer.
-func (w *lineWriter) Close() error { return nil }
+func (a *answers) Close() error { return nil }
+
+// begin says that a call is under way.
+func (a *answers) begin(id any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.under[id] = false
+}
+
+// cancel says that nobody waits for a call.
+func (a *answers) cancel(id any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, under := a.under[id]; under {
+		a.under[id] = true
+	}
+}
+
+// known is an id as the SDK knows it; nil where it is none.
+func known(raw json.RawMessage) any {
+	var text *string
+	if json.Unmarshal(raw, &text) == nil && text != nil {
+		return *text
+	}
+	var n *float64
+	if json.Unmarshal(raw, &n) == nil && n != nil {
+		return int64(*n)
+	}
+	return nil
+}

@@ -174,6 +174,38 @@ func TestCancelOfAnother(t *testing.T) {
 	}
 }
 
+// A call that is cancelled has no answer, whichever way its id is written; a cancel of one that was
+// answered, or of none, changes nothing, and nothing is kept of it.
+func TestCancelled(t *testing.T) {
+	var out strings.Builder
+	a := newAnswers(&out)
+	w := &wire{in: bufio.NewReader(strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"a"}
+{"jsonrpc":"2.0","id":"1","method":"b"}
+{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1.0}}
+{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}
+{"jsonrpc":"2.0","id":7,"method":"c"}
+`)), out: a}
+	if b, err := io.ReadAll(w); err != nil || strings.Count(string(b), "\n") != 5 {
+		t.Fatalf("%v: %s", err, b)
+	}
+	for _, line := range []string{
+		`{"jsonrpc":"2.0","id":1,"method":"of ours"}`, `{"jsonrpc":"2.0","method":"notifications/progress","params":{"id":1}}`,
+		`{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":"1","result":{}}`, `{"jsonrpc":"2.0","id":7,"error":{}}`,
+	} {
+		if n, err := io.WriteString(a, line+"\n"); err != nil || n != len(line)+1 {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	want := `{"jsonrpc":"2.0","id":1,"method":"of ours"}
+{"jsonrpc":"2.0","method":"notifications/progress","params":{"id":1}}
+{"jsonrpc":"2.0","id":"1","result":{}}
+{"jsonrpc":"2.0","id":7,"error":{}}
+`
+	if out.String() != want || len(a.under) != 0 {
+		t.Errorf("%s%v", &out, a.under)
+	}
+}
+
 // A protocol that has batches is answered with one; a part of it that is no message has nothing of
 // it carried out.
 func TestBatches(t *testing.T) {
