@@ -58,7 +58,8 @@ func (p lister) ls(c *cli.Context) error {
 		l.folder = w.folder
 	}
 	if l.every = listEvery; c.Bool("watch") {
-		return p.watch(c.Context, l, p.shower(c))
+		show := p.shower(c)
+		return p.watch(c.Context, l, func(rows []fleet.Row, notes []string, _ bool) error { return show(rows, notes) })
 	}
 	rows, notes, err := p.look(c.Context, l)
 	for _, note := range notes {
