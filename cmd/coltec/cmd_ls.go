@@ -59,7 +59,9 @@ func (p lister) ls(c *cli.Context) error {
 	}
 	if l.every = listEvery; c.Bool("watch") {
 		show := p.shower(c)
-		return p.watch(c.Context, l, func(rows []fleet.Row, notes []string, _ bool) error { return show(rows, notes) })
+		ctx, stop := cmdline.WhileHeard(c.Context, p.raw.out)
+		defer stop()
+		return p.watch(ctx, l, func(rows []fleet.Row, notes []string, _ bool) error { return show(rows, notes) })
 	}
 	rows, notes, err := p.look(c.Context, l)
 	for _, note := range notes {
