@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coltec/coltec/pkg/killpoint"
 )
 
 // Where two names cannot change places at once, a take is in steps; at no moment is the path without a
@@ -33,32 +35,18 @@ func TestTakeInSteps(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := filesIn(t, root)
-			stop, missed := make(chan struct{}), make(chan int)
-			if before["d/f"] != "" {
-				go func() { // looks whether the path is there, all the time
-					n := 0
-					for {
-						select {
-						case <-stop:
-							missed <- n
-							return
-						default:
-						}
-						if _, err := os.Lstat(file); err != nil {
-							n++
-						}
-					}
-				}()
-			}
+			reached, there := false, error(nil)
+			killpoint.Arm("conflict:between", 1, func() { // one that is killed here leaves what it sees
+				reached = true
+				_, there = os.Lstat(file)
+			})
+			defer killpoint.Arm("conflict:between", 0, func() {})
 			replaced, err := TakeConflict(root, "", k, Decision{inSteps: true})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if before["d/f"] != "" {
-				close(stop)
-				if n := <-missed; n > 0 {
-					t.Errorf("the path was not there %d times", n)
-				}
+			if reached != (before["d/f"] != "") || there != nil {
+				t.Errorf("in the middle: %v, %v", reached, there)
 			}
 			after := filesIn(t, root)
 			if after["d/f"] != before[conflictsPath(k.ID)] || after[replaced] != before["d/f"] || after[conflictsPath(k.ID)] != "" {
