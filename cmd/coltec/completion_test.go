@@ -110,7 +110,7 @@ var asked = map[string]string{
 	"coltec history dev-one show b":       "before-lunch",
 	"coltec conflicts dev-one t":          "take",
 	"coltec conflicts dev-one d":          "diff drop",
-	"coltec conflicts dev-one take 2":    "20300102T030405.000Z-desk/notes.txt",
+	"coltec conflicts dev-one take 2":     "20300102T030405.000Z-desk/notes.txt",
 	"coltec conflicts dev-one take --a":   "--all --age-key-file",
 	"coltec sync dev-one ":                "workspace",
 	"coltec agents cl":                    "claude",
