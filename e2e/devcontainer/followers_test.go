@@ -13,7 +13,7 @@ import (
 func (g *ground) followersEnd(dir, id string) {
 	g.t.Helper()
 	followers := func() (n int) {
-		out, err := g.run("docker", "top", id, "-eo", "args")
+		out, err := g.run("docker", "top", id, "-eo", "pid,args")
 		if err != nil {
 			g.t.Fatalf("%v: %s", err, out)
 		}
