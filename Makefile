@@ -169,11 +169,11 @@ agents: ## install the coding agents that e2e-agents runs, in pinned versions, i
 
 .PHONY: e2e-agents
 e2e-agents: build agents ## real coding agents, with a model on loopback and no other network, go on elsewhere (npm)
-	@COLTEC_E2E_AGENTS=1 COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh) go test $(LINKED) -count=1 -timeout 20m ./e2e/agents
+	@COLTEC_E2E_AGENTS=1 COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh):$$(scripts/install-agents.sh mcp) go test $(LINKED) -count=1 -timeout 20m ./e2e/agents
 
 .PHONY: e2e-agents-more
 e2e-agents-more: build dist agents ## the same with opencode, Gemini CLI and Copilot CLI too, and in dev containers (npm; 800 MB; Debian, root)
-	@COLTEC_E2E_AGENTS=more COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh):$$(scripts/install-agents.sh more) go test $(LINKED) -count=1 -timeout 40m -v ./e2e/agents
+	@COLTEC_E2E_AGENTS=more COLTEC_AGENTS_DIR=$$(scripts/install-agents.sh):$$(scripts/install-agents.sh more):$$(scripts/install-agents.sh mcp) go test $(LINKED) -count=1 -timeout 40m -v ./e2e/agents
 	@COLTEC_E2E_AGENTS=more scripts/e2e-devcontainer.sh -v -run "TestAgentsHop|TestMoreAgentsHop"
 
 .PHONY: soak-agents

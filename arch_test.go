@@ -84,7 +84,7 @@ var lower = map[string]string{
 	"internal/remote":  "pkg/hint pkg/rclone pkg/spec pkg/wholefile",
 	"internal/cmdline": "pkg/hint",
 	"daemon":           "engine hooks internal/cmdline internal/remote pkg/account pkg/agents pkg/anchor pkg/attention pkg/backoff pkg/control pkg/databases pkg/datadirs pkg/digest pkg/filter pkg/frozen pkg/gitstate pkg/hint pkg/history pkg/inquiry pkg/leak pkg/localfs pkg/logfile pkg/logins pkg/preview pkg/process pkg/rclone pkg/replica pkg/reporting pkg/repositories pkg/rewind pkg/scope pkg/secret pkg/spec pkg/status pkg/store pkg/tailnet pkg/talks pkg/terminal pkg/tree pkg/unit pkg/webhook pkg/whole pkg/wholefile supervisor",
-	"cmd/coltecd":      "daemon internal/agentpage internal/cmdline internal/logpage internal/pastpage pkg/account pkg/control pkg/hint pkg/installation pkg/logfile pkg/metrics pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit pkg/wholefile",
+	"cmd/coltecd":      "daemon internal/agentpage internal/cmdline internal/logpage internal/pastpage pkg/account pkg/control pkg/hint pkg/installation pkg/logfile pkg/metrics pkg/replica pkg/secret pkg/spec pkg/status pkg/tailnet pkg/unit pkg/wholefile",
 	"cmd/coltec":       "*",
 	"cmd/coltec-mcp":   "internal/cmdline pkg/toolbox",
 

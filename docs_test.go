@@ -139,7 +139,8 @@ func hasTest(t *testing.T, page, dir, name string) {
 
 // unsaid are variables that no page names, with the reason.
 var unsaid = map[string]string{
-	"COLTEC_UNIT": "marks the processes of a unit for who comes after a killed coltecd; nobody sets or reads it else",
+	"COLTEC_WITH_INPUT": "set by coltec for what follows in a container, which ends with its input; nobody else sets it",
+	"COLTEC_UNIT":       "marks the processes of a unit for who comes after a killed coltecd; nobody sets or reads it else",
 }
 
 // TestDocVariables: each variable of ours that a program reads or sets is on a page.

@@ -144,6 +144,16 @@ func (b *browser) open(t *testing.T, s screen, scripts ...string) *tab {
 	return p
 }
 
+// beside opens another tab of the person who has this one.
+func (p *tab) beside() *tab {
+	p.t.Helper()
+	p.b.tabs++
+	other := &tab{p.t, p.b, p.b.tabs}
+	other.do("open", map[string]any{"beside": p.number, "width": desktop.width, "patience": patience.Milliseconds()}, nil)
+	p.t.Cleanup(func() { _, _ = p.b.asked("close", other.number, map[string]any{}) })
+	return other
+}
+
 func (b *browser) asked(what string, tab int, more map[string]any) (json.RawMessage, error) {
 	more["do"], more["tab"] = what, tab
 	line, err := json.Marshal(more)

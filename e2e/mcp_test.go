@@ -152,9 +152,8 @@ func TestToolsInside(t *testing.T) {
 		}
 		return nil
 	})
-	x.fails("resume", given{"name": "web"}, "it is not paused")
 
-	for name, args := range map[string]given{"rewind": {"at": "before"}, "pause": {"name": "web"}, "join": {"fork": "acme/widget/no"}, "take": {"path": "notes.txt"}, "drop": {"all": true}} {
+	for name, args := range map[string]given{"rewind": {"at": "before"}, "pause": {"name": "web"}, "resume": {"name": "web"}, "join": {"fork": "acme/widget/no"}, "take": {"path": "notes.txt"}, "drop": {"all": true}} {
 		x.fails(name, args, name+" is not allowed here", "coltecd mcp --allow "+name)
 	}
 	x.fails("compare", given{"a": "no-such-state"}, "no-such-state")
@@ -162,7 +161,8 @@ func TestToolsInside(t *testing.T) {
 	x.fails("checkpoint", given{"name": "--remove=before"}, `may not begin with "-"`)
 	x.fails("logs", given{"unit": "nothing"}, "nothing")
 
-	y := m.tools(coltecd, "--allow", "rewind", "--allow", "pause", "--allow", "join")
+	y := m.tools(coltecd, "--allow", "rewind", "--allow", "pause", "--allow", "resume", "--allow", "join")
+	y.fails("resume", given{"name": "web"}, "it is not paused")
 	would := gives[control.Rewound](y, "rewind", given{"at": "before", "dry_run": true})
 	if m.read("notes.txt") != "two" || would.To == 0 || would.Generation != 0 {
 		t.Errorf("asked only: %q, %+v", m.read("notes.txt"), would)
@@ -177,7 +177,7 @@ func TestToolsInside(t *testing.T) {
 	}
 	gives[any](y, "pause", given{"name": "web"})
 	m.await("web is paused", func(doc status.Document) bool { return doc.Units[0].State == "paused" })
-	gives[any](x, "resume", given{"name": "web"})
+	gives[any](y, "resume", given{"name": "web"})
 	y.fails("join", given{"fork": "acme/widget/no"}, "acme/widget/no")
 }
 

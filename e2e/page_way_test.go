@@ -211,6 +211,7 @@ func TestPageOfPlays(t *testing.T) {
 	for name, scene := range map[string]func(*testing.T, *browser){
 		"loses its way": losesItsWay, "wakes": wakes, "says where": saysWhere, "orders many": ordersMany, "loses an end": losesAnEnd,
 		"follows a log": followsALog, "asks anew": asksAnew, "fits a phone": fitsAPhone,
+		"keeps what is far": keepsWhatIsFar, "turns keys off": turnsKeysOff, "has seven tabs": hasSevenTabs,
 	} {
 		t.Run(name, func(t *testing.T) { scene(t, b) })
 	}
@@ -287,6 +288,109 @@ func wakes(t *testing.T, b *browser) {
 	p.change(func() { p.view.Rows = []fleet.Row{rowOf("calm"), rowOf("new")} })
 	tab.ask("{ const now = Date.now; Date.now = () => now() + 3600e3; 1 }", nil)
 	tab.sees(card("new"))
+}
+
+// What the bucket alone has went away when the way was lost and found again, until the bucket had
+// answered anew.
+func keepsWhatIsFar(t *testing.T, b *browser) {
+	p := newPlay(t, rowOf("calm"), far("away"), far("left"))
+	tab := p.shown(b, t, desktop)
+	tab.sees(card("away"))
+	tab.click(card("away") + " " + id("open"))
+	tab.sees(id("detail") + attr("workspace", "acme/widget/away"))
+	p.change(func() { p.view = pages.View{Rows: []fleet.Row{rowOf("calm"), rowOf("new")}, Part: true} })
+	p.end()
+	tab.sees(id("link") + attr("state", "lost"))
+	p.begin()
+	tab.sees(id("link") + attr("state", "live"))
+	tab.sees(card("new"))
+	for _, env := range []string{"away", "left"} {
+		tab.reads(card(env)+" "+id("as-of"), "as of")
+		if n := tab.count(card(env) + " button:not([data-testid=open]):enabled"); n != 0 {
+			t.Errorf("%s: %d buttons about what is old can be pressed", env, n)
+		}
+	}
+	tab.sees(id("gone"))
+	if n := tab.count(id("as-of")); n != 2 {
+		t.Errorf("%d cards are of before", n)
+	}
+	p.change(func() { p.view.Rows = append(p.view.Rows, rowOf("newer")) }) // and it has not answered yet
+	tab.sees(card("newer"))
+	tab.sees(card("away") + " " + id("as-of"))
+	p.change(func() { p.view = pages.View{Rows: []fleet.Row{rowOf("calm"), far("away")}} })
+	tab.misses(card("left"))
+	tab.misses(id("as-of"))
+	tab.misses(id("gone"))
+	tab.sees(card("away") + " " + id("button-hop") + ":enabled")
+	tab.quiet("ERR_", "net::")
+}
+
+// Who speaks to a browser says letters that are no keys: they can be turned off, for all tabs and for good.
+func turnsKeysOff(t *testing.T, b *browser) {
+	p := newPlay(t, rowOf("calm"), rowOf("other"))
+	first := p.shown(b, t, desktop)
+	second := first.beside()
+	second.goes("http://" + p.at + "/#token=" + p.token)
+	second.sees(id("app") + attr("ready", "true"))
+	first.click(id("help"))
+	first.click(id("single-keys"))
+	first.press("Escape")
+	first.misses(id("keys"))
+	theme := func(tab *tab) (is string) {
+		tab.ask("document.documentElement.dataset.theme", &is)
+		return is
+	}
+	third := first.beside() // later
+	third.goes("http://" + p.at + "/#token=" + p.token)
+	third.sees(id("app") + attr("ready", "true"))
+	second.sees(id("help") + `[title="keys"]`) // it has heard of it
+	for i, tab := range []*tab{first, second, third} {
+		tab.ask("document.activeElement.blur()", nil)
+		for _, key := range []string{"t", "j", "n", "/", "?"} {
+			tab.press(key)
+		}
+		if got := tab.focused(); theme(tab) != "auto" || got != "" || tab.count(id("keys")) != 0 || tab.count(id("needs-only")+":checked") != 0 {
+			t.Errorf("tab %d: a key does something: theme %s, focus on %q", i, theme(tab), got)
+		}
+		tab.click(card("calm") + " " + id("open"))
+		tab.sees(id("detail"))
+		tab.press("2")
+		tab.press("ArrowRight") // not a character: it goes on as before
+		tab.sees(id("tab-history") + `[aria-selected="true"]`)
+		tab.press("Escape")
+		tab.misses(id("detail"))
+	}
+	third.click(id("help"))
+	third.click(id("single-keys"))
+	third.press("Escape")
+	third.misses(id("keys"))
+	third.press("t")
+	if theme(third) != "light" {
+		t.Errorf("they are on again, and t makes it %s", theme(third))
+	}
+}
+
+// A browser has six ways to one address: with a seventh tab that is seen all stood still.
+func hasSevenTabs(t *testing.T, b *browser) {
+	p := newPlay(t, rowOf("calm"))
+	tabs := []*tab{p.shown(b, t, desktop)}
+	for range 6 {
+		other := tabs[0].beside()
+		other.goes("http://" + p.at + "/#token=" + p.token)
+		other.sees(id("app") + attr("ready", "true"))
+		tabs = append(tabs, other)
+	}
+	p.change(func() { p.view.Rows = append(p.view.Rows, rowOf("new")) })
+	for i, tab := range tabs {
+		tab.sees(card("new"))
+		tab.sees(id("link") + attr("state", "live"))
+		if n := tab.count(id("stale")); n != 0 {
+			t.Errorf("tab %d says that it is old", i)
+		}
+	}
+	last := tabs[len(tabs)-1]
+	last.asked("calm", "sync") // and what is asked is answered
+	last.sees(id("outcome") + attr("code", "0"))
 }
 
 // What is only here was said to be there, where another machine had the lease.

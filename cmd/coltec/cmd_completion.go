@@ -45,6 +45,9 @@ func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind)
 	case "TIME":
 		return cmdline.TimeWords(), cmdline.Words
 	case "PATH":
+		if at.Verb == "conflicts" {
+			return p.conflictWords(at.Given), cmdline.Words
+		}
 		if !slices.Contains(at.Given, "show") || at.Verb != "history" {
 			return nil, cmdline.Files
 		}

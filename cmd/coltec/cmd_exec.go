@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
 
@@ -33,7 +34,7 @@ func cmdLogs(p *program) *cli.Command {
 		Action: func(c *cli.Context) error {
 			_, _, ct, err := p.running(c)
 			if err == nil {
-				return p.inside(c, verbOf(c, flags), nil)
+				return p.followed(c, verbOf(c, flags), c.Bool("follow"))
 			}
 			w, noFolder := p.open(c.Context, c.Args().First())
 			if noFolder != nil || ct.Volume() != "" { // its logs are on another machine
@@ -64,15 +65,36 @@ func cmdStatus(p *program) *cli.Command {
 					argv = append(argv, "--"+name)
 				}
 			}
-			return p.inside(c, argv, nil)
+			return p.followed(c, argv, c.Bool("watch"))
 		},
 	}
+}
+
+// followed is inside for a verb of coltecd that may go on until it is interrupted: it ends there when this
+// call does, and when nobody reads what it says.
+func (p *program) followed(c *cli.Context, argv []string, goesOn bool) error {
+	if !goesOn {
+		return p.inside(c, argv, nil)
+	}
+	ctx, stop := cmdline.WhileHeard(c.Context, p.raw.out)
+	defer stop()
+	c.Context = ctx
+	err := p.runInside(c, argv, nil, true)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // inside runs a program in the container as a person there would, and ends with
 // its exit code. It reads in; nil is for what reads nothing but keys, and those only where it
 // writes to the terminal that they come from.
 func (p *program) inside(c *cli.Context, argv []string, in io.Reader) error {
+	return p.runInside(c, argv, in, false)
+}
+
+// runInside is inside for what may be held: it ends with its input.
+func (p *program) runInside(c *cli.Context, argv []string, in io.Reader, held bool) error {
 	_, tools, ct, err := p.running(c)
 	if err != nil {
 		return err
@@ -81,9 +103,13 @@ func (p *program) inside(c *cli.Context, argv []string, in io.Reader) error {
 	if tty {
 		in = p.in
 	}
+	env := p.terminalWishes()
+	if held = held && in == nil; held { // a terminal's input does not end with who reads it
+		env[cmdline.WithInput] = "1"
+	}
 	code, err := tools.Run(c.Context, ct, devcontainer.Exec{
-		Argv: argv, Env: p.terminalWishes(), Dir: ct.Workspace(), TTY: tty, Foreground: isTerminal(in),
-		Stdin: in, Stdout: p.raw.out, Stderr: p.raw.err,
+		Argv: argv, Env: env, Dir: ct.Workspace(), TTY: tty, Foreground: isTerminal(in),
+		Stdin: in, Held: held, Stdout: p.raw.out, Stderr: p.raw.err,
 	})
 	if err != nil || code == 0 {
 		return err

@@ -58,7 +58,10 @@ func (p lister) ls(c *cli.Context) error {
 		l.folder = w.folder
 	}
 	if l.every = listEvery; c.Bool("watch") {
-		return p.watch(c.Context, l, p.shower(c))
+		show := p.shower(c)
+		ctx, stop := cmdline.WhileHeard(c.Context, p.raw.out)
+		defer stop()
+		return p.watch(ctx, l, func(rows []fleet.Row, notes []string, _ bool) error { return show(rows, notes) })
 	}
 	rows, notes, err := p.look(c.Context, l)
 	for _, note := range notes {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -32,8 +33,18 @@ change what somebody works on: they are allowed by name, or all of them. What th
 			}
 			return toolbox.Serve(c.Context, toolbox.Options{
 				Program: self, Environ: p.environ, Host: true, Name: "coltec", Version: release(),
-				Allow: c.StringSlice("allow"), AllowAll: c.Bool("allow-actions"),
+				Allow: c.StringSlice("allow"), AllowAll: c.Bool("allow-actions"), Which: p.idOf,
 			}, p.raw.in, p.raw.out)
 		},
 	}
+}
+
+// idOf is the org/project/env of a workspace that may be named by its folder or a part of its name,
+// too; what names none here is as it is.
+func (p *program) idOf(ctx context.Context, name string) string {
+	w, err := p.open(ctx, name)
+	if err != nil {
+		return name // the verb says what is wrong
+	}
+	return w.spec.ID()
 }

@@ -103,8 +103,8 @@ func (p webpage) ui(c *cli.Context) error {
 // follow has the page told what is known, as ls --watch shows it.
 func (p webpage) follow(l look) func(context.Context, func(console.View)) {
 	return func(ctx context.Context, tell func(console.View)) {
-		err := lister(p).watch(ctx, l, func(rows []fleet.Row, notes []string) error {
-			tell(console.View{Rows: rows, Notes: notes})
+		err := lister(p).watch(ctx, l, func(rows []fleet.Row, notes []string, part bool) error {
+			tell(console.View{Rows: rows, Notes: notes, Part: part})
 			return nil
 		})
 		if ctx.Err() == nil {

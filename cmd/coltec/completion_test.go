@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -52,6 +53,10 @@ func completed(t *testing.T) string {
 		if err := os.WriteFile(file, append(text, more...), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	kept := filepath.Join(home, "ws", "dev-one", ".coltec/conflicts/20300102T030405.000Z-desk/notes.txt")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(kept), 0o755), os.WriteFile(kept, nil, 0o644)); err != nil {
+		t.Fatal(err)
 	}
 	logs := filepath.Join(home, "ws", "dev-one", logsName)
 	doc := `{"state": "running", "lease": {"generation": 42, "checkpoints": ["release.1", "before-lunch"]}, "units": [{"name": "hook:post", "kind": "hook"}, {"name": "web-server", "kind": "service", "state": "running"}, {"name": "worker", "kind": "service"}], "replicas": [{"name": "workspace", "state": "synced"}]}`
@@ -105,6 +110,7 @@ var asked = map[string]string{
 	"coltec history dev-one show b":       "before-lunch",
 	"coltec conflicts dev-one t":          "take",
 	"coltec conflicts dev-one d":          "diff drop",
+	"coltec conflicts dev-one take 2":     "20300102T030405.000Z-desk/notes.txt",
 	"coltec conflicts dev-one take --a":   "--all --age-key-file",
 	"coltec sync dev-one ":                "workspace",
 	"coltec agents cl":                    "claude",

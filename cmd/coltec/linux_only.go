@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
 	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/rclone"
@@ -28,6 +29,9 @@ func onlyLinux(what string) error {
 }
 
 func (exporter) export(*cli.Context) error { return onlyLinux("export") }
+
+// conflictWords are none: versions that are kept aside are read on Linux.
+func (environment) conflictWords([]string) []cmdline.Candidate { return nil }
 
 // forks are never made here.
 type forks struct{ *program }

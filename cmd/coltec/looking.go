@@ -49,6 +49,7 @@ type view struct {
 	localErr  error
 	bucket    bucketLook
 	bucketErr error
+	answered  bool // the bucket was asked, and did
 }
 
 // rows are those of a view, as look gives them.

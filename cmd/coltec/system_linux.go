@@ -8,11 +8,13 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/logpage"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/logins"
 	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/replica"
 )
 
 // lockDir is where the locks of folders are. /tmp is everybody's.
@@ -24,6 +26,20 @@ func lockDir() (string, error) {
 // removeLogins removes logins of a workspace from the bucket, and names them.
 func removeLogins(ctx context.Context, root *rclone.Remote, id string, agents []string) ([]string, error) {
 	return logins.Remove(ctx, root, id, agents)
+}
+
+// conflictWords are the versions that are kept aside in the folder of the workspace that the arguments
+// before name; those of other trees are in its container.
+func (v environment) conflictWords(given []string) (list []cmdline.Candidate) {
+	w, _ := v.named(given)
+	if w == nil {
+		return nil
+	}
+	kept, _ := replica.ListConflicts(w.folder, "", nil) // what cannot be read is not offered
+	for _, k := range kept {
+		list = append(list, cmdline.Candidate{Word: k.Word(), Text: k.Path + " of " + k.Host})
+	}
+	return list
 }
 
 // showLogs shows what lies in the folder of a workspace; shown is false where nothing does.

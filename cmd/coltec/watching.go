@@ -26,8 +26,8 @@ const (
 )
 
 // watch shows the rows again and again, until ctx ends. What is asked for takes as long as it
-// likes: what is known is shown meanwhile.
-func (p lister) watch(ctx context.Context, l look, show func(rows []fleet.Row, notes []string) error) error {
+// likes: what is known is shown meanwhile, and part says that this is without what the bucket has.
+func (p lister) watch(ctx context.Context, l look, show func(rows []fleet.Row, notes []string, part bool) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -65,7 +65,7 @@ func (p lister) watch(ctx context.Context, l look, show func(rows []fleet.Row, n
 		if err != nil && !errors.As(err, new(cmdline.Exit)) {
 			return err
 		}
-		if err := show(rows, notes); err != nil {
+		if err := show(rows, notes, !l.local && !v.answered); err != nil {
 			return err
 		}
 	}
@@ -96,6 +96,7 @@ func (p lister) watchBucket(ctx context.Context, l look, tell func(func(*view)))
 			if v.bucketErr = err; err == nil || v.bucket.seen == nil {
 				v.bucket = found // what it told last is shown, with what went wrong since
 			}
+			v.answered = v.answered || err == nil
 		})
 	})
 }

@@ -3,10 +3,12 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/internal/cmdline"
+	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -43,6 +45,9 @@ func (p completer) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind
 	case "TIME":
 		return cmdline.TimeWords(), cmdline.Words
 	case "PATH":
+		if at.Verb == "conflicts" {
+			return p.conflictWords(), cmdline.Words
+		}
 		if !slices.Contains(at.Given, "show") || at.Verb != "history" {
 			return nil, cmdline.Files
 		}
@@ -97,6 +102,21 @@ func (p completer) named(at cmdline.Place) []cmdline.Candidate {
 func (p completer) moments() []cmdline.Candidate {
 	lease := p.lastStatus().Lease
 	return cmdline.MomentWords(lease.Checkpoints, lease.Generation)
+}
+
+// conflictWords are the versions that are kept aside on this machine.
+func (p completer) conflictWords() (list []cmdline.Candidate) {
+	for _, y := range p.nearSpec().Replicas() {
+		dir := y.Path
+		if below, is := strings.CutPrefix(dir, "~"); is {
+			dir = p.env("HOME") + below
+		}
+		kept, _ := replica.ListConflicts(dir, "", nil) // what cannot be read is not offered
+		for _, k := range kept {
+			list = append(list, cmdline.Candidate{Word: k.Word(), Text: k.Path + " of " + k.Host})
+		}
+	}
+	return list
 }
 
 // agentWords are the agents of the spec.

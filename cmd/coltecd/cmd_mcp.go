@@ -26,8 +26,8 @@ func cmdMCP(p *program) *cli.Command {
   claude mcp add coltec -- coltecd mcp
   codex mcp add coltec -- coltecd mcp
 
-join, pause and rewind change what somebody works on: they are allowed by name, or all of them. What the
-tools are: docs/tools.md.`,
+drop, join, pause, resume, rewind and take change what somebody works on: they are allowed by name, or all of
+them. What the tools are: docs/tools.md.`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "allow", Usage: "allow the tool `NAME` too, which changes what somebody works on (may be repeated)"},
 			&cli.BoolFlag{Name: "allow-actions", Usage: "allow all tools"},

@@ -50,6 +50,13 @@ persistence:
 			t.Errorf("%s: %q, want %q", line, s, want)
 		}
 	}
+	write(".devcontainer/workspace-spec.yaml", strings.Replace(text, "path: /workspace", "path: "+dir, 1))
+	write("a b", "of another machine")
+	write(".coltec/conflicts/20300102T030405.000Z-desk/a b", "kept")
+	hold("conflicts take ", "words 20300102T030405.000Z-desk/a b")
+	hold("conflicts drop 2030", "words 20300102T030405.000Z-desk/a b")
+	hold("conflicts show a", "words")
+	write(".devcontainer/workspace-spec.yaml", text)
 	hold("st", "words start stop status")
 	hold("restart w", "words web worker workspace")
 	hold("sync ", "words home workspace")

@@ -49,6 +49,9 @@ func run(ctx context.Context, args []string, io stdio, environ []string) int {
 		cmdline.Complete(p.out, newApp(p), words, completer{p}.wordsFor)
 		return codeOK
 	}
+	if cmdline.Yes(p.env(cmdline.WithInput)) {
+		ctx = cmdline.UntilInputEnds(ctx, io.in)
+	}
 	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
 }
 

@@ -27,6 +27,7 @@ func TestStopAndKill(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	id := g.container(dir)
+	g.followersEnd(dir, id)
 	g.sh(dir, "echo last > /workspace/last")
 	began := time.Now()
 	if out, err := g.run("docker", "stop", id); err != nil {

@@ -10,15 +10,16 @@ const { chromium } = require('playwright-core')
 let browser
 const tabs = new Map()
 
-// open opens a page of a person of its own. What it does that it should not, and what the browser has
+// open opens a page of a person of its own, or of the one who has another page. What it does that it should not, and what the browser has
 // to say against it, is noted until heard asks.
 async function open (q) {
-  const context = await browser.newContext({
+  const beside = q.beside ? tabs.get(q.beside) : null
+  const context = beside ? beside.context : await browser.newContext({
     viewport: { width: q.width, height: q.height }, deviceScaleFactor: 1, hasTouch: q.width < 500, isMobile: q.width < 500,
     colorScheme: q.scheme, reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'UTC', serviceWorkers: 'block'
   })
-  const tab = { context, ran: [], errors: [] }
-  await context.exposeBinding('canary', (_, what) => { tab.ran.push(String(what)) })
+  const tab = { context, beside, ran: [], errors: [] }
+  if (!beside) await context.exposeBinding('canary', (_, what) => { tab.ran.push(String(what)) })
   for (const path of q.scripts || []) await context.addInitScript({ path })
   const page = tab.page = await context.newPage()
   page.setDefaultTimeout(q.patience)
@@ -62,7 +63,7 @@ const does = {
     return { ran, errors }
   },
   close: async (t, q) => {
-    await t.context.close()
+    await (t.beside ? t.page : t.context).close()
     tabs.delete(q.tab)
   }
 }

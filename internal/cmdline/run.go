@@ -38,7 +38,7 @@ func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) in
 	ctx, stop := interruptible(ctx, signals)
 	defer stop()
 	err := app.RunContext(ctx, words)
-	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !errors.As(err, new(Exit)) {
+	if err != nil && (errors.Is(context.Cause(ctx), errInterrupted) || errors.Is(err, errInterrupted)) && !errors.As(err, new(Exit)) {
 		return CodeInterrupted
 	}
 	if err == nil {

@@ -30,7 +30,9 @@ func Show(c *cli.Context, dir, unit string, w io.Writer) error {
 		return err
 	}
 	if c.Bool("follow") {
-		return p.follow(c.Context, names, c.Int("lines"))
+		ctx, stop := cmdline.WhileHeard(c.Context, w)
+		defer stop()
+		return p.follow(ctx, names, c.Int("lines"))
 	}
 	return p.show(names, c.Int("lines"))
 }

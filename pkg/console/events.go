@@ -33,6 +33,7 @@ type View struct {
 	Rows  []fleet.Row
 	Notes []string // what is not among them, for a person
 	Err   error    // nothing could be looked at
+	Part  bool     // the bucket has not answered yet: there may be more rows
 }
 
 // deed is an order that changes something: one that is under way, or the last one.
@@ -54,6 +55,7 @@ type picture struct {
 	Rows  []fleet.Row     `json:"rows"`
 	Notes []string        `json:"notes"`
 	Error string          `json:"error,omitempty"`
+	Part  bool            `json:"part,omitempty"`
 	Deeds map[string]deed `json:"deeds"` // by the name of the workspace
 }
 
@@ -171,7 +173,7 @@ func (w *watch) begin(ctx context.Context, number int) (stop func()) {
 
 // picture is what is known now.
 func (s *scene) picture() picture {
-	p := picture{Rows: append([]fleet.Row{}, s.view.Rows...), Notes: append([]string{}, s.view.Notes...), Deeds: s.deeds} // [] and not null
+	p := picture{Rows: append([]fleet.Row{}, s.view.Rows...), Notes: append([]string{}, s.view.Notes...), Part: s.view.Part, Deeds: s.deeds} // [] and not null
 	if s.view.Err != nil {
 		p.Error = hint.Sentence(s.view.Err)
 	}

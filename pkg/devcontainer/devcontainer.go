@@ -464,15 +464,18 @@ type Exec struct {
 	// signals, too.
 	Foreground bool
 	Stdin      io.Reader // nil: none
-	Stdout     io.Writer
-	Stderr     io.Writer
+	// Held is of what ends with its input: it gets one without anything in it, which ends with this
+	// call, in whatever way that ends.
+	Held   bool
+	Stdout io.Writer
+	Stderr io.Writer
 }
 
 // argv is docker's command line. Values of variables are given by name alone:
 // docker reads them from its own environment.
 func (e Exec) argv(c Container) []string {
 	args := []string{"exec"}
-	if e.Stdin != nil {
+	if e.Stdin != nil || e.Held {
 		args = append(args, "--interactive")
 	}
 	if e.TTY {
@@ -512,6 +515,15 @@ func (t Tools) Run(ctx context.Context, c Container, e Exec) (int, error) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.Stdin, e.Stdout, e.Stderr
+	if e.Held && e.Stdin == nil {
+		in, hold, err := os.Pipe()
+		if err != nil {
+			return -1, fmt.Errorf("%s exec: %w", t.Client(), err)
+		}
+		defer hold.Close() // ours alone: its end is the end of this program, too
+		defer in.Close()
+		cmd.Stdin = in
+	}
 	err := cmd.Run()
 	var exited *exec.ExitError
 	switch {

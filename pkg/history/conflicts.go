@@ -102,8 +102,11 @@ func (r *Reader) ConflictFile(ctx context.Context, x scope.Replica, k replica.Co
 // TakeConflict gives a kept version its name back; what has the name now is kept with
 // what was replaced, at the path in the tree that is given back. Nobody else may place there
 // meanwhile. With seen, of [Reader.CompareConflict], it is refused where one of both is another
-// by now: [replica.ErrOther].
+// by now: [replica.ErrOther]. One file of a directory whose files are only valid together is not taken.
 func (r *Reader) TakeConflict(ctx context.Context, x scope.Replica, k replica.ConflictCopy, seen string) (replaced string, err error) {
+	if err := alone(ctx, x, k); err != nil {
+		return "", err
+	}
 	here := r.local(x, nil)
 	if err := here.Open("", 0); err != nil {
 		return "", err

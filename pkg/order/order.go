@@ -37,11 +37,13 @@ type Order struct {
 	Text        string // for who gives it, an agent among them
 	Params      []Param
 	Changes     bool // it is more than a question
-	Destroys    bool // it changes what somebody works on, or stops that: it is agreed to first
+	Destroys    bool // it changes what somebody works on, or stops or starts that: it is agreed to first
 	Host        bool // coltec does it, to the workspace that is named
 	Container   bool // coltecd does it, to the one that it is in
 
 	again  bool  // once more with the same arguments it changes nothing more
+	pushes bool  // a question that has what is here pushed before it is answered
+	open   bool  // it fetches from the world: images, packages
 	json   bool  // it answers in JSON
 	passes []int // exit codes beside 0 that come with the answer
 	argv   func(v values) []string
@@ -103,6 +105,12 @@ func (o Order) takes() string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// ReadOnly reports whether nothing is another after an order: not here, and not in the bucket.
+func (o Order) ReadOnly() bool { return !o.Changes && !o.pushes }
+
+// Open reports whether an order asks more of the world than a workspace and its bucket.
+func (o Order) Open() bool { return o.open }
 
 // Again reports whether an order that is given once more with the same arguments changes
 // nothing more.

@@ -74,7 +74,7 @@ var both = []Order{
 			{"diff", "show how texts differ, too", false, Flag},
 			replica,
 		},
-		json: true,
+		json: true, pushes: true,
 		argv: func(v values) []string {
 			// Both are said: with one alone a host looks whether that is a workspace, too.
 			return verb("compare", v, flags(v, "--json", "diff?", "replica"), v["a"], cmp.Or(v["b"], "now"), v["path"])
@@ -196,7 +196,7 @@ var host = append([]Order{
 		},
 	},
 	{
-		Name: "hop", Title: "Bring a workspace here", Changes: true, Destroys: true, again: true,
+		Name: "hop", Title: "Bring a workspace here", Changes: true, Destroys: true, again: true, open: true,
 		Text: "Bring a workspace here from the machine that has it, and go on with it: that machine pushes and hands over, and the container starts here.",
 		Params: []Param{
 			workspace,
@@ -212,8 +212,8 @@ var host = append([]Order{
 		argv:   func(v values) []string { return inside("pause", v) },
 	},
 	{
-		Name: "resume", Title: "Resume a unit or replica", Changes: true, again: true,
-		Text:   "Resume a paused unit or replica of a workspace.",
+		Name: "resume", Title: "Resume a unit or replica", Changes: true, Destroys: true, again: true,
+		Text:   "Resume a paused unit or replica of a workspace: the program of a unit is started from its beginning. Whoever paused it may have had a reason.",
 		Params: []Param{workspace, member},
 		argv:   func(v values) []string { return inside("resume", v) },
 	},
@@ -235,8 +235,8 @@ var container = append([]Order{
 		argv:   func(v values) []string { return verb("pause", v, nil, v["name"]) },
 	},
 	{
-		Name: "resume", Title: "Resume a unit or replica", Changes: true, again: true,
-		Text:   "Resume a paused unit or replica.",
+		Name: "resume", Title: "Resume a unit or replica", Changes: true, Destroys: true, again: true,
+		Text:   "Resume a paused unit or replica: the program of a unit is started from its beginning. Whoever paused it may have had a reason.",
 		Params: []Param{member},
 		argv:   func(v values) []string { return verb("resume", v, nil, v["name"]) },
 	},

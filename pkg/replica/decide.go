@@ -20,6 +20,7 @@ import (
 var (
 	pointLinked    = killpoint.New("conflict:linked")    // the version has a second name, beside what was replaced
 	pointExchanged = killpoint.New("conflict:exchanged") // it has its own name again
+	pointBetween   = killpoint.New("conflict:between")   // what has the path has a second name, where both cannot change places at once
 	pointMovedAway = killpoint.New("conflict:moved")     // what is dropped is with what was replaced
 	pointNoted     = killpoint.New("conflict:noted")     // it is written down that it is aside no more
 )
@@ -40,6 +41,8 @@ type Decision struct {
 	// GiveWay moves away what has the name where more than a file belongs to it, and gives
 	// the path in the tree where that is; "" where nothing was moved.
 	GiveWay func() (replaced string, err error)
+
+	inSteps bool // as where two names cannot change places at once
 }
 
 // TakeConflict gives a kept version its name back, at once: at each moment there is one of
@@ -127,7 +130,7 @@ func (d Decision) take(files *localfs.Root, own string, k ConflictCopy, holds fu
 			return "", err
 		}
 	}
-	t := taking{files: files, path: k.Path, staged: staged, exact: d.Seen != ""}
+	t := taking{files: files, path: k.Path, staged: staged, exact: d.Seen != "", inSteps: d.inSteps}
 	if err = t.swap(); err == nil {
 		if err = noteDropped(own, k); err != nil {
 			err = errors.Join(err, t.undo())
@@ -155,6 +158,7 @@ type taking struct {
 	replaced     string // where it is now; "": nothing had the path
 	linked       bool   // the staged file has its first name, too
 	before       bool   // it had the path before: a take was killed
+	inSteps      bool   // see Decision
 }
 
 func (t *taking) swap() error {
@@ -175,6 +179,9 @@ func (t *taking) swap() error {
 	}
 	if t.replaced, err = unusedIn(t.files, t.path); err != nil {
 		return err
+	}
+	if t.inSteps {
+		return t.inTwo(now)
 	}
 	if err := t.files.Link(t.staged, t.replaced); err != nil {
 		return t.inTwo(now) // a file system without second names
@@ -273,9 +280,36 @@ func (t *taking) isStaged(path string) bool {
 	return err == nil && same
 }
 
-// inTwo takes what has the path away and puts the other in its place, where that cannot be
-// done at once.
+// inTwo gives what has the path a second name, and the path to the other, where they cannot change
+// places at once: a path that nothing has, should we be killed, would be a file that was deleted.
 func (t *taking) inTwo(was *localfs.Entry) error {
+	return localfs.WithWritableParent(t.files, t.path, func() error {
+		if t.files.Link(t.path, t.replaced) != nil {
+			return t.oneAfterTheOther(was) // a file system without second names
+		}
+		pointBetween.Reach()
+		is, err := t.files.Lstat(t.path)
+		if err == nil && (is == nil || is.Inode != was.Inode || t.exact && !sameButCTime(is.Seen, was.Seen)) {
+			err = hint.Wrap(ErrOther, "look again: coltecd conflicts")
+		}
+		if err == nil {
+			err = t.files.Rename(t.staged, t.path, true)
+		}
+		if err == nil {
+			pointExchanged.Reach()
+			return nil
+		}
+		err = errors.Join(err, t.files.Remove(t.replaced))
+		if errors.Is(err, unix.EXDEV) {
+			return t.oneAfterTheOther(was)
+		}
+		return err
+	})
+}
+
+// oneAfterTheOther takes what has the path away and puts the other in its place, where no name can
+// be had twice, or the other is on another mount.
+func (t *taking) oneAfterTheOther(was *localfs.Entry) error {
 	return localfs.WithWritableParent(t.files, t.path, func() error {
 		if err := t.move(t.path, t.replaced); err != nil {
 			return inItsPlace(err)

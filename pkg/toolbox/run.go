@@ -51,7 +51,7 @@ type outcome struct {
 // run has the program carry an order out. It says each line that comes beside the answer.
 func (b *toolbox) run(ctx context.Context, o order.Order, argv []string, say func(line string)) outcome {
 	patience := b.times.question
-	if o.Changes {
+	if !o.ReadOnly() {
 		patience = b.times.action
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, errLate)

@@ -276,6 +276,25 @@ func (a *agent) meets() net.Conn {
 	return conn
 }
 
+// heard waits until the agent is told something that begins so.
+func (a *agent) heard(beginning string) {
+	a.t.Helper()
+	late := time.After(patience)
+	for {
+		a.mu.Lock()
+		found := slices.ContainsFunc(a.progress, func(s string) bool { return strings.HasPrefix(s, beginning) })
+		a.mu.Unlock()
+		if found {
+			return
+		}
+		select {
+		case <-a.news:
+		case <-late:
+			a.t.Fatalf("nobody says %q", beginning)
+		}
+	}
+}
+
 // names are those of the tools that are listed, sorted.
 func (a *agent) names() (names []string) {
 	a.t.Helper()
@@ -290,9 +309,9 @@ func (a *agent) names() (names []string) {
 }
 
 var (
-	containerFree = []string{"checkpoint", "checkpoints", "compare", "conflicts", "history", "logs", "resume", "status", "sync"}
+	containerFree = []string{"checkpoint", "checkpoints", "compare", "conflicts", "history", "logs", "status", "sync"}
 	containerAll  = []string{"checkpoint", "checkpoints", "compare", "conflicts", "drop", "history", "join", "logs", "pause", "resume", "rewind", "status", "sync", "take"}
-	hostFree      = []string{"checkpoint", "checkpoints", "compare", "conflicts", "fork", "history", "list", "logs", "resume", "status", "sync"}
+	hostFree      = []string{"checkpoint", "checkpoints", "compare", "conflicts", "fork", "history", "list", "logs", "status", "sync"}
 )
 
 // What destroys is listed when it is allowed, by its name or with all.
@@ -307,7 +326,7 @@ func TestListed(t *testing.T) {
 		{false, []string{"rewind"}, false, slices.Sorted(slices.Values(append([]string{"rewind"}, containerFree...)))},
 		{false, nil, true, containerAll},
 		{true, nil, false, hostFree},
-		{true, nil, true, slices.Sorted(slices.Values(append([]string{"drop", "hop", "join", "pause", "rewind", "take"}, hostFree...)))},
+		{true, nil, true, slices.Sorted(slices.Values(append([]string{"drop", "hop", "join", "pause", "resume", "rewind", "take"}, hostFree...)))},
 	} {
 		a := newAgent(t, t.Context(), func(o *Options) { o.Host, o.Allow, o.AllowAll = tt.host, tt.allow, tt.all })
 		if got := a.names(); !slices.Equal(got, tt.want) {
@@ -331,10 +350,6 @@ func TestConforms(t *testing.T) {
 	if c := got.Capabilities; c == nil || c.Tools == nil || c.Tools.ListChanged || c.Prompts != nil || c.Resources != nil {
 		t.Errorf("capabilities %+v", c)
 	}
-	hints := map[string][3]bool{ // reads only, destroys, may be repeated
-		"status": {true, false, true}, "compare": {true, false, true}, "logs": {true, false, true}, "sync": {false, false, true},
-		"checkpoint": {false, false, false}, "rewind": {false, true, false}, "join": {false, true, false}, "pause": {false, true, true}, "resume": {false, false, true},
-	}
 	for tool, err := range a.session.Tools(t.Context(), nil) {
 		if err != nil {
 			t.Fatal(err)
@@ -357,14 +372,57 @@ func TestConforms(t *testing.T) {
 		if tool.Title == "" || tool.Description == "" || tool.Annotations == nil || tool.Annotations.DestructiveHint == nil {
 			t.Fatalf("%s says too little: %+v", tool.Name, tool)
 		}
-		an := tool.Annotations
-		if want, listed := hints[tool.Name]; listed && want != [3]bool{an.ReadOnlyHint, *an.DestructiveHint, an.IdempotentHint} {
-			t.Errorf("%s: reads only %v, destroys %v, may be repeated %v", tool.Name, an.ReadOnlyHint, *an.DestructiveHint, an.IdempotentHint)
-		}
 	}
 	var wire *jsonrpc.Error
 	if _, err := a.call(t.Context(), "no_such_tool", nil); !errors.As(err, &wire) || wire.Code != jsonrpc.CodeInvalidParams {
 		t.Errorf("a tool that is not there: %v", err)
+	}
+}
+
+// What a client is told of a tool before it asks a person, or does not, is what the verb does.
+func TestHints(t *testing.T) {
+	const reads, adds, destroys = "reads", "adds", "destroys"
+	for _, host := range []bool{false, true} {
+		want := map[string]string{
+			"status": reads, "checkpoints": reads, "history": reads, "conflicts": reads, "logs": reads,
+			"compare":    "adds, again", // it pushes what is here
+			"sync":       "adds, again",
+			"checkpoint": adds, // a name is given once
+			"rewind":     destroys, "join": destroys, "take": destroys, "drop": destroys,
+			"pause":  "destroys, again",
+			"resume": "destroys, again", // it starts what a person had stopped
+		}
+		if host {
+			want["list"], want["fork"], want["hop"] = reads, "adds, again", "destroys, again, open"
+		}
+		a := newAgent(t, t.Context(), func(o *Options) { o.Host, o.AllowAll = host, true })
+		for tool, err := range a.session.Tools(t.Context(), nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			an, got := tool.Annotations, adds
+			switch {
+			case an.ReadOnlyHint && *an.DestructiveHint:
+				t.Errorf("%s reads only, and destroys", tool.Name)
+			case an.ReadOnlyHint:
+				got = reads
+			case *an.DestructiveHint:
+				got = destroys
+			}
+			if an.IdempotentHint && !an.ReadOnlyHint {
+				got += ", again"
+			}
+			if *an.OpenWorldHint {
+				got += ", open"
+			}
+			if got != want[tool.Name] {
+				t.Errorf("%s: %s, want %s", tool.Name, got, want[tool.Name])
+			}
+			delete(want, tool.Name)
+		}
+		if len(want) > 0 {
+			t.Errorf("there are no %v", want)
+		}
 	}
 }
 
@@ -658,7 +716,7 @@ func TestTimes(t *testing.T) {
 	for _, how := range []string{"meet", "stays"} {
 		ended := make(chan string, 1)
 		go func() {
-			r, err := a.call(t.Context(), "compare", map[string]any{"a": how})
+			r, err := a.call(t.Context(), "history", map[string]any{"at": how})
 			ended <- fmt.Sprint(err, r.IsError, r.Content[0].(*mcp.TextContent).Text)
 		}()
 		conn := a.meets()
@@ -666,7 +724,7 @@ func TestTimes(t *testing.T) {
 		if want := map[string]string{"meet": "interrupted\n"}[how]; line != want {
 			t.Errorf("%s: it is told %q, %v", how, line, err)
 		}
-		if got := <-ended; got != "<nil> trueerror: compare took longer than 6s, and was interrupted" {
+		if got := <-ended; got != "<nil> trueerror: history took longer than 6s, and was interrupted" {
 			t.Errorf("%s: %s", how, got)
 		}
 		conn.Close()
@@ -692,28 +750,11 @@ func TestBeat(t *testing.T) {
 		_, err := a.session.CallTool(t.Context(), params)
 		ended <- err
 	}
-	heard := func(part string) {
-		t.Helper()
-		late := time.After(patience)
-		for {
-			a.mu.Lock()
-			found := slices.ContainsFunc(a.progress, func(s string) bool { return strings.HasPrefix(s, part) })
-			a.mu.Unlock()
-			if found {
-				return
-			}
-			select {
-			case <-a.news:
-			case <-late:
-				t.Fatalf("nobody says %q", part)
-			}
-		}
-	}
 	go ask("one", "one")
 	one := a.meets()
-	heard("checkpoint is under way, for ")
+	a.heard("checkpoint is under way, for ")
 	go ask("two", "two")
-	heard("checkpoint waits for its turn, for ")
+	a.heard("checkpoint waits for its turn, for ")
 	fmt.Fprintln(one, "go on")
 	fmt.Fprintln(a.meets(), "go on")
 	for range 2 {

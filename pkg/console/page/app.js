@@ -23,29 +23,35 @@ function usePictures(denied) {
   const heard = useRef(0);
   useEffect(() => {
     if (!api.has()) return undefined;
-    let stop, timer, ended = false;
+    let stop, timer, ended = false, failed = 0;
     const follow = async () => {
       clearTimeout(timer);
       if (ended || stop) return;
-      stop = new AbortController();
+      const way = stop = new AbortController();
+      const [stay, leave] = await streams();
       let told = false;
       try {
-        await api.follow(stop.signal, () => { if (told) heard.current = Date.now(); }, (next) => {
+        if (!way.signal.aborted) await api.follow(way.signal, () => { if (told) heard.current = Date.now(); }, (next) => {
+          const before = heard.current;
           told = true;
+          failed = 0;
           heard.current = Date.now();
           turn('live');
-          set((old) => keep(old, next));
+          set((old) => keep(old, next, before));
+          if (!stay) way.abort();
         });
       } catch (error) {
         if (error.status === 401) { turn('denied'); denied(); return; }
         blame(error.name === 'AbortError' ? '' : error.message);
-      }
+      } finally { leave(); }
       stop = undefined;
-      turn(document.hidden ? 'looking' : 'lost');
-      if (!ended && !document.hidden) timer = setTimeout(follow, 1000);
+      const looks = !stay && told; // it has a picture, and takes the next one soon
+      if (!looks) turn(document.hidden ? 'looking' : 'lost');
+      if (!ended && !document.hidden) timer = setTimeout(follow, looks ? 2000 : Math.min(8000, 1000 * 2 ** failed++));
     };
     const seen = () => {
       clearTimeout(timer);
+      failed = 0;
       if (!document.hidden) follow();
       else timer = setTimeout(() => stop && stop.abort(), 5000); // a browser has few ways to one address: tabs behind give theirs back
     };
@@ -56,8 +62,29 @@ function usePictures(denied) {
   return [picture, link, why, heard.current];
 }
 
-// keep takes the rows that are as they were from the old picture: what shows them is not drawn anew.
-function keep(old, next) {
+// streamsMost is how many pages that are seen follow at once. A browser has six ways to one address, and
+// what a page asks needs one, too; other pages take a picture now and then.
+const streamsMost = 3;
+
+// streams says whether this page may follow all the time, and gives what ends that.
+async function streams() {
+  if (!navigator.locks) return [true, () => {}];
+  for (let i = 0; i < streamsMost; i++) {
+    const leave = await new Promise((done) => {
+      navigator.locks.request(`stream ${i}`, { ifAvailable: true }, (lock) => (lock ? new Promise((free) => done(free)) : done(null))).catch(() => done(null));
+    });
+    if (leave) return [true, leave];
+  }
+  return [false, () => {}];
+}
+
+// keep takes the rows that are as they were from the old picture: what shows them is not drawn anew. Where
+// the bucket has not answered yet, what it told before stays, as of the time when that was heard.
+function keep(old, next, heard) {
+  if (old && next.part) {
+    const told = new Set(next.rows.map((r) => r.workspace));
+    next.rows.push(...old.rows.filter((r) => !r.folder && !told.has(r.workspace)).map((r) => (r.asOf ? r : { ...r, asOf: heard })));
+  }
   const had = new Map(old ? old.rows.map((r) => [keyOf(r), [r, JSON.stringify(r)]]) : []);
   next.rows = next.rows.map((r) => { const [row, text] = had.get(keyOf(r)) || []; return text === JSON.stringify(r) ? row : r; });
   next.rows.sort((a, b) => Number(needy(b)) - Number(needy(a))); // those of a kind stay in the order of coltec ls
@@ -95,7 +122,8 @@ function App() {
   const last = useRef({});
   const now = useNow();
   useEffect(() => { if (!denied && link === 'live') api.about().then(setAbout, () => {}); }, [denied, link]);
-  useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys });
+  const [single, turnSingle] = useSingle();
+  useKeys({ single, turnTheme, setSearch, setNeedsOnly, setKeys });
 
   const orders = useMemo(() => new Map((about ? about.orders : []).map((o) => [o.name, o])), [about]);
 
@@ -114,35 +142,50 @@ function App() {
   return html`<div data-testid="app" data-ready=${String(Boolean(picture && about))}>
     <header class="top">
       <h1>Coltec</h1>
-      <input type="search" data-testid="search" aria-label="search workspaces" placeholder="search  /" value=${search} onInput=${(e) => setSearch(e.target.value)} />
+      <input type="search" data-testid="search" aria-label="search workspaces" placeholder=${single ? 'search  /' : 'search'} value=${search} onInput=${(e) => setSearch(e.target.value)} />
       <label class="check"><input type="checkbox" data-testid="needs-only" checked=${needsOnly} onChange=${(e) => setNeedsOnly(e.target.checked)} /> needs you (${needing})</label>
       <span class="grow"></span>
       <span class="pill ${link}" data-testid="link" data-state=${link} role="status">${{ live: 'live', looking: 'looking …' }[link] || 'not connected'}</span>
       ${about && html`<span class="pill" data-testid="mode" data-actions=${String(about.actions)} title=${about.actions ? 'the buttons do things' : 'coltec ui --allow-actions starts a page whose buttons do things'}>${about.actions ? 'actions allowed' : 'read-only'}</span>`}
-      <button type="button" data-testid="theme" aria-label=${`theme: ${theme}`} title="theme  t" onClick=${turnTheme}>${{ auto: '◐', light: '☀', dark: '☾' }[theme]}</button>
-      <button type="button" data-testid="help" aria-label="keys" title="keys  ?" onClick=${() => setKeys(true)}>?</button>
+      <button type="button" data-testid="theme" aria-label=${`theme: ${theme}`} title=${single ? 'theme  t' : 'theme'} onClick=${turnTheme}>${{ auto: '◐', light: '☀', dark: '☾' }[theme]}</button>
+      <button type="button" data-testid="help" aria-label="keys" title=${single ? 'keys  ?' : 'keys'} onClick=${() => setKeys(true)}>?</button>
     </header>
     ${(link === 'lost' || (picture && link === 'looking' && now - heard > 3000)) && html`<div class="notes" data-testid="stale" role="status"><p>${link === 'lost' ? `${plain(why || 'coltec ui does not answer')}: trying again.` : 'Looking …'} ${picture ? `What is shown is as of ${clock(heard)}.` : ''}</p></div>`}
     ${picture && (picture.error || picture.notes.length > 0) && html`<div class="notes" data-testid="notes" role="status">${[picture.error, ...picture.notes].filter(Boolean).map((x) => html`<p class="lines">${lines(x)}</p>`)}</div>`}
     <main class=${live || !picture ? '' : 'old'}>
       <p class="quiet count" data-testid="count" aria-live="polite">${picture ? `${shown.length === rows.length ? '' : `${shown.length} of `}${many(rows.length, 'workspace')}` : 'looking …'}</p>
       ${picture && shown.length === 0 && html`<p class="empty" data-testid="empty">${rows.length === 0 ? 'There are no workspaces. coltec new makes one.' : 'No workspace matches.'}</p>`}
-      <div class="cards">${shown.map((r) => html`<${Card} key=${keyOf(r)} row=${r} orders=${orders} allowed=${allowed} live=${live} deed=${deedOf(r)} deedText=${JSON.stringify(deedOf(r))} now=${now} show=${(of) => go(keyOf(of), 'overview')} act=${act} />`)}</div>
+      <div class="cards">${shown.map((r) => html`<${Card} key=${keyOf(r)} row=${r} orders=${orders} allowed=${allowed} live=${live && !r.asOf} deed=${deedOf(r)} deedText=${JSON.stringify(deedOf(r))} now=${now} show=${(of) => go(keyOf(of), 'overview')} act=${act} />`)}</div>
     </main>
-    ${row && html`<${Detail} key=${opened.key} row=${row} gone=${!found} tab=${opened.tab} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} live=${live && Boolean(found)} deed=${deedOf(row)} now=${now} />`}
+    ${row && html`<${Detail} key=${opened.key} row=${row} gone=${!found || Boolean(found.asOf)} tab=${opened.tab} single=${single} turn=${(t) => go(opened.key, t)} close=${() => go(null)} orders=${orders} act=${act} allowed=${allowed} live=${live && Boolean(found) && !found.asOf} deed=${deedOf(row)} now=${now} />`}
     ${form && html`<${Form} ...${form} live=${live} close=${() => setForm(null)} />`}
-    ${keys && html`<${Keys} close=${() => setKeys(false)} />`}
+    ${keys && html`<${Keys} single=${single} turn=${turnSingle} close=${() => setKeys(false)} />`}
   </div>`;
 }
 
 const keyWords = [['/', 'search'], ['j  k', 'next, previous workspace'], ['Enter', 'open it'], ['1 … 5', 'its tabs'], ['Esc', 'close, or empty the search'], ['n', 'only what needs you'], ['t', 'theme'], ['?', 'these keys']];
 
-function Keys({ close }) {
-  return html`<${Dialog} testid="keys" label="keys" onClose=${close}><h2>Keys</h2><dl class="facts-list">${keyWords.map(([k, text]) => html`<dt><kbd>${k}</kbd></dt><dd>${text}</dd>`)}</dl><p class="buttons end"><button type="button" onClick=${close}>close</button></p></${Dialog}>`;
+// useSingle is whether keys of one character do things here: who speaks to a browser, or presses keys by
+// accident, turns them off, in all pages of this browser at this address.
+function useSingle() {
+  const read = () => { try { return localStorage.getItem('single-keys') !== 'off'; } catch { return true; } };
+  const [single, set] = useState(read);
+  useEffect(() => { const changed = () => set(read()); addEventListener('storage', changed); return () => removeEventListener('storage', changed); }, []);
+  const turn = (on) => {
+    try { localStorage.setItem('single-keys', on ? 'on' : 'off'); } catch { /* the browser keeps nothing */ }
+    set(on);
+  };
+  return [single, turn];
+}
+
+function Keys({ single, turn, close }) {
+  const words = keyWords.filter(([k]) => single || !/^\S( |$)/.test(k));
+  return html`<${Dialog} testid="keys" label="keys" onClose=${close}><h2>Keys</h2><dl class="facts-list">${words.map(([k, text]) => html`<dt><kbd>${k}</kbd></dt><dd>${text}</dd>`)}</dl>
+    <p><label class="check"><input type="checkbox" data-testid="single-keys" checked=${single} onChange=${(e) => turn(e.target.checked)} /> keys of one character do things</label></p><p class="buttons end"><button type="button" onClick=${close}>close</button></p></${Dialog}>`;
 }
 
 // useKeys listens to keys that are pressed on the page itself.
-function useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys }) {
+function useKeys({ single, turnTheme, setSearch, setNeedsOnly, setKeys }) {
   useEffect(() => {
     const move = (by) => {
       const all = [...document.querySelectorAll('[data-testid=card] [data-testid=open]')];
@@ -161,11 +204,11 @@ function useKeys({ turnTheme, setSearch, setNeedsOnly, setKeys }) {
       if (e.key === 'Escape') { setSearch(''); document.activeElement.blur(); return; }
       if (/^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && e.target.type !== 'checkbox') return;
       if (arrows[e.key] && e.target.dataset.testid === 'open') { e.preventDefault(); move(arrows[e.key]); return; }
-      if (Object.hasOwn(keys, e.key)) { e.preventDefault(); keys[e.key](); }
+      if (single && Object.hasOwn(keys, e.key)) { e.preventDefault(); keys[e.key](); }
     };
     addEventListener('keydown', pressed);
     return () => removeEventListener('keydown', pressed);
-  }, []);
+  }, [single]);
 }
 
 render(html`<${App} />`, document.getElementById('root'));

@@ -207,11 +207,11 @@ function Logs({ row, live }) {
 const panels = { overview: Overview, history: History, checkpoints: Checkpoints, conflicts: Conflicts, logs: Logs };
 
 function Detail(props) {
-  const { row, gone, tab, turn, close } = props;
+  const { row, gone, tab, single, turn, close } = props;
   const onKey = (e) => {
     if (e.ctrlKey || e.altKey || e.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) return;
     const at = tabs.indexOf(tab);
-    const to = tabs[Number(e.key) - 1] || (e.target.role === 'tab' && { ArrowLeft: tabs[(at + tabs.length - 1) % tabs.length], ArrowRight: tabs[(at + 1) % tabs.length] }[e.key]);
+    const to = (single && tabs[Number(e.key) - 1]) || (e.target.role === 'tab' && { ArrowLeft: tabs[(at + tabs.length - 1) % tabs.length], ArrowRight: tabs[(at + 1) % tabs.length] }[e.key]);
     if (!to) return;
     e.preventDefault();
     turn(to);

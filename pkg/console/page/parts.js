@@ -107,9 +107,10 @@ class Card extends Component {
   render({ row, orders, allowed, live, deed, now, show, act }) {
     const names = isHere(row) && row.container && row.state !== 'down' ? ['sync', 'checkpoint'] : ['hop'];
     const needs = row.attention || [];
-    return html`<article class="card ${needy(row) ? 'needy' : ''}" data-testid="card" data-workspace=${row.workspace} data-folder=${row.folder || ''} data-state=${row.state} data-needs=${String(needy(row))}>
+    return html`<article class="card ${needy(row) ? 'needy' : ''} ${row.asOf ? 'old' : ''}" data-testid="card" data-workspace=${row.workspace} data-folder=${row.folder || ''} data-state=${row.state} data-needs=${String(needy(row))}>
       <header><h2><button type="button" class="name" data-testid="open" onClick=${() => show(row)}><${Name} of=${row.workspace} /></button></h2><${State} of=${row.state} testid="state" /></header>
       <p class="facts">
+        ${row.asOf && html`<span data-testid="as-of">as of ${clock(row.asOf)}</span>`}
         <span data-testid="where">${placeOf(row)}</span>
         ${row.last_save && html`<span data-testid="last-save" title=${clock(row.last_save)}>saved ${ago(row.last_save, now)}</span>`}
         ${!row.last_save && row.last_seen && html`<span data-testid="last-save" title=${clock(row.last_seen)}>seen ${ago(row.last_seen, now)}</span>`}
