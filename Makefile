@@ -186,7 +186,7 @@ fuzz: build ## fuzz every fuzz test for FUZZTIME (5m) each
 
 .PHONY: soak-crash
 soak-crash: build ## kill coltecd at every named step, and it and rclone at random points, many more times than make test does
-	@COLTEC_STEPS=1000 COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -parallel 4 -timeout 60m -run 'TestKilledAtEachStep|TestRandomKills' -v ./e2e
+	@COLTEC_STEPS=$${COLTEC_STEPS:-1000} COLTEC_CRASHES=$${COLTEC_CRASHES:-300} go test -count=1 -parallel 4 -timeout 60m -run 'TestKilledAtEachStep|TestRandomKills' -v ./e2e
 
 .PHONY: soak-truth
 soak-truth: build ## two hundred stops of every kind while programs write: what each of them says is so

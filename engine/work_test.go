@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/rclone"
+	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/pkg/store/storetest"
 )
 
@@ -69,5 +71,51 @@ func TestWorkThatNeedsNoLease(t *testing.T) {
 		if (err == nil) != tt.goes {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestWhatIsCutOffNeedsNobody: a replica whose transfer was cut off because the lease ran out
+// was told as one that needs a person, and start --wait gave up a second before it went on.
+func TestWhatIsCutOffNeedsNobody(t *testing.T) {
+	for name, op := range map[string]storetest.Op{"a push": storetest.Upload, "a restore": storetest.Download} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t, 1)
+			a := y.box("a")
+			a.put("f", []byte("one"))
+			a.round()
+			if op == storetest.Download {
+				a.leave()
+				a = y.box("b")
+			} else {
+				a.put("f", []byte("another"))
+			}
+			var slept atomic.Int64
+			var cut atomic.Bool
+			tick := make(chan time.Time)
+			a.e.clock.ticker = func(time.Duration) (<-chan time.Time, func()) { return tick, func() {} }
+			a.e.clock.Boot = func() time.Duration { return time.Duration(slept.Load()) }
+			y.faults = func(e storetest.Event) error {
+				if e.Op != op || e.Done || !cut.CompareAndSwap(false, true) {
+					return nil
+				}
+				slept.Store(int64(time.Hour))
+				for range 2 { // the first one has been looked at
+					select {
+					case tick <- time.Time{}:
+					case <-time.After(10 * time.Second):
+						return errors.New("nobody keeps the lease")
+					}
+				}
+				return &rclone.Error{Op: string(op), Exit: -1, Class: rclone.Canceled}
+			}
+			for n := 0; n < 3 && !cut.Load(); n++ {
+				a.e.stepMember(a.e.members[0], evSoon{})
+				a.e.round(t.Context())
+			}
+			_, replicas, _ := a.e.Status()
+			if r := replicas[0]; r.LastError == "" || r.State != status.ReplicaRetrying {
+				t.Errorf("cut off %v: it is %s: %s", cut.Load(), r.State, r.LastError)
+			}
+		})
 	}
 }

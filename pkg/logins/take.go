@@ -78,7 +78,7 @@ func lasting(err error) bool {
 	case !errors.As(err, &told):
 		return true
 	}
-	return !told.Class.Retry() && told.Class != rclone.Canceled
+	return !told.Class.Retry()
 }
 
 // fetch reads an agent's object; nil: there is none.

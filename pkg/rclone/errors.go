@@ -69,7 +69,7 @@ var about = map[Class]struct {
 	LocalDiskFull: {true, false, "the disk of this machine is full", "free up space on the disk"},
 	LocalChanged:  {true, false, "a local file changed or vanished meanwhile", ""},
 	LocalDenied:   {false, false, "a local file cannot be read or written", "check the owner and the rights of the local tree"},
-	Canceled:      {false, true, "stopped", ""},
+	Canceled:      {true, true, "stopped", ""},
 	Unsupported:   {false, false, "the store does not support it", "use a store that knows conditional writes (S3, R2, MinIO), or lease: {best_effort: true}"},
 	Config:        {false, false, "the remote is not set up right", "check the remote's type and options"},
 	Unclassified:  {true, true, "rclone failed", ""},

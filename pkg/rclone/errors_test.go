@@ -112,7 +112,7 @@ func TestSentinels(t *testing.T) {
 		Server:       {false, false, true, true},
 		Foreign:      {false, false, true, true},
 		Unreachable:  {false, false, true, true},
-		Canceled:     {false, false, true, false},
+		Canceled:     {false, false, true, true},
 		Unauthorized: {false, false, false, false},
 		ClockSkew:    {false, false, false, true},
 	}
