@@ -109,7 +109,10 @@ func (l naming) atOnce(ctx context.Context, told map[*member]bool, name, text st
 			l.stepMember(m, evSoon{})
 		}
 	}
-	if l.keepLease(ctx); !l.writable() || l.lease.Asked() != nil || l.lease.Head().MayPin(name, text) != nil {
+	if !l.writable() { // else the write of the head renews it, and so does long work
+		l.keepLease(ctx)
+	}
+	if !l.writable() || l.lease.Asked() != nil || l.lease.Head().MayPin(name, text) != nil {
 		return false, nil
 	}
 	ready := l.prepareDue(ctx)
@@ -185,6 +188,9 @@ func (l naming) named(ctx context.Context, change func(*store.Head)) error {
 	}
 	err := l.lease.Collected(ctx, change)
 	pointPinned.Reach()
+	if err == nil {
+		l.stepLease(evRenewed{l.o.LeaseRenew})
+	}
 	if err != nil && !l.writable() {
 		l.noteAttempt(ctx, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // world is a workspace with one replica: a bucket, and what the head says of
@@ -32,6 +33,7 @@ type world struct {
 	nonces     map[string]bool
 	refs       []string // of all generations
 	read       map[string]generationRead
+	told       int // steps that came with all that they edit
 }
 
 func newWorld(t testing.TB) *world {
@@ -139,8 +141,12 @@ func (m *machine) mustAcquire() *Outcome {
 func (m *machine) push() (more bool, err error) {
 	w, ctx := m.w, m.w.t.Context()
 	defer func() {
+		counted := m.base.Totals()
 		if err == nil {
 			err = m.base.Load() // for the test to look at
+		}
+		if now := m.base.Totals(); err == nil && now != counted {
+			err = fmt.Errorf("it was counted %+v, and the base has %+v", counted, now)
 		}
 	}()
 	found, err := m.Scan(ctx, nil)
@@ -159,12 +165,52 @@ func (m *machine) push() (more bool, err error) {
 	if step == nil || err != nil {
 		return false, err
 	}
+	if err := w.checkEdits(m, step); err != nil {
+		return false, err
+	}
 	ref, err := m.Layout.Publish(ctx, step.Publication)
 	if err != nil {
 		return false, err
 	}
 	step.Delta.Header.Ref = ref.Manifest
 	return true, w.commit(m, *step)
+}
+
+// checkEdits compares the edits that are told with the tree with what the bucket has.
+func (w *world) checkEdits(m *machine, step *Step) error {
+	p := step.Publication
+	if !p.Known {
+		return nil
+	}
+	w.told++
+	was, err := m.Layout.Tree(w.t.Context(), p.From)
+	if err != nil {
+		return err
+	}
+	rows := map[string]tree.Entry{}
+	for _, e := range was.Entries {
+		rows[e.Path] = e
+	}
+	for _, e := range p.Edits {
+		old, is := rows[e.Now.Path]
+		if is != (e.Was != nil) || is && (old.Kind != e.Was.Kind || old.Size != e.Was.Size) {
+			return fmt.Errorf("before %+v there was %+v, and %+v was told", e.Now, old, e.Was)
+		}
+		rows[e.Now.Path] = e.Now
+	}
+	for e, err := range p.Entries {
+		if err != nil {
+			return err
+		}
+		if diff := cmp.Diff(rows[e.Path], *e, cmpopts.EquateEmpty()); diff != "" {
+			return fmt.Errorf("the edits leave out a difference: %s", diff)
+		}
+		delete(rows, e.Path)
+	}
+	if len(rows) > 0 {
+		return fmt.Errorf("the edits leave out %d paths that go", len(rows))
+	}
+	return nil
 }
 
 // commit is the head's compare-and-swap.

@@ -28,6 +28,9 @@ type chain struct {
 	from   string
 	n      int64
 	trees  map[string][]tree.Entry // ref → what it is
+
+	tells    bool // what differs from the tree before, where nothing is gone
+	followed int  // manifests for which no tree was read
 }
 
 func newChain(t testing.TB) *chain {
@@ -39,16 +42,45 @@ func newChain(t testing.TB) *chain {
 func (c *chain) publish(entries []tree.Entry, commit bool) string {
 	c.t.Helper()
 	c.n++
-	ref, err := c.writer.Publish(c.t.Context(), Publication{
-		Entries: tree.All(entries), From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n,
-	})
+	read := false
+	all := func(yield func(*tree.Entry, error) bool) {
+		read = true
+		tree.All(entries)(yield)
+	}
+	p := Publication{Entries: all, From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n}
+	if c.tells && c.from != "" {
+		p.Edits, p.Known = editsOf(c.trees[c.from], entries)
+	}
+	ref, err := c.writer.Publish(c.t.Context(), p)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if !read {
+		c.followed++
+	}
+	want, _ := measure(tree.All(entries))
+	if ref.Files != want.files || ref.Bytes != want.bytes {
+		c.t.Errorf("%d files and %d bytes, it has %d and %d", ref.Files, ref.Bytes, want.files, want.bytes)
 	}
 	if c.trees[ref.Manifest] = slices.Clone(entries); commit {
 		c.from = ref.Manifest
 	}
 	return ref.Manifest
+}
+
+// editsOf are what a tree has otherwise than another one; false where something is gone.
+func editsOf(was, now []tree.Entry) (edits []tree.Edit, ok bool) {
+	before := map[string]*tree.Entry{}
+	for i := range was {
+		before[was[i].Path] = &was[i]
+	}
+	for i := range now {
+		old := before[now[i].Path]
+		if delete(before, now[i].Path); old == nil || !sameRow(old, &now[i]) {
+			edits = append(edits, tree.Edit{Now: now[i], Was: old})
+		}
+	}
+	return edits, len(before) == 0
 }
 
 // reader is a machine that has nothing.
@@ -85,11 +117,13 @@ var seeds = []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1
 // TestDifferences: whatever happens to a tree, each of its generations is read
 // as it was written, from two objects at most.
 func TestDifferences(t *testing.T) {
-	for _, seed := range sample.Some(t, 8, seeds) {
+	followed := 0
+	for n, seed := range sample.Some(t, 8, seeds) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		c := newChain(t)
 		now := plainTree(rnd.IntN(80))
 		differences := 0
+		c.tells = n%2 == 0
 		for range 40 {
 			for range rnd.IntN(4) {
 				now = disturb(rnd, now)
@@ -131,6 +165,12 @@ func TestDifferences(t *testing.T) {
 		if differences == 0 {
 			t.Errorf("seed %d: all are full", seed)
 		}
+		if followed += c.followed; c.followed > 0 && !c.tells {
+			t.Errorf("seed %d: of %d trees nothing was read, and nobody said what differs", seed, c.followed)
+		}
+	}
+	if followed == 0 {
+		t.Error("all trees were read")
 	}
 }
 
