@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
@@ -149,6 +150,9 @@ func (m *machine) push() (more bool, err error) {
 			err = fmt.Errorf("it was counted %+v, and the base has %+v", counted, now)
 		}
 	}()
+	if m.spoolAfter < base.SpoolMany { // so that a spool is met, and none is
+		m.spoolAfter = 1 + int(w.generation%3)*100
+	}
 	found, err := m.Scan(ctx, nil)
 	if err != nil || !found.Any {
 		return false, err
