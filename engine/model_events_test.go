@@ -150,7 +150,7 @@ func (m *model) savesApart() {
 	p := m.places[i]
 	for range 2 + m.rnd.IntN(3) {
 		u := user{m: m, p: p}
-		u.write(modelPaths[m.rnd.IntN(len(modelPaths))])
+		u.write(m.path())
 		m.sawEdit(p, u.paths)
 		m.pass(12 * time.Second)
 		m.drive(p.run, "a round", func(e *Engine) { e.round(context.Background()) })
@@ -281,10 +281,17 @@ func inodeOf(path string) uint64 {
 	return info.Sys().(*syscall.Stat_t).Ino
 }
 
-// modelPaths are few, so that machines meet. Some are one name elsewhere.
-var modelPaths = []string{
-	"a", "A", "b", "d", "d/a", "d/e", "d/e/a", "D/e", "d-x", "f/g/h", "\u00e9", "e\u0301", "sp ace\n",
-}
+// modelPaths are few, so that machines meet. Some are one name elsewhere. Those of one directory
+// are all that some histories are about: what it holds, and what comes in its place.
+var (
+	modelPaths = []string{
+		"a", "A", "b", "d", "d/a", "d/e", "d/e/a", "D/e", "d-x", "f/g/h", "\u00e9", "e\u0301", "sp ace\n",
+	}
+	modelDirectory = []string{"d", "d/a", "d/A", "d/e", "d/e/a", "d/\u00e9", "d/e\u0301"}
+)
+
+// path is one that somebody works at.
+func (m *model) path() string { return m.paths[m.rnd.IntN(len(m.paths))] }
 
 // content makes up content: mostly never seen before, often of one length.
 func (m *model) content() string {
@@ -314,7 +321,7 @@ func (m *model) edit(p *place) {
 		p.used = true
 	}
 	u := user{m: m, p: p}
-	path := modelPaths[m.rnd.IntN(len(modelPaths))]
+	path := m.path()
 	info, err := os.Lstat(u.at(path))
 	there := err == nil
 	switch op := m.rnd.IntN(20); {
@@ -329,7 +336,7 @@ func (m *model) edit(p *place) {
 	case op < 10:
 		u.remove(path)
 	case op < 13:
-		u.rename(path, modelPaths[m.rnd.IntN(len(modelPaths))])
+		u.rename(path, m.path())
 	case op < 15 && there && info.Mode().IsRegular():
 		u.rewrite(path, info)
 	case op == 15 && there && info.Mode().IsRegular():

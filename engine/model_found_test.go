@@ -144,3 +144,31 @@ func TestALinkInPlaceOfADirectoryWaitsForItsDeletions(t *testing.T) {
 	}
 	s.stop(b)
 }
+
+// A machine without links removed the directory of one, and later made a file of its name: a tree
+// was committed in which the link was below the file, and no machine could read it.
+func TestAFileWhereADirectoryHasALinkThatIsNotShown(t *testing.T) {
+	s := newScene(t, "A", "B")
+	a, b := s.places[0], s.places[1]
+	b.shape.NoLinks = true
+	must(os.Mkdir(filepath.Join(a.path, "d"), 0o755))
+	must(os.Symlink("elsewhere", filepath.Join(a.path, "d/link")))
+	s.sawEdit(a, []string{"d", "d/link"})
+	s.write(a, "k", "kept")
+	s.round(a)
+	s.stop(a)
+	s.round(b)
+	must(os.RemoveAll(filepath.Join(b.path, "d")))
+	s.sawEdit(b, []string{"d"})
+	s.round(b)
+	s.write(b, "d", "a file now")
+	s.round(b)
+	s.stop(b)
+	s.settle()
+	if link, err := os.Readlink(filepath.Join(a.path, "d/link")); err != nil || link != "elsewhere" {
+		t.Errorf("A has no link: %q %v", link, err)
+	}
+	if !b.contents(b.show())["a file now"] {
+		t.Errorf("B has not what was written there: %v", b.show())
+	}
+}

@@ -37,6 +37,7 @@ type model struct {
 	mutant string          // the rule that is broken on purpose
 	still  bool            // settling: no faults, no edits, no deaths
 	plans  int             // events within events
+	paths  []string        // at which people work
 
 	counter int
 	log     []string
@@ -196,6 +197,9 @@ func (m *model) settleIn() {
 		{Folds: true, Decomps: true, NoModes: true, Grain: time.Second, NoLinks: true},
 	}
 	odd := m.rnd.IntN(2) == 0
+	if m.paths = modelPaths; m.rnd.IntN(4) == 0 {
+		m.paths = modelDirectory
+	}
 	for i := range 2 + min(m.rnd.IntN(4), m.rnd.IntN(4)) {
 		p := &place{
 			name: string(rune('A' + i)), present: map[string]bool{}, touched: map[string]bool{}, agreed: -1,

@@ -26,6 +26,8 @@ type site struct {
 	t     *testing.T
 	w     *workspace
 	shape replicatest.Shape
+
+	withheld []localfs.Unknown // of the last push
 }
 
 // workspace is what the machines share.
@@ -77,17 +79,15 @@ func (s *site) push(ctx context.Context) {
 	s.t.Helper()
 	found, err := s.ScanIn(ctx, nil)
 	s.must(err)
-	dir := filepath.Join(s.StageDir(), "out")
-	batch := s.Layout.Begin(dir, 1, nil)
-	staged, err := s.StageEdits(ctx, batch, found.Edited)
+	staged, err := s.Send(ctx, found, 1, nil)
 	s.must(err)
-	s.must(batch.Send(ctx))
-	s.must(s.Base().Refresh(staged.Refreshed))
-	if staged.Len()+len(found.Gone) == 0 {
+	staged.Goes = true
+	step, err := s.MakeStep(staged, false, 1, s.w.generation+1)
+	s.must(err)
+	s.withheld = staged.Withheld
+	if step == nil {
 		return
 	}
-	step, err := s.Next(staged, found.Gone, found.Forgotten, 1, s.w.generation+1)
-	s.must(err)
 	ref, err := s.Layout.Publish(ctx, step.Publication)
 	s.must(err)
 	step.Delta.Header.Ref = ref.Manifest
@@ -200,6 +200,82 @@ func TestHopThroughAnotherFileSystem(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestFileWhereADirectoryHoldsMore holds that what has the place of a directory, of which all
+// that could be shown was removed, waits here while the bucket has the rest: a file below a file
+// would be a tree that nobody can read.
+func TestFileWhereADirectoryHoldsMore(t *testing.T) {
+	tests := map[string]struct {
+		shape  replicatest.Shape
+		files  []string
+		link   string
+		place  string // of the directory that goes, and a file comes
+		linked bool   // not a file, but a link comes
+	}{
+		"a link":                 {shapes["no symlinks"], []string{"d/x", "k"}, "d/link", "d", false},
+		"a link alone":           {shapes["no symlinks"], []string{"k"}, "d/link", "d", false},
+		"a link, deeper":         {shapes["no symlinks"], []string{"d/e/x", "k"}, "d/e/link", "d", false},
+		"a link, in the deeper":  {shapes["no symlinks"], []string{"d/e/x", "k"}, "d/e/link", "d/e", false},
+		"a twin":                 {shapes["folds case"], []string{"d/X", "d/x", "k"}, "", "d", false},
+		"a twin, by a link":      {shapes["folds case"], []string{"d/X", "d/x", "k"}, "", "d", true},
+		"a twin of a directory":  {shapes["folds case"], []string{"d/E/x", "d/e/x", "d/e/y", "k"}, "", "d", false},
+		"a name in another form": {shapes["normal form D"], []string{"d/caf\u00e9", "d/cafe\u0301", "k"}, "", "d", false},
+		"a stick":                {shapes["a USB stick"], []string{"d/X", "d/x", "k"}, "d/link", "d", false},
+	}
+	for name, tt := range tests {
+		for _, turns := range []string{"at once", "one after the other"} {
+			t.Run(name+" "+turns, func(t *testing.T) {
+				w := &workspace{bucket: storetest.New()}
+				one, two := w.site(t, "one", replicatest.Shape{}), w.site(t, "two", tt.shape)
+				for _, f := range tt.files {
+					one.write(f, "content of "+f)
+				}
+				if tt.link != "" {
+					one.must(os.MkdirAll(filepath.Dir(one.at(tt.link)), 0o755))
+					one.must(os.Symlink("target", one.at(tt.link)))
+				}
+				one.turn()
+				two.turn()
+				two.must(os.RemoveAll(two.at(tt.place)))
+				if turns == "one after the other" {
+					two.turn()
+				}
+				if tt.linked {
+					two.must(os.Symlink("other", two.at(tt.place)))
+				} else {
+					two.write(tt.place, "a file now")
+				}
+				two.turn()
+				if len(two.withheld) != 1 || two.withheld[0].Path != tt.place {
+					t.Errorf("what waits is not named: %+v", two.withheld)
+				}
+				one.turn()
+				two.turn()
+				hidden := 0
+				for path := range one.show() {
+					if strings.HasPrefix(path, tt.place+"/") {
+						hidden++
+					}
+				}
+				if hidden == 0 {
+					t.Errorf("what could not be shown is gone: %v", one.show())
+				}
+				one.must(os.RemoveAll(one.at(tt.place)))
+				one.turn()
+				two.turn()
+				one.turn()
+				aside, err := filepath.Glob(filepath.Join(two.Path, ".coltec/conflicts/*", tt.place))
+				two.must(err)
+				if _, there := two.show()[tt.place]; !there && len(aside) == 0 {
+					t.Errorf("what waited is lost: %v", two.show())
+				}
+				if diff := cmp.Diff(one.show()[tt.place], two.show()[tt.place]); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
 	}
 }
 

@@ -128,9 +128,10 @@ func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, ep
 // the place of a directory that, for the remote side, still has something in it: a
 // deletion that waits for a word, or what this file system cannot show.
 func (r *Replica) withhold(staged *Staged, gone []tree.Entry, forgotten []string) (waits []localfs.Unknown, err error) {
+	open := r.holding(staged)
 	replaced := map[string]bool{}
 	for _, c := range staged.Changes {
-		if c.Kind != tree.Dir && c.Was == tree.Dir {
+		if c.Kind != tree.Dir && (c.Was == tree.Dir || open[c.Path]) {
 			replaced[c.Path] = true
 		}
 	}
@@ -164,4 +165,24 @@ func (r *Replica) withhold(staged *Staged, gone []tree.Entry, forgotten []string
 		return in != ""
 	})
 	return waits, nil
+}
+
+// holding are the directories that have in them what this machine does not show: they may be
+// gone here, and from the bucket too, while that stays.
+func (r *Replica) holding(staged *Staged) map[string]bool {
+	in := map[string]bool{}
+	note := func(path string) {
+		for dir := range tree.Parents(path) {
+			in[dir] = true
+		}
+	}
+	if staged.Found != nil {
+		for i := range staged.Found.Unknown {
+			note(staged.Found.Unknown[i].Path)
+		}
+	}
+	for i := range r.base.Unplaced {
+		note(r.base.Unplaced[i].Path)
+	}
+	return in
 }

@@ -299,18 +299,15 @@ func (m *manifest) each(f func(*tree.Record)) error {
 func readTree(m, full *manifest) (*Tree, error) {
 	t := &Tree{Filters: m.Filters, Base: m.Base, Older: m.Older}
 	var misplaced error
-	leaf := "" // the last file or link
+	var place placing
 	rows := 0
 	err := merge(m, full, func(e *tree.Entry) {
 		if rows++; Capital(e.Path) {
 			t.Capitals++
 			return
 		}
-		if leaf != "" && tree.Within(e.Path, leaf) && misplaced == nil {
-			misplaced = fmt.Errorf("%s is below %s, which is not a directory", short(e.Path), short(leaf))
-		}
-		if e.Kind != tree.Dir {
-			leaf = e.Path
+		if err := place.next(e); misplaced == nil {
+			misplaced = err
 		}
 		t.Entries = append(t.Entries, *e)
 	})
@@ -321,6 +318,19 @@ func readTree(m, full *manifest) (*Tree, error) {
 		return nil, impossible(err)
 	}
 	return t, nil
+}
+
+// placing holds the entries of a tree, in order, to that all above them are directories.
+type placing struct{ leaf []byte } // the last file or link, a copy: entries are good until the next
+
+func (p *placing) next(e *tree.Entry) error {
+	if n := len(p.leaf); n > 0 && len(e.Path) > n && e.Path[n] == '/' && e.Path[:n] == string(p.leaf) {
+		return fmt.Errorf("%s is below %s, which is not a directory", short(e.Path), short(string(p.leaf)))
+	}
+	if e.Kind != tree.Dir {
+		p.leaf = append(p.leaf[:0], e.Path...)
+	}
+	return nil
 }
 
 // merge gives the rows of a tree in order.

@@ -116,9 +116,10 @@ func (s *Snapshot) Publish(ctx context.Context, p Publication) (Ref, error) {
 // checked refuses entries that nobody could read again.
 func checked(entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error] {
 	return func(yield func(*tree.Entry, error) bool) {
+		var place placing
 		for e, err := range entries {
 			if err == nil {
-				if err = checkEntry(e); err == nil && Capital(e.Path) {
+				if err = errors.Join(checkEntry(e), place.next(e)); err == nil && Capital(e.Path) {
 					err = fmt.Errorf("%s has the name of coltecd's own directory", short(e.Path))
 				}
 				if err != nil {
