@@ -202,9 +202,16 @@ func (w *world) checkEdits(m *machine, step *Step) error {
 		}
 		rows[e.Now.Path] = e.Now
 	}
+	leaf := ""
 	for e, err := range p.Entries {
 		if err != nil {
 			return err
+		}
+		if leaf != "" && tree.Within(e.Path, leaf) {
+			return fmt.Errorf("the edits put %s where %s is", leaf, e.Path)
+		}
+		if e.Kind != tree.Dir {
+			leaf = e.Path
 		}
 		if diff := cmp.Diff(rows[e.Path], *e, cmpopts.EquateEmpty()); diff != "" {
 			return fmt.Errorf("the edits leave out a difference: %s", diff)

@@ -57,7 +57,9 @@ func (s *Staged) was() func(path string) (row *base.Row, known bool) {
 	rows := map[string]*base.Row{}
 	for _, edits := range [][]Edit{s.Found.Edited, s.Found.Touched} {
 		for i := range edits {
-			rows[edits[i].Path] = edits[i].Was
+			if e := &edits[i]; !e.over || e.Kind == tree.Dir { // else the tree may not have it
+				rows[e.Path] = e.Was
+			}
 		}
 	}
 	return func(path string) (*base.Row, bool) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"os"
+	"path"
 
 	"github.com/coltec/coltec/pkg/tree"
 )
@@ -36,7 +37,7 @@ func publishedAs(ref, base string, d *difference, c count, of fullOne, generatio
 // it is dropped when that is compared.
 func (s *Snapshot) following(p Publication) (base string, d *difference, of fullOne) {
 	l := s.last
-	if l == nil || !p.Known || p.From != l.ref {
+	if l == nil || !p.Known || p.From != l.ref || !stands(p.Edits) {
 		return "", nil, of
 	}
 	if info, err := os.Lstat(s.localFile(l.base)); err != nil || !info.Mode().IsRegular() {
@@ -66,4 +67,21 @@ func (s *Snapshot) following(p Publication) (base string, d *difference, of full
 		return "", nil, of
 	}
 	return l.base, d, l.of
+}
+
+// stands reports whether edits leave each row in a directory: no kind changes from or to one, and
+// what is new is in one of the edits, or in none. Of others only the whole tree tells.
+func stands(edits []tree.Edit) bool {
+	dirs := map[string]bool{".": true}
+	for i := range edits {
+		e := &edits[i]
+		isDir := e.Now.Kind == tree.Dir
+		if e.Was != nil && (e.Was.Kind == tree.Dir) != isDir || e.Was == nil && !dirs[path.Dir(e.Now.Path)] {
+			return false
+		}
+		if isDir {
+			dirs[e.Now.Path] = true // it comes before what is in it
+		}
+	}
+	return true
 }

@@ -200,6 +200,54 @@ func disturb(rnd *rand.Rand, entries []tree.Entry) []tree.Entry {
 	return entries
 }
 
+// A tree of which the edits alone are told is read as a whole where they do not tell that each row
+// is in a directory: what has another kind, and what is new in a directory that they say nothing of.
+// One with a file below a file is refused as any other is.
+func TestEditsThatTellTooLittle(t *testing.T) {
+	dir := func(path string) tree.Entry { return tree.Entry{Path: path, Kind: tree.Dir, Mode: 0o755} }
+	for name, tt := range map[string]struct {
+		change   func(now []tree.Entry) []tree.Entry
+		followed bool
+		err      string
+	}{
+		"a file":                         {func(now []tree.Entry) []tree.Entry { now[1].MTime++; return now }, true, ""},
+		"a new one, and its directory":   {func(now []tree.Entry) []tree.Entry { now[0].MTime++; return append(now, file("a/new", "").Entry) }, true, ""},
+		"a new one in a new directory":   {func(now []tree.Entry) []tree.Entry { return append(now, dir("new"), file("new/f", "").Entry) }, true, ""},
+		"a new one alone":                {func(now []tree.Entry) []tree.Entry { return append(now, file("a/new", "").Entry) }, false, ""},
+		"a directory where a file was":   {func(now []tree.Entry) []tree.Entry { now[1] = dir(now[1].Path); return now }, false, ""},
+		"a file where a directory is":    {func(now []tree.Entry) []tree.Entry { now[0] = file("a", "").Entry; return now }, false, "which is not a directory"},
+		"a new one below what is a file": {func(now []tree.Entry) []tree.Entry { return append(now, file("a/f001/x", "").Entry) }, false, "which is not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := []tree.Entry{dir("a")}
+			for i := range 40 {
+				was = append(was, file(fmt.Sprintf("a/f%03d", i), "").Entry)
+			}
+			s := NewSnapshot(storetest.New(), t.TempDir())
+			publish := func(p Publication) (Ref, error) {
+				p.Workspace, p.Replica, p.Epoch = "a/b/c", "r", 1
+				return s.Publish(t.Context(), p)
+			}
+			ref, err := publish(Publication{Entries: tree.All(was), Generation: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := tt.change(slices.Clone(was))
+			tree.Sort(now)
+			read := false
+			p := Publication{From: ref.Manifest, Generation: 2, Known: true, Entries: func(yield func(*tree.Entry, error) bool) {
+				read = true
+				tree.All(now)(yield)
+			}}
+			p.Edits, _ = editsOf(was, now)
+			_, err = publish(p)
+			if read == tt.followed || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("all was read: %v, %v", read, err)
+			}
+		})
+	}
+}
+
 // One saved file in many costs a few hundred bytes, generation after generation,
 // and a full manifest when the differences come to as much.
 func TestDifferencePays(t *testing.T) {
