@@ -360,7 +360,7 @@ func TestHeraldOfCheckpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	make := func(every time.Duration, times int) (digests int) {
+	series := func(every time.Duration, times int) (digests int) {
 		t.Helper()
 		was := asked[storetest.Put]
 		for range times {
@@ -402,21 +402,21 @@ func TestHeraldOfCheckpoints(t *testing.T) {
 		rest()
 	}
 	pass()
-	if one, then := make(time.Second, 1), rest(); one != 0 || then != 1 || newest() != "c1" {
+	if one, then := series(time.Second, 1), rest(); one != 0 || then != 1 || newest() != "c1" {
 		t.Errorf("of one checkpoint %d were written at once, %d within five seconds, and it says %q", one, then, newest())
 	}
 	pass()
-	if many, then := make(time.Second/2, 40), rest(); many != 0 || then != 1 || newest() != "c41" {
+	if many, then := series(time.Second/2, 40), rest(); many != 0 || then != 1 || newest() != "c41" {
 		t.Errorf("between 40 checkpoints %d were written, %d after them, and it says %q", many, then, newest())
 	}
 	pass()
-	if many := make(time.Second, 190); many != 3 {
+	if many := series(time.Second, 190); many != 3 {
 		t.Errorf("in three minutes of checkpoints %d were written", many)
 	}
 	rest()
-	make(time.Second, 2)
+	series(time.Second, 2)
 	b.e.Tell(digest.Digest{Needs: []status.Need{status.NeedAnswer}})
-	if n := make(time.Second, 1); n != 1 {
+	if n := series(time.Second, 1); n != 1 {
 		t.Errorf("of an agent that asks %d were written", n)
 	}
 }
