@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -120,9 +122,17 @@ func (s setting) has(folder string) bool {
 	return false
 }
 
-// fills reports whether what a replica carries has a path in it, links apart.
-func fills(y spec.Sync, path string) bool {
-	return slices.ContainsFunc(y.Trees(), func(tree string) bool { return within(path, realPlace(tree)) })
+// fills reports whether what a replica carries has a directory in it that is there, links apart.
+// What is none has nothing in it: of the many paths of a home, which are looked at for each
+// status, most are not there.
+func fills(y spec.Sync, dir string) bool {
+	return slices.ContainsFunc(y.Trees(), func(tree string) bool {
+		info, err := os.Stat(tree)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+			return false
+		}
+		return within(dir, realPlace(tree))
+	})
 }
 
 // top is the path of the outermost replica that has y in it.

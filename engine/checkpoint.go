@@ -119,7 +119,10 @@ func (l naming) atOnce(ctx context.Context, told map[*member]bool, p pinning, pi
 			l.stepMember(m, evSoon{})
 		}
 	}
-	if l.keepLease(ctx); !l.writable() || l.lease.Asked() != nil || p.may(l.lease.Head()) != nil {
+	if !l.writable() { // else the write of the head renews it, and so does long work
+		l.keepLease(ctx)
+	}
+	if !l.writable() || l.lease.Asked() != nil || p.may(l.lease.Head()) != nil {
 		return false, nil
 	}
 	ready := l.prepareDue(ctx)
@@ -195,6 +198,9 @@ func (l naming) named(ctx context.Context, change func(*store.Head)) error {
 	}
 	err := l.lease.Collected(ctx, change)
 	pointPinned.Reach()
+	if err == nil {
+		l.stepLease(evRenewed{l.o.LeaseRenew})
+	}
 	if err != nil && !l.writable() {
 		l.noteAttempt(ctx, err)
 	}

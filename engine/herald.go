@@ -27,7 +27,16 @@ type herald struct {
 	rests   refused
 	behind  bool // what was to be deleted is there still: it is tried again with another digest
 	pace    pace
+	named   named
 	leaving leaving
+}
+
+// named is what is told of checkpoints, which are made one after the other: before each step of
+// an agent.
+type named struct {
+	newest digest.Digest // the last one that was seen; its checkpoint alone
+	at     time.Time     // when that was seen first
+	first  time.Time     // since when the newest is another than was told; zero: it is not
 }
 
 // refused says when the store is asked again for what this machine may not do there.
@@ -44,6 +53,10 @@ const (
 	// heraldRests is for how long a new epoch has nothing to say while work is under way: most
 	// often what it comes to is known by then.
 	heraldRests = 3 * time.Second
+	// namedRests is for how long no other checkpoint is made before the newest is told of, within
+	// the five seconds in which what changes is to be seen; those without a rest are told of each
+	// paceEvery.
+	namedRests = 2 * time.Second
 	// heraldAgain is how old a digest may be: a version that writes none may have taken the lease
 	// since, so who looks believes none of a day.
 	heraldAgain = 20 * time.Hour
@@ -100,12 +113,35 @@ func (t heralding) next() (d digest.Digest, at time.Time, wants bool) {
 	case h.at.IsZero():
 		return d, h.pace.next(true), true
 	case !d.Same(h.said):
-		return d, h.pace.next(d.NeedsMore(h.said)), true
-	case h.behind && !t.now().Before(h.rests.deletes):
+		at := h.pace.next(d.NeedsMore(h.said))
+		if calm := t.calm(d); d.SameButCheckpoint(h.said) && calm.After(at) {
+			at = calm
+		}
+		return d, at, true
+	}
+	h.named.first = time.Time{}
+	if h.behind && !t.now().Before(h.rests.deletes) {
 		return d, h.pace.next(false), true
 	}
 	again := h.at.Add(heraldAgain)
 	return d, again, !again.After(t.now())
+}
+
+// calm is when it is told that another checkpoint is the newest, and nothing else: whoever makes
+// one after the other does not wait for that between them.
+func (t heralding) calm(d digest.Digest) time.Time {
+	n := &t.herald.named
+	if !d.SameCheckpoint(n.newest) {
+		n.newest, n.at = d, t.now()
+	}
+	if n.first.IsZero() {
+		n.first = t.now()
+	}
+	at := n.at.Add(namedRests)
+	if last := n.first.Add(paceEvery); last.Before(at) {
+		return last
+	}
+	return at
 }
 
 // announce writes a digest, where one is due.
@@ -144,7 +180,7 @@ func (t heralding) write(ctx context.Context, d digest.Digest) {
 		t.o.Log.Debug("the digest was not written", "error", err)
 		return
 	}
-	h.said, h.at = d, t.now()
+	h.said, h.at, h.named.first = d, t.now(), time.Time{}
 	if len(before) == 0 || first && len(before) <= leftOver || t.now().Before(h.rests.deletes) {
 		return
 	}

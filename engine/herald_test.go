@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -382,5 +384,103 @@ func TestHeraldDeletesLater(t *testing.T) {
 	during(time.Hour)
 	if more := asked[storetest.Put] - written; more > 0 {
 		t.Errorf("%d more were written", more)
+	}
+}
+
+// Checkpoints that are made one after the other cost no digest between them: the newest is told of
+// once two seconds pass without another one, and each minute where none do. What somebody is
+// needed for does not wait for that.
+func TestHeraldOfCheckpoints(t *testing.T) {
+	y, b, asked := heralds(t)
+	n := 0
+	edit := func() { // as many bytes as before
+		if err := os.WriteFile(filepath.Join(b.dir, "f"), fmt.Appendf(nil, "%07d", n), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	series := func(every time.Duration, times int) (digests int) {
+		t.Helper()
+		was := asked[storetest.Put]
+		for range times {
+			y.advance(every)
+			n++
+			edit()
+			if _, err := (naming{b.e.loop}).checkpoint(t.Context(), fmt.Sprintf("c%d", n), ""); err != nil {
+				t.Fatal(err)
+			}
+			if n > 50 { // a hundred fit
+				if err := (naming{b.e.loop}).removeCheckpoint(t.Context(), fmt.Sprintf("c%d", n-50)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			heralding{&b.e.tenure}.announce(t.Context())
+		}
+		return asked[storetest.Put] - was
+	}
+	rest := func() (digests int) {
+		was := asked[storetest.Put]
+		for range 5 {
+			y.advance(time.Second)
+			heralding{&b.e.tenure}.announce(t.Context())
+		}
+		return asked[storetest.Put] - was
+	}
+	newest := func() string {
+		seen, _, err := fleet.Heads(t.Context(), y.bucket, y.now(), time.Minute, time.Minute)
+		if err != nil || len(seen) != 1 {
+			t.Fatal(seen, err)
+		}
+		return seen[0].Digest.Checkpoint
+	}
+	pass := func() { // long enough for the pace to have all again
+		y.advance(10 * time.Minute)
+		if err := b.do(false); err != nil {
+			t.Fatal(err)
+		}
+		rest()
+	}
+	pass()
+	if one, then := series(time.Second, 1), rest(); one != 0 || then != 1 || newest() != "c1" {
+		t.Errorf("of one checkpoint %d were written at once, %d within five seconds, and it says %q", one, then, newest())
+	}
+	pass()
+	if many, then := series(time.Second/2, 40), rest(); many != 0 || then != 1 || newest() != "c41" {
+		t.Errorf("between 40 checkpoints %d were written, %d after them, and it says %q", many, then, newest())
+	}
+	pass()
+	if many := series(time.Second, 190); many != 3 {
+		t.Errorf("in three minutes of checkpoints %d were written", many)
+	}
+	rest()
+	series(time.Second, 2)
+	b.e.Tell(digest.Digest{Needs: []status.Need{status.NeedAnswer}})
+	if n := series(time.Second, 1); n != 1 {
+		t.Errorf("of an agent that asks %d were written", n)
+	}
+}
+
+// A checkpoint renews the lease with the write that names it, and with no other.
+func TestCheckpointRenews(t *testing.T) {
+	y, b, _ := heralds(t)
+	heads := 0
+	y.faults = func(e storetest.Event) error {
+		if !e.Done && e.Op == storetest.Put && strings.HasSuffix(e.Keys[0], "head.json") {
+			heads++
+		}
+		return nil
+	}
+	for i, edited := range []bool{true, false} {
+		y.advance(b.e.o.LeaseRenew + time.Second)
+		if edited {
+			b.edit()
+		}
+		if _, err := (naming{b.e.loop}).checkpoint(t.Context(), fmt.Sprintf("c%d", i), ""); err != nil {
+			t.Fatal(err)
+		}
+		b.e.keepLease(t.Context())
+		if heads != 1 {
+			t.Errorf("edited %v: the head was written %d times", edited, heads)
+		}
+		heads = 0
 	}
 }

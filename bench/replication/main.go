@@ -42,6 +42,7 @@ func main() {
 	flag.StringVar(&o.write, "write", "", "write the page to this file too, and the figures to one beside it (.json)")
 	flag.BoolVar(&o.update, "update", false, "keep the figures there that are not measured this time")
 	flag.StringVar(&o.trace, "trace", "", "write every request of every measurement to this file")
+	flag.BoolVar(&o.phases, "phases", false, "tell of each save where its time went")
 	limit := flag.Duration("limit", 3*time.Hour, "give up after this long")
 	flag.Parse()
 	// SIGPIPE too: who pipes it into head would else leave gigabytes in /tmp.
@@ -79,6 +80,7 @@ type options struct {
 	write     string
 	update    bool
 	trace     string
+	phases    bool
 }
 
 func (o *options) parse(sizes, only, skip string) error {

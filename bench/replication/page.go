@@ -41,10 +41,16 @@ proportional.
 - **One file saved.** Two seconds until the tree is quiet, a walk of the directories
   that were touched (of all, for coltecd sync), and three requests one after the other:
   content, what changed in the tree, head. Each is an rclone process, 40 to 60 ms, and
-  one way to the store and back. What grows with the files is the walk of all, and the
-  reading of what the base knows, which is much less. One save in 32 writes the log
+  one way to the store and back. What grows with the files is the walk of all, and one
+  pass over what the base knows, which is much less; where something was removed, and at
+  the first save after a start, another one beside the last full manifest. One save in 32 writes the log
   of generations too, which the head has no more room for. The renewals of the lease,
-  one for each interval, come beside them.
+  one for each interval, come beside them; so does a [digest](storage.md#digests), two requests, when
+  what coltec ls shows of the workspace is another, once a minute at most.
+- **A checkpoint.** The same three requests; its head renews the lease too, and the walk is
+  of what the watch told of alone. A digest that says nothing but its name waits until two
+  seconds pass without another one, or a minute: a series has one a minute, which the next
+  checkpoint waits for where they meet (0.1 s). ` + "`-phases`" + ` tells of each where its time went.
 - **100 files changed.** The same three requests: the hundred share an object.
 - **Full scan.** The kernel's answer to one question for each file.
 - **First push, restore.** Reading, hashing and compressing, or unpacking, writing and

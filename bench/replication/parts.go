@@ -159,17 +159,25 @@ type series struct {
 
 // save saves so many times, from a round on.
 func (s *set) save(times, from int, save func(round int) error) (r series, err error) {
+	var phases []phases
 	r.total, err = s.b.timed(func(*sample) error {
 		for began := time.Now(); len(r.waits) < times && time.Since(began) < saveBudget; {
 			saved, was := time.Now(), s.b.proxy.Total().Requests
 			if err := save(from + len(r.waits)); err != nil {
 				return err
 			}
-			r.waits = append(r.waits, time.Since(saved))
+			wait := time.Since(saved)
+			if s.b.phases {
+				phases = append(phases, phasesOf(from+len(r.waits), saved, wait, s.b.proxy.Requests()))
+			}
+			r.waits = append(r.waits, wait)
 			r.requests = append(r.requests, s.b.proxy.Total().Requests-was)
 		}
 		return nil
 	})
+	if s.b.phases {
+		s.b.sayPhases(phases)
+	}
 	return r, err
 }
 

@@ -32,6 +32,10 @@ type Base struct {
 	counted  *Totals // where it is unloaded; nil when they are to be counted anew
 	unsaved  bool    // the disk does not have what is here
 
+	// exact is the manifest whose tree the rows are: they are those of the step that it was
+	// written for, and what became of them since is only what is seen of them. "": not known.
+	exact string
+
 	read *replayed // of an unloaded base's journal, until it rests; nil: to be read
 
 	dir         string
@@ -65,7 +69,7 @@ func New(dir string, h Header) *Base {
 func (b *Base) Dir() string { return b.dir }
 
 // Agree adds a row behind all others, of which the disk has nothing.
-func (b *Base) Agree(row Row) { b.rows = append(b.rows, row) }
+func (b *Base) Agree(row Row) { b.rows, b.exact = append(b.rows, row), "" }
 
 // Mismatch tells why the base is none for a replica and a head; "" when it is one.
 func (b *Base) Mismatch(workspace, replica, lineage string, generation int64) string {

@@ -15,6 +15,7 @@ type Delta struct {
 	Changes []Change
 	Spool   *Spool  // more of them, at other paths; nil for none
 	after   *Totals // what the base has after it; nil when that was not counted
+	exact   *bool   // the tree after it was given whole, or is known without; nil: it was not
 }
 
 // Len is the number of changes.

@@ -57,11 +57,19 @@ func (b *Base) Refresh(rows []*Change) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	if b.Pending != nil {
+		if err := b.Load(); err != nil {
+			return err
+		}
+	}
 	d := Delta{after: b.counted} // they are as many, and of the same sizes
 	for _, c := range rows {
+		if c.Kind == tree.Link { // of which another mode is no difference
+			b.exact = ""
+		}
 		d.Changes = append(d.Changes, *c)
 	}
-	return b.Apply(d)
+	return b.note(d)
 }
 
 // Live counts the stored bytes of each object that the remote tree refers to;
@@ -111,7 +119,7 @@ func (b *Base) WithoutContent(d *Delta) (paths []string, err error) {
 // that. byContent leaves out what has no place in a layout by content, and what is known
 // of plain objects.
 func (b *Base) After(delta *Delta, byContent bool) iter.Seq2[*tree.Entry, error] {
-	delta.after = &Totals{}
+	delta.after, delta.exact = &Totals{}, new(bool)
 	d := *delta
 	return func(yield func(*tree.Entry, error) bool) {
 		fail := func(err error) { yield(nil, err) }
@@ -142,7 +150,7 @@ func (b *Base) After(delta *Delta, byContent bool) iter.Seq2[*tree.Entry, error]
 				fail(err)
 				return
 			case row == nil:
-				*d.after = t
+				*d.after, *d.exact = t, true
 				return
 			}
 			e := &row.Entry

@@ -7,6 +7,14 @@ func (b *Base) Apply(d Delta) error {
 			return err
 		}
 	}
+	if d.Len() > 0 {
+		b.exact = ""
+	}
+	return b.note(d)
+}
+
+// note is Apply of what leaves it as it is whose tree the rows are.
+func (b *Base) note(d Delta) error {
 	from := b.journal
 	if err := b.append(frame{Kind: "apply", Header: d.Header}, &d); err != nil {
 		return err
@@ -39,10 +47,17 @@ func (b *Base) Resolve(committed bool) error {
 	}
 	b.Pending = nil
 	defer p.Delta.Spool.Close()
-	if committed {
-		return b.advance(p.Delta, b.pendingFrom)
+	if !committed {
+		return b.compact()
 	}
-	return b.compact()
+	b.exact = ""
+	if err := b.advance(p.Delta, b.pendingFrom); err != nil {
+		return err
+	}
+	if p.Delta.exact != nil && *p.Delta.exact && p.Delta.Header != nil {
+		b.exact = p.Delta.Header.Ref
+	}
+	return nil
 }
 
 // advance makes a delta true here. The journal has it already, in what follows

@@ -18,18 +18,23 @@ type Totals struct {
 }
 
 // Add counts a row.
-func (t *Totals) Add(row *Row) {
-	t.Rows++
-	t.Parts += OverParts(len(row.Where))
+func (t *Totals) Add(row *Row) { t.count(row, 1) }
+
+// remove takes a row out of the count.
+func (t *Totals) remove(row *Row) { t.count(row, -1) }
+
+func (t *Totals) count(row *Row, n int) {
+	t.Rows += n
+	t.Parts += n * OverParts(len(row.Where))
 	if Contentless(&row.Entry) {
-		t.Contentless++
+		t.Contentless += n
 	}
 	switch {
 	case ShadowRow(row.Path):
 	case tree.Within(row.Path, localfs.Dir):
-		t.Conflicts++
+		t.Conflicts += n
 	case row.Kind != tree.Dir:
-		t.Files++
-		t.Bytes += row.Size
+		t.Files += int64(n)
+		t.Bytes += int64(n) * row.Size
 	}
 }

@@ -157,10 +157,21 @@ func (a Agent) same(b Agent) bool {
 func (d Digest) Same(o Digest) bool {
 	return d.Epoch == o.Epoch && d.Lineage == o.Lineage && d.Lease == o.Lease && d.Host == o.Host && d.Since.Equal(o.Since) &&
 		d.TTL == o.TTL && d.Renew == o.Renew && d.Bytes == o.Bytes && d.Unwell == o.Unwell && d.Conflicts == o.Conflicts &&
-		d.Checkpoint == o.Checkpoint && d.CheckpointAt.Equal(o.CheckpointAt) && slices.Equal(d.Needs, o.Needs) &&
+		d.SameCheckpoint(o) && slices.Equal(d.Needs, o.Needs) &&
 		slices.EqualFunc(d.Agents, o.Agents, Agent.same) &&
 		slices.Equal(d.Only, o.Only) &&
 		slices.EqualFunc(d.Left, o.Left, func(a, b Left) bool { return a.Host == b.Host && a.Count == b.Count && a.At.Equal(b.At) })
+}
+
+// SameCheckpoint reports whether the newest checkpoint of two digests is one.
+func (d Digest) SameCheckpoint(o Digest) bool {
+	return d.Checkpoint == o.Checkpoint && d.CheckpointAt.Equal(o.CheckpointAt)
+}
+
+// SameButCheckpoint is Same of all but the newest checkpoint.
+func (d Digest) SameButCheckpoint(o Digest) bool {
+	o.Checkpoint, o.CheckpointAt = d.Checkpoint, d.CheckpointAt
+	return d.Same(o)
 }
 
 // NeedsMore reports whether a digest has a need that another has not: somebody is waited for.

@@ -38,7 +38,8 @@ func (c *Changes) staging() []Edit {
 // Edit is a path that is new, or not as the base saw it.
 type Edit struct {
 	localfs.Entry
-	Was *base.Row // what the base has there; nil for nothing
+	Was  *base.Row // what the base has there; nil for nothing
+	over bool      // nothing, but rows below it
 }
 
 // Empty reports whether there is nothing to push.
@@ -51,7 +52,7 @@ func (s *Edit) replaces() bool { return s.Kind != tree.Dir && s.Was != nil && s.
 // editOf is what is seen where the base has a row.
 func editOf(s *localfs.Entry, row *base.Row) Edit {
 	was := *row // the next one takes its place
-	return Edit{*s, &was}
+	return Edit{Entry: *s, Was: &was}
 }
 
 // hiddenBy is localfs.HiddenBy, for all of a tree too.

@@ -136,6 +136,7 @@ type comparison struct {
 	withheld func(path string) bool // what this file system cannot show
 	own      []base.Row             // of what is in the replica's own directory
 	mounts   []mount                // that came, around where we are
+	ahead    string                 // the row behind a path that has none; "": there is none
 	passed   string                 // the last directory that was not looked into; "" for none
 	doors    []string               // files and links that lead to wholes
 	linked   []string               // files that have other names, linkedMost at most
@@ -183,6 +184,9 @@ func (c *comparison) run(next func() (*localfs.Met, error)) error {
 				return err
 			}
 		default:
+			if c.ahead = ""; row != nil {
+				c.ahead = row.Path
+			}
 			c.pair(nil, &m.Entry)
 		}
 		if m.Passed {
@@ -233,7 +237,7 @@ func (c *comparison) pair(row *base.Row, s *localfs.Entry) {
 	}
 	if row == nil {
 		c.leave(s.Path)
-		c.edited(Edit{Entry: *s})
+		c.edited(Edit{Entry: *s, over: c.ahead != "" && tree.Within(c.ahead, s.Path)})
 		return
 	}
 	c.leave(row.Path)

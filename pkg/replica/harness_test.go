@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/pkg/base"
 	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/store"
@@ -18,6 +19,7 @@ import (
 	"github.com/coltec/coltec/pkg/tree"
 	"github.com/coltec/coltec/pkg/tree/treetest"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // world is a workspace with one replica: a bucket, and what the head says of
@@ -32,6 +34,7 @@ type world struct {
 	nonces     map[string]bool
 	refs       []string // of all generations
 	read       map[string]generationRead
+	told       int // steps that came with all that they edit
 }
 
 func newWorld(t testing.TB) *world {
@@ -139,10 +142,17 @@ func (m *machine) mustAcquire() *Outcome {
 func (m *machine) push() (more bool, err error) {
 	w, ctx := m.w, m.w.t.Context()
 	defer func() {
+		counted := m.base.Totals()
 		if err == nil {
 			err = m.base.Load() // for the test to look at
 		}
+		if now := m.base.Totals(); err == nil && now != counted {
+			err = fmt.Errorf("it was counted %+v, and the base has %+v", counted, now)
+		}
 	}()
+	if m.spoolAfter < base.SpoolMany { // so that a spool is met, and none is
+		m.spoolAfter = 1 + int(w.generation%3)*100
+	}
 	found, err := m.Scan(ctx, nil)
 	if err != nil || !found.Any {
 		return false, err
@@ -159,12 +169,59 @@ func (m *machine) push() (more bool, err error) {
 	if step == nil || err != nil {
 		return false, err
 	}
+	if err := w.checkEdits(m, step); err != nil {
+		return false, err
+	}
 	ref, err := m.Layout.Publish(ctx, step.Publication)
 	if err != nil {
 		return false, err
 	}
 	step.Delta.Header.Ref = ref.Manifest
 	return true, w.commit(m, *step)
+}
+
+// checkEdits compares the edits that are told with the tree with what the bucket has.
+func (w *world) checkEdits(m *machine, step *Step) error {
+	p := step.Publication
+	if !p.Known {
+		return nil
+	}
+	w.told++
+	was, err := m.Layout.Tree(w.t.Context(), p.From)
+	if err != nil {
+		return err
+	}
+	rows := map[string]tree.Entry{}
+	for _, e := range was.Entries {
+		rows[e.Path] = e
+	}
+	for _, e := range p.Edits {
+		old, is := rows[e.Now.Path]
+		if is != (e.Was != nil) || is && (old.Kind != e.Was.Kind || old.Size != e.Was.Size) {
+			return fmt.Errorf("before %+v there was %+v, and %+v was told", e.Now, old, e.Was)
+		}
+		rows[e.Now.Path] = e.Now
+	}
+	leaf := ""
+	for e, err := range p.Entries {
+		if err != nil {
+			return err
+		}
+		if leaf != "" && tree.Within(e.Path, leaf) {
+			return fmt.Errorf("the edits put %s where %s is", leaf, e.Path)
+		}
+		if e.Kind != tree.Dir {
+			leaf = e.Path
+		}
+		if diff := cmp.Diff(rows[e.Path], *e, cmpopts.EquateEmpty()); diff != "" {
+			return fmt.Errorf("the edits leave out a difference: %s", diff)
+		}
+		delete(rows, e.Path)
+	}
+	if len(rows) > 0 {
+		return fmt.Errorf("the edits leave out %d paths that go", len(rows))
+	}
+	return nil
 }
 
 // commit is the head's compare-and-swap.

@@ -48,3 +48,22 @@ func (s *Staged) touch(c *base.Change, was *base.Row) {
 		s.Refreshed = append(s.Refreshed, &seen)
 	}
 }
+
+// was tells what the base had at a path that the scan found otherwise, and whether it is one.
+func (s *Staged) was() func(path string) (row *base.Row, known bool) {
+	if s.Found == nil {
+		return func(string) (*base.Row, bool) { return nil, false }
+	}
+	rows := map[string]*base.Row{}
+	for _, edits := range [][]Edit{s.Found.Edited, s.Found.Touched} {
+		for i := range edits {
+			if e := &edits[i]; !e.over || e.Kind == tree.Dir { // else the tree may not have it
+				rows[e.Path] = e.Was
+			}
+		}
+	}
+	return func(path string) (*base.Row, bool) {
+		row, known := rows[path]
+		return row, known
+	}
+}

@@ -118,6 +118,9 @@ func (r *Replica) Next(staged *Staged, gone []tree.Entry, forgotten []string, ep
 		}
 	}
 	s.Publication.Entries = r.base.After(&s.Delta, r.Layout.ByContent())
+	if r.Layout.ByContent() && len(gone)+len(forgotten) == 0 {
+		s.Publication.Edits, s.Publication.Known = r.base.Small(&s.Delta, staged.was())
+	}
 	return s, err
 }
 

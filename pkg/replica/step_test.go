@@ -77,3 +77,59 @@ func TestLargeStep(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A save comes with all that it edits in the tree of the manifest before, so that nobody reads
+// the rest of it: until something goes, comes from another machine, or the
+// base is opened anew. What is told is what is so: the harness compares each of them.
+func TestSavesAreTold(t *testing.T) {
+	one, two := started(t, map[string]string{"a": "1", "b": "2", "d/c": "3", "d/e/f": "4"})
+	w := one.w
+	one.spoolAfter, two.spoolAfter = base.SpoolMany, base.SpoolMany
+	for _, step := range []struct {
+		name string
+		do   func()
+		told bool
+	}{
+		{"a file", func() { one.put("a", "second") }, true},
+		{"the same one", func() { one.put("a", "third, which is longer") }, true},
+		{"a new one", func() { one.put("new/g", "5") }, true},
+		{"a mode", func() { w.must(os.Chmod(one.at("b"), 0o755)) }, true},
+		{"a mode of a directory", func() { w.must(os.Chmod(one.at("d/e"), 0o700)) }, true},
+		{"a link", func() { one.put("d/l", "> c") }, true},
+		{"an empty file", func() { one.put("d/empty", "") }, true},
+		{"a link that becomes a file", func() { w.must(errorsJoin(os.Remove(one.at("d/l")), os.WriteFile(one.at("d/l"), []byte("6"), 0o644))) }, true},
+		{"what goes", func() { w.must(os.Remove(one.at("d/c"))) }, false},
+		{"a file after that", func() { one.put("d/e/f", "7") }, true},
+		{"many", func() {
+			for i := range 1200 {
+				one.put(fmt.Sprintf("many/%d", i), "m")
+			}
+		}, false},
+		{"a file of those", func() { one.put("many/7", "8") }, true},
+		{"one beside what came from elsewhere", func() {
+			two.mustAcquire()
+			two.put("theirs", "9")
+			two.pushAll()
+			one.mustAcquire()
+			one.put("a", "after theirs")
+		}, false},
+		{"and one more", func() { one.put("theirs", "10") }, true},
+		{"one after a crash", func() {
+			again, err := base.Open(one.Dir())
+			w.must(err)
+			one.base = again
+			one.put("a", "after a crash")
+		}, false},
+		{"the last", func() { one.put("a", "the end") }, true},
+	} {
+		step.do()
+		was := w.told
+		if n := one.pushAll(); n != 1 || (w.told > was) != step.told {
+			t.Errorf("%s: %d steps, told %v", step.name, n, w.told > was)
+		}
+	}
+	two.mustAcquire()
+	if diff := cmp.Diff(one.show(), two.show()); diff != "" {
+		t.Error(diff)
+	}
+}

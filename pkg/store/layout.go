@@ -67,7 +67,11 @@ type Tree struct {
 type Publication struct {
 	// Entries gives the tree, in order, as often as it is asked. An entry is good
 	// until the next one is asked for.
-	Entries    iter.Seq2[*tree.Entry, error]
+	Entries iter.Seq2[*tree.Entry, error]
+	// Edits are all that Entries has otherwise than the tree From, in order; Known says so. Else
+	// that is to be found out.
+	Edits      []tree.Edit
+	Known      bool
 	Filters    []filter.Rule
 	From       string       // what the remote tree is called that the head names; "" for none
 	Gone       []tree.Entry // path and kind of what the tree has no more, or has as something else

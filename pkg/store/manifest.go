@@ -384,11 +384,15 @@ type count struct {
 	files, bytes int64 // of files and links
 }
 
-func (c *count) add(e *tree.Entry) {
-	c.rows++
+func (c *count) add(e *tree.Entry) { c.change(e, 1) }
+
+func (c *count) remove(e *tree.Entry) { c.change(e, -1) }
+
+func (c *count) change(e *tree.Entry, n int) {
+	c.rows += n
 	if e.Kind != tree.Dir {
-		c.files++
-		c.bytes += e.Size
+		c.files += int64(n)
+		c.bytes += int64(n) * e.Size
 	}
 }
 
@@ -530,12 +534,18 @@ func sameRow(a, b *tree.Entry) bool {
 		a.Link == b.Link && a.Tag == b.Tag && slices.Equal(a.Where, b.Where)
 }
 
-// largest is how many lines a difference from a full manifest may have, so many
-// generations after it. A quarter of its rows: a reader fetches both. And not
+// fullOne is a full manifest.
+type fullOne struct {
+	rows       int
+	generation int64
+}
+
+// largest is how many lines a difference from a full manifest may have in a
+// generation. A quarter of its rows: a reader fetches both. And not
 // so many, generation after generation, that they come to twice its rows, which
 // is when a new one costs less.
-func largest(rows int, generations int64) int {
-	return min(rows/4, int(2*int64(rows)/max(generations, 1)))
+func (w fullOne) largest(generation int64) int {
+	return min(w.rows/4, int(2*int64(w.rows)/max(generation-w.generation, 1)))
 }
 
 // IsManifest reports whether a key is one that manifests have.

@@ -28,6 +28,9 @@ type chain struct {
 	from   string
 	n      int64
 	trees  map[string][]tree.Entry // ref → what it is
+
+	tells    bool // what differs from the tree before, where nothing is gone
+	followed int  // manifests for which no tree was read
 }
 
 func newChain(t testing.TB) *chain {
@@ -39,16 +42,45 @@ func newChain(t testing.TB) *chain {
 func (c *chain) publish(entries []tree.Entry, commit bool) string {
 	c.t.Helper()
 	c.n++
-	ref, err := c.writer.Publish(c.t.Context(), Publication{
-		Entries: tree.All(entries), From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n,
-	})
+	read := false
+	all := func(yield func(*tree.Entry, error) bool) {
+		read = true
+		tree.All(entries)(yield)
+	}
+	p := Publication{Entries: all, From: c.from, Workspace: "a/b/c", Replica: "r", Epoch: 1, Generation: c.n}
+	if c.tells && c.from != "" {
+		p.Edits, p.Known = editsOf(c.trees[c.from], entries)
+	}
+	ref, err := c.writer.Publish(c.t.Context(), p)
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if !read {
+		c.followed++
+	}
+	want, _ := measure(tree.All(entries))
+	if ref.Files != want.files || ref.Bytes != want.bytes {
+		c.t.Errorf("%d files and %d bytes, it has %d and %d", ref.Files, ref.Bytes, want.files, want.bytes)
 	}
 	if c.trees[ref.Manifest] = slices.Clone(entries); commit {
 		c.from = ref.Manifest
 	}
 	return ref.Manifest
+}
+
+// editsOf are what a tree has otherwise than another one; false where something is gone.
+func editsOf(was, now []tree.Entry) (edits []tree.Edit, ok bool) {
+	before := map[string]*tree.Entry{}
+	for i := range was {
+		before[was[i].Path] = &was[i]
+	}
+	for i := range now {
+		old := before[now[i].Path]
+		if delete(before, now[i].Path); old == nil || !sameRow(old, &now[i]) {
+			edits = append(edits, tree.Edit{Now: now[i], Was: old})
+		}
+	}
+	return edits, len(before) == 0
 }
 
 // reader is a machine that has nothing.
@@ -85,11 +117,13 @@ var seeds = []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1
 // TestDifferences: whatever happens to a tree, each of its generations is read
 // as it was written, from two objects at most.
 func TestDifferences(t *testing.T) {
-	for _, seed := range sample.Some(t, 8, seeds) {
+	followed := 0
+	for n, seed := range sample.Some(t, 8, seeds) {
 		rnd := rand.New(rand.NewPCG(seed, 0))
 		c := newChain(t)
 		now := plainTree(rnd.IntN(80))
 		differences := 0
+		c.tells = n%2 == 0
 		for range 40 {
 			for range rnd.IntN(4) {
 				now = disturb(rnd, now)
@@ -131,6 +165,12 @@ func TestDifferences(t *testing.T) {
 		if differences == 0 {
 			t.Errorf("seed %d: all are full", seed)
 		}
+		if followed += c.followed; c.followed > 0 && !c.tells {
+			t.Errorf("seed %d: of %d trees nothing was read, and nobody said what differs", seed, c.followed)
+		}
+	}
+	if followed == 0 {
+		t.Error("all trees were read")
 	}
 }
 
@@ -158,6 +198,54 @@ func disturb(rnd *rand.Rand, entries []tree.Entry) []tree.Entry {
 	}
 	tree.Sort(entries)
 	return entries
+}
+
+// A tree of which the edits alone are told is read as a whole where they do not tell that each row
+// is in a directory: what has another kind, and what is new in a directory that they say nothing of.
+// One with a file below a file is refused as any other is.
+func TestEditsThatTellTooLittle(t *testing.T) {
+	dir := func(path string) tree.Entry { return tree.Entry{Path: path, Kind: tree.Dir, Mode: 0o755} }
+	for name, tt := range map[string]struct {
+		change   func(now []tree.Entry) []tree.Entry
+		followed bool
+		err      string
+	}{
+		"a file":                         {func(now []tree.Entry) []tree.Entry { now[1].MTime++; return now }, true, ""},
+		"a new one, and its directory":   {func(now []tree.Entry) []tree.Entry { now[0].MTime++; return append(now, file("a/new", "").Entry) }, true, ""},
+		"a new one in a new directory":   {func(now []tree.Entry) []tree.Entry { return append(now, dir("new"), file("new/f", "").Entry) }, true, ""},
+		"a new one alone":                {func(now []tree.Entry) []tree.Entry { return append(now, file("a/new", "").Entry) }, false, ""},
+		"a directory where a file was":   {func(now []tree.Entry) []tree.Entry { now[1] = dir(now[1].Path); return now }, false, ""},
+		"a file where a directory is":    {func(now []tree.Entry) []tree.Entry { now[0] = file("a", "").Entry; return now }, false, "which is not a directory"},
+		"a new one below what is a file": {func(now []tree.Entry) []tree.Entry { return append(now, file("a/f001/x", "").Entry) }, false, "which is not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := []tree.Entry{dir("a")}
+			for i := range 40 {
+				was = append(was, file(fmt.Sprintf("a/f%03d", i), "").Entry)
+			}
+			s := NewSnapshot(storetest.New(), t.TempDir())
+			publish := func(p Publication) (Ref, error) {
+				p.Workspace, p.Replica, p.Epoch = "a/b/c", "r", 1
+				return s.Publish(t.Context(), p)
+			}
+			ref, err := publish(Publication{Entries: tree.All(was), Generation: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := tt.change(slices.Clone(was))
+			tree.Sort(now)
+			read := false
+			p := Publication{From: ref.Manifest, Generation: 2, Known: true, Entries: func(yield func(*tree.Entry, error) bool) {
+				read = true
+				tree.All(now)(yield)
+			}}
+			p.Edits, _ = editsOf(was, now)
+			_, err = publish(p)
+			if read == tt.followed || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("all was read: %v, %v", read, err)
+			}
+		})
+	}
 }
 
 // One saved file in many costs a few hundred bytes, generation after generation,

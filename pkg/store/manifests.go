@@ -135,7 +135,7 @@ func checked(entries iter.Seq2[*tree.Entry, error]) iter.Seq2[*tree.Entry, error
 
 // prepare makes the manifest here.
 func (s *Snapshot) prepare(p Publication) (Ref, error) {
-	base, d, err := s.difference(p)
+	base, d, full, err := s.difference(p)
 	if err != nil {
 		return Ref{}, err
 	}
@@ -151,29 +151,36 @@ func (s *Snapshot) prepare(p Publication) (Ref, error) {
 		return Ref{}, err
 	}
 	manifest, err := s.write(p, c.rows, base, d)
+	if err == nil {
+		s.last = publishedAs(manifest, base, d, c, full, p.Generation)
+	}
 	return Ref{Manifest: manifest, Files: c.files, Bytes: c.bytes, Older: p.Older.count()}, err
 }
 
-// difference says from which manifest the next tree is to be a difference, and
-// which; "" and nil for none.
-func (s *Snapshot) difference(p Publication) (base string, d *difference, err error) {
+// difference says from which full manifest the next tree is to be a difference, and which; "" and
+// nil for none.
+func (s *Snapshot) difference(p Publication) (base string, d *difference, of fullOne, err error) {
+	if base, d, of := s.following(p); d != nil {
+		return base, d, of, nil
+	}
 	last := s.localManifest(p.From)
 	if last == nil {
-		return "", nil, nil
+		return "", nil, of, nil
 	}
 	defer last.close()
 	base, full := p.From, last
 	if last.Base != "" {
 		if base, full = last.Base, s.localManifest(last.Base); full == nil {
-			return "", nil, nil
+			return "", nil, of, nil
 		}
 		defer full.close()
 	}
-	d, err = differ(full, p.Entries, largest(full.Rows, p.Generation-full.Generation))
+	of = fullOne{full.Rows, full.Generation}
+	d, err = differ(full, p.Entries, of.largest(p.Generation))
 	if d == nil {
 		base = ""
 	}
-	return base, d, err
+	return base, d, of, err
 }
 
 // write makes the object of a manifest here.
@@ -194,7 +201,10 @@ func (s *Snapshot) write(p Publication, rows int, base string, d *difference) (r
 }
 
 // Forget makes the next manifest a full one.
-func (s *Snapshot) Forget() error { return s.keepLocal() }
+func (s *Snapshot) Forget() error {
+	s.last = nil
+	return s.keepLocal()
+}
 
 // Manifests lists what Tree can be asked for in the prefix that the bucket is
 // rooted at, oldest first, whether a head names it or not.

@@ -16,6 +16,7 @@ type Snapshot struct {
 	// collection is the number of the last condemnation: content that was
 	// condemned and comes back gets another name.
 	collection int64
+	last       *published
 }
 
 // SetCollection tells the number of the last condemnation, before each batch.

@@ -3,6 +3,7 @@ package talks
 import (
 	"bytes"
 	"encoding/json"
+	"hash/maphash"
 	"io"
 	"os"
 	"slices"
@@ -25,44 +26,94 @@ const (
 type ending struct {
 	at   time.Time // of the last line that has a time
 	open bool      // a turn is under way
+
+	lines lines
 }
+
+// lines are what the whole lines say, and where: of a file that grew only what came is read.
+type lines struct {
+	timed, told int64 // where those begin that tell the time and the turn; -1: none does
+	open        bool  // what the second says
+	to          int64 // where the last one ends
+	before      int64 // how many bytes before that are in sum
+	sum         uint64
+}
+
+// followMost is how many bytes before its end tell that a file is the one that was read, and only
+// grew.
+const followMost = 4 << 10
+
+var sumSeed = maphash.MakeSeed()
 
 // readEnd reads the last lines of a file of size bytes.
 func readEnd(home *os.Root, name string, size int64, turns []agents.Turn) ending {
 	from := max(0, size-windowMost)
 	b := window(home, name, from)
 	if from > 0 { // the first line is a part of one
-		_, b, _ = bytes.Cut(b, []byte("\n"))
+		part, rest, _ := bytes.Cut(b, []byte("\n"))
+		from, b = from+min(int64(len(part))+1, int64(len(b))), rest
 	}
-	return judge(b, turns)
+	return judge(b, from, turns)
 }
 
-// judge tells how a conversation ends whose last lines are given. A line that has no end yet
-// is being written: its turn is under way.
-func judge(b []byte, turns []agents.Turn) (e ending) {
-	i := bytes.LastIndexByte(b, '\n')
-	half := len(bytes.TrimSpace(b[i+1:])) > 0
-	lines := bytes.Split(b[:i+1], []byte("\n"))
-	told := false
-	for _, line := range slices.Backward(lines) {
+// judge tells how a conversation ends whose last lines are given, which begin at a place. A line
+// that has no end yet is being written: its turn is under way.
+func judge(b []byte, begin int64, turns []agents.Turn) (e ending) {
+	n := bytes.LastIndexByte(b, '\n') + 1
+	half := len(bytes.TrimSpace(b[n:])) > 0
+	e.lines = lines{timed: -1, told: -1, to: begin + int64(n), before: int64(min(n, followMost))}
+	e.lines.sum = maphash.Bytes(sumSeed, b[n-int(e.lines.before):n])
+	for n > 0 && (e.lines.timed < 0 || e.lines.told < 0 && len(turns) > 0) {
+		start := bytes.LastIndexByte(b[:n-1], '\n') + 1
+		line := b[start : n-1]
+		n = start
 		var v map[string]any
 		if len(line) == 0 || wholefile.Unmarshal(line, &v, valuesMost) != nil {
 			continue
 		}
-		if text, _ := v["timestamp"].(string); e.at.IsZero() && text != "" {
+		if text, _ := v["timestamp"].(string); e.lines.timed < 0 && text != "" {
 			if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
-				e.at = at
+				e.at, e.lines.timed = at, begin+int64(start)
 			}
 		}
-		if side, _ := v["isSidechain"].(bool); !told && !side {
-			e.open, told = apply(v, turns)
-		}
-		if told && !e.at.IsZero() {
-			break
+		if side, _ := v["isSidechain"].(bool); e.lines.told < 0 && !side {
+			if open, told := apply(v, turns); told {
+				e.lines.open, e.lines.told = open, begin+int64(start)
+			}
 		}
 	}
-	e.open = e.open || half && len(turns) > 0
+	e.open = e.lines.open || half && len(turns) > 0
 	return e
+}
+
+// follow is read of a file that grew since it was read; false where it did more than that.
+func (t *talk) follow(home *os.Root, name string, turns []agents.Turn, was talk) bool {
+	l := was.end.lines
+	from := l.to - l.before
+	if l.before == 0 || t.size < was.size || t.size-from > windowMost {
+		return false
+	}
+	b := window(home, name, from)
+	if int64(len(b)) < l.before || maphash.Bytes(sumSeed, b[:l.before]) != l.sum {
+		return false
+	}
+	came := b[l.before:]
+	t.end = judge(came, l.to, turns)
+	now := &t.end.lines
+	whole := now.to - from
+	now.before = min(whole, followMost)
+	now.sum = maphash.Bytes(sumSeed, b[whole-now.before:whole])
+	first := t.size - windowMost // as far back as is read
+	seen := func(at int64) bool { return at >= 0 && (first <= 0 || at > first) }
+	if now.timed < 0 && seen(l.timed) {
+		t.end.at, now.timed = was.end.at, l.timed
+	}
+	if now.told < 0 && seen(l.told) {
+		now.open, now.told = l.open, l.told
+		t.end.open = t.end.open || l.open
+	}
+	t.places = foldersIn(came[:max(0, min(int64(len(came)), windowMost-l.to))], slices.Clone(was.places))
+	return true
 }
 
 // apply is what the first rule that applies to a line says.
@@ -85,10 +136,10 @@ func field(v map[string]any, at string) (string, bool) {
 	return field(in, rest)
 }
 
-// foldersOf are the folders that the first lines of a conversation name as where it takes
-// place; none where they name none.
-func foldersOf(home *os.Root, name string) (list []string) {
-	for line := range bytes.SplitSeq(window(home, name, 0), []byte("\n")) {
+// foldersIn are the folders that the first lines of a conversation name as where it takes
+// place, behind those of a list; none where they name none.
+func foldersIn(b []byte, list []string) []string {
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
 		var v struct {
 			Cwd     string `json:"cwd"`
 			Payload struct {
@@ -119,9 +170,14 @@ func window(home *os.Root, name string, from int64) []byte {
 		return nil
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.NewSectionReader(f, from, windowMost))
-	if err != nil {
+	size := int64(windowMost)
+	if info, err := f.Stat(); err == nil {
+		size = max(0, min(size, info.Size()-from))
+	}
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, from)
+	if err != nil && err != io.EOF {
 		return nil
 	}
-	return b
+	return b[:n]
 }

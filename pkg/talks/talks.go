@@ -79,7 +79,7 @@ func (r *Reader) Look(home *os.Root, a agents.Agent, folder string, now time.Tim
 			}
 			t, known := was[name]
 			if !known || t.size != info.Size() || !t.change.Equal(info.ModTime()) {
-				t = read(home, name, info, a.Turns)
+				t = read(home, name, info, a.Turns, t)
 				t.grew = known
 			}
 			is[name] = t
@@ -102,7 +102,7 @@ func Any(home *os.Root, a agents.Agent, folder string) bool {
 			if err != nil || !info.Mode().IsRegular() {
 				continue
 			}
-			places := read(home, name, info, nil).places
+			places := read(home, name, info, nil, talk{}).places
 			if len(places) == 0 || slices.Contains(places, folder) {
 				return true
 			}
@@ -136,12 +136,12 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 	}
 }
 
-// read reads a file.
-func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn) talk {
+// read reads a file: of one that only grew since it was read, what came.
+func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn, was talk) talk {
 	t := talk{size: info.Size(), change: info.ModTime()}
-	if path.Ext(name) == ".jsonl" {
+	if path.Ext(name) == ".jsonl" && !t.follow(home, name, turns, was) {
 		t.end = readEnd(home, name, info.Size(), turns)
-		t.places = foldersOf(home, name)
+		t.places = foldersIn(window(home, name, 0), nil)
 	}
 	return t
 }

@@ -2,8 +2,11 @@ package talks
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,7 +62,7 @@ func TestJudge(t *testing.T) {
 		"nothing known of turns":      {"gemini", `{"type":"user","timestamp":"2026-11-30T04:51:09.567Z"}` + "\n" + `{"half`, false, "09.567"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := judge([]byte(tt.text), known(t, tt.agent).Turns)
+			e := judge([]byte(tt.text), 0, known(t, tt.agent).Turns)
 			at := ""
 			if !e.at.IsZero() {
 				at = e.at.UTC().Format("05.000")
@@ -279,5 +282,76 @@ func TestAReaderForgetsWhatIsGone(t *testing.T) {
 	r.Look(home, known(t, "claude"), "/workspace", now)
 	if left := r.seen["claude"]; len(left) != 1 || left[two].size == 0 {
 		t.Errorf("it remembers %v", left)
+	}
+}
+
+// What is remembered of a file that grows says what a reader says that has never seen it:
+// whatever is appended, half lines and long ones among it, and also where it is cut or another
+// file has its name.
+func TestFollowedAsReadAnew(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	folder := func(text string) string {
+		return strings.ReplaceAll(text, "/workspace", fmt.Sprintf("/workspace%d", rnd.IntN(9)))
+	}
+	long := func() string {
+		return fmt.Sprintf(`{"type":"x","text":%q}`+"\n", strings.Repeat("x", rnd.IntN(90<<10)))
+	}
+	for _, agent := range []struct {
+		name, file string
+		lines      []string
+	}{
+		{"claude", ".claude/projects/-workspace/1.jsonl", []string{claudeUser, claudeTool, claudeAnswer, claudeLast, claudeSide, "[1]\n", "\n", "{"}},
+		{"codex", ".codex/sessions/2026/11/30/rollout-1.jsonl", []string{codexMeta, codexStart, codexItem, codexItem, codexEnd, codexAborted}},
+		{"gemini", ".gemini/tmp/w/chats/session-1.jsonl", []string{`{"type":"user","timestamp":"2026-11-30T04:51:09.567Z"}` + "\n", `{"timestamp":"no"}` + "\n"}},
+	} {
+		t.Run(agent.name, func(t *testing.T) {
+			dir := t.TempDir()
+			home, err := os.OpenRoot(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer home.Close()
+			a, text, followed, was := known(t, agent.name), "", 0, talk{}
+			for step := range 120 {
+				switch rnd.IntN(40) {
+				case 0: // cut
+					text = text[:rnd.IntN(len(text)+1)]
+				case 1: // another one
+					text = folder(claudeUser) + text[min(len(text), rnd.IntN(500)):]
+				case 2:
+					text = ""
+				default:
+					for range rnd.IntN(4) {
+						line := folder(agent.lines[rnd.IntN(len(agent.lines))])
+						if rnd.IntN(5) == 0 {
+							line = long()
+						}
+						if rnd.IntN(6) == 0 {
+							line = line[:rnd.IntN(len(line)+1)]
+						}
+						text += line
+					}
+				}
+				put(t, dir, agent.file, text, time.Now(), 0)
+				info, err := home.Lstat(agent.file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				anew := read(home, agent.file, info, a.Turns, talk{})
+				if by := (talk{size: info.Size()}); by.follow(home, agent.file, a.Turns, was) {
+					followed++
+				}
+				got := read(home, agent.file, info, a.Turns, was)
+				if got.end.open != anew.end.open || !got.end.at.Equal(anew.end.at) || !slices.Equal(got.places, anew.places) {
+					t.Fatalf("step %d, %d bytes: open %v, %v, %q; read anew it is %v, %v, %q", step, len(text), got.end.open, got.end.at, got.places, anew.end.open, anew.end.at, anew.places)
+				}
+				was = got
+			}
+			if followed < 20 {
+				t.Errorf("%d of 120 were followed", followed)
+			}
+		})
 	}
 }

@@ -68,6 +68,12 @@ type Entry struct {
 	Where []Extent
 }
 
+// Edit is an entry that another one came to.
+type Edit struct {
+	Now Entry
+	Was *Entry // nil: there was none
+}
+
 // SameContent reports whether a and b are the same thing to a person: kind,
 // content and link target. Mode and time are compared on their own.
 func (e *Entry) SameContent(o *Entry) bool {
