@@ -50,9 +50,9 @@ var devcontainerCLI = map[string]string{"bin/devcontainer": "#!/bin/sh\necho '{\
 func containerThat(running, does string) string { return fmt.Sprintf(container, running, does) }
 
 var troubles = []trouble{
-	{title: "There is no Docker", why: "Verbs that bring a container up, stop it or look into it need it. Those that make and check a workspace, and those that read its bucket (`history`, `compare`, `export`, `fork`), do without.", args: "ls"},
-	{title: "Docker is there, and does not answer", why: "Its daemon does not run.", args: "ls", docker: noDaemon},
-	{title: "Docker says “permission denied”", why: "Your user may not speak with its daemon.", args: "ls", docker: noRights},
+	{title: "There is no Docker", why: "Verbs that bring a container up, stop it or look into it need it. Those that make and check a workspace, and those that read its bucket (`history`, `compare`, `export`, `fork`), do without; `ls` shows what the folders and the bucket say, and that containers could not be asked.", args: "status w"},
+	{title: "Docker is there, and does not answer", why: "Its daemon does not run.", args: "status w", docker: noDaemon},
+	{title: "Docker says “permission denied”", why: "Your user may not speak with its daemon.", args: "status w", docker: noRights},
 	{title: "`up` cannot find `devcontainer`", why: "Containers are made by the dev container CLI, which editors have in them, but not on PATH.", args: "up w", docker: noneThere},
 	{title: "It is not found what you named", why: "A workspace is named by its folder, a folder in it, `org/project/env`, or a part of that.", args: "status nowhere", docker: noneThere},
 	{title: "A name with a mistake in it", why: "Nothing is done by a guess; the nearest name is said.", args: "down dev-aa", docker: noneThere},
