@@ -191,7 +191,7 @@ func (d gate) hold(ctx context.Context, err error) {
 func (d gate) open(ctx context.Context) {
 	d.conditions.hold(nil)
 	d.sup.Reached(milestoneRestore)
-	rewinder{d.daemon}.resume(ctx)
+	rewinder(d).resume(ctx)
 }
 
 // runOnceMore is afterRestore after the start. Who asked for it meanwhile is answered by it.

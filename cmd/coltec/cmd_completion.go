@@ -11,11 +11,14 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-// wordsFor are what a shell may complete a word with, by what this host knows: it asks
+// completion is what words are completed with.
+type completion struct{ *program }
+
+// words are what a shell may complete a word with, by what this host knows: it asks
 // neither Docker nor a bucket.
-func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
+func (p completion) words(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
 	if at.Flag != "" {
-		return p.valuesFor(at)
+		return p.values(at)
 	}
 	switch at.Name {
 	case "TEMPLATE":
@@ -23,7 +26,7 @@ func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind)
 	case "SHELL":
 		return cmdline.ShellWords(), cmdline.Words
 	case "WORKSPACE", "FORK":
-		return p.workspacesFor(at), cmdline.Folders
+		return p.workspaces(at), cmdline.Folders
 	case "DIR":
 		if at.Verb == "new" || len(at.Given) > 0 && at.Verb != "check" {
 			return nil, cmdline.Folders
@@ -62,8 +65,8 @@ func (p *program) wordsFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind)
 	return nil, cmdline.Words
 }
 
-// valuesFor are what the value of a flag may be completed with.
-func (p *program) valuesFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
+// values are what the value of a flag may be completed with.
+func (p completion) values(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind) {
 	switch {
 	case at.Flag == "template":
 		return carriedNames(), cmdline.Folders
@@ -85,8 +88,8 @@ func (p *program) valuesFor(at cmdline.Place) ([]cmdline.Candidate, cmdline.Kind
 	return nil, cmdline.Words
 }
 
-// workspacesFor are the workspaces of this host; after WORKSPACE@ the moments of that one.
-func (p *program) workspacesFor(at cmdline.Place) []cmdline.Candidate {
+// workspaces are the workspaces of this host; after WORKSPACE@ the moments of that one.
+func (p completion) workspaces(at cmdline.Place) []cmdline.Candidate {
 	name, _, cut := strings.Cut(at.Begun, "@")
 	if !cut || at.Verb != "fork" {
 		return p.workspaceWords(false)

@@ -31,11 +31,14 @@ func cmdUpdate(p *program) *cli.Command {
 			&cli.BoolFlag{Name: "check", Usage: "write nothing; exit 2 when there is something to do"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		},
-		Action: func(c *cli.Context) error { return p.update(c) },
+		Action: func(c *cli.Context) error { return updating{p}.update(c) },
 	}
 }
 
-func (p *program) update(c *cli.Context) error {
+// updating brings what a template made up to its newest version.
+type updating struct{ *program }
+
+func (p updating) update(c *cli.Context) error {
 	shown := c.Args().First()
 	if shown == "" {
 		shown = above()
@@ -71,7 +74,7 @@ func (p *program) update(c *cli.Context) error {
 		}
 	}
 	record, inOrder := p.inOrder(folder)
-	plan, t, made, err := p.planUpdate(c, folder)
+	plan, t, made, err := p.plan(c, folder)
 	if err != nil {
 		return err
 	}
@@ -83,7 +86,7 @@ func (p *program) update(c *cli.Context) error {
 			p.trustMade(folder, made, record)
 		}
 	}
-	if err := p.showUpdate(c, shown, t, plan, look); err != nil {
+	if err := p.show(c, shown, t, plan, look); err != nil {
 		return err
 	}
 	switch {
@@ -95,7 +98,7 @@ func (p *program) update(c *cli.Context) error {
 	return nil
 }
 
-func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, rendered, error) {
+func (p updating) plan(c *cli.Context, folder string) (*scaffold.Plan, *scaffold.Template, rendered, error) {
 	record, err := scaffold.ReadRecord(folder)
 	if err != nil {
 		return nil, nil, rendered{}, err
@@ -134,7 +137,7 @@ func (p *program) planUpdate(c *cli.Context, folder string) (*scaffold.Plan, *sc
 	return plan, t, rendered{ref: ref, spec: sp, tree: tree}, err
 }
 
-func (p *program) showUpdate(c *cli.Context, shown string, t *scaffold.Template, plan *scaffold.Plan, look bool) error {
+func (p updating) show(c *cli.Context, shown string, t *scaffold.Template, plan *scaffold.Plan, look bool) error {
 	if c.Bool("json") {
 		return p.printJSON(struct {
 			Template  string            `json:"template"`

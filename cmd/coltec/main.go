@@ -46,7 +46,7 @@ func newProgram(io stdio, environ []string) *program {
 func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	p := newProgram(io, environ)
 	if words, ok := cmdline.Completing(args); ok {
-		cmdline.Complete(p.out, newApp(p), words, p.wordsFor)
+		cmdline.Complete(p.out, newApp(p), words, completion{p}.words)
 		return cmdline.CodeOK
 	}
 	ctx = rclone.Telling(ctx, func(path string) { p.say("waiting for the answer of %s version", hint.Word(path)) })
