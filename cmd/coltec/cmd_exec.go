@@ -34,7 +34,7 @@ func cmdLogs(p *program) *cli.Command {
 		Action: func(c *cli.Context) error {
 			_, _, ct, err := p.running(c)
 			if err == nil {
-				return p.followed(c, verbOf(c, flags), c.Bool("follow"))
+				return within{p}.followed(c, verbOf(c, flags), c.Bool("follow"))
 			}
 			w, noFolder := p.open(c.Context, c.Args().First())
 			if noFolder != nil || ct.Volume() != "" { // its logs are on another machine
@@ -65,21 +65,24 @@ func cmdStatus(p *program) *cli.Command {
 					argv = append(argv, "--"+name)
 				}
 			}
-			return p.followed(c, argv, c.Bool("watch"))
+			return within{p}.followed(c, argv, c.Bool("watch"))
 		},
 	}
 }
 
+// within runs programs in containers.
+type within struct{ *program }
+
 // followed is inside for a verb of coltecd that may go on until it is interrupted: it ends there when this
 // call does, and when nobody reads what it says.
-func (p *program) followed(c *cli.Context, argv []string, goesOn bool) error {
+func (p within) followed(c *cli.Context, argv []string, goesOn bool) error {
 	if !goesOn {
 		return p.inside(c, argv, nil)
 	}
 	ctx, stop := cmdline.WhileHeard(c.Context, p.raw.out)
 	defer stop()
 	c.Context = ctx
-	err := p.runInside(c, argv, nil, true)
+	err := p.run(c, argv, nil, true)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -90,11 +93,11 @@ func (p *program) followed(c *cli.Context, argv []string, goesOn bool) error {
 // its exit code. It reads in; nil is for what reads nothing but keys, and those only where it
 // writes to the terminal that they come from.
 func (p *program) inside(c *cli.Context, argv []string, in io.Reader) error {
-	return p.runInside(c, argv, in, false)
+	return within{p}.run(c, argv, in, false)
 }
 
-// runInside is inside for what may be held: it ends with its input.
-func (p *program) runInside(c *cli.Context, argv []string, in io.Reader, held bool) error {
+// run is inside for what may be held: it ends with its input.
+func (p within) run(c *cli.Context, argv []string, in io.Reader, held bool) error {
 	_, tools, ct, err := p.running(c)
 	if err != nil {
 		return err

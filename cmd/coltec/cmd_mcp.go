@@ -41,8 +41,8 @@ change what somebody works on: they are allowed by name, or all of them. What th
 
 // idOf is the org/project/env of a workspace that may be named by its folder or a part of its name,
 // too; what names none here is as it is.
-func (p *program) idOf(ctx context.Context, name string) string {
-	w, err := p.open(ctx, name)
+func (v environment) idOf(ctx context.Context, name string) string {
+	w, err := v.open(ctx, name)
 	if err != nil {
 		return name // the verb says what is wrong
 	}
