@@ -54,8 +54,8 @@ var commands = map[string]string{
 var refused = map[string]string{
 	"s3 with a plug-in":   "has the option sdk_log_mode, which is coltecd's own",
 	"a global option":     "has a key that is not an rclone option",
-	"an unknown type":     "type must be the name of one of rclone's back ends",
-	"a connection string": "type must be the name of one of rclone's back ends",
+	"an unknown type":     "type must be one of rclone's back ends",
+	"a connection string": "type must be one of rclone's back ends",
 	"a bucket elsewhere":  "bucket has a slash",
 }
 

@@ -37,7 +37,7 @@ func (c checker) remotes() {
 
 func (c checker) remote(at string, r *Remote) {
 	if !slices.Contains(backends, r.Type) {
-		c.bad(at+".type", "is %s, which is not a back end of rclone%s", shown(r.Type), nearBackend(r.Type))
+		c.bad(at+".type", "must be one of rclone's back ends, which %s is not%s", shown(r.Type), nearBackend(r.Type))
 	}
 	c.options(at, r)
 	if r.Type == "s3" && r.Bucket == "" {
