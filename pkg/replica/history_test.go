@@ -183,6 +183,20 @@ func (h *history) turn(side int) {
 	h.checkAgreed(side)
 }
 
+// saves has a side that has the workspace edit, and push what that was, a few times: each save
+// goes by what the one before it left.
+func (h *history) saves(side int) {
+	for range h.rnd.IntN(5) {
+		for range 1 + h.rnd.IntN(2) {
+			h.edit(side)
+		}
+		h.inject()
+		h.pushOut(h.sides[side])
+		h.bucket.Heal()
+		h.checkAgreed(side)
+	}
+}
+
 // inject breaks one of the next operations, now and then.
 func (h *history) inject() {
 	if !h.faults || h.rnd.IntN(3) != 0 {
@@ -411,6 +425,7 @@ func tell(t testing.TB, seed uint64, mutant func(m *machine)) *history {
 			}
 		}
 		h.turn(side)
+		h.saves(side)
 		if len(h.bad) > 0 {
 			return h
 		}
@@ -440,14 +455,19 @@ func TestHistories(t *testing.T) {
 	if s := os.Getenv("COLTEC_HISTORIES"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}
+	told := 0
 	for i := range n {
 		seed := first + uint64(i)
 		h := tell(t, seed, nil)
+		told += h.told
 		if len(h.bad) > 0 {
 			t.Fatalf("COLTEC_SEED=%d\n%s\n\n%s", seed, strings.Join(h.log, "\n"), strings.Join(h.bad, "\n"))
 		}
 	}
-	t.Logf("%d histories from seed %d", n, first)
+	t.Logf("%d histories from seed %d, %d saves that came with all that they edit", n, first, told)
+	if told == 0 && n >= 40 {
+		t.Error("no save came with all that it edits")
+	}
 }
 
 // decide makes a mutant whose plan says another thing.
@@ -487,6 +507,16 @@ func (f forgetful) Publish(ctx context.Context, p store.Publication) (store.Ref,
 	return f.Layout.Publish(ctx, p)
 }
 
+// hasty leaves an edit out, where a save comes with all of them.
+type hasty struct{ store.Layout }
+
+func (h hasty) Publish(ctx context.Context, p store.Publication) (store.Ref, error) {
+	if p.Known && len(p.Edits) > 1 {
+		p.Edits = p.Edits[:len(p.Edits)-1]
+	}
+	return h.Layout.Publish(ctx, p)
+}
+
 // TestHistoriesCatchMutants: a checker is worth what it catches. Each mutant
 // breaks one promise.
 func TestHistoriesCatchMutants(t *testing.T) {
@@ -512,6 +542,7 @@ func TestHistoriesCatchMutants(t *testing.T) {
 		"a mode is not taken":   {decide(func(d *plan.Decision) { d.Entry.Mode |= 0o100 }), "does not show the head"},
 		"a time is not taken":   {decide(func(d *plan.Decision) { d.Entry.MTime /= 1000 }), "does not show the head"},
 		"a generation is short": {func(m *machine) { m.Layout = forgetful{m.Layout} }, "differ"},
+		"an edit is left out":   {func(m *machine) { m.Layout = hasty{m.Layout} }, "differ"},
 	}
 	for name, mutant := range mutants {
 		t.Run(name, func(t *testing.T) {
