@@ -37,10 +37,12 @@ type lines struct {
 	to          int64 // where the last one ends
 	before      int64 // how many bytes before that are in sum
 	sum         uint64
+	first       int64 // how many bytes at the beginning of the file are in start
+	start       uint64
 }
 
-// followMost is how many bytes before its end tell that a file is the one that was read, and only
-// grew.
+// followMost is how many bytes before its end, and at its beginning, tell that a file is the one
+// that was read, and only grew.
 const followMost = 4 << 10
 
 var sumSeed = maphash.MakeSeed()
@@ -93,6 +95,9 @@ func (t *talk) follow(home *os.Root, name string, turns []agents.Turn, was talk)
 	if l.before == 0 || t.size < was.size || t.size-from > windowMost {
 		return false
 	}
+	if start := part(home, name, 0, l.first); int64(len(start)) < l.first || maphash.Bytes(sumSeed, start) != l.start {
+		return false // its first line was written anew
+	}
 	b := window(home, name, from)
 	if int64(len(b)) < l.before || maphash.Bytes(sumSeed, b[:l.before]) != l.sum {
 		return false
@@ -116,6 +121,12 @@ func (t *talk) follow(home *os.Root, name string, turns []agents.Turn, was talk)
 	return true
 }
 
+// begins notes how the file begins whose end was read.
+func (l *lines) begins(home *os.Root, name string) {
+	start := part(home, name, 0, min(l.to, followMost))
+	l.first, l.start = int64(len(start)), maphash.Bytes(sumSeed, start)
+}
+
 // apply is what the first rule that applies to a line says.
 func apply(v map[string]any, turns []agents.Turn) (open, told bool) {
 	for _, t := range turns {
@@ -137,8 +148,10 @@ func field(v map[string]any, at string) (string, bool) {
 }
 
 // foldersIn are the folders that the first lines of a conversation name as where it takes
-// place, behind those of a list; none where they name none.
+// place, behind those of a list; none where they name none. A line that has no end yet says
+// nothing: it may become another.
 func foldersIn(b []byte, list []string) []string {
+	b = b[:bytes.LastIndexByte(b, '\n')+1]
 	for line := range bytes.SplitSeq(b, []byte("\n")) {
 		var v struct {
 			Cwd     string `json:"cwd"`
@@ -165,12 +178,16 @@ func foldersIn(b []byte, list []string) []string {
 
 // window is what a file has from a place on, as much as is read at once.
 func window(home *os.Root, name string, from int64) []byte {
+	return part(home, name, from, windowMost)
+}
+
+// part is what a file has from a place on, at most so many bytes.
+func part(home *os.Root, name string, from, size int64) []byte {
 	f, err := wholefile.OpenIn(home, name)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	size := int64(windowMost)
 	if info, err := f.Stat(); err == nil {
 		size = max(0, min(size, info.Size()-from))
 	}

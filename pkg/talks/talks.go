@@ -139,10 +139,14 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 // read reads a file: of one that only grew since it was read, what came.
 func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn, was talk) talk {
 	t := talk{size: info.Size(), change: info.ModTime()}
-	if path.Ext(name) == ".jsonl" && !t.follow(home, name, turns, was) {
+	if path.Ext(name) != ".jsonl" {
+		return t
+	}
+	if !t.follow(home, name, turns, was) {
 		t.end = readEnd(home, name, info.Size(), turns)
 		t.places = foldersIn(window(home, name, 0), nil)
 	}
+	t.end.lines.begins(home, name)
 	return t
 }
 
