@@ -97,6 +97,7 @@ var lower = map[string]string{
 	"internal/gittest":        "",
 	"internal/modeltest":      "",
 	"internal/picture":        "",
+	"internal/porttest":       "",
 	"internal/fleetcost":      "",
 	"internal/sample":         "",
 	"internal/s3test":         "internal/sample pkg/hint",

@@ -1,45 +1,18 @@
 package daemon
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/coltec/coltec/internal/porttest"
 	"github.com/coltec/coltec/pkg/metrics"
 	"github.com/coltec/coltec/pkg/status"
 	"github.com/coltec/coltec/supervisor"
 )
-
-// listens takes a port of loopback, and none of those that kernels give by themselves, which may be
-// another's once it is closed.
-func listens(t *testing.T) net.Listener {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000)))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return l
-	}
-}
-
-// free is a loopback address at which nobody listens.
-func free(t *testing.T) string {
-	t.Helper()
-	l := listens(t)
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // scrape asks for metrics at an address by the name of a host.
 func scrape(t *testing.T, at, host, path string) (code int, body string, err error) {
@@ -69,7 +42,7 @@ func newPort() *metricsPort {
 func TestMetricsPort(t *testing.T) {
 	m := newPort()
 	defer m.set("")
-	at := free(t)
+	at := porttest.Free(t)
 	m.set(at)
 	_, port, _ := net.SplitHostPort(at)
 	for host, want := range map[string]int{
@@ -84,7 +57,7 @@ func TestMetricsPort(t *testing.T) {
 	if code, _, _ := scrape(t, at, at, "/v1/status"); code != http.StatusNotFound {
 		t.Errorf("something else is answered: %d", code)
 	}
-	next := free(t)
+	next := porttest.Free(t)
 	m.set(next)
 	if _, _, err := scrape(t, at, at, "/metrics"); err == nil {
 		t.Error("the old port answers")
@@ -100,7 +73,7 @@ func TestMetricsPort(t *testing.T) {
 
 // A port that another program has is said, and tried again at a reload.
 func TestMetricsPortTaken(t *testing.T) {
-	l := listens(t)
+	l := porttest.Listen(t)
 	at := l.Addr().String()
 	m := newPort()
 	defer m.set("")
@@ -117,7 +90,7 @@ func TestMetricsPortTaken(t *testing.T) {
 
 // A port that is lost while it was asked for is said, and taken again at a reload.
 func TestMetricsPortLost(t *testing.T) {
-	l := listens(t)
+	l := porttest.Listen(t)
 	m := newPort()
 	defer m.set("")
 	m.at, m.server = l.Addr().String(), &http.Server{Handler: m.handler()}

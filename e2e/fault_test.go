@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/coltec/coltec/internal/porttest"
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/account"
@@ -179,7 +180,7 @@ type door struct {
 // newDoor makes one, closed, that leads to the world's proxy.
 func newDoor(t *testing.T, w *world) *door {
 	t.Helper()
-	d := &door{t: t, to: strings.TrimPrefix(w.proxy.Endpoint, "http://"), address: freePort(t)}
+	d := &door{t: t, to: strings.TrimPrefix(w.proxy.Endpoint, "http://"), address: porttest.Free(t)}
 	t.Cleanup(d.close)
 	return d
 }

@@ -3,21 +3,18 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/porttest"
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/metrics"
 	"github.com/coltec/coltec/pkg/status"
@@ -40,23 +37,6 @@ func lint(t *testing.T, promtool, what, text string) {
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%s: %v\n%s\n%s", what, err, out, text)
-	}
-}
-
-// freePort is a port of loopback at which nobody listens, and none of those that kernels give by
-// themselves, which may be another's by the time that it is used.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000)))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().String()
 	}
 }
 
@@ -95,7 +75,7 @@ func TestPrometheus(t *testing.T) {
 	sample.Long(t)
 	w := newWorld(t)
 	m := w.machine("a")
-	target := freePort(t)
+	target := porttest.Free(t)
 	m.spec(func(o *specOptions) {
 		o.More = map[string]any{"metrics": map[string]any{"listen": target}}
 		o.Services = []map[string]any{{"name": "web", "command": []string{"sleep", "1000"}}}
@@ -143,7 +123,7 @@ func TestPrometheus(t *testing.T) {
 // gives its address.
 func prometheus(t *testing.T, program, target string) string {
 	t.Helper()
-	dir, at := t.TempDir(), freePort(t)
+	dir, at := t.TempDir(), porttest.Free(t)
 	config := filepath.Join(dir, "prometheus.yml")
 	text := fmt.Sprintf("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs: [{job_name: coltec, static_configs: [{targets: [%q]}]}]\n", target)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"github.com/coltec/coltec/internal/porttest"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -164,7 +165,7 @@ func TestReleaseOfOthers(t *testing.T) {
 // registry is Debian's registry of containers, on loopback, for the time of a test.
 func (g *ground) registry() string {
 	g.t.Helper()
-	address := fmt.Sprint("127.0.0.1:", g.freePort())
+	address := porttest.Free(g.t)
 	g.write("registry.yml", fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n", g.dir+"/registry", address))
 	cmd := exec.Command("docker-registry", "serve", g.dir+"/registry.yml")
 	var said bytes.Buffer

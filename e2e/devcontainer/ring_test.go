@@ -1,18 +1,15 @@
 package devcontainer
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/coltec/coltec/internal/porttest"
 	"github.com/coltec/coltec/pkg/store"
 )
 
@@ -88,33 +85,16 @@ func (g *ground) dockerd() string {
 	return endpoint
 }
 
-// freePort is a port of loopback at which nobody listens, and none of those that kernels give by
-// themselves, which may be another's by the time that it is used.
-func (g *ground) freePort() int {
-	g.t.Helper()
-	for {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 20_000+rand.IntN(12_000)))
-		if errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		defer l.Close()
-		return l.Addr().(*net.TCPAddr).Port
-	}
-}
-
 // sshTo starts an sshd on loopback whose sessions have a variable, and gives the environment
 // in which Docker's client goes there.
 func (g *ground) sshTo(variable string) []string {
 	g.t.Helper()
-	port := g.freePort()
+	address := porttest.Free(g.t)
 	dir := filepath.Join(g.dir, "ssh")
 	if out, err := g.run("sh", "-c", `mkdir -p "$1" /run/sshd && cd "$1" && ssh-keygen -q -t ed25519 -N "" -f host && ssh-keygen -q -t ed25519 -N "" -f user && cp user.pub authorized && chmod 600 authorized`, "sh", dir); err != nil {
 		g.t.Fatalf("%v: %s", err, out)
 	}
-	g.write("ssh/sshd_config", fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nSetEnv %[3]s\n", port, dir, variable))
+	g.write("ssh/sshd_config", fmt.Sprintf("ListenAddress %s\nHostKey %[2]s/host\nAuthorizedKeysFile %[2]s/authorized\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nSetEnv %[3]s\n", address, dir, variable))
 	g.write("ssh/config", fmt.Sprintf("Host *\n  IdentityFile %[1]s/user\n  IdentitiesOnly yes\n  UserKnownHostsFile %[1]s/known\n  StrictHostKeyChecking accept-new\n", dir))
 	sshd := exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", dir+"/sshd_config")
 	log, err := os.Create(dir + "/log")
@@ -134,7 +114,7 @@ func (g *ground) sshTo(variable string) []string {
 	if err := os.Chmod(dir+"/bin/ssh", 0o755); err != nil {
 		g.t.Fatal(err)
 	}
-	vars := []string{fmt.Sprintf("DOCKER_HOST=ssh://root@127.0.0.1:%d", port), "PATH=" + dir + "/bin:" + os.Getenv("PATH")}
+	vars := []string{"DOCKER_HOST=ssh://root@" + address, "PATH=" + dir + "/bin:" + os.Getenv("PATH")}
 	g.eventually("docker answers by ssh", func() bool {
 		_, err := g.with(vars, "docker", "version")
 		return err == nil
