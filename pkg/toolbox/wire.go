@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 )
@@ -26,6 +27,7 @@ type wire struct {
 	in      *bufio.Reader
 	out     *answers
 	batches bool   // the agent asked for a protocol that has them
+	quick   bool   // the last message is a request that has no program run
 	rest    []byte // of the message that is being read
 }
 
@@ -33,6 +35,9 @@ type wire struct {
 func (w *wire) Read(p []byte) (int, error) {
 	for len(w.rest) == 0 {
 		line, id, err := w.line()
+		if errors.Is(err, io.EOF) {
+			w.out.settle()
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -96,7 +101,7 @@ func (w *wire) faultOf(line []byte, id json.RawMessage) *jsonrpc.Error {
 	if line[0] != '[' {
 		fault := w.message(line, id)
 		if call := known(id); fault == nil && call != nil {
-			w.out.begin(call)
+			w.out.begin(call, w.quick)
 		}
 		return fault
 	}
@@ -124,6 +129,7 @@ func (w *wire) message(text []byte, id json.RawMessage) *jsonrpc.Error {
 	if id != nil && !exact(id) {
 		return faulty(jsonrpc.CodeInvalidRequest, "an id is a text of %d bytes at most, or an integer below 2^53", idMost)
 	}
+	w.quick = false
 	m, err := jsonrpc.DecodeMessage(text)
 	if err != nil {
 		return faulty(jsonrpc.CodeInvalidRequest, "the message is none of JSON-RPC 2.0: %s", err)
@@ -136,6 +142,7 @@ func (w *wire) message(text []byte, id json.RawMessage) *jsonrpc.Error {
 		ProtocolVersion string          `json:"protocolVersion"`
 		RequestID       json.RawMessage `json:"requestId"`
 	}
+	w.quick = r.IsCall() && r.Method != "tools/call"
 	_ = json.Unmarshal(r.Params, &params) // whose shape is the method's
 	switch r.Method {
 	case "initialize":
@@ -248,10 +255,44 @@ func (f *finder) add(c byte) {
 type answers struct {
 	mu    sync.Mutex
 	out   io.Writer
-	under map[any]bool // calls that are under way, by their ids: whether they were cancelled
+	under map[any]bool  // calls that are under way, by their ids: whether they were cancelled
+	quick map[any]bool  // those of them that have no program run
+	none  chan struct{} // closed when there are none of those; nil: nobody waits for it
 }
 
-func newAnswers(out io.Writer) *answers { return &answers{out: out, under: map[any]bool{}} }
+func newAnswers(out io.Writer) *answers {
+	return &answers{out: out, under: map[any]bool{}, quick: map[any]bool{}}
+}
+
+// lastAnswers is how long the end of an agent's stream waits for answers that take no program: with
+// that end the SDK drops what it has not answered yet.
+const lastAnswers = 5 * time.Second
+
+// settle waits until what was asked has its answer, but for calls of tools: with the end of its
+// stream an agent is gone, and those are interrupted.
+func (a *answers) settle() {
+	a.mu.Lock()
+	if len(a.quick) == 0 {
+		a.mu.Unlock()
+		return
+	}
+	none := make(chan struct{})
+	a.none = none
+	a.mu.Unlock()
+	select {
+	case <-none:
+	case <-time.After(lastAnswers):
+	}
+}
+
+// answered notes that a call has its answer, or needs none. It is called with the lock.
+func (a *answers) answered(id any) {
+	delete(a.quick, id)
+	if len(a.quick) == 0 && a.none != nil {
+		close(a.none)
+		a.none = nil
+	}
+}
 
 // Write implements io.Writer. It takes whole lines.
 func (a *answers) Write(line []byte) (int, error) {
@@ -262,6 +303,7 @@ func (a *answers) Write(line []byte) (int, error) {
 	if id := known(f.id); id != nil && !f.method {
 		cancelled := a.under[id]
 		delete(a.under, id)
+		defer a.answered(id)
 		if cancelled {
 			return len(line), nil
 		}
@@ -272,11 +314,14 @@ func (a *answers) Write(line []byte) (int, error) {
 // Close implements io.Closer.
 func (a *answers) Close() error { return nil }
 
-// begin says that a call is under way.
-func (a *answers) begin(id any) {
+// begin says that a call is under way; quick: it has no program run.
+func (a *answers) begin(id any, quick bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.under[id] = false
+	if quick {
+		a.quick[id] = true
+	}
 }
 
 // cancel says that nobody waits for a call.
@@ -285,6 +330,7 @@ func (a *answers) cancel(id any) {
 	defer a.mu.Unlock()
 	if _, under := a.under[id]; under {
 		a.under[id] = true
+		a.answered(id) // nobody waits for it
 	}
 }
 

@@ -2,6 +2,7 @@ package toolbox
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"io"
 	"os"
@@ -150,6 +151,28 @@ func TestNoMessages(t *testing.T) {
 				t.Errorf("it ends with %v", err)
 			}
 		})
+	}
+}
+
+// What was asked before the end of the stream is answered, as by printf … | coltec mcp.
+func TestLastRequests(t *testing.T) {
+	asked := map[string]string{
+		"a ping":            `{"jsonrpc":"2.0","id":1,"method":"ping"}`,
+		"what there is":     `{"jsonrpc":"2.0","id":"1","method":"tools/list"}`,
+		"without a newline": "hello\n" + `{"jsonrpc":"2.0","id":1,"method":"ping"}`,
+		"what is not there": `{"jsonrpc":"2.0","id":1,"method":"nothing/such"}`,
+		"several":           `{"jsonrpc":"2.0","id":2,"method":"ping"}` + "\n" + `{"jsonrpc":"2.0","id":3,"method":"ping"}` + "\n" + `{"jsonrpc":"2.0","id":1,"method":"ping"}`,
+	}
+	for name, lines := range asked {
+		for range 200 {
+			var out bytes.Buffer
+			if err := Serve(t.Context(), Options{Program: "/nowhere", Name: "coltecd"}, strings.NewReader(lines), &out); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if got, want := strings.Count(out.String(), "\n"), strings.Count(lines, "\n")+1; got != want {
+				t.Fatalf("%s: %d answers, not %d: %s", name, got, want, &out)
+			}
+		}
 	}
 }
 
