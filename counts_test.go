@@ -10,12 +10,11 @@ import (
 	"testing"
 )
 
-// counted is a number before what people are told counts of, in the plural, and with a verb or the
-// end of a text behind it: "1 paths are". Behind "of" it is a share, as 1 of 7 files; where a rule
-// is said, as "more than %d files", it is a bound.
+// counted is a number before what people are told counts of, in the plural: "1 paths are". Behind
+// "of" it is a share, as 1 of 7 files; where a rule is said, as "more than %d files", it is a bound.
 var (
-	counted = regexp.MustCompile(`(?:^|[^f]) ?%d (?:[a-z]+ (?:or|and) )?(?:changes|deletions|files|paths|versions|commits|stashes|refs|checkpoints|generations|replicas|conversations|letters|restarts|minutes|hours|objects were|repositories|databases)\b`)
-	bound   = regexp.MustCompile(`(?:of|can have|than|most|least) %d `)
+	counted = regexp.MustCompile(`%d (?:[a-z]+ (?:or|and) )?(?:changes|deletions|files|paths|versions|commits|stashes|refs|checkpoints|generations|replicas|conversations|letters|restarts|minutes|hours|objects were|repositories|databases)\b`)
+	bound   = regexp.MustCompile(`\b(?:of|can have|than|most|least) %d `)
 )
 
 // notCounts are texts in which the number is never 1, or which no person reads.

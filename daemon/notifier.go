@@ -124,6 +124,9 @@ func (h *notifier) run(ctx context.Context) {
 
 // gather notes what is news.
 func (h *notifier) gather(r *round, to audience) {
+	if to.post != nil && to.edition != r.edition { // what was wrong with the old one says nothing of this
+		r.edition, r.failures, r.finals, r.retry = to.edition, 0, 0, time.Time{}
+	}
 	lines, known := h.look()
 	if !known {
 		return
@@ -133,9 +136,6 @@ func (h *notifier) gather(r *round, to audience) {
 		lines[i] = to.redact(lines[i])
 	}
 	now := time.Now()
-	if to.post != nil && to.edition != r.edition { // what was wrong with the old one says nothing of this
-		r.edition, r.failures, r.finals, r.retry = to.edition, 0, 0, time.Time{}
-	}
 	var news []attention.News
 	news, r.next = r.Book.Look(lines, now)
 	for _, n := range news {

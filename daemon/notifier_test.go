@@ -29,13 +29,14 @@ type square struct {
 	file   string
 	status tracker
 
-	mu    sync.Mutex
-	lines []string
-	to    audience
-	posts []string // "new a" that were taken, in their order
-	hooks []string // that ran
-	post  func(letter) error
-	hook  func(ctx context.Context, env []string)
+	mu      sync.Mutex
+	lines   []string
+	unknown bool // it is not known yet what they are
+	to      audience
+	posts   []string // "new a" that were taken, in their order
+	hooks   []string // that ran
+	post    func(letter) error
+	hook    func(ctx context.Context, env []string)
 }
 
 func newSquare(t *testing.T) *square {
@@ -68,7 +69,7 @@ func newSquare(t *testing.T) *square {
 func (q *square) notifier() (h *notifier, end func()) {
 	h = &notifier{
 		file: q.file, log: slog.New(slog.DiscardHandler), status: &q.status, rested: func() {},
-		look: func() ([]string, bool) { q.mu.Lock(); defer q.mu.Unlock(); return slices.Clone(q.lines), true },
+		look: func() ([]string, bool) { q.mu.Lock(); defer q.mu.Unlock(); return slices.Clone(q.lines), !q.unknown },
 		whom: func() audience { q.mu.Lock(); defer q.mu.Unlock(); return q.to },
 		hook: func(ctx context.Context, env []string) error {
 			q.mu.Lock()
@@ -310,6 +311,28 @@ func TestNotifierOfAnotherAddressMeanwhile(t *testing.T) {
 			end()
 		})
 	}
+}
+
+// A letter that waits from before is tried no more often while coltecd begins, and does not know yet
+// what needs attention.
+func TestNotifierBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newSquare(t)
+		q.to.edition = 1
+		tries := 0
+		q.post = func(letter) error { tries++; return errors.New("no answer") }
+		_, end := q.notifier()
+		q.says("a")
+		time.Sleep(time.Minute)
+		end()
+		q.unknown, tries = true, 0
+		_, end = q.notifier()
+		time.Sleep(time.Minute)
+		end()
+		if tries == 0 || tries > 10 {
+			t.Errorf("within a minute it was tried %d times", tries)
+		}
+	})
 }
 
 // A secret at the end of what a letter may have is taken out whole: a part of it is not left over.

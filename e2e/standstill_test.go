@@ -335,6 +335,13 @@ func TestOnceIsInterruptedTwice(t *testing.T) {
 	defer release()
 	arrive := sync.OnceFunc(func() { close(arrived) })
 	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "/m/", Before: func(s3test.Request) { arrive(); <-goOn }})
+	w.proxy.Inject(s3test.Fault{Kind: s3test.Put, Key: "head.json", Before: func(s3test.Request) {
+		select {
+		case <-arrived:
+			<-goOn // the lease is not given back before all signals have come
+		default:
+		}
+	}})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := a.command(ctx, "run", "--once")

@@ -167,7 +167,9 @@ func (v environment) container(c *cli.Context) (*workspace, devcontainer.Tools, 
 	if err != nil {
 		return w, tools, devcontainer.Container{}, unaskedError{err}
 	}
-	ct, ok, err := tools.Of(c.Context, w.folder)
+	ctx, cancel := inTime(c.Context, tools)
+	defer cancel()
+	ct, ok, err := tools.Of(ctx, w.folder)
 	if err != nil {
 		err = unaskedError{err}
 	} else if !ok {

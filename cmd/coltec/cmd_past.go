@@ -92,7 +92,7 @@ func (p *program) reads(cmd *cli.Command) *cli.Command {
 		if err == nil && c.String("to") == "" {
 			return p.inside(c, verbOf(c, theirs), nil)
 		}
-		if why := (unaskedError{}); errors.As(err, &why) {
+		if why := (unaskedError{}); errors.As(err, &why) && c.Context.Err() == nil {
 			p.say("%s", unasked(nil, why)[0])
 		}
 		return alone(c)

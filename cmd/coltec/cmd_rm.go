@@ -124,10 +124,12 @@ func (p remover) remove(c *cli.Context) error {
 func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 	r := &removal{w: w}
 	var err error
-	if r.tools, err = devcontainer.Docker(p.environ); err != nil {
-		return nil, fmt.Errorf("nothing is removed, as the containers of this host could not be asked: %w", err)
+	var all []devcontainer.Container
+	if r.tools, err = devcontainer.Docker(p.environ); err == nil {
+		asked, cancel := inTime(ctx, r.tools)
+		all, err = r.tools.List(asked, devcontainer.LabelFolder)
+		cancel()
 	}
-	all, err := r.tools.List(ctx, devcontainer.LabelFolder)
 	if err != nil {
 		return nil, fmt.Errorf("nothing is removed, as the containers of this host could not be asked: %w", err)
 	}

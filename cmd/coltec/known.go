@@ -64,13 +64,18 @@ type unaskedError struct{ error }
 
 func (e unaskedError) Unwrap() error { return e.error }
 
+// inTime is for how long Docker is asked what there is.
+func inTime(ctx context.Context, tools devcontainer.Tools) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, containerPatience, fmt.Errorf("%s did not answer within %s", tools.Client(), containerPatience))
+}
+
 // containers are those of dev containers here, one for each folder.
 func (v environment) containers(ctx context.Context) ([]devcontainer.Container, error) {
 	tools, err := devcontainer.Docker(v.environ)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, containerPatience, fmt.Errorf("%s did not answer within %s", tools.Client(), containerPatience))
+	ctx, cancel := inTime(ctx, tools)
 	defer cancel()
 	all, err := tools.List(ctx, devcontainer.LabelFolder)
 	if err != nil {

@@ -39,6 +39,9 @@ func (p *program) look(ctx context.Context, l look) (rows []fleet.Row, notes []s
 	if !l.local {
 		v.bucket, v.bucketErr = lister{p}.bucketFleet(ctx, l, v.local)
 	}
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
 	return v.rows(time.Now())
 }
 
@@ -49,7 +52,7 @@ type view struct {
 	localErr  error
 	bucket    bucketLook
 	bucketErr error
-	answered  bool // the bucket was asked, and did
+	answered  bool // of a watch: the bucket did, once
 }
 
 // rows are those of a view, as look gives them.

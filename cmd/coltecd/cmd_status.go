@@ -185,6 +185,9 @@ func (p *program) printBrief(doc status.Document) error {
 // watchStatus shows the status again at each change, and now and then. A change while it
 // is shown is none that is missed: what is asked for next differs from what was shown.
 func (p *program) watchStatus(c *cli.Context, show func(status.Document) error) error {
+	ctx, stop := cmdline.WhileHeard(c.Context, p.raw.out)
+	defer stop()
+	c.Context = ctx
 	shown := uint64(0)
 	for {
 		doc, err := p.status(c, shown)

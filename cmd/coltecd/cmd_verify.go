@@ -53,7 +53,11 @@ func (p *program) verify(c *cli.Context) error {
 	}
 	switch {
 	case failed:
-		return hint.Wrap(errors.New("not everything could be verified"), "%s verify REPLICA looks at one again", p.name)
+		err := hint.Wrap(errors.New("not everything could be verified"), "%s verify looks again, when what is said above is mended", p.name)
+		if left {
+			err = hint.Wrap(err, "%s verify --repair brings back what the other side has", p.name)
+		}
+		return err
 	case left:
 		return hint.Wrap(errors.New("not everything is as it should be"), "%s verify --repair brings back what the other side has", p.name)
 	case broken:
@@ -69,9 +73,9 @@ func (p *program) printVerdict(v control.Verdict) {
 	name := v.Replica
 	if v.Failed != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Failed)
-	}
-	if v.Failed != "" && v.Generations == 0 {
-		return
+		if v.Generations == 0 {
+			return
+		}
 	}
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)

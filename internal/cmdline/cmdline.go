@@ -311,8 +311,7 @@ func nearFlag(c *cli.Context, word string) string {
 // NeedFlag is the error of a verb that cannot do without a flag that was not given, or given as nothing
 // (--flag=false, --flag ""); nil where it was.
 func NeedFlag(c *cli.Context, name string) error {
-	value := fmt.Sprint(c.Value(name))
-	if c.IsSet(name) && value != "" && value != "false" {
+	if value := c.Value(name); c.IsSet(name) && value != "" && value != false {
 		return nil
 	}
 	return hint.Wrap(Usage("%s needs %s", c.Command.Name, flagText(c, name)), "see %s --help", c.Command.HelpName)

@@ -44,7 +44,7 @@ What is found is condemned, and deleted by a later run, 48 hours after it: who h
 			}
 			failed := error(nil)
 			if len(done.Failed) > 0 {
-				failed = errNotAll
+				failed = notAll()
 			}
 			if c.Bool("json") {
 				return errors.Join(cmdline.PrintJSON(p.Raw, done), failed)
@@ -67,7 +67,7 @@ func (p Page) garbage(c *cli.Context) error {
 	var failed error
 	for _, g := range list {
 		if g.Failed != "" {
-			failed = errNotAll
+			failed = notAll()
 		}
 	}
 	if c.Bool("json") {
@@ -92,8 +92,11 @@ func (p Page) garbage(c *cli.Context) error {
 	return errors.Join(err, failed)
 }
 
-// errNotAll is the error of a look at a bucket in which a replica could not be read.
-var errNotAll = hint.Wrap(errors.New("not every replica could be looked at: what it may need stays"), "verify says what is missing or damaged, and --repair brings back what the other side has")
+// notAll is the error of a look at a bucket in which a replica could not be read.
+func notAll() error {
+	return hint.Wrap(errors.New("not every replica could be looked at: what it may need stays"),
+		"in the container, coltecd verify says what is missing or damaged, and coltecd verify --repair brings back what the other side has")
+}
 
 func amount(a control.Amount) string {
 	if a.Objects == 0 {

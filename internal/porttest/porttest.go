@@ -1,4 +1,4 @@
-// Package porttest gives tests ports of loopback that nobody else takes meanwhile.
+// Package porttest gives tests ports of loopback that no kernel gives by itself.
 package porttest
 
 import (
