@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/collection"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/killpoint"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/store"
@@ -94,12 +95,9 @@ func (l collecting) collectAsked(ctx context.Context) (done Collected, err error
 // has, and others are collected.
 func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collected, err error) {
 	head := l.lease.Head()
-	var m marked
+	m := marked{repack: map[*member]map[string]int64{}, failed: l.unsettled(head)}
 	passes := l.settledPasses()
-	err = l.work(ctx, func(ctx context.Context) (err error) {
-		m, err = l.mark(ctx, head, now, passes)
-		return err
-	})
+	err = l.work(ctx, func(ctx context.Context) error { return l.mark(ctx, &m, head, now, passes) })
 	if err != nil {
 		return done, err
 	}
@@ -114,6 +112,18 @@ func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collect
 	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted, Failed: m.failed}, l.repack(ctx, m.repack)
 }
 
+// unsettled are the replicas of the head of which it is not known here what they need, with the
+// reason.
+func (l collecting) unsettled(head *store.Head) map[string]string {
+	why := map[string]string{}
+	for _, m := range l.members {
+		if m.Writes() && !m.ready() && head.Replicas[m.Name].Manifest != "" {
+			why[m.Name] = "it is not restored here: coltecd status says why"
+		}
+	}
+	return why
+}
+
 // marked is what was looked at by one collection.
 type marked struct {
 	run    *collection.Run
@@ -124,10 +134,9 @@ type marked struct {
 // mark looks what each replica needs before it marks anything. Where that cannot be known of one,
 // nothing is done in it, and no generation goes: an older one may be the last that has it whole.
 // Where something goes wrong later, what is there stays.
-func (l collecting) mark(ctx context.Context, head *store.Head, now time.Time, passes iter.Seq2[*member, *pass]) (m marked, err error) {
-	m = marked{repack: map[*member]map[string]int64{}, failed: map[string]string{}}
+func (l collecting) mark(ctx context.Context, m *marked, head *store.Head, now time.Time, passes iter.Seq2[*member, *pass]) (err error) {
 	if m.run, err = collection.Begin(ctx, l.rules, l.head, head, now, l.o.KeepReplaced); err != nil {
-		return m, err
+		return err
 	}
 	var all int
 	var errs []error
@@ -138,13 +147,13 @@ func (l collecting) mark(ctx context.Context, head *store.Head, now time.Time, p
 				continue
 			}
 			if err := do(member, p); err != nil {
-				m.failed[p.Name] = err.Error()
+				m.failed[p.Name] = hint.Sentence(err)
 				errs = append(errs, fmt.Errorf("replica %s: %w", p.Name, err))
 			}
 		}
 	}
 	look := func(_ *member, p *pass) error { return p.needs(ctx, m.run) }
-	if each(look); len(errs) > 0 {
+	if each(look); len(m.failed) > 0 {
 		m.run.Spare()
 		each(look)
 	} else if why := m.run.Cut(); why != nil {
@@ -155,12 +164,12 @@ func (l collecting) mark(ctx context.Context, head *store.Head, now time.Time, p
 		return err
 	})
 	if err := context.Cause(ctx); err != nil {
-		return m, err
+		return err
 	}
-	if len(errs) > 0 && len(m.failed) == all {
-		return m, errors.Join(errs...)
+	if len(errs) > 0 && len(errs) == all {
+		return errors.Join(errs...)
 	}
-	return m, nil
+	return nil
 }
 
 // needs finds out what of the replica's prefix is needed.
@@ -228,7 +237,7 @@ func (l collecting) gather(ctx context.Context, many int) error {
 	err := l.work(ctx, func(ctx context.Context) (err error) {
 		for m, p := range passes {
 			if repack[m], err = p.scattered(ctx, l.rules, many); ctx.Err() != nil {
-				return err
+				return context.Cause(ctx)
 			} else if err != nil {
 				l.o.Log.Warn("small objects of a replica were not brought together", "replica", m.Name, "error", err)
 			}

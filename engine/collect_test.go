@@ -677,11 +677,13 @@ func TestACollectionBesideABrokenReplica(t *testing.T) {
 	for name, tt := range map[string]struct {
 		breaks func(e storetest.Event) bool
 		unread bool // what it needs cannot be known
+		before bool // it is broken when the machine starts
 	}{
-		"nothing of it answers":   {func(storetest.Event) bool { return true }, true},
-		"a manifest is not there": {func(e storetest.Event) bool { return strings.Contains(e.Keys[0], "/m/") }, true},
-		"it cannot be listed":     {func(e storetest.Event) bool { return e.Op == storetest.List }, false},
-		"nothing in it goes":      {func(e storetest.Event) bool { return e.Op == storetest.Delete }, false},
+		"nothing of it answers":              {func(storetest.Event) bool { return true }, true, false},
+		"nothing of it answered from before": {func(storetest.Event) bool { return true }, true, true},
+		"a manifest is not there":            {func(e storetest.Event) bool { return strings.Contains(e.Keys[0], "/m/") }, true, false},
+		"it cannot be listed":                {func(e storetest.Event) bool { return e.Op == storetest.List }, false, false},
+		"nothing in it goes":                 {func(e storetest.Event) bool { return e.Op == storetest.Delete }, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			y := newYard(t, 1)
@@ -719,21 +721,29 @@ func TestACollectionBesideABrokenReplica(t *testing.T) {
 			y.advance(8 * 24 * time.Hour)
 			must(a.do(false))
 			before, beside := len(of("r")), of("m")
-			if tt.unread { // else it is not asked for
-				must(os.RemoveAll(filepath.Join(a.tree("m"), localfs.Dir, "manifests")))
-				a.restart()
-				must(a.do(false))
-			}
-			y.faults = func(e storetest.Event) error {
+			breaks := func(e storetest.Event) error {
 				if !e.Done && slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, "m/") }) && tt.breaks(e) {
 					return errors.New("a fault")
 				}
 				return nil
 			}
+			why := "a fault"
+			if tt.before {
+				must(os.RemoveAll(filepath.Join(a.tree("m"), localfs.Dir)))
+				y.faults, why = breaks, "it is not restored here"
+			}
+			if tt.unread { // else it is not asked for
+				must(os.RemoveAll(filepath.Join(a.tree("m"), localfs.Dir, "manifests")))
+				a.restart()
+				if err := a.do(false); err != nil && !tt.before {
+					t.Fatal(err)
+				}
+			}
+			y.faults = breaks
 			log, err := store.ReadLog(t.Context(), y.bucket, a.e.lease.Head(), "")
 			must(err)
 			done, err := collect()
-			if err != nil || len(done.Failed) != 1 || !strings.Contains(done.Failed["m"], "a fault") || tt.unread != (done.Dropped == 0) || done.Kept+done.Dropped != len(log.Generations) {
+			if err != nil || len(done.Failed) != 1 || !strings.Contains(done.Failed["m"], why) || tt.unread != (done.Dropped == 0) || done.Kept+done.Dropped != len(log.Generations) {
 				t.Fatalf("of %d generations: %+v, %v", len(log.Generations), done, err)
 			}
 			if done.Deleted == 0 || len(of("r")) >= before {
@@ -749,6 +759,10 @@ func TestACollectionBesideABrokenReplica(t *testing.T) {
 				}
 			}
 			y.faults = nil
+			if tt.before {
+				y.advance(time.Hour)
+				must(a.do(false))
+			}
 			for range 3 {
 				y.advance(49 * time.Hour)
 				if done, err = collect(); err != nil || len(done.Failed) > 0 {

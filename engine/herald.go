@@ -120,7 +120,7 @@ func (t heralding) next() (d digest.Digest, at time.Time, wants bool) {
 		return d, at, true
 	}
 	h.named.first = time.Time{}
-	if h.behind && !t.now().Before(h.rests.deletes) {
+	if h.behind {
 		return d, h.pace.next(false), true
 	}
 	again := h.at.Add(heraldAgain)
@@ -189,8 +189,10 @@ func (t heralding) write(ctx context.Context, d digest.Digest) {
 		keys = append(keys, store.DigestKey(t.o.Workspace.String(), name))
 	}
 	err = t.head.Delete(ctx, keys)
-	if h.behind = err != nil; h.behind {
+	h.behind = false
+	if err != nil {
 		h.rests.deletes = t.restsAfter(err)
+		h.behind = h.rests.deletes.IsZero() // what may not be deleted waits for the next digest
 		t.o.Log.Debug("digests of before were not deleted", "error", err)
 		return
 	}

@@ -276,6 +276,14 @@ func TestHeraldMayNotDelete(t *testing.T) {
 	if err != nil || len(seen) != 1 || seen[0].Digest.Conflicts == 0 {
 		t.Errorf("%+v, %v", seen, err)
 	}
+	written := asked[storetest.Put]
+	for range 3 * 120 { // nothing is new
+		y.advance(time.Minute / 2)
+		must(b.do(false))
+	}
+	if more := asked[storetest.Put] - written; more > 1 {
+		t.Errorf("in three hours in which nothing was new %d were written", more)
+	}
 	y.faults = nil
 	y.advance(refusedRests + time.Minute)
 	b.e.Tell(digest.Digest{Conflicts: 500})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coltec/coltec/pkg/collection"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 )
@@ -37,7 +38,10 @@ func (r *Reader) Garbage(ctx context.Context, replicas []scope.Replica, now time
 		run.Spare()
 		out, errs = r.surveys(ctx, run, replicas)
 	}
-	if ctx.Err() != nil || len(errs) > 0 && len(errs) == len(replicas) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if len(errs) > 0 && len(errs) == len(replicas) {
 		return nil, errors.Join(errs...)
 	}
 	return out, nil
@@ -57,7 +61,7 @@ func (r *Reader) surveys(ctx context.Context, run *collection.Run, replicas []sc
 			g.Survey, g.Deletable, err = run.Survey(ctx, x.Name, r.remotes[x.Name], snapshot)
 		}
 		if err != nil {
-			g.Failed = err.Error()
+			g.Failed = hint.Sentence(err)
 			errs = append(errs, fmt.Errorf("replica %q: %w", x.Name, err))
 		}
 		out = append(out, g)

@@ -185,11 +185,11 @@ func (r Query) verify(ctx context.Context, req control.VerifyRequest) ([]*histor
 		r.Say(fmt.Sprintf("%s: looking at what its generations refer to", x.Name))
 		v, err := r.verifyOne(ctx, x, req)
 		if ctx.Err() != nil {
-			return nil, err
+			return nil, context.Cause(ctx)
 		}
 		if err != nil {
 			errs = append(errs, err)
-			v.Failed = err.Error()
+			v.Failed = hint.Sentence(err)
 		}
 		out = append(out, v)
 	}
