@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,6 @@ type wire struct {
 	in      *bufio.Reader
 	out     *answers
 	batches bool   // the agent asked for a protocol that has them
-	quick   bool   // the last message is a request that has no program run
 	rest    []byte // of the message that is being read
 }
 
@@ -41,9 +41,10 @@ func (w *wire) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		switch fault := w.faultOf(line, id); {
+		rest, fault := w.take(line, id)
+		switch {
 		case fault == nil:
-			w.rest = line
+			w.rest = rest
 		case fault != errDropped:
 			if fault.Code == jsonrpc.CodeParseError {
 				id = nil
@@ -90,70 +91,116 @@ func (w *wire) line() (line []byte, id json.RawMessage, err error) {
 	}
 }
 
-// faultOf is what is wrong with a line; nil where it is a message, or a batch of them.
-func (w *wire) faultOf(line []byte, id json.RawMessage) *jsonrpc.Error {
+// take is what the SDK is to have of a line, or what is wrong with it: then nothing of it is done.
+func (w *wire) take(line []byte, id json.RawMessage) (rest []byte, fault *jsonrpc.Error) {
 	if line == nil {
-		return faulty(jsonrpc.CodeInvalidRequest, "the message is longer than %d bytes", messageMost)
+		return nil, faulty(jsonrpc.CodeInvalidRequest, "the message is longer than %d bytes", messageMost)
 	}
 	if !json.Valid(line) {
-		return faulty(jsonrpc.CodeParseError, "the message is no JSON on one line")
+		return nil, faulty(jsonrpc.CodeParseError, "the message is no JSON on one line")
 	}
-	if line[0] != '[' {
-		fault := w.message(line, id)
-		if call := known(id); fault == nil && call != nil {
-			w.out.begin(call, w.quick)
-		}
-		return fault
+	if line[0] == '[' {
+		return w.batch(line)
 	}
+	r, fault := w.message(line, id)
+	if fault == nil {
+		w.begins(r, id)
+	}
+	return line, fault
+}
+
+// batch is take of several messages. What needs no answer is handed on by itself: the SDK waits for
+// one to each that is in a batch, and ends where an id is there twice.
+func (w *wire) batch(line []byte) (rest []byte, fault *jsonrpc.Error) {
 	var list []json.RawMessage
 	if !w.batches || json.Unmarshal(line, &list) != nil || len(list) == 0 {
-		return faulty(jsonrpc.CodeInvalidRequest, "a message is a JSON object: this protocol has no batches")
+		return nil, faulty(jsonrpc.CodeInvalidRequest, "a message is a JSON object: this protocol has no batches")
 	}
-	ids := map[string]bool{}
+	var calls []json.RawMessage
+	var requests []*jsonrpc.Request
+	var ids []json.RawMessage
+	seen := map[any]bool{}
 	for _, one := range list {
 		var f finder
 		f.see(one)
-		if fault := w.message(one, f.id); fault != nil {
-			return fault
+		r, fault := w.message(one, f.id)
+		if fault == errDropped {
+			continue
 		}
-		if f.id != nil && ids[string(f.id)] {
-			return faulty(jsonrpc.CodeInvalidRequest, "an id is there twice")
+		if fault != nil {
+			return nil, fault
 		}
-		ids[string(f.id)] = true
+		if r != nil && r.IsCall() {
+			id := known(f.id)
+			if seen[id] || w.out.has(id) {
+				return nil, faulty(jsonrpc.CodeInvalidRequest, "an id is there twice")
+			}
+			seen[id] = true
+			calls = append(calls, one)
+		} else {
+			rest = append(append(rest, one...), '\n')
+		}
+		requests, ids = append(requests, r), append(ids, f.id)
 	}
-	return nil
+	for i, r := range requests {
+		w.begins(r, ids[i])
+	}
+	if len(calls) > 0 {
+		b, err := json.Marshal(calls)
+		if err != nil {
+			return nil, faulty(jsonrpc.CodeInternalError, "%s", err)
+		}
+		rest = append(append(rest, b...), '\n')
+	}
+	if len(rest) == 0 {
+		return nil, errDropped
+	}
+	return rest, nil
 }
 
-// message is what is wrong with one message.
-func (w *wire) message(text []byte, id json.RawMessage) *jsonrpc.Error {
-	if id != nil && !exact(id) {
-		return faulty(jsonrpc.CodeInvalidRequest, "an id is a text of %d bytes at most, or an integer below 2^53", idMost)
+// begins notes what a message says that the SDK is to have.
+func (w *wire) begins(r *jsonrpc.Request, id json.RawMessage) {
+	if r == nil {
+		return
 	}
-	w.quick = false
-	m, err := jsonrpc.DecodeMessage(text)
-	if err != nil {
-		return faulty(jsonrpc.CodeInvalidRequest, "the message is none of JSON-RPC 2.0: %s", err)
-	}
-	r, isRequest := m.(*jsonrpc.Request)
-	if !isRequest {
-		return nil
-	}
-	var params struct {
-		ProtocolVersion string          `json:"protocolVersion"`
-		RequestID       json.RawMessage `json:"requestId"`
-	}
-	w.quick = r.IsCall() && r.Method != "tools/call"
+	var params asked
 	_ = json.Unmarshal(r.Params, &params) // whose shape is the method's
 	switch r.Method {
 	case "initialize":
 		w.batches = params.ProtocolVersion != "" && params.ProtocolVersion < "2025-06-18"
 	case "notifications/cancelled":
-		if !exact(params.RequestID) {
-			return errDropped // it would cancel another call
-		}
 		w.out.cancel(known(params.RequestID))
 	}
-	return nil
+	if r.IsCall() {
+		w.out.begin(known(id), r.Method != "tools/call")
+	}
+}
+
+// asked is what is read here of the parameters of a message.
+type asked struct {
+	ProtocolVersion string          `json:"protocolVersion"`
+	RequestID       json.RawMessage `json:"requestId"`
+}
+
+// message reads one message, or says what is wrong with it; r is nil for an answer.
+func (w *wire) message(text []byte, id json.RawMessage) (r *jsonrpc.Request, fault *jsonrpc.Error) {
+	if id != nil && !exact(id) {
+		return nil, faulty(jsonrpc.CodeInvalidRequest, "an id is a text of %d bytes at most, or an integer below 2^53", idMost)
+	}
+	m, err := jsonrpc.DecodeMessage(text)
+	if err != nil {
+		return nil, faulty(jsonrpc.CodeInvalidRequest, "the message is none of JSON-RPC 2.0: %s", err)
+	}
+	r, isRequest := m.(*jsonrpc.Request)
+	if !isRequest {
+		return nil, nil
+	}
+	var params asked
+	_ = json.Unmarshal(r.Params, &params) // whose shape is the method's
+	if r.Method == "notifications/cancelled" && !exact(params.RequestID) {
+		return nil, errDropped // it would cancel another call
+	}
+	return r, nil
 }
 
 // exact reports whether the SDK knows an id from each other one.
@@ -182,8 +229,7 @@ func (w *wire) refuse(id json.RawMessage, fault *jsonrpc.Error) error {
 	if err != nil {
 		return fmt.Errorf("cannot answer a message: %w", err)
 	}
-	_, err = w.out.Write(append(b, '\n'))
-	return err
+	return w.out.raw(append(b, '\n'))
 }
 
 // idMost is how long an id may be, in bytes, to be given back with an error.
@@ -255,14 +301,15 @@ func (f *finder) add(c byte) {
 type answers struct {
 	mu    sync.Mutex
 	out   io.Writer
-	under map[any]bool  // calls that are under way, by their ids: whether they were cancelled
-	quick map[any]bool  // those of them that have no program run
+	under map[any]call  // those that are under way, by their ids
+	quick int           // how many of them have no program run
 	none  chan struct{} // closed when there are none of those; nil: nobody waits for it
 }
 
-func newAnswers(out io.Writer) *answers {
-	return &answers{out: out, under: map[any]bool{}, quick: map[any]bool{}}
-}
+// call is a call that is under way.
+type call struct{ cancelled, quick bool }
+
+func newAnswers(out io.Writer) *answers { return &answers{out: out, under: map[any]call{}} }
 
 // lastAnswers is how long the end of an agent's stream waits for answers that take no program: with
 // that end the SDK drops what it has not answered yet.
@@ -272,7 +319,7 @@ const lastAnswers = 5 * time.Second
 // stream an agent is gone, and those are interrupted.
 func (a *answers) settle() {
 	a.mu.Lock()
-	if len(a.quick) == 0 {
+	if a.quick == 0 {
 		a.mu.Unlock()
 		return
 	}
@@ -285,42 +332,73 @@ func (a *answers) settle() {
 	}
 }
 
-// answered notes that a call has its answer, or needs none. It is called with the lock.
-func (a *answers) answered(id any) {
-	delete(a.quick, id)
-	if len(a.quick) == 0 && a.none != nil {
-		close(a.none)
-		a.none = nil
-	}
-}
-
 // Write implements io.Writer. It takes whole lines.
 func (a *answers) Write(line []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	var f finder
-	f.see(line)
-	if id := known(f.id); id != nil && !f.method {
-		cancelled := a.under[id]
-		delete(a.under, id)
-		defer a.answered(id)
-		if cancelled {
-			return len(line), nil
+	var said []json.RawMessage
+	if line[0] != '[' {
+		said = append(said, line)
+	} else if err := json.Unmarshal(line, &said); err != nil {
+		return 0, fmt.Errorf("internal error: an answer is no JSON: %w", err)
+	}
+	all := len(said)
+	var answered []any
+	defer func() { // once it is written
+		for _, id := range answered {
+			a.ends(id)
 		}
+	}()
+	said = slices.DeleteFunc(said, func(one json.RawMessage) bool {
+		var f finder
+		f.see(one)
+		id := known(f.id)
+		if id == nil || f.method {
+			return false
+		}
+		answered = append(answered, id)
+		return a.under[id].cancelled
+	})
+	switch {
+	case len(said) == 0:
+		return len(line), nil
+	case len(said) < all: // of a batch
+		b, err := json.Marshal(said)
+		if err == nil {
+			_, err = a.out.Write(append(b, '\n'))
+		}
+		return len(line), err
 	}
 	return a.out.Write(line)
+}
+
+// raw writes a line that answers none of the calls that are under way.
+func (a *answers) raw(line []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, err := a.out.Write(line)
+	return err
 }
 
 // Close implements io.Closer.
 func (a *answers) Close() error { return nil }
 
+// has reports whether a call is under way.
+func (a *answers) has(id any) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, under := a.under[id]
+	return under
+}
+
 // begin says that a call is under way; quick: it has no program run.
 func (a *answers) begin(id any, quick bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.under[id] = false
+	a.ends(id)
+	a.under[id] = call{quick: quick}
 	if quick {
-		a.quick[id] = true
+		a.quick++
 	}
 }
 
@@ -328,9 +406,22 @@ func (a *answers) begin(id any, quick bool) {
 func (a *answers) cancel(id any) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, under := a.under[id]; under {
-		a.under[id] = true
-		a.answered(id) // nobody waits for it
+	if was, under := a.under[id]; under {
+		a.ends(id) // nobody waits for it
+		was.cancelled, was.quick = true, false
+		a.under[id] = was
+	}
+}
+
+// ends notes that a call has its answer. It is called with the lock.
+func (a *answers) ends(id any) {
+	if a.under[id].quick {
+		a.quick--
+	}
+	delete(a.under, id)
+	if a.quick == 0 && a.none != nil {
+		close(a.none)
+		a.none = nil
 	}
 }
 
