@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,7 +83,7 @@ func (w *world) command(ctx context.Context, argv []string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, self, insideWord, string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // with mounts that nobody else sees
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = patience / 10 // what holds its output ends by then
 	return cmd
 }
 

@@ -263,7 +263,7 @@ func (m *bucketMachine) run(program string, args ...string) bucketEnd {
 	ctx, cancel := context.WithTimeout(context.Background(), bucketPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir, cmd.WaitDelay = m.dir, time.Second
+	cmd.Dir, cmd.WaitDelay = m.dir, patience/10 // what holds its output ends by then
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(m.top, "home"), "TMPDIR=" + m.runtime, "XDG_RUNTIME_DIR=" + m.runtime,
 		"COLTEC_RCLONE=" + rclonePath, "COLTEC_HOST=" + filepath.Base(m.top), "RCLONE_BUCKET=" + m.w.s3.Bucket,

@@ -108,7 +108,7 @@ func asNobody(t *testing.T, test func(t *testing.T)) {
 	cmd.Dir = own
 	cmd.Env = []string{"TMPDIR=" + own, "HOME=" + own, "COLTEC_TEST_DIR=" + own}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second // what holds its output ends by then
 	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
 		t.Errorf("as nobody: %v\n%s", err, out)
 	}
