@@ -38,6 +38,13 @@ async function open (q) {
   tabs.set(q.tab, tab)
 }
 
+// inPage evaluates an expression in a page.
+async function inPage (t, expression) {
+  const { result, exceptionDetails: x } = await t.inspector.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })
+  if (x) throw new Error(`${x.text} ${x.exception ? x.exception.description : ''}`)
+  return result.value
+}
+
 const does = {
   goto: async (t, q) => {
     const answer = await t.page.goto(q.url)
@@ -45,17 +52,14 @@ const does = {
   },
   count: (t, q) => t.page.locator(q.at).count(),
   texts: (t, q) => t.page.locator(q.at).allTextContents(),
-  attributes: async (t, q) => Promise.all((await t.page.locator(q.at).all()).map(l => l.getAttribute(q.name))),
+  // All at one moment: asked one by one, what changes places meanwhile is there twice, and another not.
+  attributes: (t, q) => inPage(t, `[...document.querySelectorAll(${JSON.stringify(q.at)})].map(e => e.getAttribute(${JSON.stringify(q.name)}))`),
   wait: (t, q) => t.page.locator(q.at, q.text ? { hasText: q.text } : {}).first().waitFor({ state: q.state || 'visible' }),
   click: (t, q) => t.page.locator(q.at).first().click(),
   fill: (t, q) => t.page.locator(q.at).first().fill(q.text),
   press: (t, q) => t.page.keyboard.press(q.text),
   picture: async (t, q) => (await t.page.screenshot({ path: q.path, animations: 'disabled', caret: 'hide' })).length,
-  ask: async (t, q) => {
-    const { result, exceptionDetails: x } = await t.inspector.send('Runtime.evaluate', { expression: q.text, awaitPromise: true, returnByValue: true })
-    if (x) throw new Error(`${x.text} ${x.exception ? x.exception.description : ''}`)
-    return result.value
-  },
+  ask: (t, q) => inPage(t, q.text),
   heard: async t => {
     const { ran, errors } = t
     t.ran = []
