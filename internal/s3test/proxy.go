@@ -138,6 +138,7 @@ func passTo(target *url.URL) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // an added Accept-Encoding may be part of the signature
 	transport.MaxIdleConnsPerHost = 64
+	transport.IdleConnTimeout = 20 * time.Second // rclone's server closes what is idle for 60 s: a PUT that meets that is lost
 	transport.Proxy = nil
 	return &httputil.ReverseProxy{
 		Transport: transport,
