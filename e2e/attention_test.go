@@ -168,18 +168,25 @@ func TestAttention(t *testing.T) {
 	if len(found) != 2 || found[0].State != "new" || found[1].State != "gone" || found[0].ID != found[1].ID || found[0].Workspace != "acme/widget/dev" || found[0].Host != "a" {
 		t.Errorf("%+v", found)
 	}
-	m.stop()
-	b, err := os.ReadFile(told)
-	if err != nil {
-		t.Fatal(err)
-	}
 	count := func(word string) (n int) {
+		b, _ := os.ReadFile(told) // there is none before the first one
 		for line := range strings.Lines(string(b)) {
 			if strings.HasPrefix(line, word) && strings.Contains(line, "MISSING_KEY") {
 				n++
 			}
 		}
 		return n
+	}
+	eventually(t, "hooks are told as gone", func() error { // they are beside posts, and a stop ends them
+		if count("gone") == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	m.stop()
+	b, err := os.ReadFile(told)
+	if err != nil {
+		t.Fatal(err)
 	}
 	// The hook may have been under way when it was killed.
 	if n := count("new"); n < 1 || n > 2 || count("gone") != 1 || strings.Contains(string(b), "hook-key-of-ours") {

@@ -83,7 +83,7 @@ func (w *world) command(ctx context.Context, argv []string) *exec.Cmd {
 	}
 	cmd := exec.CommandContext(ctx, self, insideWord, string(text))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS} // with mounts that nobody else sees
-	cmd.WaitDelay = patience / 10 // what holds its output ends by then
+	cmd.WaitDelay = patience / 10                                          // what holds its output ends by then
 	return cmd
 }
 
