@@ -37,9 +37,7 @@ func (d *daemon) document(agents time.Duration) status.Document {
 	if doc.Replicas == nil {
 		doc.Replicas = []status.Replica{}
 	}
-	if d.placed.news(doc) {
-		d.turns.forget()
-	}
+	d.placed.look(doc, d.turns.forget)
 	for _, u := range d.sup.Status() {
 		doc.Units = append(doc.Units, unitStatus(u))
 	}

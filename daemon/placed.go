@@ -14,8 +14,9 @@ type placed struct {
 	names string
 }
 
-// news reports whether other ones are restored now.
-func (p *placed) news(doc status.Document) bool {
+// look calls forget where other ones are restored now, before anybody else looks: who came between
+// the two would take what was seen before.
+func (p *placed) look(doc status.Document, forget func()) {
 	var names []string
 	for _, r := range doc.Replicas {
 		if doc.RestoreOf(r) == status.RestoreDone {
@@ -25,9 +26,10 @@ func (p *placed) news(doc status.Document) bool {
 	now := strings.Join(names, " ")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	was := p.names
+	if p.names != now {
+		forget()
+	}
 	p.names = now
-	return now != was
 }
 
 // forget has the next look at agents be one: what was seen a moment ago is of a home before its

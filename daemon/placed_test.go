@@ -8,7 +8,7 @@ import (
 	"github.com/coltec/coltec/pkg/status"
 )
 
-// A restore that has ended is news once.
+// A restore that has ended is news once, and nobody who looks meanwhile takes what was seen before.
 func TestPlaced(t *testing.T) {
 	done := time.Now()
 	home := status.Replica{Name: "home", State: "restoring"}
@@ -22,7 +22,14 @@ func TestPlaced(t *testing.T) {
 		{nil, false}, {[]status.Replica{home}, false}, {[]status.Replica{back}, true}, {[]status.Replica{back}, false},
 		{[]status.Replica{back, folder}, true}, {[]status.Replica{home, folder}, true}, {[]status.Replica{home, folder}, false},
 	} {
-		if got := p.news(status.Document{Replicas: step.replicas}); got != step.want {
+		got := false
+		p.look(status.Document{Replicas: step.replicas}, func() {
+			got = true
+			if p.mu.TryLock() {
+				t.Errorf("step %d: somebody may look before what was seen is forgotten", i)
+			}
+		})
+		if got != step.want {
 			t.Errorf("step %d: %v", i, got)
 		}
 	}
