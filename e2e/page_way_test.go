@@ -79,7 +79,7 @@ func (p *play) begin() {
 	server := &http.Server{Handler: c.Handler(), BaseContext: func(net.Listener) context.Context { return ctx }}
 	go func() { _ = server.Serve(l) }()
 	p.way.leads(l.Addr().String())
-	p.end = func() { cancel(); _ = server.Close() }
+	p.end = func() { p.way.endsAt(l.Addr().String()); cancel(); _ = server.Close() }
 }
 
 // follow tells each view.
@@ -169,6 +169,15 @@ func newWay(t *testing.T) *way {
 
 func (w *way) leads(to string) { w.mu.Lock(); defer w.mu.Unlock(); w.to = to }
 
+// endsAt has it lead nowhere from now on, where it leads there: the port may be another's soon.
+func (w *way) endsAt(to string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.to == to {
+		w.to = ""
+	}
+}
+
 // dies has what is connected move nothing any more, as a network that is gone.
 func (w *way) dies() {
 	w.mu.Lock()
@@ -178,6 +187,10 @@ func (w *way) dies() {
 }
 
 func carryBytes(conn net.Conn, to string, dead chan struct{}) {
+	if to == "" {
+		conn.Close()
+		return
+	}
 	other, err := net.Dial("tcp", to)
 	if err != nil {
 		conn.Close()
