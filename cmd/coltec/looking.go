@@ -81,7 +81,7 @@ func unasked(notes []string, err error) []string {
 	if err == nil {
 		return notes
 	}
-	line := fmt.Sprintf("note: the containers of this host could not be asked: %v", err)
+	line := fmt.Sprintf("note: %v", notAsked(err))
 	if steps := hint.Of(err); len(steps) > 0 {
 		line += " (" + steps[0] + ")"
 	}
