@@ -156,15 +156,16 @@ func (p Page) decideAll(c *cli.Context, take bool) error {
 		req.Seen = would.Seen
 	}
 	done, err := asked(p, c, control.History.Decide, req)
-	if err != nil {
+	switch {
+	case err != nil && len(done.Done) == 0:
 		return err
-	}
-	if c.Bool("json") {
-		if err := cmdline.PrintJSON(p.Raw, done); err != nil {
-			return err
-		}
-	} else {
+	case c.Bool("json"):
+		err = errors.Join(err, cmdline.PrintJSON(p.Raw, done))
+	default:
 		p.printDecided(done, take, req.DryRun)
+	}
+	if err != nil { // with what was done before it
+		return err
 	}
 	if n := len(done.Left); n > 0 && !req.DryRun {
 		return hint.Wrap(fmt.Errorf("%s left as they are", cmdline.Count(n, "version is", "versions are")), "%s lists them", p.here(c, "conflicts"))
