@@ -67,6 +67,7 @@ func (p *program) check(c *cli.Context) error {
 		found = append(found, isolation.Misplaced(w)...)
 		found = append(found, isolation.Early(w)...)
 		found = append(found, isolation.Unkept(w, w.Mounts())...)
+		found = append(found, isolation.Providers(w)...)
 	}
 	found = append(found, isolation.Check(list)...)
 	bad := slices.ContainsFunc(found, func(f isolation.Finding) bool { return f.Severity == isolation.Error })
