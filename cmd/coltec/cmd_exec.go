@@ -10,7 +10,6 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
-	"github.com/coltec/coltec/pkg/hint"
 )
 
 func cmdExec(p *program) *cli.Command {
@@ -106,7 +105,7 @@ func (p within) run(c *cli.Context, argv []string, in io.Reader, held bool) erro
 	}
 	env := p.terminalWishes()
 	if in == nil { // a verb of ours: what a program of the caller's says is its own
-		env[cmdline.ForHost] = hint.Word(cmp.Or(c.Args().First(), w.spec.ID()))
+		env[cmdline.ForHost] = cmp.Or(c.Args().First(), w.spec.ID())
 	}
 	tty := isTerminal(p.in) && cmdline.IsTerminal(p.raw.out)
 	if tty {

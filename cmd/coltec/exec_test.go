@@ -114,10 +114,10 @@ esac
 		args []string
 		want string
 	}{
-		{[]string{"sync", "a w"}, "COLTEC_FOR_HOST='a w'"},
-		{[]string{"conflicts", "./a w"}, "COLTEC_FOR_HOST='./a w'"},
+		{[]string{"sync", "a w"}, "COLTEC_FOR_HOST=a w\n"},
+		{[]string{"conflicts", "./a w"}, "COLTEC_FOR_HOST=./a w\n"},
 		{[]string{"rewind", "acme/widget/dev", "before"}, "COLTEC_FOR_HOST=acme/widget/dev"},
-		{[]string{"agents", "check", "a w"}, "COLTEC_FOR_HOST='a w'"},
+		{[]string{"agents", "check", "a w"}, "COLTEC_FOR_HOST=a w\n"},
 		{[]string{"exec", "a w", "--", "coltecd", "sync"}, ""},
 	} {
 		if out := run(tt.args...); !strings.Contains(out, tt.want) || tt.want == "" && strings.Contains(out, "COLTEC_FOR_HOST") {

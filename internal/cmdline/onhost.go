@@ -13,7 +13,7 @@ import (
 )
 
 // ForHost is the variable by which coltec tells the coltecd of a container, of which it has a verb carried
-// out, what its caller named the workspace, as a shell reads it: the caller has no coltecd to type.
+// out, what its caller named the workspace: the caller has no coltecd to type.
 const ForHost = "COLTEC_FOR_HOST"
 
 // HostVerbs are the verbs of coltecd that coltec has too, with the workspace before the other arguments.
@@ -38,9 +38,9 @@ func OnHost(app *cli.App, workspace string) func(step string) string {
 			case app.Command(m[1]) == nil || app.Command(m[1]).Hidden:
 				return text
 			case slices.Contains(HostVerbs, verb):
-				return "coltec " + verb + " " + workspace + rest
+				return "coltec " + verb + " " + hint.Word(workspace) + rest
 			}
-			return "coltec exec " + workspace + " -- " + text
+			return "coltec exec " + hint.Word(workspace) + " -- " + text
 		})
 	}
 }

@@ -46,7 +46,7 @@ func TestToldOnHost(t *testing.T) {
 			}},
 			{Name: "status"},
 		}}
-		TellSteps(app, OnHost(app, "'a w'"))
+		TellSteps(app, OnHost(app, "a w"))
 		code := Run(t.Context(), app, strings.Fields(line), CodeOf)
 		want := "error: coltecd verify failed\nhint: coltec exec 'a w' -- coltecd verify --repair\nhint: second: coltec status 'a w'\n"
 		if strings.Contains(line, "json") {
