@@ -103,7 +103,7 @@ var lower = map[string]string{
 	"internal/s3test":         "internal/sample pkg/hint",
 	"bench/internal/proc":     "",
 	"bench/supervisor":        "bench/internal/proc",
-	"bench/fork":              "internal/s3test",
+	"bench/fork":              "bench/internal/proc internal/s3test",
 	"bench/fleet":             "internal/fleetcost internal/s3test pkg/store",
 	"bench/replication":       "bench/internal/proc internal/s3test pkg/digest pkg/hint pkg/status pkg/store pkg/tree",
 	"pkg/store/storetest":     "pkg/rclone pkg/store",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coltec/coltec/internal/s3test"
 	"github.com/coltec/coltec/internal/sample"
+	"github.com/coltec/coltec/pkg/store"
 )
 
 // host runs coltec with a machine's environment.
@@ -102,7 +103,16 @@ func TestFork(t *testing.T) {
 	w.copiedThere()
 	forks := map[string]string{"other": dir}
 	for _, env := range []string{"try-1", "try-2", "try-3"} {
+		digests, _ := filepath.Glob(filepath.Join(w.s3.Dir, w.s3.Bucket, ".coltec/fleet/acme/widget", env, "digest/*"))
+		if len(digests) != 1 {
+			t.Errorf("digests of %s: %q", env, digests)
+		} else if body, err := os.ReadFile(digests[0]); err != nil || string(body) != store.DigestBody {
+			t.Errorf("%s: %q, %v", digests[0], body, err)
+		}
 		forks[env] = filepath.Join(filepath.Dir(source), env)
+	}
+	if said, err := a.host("fork", source, "try", "--count", "4"); err != nil || strings.Count(said, "is a fork of acme/widget/dev already, of generation 1") != 3 {
+		t.Errorf("three of four are there: %v\n%s", err, said)
 	}
 	for env, dir := range forks {
 		spec, err := os.ReadFile(filepath.Join(dir, ".devcontainer/workspace-spec.yaml"))

@@ -290,7 +290,7 @@ func (g *grove) fork(of *stem) {
 		t.Entries = slices.DeleteFunc(t.Entries, func(e tree.Entry) bool { return store.OfWorkspace(e.Path) })
 		f := store.Fork{
 			Root: g.bucket, Workspace: "o/p/" + env, Head: "mem:/" + store.HeadKey("o/p/"+env), Source: h, Generation: gen, Host: "h", Now: g.now(),
-			Local: filepath.Join(g.dir, "seed-"+env),
+			Local: filepath.Join(g.dir, "seed-"+env), Vacant: g.rnd.IntN(2) == 0, // as of before, the second time
 			Replicas: []store.ForkReplica{{Name: "r", Ref: gen.Replicas["r"], Tree: t, To: prefix, Prefix: "ws/" + env, Copy: func(ctx context.Context, keys []string) (rclone.Transfer, error) {
 				done, err := g.bucket.At(of.prefix()).CopyTo(ctx, keys, prefix)
 				if g.mutant == "copy loses" {

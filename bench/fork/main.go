@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coltec/coltec/bench/internal/proc"
 	"github.com/coltec/coltec/internal/s3test"
 )
 
@@ -50,6 +51,7 @@ type bench struct {
 	bin, top     string
 	s3           *s3test.Server
 	proxy        *s3test.Proxy
+	cpu          time.Duration // of the programs that ended
 	missed       []string
 }
 
@@ -99,10 +101,20 @@ func (b *bench) run(env, name string, args ...string) error {
 		"COLTEC_RCLONE=" + filepath.Join(b.bin, "rclone"), "RCLONE_BUCKET=" + b.s3.Bucket, "RCLONE_S3_ENDPOINT=" + b.proxy.Endpoint,
 		"RCLONE_S3_ACCESS_KEY_ID=" + b.s3.AccessKey, "RCLONE_S3_SECRET_ACCESS_KEY=" + b.s3.SecretKey,
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState != nil {
+		b.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	if err != nil {
 		return fmt.Errorf("%s %q: %w\n%s", name, args, err, out)
 	}
 	return nil
+}
+
+// server is the CPU time of the S3 server so far.
+func (b *bench) server() time.Duration {
+	ours := proc.Tree(os.Getpid())
+	return proc.CPU(slices.DeleteFunc(ours, func(pid int) bool { return pid == os.Getpid() }))
 }
 
 // machine makes the folder of a workspace that coltecd runs in.
@@ -144,9 +156,10 @@ func plant(tree string, files int) error {
 // timed measures what f does, and says what it cost.
 func (b *bench) timed(name string, f func() error) (took time.Duration, content int64, err error) {
 	b.proxy.Reset()
-	began := time.Now()
+	cpu, server, began := b.cpu, b.server(), time.Now()
 	err = f()
 	took = time.Since(began)
+	cpu, server = b.cpu-cpu, b.server()-server
 	var bytes int64
 	for _, r := range b.proxy.Requests() {
 		n := r.Sent + r.Received
@@ -160,7 +173,7 @@ func (b *bench) timed(name string, f func() error) (took time.Duration, content 
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		kinds = append(kinds, fmt.Sprintf("%d %s", counts[kind], kind))
 	}
-	fmt.Printf("%-28s %6.2f s   %9d bytes by this host, %d of content   %s\n", name, took.Seconds(), bytes, content, strings.Join(kinds, ", "))
+	fmt.Printf("%-28s %6.2f s   CPU %.2f s, and %.2f of the server   %9d bytes by this host, %d of content   %s\n", name, took.Seconds(), cpu.Seconds(), server.Seconds(), bytes, content, strings.Join(kinds, ", "))
 	return took, content, err
 }
 

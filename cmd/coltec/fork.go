@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -45,6 +46,8 @@ type forked struct {
 	generation store.Generation
 	replicas   []store.ForkReplica // without what is of one fork
 	from       map[string]*rclone.Remote
+	vacant     map[string]bool // keys of heads that were looked for, and are not there
+	announce   func(digestKey string)
 }
 
 // read reads what a fork of a workspace is made of: the generation at a moment, a number or a
@@ -97,7 +100,7 @@ func (p forks) make(ctx context.Context, f *forked, sp *spec.Spec) (made bool, e
 	host, _ := os.Hostname()
 	fork := store.Fork{
 		Root: f.root, Workspace: sp.ID(), Head: history.HeadAt(f.opener.HeadRoot(), sp.ID()), Source: f.head, Generation: f.generation,
-		Host: host, Now: time.Now(), Local: local,
+		Host: host, Now: time.Now(), Local: local, Vacant: f.vacant[store.HeadKey(sp.ID())], Announce: f.announce,
 	}
 	for _, r := range f.replicas {
 		i := slices.IndexFunc(sp.Persistence.Sync, func(y spec.Sync) bool { return y.Name == r.Name })
@@ -148,12 +151,57 @@ func (p forks) isMade(ctx context.Context, f *forked, sp *spec.Spec) error {
 	return nil
 }
 
-// each makes a fork for each of some specs.
+// each makes a fork for each of some specs. Of several it looks for all heads at one time, and
+// writes all digests so.
 func (p forks) each(ctx context.Context, f *forked, specs []*spec.Spec) error {
+	if len(specs) > 1 {
+		if err := f.look(ctx, specs); err != nil {
+			return err
+		}
+		var mu sync.Mutex
+		var digests []string
+		f.announce = func(key string) {
+			mu.Lock()
+			defer mu.Unlock()
+			digests = append(digests, key)
+		}
+		defer func() { f.write(ctx, digests) }()
+	}
 	return several(ctx, specs, func(ctx context.Context, sp *spec.Spec) error {
 		_, err := p.make(ctx, f, sp)
 		return err
 	})
+}
+
+// look finds out which of some workspaces have no head.
+func (f *forked) look(ctx context.Context, specs []*spec.Spec) error {
+	f.vacant = map[string]bool{}
+	var keys []string
+	for _, sp := range specs {
+		keys = append(keys, store.HeadKey(sp.ID()))
+		f.vacant[store.HeadKey(sp.ID())] = true
+	}
+	there, err := f.root.StatAll(ctx, keys)
+	for _, o := range there {
+		delete(f.vacant, o.Key)
+	}
+	return err
+}
+
+// write writes digests. Where it cannot, the heads are read.
+func (f *forked) write(ctx context.Context, digests []string) {
+	dir, err := os.MkdirTemp("", "coltec-fork-")
+	if err != nil {
+		return
+	}
+	defer os.RemoveAll(dir)
+	for _, key := range digests {
+		path := filepath.Join(dir, filepath.FromSlash(key))
+		if errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(store.DigestBody), 0o600)) != nil {
+			return
+		}
+	}
+	_, _ = f.root.Upload(ctx, dir, digests, nil)
 }
 
 // several does something for each in a list, [forksAtOnce] at a time. The first error ends what

@@ -131,6 +131,9 @@ type Fork struct {
 	Host       string // that makes it
 	Now        time.Time
 	Local      string // an empty directory of ours, for manifests on their way
+	Vacant     bool   // somebody looked, and there was no head of the fork: Make need not look first
+	// Announce has the digest at a key under Root written, which is a hint; nil: Make writes it.
+	Announce func(digestKey string)
 }
 
 // The steps of a fork at which a crash test kills the process.
@@ -149,6 +152,8 @@ var (
 	ErrForkGone = errors.New("the generation is not there any more as it was read")
 	// ErrForkRemoved says that somebody removed what was made: the fork has no head.
 	ErrForkRemoved = errors.New("what was made of the fork was removed meanwhile")
+	// errFound says that there is a claim of what was vacant: its head may have been made since.
+	errFound = errors.New("the fork was begun meanwhile")
 )
 
 // Make makes the fork: claims, copies of all objects, manifests, and last the head, which
@@ -161,14 +166,20 @@ func (f *Fork) Make(ctx context.Context) (done rclone.Transfer, made bool, err e
 	fail := func(err error) (rclone.Transfer, bool, error) {
 		return done, false, fmt.Errorf("cannot fork %s as %s: %w", f.Source.Workspace, f.Workspace, err)
 	}
-	there, err := f.made(ctx)
-	if there || err != nil {
+	if !f.Vacant {
+		there, err := f.made(ctx)
 		if err != nil {
 			return fail(err)
 		}
-		return done, false, nil
+		if there {
+			return done, false, nil
+		}
 	}
 	lineage, err := f.claim(ctx)
+	if errors.Is(err, errFound) {
+		f.Vacant = false
+		return f.Make(ctx)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -241,6 +252,9 @@ func (f *Fork) claim(ctx context.Context) (lineage string, err error) {
 		}
 		if found.Lineage == lineage {
 			continue
+		}
+		if f.Vacant {
+			return "", errFound
 		}
 		if err := f.resumes(ctx, r, found); err != nil {
 			return "", err
@@ -414,7 +428,12 @@ func (f *Fork) begin(ctx context.Context, lineage string, refs map[string]Ref) e
 // none, the head is read.
 func (f *Fork) announce(ctx context.Context, h *Head) {
 	for _, name := range h.Digests {
-		_ = f.Root.PutIf(ctx, DigestKey(f.Workspace, name), []byte(DigestBody), rclone.Cond{})
+		key := DigestKey(f.Workspace, name)
+		if f.Announce != nil {
+			f.Announce(key)
+			continue
+		}
+		_ = f.Root.PutIf(ctx, key, []byte(DigestBody), rclone.Cond{})
 	}
 }
 

@@ -150,8 +150,12 @@ func TestFork(t *testing.T) {
 	}
 	// It is left as it is when it is asked for again, and not touched once somebody had it.
 	head := w.Bucket.Body(store.HeadKey(forkName))
-	if _, made, err := w.fork().Make(t.Context()); err != nil || made || string(w.Bucket.Body(store.HeadKey(forkName))) != string(head) {
-		t.Errorf("asked for again: %v, %v", made, err)
+	for _, vacant := range []bool{false, true} { // true: as of a look before
+		again := w.fork()
+		again.Vacant = vacant
+		if _, made, err := again.Make(t.Context()); err != nil || made || string(w.Bucket.Body(store.HeadKey(forkName))) != string(head) {
+			t.Errorf("asked for again: %v, %v", made, err)
+		}
 	}
 	l := store.NewLease(w.Bucket, store.LeaseOptions{Workspace: forkName, Self: store.Holder{Host: "x", Instance: "x"}, TTL: time.Minute, Renew: time.Second})
 	w.must(l.Acquire(t.Context()))
@@ -160,18 +164,49 @@ func TestFork(t *testing.T) {
 	}
 	w.must(l.Release(t.Context(), nil))
 	l.Close()
-	if _, _, err := w.fork().Make(t.Context()); !errors.Is(err, store.ErrForkTaken) {
-		t.Errorf("over one that is used: %v", err)
+	for _, vacant := range []bool{false, true} {
+		again := w.fork()
+		again.Vacant = vacant
+		if _, _, err := again.Make(t.Context()); !errors.Is(err, store.ErrForkTaken) || !strings.Contains(err.Error(), "its head is there") {
+			t.Errorf("over one that is used: %v", err)
+		}
+	}
+}
+
+// A fork of which it is known that it is not there is not looked for, and whoever asked writes the
+// digest.
+func TestVacantFork(t *testing.T) {
+	w := newForkWorld(t)
+	f := w.fork()
+	f.Vacant = true
+	var announced, asked []string
+	f.Announce = func(key string) { announced = append(announced, key) }
+	w.Bucket.Hook(func(e storetest.Event) error {
+		if !e.Done && strings.Contains(strings.Join(e.Keys, " "), ".coltec/fleet/") {
+			asked = append(asked, fmt.Sprint(e.Op, e.Keys))
+		}
+		return nil
+	})
+	if _, made, err := f.Make(t.Context()); err != nil || !made {
+		t.Fatal(made, err)
+	}
+	if want := []string{fmt.Sprint(storetest.Put, []string{store.HeadKey(forkName)})}; !slices.Equal(asked, want) {
+		t.Errorf("%q", asked)
+	}
+	h := w.sound()
+	if len(h.Digests) != 1 || !slices.Equal(announced, []string{store.DigestKey(forkName, h.Digests[0])}) {
+		t.Errorf("%q is announced of %q", announced, h.Digests)
 	}
 }
 
 // A fork that is cut off at any step leaves nothing that counts, or all of it; the next one
 // goes on.
 func TestForkCutOff(t *testing.T) {
-	for _, point := range []string{"fork:claimed", "fork:copied", "fork:published", "fork:made"} {
+	for i, point := range []string{"fork:claimed", "fork:copied", "fork:published", "fork:made", "fork:claimed", "fork:copied", "fork:published", "fork:made"} {
 		t.Run(point, func(t *testing.T) {
 			w := newForkWorld(t)
 			f := w.fork()
+			f.Vacant = i >= 4
 			type killed struct{}
 			killpoint.Arm(point, 1, func() { panic(killed{}) })
 			func() {
@@ -191,8 +226,11 @@ func TestForkCutOff(t *testing.T) {
 			if point == "fork:made" {
 				w.Head.Generation--
 				w.Head.Replicas = w.Head.Recent[len(w.Head.Recent)-2].Replicas
-			} else if _, _, err := w.fork().Make(t.Context()); err != nil {
-				t.Fatal(err)
+			} else {
+				again := w.fork()
+				again.Vacant = i >= 4
+				_, _, err := again.Make(t.Context())
+				w.must(err)
 			}
 			w.sound()
 		})
@@ -237,7 +275,9 @@ func TestForkIntoWhatIsThere(t *testing.T) {
 		default:
 			w.to.Set(store.Dir+"/"+tt.left, []byte("x"))
 		}
-		_, _, err = w.fork().Make(t.Context())
+		f := w.fork()
+		f.Vacant = len(name)%2 == 0 // which says nothing of claims
+		_, _, err = f.Make(t.Context())
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}

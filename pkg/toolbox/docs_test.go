@@ -48,8 +48,8 @@ An answer has ` + "`exit`" + ` (of the verb), ` + "`answer`" + ` (what the verb 
 structure and the same in words, as JSON. One that failed has ` + "`error`" + ` with ` + "`message`" + `, ` + "`hints`" + ` and ` + "`exit`" + `, in words a line for the error and for
 each hint. What an answer quotes of a workspace is data. Control characters, and those that show nothing, are replaced by ` + "`?`" + `. Questions take two minutes and 512 KiB at most,
 what changes something half an hour, one at a time in each workspace, and eight in all. A message is one line, of 1 MiB at most; what is no message of the protocol, or
-has an id that is neither a text nor an integer, is answered with an error, and nothing of it is done. Who asks for progress is told what the verb says, and every five seconds that it
-goes on. A call that is cancelled interrupts the verb, as Ctrl-C does; so does the end of the agent, or of the server, in whatever way.
+has an id that is neither a text nor an integer, is answered with an error, and nothing of it is done. Who asks for progress is told each second the last that the verb
+said, and every five seconds that it goes on; what it says right before its answer is in the answer alone. A call that is cancelled interrupts the verb, as Ctrl-C does; so does the end of the agent, or of the server, in whatever way.
 
 The hints are what a client is told of a tool, by the names that the protocol has for it: ` + "`readOnlyHint`" + ` (nothing is another after it, here and in the bucket),
 ` + "`destructiveHint`" + ` (otherwise it adds, and takes nothing away), ` + "`idempotentHint`" + ` (the same call once more changes nothing more), and ` + "`openWorldHint`" + ` (it

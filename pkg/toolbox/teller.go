@@ -13,23 +13,28 @@ import (
 
 // Bounds of what an agent is told while it waits for a call.
 const (
-	burst     = 200         // so many notifications come as they are said,
-	pace      = time.Second // and then one in this time
-	linesHeld = 256         // that an agent has not taken yet: others are not told
+	pace  = time.Second            // from one notification to the next, and from the call to the first
+	apart = 100 * time.Millisecond // from the last notification to the answer
 )
 
-// teller tells an agent what a program says, and that it goes on where it says nothing: many
-// clients give up on a call of which they hear nothing for a minute. Who says something to it
+// teller tells an agent the last that a program said, and that it goes on where it says nothing:
+// many clients give up on a call of which they hear nothing for a minute. Who says something to it
 // never waits for the agent.
+//
+// What is said right before the answer is in the answer alone. A client may read both at one time
+// and see to the answer first: then the notification is of a call that it does not know, which is
+// an error to some, and the end of the connection to others
+// (https://github.com/modelcontextprotocol/typescript-sdk/issues/2580).
 type teller struct {
-	lines chan string
+	news  atomic.Pointer[string] // the last line, until it is told
 	begun atomic.Bool
+	over  chan struct{}
 	ended chan struct{}
 }
 
 // newTeller tells nobody where tell is nil. tell may wait for the agent.
 func newTeller(what string, beat time.Duration, tell func(message string)) *teller {
-	t := &teller{lines: make(chan string, linesHeld), ended: make(chan struct{})}
+	t := &teller{over: make(chan struct{}), ended: make(chan struct{})}
 	if tell == nil {
 		close(t.ended)
 		return t
@@ -41,46 +46,40 @@ func newTeller(what string, beat time.Duration, tell func(message string)) *tell
 // run is the goroutine that tells.
 func (t *teller) run(what string, beat time.Duration, tell func(message string)) {
 	defer close(t.ended)
-	since, told, last := time.Now(), 0, time.Now()
-	ticks := time.NewTicker(beat)
+	since := time.Now()
+	last, told := since, false
+	ticks := time.NewTicker(min(pace, beat))
 	defer ticks.Stop()
 	for {
-		var message string
 		select {
-		case line, more := <-t.lines:
-			if !more {
-				return
+		case <-t.over:
+			if told {
+				time.Sleep(apart - time.Since(last))
 			}
-			if told >= burst && time.Since(last) < pace {
-				continue
-			}
-			message = line
+			return
 		case <-ticks.C:
-			if time.Since(last) < beat {
-				continue
-			}
-			how := "waits for its turn"
-			if t.begun.Load() {
-				how = "is under way"
-			}
-			message = fmt.Sprintf("%s %s, for %s by now", what, how, cmdline.Span(time.Since(since)))
 		}
-		told, last = told+1, time.Now()
-		tell(message)
+		line := t.news.Swap(nil)
+		switch {
+		case line != nil:
+			tell(*line)
+		case time.Since(last) < beat:
+			continue
+		case t.begun.Load():
+			tell(fmt.Sprintf("%s is under way, for %s by now", what, cmdline.Span(time.Since(since))))
+		default:
+			tell(fmt.Sprintf("%s waits for its turn, for %s by now", what, cmdline.Span(time.Since(since))))
+		}
+		last, told = time.Now(), true
 	}
 }
 
-// say has a line told, or left out where too many wait to be.
-func (t *teller) say(line string) {
-	select {
-	case t.lines <- line:
-	default:
-	}
-}
+// say has a line told, unless another is said before it is time.
+func (t *teller) say(line string) { t.news.Store(&line) }
 
-// end returns when all has been told.
+// end returns when nothing more is told, and the answer may be.
 func (t *teller) end() {
-	close(t.lines)
+	close(t.over)
 	<-t.ended
 }
 

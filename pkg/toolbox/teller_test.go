@@ -10,56 +10,72 @@ import (
 )
 
 // A program that says much is not slowed by an agent that hears slowly, nor is the agent told all
-// of it; one that says nothing is told of, and all is over when the call is.
+// of it; one that says nothing is told of, and nothing is told with the answer.
 func TestTeller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
 		x := newTeller("hop", 5*time.Second, func(s string) { told = append(told, s) })
-		for i := range 1000 {
+		for i := range 100 {
 			x.say(fmt.Sprint(i))
-			if i%100 == 99 {
-				synctest.Wait()
-			}
+			time.Sleep(pace / 10)
 		}
-		if len(told) != burst || told[burst-1] != fmt.Sprint(burst-1) {
-			t.Errorf("%d of 1000 lines at once are told", len(told))
-		}
-		for range 10 {
-			time.Sleep(pace / 2)
-			x.say("slow")
-			synctest.Wait()
-		}
-		if n := len(told) - burst; n != 5 {
-			t.Errorf("%d of 10 lines in five seconds are told", n)
+		time.Sleep(pace)
+		synctest.Wait()
+		if len(told) != 10 || told[9] != "99" {
+			t.Errorf("of ten lines in a second: %q", told)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		x.end()
-		news := told[burst+5:]
-		if len(news) < 10 || news[0] != "hop waits for its turn, for 10s by now" || !slices.IsSortedFunc(news, func(a, b string) int { return len(a) - len(b) }) {
+		news := told[10:]
+		if len(news) < 10 || news[0] != "hop waits for its turn, for 15s by now" || !slices.IsSortedFunc(news, func(a, b string) int { return len(a) - len(b) }) {
 			t.Errorf("%q", news)
+		}
+		x.begun.Store(true)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if all := len(told); !strings.HasPrefix(told[all-1], "hop is under way, for ") {
+			t.Errorf("%q", told[all-1])
+		}
+		x.end()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var last time.Time
+		told := 0
+		for _, lasts := range []time.Duration{0, pace - 1, pace + 1, pace + apart/2, pace + 2*apart, 2*pace - 1} {
+			begun := time.Now()
+			x := newTeller("sync", time.Minute, func(string) { last = time.Now(); told++ })
+			x.say("home: synced")
+			time.Sleep(lasts)
+			x.say("workspace: synced") // right before the answer
+			x.end()
+			if told > 0 && time.Since(last) < apart {
+				t.Errorf("the answer comes %s after a notification", time.Since(last))
+			}
+			if over := time.Since(begun); over > max(lasts, pace+apart) || lasts < pace && over > lasts {
+				t.Errorf("the answer to what lasts %s comes after %s", lasts, over)
+			}
+		}
+		if told != 4 {
+			t.Errorf("%d of 6 calls are told of: those that last longer than %s", told, pace)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
 		n := 0
-		x := newTeller("sync", time.Second, func(string) { n++; <-stuck })
-		x.begun.Store(true)
-		for range 10 * linesHeld {
+		x := newTeller("sync", pace, func(string) { n++; <-stuck })
+		for range 10 {
+			time.Sleep(pace)
 			x.say("a line") // waits for nobody
 		}
-		synctest.Wait()
 		close(stuck)
 		x.end()
-		if n == 0 || n > linesHeld+2 {
+		if n == 0 || n > 2 {
 			t.Errorf("%d lines", n)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		x := newTeller("sync", time.Second, nil)
-		for range 10 * linesHeld {
-			x.say(strings.Repeat("a", 100))
-		}
+		x.say("a line")
 		time.Sleep(time.Minute)
 		x.end()
 	})

@@ -571,17 +571,33 @@ func TestHugeLine(t *testing.T) {
 	}
 }
 
-// Who asked to be told what a program says is told line by line.
+// Who asked to be told what a program says is told the last of it while it runs, and none with the
+// answer.
 func TestProgress(t *testing.T) {
+	sample.Long(t)
 	a := newAgent(t, t.Context(), nil)
-	params := &mcp.CallToolParams{Name: "checkpoint", Arguments: map[string]any{"name": "before"}}
-	params.SetProgressToken("mine")
-	if _, err := a.session.CallTool(t.Context(), params); err != nil {
+	ask := func(ctx context.Context, name string) error {
+		params := &mcp.CallToolParams{Name: "checkpoint", Arguments: map[string]any{"name": name}}
+		params.SetProgressToken("mine")
+		_, err := a.session.CallTool(ctx, params)
+		return err
+	}
+	if err := ask(t.Context(), "before"); err != nil {
 		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- ask(ctx, "talks") }()
+	fmt.Fprint(a.meets(), "pushing\npushed\n")
+	a.heard("pushed")
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !slices.Equal(a.progress, []string{"pushing", "pushed"}) {
+	if !slices.Contains([]string{`["pushed"]`, `["pushing" "pushed"]`}, fmt.Sprintf("%q", a.progress)) {
 		t.Errorf("%q", a.progress)
 	}
 }

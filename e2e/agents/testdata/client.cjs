@@ -32,6 +32,11 @@ async function main() {
     }
   };
   for (const [name, args] of calls) seen.calls.push(await call(name, args, { onprogress() {} }));
+  // What comes while a client is at something else, it reads at one time.
+  const read = call('sync', {}, { onprogress() {} });
+  await new Promise(setImmediate);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700);
+  seen.calls.push(await read);
   seen.together = await Promise.all(['status', 'history', 'checkpoints', 'conflicts'].map((name) => call(name, {})));
   const gone = new AbortController();
   const cancelled = call('compare', { a: 'before' }, { signal: gone.signal });
