@@ -85,7 +85,7 @@ func (p *program) check(c *cli.Context) error {
 			fmt.Fprintln(p.out, "  fix: "+f.Fix)
 		}
 		if len(found) == 0 {
-			p.say("%s", cmdline.Count(len(seen), "workspace: valid", "workspaces: valid, and apart from each other"))
+			p.say("%s", hint.Count(len(seen), "workspace: valid", "workspaces: valid, and apart from each other"))
 		}
 	}
 	if bad {
