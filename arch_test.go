@@ -90,7 +90,7 @@ var lower = map[string]string{
 
 	"internal/agentpage":      "internal/cmdline pkg/agents pkg/hint",
 	"internal/logpage":        "internal/cmdline pkg/anchor pkg/hint pkg/logfile",
-	"internal/pastpage":       "internal/cmdline pkg/control pkg/hint",
+	"internal/pastpage":       "internal/cmdline pkg/control pkg/hint pkg/replica",
 	"internal/clidoc":         "",
 	"internal/dbtest":         "",
 	"internal/gentest":        "pkg/store pkg/store/storetest pkg/tree",

@@ -140,6 +140,7 @@ func hasTest(t *testing.T, page, dir, name string) {
 // unsaid are variables that no page names, with the reason.
 var unsaid = map[string]string{
 	"COLTEC_WITH_INPUT": "set by coltec for what follows in a container, which ends with its input; nobody else sets it",
+	"COLTEC_FOR_HOST":   "set by coltec for its verbs in a container, which name the commands of the host; nobody else sets it",
 	"COLTEC_UNIT":       "marks the processes of a unit for who comes after a killed coltecd; nobody sets or reads it else",
 }
 

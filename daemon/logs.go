@@ -147,7 +147,7 @@ func logFormat(name, fallback string) (logfile.Format, error) {
 func (l *logbook) attention() []string {
 	var out []string
 	lost, err := l.files.Lost()
-	what := cmdline.Count(int(lost), "line is lost", "lines are lost")
+	what := hint.Count(int(lost), "line is lost", "lines are lost")
 	if err == nil {
 		err, what = l.fault, "logs are not kept"
 	}

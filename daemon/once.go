@@ -10,6 +10,7 @@ import (
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/preview"
 	"github.com/coltec/coltec/pkg/rclone"
 	"github.com/coltec/coltec/pkg/spec"
@@ -70,7 +71,7 @@ func (d *daemon) once(ctx context.Context) error {
 		done := r.LastError == "" && r.LastSync != nil && len(r.OnlyHere) == 0
 		whole = whole && done
 		if done {
-			d.o.say("%s: done, %s, %s", r.Name, cmdline.Count(int(r.Files), "file", "files"), cmdline.Size(r.Bytes))
+			d.o.say("%s: done, %s, %s", r.Name, hint.Count(int(r.Files), "file", "files"), cmdline.Size(r.Bytes))
 		}
 	}
 	for _, a := range attention { // what status would name

@@ -738,13 +738,17 @@ func (w *world) generations() []store.Generation {
 // json reads an object of the bucket.
 func (w *world) json(key string, into any) {
 	w.t.Helper()
-	eventually(w.t, key+" can be read", func() error { // while it is replaced the server has neither, or a part
-		body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, key))
-		if err == nil {
-			err = json.Unmarshal(body, into)
-		}
-		return err
-	})
+	eventually(w.t, key+" can be read", func() error { return w.look(key, into) })
+}
+
+// look reads an object of the bucket as it is in this moment: while it is replaced the server has neither,
+// or a part.
+func (w *world) look(key string, into any) error {
+	body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, key))
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
+	return err
 }
 
 // contents reads all content of a manifest; the hashes go to found.

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -98,11 +95,7 @@ func (w *world) told(env string) {
 	workspace := "acme/widget/" + env
 	eventually(w.t, "the digest says what the head does", func() error {
 		var head store.Head
-		body, err := os.ReadFile(filepath.Join(w.s3.Dir, w.s3.Bucket, store.HeadKey(workspace)))
-		if err == nil {
-			err = json.Unmarshal(body, &head)
-		}
-		if err != nil {
+		if err := w.look(store.HeadKey(workspace), &head); err != nil {
 			return err
 		}
 		is, want := w.digests(workspace, head.Digest()), head.Digest()

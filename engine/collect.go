@@ -61,7 +61,7 @@ type Collected struct {
 	Dropped   int // generations
 	Condemned int // objects that are deleted after store.Grace, if nothing needs them then
 	Deleted   int // objects
-	// Failed are replicas in which not all was looked for, with the reason: what they have stays.
+	// Failed are replicas in which not all was done, with the reason: what they have stays.
 	// Where it cannot be known what one needs, no generation is dropped.
 	Failed map[string]string
 }
@@ -109,7 +109,11 @@ func (l collecting) collectNow(ctx context.Context, now time.Time) (done Collect
 		return done, err
 	}
 	l.sweepDigests(ctx, now)
-	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted, Failed: m.failed}, l.repack(ctx, m.repack)
+	failed, err := l.repack(ctx, m.repack)
+	for name, why := range failed {
+		m.failed[name] = hint.Sentence(why)
+	}
+	return Collected{Kept: len(c.Kept()), Dropped: c.Dropped, Condemned: c.Found, Deleted: c.Deleted, Failed: m.failed}, err
 }
 
 // unsettled are the replicas of the head of which it is not known here what they need, with the
@@ -247,7 +251,8 @@ func (l collecting) gather(ctx context.Context, many int) error {
 	if err != nil {
 		return err
 	}
-	return l.repack(ctx, repack)
+	_, err = l.repack(ctx, repack)
+	return err
 }
 
 // scattered gives the small objects that the tree refers to, where they are very many.
@@ -267,25 +272,27 @@ func (p *pass) scattered(ctx context.Context, rules collection.Rules, many int) 
 	return rules.Scattered(live, sizes, many), nil
 }
 
-// repack makes a generation that refers to copies of what lies in the objects.
-func (l collecting) repack(ctx context.Context, objects map[*member]map[string]int64) error {
+// repack makes a generation that refers to copies of what lies in the objects. Replicas of which it
+// cannot be done stay as they are, and others are repacked.
+func (l collecting) repack(ctx context.Context, objects map[*member]map[string]int64) (failed map[string]error, err error) {
 	var steps []*prepared
-	var failed error
+	failed = map[string]error{}
 	for m, objects := range objects {
 		p, err := l.repackMember(ctx, m, objects)
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("cannot repack replica %s: %w", m.Name, err))
+		if err != nil && ctx.Err() == nil {
+			failed[m.Name] = fmt.Errorf("cannot repack: %w", err)
+			l.o.Log.Warn("a replica was not repacked: it stays as it is", "replica", m.Name, "error", err)
 		}
 		if p != nil {
 			steps = append(steps, p)
 		}
 	}
 	if len(steps) == 0 {
-		return failed
+		return failed, context.Cause(ctx)
 	}
-	err := l.commit(ctx, steps)
+	err = l.commit(ctx, steps)
 	l.noteLease(err)
-	return errors.Join(err, failed)
+	return failed, err
 }
 
 // repackMember prepares the part of one replica; nil when there is nothing to do.

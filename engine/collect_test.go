@@ -163,8 +163,14 @@ func (b *box) do(collect bool) error {
 	b.y.note(b.e)
 	if collect && b.e.writable() {
 		now, err := b.e.lease.StoreTime(b.y.t.Context())
-		if err == nil {
-			_, err = collecting{b.e.loop}.collectNow(b.y.t.Context(), now)
+		if err != nil {
+			return err
+		}
+		done, err := collecting{b.e.loop}.collectNow(b.y.t.Context(), now)
+		for name, why := range done.Failed {
+			if strings.Contains(why, "cannot repack") {
+				err = errors.Join(err, fmt.Errorf("replica %s: %s", name, why))
+			}
 		}
 		return err
 	}

@@ -351,7 +351,8 @@ func TestARepackOverACommitThatTheBaseDoesNotKnow(t *testing.T) {
 	p := a.e.begin(t.Context(), m)
 	must(m.rep.Base().Prepare("nonce", p.step.Delta))
 	must(a.e.lease.Commit(t.Context(), "nonce", map[string]store.Ref{"r": p.ref}, nil)) // and no room for a word of it
-	must(collecting{a.e.loop}.repack(t.Context(), map[*member]map[string]int64{m: objects}))
+	failed, err := collecting{a.e.loop}.repack(t.Context(), map[*member]map[string]int64{m: objects})
+	must(errors.Join(err, failed["r"]))
 	y.note(a.e)
 	if files, err := y.fetch(y.gens[len(y.gens)-1]); err != nil || files["new"] != "new" {
 		t.Errorf("generation %d has %v, %v", y.gens[len(y.gens)-1].Number, files, err)

@@ -134,11 +134,14 @@ func (t heralding) calm(d digest.Digest) time.Time {
 	if !d.SameCheckpoint(n.newest) {
 		n.newest, n.at = d, t.now()
 	}
-	if n.first.IsZero() {
+	switch {
+	case d.SameCheckpoint(t.herald.said):
+		n.first = time.Time{}
+	case n.first.IsZero():
 		n.first = t.now()
 	}
 	at := n.at.Add(namedRests)
-	if last := n.first.Add(paceEvery); last.Before(at) {
+	if last := n.first.Add(paceEvery); !n.first.IsZero() && last.Before(at) {
 		return last
 	}
 	return at

@@ -467,6 +467,40 @@ func TestHeraldOfCheckpoints(t *testing.T) {
 	}
 }
 
+// What else was to be told, and waited, counted as a checkpoint that nobody had been told of: the first one
+// after it was told of before it had rested.
+func TestHeraldOfNoCheckpoint(t *testing.T) {
+	y, b, asked := heralds(t)
+	y.advance(10 * time.Minute)
+	must(b.do(false))
+	h := &b.e.herald
+	h.pace = pace{last: y.now().Add(55 * time.Second)}
+	announced := func() (digests int) {
+		was := asked[storetest.Put]
+		heralding{&b.e.tenure}.announce(t.Context())
+		return asked[storetest.Put] - was
+	}
+	b.e.Tell(digest.Digest{Conflicts: 10})
+	if n := announced(); n != 0 || !h.named.first.IsZero() {
+		t.Errorf("%d were written, and a checkpoint is not told of since %s", n, h.named.first)
+	}
+	y.advance(30 * time.Second)
+	must(b.do(false)) // the lease is renewed
+	y.advance(29 * time.Second)
+	b.e.Tell(digest.Digest{})
+	if _, err := (naming{b.e.loop}).checkpoint(t.Context(), "c", ""); err != nil {
+		t.Fatal(err)
+	}
+	var written []int
+	for range 3 {
+		written = append(written, announced())
+		y.advance(time.Second)
+	}
+	if fmt.Sprint(written) != "[0 0 1]" {
+		t.Errorf("second by second %d were written", written)
+	}
+}
+
 // A checkpoint renews the lease with the write that names it, and with no other.
 func TestCheckpointRenews(t *testing.T) {
 	y, b, _ := heralds(t)

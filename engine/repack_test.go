@@ -15,6 +15,7 @@ import (
 	"github.com/coltec/coltec/internal/sample"
 	"github.com/coltec/coltec/pkg/account"
 	"github.com/coltec/coltec/pkg/collection"
+	"github.com/coltec/coltec/pkg/scope"
 	"github.com/coltec/coltec/pkg/store"
 	"github.com/coltec/coltec/pkg/store/storetest"
 )
@@ -132,6 +133,68 @@ func TestGather(t *testing.T) {
 			if err == nil || tt.want == "" || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
+		})
+	}
+}
+
+// One replica that could not be repacked made an error of the whole answer of a collection. It is among
+// those that failed, with the reason, and the other one is repacked; the next collection does the rest.
+func TestARepackBesideABrokenReplica(t *testing.T) {
+	sample.Long(t)
+	t.Parallel()
+	for name, breaks := range map[string]func(e storetest.Event) bool{
+		"its objects cannot be fetched": func(e storetest.Event) bool { return e.Op == storetest.Download },
+		"its copies cannot be sent":     func(e storetest.Event) bool { return e.Op == storetest.Upload || e.Op == storetest.Put },
+		"nothing of it can be copied":   func(e storetest.Event) bool { return e.Op == storetest.Download || e.Op == storetest.Copy },
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t, 1)
+			y.beside = []scope.Replica{{Name: "m", Layout: "snapshot", Direction: scope.Bidirectional}}
+			a := y.box("a")
+			must(os.MkdirAll(a.tree("m"), 0o755))
+			for i := range 20 {
+				must(os.WriteFile(filepath.Join(a.tree("m"), fmt.Sprint(i)), fmt.Append(nil, "beside ", i), 0o644))
+				y.advance(time.Second)
+				must(a.save(fmt.Sprint(i)))
+				must(a.do(false))
+			}
+			scattered := func(want map[string]bool) {
+				t.Helper()
+				for _, m := range a.e.members {
+					if live, err := m.rep.Base().Live(); err != nil || (len(live) > collection.Few) != want[m.Name] {
+						t.Errorf("%s lies in %d objects: %v", m.Name, len(live), err)
+					}
+				}
+			}
+			collect := func() Collected {
+				t.Helper()
+				y.advance(25 * time.Hour)
+				now, err := a.e.lease.StoreTime(t.Context())
+				must(err)
+				done, err := collecting{a.e.loop}.collectNow(t.Context(), now)
+				if err != nil {
+					t.Errorf("a collection is an error: %v", err)
+				}
+				must(a.do(false))
+				return done
+			}
+			scattered(map[string]bool{"r": true, "m": true})
+			y.faults = func(e storetest.Event) error {
+				if !e.Done && slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, "m/.coltec/o/") }) && breaks(e) {
+					return errors.New("a fault")
+				}
+				return nil
+			}
+			done := collect()
+			if len(done.Failed) != 1 || !strings.HasPrefix(done.Failed["m"], "cannot repack: ") || !strings.Contains(done.Failed["m"], "a fault") || done.Kept == 0 {
+				t.Errorf("%+v", done)
+			}
+			scattered(map[string]bool{"m": true})
+			y.faults = nil
+			if done = collect(); len(done.Failed) > 0 {
+				t.Errorf("%+v", done)
+			}
+			scattered(nil)
 		})
 	}
 }

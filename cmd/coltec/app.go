@@ -94,7 +94,7 @@ func manners(commands []*cli.Command) {
 			manners(c.Subcommands)
 			continue
 		}
-		c.Before = cmdline.CheckCount(c)
+		c.Before = cmdline.CheckWords(c)
 	}
 }
 

@@ -67,6 +67,7 @@ func (p *program) check(c *cli.Context) error {
 		found = append(found, isolation.Misplaced(w)...)
 		found = append(found, isolation.Early(w)...)
 		found = append(found, isolation.Unkept(w, w.Mounts())...)
+		found = append(found, isolation.Providers(w)...)
 	}
 	found = append(found, isolation.Check(list)...)
 	bad := slices.ContainsFunc(found, func(f isolation.Finding) bool { return f.Severity == isolation.Error })
@@ -84,7 +85,7 @@ func (p *program) check(c *cli.Context) error {
 			fmt.Fprintln(p.out, "  fix: "+f.Fix)
 		}
 		if len(found) == 0 {
-			p.say("%s", cmdline.Count(len(seen), "workspace: valid", "workspaces: valid, and apart from each other"))
+			p.say("%s", hint.Count(len(seen), "workspace: valid", "workspaces: valid, and apart from each other"))
 		}
 	}
 	if bad {

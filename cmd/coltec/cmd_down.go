@@ -145,7 +145,7 @@ func (p *program) unpushedOfOlder(w *workspace, before status.Document, began ti
 	}
 	for _, r := range after.Replicas {
 		if r.Pending > 0 {
-			p.say("%s: %s: %s not in the bucket", w.name(), r.Name, cmdline.Count(r.Pending, "change is", "changes are"))
+			p.say("%s: %s: %s not in the bucket", w.name(), r.Name, hint.Count(r.Pending, "change is", "changes are"))
 			unpushed = "any changes not yet pushed"
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -98,15 +99,18 @@ func (p *program) inside(c *cli.Context, argv []string, in io.Reader) error {
 
 // run is inside for what may be held: it ends with its input.
 func (p within) run(c *cli.Context, argv []string, in io.Reader, held bool) error {
-	_, tools, ct, err := p.running(c)
+	w, tools, ct, err := p.running(c)
 	if err != nil {
 		return err
+	}
+	env := p.terminalWishes()
+	if in == nil { // a verb of ours: what a program of the caller's says is its own
+		env[cmdline.ForHost] = cmp.Or(c.Args().First(), w.spec.ID())
 	}
 	tty := isTerminal(p.in) && cmdline.IsTerminal(p.raw.out)
 	if tty {
 		in = p.in
 	}
-	env := p.terminalWishes()
 	if held = held && in == nil; held { // a terminal's input does not end with who reads it
 		env[cmdline.WithInput] = "1"
 	}

@@ -62,7 +62,7 @@ func (p maker) newWorkspace(c *cli.Context) error {
 		return p.printJSON(made)
 	}
 	dir := c.Args().First()
-	p.say("%s: made from template %s %s (%s)", dir, made.Template, made.Version, cmdline.Count(len(made.Actions), "file", "files"))
+	p.say("%s: made from template %s %s (%s)", dir, made.Template, made.Version, hint.Count(len(made.Actions), "file", "files"))
 	if made.bucket {
 		p.say("next: coltec doctor %s says which secrets and tools are missing; then: coltec up %s", hint.Word(dir), hint.Word(dir))
 	} else {

@@ -131,7 +131,7 @@ func (p remover) found(ctx context.Context, w *workspace) (*removal, error) {
 		cancel()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("nothing is removed, as the containers of this host could not be asked: %w", err)
+		return nil, fmt.Errorf("nothing is removed, as %w", notAsked(err))
 	}
 	for _, ct := range all { // by whatever way it was made for the folder
 		if same(ct.Folder(), w.folder) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/devcontainer"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 func cmdSecrets(p *program) *cli.Command {
@@ -47,7 +48,7 @@ func (p *program) exportSecrets(c *cli.Context) error {
 	if err := writePrivate(c.String("output"), b); err != nil {
 		return fmt.Errorf("cannot write the secrets: %w", err)
 	}
-	p.say("%s in %s: remove it when the container is up", cmdline.Count(len(values), "secret", "secrets"), c.String("output"))
+	p.say("%s in %s: remove it when the container is up", hint.Count(len(values), "secret", "secrets"), c.String("output"))
 	return nil
 }
 

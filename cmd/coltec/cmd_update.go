@@ -93,7 +93,7 @@ func (p updating) update(c *cli.Context) error {
 	case c.Bool("check") && !plan.Empty():
 		return cmdline.Exit{Code: 2}
 	case !look && plan.Conflicts() > 0:
-		return cmdline.Exit{Code: cmdline.CodeFailed, Cause: hint.Wrap(fmt.Errorf("%s in %s", cmdline.Count(plan.Conflicts(), "conflict", "conflicts"), shown), "edit the files that say so; nothing of yours is lost")}
+		return cmdline.Exit{Code: cmdline.CodeFailed, Cause: hint.Wrap(fmt.Errorf("%s in %s", hint.Count(plan.Conflicts(), "conflict", "conflicts"), shown), "edit the files that say so; nothing of yours is lost")}
 	}
 	return nil
 }

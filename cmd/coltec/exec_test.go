@@ -6,9 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v2"
+
+	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/sample"
 )
 
@@ -69,5 +73,71 @@ esac
 				t.Errorf("%d\n%s", code, x.said.String())
 			}
 		})
+	}
+}
+
+// What coltecd says as next steps is told with what the caller named the workspace; a program of the
+// caller's, and what it starts, know nothing of that.
+func TestStepsForTheHost(t *testing.T) {
+	sample.Long(t)
+	home := t.TempDir()
+	bin := filepath.Join(home, "bin")
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	coltec := executable(t, bin)
+	dir := filepath.Join(home, "a w")
+	docker := fmt.Sprintf(`#!/bin/sh
+case $1 in
+ps) echo abc ;;
+inspect) echo '{"ID":"abc","Running":true,"Labels":{"devcontainer.local_folder":"%s"}}' ;;
+exec) echo "$*"; env | grep COLTEC_FOR_HOST ;;
+esac
+:
+`, dir)
+	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(docker), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("PATH", bin+":/usr/bin:/bin")
+	t.Chdir(home)
+	run := func(args ...string) string {
+		out, err := exec.Command(coltec, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	run("new", dir, "--data", "org=acme", "--data", "project=widget", "--data", "env=dev", "--data", "persistence_enabled=false")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"sync", "a w"}, "COLTEC_FOR_HOST=a w\n"},
+		{[]string{"conflicts", "./a w"}, "COLTEC_FOR_HOST=./a w\n"},
+		{[]string{"rewind", "acme/widget/dev", "before"}, "COLTEC_FOR_HOST=acme/widget/dev"},
+		{[]string{"agents", "check", "a w"}, "COLTEC_FOR_HOST=a w\n"},
+		{[]string{"exec", "a w", "--", "coltecd", "sync"}, ""},
+	} {
+		if out := run(tt.args...); !strings.Contains(out, tt.want) || tt.want == "" && strings.Contains(out, "COLTEC_FOR_HOST") {
+			t.Errorf("%q: %s", tt.args, out)
+		}
+	}
+}
+
+// The verbs that coltecd names to a person on the host are coltec's, with the workspace before all else.
+func TestHostVerbs(t *testing.T) {
+	app := newApp(newProgram(stdio{}, nil))
+	for _, verb := range cmdline.HostVerbs {
+		first, second, two := strings.Cut(verb, " ")
+		cmd := app.Command(first)
+		if cmd != nil && two {
+			i := slices.IndexFunc(cmd.Subcommands, func(c *cli.Command) bool { return c.Name == second })
+			cmd = cmd.Subcommands[i]
+		}
+		if cmd == nil || !strings.HasPrefix(cmd.ArgsUsage, "WORKSPACE") && !strings.HasPrefix(cmd.ArgsUsage, "[DIR]") {
+			t.Errorf("%s: %+v", verb, cmd)
+		}
 	}
 }

@@ -65,7 +65,7 @@ func (p exporter) export(c *cli.Context) error {
 		p.say("%s: left out: it is not in generation %d, or is kept as plain objects, which rclone copy reads", name, g.Number)
 	}
 	return p.page().Placed(inquiry.Placed(placed), c.Bool("json"), func(x control.Placed) string {
-		return fmt.Sprintf("%s: %s in %s", x.Replica, cmdline.Count(x.Placed, "file or directory", "files and directories"), x.Dir)
+		return fmt.Sprintf("%s: %s in %s", x.Replica, hint.Count(x.Placed, "file or directory", "files and directories"), x.Dir)
 	})
 }
 

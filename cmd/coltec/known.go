@@ -64,6 +64,15 @@ type unaskedError struct{ error }
 
 func (e unaskedError) Unwrap() error { return e.error }
 
+// notAsked is err of asking which containers there are, where something else is told, or refused, for
+// want of them; nil of none.
+func notAsked(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the containers of this host could not be asked: %w", err)
+}
+
 // inTime is for how long Docker is asked what there is.
 func inTime(ctx context.Context, tools devcontainer.Tools) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, containerPatience, fmt.Errorf("%s did not answer within %s", tools.Client(), containerPatience))

@@ -120,10 +120,7 @@ func (p hopper) named(c *cli.Context, name string, unknown error) (id string, er
 		slices.Sort(found)
 		return "", hint.Wrap(cmdline.Usage("%q may be any of: %s", name, strings.Join(found, "; ")), "name more of it")
 	}
-	if unasked != nil {
-		unasked = fmt.Errorf("the containers of this host could not be asked: %w", unasked)
-	}
-	return "", hint.Wrap(errors.Join(unknown, unasked, err), "name it whole, org/project/env, where no workspace here says which bucket to ask")
+	return "", hint.Wrap(errors.Join(unknown, notAsked(unasked), err), "name it whole, org/project/env, where no workspace here says which bucket to ask")
 }
 
 // fetch makes the folder of a workspace as its newest generation has it: what it does on this

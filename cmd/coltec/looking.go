@@ -81,7 +81,7 @@ func unasked(notes []string, err error) []string {
 	if err == nil {
 		return notes
 	}
-	line := fmt.Sprintf("note: the containers of this host could not be asked: %v", err)
+	line := fmt.Sprintf("note: %v", notAsked(err))
 	if steps := hint.Of(err); len(steps) > 0 {
 		line += " (" + steps[0] + ")"
 	}
@@ -195,7 +195,7 @@ func (o opened) ask(ctx context.Context, wait time.Duration) (found bucketLook, 
 		err = hint.Wrap(err, "--wait 10s gives it longer; --local asks none")
 	}
 	if left > 0 {
-		found.notes = append(found.notes, fmt.Sprintf("note: %s not shown: those that were written last are", cmdline.Count(left, "workspace of the bucket is", "workspaces of the bucket are")))
+		found.notes = append(found.notes, fmt.Sprintf("note: %s not shown: those that were written last are", hint.Count(left, "workspace of the bucket is", "workspaces of the bucket are")))
 	}
 	return found, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/remote"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/store"
@@ -90,12 +91,12 @@ func (x *purging) show() {
 	} else {
 		what = fmt.Sprintf(", generation %d", h.Generation)
 		if n := len(h.Checkpoints); n > 0 {
-			what += " and " + cmdline.Count(n, "checkpoint", "checkpoints")
+			what += " and " + hint.Count(n, "checkpoint", "checkpoints")
 		}
 	}
-	x.say("%s: %s, %s%s", name, cmdline.Count(x.seen.Ours.Objects, "object in the bucket goes", "objects in the bucket go"), cmdline.Size(x.seen.Ours.Bytes), what)
+	x.say("%s: %s, %s%s", name, hint.Count(x.seen.Ours.Objects, "object in the bucket goes", "objects in the bucket go"), cmdline.Size(x.seen.Ours.Bytes), what)
 	if x.seen.Plain.Objects > 0 {
-		x.say("%s: %s, %s", name, cmdline.Count(x.seen.Plain.Objects, "plain object in its prefixes stays", "plain objects in its prefixes stay"), cmdline.Size(x.seen.Plain.Bytes))
+		x.say("%s: %s, %s", name, hint.Count(x.seen.Plain.Objects, "plain object in its prefixes stays", "plain objects in its prefixes stay"), cmdline.Size(x.seen.Plain.Bytes))
 	}
 	if x.seen.Head == nil {
 		return
@@ -117,7 +118,7 @@ func (x *purging) purge(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		x.say("%s: %s deleted in the bucket, %s", x.store.Workspace, cmdline.Count(done.Objects, "object", "objects"), cmdline.Size(done.Bytes))
+		x.say("%s: %s deleted in the bucket, %s", x.store.Workspace, hint.Count(done.Objects, "object", "objects"), cmdline.Size(done.Bytes))
 	}
 	return err
 }

@@ -10,11 +10,11 @@ import (
 
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/internal/logpage"
+	"github.com/coltec/coltec/internal/pastpage"
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/logins"
 	"github.com/coltec/coltec/pkg/rclone"
-	"github.com/coltec/coltec/pkg/replica"
 )
 
 // lockDir is where the locks of folders are. /tmp is everybody's.
@@ -30,16 +30,12 @@ func removeLogins(ctx context.Context, root *rclone.Remote, id string, agents []
 
 // conflictWords are the versions that are kept aside in the folder of the workspace that the arguments
 // before name; those of other trees are in its container.
-func (v environment) conflictWords(given []string) (list []cmdline.Candidate) {
+func (v environment) conflictWords(given []string) []cmdline.Candidate {
 	w, _ := v.named(given)
 	if w == nil {
 		return nil
 	}
-	kept, _ := replica.ListConflicts(w.folder, "", nil) // what cannot be read is not offered
-	for _, k := range kept {
-		list = append(list, cmdline.Candidate{Word: k.Word(), Text: k.Path + " of " + k.Host})
-	}
-	return list
+	return pastpage.ConflictWords(w.folder)
 }
 
 // showLogs shows what lies in the folder of a workspace; shown is false where nothing does.

@@ -338,7 +338,7 @@ func ask(ctx context.Context, t devcontainer.Tools, ct devcontainer.Container, e
 func (p *program) report(w *workspace, doc status.Document) bool {
 	say := func(format string, args ...any) { p.say("%s: "+format, append([]any{w.name()}, args...)...) }
 	for _, r := range doc.Replicas {
-		line := fmt.Sprintf("%s %s, %s", r.Name, r.State, cmdline.Count(int(r.Files), "file", "files"))
+		line := fmt.Sprintf("%s %s, %s", r.Name, r.State, hint.Count(int(r.Files), "file", "files"))
 		if r.LastError != "" && !slices.ContainsFunc(doc.Attention, func(a string) bool { return strings.Contains(a, r.LastError) }) {
 			line += ": " + r.LastError
 		}

@@ -139,9 +139,13 @@ func open(dir string) (*workspace, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, hint.Wrap(fmt.Errorf("%w in %s: there is no such folder", errNoWorkspace, dir), "make one: coltec new %s --data org=… --data project=… --data env=…", hint.Word(dir))
 	case err != nil:
-		return nil, fmt.Errorf("cannot open the workspace: %w", err)
+		return nil, hint.Wrap(fmt.Errorf("cannot open the workspace: %w", err), "name a folder that this user can read")
 	case !info.IsDir():
-		return nil, fmt.Errorf("%w in %s: it is not a folder", errNoWorkspace, dir)
+		err := fmt.Errorf("%w in %s: it is not a folder", errNoWorkspace, dir)
+		if of, is := strings.CutSuffix(filepath.ToSlash(dir), "/"+specName); is {
+			return nil, hint.Wrap(err, "name its folder: %s", hint.Word(of))
+		}
+		return nil, hint.Wrap(err, "name the folder of a workspace, in which there is %s", specName)
 	}
 	path := filepath.Join(folder, specName)
 	sp, err := spec.Load(path)

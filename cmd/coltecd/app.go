@@ -61,10 +61,10 @@ func newApp(p *program) *cli.App {
 		c.OnUsageError = cmdline.OnUsageError // the library does not hand it down
 		c.HideHelpCommand = true
 		for _, sub := range c.Subcommands {
-			sub.OnUsageError, sub.HideHelpCommand, sub.Before = cmdline.OnUsageError, true, cmdline.CheckCount(sub)
+			sub.OnUsageError, sub.HideHelpCommand, sub.Before = cmdline.OnUsageError, true, cmdline.CheckWords(sub)
 		}
 		if len(c.Subcommands) == 0 {
-			c.Before = cmdline.CheckCount(c)
+			c.Before = cmdline.CheckWords(c)
 		}
 	}
 	return app

@@ -9,6 +9,7 @@ import (
 	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/internal/cmdline"
 	"github.com/coltec/coltec/pkg/control"
+	"github.com/coltec/coltec/pkg/hint"
 )
 
 func cmdAgents(p *program) *cli.Command {
@@ -72,7 +73,7 @@ func (p *program) printSuspects(all daemon.Suspects) {
 	case len(all.Found) > 0:
 		p.say("what is found is in the bucket, or will be: replace the secret where it was issued; an exclude in the spec keeps a file from newer generations")
 	case len(all.Unread) == 0:
-		fmt.Fprintf(p.out, "%s carried of the home: nothing that looks like a secret\n", cmdline.Count(all.Files, "file that is", "files that are"))
+		fmt.Fprintf(p.out, "%s carried of the home: nothing that looks like a secret\n", hint.Count(all.Files, "file that is", "files that are"))
 	}
 }
 

@@ -3,12 +3,11 @@ package main
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/coltec/coltec/daemon"
 	"github.com/coltec/coltec/internal/agentpage"
 	"github.com/coltec/coltec/internal/cmdline"
-	"github.com/coltec/coltec/pkg/replica"
+	"github.com/coltec/coltec/internal/pastpage"
 	"github.com/coltec/coltec/pkg/spec"
 	"github.com/coltec/coltec/pkg/status"
 )
@@ -105,18 +104,12 @@ func (p completer) moments() []cmdline.Candidate {
 }
 
 // conflictWords are the versions that are kept aside on this machine.
-func (p completer) conflictWords() (list []cmdline.Candidate) {
+func (p completer) conflictWords() []cmdline.Candidate {
+	var trees []string
 	for _, y := range p.nearSpec().Replicas() {
-		dir := y.Path
-		if below, is := strings.CutPrefix(dir, "~"); is {
-			dir = p.env("HOME") + below
-		}
-		kept, _ := replica.ListConflicts(dir, "", nil) // what cannot be read is not offered
-		for _, k := range kept {
-			list = append(list, cmdline.Candidate{Word: k.Word(), Text: k.Path + " of " + k.Host})
-		}
+		trees = append(trees, y.Path)
 	}
-	return list
+	return pastpage.ConflictWords(trees...)
 }
 
 // agentWords are the agents of the spec.
@@ -135,10 +128,10 @@ func stateWords() (list []cmdline.Candidate) {
 	return list
 }
 
-// nearSpec is the spec here or above, or an empty one.
+// nearSpec is the spec here or above, with the paths that it has here, or an empty one.
 func (p completer) nearSpec() *spec.Spec {
 	if path, err := p.specNear(""); err == nil {
-		if sp, err := daemon.LoadSpec(path); err == nil {
+		if sp, err := daemon.ReadSpec(path, p.lookup); err == nil {
 			return sp
 		}
 	}

@@ -46,7 +46,7 @@ func (p *program) join(c *cli.Context) error {
 		_, err = fmt.Fprint(p.out, joinedText(done, c.Bool("dry-run")))
 	}
 	if err == nil && len(done.Left) > 0 {
-		err = hint.Wrap(fmt.Errorf("%s not joined", cmdline.Count(len(done.Left), "path of "+fork+" is", "paths of "+fork+" are")), "join again when what keeps them is mended")
+		err = hint.Wrap(fmt.Errorf("%s not joined", hint.Count(len(done.Left), "path of "+fork+" is", "paths of "+fork+" are")), "join again when what keeps them is mended")
 	}
 	return err
 }
@@ -84,7 +84,7 @@ func joinedText(j control.Joined, dry bool) string {
 		verb = "would join"
 	}
 	fmt.Fprintf(&b, "%s generation %d of %s: %s, %s, %s that both have changed\n", verb, j.To, j.Fork,
-		cmdline.Count(len(j.Paths), "path", "paths"), cmdline.Count(counts["conflict"], "conflict", "conflicts"), cmdline.Count(counts["merged"], "whole", "wholes"))
+		hint.Count(len(j.Paths), "path", "paths"), hint.Count(counts["conflict"], "conflict", "conflicts"), hint.Count(counts["merged"], "whole", "wholes"))
 	if j.Checkpoint != "" {
 		fmt.Fprintf(&b, "what was here before: checkpoint %s\n", j.Checkpoint)
 	}

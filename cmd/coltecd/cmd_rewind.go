@@ -119,7 +119,7 @@ func (p *program) printRewound(c *cli.Context, r control.Rewound, err error) err
 		fmt.Fprintf(p.out, "generation %d is as generation %d was; what was there is checkpoint %s\n", r.Generation, r.To, r.Before)
 	}
 	if missing > 0 {
-		return hint.Wrap(fmt.Errorf("%s not here yet", cmdline.Count(missing, "path is", "paths are")), "what is missing comes by itself: see %s status", p.name)
+		return hint.Wrap(fmt.Errorf("%s not here yet", hint.Count(missing, "path is", "paths are")), "what is missing comes by itself: see %s status", p.name)
 	}
 	return nil
 }

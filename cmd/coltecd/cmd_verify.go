@@ -80,8 +80,8 @@ func (p *program) printVerdict(v control.Verdict) {
 	if v.Note != "" {
 		fmt.Fprintf(p.out, "%s: %s\n", name, v.Note)
 	} else {
-		fmt.Fprintf(p.out, "%s: %s to %s, %s; %s, %s\n", name, cmdline.Count(v.Generations, "generation refers", "generations refer"), cmdline.Count(v.Objects, "object", "objects"), cmdline.Size(v.Bytes),
-			cmdline.Count(v.Orphans, "orphan", "orphans"), cmdline.Size(v.OrphanBytes))
+		fmt.Fprintf(p.out, "%s: %s to %s, %s; %s, %s\n", name, hint.Count(v.Generations, "generation refers", "generations refer"), hint.Count(v.Objects, "object", "objects"), cmdline.Size(v.Bytes),
+			hint.Count(v.Orphans, "orphan", "orphans"), cmdline.Size(v.OrphanBytes))
 	}
 	for _, key := range v.Missing {
 		fmt.Fprintf(p.out, "%s: %s is missing or damaged in the bucket\n", name, key)
@@ -95,13 +95,13 @@ func (p *program) printVerdict(v control.Verdict) {
 		if l.Now {
 			now = ", the newest one among them"
 		}
-		fmt.Fprintf(p.out, "%s: %s cannot be had in %s%s\n", name, what, cmdline.Count(len(l.Generations), "generation", "generations"), now)
+		fmt.Fprintf(p.out, "%s: %s cannot be had in %s%s\n", name, what, hint.Count(len(l.Generations), "generation", "generations"), now)
 	}
 	for _, path := range v.Damaged {
 		fmt.Fprintf(p.out, "%s: %s changed on this machine's disk although nobody wrote it\n", name, fmt.Sprintf("%q", path))
 	}
 	if v.Opened > 0 {
-		fmt.Fprintf(p.out, "%s: %s opened, %s not sound\n", name, cmdline.Count(v.Opened, "repository or database was", "repositories and databases were"), cmdline.Count(len(v.Broken), "of them is", "of them are"))
+		fmt.Fprintf(p.out, "%s: %s opened, %s not sound\n", name, hint.Count(v.Opened, "repository or database was", "repositories and databases were"), hint.Count(len(v.Broken), "of them is", "of them are"))
 	}
 	for _, b := range v.Broken {
 		for _, wrong := range b.Wrong {

@@ -34,11 +34,12 @@ persistence:
 	}
 	write(".devcontainer/workspace-spec.yaml", text)
 	t.Chdir(dir)
+	var environ []string
 	hold := func(line, want string) {
 		t.Helper()
 		var out bytes.Buffer
 		words := strings.Split(line, " ")
-		if code := run(t.Context(), append([]string{"coltecd", "__complete"}, words...), stdio{out: &out, err: &out}, nil); code != 0 {
+		if code := run(t.Context(), append([]string{"coltecd", "__complete"}, words...), stdio{out: &out, err: &out}, environ); code != 0 {
 			t.Errorf("%s: exit %d", line, code)
 		}
 		var got []string
@@ -56,6 +57,13 @@ persistence:
 	hold("conflicts take ", "words 20300102T030405.000Z-desk/a b")
 	hold("conflicts drop 2030", "words 20300102T030405.000Z-desk/a b")
 	hold("conflicts show a", "words")
+	above, base := filepath.Split(dir)
+	for path, variable := range map[string]string{"~": "HOME=" + dir, "~/" + base: "HOME=" + above, "/elsewhere": "COLTEC_PLACE=/elsewhere"} {
+		write(".devcontainer/workspace-spec.yaml", strings.NewReplacer("path: /workspace", "path: "+path, "agents: [codex]", "").Replace(text))
+		environ = []string{variable}
+		hold("conflicts take ", "words 20300102T030405.000Z-desk/a b")
+	}
+	environ = nil
 	write(".devcontainer/workspace-spec.yaml", text)
 	hold("st", "words start stop status")
 	hold("restart w", "words web worker workspace")

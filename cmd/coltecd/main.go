@@ -31,6 +31,7 @@ type program struct {
 	stdio          // what others wrote goes through out and err, and comes out as text
 	raw     stdio  // as they are: for JSON, colours, and what a file or a program is to get
 	environ []string
+	steps   func(string) string // how commands are told to a person on the host; nil: the caller is here
 }
 
 // newProgram makes one that cannot write more than text to a terminal by mistake.
@@ -52,12 +53,21 @@ func run(ctx context.Context, args []string, io stdio, environ []string) int {
 	if cmdline.Yes(p.env(cmdline.WithInput)) {
 		ctx = cmdline.UntilInputEnds(ctx, io.in)
 	}
-	return cmdline.Run(ctx, newApp(p), args, codeOf, syscall.SIGINT)
+	app := newApp(p)
+	if workspace := p.env(cmdline.ForHost); workspace != "" {
+		p.steps = cmdline.OnHost(app, workspace)
+		cmdline.TellSteps(app, p.steps)
+	}
+	return cmdline.Run(ctx, app, args, codeOf, syscall.SIGINT)
 }
 
 // say prints a line of progress for a person.
 func (p *program) say(format string, args ...any) {
-	fmt.Fprintf(p.err, format+"\n", args...)
+	line := fmt.Sprintf(format, args...)
+	if p.steps != nil {
+		line = p.steps(line)
+	}
+	fmt.Fprintln(p.err, line)
 }
 
 // lookup gives a variable of the environment. An empty one counts as unset.

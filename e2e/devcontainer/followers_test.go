@@ -2,10 +2,13 @@ package devcontainer
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // followersEnd holds that what follows in the container ends with who asked for it on the host, in whatever
@@ -30,12 +33,12 @@ func (g *ground) followersEnd(dir, id string) {
 			if err != nil {
 				g.t.Fatal(err)
 			}
-			cmd := exec.Command(g.root+"/bin/coltec", append(verb, dir)...)
+			ctx, cancel := context.WithTimeout(g.t.Context(), 3*patience)
+			cmd := exec.CommandContext(ctx, g.root+"/bin/coltec", append(verb, dir)...)
 			cmd.Env, cmd.Dir, cmd.Stdout = g.env, g.dir, w
-			if err := cmd.Start(); err != nil {
+			if err := errors.Join(cmd.Start(), w.Close(), r.SetReadDeadline(time.Now().Add(patience))); err != nil {
 				g.t.Fatal(err)
 			}
-			w.Close()
 			if _, err := bufio.NewReader(r).ReadString('\n'); err != nil || followers() == 0 {
 				g.t.Errorf("%v follows nothing: %v", verb, err)
 			}
@@ -51,7 +54,10 @@ func (g *ground) followersEnd(dir, id string) {
 				g.t.Fatal(err)
 			}
 			g.eventually(strings.Join(verb, " ")+" has ended in the container, after: "+how, func() bool { return followers() == 0 })
-			_ = cmd.Wait()
+			if _ = cmd.Wait(); ctx.Err() != nil { // whatever its exit code
+				g.t.Errorf("%v does not end on the host, after: %s", verb, how)
+			}
+			cancel()
 			r.Close()
 		}
 	}

@@ -356,11 +356,13 @@ func NoVerb(c *cli.Context) error {
 	return Exit{Code: CodeUsage}
 }
 
-// CheckCount refuses arguments that the verb does not take, by its ArgsUsage:
-// NAME is needed, [NAME] may be there, "…" may be many.
-func CheckCount(cmd *cli.Command) cli.BeforeFunc {
+// CheckWords refuses arguments that the verb does not take, by its ArgsUsage: NAME is needed, [NAME] may
+// be there, "…" may be many. What is there and empty is not taken either: it would read as not given,
+// which means all of them, or what is here, and is mostly a variable that a shell does not have.
+func CheckWords(cmd *cli.Command) cli.BeforeFunc {
 	least, most := 0, 0
-	for _, word := range strings.Fields(cmd.ArgsUsage) {
+	words := strings.Fields(cmd.ArgsUsage)
+	for _, word := range words {
 		if !strings.HasPrefix(word, "[") {
 			least++
 		}
@@ -376,6 +378,37 @@ func CheckCount(cmd *cli.Command) cli.BeforeFunc {
 		case n > most:
 			return hint.Wrap(Usage("%s does not take the argument %q", cmd.Name, c.Args().Get(most)), "see %s --help", c.Command.HelpName)
 		}
+		if what := empty(c, words); what != "" {
+			return hint.Wrap(Usage("%s: %s is empty", cmd.Name, what), "write what is meant, or leave it out where it need not be there: see %s --help", c.Command.HelpName)
+		}
 		return nil
 	}
+}
+
+// choices are the flags that say which of several is meant, or where to.
+var choices = []string{"agent", "at", "into", "of", "only", "path", "replica", "seen", "to"}
+
+// empty is what a verb is given that has nothing in it, as its help calls it; "" for none. Words for
+// another program may be empty.
+func empty(c *cli.Context, words []string) string {
+	for i, given := range c.Args().Slice() {
+		word := words[min(i, len(words)-1)]
+		theirs := slices.ContainsFunc([]string{"ARG…", "COMMAND…", "FLAG…", "VERB…"}, func(s string) bool { return strings.Contains(word, s) })
+		if given == "" && !theirs {
+			return strings.Trim(word, "[]…")
+		}
+	}
+	for _, name := range choices {
+		switch value := c.Value(name).(type) {
+		case string:
+			if c.IsSet(name) && value == "" {
+				return flagText(c, name)
+			}
+		case cli.StringSlice:
+			if slices.Contains(value.Value(), "") {
+				return flagText(c, name)
+			}
+		}
+	}
+	return ""
 }

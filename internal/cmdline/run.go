@@ -24,10 +24,13 @@ var errInterrupted = errors.New("interrupted")
 func Run(ctx context.Context, app *cli.App, args []string, codeOf func(error) int, signals ...os.Signal) (code int) {
 	words := Arrange(app, args)
 	plainSwitches(app.Flags, app.Commands)
-	app.Metadata = map[string]any{givenWords: words}
-	fail := Fail
+	if app.Metadata == nil {
+		app.Metadata = map[string]any{}
+	}
+	app.Metadata[givenWords] = words
+	fail := func(w io.Writer, err error) { Fail(w, told(app, err)) }
 	if wantsJSON(args) {
-		fail = func(w io.Writer, err error) { failJSON(w, err, codeOf(err)) }
+		fail = func(w io.Writer, err error) { failJSON(w, told(app, err), codeOf(err)) }
 	}
 	defer func() {
 		if v := recover(); v != nil {

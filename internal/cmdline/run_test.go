@@ -47,7 +47,7 @@ func TestErrorsInJSON(t *testing.T) {
 		{"x fails --json -n", "--lines needs a value", []string{"see x fails --help"}, CodeUsage},
 		{"x takes a --to -- b --json", "", nil, CodeUsage},
 		{"x takes a --json --to -- b", "--to PLACE needs a value", []string{"see x takes --help"}, CodeUsage},
-		{"x needs --json --to=", "needs needs --to PLACE", []string{"see x needs --help"}, CodeUsage},
+		{"x needs --json --to=", "needs: --to PLACE is empty", []string{"write what is meant, or leave it out where it need not be there: see x needs --help"}, CodeUsage},
 		{"x decides --json --quick=false", "decides needs --quick", []string{"see x decides --help"}, CodeUsage},
 		{"x nothing --json", `unknown verb "nothing"`, []string{"see x --help"}, CodeUsage},
 		{"x fails more --json", `fails does not take the argument "more"`, []string{"see x fails --help"}, CodeUsage},
@@ -73,6 +73,43 @@ func TestErrorsInJSON(t *testing.T) {
 	}
 }
 
+// An empty word read as one that is not there: verify of no replica was of all, and take --all --of of no
+// machine was of all machines.
+func TestEmptyWords(t *testing.T) {
+	for _, c := range []struct {
+		usage string
+		args  []string
+		want  string // "": it is taken
+	}{
+		{"[REPLICA]", []string{""}, "do: REPLICA is empty"},
+		{"[REPLICA]", nil, ""},
+		{"WORKSPACE [REPLICA…]", []string{"w", "a", ""}, "do: REPLICA is empty"},
+		{"NAME|TIME", []string{""}, "do: NAME|TIME is empty"},
+		{"DIR PROGRAM [ARG…]", []string{"", "sh"}, "do: DIR is empty"},
+		{"DIR PROGRAM [ARG…]", []string{"w", "sh", "-c", "", ""}, ""},
+		{"COMMAND…", []string{"sh", "-c", ""}, ""},
+		{"[NAME]", []string{"--replica", ""}, "do: --replica NAME is empty"},
+		{"[NAME]", []string{"--replica=", "a"}, "do: --replica NAME is empty"},
+		{"[NAME]", []string{"--agent", "a", "--agent="}, "do: --agent NAME is empty"},
+		{"[NAME]", []string{"--message=", "--agent", "a"}, ""},
+		{"", []string{"--replica", ""}, "do: --replica NAME is empty"},
+		{"", []string{""}, `do does not take the argument ""`},
+	} {
+		cmd := &cli.Command{Name: "do", ArgsUsage: c.usage, Action: func(*cli.Context) error { return nil }, Flags: []cli.Flag{
+			&cli.StringFlag{Name: "replica", Usage: "look at the replica `NAME`"}, &cli.StringSliceFlag{Name: "agent", Usage: "of the agent `NAME`"}, &cli.StringFlag{Name: "message"},
+		}}
+		cmd.Before = CheckWords(cmd)
+		app := &cli.App{Name: "x", Writer: io.Discard, ErrWriter: io.Discard, Commands: []*cli.Command{cmd}, ExitErrHandler: func(*cli.Context, error) {}}
+		got := ""
+		if err := app.Run(append([]string{"x", "do"}, c.args...)); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%q of %q: %q, want %q", c.args, c.usage, got, c.want)
+		}
+	}
+}
+
 // failing is a program whose verbs do.
 func failing(out, errs *bytes.Buffer) *cli.App {
 	do := func(err error) cli.ActionFunc { return func(*cli.Context) error { return err } }
@@ -91,7 +128,7 @@ func failing(out, errs *bytes.Buffer) *cli.App {
 	for _, c := range app.Commands {
 		c.Flags = []cli.Flag{&cli.BoolFlag{Name: "json"}, &cli.StringFlag{Name: "to", Usage: "go to `PLACE`"},
 			&cli.DurationFlag{Name: "wait"}, &cli.IntFlag{Name: "lines", Aliases: []string{"n"}}, &cli.BoolFlag{Name: "quick"}}
-		c.OnUsageError, c.Before, c.HideHelpCommand = OnUsageError, CheckCount(c), true
+		c.OnUsageError, c.Before, c.HideHelpCommand = OnUsageError, CheckWords(c), true
 	}
 	return app
 }

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/coltec/coltec/pkg/hint"
 )
 
 // Size is a number of bytes for people.
@@ -35,11 +33,6 @@ func Span(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dd", int(d.Hours())/24)
 	}
-}
-
-// Count is a number of things, which are called otherwise where there is one.
-func Count(n int, one, more string) string {
-	return hint.Count(n, one, more)
 }
 
 // OneLine makes any text fit for a cell.

@@ -156,18 +156,19 @@ func (p Page) decideAll(c *cli.Context, take bool) error {
 		req.Seen = would.Seen
 	}
 	done, err := asked(p, c, control.History.Decide, req)
-	if err != nil {
+	switch {
+	case err != nil && len(done.Done) == 0:
 		return err
-	}
-	if c.Bool("json") {
-		if err := cmdline.PrintJSON(p.Raw, done); err != nil {
-			return err
-		}
-	} else {
+	case c.Bool("json"):
+		err = errors.Join(err, cmdline.PrintJSON(p.Raw, done))
+	default:
 		p.printDecided(done, take, req.DryRun)
 	}
+	if err != nil { // with what was done before it
+		return err
+	}
 	if n := len(done.Left); n > 0 && !req.DryRun {
-		return hint.Wrap(fmt.Errorf("%s left as they are", cmdline.Count(n, "version is", "versions are")), "%s lists them", p.here(c, "conflicts"))
+		return hint.Wrap(fmt.Errorf("%s left as they are", hint.Count(n, "version is", "versions are")), "%s lists them", p.here(c, "conflicts"))
 	}
 	return nil
 }
@@ -179,9 +180,9 @@ func (p Page) agreed(ctx context.Context, would control.Decided, take bool) erro
 			p.Say("%s", cmdline.OneLine(wouldBe(k, take)))
 		}
 	}
-	text := fmt.Sprintf("Drop %s? What has the names now stays.", cmdline.Count(len(would.Done), "version", "versions"))
+	text := fmt.Sprintf("Drop %s? What has the names now stays.", hint.Count(len(would.Done), "version", "versions"))
 	if take {
-		text = fmt.Sprintf("Take %s? What has the names now goes to .coltec/replaced.", cmdline.Count(len(would.Done), "version", "versions"))
+		text = fmt.Sprintf("Take %s? What has the names now goes to .coltec/replaced.", hint.Count(len(would.Done), "version", "versions"))
 	}
 	return p.Asker.Agree(ctx, cmdline.Question{
 		Text: text, No: errors.New("nothing was done: you did not agree"),
@@ -220,7 +221,7 @@ func (p Page) showConflict(k control.Conflict) {
 		fmt.Fprintf(p.Out, "table %s: %s\n", cmdline.OneLine(t.Table), rows(t))
 	}
 	if x := k.Commits; x != nil {
-		fmt.Fprintf(p.Out, "%s: %s that what has its name now does not, and is without %s of that\n", cmdline.OneLine(k.ID), cmdline.Count(x.Ahead, "commit", "commits"), cmdline.Count(x.Behind, "commit", "commits"))
+		fmt.Fprintf(p.Out, "%s: %s that what has its name now does not, and is without %s of that\n", cmdline.OneLine(k.ID), hint.Count(x.Ahead, "commit", "commits"), hint.Count(x.Behind, "commit", "commits"))
 		for _, subject := range x.Subjects {
 			fmt.Fprintf(p.Out, "  %s\n", cmdline.OneLine(subject))
 		}
@@ -234,11 +235,11 @@ func (p Page) showConflict(k control.Conflict) {
 func rows(t control.TableChange) string {
 	switch t.What {
 	case "added":
-		return fmt.Sprintf("not there now; kept aside with %s", cmdline.Count(int(t.After), "row", "rows"))
+		return fmt.Sprintf("not there now; kept aside with %s", hint.Count(int(t.After), "row", "rows"))
 	case "removed":
-		return fmt.Sprintf("%s now; kept aside without it", cmdline.Count(int(t.Before), "row", "rows"))
+		return fmt.Sprintf("%s now; kept aside without it", hint.Count(int(t.Before), "row", "rows"))
 	}
-	return fmt.Sprintf("%s now, %s kept aside", cmdline.Count(int(t.Before), "row", "rows"), cmdline.Count(int(t.After), "row", "rows"))
+	return fmt.Sprintf("%s now, %s kept aside", hint.Count(int(t.Before), "row", "rows"), hint.Count(int(t.After), "row", "rows"))
 }
 
 func (p Page) listConflicts(c *cli.Context) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,51 @@ func TestNextStepsNameTheWorkspace(t *testing.T) {
 		app := &cli.App{Commands: []*cli.Command{p.Conflicts(), p.History()}, Writer: io.Discard, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
 		if got := strings.Join(hint.Of(app.Run(append([]string{"x"}, tt.args...))), "\n"); !strings.Contains(got, tt.want) {
 			t.Errorf("%q: %q, want %q", tt.args, got, tt.want)
+		}
+	}
+}
+
+// decides is a History that fails in the middle of a decision.
+type decides struct {
+	control.History
+	done control.Decided
+	err  error
+}
+
+func (d decides) Decide(_ context.Context, req control.DecideRequest, _ func(string)) (control.Decided, error) {
+	if req.DryRun {
+		return control.Decided{Done: make([]control.Conflict, 2)}, nil
+	}
+	return d.done, d.err
+}
+
+// What was taken before a failure is said, with how it is got back.
+func TestDecidedInPart(t *testing.T) {
+	broken := errors.New("1 of 2 were decided: cannot go on")
+	half := control.Decided{Done: []control.Conflict{{ID: "the-id", Path: "f", Host: "desk", Undo: "cp a b"}}, Left: []control.Conflict{{ID: "other", Note: "it is open"}}}
+	for _, tt := range []struct {
+		decides
+		args []string
+		want []string
+	}{
+		{decides{done: half, err: broken}, nil, []string{"f is the version of desk again", "back again: cp a b", "left: other: it is open"}},
+		{decides{done: half, err: broken}, []string{"--json"}, []string{`"id": "the-id"`, `"undo": "cp a b"`}},
+		{decides{done: control.Decided{Done: []control.Conflict{}}, err: broken}, nil, nil},
+		{decides{err: broken}, []string{"--json"}, nil},
+	} {
+		var out bytes.Buffer
+		p := page(&out)
+		p.Say = func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+		p.Past = func(*cli.Context) (control.History, func(), error) { return tt.decides, func() {}, nil }
+		app := &cli.App{Commands: []*cli.Command{p.Conflicts()}, Writer: io.Discard, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {}}
+		err := app.Run(slices.Concat([]string{"x", "conflicts", "--all", "--yes"}, tt.args, []string{"take"}))
+		if !errors.Is(err, broken) || len(tt.want) == 0 && out.Len() > 0 {
+			t.Errorf("%q: %q, %v", tt.args, out.String(), err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%q: %q lacks %q", tt.args, out.String(), want)
+			}
 		}
 	}
 }

@@ -44,13 +44,13 @@ What is found is condemned, and deleted by a later run, 48 hours after it: who h
 			}
 			failed := error(nil)
 			if len(done.Failed) > 0 {
-				failed = notAll()
+				failed = notAll("not everything was done in every replica: what they may need stays")
 			}
 			if c.Bool("json") {
 				return errors.Join(cmdline.PrintJSON(p.Raw, done), failed)
 			}
 			for _, name := range slices.Sorted(maps.Keys(done.Failed)) {
-				fmt.Fprintf(p.Out, "%s: not all was looked for in it: %s\n", name, done.Failed[name])
+				fmt.Fprintf(p.Out, "%s: not all was done in it: %s\n", name, done.Failed[name])
 			}
 			_, err = fmt.Fprintf(p.Out, "generations: %d kept, %d dropped; objects: %d deleted, %d condemned, which a run after 48 hours deletes\n",
 				done.Kept, done.Dropped, done.Deleted, done.Condemned)
@@ -67,7 +67,7 @@ func (p Page) garbage(c *cli.Context) error {
 	var failed error
 	for _, g := range list {
 		if g.Failed != "" {
-			failed = notAll()
+			failed = notAll("not every replica could be looked at: what it may need stays")
 		}
 	}
 	if c.Bool("json") {
@@ -92,9 +92,9 @@ func (p Page) garbage(c *cli.Context) error {
 	return errors.Join(err, failed)
 }
 
-// notAll is the error of a look at a bucket in which a replica could not be read.
-func notAll() error {
-	return hint.Wrap(errors.New("not every replica could be looked at: what it may need stays"),
+// notAll is the error of a look at a bucket, or of a collection, that left something of a replica out.
+func notAll(text string) error {
+	return hint.Wrap(errors.New(text),
 		"in the container, coltecd verify says what is missing or damaged, and coltecd verify --repair brings back what the other side has")
 }
 

@@ -217,7 +217,7 @@ func (p Page) restore(c *cli.Context, path string) (err error) {
 	return p.Placed(placed, c.Bool("json"), func(x control.Placed) string {
 		line := fmt.Sprintf("%s: as it was in generation %d: %d placed, %d removed", x.Replica, x.Generation, x.Placed, x.Removed)
 		if req.Deleted {
-			line = fmt.Sprintf("%s: back from generation %d: %s", x.Replica, x.Generation, cmdline.Count(x.Placed, "file", "files"))
+			line = fmt.Sprintf("%s: back from generation %d: %s", x.Replica, x.Generation, hint.Count(x.Placed, "file", "files"))
 		}
 		if x.Dir != "" {
 			line += "\n  in " + x.Dir
@@ -247,7 +247,7 @@ func (p Page) Placed(list []control.Placed, asJSON bool, lines func(control.Plac
 		p.printOlder(x.Replica, x.Older)
 	}
 	if problems > 0 {
-		return fmt.Errorf("%s could not be restored", cmdline.Count(problems, "path", "paths"))
+		return fmt.Errorf("%s could not be restored", hint.Count(problems, "path", "paths"))
 	}
 	return nil
 }

@@ -57,11 +57,6 @@ func (b *Base) Refresh(rows []*Change) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if b.Pending != nil {
-		if err := b.Load(); err != nil {
-			return err
-		}
-	}
 	d := Delta{after: b.counted} // they are as many, and of the same sizes
 	for _, c := range rows {
 		if c.Kind == tree.Link { // of which another mode is no difference

@@ -2,11 +2,6 @@ package base
 
 // Apply makes a delta true, and durable.
 func (b *Base) Apply(d Delta) error {
-	if b.Pending != nil {
-		if err := b.Load(); err != nil {
-			return err
-		}
-	}
 	if d.Len() > 0 {
 		b.exact = ""
 	}
@@ -15,6 +10,11 @@ func (b *Base) Apply(d Delta) error {
 
 // note is Apply of what leaves it as it is whose tree the rows are.
 func (b *Base) note(d Delta) error {
+	if b.Pending != nil {
+		if err := b.Load(); err != nil {
+			return err
+		}
+	}
 	from := b.journal
 	if err := b.append(frame{Kind: "apply", Header: d.Header}, &d); err != nil {
 		return err

@@ -52,7 +52,7 @@ says ` + "`instance.json`" + ` beside it: in ` + "`$XDG_RUNTIME_DIR/coltec/`" + 
 
 The answer to a POST is lines of JSON: any number of ` + "`{\"say\": \"…\"}`" + `, which are for the person who waits, then
 one ` + "`{\"done\": true}`" + `, with an ` + "`answer`" + ` where there is one, or one ` + "`{\"error\": …}`" + `, with
-the ` + "`answer`" + ` as far as it came where that is a list. An answer without either was cut off.
+the ` + "`answer`" + ` as far as it came where that is a list, or of decisions. An answer without either was cut off.
 ` + "`GET /metrics`" + ` answers with the status in numbers, for Prometheus: see [metrics](metrics.md).
 
 Fields that are not known are to be passed over. A field that is marked *may be absent* is so when it is empty.

@@ -82,7 +82,14 @@ func (p *past) Drop(_ context.Context, req ConflictRequest, say func(string)) (C
 	return at(p, req, say, conflict)
 }
 func (p *past) Decide(_ context.Context, req DecideRequest, say func(string)) (Decided, error) {
-	return at(p, req, say, Decided{Seen: "s", Done: []Conflict{conflict}, Left: []Conflict{compared}})
+	done, err := at(p, req, say, Decided{Seen: "s", Done: []Conflict{conflict}, Left: []Conflict{compared}})
+	switch req.Replica {
+	case "broken":
+		done, err = Decided{Done: []Conflict{conflict}}, errors.New("1 of 2 were decided: cannot go on")
+	case "none":
+		done, err = Decided{Done: []Conflict{}}, errors.New("0 of 2 were decided: cannot go on")
+	}
+	return done, err
 }
 func (p *past) Verify(_ context.Context, req VerifyRequest, say func(string)) ([]Verdict, error) {
 	return at(p, req, say, []Verdict{verdict, {Replica: "x"}})
@@ -219,7 +226,8 @@ func TestQuestionIsRefused(t *testing.T) {
 	}
 }
 
-// A list that could be told in part comes with the error of the rest; an error alone comes alone.
+// A list that could be told in part comes with the error of the rest, and so does what was decided before
+// a failure, which was lost with the way back; an error alone comes alone.
 func TestListAsFarAsItCame(t *testing.T) {
 	c, _, _ := serve(t, &fake{History: &past{}})
 	list, err := c.Conflicts(t.Context(), ConflictsRequest{Replica: "broken"}, nil)
@@ -229,5 +237,13 @@ func TestListAsFarAsItCame(t *testing.T) {
 	placed, err := c.Restore(t.Context(), RestoreRequest{}, nil)
 	if err == nil || placed != nil {
 		t.Errorf("%+v, %v", placed, err)
+	}
+	done, err := c.Decide(t.Context(), DecideRequest{Replica: "broken"}, nil)
+	if err == nil || !cmp.Equal(done, Decided{Done: []Conflict{conflict}}) {
+		t.Errorf("what was decided before it failed: %+v, %v", done, err)
+	}
+	done, err = c.Decide(t.Context(), DecideRequest{Replica: "none"}, nil)
+	if err == nil || !cmp.Equal(done, Decided{}) {
+		t.Errorf("where nothing was decided: %+v, %v", done, err)
 	}
 }

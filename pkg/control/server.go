@@ -200,7 +200,7 @@ func answering[T any](s *Server, call func(context.Context, T, func(string)) (an
 		last := line{Done: true}
 		if err := s.safely(r, func() error {
 			answer, err := call(r.Context(), req, func(text string) { _ = out.send(line{Say: text}) })
-			if answer != nil && (err == nil || listed(answer)) {
+			if answer != nil && (err == nil || inPart(answer)) {
 				var failed error
 				last.Answer, failed = json.Marshal(answer)
 				err = errors.Join(err, failed)
@@ -213,8 +213,12 @@ func answering[T any](s *Server, call func(context.Context, T, func(string)) (an
 	}
 }
 
-// listed reports whether an answer is a list that has something.
-func listed(answer any) bool {
+// inPart reports whether an answer has something to tell beside an error: it is a list that has
+// something, or of what was done before that.
+func inPart(answer any) bool {
+	if d, ok := answer.(Decided); ok {
+		return len(d.Done) > 0
+	}
 	v := reflect.ValueOf(answer)
 	return v.Kind() == reflect.Slice && v.Len() > 0
 }

@@ -76,7 +76,7 @@ type Collected struct {
 	Condemned int `json:"condemned"` // objects that go in two days, if nothing needs them then
 	Deleted   int `json:"deleted"`   // objects
 
-	// Failed are replicas in which not all was looked for, with the reason: what they have stays. Where it cannot be known what one needs, no generation is dropped.
+	// Failed are replicas in which not all was done, with the reason: what they have stays. Where it cannot be known what one needs, no generation is dropped.
 	Failed map[string]string `json:"failed,omitempty"`
 }
 

@@ -121,6 +121,17 @@ func Compile(rules []Rule) (*Filter, error) {
 	return f, nil
 }
 
+// Usable is the error of the first of the rules that cannot be used, with a hint. It does not name the
+// pattern, for who has it before them.
+func Usable(rules []Rule) error {
+	for _, r := range rules {
+		if err := new(Filter).add(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // add sorts a rule into file and directory rules as rclone does: a pattern that
 // ends in "/" judges directories, one with "**" judges both, any other one
 // judges files. An exclusion of "dir/" means all that is in it.

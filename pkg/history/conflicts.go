@@ -12,7 +12,6 @@ import (
 
 	"github.com/coltec/coltec/pkg/anchor"
 	"github.com/coltec/coltec/pkg/databases"
-	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/scope"
@@ -39,42 +38,29 @@ func (r *Reader) Conflicts(ctx context.Context, x scope.Replica) ([]replica.Conf
 	return list, errors.Join(err, local)
 }
 
-// FindConflict finds a kept version of a replica by its ID, or by the path that it
-// had when it is the only one of it.
-func (r *Reader) FindConflict(ctx context.Context, x scope.Replica, name string) (replica.ConflictCopy, error) {
+// FindConflicts finds the kept version of a replica that has an ID, or else those of a path. Those of a
+// replica of which not all can be read come without the error.
+func (r *Reader) FindConflicts(ctx context.Context, x scope.Replica, name string) ([]replica.ConflictCopy, error) {
 	list, err := r.Conflicts(ctx, x)
 	// As it is listed it is unique; as it is, it may be what another one is listed as.
-	if i := slices.IndexFunc(list, func(k replica.ConflictCopy) bool { return k.Word() == name }); i >= 0 {
-		return list[i], nil
+	i := slices.IndexFunc(list, func(k replica.ConflictCopy) bool { return k.Word() == name })
+	if i < 0 {
+		i = slices.IndexFunc(list, func(k replica.ConflictCopy) bool { itself, _ := k.Called(name); return itself })
+	}
+	if i >= 0 {
+		return list[i : i+1], nil
 	}
 	var found []replica.ConflictCopy
 	for _, k := range list {
-		itself, path := k.Called(name)
-		if itself {
-			return k, nil
-		}
-		if path {
+		if _, path := k.Called(name); path {
 			found = append(found, k)
 		}
 	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) > 1:
-		err := fmt.Errorf("cannot tell which version of %q is meant: %d are kept", name, len(found))
-		for _, k := range found {
-			err = hint.Wrap(err, "name it: %s", hint.Word(k.Word()))
-		}
-		return replica.ConflictCopy{}, err
-	case err != nil:
-		return replica.ConflictCopy{}, err
+	if len(found) > 0 {
+		err = nil
 	}
-	return replica.ConflictCopy{}, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in replica %q: %w", name, x.Name, ErrNoConflict),
-		"coltecd conflicts lists them")
+	return found, err
 }
-
-// ErrNoConflict says that nothing of a name is kept aside.
-var ErrNoConflict = errors.New("there is none")
 
 // ConflictFile gives a file with the content of a kept version: its own where it
 // is on this machine, else one that is fetched to a directory of the caller's.

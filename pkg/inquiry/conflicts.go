@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/coltec/coltec/pkg/agents"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/gitstate"
 	"github.com/coltec/coltec/pkg/hint"
-	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/replica"
 	"github.com/coltec/coltec/pkg/repositories"
 	"github.com/coltec/coltec/pkg/scope"
@@ -194,45 +194,66 @@ func undoOf(k kept, take bool, replaced string) string {
 // findKept finds a version by its ID or path, in whichever replica it is. A path that several
 // have is no guess.
 func (r Query) findKept(ctx context.Context, name string) (k kept, err error) {
+	replicas, given := r.Replicas, name
 	if filepath.IsAbs(name) {
 		x, path, err := r.find(name)
 		if err != nil {
 			return k, err
 		}
-		one, err := r.FindConflict(ctx, r.here(x), path)
-		return kept{x: x, copy: one}, err
+		replicas, name = []scope.Replica{x}, path
 	}
 	name = strings.TrimPrefix(name, "./")
 	var found []kept
-	var unread []error
-	for _, x := range r.Replicas {
-		one, miss := r.FindConflict(ctx, r.here(x), name)
-		if miss == nil {
+	var failed []error
+	for _, x := range replicas {
+		list, err := r.FindConflicts(ctx, r.here(x), name)
+		for _, one := range list {
 			found = append(found, kept{x: x, copy: one})
-		} else if err == nil || errors.Is(err, history.ErrNoConflict) {
-			err = miss
 		}
-		refs, failed := r.refs(x)
-		if failed != nil {
-			unread = append(unread, fmt.Errorf("replica %s: %w", x.Name, failed))
-		}
+		refs, unread := r.refs(x)
 		for _, ref := range refs {
 			if name == ref.ref.Ref || name == ref.id {
 				found = append(found, ref)
 			}
 		}
+		if err = errors.Join(err, unread); err != nil {
+			failed = append(failed, fmt.Errorf("replica %s: %w", x.Name, err))
+		}
 	}
-	switch len(found) {
-	case 0:
-		return k, errors.Join(append(unread, err)...)
-	case 1:
+	switch {
+	case len(found) == 1:
 		return found[0], nil
+	case len(found) > 1:
+		return k, several(given, found)
+	case len(failed) > 0:
+		return k, errors.Join(failed...)
 	}
-	err = fmt.Errorf("cannot tell which %q is meant: %d are kept", name, len(found))
+	return k, hint.Wrap(fmt.Errorf("cannot find a version of %q that is kept aside in %s: there is none", given, namesOf(replicas)), "coltecd conflicts lists them")
+}
+
+// several is the error of a name that more than one version has.
+func several(name string, found []kept) error {
+	err := fmt.Errorf("cannot tell which version of %q is meant: %d are kept", name, len(found))
 	for _, one := range found {
-		err = hint.Wrap(err, "name it: %s --replica %s", hint.Word(one.word()), hint.Word(one.x.Name))
+		step := "name it: " + hint.Word(one.word())
+		if one.x.Name != found[0].x.Name || one.x.Name != found[len(found)-1].x.Name {
+			step += " --replica " + hint.Word(one.x.Name)
+		}
+		err = hint.Wrap(err, "%s", step)
 	}
-	return k, err
+	return err
+}
+
+// namesOf are the names of replicas, in a sentence.
+func namesOf(replicas []scope.Replica) string {
+	names := make([]string, len(replicas))
+	for i, x := range replicas {
+		names[i] = strconv.Quote(x.Name)
+	}
+	if len(names) == 1 {
+		return "replica " + names[0]
+	}
+	return "any of the replicas " + strings.Join(names, ", ")
 }
 
 // compareKept says how a version differs from what has its name now.

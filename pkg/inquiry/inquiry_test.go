@@ -16,6 +16,7 @@ import (
 	"github.com/coltec/coltec/internal/gentest"
 	"github.com/coltec/coltec/pkg/control"
 	"github.com/coltec/coltec/pkg/filter"
+	"github.com/coltec/coltec/pkg/hint"
 	"github.com/coltec/coltec/pkg/history"
 	"github.com/coltec/coltec/pkg/localfs"
 	"github.com/coltec/coltec/pkg/scope"
@@ -113,6 +114,59 @@ func TestConflictsBesideABrokenReplica(t *testing.T) {
 				t.Error("what is not there was dropped")
 			}
 		})
+	}
+}
+
+// A path of which one replica keeps a version was that one, though another one keeps two; and what none
+// keeps was said of the last replica, as if that alone had been looked at.
+func TestConflictsOfOnePath(t *testing.T) {
+	const first, second = "20300101T000000.000Z-laptop", "20300102T000000.000Z-laptop"
+	dir := t.TempDir()
+	var all []scope.Replica
+	for name, kept := range map[string][]string{"a": {first + "/f", second + "/f", first + "/only"}, "b": {first + "/f"}, "c": nil} {
+		x := scope.Replica{Name: name, Path: filepath.Join(dir, name), Layout: "snapshot", Filter: &filter.Filter{}}
+		for _, k := range kept {
+			at := filepath.Join(x.Path, localfs.Dir, "conflicts", k)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte("mine"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(x, y scope.Replica) int { return strings.Compare(x.Name, y.Name) })
+	bucket := storetest.New()
+	r, err := history.NewReader(history.Options{
+		Workspace: status.Workspace{Org: "o", Project: "p", Env: "e"}, Replicas: all,
+		Connect: func(_ context.Context, at scope.Target) (scope.Remote, error) { return bucket.At(at.Replica), nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, tt := range []struct{ replica, name, want string }{
+		{"", "only", "a " + first + "/only"},
+		{"", "./only", "a " + first + "/only"},
+		{"b", "f", "b " + first + "/f"},
+		{"", all[1].Path + "/f", "b " + first + "/f"},
+		{"", second + "/f", "a " + second + "/f"},
+		{"", "f", `cannot tell which version of "f" is meant: 3 are kept; name it: ` + first + "/f --replica b; name it: " + second + "/f --replica a; name it: " + first + "/f --replica a"},
+		{"a", "f", `cannot tell which version of "f" is meant: 2 are kept; name it: ` + second + "/f; name it: " + first + "/f"},
+		{"", "none", `cannot find a version of "none" that is kept aside in any of the replicas "a", "b", "c": there is none; coltecd conflicts lists them`},
+		{"a", "none", `cannot find a version of "none" that is kept aside in replica "a": there is none; coltecd conflicts lists them`},
+		{"", all[1].Path + "/only", `cannot find a version of "` + all[1].Path + `/only" that is kept aside in replica "b": there is none; coltecd conflicts lists them`},
+	} {
+		q := Query{Reader: r, Replicas: all, Alone: AtOnce, Say: func(text string) { t.Errorf("it said %q", text) }}
+		if err := q.only(tt.replica); err != nil {
+			t.Fatal(err)
+		}
+		k, err := q.conflict(t.Context(), control.AskConflict, control.ConflictRequest{Path: tt.name})
+		got := k.Replica + " " + k.ID
+		if err != nil {
+			got = hint.Sentence(err)
+		}
+		if got != tt.want {
+			t.Errorf("%q of %q:\n%s, want\n%s", tt.name, tt.replica, got, tt.want)
+		}
 	}
 }
 

@@ -41,8 +41,6 @@ type Decision struct {
 	// GiveWay moves away what has the name where more than a file belongs to it, and gives
 	// the path in the tree where that is; "" where nothing was moved.
 	GiveWay func() (replaced string, err error)
-
-	inSteps bool // as where two names cannot change places at once
 }
 
 // TakeConflict gives a kept version its name back, at once: at each moment there is one of
@@ -130,23 +128,20 @@ func (d Decision) take(files *localfs.Root, own string, k ConflictCopy, holds fu
 			return "", err
 		}
 	}
-	t := taking{files: files, path: k.Path, staged: staged, exact: d.Seen != "", inSteps: d.inSteps}
-	if err = t.swap(); err == nil {
-		if err = noteDropped(own, k); err != nil {
-			err = errors.Join(err, t.undo())
-		}
+	t := taking{files: files, path: k.Path, staged: staged, exact: d.Seen != ""}
+	was, err := t.ready()
+	if err == nil && was != nil {
+		err = t.swap(was)
+	}
+	if err == nil {
+		err = t.finish(own, k)
 	}
 	if err != nil && replaced != "" {
-		err = hint.Wrap(err, "what had the name is %s", hint.Word(replaced))
+		err = hint.Wrap(err, "what had the name is at %s now", hint.Word(replaced))
 	}
 	if err != nil {
 		return "", err
 	}
-	pointNoted.Reach()
-	if err := files.Remove(conflictsPath(k.ID)); err != nil && !localfs.Absent(err) {
-		return "", err
-	}
-	sweepEmpty(files, conflictsPath(k.ID))
 	return cmp.Or(t.replaced, replaced), nil
 }
 
@@ -158,36 +153,51 @@ type taking struct {
 	replaced     string // where it is now; "": nothing had the path
 	linked       bool   // the staged file has its first name, too
 	before       bool   // it had the path before: a take was killed
-	inSteps      bool   // see Decision
 }
 
-func (t *taking) swap() error {
+// ready gives the staged file the path where nothing has that. Else it is what has the path, and is to
+// be replaced; nil where nothing is left to do.
+func (t *taking) ready() (was *localfs.Entry, err error) {
 	if err := t.wayTo(); err != nil {
-		return err
+		return nil, err
 	}
 	now, err := t.files.Lstat(t.path)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case now == nil:
-		return inItsPlace(localfs.WithWritableParent(t.files, t.path, t.alone))
+		return nil, inItsPlace(localfs.WithWritableParent(t.files, t.path, t.alone))
 	case t.isStaged(t.path):
 		t.before = true
-		return nil
+		return nil, nil
 	case now.Kind == tree.Dir:
-		return hint.Wrap(errors.New("a directory has its name now"), "move that away, or rename it, and take it then")
+		return nil, hint.Wrap(errors.New("a directory has its name now"), "move that away, or rename it, and take it then")
 	}
-	if t.replaced, err = unusedIn(t.files, t.path); err != nil {
+	t.replaced, err = unusedIn(t.files, t.path)
+	return now, err
+}
+
+// finish writes down that a version that has its name is kept aside no more, or gives both versions the
+// places that they had.
+func (t *taking) finish(own string, k ConflictCopy) error {
+	if err := noteDropped(own, k); err != nil {
+		return errors.Join(err, t.undo())
+	}
+	pointNoted.Reach()
+	if err := t.files.Remove(conflictsPath(k.ID)); err != nil && !localfs.Absent(err) {
 		return err
 	}
-	if t.inSteps {
-		return t.inTwo(now)
-	}
+	sweepEmpty(t.files, conflictsPath(k.ID))
+	return nil
+}
+
+// swap has both change places, at once where the file system can.
+func (t *taking) swap(now *localfs.Entry) error {
 	if err := t.files.Link(t.staged, t.replaced); err != nil {
 		return t.inTwo(now) // a file system without second names
 	}
 	pointLinked.Reach()
-	err = localfs.WithWritableParent(t.files, t.path, func() error { return t.files.Exchange(t.replaced, t.path) })
+	err := localfs.WithWritableParent(t.files, t.path, func() error { return t.files.Exchange(t.replaced, t.path) })
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EXDEV) {
 		return errors.Join(t.files.Remove(t.replaced), t.inTwo(now))
 	}
@@ -256,7 +266,7 @@ func (t *taking) undo() error {
 		case !t.linked && t.replaced == "":
 			return t.move(t.path, t.staged)
 		case !t.linked:
-			return errors.Join(t.move(t.path, t.staged), t.move(t.replaced, t.path))
+			return t.backInTwo()
 		case t.replaced != "":
 			if err := t.files.Exchange(t.replaced, t.path); err != nil || !t.isStaged(t.replaced) {
 				return err
@@ -272,6 +282,22 @@ func (t *taking) undo() error {
 		}
 		return errors.Join(err, t.files.Rename(out, t.path, false))
 	})
+}
+
+// backInTwo gives what has the path the staged name as a second one, and the path back to what was
+// replaced; in between there is no moment in which nothing has the path, where there are second names.
+func (t *taking) backInTwo() error {
+	if t.files.Link(t.path, t.staged) == nil {
+		pointBetween.Reach()
+		err := t.files.Rename(t.replaced, t.path, true)
+		if !errors.Is(err, unix.EXDEV) {
+			return err
+		}
+		if err := t.files.Remove(t.staged); err != nil {
+			return err
+		}
+	}
+	return errors.Join(t.move(t.path, t.staged), t.move(t.replaced, t.path))
 }
 
 // isStaged reports whether a path is another name of the staged file.
@@ -293,7 +319,7 @@ func (t *taking) inTwo(was *localfs.Entry) error {
 			err = hint.Wrap(ErrOther, "look again: coltecd conflicts")
 		}
 		if err == nil {
-			err = t.files.Rename(t.staged, t.path, true)
+			err = inItsPlace(t.files.Rename(t.staged, t.path, true))
 		}
 		if err == nil {
 			pointExchanged.Reach()

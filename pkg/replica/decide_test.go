@@ -335,7 +335,7 @@ func TestFetchedBeforeAnythingIsMoved(t *testing.T) {
 		"it does not give way":   {giveWay: func(string, string) (string, error) { return "", away }, is: away, now: "has the name"},
 		"something takes the name that was given up": {giveWay: func(file, root string) (string, error) {
 			return "moved", errors.Join(os.Rename(file, root+"/moved"), os.Mkdir(file, 0o755))
-		}, says: "what had the name is moved"},
+		}, says: "what had the name is at moved now"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()

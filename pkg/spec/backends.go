@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -16,6 +17,40 @@ var backends = strings.Fields(`alias archive azureblob azurefiles b2 box cache c
 	huaweidrive iclouddrive imagekit internetarchive internxt jottacloud kdrive koofr linkbox local mailru mega memory netstorage
 	onedrive oos opendrive oracleobjectstorage pcloud pikpak pixeldrain premiumizeme protondrive putio qingstor quatrix s3 seafile
 	sftp shade sharefile sia smb storj sugarsync swift tardigrade ulozto union webdav yandex zoho`)
+
+// providers are those of rclone's back end s3, as it writes them; a test reads them in its source.
+var providers = strings.Fields(`AWS Alibaba ArvanCloud Autonomys BizflyCloud Cellar Ceph ChinaMobile Cloudflare Cubbit DigitalOcean Dreamhost Exaba
+	Fastly FileLu FlashBlade GCS HCP Hetzner HuaweiOBS IBMCOS IDrive IONOS ImpossibleCloud Infomaniak Intercolo Leviia
+	Liara Linode LyveCloud Magalu Mega Minio Neon Netease OVHcloud Other Outscale Petabox Qiniu Rabata RackCorp Rclone
+	RelAix Scaleway Scality SeaweedFS Selectel Servercore SpectraLogic Storj Synology TencentCOS Wasabi Zadara Zata
+	ZeroServices us3`)
+
+// OtherProviders are the providers of remotes of type s3 that rclone does not know: it takes them for
+// Other, and so leaves out what the store needs.
+func (s *Spec) OtherProviders() (list []Notice) {
+	for _, name := range slices.Sorted(maps.Keys(s.Persistence.Remotes)) {
+		r := s.Persistence.Remotes[name]
+		given := r.Options["provider"].Reveal()
+		if r.Type != "s3" || given == "" || strings.Contains(given, "$") || slices.Contains(providers, given) {
+			continue
+		}
+		at := s.src.path("persistence.remotes."+name+".options", "provider")
+		if !s.src.has(at) {
+			at = "persistence.rclone_config"
+		}
+		list = append(list, Notice{at, max(s.src.key(at).line, 1), fmt.Sprintf("rclone knows no provider %s, and takes it for Other%s", shown(given), nearProvider(given))})
+	}
+	return list
+}
+
+// nearProvider ends a notice about a provider that there is not.
+func nearProvider(word string) string {
+	lower := strings.Fields(strings.ToLower(strings.Join(providers, " ")))
+	if i := slices.Index(lower, Nearest(word, lower)); i >= 0 {
+		return fmt.Sprintf(` (did you mean "%s"?)`, providers[i])
+	}
+	return ": where the store is none that rclone knows, write Other"
+}
 
 // nearBackend ends an error about a back end that there is not. All of them would be no help.
 func nearBackend(word string) string {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,57 @@ func TestBackendsAreRclones(t *testing.T) {
 	slices.Sort(found)
 	if diff := cmp.Diff(slices.Compact(found), backends); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The providers are those that the back end s3 of the pinned rclone has.
+func TestProvidersAreRclones(t *testing.T) {
+	sample.Long(t)
+	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/rclone/rclone")
+	cmd.Dir = filepath.Join("..", "..", "tools")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "backend", "s3", "provider", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, file := range files {
+		found = append(found, strings.TrimSuffix(filepath.Base(file), ".yaml"))
+	}
+	slices.Sort(found)
+	if diff := cmp.Diff(found, providers); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A provider that rclone does not know passed, and the store was spoken to as any other.
+func TestOtherProviders(t *testing.T) {
+	for given, want := range map[string]string{
+		"AWS": "", "Other": "", "us3": "", "Minio": "", "${S3_PROVIDER}": "",
+		"Minoi":        `rclone knows no provider "Minoi", and takes it for Other (did you mean "Minio"?)`,
+		"minio":        `rclone knows no provider "minio", and takes it for Other (did you mean "Minio"?)`,
+		"CloudFlare":   `rclone knows no provider "CloudFlare", and takes it for Other (did you mean "Cloudflare"?)`,
+		"aws":          `rclone knows no provider "aws", and takes it for Other (did you mean "AWS"?)`,
+		"Garage":       `rclone knows no provider "Garage", and takes it for Other: where the store is none that rclone knows, write Other`,
+		"a+secret/key": `rclone knows no provider the value, and takes it for Other: where the store is none that rclone knows, write Other`,
+	} {
+		text := fmt.Sprintf("metadata: {org: a, project: b, environment: c}\npersistence:\n  remotes:\n    p: {type: s3, bucket: b, options: {provider: %q}}\n", given)
+		s, err := Parse("spec.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range s.NotActedOn() {
+			if n.Path == "persistence.remotes.p.options.provider" && n.Line == 4 {
+				got = append(got, n.Text)
+			}
+		}
+		if strings.Join(got, "\n") != want {
+			t.Errorf("%s: %q, want %q", given, got, want)
+		}
 	}
 }
 

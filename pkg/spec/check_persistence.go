@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -182,16 +181,15 @@ func (c checker) sync(at string, y *Sync, names, paths map[string]string) {
 		if strings.TrimSpace(pattern) == "" {
 			c.bad(fmt.Sprintf("%s.exclude[%d]", at, i), "is an empty pattern: remove it")
 		} else {
-			c.pattern(fmt.Sprintf("%s.exclude[%d]", at, i), pattern)
+			c.pattern(fmt.Sprintf("%s.exclude[%d]", at, i), filter.Excludes([]string{pattern}))
 		}
 	}
 }
 
-// pattern checks that a filter can be made of a pattern.
-func (c checker) pattern(at, pattern string) {
-	_, err := filter.Compile(filter.Excludes([]string{pattern}))
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		c.bad(at, "is no pattern of rclone: %v; %s", errors.Unwrap(many.Unwrap()[0]), strings.Join(hint.Of(err), "; "))
+// pattern checks that a filter can be made of the rules that a pattern stands for.
+func (c checker) pattern(at string, rules []filter.Rule) {
+	if err := filter.Usable(rules); err != nil {
+		c.bad(at, "is no pattern of rclone: %s", hint.Sentence(err))
 	}
 }
 

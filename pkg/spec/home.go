@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/coltec/coltec/pkg/filter"
 	"github.com/coltec/coltec/pkg/hint"
 )
 
@@ -112,7 +113,7 @@ func (c checker) include(at string, y *Sync) {
 		case top == ".coltec":
 			c.bad(here, "is, or lies in, .coltec, which coltec needs for itself: choose another")
 		default:
-			c.pattern(here, pattern)
+			c.pattern(here, filter.Only([]string{pattern}))
 		}
 	}
 }

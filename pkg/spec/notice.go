@@ -16,6 +16,7 @@ func (s *Spec) NotActedOn() []Notice {
 	}
 	s.idlePersistence(say)
 	s.idleRemotes(say)
+	list = append(list, s.OtherProviders()...)
 	if s.src.has("devcontainer") && !s.src.has("metadata.environment") {
 		say("metadata", "metadata.environment is not set: {env} is the workspace's name; an earlier tool took dev for it")
 	}

@@ -48,9 +48,9 @@ const followMost = 4 << 10
 var sumSeed = maphash.MakeSeed()
 
 // readEnd reads the last lines of a file of size bytes.
-func readEnd(home *os.Root, name string, size int64, turns []agents.Turn) ending {
+func readEnd(f file, size int64, turns []agents.Turn) ending {
 	from := max(0, size-windowMost)
-	b := window(home, name, from)
+	b := f.part(from, windowMost)
 	if from > 0 { // the first line is a part of one
 		part, rest, _ := bytes.Cut(b, []byte("\n"))
 		from, b = from+min(int64(len(part))+1, int64(len(b))), rest
@@ -89,16 +89,17 @@ func judge(b []byte, begin int64, turns []agents.Turn) (e ending) {
 }
 
 // follow is read of a file that grew since it was read; false where it did more than that.
-func (t *talk) follow(home *os.Root, name string, turns []agents.Turn, was talk) bool {
+func (t *talk) follow(f file, turns []agents.Turn, was talk) bool {
 	l := was.end.lines
 	from := l.to - l.before
 	if l.before == 0 || t.size < was.size || t.size-from > windowMost {
 		return false
 	}
-	if start := part(home, name, 0, l.first); int64(len(start)) < l.first || maphash.Bytes(sumSeed, start) != l.start {
+	head := f.part(0, followMost)
+	if int64(len(head)) < l.first || maphash.Bytes(sumSeed, head[:l.first]) != l.start {
 		return false // its first line was written anew
 	}
-	b := window(home, name, from)
+	b := f.part(from, windowMost)
 	if int64(len(b)) < l.before || maphash.Bytes(sumSeed, b[:l.before]) != l.sum {
 		return false
 	}
@@ -118,13 +119,14 @@ func (t *talk) follow(home *os.Root, name string, turns []agents.Turn, was talk)
 		t.end.open = t.end.open || l.open
 	}
 	t.places = foldersIn(came[:max(0, min(int64(len(came)), windowMost-l.to))], slices.Clone(was.places))
+	now.begins(head)
 	return true
 }
 
 // begins notes how the file begins whose end was read.
-func (l *lines) begins(home *os.Root, name string) {
-	start := part(home, name, 0, min(l.to, followMost))
-	l.first, l.start = int64(len(start)), maphash.Bytes(sumSeed, start)
+func (l *lines) begins(head []byte) {
+	l.first = min(l.to, followMost, int64(len(head)))
+	l.start = maphash.Bytes(sumSeed, head[:l.first])
 }
 
 // apply is what the first rule that applies to a line says.
@@ -176,22 +178,28 @@ func foldersIn(b []byte, list []string) []string {
 	return list
 }
 
-// window is what a file has from a place on, as much as is read at once.
-func window(home *os.Root, name string, from int64) []byte {
-	return part(home, name, from, windowMost)
+// file is one that is read: all that is read of it is of one file, whatever gets its name meanwhile.
+type file struct {
+	*os.File
+	size int64 // when it was opened
+}
+
+func open(home *os.Root, name string) (file, error) {
+	f, err := wholefile.OpenIn(home, name)
+	if err != nil {
+		return file{}, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return file{}, err
+	}
+	return file{f, info.Size()}, nil
 }
 
 // part is what a file has from a place on, at most so many bytes.
-func part(home *os.Root, name string, from, size int64) []byte {
-	f, err := wholefile.OpenIn(home, name)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil {
-		size = max(0, min(size, info.Size()-from))
-	}
-	b := make([]byte, size)
+func (f file) part(from, most int64) []byte {
+	b := make([]byte, max(0, min(most, f.size-from)))
 	n, err := f.ReadAt(b, from)
 	if err != nil && err != io.EOF {
 		return nil

@@ -102,7 +102,7 @@ func Any(home *os.Root, a agents.Agent, folder string) bool {
 			if err != nil || !info.Mode().IsRegular() {
 				continue
 			}
-			places := read(home, name, info, nil, talk{}).places
+			places := placesOf(home, name)
 			if len(places) == 0 || slices.Contains(places, folder) {
 				return true
 			}
@@ -142,12 +142,32 @@ func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn, was
 	if path.Ext(name) != ".jsonl" {
 		return t
 	}
-	if !t.follow(home, name, turns, was) {
-		t.end = readEnd(home, name, info.Size(), turns)
-		t.places = foldersIn(window(home, name, 0), nil)
+	f, err := open(home, name)
+	if err != nil {
+		return t
 	}
-	t.end.lines.begins(home, name)
+	defer f.Close()
+	if t.follow(f, turns, was) {
+		return t
+	}
+	t.end = readEnd(f, t.size, turns)
+	head := f.part(0, windowMost)
+	t.places = foldersIn(head, nil)
+	t.end.lines.begins(head)
 	return t
+}
+
+// placesOf are the folders that a conversation names as where it takes place; none where it says none.
+func placesOf(home *os.Root, name string) []string {
+	if path.Ext(name) != ".jsonl" {
+		return nil
+	}
+	f, err := open(home, name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	return foldersIn(f.part(0, windowMost), nil)
 }
 
 // nameMost is what the name of a conversation may have of bytes: some are a date and a UUID.

@@ -262,6 +262,38 @@ func TestRecent(t *testing.T) {
 	}
 }
 
+// A conversation is one of a folder where its first lines name that, or nothing: of its end nothing is read.
+func TestAny(t *testing.T) {
+	const at = ".claude/projects/-workspace/1.jsonl"
+	for name, tt := range map[string]struct {
+		files map[string]string
+		want  bool
+	}{
+		"none":                         {nil, false},
+		"here":                         {map[string]string{at: claudeUser}, true},
+		"elsewhere":                    {map[string]string{at: strings.ReplaceAll(claudeUser, "/workspace", "/workspace/sub")}, false},
+		"one elsewhere, one here":      {map[string]string{at: strings.ReplaceAll(claudeUser, "/workspace", "/other"), ".claude/projects/-o/2.jsonl": claudeUser}, true},
+		"it does not say":              {map[string]string{at: claudeLast}, true},
+		"a half line":                  {map[string]string{at: strings.TrimSuffix(strings.ReplaceAll(claudeUser, "/workspace", "/other"), "\n")}, true},
+		"no place where they are kept": {map[string]string{".claude/1.jsonl": claudeUser}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for file, text := range tt.files {
+				put(t, dir, file, text, time.Now(), time.Minute)
+			}
+			home, err := os.OpenRoot(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer home.Close()
+			if got := Any(home, known(t, "claude"), "/workspace"); got != tt.want {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+}
+
 // What was read of a file that is gone was kept for ever.
 func TestAReaderForgetsWhatIsGone(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
@@ -340,9 +372,14 @@ func TestFollowedAsReadAnew(t *testing.T) {
 					t.Fatal(err)
 				}
 				anew := read(home, agent.file, info, a.Turns, talk{})
-				if by := (talk{size: info.Size()}); by.follow(home, agent.file, a.Turns, was) {
+				f, err := open(home, agent.file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if by := (talk{size: info.Size()}); by.follow(f, a.Turns, was) {
 					followed++
 				}
+				f.Close()
 				got := read(home, agent.file, info, a.Turns, was)
 				if got.end.open != anew.end.open || !got.end.at.Equal(anew.end.at) || !slices.Equal(got.places, anew.places) {
 					t.Fatalf("step %d, %d bytes: open %v, %v, %q; read anew it is %v, %v, %q", step, len(text), got.end.open, got.end.at, got.places, anew.end.open, anew.end.at, anew.places)

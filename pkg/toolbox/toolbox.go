@@ -173,9 +173,10 @@ func toolOf(o order.Order) *mcp.Tool {
 	}
 }
 
-// workspace is the one that an order names, under one name.
-func (b *toolbox) workspace(ctx context.Context, name string) string {
-	if b.Which == nil {
+// workspace is the one among whose orders an order waits for its turn, under one name: to ask for that
+// may take seconds, and a question waits for no turn of a workspace.
+func (b *toolbox) workspace(ctx context.Context, o order.Order, name string) string {
+	if b.Which == nil || o.ReadOnly() {
 		return name
 	}
 	return b.Which(ctx, name)
@@ -197,7 +198,7 @@ func (b *toolbox) handler(o order.Order) mcp.ToolHandler {
 		defer context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })() // the SDK waits for calls, and does not end them
 		told := newTeller(o.Name, b.times.beat, notifying(ctx, req))
 		defer told.end()
-		done, err := b.turns.wait(ctx, o, b.workspace(ctx, args["workspace"]))
+		done, err := b.turns.wait(ctx, o, b.workspace(ctx, o, args["workspace"]))
 		if err != nil {
 			return failed(outcome{err: err}), nil
 		}

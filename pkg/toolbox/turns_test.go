@@ -61,6 +61,40 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// Which workspace a name is of is asked, and may take as long as Docker does, where an order waits for
+// its turn; a question waits for none, and was held up by it.
+func TestNamesOfQuestionsAreNotAsked(t *testing.T) {
+	sample.Long(t)
+	var asked []string
+	a := newAgent(t, t.Context(), func(o *Options) {
+		o.Host = true
+		o.Which = func(_ context.Context, name string) string {
+			asked = append(asked, name)
+			return name
+		}
+	})
+	for _, call := range []struct {
+		name string
+		args map[string]any
+		want bool
+	}{
+		{"status", map[string]any{"workspace": "a"}, false},
+		{"list", map[string]any{}, false},
+		{"history", map[string]any{"workspace": "a"}, false},
+		{"checkpoint", map[string]any{"workspace": "a", "name": "b"}, true},
+		{"sync", map[string]any{"workspace": "a"}, true},
+	} {
+		asked = nil
+		words, _, isError := a.asks(call.name, call.args)
+		if isError {
+			t.Errorf("%s: %s", call.name, words)
+		}
+		if got := len(asked) > 0; got != call.want {
+			t.Errorf("%s asked which workspace it is of: %v, want %v", call.name, got, call.want)
+		}
+	}
+}
+
 // Who has a turn keeps each other one of its workspace waiting, who gives up has none, and of
 // workspaces that nobody waits for nothing is kept.
 func TestTurnsOfWorkspaces(t *testing.T) {

@@ -45,11 +45,15 @@ async function main() {
   seen.late = await call('compare', { a: 'before' }, { timeout: 1 });
   seen.after = await call('checkpoints', {});
   seen.unknown = await client.request({ method: 'nothing/of/the/kind' }, EmptyResultSchema).then(() => 0, (e) => e.code);
-  const pid = transport.pid;
-  const under = call('compare', { a: 'before' }); // the end of input comes in the middle of it
+  // The end of input comes in the middle of a call. How the server ends is waited for here: the SDK would
+  // kill it after some seconds.
+  const server = transport._process;
+  const ended = new Promise((resolve) => server.once('exit', (code, signal) => resolve(`code ${code}, signal ${signal}`)));
+  const under = call('compare', { a: 'before' });
+  server.stdin.end();
+  seen.ended = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 60000, 'not within a minute').unref())]);
   await client.close();
   await under;
-  try { process.kill(pid, 0); seen.alive = true; } catch { seen.alive = false; }
   console.log(JSON.stringify(seen));
 }
 
