@@ -28,9 +28,6 @@ a checkpoint, before-join-TIME, of which the newest ten stay. The fork is only r
 
 func (p *program) join(c *cli.Context) error {
 	fork := c.Args().First()
-	if fork == "" || c.NArg() > 1 {
-		return hint.Wrap(cmdline.Usage("join needs FORK, and nothing else"), "see %s join --help", p.name)
-	}
 	client, _, err := p.connect(c)
 	if err != nil {
 		return err

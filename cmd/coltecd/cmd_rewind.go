@@ -40,9 +40,6 @@ objects, that go one way, or that are paused. Once it has begun it goes on witho
 }
 
 func (p *program) rewind(c *cli.Context) error {
-	if c.NArg() != 1 || c.Args().First() == "" {
-		return hint.Wrap(cmdline.Usage("rewind needs NAME, GENERATION or TIME, and nothing else"), "see %s rewind --help", p.name)
-	}
 	path, err := pastpage.Absolute(c.String("path"))
 	if err != nil {
 		return err
