@@ -138,8 +138,23 @@ func (p *program) absent(sp *spec.Spec) status.Document {
 	return doc
 }
 
-// statusPrinter shows one document after the other.
+// statusPrinter shows one document after the other, with next steps that its reader can type.
 func (p *program) statusPrinter(c *cli.Context) func(status.Document) error {
+	show := p.documentPrinter(c)
+	if p.steps == nil {
+		return show
+	}
+	return func(doc status.Document) error {
+		doc.Attention = slices.Clone(doc.Attention)
+		for i := range doc.Attention {
+			doc.Attention[i] = p.steps(doc.Attention[i])
+		}
+		return show(doc)
+	}
+}
+
+// documentPrinter shows one document after the other, as they are.
+func (p *program) documentPrinter(c *cli.Context) func(status.Document) error {
 	asJSON, watch := c.Bool("json"), c.Bool("watch")
 	if asJSON && watch {
 		return func(doc status.Document) error { return compactJSON(p.raw.out, doc) }

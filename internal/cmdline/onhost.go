@@ -21,8 +21,11 @@ var HostVerbs = []string{
 	"agents check", "agents logout", "checkpoint", "checkpoints", "compare", "conflicts", "gc", "history", "logs", "rewind", "status", "sync",
 }
 
-// called is a verb of coltecd in a text for people, with the first word after it.
-var called = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bcoltecd ([a-z]+)(?: ([a-z]+))?\b`) })
+// called is a verb of coltecd in a text for people, with the first word after it; or what is quoted, as
+// names of files are, which may look like one.
+var called = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`"(?:[^"\\]|\\.)*"|(?:^|[\s(=])'[^']*'|\bcoltecd ([a-z]+)(?: ([a-z]+))?\b`)
+})
 
 // OnHost gives the next steps of coltecd's as a person on the host types them. What follows coltecd in a
 // text is a verb where it is one of app's.
@@ -30,6 +33,9 @@ func OnHost(app *cli.App, workspace string) func(step string) string {
 	return func(step string) string {
 		return called().ReplaceAllStringFunc(step, func(text string) string {
 			m := called().FindStringSubmatch(text)
+			if m == nil || m[1] == "" {
+				return text
+			}
 			verb, rest := m[1], strings.TrimPrefix(text, "coltecd "+m[1])
 			if two := m[1] + " " + m[2]; slices.Contains(HostVerbs, two) {
 				verb, rest = two, ""

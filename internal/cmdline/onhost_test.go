@@ -28,7 +28,9 @@ func TestOnHost(t *testing.T) {
 		"wait until coltecd has begun, and coltecd is running": "wait until coltecd has begun, and coltecd is running",
 		"coltecd keep is no verb of yours":                     "coltecd keep is no verb of yours",
 		"coltecd conflicting":                                  "coltecd conflicting",
-		"see coltecd conflicts --help":                         "see coltec conflicts w --help",
+		`cannot read "a coltecd sync \"b": see coltecd status`: `cannot read "a coltecd sync \"b": see coltec status w`,
+		"it is in 'a coltecd verify': coltecd's own; coltecd status says more, and coltecd conflicts '--all'": "it is in 'a coltecd verify': coltecd's own; coltec status w says more, and coltec conflicts w '--all'",
+		"see coltecd conflicts --help": "see coltec conflicts w --help",
 	} {
 		if got := OnHost(app, "w")(step); got != want {
 			t.Errorf("%q, want %q", got, want)
