@@ -25,6 +25,14 @@ func (m *machine) undoes() string {
 	return m.must(strings.Fields(found[1])...)
 }
 
+// underway starts coltecd, and returns after its first round: what is removed during that may go in two
+// generations.
+func (m *machine) underway() {
+	m.t.Helper()
+	m.start()
+	m.sync()
+}
+
 // unasked holds that a person has nothing to decide, and nothing stays here.
 func (m *machine) unasked() {
 	m.t.Helper()
@@ -170,7 +178,7 @@ func TestRemovalIsUndone(t *testing.T) {
 	b.once()
 	before := a.workingTree()
 	log := a.git("goes/project", "log", "--format=%H")
-	a.start()
+	a.underway()
 	a.remove("goes")
 	a.write("stays/edited", "after")
 	a.sync()
@@ -221,7 +229,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 			return true
 		})
 	}
-	a.start()
+	a.underway()
 	a.remove("src")
 	a.refused(cmdline.CodeOnlyHere, "src", "sync")
 	held(a, "30 deletions at once wait for your decision")
@@ -245,7 +253,7 @@ func TestEmptiedTreeWaits(t *testing.T) {
 	b.unasked()
 	b.stop()
 
-	a.start()
+	a.underway()
 	a.remove("src")
 	a.sync("--allow-delete")
 	a.unasked()

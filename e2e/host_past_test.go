@@ -24,6 +24,11 @@ func TestPastFromTheHost(t *testing.T) {
 	m.sync()
 	m.stop()
 	m.trust()
+	bin := t.TempDir() // Docker may be here or not, and run or not: it has no container of the workspace
+	if err := os.WriteFile(filepath.Join(bin, "docker"), []byte("#!/bin/sh\n[ \"$1\" = ps ]\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.env["PATH"] = bin + ":" + m.env["PATH"]
 	host := func(code int, words string, args ...string) string {
 		t.Helper()
 		cmd := m.command(t.Context(), args...)
