@@ -106,7 +106,9 @@ func TestHopByATool(t *testing.T) {
 	if err != nil || failed || !strings.Contains(words, "acme/widget/"+env+" is here: ") {
 		t.Fatalf("%v %v %s\nit said:\n%s", failed, err, words, strings.Join(x.told(), "\n"))
 	}
-	x.hears("it pushes and stops there")
+	if !strings.Contains(words, "it pushes and stops there") { // which may go by between two notifications
+		t.Errorf("what the other machine did is not said: %s", words)
+	}
 	if got := b.sh("cat /workspace/src/07/file7"); got != "of file 7\n" {
 		t.Errorf("there is %q", got)
 	}
