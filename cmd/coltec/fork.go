@@ -165,7 +165,7 @@ func (p forks) each(ctx context.Context, f *forked, specs []*spec.Spec) error {
 			defer mu.Unlock()
 			digests = append(digests, key)
 		}
-		defer func() { f.write(ctx, digests) }()
+		defer func() { f.writeDigests(ctx, digests) }()
 	}
 	return several(ctx, specs, func(ctx context.Context, sp *spec.Spec) error {
 		_, err := p.make(ctx, f, sp)
@@ -188,8 +188,8 @@ func (f *forked) look(ctx context.Context, specs []*spec.Spec) error {
 	return err
 }
 
-// write writes digests. Where it cannot, the heads are read.
-func (f *forked) write(ctx context.Context, digests []string) {
+// writeDigests writes them beside the heads. Where it cannot, the heads are read.
+func (f *forked) writeDigests(ctx context.Context, digests []string) {
 	dir, err := os.MkdirTemp("", "coltec-fork-")
 	if err != nil {
 		return

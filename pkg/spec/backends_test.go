@@ -15,19 +15,29 @@ import (
 	"github.com/coltec/coltec/internal/sample"
 )
 
-// The back ends are those that the source of the pinned rclone registers, and what a bandwidth is
-// says rclone itself.
-func TestBackendsAreRclones(t *testing.T) {
-	sample.Long(t)
+// sourceOfRclone are the files of the pinned rclone that match a pattern.
+func sourceOfRclone(t *testing.T, pattern ...string) []string {
+	t.Helper()
 	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/rclone/rclone")
 	cmd.Dir = filepath.Join("..", "..", "tools")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "backend", "*", "*.go"))
-	if err != nil || len(files) < 50 {
-		t.Fatal(len(files), err)
+	files, err := filepath.Glob(filepath.Join(append([]string{strings.TrimSpace(string(out))}, pattern...)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// The back ends are those that the source of the pinned rclone registers, and what a bandwidth is
+// says rclone itself.
+func TestBackendsAreRclones(t *testing.T) {
+	sample.Long(t)
+	files := sourceOfRclone(t, "backend", "*", "*.go")
+	if len(files) < 50 {
+		t.Fatal(len(files))
 	}
 	registers := regexp.MustCompile(`(?s)&?fs\.RegInfo\{\n.*?\n\t+(?:Options|\})`)
 	names := regexp.MustCompile(`(?m)^\s+(?:Name|Prefix|Aliases):\s+(?:\[\]string\{)?"([^"]+)"`)
@@ -52,18 +62,8 @@ func TestBackendsAreRclones(t *testing.T) {
 // The providers are those that the back end s3 of the pinned rclone has.
 func TestProvidersAreRclones(t *testing.T) {
 	sample.Long(t)
-	cmd := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/rclone/rclone")
-	cmd.Dir = filepath.Join("..", "..", "tools")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(out)), "backend", "s3", "provider", "*.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var found []string
-	for _, file := range files {
+	for _, file := range sourceOfRclone(t, "backend", "s3", "provider", "*.yaml") {
 		found = append(found, strings.TrimSuffix(filepath.Base(file), ".yaml"))
 	}
 	slices.Sort(found)

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -184,17 +185,21 @@ type file struct {
 	size int64 // when it was opened
 }
 
-func open(home *os.Root, name string) (file, error) {
+// open opens a file of lines; ok is false for any other, and where it cannot be read.
+func open(home *os.Root, name string) (_ file, ok bool) {
+	if path.Ext(name) != ".jsonl" {
+		return file{}, false
+	}
 	f, err := wholefile.OpenIn(home, name)
 	if err != nil {
-		return file{}, err
+		return file{}, false
 	}
 	info, err := f.Stat()
 	if err != nil {
 		f.Close()
-		return file{}, err
+		return file{}, false
 	}
-	return file{f, info.Size()}, nil
+	return file{f, info.Size()}, true
 }
 
 // part is what a file has from a place on, at most so many bytes.

@@ -139,11 +139,8 @@ func (f *Found) add(name string, t talk, told bool, now time.Time) {
 // read reads a file: of one that only grew since it was read, what came.
 func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn, was talk) talk {
 	t := talk{size: info.Size(), change: info.ModTime()}
-	if path.Ext(name) != ".jsonl" {
-		return t
-	}
-	f, err := open(home, name)
-	if err != nil {
+	f, ok := open(home, name)
+	if !ok {
 		return t
 	}
 	defer f.Close()
@@ -159,11 +156,8 @@ func read(home *os.Root, name string, info fs.FileInfo, turns []agents.Turn, was
 
 // placesOf are the folders that a conversation names as where it takes place; none where it says none.
 func placesOf(home *os.Root, name string) []string {
-	if path.Ext(name) != ".jsonl" {
-		return nil
-	}
-	f, err := open(home, name)
-	if err != nil {
+	f, ok := open(home, name)
+	if !ok {
 		return nil
 	}
 	defer f.Close()

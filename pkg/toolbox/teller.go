@@ -48,7 +48,8 @@ func (t *teller) run(what string, beat time.Duration, tell func(message string))
 	defer close(t.ended)
 	since := time.Now()
 	last, told := since, false
-	ticks := time.NewTicker(min(pace, beat))
+	every := min(pace, beat)
+	ticks := time.NewTicker(every)
 	defer ticks.Stop()
 	for {
 		select {
@@ -63,7 +64,7 @@ func (t *teller) run(what string, beat time.Duration, tell func(message string))
 		switch {
 		case line != nil:
 			tell(*line)
-		case time.Since(last) < beat:
+		case time.Since(last) < beat-every/2: // what was told was told a little after its tick
 			continue
 		case t.begun.Load():
 			tell(fmt.Sprintf("%s is under way, for %s by now", what, cmdline.Span(time.Since(since))))
