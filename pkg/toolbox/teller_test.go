@@ -14,7 +14,10 @@ import (
 func TestTeller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		x := newTeller("hop", 5*time.Second, func(s string) { told = append(told, s) })
+		x := newTeller("hop", 5*time.Second, func(s string) {
+			told = append(told, s)
+			time.Sleep(time.Millisecond) // until an agent has taken it
+		})
 		for i := range 100 {
 			x.say(fmt.Sprint(i))
 			time.Sleep(pace / 10)
@@ -27,7 +30,7 @@ func TestTeller(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		news := told[10:]
-		if len(news) < 10 || news[0] != "hop waits for its turn, for 15s by now" || !slices.IsSortedFunc(news, func(a, b string) int { return len(a) - len(b) }) {
+		if len(news) < 10 || news[0] != "hop waits for its turn, for 15s by now" || news[1] != "hop waits for its turn, for 20s by now" || !slices.IsSortedFunc(news, func(a, b string) int { return len(a) - len(b) }) {
 			t.Errorf("%q", news)
 		}
 		x.begun.Store(true)
