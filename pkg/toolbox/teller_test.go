@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +14,18 @@ import (
 // of it; one that says nothing is told of, and nothing is told with the answer.
 func TestTeller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var told []string
+		var mu sync.Mutex
+		var list []string
+		said := func() []string {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(list)
+		}
 		x := newTeller("hop", 5*time.Second, func(s string) {
-			told = append(told, s)
+			mu.Lock()
+			list = append(list, s)
+			mu.Unlock()
 			time.Sleep(time.Millisecond) // until an agent has taken it
 		})
 		for i := range 100 {
@@ -23,21 +33,19 @@ func TestTeller(t *testing.T) {
 			time.Sleep(pace / 10)
 		}
 		time.Sleep(pace)
-		synctest.Wait()
-		if len(told) != 10 || told[9] != "99" {
-			t.Errorf("of ten lines in a second: %q", told)
+		if told := said(); len(told) != 10 || told[9] != "99" {
+			t.Fatalf("of ten lines in a second: %q", told)
 		}
 		time.Sleep(time.Minute)
-		synctest.Wait()
-		news := told[10:]
+		news := said()[10:]
 		if len(news) < 10 || news[0] != "hop waits for its turn, for 15s by now" || news[1] != "hop waits for its turn, for 20s by now" || !slices.IsSortedFunc(news, func(a, b string) int { return len(a) - len(b) }) {
 			t.Errorf("%q", news)
 		}
 		x.begun.Store(true)
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
-		if all := len(told); !strings.HasPrefix(told[all-1], "hop is under way, for ") {
-			t.Errorf("%q", told[all-1])
+		time.Sleep(6 * time.Second)
+		told := said()
+		if last := told[len(told)-1]; !strings.HasPrefix(last, "hop is under way, for ") {
+			t.Errorf("%q", last)
 		}
 		x.end()
 	})
